@@ -1,0 +1,57 @@
+/** Why a token is refused; the names are those of the `Reason` enum in the public contract. */
+export type TokenRefusalReason =
+  | 'TOKEN_MALFORMED'
+  | 'TOKEN_TOO_LARGE'
+  | 'TOKEN_ALG_NOT_ALLOWED'
+  | 'TOKEN_KEY_UNKNOWN'
+  | 'TOKEN_SIGNATURE_INVALID'
+  | 'TOKEN_TYPE_INVALID'
+  | 'TOKEN_CLAIMS_INVALID'
+  | 'TOKEN_EXPIRED'
+  | 'TOKEN_NOT_YET_VALID'
+  | 'TOKEN_REVOKED';
+
+/** A refused token. `detail` says which rule was broken in fixed words, never with text of the token. */
+export interface TokenRefusal {
+  readonly reason: TokenRefusalReason;
+  readonly detail: string;
+}
+
+/** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
+export interface FieldViolation {
+  readonly field: string;
+  readonly description: string;
+}
+
+/**
+ * Every way in which Postern refuses a call, with what the log needs to know. The wire gets one dull line made
+ * from it in `grpc/status.ts`: several causes may look the same there, and are meant to.
+ */
+export type Rejection =
+  | {
+      readonly kind: 'invalid-credentials';
+      readonly cause: 'unknown-user' | 'wrong-password' | 'disabled' | 'no-password';
+    }
+  | { readonly kind: 'credentials-missing' }
+  | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal }
+  | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
+  | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
+  | { readonly kind: 'email-taken' }
+  | { readonly kind: 'not-found'; readonly what: string }
+  | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }
+  | { readonly kind: 'server-overloaded'; readonly cause: string; readonly retryAfterMs: number }
+  | { readonly kind: 'trust-stale'; readonly retryAfterMs: number }
+  | { readonly kind: 'shutting-down'; readonly retryAfterMs: number }
+  | { readonly kind: 'deadline-exceeded' }
+  | { readonly kind: 'cancelled' };
+
+/** Carries a `Rejection` from where a rule is broken to the edge that answers the caller. */
+export class Rejected extends Error {
+  readonly rejection: Rejection;
+
+  constructor(rejection: Rejection, options?: ErrorOptions) {
+    super(rejection.kind, options);
+    this.name = 'Rejected';
+    this.rejection = rejection;
+  }
+}
