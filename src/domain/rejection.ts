@@ -37,6 +37,7 @@ export type Rejection =
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'email-taken' }
+  | { readonly kind: 'conflict' }
   | { readonly kind: 'not-found'; readonly what: string }
   | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }
   | { readonly kind: 'server-overloaded'; readonly cause: string; readonly retryAfterMs: number }

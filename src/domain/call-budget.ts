@@ -1,0 +1,12 @@
+/** How long a call may still take, and whether its caller is still there. One budget covers all the work of a call. */
+export interface CallBudget {
+  /** Epoch milliseconds by which the answer must be given. */
+  readonly deadlineMs: number;
+  /** Aborts when the caller has left or the deadline has passed. */
+  readonly signal: AbortSignal;
+}
+
+/** A budget for work that no caller waits for: start-up, schedules, commands. */
+export function budgetOf(durationMs: number, nowMs: number): CallBudget {
+  return { deadlineMs: nowMs + durationMs, signal: new AbortController().signal };
+}

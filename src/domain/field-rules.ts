@@ -1,0 +1,127 @@
+import { isIP } from 'node:net';
+import { type FieldViolation, Rejected } from './rejection.ts';
+
+/** Says what is wrong with a value as lines for the caller; none when it is good. A line never repeats the value. */
+export type FieldRule<Value> = (value: Value, field: string) => readonly FieldViolation[];
+
+/**
+ * One rule for every field of a message, so that a field added to the contract without a rule is a type error.
+ * The keys are those of the generated message; violations name the field as the proto file spells it.
+ */
+export type FieldRules<Message> = {
+  readonly [Field in keyof Message]-?: FieldRule<Message[Field]>;
+};
+
+export interface TextLimits {
+  /** Length in UTF-8 bytes. */
+  readonly minBytes: number;
+  readonly maxBytes: number;
+  /** Must match the whole text. `says` completes the sentence "must be …". */
+  readonly form?: { readonly pattern: RegExp; readonly says: string };
+}
+
+/**
+ * PostgreSQL cannot store NUL, line breaks forge log lines, escapes repaint terminals; U+2028 and U+2029 break lines
+ * without being `Cc`.
+ */
+const controlCharacter = /[\p{Cc}\u2028\u2029]/u;
+
+/**
+ * Text within `limits`. Control characters are never good, nor are lone surrogates: they become U+FFFD in UTF-8, so
+ * that different texts would collide. A text that is too long is not looked at any further.
+ */
+export function text(limits: TextLimits): FieldRule<string> {
+  return (value, field) => {
+    const bytes = Buffer.byteLength(value, 'utf8');
+    if (bytes > limits.maxBytes) return broken(field, `must be at most ${limits.maxBytes} bytes long`);
+    return [
+      ...(bytes < limits.minBytes ? broken(field, tooShort(limits.minBytes)) : []),
+      ...(controlCharacter.test(value) ? broken(field, 'must not contain control characters') : []),
+      ...(!value.isWellFormed() ? broken(field, 'must be well-formed Unicode') : []),
+      ...(limits.form !== undefined && bytes >= limits.minBytes && !matchesWhole(limits.form.pattern, value)
+        ? broken(field, `must be ${limits.form.says}`)
+        : []),
+    ];
+  };
+}
+
+/**
+ * A UUID as Postern writes them: lower case, with hyphens. One spelling only, because revocations compare ids as
+ * text: another spelling of the same id would be revoked in the database and go on in memory.
+ */
+export const uuid: FieldRule<string> = (value, field) =>
+  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)
+    ? []
+    : broken(field, 'must be a UUID in lower case with hyphens');
+
+/** An IPv4 or IPv6 address without brackets, port, prefix length or zone (PostgreSQL's inet knows no zones). */
+export const ipAddress: FieldRule<string> = (value, field) =>
+  value.length <= 45 && isIP(value) !== 0 && !value.includes('%')
+    ? []
+    : broken(field, 'must be an IPv4 or IPv6 address');
+
+/** Empty, which is how proto3 says "not set", or good by `rule`. */
+export function optional(rule: FieldRule<string>): FieldRule<string> {
+  return (value, field) => (value === '' ? [] : rule(value, field));
+}
+
+/** A list of at most `maxItems`, each good by `rule`; a longer list is not looked at any further. */
+export function each<Item>(rule: FieldRule<Item>, limits: { maxItems: number }): FieldRule<readonly Item[]> {
+  return (items, field) =>
+    items.length > limits.maxItems
+      ? broken(field, `must have at most ${limits.maxItems} items`)
+      : items.flatMap((item, index) => rule(item, `${field}[${index}]`));
+}
+
+/** A nested message; leaving it out is good. */
+export function nested<Message extends object>(
+  rules: FieldRules<Message>,
+): FieldRule<Message | null | undefined> {
+  return (value, field) =>
+    value === undefined || value === null ? [] : violationsIn(rules, value, `${field}.`);
+}
+
+/** A whole number between two bounds, both included. */
+export function wholeNumber(limits: { min: number; max: number }): FieldRule<number> {
+  return (value, field) =>
+    Number.isInteger(value) && value >= limits.min && value <= limits.max
+      ? []
+      : broken(field, `must be a whole number from ${limits.min} to ${limits.max}`);
+}
+
+/** For a field that its type bounds (bool, enum) or that the operation itself judges, such as a token. */
+export const unrestricted: FieldRule<unknown> = () => [];
+
+/** Every violation in `message`, in the order of `rules`; `prefix` is the path of a nested message, with its dot. */
+export function violationsIn<Message extends object>(
+  rules: FieldRules<Message>,
+  message: Message,
+  prefix = '',
+): readonly FieldViolation[] {
+  return (Object.keys(rules) as (keyof Message & string)[]).flatMap((field) =>
+    rules[field](message[field], prefix + protoName(field)),
+  );
+}
+
+/** Throws `Rejected` of kind `field-invalid` with every violation in `message`; returns when there is none. */
+export function requireValid<Message extends object>(rules: FieldRules<Message>, message: Message): void {
+  const violations = violationsIn(rules, message);
+  if (violations.length > 0) throw new Rejected({ kind: 'field-invalid', violations });
+}
+
+function broken(field: string, description: string): readonly FieldViolation[] {
+  return [{ field, description }];
+}
+
+function tooShort(minBytes: number): string {
+  return minBytes === 1 ? 'must not be empty' : `must be at least ${minBytes} bytes long`;
+}
+
+function matchesWhole(pattern: RegExp, value: string): boolean {
+  return pattern.exec(value)?.[0] === value;
+}
+
+/** `userAgent` → `user_agent`: callers know the names of the proto file, not those of the generated code. */
+function protoName(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,63 @@
+/** Secrets printed in documentation that many services run with. Their texts are public, so anyone can forge with them. */
+const published = new Set([
+  '09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7', // the FastAPI security tutorial
+  'a-string-secret-at-least-256-bits-long', // the jwt.io debugger
+  'your-256-bit-secret-your-256-bit-secret',
+  'qwertyuiopasdfghjklzxcvbnm123456', // the Spring and Symfony tutorials
+]);
+
+/** What example files put where a secret should go; compared with everything but letters and digits left out. */
+const placeholderWords = [
+  'changeme',
+  'changethis',
+  'replaceme',
+  'replacethis',
+  'replacewith',
+  'placeholder',
+  'yoursecret',
+  'yourjwtsecret',
+  'yoursupersecret',
+  'your256bitsecret',
+  'opensslrand',
+  'insertsecret',
+  'djangoinsecure',
+  'keyboardcat',
+];
+
+const sequences = ['0123456789abcdef', '1234567890', '0123456789', 'abcdefghijklmnopqrstuvwxyz'];
+
+/**
+ * What is wrong with a shared HS256 secret, or null. At least 32 bytes (RFC 7518 section 3.2), and not one that an
+ * attacker tries first: a published example, a placeholder, a short text repeated. (K10, L18)
+ */
+export function sharedSecretFault(text: string): string | null {
+  if (Buffer.byteLength(text) < 32) return 'is shorter than 32 bytes';
+  const plain = text.toLowerCase().replace(/[^a-z0-9]/g, '');
+  if (published.has(text.trim().toLowerCase()))
+    return 'is an example published in documentation, known to everyone';
+  if (placeholderWords.some((word) => plain.includes(word))) return 'is a placeholder from an example';
+  if (isShortTextRepeated(text) || sequences.some((sequence) => isRepetitionOf(sequence, plain))) {
+    return 'is a short or obvious text repeated';
+  }
+  return null;
+}
+
+/** What is wrong with a master key in base64, or null. It wraps every key in the database, so it is exactly AES-256's. */
+export function masterKeyFault(text: string): string | null {
+  const bytes = Buffer.from(text, 'base64');
+  // Node's decoder skips what is not base64; only a text that it writes back unchanged was the key that was meant.
+  if (bytes.toString('base64') !== text) return 'is not base64';
+  if (bytes.length !== 32) return `is ${bytes.length} bytes long, not 32`;
+  if (bytes.every((byte) => byte === bytes[0])) return 'is one byte repeated';
+  return null;
+}
+
+function isShortTextRepeated(text: string): boolean {
+  if (new Set(text).size < 6) return true;
+  return [1, 2, 3, 4, 5, 6, 7, 8].some((length) => isRepetitionOf(text.slice(0, length), text));
+}
+
+/** True when `text` begins with `unit` over and over, the last time perhaps cut short. */
+function isRepetitionOf(unit: string, text: string): boolean {
+  return text !== '' && unit.repeat(Math.ceil(text.length / unit.length)).startsWith(text);
+}

@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+
+import {
+  Metadata,
+  type ServerInterceptor,
+  type ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type StatusObject,
+  status as Code,
+} from '@grpc/grpc-js';
+
+import { attachContext, type CallContext } from './call-context.ts';
+import { internalStatus, statusOf } from './status.ts';
+
+type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+
+/** One ended call, for logs and metrics. */
+export interface FinishedCall extends CallContext {
+  readonly code: Code;
+  readonly durationMs: number;
+}
+
+/** grpc-js keeps the caller's deadline here; it has no public way to take a wrong one back. */
+interface BaseCall extends ServerInterceptingCallInterface {
+  deadline: number;
+  deadlineTimer: NodeJS.Timeout | null;
+}
+
+/** RFC 9113 leaves the limit to the server; a bearer token of 8 KiB and its company fit. */
+const MAX_METADATA_BYTES = 16_384;
+const MAX_MESSAGE_LENGTH = 1_024;
+const REQUEST_ID = /^[\w.:-]{1,64}$/;
+const SHUTDOWN_RETRY_MS = 1_000;
+
+/**
+ * The outermost layer of every call, foreign services included. grpc-js answers some faults itself, past every
+ * interceptor: undecodable messages, broken compression, a malformed timeout. All of those end in the `sendStatus`
+ * of the innermost call, so that is where this boundary stands: each status goes out with the request id and is
+ * reported once; a caller's bad input is never called INTERNAL or UNKNOWN; no fault's text reaches a caller.
+ */
+export function callBoundary(options: {
+  isStopping: () => boolean;
+  onFinish: (call: FinishedCall) => void;
+}): ServerInterceptor {
+  return (method, intercepted) => {
+    const call = intercepted as BaseCall;
+    const startedAtMs = performance.now();
+    let context: CallContext = { requestId: randomUUID(), path: method.path, peer: call.getPeer(), startedAtMs };
+    let handedOver = false;
+    let finished = false;
+
+    const start = call.start.bind(call);
+    call.start = (listener) => {
+      dropOverflownDeadline(call);
+      start({
+        onReceiveMetadata(metadata) {
+          const requestId = metadata.get('x-request-id')[0];
+          if (typeof requestId === 'string' && REQUEST_ID.test(requestId)) context = { ...context, requestId };
+          attachContext(metadata, context);
+          if (options.isStopping()) {
+            call.sendStatus(statusOf({ kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS }));
+          } else if (sizeOf(metadata) > MAX_METADATA_BYTES) {
+            call.sendStatus({
+              code: Code.RESOURCE_EXHAUSTED,
+              details: `the metadata is larger than ${MAX_METADATA_BYTES} bytes; send less`,
+            });
+          } else {
+            listener.onReceiveMetadata(metadata);
+          }
+        },
+        onReceiveMessage: (message) => listener.onReceiveMessage(message),
+        onReceiveHalfClose() {
+          handedOver = true;
+          listener.onReceiveHalfClose();
+        },
+        onCancel() {
+          finish(Code.CANCELLED);
+          listener.onCancel();
+        },
+      });
+    };
+
+    const sendStatus = call.sendStatus.bind(call);
+    call.sendStatus = (status) => {
+      const outgoing = presentable(status, handedOver, context);
+      outgoing.metadata.set('x-request-id', context.requestId);
+      finish(outgoing.code);
+      sendStatus(outgoing);
+    };
+
+    function finish(code: Code): void {
+      if (finished) return;
+      finished = true;
+      options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
+    }
+
+    return call as unknown as ServerInterceptingCall;
+  };
+}
+
+/** What may leave the house in place of what grpc-js or a handler wanted to say. */
+function presentable(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
+  const metadata = status.metadata ?? new Metadata();
+  const faulty = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
+  if (!faulty) {
+    const details = (status.details ?? '').slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
+    return { code: status.code ?? Code.UNKNOWN, details, metadata };
+  }
+  if (handedOver) return { ...internalStatus(), metadata };
+  // Nothing of ours ran yet: the fault is in what the caller sent.
+  context.cause = status.details;
+  const refused = statusOf({
+    kind: 'field-invalid',
+    violations: [{ field: '', description: 'the request is not a valid message of this method; check its encoding' }],
+  });
+  context.reason = refused.reason;
+  return refused;
+}
+
+/**
+ * grpc-js computes a timeout in 32 bits, so that a generous one (99999999H) may come out negative and fail the call
+ * at once. No honest deadline is long past when its call begins; such a one is dropped, the method's own remains.
+ */
+function dropOverflownDeadline(call: BaseCall): void {
+  if (call.deadline >= Date.now() - 60_000) return;
+  if (call.deadlineTimer) clearTimeout(call.deadlineTimer);
+  call.deadlineTimer = null;
+  call.deadline = Infinity;
+}
+
+function sizeOf(metadata: Metadata): number {
+  let bytes = 0;
+  for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
+    for (const value of Array.isArray(values) ? values : [values]) bytes += name.length + String(value).length;
+  }
+  return bytes;
+}

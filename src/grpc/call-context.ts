@@ -1,0 +1,28 @@
+import type { Metadata } from '@grpc/grpc-js';
+
+import type { ReasonName } from './status.ts';
+
+/** What is known of a call beyond its request, from its first header to its status. */
+export interface CallContext {
+  readonly requestId: string;
+  readonly path: string;
+  readonly peer: string;
+  readonly startedAtMs: number;
+  /** Set when the call was refused. */
+  reason?: ReasonName | undefined;
+  /** Why it was refused, or the fault behind an INTERNAL: for the log only. */
+  cause?: unknown;
+}
+
+const contexts = new WeakMap<Metadata, CallContext>();
+
+/** Ties a context to its call's metadata, the one object that interceptors and handlers both see. */
+export function attachContext(metadata: Metadata, context: CallContext): void {
+  contexts.set(metadata, context);
+}
+
+export function contextOf(metadata: Metadata): CallContext {
+  const context = contexts.get(metadata);
+  if (!context) throw new Error('the call did not pass the call boundary');
+  return context;
+}

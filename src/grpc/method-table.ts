@@ -1,0 +1,48 @@
+import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
+
+/** Who may call a method and how long the server works on it. */
+export interface MethodRule {
+  /** `public`: everybody, with or without a credential. */
+  readonly access: 'public';
+  /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
+  readonly deadlineMs: number | null;
+}
+
+type ServiceRules<Service> = { readonly [Method in keyof Service]: MethodRule };
+
+const STANDARD_DEADLINE_MS = 5_000;
+const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
+const openStream = { access: 'public', deadlineMs: null } as const;
+
+const authService: ServiceRules<typeof AuthServiceService> = {
+  login: open,
+  verifyToken: open,
+  getJwks: open,
+};
+
+/**
+ * Every method that this server answers, by its path. A generated method without a row is a type error, and a
+ * method of a foreign service (health, reflection) without a row keeps the server from starting.
+ */
+export const methodTable: Readonly<Record<string, MethodRule>> = {
+  ...byPath('postern.v1.AuthService', authService),
+  ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
+  ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
+  ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),
+};
+
+/** @throws Error when the table has no row for the method: nothing is served by default */
+export function ruleOf(path: string): MethodRule {
+  const rule = Object.hasOwn(methodTable, path) ? methodTable[path] : undefined;
+  if (!rule) throw new Error(`grpc/method-table.ts has no rule for ${path}`);
+  return rule;
+}
+
+function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {
+  return Object.fromEntries(
+    Object.entries(rules).map(([method, rule]) => [
+      `/${service}/${method.charAt(0).toUpperCase()}${method.slice(1)}`,
+      rule,
+    ]),
+  );
+}

@@ -1,0 +1,170 @@
+import { Metadata, type StatusObject, status as Code } from '@grpc/grpc-js';
+
+import type { FieldViolation, Rejection } from '../domain/rejection.ts';
+import { Reason } from '../generated/postern/v1/reason.ts';
+import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
+import { Status } from '../generated/google/rpc/status.ts';
+
+export type ReasonName = Exclude<keyof typeof Reason, 'UNRECOGNIZED' | 'REASON_UNSPECIFIED'>;
+
+/** What the caller is told of a refusal. */
+interface Refusal {
+  readonly code: Code;
+  /** Absent for the statuses that gRPC itself defines. */
+  readonly reason?: ReasonName;
+  readonly message: string;
+  readonly retryAfterMs?: number;
+  readonly violations?: readonly FieldViolation[];
+}
+
+/** A status as it goes out, with its reason's name for the log. */
+export interface RefusedStatus extends StatusObject {
+  readonly reason: ReasonName | undefined;
+}
+
+/** The one way from a refusal to the wire. Equal refusals are equal to the byte. */
+export function statusOf(rejection: Rejection): RefusedStatus {
+  const refusal = refusalOf(rejection);
+  return {
+    code: refusal.code,
+    details: refusal.message,
+    metadata: detailsOf(refusal),
+    reason: refusal.reason,
+  };
+}
+
+/** For faults of our own: the caller learns nothing of them but the request id in the trailer. */
+export function internalStatus(): StatusObject {
+  return {
+    code: Code.INTERNAL,
+    details: 'internal error; report the x-request-id of this call to the operator',
+    metadata: new Metadata(),
+  };
+}
+
+function refusalOf(rejection: Rejection): Refusal {
+  switch (rejection.kind) {
+    case 'invalid-credentials':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'INVALID_CREDENTIALS',
+        message: 'the e-mail or the password is wrong',
+      };
+    case 'credentials-missing':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'CREDENTIALS_MISSING',
+        message: "send the token in the request, or once as metadata 'authorization: Bearer <token>'",
+      };
+    case 'token-refused':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: rejection.refusal.reason,
+        message: rejection.refusal.detail,
+      };
+    case 'field-invalid':
+      return {
+        code: Code.INVALID_ARGUMENT,
+        reason: 'FIELD_INVALID',
+        message: oneLine(rejection.violations),
+        violations: rejection.violations,
+      };
+    case 'password-policy':
+      return {
+        code: Code.INVALID_ARGUMENT,
+        reason: 'PASSWORD_POLICY',
+        message: oneLine(rejection.violations),
+        violations: rejection.violations,
+      };
+    case 'email-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'EMAIL_TAKEN',
+        message: 'another user has this e-mail',
+      };
+    case 'not-found':
+      return {
+        code: Code.NOT_FOUND,
+        reason: 'RESOURCE_NOT_FOUND',
+        message: `no such ${rejection.what}`,
+      };
+    case 'conflict':
+      return {
+        code: Code.ABORTED,
+        reason: 'CONFLICT',
+        message: 'somebody else changed the same thing at this moment: read it again and retry',
+      };
+    case 'store-unavailable':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'STORE_UNAVAILABLE',
+        message: 'the database does not answer; retry later',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'server-overloaded':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'SERVER_OVERLOADED',
+        message: 'too much work is queued to answer in time; retry later',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'trust-stale':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'TRUST_STALE',
+        message: 'keys and revocations are not known here yet, or too old; retry later or call another instance',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'shutting-down':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'SHUTTING_DOWN',
+        message: 'this process is stopping; call another instance',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'deadline-exceeded':
+      return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the work was done' };
+    case 'cancelled':
+      return { code: Code.CANCELLED, message: 'the caller cancelled the call' };
+    default:
+      return rejection satisfies never;
+  }
+}
+
+function oneLine(violations: readonly FieldViolation[]): string {
+  return violations.map(({ field, description }) => (field ? `${field}: ${description}` : description)).join('; ');
+}
+
+/** The details of a refusal as `grpc-status-details-bin` carries them (google.rpc.Status). */
+function detailsOf(refusal: Refusal): Metadata {
+  const metadata = new Metadata();
+  if (!refusal.reason) return metadata;
+  const details = [
+    packed('google.rpc.ErrorInfo', ErrorInfo, { reason: refusal.reason, domain: 'postern', metadata: {} }),
+  ];
+  if (refusal.retryAfterMs !== undefined) {
+    const seconds = Math.floor(refusal.retryAfterMs / 1000);
+    const nanos = Math.round((refusal.retryAfterMs - seconds * 1000) * 1e6);
+    details.push(packed('google.rpc.RetryInfo', RetryInfo, { retryDelay: { seconds, nanos } }));
+  }
+  if (refusal.violations) {
+    const fieldViolations = refusal.violations.map(({ field, description }) => ({
+      field,
+      description,
+      reason: '',
+      localizedMessage: undefined,
+    }));
+    details.push(packed('google.rpc.BadRequest', BadRequest, { fieldViolations }));
+  }
+  const status = Status.encode({ code: refusal.code, message: refusal.message, details }).finish();
+  metadata.set('grpc-status-details-bin', Buffer.from(status));
+  return metadata;
+}
+
+function packed<Message>(
+  name: string,
+  codec: { encode(message: Message): { finish(): Uint8Array } },
+  message: Message,
+): { typeUrl: string; value: Buffer } {
+  return { typeUrl: `type.googleapis.com/${name}`, value: Buffer.from(codec.encode(message).finish()) };
+}

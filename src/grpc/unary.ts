@@ -1,0 +1,62 @@
+import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
+
+import { Rejected } from '../domain/rejection.ts';
+import { type Call, ServedCall } from './call.ts';
+import { contextOf } from './call-context.ts';
+import type { MethodRule } from './method-table.ts';
+import { internalStatus, statusOf } from './status.ts';
+
+/** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
+export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+
+/**
+ * Runs a handler so that nothing it does can end the process: a throw and a rejection become a status, an answer
+ * after the deadline is dropped. A handler that answers at once costs no timer.
+ */
+export function unary<Request, Response>(
+  rule: MethodRule,
+  handler: UnaryHandler<Request, Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    const context = contextOf(call.metadata);
+    let answered = false;
+    let timer: NodeJS.Timeout | undefined;
+
+    const answer = (error: unknown, response?: Response) => {
+      if (answered) return;
+      answered = true;
+      clearTimeout(timer);
+      if (error === null) {
+        callback(null, response);
+        return;
+      }
+      context.cause = error;
+      if (error instanceof Rejected) {
+        const status = statusOf(error.rejection);
+        context.reason = status.reason;
+        callback(asServiceError(status));
+      } else {
+        callback(asServiceError(internalStatus()));
+      }
+    };
+
+    try {
+      const response = handler(call.request, new ServedCall(call, rule.deadlineMs));
+      if (!(response instanceof Promise)) {
+        answer(null, response);
+        return;
+      }
+      if (rule.deadlineMs !== null) {
+        timer = setTimeout(() => answer(new Rejected({ kind: 'deadline-exceeded' })), rule.deadlineMs);
+      }
+      response.then((value) => answer(null, value), answer);
+    } catch (error) {
+      answer(error);
+    }
+  };
+}
+
+/** grpc-js wants an Error by type and reads a status from it. */
+function asServiceError(status: Pick<ServiceError, 'code' | 'details' | 'metadata'>): ServiceError {
+  return Object.assign(new Error(status.details), status);
+}

@@ -1,0 +1,18 @@
+/** A way of writing a hashed password, by its own prefix. One file and one row of the table for each. */
+export interface PasswordFormat {
+  readonly name: string;
+  /** Whether a stored text claims to be of this format; it may be damaged all the same. */
+  claims(stored: string): boolean;
+  /** Reads a claimed text without doing the work; undefined when damaged, or dearer than the format allows. */
+  read(stored: string): StoredHash | undefined;
+}
+
+export interface StoredHash {
+  /** Whether a login with the right password should replace the text with one made with current parameters. */
+  readonly needsRehash: boolean;
+  /** Does the work, in the calling thread, and compares in constant time. May throw on damage seen only now. */
+  verify(password: string): boolean;
+}
+
+/** Why a stored text cannot be checked, in words for the log. */
+export type HashDamage = 'unknown-format' | 'damaged';

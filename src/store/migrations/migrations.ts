@@ -1,0 +1,24 @@
+import { createHash } from 'node:crypto';
+
+import { usersAndSigningKeys } from './0001-users-and-signing-keys.ts';
+
+export interface Migration {
+  readonly number: number;
+  readonly name: string;
+  readonly sql: string;
+  /** SHA-256 of the SQL, hex: an applied migration never changes again. */
+  readonly checksum: string;
+}
+
+/**
+ * The schema's history, append-only. A migration must leave a schema on which the release before it still works,
+ * since old and new processes run together during an upgrade.
+ */
+export const migrations: readonly Migration[] = [['users-and-signing-keys', usersAndSigningKeys] as const].map(
+  ([name, sql], index) => ({
+    number: index + 1,
+    name,
+    sql,
+    checksum: createHash('sha256').update(sql).digest('hex'),
+  }),
+);

@@ -1,0 +1,72 @@
+import { Rejected } from '../domain/rejection.ts';
+import { QueryUnanswered } from './watched-pg-client.ts';
+
+const RETRY_AFTER_MS = 1_000;
+
+/** Socket and name-lookup faults, as Node names them. */
+const NETWORK_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** Messages of pg and knex for a lost connection; they carry no code. */
+const LOST_CONNECTION =
+  /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$|The server does not support SSL)/;
+
+/**
+ * SQLSTATE classes and codes that mean "not now": connection faults (08), resources (53), shutdown and recovery
+ * (57P), a cancelled statement (57014), a lock that did not come in time (55P03), a standby that does not write
+ * (25006), disk trouble (58), and terminated idle transactions (25P03).
+ */
+const UNAVAILABLE_SQLSTATE = /^(08...|53...|57P..|57014|55P03|25006|25P03|58...)$/;
+
+/** Serialisation failure and deadlock: the same work may succeed when it is done again. */
+const RETRYABLE_SQLSTATE = new Set(['40001', '40P01']);
+
+export function sqlState(error: unknown): string | undefined {
+  const code = codeOf(error);
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+export function isRetryable(error: unknown): boolean {
+  return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '');
+}
+
+/** True when the error says that another row already has the value that the named unique index protects. */
+export function violatesUnique(error: unknown, index: string): boolean {
+  return sqlState(error) === '23505' && (error as { constraint?: unknown }).constraint === index;
+}
+
+/** Turns what pg and knex throw when the database cannot serve into a rejection; every other error stays itself. */
+export function translateStoreError(error: unknown): unknown {
+  if (error instanceof Rejected) return error;
+  if (isRetryable(error)) return new Rejected({ kind: 'conflict' }, { cause: error });
+  if (!isUnavailable(error)) return error;
+  const cause = sqlState(error) ?? (error as Error).message;
+  return storeUnavailable(cause, { cause: error });
+}
+
+export function storeUnavailable(cause: string, options?: ErrorOptions): Rejected {
+  return new Rejected({ kind: 'store-unavailable', cause, retryAfterMs: RETRY_AFTER_MS }, options);
+}
+
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof QueryUnanswered) return true;
+  if (error instanceof AggregateError) return error.errors.some(isUnavailable);
+  const code = codeOf(error);
+  if (code !== undefined) return NETWORK_CODES.has(code) || UNAVAILABLE_SQLSTATE.test(code);
+  return error instanceof Error && LOST_CONNECTION.test(error.message);
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+}

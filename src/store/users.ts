@@ -1,0 +1,108 @@
+import type { Knex } from 'knex';
+
+import type { Email } from '../domain/email.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { violatesUnique } from './store-errors.ts';
+
+/** A person who can log in. */
+export interface User {
+  readonly id: string;
+  readonly email: string;
+  readonly roles: readonly string[];
+  readonly disabled: boolean;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** What a login needs to know. */
+export interface LoginRecord {
+  readonly id: string;
+  /** A PHC string, or null for a user without a password. */
+  readonly passwordHash: string | null;
+  readonly roles: readonly string[];
+  readonly disabled: boolean;
+}
+
+interface UserRow {
+  id: string;
+  email: string;
+  password_hash: string | null;
+  roles: string[];
+  disabled_at: Date | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+type PublicRow = Omit<UserRow, 'password_hash'>;
+
+const PUBLIC_COLUMNS: (keyof PublicRow)[] = ['id', 'email', 'roles', 'disabled_at', 'created_at', 'updated_at'];
+
+/** @throws Rejected `email-taken` when another user has the e-mail */
+export async function insertUser(
+  db: Knex,
+  user: { id: string; email: Email; passwordHash: string | null; roles: readonly string[] },
+): Promise<User> {
+  try {
+    const [row] = await db<UserRow>('users')
+      .insert({ id: user.id, email: user.email, password_hash: user.passwordHash, roles: [...user.roles] })
+      .returning(PUBLIC_COLUMNS);
+    return toUser(row as PublicRow);
+  } catch (error) {
+    if (violatesUnique(error, 'users_email_key')) throw new Rejected({ kind: 'email-taken' }, { cause: error });
+    throw error;
+  }
+}
+
+export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
+  const row = await db<UserRow>('users').where({ email }).first('id', 'password_hash', 'roles', 'disabled_at');
+  if (!row) return null;
+  return {
+    id: row.id,
+    passwordHash: row.password_hash,
+    roles: row.roles,
+    disabled: row.disabled_at !== null,
+  };
+}
+
+/** Replaces a hash by a stronger one of the same password, unless the password was changed meanwhile. */
+export async function upgradePasswordHash(
+  db: Knex,
+  change: { id: string; from: string; to: string },
+): Promise<void> {
+  await db<UserRow>('users').where({ id: change.id, password_hash: change.from }).update({ password_hash: change.to });
+}
+
+/** One page of users in the order of their ids, which is the order in which they were made. */
+export async function listUsers(db: Knex, page: { afterId: string | null; limit: number }): Promise<User[]> {
+  const query = db<UserRow>('users').select(PUBLIC_COLUMNS).orderBy('id').limit(page.limit);
+  if (page.afterId !== null) void query.where('id', '>', page.afterId);
+  return (await query).map(toUser);
+}
+
+/** @returns the user as changed, or null when nobody has the e-mail */
+export async function setUserDisabled(db: Knex, email: Email, disabled: boolean): Promise<User | null> {
+  const [row] = await db<UserRow>('users')
+    .where({ email })
+    .update({
+      disabled_at: disabled ? db.raw<never>('coalesce(disabled_at, now())') : null,
+      updated_at: db.fn.now(),
+    })
+    .returning(PUBLIC_COLUMNS);
+  return row ? toUser(row) : null;
+}
+
+export async function countUsers(db: Knex): Promise<number> {
+  const [row] = await db<UserRow>('users').count({ count: '*' });
+  return Number(row?.['count'] ?? 0);
+}
+
+function toUser(row: PublicRow): User {
+  return {
+    id: row.id,
+    email: row.email,
+    roles: row.roles,
+    disabled: row.disabled_at !== null,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}

@@ -1,0 +1,55 @@
+/** How Postern signs: one key has one of these, and the header never chooses (T03). */
+export type SigningAlgorithm = 'ES256' | 'RS256' | 'EdDSA';
+
+/** RFC 7518 section 3.1 and RFC 8037 as a table: what a key of the algorithm looks like. */
+export interface AlgorithmRow {
+  readonly kty: 'EC' | 'RSA' | 'OKP';
+  readonly crv?: 'P-256' | 'Ed25519';
+  /** The public members beside kty and crv, each base64url. */
+  readonly members: readonly ('x' | 'y' | 'n' | 'e')[];
+  /** Bytes of a signature; null where it is the length of the modulus. */
+  readonly signatureBytes: number | null;
+  /** What `crypto.subtle` calls it. */
+  readonly subtle: RsaHashedKeyGenParams | EcKeyGenParams | { readonly name: 'Ed25519' };
+}
+
+interface RsaHashedKeyGenParams {
+  readonly name: 'RSASSA-PKCS1-v1_5';
+  readonly hash: 'SHA-256';
+  readonly modulusLength: number;
+  readonly publicExponent: Uint8Array<ArrayBuffer>;
+}
+
+interface EcKeyGenParams {
+  readonly name: 'ECDSA';
+  readonly namedCurve: 'P-256';
+}
+
+/** A new RSA key: 128 bits of strength (K10). */
+export const rsaModulusBits = 3072;
+
+export const algorithmTable: Readonly<Record<SigningAlgorithm, AlgorithmRow>> = {
+  ES256: {
+    kty: 'EC',
+    crv: 'P-256',
+    members: ['x', 'y'],
+    signatureBytes: 64,
+    subtle: { name: 'ECDSA', namedCurve: 'P-256' },
+  },
+  RS256: {
+    kty: 'RSA',
+    members: ['n', 'e'],
+    signatureBytes: null,
+    subtle: {
+      name: 'RSASSA-PKCS1-v1_5',
+      hash: 'SHA-256',
+      modulusLength: rsaModulusBits,
+      publicExponent: Uint8Array.of(1, 0, 1),
+    },
+  },
+  EdDSA: { kty: 'OKP', crv: 'Ed25519', members: ['x'], signatureBytes: 64, subtle: { name: 'Ed25519' } },
+};
+
+export function isSigningAlgorithm(name: unknown): name is SigningAlgorithm {
+  return typeof name === 'string' && Object.hasOwn(algorithmTable, name);
+}
