@@ -1,1 +1,74 @@
-export {};
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+import { startService } from './compose.ts';
+import { loadSettings } from './config.ts';
+import { formatListenAddress } from './domain/listen-address.ts';
+import { firstSteps } from './first-steps.ts';
+import { createLog, type Logger } from './log.ts';
+
+const OLDEST_GRPC = '1.14.5';
+/** Node 20 got its last fix in April 2026. */
+const NODE_AT_END_OF_LIFE = 20;
+
+/**
+ * Runs the service until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls; everything
+ * else goes to stderr. Rejects with what kept the service from starting or made it end.
+ */
+export async function serve(): Promise<void> {
+  const settings = loadSettings();
+  requireSafeGrpc();
+  const log = createLog(settings.logLevel);
+  for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
+  warnOfOldNode(log);
+  exitOnUnknownFaults(log);
+
+  const signalled = nextSignal();
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => (fail = reject));
+  failed.catch(() => undefined);
+  const service = await startService(settings, log, fail);
+  const grpc = formatListenAddress(service.grpc);
+  const http = formatListenAddress(service.http);
+  if (service.demoUser) process.stderr.write(firstSteps(service.demoUser, grpc));
+  process.stdout.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
+
+  try {
+    const signal = await Promise.race([signalled, failed]);
+    log.info({ signal }, 'stopping');
+  } finally {
+    await service.stop();
+  }
+  log.info('stopped');
+}
+
+/** The first SIGTERM or SIGINT asks for an orderly end; a second one ends the process as it would any other. */
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+}
+
+/** Half-broken is worse than down: what nobody expected ends the process, and whoever runs it starts it again. */
+function exitOnUnknownFaults(log: Logger): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (cause: unknown) => {
+      log.fatal({ cause }, event);
+      process.exit(1);
+    });
+  }
+}
+
+function warnOfOldNode(log: Logger): void {
+  const { node } = process.versions;
+  if (Number.parseInt(node, 10) > NODE_AT_END_OF_LIFE) return;
+  log.warn({ detail: `Node ${node} is past its end of life: use Node 24 or later` }, 'runtime');
+}
+
+/** Before 1.14.5 a caller could end the process with one message (CVE-2026-48068, CVE-2026-48069). */
+function requireSafeGrpc(): void {
+  const require = createRequire(import.meta.url);
+  const manifest = JSON.parse(readFileSync(require.resolve('@grpc/grpc-js/package.json'), 'utf8')) as { version: string };
+  if (manifest.version.localeCompare(OLDEST_GRPC, 'en', { numeric: true }) >= 0) return;
+  throw new Error(`@grpc/grpc-js ${manifest.version} has known crash faults: install ${OLDEST_GRPC} or later`);
+}

@@ -55,11 +55,27 @@ export function checkClaims(
   keyId: string | null,
   nowSeconds: number,
 ): ClaimsVerdict {
-  const read =
-    profile === 'legacy' ? readLegacyClaims(claims) : readStandardClaims(profile, claims, policy, keyId);
-  if (!read.ok) return read;
-  const refusal = timeFault(read.claims, claims.nbf, policy.skewSeconds, nowSeconds);
-  return refusal === null ? read : { ok: false, refusal };
+  for (const refusal of claimFaults(profile, claims, policy, nowSeconds)) return { ok: false, refusal };
+  return {
+    ok: true,
+    claims: Object.freeze(readClaims(profile, claims as unknown as SoundClaims, policy, keyId)),
+  };
+}
+
+/** Everything that is wrong with the claims, the first fault first. `checkClaims` answers with that one. */
+export function* claimFaults(
+  profile: ClaimsProfile,
+  claims: UncheckedClaims,
+  policy: ClaimsPolicy,
+  nowSeconds: number,
+): Generator<TokenRefusal, void, undefined> {
+  if (profile === 'legacy') yield* legacyFaults(claims);
+  else yield* standardFaults(profile, claims, policy);
+  const { exp, nbf, iat } = claims;
+  if (nbf !== undefined && !isNumericDate(nbf)) yield invalid.nbf;
+  if (isNumericDate(exp) && isOver(exp, policy.skewSeconds, nowSeconds)) yield expired;
+  if (isNumericDate(nbf) && nbf > nowSeconds + policy.skewSeconds) yield notYetValid.nbf;
+  if (isNumericDate(iat) && iat > nowSeconds + policy.skewSeconds) yield notYetValid.iat;
 }
 
 /** Refuses a token for an audience that the caller asked for by name. A token that names no audience has none. */
@@ -71,49 +87,41 @@ export function audienceFault(
   return invalid.requiredAudience;
 }
 
-/** Refuses a token whose time is over: from `exp + skew` on (T16). Asked again each time a remembered token is seen. */
+/** Refuses a token whose time is over. Asked again each time a remembered token is seen (T24). */
 export function expiryFault(
   claims: VerifiedClaims,
   skewSeconds: number,
   nowSeconds: number,
 ): TokenRefusal | null {
-  return nowSeconds >= claims.expiresAtSeconds + skewSeconds ? expired : null;
+  return isOver(claims.expiresAtSeconds, skewSeconds, nowSeconds) ? expired : null;
 }
 
-function readStandardClaims(
+function* standardFaults(
   profile: 'access' | 'shared-secret',
   claims: UncheckedClaims,
   policy: ClaimsPolicy,
-  keyId: string | null,
-): ClaimsVerdict {
+): Generator<TokenRefusal, void, undefined> {
   const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, roles } = claims;
-  const lenient = profile === 'shared-secret';
-  if (!isIdentifier(sub)) return refuse(invalid.sub);
-  if (!isNumericDate(exp)) return refuse(invalid.exp);
-  if (!isNumericDate(iat)) return refuse(invalid.iat);
-  if (!isIdentifier(jti) && !(lenient && jti === undefined)) return refuse(invalid.jti);
-  if (!isIdentifier(clientId) && !(lenient && clientId === undefined)) return refuse(invalid.clientId);
-  if (!isIdentifier(sid) && sid !== undefined) return refuse(invalid.sid);
-  if (!isIdentifierList(roles) && !(lenient && roles === undefined)) return refuse(invalid.roles);
-  if (iss !== policy.issuer) return refuse(invalid.iss);
+  const mayLack = (value: unknown) => profile === 'shared-secret' && value === undefined;
+  if (!isIdentifier(sub)) yield invalid.sub;
+  if (!isNumericDate(exp)) yield invalid.exp;
+  if (!isNumericDate(iat)) yield invalid.iat;
+  if (!isIdentifier(jti) && !mayLack(jti)) yield invalid.jti;
+  if (!isIdentifier(clientId) && !mayLack(clientId)) yield invalid.clientId;
+  if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
+  if (!isIdentifierList(roles) && !mayLack(roles)) yield invalid.roles;
+  if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
-  if (!isIdentifierList(audience)) return refuse(invalid.audType);
-  if (!policy.audiences.some((accepted) => audience.includes(accepted))) return refuse(invalid.aud);
-  if (!lenient && exp - iat > policy.maxLifetimeSeconds) return refuse(invalid.lifetime);
-  return accept({
-    subject: sub,
-    // A token with sid is a user's. A program that shares the secret may sign neither sid nor client_id: a user's too.
-    subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
-    sessionId: sid ?? null,
-    tokenId: jti ?? null,
-    clientId: clientId ?? null,
-    issuer: policy.issuer,
-    audience: Object.freeze([...audience]),
-    roles: Object.freeze([...(roles ?? [])]),
-    issuedAtSeconds: Math.floor(iat),
-    expiresAtSeconds: Math.floor(exp),
-    keyId,
-  });
+  if (!isIdentifierList(audience)) yield invalid.audType;
+  else if (!policy.audiences.some((accepted) => audience.includes(accepted))) yield invalid.aud;
+  if (
+    profile === 'access' &&
+    isNumericDate(exp) &&
+    isNumericDate(iat) &&
+    exp - iat > policy.maxLifetimeSeconds
+  ) {
+    yield invalid.lifetime;
+  }
 }
 
 /**
@@ -121,40 +129,67 @@ function readStandardClaims(
  * A token that also names a subject, an issuer or an audience came from elsewhere and is refused: whose it is would be
  * a guess.
  */
-function readLegacyClaims(claims: UncheckedClaims): ClaimsVerdict {
+function* legacyFaults(claims: UncheckedClaims): Generator<TokenRefusal, void, undefined> {
   const { user_id: userId, exp, iat, sub, iss, aud } = claims;
-  if (sub !== undefined || iss !== undefined || aud !== undefined) return refuse(invalid.notLegacy);
-  const isNumber = typeof userId === 'number' && Number.isSafeInteger(userId) && !Object.is(userId, -0);
-  if (!isNumber && !isIdentifier(userId)) return refuse(invalid.userId);
-  if (!isNumericDate(exp)) return refuse(invalid.exp);
-  if (iat !== undefined && !isNumericDate(iat)) return refuse(invalid.iat);
-  return accept({
-    subject: String(userId),
-    subjectType: 'user',
+  if (sub !== undefined || iss !== undefined || aud !== undefined) yield invalid.notLegacy;
+  if (!isWholeNumber(userId) && !isIdentifier(userId)) yield invalid.userId;
+  if (!isNumericDate(exp)) yield invalid.exp;
+  if (iat !== undefined && !isNumericDate(iat)) yield invalid.iat;
+}
+
+/** The claims once `claimFaults` has found nothing; `user_id` stands in a legacy token only, `sub` in the others. */
+interface SoundClaims {
+  readonly sub?: string;
+  readonly user_id?: string | number;
+  readonly aud?: string | readonly string[];
+  readonly exp: number;
+  readonly iat?: number;
+  readonly jti?: string;
+  readonly sid?: string;
+  readonly client_id?: string;
+  readonly roles?: readonly string[];
+}
+
+function readClaims(
+  profile: ClaimsProfile,
+  claims: SoundClaims,
+  policy: ClaimsPolicy,
+  keyId: string | null,
+): VerifiedClaims {
+  const expiresAtSeconds = Math.floor(claims.exp);
+  const issuedAtSeconds = claims.iat === undefined ? null : Math.floor(claims.iat);
+  const nobody = {
     sessionId: null,
     tokenId: null,
     clientId: null,
     issuer: null,
-    audience: Object.freeze([]),
-    roles: Object.freeze([]),
-    issuedAtSeconds: iat === undefined ? null : Math.floor(iat),
-    expiresAtSeconds: Math.floor(exp),
-    keyId: null,
-  });
+    audience: none,
+    roles: none,
+  };
+  if (profile === 'legacy') {
+    const subject = String(claims.user_id);
+    return { ...nobody, subject, subjectType: 'user', issuedAtSeconds, expiresAtSeconds, keyId };
+  }
+  const { sub, aud, jti, sid, client_id: clientId, roles } = claims;
+  return {
+    subject: String(sub),
+    // A token with sid is a user's. A program that shares the secret may sign neither sid nor client_id: a user's too.
+    subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
+    sessionId: sid ?? null,
+    tokenId: jti ?? null,
+    clientId: clientId ?? null,
+    issuer: policy.issuer,
+    audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),
+    roles: Object.freeze([...(roles ?? [])]),
+    issuedAtSeconds,
+    expiresAtSeconds,
+    keyId,
+  };
 }
 
-function timeFault(
-  read: VerifiedClaims,
-  nbf: unknown,
-  skewSeconds: number,
-  nowSeconds: number,
-): TokenRefusal | null {
-  if (nbf !== undefined && !isNumericDate(nbf)) return invalid.nbf;
-  const fault = expiryFault(read, skewSeconds, nowSeconds);
-  if (fault !== null) return fault;
-  if ((nbf ?? 0) > nowSeconds + skewSeconds) return notYetValid.nbf;
-  if ((read.issuedAtSeconds ?? 0) > nowSeconds + skewSeconds) return notYetValid.iat;
-  return null;
+/** From `exp + skew` on (T16). A fraction of `exp` is dropped, here as in what a verifier remembers. */
+function isOver(exp: number, skewSeconds: number, nowSeconds: number): boolean {
+  return nowSeconds >= Math.floor(exp) + skewSeconds;
 }
 
 /** A date of RFC 7519 section 2, within the years in which a token can have been made (T16). */
@@ -173,13 +208,12 @@ function isIdentifierList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every(isIdentifier);
 }
 
-function accept(claims: VerifiedClaims): ClaimsVerdict {
-  return { ok: true, claims: Object.freeze(claims) };
+/** A user number that is exact, so that two users never become one. -0 would be another spelling of 0. */
+function isWholeNumber(value: unknown): value is number {
+  return Number.isSafeInteger(value) && !Object.is(value, -0);
 }
 
-function refuse(refusal: TokenRefusal): ClaimsVerdict {
-  return { ok: false, refusal };
-}
+const none: readonly string[] = Object.freeze([]);
 
 function claimsInvalid(detail: string): TokenRefusal {
   return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });

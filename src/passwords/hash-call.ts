@@ -20,11 +20,15 @@ export function departureOf(call: CallBudget, nowMs: number): Rejection | undefi
 }
 
 /** Calls `leave` once, when the caller has left or the deadline passes; the result stops the watch. */
-export function watchDeparture(call: CallBudget, nowMs: number, leave: (why: Rejection) => void): () => void {
-  const delayMs = call.deadlineMs - nowMs;
+export function watchDeparture(
+  call: CallBudget,
+  now: () => number,
+  leave: (why: Rejection) => void,
+): () => void {
+  const delayMs = call.deadlineMs - now();
   const timer =
     delayMs <= longestTimerMs ? setTimeout(() => end({ kind: 'deadline-exceeded' }), delayMs) : undefined;
-  const onAbort = () => end({ kind: 'cancelled' });
+  const onAbort = () => end(departureOf(call, now()) ?? { kind: 'cancelled' });
   const stop = () => {
     clearTimeout(timer);
     call.signal.removeEventListener('abort', onAbort);

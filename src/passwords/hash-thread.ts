@@ -25,7 +25,9 @@ export class HashThread {
     });
     this.#worker.on('exit', () => {
       onGone(this);
-      this.#take()?.reject(new Error('a password hashing thread ended in the middle of a job', { cause: this.#fault }));
+      this.#take()?.reject(
+        new Error('a password hashing thread ended in the middle of a job', { cause: this.#fault }),
+      );
     });
   }
 

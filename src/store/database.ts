@@ -86,9 +86,13 @@ export class Database {
     });
   }
 
-  /** Runs work that may take minutes, such as a migration, on one connection and without a budget. */
-  unlimited<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-    return this.#knex.transaction(work);
+  /** Runs work that may take long, such as a migration, in one transaction and without a budget. */
+  async unlimited<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
+    try {
+      return await this.#knex.transaction(work);
+    } catch (error) {
+      throw translateStoreError(error);
+    }
   }
 
   async close(): Promise<void> {

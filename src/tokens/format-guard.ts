@@ -33,15 +33,10 @@ export function guardFormat(token: string): UnverifiedToken | Refused {
   if (!form.ok) return form;
   const header = readHeader(form.header);
   if (!header.ok) return header;
-  const claims = readObject(form.payload);
-  if (claims === undefined) return refuse(refusals.claimsNotUtf8);
-  if (claims === null) return refuse(refusals.claimsNotJson);
-  return {
-    ok: true,
-    header: header.header,
-    claims,
-    signatureBytes: Math.floor((form.signature.length * 3) / 4),
-  };
+  const claims = readClaimsSegment(form.payload);
+  if (!claims.ok) return claims;
+  const signatureBytes = Math.floor((form.signature.length * 3) / 4);
+  return { ok: true, header: header.header, claims: claims.claims, signatureBytes };
 }
 
 /** Reads a header segment. A member that is not known refuses the token: crit, b64, zip, enc, jwk, jku, x5c and all (T06, T07). */
@@ -56,6 +51,16 @@ export function readHeader(segment: string): { readonly ok: true; readonly heade
   }
   if (kid !== undefined && (kid.length < 1 || kid.length > 128)) return refuse(refusals.kidLength);
   return { ok: true, header: { alg, kid, typ } };
+}
+
+/** Reads a claims segment: one JSON object without doubled members (T10, T11). */
+export function readClaimsSegment(
+  segment: string,
+): { readonly ok: true; readonly claims: JsonObject } | Refused {
+  const claims = readObject(segment);
+  if (claims === undefined) return refuse(refusals.claimsNotUtf8);
+  if (claims === null) return refuse(refusals.claimsNotJson);
+  return { ok: true, claims };
 }
 
 /** The object in a segment of canonical base64url; undefined where it is not UTF-8, null where it is not strict JSON. */

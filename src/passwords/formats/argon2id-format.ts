@@ -26,10 +26,12 @@ export const argon2idFormat: PasswordFormat = {
       passes <= dearest.passes &&
       lanes <= dearest.lanes;
     if (!inBounds) return undefined;
+    const work = (memoryKib * passes) / (argon2idParameters.memoryKib * argon2idParameters.passes);
     return {
+      work,
       needsRehash:
+        work < 1 ||
         memoryKib < argon2idParameters.memoryKib ||
-        memoryKib * passes < argon2idParameters.memoryKib * argon2idParameters.passes ||
         base64Bytes(salt) < argon2idParameters.saltBytes ||
         base64Bytes(tag) < argon2idParameters.tagBytes,
       verify: (password) => argon2idVerify(stored, password),

@@ -8,6 +8,8 @@ export interface PasswordFormat {
 }
 
 export interface StoredHash {
+  /** What `verify` costs, in hashes with current parameters: 0.5 is half the work of one. */
+  readonly work: number;
   /** Whether a login with the right password should replace the text with one made with current parameters. */
   readonly needsRehash: boolean;
   /** Does the work, in the calling thread, and compares in constant time. May throw on damage seen only now. */

@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+
+/** Gives a command its arguments, options and action. The action returns when the work is done, or throws. */
+export type CommandDefinition = (command: Command) => void;
+
+export interface CommandRow {
+  /** The words that call it: `['serve']`, `['token', 'inspect']`. */
+  readonly path: readonly [string] | readonly [group: string, verb: string];
+  readonly summary: string;
+  /** Only the command that is called is loaded, so that looking at a token does not wait for gRPC or the database. */
+  readonly load: () => Promise<CommandDefinition>;
+}
+
+/** Every command, in the order of `postern --help`. A new one is a file in `commands/` and a row here. */
+export const commands: readonly CommandRow[] = [
+  {
+    path: ['serve'],
+    summary: 'run the service until SIGTERM',
+    load: async () => (await import('./commands/serve.ts')).serve,
+  },
+  {
+    path: ['migrate'],
+    summary: 'bring the database schema up to date',
+    load: async () => (await import('./commands/migrate.ts')).migrate,
+  },
+  {
+    path: ['user', 'create'],
+    summary: 'make a user who can log in',
+    load: async () => (await import('./commands/user-create.ts')).userCreate,
+  },
+  {
+    path: ['user', 'list'],
+    summary: 'list all users',
+    load: async () => (await import('./commands/user-list.ts')).userList,
+  },
+  {
+    path: ['user', 'disable'],
+    summary: 'keep a user from logging in',
+    load: async () => (await import('./commands/user-state.ts')).userDisable,
+  },
+  {
+    path: ['user', 'enable'],
+    summary: 'let a disabled user log in again',
+    load: async () => (await import('./commands/user-state.ts')).userEnable,
+  },
+  {
+    path: ['token', 'inspect'],
+    summary: 'explain a token: what it says, whether its signature is good, why it would be refused',
+    load: async () => (await import('./commands/token-inspect.ts')).tokenInspect,
+  },
+];
+
+/** What the first word of two-word commands is about. */
+export const groups: Readonly<Record<string, string>> = {
+  user: 'people who log in',
+  token: 'access tokens',
+};

@@ -1,0 +1,9 @@
+import type { CommandDefinition } from '../commands.ts';
+
+/** `postern serve` */
+export const serve: CommandDefinition = (command) => {
+  command.action(async () => {
+    const { serve: run } = await import('../../main.ts');
+    await run();
+  });
+};

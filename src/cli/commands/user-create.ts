@@ -1,0 +1,44 @@
+import { budgetOf } from '../../domain/call-budget.ts';
+import { createUser } from '../../operations/create-user.ts';
+import { PasswordHasher } from '../../passwords/password-hasher.ts';
+import type { CommandDefinition } from '../commands.ts';
+import { printJson, printLines } from '../output.ts';
+import { readSecret } from '../read-secret.ts';
+import { userDocument } from '../user-view.ts';
+import { withDatabase } from '../with-database.ts';
+
+const LIMIT_MS = 30_000;
+
+interface Options {
+  readonly email: string;
+  readonly passwordStdin?: boolean;
+  readonly role: readonly string[];
+  readonly json?: boolean;
+}
+
+/** `postern user create --email E [--password-stdin] [--role R]... [--json]` */
+export const userCreate: CommandDefinition = (command) => {
+  command
+    .requiredOption('--email <address>', 'the e-mail that the user logs in with')
+    .option('--password-stdin', 'read the password from standard input instead of asking for it')
+    .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
+    .option('--json', 'print JSON')
+    .action(async ({ email, passwordStdin, role, json }: Options) => {
+      const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
+      const hasher = await PasswordHasher.start({ concurrency: 1 });
+      try {
+        const user = await withDatabase({ schema: true }, (database, settings) =>
+          createUser(
+            { database, hasher },
+            { minLength: settings.passwordMinLength },
+            { email, password: password.reveal(), roles: role },
+            budgetOf(LIMIT_MS, Date.now()),
+          ),
+        );
+        if (json) printJson(userDocument(user));
+        else printLines([`created ${user.email} (${user.id})`]);
+      } finally {
+        await hasher.stop();
+      }
+    });
+};

@@ -1,0 +1,28 @@
+import { budgetOf } from '../../domain/call-budget.ts';
+import { setUserState } from '../../operations/set-user-state.ts';
+import type { CommandDefinition } from '../commands.ts';
+import { printJson, printLines } from '../output.ts';
+import { userDocument } from '../user-view.ts';
+import { withDatabase } from '../with-database.ts';
+
+const LIMIT_MS = 5_000;
+
+/** `postern user disable --email E [--json]` */
+export const userDisable = changesState(true);
+/** `postern user enable --email E [--json]` */
+export const userEnable = changesState(false);
+
+function changesState(disabled: boolean): CommandDefinition {
+  return (command) => {
+    command
+      .requiredOption('--email <address>', 'whom')
+      .option('--json', 'print JSON')
+      .action(async ({ email, json }: { email: string; json?: boolean }) => {
+        const user = await withDatabase({ schema: true }, (database) =>
+          setUserState(database, { email, disabled }, budgetOf(LIMIT_MS, Date.now())),
+        );
+        if (json) printJson(userDocument(user));
+        else printLines([`${disabled ? 'disabled' : 'enabled'} ${user.email}`]);
+      });
+  };
+}

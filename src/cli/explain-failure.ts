@@ -1,0 +1,94 @@
+import { inspect } from 'node:util';
+import { SettingsError, wantsStackTraces } from '../config.ts';
+import type { FieldViolation, Rejection } from '../domain/rejection.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { CommandFailure } from './command-failure.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { exitCodes } from './exit-codes.ts';
+
+export interface ExplainedFailure {
+  readonly exitCode: ExitCode;
+  readonly lines: readonly string[];
+}
+
+/** What happened, then what to do. Where it happened is added when POSTERN_LOG_LEVEL asks for debug or trace. */
+export function explainFailure(error: unknown): ExplainedFailure {
+  const explained = explain(error);
+  return wantsStackTraces()
+    ? { ...explained, lines: [...explained.lines, ...inspect(error).split('\n')] }
+    : explained;
+}
+
+function explain(error: unknown): ExplainedFailure {
+  if (error instanceof CommandFailure) return failure(error.exitCode, error.message, error.advice);
+  if (error instanceof Rejected) return explainRejection(error.rejection);
+  if (error instanceof SettingsError) {
+    return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  return failure(
+    exitCodes.unexpected,
+    `an unexpected fault: ${what}`,
+    'Run it again with POSTERN_LOG_LEVEL=debug to see where it happened.',
+  );
+}
+
+/** The rules that the service holds its callers to, as they meet whoever sits at the terminal. */
+function explainRejection(rejection: Rejection): ExplainedFailure {
+  switch (rejection.kind) {
+    case 'field-invalid':
+    case 'password-policy':
+      return failure(
+        exitCodes.refused,
+        describeViolations(rejection.violations),
+        'Correct it and run the command again.',
+      );
+    case 'email-taken':
+      return failure(
+        exitCodes.refused,
+        'a user with this e-mail address exists',
+        'Choose another, or change that user.',
+      );
+    case 'conflict':
+      return failure(
+        exitCodes.refused,
+        'somebody else changed it at the same time',
+        'Look at it again, then decide anew.',
+      );
+    case 'not-found':
+      return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check how it is written.');
+    case 'invalid-credentials':
+    case 'credentials-missing':
+      return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
+    case 'token-refused':
+      return failure(
+        exitCodes.tokenRefused,
+        `${rejection.refusal.reason}: ${rejection.refusal.detail}`,
+        'Get a new token.',
+      );
+    case 'store-unavailable':
+      return failure(
+        exitCodes.unavailable,
+        `the database does not answer (${rejection.cause})`,
+        'Check DATABASE_URL and that the database runs.',
+      );
+    case 'server-overloaded':
+    case 'trust-stale':
+    case 'shutting-down':
+    case 'deadline-exceeded':
+    case 'cancelled':
+      return failure(
+        exitCodes.unavailable,
+        `the work was not done (${rejection.kind})`,
+        'Try again in a moment.',
+      );
+  }
+}
+
+function describeViolations(violations: readonly FieldViolation[]): string {
+  return violations.map(({ field, description }) => `${field}: ${description}`).join('\n');
+}
+
+function failure(exitCode: ExitCode, what: string, advice: string): ExplainedFailure {
+  return { exitCode, lines: [...`postern: ${what}`.split('\n'), advice] };
+}

@@ -1,0 +1,38 @@
+import { loadSettings, type Settings } from '../config.ts';
+import type { Database } from '../store/database.ts';
+import { requireCurrentSchema, SchemaMismatch } from '../store/migrate.ts';
+import { openDatabase } from '../store/open-database.ts';
+import { CommandFailure } from './command-failure.ts';
+import { exitCodes } from './exit-codes.ts';
+import { tell } from './output.ts';
+
+const MAX_CONNECTIONS = 2;
+
+/**
+ * Opens the database that the service uses, does the work and closes it again; works beside a running service and
+ * without one.
+ *
+ * @param needs.schema whether the schema must be the current one
+ */
+export async function withDatabase<T>(
+  needs: { schema: boolean },
+  work: (database: Database, settings: Settings) => Promise<T>,
+): Promise<T> {
+  const settings = loadSettings(undefined, { for: 'command' });
+  const opened = await openDatabase({
+    databaseUrl: settings.databaseUrl,
+    dataDir: settings.dataDir,
+    holder: 'command',
+    maxConnections: MAX_CONNECTIONS,
+    report: tell,
+  });
+  try {
+    if (needs.schema) await requireCurrentSchema(opened.database);
+    return await work(opened.database, settings);
+  } catch (error) {
+    if (!(error instanceof SchemaMismatch)) throw error;
+    throw new CommandFailure(exitCodes.refused, error.message, 'Nothing was changed.', { cause: error });
+  } finally {
+    await opened.close();
+  }
+}

@@ -1,0 +1,154 @@
+import type { Settings } from './config.ts';
+import { defaultSkewSeconds } from './domain/claims.ts';
+import { type ListenAddress } from './domain/listen-address.ts';
+import { masterKeyOf, type MasterKey } from './domain/sealed-envelope.ts';
+import { GrpcServer } from './grpc/grpc-server.ts';
+import { HttpServer } from './http/http-server.ts';
+import { describeCall } from './grpc/describe-call.ts';
+import type { Logger } from './log.ts';
+import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
+import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
+import { login } from './operations/login.ts';
+import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
+import { StoreWatch } from './operations/store-watch.ts';
+import { verifyToken } from './operations/verify-token.ts';
+import { PasswordHasher } from './passwords/password-hasher.ts';
+import { readOrMakeMasterKey } from './store/master-key-file.ts';
+import { migrate, requireCurrentSchema } from './store/migrate.ts';
+import { openDatabase } from './store/open-database.ts';
+import { createSharedSecretSigner, importSharedSecret } from './tokens/shared-secret-key.ts';
+import { TokenVerifier } from './tokens/token-verifier.ts';
+import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
+import { TrustBundle } from './trust/trust-bundle.ts';
+
+const MAX_CONNECTIONS = 10;
+const SHUTDOWN_GRACE_MS = 8_000;
+
+/** A running service. */
+export interface Service {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  /** Set at the first start of embedded mode. */
+  readonly demoUser: DemoUser | null;
+  /** Refuses new calls, lets running ones end, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Wires the service by hand, in reading order, and starts it. Resolves once both ports accept calls, whether or not
+ * the database is there. Rejects with what waiting cannot mend; `onFatal` gets the same when it shows only later.
+ */
+export async function startService(
+  settings: Settings,
+  log: Logger,
+  onFatal: (error: unknown) => void,
+): Promise<Service> {
+  const cleanups: (() => Promise<void> | void)[] = [];
+  const stop = async () => {
+    for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
+  };
+  try {
+    const hasherStarting = PasswordHasher.start({ concurrency: settings.hashConcurrency });
+    hasherStarting.catch(() => undefined);
+
+    // Store
+    const { database, close } = await openDatabase({
+      databaseUrl: settings.databaseUrl,
+      dataDir: settings.dataDir,
+      holder: 'service',
+      maxConnections: MAX_CONNECTIONS,
+      report: (line) => log.warn({ detail: line }, 'database'),
+    });
+    cleanups.push(close);
+    const hasher = await hasherStarting;
+    cleanups.push(() => hasher.stop());
+
+    // Keys and trust
+    const trust = new TrustBundle();
+    const sharedSecret = settings.secret && (await importSharedSecret(settings.secret));
+    const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
+    const legacyDoor = settings.legacyDoor && {
+      key: await importSharedSecret(settings.legacyDoor.secret),
+      untilMs: settings.legacyDoor.untilMs,
+    };
+    const keys =
+      settings.algorithm === 'HS256'
+        ? sharedSecretOnly(database, trust)
+        : storedKeys(database, trust, settings.algorithm, masterKeysOf(settings));
+    const watch = new StoreWatch({
+      async prepare() {
+        const applied = settings.migrate === 'auto' ? await migrate(database) : [];
+        if (settings.migrate === 'off') await requireCurrentSchema(database);
+        if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
+        await keys.prepare();
+      },
+      refresh: () => keys.refresh(),
+      report(event, cause) {
+        if (event === 'store-reachable') log.info(event);
+        else log.warn({ cause }, event);
+        grpc.setServing(event === 'store-reachable');
+      },
+      onFatal,
+    });
+    cleanups.push(() => watch.stop());
+
+    // Operations
+    const policy = {
+      issuer: settings.issuer,
+      audiences: settings.audiences,
+      maxLifetimeSeconds: settings.accessTokenTtlSeconds,
+      skewSeconds: defaultSkewSeconds,
+    };
+    const verifier = new TokenVerifier({
+      trust,
+      policy: () => policy,
+      sharedSecret,
+      legacyDoor,
+      cache: settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null,
+      nowMs: Date.now,
+    });
+    const issuer = new AccessTokenIssuer({
+      issuer: settings.issuer,
+      audiences: settings.audiences,
+      lifetimeSeconds: settings.accessTokenTtlSeconds,
+      signer: () => sharedSecretSigner ?? trust.keys().signer,
+    });
+    const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
+
+    // Listeners
+    const grpc = new GrpcServer({
+      operations: {
+        login: (input, budget) => login({ database, hasher, issuer }, input, budget),
+        verifyToken: (input) => verifyToken({ verifier, trust }, input),
+        getJwks: jwks,
+      },
+      reflection: settings.reflection,
+      onFinish: (call) => describeCall(log, call),
+    });
+    const http = new HttpServer({
+      issuer: settings.issuer,
+      jwks,
+      unreadiness: () => [
+        ...(watch.reachable ? [] : ['the database does not answer']),
+        ...(trust.loaded ? [] : ['no signing keys yet']),
+      ],
+    });
+    await watch.start();
+    const demoUser = settings.production || !watch.reachable ? null : await makeDemoUser(database, hasher);
+    const httpAddress = await http.listen(settings.httpListen);
+    cleanups.push(() => http.stop());
+    const grpcAddress = await grpc.listen(settings.grpcListen);
+    cleanups.push(() => grpc.stop(SHUTDOWN_GRACE_MS));
+    return { grpc: grpcAddress, http: httpAddress, demoUser, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The master key that seals, then those that only open. Embedded mode keeps one in its data directory. */
+export function masterKeysOf(settings: Settings): readonly [MasterKey, ...MasterKey[]] {
+  const current = settings.masterKey?.base64() ?? Buffer.from(readOrMakeMasterKey(settings.dataDir), 'base64');
+  const previous = settings.masterKeyPrevious ? [masterKeyOf(settings.masterKeyPrevious.base64())] : [];
+  return [masterKeyOf(current), ...previous];
+}

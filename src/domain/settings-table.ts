@@ -1,0 +1,169 @@
+import type { Secret } from './secret.ts';
+import type { SettingValues } from './setting-rules.ts';
+import type { SettingParser } from './setting-value.ts';
+import * as value from './setting-value.ts';
+
+/** What a default may depend on. */
+export interface Surroundings {
+  readonly production: boolean;
+  readonly cores: number;
+}
+
+/** One row of the settings table. `shown` is the default as the documentation prints it. */
+export interface Setting<T> {
+  readonly name: string;
+  readonly shown: string;
+  readonly about: string;
+  readonly isSecret: boolean;
+  readonly parse: SettingParser<T>;
+  readonly fallback: (surroundings: Surroundings) => T;
+}
+
+/** The documented default is parsed like any other value, so what is printed is what happens. */
+function setting<T>(name: string, standard: string, about: string, parse: SettingParser<T>): Setting<T> {
+  return { name, shown: `\`${standard}\``, about, isSecret: false, parse, fallback: () => parse(standard) };
+}
+
+function optional<T>(name: string, about: string, parse: SettingParser<T>): Setting<T | null> {
+  return { name, shown: 'absent', about, isSecret: false, parse, fallback: () => null };
+}
+
+/** Also read from the file that `NAME_FILE` names. */
+function secret(name: string, about: string, parse: SettingParser<Secret>): Setting<Secret | null> {
+  return { ...optional(name, about, parse), isSecret: true };
+}
+
+/** Every setting, in the order of the documentation; a new one is a row here and its type in `SettingValues`. */
+export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
+  databaseUrl: secret(
+    'DATABASE_URL',
+    'PostgreSQL, as `postgres://user:password@host/database`; `sslmode` and `sslrootcert` as in libpq. Without it ' +
+      'an embedded PostgreSQL runs in `POSTERN_DATA_DIR`. Setting it is what this page calls production',
+    value.databaseUrl,
+  ),
+  dataDir: setting(
+    'POSTERN_DATA_DIR',
+    '.postern',
+    'Where the embedded database and its master key live',
+    value.directory,
+  ),
+  migrate: setting(
+    'POSTERN_MIGRATE',
+    'auto',
+    '`auto`: `serve` brings the schema up to date; `off`: it refuses to start on another schema',
+    value.oneOf('auto', 'off'),
+  ),
+  grpcListen: setting(
+    'POSTERN_GRPC_LISTEN',
+    '127.0.0.1:50051',
+    'Where gRPC calls are accepted: `HOST:PORT` (port 0: any free one), `[IPV6]:PORT` or `unix:PATH`',
+    value.listenAddress,
+  ),
+  httpListen: setting(
+    'POSTERN_HTTP_LISTEN',
+    '127.0.0.1:8080',
+    'Where the key set, health and metrics are served; written like `POSTERN_GRPC_LISTEN`',
+    value.listenAddress,
+  ),
+  issuer: setting(
+    'POSTERN_ISSUER',
+    'http://127.0.0.1:8080',
+    'The `iss` of every token, an http or https URL',
+    value.issuer,
+  ),
+  audiences: setting(
+    'POSTERN_AUDIENCE',
+    'postern',
+    'Who tokens are for, with commas between the names; the first is the default',
+    value.audiences,
+  ),
+  algorithm: setting(
+    'POSTERN_ALGORITHM',
+    'ES256',
+    'How tokens are signed: `ES256`, `RS256`, `EdDSA`, or `HS256` with `POSTERN_SECRET`',
+    value.oneOf('ES256', 'RS256', 'EdDSA', 'HS256'),
+  ),
+  secret: secret(
+    'POSTERN_SECRET',
+    'The shared secret of `HS256`, at least 32 bytes, used as text and never decoded (`openssl rand -hex 32`)',
+    value.sharedSecret,
+  ),
+  legacySecret: secret(
+    'POSTERN_LEGACY_HS256_SECRET',
+    'Also accept the `HS256` tokens that an earlier login signed with this secret',
+    value.sharedSecret,
+  ),
+  legacyUntilMs: optional(
+    'POSTERN_LEGACY_HS256_UNTIL',
+    'When that ends: a date (its first instant in UTC) or a time such as `2027-01-31T12:00:00Z`',
+    value.momentMs,
+  ),
+  masterKey: secret(
+    'POSTERN_MASTER_KEY',
+    '32 bytes in base64 (`openssl rand -base64 32`) that seal the keys in the database. Required in production; ' +
+      'the embedded database makes its own',
+    value.masterKey,
+  ),
+  masterKeyPrevious: secret(
+    'POSTERN_MASTER_KEY_PREVIOUS',
+    'The master key before this one, while keys are re-sealed',
+    value.masterKey,
+  ),
+  accessTokenTtlSeconds: setting(
+    'POSTERN_ACCESS_TOKEN_TTL',
+    '10m',
+    'How long an access token is good, `1s` to `24h`',
+    value.seconds('1s', '24h'),
+  ),
+  keyRotationSeconds: setting(
+    'POSTERN_KEY_ROTATION',
+    '30d',
+    'How long a signing key signs before the next takes over; not below `POSTERN_JWKS_MAX_AGE`',
+    value.seconds('1s', '3650d'),
+  ),
+  jwksMaxAgeSeconds: setting(
+    'POSTERN_JWKS_MAX_AGE',
+    '10m',
+    'How long others may cache the key set, and so how long a new key is published before it signs, `1s` to `24h`',
+    value.seconds('1s', '24h'),
+  ),
+  tokenCacheBytes: setting(
+    'POSTERN_TOKEN_CACHE',
+    '64MiB',
+    'Memory for tokens already verified; `0` turns it off',
+    value.bytesUpTo('16GiB'),
+  ),
+  hashConcurrency: {
+    ...setting('POSTERN_HASH_CONCURRENCY', '1', 'Passwords hashed at once, 1 to 256', value.count(1, 256)),
+    shown: 'cores − 1, at least 1',
+    fallback: ({ cores }) => Math.max(1, cores - 1),
+  },
+  passwordMinLength: setting(
+    'POSTERN_PASSWORD_MIN_LENGTH',
+    '12',
+    'Characters in a new password, 8 to 64',
+    value.count(8, 64),
+  ),
+  reflection: {
+    ...setting(
+      'POSTERN_REFLECTION',
+      'on',
+      'Whether gRPC reflection tells callers the contract',
+      value.toggle,
+    ),
+    shown: '`on`; in production `off`',
+    fallback: ({ production }) => !production,
+  },
+  insecure: setting(
+    'POSTERN_INSECURE',
+    'off',
+    'Allow plaintext beyond this machine, when something in front encrypts',
+    value.toggle,
+  ),
+  logLevel: setting(
+    'POSTERN_LOG_LEVEL',
+    'info',
+    '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`; from `debug` on, commands print stack traces',
+    value.oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
+  ),
+};

@@ -1,0 +1,38 @@
+import { status as Code } from '@grpc/grpc-js';
+
+import { Rejected } from '../domain/rejection.ts';
+import type { FinishedCall } from './call-boundary.ts';
+
+/** The part of a logger that this file uses. */
+interface CallLog {
+  debug(fields: object, event: string): void;
+  info(fields: object, event: string): void;
+  error(fields: object, event: string): void;
+}
+
+/** One line for each call: a good one at debug level, a refused one at info, a fault of ours at error. */
+export function describeCall(log: CallLog, call: FinishedCall): void {
+  const fields = {
+    method: call.path,
+    code: Code[call.code],
+    ...(call.reason !== undefined && { reason: call.reason }),
+    peer: call.peer,
+    request_id: call.requestId,
+    duration_ms: Math.round(call.durationMs * 10) / 10,
+  };
+  if (call.code === Code.OK) log.debug(fields, 'call');
+  else if (call.code === Code.INTERNAL) log.error({ ...fields, cause: call.cause }, 'call');
+  else log.info({ ...fields, ...refusalDetail(call.cause) }, 'call');
+}
+
+/** What the log may know of a refusal beyond its reason; none of it comes from the caller's text. */
+function refusalDetail(cause: unknown): object {
+  if (!(cause instanceof Rejected)) return {};
+  const { rejection } = cause;
+  if (rejection.kind === 'invalid-credentials') return { detail: rejection.cause };
+  if (rejection.kind === 'token-refused') return { detail: rejection.refusal.detail };
+  if (rejection.kind === 'store-unavailable' || rejection.kind === 'server-overloaded') {
+    return { detail: rejection.cause };
+  }
+  return {};
+}

@@ -1,0 +1,40 @@
+import type { MethodDefinition, Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+
+import { ruleOf } from './method-table.ts';
+import { withStrictDecoding } from './strict-decoding.ts';
+import { unary, type UnaryHandler } from './unary.ts';
+
+/** One handler for every method of a generated service. */
+export type ServiceHandlers<Service> = {
+  readonly [Method in keyof Service]: Service[Method] extends {
+    requestSerialize: (value: infer Request) => Buffer;
+    responseSerialize: (value: infer Response) => Buffer;
+  }
+    ? UnaryHandler<Request, Response>
+    : never;
+};
+
+/** Adds one of our services: strict decoding, the method's rule and the guard around its handler. */
+export function serveMethods<Service extends object>(
+  server: Server,
+  service: Service,
+  handlers: ServiceHandlers<Service>,
+): void {
+  const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const [name, method] of Object.entries(service) as [string, MethodDefinition<unknown, unknown>][]) {
+    definition[name] = withStrictDecoding(method);
+    implementation[name] = unary(ruleOf(method.path), (handlers as Record<string, UnaryHandler<unknown, unknown>>)[name]!);
+  }
+  server.addService(definition, implementation);
+}
+
+/** Takes the services that a library brings, and refuses to add a method that the method table does not know. */
+export function foreignServices(server: Server): Pick<Server, 'addService'> {
+  return {
+    addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation) {
+      for (const { path } of Object.values(definition)) ruleOf(path);
+      server.addService(definition, implementation);
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import type { ListenAddress } from '../domain/listen-address.ts';
+import { clearStaleSocket } from '../grpc/stale-socket.ts';
+
+/** What the HTTP listener tells. */
+export interface HttpFacts {
+  readonly issuer: string;
+  jwks(): { json: string; etag: string; maxAgeSeconds: number };
+  /** The reasons why this process should get no calls; none when it is ready. */
+  unreadiness(): readonly string[];
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body: string;
+}
+
+type Route = (request: IncomingMessage, facts: HttpFacts) => Answer;
+
+const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/.well-known/jwks.json', jwks],
+  ['/.well-known/openid-configuration', openidConfiguration],
+  ['/livez', () => text(200, 'ok\n')],
+  ['/readyz', readiness],
+]);
+
+/** Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. */
+export class HttpServer {
+  readonly #server: Server;
+
+  constructor(facts: HttpFacts) {
+    this.#server = createServer((request, response) => respond(request, response, facts));
+    this.#server.headersTimeout = 5_000;
+    this.#server.requestTimeout = 10_000;
+    this.#server.keepAliveTimeout = 5_000;
+    this.#server.maxRequestsPerSocket = 1_000;
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  /** @returns the address that was bound, with the port that the system chose */
+  async listen(address: ListenAddress): Promise<ListenAddress> {
+    if (address.kind === 'unix') await clearStaleSocket(address.path);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      const bound = () => {
+        this.#server.off('error', reject);
+        resolve();
+      };
+      if (address.kind === 'unix') this.#server.listen(address.path, bound);
+      else this.#server.listen(address.port, address.host, bound);
+    });
+    if (address.kind === 'unix') return address;
+    return { ...address, port: (this.#server.address() as AddressInfo).port };
+  }
+
+  async stop(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+}
+
+function respond(request: IncomingMessage, response: ServerResponse, facts: HttpFacts): void {
+  const { status, headers, body } = answer(request, facts);
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'x-content-type-options': 'nosniff',
+    'content-length': Buffer.byteLength(body),
+    ...headers,
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+  request.resume();
+}
+
+function answer(request: IncomingMessage, facts: HttpFacts): Answer {
+  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  const route = routes.get(path);
+  if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return { ...text(405, 'only GET and HEAD are served\n'), headers: { allow: 'GET, HEAD' } };
+  }
+  return route(request, facts);
+}
+
+function jwks(request: IncomingMessage, facts: HttpFacts): Answer {
+  const { json, etag, maxAgeSeconds } = facts.jwks();
+  const headers = {
+    'content-type': 'application/jwk-set+json',
+    'cache-control': `public, max-age=${maxAgeSeconds}`,
+    'access-control-allow-origin': '*',
+    etag,
+  };
+  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag)) return { status: 304, headers, body: '' };
+  return { status: 200, headers, body: json };
+}
+
+/** The members of OpenID Connect Discovery that verifiers read; Postern is not an OpenID provider. */
+function openidConfiguration(_request: IncomingMessage, { issuer }: HttpFacts): Answer {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json', 'access-control-allow-origin': '*' },
+    body: JSON.stringify({ issuer, jwks_uri: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json` }),
+  };
+}
+
+function readiness(_request: IncomingMessage, facts: HttpFacts): Answer {
+  const reasons = facts.unreadiness();
+  return reasons.length === 0 ? text(200, 'ready\n') : text(503, reasons.map((reason) => `${reason}\n`).join(''));
+}
+
+function text(status: number, body: string): Answer {
+  return { status, headers: { 'cache-control': 'no-store' }, body };
+}

@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+
+import { Rejected } from '../domain/rejection.ts';
+import { createTokenId, signAccessToken } from '../tokens/sign-access-token.ts';
+import type { Signer } from '../tokens/signer.ts';
+
+const RETRY_AFTER_MS = 1_000;
+
+/** Signs access tokens with whichever key is active at that moment. */
+export class AccessTokenIssuer {
+  readonly #issuer: string;
+  readonly #audiences: readonly [string, ...string[]];
+  readonly #lifetimeSeconds: number;
+  readonly #signer: () => Signer | null;
+
+  constructor(options: {
+    issuer: string;
+    audiences: readonly [string, ...string[]];
+    lifetimeSeconds: number;
+    signer: () => Signer | null;
+  }) {
+    this.#issuer = options.issuer;
+    this.#audiences = options.audiences;
+    this.#lifetimeSeconds = options.lifetimeSeconds;
+    this.#signer = options.signer;
+  }
+
+  /**
+   * The audience that a token is for when a caller asks for `requested`, empty meaning the default.
+   *
+   * @throws Rejected `field-invalid` for one that the service is not configured with
+   */
+  audienceFor(requested: string): string {
+    if (requested === '') return this.#audiences[0];
+    if (this.#audiences.includes(requested)) return requested;
+    throw new Rejected({
+      kind: 'field-invalid',
+      violations: [{ field: 'audience', description: 'must be an audience of POSTERN_AUDIENCE, or empty' }],
+    });
+  }
+
+  /** @throws Rejected `trust-stale` while this process has no signing key yet */
+  async issueToUser(user: {
+    userId: string;
+    sessionId: string;
+    roles: readonly string[];
+    audience: string;
+  }): Promise<{ token: string; expiresInSeconds: number }> {
+    const signer = this.#signer();
+    if (!signer) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    const token = await signAccessToken(signer, {
+      issuer: this.#issuer,
+      audience: user.audience,
+      subject: user.userId,
+      sessionId: user.sessionId,
+      clientId: 'postern',
+      roles: user.roles,
+      tokenId: createTokenId(randomBytes(16)),
+      issuedAtSeconds: Math.floor(Date.now() / 1000),
+      lifetimeSeconds: this.#lifetimeSeconds,
+    });
+    return { token, expiresInSeconds: this.#lifetimeSeconds };
+  }
+}

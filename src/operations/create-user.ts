@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+
+import type { CallBudget } from '../domain/call-budget.ts';
+import { canonicalEmail, emailAddress } from '../domain/email.ts';
+import { each, type FieldRules, requireValid, text, unrestricted } from '../domain/field-rules.ts';
+import { checkNewPassword } from '../domain/password-policy.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { uuidV7 } from '../domain/uuid-v7.ts';
+import type { PasswordHasher } from '../passwords/password-hasher.ts';
+import type { Database } from '../store/database.ts';
+import { insertUser, type User } from '../store/users.ts';
+
+export interface NewUser {
+  readonly email: string;
+  readonly password: string;
+  readonly roles: readonly string[];
+}
+
+export const roleName = text({
+  minBytes: 1,
+  maxBytes: 64,
+  form: { pattern: /^[a-z][a-z0-9._:-]*$/, says: 'lower-case letters, digits and ._:- after a letter' },
+});
+
+const rules: FieldRules<NewUser> = {
+  email: emailAddress,
+  password: unrestricted,
+  roles: each(roleName, { maxItems: 16 }),
+};
+
+/**
+ * Makes a user who can log in.
+ *
+ * @param policy.minLength of the password, in code points
+ * @throws Rejected `field-invalid`, `password-policy`, `email-taken`, `store-unavailable`
+ */
+export async function createUser(
+  dependencies: { database: Database; hasher: PasswordHasher },
+  policy: { minLength: number },
+  user: NewUser,
+  budget: CallBudget,
+): Promise<User> {
+  requireValid(rules, user);
+  const canonical = canonicalEmail(user.email);
+  if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
+  const { email } = canonical;
+  const violations = checkNewPassword(user.password, {
+    field: 'password',
+    minLength: policy.minLength,
+    context: [email.slice(0, email.indexOf('@')), 'postern'],
+    isCommon: (candidate) => candidate === email,
+  });
+  if (violations.length > 0) throw new Rejected({ kind: 'password-policy', violations });
+
+  const passwordHash = await dependencies.hasher.hash(user.password, budget);
+  const id = uuidV7(Date.now(), randomBytes(16));
+  const roles = [...new Set(user.roles)].sort();
+  return dependencies.database.run(budget, (db) => insertUser(db, { id, email, passwordHash, roles }));
+}

@@ -1,0 +1,54 @@
+import { budgetOf } from '../domain/call-budget.ts';
+import type { MasterKey } from '../domain/sealed-envelope.ts';
+import type { Database } from '../store/database.ts';
+import { listVerifyingKeys, type StoredSigningKey } from '../store/signing-keys.ts';
+import { createKeyRing } from '../tokens/key-ring.ts';
+import type { SigningAlgorithm } from '../tokens/signing-algorithm.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { ensureSigningKey } from './ensure-signing-key.ts';
+import { loadKeyRing } from './load-key-ring.ts';
+
+const READ_LIMIT_MS = 2_000;
+
+/** Where the keys that sign and verify come from. */
+export interface KeysAtWork {
+  /** Makes sure that there is a key to sign with; throws what must stop the start. */
+  prepare(): Promise<void>;
+  /** Brings the trust bundle up to date with the database. */
+  refresh(): Promise<void>;
+}
+
+/** Signing keys of the database. A set that has not changed is not imported again. */
+export function storedKeys(
+  database: Database,
+  trust: TrustBundle,
+  algorithm: SigningAlgorithm,
+  masterKeys: readonly [MasterKey, ...MasterKey[]],
+): KeysAtWork {
+  let current = '';
+  return {
+    prepare: () => ensureSigningKey(database, algorithm, masterKeys),
+    async refresh() {
+      const stored = await database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) => listVerifyingKeys(db));
+      const found = fingerprint(stored);
+      if (found === current) return;
+      trust.replaceKeys(await loadKeyRing(stored, masterKeys));
+      current = found;
+    },
+  };
+}
+
+/** HS256 mode: the shared secret is the only key and no set is published; the database is only asked for life. */
+export function sharedSecretOnly(database: Database, trust: TrustBundle): KeysAtWork {
+  return {
+    prepare: () => Promise.resolve(),
+    async refresh() {
+      await database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) => db.select(db.raw('1')));
+      if (!trust.loaded) trust.replaceKeys(createKeyRing([]));
+    },
+  };
+}
+
+function fingerprint(keys: readonly StoredSigningKey[]): string {
+  return keys.map(({ kid, state }) => `${kid} ${state}`).join('\n');
+}

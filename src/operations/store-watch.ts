@@ -1,0 +1,85 @@
+import { Rejected } from '../domain/rejection.ts';
+
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 2_000;
+const REFRESH_EVERY_MS = 1_000;
+
+/**
+ * Waits for the database with a growing pause, prepares what it must hold, and from then on refreshes what is kept in
+ * memory every second. A database that is away is waited for, at the start and ever after; what waiting cannot mend
+ * (another schema, another master key) is handed to `onFatal`.
+ */
+export class StoreWatch {
+  readonly #prepare: () => Promise<void>;
+  readonly #refresh: () => Promise<void>;
+  readonly #report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
+  readonly #onFatal: (error: unknown) => void;
+  #prepared = false;
+  /** Undefined until the first attempt has ended. */
+  #told: boolean | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: {
+    prepare: () => Promise<void>;
+    refresh: () => Promise<void>;
+    report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
+    onFatal: (error: unknown) => void;
+  }) {
+    this.#prepare = options.prepare;
+    this.#refresh = options.refresh;
+    this.#report = options.report;
+    this.#onFatal = options.onFatal;
+  }
+
+  /** Whether the last look at the database succeeded. */
+  get reachable(): boolean {
+    return this.#told === true;
+  }
+
+  /** Resolves after the first attempt, whether or not the database was there. Rejects with what waiting cannot mend. */
+  async start(): Promise<void> {
+    const fatal = await this.#attempt();
+    if (fatal !== undefined) throw fatal;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** @returns the error that must end the process, if any */
+  async #attempt(): Promise<unknown> {
+    try {
+      if (!this.#prepared) await this.#prepare();
+      this.#prepared = true;
+      await this.#refresh();
+      this.#tell(true);
+      this.#retryMs = FIRST_RETRY_MS;
+      this.#schedule(REFRESH_EVERY_MS);
+    } catch (error) {
+      const mendable = this.#prepared || (error instanceof Rejected && error.rejection.kind === 'store-unavailable');
+      if (!mendable) return error;
+      this.#tell(false, error);
+      this.#schedule(this.#retryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    }
+    return undefined;
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      void this.#attempt().then((fatal) => {
+        if (fatal !== undefined && !this.#stopped) this.#onFatal(fatal);
+      });
+    }, delayMs);
+  }
+
+  #tell(reachable: boolean, cause?: unknown): void {
+    if (this.#stopped || reachable === this.#told) return;
+    this.#told = reachable;
+    this.#report(reachable ? 'store-reachable' : 'store-unreachable', cause);
+  }
+}

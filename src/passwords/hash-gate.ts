@@ -1,0 +1,135 @@
+import type { CallBudget } from '../domain/call-budget.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
+import { departureOf, watchDeparture } from './hash-call.ts';
+import { MovingAverage } from './moving-average.ts';
+
+interface Ticket<Job, Answer> {
+  readonly job: Job;
+  readonly call: CallBudget;
+  resolve(answer: Answer): void;
+  reject(error: Error): void;
+}
+
+export interface HashGateOptions<Job, Answer> {
+  /** How many jobs run at once. */
+  readonly concurrency: number;
+  /** How many wait beside those that run. */
+  readonly maxQueued: number;
+  readonly now: () => number;
+  readonly run: (job: Job) => Promise<Answer>;
+}
+
+/** Told to a caller who is refused when next to nothing is waiting. */
+const shortestRetryMs = 50;
+const shutdownRetryMs = 1000;
+
+/**
+ * Who may hash, and when: first come, first served, with bounded waiting. A job that would be answered after its
+ * deadline is refused at once instead of being done for nobody (L13); a caller who leaves gives up the place in the
+ * queue at once, yet a running job keeps its permit until it ends, because it cannot be stopped and its memory
+ * counts (L14).
+ */
+export class HashGate<Job, Answer extends { readonly workMs: number }> {
+  readonly #options: HashGateOptions<Job, Answer>;
+  readonly #queue = new Set<Ticket<Job, Answer>>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #workMs = new MovingAverage();
+  #closed = false;
+
+  constructor(options: HashGateOptions<Job, Answer>) {
+    this.#options = options;
+  }
+
+  get load(): { running: number; queued: number; averageMs: number } {
+    return { running: this.#running.size, queued: this.#queue.size, averageMs: this.#workMs.value ?? 0 };
+  }
+
+  /**
+   * Rejects with `Rejected` of kind `shutting-down`, `server-overloaded`, `cancelled` or `deadline-exceeded`, or with
+   * the error of `run`.
+   */
+  submit(job: Job, call: CallBudget): Promise<Answer> {
+    const refusal = this.#refusalAtDoor(call);
+    if (refusal !== undefined) return Promise.reject(new Rejected(refusal));
+    return new Promise((resolve, reject) => {
+      const stopWatch = watchDeparture(call, this.#options.now, (why) => {
+        this.#queue.delete(ticket);
+        reject(new Rejected(why));
+      });
+      const ticket: Ticket<Job, Answer> = {
+        job,
+        call,
+        resolve: (answer) => {
+          stopWatch();
+          resolve(answer);
+        },
+        reject: (error) => {
+          stopWatch();
+          reject(error);
+        },
+      };
+      this.#queue.add(ticket);
+      this.#dispatch();
+    });
+  }
+
+  /** Refuses what waits and what comes, and resolves when nothing runs any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const ticket of this.#queue) ticket.reject(new Rejected(shuttingDown));
+    this.#queue.clear();
+    await Promise.all(this.#running);
+  }
+
+  #refusalAtDoor(call: CallBudget): Rejection | undefined {
+    if (this.#closed) return shuttingDown;
+    const departure = departureOf(call, this.#options.now());
+    if (departure !== undefined) return departure;
+    // With a free permit the job runs, whatever the average says: only so can the average come down again.
+    if (this.#running.size < this.#options.concurrency) return undefined;
+    if (this.#queue.size >= this.#options.maxQueued) return this.#overloaded('queue-full');
+    const turnsToWait = Math.floor(this.#queue.size / this.#options.concurrency) + 1;
+    return this.#isTooLate(call, turnsToWait) ? this.#overloaded('deadline-too-close') : undefined;
+  }
+
+  /** Invariant: something waits only while every permit is out. */
+  #dispatch(): void {
+    for (const ticket of this.#queue) {
+      if (this.#running.size >= this.#options.concurrency) return;
+      this.#queue.delete(ticket);
+      // Too late for this one, while others wait who could still be served.
+      if (this.#queue.size > 0 && this.#isTooLate(ticket.call, 0)) {
+        ticket.reject(new Rejected(this.#overloaded('deadline-too-close')));
+        continue;
+      }
+      const done: Promise<void> = this.#run(ticket).finally(() => {
+        this.#running.delete(done);
+        this.#dispatch();
+      });
+      this.#running.add(done);
+    }
+  }
+
+  /** Never rejects: what goes wrong is the ticket's. */
+  async #run(ticket: Ticket<Job, Answer>): Promise<void> {
+    try {
+      const answer = await this.#options.run(ticket.job);
+      this.#workMs.add(answer.workMs);
+      ticket.resolve(answer);
+    } catch (error) {
+      ticket.reject(error instanceof Error ? error : new Error('a hash failed', { cause: error }));
+    }
+  }
+
+  #isTooLate(call: CallBudget, turnsToWait: number): boolean {
+    return this.#options.now() + (turnsToWait + 1) * (this.#workMs.value ?? 0) > call.deadlineMs;
+  }
+
+  #overloaded(cause: string): Rejection {
+    const turns = Math.ceil((this.#running.size + this.#queue.size) / this.#options.concurrency);
+    const drainMs = Math.ceil(turns * (this.#workMs.value ?? 0));
+    return { kind: 'server-overloaded', cause, retryAfterMs: Math.max(shortestRetryMs, drainMs) };
+  }
+}
+
+const shuttingDown: Rejection = { kind: 'shutting-down', retryAfterMs: shutdownRetryMs };

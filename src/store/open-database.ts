@@ -1,0 +1,37 @@
+import type { Secret } from '../domain/secret.ts';
+import { Database } from './database.ts';
+
+export interface OpenedDatabase {
+  readonly database: Database;
+  /** Closes the pool, and ends the embedded server when this process started it. */
+  close(): Promise<void>;
+}
+
+/**
+ * The one way to the database for services and commands: the server of `DATABASE_URL`, or the embedded one, started
+ * here or joined where it runs.
+ */
+export async function openDatabase(options: {
+  databaseUrl: Secret | null;
+  dataDir: string;
+  holder: 'service' | 'command';
+  maxConnections: number;
+  report: (line: string) => void;
+}): Promise<OpenedDatabase> {
+  const { databaseUrl, dataDir, holder, maxConnections, report } = options;
+  const pool = { applicationName: `postern ${holder} ${process.pid}`, maxConnections, warn: report };
+  if (databaseUrl !== null) {
+    const database = new Database({ ...pool, address: { url: databaseUrl.reveal() } });
+    return { database, close: () => database.close() };
+  }
+  const { openEmbeddedPostgres } = await import('./embedded/open-embedded-postgres.ts');
+  const embedded = await openEmbeddedPostgres({ dataDir, holder, report });
+  const database = new Database({ ...pool, address: embedded.connection });
+  return {
+    database,
+    async close() {
+      await database.close();
+      await embedded.stop();
+    },
+  };
+}
