@@ -9,8 +9,7 @@ import { outliveClosedPipes, tell } from './output.ts';
 /** Runs one command; gives the exit code. Data goes to standard output, everything that is said to standard error. */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   outliveClosedPipes();
-  // `help token inspect` is `token inspect --help`: only a command that is called by its words is loaded.
-  const called = words[0] === 'help' ? [...words.slice(1), '--help'] : words;
+  const called = words[0] === 'help' ? asksForHelp(words.slice(1)) : words;
   const program = buildProgram();
   try {
     for (const row of commands) {
@@ -41,33 +40,53 @@ function buildProgram(): Command {
     .exitOverride();
   // Its errors come back as exceptions and are told once, without the values that stand in them.
   program.configureOutput({ outputError: () => undefined });
-  for (const [name, about] of Object.entries(groups)) {
-    program.command(name).description(about).usage('COMMAND [options]').helpCommand(false);
-  }
   return program;
 }
 
 function addCommand(program: Command, { path: [first, second], summary }: CommandRow): Command {
   if (second === undefined) return program.command(first).summary(summary).description(summary);
-  const group = program.commands.find((command) => command.name() === first);
-  if (group === undefined) throw new Error(`the command group ${first} has no line in the table`);
+  const group = program.commands.find((command) => command.name() === first) ?? addGroup(program, first);
   return group.command(second).summary(summary).description(summary);
+}
+
+function addGroup(program: Command, name: string): Command {
+  const about = groups[name];
+  if (about === undefined) throw new Error(`the command group ${name} has no line in the table`);
+  return program.command(name).description(about).usage('COMMAND [options]').helpCommand(false);
 }
 
 function endOfParsing(error: CommanderError, words: readonly string[]): number {
   if (error.exitCode === 0) return exitCodes.ok;
   // A group without its verb: the help that was printed says all.
   if (error.code === 'commander.help') return exitCodes.wrongUse;
-  const path = commands.find((row) => row.path.every((word, index) => words[index] === word))?.path ?? [];
-  tell(`postern: ${withoutValues(error.message)}`, `See: ${['postern', ...path, '--help'].join(' ')}`);
+  tell(...`postern: ${withoutValues(error.message)}`.split('\n'));
+  if (words.some((word) => /^--(password|secret|client-secret)(=|$)/.test(word))) {
+    tell(
+      'Secrets are never taken from an argument, which shell history and process list keep: pipe them in.',
+    );
+  }
+  tell(`See: ${['postern', ...wordsOfCommand(words), '--help'].join(' ')}`);
   return exitCodes.wrongUse;
 }
 
-/** `--password=hunter2` and a token pasted where a command belongs must not be repeated on the screen. */
+/** `help token inspect` is `token inspect --help`: only a command that is called by its words is loaded. */
+function asksForHelp(words: readonly string[]): readonly string[] {
+  return wordsOfCommand(words).length === words.length ? [...words, '--help'] : words;
+}
+
+/** As many of the first words as name a command or a group of them. */
+function wordsOfCommand(words: readonly string[]): readonly string[] {
+  const known = commands.find((row) => row.path.every((word, index) => words[index] === word))?.path;
+  const [first = ''] = words;
+  return known ?? (Object.hasOwn(groups, first) ? [first] : []);
+}
+
+/** `--password=hunter2`, `-phunter2` and a token pasted where a command belongs must not be repeated on the screen. */
 function withoutValues(message: string): string {
   return message
     .replace(/^error: /, '')
-    .replace(/(unknown option '[^=]*)=.*'/s, "$1'")
+    .replace(/(unknown option '--[^=]*)=.*'/s, "$1'")
+    .replace(/(unknown option '-[^-])[^'].*'/s, "$1'")
     .replace(/'[^']{40,}'/g, "'…'");
 }
 

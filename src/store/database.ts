@@ -102,10 +102,9 @@ export class Database {
 
 function addressOf(address: DatabaseAddress): ClientConfig {
   if (!('url' in address)) return { ...address };
-  const url = new URL(address.url);
   // Makes sslmode and sslrootcert mean what they mean to psql.
-  if (url.searchParams.has('sslmode')) url.searchParams.set('uselibpqcompat', 'true');
-  return { connectionString: url.href };
+  const asInLibpq = /[?&]sslmode=/.test(address.url) ? '&uselibpqcompat=true' : '';
+  return { connectionString: address.url + asInLibpq };
 }
 
 /** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */

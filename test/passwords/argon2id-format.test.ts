@@ -1,0 +1,83 @@
+import { describe, expect, test } from '@jest/globals';
+import { hashSync, parseOptions } from '@node-rs/argon2';
+import { argon2idHash, argon2idParameters } from '../../src/passwords/argon2id.ts';
+import { argon2idFormat } from '../../src/passwords/formats/argon2id-format.ts';
+import { readStoredHash } from '../../src/passwords/formats/format-table.ts';
+
+const current = argon2idHash('right');
+const withParameters = (parameters: string) => current.replace('m=19456,t=2,p=1', parameters);
+
+test('L04 new hashes are argon2id PHC strings with m=19456, t=2, p=1, 16 bytes of salt and 32 of tag', () => {
+  expect(current).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
+  expect(parseOptions(current)).toMatchObject({
+    memoryCost: 19_456,
+    timeCost: 2,
+    parallelism: 1,
+    outputLen: 32,
+    saltLen: 16,
+  });
+  expect(argon2idHash('right')).not.toBe(current);
+});
+
+test('reads what it writes', () => {
+  const read = argon2idFormat.read(current);
+  expect(read).toMatchObject({ work: 1, needsRehash: false });
+  expect(read?.verify('right')).toBe(true);
+  expect(read?.verify('wrong')).toBe(false);
+});
+
+describe('L04 says which hashes are weaker', () => {
+  test.each([
+    ['less memory', { memoryCost: 19_455, timeCost: 3 }, true],
+    ['fewer passes', { memoryCost: 19_456, timeCost: 1 }, true],
+    ['a short salt', { memoryCost: 19_456, timeCost: 2, salt: Buffer.alloc(15) }, true],
+    ['a short tag', { memoryCost: 19_456, timeCost: 2, outputLen: 31 }, true],
+    ['more memory in one pass', { memoryCost: 47_104, timeCost: 1 }, false],
+    ['more of everything', { memoryCost: 65_536, timeCost: 3 }, false],
+  ])('%s', (_, options, needsRehash) => {
+    const read = argon2idFormat.read(hashSync('right', options));
+    expect(read?.needsRehash).toBe(needsRehash);
+    expect(read?.verify('right')).toBe(true);
+  });
+});
+
+describe('refuses to work for', () => {
+  test.each([
+    ['too much memory', withParameters('m=262145,t=1,p=1')],
+    ['absurd memory', withParameters('m=4294967295,t=1,p=1')],
+    ['too many passes', withParameters('m=19456,t=11,p=1')],
+    ['too many lanes', withParameters('m=19456,t=2,p=5')],
+    ['no passes', withParameters('m=19456,t=0,p=1')],
+    ['less memory than the algorithm knows', withParameters('m=15,t=2,p=2')],
+    ['leading zeros', withParameters('m=019456,t=2,p=1')],
+    ['another order', withParameters('t=2,m=19456,p=1')],
+    ['a key id', withParameters('m=19456,t=2,p=1,keyid=AAAA')],
+    ['another version', current.replace('v=19', 'v=16')],
+    ['no version', current.replace('v=19$', '')],
+    ['padding', `${current}=`],
+    ['a line break', `${current}\n`],
+    ['no tag', current.slice(0, current.lastIndexOf('$'))],
+    ['a prefix only', '$argon2id$'],
+  ])('%s', (_, stored) => {
+    expect(readStoredHash(stored)).toBe('damaged');
+  });
+
+  test('more text than any format needs', () => {
+    expect(readStoredHash(`$argon2id$${'A'.repeat(1_000_000)}`)).toBe('damaged');
+  });
+
+  test.each([
+    '',
+    'plain text',
+    '$2b$10$abcdefghijklmnopqrstuv',
+    '$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA',
+    '$ARGON2ID$',
+  ])('a format that it does not know: %j', (stored) => {
+    expect(readStoredHash(stored)).toBe('unknown-format');
+  });
+});
+
+test('takes the dearest parameters that it allows', () => {
+  expect(argon2idFormat.read(withParameters('m=262144,t=10,p=4'))).toBeDefined();
+  expect(argon2idParameters.memoryKib).toBe(19_456);
+});

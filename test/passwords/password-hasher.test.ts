@@ -1,0 +1,153 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { hashSync } from '@node-rs/argon2';
+import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
+import { waitingCaller } from './waiting-caller.ts';
+
+let hasher: PasswordHasher;
+beforeAll(async () => {
+  hasher = await PasswordHasher.start({ concurrency: 2 });
+});
+afterAll(() => hasher.stop());
+
+const matches = async (stored: string | null, password: string) =>
+  (await hasher.verify(stored, password, waitingCaller())).matches;
+
+describe('what matches', () => {
+  test('the right password and no other', async () => {
+    const stored = await hasher.hash('correct horse battery staple', waitingCaller());
+    expect(await hasher.verify(stored, 'correct horse battery staple', waitingCaller())).toEqual({
+      matches: true,
+      needsRehash: false,
+    });
+    expect(await matches(stored, 'correct horse battery stapler')).toBe(false);
+    expect(await matches(stored, 'Correct horse battery staple')).toBe(false);
+    expect(await matches(stored, 'correct horse battery staple ')).toBe(false);
+    expect(await matches(null, 'correct horse battery staple')).toBe(false);
+  });
+
+  test('L05 byte 73 and byte 1024 count', async () => {
+    const seventyTwo = 'a'.repeat(72);
+    const short = await hasher.hash(`${seventyTwo}b`, waitingCaller());
+    expect(await matches(short, `${seventyTwo}b`)).toBe(true);
+    expect(await matches(short, `${seventyTwo}c`)).toBe(false);
+    expect(await matches(short, seventyTwo)).toBe(false);
+    const long = await hasher.hash(`${'a'.repeat(1023)}b`, waitingCaller());
+    expect(await matches(long, `${'a'.repeat(1023)}b`)).toBe(true);
+    expect(await matches(long, `${'a'.repeat(1023)}c`)).toBe(false);
+  });
+
+  test('L06 the same text in another Unicode normalisation form, both ways', async () => {
+    const composed = 'Zo\u00eb trinkt Caf\u00e9';
+    const decomposed = composed.normalize('NFD');
+    expect(decomposed).not.toBe(composed);
+    expect(await matches(await hasher.hash(composed, waitingCaller()), decomposed)).toBe(true);
+    expect(await matches(await hasher.hash(decomposed, waitingCaller()), composed)).toBe(true);
+    // Compatibility forms stay different: only canonical equivalence is the same text.
+    expect(await matches(await hasher.hash('\ufb01sh', waitingCaller()), 'fish')).toBe(false);
+  });
+
+  test('L05 different lone surrogates do not collide', async () => {
+    await expect(hasher.hash('\ud800', waitingCaller())).rejects.toThrow('well-formed');
+    expect(await matches(await hasher.hash('\ufffd', waitingCaller()), '\ud800')).toBe(false);
+  });
+
+  test('L04 a weaker hash is checked, and asks to be replaced', async () => {
+    const weaker = hashSync('right', { memoryCost: 8192, timeCost: 2 });
+    expect(await hasher.verify(weaker, 'right', waitingCaller())).toEqual({
+      matches: true,
+      needsRehash: true,
+    });
+  });
+
+  test('damage is told to the caller and is no match', async () => {
+    const told: string[] = [];
+    const caller = waitingCaller({ onDamage: (damage) => told.push(damage) });
+    expect(await hasher.verify('$argon2id$v=19$m=1', 'x', caller)).toEqual({
+      matches: false,
+      needsRehash: false,
+    });
+    expect(await hasher.verify('x', 'x', caller)).toEqual({ matches: false, needsRehash: false });
+    expect(await hasher.verify(null, 'x', caller)).toEqual({ matches: false, needsRehash: false });
+    expect(told).toEqual(['damaged', 'unknown-format']);
+  });
+});
+
+describe('beside the rest of the process', () => {
+  /** About ten times the work of a new hash, so that what follows is far sooner than the end of one. */
+  const dear = hashSync('x', { memoryCost: 65_536, timeCost: 6 });
+
+  test('decision 5: file reads and key derivation do not queue behind hashes in the libuv pool', async () => {
+    // As many at once as the pool has threads by default: were they in it, the read would come last.
+    const four = await PasswordHasher.start({ concurrency: 4 });
+    const order: string[] = [];
+    const hashes = Array.from({ length: 6 }, () =>
+      four.verify(dear, 'wrong', waitingCaller()).then(() => order.push('hash')),
+    );
+    expect(four.load).toMatchObject({ running: 4, queued: 2 });
+    await Promise.all([
+      stat(new URL(import.meta.url)).then(() => order.push('file')),
+      crypto.subtle.digest('SHA-256', new Uint8Array(64)).then(() => order.push('crypto')),
+      ...hashes,
+    ]);
+    await four.stop();
+    expect(order.slice(0, 2).sort()).toEqual(['crypto', 'file']);
+  });
+
+  test('decision 5: on Linux the hashing threads, and no others, run at lowered priority', async () => {
+    if (process.platform !== 'linux') return;
+    const lowered = () =>
+      readdirSync('/proc/self/task').filter((id) => {
+        const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8');
+        // Field 19 of proc_pid_stat(5) is the nice value; what is before it ends with the last parenthesis.
+        return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16] === '10';
+      });
+    // Both threads start only when two jobs run at once.
+    await Promise.all([1, 2].map(() => hasher.verify(null, 'x', waitingCaller())));
+    const before = lowered();
+    expect(before).not.toContain(String(process.pid));
+    const another = await PasswordHasher.start({ concurrency: 1 });
+    const after = lowered();
+    await another.stop();
+    expect([before.length, after.length]).toEqual([2, 3]);
+  });
+
+  test('L14 after a flood of callers who left, a login is answered within a second', async () => {
+    const one = await PasswordHasher.start({ concurrency: 1 });
+    const outcomes = new Map<string, number>();
+    const flood = Array.from({ length: 500 }, () => {
+      const caller = new AbortController();
+      const outcome = one.verify(null, 'flood', waitingCaller({ signal: caller.signal })).then(
+        () => 'answered',
+        (error: unknown) => (error as { rejection: { kind: string } }).rejection.kind,
+      );
+      void outcome.then((kind) => outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1));
+      return { caller, outcome };
+    });
+    expect(one.load).toMatchObject({ running: 1, queued: 64 });
+    for (const { caller } of flood) caller.abort();
+    expect(one.load).toMatchObject({ running: 1, queued: 0 });
+    const askedMs = performance.now();
+    await one.verify(null, 'login', waitingCaller({ deadlineMs: Date.now() + 1000 }));
+    expect(performance.now() - askedMs).toBeLessThan(1000);
+    await Promise.all(flood.map(({ outcome }) => outcome));
+    expect(Object.fromEntries(outcomes)).toEqual({ 'server-overloaded': 435, cancelled: 65 });
+    await one.stop();
+  });
+
+  test('stopping answers what runs and refuses what waits', async () => {
+    const one = await PasswordHasher.start({ concurrency: 1 });
+    const running = one.verify(dear, 'x', waitingCaller());
+    const waiting = one.hash('x', waitingCaller());
+    const refused = expect(waiting).rejects.toMatchObject({ rejection: { kind: 'shutting-down' } });
+    await one.stop();
+    await refused;
+    expect(await running).toMatchObject({ matches: true });
+    await one.stop();
+  });
+});
+
+test('a concurrency that makes no sense is refused', async () => {
+  await expect(PasswordHasher.start({ concurrency: 0 })).rejects.toThrow(RangeError);
+});

@@ -1,0 +1,22 @@
+/**
+ * Thread code for tests, as a data: URL because no worker starts from a .ts file. It hashes like the real one; a
+ * check it answers with the dummy that it was sent, in the place of the damage; a `crash:` password ends it.
+ */
+const code = `
+  import { parentPort } from 'node:worker_threads';
+  import { HashDesk } from ${JSON.stringify(new URL('../../dist/passwords/hash-desk.js', import.meta.url).href)};
+  const desk = new HashDesk(() => performance.now());
+  parentPort.on('message', (job) => {
+    if (job.password === 'crash: exit') process.exit(3);
+    if (job.password === 'crash: throw') throw new Error('thrown in the thread');
+    const answer = desk.do(job);
+    parentPort.postMessage(answer.kind === 'hashed' ? answer : { ...answer, damage: job.dummy });
+  });
+`;
+
+export const recordingWorkerUrl = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+
+/** Thread code that ends before it takes a job, like one whose native library is missing. */
+export const brokenWorkerUrl = new URL(
+  `data:text/javascript,${encodeURIComponent("throw new Error('no such library');")}`,
+);

@@ -1,0 +1,68 @@
+import type { TokenRefusalReason } from '../../src/domain/rejection.ts';
+import { encode, forge, Specimen, type HostileSetting, type Segment } from './forge.ts';
+import { claimClasses } from './hostile-claims.ts';
+import { formClasses } from './hostile-form.ts';
+import { headerClasses } from './hostile-headers.ts';
+import { signatureClasses } from './hostile-signatures.ts';
+
+/** One token that must be refused, and with what. */
+export interface HostileToken {
+  readonly name: string;
+  /** The row of the requirements that it stands for. */
+  readonly row: string;
+  readonly token: string;
+  readonly expected: readonly TokenRefusalReason[];
+}
+
+/** A finished text, or a header or claims to be put into the good token. */
+export type Variant = { readonly text: string } | { readonly header: Segment } | { readonly claims: Segment };
+
+/** A way to attack: what it is called, the row, what the verifier answers, and the tokens. */
+export interface HostileClass {
+  readonly name: string;
+  readonly row: string;
+  readonly expected: readonly TokenRefusalReason[];
+  variants(specimen: Specimen): Iterable<Variant>;
+}
+
+/** What is decided before the signature is looked at, and so is the answer with any signature. */
+const beforeSignature: ReadonlySet<TokenRefusalReason> = new Set([
+  'TOKEN_TOO_LARGE',
+  'TOKEN_MALFORMED',
+  'TOKEN_ALG_NOT_ALLOWED',
+  'TOKEN_KEY_UNKNOWN',
+  'TOKEN_TYPE_INVALID',
+] satisfies TokenRefusalReason[]);
+
+/**
+ * Every hostile token of a setting. A changed header or changed claims come twice: with the good token's signature, as
+ * an outsider has to do it, and, where the setting has the signing key, properly signed, so that the rule itself is
+ * what refuses.
+ */
+export function* hostileTokens(setting: HostileSetting): Generator<HostileToken, void, undefined> {
+  const specimen = new Specimen(setting);
+  for (const hostileClass of [...formClasses, ...headerClasses, ...claimClasses, ...signatureClasses]) {
+    let number = 0;
+    for (const variant of hostileClass.variants(specimen)) {
+      const named = { name: `${hostileClass.name} #${++number}`, row: hostileClass.row };
+      if ('text' in variant) {
+        yield { ...named, token: variant.text, expected: hostileClass.expected };
+        continue;
+      }
+      const { header = specimen.headerSegment, claims = specimen.claimsSegment } = encoded(variant);
+      const early = hostileClass.expected.every((reason) => beforeSignature.has(reason));
+      const expected = early ? hostileClass.expected : (['TOKEN_SIGNATURE_INVALID'] as const);
+      const token = `${header}.${claims}.${specimen.signatureSegment}`;
+      yield { ...named, name: `${named.name}, unsigned`, token, expected };
+      if (setting.signingKey !== null) {
+        const [headerBytes, claimsBytes] = [header, claims].map((segment) => Buffer.from(segment, 'base64url'));
+        const signed = forge(setting.mode, headerBytes ?? '', claimsBytes ?? '', setting.signingKey);
+        yield { ...named, name: `${named.name}, signed`, token: signed, expected: hostileClass.expected };
+      }
+    }
+  }
+}
+
+function encoded(variant: Exclude<Variant, { text: string }>): { header?: string; claims?: string } {
+  return 'header' in variant ? { header: encode(variant.header) } : { claims: encode(variant.claims) };
+}

@@ -1,0 +1,28 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Database } from '../../src/store/database.ts';
+import { openEmbeddedPostgres } from '../../src/store/embedded/open-embedded-postgres.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { runningServer, testDatabaseVariable, type TestServer } from './test-server.ts';
+
+/** One PostgreSQL for the whole run, with a migrated template that each test file clones. */
+export default async function globalSetup(): Promise<void> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'postern-test-'));
+  const embedded = await openEmbeddedPostgres({ dataDir, holder: 'service', report: () => undefined });
+  const { host, port, user, database } = embedded.connection;
+  const admin = new Database({
+    address: embedded.connection,
+    applicationName: 'postern test setup',
+    maxConnections: 1,
+    warn: () => undefined,
+  });
+  await admin.unlimited((trx) => trx.raw('SELECT 1'));
+  await migrate(admin);
+  await admin.close();
+  const server: TestServer = { host, port, user, template: database };
+  process.env[testDatabaseVariable] = JSON.stringify(server);
+  runningServer.dataDir = dataDir;
+  runningServer.stop = () => embedded.stop();
+}

@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import pino from 'pino';
+
+import { startService } from '../../src/compose.ts';
+import { loadSettings } from '../../src/config.ts';
+import { budgetOf } from '../../src/domain/call-budget.ts';
+import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
+import { Status } from '../../src/generated/google/rpc/status.ts';
+import { createUser } from '../../src/operations/create-user.ts';
+import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
+import { createTestDatabase, type TestDatabase } from './test-database.ts';
+
+const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
+const packageDefinition = loadSync(
+  ['postern/v1/auth.proto', 'grpc/health/v1/health.proto'],
+  { includeDirs: [protoDir, `${protoDir}/vendor`], keepCase: true, longs: String, enums: String, defaults: true },
+);
+
+/** Any service of the contract, called as a stranger would: from the proto files alone. */
+export type Message = Record<string, unknown>;
+
+export interface Outcome {
+  readonly code: grpc.status;
+  readonly message: string;
+  readonly reason: string | undefined;
+  readonly trailers: grpc.Metadata;
+  readonly response: Message | undefined;
+}
+
+export interface TestService {
+  readonly database: TestDatabase;
+  readonly grpcAddress: string;
+  readonly httpUrl: string;
+  readonly logLines: string[];
+  call(method: string, request: Message, metadata?: Record<string, string>, options?: grpc.CallOptions): Promise<Outcome>;
+  addUser(email: string, password: string, roles?: string[]): Promise<string>;
+  /** Logs in and gives the access token. */
+  tokenOf(email: string, password: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export const masterKey = randomBytes(32).toString('base64');
+
+/** The real service on ports of its own, with a database of its own unless one is given. */
+export async function startTestService(
+  environment: Record<string, string> = {},
+  shared?: TestDatabase,
+): Promise<TestService> {
+  const database = shared ?? (await createTestDatabase());
+  const settings = loadSettings({
+    DATABASE_URL: database.url,
+    POSTERN_MASTER_KEY: masterKey,
+    POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+    POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+    POSTERN_REFLECTION: 'on',
+    POSTERN_HASH_CONCURRENCY: '1',
+    ...environment,
+  });
+  const logLines: string[] = [];
+  const log = pino({ level: 'debug', messageKey: 'event' }, { write: (line) => void logLines.push(line) });
+  const service = await startService(settings, log, (error) => {
+    throw error;
+  });
+  const grpcAddress = formatListenAddress(service.grpc);
+  const client = new grpc.Client(grpcAddress, grpc.credentials.createInsecure());
+
+  const call: TestService['call'] = (method, request, metadata = {}, options = {}) => {
+    const headers = new grpc.Metadata();
+    for (const [name, value] of Object.entries(metadata)) headers.set(name, value);
+    return invoke(client, method, request, headers, options);
+  };
+  return {
+    database,
+    grpcAddress,
+    httpUrl: `http://${formatListenAddress(service.http)}`,
+    logLines,
+    call,
+    async addUser(email, password, roles = []) {
+      const hasher = await PasswordHasher.start({ concurrency: 1 });
+      const budget = budgetOf(5_000, Date.now());
+      const user = await createUser({ database: database.database, hasher }, { minLength: 12 }, { email, password, roles }, budget);
+      await hasher.stop();
+      return user.id;
+    },
+    async tokenOf(email, password) {
+      const { response, message } = await call('postern.v1.AuthService/Login', { email, password });
+      if (!response) throw new Error(`login failed: ${message}`);
+      return String(response['access_token']);
+    },
+    async stop() {
+      client.close();
+      await service.stop();
+      if (!shared) await database.drop();
+    },
+  };
+}
+
+/** One unary call by name; resolves with the outcome whatever it is. */
+export function invoke(
+  client: grpc.Client,
+  method: string,
+  request: Message,
+  metadata = new grpc.Metadata(),
+  options: grpc.CallOptions = {},
+): Promise<Outcome> {
+  const [serviceName = '', methodName = ''] = method.split('/');
+  const service = packageDefinition[serviceName] as grpc.ServiceDefinition | undefined;
+  const definition = service?.[methodName];
+  if (!definition) throw new Error(`the proto files have no ${method}`);
+  return new Promise((resolve) => {
+    const call = client.makeUnaryRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      request,
+      metadata,
+      { deadline: Date.now() + 10_000, ...options },
+      (error, response) => {
+        const done = (trailers: grpc.Metadata) =>
+          resolve({
+            code: error?.code ?? grpc.status.OK,
+            message: error?.details ?? '',
+            reason: reasonOf(trailers),
+            trailers,
+            response: response as Message | undefined,
+          });
+        if (error) done(error.metadata);
+        else call.once('status', (status) => done(status.metadata));
+      },
+    );
+  });
+}
+
+/** The ErrorInfo reason in a status's details, checked to be Postern's. */
+export function reasonOf(trailers: grpc.Metadata): string | undefined {
+  const [bytes] = trailers.get('grpc-status-details-bin');
+  if (!(bytes instanceof Buffer)) return undefined;
+  const info = Status.decode(bytes).details.find(({ typeUrl }) => typeUrl.endsWith('google.rpc.ErrorInfo'));
+  if (!info) return undefined;
+  const { domain, reason } = ErrorInfo.decode(info.value);
+  return domain === 'postern' ? reason : `not from postern: ${domain}`;
+}
