@@ -133,9 +133,9 @@ function textOfFile(path: string, readFile: ReadFile): string {
   try {
     text = readFile(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+    const { code = 'not text' } = error as NodeJS.ErrnoException;
     throw new WrongValue(
-      `cannot be read from the file of its _FILE${code}; check the path and who may read it`,
+      `cannot be read from the file of its _FILE (${code}); check the path and who may read it`,
     );
   }
   const content = text.replace(/\r?\n$/, '');

@@ -113,10 +113,10 @@ export const momentMs: SettingParser<number> = (text) => {
 
 export const databaseUrl: SettingParser<Secret> = (text) => {
   // libpq allows credentials with no host (a socket); the URL standard does not, so a host is lent for the check.
-  const url = URL.canParse(text.replace('@/', '@localhost/'))
-    ? new URL(text.replace('@/', '@localhost/'))
-    : null;
-  if (!/^postgres(ql)?:\/\//.test(text) || url === null || /\s/.test(text)) {
+  const withHost = text.replace('@/', '@localhost/');
+  const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
+  // A raw / or # in the password ends the address there, and the rest of the password would become the host's name.
+  if (url === null || url.hash !== '' || url.pathname.includes('@')) {
     throw new WrongValue(
       'must be a postgres:// URL; percent-encode what is special in its password, such as @ : / ? # and spaces',
     );

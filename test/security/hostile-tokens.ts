@@ -55,7 +55,9 @@ export function* hostileTokens(setting: HostileSetting): Generator<HostileToken,
       const token = `${header}.${claims}.${specimen.signatureSegment}`;
       yield { ...named, name: `${named.name}, unsigned`, token, expected };
       if (setting.signingKey !== null) {
-        const [headerBytes, claimsBytes] = [header, claims].map((segment) => Buffer.from(segment, 'base64url'));
+        const [headerBytes, claimsBytes] = [header, claims].map((segment) =>
+          Buffer.from(segment, 'base64url'),
+        );
         const signed = forge(setting.mode, headerBytes ?? '', claimsBytes ?? '', setting.signingKey);
         yield { ...named, name: `${named.name}, signed`, token: signed, expected: hostileClass.expected };
       }

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+
+/** Where everything of an embedded database lies. */
+export interface DataDirectory {
+  readonly root: string;
+  readonly cluster: string;
+  readonly log: string;
+  /** Holds the unix socket; whoever may enter it is the database's superuser, so nobody else may. */
+  readonly sockets: string;
+}
+
+/** `sun_path` holds 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`. */
+const LONGEST_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
+
+/** Makes the folders, closed to everybody else, and says where they are. */
+export function prepareDataDirectory(dataDir: string): DataDirectory {
+  const root = resolve(dataDir);
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new EmbeddedPostgresError(
+      `the data directory ${root} cannot be made (${String((cause as NodeJS.ErrnoException).code)}). ` +
+        'Set POSTERN_DATA_DIR to a folder that this user may write.',
+      { cause },
+    );
+  }
+  const sockets = socketFolder(root);
+  mkdirSync(sockets, { recursive: true, mode: 0o700 });
+  requireOwnFolder(sockets);
+  chmodSync(sockets, 0o700);
+  return { root, cluster: join(root, 'pgdata'), log: join(root, 'postgres.log'), sockets };
+}
+
+/** Gives a folder and all in it to the user that PostgreSQL runs as, when it belongs to another. */
+export function giveTo(ownerId: number | null, path: string): void {
+  if (ownerId === null || lstatSync(path).uid === ownerId) return;
+  if (lstatSync(path).isDirectory()) {
+    for (const entry of readdirSync(path)) giveTo(ownerId, join(path, entry));
+  }
+  lchownSync(path, ownerId, ownerId);
+}
+
+function socketFolder(root: string): string {
+  const near = join(root, 'run');
+  if (Buffer.byteLength(near) <= LONGEST_SOCKET_FOLDER) return near;
+  const name = createHash('sha256').update(root).digest('hex').slice(0, 16);
+  return join(tmpdir(), `postern-${process.getuid?.() ?? 0}-${name}`);
+}
+
+/** A folder that somebody else laid out under /tmp before us would let them in. */
+function requireOwnFolder(path: string): void {
+  const owner = statSync(path).uid;
+  const self = process.getuid?.() ?? owner;
+  if (lstatSync(path).isDirectory() && (owner === self || self === 0)) return;
+  throw new EmbeddedPostgresError(`${path} belongs to another user. Remove it, or set POSTERN_DATA_DIR.`);
+}

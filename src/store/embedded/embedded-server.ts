@@ -1,0 +1,138 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { ClientConfig } from 'pg';
+
+import type { DataDirectory } from './data-directory.ts';
+import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import { readHolder } from './holder.ts';
+import type { PostgresBinaries } from './locate-binaries.ts';
+import type { RunAs } from './run-as.ts';
+
+const START_LIMIT_MS = 30_000;
+const LOOK_EVERY_MS = 10;
+const FIRST_RESTART_MS = 100;
+const LONGEST_RESTART_MS = 5_000;
+const STOP_LIMIT_MS = 5_000;
+
+/** A small server on a unix socket. Everything that makes a commit durable stays on. */
+const SERVER_SETTINGS = {
+  listen_addresses: '',
+  unix_socket_permissions: '0700',
+  shared_buffers: '16MB',
+  max_connections: '60',
+  max_wal_size: '256MB',
+  log_min_messages: 'warning',
+};
+
+/** A PostgreSQL server that this process started, kept running until it is stopped. */
+export class EmbeddedServer {
+  readonly #directory: DataDirectory;
+  readonly #connection: ClientConfig;
+  readonly #command: readonly string[];
+  readonly #report: (line: string) => void;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  #restartMs = FIRST_RESTART_MS;
+
+  constructor(options: {
+    directory: DataDirectory;
+    connection: ClientConfig;
+    binaries: PostgresBinaries;
+    runAs: RunAs;
+    report: (line: string) => void;
+  }) {
+    const { directory, binaries, runAs } = options;
+    const settings = Object.entries({ ...SERVER_SETTINGS, unix_socket_directories: directory.sockets });
+    this.#directory = directory;
+    this.#connection = options.connection;
+    this.#report = options.report;
+    this.#command = [
+      ...runAs.prefix,
+      binaries.postgres,
+      '-D',
+      directory.cluster,
+      ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ];
+  }
+
+  /**
+   * Resolves when the server takes connections.
+   *
+   * @throws EmbeddedPostgresError with the end of its log when it does not start
+   */
+  async start(): Promise<void> {
+    const child = this.#spawn();
+    const deadlineMs = Date.now() + START_LIMIT_MS;
+    while (Date.now() < deadlineMs) {
+      if ((await readHolder(this.#connection)) !== undefined) {
+        child.on('exit', () => this.#onExit());
+        if (child.exitCode !== null || child.signalCode !== null) this.#onExit();
+        return;
+      }
+      if (child.exitCode !== null || child.signalCode !== null) break;
+      await pause(LOOK_EVERY_MS);
+    }
+    await this.#end(child, 'SIGQUIT');
+    throw new EmbeddedPostgresError(
+      `the embedded PostgreSQL did not start. The end of ${this.#directory.log}:\n${this.#endOfLog()}`,
+    );
+  }
+
+  /** @param signal SIGINT to end clients' work, SIGTERM to wait for them */
+  async stop(signal: 'SIGINT' | 'SIGTERM'): Promise<void> {
+    this.#stopping = true;
+    if (this.#child) await this.#end(this.#child, signal);
+  }
+
+  #spawn(): ChildProcess {
+    const log = openSync(this.#directory.log, 'w', 0o600);
+    const [program = '', ...options] = this.#command;
+    // A session of its own: Ctrl-C at the terminal is for us, and we end the server after its clients.
+    const child = spawn(program, options, { stdio: ['ignore', log, log], detached: true, cwd: '/' });
+    closeSync(log);
+    child.once('error', (error) => this.#report(`the embedded PostgreSQL cannot be started: ${error.message}`));
+    child.unref();
+    this.#child = child;
+    return child;
+  }
+
+  #onExit(): void {
+    if (this.#stopping) return;
+    this.#report(`the embedded PostgreSQL ended unexpectedly; starting it again in ${this.#restartMs} ms`);
+    setTimeout(() => {
+      if (this.#stopping) return;
+      this.start().then(
+        () => {
+          this.#restartMs = FIRST_RESTART_MS;
+        },
+        (error: unknown) => {
+          this.#report(String(error));
+          this.#onExit();
+        },
+      );
+    }, this.#restartMs);
+    this.#restartMs = Math.min(this.#restartMs * 2, LONGEST_RESTART_MS);
+  }
+
+  /** Asks, then insists: every signal is stronger than the one before it. */
+  async #end(child: ChildProcess, first: NodeJS.Signals): Promise<void> {
+    for (const signal of [first, 'SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      child.kill(signal);
+      const timer = new AbortController();
+      await Promise.race([ended, pause(STOP_LIMIT_MS, undefined, { signal: timer.signal }).catch(() => undefined)]);
+      timer.abort();
+    }
+  }
+
+  #endOfLog(): string {
+    try {
+      return readFileSync(this.#directory.log, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
+    } catch {
+      return '(there is none)';
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { Client, type ClientConfig } from 'pg';
+
+/** Who keeps an embedded server running. */
+export interface Holder {
+  readonly kind: 'service' | 'command';
+  readonly pid: number;
+}
+
+const NAME = /^postern holder (service|command) (\d+)$/;
+const RECONNECT_MS = 100;
+
+/**
+ * Marks this process as the one that the server belongs to, by a connection whose name says so. The mark ends with
+ * the process, however it ends; it is made again when only the connection was lost.
+ */
+export class HolderMark {
+  readonly #connection: ClientConfig;
+  #client: Client | undefined;
+  #ended = false;
+
+  constructor(connection: ClientConfig, kind: Holder['kind']) {
+    this.#connection = { ...connection, application_name: `postern holder ${kind} ${process.pid}`, keepAlive: true };
+  }
+
+  async make(): Promise<void> {
+    const client = new Client(this.#connection);
+    client.on('error', () => undefined);
+    client.on('end', () => this.#remake());
+    this.#client = client;
+    await client.connect();
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#client?.end().catch(() => undefined);
+  }
+
+  #remake(): void {
+    if (this.#ended) return;
+    setTimeout(() => {
+      if (!this.#ended) this.make().catch(() => undefined);
+    }, RECONNECT_MS).unref();
+  }
+}
+
+/** @returns what a running server answers: its holder, null for none; undefined when it takes no connections */
+export async function readHolder(connection: ClientConfig): Promise<Holder | null | undefined> {
+  const client = new Client({ ...connection, connectionTimeoutMillis: 2_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ application_name: string }>(
+      `SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'postern holder %'`,
+    );
+    const [, kind, pid] = NAME.exec(rows[0]?.application_name ?? '') ?? [];
+    return kind === undefined ? null : { kind: kind as Holder['kind'], pid: Number(pid) };
+  } catch {
+    return undefined;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

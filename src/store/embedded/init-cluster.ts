@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { type DataDirectory, giveTo } from './data-directory.ts';
+import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import type { PostgresBinaries } from './locate-binaries.ts';
+import { isAlive } from './process-state.ts';
+import type { RunAs } from './run-as.ts';
+
+export const SUPERUSER = 'postern';
+
+/** `pgdata.new-<pid>`: a cluster that the process with that id is making. */
+const UNFINISHED = /^pgdata\.new-(\d+)$/;
+
+/**
+ * Makes the database cluster unless it is there. It is made beside its place and moved there when it is whole, so that
+ * a kill in the middle leaves nothing half made, and two first starts agree on one.
+ */
+export async function initCluster(
+  directory: DataDirectory,
+  binaries: PostgresBinaries,
+  runAs: RunAs,
+): Promise<void> {
+  if (existsSync(join(directory.cluster, 'PG_VERSION'))) {
+    giveTo(runAs.ownerId, directory.cluster);
+    return;
+  }
+  for (const name of readdirSync(directory.root)) {
+    const maker = UNFINISHED.exec(name)?.[1];
+    if (maker !== undefined && !isAlive(Number(maker))) rmSync(join(directory.root, name), { recursive: true });
+  }
+  const draft = join(directory.root, `pgdata.new-${process.pid}`);
+  mkdirSync(draft, { mode: 0o700 });
+  giveTo(runAs.ownerId, draft);
+  const options = ['--auth=trust', '--encoding=UTF8', '--locale=C', `--username=${SUPERUSER}`, '--no-instructions'];
+  await run([...runAs.prefix, binaries.initdb, ...options, '-D', draft]);
+  try {
+    renameSync(draft, directory.cluster);
+  } catch (cause) {
+    rmSync(draft, { recursive: true, force: true });
+    if (!existsSync(join(directory.cluster, 'PG_VERSION'))) throw cause;
+  }
+}
+
+async function run([program = '', ...options]: readonly string[]): Promise<void> {
+  const child = spawn(program, options, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
+  let errors = '';
+  child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
+  const code = await new Promise<number | string | null>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', resolve);
+  });
+  if (code === 0) return;
+  throw new EmbeddedPostgresError(`the database cluster could not be made: ${errors.trim() || String(code)}`);
+}

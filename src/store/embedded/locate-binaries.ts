@@ -1,0 +1,60 @@
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, platform } from 'node:process';
+import { basename, dirname, join } from 'node:path';
+
+import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+
+export interface PostgresBinaries {
+  readonly initdb: string;
+  readonly postgres: string;
+}
+
+/** The packages name Windows as people do, everything else as Node does. */
+const platformName = platform === 'win32' ? 'windows' : platform;
+
+/**
+ * Finds the PostgreSQL that the optional dependency `embedded-postgres` brought for this platform.
+ *
+ * @throws EmbeddedPostgresError when it was not installed
+ */
+export function locateBinaries(): PostgresBinaries {
+  const native = nativeFolder();
+  hydrateLinks(native);
+  return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
+}
+
+function nativeFolder(): string {
+  const require = createRequire(import.meta.url);
+  try {
+    const wrapper = createRequire(require.resolve('embedded-postgres'));
+    return join(dirname(wrapper.resolve(`@embedded-postgres/${platformName}-${arch}`)), '..', 'native');
+  } catch (cause) {
+    throw new EmbeddedPostgresError(
+      `there is no embedded PostgreSQL for ${platformName}-${arch} in this installation. ` +
+        'Set DATABASE_URL to a PostgreSQL server, or install with optional dependencies (npm ci).',
+      { cause },
+    );
+  }
+}
+
+/** The package's install script makes the library links; where scripts were not run, they are made here. */
+function hydrateLinks(native: string): void {
+  const list = join(native, 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const path = join(native, '..', target);
+    if (existsSync(path)) continue;
+    try {
+      symlinkSync(basename(source), path);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST') continue;
+      throw new EmbeddedPostgresError(
+        'the libraries of the embedded PostgreSQL are not linked, since its install script was not run, and they ' +
+          'cannot be linked now. Run: npm rebuild --ignore-scripts=false',
+        { cause },
+      );
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Client } from 'pg';
+
+import { giveTo, prepareDataDirectory } from './data-directory.ts';
+import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import { EmbeddedServer } from './embedded-server.ts';
+import { HolderMark, readHolder } from './holder.ts';
+import { initCluster, SUPERUSER } from './init-cluster.ts';
+import { locateBinaries } from './locate-binaries.ts';
+import { postmasterOf } from './process-state.ts';
+import { chooseRunAs } from './run-as.ts';
+
+const DATABASE = 'postern';
+/** The socket is in a folder of its own, so the number only has to be the same everywhere. */
+const PORT = 5432;
+const WAIT_LIMIT_MS = 15_000;
+const LOOK_EVERY_MS = 50;
+/** A service that has just started its server marks it within moments; one without a mark for this long is an orphan. */
+const ORPHAN_AFTER_MS = 1_000;
+
+export interface EmbeddedPostgres {
+  /** How `pg` connects: the folder of a unix socket as host. */
+  readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
+  /** Whether this call started the server, or joined one that runs. */
+  readonly started: boolean;
+  /** Ends a server that this call started; may be called again. */
+  stop(): Promise<void>;
+}
+
+export interface EmbeddedOptions {
+  readonly dataDir: string;
+  /** A service owns the server while it lives; a command joins it, or starts one for as long as it works. */
+  readonly holder: 'service' | 'command';
+  readonly report: (line: string) => void;
+}
+
+/**
+ * The PostgreSQL in a data directory. Access is a matter of file permissions alone: there is no port and no password,
+ * and only the owner enters the folder of the socket.
+ *
+ * @throws EmbeddedPostgresError when another service uses the directory, or the server cannot run
+ */
+export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  const { dataDir, holder, report } = options;
+  const directory = prepareDataDirectory(dataDir);
+  const admin = { host: directory.sockets, port: PORT, user: SUPERUSER, database: 'postgres' };
+  const connection = { ...admin, database: DATABASE };
+
+  const running = await waitForPlace(directory.cluster, admin, options);
+  if (running) return { connection, started: false, stop: () => Promise.resolve() };
+
+  const binaries = locateBinaries();
+  const runAs = chooseRunAs();
+  await initCluster(directory, binaries, runAs);
+  giveTo(runAs.ownerId, directory.sockets);
+  const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, report });
+  try {
+    await server.start();
+  } catch (error) {
+    // Another process started one at the same moment; PostgreSQL's own lock let only that one in.
+    if (postmasterOf(directory.cluster) === null) throw error;
+    return openEmbeddedPostgres(options);
+  }
+  const mark = new HolderMark(admin, holder);
+  await mark.make();
+  await ensureDatabase(admin);
+  let stopping: Promise<void> | undefined;
+  return {
+    connection,
+    started: true,
+    stop() {
+      stopping ??= mark.end().then(() => server.stop(holder === 'service' ? 'SIGINT' : 'SIGTERM'));
+      return stopping;
+    },
+  };
+}
+
+/** @returns true when there is a server to join, false when the place is free to start one */
+async function waitForPlace(
+  cluster: string,
+  admin: { host: string; port: number; user: string; database: string },
+  { dataDir, holder, report }: EmbeddedOptions,
+): Promise<boolean> {
+  const startMs = Date.now();
+  let told = false;
+  for (;;) {
+    const postmaster = postmasterOf(cluster);
+    if (postmaster === null) return false;
+    const found = await readHolder(admin);
+    if (found !== undefined && holder === 'command') return true;
+    if (found?.kind === 'service') {
+      throw new EmbeddedPostgresError(
+        `another Postern service (process ${found.pid}) uses the data directory ${dataDir}. ` +
+          'Stop it, or set POSTERN_DATA_DIR to another folder.',
+      );
+    }
+    if (found === null && Date.now() - startMs > ORPHAN_AFTER_MS) {
+      report('ending an embedded PostgreSQL whose service was killed');
+      process.kill(postmaster, 'SIGINT');
+    }
+    if (found?.kind === 'command' && !told) {
+      report(`waiting for a postern command (process ${found.pid}) to end`);
+      told = true;
+    }
+    if (Date.now() - startMs > WAIT_LIMIT_MS) {
+      throw new EmbeddedPostgresError(
+        `the embedded PostgreSQL (process ${postmaster}) in ${dataDir} is held by another program and did not end. ` +
+          'End it, or set POSTERN_DATA_DIR to another folder.',
+      );
+    }
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+async function ensureDatabase(admin: { host: string; port: number; user: string; database: string }): Promise<void> {
+  const client = new Client(admin);
+  await client.connect();
+  try {
+    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
+  } finally {
+    await client.end();
+  }
+}
