@@ -52,14 +52,15 @@ export async function startService(
     hasherStarting.catch(() => undefined);
 
     // Store
-    const { database, close } = await openDatabase({
+    const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
       holder: 'service',
       maxConnections: MAX_CONNECTIONS,
       report: (line) => log.warn({ detail: line }, 'database'),
     });
-    cleanups.push(close);
+    const { database } = opened;
+    cleanups.push(() => opened.close());
     const hasher = await hasherStarting;
     cleanups.push(() => hasher.stop());
 
@@ -100,7 +101,7 @@ export async function startService(
       skewSeconds: defaultSkewSeconds,
     };
     const verifier = new TokenVerifier({
-      trust,
+      trust: { keys: () => trust.keys(), isRevoked: () => false },
       policy: () => policy,
       sharedSecret,
       legacyDoor,
@@ -148,7 +149,8 @@ export async function startService(
 
 /** The master key that seals, then those that only open. Embedded mode keeps one in its data directory. */
 export function masterKeysOf(settings: Settings): readonly [MasterKey, ...MasterKey[]] {
-  const current = settings.masterKey?.base64() ?? Buffer.from(readOrMakeMasterKey(settings.dataDir), 'base64');
+  const current =
+    settings.masterKey?.base64() ?? Buffer.from(readOrMakeMasterKey(settings.dataDir), 'base64');
   const previous = settings.masterKeyPrevious ? [masterKeyOf(settings.masterKeyPrevious.base64())] : [];
   return [masterKeyOf(current), ...previous];
 }

@@ -68,7 +68,11 @@ function warnOfOldNode(log: Logger): void {
 /** Before 1.14.5 a caller could end the process with one message (CVE-2026-48068, CVE-2026-48069). */
 function requireSafeGrpc(): void {
   const require = createRequire(import.meta.url);
-  const manifest = JSON.parse(readFileSync(require.resolve('@grpc/grpc-js/package.json'), 'utf8')) as { version: string };
+  const manifest = JSON.parse(readFileSync(require.resolve('@grpc/grpc-js/package.json'), 'utf8')) as {
+    version: string;
+  };
   if (manifest.version.localeCompare(OLDEST_GRPC, 'en', { numeric: true }) >= 0) return;
-  throw new Error(`@grpc/grpc-js ${manifest.version} has known crash faults: install ${OLDEST_GRPC} or later`);
+  throw new Error(
+    `@grpc/grpc-js ${manifest.version} has known crash faults: install ${OLDEST_GRPC} or later`,
+  );
 }

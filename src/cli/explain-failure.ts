@@ -2,6 +2,9 @@ import { inspect } from 'node:util';
 import { SettingsError, wantsStackTraces } from '../config.ts';
 import type { FieldViolation, Rejection } from '../domain/rejection.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { EnvelopeError } from '../domain/sealed-envelope.ts';
+import { EmbeddedPostgresError } from '../store/embedded/embedded-postgres-error.ts';
+import { SchemaMismatch } from '../store/schema-mismatch.ts';
 import { CommandFailure } from './command-failure.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -25,12 +28,38 @@ function explain(error: unknown): ExplainedFailure {
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
   }
+  if (error instanceof EmbeddedPostgresError) {
+    return failure(exitCodes.unavailable, error.message, 'Nothing was changed.');
+  }
+  if (error instanceof SchemaMismatch)
+    return failure(exitCodes.refused, error.message, 'Nothing was changed.');
+  if (error instanceof EnvelopeError) {
+    return failure(
+      exitCodes.settings,
+      error.message,
+      error.reason === 'other-master-key'
+        ? 'Set POSTERN_MASTER_KEY to the key that sealed it, or POSTERN_MASTER_KEY_PREVIOUS beside a new one. Nothing was changed.'
+        : 'Restore the signing_keys table from a backup. Nothing was changed.',
+    );
+  }
+  if (isAddressInUse(error)) {
+    return failure(
+      exitCodes.unavailable,
+      `${error.message}: another program listens there`,
+      'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
+    );
+  }
   const what = error instanceof Error ? error.message : String(error);
   return failure(
     exitCodes.unexpected,
     `an unexpected fault: ${what}`,
     'Run it again with POSTERN_LOG_LEVEL=debug to see where it happened.',
   );
+}
+
+/** Node says EADDRINUSE by a code; grpc-js only in its message. */
+function isAddressInUse(error: unknown): error is Error {
+  return error instanceof Error && /EADDRINUSE|No address added out of total/.test(error.message);
 }
 
 /** The rules that the service holds its callers to, as they meet whoever sits at the terminal. */

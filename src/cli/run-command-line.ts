@@ -86,7 +86,7 @@ function withoutValues(message: string): string {
   return message
     .replace(/^error: /, '')
     .replace(/(unknown option '--[^=]*)=.*'/s, "$1'")
-    .replace(/(unknown option '-[^-])[^'].*'/s, "$1'")
+    .replace(/(unknown option '-[^-]).+'/s, "$1'")
     .replace(/'[^']{40,}'/g, "'…'");
 }
 

@@ -1,9 +1,7 @@
 import { loadSettings, type Settings } from '../config.ts';
 import type { Database } from '../store/database.ts';
-import { requireCurrentSchema, SchemaMismatch } from '../store/migrate.ts';
+import { requireCurrentSchema } from '../store/migrate.ts';
 import { openDatabase } from '../store/open-database.ts';
-import { CommandFailure } from './command-failure.ts';
-import { exitCodes } from './exit-codes.ts';
 import { tell } from './output.ts';
 
 const MAX_CONNECTIONS = 2;
@@ -29,9 +27,6 @@ export async function withDatabase<T>(
   try {
     if (needs.schema) await requireCurrentSchema(opened.database);
     return await work(opened.database, settings);
-  } catch (error) {
-    if (!(error instanceof SchemaMismatch)) throw error;
-    throw new CommandFailure(exitCodes.refused, error.message, 'Nothing was changed.', { cause: error });
   } finally {
     await opened.close();
   }

@@ -38,7 +38,12 @@ export function masterKeyOf(bytes: Uint8Array): MasterKey {
  *
  * @param nonce 12 random bytes, never used twice with one key
  */
-export function seal(plaintext: Uint8Array, identity: string, masterKey: MasterKey, nonce: Uint8Array): Buffer {
+export function seal(
+  plaintext: Uint8Array,
+  identity: string,
+  masterKey: MasterKey,
+  nonce: Uint8Array,
+): Buffer {
   const header = Buffer.concat([Buffer.of(VERSION), Buffer.from(masterKey.id, 'hex'), nonce]);
   const cipher = createCipheriv('aes-256-gcm', masterKey.bytes, nonce);
   cipher.setAAD(associatedData(header, identity));

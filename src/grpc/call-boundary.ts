@@ -45,7 +45,12 @@ export function callBoundary(options: {
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
-    let context: CallContext = { requestId: randomUUID(), path: method.path, peer: call.getPeer(), startedAtMs };
+    let context: CallContext = {
+      requestId: randomUUID(),
+      path: method.path,
+      peer: call.getPeer(),
+      startedAtMs,
+    };
     let handedOver = false;
     let finished = false;
 
@@ -55,7 +60,8 @@ export function callBoundary(options: {
       start({
         onReceiveMetadata(metadata) {
           const requestId = metadata.get('x-request-id')[0];
-          if (typeof requestId === 'string' && REQUEST_ID.test(requestId)) context = { ...context, requestId };
+          if (typeof requestId === 'string' && REQUEST_ID.test(requestId))
+            context = { ...context, requestId };
           attachContext(metadata, context);
           if (options.isStopping()) {
             call.sendStatus(statusOf({ kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS }));
@@ -103,15 +109,17 @@ function presentable(status: PartialStatus, handedOver: boolean, context: CallCo
   const metadata = status.metadata ?? new Metadata();
   const faulty = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
   if (!faulty) {
-    const details = (status.details ?? '').slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
-    return { code: status.code ?? Code.UNKNOWN, details, metadata };
+    const details = status.details.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
+    return { code: status.code, details, metadata };
   }
   if (handedOver) return { ...internalStatus(), metadata };
   // Nothing of ours ran yet: the fault is in what the caller sent.
   context.cause = status.details;
   const refused = statusOf({
     kind: 'field-invalid',
-    violations: [{ field: '', description: 'the request is not a valid message of this method; check its encoding' }],
+    violations: [
+      { field: '', description: 'the request is not a valid message of this method; check its encoding' },
+    ],
   });
   context.reason = refused.reason;
   return refused;
@@ -131,7 +139,8 @@ function dropOverflownDeadline(call: BaseCall): void {
 function sizeOf(metadata: Metadata): number {
   let bytes = 0;
   for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
-    for (const value of Array.isArray(values) ? values : [values]) bytes += name.length + String(value).length;
+    for (const value of Array.isArray(values) ? values : [values])
+      bytes += name.length + String(value).length;
   }
   return bytes;
 }

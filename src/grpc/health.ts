@@ -14,7 +14,7 @@ export class Health {
     for (const name of SERVICES) this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   }
 
-  addTo(server: Pick<Server, 'addService'>): void {
-    this.#implementation.addToServer(server as Server);
+  addTo(server: Server): void {
+    this.#implementation.addToServer(server);
   }
 }

@@ -1,4 +1,9 @@
-import type { MethodDefinition, Server, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type {
+  MethodDefinition,
+  Server,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 
 import { ruleOf } from './method-table.ts';
 import { withStrictDecoding } from './strict-decoding.ts';
@@ -22,19 +27,24 @@ export function serveMethods<Service extends object>(
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
-  for (const [name, method] of Object.entries(service) as [string, MethodDefinition<unknown, unknown>][]) {
+  const methods = service as Record<string, MethodDefinition<unknown, unknown>>;
+  for (const [name, handler] of Object.entries(handlers as Record<string, UnaryHandler<unknown, unknown>>)) {
+    const method = methods[name];
+    if (!method) throw new Error(`the contract has no method ${name}`);
     definition[name] = withStrictDecoding(method);
-    implementation[name] = unary(ruleOf(method.path), (handlers as Record<string, UnaryHandler<unknown, unknown>>)[name]!);
+    implementation[name] = unary(ruleOf(method.path), handler);
   }
   server.addService(definition, implementation);
 }
 
 /** Takes the services that a library brings, and refuses to add a method that the method table does not know. */
-export function foreignServices(server: Server): Pick<Server, 'addService'> {
-  return {
+export function foreignServices(server: Server): Server {
+  const guarded: Pick<Server, 'addService'> = {
     addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation) {
       for (const { path } of Object.values(definition)) ruleOf(path);
       server.addService(definition, implementation);
     },
   };
+  // The libraries call nothing else of a server.
+  return guarded as Server;
 }

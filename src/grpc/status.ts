@@ -112,7 +112,8 @@ function refusalOf(rejection: Rejection): Refusal {
       return {
         code: Code.UNAVAILABLE,
         reason: 'TRUST_STALE',
-        message: 'keys and revocations are not known here yet, or too old; retry later or call another instance',
+        message:
+          'keys and revocations are not known here yet, or too old; retry later or call another instance',
         retryAfterMs: rejection.retryAfterMs,
       };
     case 'shutting-down':
@@ -132,7 +133,9 @@ function refusalOf(rejection: Rejection): Refusal {
 }
 
 function oneLine(violations: readonly FieldViolation[]): string {
-  return violations.map(({ field, description }) => (field ? `${field}: ${description}` : description)).join('; ');
+  return violations
+    .map(({ field, description }) => (field ? `${field}: ${description}` : description))
+    .join('; ');
 }
 
 /** The details of a refusal as `grpc-status-details-bin` carries them (google.rpc.Status). */

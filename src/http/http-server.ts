@@ -94,7 +94,8 @@ function jwks(request: IncomingMessage, facts: HttpFacts): Answer {
     'access-control-allow-origin': '*',
     etag,
   };
-  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag)) return { status: 304, headers, body: '' };
+  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag))
+    return { status: 304, headers, body: '' };
   return { status: 200, headers, body: json };
 }
 
@@ -109,7 +110,9 @@ function openidConfiguration(_request: IncomingMessage, { issuer }: HttpFacts): 
 
 function readiness(_request: IncomingMessage, facts: HttpFacts): Answer {
   const reasons = facts.unreadiness();
-  return reasons.length === 0 ? text(200, 'ready\n') : text(503, reasons.map((reason) => `${reason}\n`).join(''));
+  return reasons.length === 0
+    ? text(200, 'ready\n')
+    : text(503, reasons.map((reason) => `${reason}\n`).join(''));
 }
 
 function text(status: number, body: string): Answer {

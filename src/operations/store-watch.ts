@@ -41,7 +41,7 @@ export class StoreWatch {
   /** Resolves after the first attempt, whether or not the database was there. Rejects with what waiting cannot mend. */
   async start(): Promise<void> {
     const fatal = await this.#attempt();
-    if (fatal !== undefined) throw fatal;
+    if (fatal !== undefined) throw toError(fatal);
   }
 
   stop(): void {
@@ -59,7 +59,8 @@ export class StoreWatch {
       this.#retryMs = FIRST_RETRY_MS;
       this.#schedule(REFRESH_EVERY_MS);
     } catch (error) {
-      const mendable = this.#prepared || (error instanceof Rejected && error.rejection.kind === 'store-unavailable');
+      const mendable =
+        this.#prepared || (error instanceof Rejected && error.rejection.kind === 'store-unavailable');
       if (!mendable) return error;
       this.#tell(false, error);
       this.#schedule(this.#retryMs);
@@ -82,4 +83,8 @@ export class StoreWatch {
     this.#told = reachable;
     this.#report(reachable ? 'store-reachable' : 'store-unreachable', cause);
   }
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -2,17 +2,10 @@ import type { Knex } from 'knex';
 
 import type { Database } from './database.ts';
 import { type Migration, migrations } from './migrations/migrations.ts';
+import { SchemaMismatch } from './schema-mismatch.ts';
 
 /** Any two processes that migrate take turns by this lock. */
 const MIGRATION_LOCK = 0x706f7374;
-
-/** The database's schema is not the one this program works with. The message says what to do. */
-export class SchemaMismatch extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'SchemaMismatch';
-  }
-}
 
 interface AppliedMigration {
   readonly number: number;
@@ -94,7 +87,7 @@ function pendingAfter(applied: readonly AppliedMigration[]): readonly Migration[
     if (row.number !== known?.number || row.checksum !== known.checksum) {
       throw new SchemaMismatch(
         `migration ${row.number} (${row.name}) in the database is not the one that this program knows: ` +
-          'this is another program\'s or a changed schema, point DATABASE_URL to an own database',
+          "this is another program's or a changed schema, point DATABASE_URL to an own database",
       );
     }
   }

@@ -35,7 +35,14 @@ interface UserRow {
 
 type PublicRow = Omit<UserRow, 'password_hash'>;
 
-const PUBLIC_COLUMNS: (keyof PublicRow)[] = ['id', 'email', 'roles', 'disabled_at', 'created_at', 'updated_at'];
+const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
+  'id',
+  'email',
+  'roles',
+  'disabled_at',
+  'created_at',
+  'updated_at',
+];
 
 /** @throws Rejected `email-taken` when another user has the e-mail */
 export async function insertUser(
@@ -48,13 +55,16 @@ export async function insertUser(
       .returning(PUBLIC_COLUMNS);
     return toUser(row as PublicRow);
   } catch (error) {
-    if (violatesUnique(error, 'users_email_key')) throw new Rejected({ kind: 'email-taken' }, { cause: error });
+    if (violatesUnique(error, 'users_email_key'))
+      throw new Rejected({ kind: 'email-taken' }, { cause: error });
     throw error;
   }
 }
 
 export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
-  const row = await db<UserRow>('users').where({ email }).first('id', 'password_hash', 'roles', 'disabled_at');
+  const row = await db<UserRow>('users')
+    .where({ email })
+    .first('id', 'password_hash', 'roles', 'disabled_at');
   if (!row) return null;
   return {
     id: row.id,
@@ -69,7 +79,9 @@ export async function upgradePasswordHash(
   db: Knex,
   change: { id: string; from: string; to: string },
 ): Promise<void> {
-  await db<UserRow>('users').where({ id: change.id, password_hash: change.from }).update({ password_hash: change.to });
+  await db<UserRow>('users')
+    .where({ id: change.id, password_hash: change.from })
+    .update({ password_hash: change.to });
 }
 
 /** One page of users in the order of their ids, which is the order in which they were made. */

@@ -1,5 +1,4 @@
 import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
-import type { VerifiedClaims } from '../domain/claims.ts';
 
 /** What this process currently trusts. It answers every verification from memory. */
 export class TrustBundle {
@@ -14,10 +13,6 @@ export class TrustBundle {
 
   keys(): KeyRing {
     return this.#ring;
-  }
-
-  isRevoked(_claims: VerifiedClaims): boolean {
-    return false;
   }
 
   replaceKeys(ring: KeyRing): void {

@@ -36,9 +36,21 @@ describe('Login', () => {
 
   test('T26 signs a token with exactly alg, kid, typ and without e-mail', async () => {
     const token = await service.tokenOf(email, password);
-    const [header, claims] = token.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as object);
+    const [header, claims] = token
+      .split('.', 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as object);
     expect(Object.keys(header ?? {}).sort()).toEqual(['alg', 'kid', 'typ']);
-    expect(Object.keys(claims ?? {}).sort()).toEqual(['aud', 'client_id', 'exp', 'iat', 'iss', 'jti', 'roles', 'sid', 'sub']);
+    expect(Object.keys(claims ?? {}).sort()).toEqual([
+      'aud',
+      'client_id',
+      'exp',
+      'iat',
+      'iss',
+      'jti',
+      'roles',
+      'sid',
+      'sub',
+    ]);
     expect(JSON.stringify(claims)).not.toContain('ann');
   });
 
@@ -56,9 +68,14 @@ describe('Login', () => {
     const shapes = outcomes.map(({ code, message, trailers }) => {
       trailers.remove('x-request-id');
       trailers.remove('date');
-      return JSON.stringify([code, message, trailers.getMap(), trailers.get('grpc-status-details-bin').map(String)]);
+      return JSON.stringify([
+        code,
+        message,
+        trailers.getMap(),
+        trailers.get('grpc-status-details-bin').map(String),
+      ]);
     });
-    expect(outcomes[0]?.reason).toBe('INVALID_CREDENTIALS');
+    expect(outcomes[0].reason).toBe('INVALID_CREDENTIALS');
     expect(new Set(shapes).size).toBe(1);
   });
 
@@ -151,7 +168,9 @@ test('health tells SERVING for the process and the service', async () => {
 });
 
 test('the HTTP listener tells discovery, life and readiness', async () => {
-  const discovery = (await (await fetch(`${service.httpUrl}/.well-known/openid-configuration`)).json()) as object;
+  const discovery = (await (
+    await fetch(`${service.httpUrl}/.well-known/openid-configuration`)
+  ).json()) as object;
   expect(discovery).toEqual({
     issuer: 'http://127.0.0.1:8080',
     jwks_uri: 'http://127.0.0.1:8080/.well-known/jwks.json',

@@ -3,7 +3,7 @@ import type { HostileClass } from './hostile-tokens.ts';
 
 const claimsInvalid = ['TOKEN_CLAIMS_INVALID'] as const;
 
-const notIdentifiers = [
+const notIdentifiers: readonly unknown[] = [
   null, 0, 1, -1, 1.5, true, false, [], ['x'], {}, { toString: 'x' }, '', 'x'.repeat(257), '\0', 'x\0', 'x\ny', 'x\r', '\t', 'x\u001b[31m',
   'x\u007f', 'x\u0085', 'x\u009f', '\ud800', 'x\ud83d', '\udc00x', 'x\udfff',
 ]; // prettier-ignore
@@ -39,7 +39,7 @@ export const claimClasses: readonly HostileClass[] = [
         encodeURIComponent(issuer),
         '',
       ];
-      const wrong = [
+      const wrong: readonly unknown[] = [
         null,
         0,
         1,
@@ -74,7 +74,7 @@ export const claimClasses: readonly HostileClass[] = [
         '*',
         '',
       ];
-      const wrong = [
+      const wrong: readonly unknown[] = [
         null,
         0,
         1,
@@ -183,7 +183,7 @@ export const claimClasses: readonly HostileClass[] = [
     expected: claimsInvalid,
     *variants(specimen) {
       for (const role of notIdentifiers) yield { claims: specimen.claimsWith({ roles: [role] }) };
-      const wrong = [
+      const wrong: readonly unknown[] = [
         null,
         0,
         true,

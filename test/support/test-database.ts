@@ -25,7 +25,12 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
   };
   await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${options.empty ? 'template0' : template}`);
   const url = `postgres://${user}@localhost:${port}/${name}?host=${encodeURIComponent(host)}`;
-  const database = new Database({ address: { url }, applicationName: 'test', maxConnections: 5, warn: () => undefined });
+  const database = new Database({
+    address: { url },
+    applicationName: 'test',
+    maxConnections: 5,
+    warn: () => undefined,
+  });
   return {
     url,
     database,

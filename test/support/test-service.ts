@@ -16,10 +16,13 @@ import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
-const packageDefinition = loadSync(
-  ['postern/v1/auth.proto', 'grpc/health/v1/health.proto'],
-  { includeDirs: [protoDir, `${protoDir}/vendor`], keepCase: true, longs: String, enums: String, defaults: true },
-);
+const packageDefinition = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto'], {
+  includeDirs: [protoDir, `${protoDir}/vendor`],
+  keepCase: true,
+  longs: String,
+  enums: String,
+  defaults: true,
+});
 
 /** Any service of the contract, called as a stranger would: from the proto files alone. */
 export type Message = Record<string, unknown>;
@@ -37,7 +40,12 @@ export interface TestService {
   readonly grpcAddress: string;
   readonly httpUrl: string;
   readonly logLines: string[];
-  call(method: string, request: Message, metadata?: Record<string, string>, options?: grpc.CallOptions): Promise<Outcome>;
+  call(
+    method: string,
+    request: Message,
+    metadata?: Record<string, string>,
+    options?: grpc.CallOptions,
+  ): Promise<Outcome>;
   addUser(email: string, password: string, roles?: string[]): Promise<string>;
   /** Logs in and gives the access token. */
   tokenOf(email: string, password: string): Promise<string>;
@@ -83,7 +91,12 @@ export async function startTestService(
     async addUser(email, password, roles = []) {
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       const budget = budgetOf(5_000, Date.now());
-      const user = await createUser({ database: database.database, hasher }, { minLength: 12 }, { email, password, roles }, budget);
+      const user = await createUser(
+        { database: database.database, hasher },
+        { minLength: 12 },
+        { email, password, roles },
+        budget,
+      );
       await hasher.stop();
       return user.id;
     },

@@ -13,9 +13,11 @@ export const userList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
     const users = await withDatabase({ schema: true }, async (database) => {
       const all: User[] = [];
-      for (let page: User[] | undefined; page === undefined || page.length === PAGE; ) {
+      for (let page: User[] | undefined; page === undefined || page.length === PAGE;) {
         const afterId = all.at(-1)?.id ?? null;
-        page = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listUsers(db, { afterId, limit: PAGE }));
+        page = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
+          listUsers(db, { afterId, limit: PAGE }),
+        );
         all.push(...page);
       }
       return all;

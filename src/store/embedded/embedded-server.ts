@@ -23,6 +23,8 @@ const SERVER_SETTINGS = {
   shared_buffers: '16MB',
   max_connections: '60',
   max_wal_size: '256MB',
+  // After a kill, one call instead of an fsync for each of a thousand files.
+  recovery_init_sync_method: process.platform === 'linux' ? 'syncfs' : 'fsync',
   log_min_messages: 'warning',
 };
 
@@ -92,7 +94,9 @@ export class EmbeddedServer {
     // A session of its own: Ctrl-C at the terminal is for us, and we end the server after its clients.
     const child = spawn(program, options, { stdio: ['ignore', log, log], detached: true, cwd: '/' });
     closeSync(log);
-    child.once('error', (error) => this.#report(`the embedded PostgreSQL cannot be started: ${error.message}`));
+    child.once('error', (error) =>
+      this.#report(`the embedded PostgreSQL cannot be started: ${error.message}`),
+    );
     child.unref();
     this.#child = child;
     return child;
@@ -123,7 +127,10 @@ export class EmbeddedServer {
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       child.kill(signal);
       const timer = new AbortController();
-      await Promise.race([ended, pause(STOP_LIMIT_MS, undefined, { signal: timer.signal }).catch(() => undefined)]);
+      await Promise.race([
+        ended,
+        pause(STOP_LIMIT_MS, undefined, { signal: timer.signal }).catch(() => undefined),
+      ]);
       timer.abort();
     }
   }

@@ -19,7 +19,11 @@ export class HolderMark {
   #ended = false;
 
   constructor(connection: ClientConfig, kind: Holder['kind']) {
-    this.#connection = { ...connection, application_name: `postern holder ${kind} ${process.pid}`, keepAlive: true };
+    this.#connection = {
+      ...connection,
+      application_name: `postern holder ${kind} ${process.pid}`,
+      keepAlive: true,
+    };
   }
 
   async make(): Promise<void> {

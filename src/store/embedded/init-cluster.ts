@@ -28,12 +28,19 @@ export async function initCluster(
   }
   for (const name of readdirSync(directory.root)) {
     const maker = UNFINISHED.exec(name)?.[1];
-    if (maker !== undefined && !isAlive(Number(maker))) rmSync(join(directory.root, name), { recursive: true });
+    if (maker !== undefined && !isAlive(Number(maker)))
+      rmSync(join(directory.root, name), { recursive: true });
   }
   const draft = join(directory.root, `pgdata.new-${process.pid}`);
   mkdirSync(draft, { mode: 0o700 });
   giveTo(runAs.ownerId, draft);
-  const options = ['--auth=trust', '--encoding=UTF8', '--locale=C', `--username=${SUPERUSER}`, '--no-instructions'];
+  const options = [
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C',
+    `--username=${SUPERUSER}`,
+    '--no-instructions',
+  ];
   await run([...runAs.prefix, binaries.initdb, ...options, '-D', draft]);
   try {
     renameSync(draft, directory.cluster);

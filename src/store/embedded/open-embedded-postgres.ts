@@ -21,7 +21,12 @@ const ORPHAN_AFTER_MS = 1_000;
 
 export interface EmbeddedPostgres {
   /** How `pg` connects: the folder of a unix socket as host. */
-  readonly connection: { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
+  readonly connection: {
+    readonly host: string;
+    readonly port: number;
+    readonly user: string;
+    readonly database: string;
+  };
   /** Whether this call started the server, or joined one that runs. */
   readonly started: boolean;
   /** Ends a server that this call started; may be called again. */
@@ -113,7 +118,12 @@ async function waitForPlace(
   }
 }
 
-async function ensureDatabase(admin: { host: string; port: number; user: string; database: string }): Promise<void> {
+async function ensureDatabase(admin: {
+  host: string;
+  port: number;
+  user: string;
+  database: string;
+}): Promise<void> {
   const client = new Client(admin);
   await client.connect();
   try {

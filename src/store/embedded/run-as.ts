@@ -30,7 +30,8 @@ export function chooseRunAs(): RunAs {
   if (process.getuid?.() !== 0) return { prefix: dieWithParent, ownerId: null };
 
   const namespace = ['unshare', '--user', `--map-user=${NAMESPACE_ID}`, `--map-group=${NAMESPACE_ID}`];
-  if (works([...namespace, ...dieWithParent])) return { prefix: [...namespace, ...dieWithParent], ownerId: 0 };
+  if (works([...namespace, ...dieWithParent]))
+    return { prefix: [...namespace, ...dieWithParent], ownerId: 0 };
 
   const asNobody = unprivileged();
   if (works(asNobody)) return { prefix: asNobody, ownerId: UNPRIVILEGED_ID };

@@ -14,11 +14,11 @@ export interface Migration {
  * The schema's history, append-only. A migration must leave a schema on which the release before it still works,
  * since old and new processes run together during an upgrade.
  */
-export const migrations: readonly Migration[] = [['users-and-signing-keys', usersAndSigningKeys] as const].map(
-  ([name, sql], index) => ({
-    number: index + 1,
-    name,
-    sql,
-    checksum: createHash('sha256').update(sql).digest('hex'),
-  }),
-);
+export const migrations: readonly Migration[] = [
+  ['users-and-signing-keys', usersAndSigningKeys] as const,
+].map(([name, sql], index) => ({
+  number: index + 1,
+  name,
+  sql,
+  checksum: createHash('sha256').update(sql).digest('hex'),
+}));

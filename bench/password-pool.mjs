@@ -1,0 +1,83 @@
+/**
+ * Logins a second through the hashing pool beside what the same number of bare threads does with nothing but
+ * `hashSync` in a loop, in alternating rounds of one run, so that a machine that slows down slows both.
+ *
+ *   npm run build && node bench/password-pool.mjs [threads] [rounds]
+ */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { PasswordHasher } from '../dist/passwords/password-hasher.js';
+
+const threads = Number(process.argv[2] ?? Math.max(1, availableParallelism() - 1));
+const rounds = Number(process.argv[3] ?? 10);
+const roundMs = 1000;
+
+const bareCode = `
+  import { parentPort } from 'node:worker_threads';
+  import { hashSync } from ${JSON.stringify(import.meta.resolve('@node-rs/argon2'))};
+  const options = { memoryCost: 19456, timeCost: 2, parallelism: 1, outputLen: 32 };
+  parentPort.on('message', (endMs) => {
+    let done = 0;
+    while (Date.now() < endMs) { hashSync('correct horse battery staple', options); done++; }
+    parentPort.postMessage(done);
+  });
+`;
+const bare = Array.from(
+  { length: threads },
+  () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(bareCode)}`)),
+);
+
+const hasher = await PasswordHasher.start({ concurrency: threads });
+const caller = () => ({ signal: new AbortController().signal, deadlineMs: Date.now() + 60_000 });
+const stored = await hasher.hash('correct horse battery staple', caller());
+
+/** Hashes a second of the bare threads. */
+async function bareRound() {
+  const startedMs = performance.now();
+  const endMs = Date.now() + roundMs;
+  const counts = await Promise.all(
+    bare.map((thread) => {
+      const done = new Promise((resolve) => thread.once('message', resolve));
+      thread.postMessage(endMs);
+      return done;
+    }),
+  );
+  return (counts.reduce((sum, count) => sum + count, 0) * 1000) / (performance.now() - startedMs);
+}
+
+/** Checks a second through the pool, with four callers for each thread, one check after the other. */
+async function poolRound() {
+  const startedMs = performance.now();
+  const endMs = Date.now() + roundMs;
+  let done = 0;
+  const callers = Array.from({ length: 4 * threads }, async () => {
+    while (Date.now() < endMs) {
+      const { matches } = await hasher.verify(stored, 'correct horse battery staple', caller());
+      if (!matches) throw new Error('the right password was refused');
+      done++;
+    }
+  });
+  await Promise.all(callers);
+  return (done * 1000) / (performance.now() - startedMs);
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+await bareRound();
+await poolRound();
+const results = [];
+for (let round = 0; round < rounds; round++) {
+  const [barePerSecond, poolPerSecond] = [await bareRound(), await poolRound()];
+  results.push({ barePerSecond, poolPerSecond, ratio: poolPerSecond / barePerSecond });
+}
+console.log(
+  JSON.stringify({
+    threads,
+    rounds,
+    barePerSecond: Math.round(median(results.map((result) => result.barePerSecond))),
+    poolPerSecond: Math.round(median(results.map((result) => result.poolPerSecond))),
+    ratio: Number(median(results.map((result) => result.ratio)).toFixed(3)),
+    rssMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
+  }),
+);
+await hasher.stop();
+await Promise.all(bare.map((thread) => thread.terminate()));

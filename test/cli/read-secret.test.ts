@@ -1,0 +1,84 @@
+import { PassThrough } from 'node:stream';
+import { describe, expect, test } from '@jest/globals';
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { readSecret } from '../../src/cli/read-secret.ts';
+
+function terminal(typed: string | Buffer | null, isTTY: boolean) {
+  const input = Object.assign(new PassThrough(), { isTTY });
+  const output = new PassThrough();
+  if (typed === null) input.end();
+  else if (isTTY) input.write(typed);
+  else input.end(typed);
+  return { input, output, shown: () => String(output.read() ?? '') };
+}
+
+const piped = (bytes: string | Buffer) =>
+  readSecret({ name: 'password', fromStdin: true, isNew: true }, terminal(bytes, false));
+
+const failure = (exitCode: number, message: RegExp): unknown =>
+  expect.objectContaining({ exitCode, message: expect.stringMatching(message) as unknown });
+
+describe('from standard input', () => {
+  test.each([
+    ['hunter2', 'hunter2'],
+    ['hunter2\n', 'hunter2'],
+    ['hunter2\r\n', 'hunter2'],
+    ['hunter2\n\n', 'hunter2\n'],
+    ['hunter2\r', 'hunter2\r'],
+    [' two\nlines \n', ' two\nlines '],
+    ['\ufeffpässwörd🔑\n', '\ufeffpässwörd🔑'],
+  ])('%j is %j', async (bytes, secret) => expect((await piped(bytes)).reveal()).toBe(secret));
+
+  test.each([
+    ['nothing', '', exitCodes.wrongUse, /is empty/],
+    ['one newline', '\n', exitCodes.wrongUse, /is empty/],
+    ['not UTF-8', Buffer.from([0x70, 0xff]), exitCodes.refused, /not UTF-8/],
+    ['more than 64 KiB', 'x'.repeat(65_537), exitCodes.refused, /longer than 64 KiB/],
+  ])('%s is refused', async (_name, bytes, exitCode, message) => {
+    await expect(piped(bytes)).rejects.toEqual(failure(exitCode, message));
+  });
+});
+
+describe('at a terminal', () => {
+  const ask = (screen: ReturnType<typeof terminal>, isNew = true) =>
+    readSecret({ name: 'password', fromStdin: false, isNew }, screen);
+
+  test('a new one is asked for twice and never shown', async () => {
+    const screen = terminal('hunter2\rhunter2\r', true);
+    expect((await ask(screen)).reveal()).toBe('hunter2');
+    expect(screen.shown()).toBe('Password: \nPassword again: \n');
+  });
+
+  test('one that exists is asked for once', async () => {
+    const screen = terminal('hunter2\r', true);
+    expect((await ask(screen, false)).reveal()).toBe('hunter2');
+    expect(screen.shown()).toBe('Password: \n');
+  });
+
+  test('can be corrected while it is typed', async () => {
+    expect((await ask(terminal('hunt\x7fter2\r', true), false)).reveal()).toBe('hunter2');
+  });
+
+  test.each([
+    ['two that differ', 'one\rtwo\r', exitCodes.wrongUse, /not the same/],
+    ['an empty one', '\r', exitCodes.wrongUse, /is empty/],
+    ['Ctrl-C', 'hun\x03', exitCodes.interrupted, /interrupted/],
+    ['Ctrl-D', '\x04', exitCodes.wrongUse, /ended before/],
+    ['a terminal that goes away', null, exitCodes.wrongUse, /ended before/],
+  ])('%s is refused', async (_name, typed, exitCode, message) => {
+    await expect(ask(terminal(typed, true))).rejects.toEqual(failure(exitCode, message));
+  });
+});
+
+test('without a terminal and without --password-stdin nothing is read', async () => {
+  const screen = terminal('hunter2\n', false);
+  await expect(readSecret({ name: 'password', fromStdin: false, isNew: true }, screen)).rejects.toEqual(
+    failure(exitCodes.wrongUse, /no terminal/),
+  );
+});
+
+test('--password-stdin at a terminal, which would show it, is refused', async () => {
+  await expect(
+    readSecret({ name: 'password', fromStdin: true, isNew: true }, terminal('hunter2\r', true)),
+  ).rejects.toEqual(failure(exitCodes.wrongUse, /is a terminal/));
+});

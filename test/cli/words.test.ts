@@ -1,0 +1,30 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { timeInWords } from '../../src/cli/time-in-words.ts';
+import { visibleText } from '../../src/cli/visible-text.ts';
+
+test.each([
+  [0, 'now'],
+  [0.9, 'now'],
+  [1, 'in 1 second'],
+  [-59, '59 seconds ago'],
+  [240, 'in 4 minutes'],
+  [299.5, 'in 4 minutes'],
+  [-3600, '1 hour ago'],
+  [-3 * 86_400, '3 days ago'],
+  [400 * 86_400, 'in 400 days'],
+])('%d seconds are %j', (seconds, words) => expect(timeInWords(seconds)).toBe(words));
+
+test('what a terminal would obey becomes visible', () => {
+  expect(visibleText('a\u001b[31mb\u202ec\u009b1m\ud800')).toBe('a\\u001b[31mb\\u202ec\\u009b1m\\ud800');
+  expect(visibleText('Zoë 山田 🔑')).toBe('Zoë 山田 🔑');
+});
+
+test('JSON that was made visible is the same JSON', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const document = JSON.stringify(value);
+      expect(JSON.parse(visibleText(document))).toEqual(JSON.parse(document));
+    }),
+  );
+});

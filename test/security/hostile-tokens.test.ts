@@ -1,0 +1,109 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { TokenRefusal, TokenRefusalReason } from '../../src/domain/rejection.ts';
+import { importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
+import { parseStrictJson } from '../../src/tokens/strict-json.ts';
+import { decode, type HostileSetting, type TokenMode } from './forge.ts';
+import { goodTokens, mixed } from './good-tokens.ts';
+import { hostileTokens, type HostileToken } from './hostile-tokens.ts';
+import {
+  legacySecret,
+  startSeconds,
+  verifierUnderTest,
+  type VerifierUnderTest,
+} from './verifier-under-test.ts';
+
+const settings: readonly { readonly name: string; readonly mode: TokenMode; readonly legacyDoor: boolean }[] =
+  [
+    { name: 'ES256', mode: 'ES256', legacyDoor: false },
+    { name: 'RS256', mode: 'RS256', legacyDoor: false },
+    { name: 'EdDSA', mode: 'EdDSA', legacyDoor: false },
+    { name: 'HS256', mode: 'HS256', legacyDoor: false },
+    { name: 'ES256 with the legacy door open', mode: 'ES256', legacyDoor: true },
+    { name: 'HS256 with the legacy door open', mode: 'HS256', legacyDoor: true },
+  ];
+const rows = ['T01', 'T02', 'T03', 'T04', 'T05', 'T06', 'T07', 'T08', 'T09', 'T10', 'T11', 'T12', 'T13', 'T14', 'T15', 'T16', 'T17', 'T18', 'T19', 'T20']; // prettier-ignore
+/** Where a mode has other claims (design.md, Tokens) or no public material, no token stands for the row. */
+const rowsWithoutTokens: Readonly<Record<TokenMode, readonly string[]>> = {
+  ES256: [],
+  RS256: [],
+  EdDSA: [],
+  HS256: ['T04', 'T18'],
+};
+
+describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
+  let subject: VerifierUnderTest;
+  let setting: HostileSetting;
+  let tokens: readonly HostileToken[];
+
+  beforeAll(async () => {
+    const door = { key: await importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    subject = await verifierUnderTest(mode, legacyDoor ? { legacyDoor: door } : {});
+    setting = await subject.setting();
+    tokens = [...hostileTokens(setting)];
+  });
+
+  async function answersOf(chosen: readonly HostileToken[]): Promise<readonly string[]> {
+    const wrong: string[] = [];
+    for (const { name, token, expected } of chosen) {
+      const verdict = await subject.verifier.verify(token);
+      if (verdict.ok) wrong.push(`${name} was accepted`);
+      else if (![...expected, ...alsoRight(token)].includes(verdict.refusal.reason))
+        wrong.push(`${name}: ${verdict.refusal.reason} (${verdict.refusal.detail})`);
+    }
+    return wrong;
+  }
+
+  /** With two secrets, a token without sub is tried with that of the legacy door, and only with that one. */
+  function alsoRight(token: string): readonly TokenRefusalReason[] {
+    const claims = parseStrictJson(decode(token.split('.')[1] ?? ''));
+    const isForTheDoor = mode === 'HS256' && legacyDoor && claims !== null && claims.sub === undefined;
+    return isForTheDoor ? ['TOKEN_SIGNATURE_INVALID'] : [];
+  }
+
+  test.each(rows)('%s: each token is refused, and for its own reason', async (row) => {
+    const ofRow = tokens.filter((token) => token.row === row);
+    expect(ofRow.length > 0).toBe(!rowsWithoutTokens[mode].includes(row));
+    expect(await answersOf(ofRow)).toEqual([]);
+  });
+
+  test('there are at least 640 different tokens, and no other row', () => {
+    expect(new Set(tokens.map(({ token }) => token)).size).toBeGreaterThanOrEqual(640);
+    expect(tokens.filter(({ row }) => !rows.includes(row))).toEqual([]);
+  });
+
+  test('good tokens are accepted', async () => {
+    const refused: string[] = [];
+    for (const { name, token } of goodTokens(setting)) {
+      const verdict = await subject.verifier.verify(token);
+      if (!verdict.ok) refused.push(`${name}: ${verdict.refusal.detail}`);
+    }
+    expect(refused).toEqual([]);
+  });
+
+  test('T20 parts of two good tokens make no third', async () => {
+    for (const token of mixed(await subject.issue(), await subject.issue({ roles: ['admin'] }))) {
+      expect(await subject.verifier.verify(token)).toMatchObject({
+        ok: false,
+        refusal: { reason: 'TOKEN_SIGNATURE_INVALID' },
+      });
+    }
+  });
+
+  test('T25 a refusal says one of a few fixed sentences, whatever the token', async () => {
+    const said = new Set<string>();
+    for (const { token } of tokens) {
+      const verdict = await subject.verifier.verify(token);
+      const { refusal } = verdict as { refusal: TokenRefusal };
+      said.add(`${refusal.reason}: ${refusal.detail}`);
+    }
+    // Thousands of tokens, and the sentences of the tables in `refusals.ts` and `claims.ts`: no place for their text.
+    expect(said.size).toBeLessThan(40);
+    for (const sentence of said) expect(sentence).toMatch(/^TOKEN_[A-Z_]+: [a-z_+0-9 ,^-]+$/i);
+  });
+
+  test('an outsider, without the key, is refused with every token as well', async () => {
+    const outside = [...hostileTokens({ ...setting, signingKey: null })];
+    expect(outside.length).toBeGreaterThan(300);
+    expect(await answersOf(outside)).toEqual([]);
+  });
+});
