@@ -1,7 +1,6 @@
 import type { Settings } from './config.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
-import { masterKeyOf, type MasterKey } from './domain/sealed-envelope.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { HttpServer } from './http/http-server.ts';
 import { describeCall } from './grpc/describe-call.ts';
@@ -10,10 +9,10 @@ import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { login } from './operations/login.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
+import { masterKeysOf } from './operations/master-keys.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
-import { readOrMakeMasterKey } from './store/master-key-file.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { openDatabase } from './store/open-database.ts';
 import { createSharedSecretSigner, importSharedSecret } from './tokens/shared-secret-key.ts';
@@ -145,12 +144,4 @@ export async function startService(
     await stop();
     throw error;
   }
-}
-
-/** The master key that seals, then those that only open. Embedded mode keeps one in its data directory. */
-export function masterKeysOf(settings: Settings): readonly [MasterKey, ...MasterKey[]] {
-  const current =
-    settings.masterKey?.base64() ?? Buffer.from(readOrMakeMasterKey(settings.dataDir), 'base64');
-  const previous = settings.masterKeyPrevious ? [masterKeyOf(settings.masterKeyPrevious.base64())] : [];
-  return [masterKeyOf(current), ...previous];
 }

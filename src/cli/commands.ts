@@ -44,6 +44,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-state.ts')).userEnable,
   },
   {
+    path: ['doctor'],
+    summary: 'check settings, database, schema, keys and ports, and say what to do',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
     path: ['token', 'inspect'],
     summary: 'explain a token: what it says, whether its signature is good, why it would be refused',
     load: async () => (await import('./commands/token-inspect.ts')).tokenInspect,

@@ -1,0 +1,164 @@
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { loadSettings, type Settings, SettingsError } from '../config.ts';
+import { budgetOf } from '../domain/call-budget.ts';
+import { formatListenAddress, type ListenAddress } from '../domain/listen-address.ts';
+import { masterKeysOf } from '../operations/master-keys.ts';
+import { openSigningKey } from '../operations/signing-key-custody.ts';
+import type { Database } from '../store/database.ts';
+import { readSchemaState } from '../store/migrate.ts';
+import { openDatabase } from '../store/open-database.ts';
+import { listVerifyingKeys } from '../store/signing-keys.ts';
+import { explainFailure } from './explain-failure.ts';
+
+/** What one look found. */
+export interface Finding {
+  readonly about: 'settings' | 'runtime' | 'database' | 'schema' | 'keys' | 'ports';
+  readonly verdict: 'ok' | 'warning' | 'fault';
+  readonly says: string;
+  /** What to do about it. */
+  readonly advice?: string;
+}
+
+const LIMIT_MS = 5_000;
+const OLDEST_SUPPORTED_NODE = 22;
+
+/** Looks at everything that `serve` needs, and changes nothing. */
+export async function examine(): Promise<Finding[]> {
+  let settings: Settings;
+  try {
+    settings = loadSettings();
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    return error.faults.map((says) => ({ about: 'settings', verdict: 'fault', says }));
+  }
+  return [
+    {
+      about: 'settings',
+      verdict: 'ok',
+      says: settings.production ? 'DATABASE_URL is set: production' : 'embedded mode',
+    },
+    ...settings.warnings.map((says): Finding => ({ about: 'settings', verdict: 'warning', says })),
+    runtime(),
+    ...(await storeFindings(settings)),
+    await port('POSTERN_GRPC_LISTEN', settings.grpcListen),
+    await port('POSTERN_HTTP_LISTEN', settings.httpListen),
+  ];
+}
+
+function runtime(): Finding {
+  const { node } = process.versions;
+  if (Number.parseInt(node, 10) >= OLDEST_SUPPORTED_NODE)
+    return { about: 'runtime', verdict: 'ok', says: `Node ${node}` };
+  return {
+    about: 'runtime',
+    verdict: 'warning',
+    says: `Node ${node} is past its end of life`,
+    advice: 'Use Node 24 or later.',
+  };
+}
+
+async function storeFindings(settings: Settings): Promise<Finding[]> {
+  if (!settings.production && !existsSync(join(settings.dataDir, 'pgdata'))) {
+    return [
+      { about: 'database', verdict: 'ok', says: `${settings.dataDir} is empty: the first start fills it` },
+    ];
+  }
+  try {
+    const { database, close } = await openForLooking(settings);
+    try {
+      const { rows } = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
+        db.raw<{ rows: { server_version: string }[] }>('SHOW server_version'),
+      );
+      return [
+        { about: 'database', verdict: 'ok', says: `PostgreSQL ${rows[0]?.server_version ?? ''} answers` },
+        ...(await schemaAndKeys(database, settings)),
+      ];
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    return [faultOf('database', error)];
+  }
+}
+
+async function openForLooking(
+  settings: Settings,
+): Promise<{ database: Database; close: () => Promise<void> }> {
+  const opened = await openDatabase({
+    databaseUrl: settings.databaseUrl,
+    dataDir: settings.dataDir,
+    holder: 'command',
+    maxConnections: 1,
+    report: () => undefined,
+  });
+  return { database: opened.database, close: () => opened.close() };
+}
+
+async function schemaAndKeys(database: Database, settings: Settings): Promise<Finding[]> {
+  try {
+    const { applied, known } = await readSchemaState(database);
+    if (applied < known) {
+      const says = `the schema is at migration ${applied} of ${known}`;
+      if (settings.migrate === 'auto')
+        return [{ about: 'schema', verdict: 'ok', says: `${says}: serve brings it up to date` }];
+      return [{ about: 'schema', verdict: 'fault', says, advice: 'Run: postern migrate' }];
+    }
+    const schema: Finding = { about: 'schema', verdict: 'ok', says: `the schema is at migration ${applied}` };
+    return [schema, settings.algorithm === 'HS256' ? sharedSecret : await keys(database, settings)];
+  } catch (error) {
+    return [faultOf('schema', error)];
+  }
+}
+
+const sharedSecret: Finding = {
+  about: 'keys',
+  verdict: 'ok',
+  says: 'HS256: tokens are signed with POSTERN_SECRET',
+};
+
+async function keys(database: Database, settings: Settings): Promise<Finding> {
+  try {
+    const stored = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listVerifyingKeys(db));
+    if (stored.length === 0)
+      return { about: 'keys', verdict: 'ok', says: 'no signing key yet: serve makes one' };
+    const masterKeys = masterKeysOf(settings);
+    for (const key of stored) openSigningKey(key, masterKeys);
+    return { about: 'keys', verdict: 'ok', says: `the master key opens all ${stored.length} signing keys` };
+  } catch (error) {
+    return faultOf('keys', error);
+  }
+}
+
+async function port(name: string, address: ListenAddress): Promise<Finding> {
+  const text = formatListenAddress(address);
+  const fault = await new Promise<string | undefined>((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    const listening = () => server.close(() => resolve(undefined));
+    if (address.kind === 'unix') server.listen(address.path, listening);
+    else server.listen(address.port, address.host, listening);
+  });
+  if (fault === undefined) return { about: 'ports', verdict: 'ok', says: `${text} is free` };
+  if (fault === 'EADDRINUSE') {
+    return {
+      about: 'ports',
+      verdict: 'warning',
+      says: `${text} is in use, perhaps by a running Postern`,
+      advice: `If it is another program, set ${name}.`,
+    };
+  }
+  return {
+    about: 'ports',
+    verdict: 'fault',
+    says: `${text} cannot be used (${fault})`,
+    advice: `Set ${name}.`,
+  };
+}
+
+function faultOf(about: Finding['about'], error: unknown): Finding {
+  const [says = '', ...advice] = explainFailure(error).lines;
+  return { about, verdict: 'fault', says: says.replace(/^postern: /, ''), advice: advice.join(' ') };
+}
