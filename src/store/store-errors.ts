@@ -17,9 +17,9 @@ const NETWORK_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** Messages of pg and knex for a lost connection; they carry no code. */
+/** Messages of pg and knex for a lost connection; they carry no code, and knex puts the SQL and a dash before them. */
 const LOST_CONNECTION =
-  /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$|The server does not support SSL)/;
+  /(?:^| - )(?:Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$|The server does not support SSL)/;
 
 /**
  * SQLSTATE classes and codes that mean "not now": connection faults (08), resources (53), shutdown and recovery

@@ -45,7 +45,7 @@ const rsaBits = { least: 2048, most: 4096 };
 /**
  * Imports a public key of a JWKS or of the trust stream. Refused are private members, members that are not in the
  * table, a kid that is not the thumbprint, a curve or an algorithm of another kind, sloppy base64url, a point off the
- * curve, RSA under 2048 bits and exponents other than 65537. Throws `KeyRefused`.
+ * curve, RSA under 2048 bits, of a faulty generator or with an exponent other than 65537. Throws `KeyRefused`.
  */
 export async function importVerificationKey(jwk: unknown): Promise<VerificationKey> {
   const publicJwk = readPublicJwk(jwk);
@@ -103,6 +103,8 @@ function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Algorith
     if (modulus[0] === 0 || bits < rsaBits.least || bits > rsaBits.most) {
       throw new KeyRefused(`n must have ${rsaBits.least} to ${rsaBits.most} bits`);
     }
+    if (isRocaModulus(modulus))
+      throw new KeyRefused('n is of a generator whose keys can be factored (CVE-2017-15361)');
   }
   return value;
 }

@@ -70,7 +70,10 @@ export async function startTestService(
     ...environment,
   });
   const logLines: string[] = [];
-  const log = pino({ level: 'debug', messageKey: 'event' }, { write: (line) => void logLines.push(line) });
+  const log = pino(
+    { level: 'debug', messageKey: 'event', serializers: { cause: pino.stdSerializers.err } },
+    { write: (line) => void logLines.push(line) },
+  );
   const service = await startService(settings, log, (error) => {
     throw error;
   });

@@ -1,0 +1,127 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+
+/** A way to the database that can be closed, and made to swallow all that is sent. */
+class Road {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  swallowing = false;
+
+  constructor(target: string) {
+    this.#server = createServer((from) => {
+      const to = connect(target);
+      for (const socket of [from, to]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          from.destroy();
+          to.destroy();
+          this.#sockets.delete(socket);
+        });
+      }
+      from.on('data', (data) => this.swallowing || to.write(data));
+      to.on('data', (data) => this.swallowing || from.write(data));
+    });
+  }
+
+  async open(port = 0): Promise<number> {
+    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+let store: TestDatabase;
+let road: Road;
+let port: number;
+let service: TestService | undefined;
+
+beforeEach(async () => {
+  store = await createTestDatabase();
+  const url = new URL(store.url);
+  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  port = await road.open();
+});
+afterEach(async () => {
+  await service?.stop();
+  service = undefined;
+  await road.close();
+  await store.drop();
+});
+
+function startThroughRoad(): Promise<TestService> {
+  const { username, pathname } = new URL(store.url);
+  return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, store);
+}
+
+const login = () => service?.call('postern.v1.AuthService/Login', { email, password });
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('it did not come about in 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const isReady = async () => (await fetch(`${service?.httpUrl ?? ''}/readyz`)).status === 200;
+
+test('D03 a lost database answers UNAVAILABLE, verification goes on, and all comes back by itself', async () => {
+  service = await startThroughRoad();
+  await service.addUser(email, password);
+  const token = await service.tokenOf(email, password);
+  await road.close();
+
+  const refused = await login();
+  expect([refused?.code, refused?.reason]).toEqual([status.UNAVAILABLE, 'STORE_UNAVAILABLE']);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
+  expect(verified.code).toBe(status.OK);
+  await until(async () => !(await isReady()));
+  expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
+  const health = await service.call('grpc.health.v1.Health/Check', { service: '' });
+  expect(health.response).toEqual({ status: 'NOT_SERVING' });
+
+  await road.open(port);
+  await until(isReady);
+  expect((await login())?.code).toBe(status.OK);
+});
+
+test('D10 a database that swallows everything is given up within 2 s, and verification does not wait', async () => {
+  service = await startThroughRoad();
+  await service.addUser(email, password);
+  const token = await service.tokenOf(email, password);
+  road.swallowing = true;
+  const startMs = performance.now();
+  const refusing = login();
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
+  const verifiedAfterMs = performance.now() - startMs;
+  expect(verified.code).toBe(status.OK);
+  expect((await refusing)?.reason).toBe('STORE_UNAVAILABLE');
+  expect(verifiedAfterMs).toBeLessThan(performance.now() - startMs);
+  road.swallowing = false;
+  await until(async () => (await login())?.code === status.OK);
+});
+
+test('D04 without a database at boot the service listens, is not ready, and becomes ready when it comes', async () => {
+  await road.close();
+  service = await startThroughRoad();
+  expect(await isReady()).toBe(false);
+  expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: 'a.b.c' });
+  expect(verified.reason).toBe('TRUST_STALE');
+  await road.open(port);
+  await until(isReady);
+  await service.addUser(email, password);
+  expect((await login())?.code).toBe(status.OK);
+});
