@@ -1,6 +1,7 @@
 import type { webcrypto } from 'node:crypto';
 import { calculateJwkThumbprint, importJWK } from 'jose';
 import { isCanonicalBase64url } from './compact-form.ts';
+import { isRocaModulus } from './roca-modulus.ts';
 import {
   algorithmTable,
   isSigningAlgorithm,

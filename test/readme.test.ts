@@ -1,0 +1,25 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+
+import { expect, test } from '@jest/globals';
+
+import { commands } from '../src/cli/commands.ts';
+import { settingsTable } from '../src/config.ts';
+import { AuthServiceService } from '../src/generated/postern/v1/auth.ts';
+
+const file = new URL('../README.md', import.meta.url);
+const readme = readFileSync(file, 'utf8');
+
+test('the settings table is the one that the settings are read by', () => {
+  const [before = '', rest = ''] = readme.split('<!-- settings -->\n');
+  const after = rest.slice(rest.indexOf('<!-- /settings -->'));
+  const expected = `${before}<!-- settings -->\n${settingsTable()}${after}`;
+  if (process.env['UPDATE_README'] === '1') writeFileSync(file, expected);
+  expect(readFileSync(file, 'utf8')).toBe(expected);
+});
+
+test('every RPC and every command is in its table', () => {
+  for (const { path } of Object.values(AuthServiceService))
+    expect(readme).toContain(`| \`${path.split('/').at(-1) ?? ''}\` |`);
+  for (const { path } of commands)
+    expect(readme).toContain(path.length === 1 ? `postern ${path[0]}` : (path[1] ?? ''));
+});
