@@ -4,7 +4,12 @@
  *
  *   npm run build && node bench/password-pool.mjs [threads] [rounds]
  */
+import console from 'node:console';
+import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import process from 'node:process';
+import { URL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { PasswordHasher } from '../dist/passwords/password-hasher.js';
 
@@ -28,7 +33,9 @@ const bare = Array.from(
 );
 
 const hasher = await PasswordHasher.start({ concurrency: threads });
-const caller = () => ({ signal: new AbortController().signal, deadlineMs: Date.now() + 60_000 });
+const { signal } = new globalThis.AbortController();
+setMaxListeners(0, signal);
+const caller = () => ({ signal, deadlineMs: Date.now() + 60_000 });
 const stored = await hasher.hash('correct horse battery staple', caller());
 
 /** Hashes a second of the bare threads. */

@@ -21,5 +21,5 @@ test('every RPC and every command is in its table', () => {
   for (const { path } of Object.values(AuthServiceService))
     expect(readme).toContain(`| \`${path.split('/').at(-1) ?? ''}\` |`);
   for (const { path } of commands)
-    expect(readme).toContain(path.length === 1 ? `postern ${path[0]}` : (path[1] ?? ''));
+    expect(readme).toContain(path.length === 1 ? `postern ${path[0]}` : path[1]);
 });

@@ -9,7 +9,7 @@ type Verdict = Omit<HashAnswer & { readonly kind: 'verified' }, 'kind' | 'workMs
 
 /**
  * How a weaker hash is filled up: 80 % of the missing time at a time, since short work pays more for its memory, until
- * 3 % or less is missing. Measured on eight kinds of weaker hashes: medians within 1.5 % of a full one, AUC to 0.55.
+ * 3 % or less is missing. Measured on seven weaker hashes: medians within 1.5 % of a full one, AUC to 0.55.
  */
 const filledAtATime = 0.8;
 const negligible = 0.03;

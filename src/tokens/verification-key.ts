@@ -101,8 +101,9 @@ function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Algorith
   } else {
     const modulus = Buffer.from(value, 'base64url');
     const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
-    if (modulus[0] === 0 || bits < rsaBits.least || bits > rsaBits.most) {
-      throw new KeyRefused(`n must have ${rsaBits.least} to ${rsaBits.most} bits`);
+    const isOdd = ((modulus.at(-1) ?? 0) & 1) === 1;
+    if (modulus[0] === 0 || !isOdd || bits < rsaBits.least || bits > rsaBits.most) {
+      throw new KeyRefused(`n must have ${rsaBits.least} to ${rsaBits.most} bits and be odd`);
     }
     if (isRocaModulus(modulus))
       throw new KeyRefused('n is of a generator whose keys can be factored (CVE-2017-15361)');
