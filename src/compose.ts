@@ -10,6 +10,7 @@ import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { login } from './operations/login.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
 import { masterKeysOf } from './operations/master-keys.ts';
+import { keyPolicyOf } from './operations/key-policy.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
@@ -74,7 +75,7 @@ export async function startService(
     const keys =
       settings.algorithm === 'HS256'
         ? sharedSecretOnly(database, trust)
-        : storedKeys(database, trust, settings.algorithm, masterKeysOf(settings));
+        : storedKeys(database, trust, keyPolicyOf(settings, settings.algorithm), masterKeysOf(settings));
     const watch = new StoreWatch({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];

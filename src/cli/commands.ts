@@ -44,6 +44,26 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-state.ts')).userEnable,
   },
   {
+    path: ['key', 'list'],
+    summary: 'list the signing keys and what becomes of them when',
+    load: async () => (await import('./commands/key-list.ts')).keyList,
+  },
+  {
+    path: ['key', 'rotate'],
+    summary: 'publish a new signing key, which signs after the JWKS max-age',
+    load: async () => (await import('./commands/key-rotate.ts')).keyRotate,
+  },
+  {
+    path: ['key', 'revoke'],
+    summary: 'end a signing key at once, with every token that it signed',
+    load: async () => (await import('./commands/key-revoke.ts')).keyRevoke,
+  },
+  {
+    path: ['key', 'rewrap'],
+    summary: 'seal the signing keys with the current master key',
+    load: async () => (await import('./commands/key-rewrap.ts')).keyRewrap,
+  },
+  {
     path: ['doctor'],
     summary: 'check settings, database, schema, keys and ports, and say what to do',
     load: async () => (await import('./commands/doctor.ts')).doctor,
@@ -58,5 +78,6 @@ export const commands: readonly CommandRow[] = [
 /** What the first word of two-word commands is about. */
 export const groups: Readonly<Record<string, string>> = {
   user: 'people who log in',
+  key: 'signing keys',
   token: 'access tokens',
 };

@@ -11,12 +11,13 @@ const MAX_CONNECTIONS = 2;
  * without one.
  *
  * @param needs.schema whether the schema must be the current one
+ * @param needs.keys whether the master key is wanted
  */
 export async function withDatabase<T>(
-  needs: { schema: boolean },
+  needs: { schema: boolean; keys?: boolean },
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> {
-  const settings = loadSettings(undefined, { for: 'command' });
+  const settings = loadSettings(undefined, { for: needs.keys ? 'keys' : 'command' });
   const opened = await openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,

@@ -1,10 +1,11 @@
 import { budgetOf } from '../domain/call-budget.ts';
 import type { MasterKey } from '../domain/sealed-envelope.ts';
 import type { Database } from '../store/database.ts';
-import { listVerifyingKeys, type StoredSigningKey } from '../store/signing-keys.ts';
+import { listVerifyingKeys, readClock, type StoredSigningKey } from '../store/signing-keys.ts';
 import { createKeyRing } from '../tokens/key-ring.ts';
-import type { SigningAlgorithm } from '../tokens/signing-algorithm.ts';
+import { dueSteps } from '../domain/key-life-cycle.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { advanceSigningKeys, type SigningKeyPolicy } from './advance-signing-keys.ts';
 import { ensureSigningKey } from './ensure-signing-key.ts';
 import { loadKeyRing } from './load-key-ring.ts';
 
@@ -18,18 +19,24 @@ export interface KeysAtWork {
   refresh(): Promise<void>;
 }
 
-/** Signing keys of the database. A set that has not changed is not imported again. */
+/** Signing keys of the database, moved along their life cycle as time goes by. A set that has not changed is not imported again. */
 export function storedKeys(
   database: Database,
   trust: TrustBundle,
-  algorithm: SigningAlgorithm,
+  policy: SigningKeyPolicy,
   masterKeys: readonly [MasterKey, ...MasterKey[]],
 ): KeysAtWork {
   let current = '';
   return {
-    prepare: () => ensureSigningKey(database, algorithm, masterKeys),
+    prepare: () => ensureSigningKey(database, policy.algorithm, masterKeys),
     async refresh() {
-      const stored = await database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) => listVerifyingKeys(db));
+      const read = () => database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) => listVerifyingKeys(db));
+      let stored = await read();
+      const nowMs = await database.run(budgetOf(READ_LIMIT_MS, Date.now()), readClock);
+      if (dueSteps(stored, policy, nowMs).length > 0) {
+        await advanceSigningKeys(database, policy, masterKeys[0]);
+        stored = await read();
+      }
       const found = fingerprint(stored);
       if (found === current) return;
       trust.replaceKeys(await loadKeyRing(stored, masterKeys));

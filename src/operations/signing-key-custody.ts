@@ -9,7 +9,10 @@ function identityOf(key: { kid: string; algorithm: string }): string {
   return `signing key ${key.kid} ${key.algorithm}`;
 }
 
-export function sealSigningKey(pair: SigningKeyPair, masterKey: MasterKey): Buffer {
+export function sealSigningKey(
+  pair: Pick<SigningKeyPair, 'kid' | 'algorithm' | 'privatePkcs8'>,
+  masterKey: MasterKey,
+): Buffer {
   return seal(pair.privatePkcs8, identityOf(pair), masterKey, randomBytes(12));
 }
 

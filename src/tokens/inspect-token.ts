@@ -1,4 +1,9 @@
-import { claimFaults, defaultSkewSeconds, type UncheckedClaims } from '../domain/claims.ts';
+import {
+  claimFaults,
+  defaultSkewSeconds,
+  type ClaimsProfile,
+  type UncheckedClaims,
+} from '../domain/claims.ts';
 import type { TokenRefusal } from '../domain/rejection.ts';
 import type { Secret } from '../domain/secret.ts';
 import { maxTokenBytes, splitCompactForm } from './compact-form.ts';
@@ -59,14 +64,16 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
   const claims = decodeLoosely(claimsSegment);
   const keys = await readKeys(options, notes);
   const names = headerStrings(header);
+  const isTutorial = isObject(claims) && isOfTheTutorial(names, claims) && claims.user_id !== undefined;
+  const profile = isTutorial ? 'legacy' : names.alg === 'HS256' ? 'shared-secret' : 'access';
   const signature = form.ok
     ? await judgeSignature(text, form.signature, names, keys)
     : notChecked('the text is not a compact JWS');
   const problems = [
     ...[form, strictHeader, strictClaims].flatMap((read) => (read.ok ? [] : [read.refusal])),
-    ...(isObject(header) ? headerProblems(names, keys) : []),
+    ...(isObject(header) ? headerProblems(names, isTutorial, keys) : []),
     ...(signature.verdict === 'invalid' ? [refusals.signatureInvalid] : []),
-    ...(isObject(claims) ? claimProblems(names, claims, options) : []),
+    ...(isObject(claims) ? claimProblems(profile, claims, options) : []),
   ];
   return { header, claims, problems, signature, notes };
 }
@@ -106,17 +113,22 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
   return { ring: createKeyRing([...byKid.values()]), secret: secretKey };
 }
 
-function headerProblems({ alg, kid, typ }: TokenHeader, { ring, secret }: GivenKeys): TokenRefusal[] {
+function headerProblems(
+  { alg, kid, typ }: TokenHeader,
+  isTutorial: boolean,
+  { ring, secret }: GivenKeys,
+): TokenRefusal[] {
   const isHmac = alg === 'HS256';
   const type = isHmac ? sharedSecretType : accessTokenType;
   const key = ring === null || kid === undefined ? null : (ring.find(kid) ?? 'unknown');
+  // A verifier has a key set or a shared secret, so the one that was given says what the other kind of token meets.
+  const isOfOtherKind = isHmac ? ring !== null && secret === null : secret !== null && ring === null;
   return [
-    // Only a verifier of the shared secret takes HS256, so a key set alone says that this one does not.
-    (isHmac ? ring !== null && secret === null : !isSigningAlgorithm(alg)) && refusals.algNotAllowed,
+    (isOfOtherKind || (!isHmac && !isSigningAlgorithm(alg))) && refusals.algNotAllowed,
     isHmac ? kid !== undefined && refusals.kidWithSharedSecret : kid === undefined && refusals.kidMissing,
     !isHmac && key === 'unknown' && refusals.keyUnknown,
     key !== null && key !== 'unknown' && key.algorithm !== alg && refusals.algOfOtherKey,
-    !type.test(typ ?? (isHmac ? 'JWT' : '')) && refusals.typeInvalid,
+    !isTutorial && !type.test(typ ?? '') && refusals.typeInvalid,
   ].filter((problem) => problem !== false);
 }
 
@@ -146,7 +158,7 @@ async function judgeSignature(
 }
 
 function claimProblems(
-  header: TokenHeader,
+  profile: ClaimsProfile,
   claims: UncheckedClaims,
   options: InspectionOptions,
 ): TokenRefusal[] {
@@ -157,8 +169,6 @@ function claimProblems(
     maxLifetimeSeconds: options.maxLifetimeSeconds ?? Infinity,
     skewSeconds: defaultSkewSeconds,
   };
-  const isTutorial = isOfTheTutorial(header, claims) && claims.user_id !== undefined;
-  const profile = isTutorial ? 'legacy' : header.alg === 'HS256' ? 'shared-secret' : 'access';
   return [...claimFaults(profile, claims, policy, options.nowMs / 1000)];
 }
 

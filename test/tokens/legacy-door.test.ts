@@ -63,10 +63,11 @@ describe.each(modes)('the legacy door, %s', (mode) => {
     expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ typ: 'JWT', alg: 'HS256' })))).toBe(
       'accepted',
     );
-    const { reveal } = { reveal: legacySecret.reveal() };
-    expect(await reasonOf(jwt.sign({ user_id: 1, iat: startSeconds }, reveal, { expiresIn: '30m' }))).toBe(
-      'accepted',
-    );
+    expect(
+      await reasonOf(
+        jwt.sign({ user_id: 1, iat: startSeconds }, legacySecret.reveal(), { expiresIn: '30m' }),
+      ),
+    ).toBe('accepted');
     expect(await reasonOf(ofTutorial({ user_id: 1, exp: exp + 0.5, name: 'extra', roles: ['admin'] }))).toBe(
       'accepted',
     );

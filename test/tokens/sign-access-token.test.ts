@@ -43,12 +43,12 @@ describe.each(modes)('an issued token, %s', (mode) => {
     });
   });
 
-  test('T26 is at most 1.5 KB, with thirty roles too', async () => {
+  test('T26 is at most 1.5 KB, with twenty roles too', async () => {
     const { issue } = await verifierUnderTest(mode);
     expect((await issue()).length).toBeLessThan(mode === 'RS256' ? 1024 : 640);
-    const thirty = Array.from({ length: 30 }, (_, index) => `role-number-${index}`);
-    expect((await issue({ roles: thirty })).length).toBeLessThanOrEqual(1536);
-    await expect(issue({ roles: [...thirty, ...thirty, ...thirty] })).rejects.toThrow(RangeError);
+    const twenty = Array.from({ length: 20 }, (_, index) => `role-number-${index}`);
+    expect((await issue({ roles: twenty })).length).toBeLessThanOrEqual(1536);
+    await expect(issue({ roles: [...twenty, ...twenty, ...twenty, ...twenty] })).rejects.toThrow(RangeError);
   });
 
   test('what was signed is what is read', async () => {

@@ -152,7 +152,7 @@ describe('one token brought by many callers at the same time', () => {
     const verify = jest.spyOn(webcrypto.subtle, 'verify');
     try {
       const answers = await Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
+        Array.from({ length: 50 }, async (_, index) =>
           verifier.verify(token, index % 2 === 0 ? 'postern' : 'billing'),
         ),
       );
@@ -166,7 +166,7 @@ describe('one token brought by many callers at the same time', () => {
   test('a revocation that comes meanwhile is seen by all of them', async () => {
     const { verifier, issue, revocations } = await withCache();
     const token = await issue({ tokenId: 'going' });
-    const answers = Array.from({ length: 10 }, () => verifier.verify(token));
+    const answers = Array.from({ length: 10 }, async () => verifier.verify(token));
     revocations.add('jti', 'going', Infinity);
     for (const answer of await Promise.all(answers)) {
       expect(answer).toMatchObject({ refusal: { reason: 'TOKEN_REVOKED' } });
@@ -181,7 +181,7 @@ describe('one token brought by many callers at the same time', () => {
     const tokens = Array.from({ length: 4200 }, (_, number) =>
       forge('HS256', json(specimen.header), specimen.claimsWith({ jti: `t-${number}` }), signingKey),
     );
-    const answers = await Promise.all([...tokens, ...tokens].map((token) => verifier.verify(token)));
+    const answers = await Promise.all([...tokens, ...tokens].map(async (token) => verifier.verify(token)));
     expect(answers.every(({ ok }) => ok)).toBe(true);
   });
 });
@@ -227,7 +227,7 @@ describe('the cache', () => {
     const cache = new VerifiedTokenCache(10_000);
     for (let number = 0; number < 1000; number++) {
       cache.set(`token-${number}`.padEnd(100, 'x'), remembered);
-      if (number >= 0) cache.get('token-0'.padEnd(100, 'x'));
+      cache.get('token-0'.padEnd(100, 'x'));
       expect(cache.bytes).toBeLessThanOrEqual(10_000);
     }
     expect(cache.size).toBe(Math.floor(10_000 / (cache.bytes / cache.size)));

@@ -1,0 +1,44 @@
+import { budgetOf } from '../../domain/call-budget.ts';
+import { listAllKeys, type StoredSigningKey } from '../../store/signing-keys.ts';
+import type { CommandDefinition } from '../commands.ts';
+import { printJson, printTable } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+
+const LIMIT_MS = 5_000;
+
+/** `postern key list [--json]` */
+export const keyList: CommandDefinition = (command) => {
+  command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
+    const keys = await withDatabase({ schema: true }, (database) =>
+      database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listAllKeys(db)),
+    );
+    if (json) printJson(keys.map(document));
+    else printTable(['KID', 'ALGORITHM', 'STATE', 'CREATED', 'NEXT'], keys.map(row));
+  });
+};
+
+function row(key: StoredSigningKey): string[] {
+  return [key.kid, key.algorithm, key.state, time(key.createdAtMs) ?? '', next(key)];
+}
+
+function next(key: StoredSigningKey): string {
+  if (key.state === 'pending') return `signs from ${time(key.activateAtMs) ?? ''}`;
+  if (key.state === 'retired') return `is removed after ${time(key.removeAtMs) ?? ''}`;
+  return '';
+}
+
+function document(key: StoredSigningKey): object {
+  return {
+    kid: key.kid,
+    algorithm: key.algorithm,
+    state: key.state,
+    created_at: time(key.createdAtMs),
+    activate_at: time(key.activateAtMs),
+    activated_at: time(key.activatedAtMs),
+    remove_at: time(key.removeAtMs),
+  };
+}
+
+function time(epochMs: number | null): string | null {
+  return epochMs === null ? null : new Date(epochMs).toISOString();
+}

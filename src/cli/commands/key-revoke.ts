@@ -1,0 +1,18 @@
+import { revokeSigningKey } from '../../operations/revoke-signing-key.ts';
+import type { CommandDefinition } from '../commands.ts';
+import { printJson, printLines } from '../output.ts';
+import { withKeys } from '../with-keys.ts';
+
+/** `postern key revoke KID [--json]` */
+export const keyRevoke: CommandDefinition = (command) => {
+  command
+    .argument('<kid>', 'the key, as key list shows it')
+    .option('--json', 'print JSON')
+    .action(async (kid: string, { json }: { json?: boolean }) => {
+      const { active } = await withKeys(({ database, policy, masterKeys }) =>
+        revokeSigningKey(database, policy, masterKeys[0], kid),
+      );
+      if (json) printJson({ revoked: kid, active });
+      else printLines([`${kid} is revoked; ${active} signs`]);
+    });
+};

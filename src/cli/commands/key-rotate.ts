@@ -1,0 +1,23 @@
+import { rotateSigningKey } from '../../operations/rotate-signing-key.ts';
+import type { CommandDefinition } from '../commands.ts';
+import { printJson, printLines } from '../output.ts';
+import { withKeys } from '../with-keys.ts';
+
+/** `postern key rotate [--now] [--json]` */
+export const keyRotate: CommandDefinition = (command) => {
+  command
+    .option(
+      '--now',
+      'sign with the new key at once; verifiers that cache the key set may refuse its tokens for a while',
+    )
+    .option('--json', 'print JSON')
+    .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
+      const key = await withKeys(({ database, policy, masterKeys }) =>
+        rotateSigningKey(database, policy, masterKeys[0], { now: now === true }),
+      );
+      const activateAt = new Date(key.activateAtMs).toISOString();
+      if (json) printJson({ kid: key.kid, activate_at: activateAt });
+      else
+        printLines([now ? `${key.kid} signs now` : `${key.kid} is published and signs from ${activateAt}`]);
+    });
+};

@@ -1,0 +1,38 @@
+import type { MasterKey } from '../domain/sealed-envelope.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { Database } from '../store/database.ts';
+import * as store from '../store/signing-keys.ts';
+import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+
+/**
+ * Ends a key at once, with every token that it signed: for a private key that may be known to others. When it was the
+ * active one, the waiting key or a new one signs from now on. Repeating it changes nothing.
+ *
+ * @returns the kid of the key that signs now
+ * @throws Rejected `not-found` for a kid that no key has
+ */
+export async function revokeSigningKey(
+  database: Database,
+  policy: SigningKeyPolicy,
+  masterKey: MasterKey,
+  kid: string,
+): Promise<{ active: string }> {
+  return database.unlimited(async (trx) => {
+    await store.lockSigningKeys(trx);
+    if (!(await store.listAllKeys(trx)).some((key) => key.kid === kid)) {
+      throw new Rejected({ kind: 'not-found', what: 'signing key' });
+    }
+    await store.revokeKey(trx, kid);
+    const left = await store.listVerifyingKeys(trx);
+    const active = left.find(({ state }) => state === 'active');
+    if (active) return { active: active.kid };
+    const pending = left.find(({ state }) => state === 'pending');
+    if (pending) {
+      await store.activateKey(trx, pending.kid);
+      return { active: pending.kid };
+    }
+    const key = await newSealedKey(policy.algorithm, masterKey);
+    await store.insertActiveKey(trx, key);
+    return { active: key.kid };
+  });
+}

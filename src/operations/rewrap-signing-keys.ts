@@ -1,0 +1,32 @@
+import { type MasterKey, sealedBy } from '../domain/sealed-envelope.ts';
+import type { Database } from '../store/database.ts';
+import * as store from '../store/signing-keys.ts';
+import { openSigningKey, sealSigningKey } from './signing-key-custody.ts';
+
+/**
+ * Seals every private key with the current master key. All of them in one transaction: a kill in the middle leaves
+ * each row as it was, and services that know both master keys read either state.
+ *
+ * @param masterKeys the current one, then the previous one
+ * @throws EnvelopeError when a key opens with none of them; nothing is changed then
+ */
+export async function rewrapSigningKeys(
+  database: Database,
+  masterKeys: readonly [MasterKey, ...MasterKey[]],
+): Promise<{ rewrapped: number; already: number }> {
+  return database.unlimited(async (trx) => {
+    await store.lockSigningKeys(trx);
+    let rewrapped = 0;
+    let already = 0;
+    for (const key of await store.listVerifyingKeys(trx)) {
+      const privatePkcs8 = openSigningKey(key, masterKeys);
+      if (sealedBy(key.sealedPrivateKey ?? new Uint8Array()) === masterKeys[0].id) {
+        already += 1;
+        continue;
+      }
+      await store.replaceSealedKey(trx, key.kid, sealSigningKey({ ...key, privatePkcs8 }, masterKeys[0]));
+      rewrapped += 1;
+    }
+    return { rewrapped, already };
+  });
+}

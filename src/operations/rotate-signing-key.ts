@@ -1,0 +1,38 @@
+import { activationTime, removalTime } from '../domain/key-life-cycle.ts';
+import type { MasterKey } from '../domain/sealed-envelope.ts';
+import type { Database } from '../store/database.ts';
+import * as store from '../store/signing-keys.ts';
+import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+
+/**
+ * Publishes a new key, which signs once no verifier's copy of the key set lacks it; with `now` it signs at once, and
+ * verifiers that keep an older set refuse its tokens until they ask again. While a new key is waiting, no other is
+ * made: that one is the answer.
+ *
+ * @returns the kid of the new key and when it signs, epoch milliseconds
+ */
+export async function rotateSigningKey(
+  database: Database,
+  policy: SigningKeyPolicy,
+  masterKey: MasterKey,
+  options: { now: boolean },
+): Promise<{ kid: string; activateAtMs: number }> {
+  return database.unlimited(async (trx) => {
+    await store.lockSigningKeys(trx);
+    const keys = await store.listVerifyingKeys(trx);
+    const nowMs = await store.readClock(trx);
+    let next: { kid: string; activateAtMs: number } | undefined = keys.find(
+      ({ state }) => state === 'pending',
+    );
+    if (!next) {
+      const key = await newSealedKey(policy.algorithm, masterKey);
+      next = { kid: key.kid, activateAtMs: activationTime(policy, nowMs) };
+      await store.insertPendingKey(trx, key, next.activateAtMs);
+    }
+    if (!options.now) return { kid: next.kid, activateAtMs: next.activateAtMs };
+    const active = keys.find(({ state }) => state === 'active');
+    if (active) await store.retireKey(trx, active.kid, removalTime(policy, nowMs));
+    await store.activateKey(trx, next.kid);
+    return { kid: next.kid, activateAtMs: nowMs };
+  });
+}

@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export interface Listening {
+  readonly event: string;
+  readonly grpc: string;
+  readonly http: string;
+  readonly pid: number;
+}
+
+export interface CommandEnd {
+  /** null when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunningPostern {
+  /** Its one line on stdout; rejects with what it said when it ends without one. */
+  readonly listening: Promise<Listening>;
+  readonly end: Promise<CommandEnd>;
+  readonly output: { readonly stdout: string; readonly stderr: string };
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface PosternOptions {
+  readonly cwd?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  /** Another build of the command, as an unpacked package is. */
+  readonly bin?: string;
+}
+
+const builtBin = fileURLToPath(new URL('../../dist/cli/postern.js', import.meta.url));
+const running = new Set<{ child: ChildProcess; end: Promise<CommandEnd> }>();
+
+/** Starts the built command under plain node; no setting of the surrounding environment reaches it. */
+export function startPostern(words: readonly string[], options: PosternOptions = {}): RunningPostern {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(POSTERN_|DATABASE_URL|PG)/.test(name));
+  const child = spawn(process.execPath, [options.bin ?? builtBin, ...words], {
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    env: { ...Object.fromEntries(inherited), ...options.environment },
+  });
+  const output = { stdout: '', stderr: '' };
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(options.stdin ?? '');
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  const end = new Promise<CommandEnd>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (exitCode) => resolve({ exitCode, ...output }));
+  });
+  const listening = new Promise<Listening>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output.stdout += text;
+      const newline = output.stdout.indexOf('\n');
+      if (newline < 0 || words[0] !== 'serve') return;
+      resolve(JSON.parse(output.stdout.slice(0, newline)) as Listening);
+    });
+    end.then(({ stderr }) => reject(new Error(`postern ended before it listened:\n${stderr}`)), reject);
+  });
+  listening.catch(() => undefined);
+  const entry = { child, end };
+  running.add(entry);
+  void end.finally(() => running.delete(entry)).catch(() => undefined);
+  return { listening, end, output, kill: (signal) => void child.kill(signal) };
+}
+
+/** Runs a command to its end. */
+export function runPostern(words: readonly string[], options: PosternOptions = {}): Promise<CommandEnd> {
+  return startPostern(words, options).end;
+}
+
+/** For afterAll: ends what a failed test left running, and waits until it is gone. */
+export async function endEveryPostern(): Promise<void> {
+  const left = [...running];
+  for (const { child } of left) child.kill('SIGTERM');
+  const insist = setTimeout(() => left.forEach(({ child }) => child.kill('SIGKILL')), 8_000);
+  await Promise.allSettled(left.map(({ end }) => end));
+  clearTimeout(insist);
+}

@@ -1,0 +1,121 @@
+import { describe, expect, test } from '@jest/globals';
+import { Secret } from '../../src/domain/secret.ts';
+import { inspectToken, type TokenInspection } from '../../src/tokens/inspect-token.ts';
+import { encode, forge, json, secretKey, Specimen, type TokenMode } from '../security/forge.ts';
+import { goodTokens } from '../security/good-tokens.ts';
+import { hostileTokens } from '../security/hostile-tokens.ts';
+import { sharedSecret, startSeconds, verifierUnderTest } from '../security/verifier-under-test.ts';
+
+const nowMs = startSeconds * 1000;
+
+function reasonsOf(inspection: TokenInspection): readonly string[] {
+  return inspection.problems.map(({ reason }) => reason);
+}
+
+describe.each(['ES256', 'RS256', 'EdDSA', 'HS256'] as const)('token inspection, %s', (mode: TokenMode) => {
+  test('finds a problem in every hostile token, the expected one among them, and none in a good one', async () => {
+    const setting = await (await verifierUnderTest(mode)).setting();
+    const { issuer, maxLifetimeSeconds } = setting;
+    const keys = mode === 'HS256' ? { sharedSecret } : { jwks: setting.jwks };
+    const options = { ...keys, issuer, audiences: ['postern', 'billing'], maxLifetimeSeconds, nowMs };
+    const wrong: string[] = [];
+    for (const { name, token, expected } of hostileTokens(setting)) {
+      const reasons = reasonsOf(await inspectToken(token, options));
+      if (!expected.some((reason) => reasons.includes(reason))) wrong.push(`${name}: ${reasons.join()}`);
+    }
+    for (const { name, token } of goodTokens(setting)) {
+      const inspection = await inspectToken(token, options);
+      if (inspection.problems.length > 0 || inspection.signature.verdict !== 'valid')
+        wrong.push(`${name}: ${json(inspection)}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+});
+
+test('without keys it says that the signature was not checked, and what the token holds', async () => {
+  const { issue } = await verifierUnderTest('ES256');
+  const inspection = await inspectToken(await issue({ subject: 'u-1' }), { nowMs });
+  expect(inspection).toMatchObject({
+    header: { alg: 'ES256', typ: 'at+jwt' },
+    claims: { sub: 'u-1', client_id: 'postern' },
+    problems: [],
+    signature: { verdict: 'not checked', why: 'no key set was given' },
+    notes: [],
+  });
+});
+
+test('lists several problems at once', async () => {
+  const { setting } = await verifierUnderTest('ES256');
+  const specimen = new Specimen(await setting());
+  const header = specimen.headerWith({ kid: 'other', typ: 'JWT', crit: ['exp'] });
+  const claims = specimen.claimsWith({ iss: 'x', sub: '', exp: startSeconds - 100 });
+  const token = `${encode(header)}.${encode(claims)}=.${specimen.signatureSegment}`;
+  const inspection = await inspectToken(token, {
+    jwks: specimen.setting.jwks,
+    issuer: 'https://auth.example/realm',
+    nowMs,
+  });
+  expect(inspection.problems.map(({ detail }) => detail)).toEqual([
+    'a segment is not canonical base64url',
+    'the header has a member other than alg, kid and typ',
+    'no key with this kid is published',
+    'typ is not the type of an access token',
+    'sub must be a string of 1 to 256 characters without control characters',
+    'iss is not the issuer that is trusted here',
+    'the time of the token is over',
+  ]);
+  expect(inspection.signature).toEqual({ verdict: 'not checked', why: 'the text is not a compact JWS' });
+});
+
+test('an HS256 token against a key set is refused for its algorithm', async () => {
+  const { setting } = await verifierUnderTest('ES256');
+  const { jwks } = await setting();
+  const token = forge('HS256', json({ alg: 'HS256', typ: 'JWT' }), json({ sub: 'x' }), secretKey('k'));
+  const inspection = await inspectToken(token, { jwks, nowMs });
+  expect(reasonsOf(inspection)).toContain('TOKEN_ALG_NOT_ALLOWED');
+  expect(inspection.signature).toMatchObject({ verdict: 'not checked' });
+});
+
+test('a token of the tutorial is read by its own rules', async () => {
+  const token = forge(
+    'HS256',
+    json({ alg: 'HS256' }),
+    json({ user_id: 7, exp: startSeconds + 60 }),
+    secretKey(sharedSecret.utf8()),
+  );
+  expect(await inspectToken(token, { sharedSecret, nowMs })).toMatchObject({
+    problems: [],
+    signature: { verdict: 'valid' },
+  });
+});
+
+test.each([
+  ['Bearer a.b.c', 'authorization header'],
+  ['prt_AAAA', 'refresh token'],
+  ['{"payload":"x"}', 'this is JSON'],
+  ['a.b.c.d.e', 'encrypted token'],
+  [' a.b.c\n', 'white space'],
+])('%j: a note says what the text is', async (text, note) => {
+  const inspection = await inspectToken(text, { nowMs });
+  expect(inspection.notes.join()).toContain(note);
+  expect(reasonsOf(inspection)).toContain('TOKEN_MALFORMED');
+});
+
+test('keys and secrets that cannot be used are named, not thrown', async () => {
+  const { issue, setting } = await verifierUnderTest('ES256');
+  const { jwks } = await setting();
+  const broken = { keys: [{ kty: 'EC' }, null, ...jwks.keys] };
+  const inspection = await inspectToken(await issue(), { jwks: broken, nowMs });
+  expect(inspection.signature.verdict).toBe('valid');
+  expect(inspection.notes).toHaveLength(2);
+  expect((await inspectToken(await issue(), { jwks: 7, nowMs })).notes).toEqual([
+    'the key set is not a JWKS document',
+  ]);
+  const weak = await inspectToken(await issue(), { sharedSecret: new Secret('short'), nowMs });
+  expect(weak.notes.join()).toContain('shorter than 32 bytes');
+});
+
+test('a megabyte is not read', async () => {
+  const inspection = await inspectToken('A'.repeat(1_048_576), { nowMs });
+  expect(reasonsOf(inspection)).toEqual(['TOKEN_TOO_LARGE']);
+});
