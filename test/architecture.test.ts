@@ -1,0 +1,188 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { describe, expect, test } from '@jest/globals';
+
+/** One source file; the path is below `src`, with forward slashes. */
+interface SourceFile {
+  readonly path: string;
+  readonly source: string;
+}
+
+/** A file imports from its own layer and those before it. */
+const layers = [
+  ['generated/'],
+  ['domain/'],
+  ['passwords/'],
+  ['tokens/'],
+  ['trust/'],
+  ['client/'],
+  ['store/'],
+  ['operations/'],
+  ['grpc/'],
+  ['http/'],
+  ['config.ts', 'compose.ts', 'main.ts', 'log.ts', 'first-steps.ts'],
+  ['cli/'],
+];
+/** Who may know the settings as a whole; everybody else is given what it needs. */
+const readersOfConfig = ['compose.ts', 'main.ts', 'log.ts', 'cli/'];
+/** Libraries that one folder translates for all others. */
+const owners: Readonly<Record<string, string>> = { jose: 'tokens/', knex: 'store/', pg: 'store/' };
+/** The word alone or at the end; `shared-secret-key` is a thing with a name. */
+const forbiddenNames = /(^|-)(utils?|helpers?|common|shared|misc|manager|impl)(\.ts)?$/;
+const MAX_LINES = 350;
+
+const isIn = (path: string, places: readonly string[]) =>
+  places.some((place) => (place.endsWith('/') ? path.startsWith(place) : path === place));
+const layerOf = (path: string) => layers.findIndex((places) => isIn(path, places));
+
+/** Every module that a file names: static, dynamic and type imports, and re-exports. */
+function importsOf(source: string): string[] {
+  const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+  const statements = /(?:^|[\s;}])(?:from|import)\s*\(?\s*['"]([^'"\n]+)['"]/g;
+  return [...code.matchAll(statements)].map(([, name = '']) => name);
+}
+
+/** What breaks the rules, one line each. */
+function violations(files: readonly SourceFile[]): string[] {
+  const graph = new Map<string, string[]>();
+  const found: string[] = [];
+  for (const { path, source } of files) {
+    const names = importsOf(source);
+    const inside = names
+      .filter((name) => name.startsWith('.'))
+      .map((name) => posix.join(posix.dirname(path), name));
+    graph.set(path, inside);
+    if (layerOf(path) < 0) found.push(`${path} is in no layer`);
+    for (const target of inside) {
+      if (layerOf(target) > layerOf(path)) found.push(`${path} imports the later ${target}`);
+      if (target === 'config.ts' && !isIn(path, readersOfConfig)) found.push(`${path} imports config.ts`);
+    }
+    for (const name of names) {
+      const [library = ''] = name.split('/');
+      const owner = Object.hasOwn(owners, library) ? owners[library] : undefined;
+      if (owner !== undefined && !path.startsWith(owner)) found.push(`${path} imports ${library}`);
+    }
+    if (path.startsWith('generated/')) continue;
+    if (source.trimEnd().split('\n').length > MAX_LINES) found.push(`${path} is over ${MAX_LINES} lines`);
+    if (/\bprocess\s*(\.\s*env\b|\[\s*['"]env['"])/.test(source) && path !== 'config.ts') {
+      found.push(`${path} reads process.env`);
+    }
+    if (basename(path) === 'index.ts') found.push(`${path} is a barrel`);
+    if (path.split('/').some((part) => forbiddenNames.test(part)))
+      found.push(`${path} has a name that says nothing`);
+  }
+  return [...found, ...cycles(graph)].sort();
+}
+
+/** Each cycle once, told from where the walk entered it. */
+function cycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const found: string[] = [];
+  const walk = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start >= 0) found.push(`cycle: ${[...trail.slice(start), path].join(' > ')}`);
+    if (start >= 0 || done.has(path)) return;
+    for (const next of graph.get(path) ?? []) walk(next, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) walk(path, []);
+  return found;
+}
+
+describe('the checker finds', () => {
+  const long = 'const a = 1;\n'.repeat(MAX_LINES + 1);
+  test.each<[string, SourceFile[], string[]]>([
+    [
+      'an import from a later layer',
+      [{ path: 'domain/a.ts', source: `import type { B } from '../store/b.ts';` }],
+      ['domain/a.ts imports the later store/b.ts'],
+    ],
+    [
+      'a multi-line, a dynamic and a re-exporting import',
+      [
+        { path: 'tokens/a.ts', source: `import {\n  b,\n} from '../grpc/b.ts';` },
+        { path: 'tokens/c.ts', source: `await import('../cli/d.ts');` },
+        { path: 'tokens/e.ts', source: `export * from '../http/f.ts';` },
+      ],
+      [
+        'tokens/a.ts imports the later grpc/b.ts',
+        'tokens/c.ts imports the later cli/d.ts',
+        'tokens/e.ts imports the later http/f.ts',
+      ],
+    ],
+    [
+      'settings where they do not belong',
+      [{ path: 'first-steps.ts', source: `import './config.ts';` }],
+      ['first-steps.ts imports config.ts'],
+    ],
+    ['a file outside the layers', [{ path: 'extra/a.ts', source: '' }], ['extra/a.ts is in no layer']],
+    [
+      'a cycle',
+      [
+        { path: 'domain/a.ts', source: `import './b.ts';` },
+        { path: 'domain/b.ts', source: `import './a.ts';` },
+      ],
+      ['cycle: domain/a.ts > domain/b.ts > domain/a.ts'],
+    ],
+    ['a long file', [{ path: 'domain/a.ts', source: long }], ['domain/a.ts is over 350 lines']],
+    [
+      'libraries outside their folders',
+      [
+        {
+          path: 'operations/a.ts',
+          source: `import 'jose';\nimport 'knex/lib/x.js';\nimport { Client } from 'pg';`,
+        },
+      ],
+      ['operations/a.ts imports jose', 'operations/a.ts imports knex', 'operations/a.ts imports pg'],
+    ],
+    ['the environment', [{ path: 'log.ts', source: `process.env.HOME` }], ['log.ts reads process.env']],
+    ['a barrel', [{ path: 'domain/index.ts', source: '' }], ['domain/index.ts is a barrel']],
+    [
+      'empty names',
+      [
+        { path: 'domain/time-utils.ts', source: '' },
+        { path: 'domain/common/a.ts', source: '' },
+      ],
+      [
+        'domain/common/a.ts has a name that says nothing',
+        'domain/time-utils.ts has a name that says nothing',
+      ],
+    ],
+  ])('%s', (_name, files, expected) => expect(violations(files)).toEqual(expected));
+
+  test('nothing in what is allowed, nor in comments', () => {
+    const source = `// import '../cli/a.ts';\n/* from '../http/b.ts' */\nimport '../grpc/stale-socket.ts';`;
+    const files = [
+      { path: 'http/a.ts', source },
+      { path: 'generated/long.ts', source: long },
+      { path: 'config.ts', source: 'process.env' },
+      { path: 'tokens/shared-secret-key.ts', source: '' },
+    ];
+    expect(violations(files)).toEqual([]);
+  });
+});
+
+/** Where the source breaks a rule today. */
+const knownBreaks = [
+  // The table loads a command only when it is called; the command imports the type of its row.
+  /^cycle: cli\/commands\.ts > cli\/commands\/[a-z-]+\.ts > cli\/commands\.ts$/,
+  // A type only: how an open transaction is handed on.
+  /^operations\/advance-signing-keys\.ts imports knex$/,
+];
+
+test('the source keeps its layers', () => {
+  const root = fileURLToPath(new URL('../src', import.meta.url));
+  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => {
+      const path = posix.join(entry.parentPath.slice(root.length + 1), entry.name);
+      return { path, source: readFileSync(`${root}/${path}`, 'utf8') };
+    });
+  expect(files.length).toBeGreaterThan(50);
+  const found = violations(files);
+  expect(found.filter((line) => !knownBreaks.some((known) => known.test(line)))).toEqual([]);
+  // One that was mended leaves the list, so that it cannot come back unseen.
+  expect(knownBreaks.filter((known) => !found.some((line) => known.test(line)))).toEqual([]);
+});
