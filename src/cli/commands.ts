@@ -1,7 +1,4 @@
-import type { Command } from 'commander';
-
-/** Gives a command its arguments, options and action. The action returns when the work is done, or throws. */
-export type CommandDefinition = (command: Command) => void;
+import type { CommandDefinition } from './command-definition.ts';
 
 export interface CommandRow {
   /** The words that call it: `['serve']`, `['token', 'inspect']`. */

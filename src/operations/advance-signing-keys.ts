@@ -1,8 +1,6 @@
-import type { Knex } from 'knex';
-
 import { dueSteps, type KeyPolicy, type KeyStep } from '../domain/key-life-cycle.ts';
 import type { MasterKey } from '../domain/sealed-envelope.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Transaction } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
 import { generateSigningKey } from '../tokens/signing-key.ts';
 import type { SigningAlgorithm } from '../tokens/signing-algorithm.ts';
@@ -26,7 +24,12 @@ export async function advanceSigningKeys(
   });
 }
 
-async function take(trx: Knex, step: KeyStep, policy: SigningKeyPolicy, masterKey: MasterKey): Promise<void> {
+async function take(
+  trx: Transaction,
+  step: KeyStep,
+  policy: SigningKeyPolicy,
+  masterKey: MasterKey,
+): Promise<void> {
   switch (step.kind) {
     case 'prepare': {
       const key = await newSealedKey(policy.algorithm, masterKey);

@@ -15,6 +15,9 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;
 
+/** What a table's queries run on inside a transaction. */
+export type Transaction = Knex.Transaction;
+
 /** Where the database is: a `postgres://` URL, or the parts of a connection through a unix socket. */
 export type DatabaseAddress =
   | { readonly url: string }

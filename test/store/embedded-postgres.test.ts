@@ -132,8 +132,7 @@ test('a folder too deep for a unix socket works', async () => {
   await stop(service, dataDir);
 });
 
-// Fails today: a server counts as started when the socket answers, even if the other process's server answers there.
-test.failing('two first starts at once: one serves, the other is refused', async () => {
+test('two first starts at once: one serves, the other is refused', async () => {
   const dataDir = newFolder();
   const both = [serve(dataDir), serve(dataDir)];
   const outcomes = await Promise.all(

@@ -1,6 +1,6 @@
 import { budgetOf } from '../../domain/call-budget.ts';
 import { listAllKeys, type StoredSigningKey } from '../../store/signing-keys.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printTable } from '../output.ts';
 import { withDatabase } from '../with-database.ts';
 

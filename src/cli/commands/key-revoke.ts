@@ -1,5 +1,5 @@
 import { revokeSigningKey } from '../../operations/revoke-signing-key.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { withKeys } from '../with-keys.ts';
 

@@ -1,5 +1,5 @@
 import { migrate as applyMigrations, readSchemaState } from '../../store/migrate.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { withDatabase } from '../with-database.ts';
 

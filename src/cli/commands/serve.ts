@@ -1,4 +1,4 @@
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 
 /** `postern serve` */
 export const serve: CommandDefinition = (command) => {

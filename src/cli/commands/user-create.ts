@@ -1,7 +1,7 @@
 import { budgetOf } from '../../domain/call-budget.ts';
 import { createUser } from '../../operations/create-user.ts';
 import { PasswordHasher } from '../../passwords/password-hasher.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { readSecret } from '../read-secret.ts';
 import { userDocument } from '../user-view.ts';

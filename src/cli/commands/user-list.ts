@@ -1,6 +1,6 @@
 import { budgetOf } from '../../domain/call-budget.ts';
 import { listUsers, type User } from '../../store/users.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printTable } from '../output.ts';
 import { userDocument, userHeadings, userRow } from '../user-view.ts';
 import { withDatabase } from '../with-database.ts';

@@ -1,6 +1,6 @@
 import { budgetOf } from '../../domain/call-budget.ts';
 import { setUserState } from '../../operations/set-user-state.ts';
-import type { CommandDefinition } from '../commands.ts';
+import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { userDocument } from '../user-view.ts';
 import { withDatabase } from '../with-database.ts';

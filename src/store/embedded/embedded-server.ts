@@ -7,6 +7,7 @@ import type { ClientConfig } from 'pg';
 import type { DataDirectory } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { readHolder } from './holder.ts';
+import { postmasterOf } from './process-state.ts';
 import type { PostgresBinaries } from './locate-binaries.ts';
 import type { RunAs } from './run-as.ts';
 
@@ -68,7 +69,9 @@ export class EmbeddedServer {
     const child = this.#spawn();
     const deadlineMs = Date.now() + START_LIMIT_MS;
     while (Date.now() < deadlineMs) {
-      if ((await readHolder(this.#connection)) !== undefined) {
+      // Another process may have been first: only our own child's answer counts.
+      const isOurs = child.pid !== undefined && postmasterOf(this.#directory.cluster) === child.pid;
+      if (isOurs && (await readHolder(this.#connection)) !== undefined) {
         child.on('exit', () => this.#onExit());
         if (child.exitCode !== null || child.signalCode !== null) this.#onExit();
         return;
