@@ -40,6 +40,7 @@ export async function initCluster(
     '--locale=C',
     `--username=${SUPERUSER}`,
     '--no-instructions',
+    '--no-sync',
   ];
   await run([...runAs.prefix, binaries.initdb, ...options, '-D', draft]);
   try {
@@ -47,7 +48,10 @@ export async function initCluster(
   } catch (cause) {
     rmSync(draft, { recursive: true, force: true });
     if (!existsSync(join(directory.cluster, 'PG_VERSION'))) throw cause;
+    return;
   }
+  // Only a power cut needs the new files on the disk, so nobody waits for that; a kill does not.
+  run([...runAs.prefix, binaries.initdb, '--sync-only', '-D', directory.cluster]).catch(() => undefined);
 }
 
 async function run([program = '', ...options]: readonly string[]): Promise<void> {
