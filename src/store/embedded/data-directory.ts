@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -19,9 +19,11 @@ const LONGEST_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
 
 /** Makes the folders, closed to everybody else, and says where they are. */
 export function prepareDataDirectory(dataDir: string): DataDirectory {
-  const root = resolve(dataDir);
+  let root = resolve(dataDir);
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });
+    // One name for one directory: a command that comes through a symbolic link has to find the running server.
+    root = realpathSync(root);
   } catch (cause) {
     throw new EmbeddedPostgresError(
       `the data directory ${root} cannot be made (${String((cause as NodeJS.ErrnoException).code)}). ` +
@@ -31,7 +33,7 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
   }
   const sockets = socketFolder(root);
   mkdirSync(sockets, { recursive: true, mode: 0o700 });
-  requireOwnFolder(sockets);
+  requireOwnFolder(sockets, root);
   chmodSync(sockets, 0o700);
   return { root, cluster: join(root, 'pgdata'), log: join(root, 'postgres.log'), sockets };
 }
@@ -52,10 +54,14 @@ function socketFolder(root: string): string {
   return join(tmpdir(), `postern-${process.getuid?.() ?? 0}-${name}`);
 }
 
-/** A folder that somebody else laid out under /tmp before us would let them in. */
-function requireOwnFolder(path: string): void {
-  const owner = statSync(path).uid;
+/**
+ * A folder that somebody else laid out under /tmp before us would let them put a server of theirs in our place, so
+ * there not even root takes another's. Inside the data directory root may, since it may be another's as a whole.
+ */
+function requireOwnFolder(path: string, root: string): void {
+  const { uid: owner } = lstatSync(path);
   const self = process.getuid?.() ?? owner;
-  if (lstatSync(path).isDirectory() && (owner === self || self === 0)) return;
+  const isTrusted = owner === self || (self === 0 && path.startsWith(`${root}/`));
+  if (lstatSync(path).isDirectory() && isTrusted) return;
   throw new EmbeddedPostgresError(`${path} belongs to another user. Remove it, or set POSTERN_DATA_DIR.`);
 }

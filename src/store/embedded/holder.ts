@@ -4,6 +4,8 @@ import { Client, type ClientConfig } from 'pg';
 export interface Holder {
   readonly kind: 'service' | 'command';
   readonly pid: number;
+  /** Whether the database is made, too: on the very first start that comes a moment later. */
+  readonly isReady: boolean;
 }
 
 const NAME = /^postern holder (service|command) (\d+)$/;
@@ -53,11 +55,14 @@ export async function readHolder(connection: ClientConfig): Promise<Holder | nul
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const { rows } = await client.query<{ application_name: string }>(
-      `SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'postern holder %'`,
+    const { rows } = await client.query<{ application_name: string; is_ready: boolean }>(
+      `SELECT application_name, EXISTS (SELECT FROM pg_database WHERE datname = 'postern') AS is_ready
+       FROM pg_stat_activity WHERE application_name LIKE 'postern holder %'`,
     );
     const [, kind, pid] = NAME.exec(rows[0]?.application_name ?? '') ?? [];
-    return kind === undefined ? null : { kind: kind as Holder['kind'], pid: Number(pid) };
+    return kind === undefined
+      ? null
+      : { kind: kind as Holder['kind'], pid: Number(pid), isReady: rows[0]?.is_ready === true };
   } catch {
     return undefined;
   } finally {

@@ -6,7 +6,7 @@ import { type DataDirectory, giveTo } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import type { PostgresBinaries } from './locate-binaries.ts';
 import { isAlive } from './process-state.ts';
-import type { RunAs } from './run-as.ts';
+import { ENVIRONMENT, type RunAs } from './run-as.ts';
 
 export const SUPERUSER = 'postern';
 
@@ -28,8 +28,9 @@ export async function initCluster(
   }
   for (const name of readdirSync(directory.root)) {
     const maker = UNFINISHED.exec(name)?.[1];
-    if (maker !== undefined && !isAlive(Number(maker)))
-      rmSync(join(directory.root, name), { recursive: true });
+    // Our own id in a name: of an earlier process, since ids come again.
+    const isDead = Number(maker) === process.pid || !isAlive(Number(maker));
+    if (maker !== undefined && isDead) rmSync(join(directory.root, name), { recursive: true });
   }
   const draft = join(directory.root, `pgdata.new-${process.pid}`);
   mkdirSync(draft, { mode: 0o700 });
@@ -55,7 +56,11 @@ export async function initCluster(
 }
 
 async function run([program = '', ...options]: readonly string[]): Promise<void> {
-  const child = spawn(program, options, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
+  const child = spawn(program, options, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    cwd: '/',
+    env: ENVIRONMENT,
+  });
   let errors = '';
   child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
   const code = await new Promise<number | string | null>((resolve) => {

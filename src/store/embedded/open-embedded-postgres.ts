@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { Client } from 'pg';
+import { Client, type ClientConfig } from 'pg';
 
 import { giveTo, prepareDataDirectory } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
@@ -8,7 +8,7 @@ import { EmbeddedServer } from './embedded-server.ts';
 import { HolderMark, readHolder } from './holder.ts';
 import { initCluster, SUPERUSER } from './init-cluster.ts';
 import { locateBinaries } from './locate-binaries.ts';
-import { postmasterOf } from './process-state.ts';
+import { isAlive, postmasterOf } from './process-state.ts';
 import { chooseRunAs } from './run-as.ts';
 
 const DATABASE = 'postern';
@@ -26,6 +26,8 @@ export interface EmbeddedPostgres {
     readonly port: number;
     readonly user: string;
     readonly database: string;
+    /** Not even where PGSSLMODE asks for it: a unix socket has none. */
+    readonly ssl: false;
   };
   /** Whether this call started the server, or joined one that runs. */
   readonly started: boolean;
@@ -49,16 +51,23 @@ export interface EmbeddedOptions {
 export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { dataDir, holder, report } = options;
   const directory = prepareDataDirectory(dataDir);
-  const admin = { host: directory.sockets, port: PORT, user: SUPERUSER, database: 'postgres' };
+  const admin = {
+    host: directory.sockets,
+    port: PORT,
+    user: SUPERUSER,
+    database: 'postgres',
+    ssl: false,
+  } as const;
   const connection = { ...admin, database: DATABASE };
 
   const running = await waitForPlace(directory.cluster, admin, options);
   if (running) return { connection, started: false, stop: () => Promise.resolve() };
 
   const binaries = locateBinaries();
-  const runAs = chooseRunAs();
+  const runAs = chooseRunAs(binaries.postgres, directory.root);
   await initCluster(directory, binaries, runAs);
-  giveTo(runAs.ownerId, directory.sockets);
+  // Ours however the server runs: under /tmp no other owner is trusted, and `nobody` runs with leave to enter.
+  if (runAs.ownerId !== null) giveTo(0, directory.sockets);
   const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, report });
   try {
     await server.start();
@@ -68,8 +77,14 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
     return openEmbeddedPostgres(options);
   }
   const mark = new HolderMark(admin, holder);
-  await mark.make();
-  await ensureDatabase(admin);
+  try {
+    await mark.make();
+    await ensureDatabase(admin);
+  } catch (error) {
+    await mark.end();
+    await server.stop('SIGINT');
+    throw error;
+  }
   let stopping: Promise<void> | undefined;
   return {
     connection,
@@ -84,33 +99,43 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
 /** @returns true when there is a server to join, false when the place is free to start one */
 async function waitForPlace(
   cluster: string,
-  admin: { host: string; port: number; user: string; database: string },
+  admin: ClientConfig,
   { dataDir, holder, report }: EmbeddedOptions,
 ): Promise<boolean> {
   const startMs = Date.now();
   let told = false;
+  let unmarkedSinceMs: number | undefined;
   for (;;) {
     const postmaster = postmasterOf(cluster);
-    if (postmaster === null) return false;
     const found = await readHolder(admin);
-    if (found !== undefined && holder === 'command') return true;
-    if (found?.kind === 'service') {
+    // A server that answers though its process is not to be seen runs in another container on the same folder.
+    if (postmaster === null && found === undefined) return false;
+    if (found?.isReady === true && holder === 'command') return true;
+    unmarkedSinceMs = found === null ? (unmarkedSinceMs ?? Date.now()) : undefined;
+    // The mark of a service killed this moment is still there for some milliseconds.
+    const isGone = found != null && !isAlive(found.pid) && Date.now() - startMs < ORPHAN_AFTER_MS;
+    if (found?.kind === 'service' && !isGone) {
       throw new EmbeddedPostgresError(
         `another Postern service (process ${found.pid}) uses the data directory ${dataDir}. ` +
           'Stop it, or set POSTERN_DATA_DIR to another folder.',
       );
     }
-    if (found === null && Date.now() - startMs > ORPHAN_AFTER_MS) {
+    if (
+      postmaster !== null &&
+      unmarkedSinceMs !== undefined &&
+      Date.now() - unmarkedSinceMs > ORPHAN_AFTER_MS
+    ) {
       report('ending an embedded PostgreSQL whose service was killed');
       process.kill(postmaster, 'SIGINT');
+      unmarkedSinceMs = undefined;
     }
-    if (found?.kind === 'command' && !told) {
+    if (found?.kind === 'command' && holder === 'service' && !told) {
       report(`waiting for a postern command (process ${found.pid}) to end`);
       told = true;
     }
     if (Date.now() - startMs > WAIT_LIMIT_MS) {
       throw new EmbeddedPostgresError(
-        `the embedded PostgreSQL (process ${postmaster}) in ${dataDir} is held by another program and did not end. ` +
+        `the embedded PostgreSQL (process ${postmaster ?? 'unknown'}) in ${dataDir} is held by another program and did not end. ` +
           'End it, or set POSTERN_DATA_DIR to another folder.',
       );
     }
@@ -118,12 +143,7 @@ async function waitForPlace(
   }
 }
 
-async function ensureDatabase(admin: {
-  host: string;
-  port: number;
-  user: string;
-  database: string;
-}): Promise<void> {
+async function ensureDatabase(admin: ClientConfig): Promise<void> {
   const client = new Client(admin);
   await client.connect();
   try {
