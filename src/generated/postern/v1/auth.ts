@@ -69,6 +69,27 @@ export interface ClientInfo {
   userAgent: string;
 }
 
+/** Brings a refresh token. */
+export interface RefreshTokenRequest {
+  /** The refresh token as Login or RefreshToken gave it. Access tokens are refused. */
+  refreshToken: string;
+}
+
+/** Names what is to end. */
+export interface RevokeTokenRequest {
+  /**
+   * An access token or a refresh token of the session. A service account's access
+   * token, which has no session, ends alone.
+   */
+  token: string;
+  /** Ends all sessions of the user. Only a token that is still good can ask for it. */
+  allSessions: boolean;
+}
+
+/** Says nothing: good and unknown tokens are answered alike. */
+export interface RevokeTokenResponse {
+}
+
 /** What a successful login answers (the names are those of RFC 6749 section 5.1). */
 export interface TokenSet {
   /** The access token: a JWS in compact form (RFC 9068), at most 1.5 KB. */
@@ -77,7 +98,14 @@ export interface TokenSet {
   tokenType: string;
   /** Seconds until the access token expires. */
   expiresIn: number;
-  /** The session that was opened, a UUID. */
+  /**
+   * The token to give to RefreshToken, opaque: `prt_` and 70 characters. Keep it
+   * as secret as a password. Empty for a service account.
+   */
+  refreshToken: string;
+  /** Seconds until the refresh token expires unused. */
+  refreshExpiresIn: number;
+  /** The session, a UUID. */
   sessionId: string;
   /** The user who logged in, a UUID. */
   userId: string;
@@ -274,8 +302,154 @@ export const ClientInfo: MessageFns<ClientInfo> = {
   },
 };
 
+function createBaseRefreshTokenRequest(): RefreshTokenRequest {
+  return { refreshToken: "" };
+}
+
+export const RefreshTokenRequest: MessageFns<RefreshTokenRequest> = {
+  encode(message: RefreshTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refreshToken !== "") {
+      writer.uint32(10).string(message.refreshToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefreshTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefreshTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeTokenRequest(): RevokeTokenRequest {
+  return { token: "", allSessions: false };
+}
+
+export const RevokeTokenRequest: MessageFns<RevokeTokenRequest> = {
+  encode(message: RevokeTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== "") {
+      writer.uint32(10).string(message.token);
+    }
+    if (message.allSessions !== false) {
+      writer.uint32(16).bool(message.allSessions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.allSessions = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeTokenResponse(): RevokeTokenResponse {
+  return {};
+}
+
+export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
+  encode(_: RevokeTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeTokenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseTokenSet(): TokenSet {
-  return { accessToken: "", tokenType: "", expiresIn: 0, sessionId: "", userId: "" };
+  return {
+    accessToken: "",
+    tokenType: "",
+    expiresIn: 0,
+    refreshToken: "",
+    refreshExpiresIn: 0,
+    sessionId: "",
+    userId: "",
+  };
 }
 
 export const TokenSet: MessageFns<TokenSet> = {
@@ -288,6 +462,12 @@ export const TokenSet: MessageFns<TokenSet> = {
     }
     if (message.expiresIn !== 0) {
       writer.uint32(24).uint32(message.expiresIn);
+    }
+    if (message.refreshToken !== "") {
+      writer.uint32(34).string(message.refreshToken);
+    }
+    if (message.refreshExpiresIn !== 0) {
+      writer.uint32(40).uint32(message.refreshExpiresIn);
     }
     if (message.sessionId !== "") {
       writer.uint32(50).string(message.sessionId);
@@ -333,6 +513,22 @@ export const TokenSet: MessageFns<TokenSet> = {
             }
 
             message.expiresIn = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.refreshExpiresIn = reader.uint32();
             continue;
           }
           case 6: {
@@ -701,6 +897,42 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): VerifiedToken => VerifiedToken.decode(value),
   },
   /**
+   * Exchanges a refresh token for a new pair of tokens of the same session.
+   *
+   * Each refresh token is good once. Bringing it again within the grace time of
+   * its first use (a lost answer, a second tab) gives the same successor; later it
+   * is theft or a mistake, and the session ends. A refresh token that two callers
+   * share therefore never keeps both logged in for long.
+   * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * STORE_UNAVAILABLE: retry with the same token.
+   */
+  refreshToken: {
+    path: "/postern.v1.AuthService/RefreshToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RefreshTokenRequest): Buffer => Buffer.from(RefreshTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RefreshTokenRequest => RefreshTokenRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Ends the session of a token, or every session of its user: a logout.
+   *
+   * Once this is answered the access tokens of what ended are refused everywhere
+   * within a fraction of a second. Repeating it is good. A token that is unknown,
+   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   */
+  revokeToken: {
+    path: "/postern.v1.AuthService/RevokeToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeTokenRequest): Buffer => Buffer.from(RevokeTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeTokenRequest => RevokeTokenRequest.decode(value),
+    responseSerialize: (value: RevokeTokenResponse): Buffer => Buffer.from(RevokeTokenResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeTokenResponse => RevokeTokenResponse.decode(value),
+  },
+  /**
    * Returns the public keys that access tokens are verified with. Answered from
    * memory.
    */
@@ -733,6 +965,26 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * called unauthenticated because the database is away.
    */
   verifyToken: handleUnaryCall<VerifyTokenRequest, VerifiedToken>;
+  /**
+   * Exchanges a refresh token for a new pair of tokens of the same session.
+   *
+   * Each refresh token is good once. Bringing it again within the grace time of
+   * its first use (a lost answer, a second tab) gives the same successor; later it
+   * is theft or a mistake, and the session ends. A refresh token that two callers
+   * share therefore never keeps both logged in for long.
+   * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * STORE_UNAVAILABLE: retry with the same token.
+   */
+  refreshToken: handleUnaryCall<RefreshTokenRequest, TokenSet>;
+  /**
+   * Ends the session of a token, or every session of its user: a logout.
+   *
+   * Once this is answered the access tokens of what ended are refused everywhere
+   * within a fraction of a second. Repeating it is good. A token that is unknown,
+   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   */
+  revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
   /**
    * Returns the public keys that access tokens are verified with. Answered from
    * memory.
@@ -782,6 +1034,54 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: VerifiedToken) => void,
+  ): ClientUnaryCall;
+  /**
+   * Exchanges a refresh token for a new pair of tokens of the same session.
+   *
+   * Each refresh token is good once. Bringing it again within the grace time of
+   * its first use (a lost answer, a second tab) gives the same successor; later it
+   * is theft or a mistake, and the session ends. A refresh token that two callers
+   * share therefore never keeps both logged in for long.
+   * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * STORE_UNAVAILABLE: retry with the same token.
+   */
+  refreshToken(
+    request: RefreshTokenRequest,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  refreshToken(
+    request: RefreshTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  refreshToken(
+    request: RefreshTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Ends the session of a token, or every session of its user: a logout.
+   *
+   * Once this is answered the access tokens of what ended are refused everywhere
+   * within a fraction of a second. Repeating it is good. A token that is unknown,
+   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   */
+  revokeToken(
+    request: RevokeTokenRequest,
+    callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
+  ): ClientUnaryCall;
+  revokeToken(
+    request: RevokeTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
+  ): ClientUnaryCall;
+  revokeToken(
+    request: RevokeTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
   ): ClientUnaryCall;
   /**
    * Returns the public keys that access tokens are verified with. Answered from
