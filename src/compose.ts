@@ -11,17 +11,27 @@ import { login } from './operations/login.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
 import { masterKeysOf } from './operations/master-keys.ts';
 import { keyPolicyOf } from './operations/key-policy.ts';
+import { RefreshRoot } from './operations/refresh-root.ts';
+import { refreshToken } from './operations/refresh-token.ts';
+import { revokeToken } from './operations/revoke-token.ts';
+import { sessionPolicyOf } from './operations/session-policy.ts';
+import { SessionTurns } from './operations/session-turns.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
+import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
+import { RevocationFeed } from './store/revocation-feed.ts';
+import { TrustAlarm } from './store/trust-alarm.ts';
 import { createSharedSecretSigner, importSharedSecret } from './tokens/shared-secret-key.ts';
 import { TokenVerifier } from './tokens/token-verifier.ts';
 import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
 import { TrustBundle } from './trust/trust-bundle.ts';
 
 const MAX_CONNECTIONS = 10;
+/** Of its own, so that slow queries of others never delay the news of revocations (D11). */
+const TRUST_CONNECTIONS = 2;
 const SHUTDOWN_GRACE_MS = 8_000;
 
 /** A running service. */
@@ -66,24 +76,38 @@ export async function startService(
 
     // Keys and trust
     const trust = new TrustBundle();
+    const trustDatabase = new Database({
+      address: opened.address,
+      applicationName: `postern trust ${process.pid}`,
+      maxConnections: TRUST_CONNECTIONS,
+      warn: (detail) => log.warn({ detail }, 'database'),
+    });
+    cleanups.push(() => trustDatabase.close());
+    const feed = new RevocationFeed(trustDatabase, trust);
     const sharedSecret = settings.secret && (await importSharedSecret(settings.secret));
     const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
     const legacyDoor = settings.legacyDoor && {
       key: await importSharedSecret(settings.legacyDoor.secret),
       untilMs: settings.legacyDoor.untilMs,
     };
+    const refreshRoot = new RefreshRoot();
+    const masterKeys = masterKeysOf(settings);
     const keys =
       settings.algorithm === 'HS256'
-        ? sharedSecretOnly(database, trust)
-        : storedKeys(database, trust, keyPolicyOf(settings, settings.algorithm), masterKeysOf(settings));
+        ? sharedSecretOnly(trustDatabase, trust)
+        : storedKeys(trustDatabase, trust, keyPolicyOf(settings, settings.algorithm), masterKeys);
     const watch = new StoreWatch({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
         if (settings.migrate === 'off') await requireCurrentSchema(database);
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
+        await refreshRoot.prepare(database, masterKeys);
         await keys.prepare();
       },
-      refresh: () => keys.refresh(),
+      async refresh() {
+        await Promise.all([feed.refresh(), keys.refresh()]);
+        trust.purge(Date.now() / 1000);
+      },
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else log.warn({ cause }, event);
@@ -92,6 +116,12 @@ export async function startService(
       onFatal,
     });
     cleanups.push(() => watch.stop());
+    const alarm = new TrustAlarm({
+      address: opened.address,
+      applicationName: `postern alarm ${process.pid}`,
+      ring: () => watch.wake(),
+    });
+    cleanups.push(() => alarm.stop());
 
     // Operations
     const policy = {
@@ -101,7 +131,7 @@ export async function startService(
       skewSeconds: defaultSkewSeconds,
     };
     const verifier = new TokenVerifier({
-      trust: { keys: () => trust.keys(), isRevoked: () => false },
+      trust,
       policy: () => policy,
       sharedSecret,
       legacyDoor,
@@ -114,13 +144,23 @@ export async function startService(
       lifetimeSeconds: settings.accessTokenTtlSeconds,
       signer: () => sharedSecretSigner ?? trust.keys().signer,
     });
+    const maxStalenessMs = settings.maxStalenessSeconds * 1000;
+    const turns = new SessionTurns();
+    const sessions = {
+      database,
+      trust,
+      policy: sessionPolicyOf(settings),
+      refreshTokens: () => refreshRoot.tokens(),
+    };
     const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
 
     // Listeners
     const grpc = new GrpcServer({
       operations: {
-        login: (input, budget) => login({ database, hasher, issuer }, input, budget),
-        verifyToken: (input) => verifyToken({ verifier, trust }, input),
+        login: (input, call) => login({ ...sessions, hasher, issuer }, input, call),
+        verifyToken: (input) => verifyToken({ verifier, trust, maxStalenessMs }, input),
+        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
+        revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
         getJwks: jwks,
       },
       reflection: settings.reflection,
@@ -131,10 +171,12 @@ export async function startService(
       jwks,
       unreadiness: () => [
         ...(watch.reachable ? [] : ['the database does not answer']),
-        ...(trust.loaded ? [] : ['no signing keys yet']),
+        ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
+        ...(trust.loaded && trust.ageMs > maxStalenessMs ? ['the news of revocations are too old'] : []),
       ],
     });
     await watch.start();
+    alarm.start();
     const demoUser = settings.production || !watch.reachable ? null : await makeDemoUser(database, hasher);
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());

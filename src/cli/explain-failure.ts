@@ -87,6 +87,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'not-found':
       return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check how it is written.');
     case 'invalid-credentials':
+    case 'refresh-refused':
     case 'credentials-missing':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
     case 'token-refused':

@@ -50,9 +50,11 @@ export function text(limits: TextLimits): FieldRule<string> {
  * text: another spelling of the same id would be revoked in the database and go on in memory.
  */
 export const uuid: FieldRule<string> = (value, field) =>
-  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)
-    ? []
-    : broken(field, 'must be a UUID in lower case with hyphens');
+  isUuid(value) ? [] : broken(field, 'must be a UUID in lower case with hyphens');
+
+export function isUuid(value: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
+}
 
 /** An IPv4 or IPv6 address without brackets, port, prefix length or zone (PostgreSQL's inet knows no zones). */
 export const ipAddress: FieldRule<string> = (value, field) =>

@@ -3,9 +3,10 @@ const bytesPer = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
 /**
  * `500ms`, `10s`, `10m`, `12h`, `30d`: one whole number and one unit. The result is in milliseconds, null for
- * anything else: a bare number is refused because half of its readers would take it for the wrong unit.
+ * anything else: a bare number but `0` is refused because half of its readers would take it for the wrong unit.
  */
 export function parseDurationMs(text: string): number | null {
+  if (text === '0') return 0;
   const match = /^(0|[1-9]\d{0,8})(ms|s|m|h|d)$/.exec(text);
   if (match === null) return null;
   return Number(match[1]) * millisecondsPer[match[2] as keyof typeof millisecondsPer];

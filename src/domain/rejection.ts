@@ -17,6 +17,10 @@ export interface TokenRefusal {
   readonly detail: string;
 }
 
+/** Why a refresh token is refused; each means that the user logs in again. */
+export type RefreshRefusalReason =
+  'REFRESH_TOKEN_INVALID' | 'REFRESH_TOKEN_EXPIRED' | 'REFRESH_TOKEN_REUSED' | 'REFRESH_TOKEN_REVOKED';
+
 /** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
 export interface FieldViolation {
   readonly field: string;
@@ -34,6 +38,7 @@ export type Rejection =
     }
   | { readonly kind: 'credentials-missing' }
   | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal }
+  | { readonly kind: 'refresh-refused'; readonly reason: RefreshRefusalReason }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'email-taken' }

@@ -24,8 +24,14 @@ export interface SettingValues {
   readonly masterKey: Secret | null;
   readonly masterKeyPrevious: Secret | null;
   readonly accessTokenTtlSeconds: number;
+  readonly refreshTokenTtlSeconds: number;
+  readonly refreshIdleSeconds: number;
+  /** 0: no grace. */
+  readonly refreshGraceSeconds: number;
+  readonly sessionsPerUser: number;
   readonly keyRotationSeconds: number;
   readonly jwksMaxAgeSeconds: number;
+  readonly maxStalenessSeconds: number;
   /** 0 turns the cache off. */
   readonly tokenCacheBytes: number;
   readonly hashConcurrency: number;

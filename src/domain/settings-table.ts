@@ -115,6 +115,31 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'How long an access token is good, `1s` to `24h`',
     value.seconds('1s', '24h'),
   ),
+  refreshTokenTtlSeconds: setting(
+    'POSTERN_REFRESH_TOKEN_TTL',
+    '30d',
+    'How long a session lasts from login, refreshed or not, `1s` to `3650d`',
+    value.seconds('1s', '3650d'),
+  ),
+  refreshIdleSeconds: setting(
+    'POSTERN_REFRESH_IDLE',
+    '14d',
+    'How long a session lasts without a refresh, `1s` to `3650d`',
+    value.seconds('1s', '3650d'),
+  ),
+  refreshGraceSeconds: setting(
+    'POSTERN_REFRESH_GRACE',
+    '10s',
+    'How long a refresh token gives the same successor again after its first use (a lost answer, many tabs), up to ' +
+      '`1m`; `0s`: any second use ends the session',
+    value.seconds('0s', '1m'),
+  ),
+  sessionsPerUser: setting(
+    'POSTERN_SESSIONS_PER_USER',
+    '100',
+    'Live sessions of one user, 1 to 10000; a further login ends the oldest',
+    value.count(1, 10_000),
+  ),
   keyRotationSeconds: setting(
     'POSTERN_KEY_ROTATION',
     '30d',
@@ -125,6 +150,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'POSTERN_JWKS_MAX_AGE',
     '10m',
     'How long others may cache the key set, and so how long a new key is published before it signs, `1s` to `24h`',
+    value.seconds('1s', '24h'),
+  ),
+  maxStalenessSeconds: setting(
+    'POSTERN_MAX_STALENESS',
+    '5m',
+    'How long verification goes on without news of revocations, `1s` to `24h`; then it answers UNAVAILABLE. Alert at 60 s',
     value.seconds('1s', '24h'),
   ),
   tokenCacheBytes: setting(

@@ -6,15 +6,18 @@ import {
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
-import type { IssuedTokens, LoginInput } from '../operations/login.ts';
-import type { CallBudget } from '../domain/call-budget.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import type { IssuedTokens } from '../operations/issued-tokens.ts';
+import type { LoginInput } from '../operations/login.ts';
 import { bearerToken } from './bearer.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 
 /** What the service does, wired to its dependencies in `compose.ts`. */
 export interface AuthOperations {
-  login(input: LoginInput, budget: CallBudget): Promise<IssuedTokens>;
+  login(input: LoginInput, call: OperationCall): Promise<IssuedTokens>;
   verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
+  refreshToken(input: { refreshToken: string }, call: OperationCall): Promise<IssuedTokens>;
+  revokeToken(input: { token: string; allSessions: boolean }, call: OperationCall): Promise<void>;
   getJwks(): { json: string; maxAgeSeconds: number };
 }
 
@@ -26,6 +29,11 @@ export function authService(operations: AuthOperations): ServiceHandlers<typeof 
       const token = request.accessToken === '' ? bearerToken(call.authorization) : request.accessToken;
       const claims = operations.verifyToken({ token, audience: request.audience });
       return claims instanceof Promise ? claims.then(verifiedToken) : verifiedToken(claims);
+    },
+    refreshToken: async (request, call) => tokenSet(await operations.refreshToken(request, call)),
+    revokeToken: async (request, call) => {
+      await operations.revokeToken(request, call);
+      return {};
     },
     getJwks: () => {
       const { json, maxAgeSeconds } = operations.getJwks();
@@ -43,6 +51,8 @@ function tokenSet(tokens: IssuedTokens): TokenSet {
     accessToken: tokens.accessToken,
     tokenType: 'bearer',
     expiresIn: tokens.expiresInSeconds,
+    refreshToken: tokens.refreshToken,
+    refreshExpiresIn: tokens.refreshExpiresInSeconds,
     sessionId: tokens.sessionId,
     userId: tokens.userId,
   };

@@ -1,12 +1,17 @@
 import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 
-import type { CallBudget } from '../domain/call-budget.ts';
+import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
+import { contextOf } from './call-context.ts';
+import { peerAddress } from './peer-address.ts';
 
 /** What a handler sees of its call beside the request. */
-export interface Call extends CallBudget {
+export interface Call extends OperationCall {
   /** The raw `authorization` metadata, one entry for each time it was sent. */
   readonly authorization: readonly string[];
 }
+
+/** Of what a caller says of itself, the audit trail keeps no more. */
+const MAX_USER_AGENT_LENGTH = 256;
 
 /** A grpc-js call as a budget. The signal is made when somebody asks: most verifications end without it. */
 export class ServedCall implements Call {
@@ -31,6 +36,17 @@ export class ServedCall implements Call {
       this.#signal = controller.signal;
     }
     return this.#signal;
+  }
+
+  get origin(): CallOrigin {
+    const { requestId, peer } = contextOf(this.#call.metadata);
+    const [userAgent] = this.#call.metadata.get('user-agent');
+    return {
+      requestId,
+      address: peerAddress(peer),
+      userAgent: typeof userAgent === 'string' ? userAgent.slice(0, MAX_USER_AGENT_LENGTH) : null,
+      mayVouch: false,
+    };
   }
 
   get authorization(): readonly string[] {

@@ -17,6 +17,8 @@ const openStream = { access: 'public', deadlineMs: null } as const;
 const authService: ServiceRules<typeof AuthServiceService> = {
   login: open,
   verifyToken: open,
+  refreshToken: open,
+  revokeToken: open,
   getJwks: open,
 };
 

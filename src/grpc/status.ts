@@ -1,6 +1,6 @@
 import { Metadata, type StatusObject, status as Code } from '@grpc/grpc-js';
 
-import type { FieldViolation, Rejection } from '../domain/rejection.ts';
+import type { FieldViolation, RefreshRefusalReason, Rejection } from '../domain/rejection.ts';
 import { Reason } from '../generated/postern/v1/reason.ts';
 import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
@@ -61,6 +61,12 @@ function refusalOf(rejection: Rejection): Refusal {
         code: Code.UNAUTHENTICATED,
         reason: rejection.refusal.reason,
         message: rejection.refusal.detail,
+      };
+    case 'refresh-refused':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: rejection.reason,
+        message: refreshMessages[rejection.reason],
       };
     case 'field-invalid':
       return {
@@ -131,6 +137,13 @@ function refusalOf(rejection: Rejection): Refusal {
       return rejection satisfies never;
   }
 }
+
+const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
+  REFRESH_TOKEN_INVALID: 'this is not a refresh token of this service; log in again',
+  REFRESH_TOKEN_EXPIRED: 'the session has expired; log in again',
+  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so its session has ended; log in again',
+  REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
+};
 
 function oneLine(violations: readonly FieldViolation[]): string {
   return violations

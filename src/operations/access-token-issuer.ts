@@ -32,11 +32,16 @@ export class AccessTokenIssuer {
    */
   audienceFor(requested: string): string {
     if (requested === '') return this.#audiences[0];
-    if (this.#audiences.includes(requested)) return requested;
+    if (this.serves(requested)) return requested;
     throw new Rejected({
       kind: 'field-invalid',
       violations: [{ field: 'audience', description: 'must be an audience of POSTERN_AUDIENCE, or empty' }],
     });
+  }
+
+  /** Whether an audience, perhaps one of an earlier configuration, is still one that tokens can be for. */
+  serves(audience: string): boolean {
+    return this.#audiences.includes(audience);
   }
 
   /** @throws Rejected `trust-stale` while this process has no signing key yet */

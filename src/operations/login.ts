@@ -1,15 +1,17 @@
-import { randomBytes } from 'node:crypto';
-
-import type { CallBudget } from '../domain/call-budget.ts';
+import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
 import { canonicalEmail, emailAddress } from '../domain/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../domain/field-rules.ts';
 import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
 import { Rejected } from '../domain/rejection.ts';
-import { uuidV7 } from '../domain/uuid-v7.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../store/database.ts';
-import { findLoginRecord, type LoginRecord, upgradePasswordHash } from '../store/users.ts';
+import { findLoginRecord, lockUser, type LoginRecord, upgradePasswordHash } from '../store/users.ts';
+import type { RefreshTokens } from '../tokens/refresh-token.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { AccessTokenIssuer } from './access-token-issuer.ts';
+import type { IssuedTokens } from './issued-tokens.ts';
+import { type OpenedSession, openSession } from './open-session.ts';
+import type { SessionPolicy } from './session-policy.ts';
 
 export interface LoginInput {
   readonly email: string;
@@ -17,14 +19,6 @@ export interface LoginInput {
   /** Empty for the default audience. */
   readonly audience: string;
   readonly client: { readonly address: string; readonly userAgent: string } | undefined;
-}
-
-/** What a login gives. */
-export interface IssuedTokens {
-  readonly accessToken: string;
-  readonly expiresInSeconds: number;
-  readonly sessionId: string;
-  readonly userId: string;
 }
 
 const rules: FieldRules<LoginInput> = {
@@ -37,6 +31,15 @@ const rules: FieldRules<LoginInput> = {
   }),
 };
 
+export interface LoginDependencies {
+  readonly database: Database;
+  readonly hasher: PasswordHasher;
+  readonly issuer: AccessTokenIssuer;
+  readonly refreshTokens: () => RefreshTokens;
+  readonly policy: SessionPolicy;
+  readonly trust: TrustBundle;
+}
+
 /**
  * Checks an e-mail and a password and opens a session. A user who does not exist, is disabled or has no password costs
  * the same hash as a wrong password and is refused alike.
@@ -44,9 +47,9 @@ const rules: FieldRules<LoginInput> = {
  * @throws Rejected `field-invalid`, `invalid-credentials`, `store-unavailable`, `server-overloaded`
  */
 export async function login(
-  dependencies: { database: Database; hasher: PasswordHasher; issuer: AccessTokenIssuer },
+  dependencies: LoginDependencies,
   input: LoginInput,
-  budget: CallBudget,
+  call: OperationCall,
 ): Promise<IssuedTokens> {
   const { database, hasher, issuer } = dependencies;
   requireValid(rules, input);
@@ -54,19 +57,61 @@ export async function login(
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
 
-  const record = await database.run(budget, (db) => findLoginRecord(db, canonical.email));
-  const { matches, needsRehash } = await hasher.verify(record?.passwordHash ?? null, input.password, budget);
+  const record = await database.run(call, (db) => findLoginRecord(db, canonical.email));
+  const { matches, needsRehash } = await hasher.verify(record?.passwordHash ?? null, input.password, call);
   const user = admitted(record, matches);
-  if (needsRehash) await strengthenHash(database, hasher, user, input.password, budget);
-
-  const sessionId = uuidV7(Date.now(), randomBytes(16));
+  const stronger = needsRehash ? await strongerHash(hasher, input.password, call) : null;
+  const origin = originOf(input, call.origin);
+  const opened = await openFor(dependencies, user, { audience, stronger, origin }, call);
   const { token, expiresInSeconds } = await issuer.issueToUser({
     userId: user.id,
-    sessionId,
-    roles: user.roles,
+    sessionId: opened.sessionId,
+    roles: opened.roles,
     audience,
   });
-  return { accessToken: token, expiresInSeconds, sessionId, userId: user.id };
+  const { sessionId, refreshToken, refreshExpiresInSeconds } = opened;
+  return {
+    accessToken: token,
+    expiresInSeconds,
+    refreshToken,
+    refreshExpiresInSeconds,
+    sessionId,
+    userId: user.id,
+  };
+}
+
+/**
+ * The password was checked without a lock; under it the user must still be who was checked, or a password changed, or a
+ * user disabled, at this very moment would leave a session behind.
+ */
+async function openFor(
+  { database, refreshTokens, policy, trust }: LoginDependencies,
+  user: LoginRecord,
+  { audience, stronger, origin }: { audience: string; stronger: string | null; origin: CallOrigin },
+  call: OperationCall,
+): Promise<OpenedSession & { roles: readonly string[] }> {
+  const opened = await database.transaction(call, async (trx) => {
+    const locked = await lockUser(trx, user.id);
+    admitted(locked, locked?.passwordHash === user.passwordHash);
+    if (stronger !== null && user.passwordHash !== null) {
+      await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: stronger });
+    }
+    const opening = { userId: user.id, audience, action: 'login' } as const;
+    const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, origin);
+    return { ...session, roles: locked?.roles ?? [] };
+  });
+  trust.revoke(opened.revocations);
+  return opened;
+}
+
+/** What a trusted caller says of its own caller counts; what anybody else says is not believed (L12). */
+function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
+  if (!client || !origin.mayVouch) return origin;
+  return {
+    ...origin,
+    address: client.address === '' ? null : client.address,
+    userAgent: client.userAgent === '' ? null : client.userAgent,
+  };
 }
 
 function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
@@ -81,20 +126,16 @@ function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
   throw new Rejected({ kind: 'invalid-credentials', cause });
 }
 
-/** The password is at hand only now; when there is no room for the work, the next login does it. */
-async function strengthenHash(
-  database: Database,
+/** The password is at hand only now; null when there is no room for the work, and the next login does it. */
+async function strongerHash(
   hasher: PasswordHasher,
-  user: LoginRecord,
   password: string,
-  budget: CallBudget,
-): Promise<void> {
-  const { id, passwordHash } = user;
-  if (passwordHash === null) return;
+  call: OperationCall,
+): Promise<string | null> {
   try {
-    const stronger = await hasher.hash(password, budget);
-    await database.run(budget, (db) => upgradePasswordHash(db, { id, from: passwordHash, to: stronger }));
+    return await hasher.hash(password, call);
   } catch (error) {
     if (!(error instanceof Rejected)) throw error;
+    return null;
   }
 }

@@ -1,10 +1,11 @@
 import { type MasterKey, sealedBy } from '../domain/sealed-envelope.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
+import { rewrapRefreshRoot } from './refresh-root.ts';
 import { openSigningKey, sealSigningKey } from './signing-key-custody.ts';
 
 /**
- * Seals every private key with the current master key. All of them in one transaction: a kill in the middle leaves
+ * Seals every private key, and the root key of refresh tokens, with the current master key. All of them in one transaction: a kill in the middle leaves
  * each row as it was, and services that know both master keys read either state.
  *
  * @param masterKeys the current one, then the previous one
@@ -27,6 +28,9 @@ export async function rewrapSigningKeys(
       await store.replaceSealedKey(trx, key.kid, sealSigningKey({ ...key, privatePkcs8 }, masterKeys[0]));
       rewrapped += 1;
     }
+    const root = await rewrapRefreshRoot(trx, masterKeys);
+    if (root === 'rewrapped') rewrapped += 1;
+    if (root === 'already') already += 1;
     return { rewrapped, already };
   });
 }

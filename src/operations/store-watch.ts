@@ -1,12 +1,13 @@
 import { Rejected } from '../domain/rejection.ts';
 
 const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 2_000;
-const REFRESH_EVERY_MS = 1_000;
+const LONGEST_RETRY_MS = 1_000;
+/** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
+const REFRESH_EVERY_MS = 500;
 
 /**
  * Waits for the database with a growing pause, prepares what it must hold, and from then on refreshes what is kept in
- * memory every second. A database that is away is waited for, at the start and ever after; what waiting cannot mend
+ * memory, twice a second and whenever it is woken. A database that is away is waited for, at the start and ever after; what waiting cannot mend
  * (another schema, another master key) is handed to `onFatal`.
  */
 export class StoreWatch {
@@ -20,6 +21,8 @@ export class StoreWatch {
   #retryMs = FIRST_RETRY_MS;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #underWay = false;
+  #wokenMeanwhile = false;
 
   constructor(options: {
     prepare: () => Promise<void>;
@@ -44,6 +47,12 @@ export class StoreWatch {
     if (fatal !== undefined) throw toError(fatal);
   }
 
+  /** Something has changed in the database: refreshes at once, or again when a refresh is under way. */
+  wake(): void {
+    if (this.#underWay) this.#wokenMeanwhile = true;
+    else if (this.#prepared) this.#schedule(0);
+  }
+
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -51,13 +60,15 @@ export class StoreWatch {
 
   /** @returns the error that must end the process, if any */
   async #attempt(): Promise<unknown> {
+    this.#underWay = true;
+    this.#takeWaking();
     try {
       if (!this.#prepared) await this.#prepare();
       this.#prepared = true;
       await this.#refresh();
       this.#tell(true);
       this.#retryMs = FIRST_RETRY_MS;
-      this.#schedule(REFRESH_EVERY_MS);
+      this.#schedule(this.#takeWaking() ? 0 : REFRESH_EVERY_MS);
     } catch (error) {
       const mendable =
         this.#prepared || (error instanceof Rejected && error.rejection.kind === 'store-unavailable');
@@ -65,12 +76,21 @@ export class StoreWatch {
       this.#tell(false, error);
       this.#schedule(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    } finally {
+      this.#underWay = false;
     }
     return undefined;
   }
 
+  #takeWaking(): boolean {
+    const woken = this.#wokenMeanwhile;
+    this.#wokenMeanwhile = false;
+    return woken;
+  }
+
   #schedule(delayMs: number): void {
     if (this.#stopped) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       void this.#attempt().then((fatal) => {
         if (fatal !== undefined && !this.#stopped) this.#onFatal(fatal);

@@ -4,9 +4,16 @@ import { Rejected } from '../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 
-/** How long a verification waits for the first keys of a process that has just started. */
-const FIRST_KEYS_WAIT_MS = 1_000;
+/** How long a verification waits for the first keys and revocations of a process that has just started. */
+const FIRST_NEWS_WAIT_MS = 1_000;
 const RETRY_AFTER_MS = 1_000;
+
+export interface VerifyDependencies {
+  readonly verifier: TokenVerifier;
+  readonly trust: TrustBundle;
+  /** Verification goes on for so long without news of revocations (decision 9). */
+  readonly maxStalenessMs: number;
+}
 
 const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 })) };
 
@@ -14,27 +21,28 @@ const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 }))
  * Says whom an access token speaks for. Answers at once, without a promise, for a token that was seen before.
  *
  * @param input.audience empty to accept every configured audience
- * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while nothing can be judged
+ * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while nothing is known, or nothing new for too long
  */
 export function verifyToken(
-  dependencies: { verifier: TokenVerifier; trust: TrustBundle },
+  dependencies: VerifyDependencies,
   input: { readonly token: string; readonly audience: string },
 ): VerifiedClaims | Promise<VerifiedClaims> {
-  const { verifier, trust } = dependencies;
+  const { verifier, trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
-  if (!trust.loaded) return afterFirstKeys(dependencies, input.token, requiredAudience);
+  if (trust.ageMs > maxStalenessMs) return afterNews(dependencies, input.token, requiredAudience);
   const verdict = verifier.verify(input.token, requiredAudience);
   return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);
 }
 
-async function afterFirstKeys(
-  { verifier, trust }: { verifier: TokenVerifier; trust: TrustBundle },
+async function afterNews(
+  { verifier, trust, maxStalenessMs }: VerifyDependencies,
   token: string,
   requiredAudience: string | undefined,
 ): Promise<VerifiedClaims> {
-  await trust.firstKeys(FIRST_KEYS_WAIT_MS);
-  if (!trust.loaded) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+  await trust.firstNews(FIRST_NEWS_WAIT_MS);
+  if (!trust.loaded || trust.ageMs > maxStalenessMs)
+    throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   return accepted(await verifier.verify(token, requiredAudience));
 }
 

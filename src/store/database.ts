@@ -3,6 +3,7 @@ import type { ClientConfig } from 'pg';
 
 import type { CallBudget } from '../domain/call-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { connectionOf, type DatabaseAddress } from './database-address.ts';
 import { isRetryable, storeUnavailable, translateStoreError } from './store-errors.ts';
 import { WatchedPgClient } from './watched-pg-client.ts';
 
@@ -17,11 +18,6 @@ const RETRY_JITTER_MS = 20;
 
 /** What a table's queries run on inside a transaction. */
 export type Transaction = Knex.Transaction;
-
-/** Where the database is: a `postgres://` URL, or the parts of a connection through a unix socket. */
-export type DatabaseAddress =
-  | { readonly url: string }
-  | { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
 
 export interface DatabaseOptions {
   readonly address: DatabaseAddress;
@@ -42,7 +38,7 @@ export class Database {
 
   constructor(options: DatabaseOptions) {
     const connection: ClientConfig = {
-      ...addressOf(options.address),
+      ...connectionOf(options.address),
       application_name: options.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -101,13 +97,6 @@ export class Database {
   async close(): Promise<void> {
     await this.#knex.destroy();
   }
-}
-
-function addressOf(address: DatabaseAddress): ClientConfig {
-  if (!('url' in address)) return { ...address };
-  // Makes sslmode and sslrootcert mean what they mean to psql.
-  const asInLibpq = /[?&]sslmode=/.test(address.url) ? '&uselibpqcompat=true' : '';
-  return { connectionString: address.url + asInLibpq };
 }
 
 /** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */

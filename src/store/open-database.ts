@@ -1,8 +1,11 @@
 import type { Secret } from '../domain/secret.ts';
+import type { DatabaseAddress } from './database-address.ts';
 import { Database } from './database.ts';
 
 export interface OpenedDatabase {
   readonly database: Database;
+  /** For further connections beside the pool. */
+  readonly address: DatabaseAddress;
   /** Closes the pool, and ends the embedded server when this process started it. */
   close(): Promise<void>;
 }
@@ -21,14 +24,16 @@ export async function openDatabase(options: {
   const { databaseUrl, dataDir, holder, maxConnections, report } = options;
   const pool = { applicationName: `postern ${holder} ${process.pid}`, maxConnections, warn: report };
   if (databaseUrl !== null) {
-    const database = new Database({ ...pool, address: { url: databaseUrl.reveal() } });
-    return { database, close: () => database.close() };
+    const address = { url: databaseUrl.reveal() };
+    const database = new Database({ ...pool, address });
+    return { database, address, close: () => database.close() };
   }
   const { openEmbeddedPostgres } = await import('./embedded/open-embedded-postgres.ts');
   const embedded = await openEmbeddedPostgres({ dataDir, holder, report });
   const database = new Database({ ...pool, address: embedded.connection });
   return {
     database,
+    address: embedded.connection,
     async close() {
       await database.close();
       await embedded.stop();

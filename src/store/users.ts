@@ -65,13 +65,20 @@ export async function findLoginRecord(db: Knex, email: Email): Promise<LoginReco
   const row = await db<UserRow>('users')
     .where({ email })
     .first('id', 'password_hash', 'roles', 'disabled_at');
-  if (!row) return null;
-  return {
-    id: row.id,
-    passwordHash: row.password_hash,
-    roles: row.roles,
-    disabled: row.disabled_at !== null,
-  };
+  return row ? toLoginRecord(row) : null;
+}
+
+/**
+ * Holds back every login of the user, and every other change that takes the same lock, until the transaction ends.
+ *
+ * @returns what the row says once the lock is held, or null when the user is gone
+ */
+export async function lockUser(trx: Knex.Transaction, id: string): Promise<LoginRecord | null> {
+  const row = await trx<UserRow>('users')
+    .where({ id })
+    .forNoKeyUpdate()
+    .first('id', 'password_hash', 'roles', 'disabled_at');
+  return row ? toLoginRecord(row) : null;
 }
 
 /** Replaces a hash by a stronger one of the same password, unless the password was changed meanwhile. */
@@ -106,6 +113,15 @@ export async function setUserDisabled(db: Knex, email: Email, disabled: boolean)
 export async function countUsers(db: Knex): Promise<number> {
   const [row] = await db<UserRow>('users').count({ count: '*' });
   return Number(row?.['count'] ?? 0);
+}
+
+function toLoginRecord(row: Pick<UserRow, 'id' | 'password_hash' | 'roles' | 'disabled_at'>): LoginRecord {
+  return {
+    id: row.id,
+    passwordHash: row.password_hash,
+    roles: row.roles,
+    disabled: row.disabled_at !== null,
+  };
 }
 
 function toUser(row: PublicRow): User {

@@ -1,29 +1,116 @@
+import type { VerifiedClaims } from '../domain/claims.ts';
+import { type Revocation, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
+import { type PlacedRevocation, RevocationJournal } from './revocation-journal.ts';
 
-/** What this process currently trusts. It answers every verification from memory. */
+/** What a source read about revocations at one moment. */
+export interface TrustNews {
+  readonly revocations: readonly PlacedRevocation[];
+  /** Everything before this place is known when the read is complete. */
+  readonly cursor: bigint;
+  /** False while more pages of the same read are to come. */
+  readonly complete: boolean;
+  /** Monotonic time, ms, at which the read began: what it does not show happened later. */
+  readonly asOfMs: number;
+}
+
+/** What changed, for those who pass it on. */
+export type TrustChange =
+  { readonly kind: 'keys' } | { readonly kind: 'revocations'; readonly revocations: readonly Revocation[] };
+
+/** How many revocations a purge looks at in one go, so that the event loop is never held for long. */
+const PURGE_STEP = 2_000;
+
+/**
+ * What this process currently trusts: signing keys and revocations, fed by a source and asked on every verification.
+ * Everything is answered from memory.
+ */
 export class TrustBundle {
+  readonly journal = new RevocationJournal();
+  readonly #revoked = new RevocationSet();
+  readonly #nowMs: () => number;
+  readonly #listeners = new Set<(change: TrustChange) => void>();
   #ring: KeyRing = createKeyRing([]);
-  #loaded = false;
+  #hasKeys = false;
+  #cursor: bigint | null = null;
+  #asOfMs = -Infinity;
   #waiting: (() => void)[] = [];
 
-  /** False until the first keys have come: nothing can be judged before. */
+  /** @param nowMs monotonic time, ms */
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs;
+  }
+
+  /** False until the first keys and the first full list of revocations have come: nothing can be judged before. */
   get loaded(): boolean {
-    return this.#loaded;
+    return this.#hasKeys && this.#cursor !== null;
+  }
+
+  /** Everything before it is known here; null until the first full list has come. */
+  get cursor(): bigint | null {
+    return this.#cursor;
+  }
+
+  /** How long ago the source last told all there was to tell, ms; Infinity before the first time. */
+  get ageMs(): number {
+    return this.#nowMs() - this.#asOfMs;
+  }
+
+  get revocationCount(): number {
+    return this.#revoked.size;
   }
 
   keys(): KeyRing {
     return this.#ring;
   }
 
-  replaceKeys(ring: KeyRing): void {
-    this.#ring = ring;
-    this.#loaded = true;
-    for (const wake of this.#waiting.splice(0)) wake();
+  isRevoked(claims: VerifiedClaims): boolean {
+    return this.#revoked.covers(claims);
   }
 
-  /** Resolves when the first keys have come, or after `limitMs`; `loaded` then tells which. */
-  async firstKeys(limitMs: number): Promise<void> {
-    if (this.#loaded) return;
+  /** Every revocation in force; may be walked while others are added. */
+  revocations(): Iterable<Revocation> {
+    return this.#revoked;
+  }
+
+  replaceKeys(ring: KeyRing): void {
+    this.#ring = ring;
+    this.#hasKeys = true;
+    this.#tell({ kind: 'keys' });
+    this.#wakeWhenLoaded();
+  }
+
+  /** Refuses from now on, ahead of the source: for what this process itself has just committed. */
+  revoke(revocations: readonly Revocation[]): void {
+    for (const { kind, id, expiresAtSeconds } of revocations) this.#revoked.add(kind, id, expiresAtSeconds);
+  }
+
+  /** Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster. */
+  take(news: TrustNews): void {
+    if (this.#cursor === null || news.cursor < this.#cursor) this.journal.begin(news.cursor);
+    this.revoke(news.revocations);
+    const fresh = this.journal.add(news.revocations);
+    if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
+    if (!news.complete) return;
+    this.#cursor = news.cursor;
+    this.#asOfMs = Math.max(this.#asOfMs, news.asOfMs);
+    this.#wakeWhenLoaded();
+  }
+
+  /** Forgets a part of what has expired. @param nowSeconds Unix time */
+  purge(nowSeconds: number): number {
+    return this.#revoked.purge(nowSeconds, PURGE_STEP);
+  }
+
+  /** Calls back on every change until the returned function is called. */
+  subscribe(listener: (change: TrustChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when the first keys and revocations have come, or after `limitMs`; `loaded` then tells which. */
+  async firstNews(limitMs: number): Promise<void> {
+    if (this.loaded) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, limitMs);
       this.#waiting.push(() => {
@@ -31,5 +118,14 @@ export class TrustBundle {
         resolve();
       });
     });
+  }
+
+  #tell(change: TrustChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  #wakeWhenLoaded(): void {
+    if (!this.loaded) return;
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }

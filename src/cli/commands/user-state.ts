@@ -1,5 +1,5 @@
-import { budgetOf } from '../../domain/call-budget.ts';
 import { setUserState } from '../../operations/set-user-state.ts';
+import { commandCall, operator } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { userDocument } from '../user-view.ts';
@@ -19,7 +19,7 @@ function changesState(disabled: boolean): CommandDefinition {
       .option('--json', 'print JSON')
       .action(async ({ email, json }: { email: string; json?: boolean }) => {
         const user = await withDatabase({ schema: true }, (database) =>
-          setUserState(database, { email, disabled }, budgetOf(LIMIT_MS, Date.now())),
+          setUserState(database, { email, disabled, actor: operator }, commandCall(LIMIT_MS)),
         );
         if (json) printJson(userDocument(user));
         else printLines([`${disabled ? 'disabled' : 'enabled'} ${user.email}`]);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 
 import { usersAndSigningKeys } from './0001-users-and-signing-keys.ts';
+import { sessionsAndRevocations } from './0002-sessions-and-revocations.ts';
+import { auditEvents } from './0003-audit-events.ts';
 
 export interface Migration {
   readonly number: number;
@@ -16,6 +18,8 @@ export interface Migration {
  */
 export const migrations: readonly Migration[] = [
   ['users-and-signing-keys', usersAndSigningKeys] as const,
+  ['sessions-and-revocations', sessionsAndRevocations] as const,
+  ['audit-events', auditEvents] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

@@ -1,0 +1,51 @@
+/** Everything that the audit trail records, by name; append-only, since people filter by them. */
+export type AuditAction =
+  | 'login'
+  | 'token.refresh'
+  | 'token.reuse'
+  | 'token.revoke'
+  | 'service.token'
+  | 'password.change'
+  | 'password.reset'
+  | 'password.reset.create'
+  | 'user.create'
+  | 'user.update'
+  | 'user.disable'
+  | 'user.enable'
+  | 'user.delete'
+  | 'user.import'
+  | 'user.read'
+  | 'session.read'
+  | 'session.revoke'
+  | 'service.create'
+  | 'service.read'
+  | 'service.delete'
+  | 'service.rotate'
+  | 'key.read'
+  | 'key.rotate'
+  | 'key.revoke'
+  | 'audit.read';
+
+/** Who did it: nobody known, a person, a service account, or whoever runs commands beside the database. */
+export interface AuditActor {
+  readonly type: 'anonymous' | 'user' | 'service' | 'operator';
+  /** A user's or a service account's id. */
+  readonly id: string | null;
+}
+
+export interface AuditTarget {
+  readonly type: 'user' | 'session' | 'token' | 'service' | 'signing-key';
+  readonly id: string;
+}
+
+/** One thing that happened or was refused. Carries no e-mail, password, token or hash. */
+export interface AuditEvent {
+  readonly action: AuditAction;
+  readonly outcome: 'ok' | 'refused';
+  readonly actor: AuditActor;
+  readonly target?: AuditTarget | null;
+  /** The ErrorInfo reason of what was refused, or a word on why it was done. */
+  readonly reason?: string;
+  /** What changed, before and after. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+
+import { Rejected } from '../domain/rejection.ts';
+import { type MasterKey, seal, sealedBy, unseal } from '../domain/sealed-envelope.ts';
+import type { Database, Transaction } from '../store/database.ts';
+import { findRefreshRoot, insertRefreshRoot, replaceRefreshRoot } from '../store/refresh-root.ts';
+import { RefreshTokens } from '../tokens/refresh-token.ts';
+
+const IDENTITY = 'refresh root';
+const RETRY_AFTER_MS = 1_000;
+
+/** The root key of refresh tokens: sealed in the database, opened once for each process. */
+export class RefreshRoot {
+  #tokens: RefreshTokens | null = null;
+
+  /**
+   * Makes the root key at the first start of all, and opens it.
+   *
+   * @throws EnvelopeError when no given master key sealed it, or the row was altered (K06, K07)
+   */
+  async prepare(database: Database, masterKeys: readonly [MasterKey, ...MasterKey[]]): Promise<void> {
+    this.#tokens ??= await database.unlimited(async (trx) => {
+      if (!(await findRefreshRoot(trx))) {
+        await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKeys[0], randomBytes(12)));
+      }
+      return new RefreshTokens(await openRoot(trx, masterKeys));
+    });
+  }
+
+  /** @throws Rejected `store-unavailable` before the first contact with the database */
+  tokens(): RefreshTokens {
+    if (this.#tokens) return this.#tokens;
+    throw new Rejected({
+      kind: 'store-unavailable',
+      cause: 'the root key of refresh tokens is not read yet',
+      retryAfterMs: RETRY_AFTER_MS,
+    });
+  }
+}
+
+/**
+ * Seals the root key with the current master key.
+ *
+ * @returns what there was to do; `absent` before the service has first started
+ * @throws EnvelopeError when it opens with none of the master keys; nothing is changed then
+ */
+export async function rewrapRefreshRoot(
+  trx: Transaction,
+  masterKeys: readonly [MasterKey, ...MasterKey[]],
+): Promise<'rewrapped' | 'already' | 'absent'> {
+  const sealed = await findRefreshRoot(trx);
+  if (!sealed) return 'absent';
+  const root = unseal(sealed, IDENTITY, masterKeys);
+  if (sealedBy(sealed) === masterKeys[0].id) return 'already';
+  await replaceRefreshRoot(trx, seal(root, IDENTITY, masterKeys[0], randomBytes(12)));
+  return 'rewrapped';
+}
+
+async function openRoot(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Buffer> {
+  return unseal((await findRefreshRoot(trx)) ?? new Uint8Array(), IDENTITY, masterKeys);
+}

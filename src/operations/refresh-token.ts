@@ -1,0 +1,149 @@
+import type { AuditEvent } from '../domain/audit-event.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import { decideRefresh, sessionEndMs } from '../domain/refresh-decision.ts';
+import { Rejected, type RefreshRefusalReason } from '../domain/rejection.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
+import type { Database } from '../store/database.ts';
+import { endSessions, findSession, rotateSession, type SessionRecord } from '../store/sessions.ts';
+import {
+  parseRefreshToken,
+  type PresentedRefreshToken,
+  type RefreshTokens,
+} from '../tokens/refresh-token.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import type { AccessTokenIssuer } from './access-token-issuer.ts';
+import type { IssuedTokens } from './issued-tokens.ts';
+import type { SessionPolicy } from './session-policy.ts';
+import type { SessionTurns } from './session-turns.ts';
+
+/** A racer that lost looks again; after the first loss the answer is known unless rotations go on all the while. */
+const MOST_ATTEMPTS = 4;
+
+export interface RefreshDependencies {
+  readonly database: Database;
+  readonly issuer: AccessTokenIssuer;
+  readonly refreshTokens: () => RefreshTokens;
+  readonly policy: SessionPolicy;
+  readonly turns: SessionTurns;
+  readonly trust: TrustBundle;
+}
+
+/**
+ * Exchanges a refresh token for the session's next tokens. What it means that this token comes now is decided in
+ * `domain/refresh-decision.ts`; here it is made true in the database. When two hold one session it ends, committed,
+ * before the caller hears of it (S06).
+ *
+ * @throws Rejected `refresh-refused`, `store-unavailable`, `conflict`, `server-overloaded`
+ */
+export async function refreshToken(
+  dependencies: RefreshDependencies,
+  input: { readonly refreshToken: string },
+  call: OperationCall,
+): Promise<IssuedTokens> {
+  const presented = parseRefreshToken(input.refreshToken);
+  if (!presented) throw refused('REFRESH_TOKEN_INVALID');
+  return dependencies.turns.take(presented.sessionId, () => exchange(dependencies, presented, call));
+}
+
+async function exchange(
+  dependencies: RefreshDependencies,
+  presented: PresentedRefreshToken,
+  call: OperationCall,
+): Promise<IssuedTokens> {
+  const { database, issuer, refreshTokens, policy } = dependencies;
+  const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
+  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
+    const session = await database.run(call, (db) => findSession(db, presented.sessionId));
+    if (!session || !refreshTokens().isGenuine(session.nonce, presented))
+      throw refused('REFRESH_TOKEN_INVALID');
+    if (session.userDisabled || !issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED');
+    const decision = decideRefresh(session, presented.generation, session.nowMs, limits);
+    switch (decision.kind) {
+      case 'rotate': {
+        const rotation = {
+          id: presented.sessionId,
+          to: decision.to,
+          accessTokenSeconds: policy.accessTokenSeconds,
+        };
+        const event = sessionEvent('token.refresh', presented, session);
+        const { origin } = call;
+        const rotated = await database.run(call, (db) => rotateSession(db, rotation, { event, origin }));
+        if (!rotated) continue;
+        const after = { ...session, rotatedAtMs: rotated.nowMs, roles: rotated.roles, nowMs: rotated.nowMs };
+        return issue(dependencies, presented.sessionId, after, decision.to);
+      }
+      case 'repeat':
+        return issue(dependencies, presented.sessionId, session, decision.generation);
+      case 'reuse':
+        await endReused(dependencies, presented, session, call);
+        throw refused('REFRESH_TOKEN_REUSED');
+      case 'expired':
+        throw refused('REFRESH_TOKEN_EXPIRED');
+      case 'ended':
+        throw refused('REFRESH_TOKEN_REVOKED');
+      default:
+        return decision satisfies never;
+    }
+  }
+  throw new Rejected({ kind: 'conflict' });
+}
+
+async function issue(
+  { issuer, refreshTokens, policy }: RefreshDependencies,
+  sessionId: string,
+  session: SessionRecord,
+  generation: number,
+): Promise<IssuedTokens> {
+  const { token, expiresInSeconds } = await issuer.issueToUser({
+    userId: session.userId,
+    sessionId,
+    roles: session.roles,
+    audience: session.audience,
+  });
+  const endMs = sessionEndMs(session, { idleMs: policy.idleSeconds * 1000 });
+  return {
+    accessToken: token,
+    expiresInSeconds,
+    refreshToken: refreshTokens().make(session.nonce, sessionId, generation),
+    refreshExpiresInSeconds: Math.max(0, Math.floor((endMs - session.nowMs) / 1000)),
+    sessionId,
+    userId: session.userId,
+  };
+}
+
+async function endReused(
+  { database, trust }: RefreshDependencies,
+  presented: PresentedRefreshToken,
+  session: SessionRecord,
+  call: OperationCall,
+): Promise<void> {
+  const event: AuditEvent = {
+    ...sessionEvent('token.reuse', presented, session),
+    outcome: 'refused',
+    reason: 'REFRESH_TOKEN_REUSED',
+    details: { presented: presented.generation, newest: session.generation },
+  };
+  const ended = await database.transaction(call, async (trx) => {
+    const revocations = await endSessions(trx, { sessionId: presented.sessionId }, 'reuse');
+    if (revocations.length > 0) await insertAuditEvent(trx, { event, origin: call.origin });
+    return revocations;
+  });
+  trust.revoke(ended);
+}
+
+function sessionEvent(
+  action: AuditEvent['action'],
+  presented: PresentedRefreshToken,
+  session: SessionRecord,
+): AuditEvent {
+  return {
+    action,
+    outcome: 'ok',
+    actor: { type: 'user', id: session.userId },
+    target: { type: 'session', id: presented.sessionId },
+  };
+}
+
+function refused(reason: RefreshRefusalReason): Rejected {
+  return new Rejected({ kind: 'refresh-refused', reason });
+}

@@ -1,0 +1,48 @@
+import { budgetOf } from '../domain/call-budget.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import type { Database } from './database.ts';
+import { readRevocations, type RevocationPage, type WrittenRevocation } from './revocations.ts';
+
+const READ_LIMIT_MS = 2_000;
+const PAGE_ROWS = 10_000;
+
+/**
+ * Brings revocations from the database to the trust bundle, each at least once and none missed (decision 8): every
+ * read begins at the oldest transaction that was still running at the read before.
+ */
+export class RevocationFeed {
+  readonly #database: Database;
+  readonly #trust: TrustBundle;
+
+  constructor(database: Database, trust: TrustBundle) {
+    this.#database = database;
+    this.#trust = trust;
+  }
+
+  /** @throws Rejected `store-unavailable`; what was read until then counts */
+  async refresh(): Promise<void> {
+    const asOfMs = performance.now();
+    const since = this.#trust.cursor ?? 0n;
+    const first = await this.#read(since, null);
+    // Transaction numbers that went back mean another cluster behind the same address, restored from a backup.
+    if (first.horizon < since) await this.#takeAll(0n, await this.#read(0n, null), asOfMs);
+    else await this.#takeAll(since, first, asOfMs);
+  }
+
+  async #takeAll(since: bigint, first: RevocationPage, asOfMs: number): Promise<void> {
+    // The first page's horizon holds for the whole read: later pages show whatever it leaves out, or the next read does.
+    const cursor = first.horizon;
+    for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
+      const complete = page.rows.length < PAGE_ROWS;
+      const revocations = page.rows.map(({ writtenBy: place, ...revocation }) => ({ ...revocation, place }));
+      this.#trust.take({ revocations, cursor, complete, asOfMs });
+      if (complete) return;
+    }
+  }
+
+  #read(since: bigint, after: WrittenRevocation | null): Promise<RevocationPage> {
+    return this.#database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) =>
+      readRevocations(db, { since, after, limit: PAGE_ROWS }),
+    );
+  }
+}

@@ -1,0 +1,87 @@
+import type { Knex } from 'knex';
+
+import type { Revocation, RevocationKind } from '../domain/revocation-set.ts';
+
+/**
+ * How far a revocation outlives the last token that it concerns, in seconds: clocks may differ by a minute, and a
+ * token may be signed a grace window after its session was read.
+ */
+export const REVOCATION_MARGIN_SECONDS = 180;
+
+/** A revocation and the transaction that wrote it: the order in which instances read them. */
+export interface WrittenRevocation extends Revocation {
+  readonly writtenBy: bigint;
+}
+
+export interface RevocationPage {
+  readonly horizon: bigint;
+  readonly rows: readonly WrittenRevocation[];
+}
+
+interface FeedRow {
+  readonly horizon: string;
+  readonly kind: RevocationKind | null;
+  readonly id: string;
+  readonly expires_at_seconds: string;
+  readonly written_by: string;
+}
+
+/** Revokes one token or key until `expiresAtSeconds` (Unix time); repeating it changes nothing. */
+export async function insertRevocation(db: Knex, revocation: Revocation): Promise<void> {
+  await db.raw(
+    `INSERT INTO revocations (kind, id, expires_at) VALUES (?, ?, to_timestamp(?))
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = pg_current_xact_id()
+     WHERE excluded.expires_at > revocations.expires_at`,
+    [revocation.kind, revocation.id, revocation.expiresAtSeconds],
+  );
+}
+
+/**
+ * One page of the revocations in force that were written by transaction `since` or a later one, in the order of
+ * transactions. `horizon` is the oldest transaction that was still running: everything older is seen for good, so a
+ * reader that asks from there the next time misses nothing, however late a transaction commits (decision 8).
+ *
+ * @param page.after the last row of the page before, or null for the first page
+ */
+export async function readRevocations(
+  db: Knex,
+  page: { since: bigint; after: WrittenRevocation | null; limit: number },
+): Promise<RevocationPage> {
+  const { since, after, limit } = page;
+  const { rows } = await db.raw<{ rows: FeedRow[] }>(
+    `SELECT horizon::text, page.kind, page.id, page.written_by::text,
+            ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds
+     FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS moment
+     LEFT JOIN LATERAL (
+       SELECT kind, id, written_by, expires_at FROM revocations
+       WHERE (written_by, kind, id) > (?::xid8, ?, ?) AND expires_at > now()
+       ORDER BY written_by, kind, id LIMIT ?
+     ) AS page ON true`,
+    after
+      ? [after.writtenBy.toString(), after.kind, after.id, limit]
+      : [(since > 0n ? since - 1n : 0n).toString(), '~', '', limit],
+  );
+  return {
+    horizon: BigInt(rows[0]?.horizon ?? '0'),
+    rows: rows.flatMap((row) => (row.kind === null ? [] : [writtenRevocation(row.kind, row)])),
+  };
+}
+
+function writtenRevocation(kind: RevocationKind, row: FeedRow): WrittenRevocation {
+  return {
+    kind,
+    id: row.id,
+    expiresAtSeconds: Number(row.expires_at_seconds),
+    writtenBy: BigInt(row.written_by),
+  };
+}
+
+/** Forgets a batch of expired revocations and returns how many. */
+export async function purgeRevocations(db: Knex, limit: number): Promise<number> {
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    `DELETE FROM revocations WHERE ctid = ANY (ARRAY(
+       SELECT ctid FROM revocations WHERE expires_at < now() LIMIT ? FOR UPDATE SKIP LOCKED))`,
+    [limit],
+  );
+  return rowCount;
+}

@@ -1,0 +1,181 @@
+import type { Knex } from 'knex';
+
+import type { RefreshableSession } from '../domain/refresh-decision.ts';
+import type { Revocation } from '../domain/revocation-set.ts';
+import { type AuditRecord, auditInsertFrom } from './audit-events.ts';
+import { REVOCATION_MARGIN_SECONDS } from './revocations.ts';
+
+export interface NewSession {
+  readonly id: string;
+  readonly userId: string;
+  /** 16 random bytes. */
+  readonly nonce: Uint8Array;
+  readonly audience: string;
+  readonly clientAddress: string | null;
+  readonly userAgent: string | null;
+  readonly lifetimeSeconds: number;
+  readonly accessTokenSeconds: number;
+}
+
+/** A session and its user, as a refresh needs them, at one moment of the database's clock. */
+export interface SessionRecord extends RefreshableSession {
+  readonly userId: string;
+  readonly nonce: Uint8Array;
+  readonly audience: string;
+  readonly userDisabled: boolean;
+  readonly roles: readonly string[];
+  readonly nowMs: number;
+}
+
+/** Which sessions end: one, all of a user's, or all but one. */
+export type SessionChoice =
+  { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
+
+interface SessionRow {
+  user_id: string;
+  nonce: Buffer;
+  generation: number;
+  audience: string;
+  created_at: Date;
+  rotated_at: Date | null;
+  expires_at: Date;
+  ended_at: Date | null;
+  user_disabled: boolean;
+  roles: string[];
+  now: Date;
+}
+
+export async function insertSession(db: Knex, session: NewSession): Promise<void> {
+  await db.raw(
+    `INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, access_expires_at, expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, now() + make_interval(secs => ?), now() + make_interval(secs => ?))`,
+    [
+      session.id,
+      session.userId,
+      Buffer.from(session.nonce),
+      session.audience,
+      session.clientAddress,
+      session.userAgent,
+      session.accessTokenSeconds,
+      session.lifetimeSeconds,
+    ],
+  );
+}
+
+export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
+  const { rows } = await db.raw<{ rows: SessionRow[] }>(
+    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.expires_at, s.ended_at,
+            u.disabled_at IS NOT NULL AS user_disabled, u.roles, clock_timestamp() AS now
+     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
+    [id],
+  );
+  return rows[0] ? toRecord(rows[0]) : null;
+}
+
+/**
+ * Makes `to` the newest generation, in one conditional UPDATE: of any number of racers one gets the roles that the user
+ * has at that moment, the others null (S03); only the winner is audited. Null, too, when the session has ended or its user is disabled meanwhile.
+ */
+export async function rotateSession(
+  db: Knex,
+  rotation: { id: string; to: number; accessTokenSeconds: number },
+  audit: AuditRecord,
+): Promise<{ roles: readonly string[]; nowMs: number } | null> {
+  const audited = auditInsertFrom('rotated', audit);
+  const { rows } = await db.raw<{ rows: { roles: string[]; now: Date }[] }>(
+    `WITH rotated AS (
+       UPDATE sessions s SET generation = ?, rotated_at = clock_timestamp(),
+              access_expires_at = clock_timestamp() + make_interval(secs => ?)
+       FROM users u
+       WHERE s.id = ? AND s.generation < ? AND s.ended_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
+       RETURNING u.roles, s.rotated_at AS now
+     ), audited AS (${audited.sql})
+     SELECT roles, now FROM rotated`,
+    [rotation.to, rotation.accessTokenSeconds, rotation.id, rotation.to, ...audited.bindings],
+  );
+  return rows[0] ? { roles: rows[0].roles, nowMs: rows[0].now.getTime() } : null;
+}
+
+/**
+ * Ends live sessions and revokes those whose access tokens may still be good. For more than one session hold the lock
+ * on the user's row, so that no login opens another meanwhile (decision 3).
+ *
+ * @returns the revocations of the sessions that ended now
+ */
+export async function endSessions(db: Knex, choice: SessionChoice, reason: string): Promise<Revocation[]> {
+  const [condition, values] = conditionOf(choice);
+  return endWhere(db, condition, values, reason);
+}
+
+/** Ends the oldest live sessions of a user beyond the newest `limit`; hold the lock on the user's row. */
+export async function endOldestSessions(db: Knex, userId: string, limit: number): Promise<Revocation[]> {
+  return endWhere(
+    db,
+    `id IN (SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
+            ORDER BY created_at DESC, id DESC OFFSET ?)`,
+    [userId, limit],
+    'session-limit',
+  );
+}
+
+async function endWhere(
+  db: Knex,
+  condition: string,
+  values: readonly (string | number)[],
+  reason: string,
+): Promise<Revocation[]> {
+  const { rows } = await db.raw<{ rows: { id: string; expires_at: Date }[] }>(
+    `WITH ended AS (
+       UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
+       RETURNING id, access_expires_at
+     ), revoked AS (
+       INSERT INTO revocations (kind, id, expires_at)
+       SELECT 'sid', id::text, access_expires_at + make_interval(secs => ?) FROM ended
+       WHERE access_expires_at + make_interval(secs => ?) > now()
+       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by
+       WHERE excluded.expires_at > revocations.expires_at
+     )
+     SELECT id, access_expires_at + make_interval(secs => ?) AS expires_at FROM ended`,
+    [reason, ...values, REVOCATION_MARGIN_SECONDS, REVOCATION_MARGIN_SECONDS, REVOCATION_MARGIN_SECONDS],
+  );
+  return rows.map(({ id, expires_at }) => ({
+    kind: 'sid',
+    id,
+    expiresAtSeconds: Math.ceil(expires_at.getTime() / 1000),
+  }));
+}
+
+function conditionOf(choice: SessionChoice): [string, string[]] {
+  if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
+  if (choice.exceptSessionId === undefined) return ['user_id = ?', [choice.userId]];
+  return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];
+}
+
+/**
+ * Deletes a batch of sessions past their absolute end and returns how many. Until then a row stays, ended or not: it is
+ * the evidence by which an old refresh token is known as reused (S16).
+ */
+export async function purgeSessions(db: Knex, limit: number): Promise<number> {
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    `DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+       SELECT ctid FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT ? FOR UPDATE SKIP LOCKED))`,
+    [limit],
+  );
+  return rowCount;
+}
+
+function toRecord(row: SessionRow): SessionRecord {
+  return {
+    userId: row.user_id,
+    nonce: row.nonce,
+    generation: row.generation,
+    audience: row.audience,
+    createdAtMs: row.created_at.getTime(),
+    rotatedAtMs: row.rotated_at?.getTime() ?? null,
+    expiresAtMs: row.expires_at.getTime(),
+    ended: row.ended_at !== null,
+    userDisabled: row.user_disabled,
+    roles: row.roles,
+    nowMs: row.now.getTime(),
+  };
+}

@@ -1,0 +1,74 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+
+const PREFIX = 'prt_';
+const SESSION_BYTES = 16;
+const GENERATION_BYTES = 4;
+const NAMED_BYTES = SESSION_BYTES + GENERATION_BYTES;
+const MAC_BYTES = 32;
+const FORM = /^prt_[A-Za-z0-9_-]{70}$/;
+
+/** What a PostgreSQL integer holds, less one; a refresh every second takes 68 years to get there. */
+export const maxGeneration = 0x7fff_fffe;
+
+/** A refresh token taken apart. Nothing in it is believed before `isGenuine`. */
+export interface PresentedRefreshToken {
+  /** A UUID in lower case. */
+  readonly sessionId: string;
+  readonly generation: number;
+  readonly mac: Uint8Array;
+}
+
+/**
+ * Makes and checks refresh tokens (decision 7): `prt_` and base64url of session id (16 bytes), generation (4 bytes) and
+ * HMAC-SHA256 over both. The MAC's key comes by HKDF from the root key, which the database holds only sealed, and the
+ * session's nonce, so that the database alone yields no token (S01), and the same generation always gives the same token.
+ */
+export class RefreshTokens {
+  readonly #rootKey: Uint8Array;
+
+  /** @param rootKey 32 bytes */
+  constructor(rootKey: Uint8Array) {
+    if (rootKey.length !== 32) throw new RangeError('the root key of refresh tokens has 32 bytes');
+    this.#rootKey = rootKey;
+  }
+
+  /** @param nonce the session's, 16 bytes */
+  make(nonce: Uint8Array, sessionId: string, generation: number): string {
+    const named = Buffer.alloc(NAMED_BYTES);
+    named.write(sessionId.replaceAll('-', ''), 0, SESSION_BYTES, 'hex');
+    named.writeUInt32BE(generation, SESSION_BYTES);
+    return PREFIX + Buffer.concat([named, this.#mac(nonce, named)]).toString('base64url');
+  }
+
+  /** Whether the token was made here for the session with this nonce; compared in constant time (S02). */
+  isGenuine(nonce: Uint8Array, token: PresentedRefreshToken): boolean {
+    const named = Buffer.alloc(NAMED_BYTES);
+    named.write(token.sessionId.replaceAll('-', ''), 0, SESSION_BYTES, 'hex');
+    named.writeUInt32BE(token.generation, SESSION_BYTES);
+    return timingSafeEqual(this.#mac(nonce, named), token.mac);
+  }
+
+  #mac(nonce: Uint8Array, named: Uint8Array): Buffer {
+    const key = hkdfSync('sha256', this.#rootKey, nonce, 'postern refresh token', 32);
+    return createHmac('sha256', Buffer.from(key)).update(named).digest();
+  }
+}
+
+/** Takes a refresh token apart, or gives null for whatever is not exactly of its form; needs no database (S02). */
+export function parseRefreshToken(text: string): PresentedRefreshToken | null {
+  if (!FORM.test(text)) return null;
+  const encoded = text.slice(PREFIX.length);
+  const bytes = Buffer.from(encoded, 'base64url');
+  // Unused bits of the last character must be zero, or one token would have several spellings.
+  if (bytes.length !== NAMED_BYTES + MAC_BYTES || bytes.toString('base64url') !== encoded) return null;
+  const generation = bytes.readUInt32BE(SESSION_BYTES);
+  if (generation > maxGeneration) return null;
+  const hex = bytes.toString('hex', 0, SESSION_BYTES);
+  const sessionId = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return { sessionId, generation, mac: bytes.subarray(NAMED_BYTES) };
+}
+
+/** Whether a text means to be a refresh token. */
+export function looksLikeRefreshToken(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
