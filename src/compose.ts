@@ -1,11 +1,13 @@
 import type { Settings } from './config.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { bearerToken } from './grpc/bearer.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { HttpServer } from './http/http-server.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
+import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { login } from './operations/login.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
@@ -145,6 +147,7 @@ export async function startService(
       signer: () => sharedSecretSigner ?? trust.keys().signer,
     });
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
+    const verification = { verifier, trust, maxStalenessMs };
     const turns = new SessionTurns();
     const sessions = {
       database,
@@ -158,10 +161,14 @@ export async function startService(
     const grpc = new GrpcServer({
       operations: {
         login: (input, call) => login({ ...sessions, hasher, issuer }, input, call),
-        verifyToken: (input) => verifyToken({ verifier, trust, maxStalenessMs }, input),
+        verifyToken: (input) => verifyToken(verification, input),
         refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
         revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
         getJwks: jwks,
+      },
+      authenticate: (access, call) => {
+        const token = bearerToken(call.authorization);
+        return authenticateCaller({ ...verification, database }, { token, access }, call);
       },
       reflection: settings.reflection,
       onFinish: (call) => describeCall(log, call),

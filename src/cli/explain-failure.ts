@@ -88,6 +88,8 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
       return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check how it is written.');
     case 'invalid-credentials':
     case 'refresh-refused':
+    case 'admin-required':
+    case 'service-required':
     case 'credentials-missing':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
     case 'token-refused':

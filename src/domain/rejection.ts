@@ -41,6 +41,8 @@ export type Rejection =
   | { readonly kind: 'refresh-refused'; readonly reason: RefreshRefusalReason }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
+  | { readonly kind: 'admin-required' }
+  | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'not-found'; readonly what: string }

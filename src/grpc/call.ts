@@ -1,11 +1,14 @@
 import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 
+import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
 import { contextOf } from './call-context.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** What a handler sees of its call beside the request. */
 export interface Call extends OperationCall {
+  /** Who was let in; null for a public method, where nobody looks. */
+  readonly caller: Caller | null;
   /** The raw `authorization` metadata, one entry for each time it was sent. */
   readonly authorization: readonly string[];
 }
@@ -16,6 +19,7 @@ const MAX_USER_AGENT_LENGTH = 256;
 /** A grpc-js call as a budget. The signal is made when somebody asks: most verifications end without it. */
 export class ServedCall implements Call {
   readonly deadlineMs: number;
+  caller: Caller | null = null;
   readonly #call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
   #signal: AbortSignal | undefined;
 

@@ -8,6 +8,7 @@ import { Health } from './health.ts';
 import { connectionLimits } from './limits.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
+import type { Authenticate } from './unary.ts';
 import { foreignServices, serveMethods } from './serve-methods.ts';
 
 /** The gRPC listener: every service of `method-table.ts` behind one call boundary. */
@@ -18,12 +19,13 @@ export class GrpcServer {
 
   constructor(options: {
     operations: AuthOperations;
+    authenticate: Authenticate;
     reflection: boolean;
     onFinish: (call: FinishedCall) => void;
   }) {
     const boundary = callBoundary({ isStopping: () => this.#stopping, onFinish: options.onFinish });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
-    serveMethods(this.#server, AuthServiceService, authService(options.operations));
+    serveMethods(this.#server, AuthServiceService, options.authenticate, authService(options.operations));
     const foreign = foreignServices(this.#server);
     this.#health.addTo(foreign);
     if (options.reflection) addReflection(foreign);

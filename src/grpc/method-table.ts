@@ -1,9 +1,9 @@
+import type { AccessClass } from '../domain/caller.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 
 /** Who may call a method and how long the server works on it. */
 export interface MethodRule {
-  /** `public`: everybody, with or without a credential. */
-  readonly access: 'public';
+  readonly access: AccessClass;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
 }

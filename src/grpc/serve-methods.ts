@@ -7,7 +7,7 @@ import type {
 
 import { ruleOf } from './method-table.ts';
 import { withStrictDecoding } from './strict-decoding.ts';
-import { unary, type UnaryHandler } from './unary.ts';
+import { type Authenticate, unary, type UnaryHandler } from './unary.ts';
 
 /** One handler for every method of a generated service. */
 export type ServiceHandlers<Service> = {
@@ -23,6 +23,7 @@ export type ServiceHandlers<Service> = {
 export function serveMethods<Service extends object>(
   server: Server,
   service: Service,
+  authenticate: Authenticate,
   handlers: ServiceHandlers<Service>,
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
@@ -32,7 +33,7 @@ export function serveMethods<Service extends object>(
     const method = methods[name];
     if (!method) throw new Error(`the contract has no method ${name}`);
     definition[name] = withStrictDecoding(method);
-    implementation[name] = unary(ruleOf(method.path), handler);
+    implementation[name] = unary(ruleOf(method.path), authenticate, handler);
   }
   server.addService(definition, implementation);
 }

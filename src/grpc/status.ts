@@ -82,6 +82,18 @@ function refusalOf(rejection: Rejection): Refusal {
         message: oneLine(rejection.violations),
         violations: rejection.violations,
       };
+    case 'admin-required':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'ADMIN_REQUIRED',
+        message: "the caller needs the role 'admin'",
+      };
+    case 'service-required':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'SERVICE_REQUIRED',
+        message: "the caller needs a service account's access token",
+      };
     case 'email-taken':
       return {
         code: Code.ALREADY_EXISTS,

@@ -1,10 +1,14 @@
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 
+import type { AccessClass, Caller } from '../domain/caller.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { type Call, ServedCall } from './call.ts';
 import { contextOf } from './call-context.ts';
 import type { MethodRule } from './method-table.ts';
 import { internalStatus, statusOf } from './status.ts';
+
+/** Lets a call in to a method that is not public, or throws `Rejected`. */
+export type Authenticate = (access: Exclude<AccessClass, 'public'>, call: Call) => Promise<Caller>;
 
 /** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
@@ -15,6 +19,7 @@ export type UnaryHandler<Request, Response> = (request: Request, call: Call) => 
  */
 export function unary<Request, Response>(
   rule: MethodRule,
+  authenticate: Authenticate,
   handler: UnaryHandler<Request, Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
@@ -41,7 +46,15 @@ export function unary<Request, Response>(
     };
 
     try {
-      const response = handler(call.request, new ServedCall(call, rule.deadlineMs));
+      const served = new ServedCall(call, rule.deadlineMs);
+      const { access } = rule;
+      const response =
+        access === 'public'
+          ? handler(call.request, served)
+          : authenticate(access, served).then((caller) => {
+              served.caller = caller;
+              return handler(call.request, served);
+            });
       if (!(response instanceof Promise)) {
         answer(null, response);
         return;

@@ -81,6 +81,11 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   return row ? toLoginRecord(row) : null;
 }
 
+export async function findUserById(db: Knex, id: string): Promise<User | null> {
+  const row = await db<UserRow>('users').where({ id }).first(PUBLIC_COLUMNS);
+  return row ? toUser(row) : null;
+}
+
 /** Replaces a hash by a stronger one of the same password, unless the password was changed meanwhile. */
 export async function upgradePasswordHash(
   db: Knex,

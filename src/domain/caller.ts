@@ -1,0 +1,19 @@
+/**
+ * Who may call a method. `public`: everybody. `user`: a person, by access token. `service`: a service account, by access
+ * token. `admin`: a person or a service account that has the role `admin` at this moment.
+ */
+export type AccessClass = 'public' | 'user' | 'service' | 'admin';
+
+/** The role that administers. */
+export const adminRole = 'admin';
+
+/** Whoever was let in to a method that is not public. */
+export interface Caller {
+  readonly type: 'user' | 'service';
+  /** A user's or a service account's id. */
+  readonly id: string;
+  /** Null for a service account. */
+  readonly sessionId: string | null;
+  /** From the token; for `admin` methods as they are now in the database (A03). */
+  readonly roles: readonly string[];
+}

@@ -1,0 +1,55 @@
+import type { CallBudget } from '../domain/call-budget.ts';
+import { type AccessClass, adminRole, type Caller } from '../domain/caller.ts';
+import { isUuid } from '../domain/field-rules.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { Database } from '../store/database.ts';
+import { findUserById } from '../store/users.ts';
+import { verifyToken, type VerifyDependencies } from './verify-token.ts';
+
+/**
+ * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
+ * asked on every call: a role taken away ends at once, not when the token expires (A03).
+ *
+ * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
+ */
+export async function authenticateCaller(
+  dependencies: VerifyDependencies & { readonly database: Database },
+  credential: { readonly token: string; readonly access: Exclude<AccessClass, 'public'> },
+  budget: CallBudget,
+): Promise<Caller> {
+  const { token, access } = credential;
+  const claims = await verifyToken(dependencies, { token, audience: '' });
+  const { subjectType: type, subject: id, sessionId, roles } = claims;
+  const caller: Caller = { type, id, sessionId, roles };
+  switch (access) {
+    case 'user':
+      if (type === 'user') return caller;
+      throw new Rejected({
+        kind: 'token-refused',
+        refusal: {
+          reason: 'TOKEN_CLAIMS_INVALID',
+          detail: "this needs a user's token, not a service account's",
+        },
+      });
+    case 'service':
+      if (type === 'service') return caller;
+      throw new Rejected({ kind: 'service-required' });
+    case 'admin': {
+      const rolesNow = await currentRoles(dependencies.database, caller, budget);
+      if (rolesNow.includes(adminRole)) return { ...caller, roles: rolesNow };
+      throw new Rejected({ kind: 'admin-required' });
+    }
+    default:
+      return access satisfies never;
+  }
+}
+
+async function currentRoles(
+  database: Database,
+  caller: Caller,
+  budget: CallBudget,
+): Promise<readonly string[]> {
+  if (caller.type !== 'user' || !isUuid(caller.id)) return [];
+  const user = await database.run(budget, (db) => findUserById(db, caller.id));
+  return user && !user.disabled ? user.roles : [];
+}
