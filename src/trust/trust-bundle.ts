@@ -43,10 +43,10 @@ export class TrustBundle {
 
   /** False until the first keys and the first full list of revocations have come: nothing can be judged before. */
   get loaded(): boolean {
-    return this.#hasKeys && this.#cursor !== null;
+    return this.#hasKeys && this.#asOfMs > -Infinity;
   }
 
-  /** Everything before it is known here; null until the first full list has come. */
+  /** Everything before it is known here; null until the first full list has come, and without a source that has cursors. */
   get cursor(): bigint | null {
     return this.#cursor;
   }
@@ -93,7 +93,12 @@ export class TrustBundle {
     if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
     if (!news.complete) return;
     this.#cursor = news.cursor;
-    this.#asOfMs = Math.max(this.#asOfMs, news.asOfMs);
+    this.confirm(news.asOfMs);
+  }
+
+  /** Takes note that everything that was revoked before a moment is known here. @param asOfMs monotonic time, ms */
+  confirm(asOfMs: number): void {
+    this.#asOfMs = Math.max(this.#asOfMs, asOfMs);
     this.#wakeWhenLoaded();
   }
 

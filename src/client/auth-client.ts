@@ -1,0 +1,138 @@
+import { type CallOptions, type ClientUnaryCall, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+
+import {
+  AuthServiceClient,
+  type JsonWebKeySet,
+  type TokenSet,
+  type VerifiedToken,
+} from '../generated/postern/v1/auth.ts';
+import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
+import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
+
+export interface AuthClientOptions extends Upstream {
+  /** For every method, retries included, ms; 5000 by default. */
+  readonly deadlineMs?: number;
+  readonly retry?: RetryPolicy;
+}
+
+export interface CallSettings {
+  readonly deadlineMs?: number;
+  /** Ends the call with CANCELLED. */
+  readonly signal?: AbortSignal;
+  /** Names the call in the service's log: 1 to 64 letters, digits and `_.:-`. */
+  readonly requestId?: string;
+}
+
+/** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
+export interface AuthClient {
+  /** Not repeated by itself, save when the service said that nothing was done. */
+  login(
+    request: {
+      email: string;
+      password: string;
+      audience?: string;
+      client?: { address: string; userAgent: string };
+    },
+    settings?: CallSettings,
+  ): Promise<TokenSet>;
+  verifyToken(
+    request: { accessToken: string; audience?: string },
+    settings?: CallSettings,
+  ): Promise<VerifiedToken>;
+  /** Safe to repeat: inside the grace time the same token gives the same successor. */
+  refreshToken(refreshToken: string, settings?: CallSettings): Promise<TokenSet>;
+  revokeToken(request: { token: string; allSessions?: boolean }, settings?: CallSettings): Promise<void>;
+  getJwks(settings?: CallSettings): Promise<JsonWebKeySet>;
+  close(): void;
+}
+
+type Invoke<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+const DEADLINE_MS = 5_000;
+/** Refusals after which nothing has happened: repeating even a login leaves nothing behind. */
+const NOTHING_DONE = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
+
+/** A client of the service at `address`; connects when it is first used and again whenever the connection is lost. */
+export function createAuthClient(options: AuthClientOptions): AuthClient {
+  const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
+  const { deadlineMs: standardDeadlineMs = DEADLINE_MS, retry = standardRetry } = options;
+
+  const repeated = <Request, Response>(
+    invoke: Invoke<Request, Response>,
+    request: Request,
+    settings: CallSettings = {},
+  ): Promise<Response> =>
+    withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, (remainingMs) =>
+      callOnce(invoke, request, remainingMs, settings),
+    );
+
+  const careful = <Request, Response>(
+    invoke: Invoke<Request, Response>,
+    request: Request,
+    settings: CallSettings = {},
+  ): Promise<Response> =>
+    withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, async (remainingMs) => {
+      try {
+        return await callOnce(invoke, request, remainingMs, settings);
+      } catch (error) {
+        if (error instanceof PosternError && !NOTHING_DONE.has(error.reason ?? ''))
+          throw new Unrepeatable(error);
+        throw error;
+      }
+    }).catch((error: unknown) => {
+      throw error instanceof Unrepeatable ? error.error : error;
+    });
+
+  return {
+    login: ({ email, password, audience = '', client }, settings) =>
+      careful(stub.login.bind(stub), { email, password, audience, client }, settings),
+    verifyToken: ({ accessToken, audience = '' }, settings) =>
+      repeated(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
+    refreshToken: (refreshToken, settings) =>
+      repeated(stub.refreshToken.bind(stub), { refreshToken }, settings),
+    async revokeToken({ token, allSessions = false }, settings) {
+      await repeated(stub.revokeToken.bind(stub), { token, allSessions }, settings);
+    },
+    getJwks: (settings) => repeated(stub.getJwks.bind(stub), {}, settings),
+    close: () => stub.close(),
+  };
+}
+
+/** Takes an error past the retries. */
+class Unrepeatable extends Error {
+  readonly error: PosternError;
+
+  constructor(error: PosternError) {
+    super(error.message);
+    this.error = error;
+  }
+}
+
+function callOnce<Request, Response>(
+  invoke: Invoke<Request, Response>,
+  request: Request,
+  remainingMs: number,
+  { signal, requestId }: CallSettings,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(new PosternError('the caller cancelled the call', { code: status.CANCELLED }));
+      return;
+    }
+    const metadata = new Metadata();
+    if (requestId !== undefined) metadata.set('x-request-id', requestId);
+    const cancel = () => call.cancel();
+    const call = invoke(request, metadata, { deadline: Date.now() + remainingMs }, (error, response) => {
+      signal?.removeEventListener('abort', cancel);
+      if (error) reject(isServiceError(error) ? posternErrorOf(error) : error);
+      else resolve(response);
+    });
+    signal?.addEventListener('abort', cancel, { once: true });
+  });
+}

@@ -1,0 +1,120 @@
+import { status } from '@grpc/grpc-js';
+
+import type { VerifiedClaims } from '../domain/claims.ts';
+import { bearerTokenOf } from './bearer-token.ts';
+import { PosternError } from './postern-error.ts';
+import type { Requirements, Verifier } from './verifier.ts';
+
+/** The headers of a request: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
+export type RequestHeaders =
+  { get(name: string): string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** An answer to send in place of the one that was asked for. */
+export interface HttpRefusal {
+  readonly status: 401 | 403 | 500 | 503;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON: `{"error": "TOKEN_EXPIRED", "message": "…"}`. */
+  readonly body: string;
+}
+
+export type HttpVerdict =
+  | { readonly ok: true; readonly caller: VerifiedClaims }
+  | { readonly ok: false; readonly refusal: HttpRefusal };
+
+/** What a middleware needs of Express's or Connect's request and response. */
+interface NodeRequest {
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  caller?: VerifiedClaims;
+}
+interface NodeResponse {
+  statusCode: number;
+  setHeader(name: string, value: string): unknown;
+  end(body: string): unknown;
+}
+
+/** Judges an HTTP request by its `Authorization: Bearer` header (RFC 6750). Never throws. */
+export async function authenticateRequest(
+  verifier: Verifier,
+  headers: RequestHeaders,
+  requirements: Requirements = {},
+): Promise<HttpVerdict> {
+  try {
+    const token = bearerTokenOf(authorizationOf(headers));
+    if (token === null) return { ok: false, refusal: MISSING };
+    return { ok: true, caller: await verifier.verify(token, requirements) };
+  } catch (error) {
+    return { ok: false, refusal: httpRefusalOf(error) };
+  }
+}
+
+/** A middleware for Express and Connect, and through their adapters for Fastify: puts the caller into `request.caller`. */
+export function requireToken(verifier: Verifier, requirements: Requirements = {}) {
+  return (request: NodeRequest, response: NodeResponse, next: () => void): void => {
+    void authenticateRequest(verifier, request.headers, requirements).then((verdict) => {
+      if (verdict.ok) {
+        request.caller = verdict.caller;
+        next();
+        return;
+      }
+      const { refusal } = verdict;
+      response.statusCode = refusal.status;
+      for (const [name, value] of Object.entries(refusal.headers)) response.setHeader(name, value);
+      response.end(refusal.body);
+    });
+  };
+}
+
+const MISSING = refusal(
+  401,
+  'CREDENTIALS_MISSING',
+  "send the access token as 'Authorization: Bearer <token>'",
+  {
+    'www-authenticate': 'Bearer',
+  },
+);
+
+function httpRefusalOf(error: unknown): HttpRefusal {
+  if (!(error instanceof PosternError)) return refusal(500, 'INTERNAL', 'internal error', {});
+  const { code, reason, message } = error;
+  if (code === status.UNAUTHENTICATED) {
+    return refusal(401, reason ?? 'UNAUTHENTICATED', message, {
+      'www-authenticate': `Bearer error="invalid_token", error_description="${message.replace(/["\\]/g, "'")}"`,
+    });
+  }
+  if (code === status.PERMISSION_DENIED) {
+    return refusal(403, reason ?? 'PERMISSION_DENIED', message, {
+      'www-authenticate': 'Bearer error="insufficient_scope"',
+    });
+  }
+  if (code === status.UNAVAILABLE) {
+    return refusal(503, reason ?? 'UNAVAILABLE', message, {
+      'retry-after': String(Math.ceil((error.retryDelayMs ?? 1_000) / 1000)),
+    });
+  }
+  return refusal(500, 'INTERNAL', 'internal error', {});
+}
+
+function refusal(
+  code: HttpRefusal['status'],
+  error: string,
+  message: string,
+  headers: Record<string, string>,
+): HttpRefusal {
+  return {
+    status: code,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+    body: JSON.stringify({ error, message }),
+  };
+}
+
+function authorizationOf(headers: RequestHeaders): string[] {
+  if (typeof headers.get === 'function') {
+    const value = (headers as { get(name: string): string | null }).get('authorization');
+    return value === null ? [] : [value];
+  }
+  // Node gives the first of several; whoever reads raw headers himself may have a list.
+  const values = Object.entries(headers as Record<string, string | readonly string[] | undefined>)
+    .filter(([name]) => name.toLowerCase() === 'authorization')
+    .flatMap(([, value]) => value ?? []);
+  return values;
+}

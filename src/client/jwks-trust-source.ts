@@ -1,0 +1,108 @@
+import { status } from '@grpc/grpc-js';
+
+import { type ClaimsPolicy, defaultSkewSeconds } from '../domain/claims.ts';
+import type { SourceEvent } from '../trust/stream-trust-source.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { readKeySet } from '../trust/trusted-keys.ts';
+
+const FETCH_LIMIT_MS = 5_000;
+const MOST_BYTES = 256 * 1024;
+const STANDARD_MAX_AGE_SECONDS = 300;
+const SHORTEST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+/** Postern's own limit: no access token lives longer. */
+const MAX_LIFETIME_SECONDS = 86_400;
+
+/**
+ * Feeds a trust bundle with the keys of a JWKS URL, asked again when the answer's `max-age` is over. There is no news of
+ * revocations, so a bundle fed by it is only as fresh as its keys.
+ */
+export class JwksTrustSource {
+  readonly policy: ClaimsPolicy;
+  readonly #url: URL;
+  readonly #bundle: TrustBundle;
+  readonly #report: (event: SourceEvent) => void;
+  #connected = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #pauseMs = SHORTEST_PAUSE_MS;
+
+  /** @throws TypeError for an address that is no http or https URL */
+  constructor(
+    origin: { jwksUrl: string; issuer: string; audiences: readonly string[] },
+    bundle: TrustBundle,
+    report: (event: SourceEvent) => void,
+  ) {
+    this.#url = new URL(origin.jwksUrl);
+    if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
+    this.policy = Object.freeze({
+      issuer: origin.issuer,
+      audiences: origin.audiences,
+      maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
+      skewSeconds: defaultSkewSeconds,
+    });
+    this.#bundle = bundle;
+    this.#report = report;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  start(): void {
+    void this.#fetch();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #fetch(): Promise<void> {
+    try {
+      const asOfMs = performance.now();
+      const { json, maxAgeSeconds } = await download(this.#url);
+      const ring = await readKeySet(json);
+      if (this.#stopped) return;
+      this.#bundle.replaceKeys(ring);
+      const validMs = Math.min(Math.max(maxAgeSeconds * 1000, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
+      // Good for as long as its max-age says; only then it begins to be stale.
+      this.#bundle.confirm(asOfMs + validMs);
+      if (!this.#connected) this.#report({ kind: 'connected' });
+      this.#connected = true;
+      this.#pauseMs = SHORTEST_PAUSE_MS;
+      this.#later(validMs);
+    } catch (error) {
+      if (this.#stopped) return;
+      this.#connected = false;
+      const details = error instanceof Error ? error.message : String(error);
+      this.#report({ kind: 'disconnected', end: { code: status.UNAVAILABLE, details } });
+      this.#later(this.#pauseMs * (0.5 + Math.random() / 2));
+      this.#pauseMs = Math.min(this.#pauseMs * 2, 60_000);
+    }
+  }
+
+  #later(delayMs: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => void this.#fetch(), delayMs);
+    // A verifier alone is no reason for its process to go on.
+    this.#timer.unref();
+  }
+}
+
+async function download(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_LIMIT_MS), redirect: 'error' });
+  if (!response.ok) throw new Error(`${url.origin} answered ${response.status} for the key set`);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += (chunk as Uint8Array).length;
+    if (bytes > MOST_BYTES) throw new Error(`the key set is larger than ${MOST_BYTES} bytes`);
+    chunks.push(chunk as Uint8Array);
+  }
+  const maxAge = /max-age=(\d{1,9})/.exec(response.headers.get('cache-control') ?? '')?.[1];
+  return {
+    json: Buffer.concat(chunks).toString('utf8'),
+    maxAgeSeconds: maxAge === undefined ? STANDARD_MAX_AGE_SECONDS : Number(maxAge),
+  };
+}

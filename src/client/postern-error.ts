@@ -1,0 +1,81 @@
+import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+
+import type { FieldViolation } from '../domain/rejection.ts';
+import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
+import { Status } from '../generated/google/rpc/status.ts';
+import type { Reason } from '../generated/postern/v1/reason.ts';
+
+/** Names of the contract's reasons; a newer service may send one that is not among them. */
+export type PosternReason = Exclude<keyof typeof Reason, 'UNRECOGNIZED' | 'REASON_UNSPECIFIED'>;
+
+/** A refusal by Postern, or a failure on the way to it. */
+export class PosternError extends Error {
+  /** The gRPC status code. */
+  readonly code: status;
+  /** The ErrorInfo reason; null when the status did not come from Postern (a lost connection, a proxy). */
+  readonly reason: PosternReason | null;
+  /** How long to wait before trying again, ms; null when the service did not say. */
+  readonly retryDelayMs: number | null;
+  /** Which fields broke which rule. */
+  readonly violations: readonly FieldViolation[];
+  /** Names the call in the service's log; null when no answer came. */
+  readonly requestId: string | null;
+
+  constructor(
+    message: string,
+    facts: Partial<Pick<PosternError, 'reason' | 'retryDelayMs' | 'violations' | 'requestId'>> & {
+      code: status;
+    },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'PosternError';
+    this.code = facts.code;
+    this.reason = facts.reason ?? null;
+    this.retryDelayMs = facts.retryDelayMs ?? null;
+    this.violations = facts.violations ?? [];
+    this.requestId = facts.requestId ?? null;
+  }
+}
+
+/** What grpc-js reports of a failed call, with the details that Postern packs into its status read out. */
+export function posternErrorOf(error: ServiceError): PosternError {
+  const facts = { code: error.code, requestId: requestIdOf(error.metadata), ...detailsOf(error.metadata) };
+  return new PosternError(error.details || error.message, facts, { cause: error });
+}
+
+export function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && typeof (error as Partial<ServiceError>).code === 'number';
+}
+
+function requestIdOf(metadata: Metadata | undefined): string | null {
+  const [value] = metadata?.get('x-request-id') ?? [];
+  return typeof value === 'string' ? value : null;
+}
+
+function detailsOf(
+  metadata: Metadata | undefined,
+): Partial<Pick<PosternError, 'reason' | 'retryDelayMs' | 'violations'>> {
+  const [bytes] = metadata?.get('grpc-status-details-bin') ?? [];
+  if (!(bytes instanceof Buffer)) return {};
+  const found: { -readonly [K in 'reason' | 'retryDelayMs' | 'violations']?: PosternError[K] } = {};
+  try {
+    for (const { typeUrl, value } of Status.decode(bytes).details) {
+      if (typeUrl.endsWith('/google.rpc.ErrorInfo')) {
+        const { domain, reason } = ErrorInfo.decode(value);
+        if (domain === 'postern') found.reason = reason as PosternReason;
+      } else if (typeUrl.endsWith('/google.rpc.RetryInfo')) {
+        const { retryDelay } = RetryInfo.decode(value);
+        if (retryDelay) found.retryDelayMs = retryDelay.seconds * 1000 + retryDelay.nanos / 1e6;
+      } else if (typeUrl.endsWith('/google.rpc.BadRequest')) {
+        found.violations = BadRequest.decode(value).fieldViolations.map(({ field, description }) => ({
+          field,
+          description,
+        }));
+      }
+    }
+  } catch {
+    // A proxy may have put something else there; the status itself is still true.
+  }
+  return found;
+}

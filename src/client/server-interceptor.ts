@@ -1,0 +1,104 @@
+import {
+  Metadata,
+  type ServerInterceptor,
+  ServerInterceptingCall,
+  type ServerListener,
+  status,
+} from '@grpc/grpc-js';
+
+import type { VerifiedClaims } from '../domain/claims.ts';
+import { ErrorInfo } from '../generated/google/rpc/error_details.ts';
+import { Status } from '../generated/google/rpc/status.ts';
+import { bearerTokenOf } from './bearer-token.ts';
+import { PosternError } from './postern-error.ts';
+import type { Requirements, Verifier } from './verifier.ts';
+
+/** What a method asks of its caller. */
+export type MethodAccess =
+  /** Anybody; a token is not looked at. */
+  | 'public'
+  /** Anybody, but a token that comes must be good. */
+  | ({ readonly optional: true } & Requirements)
+  | Requirements;
+
+export interface AuthInterceptorOptions {
+  readonly verifier: Verifier;
+  /** By full method name, `/package.Service/Method`. */
+  readonly methods?: Readonly<Record<string, MethodAccess>>;
+  /** For every method that is not named: a good token by default. */
+  readonly otherwise?: MethodAccess;
+}
+
+const callers = new WeakMap<Metadata, VerifiedClaims>();
+
+/**
+ * Who makes a call, for a handler behind `authInterceptor`.
+ *
+ * @param call the handler's call, or anything that has its metadata
+ * @returns null for a public method, and in optional mode when no token came
+ */
+export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims | null {
+  return callers.get(call.metadata) ?? null;
+}
+
+/**
+ * A server interceptor for @grpc/grpc-js that lets a call through when its `authorization: Bearer` token is good for its
+ * method. Refusals are what Postern itself would answer: UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE with an
+ * ErrorInfo of the domain `postern`. A method without a rule needs a token: nothing is open by oversight.
+ */
+export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
+  const { verifier, methods = {}, otherwise = {} } = options;
+  return (method, call) => {
+    const access = Object.hasOwn(methods, method.path) ? (methods[method.path] ?? otherwise) : otherwise;
+    if (access === 'public') return new ServerInterceptingCall(call);
+    return new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, pass) {
+            const admit = (claims: VerifiedClaims | null) => {
+              if (claims) callers.set(metadata, claims);
+              pass(metadata);
+            };
+            const refuse = (error: unknown) => call.sendStatus(refusalOf(error));
+            try {
+              const verdict = judge(verifier, access, metadata);
+              if (verdict instanceof Promise) verdict.then(admit, refuse);
+              else admit(verdict);
+            } catch (error) {
+              refuse(error);
+            }
+          },
+        } satisfies Partial<ServerListener>);
+      },
+    });
+  };
+}
+
+function judge(
+  verifier: Verifier,
+  access: Exclude<MethodAccess, 'public'>,
+  metadata: Metadata,
+): VerifiedClaims | null | Promise<VerifiedClaims> {
+  const token = bearerTokenOf(metadata.get('authorization').map(String));
+  if (token === null && 'optional' in access) return null;
+  if (token === null) {
+    throw new PosternError("send the access token as metadata 'authorization: Bearer <token>'", {
+      code: status.UNAUTHENTICATED,
+      reason: 'CREDENTIALS_MISSING',
+    });
+  }
+  return verifier.verify(token, access);
+}
+
+function refusalOf(error: unknown) {
+  const metadata = new Metadata();
+  // Whatever else went wrong, nobody gets in, and nobody learns why.
+  if (!(error instanceof PosternError)) return { code: status.INTERNAL, details: 'internal error', metadata };
+  const { code, message, reason } = error;
+  if (reason !== null) {
+    const info = ErrorInfo.encode({ reason, domain: 'postern', metadata: {} }).finish();
+    const details = [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }];
+    metadata.set('grpc-status-details-bin', Buffer.from(Status.encode({ code, message, details }).finish()));
+  }
+  return { code, details: message, metadata };
+}

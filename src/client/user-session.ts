@@ -1,0 +1,58 @@
+import type { TokenSet } from '../generated/postern/v1/auth.ts';
+import type { AuthClient } from './auth-client.ts';
+
+/** A refresh comes when this share of the access token's life is over. */
+const RENEW_AT_SHARE = 0.8;
+
+/** The tokens of a person who is logged in, kept fresh. */
+export interface UserSession {
+  /**
+   * An access token that is good for a while. Many callers at once cost one refresh. Rejects with a `PosternError` of a
+   * REFRESH_TOKEN_ reason when the session has ended: the person logs in again.
+   */
+  accessToken(): Promise<string>;
+  /** The newest tokens, to be kept where only their owner reads them. */
+  readonly tokens: TokenSet;
+  /** Ends the session, or all of the person's. */
+  logout(options?: { allSessions?: boolean }): Promise<void>;
+}
+
+/**
+ * Keeps the tokens of a login fresh.
+ *
+ * @param onTokens called with every new pair before anybody gets its access token, so that no refresh token is lost
+ */
+export function createUserSession(
+  client: AuthClient,
+  tokens: TokenSet,
+  onTokens: (tokens: TokenSet) => void | Promise<void> = () => undefined,
+): UserSession {
+  let current = tokens;
+  let renewAtMs = renewalOf(tokens);
+  let refreshing: Promise<string> | null = null;
+
+  async function refresh(): Promise<string> {
+    const next = await client.refreshToken(current.refreshToken);
+    await onTokens(next);
+    current = next;
+    renewAtMs = renewalOf(next);
+    return next.accessToken;
+  }
+
+  return {
+    async accessToken() {
+      if (performance.now() < renewAtMs) return current.accessToken;
+      refreshing ??= refresh().finally(() => (refreshing = null));
+      return refreshing;
+    },
+    get tokens() {
+      return current;
+    },
+    logout: ({ allSessions = false } = {}) =>
+      client.revokeToken({ token: current.refreshToken, allSessions }),
+  };
+}
+
+function renewalOf({ expiresIn }: TokenSet): number {
+  return performance.now() + expiresIn * 1000 * RENEW_AT_SHARE;
+}

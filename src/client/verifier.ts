@@ -1,0 +1,134 @@
+import { status } from '@grpc/grpc-js';
+
+import type { VerifiedClaims } from '../domain/claims.ts';
+import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
+import { type TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
+import { VerifiedTokenCache } from '../tokens/verified-token-cache.ts';
+import { StreamTrustSource, type SourceEvent, type WatchCredential } from '../trust/stream-trust-source.ts';
+import { TrustBundle } from '../trust/trust-bundle.ts';
+import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { JwksTrustSource } from './jwks-trust-source.ts';
+import { PosternError } from './postern-error.ts';
+
+/** Where a verifier learns what to trust. */
+export type TrustOrigin =
+  /** WatchTrust: keys and revocations as they change; issuer and audiences are learned from the stream. */
+  | { readonly upstream: Upstream; readonly credential?: WatchCredential }
+  /** A JWKS URL: keys only. A revoked token goes on being accepted until it expires. */
+  | { readonly jwksUrl: string; readonly issuer: string; readonly audiences: readonly string[] };
+
+export interface VerifierOptions {
+  readonly trust: TrustOrigin;
+  /** How old the news of revocations may be, ms; 300 000 by default. */
+  readonly maxStalenessMs?: number;
+  /** What then: `refuse` (the default) answers UNAVAILABLE TRUST_STALE, `accept` goes on with what is known. */
+  readonly whenStale?: 'refuse' | 'accept';
+  /** Memory for tokens already verified, bytes; 64 MiB by default, 0 for none. */
+  readonly cacheBytes?: number;
+  /** Told of what goes on between the verifier and the service. */
+  readonly onEvent?: (event: SourceEvent) => void;
+}
+
+export interface Requirements {
+  /** One that the token must be for. */
+  readonly audience?: string;
+  /** Roles of which the subject must have every one. */
+  readonly roles?: readonly string[];
+}
+
+export interface VerifierState {
+  /** `ready`: judges; `waiting`: has no keys yet; `stale`: its news are older than allowed. */
+  readonly status: 'ready' | 'waiting' | 'stale';
+  readonly connected: boolean;
+  /** How old the news are, ms; null without a service that tells revocations, or before the first news. */
+  readonly ageMs: number | null;
+  readonly revocations: number;
+}
+
+/** Verifies access tokens inside this process. */
+export interface Verifier {
+  /**
+   * What a good token says, at once when it was seen before. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with
+   * a TOKEN_ reason, PERMISSION_DENIED when a role is missing, UNAVAILABLE TRUST_STALE. `await` serves both.
+   */
+  verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
+  state(): VerifierState;
+  /** Resolves to whether the verifier became able to judge within `limitMs`. */
+  ready(limitMs: number): Promise<boolean>;
+  close(): void;
+}
+
+const MAX_STALENESS_MS = 300_000;
+const CACHE_BYTES = 64 * 1024 * 1024;
+const NOTHING_REQUIRED: Requirements = {};
+const RETRY_DELAY_MS = 1_000;
+
+/** A verifier that begins to learn at once; `ready` tells when it can judge. */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
+  const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
+  const bundle = new TrustBundle();
+  const source = sourceOf(origin, bundle, onEvent);
+  const tellsRevocations = 'upstream' in origin;
+  const verifier = new TokenVerifier({
+    trust: bundle,
+    policy: () => source.policy ?? failStale(),
+    cache: cacheBytes > 0 ? new VerifiedTokenCache(cacheBytes) : null,
+    nowMs: Date.now,
+  });
+  source.start();
+
+  const isStale = () => whenStale === 'refuse' && bundle.ageMs > maxStalenessMs;
+  const conclude = (verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims => {
+    if (!verdict.ok) {
+      const { reason, detail } = verdict.refusal;
+      throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
+    }
+    const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
+    if (missing !== undefined) {
+      throw new PosternError(`the subject lacks the role '${missing}'`, { code: status.PERMISSION_DENIED });
+    }
+    return verdict.claims;
+  };
+
+  return {
+    verify(token, requirements = NOTHING_REQUIRED) {
+      if (!bundle.loaded || isStale()) failStale();
+      const verdict = verifier.verify(token, requirements.audience);
+      return verdict instanceof Promise
+        ? verdict.then((late) => conclude(late, requirements))
+        : conclude(verdict, requirements);
+    },
+    state() {
+      const { ageMs, loaded } = bundle;
+      return {
+        status: !loaded ? 'waiting' : ageMs > maxStalenessMs ? 'stale' : 'ready',
+        connected: source.connected,
+        ageMs: tellsRevocations && loaded ? Math.max(0, Math.round(ageMs)) : null,
+        revocations: bundle.revocationCount,
+      };
+    },
+    async ready(limitMs) {
+      await bundle.firstNews(limitMs);
+      return bundle.loaded && !isStale();
+    },
+    close() {
+      source.stop();
+    },
+  };
+}
+
+function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
+  if ('jwksUrl' in origin) return new JwksTrustSource(origin, bundle, report);
+  const { upstream, credential = null } = origin;
+  const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
+  return new StreamTrustSource({ client, bundle, credential, report });
+}
+
+function failStale(): never {
+  throw new PosternError('keys and revocations are not known here yet, or too old', {
+    code: status.UNAVAILABLE,
+    reason: 'TRUST_STALE',
+    retryDelayMs: RETRY_DELAY_MS,
+  });
+}

@@ -1,0 +1,204 @@
+import { Metadata, status } from '@grpc/grpc-js';
+
+import type { ClaimsPolicy } from '../domain/claims.ts';
+import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
+import type { TrustBundle } from './trust-bundle.ts';
+import { readTrustedKeys } from './trusted-keys.ts';
+import { revocationOf, type StreamEnd, TrustStream } from './trust-stream.ts';
+
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 2_000;
+const PURGE_EVERY_MS = 1_000;
+/** Node's timers hold no more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What a watcher shows of itself when the server wants to know who it is. */
+export interface WatchCredential {
+  /** The `authorization` metadata for a new stream, and the monotonic time (ms) by which to open another with a fresh one. */
+  next(): Promise<{ authorization: string; renewAtMs: number }>;
+}
+
+export type SourceEvent =
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'disconnected'; readonly end: StreamEnd }
+  /** The keys that came are of no use; the ones before stay. */
+  | { readonly kind: 'unusable'; readonly error: unknown };
+
+export interface StreamTrustSourceOptions {
+  readonly client: TrustServiceClient;
+  readonly bundle: TrustBundle;
+  readonly credential: WatchCredential | null;
+  readonly report: (event: SourceEvent) => void;
+  /** From 0 to 1, for the jitter. */
+  readonly random?: () => number;
+}
+
+/**
+ * Feeds a trust bundle from WatchTrust and never gives up: a lost stream is taken up again at once from its cursor, then
+ * with growing pauses and jitter. A stream whose credential ends soon is replaced by a second one before the first is let
+ * go, so that no news are missed in between.
+ */
+export class StreamTrustSource {
+  readonly #options: StreamTrustSourceOptions;
+  #stream: TrustStream | null = null;
+  #cursor = '';
+  #policy: ClaimsPolicy | null = null;
+  #complete = false;
+  #connected = false;
+  #retryMs = 0;
+  #stopped = false;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #renewTimer: NodeJS.Timeout | undefined;
+  #purgeTimer: NodeJS.Timeout | undefined;
+  /** Updates are taken in order, although keys take a moment to import. */
+  #taking: Promise<void> = Promise.resolve();
+
+  constructor(options: StreamTrustSourceOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a stream is open and has told something. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Issuer, audiences and times as the service told them; null before the first stream. One object while nothing changes. */
+  get policy(): ClaimsPolicy | null {
+    return this.#policy;
+  }
+
+  start(): void {
+    this.#purgeTimer = setInterval(() => this.#options.bundle.purge(Date.now() / 1000), PURGE_EVERY_MS);
+    this.#purgeTimer.unref();
+    void this.#open();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#renewTimer);
+    clearInterval(this.#purgeTimer);
+    this.#stream?.cancel();
+    this.#stream = null;
+    this.#connected = false;
+  }
+
+  async #open(): Promise<void> {
+    let shown: Awaited<ReturnType<WatchCredential['next']>> | null;
+    try {
+      shown = (await this.#options.credential?.next()) ?? null;
+    } catch (error) {
+      this.#failed(this.#stream, {
+        code: status.UNAUTHENTICATED,
+        details: `no credential: ${messageOf(error)}`,
+      });
+      return;
+    }
+    if (this.#stopped) return;
+    const metadata = new Metadata();
+    if (shown) metadata.set('authorization', shown.authorization);
+    const before = this.#stream;
+    let heard = false;
+    const stream: TrustStream = new TrustStream(
+      this.#options.client,
+      { cursor: this.#cursor, metadata },
+      {
+        update: (update) => {
+          if (!heard) {
+            heard = true;
+            before?.cancel();
+            this.#opened();
+          }
+          this.#enqueue(update);
+        },
+        end: (end) => {
+          if (this.#stream === stream) this.#failed(heard ? null : before, end);
+        },
+      },
+    );
+    this.#stream = stream;
+    this.#renewAt(shown?.renewAtMs ?? Infinity);
+  }
+
+  #renewAt(moment: number): void {
+    clearTimeout(this.#renewTimer);
+    if (moment === Infinity) return;
+    const delayMs = Math.min(Math.max(0, moment - performance.now()), LONGEST_TIMER_MS);
+    this.#renewTimer = setTimeout(() => void this.#open(), delayMs);
+  }
+
+  /** A stream did not open or ended. While the one that it should replace is still good, that one goes on. */
+  #failed(replaced: TrustStream | null, end: StreamEnd): void {
+    if (this.#stopped) return;
+    if (replaced && !replaced.ended) {
+      this.#stream = replaced;
+      this.#renewAt(performance.now() + LONGEST_RETRY_MS);
+    } else {
+      this.#lost(end);
+    }
+  }
+
+  #opened(): void {
+    this.#retryMs = 0;
+    if (this.#connected) return;
+    this.#connected = true;
+    this.#options.report({ kind: 'connected' });
+  }
+
+  #lost(end: StreamEnd): void {
+    this.#stream?.cancel();
+    this.#stream = null;
+    clearTimeout(this.#renewTimer);
+    this.#connected = false;
+    this.#options.report({ kind: 'disconnected', end });
+    // Half of the pause is random, so that a thousand watchers of one server do not come back in one instant.
+    const jitter = 0.5 + (this.#options.random ?? Math.random)() / 2;
+    this.#retryTimer = setTimeout(() => void this.#open(), this.#retryMs * jitter);
+    this.#retryMs = Math.min(Math.max(this.#retryMs * 2, FIRST_RETRY_MS), LONGEST_RETRY_MS);
+  }
+
+  #enqueue(update: TrustUpdate): void {
+    const cameMs = performance.now();
+    // Revocations count at once; only what needs the order waits for keys under import.
+    if (update.update?.$case === 'revocations') {
+      const revocations = update.update.value.revocations.map(revocationOf);
+      this.#options.bundle.revoke(revocations.filter((revocation) => revocation !== null));
+    }
+    this.#taking = this.#taking.then(() => this.#take(update, cameMs));
+  }
+
+  async #take({ update, cursor }: TrustUpdate, cameMs: number): Promise<void> {
+    switch (update?.$case) {
+      case 'keys':
+        await this.#takeKeys(update.value);
+        break;
+      case 'revocations':
+        if (update.value.complete) this.#complete = true;
+        break;
+      case 'heartbeat':
+        // Our news are as old as the server's own: it may be cut off from its database.
+        if (this.#complete && this.#policy) this.#options.bundle.confirm(cameMs - update.value.newsAgeMs);
+        break;
+      case undefined:
+        break;
+      default:
+        update satisfies never;
+    }
+    if (this.#complete && cursor !== '') this.#cursor = cursor;
+  }
+
+  async #takeKeys(keys: TrustedKeys): Promise<void> {
+    try {
+      const { ring, policy } = await readTrustedKeys(keys);
+      // The same object while nothing changes: tokens are remembered by it.
+      if (JSON.stringify(policy) !== JSON.stringify(this.#policy)) this.#policy = Object.freeze(policy);
+      this.#options.bundle.replaceKeys(ring);
+    } catch (error) {
+      this.#options.report({ kind: 'unusable', error });
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
