@@ -54,7 +54,7 @@ export async function checkedBy(
     ok_response?: { headers: HeaderOption[]; headers_to_remove: string[] };
     dynamic_metadata?: { fields: Record<string, ProtoValue> };
   };
-  const allowed = verdict.code === Number(status.OK);
+  const allowed = verdict.code === (status.OK as number);
   if (allowed !== Boolean(ok_response) || allowed === Boolean(denied_response))
     throw new Error('a contradictory answer');
   const options = ok_response?.headers ?? [];

@@ -71,7 +71,7 @@ describe('E01 a message that cannot be decoded', () => {
       client.makeUnaryRequest(
         path,
         (raw: Buffer) => raw,
-        CheckResponse.decode,
+        (raw) => CheckResponse.decode(raw),
         bytes,
         (error, response) => {
           if (response) resolve(response);
