@@ -84,16 +84,19 @@ function forbidden(reason: DenialReason, message: string, challenge: Denial['cha
   };
 }
 
-/** With the reason and the words that VerifyToken has for the same refusal. */
+/** With the reason and the words that VerifyToken has for the same refusal, where they fit an HTTP client. */
 function fromRejection({ rejection }: Rejected): Denial {
-  const { code, reason, details: message } = statusOf(rejection);
+  const { code, reason, details } = statusOf(rejection);
+  const isMissing = rejection.kind === 'credentials-missing';
+  const message = isMissing ? "send the token once, as 'authorization: Bearer <token>'" : details;
   if (reason === undefined) return internal;
   if (code === Code.UNAVAILABLE) {
     return { ...internal, reason, message, isFault: false };
   }
   if (code !== Code.UNAUTHENTICATED) return internal;
   // RFC 6750 section 3.1: a request without a token learns only that it needs one.
-  const challenge: Denial['challenge'] =
-    rejection.kind === 'credentials-missing' ? {} : { error: 'invalid_token', error_description: message };
+  const challenge: Denial['challenge'] = isMissing
+    ? {}
+    : { error: 'invalid_token', error_description: message };
   return { http: StatusCode.Unauthorized, code, reason, message, challenge, isFault: false };
 }
