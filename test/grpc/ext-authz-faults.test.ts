@@ -1,6 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { ownOrigin } from '../../src/domain/call-origin.ts';
 import type { VerifiedClaims } from '../../src/domain/claims.ts';
 import { CheckRequest, CheckResponse } from '../../src/generated/envoy/service/auth/v3/external_auth.ts';
 import { authorizationService, type Authorizer } from '../../src/grpc/ext-authz/authorization-service.ts';
@@ -40,6 +41,8 @@ describe('E01 a fault of our own', () => {
     const startedAtMs = performance.now();
     const { status, httpResponse } = await check(request, {
       authorization: [],
+      caller: null,
+      origin: ownOrigin,
       deadlineMs: Infinity,
       signal: new AbortController().signal,
       noteRefusal: (...words) => void noted.push(words),

@@ -103,6 +103,14 @@ describe('a good token', () => {
     expect(removed).toEqual(['x_postern_roles']);
   });
 
+  test('is refused from the moment on in which it is revoked', async () => {
+    const own = await service.tokenOf('ann@example.com', password);
+    expect((await check(withToken(own))).allowed).toBe(true);
+    await service.call('postern.v1.AuthService/RevokeToken', { token: own });
+    const { http, body } = await check(withToken(own));
+    expect([http, body.reason]).toEqual([401, 'TOKEN_REVOKED']);
+  });
+
   test('stays on the request unless the route strips it', async () => {
     expect((await check(withToken(token))).removed).not.toContain('authorization');
     expect((await check(withToken(token), { strip_token: 'true' })).removed).toContain('authorization');

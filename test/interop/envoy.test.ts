@@ -229,6 +229,17 @@ describeWith('envoy', 'behind a real Envoy', () => {
     await brief.end;
   });
 
+  test('a token passes until it is revoked, which jwt_authn does not hear of', async () => {
+    const token = await login('ann@example.com');
+    expect((await get('/orders', bearer(token))).status).toBe(200);
+    const client = new grpc.Client(listening.grpc, grpc.credentials.createInsecure());
+    await invoke(client, 'postern.v1.AuthService/RevokeToken', { token });
+    client.close();
+    const answer = await get('/orders', bearer(token));
+    expect([answer.status, answer.reason]).toEqual([401, 'TOKEN_REVOKED']);
+    expect((await get('/jwt', bearer(token))).status).toBe(200);
+  });
+
   test('raw headers are read as well', async () => {
     const raw = await startEnvoy(toolPath('envoy'), folder, ports, (json) =>
       json.replace('"failure_mode_allow":false', '"failure_mode_allow":false,"encode_raw_headers":true'),
