@@ -6,7 +6,17 @@ import tseslint from 'typescript-eslint';
 const secretName = '/(secret|password|mac|digest)$/i';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'src/generated/', 'node_modules/', 'coverage/', 'examples/', 'bench/results/'] },
+  {
+    ignores: [
+      'dist/',
+      'src/generated/',
+      'node_modules/',
+      'coverage/',
+      '.interop/',
+      'examples/',
+      'bench/results/',
+    ],
+  },
   eslint.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

@@ -35,6 +35,8 @@ const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
 const SHUTDOWN_GRACE_MS = 8_000;
+/** Envoy waits 200 ms for a check. */
+const CHECK_FIRST_NEWS_WAIT_MS = 100;
 
 /** A running service. */
 export interface Service {
@@ -169,6 +171,10 @@ export async function startService(
       authenticate: (access, call) => {
         const token = bearerToken(call.authorization);
         return authenticateCaller({ ...verification, database }, { token, access }, call);
+      },
+      authorizer: {
+        audiences: settings.audiences,
+        verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
       },
       reflection: settings.reflection,
       onFinish: (call) => describeCall(log, call),

@@ -1,5 +1,6 @@
 import type { Metadata } from '@grpc/grpc-js';
 
+import type { DenialReason } from './ext-authz/denial.ts';
 import type { ReasonName } from './status.ts';
 
 /** What is known of a call beyond its request, from its first header to its status. */
@@ -9,9 +10,11 @@ export interface CallContext {
   readonly peer: string;
   readonly startedAtMs: number;
   /** Set when the call was refused. */
-  reason?: ReasonName | undefined;
+  reason?: ReasonName | DenialReason | undefined;
   /** Why it was refused, or the fault behind an INTERNAL: for the log only. */
   cause?: unknown;
+  /** Set when the answer, whatever its code, hides a fault of ours or of the operator. */
+  isFault?: boolean;
 }
 
 const contexts = new WeakMap<Metadata, CallContext>();

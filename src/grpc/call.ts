@@ -2,7 +2,7 @@ import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 
 import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
-import { contextOf } from './call-context.ts';
+import { type CallContext, contextOf } from './call-context.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** What a handler sees of its call beside the request. */
@@ -11,6 +11,8 @@ export interface Call extends OperationCall {
   readonly caller: Caller | null;
   /** The raw `authorization` metadata, one entry for each time it was sent. */
   readonly authorization: readonly string[];
+  /** For a method whose refusals are answers: puts one into the log. `isFault` marks what somebody has to mend. */
+  noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
 }
 
 /** Of what a caller says of itself, the audit trail keeps no more. */
@@ -55,5 +57,9 @@ export class ServedCall implements Call {
 
   get authorization(): readonly string[] {
     return this.#call.metadata.get('authorization').map(String);
+  }
+
+  noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void {
+    Object.assign(contextOf(this.#call.metadata), { reason, cause, isFault });
   }
 }

@@ -20,8 +20,8 @@ export function describeCall(log: CallLog, call: FinishedCall): void {
     request_id: call.requestId,
     duration_ms: Math.round(call.durationMs * 10) / 10,
   };
-  if (call.code === Code.OK) log.debug(fields, 'call');
-  else if (call.code === Code.INTERNAL) log.error({ ...fields, cause: call.cause }, 'call');
+  if (call.code === Code.OK && call.reason === undefined) log.debug(fields, 'call');
+  else if (call.code === Code.INTERNAL || call.isFault) log.error({ ...fields, cause: call.cause }, 'call');
   else log.info({ ...fields, ...refusalDetail(call.cause) }, 'call');
 }
 

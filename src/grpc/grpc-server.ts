@@ -3,6 +3,11 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import { type AuthOperations, authService } from './auth-service.ts';
+import {
+  type Authorizer,
+  authorizationService,
+  failClosedAuthorization,
+} from './ext-authz/authorization-service.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { Health } from './health.ts';
 import { connectionLimits } from './limits.ts';
@@ -20,12 +25,19 @@ export class GrpcServer {
   constructor(options: {
     operations: AuthOperations;
     authenticate: Authenticate;
+    authorizer: Authorizer;
     reflection: boolean;
     onFinish: (call: FinishedCall) => void;
   }) {
     const boundary = callBoundary({ isStopping: () => this.#stopping, onFinish: options.onFinish });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
     serveMethods(this.#server, AuthServiceService, options.authenticate, authService(options.operations));
+    serveMethods(
+      this.#server,
+      failClosedAuthorization,
+      options.authenticate,
+      authorizationService(options.authorizer),
+    );
     const foreign = foreignServices(this.#server);
     this.#health.addTo(foreign);
     if (options.reflection) addReflection(foreign);
@@ -50,7 +62,7 @@ export class GrpcServer {
   /** Health turns NOT_SERVING, new calls are refused, running ones may end within `graceMs`; then all is closed. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
-    this.#health.setServing(false);
+    this.#health.stop();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
       this.#server.tryShutdown(() => {

@@ -1,4 +1,5 @@
 import type { AccessClass } from '../domain/caller.ts';
+import type { AuthorizationService } from '../generated/envoy/service/auth/v3/external_auth.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 
 /** Who may call a method and how long the server works on it. */
@@ -22,12 +23,16 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   getJwks: open,
 };
 
+/** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
+const authorization: ServiceRules<typeof AuthorizationService> = { check: open };
+
 /**
  * Every method that this server answers, by its path. A generated method without a row is a type error, and a
  * method of a foreign service (health, reflection) without a row keeps the server from starting.
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
+  ...byPath('envoy.service.auth.v3.Authorization', authorization),
   ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
   ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
   ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),

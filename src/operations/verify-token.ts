@@ -21,16 +21,19 @@ const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 }))
  * Says whom an access token speaks for. Answers at once, without a promise, for a token that was seen before.
  *
  * @param input.audience empty to accept every configured audience
+ * @param firstNewsWaitMs how long a process that has just started may take to get its first keys and revocations
  * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while nothing is known, or nothing new for too long
  */
 export function verifyToken(
   dependencies: VerifyDependencies,
   input: { readonly token: string; readonly audience: string },
+  firstNewsWaitMs = FIRST_NEWS_WAIT_MS,
 ): VerifiedClaims | Promise<VerifiedClaims> {
   const { verifier, trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
-  if (trust.ageMs > maxStalenessMs) return afterNews(dependencies, input.token, requiredAudience);
+  if (trust.ageMs > maxStalenessMs)
+    return afterNews(dependencies, input.token, requiredAudience, firstNewsWaitMs);
   const verdict = verifier.verify(input.token, requiredAudience);
   return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);
 }
@@ -39,8 +42,9 @@ async function afterNews(
   { verifier, trust, maxStalenessMs }: VerifyDependencies,
   token: string,
   requiredAudience: string | undefined,
+  waitMs: number,
 ): Promise<VerifiedClaims> {
-  await trust.firstNews(FIRST_NEWS_WAIT_MS);
+  await trust.firstNews(waitMs);
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   return accepted(await verifier.verify(token, requiredAudience));

@@ -4,6 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { checkedBy } from '../grpc/check.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 /** A way to the database that can be closed, and made to swallow all that is sent. */
@@ -91,6 +92,13 @@ test('D03 a lost database answers UNAVAILABLE, verification goes on, and all com
   expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
   const health = await service.call('grpc.health.v1.Health/Check', { service: '' });
   expect(health.response).toEqual({ status: 'NOT_SERVING' });
+  // Envoy must go on asking: its checks are answered from memory.
+  const forEnvoy = { service: 'envoy.service.auth.v3.Authorization' };
+  expect((await service.call('grpc.health.v1.Health/Check', forEnvoy)).response).toEqual({
+    status: 'SERVING',
+  });
+  const checked = await checkedBy(service, { headers: { authorization: `Bearer ${token}` } });
+  expect(checked.allowed).toBe(true);
 
   await road.open(port);
   await until(isReady);

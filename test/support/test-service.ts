@@ -16,13 +16,16 @@ import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
-const packageDefinition = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto'], {
-  includeDirs: [protoDir, `${protoDir}/vendor`],
-  keepCase: true,
-  longs: String,
-  enums: String,
-  defaults: true,
-});
+const packageDefinition = loadSync(
+  ['postern/v1/auth.proto', 'grpc/health/v1/health.proto', 'envoy/service/auth/v3/external_auth.proto'],
+  {
+    includeDirs: [protoDir, `${protoDir}/vendor`],
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+  },
+);
 
 /** Any service of the contract, called as a stranger would: from the proto files alone. */
 export type Message = Record<string, unknown>;

@@ -1,0 +1,101 @@
+import type { VerifiedClaims } from '../../domain/claims.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import {
+  AuthorizationService,
+  type CheckRequest,
+  type CheckResponse,
+} from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import { bearerToken } from '../bearer.ts';
+import type { ServiceHandlers } from '../serve-methods.ts';
+import { allowedResponse } from './allowed-response.ts';
+import { Denied, denialOf } from './denial.ts';
+import { deniedResponse } from './denied-response.ts';
+import { headerText } from './header-text.ts';
+import { requestHeaders } from './request-headers.ts';
+import { type RoutePolicy, routePolicy } from './route-policy.ts';
+
+/** What a check needs of the service. */
+export interface Authorizer {
+  /** The configured audiences, which a route may name. */
+  readonly audiences: readonly string[];
+  /** As VerifyToken; rejects with `trust-stale` well before `MAX_CHECK_MS`. */
+  verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
+}
+
+/** Envoy waits 200 ms unless told otherwise, and then has no reason to tell the client (E04). */
+const MAX_CHECK_MS = 150;
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * envoy.service.auth.v3.Authorization. Every answer is an OK of gRPC, for a denial, too: the filter takes any other
+ * status for a failure of the service, which `failure_mode_allow` turns into a pass.
+ */
+export function authorizationService(authorizer: Authorizer): ServiceHandlers<typeof AuthorizationService> {
+  return {
+    check(request, call) {
+      const denied = (error: unknown): CheckResponse => {
+        const denial = denialOf(error);
+        call.noteRefusal(denial.reason, error, denial.isFault);
+        return deniedResponse(denial);
+      };
+      try {
+        const response = check(request, authorizer);
+        return response instanceof Promise ? inTime(response).catch(denied) : response;
+      } catch (error) {
+        return denied(error);
+      }
+    },
+  };
+}
+
+/** The generated service, but a message that cannot be decoded becomes an empty one, which is denied. */
+export const failClosedAuthorization: typeof AuthorizationService = {
+  ...AuthorizationService,
+  check: {
+    ...AuthorizationService.check,
+    requestDeserialize(bytes) {
+      try {
+        return AuthorizationService.check.requestDeserialize(bytes);
+      } catch {
+        return { attributes: undefined };
+      }
+    },
+  },
+};
+
+function check(request: CheckRequest, authorizer: Authorizer): CheckResponse | Promise<CheckResponse> {
+  const { attributes } = request;
+  if (!attributes?.request?.http) throw new Denied({ kind: 'request-unreadable' });
+  const policy = routePolicy(attributes.contextExtensions, authorizer.audiences);
+  const { authorization, names } = requestHeaders(attributes.request.http);
+  // Only absence is optional: a bad token is an error that its sender wants to hear of.
+  if (policy.optional && authorization.length === 0) return allowedResponse(null, names, policy.stripToken);
+
+  const allow = (claims: VerifiedClaims) => {
+    requireRoles(claims, policy);
+    return allowedResponse(claims, names, policy.stripToken);
+  };
+  const claims = authorizer.verifyToken({ token: bearerToken(authorization), audience: policy.audience });
+  return claims instanceof Promise ? claims.then(allow) : allow(claims);
+}
+
+function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {
+  if (rolesAny.length + rolesAll.length === 0) return;
+  const roles = new Set(claims.roles.map(headerText));
+  const hasAny = rolesAny.length === 0 || rolesAny.some((role) => roles.has(role));
+  if (hasAny && rolesAll.every((role) => roles.has(role))) return;
+  throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
+}
+
+async function inTime(response: Promise<CheckResponse>): Promise<CheckResponse> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    const rejection = {
+      kind: 'server-overloaded',
+      cause: `no verdict within ${MAX_CHECK_MS} ms`,
+      retryAfterMs: RETRY_AFTER_MS,
+    } as const;
+    timer = setTimeout(() => reject(new Rejected(rejection)), MAX_CHECK_MS);
+  });
+  return Promise.race([response, tooLate]).finally(() => clearTimeout(timer));
+}

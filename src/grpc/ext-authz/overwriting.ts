@@ -1,0 +1,16 @@
+import {
+  HeaderValueOption_HeaderAppendAction,
+  type HeaderValueOption,
+} from '../../generated/envoy/config/core/v3/base.ts';
+
+/**
+ * A header that replaces every value that the client sent under its name (E02). Said in both ways, for old and new
+ * Envoys: left unset, some append, and the attacker's value would go upstream beside ours (decision 12).
+ */
+export function overwriting(key: string, value: string): HeaderValueOption {
+  return {
+    header: { key, value, rawValue: Buffer.alloc(0) },
+    append: false,
+    appendAction: HeaderValueOption_HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+  };
+}
