@@ -60,7 +60,7 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   const faulty = new Set(faults.keys());
   // A faulty DATABASE_URL was still meant to be one, so the rules of production go on to be checked.
   const production = given.has('databaseUrl') || faulty.has('databaseUrl');
-  const surroundings = { production, cores: availableParallelism() };
+  const surroundings = { purpose, production, cores: availableParallelism() };
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, given.has(key) ? given.get(key) : row.fallback(surroundings)]),
   ) as unknown as SettingValues;

@@ -426,7 +426,7 @@ test('the table for the documentation has a line for each setting', () => {
   expect(lines).toContain(
     '| `POSTERN_ACCESS_TOKEN_TTL` | `10m` | How long an access token is good, `1s` to `24h` |',
   );
-  expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(5);
+  expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(6);
   expect(lines.every((line) => line.split('|').length === 5)).toBe(true);
 });
 

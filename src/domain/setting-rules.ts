@@ -37,16 +37,20 @@ export interface SettingValues {
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
   readonly reflection: boolean;
+  readonly clientId: string | null;
+  readonly clientSecret: Secret | null;
+  /** A path, or `system`. */
+  readonly upstreamCa: string | null;
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
 }
 
 /**
  * What the settings are wanted for. A wrong value is a fault for every purpose, a missing one only where it is used:
- * `serve` needs all, `keys` (commands that open or seal signing keys) everything but fit listeners, and `command`
- * no more than the way to the database.
+ * `serve` needs all, `sidecar` its listeners and the way to the service, `keys` (commands that open or seal signing
+ * keys) everything but fit listeners, and `command` no more than the way to the database.
  */
-export type SettingsPurpose = 'serve' | 'keys' | 'command';
+export type SettingsPurpose = 'serve' | 'sidecar' | 'keys' | 'command';
 
 export interface SettingsRead {
   readonly values: SettingValues;
@@ -108,11 +112,16 @@ const rules: readonly Rule[] = [
     fault:
       'POSTERN_KEY_ROTATION must not be below POSTERN_JWKS_MAX_AGE, for which a new key is published before it signs',
   },
+  {
+    reads: ['clientId', 'clientSecret'],
+    isBroken: ({ clientId, clientSecret }) => (clientId === null) !== (clientSecret === null),
+    fault: 'POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET go together; set both or neither',
+  },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),
   {
     reads: ['grpcListen', 'httpListen'],
-    for: ['serve'],
+    for: ['serve', 'sidecar'],
     isBroken: ({ grpcListen, httpListen }) => isSamePlace(grpcListen, httpListen),
     fault: 'POSTERN_HTTP_LISTEN is the same address as POSTERN_GRPC_LISTEN; change one',
   },
@@ -139,7 +148,7 @@ export function brokenSettingRules(read: SettingsRead): string[] {
 function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
     reads: [key, 'insecure'],
-    for: ['serve'],
+    for: ['serve', 'sidecar'],
     isBroken: (values) => !values.insecure && !staysOnThisMachine(values[key]),
     fault:
       `${name} would take plaintext from other machines; listen on 127.0.0.1 or unix:PATH, ` +

@@ -73,6 +73,18 @@ export const directory: SettingParser<string> = (text) => {
 };
 
 /** Kept as written: verifiers compare `iss` byte by byte, so a tidied spelling would be another issuer. */
+/** An id that another command printed. */
+export const name: SettingParser<string> = (text) => {
+  if (!/^[\x21-\x7e]{1,128}$/.test(text)) throw new WrongValue('must be 1 to 128 characters without spaces');
+  return text;
+};
+
+export const clientSecret: SettingParser<Secret> = (text) => {
+  if (!/^[\x21-\x7e]{16,256}$/.test(text))
+    throw new WrongValue('must be the secret as it was printed, on one line');
+  return new Secret(text);
+};
+
 export const issuer: SettingParser<string> = (text) => {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\/[\x21-\x7e]+$/.test(text))

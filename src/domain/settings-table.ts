@@ -1,10 +1,12 @@
+import type { ListenAddress } from './listen-address.ts';
 import type { Secret } from './secret.ts';
-import type { SettingValues } from './setting-rules.ts';
+import type { SettingsPurpose, SettingValues } from './setting-rules.ts';
 import type { SettingParser } from './setting-value.ts';
 import * as value from './setting-value.ts';
 
 /** What a default may depend on. */
 export interface Surroundings {
+  readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly cores: number;
 }
@@ -33,6 +35,19 @@ function secret(name: string, about: string, parse: SettingParser<Secret>): Sett
   return { ...optional(name, about, parse), isSecret: true };
 }
 
+/** A sidecar has ports of its own, so that it runs beside `serve`. */
+function listener(
+  name: string,
+  standard: { serve: string; sidecar: string },
+  about: string,
+): Setting<ListenAddress> {
+  return {
+    ...setting(name, standard.serve, about, value.listenAddress),
+    shown: `\`${standard.serve}\`; sidecar \`${standard.sidecar}\``,
+    fallback: ({ purpose }) => value.listenAddress(purpose === 'sidecar' ? standard.sidecar : standard.serve),
+  };
+}
+
 /** Every setting, in the order of the documentation; a new one is a row here and its type in `SettingValues`. */
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
   databaseUrl: secret(
@@ -53,17 +68,15 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     '`auto`: `serve` brings the schema up to date; `off`: it refuses to start on another schema',
     value.oneOf('auto', 'off'),
   ),
-  grpcListen: setting(
+  grpcListen: listener(
     'POSTERN_GRPC_LISTEN',
-    '127.0.0.1:50051',
+    { serve: '127.0.0.1:50051', sidecar: '127.0.0.1:50061' },
     'Where gRPC calls are accepted: `HOST:PORT` (port 0: any free one), `[IPV6]:PORT` or `unix:PATH`',
-    value.listenAddress,
   ),
-  httpListen: setting(
+  httpListen: listener(
     'POSTERN_HTTP_LISTEN',
-    '127.0.0.1:8080',
+    { serve: '127.0.0.1:8080', sidecar: '127.0.0.1:8081' },
     'Where the key set, health and metrics are served; written like `POSTERN_GRPC_LISTEN`',
-    value.listenAddress,
   ),
   issuer: setting(
     'POSTERN_ISSUER',
@@ -182,9 +195,20 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'Whether gRPC reflection tells callers the contract',
       value.toggle,
     ),
-    shown: '`on`; in production `off`',
-    fallback: ({ production }) => !production,
+    shown: '`on`; in production and in a sidecar `off`',
+    fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
+  clientId: optional(
+    'POSTERN_CLIENT_ID',
+    'The service account as which a sidecar watches, as `postern service create` printed it',
+    value.name,
+  ),
+  clientSecret: secret('POSTERN_CLIENT_SECRET', 'Its secret', value.clientSecret),
+  upstreamCa: optional(
+    'POSTERN_UPSTREAM_CA',
+    'A file with the authorities that vouch for the upstream of a sidecar, PEM, or `system`; turns TLS to it on',
+    value.directory,
+  ),
   insecure: setting(
     'POSTERN_INSECURE',
     'off',
