@@ -58,9 +58,10 @@ export async function login(
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
 
   const record = await database.run(call, (db) => findLoginRecord(db, canonical.email));
-  const { matches, needsRehash } = await hasher.verify(record?.passwordHash ?? null, input.password, call);
-  const user = admitted(record, matches);
-  const stronger = needsRehash ? await strongerHash(hasher, input.password, call) : null;
+  const verdict = await hasher.verify(record?.passwordHash ?? null, input.password, call);
+  if (!isAdmitted(record, verdict.matches)) await hasher.holdRefusal(verdict, call);
+  const user = admitted(record, verdict.matches);
+  const stronger = verdict.needsRehash ? await strongerHash(hasher, input.password, call) : null;
   const origin = originOf(input, call.origin);
   const opened = await openFor(dependencies, user, { audience, stronger, origin }, call);
   const { token, expiresInSeconds } = await issuer.issueToUser({
@@ -114,8 +115,12 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   };
 }
 
+function isAdmitted(record: LoginRecord | null, matches: boolean): record is LoginRecord {
+  return record !== null && matches && !record.disabled;
+}
+
 function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
-  if (record && matches && !record.disabled) return record;
+  if (isAdmitted(record, matches)) return record;
   const cause = !record
     ? 'unknown-user'
     : record.passwordHash === null
