@@ -39,6 +39,13 @@ test.each([
   }
 });
 
+test('L04 first logins at the same moment are all let in, whichever stores the new hash', async () => {
+  const email = 'twice@example.com';
+  await importUser(email, '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC');
+  const answers = await Promise.all([1, 2, 3, 4, 5].map(() => login(email, 'correct horse b\u00e4ttery')));
+  expect(answers.map(({ code }) => code)).toEqual(Array(5).fill(status.OK));
+});
+
 test('L05 after the first login with an imported bcrypt hash, byte 73 matters', async () => {
   const email = 'long@example.com';
   // passlib 1.7.4, bcrypt of 80 times `a`, cut by it to 72.

@@ -185,7 +185,7 @@ describe('while some stored hashes are slower', () => {
   test('L02 the same measure sees at once when refusals do not wait', async () => {
     const alteration = {
       file: 'operations/login.js',
-      take: 'await hasher.holdRefusal(verdict, budget);',
+      take: 'await hasher.holdRefusal(verdict, call);',
       put: '',
     };
     expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(0.9);
