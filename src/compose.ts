@@ -18,6 +18,7 @@ import { refreshToken } from './operations/refresh-token.ts';
 import { revokeToken } from './operations/revoke-token.ts';
 import { sessionPolicyOf } from './operations/session-policy.ts';
 import { SessionTurns } from './operations/session-turns.ts';
+import { SlowHashWatch } from './operations/slow-hash-watch.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
@@ -100,6 +101,7 @@ export async function startService(
       settings.algorithm === 'HS256'
         ? sharedSecretOnly(trustDatabase, trust)
         : storedKeys(trustDatabase, trust, keyPolicyOf(settings, settings.algorithm), masterKeys);
+    const slowHashes = new SlowHashWatch(trustDatabase, hasher);
     const watch = new StoreWatch({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
@@ -111,6 +113,7 @@ export async function startService(
       async refresh() {
         await Promise.all([feed.refresh(), keys.refresh()]);
         trust.purge(Date.now() / 1000);
+        await slowHashes.refresh(performance.now());
       },
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);

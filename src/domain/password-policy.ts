@@ -95,8 +95,9 @@ function isMostlyContext(password: string, context: readonly string[]): boolean 
 }
 
 /**
- * Whether a well-known password is at least two thirds of this one, at its start or end, or repeated fills it.
- * Lists hold few entries of twelve characters, so a plain look-up would let `Password1234` and `qwertyqwerty` pass.
+ * Whether a well-known password is at least two thirds of this one, at its start or end; or half of it, with nothing
+ * but digits and signs around; or repeated fills it. Lists hold few entries of twelve characters, so a plain look-up
+ * would let `Password1234`, `Summer2024!!` and `qwertyqwerty` pass.
  */
 function isMostlyCommon(password: string, isCommon: (text: string) => boolean): boolean {
   const folded = password.toLowerCase();
@@ -104,6 +105,8 @@ function isMostlyCommon(password: string, isCommon: (text: string) => boolean): 
   for (let length = folded.length; length >= shortest && shortest <= longestCommonPassword; length--) {
     if (isCommon(folded.slice(0, length)) || isCommon(folded.slice(-length))) return true;
   }
+  const core = folded.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, '');
+  if (core.length * 2 >= folded.length && isCommon(core)) return true;
   const unit = /^(.{1,32}?)\1+$/su.exec(folded)?.[1];
   return unit !== undefined && (unit.length <= 3 || isCommon(unit));
 }

@@ -44,11 +44,12 @@ export async function createUser(
   const canonical = canonicalEmail(user.email);
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
   const { email } = canonical;
+  const common = await dependencies.hasher.commonPasswords();
   const violations = checkNewPassword(user.password, {
     field: 'password',
     minLength: policy.minLength,
     context: [email.slice(0, email.indexOf('@')), 'postern'],
-    isCommon: (candidate) => candidate === email,
+    isCommon: (candidate) => candidate === email || common.has(candidate),
   });
   if (violations.length > 0) throw new Rejected({ kind: 'password-policy', violations });
 

@@ -1,5 +1,5 @@
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
-import { canonicalEmail, emailAddress } from '../domain/email.ts';
+import { canonicalEmail, type Email, emailAddress } from '../domain/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../domain/field-rules.ts';
 import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
 import { Rejected } from '../domain/rejection.ts';
@@ -40,6 +40,16 @@ export interface LoginDependencies {
   readonly trust: TrustBundle;
 }
 
+/** What is to be checked, and for what. */
+interface LoginAttempt {
+  readonly email: Email;
+  readonly password: string;
+  readonly audience: string;
+  readonly origin: CallOrigin;
+}
+
+type OpenedFor = OpenedSession & { readonly userId: string; readonly roles: readonly string[] };
+
 /**
  * Checks an e-mail and a password and opens a session. A user who does not exist, is disabled or has no password costs
  * the same hash as a wrong password and is refused alike.
@@ -51,33 +61,52 @@ export async function login(
   input: LoginInput,
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const { database, hasher, issuer } = dependencies;
+  const { issuer } = dependencies;
   requireValid(rules, input);
   const audience = issuer.audienceFor(input.audience);
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
 
-  const record = await database.run(call, (db) => findLoginRecord(db, canonical.email));
-  const { matches, needsRehash } = await hasher.verify(record?.passwordHash ?? null, input.password, call);
-  const user = admitted(record, matches);
-  const stronger = needsRehash ? await strongerHash(hasher, input.password, call) : null;
-  const origin = originOf(input, call.origin);
-  const opened = await openFor(dependencies, user, { audience, stronger, origin }, call);
+  const attempt = {
+    email: canonical.email,
+    password: input.password,
+    audience,
+    origin: originOf(input, call.origin),
+  };
+  // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
+  const opened =
+    (await checkAndOpen(dependencies, attempt, call)) ?? (await checkAndOpen(dependencies, attempt, call));
+  if (opened === null) throw new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' });
   const { token, expiresInSeconds } = await issuer.issueToUser({
-    userId: user.id,
+    userId: opened.userId,
     sessionId: opened.sessionId,
     roles: opened.roles,
     audience,
   });
-  const { sessionId, refreshToken, refreshExpiresInSeconds } = opened;
+  const { sessionId, userId, refreshToken, refreshExpiresInSeconds } = opened;
   return {
     accessToken: token,
     expiresInSeconds,
     refreshToken,
     refreshExpiresInSeconds,
     sessionId,
-    userId: user.id,
+    userId,
   };
+}
+
+/** null when another hash was stored between the check and the opening of the session. */
+async function checkAndOpen(
+  dependencies: LoginDependencies,
+  attempt: LoginAttempt,
+  call: OperationCall,
+): Promise<OpenedFor | null> {
+  const { database, hasher } = dependencies;
+  const record = await database.run(call, (db) => findLoginRecord(db, attempt.email));
+  const verdict = await hasher.verify(record?.passwordHash ?? null, attempt.password, call);
+  if (!isAdmitted(record, verdict.matches)) await hasher.holdRefusal(verdict, call);
+  const user = admitted(record, verdict.matches);
+  const stronger = verdict.needsRehash ? await strongerHash(hasher, attempt.password, call) : null;
+  return openFor(dependencies, user, { ...attempt, stronger }, call);
 }
 
 /**
@@ -87,20 +116,20 @@ export async function login(
 async function openFor(
   { database, refreshTokens, policy, trust }: LoginDependencies,
   user: LoginRecord,
-  { audience, stronger, origin }: { audience: string; stronger: string | null; origin: CallOrigin },
+  { audience, stronger, origin }: LoginAttempt & { readonly stronger: string | null },
   call: OperationCall,
-): Promise<OpenedSession & { roles: readonly string[] }> {
+): Promise<OpenedFor | null> {
   const opened = await database.transaction(call, async (trx) => {
-    const locked = await lockUser(trx, user.id);
-    admitted(locked, locked?.passwordHash === user.passwordHash);
+    const locked = admitted(await lockUser(trx, user.id), true);
+    if (locked.passwordHash !== user.passwordHash) return null;
     if (stronger !== null && user.passwordHash !== null) {
       await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: stronger });
     }
     const opening = { userId: user.id, audience, action: 'login' } as const;
     const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, origin);
-    return { ...session, roles: locked?.roles ?? [] };
+    return { ...session, userId: user.id, roles: locked.roles };
   });
-  trust.revoke(opened.revocations);
+  if (opened !== null) trust.revoke(opened.revocations);
   return opened;
 }
 
@@ -114,8 +143,12 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   };
 }
 
+function isAdmitted(record: LoginRecord | null, matches: boolean): boolean {
+  return record !== null && matches && !record.disabled;
+}
+
 function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
-  if (record && matches && !record.disabled) return record;
+  if (record && isAdmitted(record, matches)) return record;
   const cause = !record
     ? 'unknown-user'
     : record.passwordHash === null

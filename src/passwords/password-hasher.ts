@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { normalisePassword } from '../domain/password-policy.ts';
-import type { HashCall } from './hash-call.ts';
+import { type CommonPasswords, loadCommonPasswords } from './common-passwords.ts';
+import { type HashCall, untilOrDeparture } from './hash-call.ts';
 import { HashGate } from './hash-gate.ts';
 import type { HashAnswer, HashJob } from './hash-job.ts';
 import { HashThreads } from './hash-threads.ts';
 import { hashWorkerUrl } from './hash-worker-url.ts';
+import { RefusalFloor } from './refusal-floor.ts';
 
 export type { HashCall } from './hash-call.ts';
 
@@ -23,6 +25,8 @@ export interface PasswordVerdict {
   readonly matches: boolean;
   /** True only beside `matches`: the stored text is weaker than what `hash` makes today (L04). */
   readonly needsRehash: boolean;
+  /** From the start of the work in its thread to its end, without the time in the queue. */
+  readonly workMs: number;
 }
 
 const queuedPerThread = 64;
@@ -36,6 +40,8 @@ export class PasswordHasher {
   readonly #gate: HashGate<HashJob, HashAnswer>;
   /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
   #dummy = '';
+  readonly #refusalFloor = new RefusalFloor((stored) => this.#measure(stored));
+  #commonPasswords: Promise<CommonPasswords> | undefined;
 
   private constructor(options: PasswordHasherOptions) {
     const { concurrency, maxQueued = queuedPerThread * concurrency, now = Date.now } = options;
@@ -87,7 +93,38 @@ export class PasswordHasher {
     );
     if (answer.kind !== 'verified') throw new Error('a hashing thread answered another job');
     if (answer.damage !== null) call.onDamage?.(answer.damage);
-    return { matches: answer.matches, needsRehash: answer.needsRehash };
+    if (stored !== null) this.#refusalFloor.observe(stored, answer.workMs);
+    return { matches: answer.matches, needsRehash: answer.needsRehash, workMs: answer.workMs };
+  }
+
+  /**
+   * To be awaited before a login is refused, whatever `verify` said: while some stored hashes take longer than ours,
+   * every refusal comes when the slowest of them would have been checked, lest a quick one tell that there is no such
+   * user (L02). A timer waits, no processor. Rejects with `Rejected` when the caller leaves or the deadline passes.
+   */
+  async holdRefusal(verdict: PasswordVerdict, call: HashCall): Promise<void> {
+    await untilOrDeparture(this.#refusalFloor.ms - verdict.workMs, call);
+  }
+
+  /**
+   * Says which kinds of hashes are stored (see `distinctHashKinds`); kinds not met before are measured in a hashing
+   * thread, so the first time may last seconds. Never rejects: what cannot be measured now is estimated until then.
+   */
+  async expectKinds(kinds: readonly string[]): Promise<void> {
+    await this.#refusalFloor.expect(kinds);
+  }
+
+  /** For setting a password: read at the first use. */
+  commonPasswords(): Promise<CommonPasswords> {
+    this.#commonPasswords ??= loadCommonPasswords();
+    return this.#commonPasswords;
+  }
+
+  /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
+  async #measure(stored: string): Promise<number> {
+    const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
+    const job = { kind: 'verify', stored, dummy: this.#dummy, password: '' } as const;
+    return (await this.#gate.submit(job, anyone)).workMs;
   }
 
   /** Now, for metrics; `averageMs` is the moving average of one job's work. */

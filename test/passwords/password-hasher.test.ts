@@ -17,7 +17,7 @@ const matches = async (stored: string | null, password: string) =>
 describe('what matches', () => {
   test('the right password and no other', async () => {
     const stored = await hasher.hash('correct horse battery staple', waitingCaller());
-    expect(await hasher.verify(stored, 'correct horse battery staple', waitingCaller())).toEqual({
+    expect(await hasher.verify(stored, 'correct horse battery staple', waitingCaller())).toMatchObject({
       matches: true,
       needsRehash: false,
     });
@@ -55,7 +55,7 @@ describe('what matches', () => {
 
   test('L04 a weaker hash is checked, and asks to be replaced', async () => {
     const weaker = hashSync('right', { memoryCost: 8192, timeCost: 2 });
-    expect(await hasher.verify(weaker, 'right', waitingCaller())).toEqual({
+    expect(await hasher.verify(weaker, 'right', waitingCaller())).toMatchObject({
       matches: true,
       needsRehash: true,
     });
@@ -64,12 +64,12 @@ describe('what matches', () => {
   test('damage is told to the caller and is no match', async () => {
     const told: string[] = [];
     const caller = waitingCaller({ onDamage: (damage) => told.push(damage) });
-    expect(await hasher.verify('$argon2id$v=19$m=1', 'x', caller)).toEqual({
+    expect(await hasher.verify('$argon2id$v=19$m=1', 'x', caller)).toMatchObject({
       matches: false,
       needsRehash: false,
     });
-    expect(await hasher.verify('x', 'x', caller)).toEqual({ matches: false, needsRehash: false });
-    expect(await hasher.verify(null, 'x', caller)).toEqual({ matches: false, needsRehash: false });
+    expect(await hasher.verify('x', 'x', caller)).toMatchObject({ matches: false, needsRehash: false });
+    expect(await hasher.verify(null, 'x', caller)).toMatchObject({ matches: false, needsRehash: false });
     expect(told).toEqual(['damaged', 'unknown-format']);
   });
 });

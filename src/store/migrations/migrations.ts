@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { usersAndSigningKeys } from './0001-users-and-signing-keys.ts';
 import { sessionsAndRevocations } from './0002-sessions-and-revocations.ts';
 import { auditEvents } from './0003-audit-events.ts';
+import { passwordHashKinds } from './0004-password-hash-kinds.ts';
 
 export interface Migration {
   readonly number: number;
@@ -20,6 +21,7 @@ export const migrations: readonly Migration[] = [
   ['users-and-signing-keys', usersAndSigningKeys] as const,
   ['sessions-and-revocations', sessionsAndRevocations] as const,
   ['audit-events', auditEvents] as const,
+  ['password-hash-kinds', passwordHashKinds] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

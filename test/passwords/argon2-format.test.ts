@@ -1,10 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
 import { hashSync, parseOptions } from '@node-rs/argon2';
 import { argon2idHash, argon2idParameters } from '../../src/passwords/argon2id.ts';
-import { argon2idFormat } from '../../src/passwords/formats/argon2id-format.ts';
+import { argon2Format } from '../../src/passwords/formats/argon2-format.ts';
 import { readStoredHash } from '../../src/passwords/formats/format-table.ts';
 
+const argon2idFormat = argon2Format('argon2id');
 const current = argon2idHash('right');
+const readable = (stored: string) => {
+  const read = argon2idFormat.read(stored);
+  if (typeof read === 'string') throw new Error(read);
+  return read;
+};
 const withParameters = (parameters: string) => current.replace('m=19456,t=2,p=1', parameters);
 
 test('L04 new hashes are argon2id PHC strings with m=19456, t=2, p=1, 16 bytes of salt and 32 of tag', () => {
@@ -20,10 +26,10 @@ test('L04 new hashes are argon2id PHC strings with m=19456, t=2, p=1, 16 bytes o
 });
 
 test('reads what it writes', () => {
-  const read = argon2idFormat.read(current);
+  const read = readable(current);
   expect(read).toMatchObject({ work: 1, needsRehash: false });
-  expect(read?.verify('right')).toBe(true);
-  expect(read?.verify('wrong')).toBe(false);
+  expect(read.verify('right')).toBe(true);
+  expect(read.verify('wrong')).toBe(false);
 });
 
 describe('L04 says which hashes are weaker', () => {
@@ -35,9 +41,9 @@ describe('L04 says which hashes are weaker', () => {
     ['more memory in one pass', { memoryCost: 47_104, timeCost: 1 }, false],
     ['more of everything', { memoryCost: 65_536, timeCost: 3 }, false],
   ])('%s', (_, options, needsRehash) => {
-    const read = argon2idFormat.read(hashSync('right', options));
-    expect(read?.needsRehash).toBe(needsRehash);
-    expect(read?.verify('right')).toBe(true);
+    const read = readable(hashSync('right', options));
+    expect(read.needsRehash).toBe(needsRehash);
+    expect(read.verify('right')).toBe(true);
   });
 });
 
@@ -46,7 +52,7 @@ describe('refuses to work for', () => {
     ['too much memory', withParameters('m=262145,t=1,p=1')],
     ['absurd memory', withParameters('m=4294967295,t=1,p=1')],
     ['too many passes', withParameters('m=19456,t=11,p=1')],
-    ['too many lanes', withParameters('m=19456,t=2,p=5')],
+    ['too many lanes', withParameters('m=19456,t=2,p=17')],
     ['no passes', withParameters('m=19456,t=0,p=1')],
     ['less memory than the algorithm knows', withParameters('m=15,t=2,p=2')],
     ['leading zeros', withParameters('m=019456,t=2,p=1')],
@@ -69,8 +75,8 @@ describe('refuses to work for', () => {
   test.each([
     '',
     'plain text',
-    '$2b$10$abcdefghijklmnopqrstuv',
-    '$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA',
+    '5f4dcc3b5aa765d61d8327deb882cf99',
+    '$argon2$v=19$m=19456,t=2,p=1$AAAA$AAAA',
     '$ARGON2ID$',
   ])('a format that it does not know: %j', (stored) => {
     expect(readStoredHash(stored)).toBe('unknown-format');
@@ -78,6 +84,6 @@ describe('refuses to work for', () => {
 });
 
 test('takes the dearest parameters that it allows', () => {
-  expect(argon2idFormat.read(withParameters('m=262144,t=10,p=4'))).toBeDefined();
+  expect(readable(withParameters('m=262144,t=10,p=16')).work).toBeGreaterThan(60);
   expect(argon2idParameters.memoryKib).toBe(19_456);
 });
