@@ -1,6 +1,9 @@
 import type { Settings } from './config.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { AuthServiceService } from './generated/postern/v1/auth.ts';
+import { authService } from './grpc/auth-service.ts';
+import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
 import { bearerToken } from './grpc/bearer.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { HttpServer } from './http/http-server.ts';
@@ -115,10 +118,11 @@ export async function startService(
         trust.purge(Date.now() / 1000);
         await slowHashes.refresh(performance.now());
       },
+      afterwards: () => grpc.setServing('verification', trust.loaded && trust.ageMs <= maxStalenessMs),
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else log.warn({ cause }, event);
-        grpc.setServing(event === 'store-reachable');
+        grpc.setServing('everything', event === 'store-reachable');
       },
       onFatal,
     });
@@ -164,20 +168,32 @@ export async function startService(
 
     // Listeners
     const grpc = new GrpcServer({
-      operations: {
-        login: (input, call) => login({ ...sessions, hasher, issuer }, input, call),
-        verifyToken: (input) => verifyToken(verification, input),
-        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
-        revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
-        getJwks: jwks,
+      services(add) {
+        add(
+          AuthServiceService,
+          authService({
+            login: (input, call) => login({ ...sessions, hasher, issuer }, input, call),
+            verifyToken: (input) => verifyToken(verification, input),
+            refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
+            revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
+            getJwks: jwks,
+          }),
+        );
+        add(
+          failClosedAuthorization,
+          authorizationService({
+            audiences: settings.audiences,
+            verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+          }),
+        );
+      },
+      health: {
+        everything: ['', 'postern.v1.AuthService'],
+        verification: ['envoy.service.auth.v3.Authorization'],
       },
       authenticate: (access, call) => {
         const token = bearerToken(call.authorization);
         return authenticateCaller({ ...verification, database }, { token, access }, call);
-      },
-      authorizer: {
-        audiences: settings.audiences,
-        verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
       },
       reflection: settings.reflection,
       onFinish: (call) => describeCall(log, call),

@@ -1,43 +1,39 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
-import { AuthServiceService } from '../generated/postern/v1/auth.ts';
-import { type AuthOperations, authService } from './auth-service.ts';
-import {
-  type Authorizer,
-  authorizationService,
-  failClosedAuthorization,
-} from './ext-authz/authorization-service.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
-import { Health } from './health.ts';
+import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import { connectionLimits } from './limits.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { Authenticate } from './unary.ts';
-import { foreignServices, serveMethods } from './serve-methods.ts';
+import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
 
-/** The gRPC listener: every service of `method-table.ts` behind one call boundary. */
+/** Adds one of our services; the handlers are held against its generated definition. */
+export type AddService = <Service extends object>(
+  service: Service,
+  handlers: ServiceHandlers<Service>,
+) => void;
+
+/** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
 export class GrpcServer {
   readonly #server: Server;
-  readonly #health = new Health();
+  readonly #health: Health;
   #stopping = false;
 
   constructor(options: {
-    operations: AuthOperations;
+    services: (add: AddService) => void;
     authenticate: Authenticate;
-    authorizer: Authorizer;
+    health: HealthNames;
     reflection: boolean;
     onFinish: (call: FinishedCall) => void;
   }) {
     const boundary = callBoundary({ isStopping: () => this.#stopping, onFinish: options.onFinish });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
-    serveMethods(this.#server, AuthServiceService, options.authenticate, authService(options.operations));
-    serveMethods(
-      this.#server,
-      failClosedAuthorization,
-      options.authenticate,
-      authorizationService(options.authorizer),
+    options.services((service, handlers) =>
+      serveMethods(this.#server, service, options.authenticate, handlers),
     );
+    this.#health = new Health(options.health);
     const foreign = foreignServices(this.#server);
     this.#health.addTo(foreign);
     if (options.reflection) addReflection(foreign);
@@ -55,8 +51,8 @@ export class GrpcServer {
     });
   }
 
-  setServing(serving: boolean): void {
-    this.#health.setServing(serving && !this.#stopping);
+  setServing(group: HealthGroup, serving: boolean): void {
+    this.#health.set(group, serving);
   }
 
   /** Health turns NOT_SERVING, new calls are refused, running ones may end within `graceMs`; then all is closed. */

@@ -1,26 +1,39 @@
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 
-/** Services whose readiness `grpc.health.v1` tells; the empty name is the whole process. */
-const SERVICES = ['', 'postern.v1.AuthService'] as const;
-/** Goes on from memory while the database is away (decision 9), so that Envoy does not turn away from it. */
-const AUTHORIZATION = 'envoy.service.auth.v3.Authorization';
+/** What a service needs to serve: all that the process needs, or only something to verify with (decision 9). */
+export type HealthGroup = 'everything' | 'verification';
+
+/** The names that `grpc.health.v1` knows; the empty one is the whole process. */
+export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
 
 /** The standard health service. Everything is NOT_SERVING until somebody says that it serves. */
 export class Health {
-  readonly #implementation = new HealthImplementation(
-    Object.fromEntries([...SERVICES, AUTHORIZATION].map((name) => [name, 'NOT_SERVING' as const])),
-  );
+  readonly #names: HealthNames;
+  readonly #implementation: HealthImplementation;
+  readonly #told: Record<HealthGroup, boolean> = { everything: false, verification: false };
+  #stopped = false;
 
-  /** @param serving whether the database answers; the first time it does, there are keys as well */
-  setServing(serving: boolean): void {
-    for (const name of SERVICES) this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
-    if (serving) this.#implementation.setStatus(AUTHORIZATION, 'SERVING');
+  constructor(names: HealthNames) {
+    this.#names = names;
+    const all = [...names.everything, ...names.verification];
+    this.#implementation = new HealthImplementation(
+      Object.fromEntries(all.map((name) => [name, 'NOT_SERVING' as const])),
+    );
   }
 
+  set(group: HealthGroup, serving: boolean): void {
+    if (this.#stopped || this.#told[group] === serving) return;
+    this.#told[group] = serving;
+    for (const name of this.#names[group])
+      this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  /** NOT_SERVING from now on. */
   stop(): void {
-    this.setServing(false);
-    this.#implementation.setStatus(AUTHORIZATION, 'NOT_SERVING');
+    this.set('everything', false);
+    this.set('verification', false);
+    this.#stopped = true;
   }
 
   addTo(server: Server): void {

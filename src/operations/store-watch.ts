@@ -13,6 +13,7 @@ const REFRESH_EVERY_MS = 500;
 export class StoreWatch {
   readonly #prepare: () => Promise<void>;
   readonly #refresh: () => Promise<void>;
+  readonly #afterwards: () => void;
   readonly #report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
   readonly #onFatal: (error: unknown) => void;
   #prepared = false;
@@ -27,11 +28,14 @@ export class StoreWatch {
   constructor(options: {
     prepare: () => Promise<void>;
     refresh: () => Promise<void>;
+    /** Called after each look at the database, successful or not. */
+    afterwards: () => void;
     report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
     onFatal: (error: unknown) => void;
   }) {
     this.#prepare = options.prepare;
     this.#refresh = options.refresh;
+    this.#afterwards = options.afterwards;
     this.#report = options.report;
     this.#onFatal = options.onFatal;
   }
@@ -78,6 +82,7 @@ export class StoreWatch {
       this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
     } finally {
       this.#underWay = false;
+      if (!this.#stopped) this.#afterwards();
     }
     return undefined;
   }
