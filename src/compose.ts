@@ -199,8 +199,7 @@ export async function startService(
       onFinish: (call) => describeCall(log, call),
     });
     const http = new HttpServer({
-      issuer: settings.issuer,
-      jwks,
+      publication: { issuer: settings.issuer, jwks },
       unreadiness: () => [
         ...(watch.reachable ? [] : ['the database does not answer']),
         ...(trust.loaded ? [] : ['no signing keys and revocations yet']),

@@ -1,22 +1,40 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { startService } from './compose.ts';
-import { loadSettings } from './config.ts';
-import { formatListenAddress } from './domain/listen-address.ts';
-import { firstSteps } from './first-steps.ts';
+import { loadSettings, type Settings, type SettingsPurpose } from './config.ts';
+import { formatListenAddress, type ListenAddress } from './domain/listen-address.ts';
 import { createLog, type Logger } from './log.ts';
 
 const OLDEST_GRPC = '1.14.5';
 /** Node 20 got its last fix in April 2026. */
 const NODE_AT_END_OF_LIFE = 20;
 
+/** What runs until it is told to stop. */
+export interface Running {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  stop(): Promise<void>;
+}
+
+/** Starts what runs; `onFatal` gets what makes it end later. */
+export type Start<Started extends Running> = (
+  settings: Settings,
+  log: Logger,
+  onFatal: (error: unknown) => void,
+) => Promise<Started>;
+
 /**
- * Runs the service until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls; everything
- * else goes to stderr. Rejects with what kept the service from starting or made it end.
+ * Runs a service or a sidecar until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls;
+ * everything else goes to stderr. Rejects with what kept it from starting or made it end.
+ *
+ * @param greet called just before the line, with the address of gRPC as people write it
  */
-export async function serve(): Promise<void> {
-  const settings = loadSettings();
+export async function runUntilSignal<Started extends Running>(
+  purpose: SettingsPurpose,
+  start: Start<Started>,
+  greet: (started: Started, grpc: string) => void = () => undefined,
+): Promise<void> {
+  const settings = loadSettings(undefined, { for: purpose });
   requireSafeGrpc();
   const log = createLog(settings.logLevel);
   for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
@@ -27,17 +45,17 @@ export async function serve(): Promise<void> {
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => (fail = reject));
   failed.catch(() => undefined);
-  const service = await startService(settings, log, fail);
-  const grpc = formatListenAddress(service.grpc);
-  const http = formatListenAddress(service.http);
-  if (service.demoUser) process.stderr.write(firstSteps(service.demoUser, grpc));
+  const started = await start(settings, log, fail);
+  const grpc = formatListenAddress(started.grpc);
+  const http = formatListenAddress(started.http);
+  greet(started, grpc);
   process.stdout.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
 
   try {
     const signal = await Promise.race([signalled, failed]);
     log.info({ signal }, 'stopping');
   } finally {
-    await service.stop();
+    await started.stop();
   }
   log.info('stopped');
 }

@@ -16,6 +16,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/serve.ts')).serve,
   },
   {
+    path: ['sidecar'],
+    summary: 'verify tokens beside a service, fed by the central one, until SIGTERM',
+    load: async () => (await import('./commands/sidecar.ts')).sidecar,
+  },
+  {
     path: ['migrate'],
     summary: 'bring the database schema up to date',
     load: async () => (await import('./commands/migrate.ts')).migrate,

@@ -6,10 +6,16 @@ import { clearStaleSocket } from '../grpc/stale-socket.ts';
 
 /** What the HTTP listener tells. */
 export interface HttpFacts {
-  readonly issuer: string;
-  jwks(): { json: string; etag: string; maxAgeSeconds: number };
+  /** What the issuer publishes; null where somebody else is the issuer. */
+  readonly publication: Publication | null;
   /** The reasons why this process should get no calls; none when it is ready. */
   unreadiness(): readonly string[];
+}
+
+/** The issuer's keys, for verifiers. */
+export interface Publication {
+  readonly issuer: string;
+  jwks(): { json: string; etag: string; maxAgeSeconds: number };
 }
 
 interface Answer {
@@ -20,19 +26,28 @@ interface Answer {
 
 type Route = (request: IncomingMessage, facts: HttpFacts) => Answer;
 
-const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ['/.well-known/jwks.json', jwks],
-  ['/.well-known/openid-configuration', openidConfiguration],
-  ['/livez', () => text(200, 'ok\n')],
-  ['/readyz', readiness],
-]);
+type Routes = ReadonlyMap<string, Route>;
+
+function routesOf({ publication }: HttpFacts): Routes {
+  return new Map<string, Route>([
+    ...(publication
+      ? ([
+          ['/.well-known/jwks.json', (request) => jwks(request, publication)],
+          ['/.well-known/openid-configuration', () => openidConfiguration(publication)],
+        ] satisfies [string, Route][])
+      : []),
+    ['/livez', () => text(200, 'ok\n')],
+    ['/readyz', readiness],
+  ]);
+}
 
 /** Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. */
 export class HttpServer {
   readonly #server: Server;
 
   constructor(facts: HttpFacts) {
-    this.#server = createServer((request, response) => respond(request, response, facts));
+    const routes = routesOf(facts);
+    this.#server = createServer((request, response) => respond(request, response, routes, facts));
     this.#server.headersTimeout = 5_000;
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
@@ -64,8 +79,8 @@ export class HttpServer {
   }
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, facts: HttpFacts): void {
-  const { status, headers, body } = answer(request, facts);
+function respond(request: IncomingMessage, response: ServerResponse, routes: Routes, facts: HttpFacts): void {
+  const { status, headers, body } = answer(request, routes, facts);
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
@@ -76,7 +91,7 @@ function respond(request: IncomingMessage, response: ServerResponse, facts: Http
   request.resume();
 }
 
-function answer(request: IncomingMessage, facts: HttpFacts): Answer {
+function answer(request: IncomingMessage, routes: Routes, facts: HttpFacts): Answer {
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
   const route = routes.get(path);
   if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
@@ -86,8 +101,8 @@ function answer(request: IncomingMessage, facts: HttpFacts): Answer {
   return route(request, facts);
 }
 
-function jwks(request: IncomingMessage, facts: HttpFacts): Answer {
-  const { json, etag, maxAgeSeconds } = facts.jwks();
+function jwks(request: IncomingMessage, publication: Publication): Answer {
+  const { json, etag, maxAgeSeconds } = publication.jwks();
   const headers = {
     'content-type': 'application/jwk-set+json',
     'cache-control': `public, max-age=${maxAgeSeconds}`,
@@ -100,7 +115,7 @@ function jwks(request: IncomingMessage, facts: HttpFacts): Answer {
 }
 
 /** The members of OpenID Connect Discovery that verifiers read; Postern is not an OpenID provider. */
-function openidConfiguration(_request: IncomingMessage, { issuer }: HttpFacts): Answer {
+function openidConfiguration({ issuer }: Publication): Answer {
   return {
     status: 200,
     headers: { 'content-type': 'application/json', 'access-control-allow-origin': '*' },

@@ -3,7 +3,13 @@ import type { CommandDefinition } from '../command-definition.ts';
 /** `postern serve` */
 export const serve: CommandDefinition = (command) => {
   command.action(async () => {
-    const { serve: run } = await import('../../main.ts');
-    await run();
+    const [{ runUntilSignal }, { startService }, { firstSteps }] = await Promise.all([
+      import('../../main.ts'),
+      import('../../compose.ts'),
+      import('../../first-steps.ts'),
+    ]);
+    await runUntilSignal('serve', startService, ({ demoUser }, grpc) => {
+      if (demoUser) process.stderr.write(firstSteps(demoUser, grpc));
+    });
   });
 };

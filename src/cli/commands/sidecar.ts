@@ -1,0 +1,20 @@
+import { CommandFailure } from '../command-failure.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { exitCodes } from '../exit-codes.ts';
+
+/** `postern sidecar --upstream HOST:PORT|unix:PATH` */
+export const sidecar: CommandDefinition = (command) => {
+  command
+    .requiredOption('--upstream <address>', 'where the service is: HOST:PORT, unix:PATH or dns:///NAME:PORT')
+    .action(async ({ upstream }: { upstream: string }) => {
+      const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
+        import('../../main.ts'),
+        import('../../compose-sidecar.ts'),
+      ]);
+      await runUntilSignal('sidecar', (settings, log) => {
+        const fault = upstreamFault(settings, upstream);
+        if (fault !== null) throw new CommandFailure(exitCodes.wrongUse, fault.what, fault.advice);
+        return startSidecar(settings, upstream, log);
+      });
+    });
+};

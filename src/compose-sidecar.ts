@@ -1,0 +1,140 @@
+import { channelCredentials, channelOptions, type Upstream } from './client/channel.ts';
+import type { Settings } from './config.ts';
+import type { ClaimsPolicy } from './domain/claims.ts';
+import { type ListenAddress, parseListenAddress, staysOnThisMachine } from './domain/listen-address.ts';
+import { TrustServiceClient } from './generated/postern/v1/trust.ts';
+import { describeCall } from './grpc/describe-call.ts';
+import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
+import { GrpcServer } from './grpc/grpc-server.ts';
+import { verificationOnly, verificationService } from './grpc/verification-service.ts';
+import { HttpServer } from './http/http-server.ts';
+import type { Logger } from './log.ts';
+import { verifyToken } from './operations/verify-token.ts';
+import { TokenVerifier } from './tokens/token-verifier.ts';
+import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
+import { StreamTrustSource } from './trust/stream-trust-source.ts';
+import { TrustBundle } from './trust/trust-bundle.ts';
+
+const SHUTDOWN_GRACE_MS = 5_000;
+/** Envoy waits 200 ms for a check. */
+const CHECK_FIRST_NEWS_WAIT_MS = 100;
+const HEALTH_EVERY_MS = 250;
+
+/** A running sidecar. */
+export interface Sidecar {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  stop(): Promise<void>;
+}
+
+/** Why a sidecar must not speak with this upstream as it is set; null when it may. */
+export function upstreamFault(settings: Settings, upstream: string): { what: string; advice: string } | null {
+  const address = parseListenAddress(upstream);
+  if (address === null && !/^(dns|ipv4|ipv6|unix):/.test(upstream)) {
+    return {
+      what: '--upstream is not an address',
+      advice: 'Write HOST:PORT, unix:PATH or dns:///NAME:PORT.',
+    };
+  }
+  if (address !== null && staysOnThisMachine(address)) return null;
+  if (settings.upstreamCa !== null || settings.insecure) return null;
+  return {
+    what: `--upstream ${upstream} would be spoken to in plaintext beyond this machine`,
+    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if what lies between encrypts.',
+  };
+}
+
+/**
+ * Wires a sidecar by hand, in reading order, and starts it: VerifyToken, Envoy's checks and health, answered from a trust
+ * bundle that the central service feeds. Needs neither database nor master key, and starts while the service is down.
+ */
+export async function startSidecar(settings: Settings, address: string, log: Logger): Promise<Sidecar> {
+  const upstream: Upstream = {
+    address,
+    ...(settings.upstreamCa !== null && {
+      tls: settings.upstreamCa === 'system' ? {} : { caFile: settings.upstreamCa },
+    }),
+  };
+
+  // Trust
+  const trust = new TrustBundle();
+  const credentials = channelCredentials(upstream);
+  const source = new StreamTrustSource({
+    client: new TrustServiceClient(address, credentials, channelOptions),
+    bundle: trust,
+    credential: null,
+    report(event) {
+      if (event.kind === 'connected') log.info('upstream-connected');
+      else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
+      else log.warn({ detail: `${event.end.code} ${event.end.details}` }, 'upstream-lost');
+    },
+  });
+
+  // Operations
+  const verifier = new TokenVerifier({
+    trust,
+    policy: () => source.policy ?? NOTHING_ACCEPTED,
+    cache: settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null,
+    nowMs: Date.now,
+  });
+  const maxStalenessMs = settings.maxStalenessSeconds * 1000;
+  const verification = { verifier, trust, maxStalenessMs };
+  const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
+
+  // Listeners
+  const grpc = new GrpcServer({
+    services(add) {
+      add(
+        verificationOnly,
+        verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
+      );
+      add(
+        failClosedAuthorization,
+        authorizationService({
+          get audiences() {
+            return source.policy?.audiences ?? [];
+          },
+          verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+        }),
+      );
+    },
+    health: {
+      everything: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+      verification: [],
+    },
+    authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
+    reflection: settings.reflection,
+    onFinish: (call) => describeCall(log, call),
+  });
+  const http = new HttpServer({
+    publication: null,
+    unreadiness: () => [
+      ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
+      ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
+    ],
+  });
+  source.start();
+  const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_EVERY_MS);
+  const stop = async () => {
+    clearInterval(health);
+    source.stop();
+    await grpc.stop(SHUTDOWN_GRACE_MS);
+    await http.stop();
+  };
+  try {
+    const httpAddress = await http.listen(settings.httpListen);
+    const grpcAddress = await grpc.listen(settings.grpcListen);
+    return { grpc: grpcAddress, http: httpAddress, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Before the first keys nothing is asked of it; if it were, nothing would pass. */
+const NOTHING_ACCEPTED: ClaimsPolicy = Object.freeze({
+  issuer: '',
+  audiences: [],
+  maxLifetimeSeconds: 0,
+  skewSeconds: 0,
+});
