@@ -30,7 +30,7 @@ export async function serve(): Promise<void> {
   const service = await startService(settings, log, fail);
   const grpc = formatListenAddress(service.grpc);
   const http = formatListenAddress(service.http);
-  if (service.demoUser) process.stderr.write(firstSteps(service.demoUser, grpc));
+  if (service.demoUser) process.stderr.write(firstSteps(service.demoUser, service.grpc));
   process.stdout.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
 
   try {
