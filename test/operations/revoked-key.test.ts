@@ -1,6 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { invoke, masterKey } from '../support/test-service.ts';
@@ -51,6 +52,18 @@ async function verdictOf(client: grpc.Client, token: string): Promise<string> {
 
 const kidOf = (token: string) =>
   (JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: string }).kid;
+
+test('K09 a kid that begins with a hyphen is no option of the command', async () => {
+  for (const words of [
+    ['-x'.padEnd(43, 'k')],
+    ['-x'.padEnd(43, 'k'), '--json'],
+    ['--json', '--'.padEnd(43, 'k')],
+  ]) {
+    const { exitCode, stderr } = await runPostern(['key', 'revoke', ...words], { environment });
+    expect(exitCode).toBe(exitCodes.refused);
+    expect(stderr).toContain('signing key');
+  }
+});
 
 test('K09 a revoked kid is refused by every service process within 2 s', async () => {
   const stolen = await tokenFrom(clients[0]);
