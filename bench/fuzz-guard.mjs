@@ -11,6 +11,7 @@ const { values } = parseArgs({
   options: { inputs: { type: 'string', default: '1000000' }, seed: { type: 'string', default: '1' } },
 });
 const inputs = Number(values.inputs);
+if (!Number.isInteger(inputs) || inputs < 1) throw new RangeError('--inputs is a whole number above 0');
 const nowSeconds = 1_800_000_000;
 const policy = {
   issuer: 'https://auth.example',
@@ -18,8 +19,12 @@ const policy = {
   maxLifetimeSeconds: 600,
   skewSeconds: 5,
 };
-/** A refusal may take this long (T02); a text of a megabyte is not even looked at. */
-const limitMs = { refusal: 5, megabyte: 20 };
+/**
+ * A refusal may take this long (T02); a text of a megabyte is not even looked at. What takes longer than `suspect` is
+ * timed again: a pause of the collector or of the machine is no slow input and does not come back.
+ */
+const limitMs = { refusal: 5, megabyte: 5, suspect: 0.5 };
+const tries = 8;
 
 /** A small generator with a seed (mulberry32), so that a failure can be seen again. */
 function randomOf(seed) {
@@ -171,6 +176,17 @@ function judge(token) {
   return verdicts[0].ok ? 'accepted' : verdicts[0].refusal.reason;
 }
 
+/** The best of more tries at an input that seemed slow, ms. */
+function bestOfMore(firstMs, token) {
+  let best = firstMs;
+  for (let left = tries; left > 0 && best > limitMs.suspect; left--) {
+    const fromMs = performance.now();
+    judge(token);
+    best = Math.min(best, performance.now() - fromMs);
+  }
+  return best;
+}
+
 const counts = {};
 const faults = [];
 const slowest = { ms: 0, input: 0, bytes: 0 };
@@ -185,13 +201,8 @@ for (let number = 0; number < inputs; number++) {
     outcome = 'exception';
     faults.push({ input: number, error: String(error), token: token.slice(0, 200) });
   }
-  let ms = performance.now() - fromMs;
-  // A pause of the collector or of the machine is no slow input: only one that is slow again counts.
-  for (let again = 0; again < 3 && ms > limitMs.refusal && outcome !== 'exception'; again++) {
-    const againMs = performance.now();
-    judge(token);
-    ms = Math.min(ms, performance.now() - againMs);
-  }
+  const firstMs = performance.now() - fromMs;
+  const ms = outcome === 'exception' ? firstMs : bestOfMore(firstMs, token);
   if (ms > slowest.ms) Object.assign(slowest, { ms, input: number, bytes: token.length });
   counts[outcome] = (counts[outcome] ?? 0) + 1;
 }
@@ -258,7 +269,7 @@ let quick = true;
 for (const [shape, token] of Object.entries(megabytes)) {
   const fromMs = performance.now();
   const reason = judge(token);
-  const ms = performance.now() - fromMs;
+  const ms = bestOfMore(performance.now() - fromMs, token);
   if (reason !== 'TOKEN_TOO_LARGE' || ms > limitMs.megabyte) quick = false;
   console.log(JSON.stringify({ what: 'size', shape, reason, ms: Number(ms.toFixed(3)) }));
 }

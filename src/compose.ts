@@ -164,6 +164,8 @@ export async function startService(
       policy: sessionPolicyOf(settings),
       refreshTokens: () => refreshRoot.tokens(),
     };
+    const onDamagedHash = (userId: string, damage: string) =>
+      log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable');
     const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
 
     // Listeners
@@ -172,7 +174,7 @@ export async function startService(
         add(
           AuthServiceService,
           authService({
-            login: (input, call) => login({ ...sessions, hasher, issuer }, input, call),
+            login: (input, call) => login({ ...sessions, hasher, issuer, onDamagedHash }, input, call),
             verifyToken: (input) => verifyToken(verification, input),
             refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),

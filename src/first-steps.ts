@@ -1,26 +1,46 @@
+import type { ListenAddress } from './domain/listen-address.ts';
+import { formatListenAddress } from './domain/listen-address.ts';
 import type { DemoUser } from './operations/make-demo-user.ts';
 
 /**
  * What a newcomer reads at the first start: a user who can log in, and lines that work when they are pasted.
  *
- * @param grpc where gRPC calls are accepted, as `HOST:PORT` or `unix:PATH`
+ * @param grpc where gRPC calls are accepted
  */
-export function firstSteps({ email, password }: DemoUser, grpc: string): string {
+export function firstSteps({ email, password }: DemoUser, grpc: ListenAddress): string {
   const credentials = JSON.stringify({ email, password });
-  const url = `http://${grpc}/postern.v1.AuthService`;
+  const { socket, authority, target } = placeOf(grpc);
+  const url = `http://${authority}/postern.v1.AuthService`;
+  const buf = `npx buf curl --protocol grpc --http2-prior-knowledge${socket}`;
   const lines = [
     '',
     `  A demo user was made; this is the only time that its password is shown:  ${email}  ${password}`,
     '',
     '  Log in:',
-    `    npx buf curl --protocol grpc --http2-prior-knowledge -d '${credentials}' ${url}/Login`,
-    `    grpcurl -plaintext -d '${credentials}' ${grpc} postern.v1.AuthService/Login`,
+    `    ${buf} -d '${credentials}' ${url}/Login`,
+    `    grpcurl -plaintext -d '${credentials}' ${target} postern.v1.AuthService/Login`,
     '',
     '  Have the token verified:',
-    `    TOKEN=$(npx buf curl --protocol grpc --http2-prior-knowledge -d '${credentials}' ${url}/Login | sed -n 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/p')`,
-    `    npx buf curl --protocol grpc --http2-prior-knowledge -H "authorization: Bearer $TOKEN" -d '{}' ${url}/VerifyToken`,
-    `    grpcurl -plaintext -H "authorization: Bearer $TOKEN" ${grpc} postern.v1.AuthService/VerifyToken`,
+    `    TOKEN=$(${buf} -d '${credentials}' ${url}/Login | sed -n 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/p')`,
+    `    ${buf} -H "authorization: Bearer $TOKEN" -d '{}' ${url}/VerifyToken`,
+    `    grpcurl -plaintext -H "authorization: Bearer $TOKEN" ${target} postern.v1.AuthService/VerifyToken`,
     '',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** How the two tools name the place; a socket has no host, so the URL has one that nobody looks up. */
+function placeOf(grpc: ListenAddress): { socket: string; authority: string; target: string } {
+  const address = formatListenAddress(grpc);
+  if (grpc.kind === 'tcp') return { socket: '', authority: address, target: address };
+  return {
+    socket: ` --unix-socket ${quoted(grpc.path)}`,
+    authority: 'localhost',
+    target: quoted(address),
+  };
+}
+
+/** A word of the shell: as it is where nothing in it is special, otherwise in single quotes. */
+function quoted(word: string): string {
+  return /^[\w./:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

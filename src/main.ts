@@ -27,12 +27,12 @@ export type Start<Started extends Running> = (
  * Runs a service or a sidecar until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls;
  * everything else goes to stderr. Rejects with what kept it from starting or made it end.
  *
- * @param greet called just before the line, with the address of gRPC as people write it
+ * @param greet called just before the line
  */
 export async function runUntilSignal<Started extends Running>(
   purpose: SettingsPurpose,
   start: Start<Started>,
-  greet: (started: Started, grpc: string) => void = () => undefined,
+  greet: (started: Started) => void = () => undefined,
 ): Promise<void> {
   const settings = loadSettings(undefined, { for: purpose });
   requireSafeGrpc();
@@ -48,7 +48,7 @@ export async function runUntilSignal<Started extends Running>(
   const started = await start(settings, log, fail);
   const grpc = formatListenAddress(started.grpc);
   const http = formatListenAddress(started.http);
-  greet(started, grpc);
+  greet(started);
   process.stdout.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
 
   try {

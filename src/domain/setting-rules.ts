@@ -1,6 +1,7 @@
 import type { ListenAddress } from './listen-address.ts';
 import { staysOnThisMachine } from './listen-address.ts';
 import type { Secret } from './secret.ts';
+import { leaveRoomForRoles, mostIssuerAndAudienceBytes } from './user-roles.ts';
 
 export type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
@@ -83,6 +84,14 @@ const rules: readonly Rule[] = [
       previous !== null && (masterKey === null || masterKey.base64().equals(previous.base64())),
     fault:
       'POSTERN_MASTER_KEY_PREVIOUS needs another key in POSTERN_MASTER_KEY; set the new one there, the old one here',
+  },
+  {
+    // T26: a token that grows beyond its limit would be no token, at the first login of whoever has many roles.
+    reads: ['issuer', 'audiences'],
+    isBroken: ({ issuer, audiences }) => !leaveRoomForRoles(issuer, audiences),
+    fault:
+      `POSTERN_ISSUER and each name of POSTERN_AUDIENCE may have ${mostIssuerAndAudienceBytes} bytes together; ` +
+      'shorten one, or tokens have no room for roles',
   },
   {
     reads: ['algorithm', 'secret'],

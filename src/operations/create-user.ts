@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 
 import type { CallBudget } from '../domain/call-budget.ts';
 import { canonicalEmail, emailAddress } from '../domain/email.ts';
-import { each, type FieldRules, requireValid, text, unrestricted } from '../domain/field-rules.ts';
+import { type FieldRules, requireValid, unrestricted } from '../domain/field-rules.ts';
 import { checkNewPassword } from '../domain/password-policy.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { userRoles } from '../domain/user-roles.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../store/database.ts';
@@ -16,16 +17,10 @@ export interface NewUser {
   readonly roles: readonly string[];
 }
 
-export const roleName = text({
-  minBytes: 1,
-  maxBytes: 64,
-  form: { pattern: /^[a-z][a-z0-9._:-]*$/, says: 'lower-case letters, digits and ._:- after a letter' },
-});
-
 const rules: FieldRules<NewUser> = {
   email: emailAddress,
   password: unrestricted,
-  roles: each(roleName, { maxItems: 16 }),
+  roles: userRoles,
 };
 
 /**

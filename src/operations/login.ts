@@ -38,6 +38,8 @@ export interface LoginDependencies {
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
   readonly trust: TrustBundle;
+  /** Told of a user whose stored hash no password can match any more: only a reset helps. */
+  readonly onDamagedHash: (userId: string, damage: string) => void;
 }
 
 /** What is to be checked, and for what. */
@@ -102,7 +104,11 @@ async function checkAndOpen(
 ): Promise<OpenedFor | null> {
   const { database, hasher } = dependencies;
   const record = await database.run(call, (db) => findLoginRecord(db, attempt.email));
-  const verdict = await hasher.verify(record?.passwordHash ?? null, attempt.password, call);
+  const verdict = await hasher.verify(record?.passwordHash ?? null, attempt.password, {
+    deadlineMs: call.deadlineMs,
+    signal: call.signal,
+    onDamage: (damage) => record && dependencies.onDamagedHash(record.id, damage),
+  });
   if (!isAdmitted(record, verdict.matches)) await hasher.holdRefusal(verdict, call);
   const user = admitted(record, verdict.matches);
   const stronger = verdict.needsRehash ? await strongerHash(hasher, attempt.password, call) : null;

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import { runPostern } from './built-command.ts';
+import { runPostern } from '../support/run-postern.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));

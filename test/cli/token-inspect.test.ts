@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import jsonwebtoken from 'jsonwebtoken';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import { runPostern } from './built-command.ts';
+import { runPostern } from '../support/run-postern.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-inspect-'));
 afterAll(() => rmSync(folder, { recursive: true }));

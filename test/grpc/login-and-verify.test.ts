@@ -79,6 +79,23 @@ describe('Login', () => {
     expect(new Set(shapes).size).toBe(1);
   });
 
+  test.each([
+    ['$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$cut', 'damaged'],
+    ['$9z$somethingelse', 'unknown-format'],
+  ])('a stored hash like %s is refused as a wrong password and logged without it', async (hash, damage) => {
+    const name = `${damage}@example.com`;
+    const id = await service.addUser(name, password);
+    await service.database.query(`UPDATE users SET password_hash = $1 WHERE id = $2`, [hash, id]);
+    service.logLines.length = 0;
+    expect((await login({ email: name, password })).reason).toBe('INVALID_CREDENTIALS');
+    const warnings = service.logLines.filter((line) => line.includes('stored-password-unreadable'));
+    expect(warnings).toHaveLength(1);
+    expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 40, user_id: id, detail: damage });
+    for (const line of service.logLines) {
+      for (const secret of [hash, name, password]) expect(line).not.toContain(secret);
+    }
+  });
+
   test('signs for another audience only when it is configured', async () => {
     const { reason, message } = await login({ email, password, audience: 'other' });
     expect(reason).toBe('FIELD_INVALID');

@@ -5,6 +5,7 @@ import { parseStrictJson } from '../../src/tokens/strict-json.ts';
 import { decode, type HostileSetting, type TokenMode } from './forge.ts';
 import { goodTokens, mixed } from './good-tokens.ts';
 import { hostileTokens, type HostileToken } from './hostile-tokens.ts';
+import { quickest } from './quickest.ts';
 import {
   legacySecret,
   startSeconds,
@@ -69,6 +70,16 @@ describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
   test('there are at least 640 different tokens, and no other row', () => {
     expect(new Set(tokens.map(({ token }) => token)).size).toBeGreaterThanOrEqual(640);
     expect(tokens.filter(({ row }) => !rows.includes(row))).toEqual([]);
+  });
+
+  test('T02 no refusal takes 5 ms, that of a megabyte not one', async () => {
+    const slow: string[] = [];
+    for (const { name, token } of tokens) {
+      const limitMs = token.length > 1_000_000 ? 1 : 5;
+      const ms = await quickest(limitMs, 20, () => subject.verifier.verify(token));
+      if (ms > limitMs) slow.push(`${name}: ${ms} ms`);
+    }
+    expect(slow).toEqual([]);
   });
 
   test('good tokens are accepted', async () => {

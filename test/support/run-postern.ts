@@ -26,7 +26,9 @@ export interface RunningPostern {
 export interface PosternOptions {
   readonly cwd?: string;
   readonly environment?: Readonly<Record<string, string>>;
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
+  /** Options of node itself. */
+  readonly nodeOptions?: readonly string[];
   /** Another build of the command, as an unpacked package is. */
   readonly bin?: string;
 }
@@ -36,12 +38,15 @@ const running = new Set<{ child: ChildProcess; end: Promise<CommandEnd> }>();
 
 /** Starts the built command under plain node; no setting of the surrounding environment reaches it. */
 export function startPostern(words: readonly string[], options: PosternOptions = {}): RunningPostern {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(POSTERN_|DATABASE_URL|PG)/.test(name));
-  const child = spawn(process.execPath, [options.bin ?? builtBin, ...words], {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(POSTERN_|DATABASE_URL|PG|NODE_|FORCE_COLOR)/.test(name),
+  );
+  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), options.bin ?? builtBin, ...words], {
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     env: { ...Object.fromEntries(inherited), ...options.environment },
   });
   const output = { stdout: '', stderr: '' };
+  // A command that ends before it has read its input closes the pipe: that is no fault of the test.
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.stdin ?? '');
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
@@ -53,7 +58,7 @@ export function startPostern(words: readonly string[], options: PosternOptions =
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output.stdout += text;
       const newline = output.stdout.indexOf('\n');
-      if (newline < 0 || words[0] !== 'serve') return;
+      if (newline < 0 || !output.stdout.startsWith('{"event":"listening"')) return;
       resolve(JSON.parse(output.stdout.slice(0, newline)) as Listening);
     });
     end.then(({ stderr }) => reject(new Error(`postern ended before it listened:\n${stderr}`)), reject);

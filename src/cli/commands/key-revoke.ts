@@ -6,6 +6,8 @@ import { withKeys } from '../with-keys.ts';
 /** `postern key revoke KID [--json]` */
 export const keyRevoke: CommandDefinition = (command) => {
   command
+    // One kid in 64 begins with a hyphen (base64url), and must not be taken for an option in an emergency.
+    .allowUnknownOption()
     .argument('<kid>', 'the key, as key list shows it')
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {

@@ -8,7 +8,7 @@ export const serve: CommandDefinition = (command) => {
       import('../../compose.ts'),
       import('../../first-steps.ts'),
     ]);
-    await runUntilSignal('serve', startService, ({ demoUser }, grpc) => {
+    await runUntilSignal('serve', startService, ({ demoUser, grpc }) => {
       if (demoUser) process.stderr.write(firstSteps(demoUser, grpc));
     });
   });

@@ -1,0 +1,35 @@
+import { each, type FieldRule, text } from './field-rules.ts';
+
+const mostRoles = 16;
+const mostBytes = 168;
+
+/**
+ * What an issued token has room for beside roles. With `userRoles` it keeps every token of every algorithm below the
+ * 1536 bytes of T26: RS256 leaves 684 bytes of JSON, 203 of them are taken, 260 are for issuer and audience with their
+ * quotes, and 16 roles of 168 bytes take 215.
+ */
+export const mostIssuerAndAudienceBytes = 256;
+
+const roleName = text({
+  minBytes: 1,
+  maxBytes: 64,
+  form: { pattern: /^[a-z][a-z0-9._:-]*$/, says: 'lower-case letters, digits and ._:- after a letter' },
+});
+const roleNames = each(roleName, { maxItems: mostRoles });
+
+/** The roles of one account, wherever they are written: more than this and its logins could get no token. */
+export const userRoles: FieldRule<readonly string[]> = (roles, field) => {
+  const violations = roleNames(roles, field);
+  const bytes = roles.reduce((sum, role) => sum + role.length, 0);
+  return violations.length > 0 || bytes <= mostBytes
+    ? violations
+    : [{ field, description: `must be at most ${mostBytes} bytes long together` }];
+};
+
+/** Whether tokens from `issuer` for each of `audiences` have room for all roles that `userRoles` allows. */
+export function leaveRoomForRoles(issuer: string, audiences: readonly string[]): boolean {
+  const bytesInJson = (value: string) => Buffer.byteLength(JSON.stringify(value)) - 2;
+  return audiences.every(
+    (audience) => bytesInJson(issuer) + bytesInJson(audience) <= mostIssuerAndAudienceBytes,
+  );
+}

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { forge, json, Specimen } from '../security/forge.ts';
+import { attackerKey } from '../security/hostile-headers.ts';
+import { serviceUnderAttack, type ServiceUnderAttack } from '../security/running-service.ts';
+import { runPostern } from '../support/run-postern.ts';
+
+let subject: ServiceUnderAttack;
+beforeAll(async () => {
+  subject = await serviceUnderAttack('ES256');
+});
+afterAll(() => subject.service.stop());
+
+function inspect(token: string, ...words: string[]) {
+  const keySet = `${subject.service.httpUrl}/.well-known/jwks.json`;
+  return runPostern(['token', 'inspect', '-', '--jwks', keySet, ...words], { stdin: token });
+}
+
+/** The good token with other claims or another kid, signed by the service's key or by a stranger's. */
+function forged(changes: { claims?: object; kid?: string; foreign?: boolean }): string {
+  const { signingKey } = subject.setting;
+  if (signingKey === null) throw new Error('the service gave no signing key');
+  const { header, claims } = new Specimen(subject.setting);
+  return forge(
+    'ES256',
+    json({ ...header, ...(changes.kid !== undefined && { kid: changes.kid }) }),
+    json({ ...claims, ...changes.claims }),
+    changes.foreign === true ? attackerKey('ES256') : signingKey,
+  );
+}
+
+test("a token is good by the key set of the service's own port", async () => {
+  const { exitCode, stdout, stderr } = await inspect(subject.setting.validToken);
+  expect({ exitCode, stderr }).toEqual({ exitCode: exitCodes.ok, stderr: '' });
+  expect(stdout).toMatch(/^Signature\n {2}valid: /m);
+  expect(stdout).toMatch(/^Verdict: good, unless it was revoked/m);
+});
+
+test.each([
+  [
+    'expired',
+    () => forged({ claims: { exp: Math.floor(Date.now() / 1000) - 3600, iat: 1_700_000_000 } }),
+    [],
+    'TOKEN_EXPIRED',
+    'the time of the token is over',
+  ],
+  [
+    'of a foreign signature',
+    () => forged({ foreign: true }),
+    [],
+    'TOKEN_SIGNATURE_INVALID',
+    'the signature does not match',
+  ],
+  [
+    'of a key that is not published',
+    () => forged({ kid: 'x'.repeat(43) }),
+    [],
+    'TOKEN_KEY_UNKNOWN',
+    'no key with this kid is published',
+  ],
+  [
+    'of a type for something else',
+    () =>
+      forge(
+        'ES256',
+        json({ ...new Specimen(subject.setting).header, typ: 'JWT' }),
+        '{}',
+        attackerKey('ES256'),
+      ),
+    [],
+    'TOKEN_TYPE_INVALID',
+    'typ is not the type of an access token',
+  ],
+  [
+    'for another audience',
+    () => subject.setting.validToken,
+    ['--audience', 'billing'],
+    'TOKEN_CLAIMS_INVALID',
+    'aud names no audience that is accepted here',
+  ],
+  [
+    'unreadable',
+    () => subject.setting.validToken.replace('.', '=.'),
+    [],
+    'TOKEN_MALFORMED',
+    'a segment is not canonical base64url',
+  ],
+])('a token that is %s is refused, and why is told in words', async (_name, token, words, reason, detail) => {
+  const { exitCode, stdout, stderr } = await inspect(token(), ...words);
+  expect(exitCode).toBe(exitCodes.tokenRefused);
+  expect(stdout).toContain(`${reason}: ${detail}`);
+  expect(stdout).toContain(`Verdict: refused, ${reason}`);
+  expect(stderr).toContain(`the token would be refused: ${reason}`);
+});

@@ -1,0 +1,70 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
+import { openSigningKey } from '../../src/operations/signing-key-custody.ts';
+import { listVerifyingKeys } from '../../src/store/signing-keys.ts';
+import { createKeyRing } from '../../src/tokens/key-ring.ts';
+import { importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
+import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/token-verifier.ts';
+import { importVerificationKey } from '../../src/tokens/verification-key.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+import { secretKey, type HostileSetting, type TokenMode } from './forge.ts';
+import { sharedSecret } from './verifier-under-test.ts';
+
+/** The settings that a service has when nothing says otherwise, as its verifier sees them. */
+const policy = {
+  issuer: 'http://127.0.0.1:8080',
+  audiences: ['postern'],
+  maxLifetimeSeconds: 600,
+  skewSeconds: 5,
+};
+
+export interface ServiceUnderAttack {
+  readonly service: TestService;
+  /** With the key that signs in the service: an insider's forgeries are signed like real tokens. */
+  readonly setting: HostileSetting;
+  /** A verifier in this process with the published keys of the service, for what its answers are held against. */
+  readonly twin: TokenVerifier;
+}
+
+/** Starts a service that signs in `mode`, and takes its signing key out of its database, as only the tests may. */
+export async function serviceUnderAttack(
+  mode: TokenMode,
+  environment: Record<string, string> = {},
+  legacyDoor: TokenVerifierOptions['legacyDoor'] = null,
+): Promise<ServiceUnderAttack> {
+  const service = await startTestService({
+    POSTERN_ALGORITHM: mode,
+    ...(mode === 'HS256' && { POSTERN_SECRET: sharedSecret.reveal() }),
+    ...environment,
+  });
+  await service.addUser('ann@example.com', 'correct horse battery', ['user']);
+  const answer = await fetch(`${service.httpUrl}/.well-known/jwks.json`);
+  const jwks = (await answer.json()) as { keys: object[] };
+  const setting = {
+    mode,
+    validToken: await service.tokenOf('ann@example.com', 'correct horse battery'),
+    issuer: policy.issuer,
+    audience: 'postern',
+    maxLifetimeSeconds: policy.maxLifetimeSeconds,
+    nowSeconds: Math.floor(Date.now() / 1000),
+    jwks,
+    signingKey: mode === 'HS256' ? secretKey(sharedSecret.utf8()) : await activeKey(service),
+  };
+  const ring = createKeyRing(await Promise.all(jwks.keys.map((key) => importVerificationKey(key))));
+  const twin = new TokenVerifier({
+    trust: { keys: () => ring, isRevoked: () => false },
+    policy: () => policy,
+    sharedSecret: mode === 'HS256' ? await importSharedSecret(sharedSecret) : null,
+    legacyDoor,
+    nowMs: Date.now,
+  });
+  return { service, setting, twin };
+}
+
+async function activeKey({ database }: TestService): Promise<KeyObject> {
+  const keys = await database.database.unlimited((trx) => listVerifyingKeys(trx));
+  const active = keys.find(({ state }) => state === 'active');
+  if (active === undefined) throw new Error('no key is active');
+  const key = openSigningKey(active, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+}
