@@ -10,6 +10,7 @@ import { HttpServer } from './http/http-server.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
+import { AdmissionLimit } from './operations/admission-limit.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { login } from './operations/login.ts';
@@ -38,6 +39,7 @@ import { TrustBundle } from './trust/trust-bundle.ts';
 const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
+const LOGIN_RETRY_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;
 /** Envoy waits 200 ms for a check. */
 const CHECK_FIRST_NEWS_WAIT_MS = 100;
@@ -158,6 +160,10 @@ export async function startService(
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
     const verification = { verifier, trust, maxStalenessMs };
     const turns = new SessionTurns();
+    // Those that may wait for a hash, and as many more as may be asking the database.
+    const logins = new AdmissionLimit(hasher.capacity + MAX_CONNECTIONS, () =>
+      Math.max(LOGIN_RETRY_MS, hasher.load.averageMs * hasher.capacity),
+    );
     const sessions = {
       database,
       trust,
@@ -174,7 +180,8 @@ export async function startService(
         add(
           AuthServiceService,
           authService({
-            login: (input, call) => login({ ...sessions, hasher, issuer, onDamagedHash }, input, call),
+            login: (input, call) =>
+              logins.admit(() => login({ ...sessions, hasher, issuer, onDamagedHash }, input, call)),
             verifyToken: (input) => verifyToken(verification, input),
             refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),

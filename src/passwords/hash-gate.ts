@@ -40,6 +40,10 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
     this.#options = options;
   }
 
+  get capacity(): number {
+    return this.#options.concurrency + this.#options.maxQueued;
+  }
+
   get load(): { running: number; queued: number; averageMs: number } {
     return { running: this.#running.size, queued: this.#queue.size, averageMs: this.#workMs.value ?? 0 };
   }

@@ -128,6 +128,11 @@ export class PasswordHasher {
   }
 
   /** Now, for metrics; `averageMs` is the moving average of one job's work. */
+  /** How many checks may run or wait. */
+  get capacity(): number {
+    return this.#gate.capacity;
+  }
+
   get load(): { running: number; queued: number; averageMs: number } {
     return this.#gate.load;
   }

