@@ -14,6 +14,7 @@ import { AdmissionLimit } from './operations/admission-limit.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { login } from './operations/login.ts';
+import { LoginThrottle } from './operations/login-throttle.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
 import { masterKeysOf } from './operations/master-keys.ts';
 import { keyPolicyOf } from './operations/key-policy.ts';
@@ -160,6 +161,7 @@ export async function startService(
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
     const verification = { verifier, trust, maxStalenessMs };
     const turns = new SessionTurns();
+    const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
     // Those that may wait for a hash, and as many more as may be asking the database.
     const logins = new AdmissionLimit(hasher.capacity + MAX_CONNECTIONS, () =>
       Math.max(LOGIN_RETRY_MS, hasher.load.averageMs * hasher.capacity),
@@ -181,7 +183,9 @@ export async function startService(
           AuthServiceService,
           authService({
             login: (input, call) =>
-              logins.admit(() => login({ ...sessions, hasher, issuer, onDamagedHash }, input, call)),
+              logins.admit(() =>
+                login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call),
+              ),
             verifyToken: (input) => verifyToken(verification, input),
             refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
@@ -205,6 +209,7 @@ export async function startService(
         return authenticateCaller({ ...verification, database }, { token, access }, call);
       },
       reflection: settings.reflection,
+      trustedProxies: settings.trustedProxies,
       onFinish: (call) => describeCall(log, call),
     });
     const http = new HttpServer({

@@ -88,6 +88,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
       return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check how it is written.');
     case 'invalid-credentials':
     case 'refresh-refused':
+    case 'login-rate-limited':
     case 'admin-required':
     case 'service-required':
     case 'credentials-missing':

@@ -41,6 +41,8 @@ export type Rejection =
   | { readonly kind: 'refresh-refused'; readonly reason: RefreshRefusalReason }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
+  /** `account` is a keyed hash of the e-mail, for the log. */
+  | { readonly kind: 'login-rate-limited'; readonly account: string; readonly retryAfterMs: number }
   | { readonly kind: 'admin-required' }
   | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }

@@ -1,5 +1,6 @@
 import type { ListenAddress } from './listen-address.ts';
 import { staysOnThisMachine } from './listen-address.ts';
+import type { Network } from './network.ts';
 import type { Secret } from './secret.ts';
 import { leaveRoomForRoles, mostIssuerAndAudienceBytes } from './user-roles.ts';
 
@@ -37,6 +38,7 @@ export interface SettingValues {
   readonly tokenCacheBytes: number;
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
+  readonly trustedProxies: readonly Network[];
   readonly reflection: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;

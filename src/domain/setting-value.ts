@@ -2,6 +2,7 @@ import type { ListenAddress } from './listen-address.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantity.ts';
 import { masterKeyFault, sharedSecretFault } from './secret-strength.ts';
+import { type Network, parseNetwork } from './network.ts';
 import { Secret } from './secret.ts';
 
 /** Turns a setting's text into its value, or throws `WrongValue`. */
@@ -73,6 +74,15 @@ export const directory: SettingParser<string> = (text) => {
 };
 
 /** Kept as written: verifiers compare `iss` byte by byte, so a tidied spelling would be another issuer. */
+export const networks: SettingParser<readonly Network[]> = (text) =>
+  text.split(',').map((part) => {
+    const network = parseNetwork(part.trim());
+    if (network === null) {
+      throw new WrongValue('must be networks with commas between them, such as 192.0.2.0/24,2001:db8::/32');
+    }
+    return network;
+  });
+
 /** An id that another command printed. */
 export const name: SettingParser<string> = (text) => {
   if (!/^[\x21-\x7e]{1,128}$/.test(text)) throw new WrongValue('must be 1 to 128 characters without spaces');

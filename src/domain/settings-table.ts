@@ -188,6 +188,16 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Characters in a new password, 8 to 64',
     value.count(8, 64),
   ),
+  trustedProxies: {
+    ...setting(
+      'POSTERN_TRUSTED_PROXIES',
+      '',
+      'Networks (`192.0.2.0/24,2001:db8::/32`) whose callers are believed in what they say of `client`',
+      value.networks,
+    ),
+    shown: 'none',
+    fallback: () => [],
+  },
   reflection: {
     ...setting(
       'POSTERN_REFLECTION',

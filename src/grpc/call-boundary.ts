@@ -40,6 +40,7 @@ const SHUTDOWN_RETRY_MS = 1_000;
  */
 export function callBoundary(options: {
   isStopping: () => boolean;
+  isTrustedProxy: (address: string) => boolean;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
   return (method, intercepted) => {
@@ -49,6 +50,7 @@ export function callBoundary(options: {
       requestId: randomUUID(),
       path: method.path,
       peer: call.getPeer(),
+      isTrustedProxy: options.isTrustedProxy,
       startedAtMs,
     };
     let handedOver = false;

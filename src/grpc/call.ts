@@ -3,7 +3,7 @@ import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
 import { type CallContext, contextOf } from './call-context.ts';
-import { peerAddress } from './peer-address.ts';
+import { peerAddress, peerIp } from './peer-address.ts';
 
 /** What a handler sees of its call beside the request. */
 export interface Call extends OperationCall {
@@ -45,13 +45,13 @@ export class ServedCall implements Call {
   }
 
   get origin(): CallOrigin {
-    const { requestId, peer } = contextOf(this.#call.metadata);
+    const { requestId, peer, isTrustedProxy } = contextOf(this.#call.metadata);
     const [userAgent] = this.#call.metadata.get('user-agent');
     return {
       requestId,
       address: peerAddress(peer),
       userAgent: typeof userAgent === 'string' ? userAgent.slice(0, MAX_USER_AGENT_LENGTH) : null,
-      mayVouch: false,
+      mayVouch: isTrustedProxy(peerIp(peer) ?? ''),
     };
   }
 

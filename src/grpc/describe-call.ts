@@ -30,6 +30,7 @@ function refusalDetail(cause: unknown): object {
   if (!(cause instanceof Rejected)) return {};
   const { rejection } = cause;
   if (rejection.kind === 'invalid-credentials') return { detail: rejection.cause };
+  if (rejection.kind === 'login-rate-limited') return { account: rejection.account };
   if (rejection.kind === 'token-refused') return { detail: rejection.refusal.detail };
   if (rejection.kind === 'store-unavailable' || rejection.kind === 'server-overloaded') {
     return { detail: rejection.cause };

@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
+import { type Network, networkTest } from '../domain/network.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import { connectionLimits } from './limits.ts';
@@ -26,9 +27,14 @@ export class GrpcServer {
     authenticate: Authenticate;
     health: HealthNames;
     reflection: boolean;
+    trustedProxies?: readonly Network[];
     onFinish: (call: FinishedCall) => void;
   }) {
-    const boundary = callBoundary({ isStopping: () => this.#stopping, onFinish: options.onFinish });
+    const boundary = callBoundary({
+      isStopping: () => this.#stopping,
+      isTrustedProxy: networkTest(options.trustedProxies ?? []),
+      onFinish: options.onFinish,
+    });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
     options.services((service, handlers) =>
       serveMethods(this.#server, service, options.authenticate, handlers),

@@ -1,12 +1,17 @@
 import { isIP } from 'node:net';
 
-/**
- * The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`, a socket's path). Null for unix
- * sockets and loopback: whoever calls from this machine stands for nobody in particular, be it a proxy or a tunnel (L10).
- */
-export function peerAddress(peer: string): string | null {
+/** The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`); null for a unix socket. */
+export function peerIp(peer: string): string | null {
   const match = /^\[?([^\]]*)\]?:\d+$/.exec(peer);
   const address = match?.[1]?.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '') ?? '';
-  if (isIP(address) === 0 || address === '::1' || address.startsWith('127.')) return null;
-  return address;
+  return isIP(address) === 0 ? null : address;
+}
+
+/**
+ * The address by which a peer is told from others. Null for unix sockets and loopback: whoever calls from this machine
+ * stands for nobody in particular, be it a proxy or a tunnel (L10).
+ */
+export function peerAddress(peer: string): string | null {
+  const address = peerIp(peer);
+  return address === null || address === '::1' || address.startsWith('127.') ? null : address;
 }

@@ -82,6 +82,13 @@ function refusalOf(rejection: Rejection): Refusal {
         message: oneLine(rejection.violations),
         violations: rejection.violations,
       };
+    case 'login-rate-limited':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'LOGIN_RATE_LIMITED',
+        message: 'too many failed logins; wait before the next one',
+        retryAfterMs: rejection.retryAfterMs,
+      };
     case 'admin-required':
       return {
         code: Code.PERMISSION_DENIED,

@@ -10,6 +10,7 @@ import type { RefreshTokens } from '../tokens/refresh-token.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { AccessTokenIssuer } from './access-token-issuer.ts';
 import type { IssuedTokens } from './issued-tokens.ts';
+import type { LoginThrottle } from './login-throttle.ts';
 import { type OpenedSession, openSession } from './open-session.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
@@ -38,6 +39,7 @@ export interface LoginDependencies {
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
   readonly trust: TrustBundle;
+  readonly throttle: LoginThrottle;
   /** Told of a user whose stored hash no password can match any more: only a reset helps. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
 }
@@ -75,10 +77,14 @@ export async function login(
     audience,
     origin: originOf(input, call.origin),
   };
-  // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
-  const opened =
-    (await checkAndOpen(dependencies, attempt, call)) ?? (await checkAndOpen(dependencies, attempt, call));
-  if (opened === null) throw new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' });
+  const subject = { email: canonical.email, address: attempt.origin.address };
+  const opened = await dependencies.throttle.guard(subject, call, async () => {
+    // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
+    const first = await checkAndOpen(dependencies, attempt, call);
+    const result = first ?? (await checkAndOpen(dependencies, attempt, call));
+    if (result === null) throw new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' });
+    return result;
+  });
   const { token, expiresInSeconds } = await issuer.issueToUser({
     userId: opened.userId,
     sessionId: opened.sessionId,

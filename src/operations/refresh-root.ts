@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 
 import { Rejected } from '../domain/rejection.ts';
 import { type MasterKey, seal, sealedBy, unseal } from '../domain/sealed-envelope.ts';
@@ -11,6 +11,7 @@ const RETRY_AFTER_MS = 1_000;
 
 /** The root key of refresh tokens: sealed in the database, opened once for each process. */
 export class RefreshRoot {
+  #root: Buffer | null = null;
   #tokens: RefreshTokens | null = null;
 
   /**
@@ -19,22 +20,28 @@ export class RefreshRoot {
    * @throws EnvelopeError when no given master key sealed it, or the row was altered (K06, K07)
    */
   async prepare(database: Database, masterKeys: readonly [MasterKey, ...MasterKey[]]): Promise<void> {
-    this.#tokens ??= await database.unlimited(async (trx) => {
+    this.#root ??= await database.unlimited(async (trx) => {
       if (!(await findRefreshRoot(trx))) {
         await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKeys[0], randomBytes(12)));
       }
-      return new RefreshTokens(await openRoot(trx, masterKeys));
+      return openRoot(trx, masterKeys);
     });
+    this.#tokens ??= new RefreshTokens(this.#root);
   }
 
   /** @throws Rejected `store-unavailable` before the first contact with the database */
   tokens(): RefreshTokens {
-    if (this.#tokens) return this.#tokens;
-    throw new Rejected({
-      kind: 'store-unavailable',
-      cause: 'the root key of refresh tokens is not read yet',
-      retryAfterMs: RETRY_AFTER_MS,
-    });
+    return this.#tokens ?? notReadYet();
+  }
+
+  /**
+   * A key of 32 bytes for another purpose, the same in every instance (HKDF, RFC 5869).
+   *
+   * @throws Rejected `store-unavailable` before the first contact with the database
+   */
+  derive(purpose: string): Uint8Array {
+    const root = this.#root ?? notReadYet();
+    return new Uint8Array(hkdfSync('sha256', root, '', `postern ${purpose}`, 32));
   }
 }
 
@@ -54,6 +61,14 @@ export async function rewrapRefreshRoot(
   if (sealedBy(sealed) === masterKeys[0].id) return 'already';
   await replaceRefreshRoot(trx, seal(root, IDENTITY, masterKeys[0], randomBytes(12)));
   return 'rewrapped';
+}
+
+function notReadYet(): never {
+  throw new Rejected({
+    kind: 'store-unavailable',
+    cause: 'the root key of refresh tokens is not read yet',
+    retryAfterMs: RETRY_AFTER_MS,
+  });
 }
 
 async function openRoot(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Buffer> {

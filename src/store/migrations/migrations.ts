@@ -4,6 +4,7 @@ import { usersAndSigningKeys } from './0001-users-and-signing-keys.ts';
 import { sessionsAndRevocations } from './0002-sessions-and-revocations.ts';
 import { auditEvents } from './0003-audit-events.ts';
 import { passwordHashKinds } from './0004-password-hash-kinds.ts';
+import { loginThrottle } from './0005-login-throttle.ts';
 
 export interface Migration {
   readonly number: number;
@@ -22,6 +23,7 @@ export const migrations: readonly Migration[] = [
   ['sessions-and-revocations', sessionsAndRevocations] as const,
   ['audit-events', auditEvents] as const,
   ['password-hash-kinds', passwordHashKinds] as const,
+  ['login-throttle', loginThrottle] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

@@ -1,0 +1,50 @@
+import { isIPv6 } from 'node:net';
+
+/**
+ * How many wrong passwords are taken. Counted twice: for an e-mail and a source together, where delays grow, so that one
+ * guesser slows himself down and nobody else; and for the e-mail alone, where guesses from many sources add up.
+ */
+export interface LoginThrottlePolicy {
+  /** `delaysSeconds[n - 1]` is the pause after the n-th failure in a row from one source; the last one holds for all further. */
+  readonly delaysSeconds: readonly number[];
+  /** After so long without an attempt a source begins anew. */
+  readonly forgetAfterSeconds: number;
+  /** Failures for one e-mail in one window, all sources together (NIST SP 800-63B section 3.2.2). */
+  readonly mostPerAccount: number;
+  readonly accountWindowSeconds: number;
+  /** How long a source where the right password was given is exempt from what others do to the e-mail. */
+  readonly knownSourceSeconds: number;
+}
+
+const HOUR = 3_600;
+const DAY = 24 * HOUR;
+
+/**
+ * Five failures are free, then 5 s, doubling to an hour: a single source gets some forty guesses in a day, which is well
+ * below the hundred that close an account's unknown sources until its window ends. Nothing lasts longer than a day.
+ */
+export const loginThrottlePolicy: LoginThrottlePolicy = {
+  delaysSeconds: [0, 0, 0, 0, ...Array.from({ length: 11 }, (_, step) => Math.min(5 * 2 ** step, HOUR))],
+  forgetAfterSeconds: DAY,
+  mostPerAccount: 100,
+  accountWindowSeconds: DAY,
+  knownSourceSeconds: 30 * DAY,
+};
+
+/**
+ * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
+ * particular for callers on this machine.
+ */
+export function sourceOf(address: string | null): string {
+  if (address === null) return 'local';
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = address.toLowerCase().split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const missing = tail === undefined ? 0 : 8 - groups.length - after.length;
+  const full = [...groups, ...Array.from({ length: Math.max(0, missing) }, () => '0'), ...after];
+  return `${full
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
+}

@@ -1,0 +1,72 @@
+import { createHmac } from 'node:crypto';
+
+import type { OperationCall } from '../domain/call-origin.ts';
+import { budgetOf } from '../domain/call-budget.ts';
+import type { Email } from '../domain/email.ts';
+import { loginThrottlePolicy, sourceOf } from '../domain/login-throttle.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { Database } from '../store/database.ts';
+import { type AttemptKeys, forgiveAttempt, releaseAttempt, reserveAttempt } from '../store/login-throttle.ts';
+
+const RELEASE_LIMIT_MS = 1_000;
+
+/**
+ * Stands before every check of a password. Whether the e-mail belongs to anybody makes no difference (L10).
+ */
+export class LoginThrottle {
+  readonly #database: Database;
+  readonly #key: () => Uint8Array;
+
+  /** @param key 32 bytes that are the same in every instance, for the hashes under which attempts are counted (O05) */
+  constructor(database: Database, key: () => Uint8Array) {
+    this.#database = database;
+    this.#key = key;
+  }
+
+  /**
+   * Evaluates a password unless too many wrong ones came before.
+   *
+   * @param evaluate rejects with `invalid-credentials` when the password is wrong; any other failure means that nothing
+   *   was found out, and does not count
+   * @throws Rejected `login-rate-limited`, and what `evaluate` throws
+   */
+  async guard<T>(
+    subject: { email: Email; address: string | null },
+    call: OperationCall,
+    evaluate: () => Promise<T>,
+  ): Promise<T> {
+    const keys = this.#keysOf(subject);
+    const waitMs = await this.#database.run(call, (db) => reserveAttempt(db, keys, loginThrottlePolicy));
+    if (waitMs !== null) {
+      throw new Rejected({
+        kind: 'login-rate-limited',
+        account: keys.account.toString('hex', 0, 8),
+        retryAfterMs: waitMs,
+      });
+    }
+    let result: T;
+    try {
+      result = await evaluate();
+    } catch (error) {
+      const wasWrong = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
+      if (!wasWrong) void this.#quietly((db) => releaseAttempt(db, keys));
+      throw error;
+    }
+    // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
+    void this.#quietly((db) => forgiveAttempt(db, keys, loginThrottlePolicy));
+    return result;
+  }
+
+  async #quietly(work: Parameters<Database['run']>[1]): Promise<void> {
+    try {
+      await this.#database.run(budgetOf(RELEASE_LIMIT_MS, Date.now()), work);
+    } catch (error) {
+      if (!(error instanceof Rejected)) throw error;
+    }
+  }
+
+  #keysOf({ email, address }: { email: Email; address: string | null }): AttemptKeys & { account: Buffer } {
+    const hash = (text: string) => createHmac('sha256', this.#key()).update(text).digest();
+    return { account: hash(`account\n${email}`), pair: hash(`pair\n${email}\n${sourceOf(address)}`) };
+  }
+}
