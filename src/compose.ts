@@ -22,7 +22,7 @@ import { RefreshRoot } from './operations/refresh-root.ts';
 import { refreshToken } from './operations/refresh-token.ts';
 import { revokeToken } from './operations/revoke-token.ts';
 import { sessionPolicyOf } from './operations/session-policy.ts';
-import { SessionTurns } from './operations/session-turns.ts';
+import { Turns } from './operations/turns.ts';
 import { SlowHashWatch } from './operations/slow-hash-watch.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
@@ -40,6 +40,8 @@ import { TrustBundle } from './trust/trust-bundle.ts';
 const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
+/** Fifty tabs that wake at once are honest; ten times as many are a fault. */
+const MOST_WAITING_FOR_A_SESSION = 500;
 const LOGIN_RETRY_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;
 /** Envoy waits 200 ms for a check. */
@@ -160,7 +162,7 @@ export async function startService(
     });
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
     const verification = { verifier, trust, maxStalenessMs };
-    const turns = new SessionTurns();
+    const turns = new Turns(1, MOST_WAITING_FOR_A_SESSION);
     const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
     // Those that may wait for a hash, and as many more as may be asking the database.
     const logins = new AdmissionLimit(hasher.capacity + MAX_CONNECTIONS, () =>

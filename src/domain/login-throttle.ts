@@ -12,7 +12,12 @@ export interface LoginThrottlePolicy {
   /** Failures for one e-mail in one window, all sources together (NIST SP 800-63B section 3.2.2). */
   readonly mostPerAccount: number;
   readonly accountWindowSeconds: number;
-  /** How long a source where the right password was given is exempt from what others do to the e-mail. */
+  /**
+   * Further failures that are free for a source where the right password was given before: attempts count while they are
+   * evaluated, and one person's programs may log in many times at once.
+   */
+  readonly knownSourceAllowance: number;
+  /** How long such a source is known, and exempt from what others do to the e-mail. */
   readonly knownSourceSeconds: number;
 }
 
@@ -28,6 +33,7 @@ export const loginThrottlePolicy: LoginThrottlePolicy = {
   forgetAfterSeconds: DAY,
   mostPerAccount: 100,
   accountWindowSeconds: DAY,
+  knownSourceAllowance: 15,
   knownSourceSeconds: 30 * DAY,
 };
 

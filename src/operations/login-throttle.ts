@@ -6,9 +6,21 @@ import type { Email } from '../domain/email.ts';
 import { loginThrottlePolicy, sourceOf } from '../domain/login-throttle.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { Database } from '../store/database.ts';
+import { Turns } from './turns.ts';
 import { type AttemptKeys, forgiveAttempt, releaseAttempt, reserveAttempt } from '../store/login-throttle.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
+/**
+ * Logins of one e-mail from one source that are evaluated at once: fewer than the failures that are free, since each
+ * counts as one while it runs, and honest ones must not throttle each other.
+ */
+const AT_ONCE = 3;
+const MOST_WAITING = 200;
+
+interface HashedKeys extends AttemptKeys {
+  readonly pair: Buffer;
+  readonly account: Buffer;
+}
 
 /**
  * Stands before every check of a password. Whether the e-mail belongs to anybody makes no difference (L10).
@@ -16,6 +28,7 @@ const RELEASE_LIMIT_MS = 1_000;
 export class LoginThrottle {
   readonly #database: Database;
   readonly #key: () => Uint8Array;
+  readonly #turns = new Turns(AT_ONCE, MOST_WAITING);
 
   /** @param key 32 bytes that are the same in every instance, for the hashes under which attempts are counted (O05) */
   constructor(database: Database, key: () => Uint8Array) {
@@ -36,6 +49,10 @@ export class LoginThrottle {
     evaluate: () => Promise<T>,
   ): Promise<T> {
     const keys = this.#keysOf(subject);
+    return this.#turns.take(keys.pair.toString('base64'), () => this.#guarded(keys, call, evaluate));
+  }
+
+  async #guarded<T>(keys: HashedKeys, call: OperationCall, evaluate: () => Promise<T>): Promise<T> {
     const waitMs = await this.#database.run(call, (db) => reserveAttempt(db, keys, loginThrottlePolicy));
     if (waitMs !== null) {
       throw new Rejected({
@@ -65,7 +82,7 @@ export class LoginThrottle {
     }
   }
 
-  #keysOf({ email, address }: { email: Email; address: string | null }): AttemptKeys & { account: Buffer } {
+  #keysOf({ email, address }: { email: Email; address: string | null }): HashedKeys {
     const hash = (text: string) => createHmac('sha256', this.#key()).update(text).digest();
     return { account: hash(`account\n${email}`), pair: hash(`pair\n${email}\n${sourceOf(address)}`) };
   }

@@ -14,7 +14,7 @@ import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { AccessTokenIssuer } from './access-token-issuer.ts';
 import type { IssuedTokens } from './issued-tokens.ts';
 import type { SessionPolicy } from './session-policy.ts';
-import type { SessionTurns } from './session-turns.ts';
+import type { Turns } from './turns.ts';
 
 /** A racer that lost looks again; after the first loss the answer is known unless rotations go on all the while. */
 const MOST_ATTEMPTS = 4;
@@ -24,7 +24,8 @@ export interface RefreshDependencies {
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
-  readonly turns: SessionTurns;
+  /** One at a time for each session, so that its row is never waited for with a connection each (S09). */
+  readonly turns: Turns;
   readonly trust: TrustBundle;
 }
 

@@ -30,7 +30,8 @@ export async function reserveAttempt(
        ON CONFLICT (key) DO UPDATE SET
          failures = CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END,
          blocked_until = clock_timestamp() + make_interval(secs => (:delays::float[])[
-           least(CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END, :steps)]),
+           least(:steps, greatest(1, CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END
+             - CASE WHEN t.known_until > clock_timestamp() THEN :allowance ELSE 0 END))]),
          expires_at = greatest(t.known_until, clock_timestamp() + make_interval(secs => :forget))
        WHERE t.blocked_until IS NULL OR t.blocked_until <= clock_timestamp()
        RETURNING coalesce(known_until > clock_timestamp(), false) AS known
@@ -54,6 +55,7 @@ export async function reserveAttempt(
       account: Buffer.from(keys.account),
       delays: delays,
       steps: delays.length,
+      allowance: policy.knownSourceAllowance,
       forget: policy.forgetAfterSeconds,
       window: policy.accountWindowSeconds,
       most: policy.mostPerAccount,

@@ -72,8 +72,10 @@ test('L10 five failures are free, then a pause that grows, and it passes by itse
   expect(retryAfterSeconds(again)).toBeGreaterThan(5);
   await pass('10 seconds');
   expect((await login(password)).code).toBe(status.OK);
-  // The right password gave the source its free failures back.
-  expect(await guess(free)).toEqual(Array.from({ length: free }, () => 'INVALID_CREDENTIALS'));
+  // The right password gave the source its free failures back, and more.
+  const known = free + loginThrottlePolicy.knownSourceAllowance;
+  expect(await guess(known)).toEqual(Array.from({ length: known }, () => 'INVALID_CREDENTIALS'));
+  expect(await guess(1)).toEqual(['LOGIN_RATE_LIMITED']);
 });
 
 test('L01 L10 an e-mail that nobody has is refused alike', async () => {
@@ -89,6 +91,11 @@ test('L09 two hundred parallel guesses over two instances evaluate no more than 
   expect(evaluated).toBeGreaterThan(0);
   // Should the machine take its time, a pause may be over before the last guess.
   expect(evaluated).toBeLessThanOrEqual(free + 2);
+});
+
+test('L10 honest logins of one user at once do not throttle each other', async () => {
+  const answers = await Promise.all(Array.from({ length: 60 }, () => login(password, '192.0.2.9')));
+  expect(answers.filter(({ code }) => code !== status.OK)).toEqual([]);
 });
 
 test('L10 a flood from one source does not keep the owner out from another', async () => {
