@@ -170,6 +170,7 @@ export async function startService(
         const token = bearerToken(call.authorization);
         return authenticateCaller({ ...verification, database }, { token, access }, call);
       },
+      trust: { bundle: trust, policy },
       reflection: settings.reflection,
       onFinish: (call) => describeCall(log, call),
     });

@@ -1,4 +1,4 @@
-import type { Metadata } from '@grpc/grpc-js';
+import type { Metadata, StatusObject } from '@grpc/grpc-js';
 
 import type { ReasonName } from './status.ts';
 
@@ -8,6 +8,10 @@ export interface CallContext {
   readonly path: string;
   readonly peer: string;
   readonly startedAtMs: number;
+  /** Aborted when the call has ended, whoever ended it. Made when somebody asks: most calls end without it. */
+  readonly signal: () => AbortSignal;
+  /** Ends the call at once with our own status, whatever its handler still does. Does nothing after the first end. */
+  readonly end: (status: StatusObject) => void;
   /** Set when the call was refused. */
   reason?: ReasonName | undefined;
   /** Why it was refused, or the fault behind an INTERNAL: for the log only. */

@@ -2,7 +2,7 @@ import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 
 /** Services whose readiness `grpc.health.v1` tells; the empty name is the whole process. */
-const SERVICES = ['', 'postern.v1.AuthService'] as const;
+const SERVICES = ['', 'postern.v1.AuthService', 'postern.v1.TrustService'] as const;
 
 /** The standard health service. Everything is NOT_SERVING until somebody says that it serves. */
 export class Health {

@@ -1,5 +1,6 @@
 import type { AccessClass } from '../domain/caller.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
 /** Who may call a method and how long the server works on it. */
 export interface MethodRule {
@@ -22,12 +23,18 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   getJwks: open,
 };
 
+const trustService: ServiceRules<typeof TrustServiceService> = {
+  // Who may watch is decided in trust-service.ts.
+  watchTrust: openStream,
+};
+
 /**
  * Every method that this server answers, by its path. A generated method without a row is a type error, and a
  * method of a foreign service (health, reflection) without a row keeps the server from starting.
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
+  ...byPath('postern.v1.TrustService', trustService),
   ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
   ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
   ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),

@@ -16,13 +16,16 @@ import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
-const packageDefinition = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto'], {
-  includeDirs: [protoDir, `${protoDir}/vendor`],
-  keepCase: true,
-  longs: String,
-  enums: String,
-  defaults: true,
-});
+const packageDefinition = loadSync(
+  ['postern/v1/auth.proto', 'postern/v1/trust.proto', 'grpc/health/v1/health.proto'],
+  {
+    includeDirs: [protoDir, `${protoDir}/vendor`],
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+  },
+);
 
 /** Any service of the contract, called as a stranger would: from the proto files alone. */
 export type Message = Record<string, unknown>;
@@ -124,10 +127,7 @@ export function invoke(
   metadata = new grpc.Metadata(),
   options: grpc.CallOptions = {},
 ): Promise<Outcome> {
-  const [serviceName = '', methodName = ''] = method.split('/');
-  const service = packageDefinition[serviceName] as grpc.ServiceDefinition | undefined;
-  const definition = service?.[methodName];
-  if (!definition) throw new Error(`the proto files have no ${method}`);
+  const definition = methodOf(method);
   return new Promise((resolve) => {
     const call = client.makeUnaryRequest(
       definition.path,
@@ -150,6 +150,15 @@ export function invoke(
       },
     );
   });
+}
+
+/** A method of the contract as `package.Service/Method`, for streams. */
+export function methodOf(method: string): grpc.MethodDefinition<object, object> {
+  const [serviceName = '', methodName = ''] = method.split('/');
+  const service = packageDefinition[serviceName] as grpc.ServiceDefinition | undefined;
+  const definition = service?.[methodName];
+  if (!definition) throw new Error(`the proto files have no ${method}`);
+  return definition as grpc.MethodDefinition<object, object>;
 }
 
 /** The ErrorInfo reason in a status's details, checked to be Postern's. */
