@@ -92,7 +92,7 @@ describe('a bundle', () => {
   test('tells nobody who has left', () => {
     const bundle = new TrustBundle();
     let calls = 0;
-    const stream.leave = bundle.subscribe(() => calls++);
+    const leave = bundle.subscribe(() => calls++);
     bundle.replaceKeys(createKeyRing([]));
     leave();
     bundle.replaceKeys(createKeyRing([]));
