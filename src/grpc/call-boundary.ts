@@ -98,6 +98,8 @@ export function callBoundary(options: {
         },
         onReceiveMessage: (message) => listener.onReceiveMessage(message),
         onReceiveHalfClose() {
+          // A reset looks like the last request's end to grpc-js: half a stream would pass for all of it.
+          if (call.stream.closed || call.stream.destroyed) return;
           handedOver = true;
           listener.onReceiveHalfClose();
         },
