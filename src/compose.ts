@@ -4,6 +4,8 @@ import { type ListenAddress } from './domain/listen-address.ts';
 import { AuthServiceService } from './generated/postern/v1/auth.ts';
 import { authService } from './grpc/auth-service.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
+import { TrustServiceService } from './generated/postern/v1/trust.ts';
+import { trustService } from './grpc/trust-service.ts';
 import { bearerToken } from './grpc/bearer.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { HttpServer } from './http/http-server.ts';
@@ -194,6 +196,7 @@ export async function startService(
             getJwks: jwks,
           }),
         );
+        add(TrustServiceService, trustService(trust, policy));
         add(
           failClosedAuthorization,
           authorizationService({
@@ -204,7 +207,7 @@ export async function startService(
       },
       health: {
         everything: ['', 'postern.v1.AuthService'],
-        verification: ['envoy.service.auth.v3.Authorization'],
+        verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
       authenticate: (access, call) => {
         const token = bearerToken(call.authorization);

@@ -108,6 +108,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'server-overloaded':
     case 'trust-stale':
     case 'shutting-down':
+    case 'reader-too-slow':
     case 'deadline-exceeded':
     case 'cancelled':
       return failure(

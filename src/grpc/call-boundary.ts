@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 
 import {
   Metadata,
@@ -10,18 +11,22 @@ import {
 } from '@grpc/grpc-js';
 
 import { attachContext, type CallContext } from './call-context.ts';
-import { internalStatus, statusOf } from './status.ts';
+import { internalStatus, type RefusedStatus, statusOf } from './status.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
 /** One ended call, for logs and metrics. */
-export interface FinishedCall extends CallContext {
+export interface FinishedCall extends Omit<CallContext, 'signal' | 'end'> {
   readonly code: Code;
   readonly durationMs: number;
 }
 
-/** grpc-js keeps the caller's deadline here; it has no public way to take a wrong one back. */
+/**
+ * grpc-js keeps the caller's deadline here; it has no public way to take a wrong one back, nor one to let go of a
+ * caller that does not read its status.
+ */
 interface BaseCall extends ServerInterceptingCallInterface {
+  readonly stream: ServerHttp2Stream;
   deadline: number;
   deadlineTimer: NodeJS.Timeout | null;
 }
@@ -31,6 +36,10 @@ const MAX_METADATA_BYTES = 16_384;
 const MAX_MESSAGE_LENGTH = 1_024;
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const SHUTDOWN_RETRY_MS = 1_000;
+/** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
+const HALF_CLOSE_SETTLES_MS = 20;
+/** A status waits behind what the caller has not read yet; after this time the stream is reset. */
+const STATUS_LIMIT_MS = 2_000;
 
 /**
  * The outermost layer of every call, foreign services included. grpc-js answers some faults itself, past every
@@ -41,20 +50,34 @@ const SHUTDOWN_RETRY_MS = 1_000;
 export function callBoundary(options: {
   isStopping: () => boolean;
   isTrustedProxy: (address: string) => boolean;
+  /** Holds a way to end each stream that is open: a stream would outlast any grace time at the stop. */
+  openStreams: Set<() => void>;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
+    let ended: AbortController | undefined;
     let context: CallContext = {
       requestId: randomUUID(),
       path: method.path,
       peer: call.getPeer(),
       isTrustedProxy: options.isTrustedProxy,
       startedAtMs,
+      signal() {
+        ended ??= new AbortController();
+        if (finished) ended.abort();
+        return ended.signal;
+      },
+      end(status) {
+        handedOver = true;
+        call.sendStatus(status);
+      },
     };
     let handedOver = false;
     let finished = false;
+    const isStream = method.requestStream || method.responseStream;
+    const stopStream = () => context.end(stoppingStatus());
 
     const start = call.start.bind(call);
     call.start = (listener) => {
@@ -66,20 +89,27 @@ export function callBoundary(options: {
             context = { ...context, requestId };
           attachContext(metadata, context);
           if (options.isStopping()) {
-            call.sendStatus(statusOf({ kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS }));
+            call.sendStatus(stoppingStatus());
           } else if (sizeOf(metadata) > MAX_METADATA_BYTES) {
             call.sendStatus({
               code: Code.RESOURCE_EXHAUSTED,
               details: `the metadata is larger than ${MAX_METADATA_BYTES} bytes; send less`,
             });
           } else {
+            if (isStream) options.openStreams.add(stopStream);
             listener.onReceiveMetadata(metadata);
           }
         },
         onReceiveMessage: (message) => listener.onReceiveMessage(message),
         onReceiveHalfClose() {
-          handedOver = true;
-          listener.onReceiveHalfClose();
+          const pass = () => {
+            if (call.stream.closed || call.stream.destroyed) return;
+            handedOver = true;
+            listener.onReceiveHalfClose();
+          };
+          // Node's own client says that it has sent everything and only then resets, when it cancels.
+          if (method.requestStream) setTimeout(pass, HALF_CLOSE_SETTLES_MS);
+          else pass();
         },
         onCancel() {
           finish(Code.CANCELLED);
@@ -90,20 +120,34 @@ export function callBoundary(options: {
 
     const sendStatus = call.sendStatus.bind(call);
     call.sendStatus = (status) => {
+      if (finished) return;
       const outgoing = presentable(status, handedOver, context);
       outgoing.metadata.set('x-request-id', context.requestId);
       finish(outgoing.code);
       sendStatus(outgoing);
+      if (method.responseStream) resetUnlessRead(call.stream);
     };
 
     function finish(code: Code): void {
       if (finished) return;
       finished = true;
+      options.openStreams.delete(stopStream);
+      ended?.abort();
       options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
     }
 
     return call as unknown as ServerInterceptingCall;
   };
+}
+
+function stoppingStatus(): RefusedStatus {
+  return statusOf({ kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS });
+}
+
+function resetUnlessRead(stream: ServerHttp2Stream): void {
+  if (stream.destroyed) return;
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), STATUS_LIMIT_MS);
+  stream.once('close', () => clearTimeout(timer));
 }
 
 /** What may leave the house in place of what grpc-js or a handler wanted to say. */

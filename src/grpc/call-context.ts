@@ -1,4 +1,4 @@
-import type { Metadata } from '@grpc/grpc-js';
+import type { Metadata, StatusObject } from '@grpc/grpc-js';
 
 import type { DenialReason } from './ext-authz/denial.ts';
 import type { ReasonName } from './status.ts';
@@ -11,6 +11,10 @@ export interface CallContext {
   /** Whether a peer with this IP address is believed in what it says of its own callers (L12). */
   readonly isTrustedProxy: (address: string) => boolean;
   readonly startedAtMs: number;
+  /** Aborted when the call has ended, whoever ended it. Made when somebody asks: most calls end without it. */
+  readonly signal: () => AbortSignal;
+  /** Ends the call at once with our own status, whatever its handler still does. Does nothing after the first end. */
+  readonly end: (status: StatusObject) => void;
   /** Set when the call was refused. */
   reason?: ReasonName | DenialReason | undefined;
   /** Why it was refused, or the fault behind an INTERNAL: for the log only. */

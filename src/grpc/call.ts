@@ -1,4 +1,4 @@
-import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import type { ServerUnaryCall } from '@grpc/grpc-js';
 
 import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
@@ -18,30 +18,22 @@ export interface Call extends OperationCall {
 /** Of what a caller says of itself, the audit trail keeps no more. */
 const MAX_USER_AGENT_LENGTH = 256;
 
-/** A grpc-js call as a budget. The signal is made when somebody asks: most verifications end without it. */
+type GrpcCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
+
+/** A grpc-js call as a budget. */
 export class ServedCall implements Call {
   readonly deadlineMs: number;
   caller: Caller | null = null;
-  readonly #call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
-  #signal: AbortSignal | undefined;
+  readonly #call: GrpcCall;
 
-  constructor(
-    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
-    limitMs: number | null,
-  ) {
+  constructor(call: GrpcCall, limitMs: number | null) {
     this.#call = call;
     const callersDeadlineMs = Number(call.getDeadline());
     this.deadlineMs = Math.min(callersDeadlineMs, limitMs === null ? Infinity : Date.now() + limitMs);
   }
 
   get signal(): AbortSignal {
-    if (!this.#signal) {
-      const controller = new AbortController();
-      if (this.#call.cancelled) controller.abort();
-      else this.#call.once('cancelled', () => controller.abort());
-      this.#signal = controller.signal;
-    }
-    return this.#signal;
+    return contextOf(this.#call.metadata).signal();
   }
 
   get origin(): CallOrigin {

@@ -7,7 +7,7 @@ import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import { connectionLimits } from './limits.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
-import type { Authenticate } from './unary.ts';
+import type { Authenticate } from './authenticate.ts';
 import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
@@ -20,6 +20,7 @@ export type AddService = <Service extends object>(
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
+  readonly #openStreams = new Set<() => void>();
   #stopping = false;
 
   constructor(options: {
@@ -33,6 +34,7 @@ export class GrpcServer {
     const boundary = callBoundary({
       isStopping: () => this.#stopping,
       isTrustedProxy: networkTest(options.trustedProxies ?? []),
+      openStreams: this.#openStreams,
       onFinish: options.onFinish,
     });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
@@ -61,10 +63,14 @@ export class GrpcServer {
     this.#health.set(group, serving);
   }
 
-  /** Health turns NOT_SERVING, new calls are refused, running ones may end within `graceMs`; then all is closed. */
+  /**
+   * Health turns NOT_SERVING, new calls are refused, streams end at once, running calls may end within `graceMs`; then
+   * all is closed.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     this.#health.stop();
+    for (const end of [...this.#openStreams]) end();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
       this.#server.tryShutdown(() => {

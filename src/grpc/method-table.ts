@@ -1,6 +1,7 @@
 import type { AccessClass } from '../domain/caller.ts';
 import type { AuthorizationService } from '../generated/envoy/service/auth/v3/external_auth.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
 /** Who may call a method and how long the server works on it. */
 export interface MethodRule {
@@ -25,6 +26,10 @@ const authService: ServiceRules<typeof AuthServiceService> = {
 
 /** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
 const authorization: ServiceRules<typeof AuthorizationService> = { check: open };
+const trustService: ServiceRules<typeof TrustServiceService> = {
+  // Who may watch is decided in trust-service.ts.
+  watchTrust: openStream,
+};
 
 /**
  * Every method that this server answers, by its path. A generated method without a row is a type error, and a
@@ -33,6 +38,7 @@ const authorization: ServiceRules<typeof AuthorizationService> = { check: open }
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
   ...byPath('envoy.service.auth.v3.Authorization', authorization),
+  ...byPath('postern.v1.TrustService', trustService),
   ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
   ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
   ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),

@@ -5,19 +5,34 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
+import type { Authenticate } from './authenticate.ts';
+import { clientStream, type ClientStreamHandler } from './client-stream.ts';
+import { EncodedMessage } from './encoded-message.ts';
 import { ruleOf } from './method-table.ts';
+import { serverStream, type ServerStreamHandler } from './server-stream.ts';
 import { withStrictDecoding } from './strict-decoding.ts';
-import { type Authenticate, unary, type UnaryHandler } from './unary.ts';
+import { unary, type UnaryHandler } from './unary.ts';
 
-/** One handler for every method of a generated service. */
+/** One handler for every method of a generated service, of the kind that its definition asks for. */
 export type ServiceHandlers<Service> = {
   readonly [Method in keyof Service]: Service[Method] extends {
+    requestStream: infer RequestStream;
+    responseStream: infer ResponseStream;
     requestSerialize: (value: infer Request) => Buffer;
     responseSerialize: (value: infer Response) => Buffer;
   }
-    ? UnaryHandler<Request, Response>
+    ? Handler<RequestStream, ResponseStream, Request, Response>
     : never;
 };
+
+/** The contract has no method with streams both ways. */
+type Handler<RequestStream, ResponseStream, Request, Response> = RequestStream extends true
+  ? ResponseStream extends true
+    ? never
+    : ClientStreamHandler<Request, Response>
+  : ResponseStream extends true
+    ? ServerStreamHandler<Request, Response>
+    : UnaryHandler<Request, Response>;
 
 /** Adds one of our services: strict decoding, the method's rule and the guard around its handler. */
 export function serveMethods<Service extends object>(
@@ -29,13 +44,36 @@ export function serveMethods<Service extends object>(
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
   const methods = service as Record<string, MethodDefinition<unknown, unknown>>;
-  for (const [name, handler] of Object.entries(handlers as Record<string, UnaryHandler<unknown, unknown>>)) {
+  for (const [name, handler] of Object.entries(handlers)) {
     const method = methods[name];
     if (!method) throw new Error(`the contract has no method ${name}`);
+    const rule = ruleOf(method.path);
     definition[name] = withStrictDecoding(method);
-    implementation[name] = unary(ruleOf(method.path), authenticate, handler);
+    // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
+    if (method.requestStream) {
+      implementation[name] = clientStream(
+        rule,
+        authenticate,
+        handler as ClientStreamHandler<unknown, unknown>,
+      );
+    } else if (method.responseStream) {
+      definition[name] = { ...definition[name], responseSerialize: passingEncoded(method) };
+      implementation[name] = serverStream(
+        rule,
+        authenticate,
+        handler as ServerStreamHandler<unknown, unknown>,
+      );
+    } else {
+      implementation[name] = unary(rule, authenticate, handler as UnaryHandler<unknown, unknown>);
+    }
   }
   server.addService(definition, implementation);
+}
+
+function passingEncoded({
+  responseSerialize,
+}: MethodDefinition<unknown, unknown>): (response: unknown) => Buffer {
+  return (response) => (response instanceof EncodedMessage ? response.bytes : responseSerialize(response));
 }
 
 /** Takes the services that a library brings, and refuses to add a method that the method table does not know. */

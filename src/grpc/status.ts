@@ -148,6 +148,12 @@ function refusalOf(rejection: Rejection): Refusal {
         message: 'this process is stopping; call another instance',
         retryAfterMs: rejection.retryAfterMs,
       };
+    case 'reader-too-slow':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        message:
+          'this stream was not read fast enough; read on a thread that is free, and reconnect with the last cursor',
+      };
     case 'deadline-exceeded':
       return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the work was done' };
     case 'cancelled':

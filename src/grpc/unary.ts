@@ -1,14 +1,11 @@
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 
-import type { AccessClass, Caller } from '../domain/caller.ts';
 import { Rejected } from '../domain/rejection.ts';
+import type { Authenticate } from './authenticate.ts';
 import { type Call, ServedCall } from './call.ts';
 import { contextOf } from './call-context.ts';
 import type { MethodRule } from './method-table.ts';
-import { internalStatus, statusOf } from './status.ts';
-
-/** Lets a call in to a method that is not public, or throws `Rejected`. */
-export type Authenticate = (access: Exclude<AccessClass, 'public'>, call: Call) => Promise<Caller>;
+import { statusOfError } from './status-of-error.ts';
 
 /** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
 export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
@@ -35,14 +32,7 @@ export function unary<Request, Response>(
         callback(null, response);
         return;
       }
-      context.cause = error;
-      if (error instanceof Rejected) {
-        const status = statusOf(error.rejection);
-        context.reason = status.reason;
-        callback(asServiceError(status));
-      } else {
-        callback(asServiceError(internalStatus()));
-      }
+      callback(asServiceError(statusOfError(error, context)));
     };
 
     try {

@@ -13,7 +13,9 @@ const MOST_KEPT = 100_000;
  * start on: whoever knows everything before a cursor that is not below the start lacks nothing but what `since` gives.
  */
 export class RevocationJournal {
-  #entries = new Map<string, PlacedRevocation>();
+  /** Ascending by place, so that a thousand watchers that come back at once cost a search each and not a walk. */
+  #entries: PlacedRevocation[] = [];
+  readonly #places = new Map<string, bigint>();
   #start: bigint | null = null;
   readonly #mostKept: number;
 
@@ -24,38 +26,77 @@ export class RevocationJournal {
   /** Begins anew at a cursor: nothing before it is told any more. */
   begin(cursor: bigint): void {
     if (this.#start === cursor) return;
-    this.#entries = new Map();
+    this.#entries = [];
+    this.#places.clear();
     this.#start = cursor;
   }
 
-  /** Keeps what belongs here and returns what of it was not here yet: a source may tell the newest ones repeatedly. */
-  add(revocations: readonly PlacedRevocation[]): PlacedRevocation[] {
+  /**
+   * Keeps what belongs here and returns what of it was not here yet: a source may tell the newest ones repeatedly.
+   *
+   * @param cursor from where the source reads again: nothing at or above it is dropped, or it would seem new forever
+   */
+  add(revocations: readonly PlacedRevocation[], cursor: bigint): PlacedRevocation[] {
     const fresh: PlacedRevocation[] = [];
+    const kept: PlacedRevocation[] = [];
     for (const revocation of revocations) {
-      const key = `${revocation.kind} ${revocation.id}`;
-      if (this.#entries.get(key)?.place === revocation.place) continue;
+      const key = keyOf(revocation);
+      if (this.#places.get(key) === revocation.place) continue;
       fresh.push(revocation);
       if (this.#start === null || revocation.place < this.#start) continue;
-      // Deleted first, so that it stands last in the map's order.
-      this.#entries.delete(key);
-      this.#entries.set(key, revocation);
+      this.#places.set(key, revocation.place);
+      kept.push(revocation);
     }
-    if (this.#entries.size > this.#mostKept) this.#shorten();
+    this.#insert(kept);
+    if (this.#entries.length > this.#mostKept) this.#shorten(cursor);
     return fresh;
   }
 
   /** What was added at `cursor` or after it, or null when some of that is not kept any more. */
   since(cursor: bigint): readonly Revocation[] | null {
     if (this.#start === null || cursor < this.#start) return null;
-    return [...this.#entries.values()].filter(({ place }) => place >= cursor);
+    return this.#entries.slice(this.#firstAt(cursor));
   }
 
-  #shorten(): void {
-    const all = [...this.#entries];
-    const dropped = all.slice(0, all.length - Math.ceil(this.#mostKept / 2));
-    // Places come nearly in order: what is kept is complete only above the highest one that is dropped.
-    const highest = dropped.reduce((most, [, { place }]) => (place > most ? place : most), 0n);
-    this.#start = highest + 1n;
-    this.#entries = new Map(all.filter(([, { place }]) => place > highest));
+  /** A transaction that committed late has a place among those that are here already. */
+  #insert(revocations: readonly PlacedRevocation[]): void {
+    const lowest = revocations.reduce<bigint | null>(
+      (least, { place }) => (least === null || place < least ? place : least),
+      null,
+    );
+    if (lowest === null) return;
+    const tail = this.#entries.splice(this.#firstAt(lowest)).concat(revocations);
+    tail.sort((one, other) => (one.place < other.place ? -1 : one.place > other.place ? 1 : 0));
+    for (const revocation of tail) this.#entries.push(revocation);
   }
+
+  /** Drops about the older half, in whole transactions: what shares a place is kept or dropped together. */
+  #shorten(cursor: bigint): void {
+    const middle = this.#entries[this.#entries.length - Math.ceil(this.#mostKept / 2)]?.place ?? cursor;
+    const isOneHuge = this.#entries.length - this.#firstAt(middle) > this.#mostKept;
+    const wanted = isOneHuge ? middle + 1n : middle;
+    const start = wanted < cursor ? wanted : cursor;
+    if (this.#start !== null && start <= this.#start) return;
+    for (const dropped of this.#entries.splice(0, this.#firstAt(start))) {
+      const key = keyOf(dropped);
+      if (this.#places.get(key) === dropped.place) this.#places.delete(key);
+    }
+    this.#start = start;
+  }
+
+  /** The index of the first entry at `place` or above. */
+  #firstAt(place: bigint): number {
+    let low = 0;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#entries[middle]?.place ?? place) < place) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function keyOf({ kind, id }: Revocation): string {
+  return `${kind} ${id}`;
 }

@@ -26,19 +26,22 @@ const PURGE_STEP = 2_000;
  * Everything is answered from memory.
  */
 export class TrustBundle {
-  readonly journal = new RevocationJournal();
+  readonly #journal: RevocationJournal;
   readonly #revoked = new RevocationSet();
   readonly #nowMs: () => number;
   readonly #listeners = new Set<(change: TrustChange) => void>();
   #ring: KeyRing = createKeyRing([]);
   #hasKeys = false;
   #cursor: bigint | null = null;
+  /** True while a source whose places went back is read: until that ends, cursors of before still look good. */
+  #rewinding = false;
   #asOfMs = -Infinity;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   /** @param nowMs monotonic time, ms */
-  constructor(nowMs: () => number = () => performance.now()) {
+  constructor(nowMs: () => number = () => performance.now(), journal = new RevocationJournal()) {
     this.#nowMs = nowMs;
+    this.#journal = journal;
   }
 
   /** False until the first keys and the first full list of revocations have come: nothing can be judged before. */
@@ -80,19 +83,28 @@ export class TrustBundle {
     this.#wakeWhenLoaded();
   }
 
-  /** Refuses from now on, ahead of the source: for what this process itself has just committed. */
+  /**
+   * Refuses from now on, ahead of the source: for what this process itself has just committed. Passed on at once and
+   * once more when the source tells it, in its place: until then no cursor covers it.
+   */
   revoke(revocations: readonly Revocation[]): void {
-    for (const { kind, id, expiresAtSeconds } of revocations) this.#revoked.add(kind, id, expiresAtSeconds);
+    if (revocations.length === 0) return;
+    this.#add(revocations);
+    this.#tell({ kind: 'revocations', revocations });
   }
 
   /** Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster. */
   take(news: TrustNews): void {
-    if (this.#cursor === null || news.cursor < this.#cursor) this.journal.begin(news.cursor);
-    this.revoke(news.revocations);
-    const fresh = this.journal.add(news.revocations);
+    const wentBack = this.#cursor !== null && news.cursor < this.#cursor;
+    if (this.#cursor === null || wentBack) this.#journal.begin(news.cursor);
+    this.#rewinding = wentBack && !news.complete;
+    this.#add(news.revocations);
+    const readAgainFrom = news.complete || this.#cursor === null || wentBack ? news.cursor : this.#cursor;
+    const fresh = this.#journal.add(news.revocations, readAgainFrom);
+    // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
+    if (news.complete) this.#cursor = news.cursor;
     if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
     if (!news.complete) return;
-    this.#cursor = news.cursor;
     this.confirm(news.asOfMs);
   }
 
@@ -100,6 +112,15 @@ export class TrustBundle {
   confirm(asOfMs: number): void {
     this.#asOfMs = Math.max(this.#asOfMs, asOfMs);
     this.#wakeWhenLoaded();
+  }
+
+  /**
+   * What a watcher lacks that knows everything before `cursor`, as far as the source has told it; null when that is
+   * not known here: the cursor is too old, or ahead of this process, so that it may be another database's.
+   */
+  missedSince(cursor: bigint): readonly Revocation[] | null {
+    if (this.#cursor === null || this.#rewinding || cursor > this.#cursor) return null;
+    return this.#journal.since(cursor);
   }
 
   /** Forgets a part of what has expired. @param nowSeconds Unix time */
@@ -117,12 +138,18 @@ export class TrustBundle {
   async firstNews(limitMs: number): Promise<void> {
     if (this.loaded) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, limitMs);
-      this.#waiting.push(() => {
+      const wake = () => {
         clearTimeout(timer);
+        this.#waiting.delete(wake);
         resolve();
-      });
+      };
+      const timer = setTimeout(wake, limitMs);
+      this.#waiting.add(wake);
     });
+  }
+
+  #add(revocations: readonly Revocation[]): void {
+    for (const { kind, id, expiresAtSeconds } of revocations) this.#revoked.add(kind, id, expiresAtSeconds);
   }
 
   #tell(change: TrustChange): void {
@@ -131,6 +158,6 @@ export class TrustBundle {
 
   #wakeWhenLoaded(): void {
     if (!this.loaded) return;
-    for (const wake of this.#waiting.splice(0)) wake();
+    for (const wake of [...this.#waiting]) wake();
   }
 }

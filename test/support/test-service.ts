@@ -17,7 +17,12 @@ import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
 const packageDefinition = loadSync(
-  ['postern/v1/auth.proto', 'grpc/health/v1/health.proto', 'envoy/service/auth/v3/external_auth.proto'],
+  [
+    'postern/v1/auth.proto',
+    'postern/v1/trust.proto',
+    'grpc/health/v1/health.proto',
+    'envoy/service/auth/v3/external_auth.proto',
+  ],
   {
     includeDirs: [protoDir, `${protoDir}/vendor`],
     keepCase: true,
@@ -127,10 +132,7 @@ export function invoke(
   metadata = new grpc.Metadata(),
   options: grpc.CallOptions = {},
 ): Promise<Outcome> {
-  const [serviceName = '', methodName = ''] = method.split('/');
-  const service = packageDefinition[serviceName] as grpc.ServiceDefinition | undefined;
-  const definition = service?.[methodName];
-  if (!definition) throw new Error(`the proto files have no ${method}`);
+  const definition = methodOf(method);
   return new Promise((resolve) => {
     const call = client.makeUnaryRequest(
       definition.path,
@@ -153,6 +155,15 @@ export function invoke(
       },
     );
   });
+}
+
+/** A method of the contract as `package.Service/Method`, for streams. */
+export function methodOf(method: string): grpc.MethodDefinition<object, object> {
+  const [serviceName = '', methodName = ''] = method.split('/');
+  const service = packageDefinition[serviceName] as grpc.ServiceDefinition | undefined;
+  const definition = service?.[methodName];
+  if (!definition) throw new Error(`the proto files have no ${method}`);
+  return definition as grpc.MethodDefinition<object, object>;
 }
 
 /** The ErrorInfo reason in a status's details, checked to be Postern's. */

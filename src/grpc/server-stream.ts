@@ -1,0 +1,84 @@
+import type { handleServerStreamingCall, ServerWritableStream } from '@grpc/grpc-js';
+
+import { Rejected } from '../domain/rejection.ts';
+import type { Authenticate } from './authenticate.ts';
+import { type Call, ServedCall } from './call.ts';
+import { type CallContext, contextOf } from './call-context.ts';
+import type { EncodedMessage } from './encoded-message.ts';
+import type { MethodRule } from './method-table.ts';
+import { statusOfError } from './status-of-error.ts';
+
+/** A call that is answered by a stream. */
+export interface StreamCall extends Call {
+  /** Ends the stream at once, also while its reader is waited for. `Rejected` as from a handler. */
+  fail(error: unknown): void;
+}
+
+/**
+ * Gives the responses one by one; the next is asked for when the one before is on its way. Throws `Rejected`; whatever
+ * else it throws is a fault of ours. Must stop waiting when `call.signal` is aborted.
+ */
+export type ServerStreamHandler<Request, Response> = (
+  request: Request,
+  call: StreamCall,
+) => AsyncIterable<Response | EncodedMessage>;
+
+/** How long a reader may leave one message untaken: what it has not read is memory of ours. */
+const READER_LIMIT_MS = 10_000;
+
+/**
+ * Runs a streaming handler so that nothing it does can end the process. One message at a time is handed to the
+ * transport, so that a slow reader holds back its own stream and nothing else.
+ */
+export function serverStream<Request, Response>(
+  rule: MethodRule,
+  authenticate: Authenticate,
+  handler: ServerStreamHandler<Request, Response>,
+): handleServerStreamingCall<Request, Response> {
+  return (call) => {
+    const context = contextOf(call.metadata);
+    const served = Object.assign(new ServedCall(call, rule.deadlineMs), {
+      fail: (error: unknown) => {
+        if (!context.signal().aborted) context.end(statusOfError(error, context));
+      },
+    });
+    const { deadlineMs } = rule;
+    const timer =
+      deadlineMs === null
+        ? undefined
+        : setTimeout(() => served.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
+    const run = async () => {
+      if (rule.access !== 'public') served.caller = await authenticate(rule.access, served);
+      for await (const response of handler(call.request, served)) {
+        if (context.signal().aborted) return;
+        await write(call, response, context);
+      }
+      if (!context.signal().aborted) call.end();
+    };
+    run()
+      .catch(served.fail)
+      .finally(() => clearTimeout(timer));
+  };
+}
+
+/** Resolves when the transport has taken the message, or the call has ended. */
+async function write<Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  response: Response | EncodedMessage,
+  context: CallContext,
+): Promise<void> {
+  const signal = context.signal();
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      context.end(statusOfError(new Rejected({ kind: 'reader-too-slow' }), context));
+    }, READER_LIMIT_MS);
+    signal.addEventListener('abort', done, { once: true });
+    // What is encoded already goes past the serializer (serve-methods.ts).
+    call.write(response as Response, done);
+  });
+}

@@ -1,0 +1,82 @@
+import type { ClaimsPolicy } from '../domain/claims.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { TrustServiceService, TrustUpdate } from '../generated/postern/v1/trust.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import type { Call } from './call.ts';
+import type { EncodedMessage } from './encoded-message.ts';
+import type { ServiceHandlers } from './serve-methods.ts';
+import type { StreamCall } from './server-stream.ts';
+import { TrustBroadcast } from './trust-broadcast.ts';
+import { formatCursor, parseCursor } from './trust-cursor.ts';
+import { TrustSnapshots } from './trust-snapshots.ts';
+import { heartbeatUpdate, keysUpdate, revocationUpdates } from './trust-updates.ts';
+import { TrustWatcher } from './trust-watcher.ts';
+
+const FIRST_NEWS_WAIT_MS = 1_000;
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * postern.v1.TrustService. The order in which a watcher learns is what makes its cursor safe: a snapshot (or what it
+ * has already), then what came since from the journal, and from that very moment on every change.
+ */
+export function trustService(
+  trust: TrustBundle,
+  policy: ClaimsPolicy,
+): ServiceHandlers<typeof TrustServiceService> {
+  const broadcast = new TrustBroadcast(trust, policy);
+  const snapshots = new TrustSnapshots(trust);
+
+  async function* watchTrust(
+    request: { readonly cursor: string },
+    call: StreamCall,
+  ): AsyncGenerator<EncodedMessage | TrustUpdate, void, undefined> {
+    admit(call);
+    let known = parseCursor(request.cursor);
+    await trust.firstNews(FIRST_NEWS_WAIT_MS);
+    if (!trust.loaded) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    const isResumed = known !== null && trust.missedSince(known) !== null;
+    let keys = trust.keys();
+    yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, policy);
+
+    // A reader so slow that the journal has moved past its snapshot begins again.
+    while (known === null || trust.missedSince(known) === null) {
+      const snapshot = await snapshots.current();
+      yield* snapshot.updates;
+      known = snapshot.cursor;
+    }
+
+    // From here to `join` nothing waits, so nothing falls between the journal and the changes.
+    const missed = trust.missedSince(known) ?? [];
+    const before = isResumed ? request.cursor : '';
+    const labels = { before, cursor: cursorOf(trust), snapshot: !isResumed };
+    const watcher = new TrustWatcher(call);
+    broadcast.join(watcher);
+    try {
+      if (trust.keys() !== keys) {
+        keys = trust.keys();
+        yield keysUpdate(before, keys.jwks.json, policy);
+      }
+      yield* revocationUpdates(missed, labels);
+      // A watcher judges nothing before it knows how old all this is.
+      yield heartbeatUpdate(labels.cursor, trust.ageMs);
+      yield* watcher.updates();
+    } finally {
+      broadcast.leave(watcher);
+    }
+  }
+
+  return { watchTrust };
+}
+
+/**
+ * Who may watch: callers from this machine, by loopback or a unix socket, which have no address of their own.
+ *
+ * @throws Rejected `service-required`
+ */
+function admit(call: Call): void {
+  if (call.origin.address !== null) throw new Rejected({ kind: 'service-required' });
+}
+
+function cursorOf(trust: TrustBundle): string {
+  return trust.cursor === null ? '' : formatCursor(trust.cursor);
+}

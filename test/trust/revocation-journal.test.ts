@@ -1,0 +1,110 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { type PlacedRevocation, RevocationJournal } from '../../src/trust/revocation-journal.ts';
+
+const at = (place: number, id = `id ${place}`): PlacedRevocation => ({
+  kind: 'sid',
+  id,
+  expiresAtSeconds: 1_000,
+  place: BigInt(place),
+});
+const ids = (revocations: readonly { id: string }[] | null) => revocations?.map(({ id }) => id) ?? null;
+
+describe('a journal', () => {
+  test('tells nothing before it begins, and everything from its start on', () => {
+    const journal = new RevocationJournal();
+    expect(journal.since(0n)).toBeNull();
+    journal.begin(10n);
+    expect(journal.since(9n)).toBeNull();
+    expect(journal.since(10n)).toEqual([]);
+  });
+
+  test('tells what came at a cursor or after it, in order, however late it came', () => {
+    const journal = new RevocationJournal();
+    journal.begin(10n);
+    journal.add([at(11), at(14)], 10n);
+    journal.add([at(12), at(13)], 10n);
+    expect(ids(journal.since(12n))).toEqual(['id 12', 'id 13', 'id 14']);
+    expect(ids(journal.since(15n))).toEqual([]);
+  });
+
+  test('knows what it was told before, unless it was written again', () => {
+    const journal = new RevocationJournal();
+    journal.begin(10n);
+    journal.add([at(11, 'a')], 10n);
+    expect(journal.add([at(11, 'a')], 10n)).toEqual([]);
+    expect(ids(journal.add([at(12, 'a')], 10n))).toEqual(['a']);
+    expect(ids(journal.since(12n))).toEqual(['a']);
+  });
+
+  test('passes on what lies before its start without keeping it', () => {
+    const journal = new RevocationJournal();
+    journal.begin(10n);
+    expect(ids(journal.add([at(5)], 10n))).toEqual(['id 5']);
+    expect(journal.since(10n)).toEqual([]);
+  });
+
+  test('drops the older half in whole transactions', () => {
+    const journal = new RevocationJournal(4);
+    journal.begin(1n);
+    journal.add([at(1, 'a'), at(2, 'b'), at(2, 'c'), at(2, 'd'), at(3, 'e')], 4n);
+    expect(journal.since(1n)).toBeNull();
+    expect(ids(journal.since(2n))).toEqual(['b', 'c', 'd', 'e']);
+  });
+
+  test('drops a transaction that alone is larger than all that may be kept', () => {
+    const journal = new RevocationJournal(4);
+    journal.begin(1n);
+    journal.add(
+      Array.from({ length: 9 }, (_, index) => at(2, `of one ${index}`)),
+      5n,
+    );
+    expect(journal.since(2n)).toBeNull();
+    expect(journal.since(3n)).toEqual([]);
+  });
+
+  test('keeps what its source will tell again, or that would be new each time', () => {
+    const journal = new RevocationJournal(4);
+    journal.begin(1n);
+    const all = Array.from({ length: 40 }, (_, index) => at(index + 1));
+    journal.add(all, 3n);
+    expect(journal.add(all.slice(2), 3n)).toEqual([]);
+    expect(journal.since(2n)).toBeNull();
+    expect(journal.since(3n)).toHaveLength(38);
+  });
+});
+
+test('S13 property: whoever resumes within what is kept lacks nothing, whatever the order and the repetitions', () => {
+  const step = fc.record({
+    /** How far above the cursor places may lie, and how far the cursor moves afterwards. */
+    offsets: fc.array(fc.nat({ max: 12 }), { maxLength: 12 }),
+    advance: fc.nat({ max: 8 }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 30 }), (steps, mostKept) => {
+      const journal = new RevocationJournal(mostKept);
+      const all = new Map<string, PlacedRevocation>();
+      let cursor = 100n;
+      journal.begin(cursor);
+      for (const { offsets, advance } of steps) {
+        const told = offsets.map((offset, index) => at(Number(cursor) + offset, `${offset} ${index}`));
+        const isNew = ({ id, place }: PlacedRevocation) => all.get(id)?.place !== place;
+        const expected = told.filter(isNew).map(({ id }) => id);
+        const next = cursor + BigInt(advance);
+        expect(ids(journal.add(told, cursor))).toEqual(expected);
+        for (const revocation of told) all.set(revocation.id, revocation);
+        cursor = next;
+        for (let from = 100n; from <= cursor; from++) {
+          const given = journal.since(from);
+          if (given === null) continue;
+          const known = new Set(given.map(({ id }) => id));
+          const missing = [...all.values()].filter(({ id, place }) => place >= from && !known.has(id));
+          expect(missing).toEqual([]);
+          expect(given.every((revocation) => (revocation as PlacedRevocation).place >= from)).toBe(true);
+        }
+        expect(journal.since(cursor)).not.toBeNull();
+      }
+    }),
+  );
+});

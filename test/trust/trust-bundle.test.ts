@@ -1,0 +1,197 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import type { Revocation } from '../../src/domain/revocation-set.ts';
+import { createKeyRing } from '../../src/tokens/key-ring.ts';
+import { RevocationJournal, type PlacedRevocation } from '../../src/trust/revocation-journal.ts';
+import { TrustBundle, type TrustChange } from '../../src/trust/trust-bundle.ts';
+
+const revocation = (id: string): Revocation => ({ kind: 'sid', id, expiresAtSeconds: 1_000 });
+const placed = (id: string, place: number): PlacedRevocation => ({ ...revocation(id), place: BigInt(place) });
+const news = (revocations: PlacedRevocation[], cursor: number, complete = true, asOfMs = 0) => ({
+  revocations,
+  cursor: BigInt(cursor),
+  complete,
+  asOfMs,
+});
+const ids = (revocations: readonly Revocation[] | null) => revocations?.map(({ id }) => id) ?? null;
+function listenTo(bundle: TrustBundle): { id: string; cursor: bigint | null }[] {
+  const told: { id: string; cursor: bigint | null }[] = [];
+  bundle.subscribe((change: TrustChange) => {
+    if (change.kind === 'keys') return;
+    for (const { id } of change.revocations) told.push({ id, cursor: bundle.cursor });
+  });
+  return told;
+}
+
+describe('a bundle', () => {
+  test('is loaded when it has keys and a full list', () => {
+    const bundle = new TrustBundle();
+    bundle.take(news([placed('a', 1)], 5, false));
+    bundle.replaceKeys(createKeyRing([]));
+    expect([bundle.loaded, bundle.cursor, bundle.ageMs]).toEqual([false, null, Infinity]);
+    bundle.take(news([placed('b', 2)], 5));
+    expect([bundle.loaded, bundle.cursor, bundle.revocationCount]).toEqual([true, 5n, 2]);
+  });
+
+  test('has the age of the read that was complete, from its beginning', () => {
+    const bundle = new TrustBundle(() => 100);
+    bundle.take(news([], 5, true, 60));
+    expect(bundle.ageMs).toBe(40);
+    bundle.take(news([], 6, false, 90));
+    expect(bundle.ageMs).toBe(40);
+  });
+
+  test('S13 moves its cursor with the last page only, and before anybody is told of it', () => {
+    const bundle = new TrustBundle();
+    bundle.take(news([], 5));
+    const told = listenTo(bundle);
+    bundle.take(news([placed('a', 5)], 9, false));
+    bundle.take(news([placed('b', 7)], 9));
+    expect(told).toEqual([
+      { id: 'a', cursor: 5n },
+      { id: 'b', cursor: 9n },
+    ]);
+  });
+
+  test('S13 tells of its own revocation at once, and again in its place, so that no cursor passes over it', () => {
+    const bundle = new TrustBundle();
+    bundle.take(news([], 5));
+    const told = listenTo(bundle);
+    bundle.revoke([revocation('own')]);
+    expect(bundle.missedSince(5n)).toEqual([]);
+    bundle.take(news([placed('own', 6)], 9));
+    expect(told).toEqual([
+      { id: 'own', cursor: 5n },
+      { id: 'own', cursor: 9n },
+    ]);
+    expect(ids(bundle.missedSince(6n))).toEqual(['own']);
+  });
+
+  test('knows no cursor that is ahead of it, nor one while places go back', () => {
+    const bundle = new TrustBundle();
+    bundle.take(news([], 50));
+    expect(bundle.missedSince(51n)).toBeNull();
+    bundle.take(news([placed('restored', 3)], 10, false));
+    expect(bundle.missedSince(50n)).toBeNull();
+    bundle.take(news([placed('more', 4)], 10));
+    expect([bundle.cursor, bundle.missedSince(50n), bundle.missedSince(10n)]).toEqual([10n, null, []]);
+  });
+
+  test('wakes whoever waits for the first news, and lets go of whoever gave up', async () => {
+    const bundle = new TrustBundle();
+    await bundle.firstNews(1);
+    const waiting = bundle.firstNews(10_000);
+    bundle.replaceKeys(createKeyRing([]));
+    bundle.take(news([], 5));
+    await waiting;
+    expect(bundle.loaded).toBe(true);
+    await bundle.firstNews(10_000);
+  });
+
+  test('tells nobody who has left', () => {
+    const bundle = new TrustBundle();
+    let calls = 0;
+    const leave = bundle.subscribe(() => calls++);
+    bundle.replaceKeys(createKeyRing([]));
+    leave();
+    bundle.replaceKeys(createKeyRing([]));
+    expect(calls).toBe(1);
+  });
+});
+
+/**
+ * A table that transactions write to and commit in any order, and a source that reads it as the feed does: from the
+ * oldest transaction that still ran at the read before.
+ */
+class Table {
+  readonly committed: PlacedRevocation[] = [];
+  readonly #running = new Set<number>();
+  #next = 1;
+
+  begin(): number {
+    this.#running.add(this.#next);
+    return this.#next++;
+  }
+
+  commit(place: number): void {
+    if (this.#running.delete(place)) this.committed.push(placed(`of ${place}`, place));
+  }
+
+  read(bundle: TrustBundle, pageRows: number): void {
+    const cursor = Math.min(this.#next, ...this.#running);
+    const since = bundle.cursor ?? 0n;
+    const rows = this.committed
+      .filter(({ place }) => place >= since)
+      .sort((a, b) => Number(a.place - b.place));
+    for (let from = 0; ; from += pageRows) {
+      const page = rows.slice(from, from + pageRows);
+      const complete = page.length < pageRows;
+      bundle.take(news(page, cursor, complete));
+      if (complete) return;
+    }
+  }
+}
+
+test('S13 property: a watcher that loses its stream at any time and resumes by cursor learns of everything', () => {
+  const act = fc.constantFrom<'begin' | 'commit' | 'revoke' | 'read' | 'lose' | 'return'>(
+    'begin',
+    'commit',
+    'revoke',
+    'read',
+    'lose',
+    'return',
+  );
+  const acts = fc.array(fc.record({ act, choice: fc.nat() }), { maxLength: 120 });
+  const sizes = fc.record({
+    mostKept: fc.integer({ min: 1, max: 20 }),
+    pageRows: fc.integer({ min: 1, max: 4 }),
+  });
+  fc.assert(
+    fc.property(acts, sizes, (steps, { mostKept, pageRows }) => {
+      const table = new Table();
+      // Two instances of the service, one database.
+      const [one, other] = [0, 1].map(() => new TrustBundle(undefined, new RevocationJournal(mostKept))) as [
+        TrustBundle,
+        TrustBundle,
+      ];
+      const bundles = [one, other];
+      for (const bundle of bundles) table.read(bundle, pageRows);
+      const running: number[] = [];
+      const learned = new Set<string>();
+      let cursor: bigint | null = null;
+      const stream: { leave: (() => void) | null } = { leave: null };
+      const watch = (bundle: TrustBundle) => {
+        const missed = cursor === null ? null : bundle.missedSince(cursor);
+        for (const { id } of missed ?? bundle.revocations()) learned.add(id);
+        cursor = bundle.cursor;
+        stream.leave = bundle.subscribe((change) => {
+          if (change.kind === 'revocations') for (const { id } of change.revocations) learned.add(id);
+          cursor = bundle.cursor;
+        });
+      };
+      for (const { act: step, choice } of steps) {
+        const bundle = choice % 2 === 0 ? one : other;
+        const [place] = running.splice(choice % Math.max(1, running.length), step === 'commit' ? 1 : 0);
+        if (step === 'begin') running.push(table.begin());
+        if (step === 'read') table.read(bundle, pageRows);
+        if (place !== undefined) table.commit(place);
+        if (step === 'revoke') {
+          const own = table.begin();
+          table.commit(own);
+          bundle.revoke([revocation(`of ${own}`)]);
+        }
+        if (step === 'lose') {
+          stream.leave?.();
+          stream.leave = null;
+        }
+        if (step === 'return' && stream.leave === null) watch(bundle);
+      }
+      for (const place of running) table.commit(place);
+      if (stream.leave === null) watch(one);
+      for (const bundle of bundles) table.read(bundle, pageRows);
+      expect(table.committed.filter(({ id }) => !learned.has(id))).toEqual([]);
+    }),
+    { numRuns: 2_000 },
+  );
+});
