@@ -27,6 +27,7 @@ import { SlowHashWatch } from './operations/slow-hash-watch.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
+import { Circuit } from './store/circuit.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
@@ -41,6 +42,8 @@ const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
 const LOGIN_RETRY_MS = 1_000;
+/** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
+const TRUST_WATCHDOG_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;
 /** Envoy waits 200 ms for a check. */
 const CHECK_FIRST_NEWS_WAIT_MS = 100;
@@ -73,12 +76,14 @@ export async function startService(
     hasherStarting.catch(() => undefined);
 
     // Store
+    const circuit = new Circuit();
     const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
       holder: 'service',
       maxConnections: MAX_CONNECTIONS,
       report: (line) => log.warn({ detail: line }, 'database'),
+      circuit: { state: circuit, role: 'guarded' },
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
@@ -92,6 +97,8 @@ export async function startService(
       applicationName: `postern trust ${process.pid}`,
       maxConnections: TRUST_CONNECTIONS,
       warn: (detail) => log.warn({ detail }, 'database'),
+      circuit: { state: circuit, role: 'probing' },
+      watchdogMs: TRUST_WATCHDOG_MS,
     });
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust);
@@ -118,7 +125,6 @@ export async function startService(
       },
       async refresh() {
         await Promise.all([feed.refresh(), keys.refresh()]);
-        trust.purge(Date.now() / 1000);
         await slowHashes.refresh(performance.now());
       },
       afterwards: () => grpc.setServing('verification', trust.loaded && trust.ageMs <= maxStalenessMs),
@@ -160,7 +166,6 @@ export async function startService(
     });
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
     const verification = { verifier, trust, maxStalenessMs };
-    const turns = new SessionTurns();
     const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
     // Those that may wait for a hash, and as many more as may be asking the database.
     const logins = new AdmissionLimit(hasher.capacity + MAX_CONNECTIONS, () =>
@@ -169,6 +174,7 @@ export async function startService(
     const sessions = {
       database,
       trust,
+      turns: new SessionTurns(),
       policy: sessionPolicyOf(settings),
       refreshTokens: () => refreshRoot.tokens(),
     };
@@ -187,7 +193,7 @@ export async function startService(
                 login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call),
               ),
             verifyToken: (input) => verifyToken(verification, input),
-            refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
+            refreshToken: (input, call) => refreshToken({ ...sessions, issuer }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
             getJwks: jwks,
           }),

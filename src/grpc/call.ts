@@ -18,9 +18,13 @@ export interface Call extends OperationCall {
 /** Of what a caller says of itself, the audit trail keeps no more. */
 const MAX_USER_AGENT_LENGTH = 256;
 
+/** A caller of a writing RPC has its UNAVAILABLE within 2 s, from its arrival and over all that the call does. */
+const STORE_LIMIT_MS = 1_900;
+
 /** A grpc-js call as a budget. The signal is made when somebody asks: most verifications end without it. */
 export class ServedCall implements Call {
   readonly deadlineMs: number;
+  readonly storeDeadlineMs: number;
   caller: Caller | null = null;
   readonly #call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
   #signal: AbortSignal | undefined;
@@ -31,7 +35,10 @@ export class ServedCall implements Call {
   ) {
     this.#call = call;
     const callersDeadlineMs = Number(call.getDeadline());
-    this.deadlineMs = Math.min(callersDeadlineMs, limitMs === null ? Infinity : Date.now() + limitMs);
+    const nowMs = Date.now();
+    this.deadlineMs = Math.min(callersDeadlineMs, limitMs === null ? Infinity : nowMs + limitMs);
+    // A stream may take long in all; each of its uses of the database has the limit that all uses have.
+    this.storeDeadlineMs = limitMs === null ? Infinity : nowMs + STORE_LIMIT_MS;
   }
 
   get signal(): AbortSignal {
