@@ -108,8 +108,12 @@ class Revoke implements Step {
   }
 }
 
-/** Sequences in which a few holders of one session come with old and new tokens, near the edges of every window. */
-export function sessionLives(limits: Limits, maxCommands: number): fc.Arbitrary<Iterable<Step>> {
+/**
+ * Sequences in which a few holders of one session come with old and new tokens, near the edges of every window.
+ *
+ * @param unitMs time goes by in multiples of it: a real clock may run on for less than that unnoticed
+ */
+export function sessionLives(limits: Limits, maxCommands: number, unitMs = 1): fc.Arbitrary<Iterable<Step>> {
   const edges = [limits.graceMs, limits.idleMs, limits.lifetimeMs].flatMap((ms) => [ms, ms / 2]);
   const passing = fc.oneof(
     { weight: 4, arbitrary: fc.integer({ min: 1, max: Math.max(2, limits.graceMs) }) },
@@ -121,8 +125,8 @@ export function sessionLives(limits: Limits, maxCommands: number): fc.Arbitrary<
       fc.constant(new Present(0)),
       fc.constant(new Present(1)),
       fc.integer({ min: 0, max: 5 }).map((behind) => new Present(behind)),
-      passing.map((ms) => new Pass(Math.floor(ms))),
-      passing.map((ms) => new Pass(Math.floor(ms))),
+      passing.map((ms) => new Pass(Math.ceil(ms / unitMs) * unitMs)),
+      passing.map((ms) => new Pass(Math.ceil(ms / unitMs) * unitMs)),
       fc.integer({ min: 0, max: 9 }).map((die) => (die === 0 ? new Revoke() : new Present(0))),
     ],
     { maxCommands },
