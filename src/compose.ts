@@ -13,6 +13,7 @@ import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
 import { AdmissionLimit } from './operations/admission-limit.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
+import { ExpiryPurge } from './operations/expiry-purge.ts';
 import { login } from './operations/login.ts';
 import { LoginThrottle } from './operations/login-throttle.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
@@ -142,6 +143,9 @@ export async function startService(
       ring: () => watch.wake(),
     });
     cleanups.push(() => alarm.stop());
+
+    const purge = new ExpiryPurge({ database, report: (rows) => log.info({ rows }, 'purged-expired') });
+    cleanups.push(() => purge.stop());
 
     // Operations
     const policy = {
