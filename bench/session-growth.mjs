@@ -64,7 +64,8 @@ const audit = (action, id) => ({
   },
   origin: ownOrigin,
 });
-const live = [];
+let live = [];
+let today = 1;
 
 async function login() {
   const id = uuidV7(Date.now(), randomBytes(16));
@@ -79,7 +80,7 @@ async function login() {
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
   await database.run(budget(), (db) => insertSession(db, session));
-  live.push({ id, generation: 1 });
+  live.push({ id, generation: 1, expiresOn: today + Number(values['ttl-days']) });
 }
 
 async function refresh() {
@@ -133,11 +134,11 @@ try {
     await inParallel(refreshesADay, refresh);
     await inParallel(Math.floor(live.length * LOGOUT_SHARE), logOut);
     await house.query(`UPDATE bench.clock SET shift = shift + interval '1 day'`);
-    const expired = day + 1 - Number(values['ttl-days']);
-    // Their clients see them expire; the oldest are first in line.
-    if (expired > 0) live.splice(0, Math.max(0, live.length - loginsADay * Number(values['ttl-days'])));
+    today = day + 1;
+    // Their clients see them expire and log in again.
+    live = live.filter(({ expiresOn }) => expiresOn > today);
     const beforeMs = performance.now();
-    await purgeExpired(database, new AbortController().signal);
+    await purgeExpired(database, new globalThis.AbortController().signal);
     purgeMs = Math.max(purgeMs, performance.now() - beforeMs);
     const [trail] = await house.query(`SELECT pg_total_relation_size('audit_events')::int AS bytes`);
     auditBytes += trail.bytes;
