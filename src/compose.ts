@@ -15,6 +15,7 @@ import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
 import { AdmissionLimit } from './operations/admission-limit.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
+import { ExpiryPurge } from './operations/expiry-purge.ts';
 import { login } from './operations/login.ts';
 import { LoginThrottle } from './operations/login-throttle.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
@@ -29,6 +30,7 @@ import { SlowHashWatch } from './operations/slow-hash-watch.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
+import { Circuit } from './store/circuit.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
@@ -42,9 +44,11 @@ import { TrustBundle } from './trust/trust-bundle.ts';
 const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
-/** Fifty tabs that wake at once are honest; ten times as many are a fault. */
-const MOST_WAITING_FOR_A_SESSION = 500;
+/** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
+const SESSION_TURNS = { width: 1, mostWaiting: 500, longestWaitMs: 1_000 };
 const LOGIN_RETRY_MS = 1_000;
+/** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
+const TRUST_WATCHDOG_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;
 /** Envoy waits 200 ms for a check. */
 const CHECK_FIRST_NEWS_WAIT_MS = 100;
@@ -77,12 +81,14 @@ export async function startService(
     hasherStarting.catch(() => undefined);
 
     // Store
+    const circuit = new Circuit();
     const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
       holder: 'service',
       maxConnections: MAX_CONNECTIONS,
       report: (line) => log.warn({ detail: line }, 'database'),
+      circuit: { state: circuit, role: 'guarded' },
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
@@ -96,6 +102,8 @@ export async function startService(
       applicationName: `postern trust ${process.pid}`,
       maxConnections: TRUST_CONNECTIONS,
       warn: (detail) => log.warn({ detail }, 'database'),
+      circuit: { state: circuit, role: 'probing' },
+      watchdogMs: TRUST_WATCHDOG_MS,
     });
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust);
@@ -122,7 +130,6 @@ export async function startService(
       },
       async refresh() {
         await Promise.all([feed.refresh(), keys.refresh()]);
-        trust.purge(Date.now() / 1000);
         await slowHashes.refresh(performance.now());
       },
       afterwards: () => grpc.setServing('verification', trust.loaded && trust.ageMs <= maxStalenessMs),
@@ -140,6 +147,9 @@ export async function startService(
       ring: () => watch.wake(),
     });
     cleanups.push(() => alarm.stop());
+
+    const purge = new ExpiryPurge({ database, report: (rows) => log.info({ rows }, 'purged-expired') });
+    cleanups.push(() => purge.stop());
 
     // Operations
     const policy = {
@@ -164,7 +174,6 @@ export async function startService(
     });
     const maxStalenessMs = settings.maxStalenessSeconds * 1000;
     const verification = { verifier, trust, maxStalenessMs };
-    const turns = new Turns(1, MOST_WAITING_FOR_A_SESSION);
     const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
     // Those that may wait for a hash, and as many more as may be asking the database.
     const logins = new AdmissionLimit(hasher.capacity + MAX_CONNECTIONS, () =>
@@ -173,6 +182,7 @@ export async function startService(
     const sessions = {
       database,
       trust,
+      turns: new Turns(SESSION_TURNS),
       policy: sessionPolicyOf(settings),
       refreshTokens: () => refreshRoot.tokens(),
     };
@@ -191,7 +201,7 @@ export async function startService(
                 login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call),
               ),
             verifyToken: (input) => verifyToken(verification, input),
-            refreshToken: (input, call) => refreshToken({ ...sessions, issuer, turns }, input, call),
+            refreshToken: (input, call) => refreshToken({ ...sessions, issuer }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
             getJwks: jwks,
           }),

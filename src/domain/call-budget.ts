@@ -2,6 +2,11 @@
 export interface CallBudget {
   /** Epoch milliseconds by which the answer must be given. */
   readonly deadlineMs: number;
+  /**
+   * Epoch milliseconds by which the database must have answered everything that the call asks of it; its caller hears
+   * `store-unavailable` then, before its deadline (D09). Absent where each use of the database counts for itself.
+   */
+  readonly storeDeadlineMs?: number;
   /** Aborts when the caller has left or the deadline has passed. */
   readonly signal: AbortSignal;
 }

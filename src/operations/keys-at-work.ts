@@ -9,7 +9,7 @@ import { advanceSigningKeys, type SigningKeyPolicy } from './advance-signing-key
 import { ensureSigningKey } from './ensure-signing-key.ts';
 import { loadKeyRing } from './load-key-ring.ts';
 
-const READ_LIMIT_MS = 2_000;
+const READ_LIMIT_MS = 1_000;
 
 /** Where the keys that sign and verify come from. */
 export interface KeysAtWork {

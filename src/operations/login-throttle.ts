@@ -14,8 +14,7 @@ const RELEASE_LIMIT_MS = 1_000;
  * Logins of one e-mail from one source that are evaluated at once: fewer than the failures that are free, since each
  * counts as one while it runs, and honest ones must not throttle each other.
  */
-const AT_ONCE = 3;
-const MOST_WAITING = 200;
+const ATTEMPT_TURNS = { width: 3, mostWaiting: 200, longestWaitMs: 4_000 };
 
 interface HashedKeys extends AttemptKeys {
   readonly pair: Buffer;
@@ -28,7 +27,7 @@ interface HashedKeys extends AttemptKeys {
 export class LoginThrottle {
   readonly #database: Database;
   readonly #key: () => Uint8Array;
-  readonly #turns = new Turns(AT_ONCE, MOST_WAITING);
+  readonly #turns = new Turns(ATTEMPT_TURNS);
 
   /** @param key 32 bytes that are the same in every instance, for the hashes under which attempts are counted (O05) */
   constructor(database: Database, key: () => Uint8Array) {

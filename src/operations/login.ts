@@ -77,11 +77,13 @@ export async function login(
     audience,
     origin: originOf(input, call.origin),
   };
+  // A login may wait honestly for its turn and its hash: each use of the database has its limit by itself.
+  const patient = { deadlineMs: call.deadlineMs, signal: call.signal, origin: call.origin };
   const subject = { email: canonical.email, address: attempt.origin.address };
-  const opened = await dependencies.throttle.guard(subject, call, async () => {
+  const opened = await dependencies.throttle.guard(subject, patient, async () => {
     // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
-    const first = await checkAndOpen(dependencies, attempt, call);
-    const result = first ?? (await checkAndOpen(dependencies, attempt, call));
+    const first = await checkAndOpen(dependencies, attempt, patient);
+    const result = first ?? (await checkAndOpen(dependencies, attempt, patient));
     if (result === null) throw new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' });
     return result;
   });

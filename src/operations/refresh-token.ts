@@ -43,7 +43,7 @@ export async function refreshToken(
 ): Promise<IssuedTokens> {
   const presented = parseRefreshToken(input.refreshToken);
   if (!presented) throw refused('REFRESH_TOKEN_INVALID');
-  return dependencies.turns.take(presented.sessionId, () => exchange(dependencies, presented, call));
+  return exchange(dependencies, presented, call);
 }
 
 async function exchange(
@@ -51,7 +51,7 @@ async function exchange(
   presented: PresentedRefreshToken,
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const { database, issuer, refreshTokens, policy } = dependencies;
+  const { database, issuer, refreshTokens, policy, turns } = dependencies;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
     const session = await database.run(call, (db) => findSession(db, presented.sessionId));
@@ -68,7 +68,9 @@ async function exchange(
         };
         const event = sessionEvent('token.refresh', presented, session);
         const { origin } = call;
-        const rotated = await database.run(call, (db) => rotateSession(db, rotation, { event, origin }));
+        const rotated = await turns.take(presented.sessionId, () =>
+          database.run(call, (db) => rotateSession(db, rotation, { event, origin })),
+        );
         if (!rotated) continue;
         const after = { ...session, rotatedAtMs: rotated.nowMs, roles: rotated.roles, nowMs: rotated.nowMs };
         return issue(dependencies, presented.sessionId, after, decision.to);
@@ -76,7 +78,7 @@ async function exchange(
       case 'repeat':
         return issue(dependencies, presented.sessionId, session, decision.generation);
       case 'reuse':
-        await endReused(dependencies, presented, session, call);
+        await turns.take(presented.sessionId, () => endReused(dependencies, presented, session, call));
         throw refused('REFRESH_TOKEN_REUSED');
       case 'expired':
         throw refused('REFRESH_TOKEN_EXPIRED');

@@ -13,12 +13,14 @@ import { looksLikeRefreshToken, parseRefreshToken, type RefreshTokens } from '..
 import type { TokenVerifier } from '../tokens/token-verifier.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { SessionPolicy } from './session-policy.ts';
+import type { Turns } from './turns.ts';
 
 export interface RevokeDependencies {
   readonly database: Database;
   readonly verifier: TokenVerifier;
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
+  readonly turns: Turns;
   readonly trust: TrustBundle;
 }
 
@@ -45,17 +47,18 @@ export async function revokeToken(
   input: { readonly token: string; readonly allSessions: boolean },
   call: OperationCall,
 ): Promise<void> {
-  const { database, trust } = dependencies;
+  const { database, turns, trust } = dependencies;
   const holder = looksLikeRefreshToken(input.token)
     ? await holderOfRefreshToken(dependencies, input.token, call)
     : await holderOfAccessToken(dependencies, input.token);
   if (!holder) return;
-  const revocations = await database.transaction(call, (trx) =>
-    holder.kind === 'token'
-      ? revokeAlone(trx, holder.claims, call.origin)
-      : endFor(trx, holder, input.allSessions && holder.mayEndAll, call.origin),
-  );
-  trust.revoke(revocations);
+  const end = () =>
+    database.transaction(call, (trx) =>
+      holder.kind === 'token'
+        ? revokeAlone(trx, holder.claims, call.origin)
+        : endFor(trx, holder, input.allSessions && holder.mayEndAll, call.origin),
+    );
+  trust.revoke(await (holder.kind === 'token' ? end() : turns.take(holder.sessionId, end)));
 }
 
 async function holderOfRefreshToken(

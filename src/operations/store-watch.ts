@@ -1,7 +1,8 @@
 import { Rejected } from '../domain/rejection.ts';
 
 const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 1_000;
+/** A database that is back is known within 2 s: this pause, and an attempt that began while it was away (D03). */
+const LONGEST_RETRY_MS = 500;
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
 const REFRESH_EVERY_MS = 500;
 

@@ -4,17 +4,23 @@ import type { ClientConfig } from 'pg';
 import type { CallBudget } from '../domain/call-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { connectionOf, type DatabaseAddress } from './database-address.ts';
-import { isRetryable, storeUnavailable, translateStoreError } from './store-errors.ts';
-import { WatchedPgClient } from './watched-pg-client.ts';
+import type { Circuit } from './circuit.ts';
+import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './store-errors.ts';
+import { type WatchedConfig, WatchedPgClient } from './watched-pg-client.ts';
 
-/** What a call may spend on the database in all; a caller of a writing RPC has its UNAVAILABLE within 2 s. */
+/** What one use of the database may take; a call with several has one limit for all of them besides. */
 const STORE_LIMIT_MS = 1_900;
+/** Longer than `statement_timeout`, so that a living server gets to say so itself. */
+const WATCHDOG_MS = 2_250;
+/** A failure that came after so long, and not from the server, was silence. */
+const SILENCE_FROM_MS = 900;
 const CONNECT_TIMEOUT_MS = 1_000;
 const STATEMENT_TIMEOUT_MS = 2_000;
 const LOCK_TIMEOUT_MS = 250;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;
+const OVERLOADED_RETRY_MS = 1_000;
 
 /** What a table's queries run on inside a transaction. */
 export type Transaction = Knex.Transaction;
@@ -26,6 +32,10 @@ export interface DatabaseOptions {
   readonly maxConnections: number;
   /** Told of faults of idle connections; they are replaced without anyone's doing. */
   readonly warn: (message: string) => void;
+  /** Of the service: who is `guarded` does not wait while it is open, who is `probing` finds out when it may close. */
+  readonly circuit?: { readonly state: Circuit; readonly role: 'guarded' | 'probing' };
+  /** How long a query may stay without an answer before its connection is given up. */
+  readonly watchdogMs?: number;
 }
 
 /**
@@ -35,6 +45,7 @@ export interface DatabaseOptions {
  */
 export class Database {
   readonly #knex: Knex;
+  readonly #circuit: DatabaseOptions['circuit'];
 
   constructor(options: DatabaseOptions) {
     const connection: ClientConfig = {
@@ -46,8 +57,13 @@ export class Database {
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       keepAlive: true,
     };
+    this.#circuit = options.circuit;
+    const watched: WatchedConfig = { watchdogMs: options.watchdogMs ?? WATCHDOG_MS };
     this.#knex = knex({
+      ...watched,
       client: WatchedPgClient,
+      // Or the messages of errors would hold the values of the statement, and logs a password's hash (O01).
+      compileSqlOnError: false,
       // Spares each pool a `select version()` before its first query.
       version: '18',
       connection: connection as Knex.StaticConnectionConfig,
@@ -62,9 +78,12 @@ export class Database {
     });
   }
 
-  /** Runs statements that stand each for itself. */
+  /**
+   * Runs statements that stand each for itself. A serialisation failure or deadlock starts the work again, as in
+   * `transaction`.
+   */
   run<T>(budget: CallBudget, work: (db: Knex) => PromiseLike<T>): Promise<T> {
-    return withinBudget(budget, async () => work(this.#knex));
+    return this.#within(budget, async () => work(this.#knex));
   }
 
   /**
@@ -73,16 +92,7 @@ export class Database {
    * in all, so the work must not have effects outside the database.
    */
   transaction<T>(budget: CallBudget, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-    return withinBudget(budget, async () => {
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          return await this.#knex.transaction(work);
-        } catch (error) {
-          if (!isRetryable(error) || attempt === MAX_ATTEMPTS || budget.signal.aborted) throw error;
-          await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_JITTER_MS * attempt));
-        }
-      }
-    });
+    return this.#within(budget, () => this.#knex.transaction(work));
   }
 
   /** Runs work that may take long, such as a migration, in one transaction and without a budget. */
@@ -97,26 +107,60 @@ export class Database {
   async close(): Promise<void> {
     await this.#knex.destroy();
   }
+
+  async #within<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+    const { state, role } = this.#circuit ?? {};
+    if (state?.isOpen === true && role === 'guarded') {
+      throw storeUnavailable(
+        'it has been silent for some time, and nobody waits until it has answered a probe',
+      );
+    }
+    const startMs = performance.now();
+    try {
+      const result = await withinBudget(budget, () => repeated(work, budget));
+      state?.answered();
+      return result;
+    } catch (error) {
+      const isRuling = error instanceof Rejected && error.rejection.kind !== 'store-unavailable';
+      if (isRuling || sqlState(error) !== undefined) state?.answered();
+      else if (performance.now() - startMs >= SILENCE_FROM_MS && !budget.signal.aborted) state?.silent();
+      throw translateStoreError(error);
+    }
+  }
+}
+
+/** Does the work again after a serialisation failure or a deadlock. */
+async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isRetryable(error) || attempt === MAX_ATTEMPTS || budget.signal.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_JITTER_MS * attempt));
+    }
+  }
 }
 
 /** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */
 async function withinBudget<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
   if (budget.signal.aborted) throw new Rejected({ kind: 'cancelled' });
-  const remainingMs = budget.deadlineMs - Date.now();
-  if (remainingMs <= 0) throw new Rejected({ kind: 'deadline-exceeded' });
+  const nowMs = Date.now();
+  if (nowMs >= budget.deadlineMs) throw new Rejected({ kind: 'deadline-exceeded' });
+  const storeMs = Math.min(STORE_LIMIT_MS, (budget.storeDeadlineMs ?? Infinity) - nowMs);
+  if (storeMs <= 0) {
+    // Other work has used up what the call has.
+    const cause = 'the call had waited too long before it came to the database';
+    throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: OVERLOADED_RETRY_MS });
+  }
 
   let giveUp: (rejection: Rejected) => void = () => undefined;
   const outOfTime = new Promise<never>((_resolve, reject) => (giveUp = reject));
-  const timer = setTimeout(
-    () => giveUp(storeUnavailable('no answer within the time budget')),
-    Math.min(remainingMs, STORE_LIMIT_MS),
-  );
+  const limitMs = Math.min(storeMs, budget.deadlineMs - nowMs);
+  const timer = setTimeout(() => giveUp(storeUnavailable('no answer within the time budget')), limitMs);
   const onAbort = () => giveUp(new Rejected({ kind: 'cancelled' }));
   budget.signal.addEventListener('abort', onAbort, { once: true });
   try {
     return await Promise.race([work(), outOfTime]);
-  } catch (error) {
-    throw translateStoreError(error);
   } finally {
     clearTimeout(timer);
     budget.signal.removeEventListener('abort', onAbort);

@@ -1,6 +1,6 @@
 import type { Secret } from '../domain/secret.ts';
 import type { DatabaseAddress } from './database-address.ts';
-import { Database } from './database.ts';
+import { Database, type DatabaseOptions } from './database.ts';
 
 export interface OpenedDatabase {
   readonly database: Database;
@@ -20,9 +20,15 @@ export async function openDatabase(options: {
   holder: 'service' | 'command';
   maxConnections: number;
   report: (line: string) => void;
+  circuit?: DatabaseOptions['circuit'];
 }): Promise<OpenedDatabase> {
   const { databaseUrl, dataDir, holder, maxConnections, report } = options;
-  const pool = { applicationName: `postern ${holder} ${process.pid}`, maxConnections, warn: report };
+  const pool = {
+    applicationName: `postern ${holder} ${process.pid}`,
+    maxConnections,
+    warn: report,
+    ...(options.circuit && { circuit: options.circuit }),
+  };
   if (databaseUrl !== null) {
     const address = { url: databaseUrl.reveal() };
     const database = new Database({ ...pool, address });

@@ -3,7 +3,7 @@ import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { Database } from './database.ts';
 import { readRevocations, type RevocationPage, type WrittenRevocation } from './revocations.ts';
 
-const READ_LIMIT_MS = 2_000;
+const READ_LIMIT_MS = 1_000;
 const PAGE_ROWS = 10_000;
 
 /**
@@ -36,8 +36,10 @@ export class RevocationFeed {
       const complete = page.rows.length < PAGE_ROWS;
       const revocations = page.rows.map(({ writtenBy: place, ...revocation }) => ({ ...revocation, place }));
       this.#trust.take({ revocations, cursor, complete, asOfMs });
-      if (complete) return;
+      if (complete) break;
     }
+    // Not by this machine's clock: were it minutes ahead, a revocation would be forgotten before its tokens expire.
+    this.#trust.purge(first.nowSeconds);
   }
 
   #read(since: bigint, after: WrittenRevocation | null): Promise<RevocationPage> {

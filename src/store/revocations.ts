@@ -15,11 +15,14 @@ export interface WrittenRevocation extends Revocation {
 
 export interface RevocationPage {
   readonly horizon: bigint;
+  /** The database's clock, Unix time: the one by which revocations expire (S08). */
+  readonly nowSeconds: number;
   readonly rows: readonly WrittenRevocation[];
 }
 
 interface FeedRow {
   readonly horizon: string;
+  readonly now_seconds: string;
   readonly kind: RevocationKind | null;
   readonly id: string;
   readonly expires_at_seconds: string;
@@ -49,7 +52,7 @@ export async function readRevocations(
 ): Promise<RevocationPage> {
   const { since, after, limit } = page;
   const { rows } = await db.raw<{ rows: FeedRow[] }>(
-    `SELECT horizon::text, page.kind, page.id, page.written_by::text,
+    `SELECT horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
             ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds
      FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS moment
      LEFT JOIN LATERAL (
@@ -63,6 +66,7 @@ export async function readRevocations(
   );
   return {
     horizon: BigInt(rows[0]?.horizon ?? '0'),
+    nowSeconds: Number(rows[0]?.now_seconds ?? '0'),
     rows: rows.flatMap((row) => (row.kind === null ? [] : [writtenRevocation(row.kind, row)])),
   };
 }

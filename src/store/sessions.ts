@@ -47,8 +47,10 @@ interface SessionRow {
 
 export async function insertSession(db: Knex, session: NewSession): Promise<void> {
   await db.raw(
-    `INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, access_expires_at, expires_at)
-     VALUES (?, ?, ?, ?, ?, ?, now() + make_interval(secs => ?), now() + make_interval(secs => ?))`,
+    // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come.
+    `INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
+     SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
+     FROM clock_timestamp() AS moment`,
     [
       session.id,
       session.userId,

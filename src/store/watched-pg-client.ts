@@ -8,35 +8,110 @@ export class QueryUnanswered extends Error {
   }
 }
 
-interface PgConnection {
-  __knex__disposed?: unknown;
-  connection: { stream: { destroy(): void } };
+/** COMMIT of a transaction that an error had ended: the error was swallowed, and nothing is stored. */
+export class CommitRefused extends Error {
+  constructor() {
+    super('the transaction was rolled back at its commit: an error inside it was swallowed');
+    this.name = 'CommitRefused';
+  }
 }
 
-/** Longer than `statement_timeout`, so that a living server gets to say so itself. */
-export const QUERY_WATCHDOG_MS = 2_250;
+/** What the connections of one pool have in common; a transaction's client is another object than its pool's. */
+interface Company {
+  /** Connections made before have no credit: one of them went silent, or its server stopped writing. Monotonic, ms. */
+  distrustedBeforeMs: number;
+}
+
+interface PgConnection {
+  __knex__disposed?: unknown;
+  unlimited?: boolean;
+  company: Company;
+  madeAtMs: number;
+  connection: { stream: { destroy(): void } };
+  end(): Promise<void>;
+}
+
+/** Knex's configuration with what this client adds to it. */
+export interface WatchedConfig {
+  /** How long a query may stay without an answer; at least `statement_timeout`, so that a living server gets to say so. */
+  readonly watchdogMs: number;
+}
+
+interface PgQuery {
+  readonly sql: string;
+  readonly response?: { readonly command?: string };
+}
+
+/** The SQLSTATE of a write on a standby, or on a server that was made read-only. */
+const READ_ONLY = '25006';
+const LIFTS_LIMIT = /^SET LOCAL statement_timeout = 0/i;
+const ENDS_TRANSACTION = /^(COMMIT|ROLLBACK)\b/i;
+const COMMITS = /^COMMIT\b/i;
+const GOODBYE_LIMIT_MS = 500;
 
 /**
  * Knex's PostgreSQL client with a watchdog on every query, BEGIN and COMMIT included. `statement_timeout` is kept by
  * the server, so a server that is frozen or behind a dead network never keeps it; without the watchdog such a query
  * holds its connection for a quarter of an hour. pg's own `query_timeout` leaves the late answer to the next query
  * on the same connection, so the socket is closed instead.
+ *
+ * What one connection has suffered is taken as a sign for the idle ones that were made before it (D03, D12): they may
+ * lead to a server that is gone or a primary that is one no more, and are replaced instead of tried one by one.
  */
 export class WatchedPgClient extends PgClient {
-  override _query(connection: PgConnection, query: unknown): Promise<unknown> {
+  readonly #company: Company = { distrustedBeforeMs: -Infinity };
+
+  override async acquireRawConnection(): Promise<unknown> {
+    const madeAtMs = performance.now();
+    const connection = (await super.acquireRawConnection()) as PgConnection;
+    return Object.assign(connection, { company: this.#company, madeAtMs });
+  }
+
+  override validateConnection({ company, madeAtMs }: PgConnection): Promise<boolean> {
+    return Promise.resolve(madeAtMs > company.distrustedBeforeMs);
+  }
+
+  /** Says goodbye, which a frozen server never answers, and closes the socket in any case. */
+  override async destroyRawConnection(connection: PgConnection): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, GOODBYE_LIMIT_MS)));
+    await Promise.race([connection.end().catch(() => undefined), tooLong]);
+    clearTimeout(timer);
+    connection.connection.stream.destroy();
+  }
+
+  override _query(connection: PgConnection, query: PgQuery): Promise<unknown> {
+    const { watchdogMs } = this.config as WatchedConfig;
+    // Who lifts the server's own limit, as a migration does for its transaction, lifts this one with it.
+    if (LIFTS_LIMIT.test(query.sql)) connection.unlimited = true;
+    if (ENDS_TRANSACTION.test(query.sql)) connection.unlimited = false;
     return new Promise((resolve, reject) => {
       const watchdog = setTimeout(() => {
-        const error = new QueryUnanswered(QUERY_WATCHDOG_MS);
-        connection.__knex__disposed = error;
+        if (connection.unlimited === true) return;
+        const error = new QueryUnanswered(watchdogMs);
+        distrust(connection, error);
         connection.connection.stream.destroy();
         reject(error);
-      }, QUERY_WATCHDOG_MS);
+      }, watchdogMs);
       super
         ._query(connection, query)
+        .then(
+          (answer) => {
+            if (COMMITS.test(query.sql) && query.response?.command === 'ROLLBACK') throw new CommitRefused();
+            return answer;
+          },
+          (error: unknown) => {
+            if ((error as { code?: unknown }).code === READ_ONLY) distrust(connection, error);
+            throw error;
+          },
+        )
         .then(resolve, reject)
-        .finally(() => {
-          clearTimeout(watchdog);
-        });
+        .finally(() => clearTimeout(watchdog));
     });
   }
+}
+
+function distrust(connection: PgConnection, cause: unknown): void {
+  connection.__knex__disposed = cause;
+  connection.company.distrustedBeforeMs = performance.now();
 }

@@ -99,18 +99,7 @@ export async function startTestService(
     httpUrl: `http://${formatListenAddress(service.http)}`,
     logLines,
     call,
-    async addUser(email, password, roles = []) {
-      const hasher = await PasswordHasher.start({ concurrency: 1 });
-      const budget = budgetOf(5_000, Date.now());
-      const user = await createUser(
-        { database: database.database, hasher },
-        { minLength: 12 },
-        { email, password, roles },
-        budget,
-      );
-      await hasher.stop();
-      return user.id;
-    },
+    addUser: (email, password, roles) => addUser(database, email, password, roles),
     async tokenOf(email, password) {
       const { response, message } = await call('postern.v1.AuthService/Login', { email, password });
       if (!response) throw new Error(`login failed: ${message}`);
@@ -122,6 +111,20 @@ export async function startTestService(
       if (!shared) await database.drop();
     },
   };
+}
+
+/** Makes a user past the service, as `postern user create` does. @returns the user's id */
+export async function addUser(
+  { database }: TestDatabase,
+  email: string,
+  password: string,
+  roles: string[] = [],
+): Promise<string> {
+  const hasher = await PasswordHasher.start({ concurrency: 1 });
+  const budget = budgetOf(5_000, Date.now());
+  const user = await createUser({ database, hasher }, { minLength: 12 }, { email, password, roles }, budget);
+  await hasher.stop();
+  return user.id;
 }
 
 /** One unary call by name; resolves with the outcome whatever it is. */

@@ -1,0 +1,66 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { budgetOf } from '../domain/call-budget.ts';
+import type { Database } from '../store/database.ts';
+import { purgeLoginThrottle } from '../store/login-throttle.ts';
+import { takePurgeTurn } from '../store/purge-turn.ts';
+import { purgeRevocations } from '../store/revocations.ts';
+import { purgeSessions } from '../store/sessions.ts';
+
+/** A batch takes some milliseconds, so that whoever wants one of its rows hardly waits. */
+const BATCH_ROWS = 500;
+const PAUSE_BETWEEN_BATCHES_MS = 50;
+const BATCH_LIMIT_MS = 2_000;
+const EVERY_MS = 60_000;
+
+/**
+ * Deletes expired sessions, revocations and counters of failed logins in small batches, each a transaction of its own, until nothing is left or
+ * another instance is found at it (S16).
+ *
+ * @returns how many rows were deleted
+ * @throws Rejected `store-unavailable`; what was deleted until then is
+ */
+export async function purgeExpired(database: Database, signal: AbortSignal): Promise<number> {
+  let purged = 0;
+  while (!signal.aborted) {
+    const deleted = await database.transaction(budgetOf(BATCH_LIMIT_MS, Date.now()), async (trx) => {
+      if (!(await takePurgeTurn(trx))) return [];
+      return [
+        await purgeSessions(trx, BATCH_ROWS),
+        await purgeRevocations(trx, BATCH_ROWS),
+        await purgeLoginThrottle(trx, BATCH_ROWS),
+      ];
+    });
+    purged += deleted.reduce((sum, count) => sum + count, 0);
+    if (!deleted.includes(BATCH_ROWS)) break;
+    await pause(PAUSE_BETWEEN_BATCHES_MS, undefined, { signal }).catch(() => undefined);
+  }
+  return purged;
+}
+
+/** Purges once a minute for as long as the process lives; a database that is away is tried again a minute later. */
+export class ExpiryPurge {
+  readonly #stop = new AbortController();
+  readonly #ended: Promise<void>;
+
+  constructor(options: { database: Database; report: (purged: number) => void; everyMs?: number }) {
+    this.#ended = this.#run(options.database, options.report, options.everyMs ?? EVERY_MS);
+  }
+
+  /** Resolves when the batch under way has ended. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async #run(database: Database, report: (purged: number) => void, everyMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    for (;;) {
+      await pause(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      // Whatever is wrong with the database, those who serve callers tell it.
+      const purged = await purgeExpired(database, signal).catch(() => 0);
+      if (purged > 0) report(purged);
+    }
+  }
+}

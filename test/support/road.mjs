@@ -1,0 +1,50 @@
+import { connect, createServer } from 'node:net';
+import { setTimeout } from 'node:timers';
+
+/** See `road.d.mts`; plain JavaScript because the benches use it too. */
+export class Road {
+  swallowing = false;
+  delayMs = 0;
+  #server;
+  #sockets = new Set();
+
+  constructor(target) {
+    this.#server = createServer((from) => this.#join(from, connect(target)));
+  }
+
+  async open(port = 0) {
+    await new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
+    return this.#server.address().port;
+  }
+
+  cut() {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close() {
+    this.cut();
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #join(from, to) {
+    // A packet that was lost is missing in the stream for ever, so the whole connection is.
+    const fate = { isLost: false };
+    for (const [socket, other] of [
+      [from, to],
+      [to, from],
+    ]) {
+      this.#sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        other.destroy();
+        this.#sockets.delete(socket);
+      });
+      socket.on('data', (data) => {
+        fate.isLost ||= this.swallowing;
+        if (fate.isLost) return;
+        if (this.delayMs === 0) other.write(data);
+        else setTimeout(() => other.write(data), this.delayMs);
+      });
+    }
+  }
+}
