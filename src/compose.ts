@@ -1,6 +1,7 @@
 import type { Settings } from './config.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { SecretDigests } from './domain/secret-digests.ts';
 import { AuthServiceService } from './generated/postern/v1/auth.ts';
 import { authService } from './grpc/auth-service.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
@@ -14,6 +15,8 @@ import type { Logger } from './log.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
 import { AdmissionLimit } from './operations/admission-limit.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
+import { changePassword } from './operations/change-password.ts';
+import { issueServiceToken } from './operations/issue-service-token.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { ExpiryPurge } from './operations/expiry-purge.ts';
 import { login } from './operations/login.ts';
@@ -23,6 +26,7 @@ import { masterKeysOf } from './operations/master-keys.ts';
 import { keyPolicyOf } from './operations/key-policy.ts';
 import { RefreshRoot } from './operations/refresh-root.ts';
 import { refreshToken } from './operations/refresh-token.ts';
+import { resetPassword } from './operations/reset-password.ts';
 import { revokeToken } from './operations/revoke-token.ts';
 import { sessionPolicyOf } from './operations/session-policy.ts';
 import { Turns } from './operations/turns.ts';
@@ -188,6 +192,8 @@ export async function startService(
     };
     const onDamagedHash = (userId: string, damage: string) =>
       log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable');
+    const digests = new SecretDigests((purpose) => refreshRoot.derive(purpose));
+    const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
     const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
 
     // Listeners
@@ -203,6 +209,12 @@ export async function startService(
             verifyToken: (input) => verifyToken(verification, input),
             refreshToken: (input, call) => refreshToken({ ...sessions, issuer }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
+            issueServiceToken: (input, call) =>
+              issueServiceToken({ database, digests, issuer, trust }, input, call),
+            changePassword: (input, call) =>
+              logins.admit(() => changePassword({ ...sessions, passwords, issuer, throttle }, input, call)),
+            resetPassword: (input, call) =>
+              resetPassword({ database, passwords, digests, trust, throttle }, input, call),
             getJwks: jwks,
           }),
         );

@@ -46,6 +46,31 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-state.ts')).userEnable,
   },
   {
+    path: ['user', 'reset-password'],
+    summary: 'make a token with which a user sets a password, once, within an hour',
+    load: async () => (await import('./commands/user-reset-password.ts')).userResetPassword,
+  },
+  {
+    path: ['service', 'create'],
+    summary: 'make a service account and show its secret, once',
+    load: async () => (await import('./commands/service-create.ts')).serviceCreate,
+  },
+  {
+    path: ['service', 'list'],
+    summary: 'list all service accounts',
+    load: async () => (await import('./commands/service-list.ts')).serviceList,
+  },
+  {
+    path: ['service', 'delete'],
+    summary: 'delete a service account and end its tokens',
+    load: async () => (await import('./commands/service-delete.ts')).serviceDelete,
+  },
+  {
+    path: ['service', 'rotate'],
+    summary: 'give a service account another secret; the one before stays good for a while',
+    load: async () => (await import('./commands/service-rotate.ts')).serviceRotate,
+  },
+  {
     path: ['key', 'list'],
     summary: 'list the signing keys and what becomes of them when',
     load: async () => (await import('./commands/key-list.ts')).keyList,
@@ -80,6 +105,7 @@ export const commands: readonly CommandRow[] = [
 /** What the first word of two-word commands is about. */
 export const groups: Readonly<Record<string, string>> = {
   user: 'people who log in',
+  service: 'programs that have tokens of their own',
   key: 'signing keys',
   token: 'access tokens',
 };

@@ -78,6 +78,12 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'a user with this e-mail address exists',
         'Choose another, or change that user.',
       );
+    case 'name-taken':
+      return failure(
+        exitCodes.refused,
+        'a service account with this name exists',
+        'Choose another, or delete that account.',
+      );
     case 'conflict':
       return failure(
         exitCodes.refused,
@@ -89,6 +95,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'invalid-credentials':
     case 'refresh-refused':
     case 'login-rate-limited':
+    case 'reset-token-invalid':
     case 'admin-required':
     case 'service-required':
     case 'credentials-missing':

@@ -34,9 +34,20 @@ export interface FieldViolation {
 export type Rejection =
   | {
       readonly kind: 'invalid-credentials';
-      readonly cause: 'unknown-user' | 'wrong-password' | 'disabled' | 'no-password';
+      readonly cause:
+        | 'unknown-user'
+        | 'wrong-password'
+        | 'disabled'
+        | 'no-password'
+        | 'malformed-secret'
+        | 'unknown-service'
+        | 'wrong-secret';
     }
   | { readonly kind: 'credentials-missing' }
+  | {
+      readonly kind: 'reset-token-invalid';
+      readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';
+    }
   | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal }
   | { readonly kind: 'refresh-refused'; readonly reason: RefreshRefusalReason }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
@@ -46,6 +57,7 @@ export type Rejection =
   | { readonly kind: 'admin-required' }
   | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }
+  | { readonly kind: 'name-taken' }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'not-found'; readonly what: string }
   | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }

@@ -1,7 +1,11 @@
+import type { Caller } from '../domain/caller.ts';
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
+import type { PasswordChange } from '../operations/change-password.ts';
+import type { IssuedServiceToken, ServiceTokenInput } from '../operations/issue-service-token.ts';
 import type { IssuedTokens } from '../operations/issued-tokens.ts';
 import type { LoginInput } from '../operations/login.ts';
+import { callerOf } from './call.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 import { type VerificationOperations, verificationService } from './verification-service.ts';
 
@@ -10,6 +14,9 @@ export interface AuthOperations extends VerificationOperations {
   login(input: LoginInput, call: OperationCall): Promise<IssuedTokens>;
   refreshToken(input: { refreshToken: string }, call: OperationCall): Promise<IssuedTokens>;
   revokeToken(input: { token: string; allSessions: boolean }, call: OperationCall): Promise<void>;
+  issueServiceToken(input: ServiceTokenInput, call: OperationCall): Promise<IssuedServiceToken>;
+  changePassword(input: PasswordChange & { caller: Caller }, call: OperationCall): Promise<IssuedTokens>;
+  resetPassword(input: { resetToken: string; newPassword: string }, call: OperationCall): Promise<void>;
   getJwks(): { json: string; maxAgeSeconds: number };
 }
 
@@ -21,6 +28,16 @@ export function authService(operations: AuthOperations): ServiceHandlers<typeof 
     refreshToken: async (request, call) => tokenSet(await operations.refreshToken(request, call)),
     revokeToken: async (request, call) => {
       await operations.revokeToken(request, call);
+      return {};
+    },
+    issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>
+      serviceTokenSet(await operations.issueServiceToken({ clientId, clientSecret, audience }, call)),
+    changePassword: async ({ currentPassword, newPassword }, call) =>
+      tokenSet(
+        await operations.changePassword({ currentPassword, newPassword, caller: callerOf(call) }, call),
+      ),
+    resetPassword: async ({ resetToken, newPassword }, call) => {
+      await operations.resetPassword({ resetToken, newPassword }, call);
       return {};
     },
     getJwks: () => {
@@ -44,4 +61,10 @@ function tokenSet(tokens: IssuedTokens): TokenSet {
     sessionId: tokens.sessionId,
     userId: tokens.userId,
   };
+}
+
+/** A service has no session and nothing to refresh: it asks again with its secret. */
+function serviceTokenSet({ accessToken, expiresInSeconds }: IssuedServiceToken): TokenSet {
+  const noSession = { refreshToken: '', refreshExpiresInSeconds: 0, sessionId: '', userId: '' };
+  return tokenSet({ accessToken, expiresInSeconds, ...noSession });
 }

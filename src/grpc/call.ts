@@ -15,6 +15,12 @@ export interface Call extends OperationCall {
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
 }
 
+/** Who was let in to a method that is not public. */
+export function callerOf(call: Call): Caller {
+  if (!call.caller) throw new Error('the method table lets everybody in to a method that asks who calls');
+  return call.caller;
+}
+
 /** Of what a caller says of itself, the audit trail keeps no more. */
 const MAX_USER_AGENT_LENGTH = 256;
 

@@ -14,6 +14,7 @@ type ServiceRules<Service> = { readonly [Method in keyof Service]: MethodRule };
 
 const STANDARD_DEADLINE_MS = 5_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
+const user = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
@@ -21,6 +22,9 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   verifyToken: open,
   refreshToken: open,
   revokeToken: open,
+  issueServiceToken: open,
+  changePassword: user,
+  resetPassword: open,
   getJwks: open,
 };
 

@@ -48,13 +48,19 @@ function refusalOf(rejection: Rejection): Refusal {
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'INVALID_CREDENTIALS',
-        message: 'the e-mail or the password is wrong',
+        message: 'the credentials are wrong',
       };
     case 'credentials-missing':
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'CREDENTIALS_MISSING',
         message: "send the token in the request, or once as metadata 'authorization: Bearer <token>'",
+      };
+    case 'reset-token-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'RESET_TOKEN_INVALID',
+        message: 'the reset token is not good, or not any more; ask an administrator for another',
       };
     case 'token-refused':
       return {
@@ -106,6 +112,12 @@ function refusalOf(rejection: Rejection): Refusal {
         code: Code.ALREADY_EXISTS,
         reason: 'EMAIL_TAKEN',
         message: 'another user has this e-mail',
+      };
+    case 'name-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'NAME_TAKEN',
+        message: 'another service account has this name',
       };
     case 'not-found':
       return {

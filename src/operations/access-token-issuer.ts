@@ -1,16 +1,22 @@
 import { randomBytes } from 'node:crypto';
 
 import { Rejected } from '../domain/rejection.ts';
-import { createTokenId, signAccessToken } from '../tokens/sign-access-token.ts';
+import { type AccessTokenContents, createTokenId, signAccessToken } from '../tokens/sign-access-token.ts';
 import type { Signer } from '../tokens/signer.ts';
 
 const RETRY_AFTER_MS = 1_000;
+
+export interface IssuedAccessToken {
+  readonly token: string;
+  readonly expiresInSeconds: number;
+}
 
 /** Signs access tokens with whichever key is active at that moment. */
 export class AccessTokenIssuer {
   readonly #issuer: string;
   readonly #audiences: readonly [string, ...string[]];
-  readonly #lifetimeSeconds: number;
+  /** Of every token that is issued here. */
+  readonly lifetimeSeconds: number;
   readonly #signer: () => Signer | null;
 
   constructor(options: {
@@ -21,7 +27,7 @@ export class AccessTokenIssuer {
   }) {
     this.#issuer = options.issuer;
     this.#audiences = options.audiences;
-    this.#lifetimeSeconds = options.lifetimeSeconds;
+    this.lifetimeSeconds = options.lifetimeSeconds;
     this.#signer = options.signer;
   }
 
@@ -45,25 +51,49 @@ export class AccessTokenIssuer {
   }
 
   /** @throws Rejected `trust-stale` while this process has no signing key yet */
-  async issueToUser(user: {
+  issueToUser(user: {
     userId: string;
     sessionId: string;
     roles: readonly string[];
     audience: string;
-  }): Promise<{ token: string; expiresInSeconds: number }> {
+  }): Promise<IssuedAccessToken> {
+    const { userId: subject, sessionId, roles, audience } = user;
+    const tokenId = createTokenId(randomBytes(16));
+    return this.#issue({ subject, sessionId, clientId: 'postern', roles, audience, tokenId });
+  }
+
+  /**
+   * @param service.tokenId as `createTokenId` makes one, recorded by the caller
+   * @throws Rejected `trust-stale` while this process has no signing key yet
+   */
+  issueToService(service: {
+    accountId: string;
+    roles: readonly string[];
+    audience: string;
+    tokenId: string;
+  }): Promise<IssuedAccessToken> {
+    const { accountId, roles, audience, tokenId } = service;
+    return this.#issue({
+      subject: accountId,
+      sessionId: null,
+      clientId: accountId,
+      roles,
+      audience,
+      tokenId,
+    });
+  }
+
+  async #issue(
+    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds' | 'lifetimeSeconds'>,
+  ): Promise<IssuedAccessToken> {
     const signer = this.#signer();
     if (!signer) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
     const token = await signAccessToken(signer, {
+      ...contents,
       issuer: this.#issuer,
-      audience: user.audience,
-      subject: user.userId,
-      sessionId: user.sessionId,
-      clientId: 'postern',
-      roles: user.roles,
-      tokenId: createTokenId(randomBytes(16)),
       issuedAtSeconds: Math.floor(Date.now() / 1000),
-      lifetimeSeconds: this.#lifetimeSeconds,
+      lifetimeSeconds: this.lifetimeSeconds,
     });
-    return { token, expiresInSeconds: this.#lifetimeSeconds };
+    return { token, expiresInSeconds: this.lifetimeSeconds };
   }
 }

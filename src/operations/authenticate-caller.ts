@@ -3,12 +3,14 @@ import { type AccessClass, adminRole, type Caller } from '../domain/caller.ts';
 import { isUuid } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { Database } from '../store/database.ts';
+import { findServiceRoles } from '../store/service-accounts.ts';
 import { findUserById } from '../store/users.ts';
 import { verifyToken, type VerifyDependencies } from './verify-token.ts';
 
 /**
  * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
- * asked on every call: a role taken away ends at once, not when the token expires (A03).
+ * asked on every call: a role taken away ends at once, not when the token expires (A03). A service account is one by
+ * its token: deleting it revokes the token, and those who verify go on without the database (decision 9).
  *
  * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
  */
@@ -49,7 +51,10 @@ async function currentRoles(
   caller: Caller,
   budget: CallBudget,
 ): Promise<readonly string[]> {
-  if (caller.type !== 'user' || !isUuid(caller.id)) return [];
+  if (!isUuid(caller.id)) return [];
+  if (caller.type === 'service') {
+    return (await database.run(budget, (db) => findServiceRoles(db, caller.id))) ?? [];
+  }
   const user = await database.run(budget, (db) => findUserById(db, caller.id));
   return user && !user.disabled ? user.roles : [];
 }

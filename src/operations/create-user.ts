@@ -3,13 +3,12 @@ import { randomBytes } from 'node:crypto';
 import type { CallBudget } from '../domain/call-budget.ts';
 import { canonicalEmail, emailAddress } from '../domain/email.ts';
 import { type FieldRules, requireValid, unrestricted } from '../domain/field-rules.ts';
-import { checkNewPassword } from '../domain/password-policy.ts';
-import { Rejected } from '../domain/rejection.ts';
 import { userRoles } from '../domain/user-roles.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../store/database.ts';
 import { insertUser, type User } from '../store/users.ts';
+import { requireGoodPassword } from './require-good-password.ts';
 
 export interface NewUser {
   readonly email: string;
@@ -39,16 +38,10 @@ export async function createUser(
   const canonical = canonicalEmail(user.email);
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
   const { email } = canonical;
-  const common = await dependencies.hasher.commonPasswords();
-  const violations = checkNewPassword(user.password, {
-    field: 'password',
-    minLength: policy.minLength,
-    context: [email.slice(0, email.indexOf('@')), 'postern'],
-    isCommon: (candidate) => candidate === email || common.has(candidate),
-  });
-  if (violations.length > 0) throw new Rejected({ kind: 'password-policy', violations });
+  const { hasher } = dependencies;
+  await requireGoodPassword({ hasher, policy }, { password: user.password, email, field: 'password' });
 
-  const passwordHash = await dependencies.hasher.hash(user.password, budget);
+  const passwordHash = await hasher.hash(user.password, budget);
   const id = uuidV7(Date.now(), randomBytes(16));
   const roles = [...new Set(user.roles)].sort();
   return dependencies.database.run(budget, (db) => insertUser(db, { id, email, passwordHash, roles }));

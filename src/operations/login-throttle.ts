@@ -5,9 +5,15 @@ import { budgetOf } from '../domain/call-budget.ts';
 import type { Email } from '../domain/email.ts';
 import { loginThrottlePolicy, sourceOf } from '../domain/login-throttle.ts';
 import { Rejected } from '../domain/rejection.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Transaction } from '../store/database.ts';
+import {
+  type AttemptKeys,
+  deleteAttempts,
+  forgiveAttempt,
+  releaseAttempt,
+  reserveAttempt,
+} from '../store/login-throttle.ts';
 import { Turns } from './turns.ts';
-import { type AttemptKeys, forgiveAttempt, releaseAttempt, reserveAttempt } from '../store/login-throttle.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
 /**
@@ -71,6 +77,14 @@ export class LoginThrottle {
     // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
     void this.#quietly((db) => forgiveAttempt(db, keys, loginThrottlePolicy));
     return result;
+  }
+
+  /**
+   * Lets a user begin anew who has proven by other means to be the owner, inside the transaction of that proof. What
+   * other sources have to wait is left as it is.
+   */
+  async forget(trx: Transaction, subject: { email: Email; address: string | null }): Promise<void> {
+    await deleteAttempts(trx, this.#keysOf(subject));
   }
 
   async #quietly(work: Parameters<Database['run']>[1]): Promise<void> {

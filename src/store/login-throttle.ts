@@ -101,6 +101,12 @@ export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void>
   );
 }
 
+/** Forgets what was counted, in the order in which `reserveAttempt` locks the rows. */
+export async function deleteAttempts(db: Knex, keys: AttemptKeys): Promise<void> {
+  for (const key of [keys.pair, keys.account])
+    await db.raw('DELETE FROM login_throttle WHERE key = ?', [Buffer.from(key)]);
+}
+
 /** Forgets a batch of counters that mean nothing any more, and returns how many. */
 export async function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
   const { rowCount } = await db.raw<{ rowCount: number }>(

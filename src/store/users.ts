@@ -71,6 +71,17 @@ export async function findLoginRecord(db: Knex, email: Email): Promise<LoginReco
   return row ? toLoginRecord(row) : null;
 }
 
+/** The same by id, with the e-mail, which a new password must not be made of. */
+export async function findLoginRecordById(
+  db: Knex,
+  id: string,
+): Promise<(LoginRecord & { readonly email: Email }) | null> {
+  const row = await db<UserRow>('users')
+    .where({ id })
+    .first('id', 'email', 'password_hash', 'roles', 'disabled_at');
+  return row ? { ...toLoginRecord(row), email: row.email as Email } : null;
+}
+
 /**
  * Holds back every login of the user, and every other change that takes the same lock, until the transaction ends.
  *
@@ -116,6 +127,11 @@ export async function distinctHashKinds(db: Knex): Promise<string[]> {
     )
     SELECT kind FROM kinds WHERE kind IS NOT NULL LIMIT 1000`);
   return rows.map(({ kind }) => kind);
+}
+
+/** Hold the lock on the user's row. */
+export async function setPasswordHash(db: Knex, id: string, passwordHash: string): Promise<void> {
+  await db<UserRow>('users').where({ id }).update({ password_hash: passwordHash, updated_at: db.fn.now() });
 }
 
 /** One page of users in the order of their ids, which is the order in which they were made. */

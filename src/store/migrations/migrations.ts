@@ -5,6 +5,8 @@ import { sessionsAndRevocations } from './0002-sessions-and-revocations.ts';
 import { auditEvents } from './0003-audit-events.ts';
 import { passwordHashKinds } from './0004-password-hash-kinds.ts';
 import { loginThrottle } from './0005-login-throttle.ts';
+import { serviceAccounts } from './0006-service-accounts.ts';
+import { passwordResets } from './0007-password-resets.ts';
 
 export interface Migration {
   readonly number: number;
@@ -24,6 +26,8 @@ export const migrations: readonly Migration[] = [
   ['audit-events', auditEvents] as const,
   ['password-hash-kinds', passwordHashKinds] as const,
   ['login-throttle', loginThrottle] as const,
+  ['service-accounts', serviceAccounts] as const,
+  ['password-resets', passwordResets] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

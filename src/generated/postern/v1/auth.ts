@@ -90,6 +90,42 @@ export interface RevokeTokenRequest {
 export interface RevokeTokenResponse {
 }
 
+/** Asks for a service account's access token. */
+export interface IssueServiceTokenRequest {
+  /** The account's id as it was made, a UUID. */
+  clientId: string;
+  /** Its secret: `psk_` and 49 letters and digits, the last six of them a checksum. */
+  clientSecret: string;
+  /**
+   * The audience that the token is for: a configured one, or empty for the
+   * default.
+   */
+  audience: string;
+}
+
+/** Asks for another password. */
+export interface ChangePasswordRequest {
+  /** The password as it is, 1 to 1024 bytes. */
+  currentPassword: string;
+  /** The password as it shall be; see Login for what it may hold. */
+  newPassword: string;
+}
+
+/** Sets a password without knowing the one before. */
+export interface ResetPasswordRequest {
+  /**
+   * The token that the administrator's system delivered: `prs_` and 49 letters
+   * and digits, the last six of them a checksum.
+   */
+  resetToken: string;
+  /** The password as it shall be; see Login for what it may hold. */
+  newPassword: string;
+}
+
+/** Says nothing: the user logs in with the new password. */
+export interface ResetPasswordResponse {
+}
+
 /** What a successful login answers (the names are those of RFC 6749 section 5.1). */
 export interface TokenSet {
   /** The access token: a JWS in compact form (RFC 9068), at most 1.5 KB. */
@@ -103,11 +139,11 @@ export interface TokenSet {
    * as secret as a password. Empty for a service account.
    */
   refreshToken: string;
-  /** Seconds until the refresh token expires unused. */
+  /** Seconds until the refresh token expires unused; 0 for a service account. */
   refreshExpiresIn: number;
-  /** The session, a UUID. */
+  /** The session, a UUID. Empty for a service account. */
   sessionId: string;
-  /** The user who logged in, a UUID. */
+  /** The user who logged in, a UUID. Empty for a service account. */
   userId: string;
 }
 
@@ -424,6 +460,223 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevokeTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIssueServiceTokenRequest(): IssueServiceTokenRequest {
+  return { clientId: "", clientSecret: "", audience: "" };
+}
+
+export const IssueServiceTokenRequest: MessageFns<IssueServiceTokenRequest> = {
+  encode(message: IssueServiceTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.clientSecret !== "") {
+      writer.uint32(18).string(message.clientSecret);
+    }
+    if (message.audience !== "") {
+      writer.uint32(26).string(message.audience);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssueServiceTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssueServiceTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clientSecret = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChangePasswordRequest(): ChangePasswordRequest {
+  return { currentPassword: "", newPassword: "" };
+}
+
+export const ChangePasswordRequest: MessageFns<ChangePasswordRequest> = {
+  encode(message: ChangePasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.currentPassword !== "") {
+      writer.uint32(10).string(message.currentPassword);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(18).string(message.newPassword);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.currentPassword = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseResetPasswordRequest(): ResetPasswordRequest {
+  return { resetToken: "", newPassword: "" };
+}
+
+export const ResetPasswordRequest: MessageFns<ResetPasswordRequest> = {
+  encode(message: ResetPasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resetToken !== "") {
+      writer.uint32(10).string(message.resetToken);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(18).string(message.newPassword);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetPasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetPasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resetToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseResetPasswordResponse(): ResetPasswordResponse {
+  return {};
+}
+
+export const ResetPasswordResponse: MessageFns<ResetPasswordResponse> = {
+  encode(_: ResetPasswordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetPasswordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetPasswordResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -933,6 +1186,61 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): RevokeTokenResponse => RevokeTokenResponse.decode(value),
   },
   /**
+   * Gives a service account its access token, in exchange for its id and secret.
+   *
+   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
+   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
+   * An account may hold 10000 tokens; a further one ends the oldest.
+   */
+  issueServiceToken: {
+    path: "/postern.v1.AuthService/IssueServiceToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: IssueServiceTokenRequest): Buffer =>
+      Buffer.from(IssueServiceTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): IssueServiceTokenRequest => IssueServiceTokenRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Changes the password of the user whose access token comes as
+   * `authorization: Bearer ...` metadata.
+   *
+   * All of the user's sessions end, and the answer belongs to a new one.
+   * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   */
+  changePassword: {
+    path: "/postern.v1.AuthService/ChangePassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangePasswordRequest): Buffer =>
+      Buffer.from(ChangePasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangePasswordRequest => ChangePasswordRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Sets a password with a token that an administrator had made for the user.
+   *
+   * The token is good once and for an hour; a newer one ends it, as does any
+   * change of the password. All of the user's sessions end.
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
+   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   */
+  resetPassword: {
+    path: "/postern.v1.AuthService/ResetPassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResetPasswordRequest): Buffer => Buffer.from(ResetPasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResetPasswordRequest => ResetPasswordRequest.decode(value),
+    responseSerialize: (value: ResetPasswordResponse): Buffer =>
+      Buffer.from(ResetPasswordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResetPasswordResponse => ResetPasswordResponse.decode(value),
+  },
+  /**
    * Returns the public keys that access tokens are verified with. Answered from
    * memory.
    */
@@ -985,6 +1293,34 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * expired or junk is answered OK, too (RFC 7009 section 2.2).
    */
   revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
+  /**
+   * Gives a service account its access token, in exchange for its id and secret.
+   *
+   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
+   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
+   * An account may hold 10000 tokens; a further one ends the oldest.
+   */
+  issueServiceToken: handleUnaryCall<IssueServiceTokenRequest, TokenSet>;
+  /**
+   * Changes the password of the user whose access token comes as
+   * `authorization: Bearer ...` metadata.
+   *
+   * All of the user's sessions end, and the answer belongs to a new one.
+   * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   */
+  changePassword: handleUnaryCall<ChangePasswordRequest, TokenSet>;
+  /**
+   * Sets a password with a token that an administrator had made for the user.
+   *
+   * The token is good once and for an hour; a newer one ends it, as does any
+   * change of the password. All of the user's sessions end.
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
+   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   */
+  resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
   /**
    * Returns the public keys that access tokens are verified with. Answered from
    * memory.
@@ -1082,6 +1418,76 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Gives a service account its access token, in exchange for its id and secret.
+   *
+   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
+   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
+   * An account may hold 10000 tokens; a further one ends the oldest.
+   */
+  issueServiceToken(
+    request: IssueServiceTokenRequest,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  issueServiceToken(
+    request: IssueServiceTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  issueServiceToken(
+    request: IssueServiceTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Changes the password of the user whose access token comes as
+   * `authorization: Bearer ...` metadata.
+   *
+   * All of the user's sessions end, and the answer belongs to a new one.
+   * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   */
+  changePassword(
+    request: ChangePasswordRequest,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Sets a password with a token that an administrator had made for the user.
+   *
+   * The token is good once and for an hour; a newer one ends it, as does any
+   * change of the password. All of the user's sessions end.
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
+   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   */
+  resetPassword(
+    request: ResetPasswordRequest,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
+  ): ClientUnaryCall;
+  resetPassword(
+    request: ResetPasswordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
+  ): ClientUnaryCall;
+  resetPassword(
+    request: ResetPasswordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
   ): ClientUnaryCall;
   /**
    * Returns the public keys that access tokens are verified with. Answered from

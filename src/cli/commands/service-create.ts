@@ -1,0 +1,31 @@
+import { createServiceAccount } from '../../operations/create-service-account.ts';
+import { commandCall, operator } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printLines, tell } from '../output.ts';
+import { withDigests } from '../with-digests.ts';
+
+const LIMIT_MS = 5_000;
+
+interface Options {
+  readonly role: readonly string[];
+  readonly json?: boolean;
+}
+
+/** `postern service create NAME [--role R]... [--json]` */
+export const serviceCreate: CommandDefinition = (command) => {
+  command
+    .argument('<name>', 'what people call it')
+    .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
+    .option('--json', 'print JSON')
+    .action(async (name: string, { role, json }: Options) => {
+      const { account, clientSecret } = await withDigests((tools) =>
+        createServiceAccount(tools, { name, roles: role, actor: operator }, commandCall(LIMIT_MS)),
+      );
+      if (json) {
+        printJson({ client_id: account.id, client_secret: clientSecret.reveal() });
+        return;
+      }
+      printLines([`client_id      ${account.id}`, `client_secret  ${clientSecret.reveal()}`]);
+      tell('Keep the secret now: it is not shown again.');
+    });
+};

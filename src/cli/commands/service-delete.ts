@@ -1,0 +1,26 @@
+import { deleteServiceAccount } from '../../operations/delete-service-account.ts';
+import { serviceNamed } from '../../operations/service-account-rules.ts';
+import { commandCall, operator } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printLines } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+
+const LIMIT_MS = 5_000;
+
+/** `postern service delete NAME [--json]` */
+export const serviceDelete: CommandDefinition = (command) => {
+  command
+    .argument('<name>', 'its name or its client id')
+    .option('--json', 'print JSON')
+    .action(async (name: string, { json }: { json?: boolean }) => {
+      const account = await withDatabase({ schema: true }, (database) =>
+        deleteServiceAccount(
+          { database, trust: null },
+          { account: serviceNamed(name), actor: operator },
+          commandCall(LIMIT_MS),
+        ),
+      );
+      if (json) printJson({ client_id: account.id, name: account.name });
+      else printLines([`deleted ${account.name} (${account.id}); its tokens have ended`]);
+    });
+};

@@ -1,0 +1,50 @@
+import { budgetOf } from '../../domain/call-budget.ts';
+import { listServiceAccounts } from '../../operations/list-service-accounts.ts';
+import type { ServiceAccount } from '../../store/service-accounts.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printTable } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+
+const PAGE = 500;
+const LIMIT_MS = 10_000;
+
+/** `postern service list [--json]`; JSON comes as one array. */
+export const serviceList: CommandDefinition = (command) => {
+  command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
+    const accounts = await withDatabase({ schema: true }, async (database) => {
+      const all: ServiceAccount[] = [];
+      for (let page: ServiceAccount[] | undefined; page === undefined || page.length === PAGE;) {
+        const afterId = all.at(-1)?.id ?? null;
+        page = await listServiceAccounts(database, { afterId, limit: PAGE }, budgetOf(LIMIT_MS, Date.now()));
+        all.push(...page);
+      }
+      return all;
+    });
+    if (json) printJson(accounts.map(document));
+    else printTable(['CLIENT ID', 'NAME', 'ROLES', 'CREATED', 'SECRET OF', 'BEFORE IT'], accounts.map(row));
+  });
+};
+
+function row(account: ServiceAccount): string[] {
+  const until = account.previousSecretUntil;
+  return [
+    account.id,
+    account.name,
+    account.roles.join(','),
+    account.createdAt.toISOString(),
+    account.secretCreatedAt.toISOString(),
+    until === null ? '' : `good until ${until.toISOString()}`,
+  ];
+}
+
+/** An account as `--json` prints it; the names are those of the gRPC contract. */
+function document(account: ServiceAccount): object {
+  return {
+    client_id: account.id,
+    name: account.name,
+    roles: account.roles,
+    created_at: account.createdAt.toISOString(),
+    secret_created_at: account.secretCreatedAt.toISOString(),
+    previous_until: account.previousSecretUntil?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,26 @@
+import { createPasswordReset } from '../../operations/create-password-reset.ts';
+import { commandCall, operator } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printLines, tell } from '../output.ts';
+import { withDigests } from '../with-digests.ts';
+
+const LIMIT_MS = 5_000;
+
+/** `postern user reset-password --email E [--json]` */
+export const userResetPassword: CommandDefinition = (command) => {
+  command
+    .requiredOption('--email <address>', 'whose')
+    .option('--json', 'print JSON')
+    .action(async ({ email, json }: { email: string; json?: boolean }) => {
+      const { userId, resetToken, expiresAt } = await withDigests((tools) =>
+        createPasswordReset(tools, { user: { email }, actor: operator }, commandCall(LIMIT_MS)),
+      );
+      const until = expiresAt.toISOString();
+      if (json) {
+        printJson({ user_id: userId, reset_token: resetToken.reveal(), expires_at: until });
+        return;
+      }
+      printLines([resetToken.reveal()]);
+      tell(`Good once, until ${until}, with ResetPassword. One made before it has ended.`);
+    });
+};

@@ -1,0 +1,149 @@
+import type { OperationCall } from '../domain/call-origin.ts';
+import type { Caller } from '../domain/caller.ts';
+import type { Email } from '../domain/email.ts';
+import { type FieldRules, isUuid, requireValid, unrestricted } from '../domain/field-rules.ts';
+import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
+import type { Database, Transaction } from '../store/database.ts';
+import { dropPasswordReset } from '../store/password-resets.ts';
+import { endSessions, findSession } from '../store/sessions.ts';
+import { findLoginRecordById, lockUser, type LoginRecord, setPasswordHash } from '../store/users.ts';
+import type { RefreshTokens } from '../tokens/refresh-token.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import type { AccessTokenIssuer } from './access-token-issuer.ts';
+import type { IssuedTokens } from './issued-tokens.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { type OpenedSession, openSession } from './open-session.ts';
+import { type PasswordTools, requireGoodPassword } from './require-good-password.ts';
+import type { SessionPolicy } from './session-policy.ts';
+
+export interface PasswordChange {
+  readonly currentPassword: string;
+  readonly newPassword: string;
+}
+
+export interface ChangePasswordDependencies {
+  readonly database: Database;
+  readonly passwords: PasswordTools;
+  readonly issuer: AccessTokenIssuer;
+  readonly refreshTokens: () => RefreshTokens;
+  readonly policy: SessionPolicy;
+  readonly trust: TrustBundle;
+  readonly throttle: LoginThrottle;
+}
+
+const rules: FieldRules<PasswordChange> = {
+  currentPassword: passwordToCheckAtLogin,
+  newPassword: unrestricted,
+};
+
+type ChangedFor = OpenedSession & { readonly audience: string; readonly roles: readonly string[] };
+
+/**
+ * Sets another password for a user who knows the present one, ends all of the user's sessions and a pending reset, and
+ * opens a new session, in one transaction (L16). A token alone, stolen perhaps, changes nothing;
+ * guesses of the password count as those at Login do.
+ *
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `password-policy`, `token-refused` (the session has ended),
+ *   `login-rate-limited`, `store-unavailable`, `server-overloaded`
+ */
+export async function changePassword(
+  dependencies: ChangePasswordDependencies,
+  { caller, ...change }: PasswordChange & { readonly caller: Caller },
+  call: OperationCall,
+): Promise<IssuedTokens> {
+  requireValid(rules, change);
+  const { database, throttle } = dependencies;
+  const { email } = await recordOf(database, caller, call);
+  const changed = await throttle.guard({ email, address: call.origin.address }, call, async () => {
+    // A login beside this one may have stored a stronger hash of the same password meanwhile: then it is checked again.
+    const first = await checkAndChange(dependencies, caller, change, call);
+    const result = first ?? (await checkAndChange(dependencies, caller, change, call));
+    if (result === null) throw refused('wrong-password');
+    return result;
+  });
+  dependencies.trust.revoke(changed.revocations);
+  const { sessionId, roles, audience, refreshToken, refreshExpiresInSeconds } = changed;
+  const userId = caller.id;
+  const { token, expiresInSeconds } = await dependencies.issuer.issueToUser({
+    userId,
+    sessionId,
+    roles,
+    audience,
+  });
+  return { accessToken: token, expiresInSeconds, refreshToken, refreshExpiresInSeconds, sessionId, userId };
+}
+
+/** null when another hash was stored between the check and the change. */
+async function checkAndChange(
+  dependencies: ChangePasswordDependencies,
+  caller: Caller,
+  { currentPassword, newPassword }: PasswordChange,
+  call: OperationCall,
+): Promise<ChangedFor | null> {
+  const { database, passwords } = dependencies;
+  const record = await recordOf(database, caller, call);
+  const { matches } = await passwords.hasher.verify(record.passwordHash, currentPassword, call);
+  if (!matches) throw refused('wrong-password');
+  if (record.disabled) throw refused('disabled');
+  // Only now: what the policy says of the new password tells something of the e-mail, which the token does not hold.
+  await requireGoodPassword(passwords, { password: newPassword, email: record.email, field: 'new_password' });
+  const passwordHash = await passwords.hasher.hash(newPassword, call);
+  return database.transaction(call, (trx) =>
+    change(trx, dependencies, { caller, record, passwordHash }, call),
+  );
+}
+
+async function recordOf(
+  database: Database,
+  { id }: Caller,
+  call: OperationCall,
+): Promise<LoginRecord & { readonly email: Email }> {
+  const record = isUuid(id) ? await database.run(call, (db) => findLoginRecordById(db, id)) : null;
+  if (!record) throw refused('unknown-user');
+  return record;
+}
+
+async function change(
+  trx: Transaction,
+  { issuer, refreshTokens, policy }: ChangePasswordDependencies,
+  checked: { caller: Caller; record: LoginRecord; passwordHash: string },
+  { origin }: OperationCall,
+): Promise<ChangedFor | null> {
+  const { caller, record, passwordHash } = checked;
+  const userId = record.id;
+  const locked = await lockUser(trx, userId);
+  if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-user');
+  if (locked.passwordHash !== record.passwordHash) return null;
+  const audience = await audienceOfSession(trx, caller.sessionId, issuer);
+  await setPasswordHash(trx, userId, passwordHash);
+  await dropPasswordReset(trx, userId);
+  const ended = await endSessions(trx, { userId }, 'password-changed');
+  const opening = { userId, audience, action: 'password.change' } as const;
+  const opened = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, origin);
+  return { ...opened, revocations: [...ended, ...opened.revocations], audience, roles: locked.roles };
+}
+
+/**
+ * The new session is for whom the old one was for. A session that another instance has just ended is seen here, though
+ * the news of it may not have come to this process yet.
+ */
+async function audienceOfSession(
+  trx: Transaction,
+  sessionId: string | null,
+  issuer: AccessTokenIssuer,
+): Promise<string> {
+  // A token that another program signed with the shared secret names a session that is not in our table.
+  const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
+  if (session?.ended) {
+    throw new Rejected({
+      kind: 'token-refused',
+      refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },
+    });
+  }
+  return issuer.audienceFor(session && issuer.serves(session.audience) ? session.audience : '');
+}
+
+function refused(cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause']): Rejected {
+  return new Rejected({ kind: 'invalid-credentials', cause });
+}

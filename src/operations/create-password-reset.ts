@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto';
+
+import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import { canonicalEmail } from '../domain/email.ts';
+import { isUuid, uuid } from '../domain/field-rules.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { makeScannableSecret } from '../domain/scannable-secret.ts';
+import { Secret } from '../domain/secret.ts';
+import type { SecretDigests } from '../domain/secret-digests.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
+import type { Database, Transaction } from '../store/database.ts';
+import { putPasswordReset } from '../store/password-resets.ts';
+import { findLoginRecord, lockUser, type LoginRecord } from '../store/users.ts';
+
+/** Whose password is to be set: by id, or by e-mail as anybody may write it. */
+export type UserChoice = { readonly userId: string } | { readonly email: string };
+
+/** Time to deliver the token and to use it; the contract has no setting for it. */
+const LIFETIME_SECONDS = 3_600;
+
+/**
+ * Makes a token with which a user sets a password, once, within an hour; the one made before it ends. The administrator
+ * so lets a user in again without ever knowing, or choosing, the password (L17).
+ *
+ * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
+ */
+export async function createPasswordReset(
+  { database, digests }: { readonly database: Database; readonly digests: SecretDigests },
+  { user: choice, actor }: { readonly user: UserChoice; readonly actor: AuditActor },
+  call: OperationCall,
+): Promise<{ readonly userId: string; readonly resetToken: Secret; readonly expiresAt: Date }> {
+  const find = finderOf(choice);
+  const token = makeScannableSecret('prs_', randomBytes(32));
+  const tokenDigest = digests.ofResetToken(token);
+  return database.transaction(call, async (trx) => {
+    const user = await find(trx);
+    if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
+    const reset = { userId: user.id, tokenDigest, lifetimeSeconds: LIFETIME_SECONDS };
+    const { expiresAt } = await putPasswordReset(trx, reset);
+    const event: AuditEvent = {
+      action: 'password.reset.create',
+      outcome: 'ok',
+      actor,
+      target: { type: 'user', id: user.id },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return { userId: user.id, resetToken: new Secret(token), expiresAt };
+  });
+}
+
+/** The user under the lock that a reset takes, so that a token is not replaced while it is being used. */
+function finderOf(choice: UserChoice): (trx: Transaction) => Promise<LoginRecord | null> {
+  if ('userId' in choice) {
+    const { userId } = choice;
+    if (!isUuid(userId)) throw new Rejected({ kind: 'field-invalid', violations: uuid(userId, 'user_id') });
+    return (trx) => lockUser(trx, userId);
+  }
+  const canonical = canonicalEmail(choice.email);
+  if (!canonical.ok) {
+    const violations = [{ field: 'email', description: canonical.description }];
+    throw new Rejected({ kind: 'field-invalid', violations });
+  }
+  return async (trx) => {
+    const found = await findLoginRecord(trx, canonical.email);
+    return found && lockUser(trx, found.id);
+  };
+}

@@ -1,0 +1,66 @@
+import type { AuditEvent } from '../domain/audit-event.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
+import { isScannableSecret } from '../domain/scannable-secret.ts';
+import type { SecretDigests } from '../domain/secret-digests.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
+import type { Database } from '../store/database.ts';
+import { findPasswordReset, takePasswordReset } from '../store/password-resets.ts';
+import { endSessions } from '../store/sessions.ts';
+import { lockUser, setPasswordHash } from '../store/users.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import type { LoginThrottle } from './login-throttle.ts';
+import { type PasswordTools, requireGoodPassword } from './require-good-password.ts';
+
+export interface ResetPasswordDependencies {
+  readonly database: Database;
+  readonly passwords: PasswordTools;
+  readonly digests: SecretDigests;
+  readonly trust: Pick<TrustBundle, 'revoke'>;
+  readonly throttle: LoginThrottle;
+}
+
+/**
+ * Sets a password with a token of `createPasswordReset` and ends all of the user's sessions and what failed logins
+ * have left to wait. The token is used up in
+ * the transaction that sets the password: of two uses at once one wins, and a password that the policy refuses leaves
+ * the token good. Nothing is hashed for a token that is not.
+ *
+ * @throws Rejected `reset-token-invalid`, `password-policy`, `store-unavailable`, `server-overloaded`
+ */
+export async function resetPassword(
+  { database, passwords, digests, trust, throttle }: ResetPasswordDependencies,
+  { resetToken, newPassword }: { readonly resetToken: string; readonly newPassword: string },
+  call: OperationCall,
+): Promise<void> {
+  if (!isScannableSecret('prs_', resetToken)) throw refused('malformed');
+  const tokenDigest = digests.ofResetToken(resetToken);
+  const pending = await database.run(call, (db) => findPasswordReset(db, tokenDigest));
+  if (!pending) throw refused('unknown-or-old');
+  if (pending.disabled) throw refused('disabled');
+  const { userId, email } = pending;
+  await requireGoodPassword(passwords, { password: newPassword, email, field: 'new_password' });
+  const passwordHash = await passwords.hasher.hash(newPassword, call);
+
+  const revocations = await database.transaction(call, async (trx) => {
+    const locked = await lockUser(trx, userId);
+    if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old');
+    if (!(await takePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old');
+    await setPasswordHash(trx, userId, passwordHash);
+    const ended = await endSessions(trx, { userId }, 'password-reset');
+    await throttle.forget(trx, { email, address: call.origin.address });
+    const event: AuditEvent = {
+      action: 'password.reset',
+      outcome: 'ok',
+      actor: { type: 'user', id: userId },
+      target: { type: 'user', id: userId },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return ended;
+  });
+  trust.revoke(revocations);
+}
+
+function refused(cause: Extract<Rejection, { kind: 'reset-token-invalid' }>['cause']): Rejected {
+  return new Rejected({ kind: 'reset-token-invalid', cause });
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+
+import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import { type FieldRules, requireValid, wholeNumber } from '../domain/field-rules.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { makeScannableSecret } from '../domain/scannable-secret.ts';
+import { Secret } from '../domain/secret.ts';
+import type { SecretDigests } from '../domain/secret-digests.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
+import type { Database } from '../store/database.ts';
+import {
+  lockServiceAccount,
+  replaceServiceSecret,
+  type ServiceAccount,
+  type ServiceChoice,
+} from '../store/service-accounts.ts';
+import { revokeServiceTokens } from '../store/service-tokens.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+
+/** Long enough to bring a secret to every place where the service runs. */
+export const defaultOverlapSeconds = 86_400;
+export const maxOverlapSeconds = 30 * 86_400;
+
+const rules: FieldRules<{ overlapSeconds: number }> = {
+  overlapSeconds: wholeNumber({ min: 0, max: maxOverlapSeconds }),
+};
+
+/**
+ * Gives a service account another secret. The one before it stays good for the overlap; one still older ends at once.
+ * Without an overlap the secret before counts as leaked: it ends now, and with it every token that the account holds,
+ * since whoever has it may have asked for tokens, too.
+ *
+ * @param change.overlapSeconds 0 to 30 days
+ * @param dependencies.trust see `deleteServiceAccount`
+ * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
+ */
+export async function rotateServiceSecret(
+  dependencies: {
+    readonly database: Database;
+    readonly digests: SecretDigests;
+    readonly trust: Pick<TrustBundle, 'revoke'> | null;
+  },
+  change: { readonly account: ServiceChoice; readonly overlapSeconds: number; readonly actor: AuditActor },
+  call: OperationCall,
+): Promise<{ readonly account: ServiceAccount; readonly clientSecret: Secret }> {
+  const { overlapSeconds, actor } = change;
+  requireValid(rules, { overlapSeconds });
+  const secret = makeScannableSecret('psk_', randomBytes(32));
+  const secretDigest = dependencies.digests.ofServiceSecret(secret);
+  const { account, revocations } = await dependencies.database.transaction(call, async (trx) => {
+    const locked = await lockServiceAccount(trx, change.account);
+    const changed =
+      locked && (await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds }));
+    if (!changed) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    const revoked = overlapSeconds === 0 ? await revokeServiceTokens(trx, changed.id) : [];
+    const event: AuditEvent = {
+      action: 'service.rotate',
+      outcome: 'ok',
+      actor,
+      target: { type: 'service', id: changed.id },
+      details: { overlap_seconds: overlapSeconds, tokens: revoked.length },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return { account: changed, revocations: revoked };
+  });
+  dependencies.trust?.revoke(revocations);
+  return { account, clientSecret: new Secret(secret) };
+}

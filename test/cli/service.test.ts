@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { endEveryPostern, runPostern, type CommandEnd } from '../support/run-postern.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+
+let database: TestDatabase;
+let service: TestService;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  service = await startTestService({}, database);
+});
+afterAll(async () => {
+  await endEveryPostern();
+  await service.stop();
+  await database.drop();
+});
+
+const environment = () => ({ DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey });
+const postern = (...words: string[]): Promise<CommandEnd> =>
+  runPostern(words, { environment: environment() });
+async function json(...words: string[]): Promise<Record<string, string>> {
+  const { exitCode, stdout, stderr } = await postern('service', ...words, '--json');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return JSON.parse(stdout) as Record<string, string>;
+}
+const issue = async (credentials: Record<string, string>) =>
+  (
+    await service.call('postern.v1.AuthService/IssueServiceToken', {
+      client_id: credentials['client_id'],
+      client_secret: credentials['client_secret'],
+    })
+  ).code;
+
+test('a created account gets tokens from a running service, through rotations, until it is deleted', async () => {
+  const first = await json('create', 'billing', '--role', 'reader', '--role', 'auditor');
+  expect(Object.keys(first)).toEqual(['client_id', 'client_secret']);
+  expect(await issue(first)).toBe(status.OK);
+
+  const second = await json('rotate', 'billing', '--overlap', '1h');
+  expect([await issue(first), await issue(second)]).toEqual([status.OK, status.OK]);
+  const [listed] = JSON.parse((await postern('service', 'list', '--json')).stdout) as object[];
+  expect(listed).toMatchObject({
+    client_id: first['client_id'],
+    name: 'billing',
+    roles: ['auditor', 'reader'],
+    previous_until: second['previous_until'],
+  });
+  const third = await json('rotate', first['client_id'] ?? '', '--now');
+  expect(third['previous_until']).toBeNull();
+  expect([await issue(first), await issue(second), await issue(third)]).toEqual([
+    status.UNAUTHENTICATED,
+    status.UNAUTHENTICATED,
+    status.OK,
+  ]);
+  await json('delete', 'billing');
+  expect(await issue(third)).toBe(status.UNAUTHENTICATED);
+});
+
+test('for people: the secret on standard output, the advice beside it, a table without secrets', async () => {
+  const { stdout, stderr } = await postern('service', 'create', 'tables');
+  expect(stdout).toMatch(/^client_id {6}[0-9a-f-]{36}\nclient_secret {2}psk_[0-9A-Za-z]{49}\n$/);
+  expect(stderr).toContain('not shown again');
+  const table = (await postern('service', 'list')).stdout;
+  expect(table).toMatch(/ tables /);
+  expect(table).not.toContain('psk_');
+  expect((await postern('service', 'rotate', 'tables')).stderr).toMatch(/good until \d{4}-/);
+  expect((await postern('service', 'delete', 'tables')).stdout).toMatch(/^deleted tables /);
+});
+
+test('what the rules refuse ends with its exit code and says why', async () => {
+  await json('create', 'taken');
+  const refusals: [number, RegExp, string[]][] = [
+    [5, /service account with this name exists/, ['create', 'taken']],
+    [5, /name: /, ['create', 'two words']],
+    [5, /name: must not look like an id/, ['create', '01890000-0000-7000-8000-000000000000']],
+    [5, /roles\[0\]: /, ['create', 'roles', '--role', 'Not A Role']],
+    [5, /there is no such service account/, ['delete', 'nobody']],
+    [5, /there is no such service account/, ['rotate', '01890000-0000-7000-8000-000000000000']],
+    [2, /--overlap/, ['rotate', 'taken', '--overlap', '31d']],
+    [2, /--overlap/, ['rotate', 'taken', '--overlap', 'soon']],
+    [2, /--overlap/, ['rotate', 'taken', '--overlap', '1h', '--now']],
+  ];
+  for (const [exitCode, why, words] of refusals) {
+    const end = await postern('service', ...words);
+    expect({ exitCode: end.exitCode, stdout: end.stdout }).toEqual({ exitCode, stdout: '' });
+    expect(end.stderr).toMatch(why);
+    expect(end.stderr).not.toMatch(/^\s+at /m);
+  }
+});
+
+test('K07 another master key makes no secret', async () => {
+  const other = { ...environment(), POSTERN_MASTER_KEY: randomBytes(32).toString('base64') };
+  const end = await runPostern(['service', 'create', 'strange'], { environment: other });
+  expect(end.exitCode).toBe(3);
+  expect(end.stderr).toContain('master key');
+  expect((await postern('service', 'list')).stdout).not.toContain('strange');
+});
+
+test('L17 a reset token from the command line sets a password', async () => {
+  await service.addUser('ada@example.com', 'correct horse battery');
+  const { stdout, stderr, exitCode } = await postern('user', 'reset-password', '--email', 'Ada@example.com');
+  expect(exitCode).toBe(0);
+  expect(stderr).toMatch(/Good once, until \d{4}-/);
+  const outcome = await service.call('postern.v1.AuthService/ResetPassword', {
+    reset_token: stdout.trimEnd(),
+    new_password: 'a staple for the horse',
+  });
+  expect(outcome.code).toBe(status.OK);
+  await service.tokenOf('ada@example.com', 'a staple for the horse');
+  const nobody = await postern('user', 'reset-password', '--email', 'nobody@example.com', '--json');
+  expect(nobody).toMatchObject({ exitCode: 5, stdout: '' });
+});

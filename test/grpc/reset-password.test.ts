@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+
+import { makeScannableSecret } from '../../src/domain/scannable-secret.ts';
+import { openServiceDesk, type ServiceDesk } from '../support/service-desk.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+
+const password = 'correct horse battery';
+const better = 'a staple for the horse';
+let database: TestDatabase;
+let service: TestService;
+let second: TestService;
+let desk: ServiceDesk;
+let email: string;
+let count = 0;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  service = await startTestService({}, database);
+  second = await startTestService({}, database);
+  desk = await openServiceDesk(database);
+});
+beforeEach(async () => {
+  count += 1;
+  email = `mary${count}@example.com`;
+  await service.addUser(email, password);
+});
+afterAll(async () => {
+  await service.stop();
+  await second.stop();
+  await database.drop();
+});
+
+const reset = (reset_token: string, new_password = better, at = service) =>
+  at.call('postern.v1.AuthService/ResetPassword', { reset_token, new_password });
+const login = async (typed: string) =>
+  (await service.call('postern.v1.AuthService/Login', { email, password: typed })).code;
+
+test('L17 a token sets a password once and ends all sessions', async () => {
+  const access = await service.tokenOf(email, password);
+  const token = await desk.resetFor(email);
+  expect(token).toMatch(/^prs_[0-9A-Za-z]{49}$/);
+  expect(await login(password)).toBe(status.OK);
+  expect(await reset(token)).toMatchObject({ code: status.OK, response: {} });
+  expect([await login(password), await login(better)]).toEqual([status.UNAUTHENTICATED, status.OK]);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: access });
+  expect(verified.reason).toBe('TOKEN_REVOKED');
+  expect((await reset(token, 'yet another passphrase')).reason).toBe('RESET_TOKEN_INVALID');
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('L17 lets in a user who has no password, and has a token for an hour', async () => {
+  await database.query('UPDATE users SET password_hash = NULL WHERE email = $1', [email]);
+  const token = await desk.resetFor(email.toUpperCase());
+  const [row] = await database.query(
+    `SELECT extract(epoch FROM expires_at - now())::int AS seconds FROM password_resets r
+     JOIN users u ON u.id = r.user_id WHERE u.email = $1`,
+    [email],
+  );
+  expect(Number(row?.['seconds'])).toBeGreaterThan(3_590);
+  expect(Number(row?.['seconds'])).toBeLessThanOrEqual(3_600);
+  await reset(token);
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('L17 unknown, malformed, old and replaced tokens get one answer, to the byte', async () => {
+  const replaced = await desk.resetFor(email);
+  const old = await desk.resetFor(email);
+  await database.query(`UPDATE password_resets SET expires_at = now() - interval '1 second'`);
+  const tokens = [
+    '',
+    'prs_',
+    'junk\0',
+    'a'.repeat(60_000),
+    makeScannableSecret('prs_', randomBytes(32)),
+    makeScannableSecret('psk_', randomBytes(32)),
+    `${old} `,
+    replaced,
+    old,
+  ];
+  const outcomes = await Promise.all(tokens.map((token) => reset(token)));
+  const shapes = outcomes.map(({ code, message, reason, trailers }) =>
+    JSON.stringify([code, message, reason, trailers.get('grpc-status-details-bin').map(String)]),
+  );
+  expect(outcomes[0]).toMatchObject({ code: status.UNAUTHENTICATED, reason: 'RESET_TOKEN_INVALID' });
+  expect(new Set(shapes).size).toBe(1);
+  expect(await login(password)).toBe(status.OK);
+});
+
+test('a newer token ends the one before it', async () => {
+  const first = await desk.resetFor(email);
+  const next = await desk.resetFor(email);
+  expect((await reset(first)).reason).toBe('RESET_TOKEN_INVALID');
+  expect((await reset(next)).code).toBe(status.OK);
+});
+
+test.each(['', 'short', 'passwordpassword', 'a\0bcdefghijklmnop', 'x'.repeat(1025), 'postern postern'])(
+  'L05 L07 a password that the policy refuses leaves the token good',
+  async (wanted) => {
+    const token = await desk.resetFor(email);
+    const { code, reason } = await reset(token, wanted);
+    expect([code, reason]).toEqual([status.INVALID_ARGUMENT, 'PASSWORD_POLICY']);
+    expect((await reset(token, `mary${count}mary${count}`)).reason).toBe('PASSWORD_POLICY');
+    expect((await reset(token)).code).toBe(status.OK);
+  },
+);
+
+test('a disabled user resets nothing, an enabled one does', async () => {
+  const token = await desk.resetFor(email);
+  await database.query('UPDATE users SET disabled_at = now() WHERE email = $1', [email]);
+  expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
+  await database.query('UPDATE users SET disabled_at = NULL WHERE email = $1', [email]);
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L17 of many uses at once one wins, and its password is the one that counts', async () => {
+  const token = await desk.resetFor(email);
+  const wanted = Array.from({ length: 4 }, (_, index) => `a new passphrase no. ${index}`);
+  const outcomes = await Promise.all(
+    wanted.map((next, index) => reset(token, next, index % 2 === 0 ? service : second)),
+  );
+  const won = wanted.filter((_, index) => outcomes[index]?.code === status.OK);
+  expect(won).toHaveLength(1);
+  for (const { code, reason } of outcomes) if (code !== status.OK) expect(reason).toBe('RESET_TOKEN_INVALID');
+  for (const typed of wanted)
+    expect(await login(typed)).toBe(won.includes(typed) ? status.OK : status.UNAUTHENTICATED);
+});
+
+test('a reset lets a user in whom failed logins keep waiting', async () => {
+  for (let guess = 0; guess < 5; guess += 1) await login(`guessed password ${guess}`);
+  expect(await login(password)).toBe(status.RESOURCE_EXHAUSTED);
+  await reset(await desk.resetFor(email));
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('D02 making and using a token is audited', async () => {
+  await reset(await desk.resetFor(email));
+  const rows = await database.query(
+    `SELECT action, actor_type FROM audit_events e JOIN users u ON u.id::text = e.target_id
+     WHERE u.email = $1 ORDER BY e.id`,
+    [email],
+  );
+  expect(rows).toEqual([
+    { action: 'password.reset.create', actor_type: 'operator' },
+    { action: 'password.reset', actor_type: 'user' },
+  ]);
+});
