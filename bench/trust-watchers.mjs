@@ -57,7 +57,8 @@ async function serve() {
   };
   const server = new GrpcServer({
     services: (add) => add(TrustServiceService, trustService(bundle, policy)),
-    authenticate: () => Promise.reject(new Error('nobody logs in here')),
+    authenticate: () =>
+      Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
     health: { everything: [''], verification: [] },
     reflection: false,
     onFinish: () => undefined,

@@ -1,3 +1,5 @@
+import type { VerifiedClaims } from './claims.ts';
+
 /**
  * Who may call a method. `public`: everybody. `user`: a person, by access token. `service`: a service account, by access
  * token. `admin`: a person or a service account that has the role `admin` at this moment.
@@ -16,4 +18,6 @@ export interface Caller {
   readonly sessionId: string | null;
   /** From the token; for `admin` methods as they are now in the database (A03). */
   readonly roles: readonly string[];
+  /** What the token says; null for who was let in by something else. */
+  readonly claims: VerifiedClaims | null;
 }

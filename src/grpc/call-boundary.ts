@@ -49,6 +49,7 @@ const STATUS_LIMIT_MS = 2_000;
  */
 export function callBoundary(options: {
   isStopping: () => boolean;
+  throughUnixSocket: () => boolean;
   isTrustedProxy: (address: string) => boolean;
   /** Holds a way to end each stream that is open: a stream would outlast any grace time at the stop. */
   openStreams: Set<() => void>;
@@ -62,6 +63,7 @@ export function callBoundary(options: {
       requestId: randomUUID(),
       path: method.path,
       peer: call.getPeer(),
+      throughUnixSocket: options.throughUnixSocket(),
       isTrustedProxy: options.isTrustedProxy,
       startedAtMs,
       signal() {

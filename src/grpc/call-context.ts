@@ -8,6 +8,7 @@ export interface CallContext {
   readonly requestId: string;
   readonly path: string;
   readonly peer: string;
+  readonly throughUnixSocket: boolean;
   /** Whether a peer with this IP address is believed in what it says of its own callers (L12). */
   readonly isTrustedProxy: (address: string) => boolean;
   readonly startedAtMs: number;

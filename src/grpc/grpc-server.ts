@@ -22,6 +22,7 @@ export class GrpcServer {
   readonly #health: Health;
   readonly #openStreams = new Set<() => void>();
   #stopping = false;
+  #throughUnixSocket = false;
 
   constructor(options: {
     services: (add: AddService) => void;
@@ -33,6 +34,7 @@ export class GrpcServer {
   }) {
     const boundary = callBoundary({
       isStopping: () => this.#stopping,
+      throughUnixSocket: () => this.#throughUnixSocket,
       isTrustedProxy: networkTest(options.trustedProxies ?? []),
       openStreams: this.#openStreams,
       onFinish: options.onFinish,
@@ -49,6 +51,7 @@ export class GrpcServer {
 
   /** @returns the address that was bound, with the port that the system chose */
   async listen(address: ListenAddress): Promise<ListenAddress> {
+    this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     const target = address.kind === 'unix' ? `unix:${address.path}` : hostAndPort(address.host, address.port);
     return new Promise((resolve, reject) => {

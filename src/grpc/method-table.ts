@@ -6,6 +6,8 @@ import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 /** Who may call a method and how long the server works on it. */
 export interface MethodRule {
   readonly access: AccessClass;
+  /** Whether callers through a unix socket need no credential: the file's permissions have let them in. */
+  readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
 }
@@ -31,8 +33,7 @@ const authService: ServiceRules<typeof AuthServiceService> = {
 /** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
 const authorization: ServiceRules<typeof AuthorizationService> = { check: open };
 const trustService: ServiceRules<typeof TrustServiceService> = {
-  // Who may watch is decided in trust-service.ts.
-  watchTrust: openStream,
+  watchTrust: { access: 'service', deadlineMs: null, openToUnixSockets: true },
 };
 
 /**

@@ -48,7 +48,9 @@ export function serverStream<Request, Response>(
         ? undefined
         : setTimeout(() => served.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      if (rule.access !== 'public') served.caller = await authenticate(rule.access, served);
+      const isLetIn =
+        rule.access === 'public' || (rule.openToUnixSockets === true && context.throughUnixSocket);
+      if (!isLetIn) served.caller = await authenticate(rule.access, served);
       for await (const response of handler(call.request, served)) {
         if (context.signal().aborted) return;
         await write(call, response, context);

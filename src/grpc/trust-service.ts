@@ -1,6 +1,7 @@
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { TrustServiceService, TrustUpdate } from '../generated/postern/v1/trust.ts';
+import { refusals } from '../tokens/refusals.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { Call } from './call.ts';
 import type { EncodedMessage } from './encoded-message.ts';
@@ -30,7 +31,6 @@ export function trustService(
     request: { readonly cursor: string },
     call: StreamCall,
   ): AsyncGenerator<EncodedMessage | TrustUpdate, void, undefined> {
-    admit(call);
     let known = parseCursor(request.cursor);
     await trust.firstNews(FIRST_NEWS_WAIT_MS);
     if (!trust.loaded) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -59,7 +59,10 @@ export function trustService(
       yield* revocationUpdates(missed, labels);
       // A watcher judges nothing before it knows how old all this is.
       yield heartbeatUpdate(labels.cursor, trust.ageMs);
-      yield* watcher.updates();
+      for await (const update of watcher.updates()) {
+        requireUnrevoked(trust, call);
+        yield update;
+      }
     } finally {
       broadcast.leave(watcher);
     }
@@ -68,13 +71,10 @@ export function trustService(
   return { watchTrust };
 }
 
-/**
- * Who may watch: callers from this machine, by loopback or a unix socket, which have no address of their own.
- *
- * @throws Rejected `service-required`
- */
-function admit(call: Call): void {
-  if (call.origin.address !== null) throw new Rejected({ kind: 'service-required' });
+/** A watcher whose own token was revoked learns no more (its account was deleted, say); one that expired goes on. */
+function requireUnrevoked(trust: TrustBundle, { caller }: Call): void {
+  if (!caller?.claims || !trust.isRevoked(caller.claims)) return;
+  throw new Rejected({ kind: 'token-refused', refusal: refusals.revoked });
 }
 
 function cursorOf(trust: TrustBundle): string {

@@ -22,7 +22,7 @@ export async function authenticateCaller(
   const { token, access } = credential;
   const claims = await verifyToken(dependencies, { token, audience: '' });
   const { subjectType: type, subject: id, sessionId, roles } = claims;
-  const caller: Caller = { type, id, sessionId, roles };
+  const caller: Caller = { type, id, sessionId, roles, claims };
   switch (access) {
     case 'user':
       if (type === 'user') return caller;

@@ -4,7 +4,9 @@ import { budgetOf } from '../domain/call-budget.ts';
 import type { Database } from '../store/database.ts';
 import { purgeLoginThrottle } from '../store/login-throttle.ts';
 import { takePurgeTurn } from '../store/purge-turn.ts';
+import { purgePasswordResets } from '../store/password-resets.ts';
 import { purgeRevocations } from '../store/revocations.ts';
+import { purgeServiceTokens } from '../store/service-tokens.ts';
 import { purgeSessions } from '../store/sessions.ts';
 
 /** A batch takes some milliseconds, so that whoever wants one of its rows hardly waits. */
@@ -14,7 +16,7 @@ const BATCH_LIMIT_MS = 2_000;
 const EVERY_MS = 60_000;
 
 /**
- * Deletes expired sessions, revocations and counters of failed logins in small batches, each a transaction of its own, until nothing is left or
+ * Deletes what has expired in every table that grows, in small batches, each a transaction of its own, until nothing is left or
  * another instance is found at it (S16).
  *
  * @returns how many rows were deleted
@@ -29,6 +31,8 @@ export async function purgeExpired(database: Database, signal: AbortSignal): Pro
         await purgeSessions(trx, BATCH_ROWS),
         await purgeRevocations(trx, BATCH_ROWS),
         await purgeLoginThrottle(trx, BATCH_ROWS),
+        await purgeServiceTokens(trx, BATCH_ROWS),
+        await purgePasswordResets(trx, BATCH_ROWS),
       ];
     });
     purged += deleted.reduce((sum, count) => sum + count, 0);

@@ -39,6 +39,7 @@ const refuse = () => Promise.reject(new Rejected({ kind: 'admin-required' }));
 beforeAll(async () => {
   const boundary = callBoundary({
     isStopping: () => false,
+    throughUnixSocket: () => false,
     isTrustedProxy: () => false,
     openStreams,
     onFinish: (call) => finished.push(call),

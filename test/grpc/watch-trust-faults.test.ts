@@ -4,20 +4,23 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { insertRevocation } from '../../src/store/revocations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { TrustWatch } from '../support/trust-watch.ts';
+import { watcherMetadata } from '../support/watcher-metadata.ts';
 
 const inAnHour = Math.floor(Date.now() / 1000) + 3_600;
 let store: TestDatabase;
 let services: TestService[] = [];
 let watches: TrustWatch[] = [];
+let metadata: Metadata | null = null;
 beforeEach(async () => {
   store = await createTestDatabase();
+  metadata = null;
 });
 afterEach(async () => {
   await Promise.all(watches.map((watch) => watch.close()));
@@ -30,13 +33,20 @@ afterEach(async () => {
 async function start(environment: Record<string, string> = {}): Promise<TestService> {
   const service = await startTestService(environment, store);
   services.push(service);
+  if (!environment['DATABASE_URL']?.includes('nobody')) metadata ??= await watcherMetadata(service, store);
   return service;
 }
 
 function watchOn(address: string, cursor = ''): TrustWatch {
-  const watch = new TrustWatch(address, cursor);
+  const watch = new TrustWatch(address, cursor, { metadata: metadata ?? anyToken() });
   watches.push(watch);
   return watch;
+}
+
+function anyToken(): Metadata {
+  const shown = new Metadata();
+  shown.set('authorization', 'Bearer a.b.c');
+  return shown;
 }
 
 /** Carries bytes both ways until it is cut. */

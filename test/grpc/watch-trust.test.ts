@@ -1,19 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
 import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
 import { rotateSigningKey } from '../../src/operations/rotate-signing-key.ts';
 import { insertRevocation } from '../../src/store/revocations.ts';
+import { openServiceDesk } from '../support/service-desk.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 import { TrustWatch } from '../support/trust-watch.ts';
+import { watcherMetadata } from '../support/watcher-metadata.ts';
 
 let store: TestDatabase;
 let service: TestService;
 let other: TestService;
+let metadata: Metadata;
 const watches: TrustWatch[] = [];
 const rotation = {
   algorithm: 'ES256',
@@ -27,6 +31,7 @@ beforeAll(async () => {
   store = await createTestDatabase();
   service = await startTestService({}, store);
   other = await startTestService({}, store);
+  metadata = await watcherMetadata(service, store);
 });
 afterEach(async () => {
   await Promise.all(watches.splice(0).map((watch) => watch.close()));
@@ -38,7 +43,7 @@ afterAll(async () => {
 });
 
 function watchOn(at: TestService, cursor = ''): TrustWatch {
-  const watch = new TrustWatch(at.grpcAddress, cursor);
+  const watch = new TrustWatch(at.grpcAddress, cursor, { metadata });
   watches.push(watch);
   return watch;
 }
@@ -156,8 +161,8 @@ test.each([
 });
 
 test('S12 a logout reaches watchers of every instance', async () => {
-  await service.addUser('ann@example.com', 'correct horse battery');
-  const token = await service.tokenOf('ann@example.com', 'correct horse battery');
+  await service.addUser('watcher@example.com', 'correct horse battery');
+  const token = await service.tokenOf('watcher@example.com', 'correct horse battery');
   const { response } = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
   const name = `sid ${String(response?.['session_id'])}`;
   const pair = [watchOn(service), watchOn(other)];
@@ -188,25 +193,46 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
   expect(kids()[1]).toEqual(expect.arrayContaining([kid, ...(kids()[0] ?? [])]));
 });
 
-test('L10 callers from other machines are refused', async () => {
-  const address = Object.values(networkInterfaces())
-    .flatMap((found) => found ?? [])
-    .find(({ internal, family }) => !internal && family === 'IPv4')?.address;
-  // A machine without a network has no such callers.
-  if (address === undefined) return;
-  const open = await startTestService(
-    { POSTERN_GRPC_LISTEN: `${address}:0`, POSTERN_INSECURE: 'true' },
-    store,
+test('A02 a watcher needs a service account, save through a unix socket', async () => {
+  const nobody = new TrustWatch(service.grpcAddress);
+  expect((await nobody.end).reason).toBe('CREDENTIALS_MISSING');
+  await service.addUser('watcher@example.com', 'correct horse battery');
+  const ofUser = new Metadata();
+  ofUser.set(
+    'authorization',
+    `Bearer ${await service.tokenOf('watcher@example.com', 'correct horse battery')}`,
   );
-  const { code, reason } = await watchOn(open).end;
-  await open.stop();
+  const user = new TrustWatch(service.grpcAddress, '', { metadata: ofUser });
+  const { code, reason } = await user.end;
   expect([code, reason]).toEqual([status.PERMISSION_DENIED, 'SERVICE_REQUIRED']);
+  const path = `${mkdtempSync(`${tmpdir()}/postern-`)}/grpc.sock`;
+  const local = await startTestService({ POSTERN_GRPC_LISTEN: `unix:${path}` }, store);
+  const beside = new TrustWatch(`unix:${path}`);
+  await beside.complete();
+  await Promise.all([nobody, user, beside].map((watch) => watch.close()));
+  await local.stop();
+});
+
+test('S12 a watcher whose service account is deleted is let go', async () => {
+  const desk = await openServiceDesk(store);
+  const { id, secret } = await desk.createService('short-lived');
+  const { response } = await service.call('postern.v1.AuthService/IssueServiceToken', {
+    client_id: id,
+    client_secret: secret,
+  });
+  const shown = new Metadata();
+  shown.set('authorization', `Bearer ${String(response?.['access_token'])}`);
+  const watch = new TrustWatch(service.grpcAddress, '', { metadata: shown });
+  await watch.complete();
+  await desk.deleteService(id);
+  expect((await watch.end).reason).toBe('TOKEN_REVOKED');
+  await watch.close();
 });
 
 test('stop ends streams at once', async () => {
   const stopping = await startTestService({}, store);
   const reader = watchOn(stopping);
-  const idler = new TrustWatch(stopping.grpcAddress, '', { reads: false });
+  const idler = new TrustWatch(stopping.grpcAddress, '', { reads: false, metadata });
   await reader.complete();
   const startMs = performance.now();
   await stopping.stop();
