@@ -1,4 +1,5 @@
 import { channelCredentials, channelOptions, type Upstream } from './client/channel.ts';
+import { serviceCredential } from './client/service-credential.ts';
 import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
 import { type ListenAddress, parseListenAddress, staysOnThisMachine } from './domain/listen-address.ts';
@@ -62,7 +63,13 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   const source = new StreamTrustSource({
     client: new TrustServiceClient(address, credentials, channelOptions),
     bundle: trust,
-    credential: null,
+    credential:
+      settings.clientId !== null && settings.clientSecret !== null
+        ? serviceCredential(upstream, {
+            clientId: settings.clientId,
+            clientSecret: settings.clientSecret.reveal(),
+          })
+        : null,
     report(event) {
       if (event.kind === 'connected') log.info('upstream-connected');
       else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');

@@ -24,6 +24,9 @@ export interface CallSettings {
   readonly requestId?: string;
 }
 
+/** With the bearer of methods that have one. */
+type Sending = CallSettings & { readonly accessToken?: string };
+
 /** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
 export interface AuthClient {
   /** Not repeated by itself, save when the service said that nothing was done. */
@@ -43,6 +46,17 @@ export interface AuthClient {
   /** Safe to repeat: inside the grace time the same token gives the same successor. */
   refreshToken(refreshToken: string, settings?: CallSettings): Promise<TokenSet>;
   revokeToken(request: { token: string; allSessions?: boolean }, settings?: CallSettings): Promise<void>;
+  issueServiceToken(
+    request: { clientId: string; clientSecret: string; audience?: string },
+    settings?: CallSettings,
+  ): Promise<TokenSet>;
+  /** All sessions of the user end; the answer belongs to a new one. Not repeated by itself. */
+  changePassword(
+    request: { accessToken: string; currentPassword: string; newPassword: string },
+    settings?: CallSettings,
+  ): Promise<TokenSet>;
+  /** Not repeated by itself. */
+  resetPassword(request: { resetToken: string; newPassword: string }, settings?: CallSettings): Promise<void>;
   getJwks(settings?: CallSettings): Promise<JsonWebKeySet>;
   close(): void;
 }
@@ -66,7 +80,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const repeated = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
-    settings: CallSettings = {},
+    settings: Sending = {},
   ): Promise<Response> =>
     withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, (remainingMs) =>
       callOnce(invoke, request, remainingMs, settings),
@@ -75,7 +89,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const careful = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
-    settings: CallSettings = {},
+    settings: Sending = {},
   ): Promise<Response> =>
     withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, async (remainingMs) => {
       try {
@@ -99,6 +113,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     async revokeToken({ token, allSessions = false }, settings) {
       await repeated(stub.revokeToken.bind(stub), { token, allSessions }, settings);
     },
+    issueServiceToken: ({ clientId, clientSecret, audience = '' }, settings) =>
+      repeated(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
+    changePassword: ({ accessToken, currentPassword, newPassword }, settings) =>
+      careful(stub.changePassword.bind(stub), { currentPassword, newPassword }, { ...settings, accessToken }),
+    async resetPassword({ resetToken, newPassword }, settings) {
+      await careful(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
+    },
     getJwks: (settings) => repeated(stub.getJwks.bind(stub), {}, settings),
     close: () => stub.close(),
   };
@@ -118,7 +139,7 @@ function callOnce<Request, Response>(
   invoke: Invoke<Request, Response>,
   request: Request,
   remainingMs: number,
-  { signal, requestId }: CallSettings,
+  { signal, requestId, accessToken }: Sending,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
@@ -127,6 +148,7 @@ function callOnce<Request, Response>(
     }
     const metadata = new Metadata();
     if (requestId !== undefined) metadata.set('x-request-id', requestId);
+    if (accessToken !== undefined) metadata.set('authorization', `Bearer ${accessToken}`);
     const cancel = () => call.cancel();
     const call = invoke(request, metadata, { deadline: Date.now() + remainingMs }, (error, response) => {
       signal?.removeEventListener('abort', cancel);

@@ -1,3 +1,5 @@
+import { createAuthClient } from './auth-client.ts';
+import type { Upstream } from './channel.ts';
 import type { WatchCredential } from '../trust/stream-trust-source.ts';
 
 /** A new token is asked for when this share of the one before is over; jitter keeps many holders apart. */
@@ -47,4 +49,19 @@ export class ServiceCredential implements WatchCredential {
     this.#current = { token: accessToken, renewAtMs: askedMs + expiresInSeconds * 1000 * share };
     return this.#current;
   }
+}
+
+/** The credential of a service account at one Postern. */
+export function serviceCredential(
+  upstream: Upstream,
+  account: { clientId: string; clientSecret: string },
+): ServiceCredential {
+  const client = createAuthClient({
+    ...upstream,
+    retry: { attempts: 1, firstPauseMs: 0, longestPauseMs: 0 },
+  });
+  return new ServiceCredential(async () => {
+    const { accessToken, expiresIn } = await client.issueServiceToken(account);
+    return { accessToken, expiresInSeconds: expiresIn };
+  });
 }

@@ -4,7 +4,8 @@ import type { VerifiedClaims } from '../domain/claims.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { type TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verified-token-cache.ts';
-import { StreamTrustSource, type SourceEvent, type WatchCredential } from '../trust/stream-trust-source.ts';
+import { serviceCredential } from './service-credential.ts';
+import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { JwksTrustSource } from './jwks-trust-source.ts';
@@ -13,9 +14,15 @@ import { PosternError } from './postern-error.ts';
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
   /** WatchTrust: keys and revocations as they change; issuer and audiences are learned from the stream. */
-  | { readonly upstream: Upstream; readonly credential?: WatchCredential }
+  | { readonly upstream: Upstream; readonly credential?: ServiceAccount }
   /** A JWKS URL: keys only. A revoked token goes on being accepted until it expires. */
   | { readonly jwksUrl: string; readonly issuer: string; readonly audiences: readonly string[] };
+
+/** As which a verifier watches; needless through a unix socket. */
+export interface ServiceAccount {
+  readonly clientId: string;
+  readonly clientSecret: string;
+}
 
 export interface VerifierOptions {
   readonly trust: TrustOrigin;
@@ -120,9 +127,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
 function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
   if ('jwksUrl' in origin) return new JwksTrustSource(origin, bundle, report);
-  const { upstream, credential = null } = origin;
+  const { upstream, credential } = origin;
   const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
-  return new StreamTrustSource({ client, bundle, credential, report });
+  const shown = credential ? serviceCredential(upstream, credential) : null;
+  return new StreamTrustSource({ client, bundle, credential: shown, report });
 }
 
 function failStale(): never {

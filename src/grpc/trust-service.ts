@@ -33,7 +33,8 @@ export function trustService(
   ): AsyncGenerator<EncodedMessage | TrustUpdate, void, undefined> {
     let known = parseCursor(request.cursor);
     await trust.firstNews(FIRST_NEWS_WAIT_MS);
-    if (!trust.loaded) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    if (!trust.loaded || trust.cursor === null)
+      throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
     const isResumed = known !== null && trust.missedSince(known) !== null;
     let keys = trust.keys();
     yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, policy);
@@ -49,6 +50,7 @@ export function trustService(
     const missed = trust.missedSince(known) ?? [];
     const before = isResumed ? request.cursor : '';
     const labels = { before, cursor: cursorOf(trust), snapshot: !isResumed };
+    const asOfMs = performance.now() - trust.ageMs;
     const watcher = new TrustWatcher(call);
     broadcast.join(watcher);
     try {
@@ -57,8 +59,8 @@ export function trustService(
         yield keysUpdate(before, keys.jwks.json, policy);
       }
       yield* revocationUpdates(missed, labels);
-      // A watcher judges nothing before it knows how old all this is.
-      yield heartbeatUpdate(labels.cursor, trust.ageMs);
+      // Tells at once how old all this is: a verifier judges nothing before it knows.
+      yield heartbeatUpdate(labels.cursor, performance.now() - asOfMs);
       for await (const update of watcher.updates()) {
         requireUnrevoked(trust, call);
         yield update;

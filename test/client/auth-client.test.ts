@@ -1,0 +1,90 @@
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import {
+  type AuthClient,
+  createAuthClient,
+  createUserSession,
+  PosternError,
+} from '../../src/client/postern-client.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+let service: TestService;
+let client: AuthClient;
+beforeAll(async () => {
+  service = await startTestService({ POSTERN_ACCESS_TOKEN_TTL: '1s' });
+  await service.addUser(email, password);
+  client = createAuthClient({ address: service.grpcAddress });
+});
+afterAll(async () => {
+  client.close();
+  await service.stop();
+});
+
+const failureOf = (work: Promise<unknown>): Promise<PosternError> =>
+  work.then(
+    () => {
+      throw new Error('it did not fail');
+    },
+    (error: unknown) => error as PosternError,
+  );
+
+test('every method answers, and refusals carry their reason, fields and request id', async () => {
+  const tokens = await client.login({ email, password });
+  expect((await client.verifyToken({ accessToken: tokens.accessToken })).subject).toBe(tokens.userId);
+  expect((await client.getJwks()).maxAge).toBe(600);
+  const next = await client.refreshToken(tokens.refreshToken);
+  const changed = await client.changePassword({
+    accessToken: next.accessToken,
+    currentPassword: password,
+    newPassword: 'another horse battery',
+  });
+  await client.changePassword({
+    accessToken: changed.accessToken,
+    currentPassword: 'another horse battery',
+    newPassword: password,
+  });
+  await client.revokeToken({ token: next.refreshToken });
+  const revoked = await failureOf(client.refreshToken(next.refreshToken));
+  expect(revoked).toBeInstanceOf(PosternError);
+  expect(revoked).toMatchObject({ code: status.UNAUTHENTICATED, reason: 'REFRESH_TOKEN_REVOKED' });
+  const invalid = await failureOf(client.login({ email: 'no', password }, { requestId: 'mine.1' }));
+  expect(invalid).toMatchObject({ reason: 'FIELD_INVALID', requestId: 'mine.1' });
+  expect(invalid.violations[0]?.field).toBe('email');
+  expect(await failureOf(client.resetPassword({ resetToken: 'x', newPassword: password }))).toMatchObject({
+    reason: 'RESET_TOKEN_INVALID',
+  });
+});
+
+test('a session is refreshed once for many callers', async () => {
+  const kept: string[] = [];
+  const session = createUserSession(client, await client.login({ email, password }), ({ refreshToken }) => {
+    kept.push(refreshToken);
+  });
+  const first = await session.accessToken();
+  let many = [first];
+  while (many.every((token) => token === first)) {
+    many = await Promise.all(Array.from({ length: 20 }, () => session.accessToken()));
+  }
+  expect(kept).toHaveLength(1);
+  expect(new Set(many).size).toBe(1);
+  await session.logout();
+  expect(await failureOf(client.refreshToken(session.tokens.refreshToken))).toMatchObject({
+    reason: 'REFRESH_TOKEN_REVOKED',
+  });
+}, 20_000);
+
+test('a call that finds nobody tries again and then says so', async () => {
+  const lonely = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
+  const failure = await failureOf(lonely.getJwks());
+  expect([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]).toContain(failure.code);
+  expect(failure.reason).toBeNull();
+  const controller = new AbortController();
+  controller.abort();
+  expect(await failureOf(lonely.getJwks({ signal: controller.signal }))).toMatchObject({
+    code: status.CANCELLED,
+  });
+  lonely.close();
+});
