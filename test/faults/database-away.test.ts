@@ -1,57 +1,21 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
-
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
+import { RoadToDatabase } from '../support/road-to-database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { checkedBy } from '../grpc/check.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
-/** A way to the database that can be closed, and made to swallow all that is sent. */
-class Road {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  swallowing = false;
-
-  constructor(target: string) {
-    this.#server = createServer((from) => {
-      const to = connect(target);
-      for (const socket of [from, to]) {
-        this.#sockets.add(socket);
-        socket.on('error', () => undefined);
-        socket.on('close', () => {
-          from.destroy();
-          to.destroy();
-          this.#sockets.delete(socket);
-        });
-      }
-      from.on('data', (data) => this.swallowing || to.write(data));
-      to.on('data', (data) => this.swallowing || from.write(data));
-    });
-  }
-
-  async open(port = 0): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    return (this.#server.address() as { port: number }).port;
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
-
 const email = 'ann@example.com';
 const password = 'correct horse battery';
 let store: TestDatabase;
-let road: Road;
+let road: RoadToDatabase;
 let port: number;
 let service: TestService | undefined;
 
 beforeEach(async () => {
   store = await createTestDatabase();
-  const url = new URL(store.url);
-  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  road = new RoadToDatabase(store.url);
   port = await road.open();
 });
 afterEach(async () => {
