@@ -1,4 +1,4 @@
-// node server.js [POSTERN_GRPC_ADDRESS] [LISTEN_ADDRESS]
+// node dist/server.js [POSTERN_GRPC_ADDRESS] [LISTEN_ADDRESS]
 import { ServerCredentials } from '@grpc/grpc-js';
 import { createVerifier } from 'postern/client';
 
@@ -6,7 +6,7 @@ import { createOrdersServer } from './orders-server.ts';
 
 const [postern = '127.0.0.1:50051', listen = '127.0.0.1:50060'] = process.argv.slice(2);
 
-// Keys and revocations come over one stream; issuer and audiences, too. Verifying a token is no call at all.
+// Verifying a token is no call at all: keys and revocations come over one stream, and issuer and audiences with them.
 const verifier = createVerifier({
   trust: { upstream: { address: postern } },
   onEvent: (event) => console.error(`postern: ${event.kind}`),
