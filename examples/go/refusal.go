@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Refusal is what Postern answered instead of the response.
+type Refusal struct {
+	Code    codes.Code
+	Message string
+	// Reason is a name of the enum in reason.proto; empty when something before Postern answered.
+	Reason string
+	// RetryAfter is zero unless the service said when to come back.
+	RetryAfter time.Duration
+	// Fields says of every field what rule it breaks.
+	Fields    map[string]string
+	RequestID string
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%s %s: %s", r.Code, r.Reason, r.Message)
+	if r.RetryAfter > 0 {
+		text += fmt.Sprintf(" (retry after %s)", r.RetryAfter)
+	}
+	for field, description := range r.Fields {
+		text += fmt.Sprintf("; %s: %s", field, description)
+	}
+	return text
+}
+
+func refusalOf(err error, trailer metadata.MD) *Refusal {
+	told := status.Convert(err)
+	refusal := &Refusal{Code: told.Code(), Message: told.Message(), Fields: map[string]string{}}
+	if ids := trailer.Get("x-request-id"); len(ids) > 0 {
+		refusal.RequestID = ids[0]
+	}
+	for _, detail := range told.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if detail.Domain == "postern" {
+				refusal.Reason = detail.Reason
+			}
+		case *errdetails.RetryInfo:
+			refusal.RetryAfter = detail.RetryDelay.AsDuration()
+		case *errdetails.BadRequest:
+			for _, broken := range detail.FieldViolations {
+				refusal.Fields[broken.Field] = broken.Description
+			}
+		}
+	}
+	return refusal
+}
+
+// call sets a deadline. UNAVAILABLE that says when to come back is tried again then, give or take.
+// The error is a *Refusal or the context's.
+func call[Request, Response any](
+	ctx context.Context,
+	method func(context.Context, *Request, ...grpc.CallOption) (*Response, error),
+	request *Request,
+) (*Response, error) {
+	for attempt := 1; ; attempt++ {
+		response, refusal := callOnce(ctx, method, request)
+		if refusal == nil {
+			return response, nil
+		}
+		if refusal.Code != codes.Unavailable || refusal.RetryAfter == 0 || attempt == attempts {
+			return nil, refusal
+		}
+		fmt.Fprintln(os.Stderr, refusal)
+		select {
+		case <-time.After(time.Duration(float64(refusal.RetryAfter) * (1 + rand.Float64()/2))):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func callOnce[Request, Response any](
+	ctx context.Context,
+	method func(context.Context, *Request, ...grpc.CallOption) (*Response, error),
+	request *Request,
+) (*Response, *Refusal) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	var trailer metadata.MD
+	response, err := method(ctx, request, grpc.Trailer(&trailer))
+	if err != nil {
+		return nil, refusalOf(err, trailer)
+	}
+	return response, nil
+}

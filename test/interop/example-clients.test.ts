@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { RoadToDatabase } from '../support/road-to-database.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+import { runTool } from './run-tool.ts';
+import { describeWith } from './tool.ts';
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+const languages = [
+  { tool: 'python-client', flag: '--', unauthenticated: 'UNAUTHENTICATED', unavailable: 'UNAVAILABLE' },
+  { tool: 'go-client', flag: '-', unauthenticated: 'Unauthenticated', unavailable: 'Unavailable' },
+];
+
+for (const { tool, flag, unauthenticated, unavailable } of languages) {
+  describeWith(tool, `the example ${tool}`, () => {
+    let database: TestDatabase;
+    let road: RoadToDatabase;
+    let service: TestService;
+
+    beforeAll(async () => {
+      database = await createTestDatabase();
+      road = new RoadToDatabase(database.url);
+      const { username, pathname } = new URL(database.url);
+      const url = `postgres://${username}@127.0.0.1:${await road.open()}${pathname}`;
+      service = await startTestService({ DATABASE_URL: url }, database);
+    });
+    afterAll(async () => {
+      await service.stop();
+      await road.close();
+      await database.drop();
+    });
+
+    const run = (secret: string, who = email) =>
+      runTool(tool, [`${flag}address`, service.grpcAddress, `${flag}email`, who], secret);
+
+    test('logs in, verifies, refreshes, revokes and reads a refusal', async () => {
+      const userId = await service.addUser(email, password, ['editor', 'reader']);
+      const { exitCode, stdout, stderr } = await run(password);
+      expect([exitCode, stderr]).toEqual([0, '']);
+      const [loggedIn, verified, refreshed, revoked, refused, rest] = stdout.split('\n');
+      const session = /session ([0-9a-f-]{36}), access token good for 600 s$/.exec(loggedIn ?? '')?.[1];
+      expect(session).toBeDefined();
+      expect(verified).toBe(`verified: USER ${userId}, roles editor,reader`);
+      expect(refreshed).toBe(`refreshed: session ${session ?? ''}`);
+      expect([revoked, rest]).toEqual(['revoked', '']);
+      expect(refused).toMatch(new RegExp(`^refused: ${unauthenticated} TOKEN_REVOKED: \\S`));
+    });
+
+    test('tells a failed login and a broken rule', async () => {
+      const wrong = await run('a wrong password');
+      expect([wrong.exitCode, wrong.stdout]).toEqual([1, '']);
+      expect(wrong.stderr).toMatch(new RegExp(`^${unauthenticated} INVALID_CREDENTIALS: `));
+      const requestId = /the service's log has it as (\S+)/.exec(wrong.stderr)?.[1] ?? 'none';
+      expect(service.logLines.some((line) => line.includes(requestId))).toBe(true);
+      expect((await run(password, 'x')).stderr).toMatch(/FIELD_INVALID: .*; email: \S/);
+    });
+
+    test('comes back when the service says so, while the database is away', async () => {
+      await road.close();
+      const { exitCode, stderr } = await run(password);
+      expect(exitCode).toBe(1);
+      const told = stderr.split('\n').filter((line) => line.startsWith(`${unavailable} STORE_UNAVAILABLE: `));
+      expect(told).toHaveLength(3);
+      expect(told[0]).toMatch(/\(retry after 1 ?s\)/);
+    });
+  });
+}
