@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
+import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
 import { rotateSigningKey } from '../../src/operations/rotate-signing-key.ts';
 import { insertRevocation } from '../../src/store/revocations.ts';
@@ -180,9 +181,7 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
     store.database,
     rotation,
     masterKeyOf(Buffer.from(masterKey, 'base64')),
-    {
-      now: false,
-    },
+    { now: false, actor: { type: 'operator', id: null }, origin: ownOrigin },
   );
   await watch.until(() => watch.keys.length > 1);
   expect(kids()[1]).toEqual(expect.arrayContaining([kid, ...(kids()[0] ?? [])]));
