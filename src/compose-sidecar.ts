@@ -109,7 +109,10 @@ export async function startSidecar(settings: Settings, address: string, log: Log
       everything: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
       verification: [],
     },
-    authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
+    gate: {
+      authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
+      writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
+    },
     reflection: settings.reflection,
     onFinish: (call) => describeCall(log, call),
   });

@@ -1,8 +1,12 @@
 import type { Settings } from './config.ts';
+import { budgetOf } from './domain/call-budget.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { PageCursors } from './domain/page-cursor.ts';
 import { SecretDigests } from './domain/secret-digests.ts';
+import { AdminServiceService } from './generated/postern/v1/admin.ts';
 import { AuthServiceService } from './generated/postern/v1/auth.ts';
+import { adminService } from './grpc/admin-service.ts';
 import { authService } from './grpc/auth-service.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
 import { TrustServiceService } from './generated/postern/v1/trust.ts';
@@ -35,6 +39,7 @@ import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
 import { Circuit } from './store/circuit.ts';
+import { insertAuditEvent } from './store/audit-events.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
@@ -50,6 +55,8 @@ const MAX_CONNECTIONS = 10;
 const TRUST_CONNECTIONS = 2;
 /** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
 const SESSION_TURNS = { width: 1, mostWaiting: 500, longestWaitMs: 1_000 };
+/** To write down a call that has spent its own time. */
+const AUDIT_LIMIT_MS = 1_000;
 const LOGIN_RETRY_MS = 1_000;
 /** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
 const TRUST_WATCHDOG_MS = 1_000;
@@ -220,6 +227,20 @@ export async function startService(
         );
         add(TrustServiceService, trustService(trust, policy));
         add(
+          AdminServiceService,
+          adminService({
+            database,
+            trust,
+            passwords,
+            digests,
+            cursors: new PageCursors(() => refreshRoot.derive('page cursor')),
+            signingKeys:
+              settings.algorithm === 'HS256'
+                ? null
+                : { policy: keyPolicyOf(settings, settings.algorithm), masterKey: masterKeys[0] },
+          }),
+        );
+        add(
           failClosedAuthorization,
           authorizationService({
             audiences: settings.audiences,
@@ -228,12 +249,16 @@ export async function startService(
         );
       },
       health: {
-        everything: ['', 'postern.v1.AuthService'],
+        everything: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
         verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
-      authenticate: (access, call) => {
-        const token = bearerToken(call.authorization);
-        return authenticateCaller({ ...verification, database }, { token, access }, call);
+      gate: {
+        authenticate: async (access, call) => {
+          const token = bearerToken(call.authorization);
+          return authenticateCaller({ ...verification, database }, { token, access }, call);
+        },
+        writeAudit: (record) =>
+          database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
       },
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,

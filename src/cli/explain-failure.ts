@@ -84,6 +84,18 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'a service account with this name exists',
         'Choose another, or delete that account.',
       );
+    case 'last-admin':
+      return failure(
+        exitCodes.refused,
+        'no enabled user with the role admin would be left',
+        'Make another administrator first.',
+      );
+    case 'no-signing-keys':
+      return failure(
+        exitCodes.refused,
+        'in HS256 mode there are no signing keys',
+        'Change POSTERN_SECRET in the environment of every program that shares it.',
+      );
     case 'conflict':
       return failure(
         exitCodes.refused,

@@ -1,3 +1,5 @@
+import type { CallOrigin } from './call-origin.ts';
+
 /** Everything that the audit trail records, by name; append-only, since people filter by them. */
 export type AuditAction =
   | 'login'
@@ -31,6 +33,12 @@ export interface AuditActor {
   readonly type: 'anonymous' | 'user' | 'service' | 'operator';
   /** A user's or a service account's id. */
   readonly id: string | null;
+}
+
+/** Who did something and where the call came from, for operations that have no call's budget. */
+export interface AuditedBy {
+  readonly actor: AuditActor;
+  readonly origin: CallOrigin;
 }
 
 export interface AuditTarget {

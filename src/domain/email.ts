@@ -1,4 +1,5 @@
 import type { FieldRule } from './field-rules.ts';
+import { Rejected } from './rejection.ts';
 
 /** An e-mail address in its canonical form; only `canonicalEmail` makes one. */
 export type Email = string & { readonly canonical: 'email' };
@@ -46,6 +47,14 @@ export const emailAddress: FieldRule<string> = (value, field) => {
   const result = canonicalEmail(value);
   return result.ok ? [] : [{ field, description: result.description }];
 };
+
+/** The canonical form of a request's `email`. @throws Rejected `field-invalid` */
+export function requireEmail(text: string): Email {
+  const result = canonicalEmail(text);
+  if (result.ok) return result.email;
+  const violations = [{ field: 'email', description: result.description }];
+  throw new Rejected({ kind: 'field-invalid', violations });
+}
 
 /** A last label of digits alone would be an IPv4 address (RFC 3696 section 2), not a name. */
 function isHostName(domain: string): boolean {

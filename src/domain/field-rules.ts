@@ -67,6 +67,11 @@ export function optional(rule: FieldRule<string>): FieldRule<string> {
   return (value, field) => (value === '' ? [] : rule(value, field));
 }
 
+/** Left out, or good by `rule`; what is left out is not the same as what is empty. */
+export function ifGiven<Value>(rule: FieldRule<Value>): FieldRule<Value | undefined> {
+  return (value, field) => (value === undefined ? [] : rule(value, field));
+}
+
 /** A list of at most `maxItems`, each good by `rule`; a longer list is not looked at any further. */
 export function each<Item>(rule: FieldRule<Item>, limits: { maxItems: number }): FieldRule<readonly Item[]> {
   return (items, field) =>

@@ -54,10 +54,15 @@ export type Rejection =
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
   /** `account` is a keyed hash of the e-mail, for the log. */
   | { readonly kind: 'login-rate-limited'; readonly account: string; readonly retryAfterMs: number }
-  | { readonly kind: 'admin-required' }
+  | {
+      readonly kind: 'admin-required';
+      readonly caller: { readonly type: 'user' | 'service'; readonly id: string };
+    }
   | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'name-taken' }
+  | { readonly kind: 'last-admin' }
+  | { readonly kind: 'no-signing-keys' }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'not-found'; readonly what: string }
   | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }

@@ -10,7 +10,8 @@ const mostBytes = 168;
  */
 export const mostIssuerAndAudienceBytes = 256;
 
-const roleName = text({
+/** One role. */
+export const roleName = text({
   minBytes: 1,
   maxBytes: 64,
   form: { pattern: /^[a-z][a-z0-9._:-]*$/, says: 'lower-case letters, digits and ._:- after a letter' },

@@ -1,7 +1,6 @@
 import type { handleClientStreamingCall, ServerReadableStream } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import type { Authenticate } from './authenticate.ts';
 import { type Call, ServedCall } from './call.ts';
 import { type CallContext, contextOf } from './call-context.ts';
 import type { MethodRule } from './method-table.ts';
@@ -19,9 +18,8 @@ export type ClientStreamHandler<Request, Response> = (
 
 /** Runs a handler of a request stream so that nothing it does can end the process. */
 export function clientStream<Request, Response>(
-  rule: MethodRule,
-  authenticate: Authenticate,
-  handler: ClientStreamHandler<Request, Response>,
+  rule: Pick<MethodRule, 'deadlineMs'>,
+  handler: (requests: AsyncIterable<Request>, call: ServedCall) => Response | Promise<Response>,
 ): handleClientStreamingCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
@@ -35,7 +33,6 @@ export function clientStream<Request, Response>(
         ? undefined
         : setTimeout(() => fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      if (rule.access !== 'public') served.caller = await authenticate(rule.access, served);
       const response = await handler(requestsOf(call, context), served);
       if (!context.signal().aborted) callback(null, response);
     };

@@ -4,10 +4,10 @@ import type { ListenAddress } from '../domain/listen-address.ts';
 import { type Network, networkTest } from '../domain/network.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
+import type { Gate } from './let-in.ts';
 import { connectionLimits } from './limits.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
-import type { Authenticate } from './authenticate.ts';
 import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
@@ -26,7 +26,7 @@ export class GrpcServer {
 
   constructor(options: {
     services: (add: AddService) => void;
-    authenticate: Authenticate;
+    gate: Gate;
     health: HealthNames;
     reflection: boolean;
     trustedProxies?: readonly Network[];
@@ -40,9 +40,7 @@ export class GrpcServer {
       onFinish: options.onFinish,
     });
     this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
-    options.services((service, handlers) =>
-      serveMethods(this.#server, service, options.authenticate, handlers),
-    );
+    options.services((service, handlers) => serveMethods(this.#server, service, options.gate, handlers));
     this.#health = new Health(options.health);
     const foreign = foreignServices(this.#server);
     this.#health.addTo(foreign);

@@ -1,18 +1,34 @@
+import type { AuditAction } from '../domain/audit-event.ts';
 import type { AccessClass } from '../domain/caller.ts';
 import type { AuthorizationService } from '../generated/envoy/service/auth/v3/external_auth.ts';
+import type { AdminServiceService } from '../generated/postern/v1/admin.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
-/** Who may call a method and how long the server works on it. */
+/** What a call is called in the audit trail, and who writes a success down: the operation with its change, or `let-in.ts`. */
+export interface MethodAudit {
+  readonly action: AuditAction;
+  readonly success: 'with-change' | 'here';
+}
+
+/** Who may call a method, whether every call is audited, and how long the server works on it. */
 export interface MethodRule {
   readonly access: AccessClass;
   /** Whether callers through a unix socket need no credential: the file's permissions have let them in. */
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
+  /** Absent where operations alone say what is audited. */
+  readonly audit?: MethodAudit;
 }
 
-type ServiceRules<Service> = { readonly [Method in keyof Service]: MethodRule };
+/** Administration is audited call by call (A07): a row that does not say how is a type error. */
+interface AdminRule extends MethodRule {
+  readonly access: 'admin';
+  readonly audit: MethodAudit;
+}
+
+type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Service]: Rule };
 
 const STANDARD_DEADLINE_MS = 5_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
@@ -30,6 +46,25 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   getJwks: open,
 };
 
+const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
+  createUser: change('user.create'),
+  getUser: read('user.read'),
+  listUsers: read('user.read'),
+  updateUser: change('user.update'),
+  deleteUser: change('user.delete'),
+  createPasswordReset: change('password.reset.create'),
+  listSessions: read('session.read'),
+  revokeSessions: change('session.revoke'),
+  createServiceAccount: change('service.create'),
+  listServiceAccounts: read('service.read'),
+  deleteServiceAccount: change('service.delete'),
+  rotateServiceSecret: change('service.rotate'),
+  listSigningKeys: read('key.read'),
+  rotateSigningKey: change('key.rotate'),
+  revokeSigningKey: change('key.revoke'),
+  listAuditEvents: read('audit.read'),
+};
+
 /** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
 const authorization: ServiceRules<typeof AuthorizationService> = { check: open };
 const trustService: ServiceRules<typeof TrustServiceService> = {
@@ -42,6 +77,7 @@ const trustService: ServiceRules<typeof TrustServiceService> = {
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
+  ...byPath('postern.v1.AdminService', adminService),
   ...byPath('envoy.service.auth.v3.Authorization', authorization),
   ...byPath('postern.v1.TrustService', trustService),
   ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
@@ -54,6 +90,16 @@ export function ruleOf(path: string): MethodRule {
   const rule = Object.hasOwn(methodTable, path) ? methodTable[path] : undefined;
   if (!rule) throw new Error(`grpc/method-table.ts has no rule for ${path}`);
   return rule;
+}
+
+/** An administrator's change, which its operation audits in its transaction. */
+function change(action: AuditAction): AdminRule {
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'with-change' } };
+}
+
+/** What an administrator looks at. */
+function read(action: AuditAction): AdminRule {
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'here' } };
 }
 
 function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {

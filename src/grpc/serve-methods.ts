@@ -5,9 +5,9 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
-import type { Authenticate } from './authenticate.ts';
 import { clientStream, type ClientStreamHandler } from './client-stream.ts';
 import { EncodedMessage } from './encoded-message.ts';
+import { type Gate, letIn } from './let-in.ts';
 import { ruleOf } from './method-table.ts';
 import { serverStream, type ServerStreamHandler } from './server-stream.ts';
 import { withStrictDecoding } from './strict-decoding.ts';
@@ -38,7 +38,7 @@ type Handler<RequestStream, ResponseStream, Request, Response> = RequestStream e
 export function serveMethods<Service extends object>(
   server: Server,
   service: Service,
-  authenticate: Authenticate,
+  gate: Gate,
   handlers: ServiceHandlers<Service>,
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
@@ -51,20 +51,15 @@ export function serveMethods<Service extends object>(
     definition[name] = withStrictDecoding(method);
     // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
     if (method.requestStream) {
-      implementation[name] = clientStream(
-        rule,
-        authenticate,
-        handler as ClientStreamHandler<unknown, unknown>,
-      );
+      const run = handler as ClientStreamHandler<unknown, unknown>;
+      implementation[name] = clientStream(rule, letIn(rule, gate, run));
     } else if (method.responseStream) {
+      if (rule.audit) throw new Error(`no stream of answers is audited call by call: ${method.path}`);
+      const run = handler as ServerStreamHandler<unknown, unknown>;
       definition[name] = { ...definition[name], responseSerialize: passingEncoded(method) };
-      implementation[name] = serverStream(
-        rule,
-        authenticate,
-        handler as ServerStreamHandler<unknown, unknown>,
-      );
+      implementation[name] = serverStream(rule, gate.authenticate, run);
     } else {
-      implementation[name] = unary(rule, authenticate, handler as UnaryHandler<unknown, unknown>);
+      implementation[name] = unary(rule, letIn(rule, gate, handler as UnaryHandler<unknown, unknown>));
     }
   }
   server.addService(definition, implementation);

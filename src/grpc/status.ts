@@ -119,6 +119,18 @@ function refusalOf(rejection: Rejection): Refusal {
         reason: 'NAME_TAKEN',
         message: 'another service account has this name',
       };
+    case 'last-admin':
+      return {
+        code: Code.FAILED_PRECONDITION,
+        reason: 'LAST_ADMIN',
+        message: "the change would leave no enabled user with the role 'admin'",
+      };
+    case 'no-signing-keys':
+      return {
+        code: Code.FAILED_PRECONDITION,
+        reason: 'NO_SIGNING_KEYS',
+        message: 'in HS256 mode there are no signing keys; change the secret in the settings',
+      };
     case 'not-found':
       return {
         code: Code.NOT_FOUND,

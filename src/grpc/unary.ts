@@ -1,7 +1,6 @@
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import type { Authenticate } from './authenticate.ts';
 import { type Call, ServedCall } from './call.ts';
 import { contextOf } from './call-context.ts';
 import type { MethodRule } from './method-table.ts';
@@ -15,9 +14,8 @@ export type UnaryHandler<Request, Response> = (request: Request, call: Call) => 
  * after the deadline is dropped. A handler that answers at once costs no timer.
  */
 export function unary<Request, Response>(
-  rule: MethodRule,
-  authenticate: Authenticate,
-  handler: UnaryHandler<Request, Response>,
+  rule: Pick<MethodRule, 'deadlineMs'>,
+  handler: (request: Request, call: ServedCall) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
@@ -37,14 +35,7 @@ export function unary<Request, Response>(
 
     try {
       const served = new ServedCall(call, rule.deadlineMs);
-      const { access } = rule;
-      const response =
-        access === 'public'
-          ? handler(call.request, served)
-          : authenticate(access, served).then((caller) => {
-              served.caller = caller;
-              return handler(call.request, served);
-            });
+      const response = handler(call.request, served);
       if (!(response instanceof Promise)) {
         answer(null, response);
         return;

@@ -39,7 +39,7 @@ export async function authenticateCaller(
     case 'admin': {
       const rolesNow = await currentRoles(dependencies.database, caller, budget);
       if (rolesNow.includes(adminRole)) return { ...caller, roles: rolesNow };
-      throw new Rejected({ kind: 'admin-required' });
+      throw new Rejected({ kind: 'admin-required', caller: { type, id } });
     }
     default:
       return access satisfies never;

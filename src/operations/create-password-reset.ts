@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto';
 
 import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
-import { canonicalEmail } from '../domain/email.ts';
-import { isUuid, uuid } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { makeScannableSecret } from '../domain/scannable-secret.ts';
 import { Secret } from '../domain/secret.ts';
@@ -12,9 +10,7 @@ import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { putPasswordReset } from '../store/password-resets.ts';
 import { findLoginRecord, lockUser, type LoginRecord } from '../store/users.ts';
-
-/** Whose password is to be set: by id, or by e-mail as anybody may write it. */
-export type UserChoice = { readonly userId: string } | { readonly email: string };
+import { rowOf, type UserChoice } from './user-choice.ts';
 
 /** Time to deliver the token and to use it; the contract has no setting for it. */
 const LIFETIME_SECONDS = 3_600;
@@ -51,18 +47,10 @@ export async function createPasswordReset(
 
 /** The user under the lock that a reset takes, so that a token is not replaced while it is being used. */
 function finderOf(choice: UserChoice): (trx: Transaction) => Promise<LoginRecord | null> {
-  if ('userId' in choice) {
-    const { userId } = choice;
-    if (!isUuid(userId)) throw new Rejected({ kind: 'field-invalid', violations: uuid(userId, 'user_id') });
-    return (trx) => lockUser(trx, userId);
-  }
-  const canonical = canonicalEmail(choice.email);
-  if (!canonical.ok) {
-    const violations = [{ field: 'email', description: canonical.description }];
-    throw new Rejected({ kind: 'field-invalid', violations });
-  }
+  const row = rowOf(choice);
+  if ('id' in row) return (trx) => lockUser(trx, row.id);
   return async (trx) => {
-    const found = await findLoginRecord(trx, canonical.email);
+    const found = await findLoginRecord(trx, row.email);
     return found && lockUser(trx, found.id);
   };
 }

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto';
 
-import type { CallBudget } from '../domain/call-budget.ts';
-import { canonicalEmail, emailAddress } from '../domain/email.ts';
+import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
+import type { OperationCall } from '../domain/call-origin.ts';
+import { emailAddress, requireEmail } from '../domain/email.ts';
 import { type FieldRules, requireValid, unrestricted } from '../domain/field-rules.ts';
 import { userRoles } from '../domain/user-roles.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
-import type { PasswordHasher } from '../passwords/password-hasher.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import { insertUser, type User } from '../store/users.ts';
-import { requireGoodPassword } from './require-good-password.ts';
+import { type PasswordTools, requireGoodPassword } from './require-good-password.ts';
 
 export interface NewUser {
   readonly email: string;
-  readonly password: string;
+  /** null for a user who cannot log in until a reset sets one. */
+  readonly password: string | null;
   readonly roles: readonly string[];
 }
 
@@ -23,26 +25,40 @@ const rules: FieldRules<NewUser> = {
 };
 
 /**
- * Makes a user who can log in.
+ * Makes a user.
  *
- * @param policy.minLength of the password, in code points
- * @throws Rejected `field-invalid`, `password-policy`, `email-taken`, `store-unavailable`
+ * @throws Rejected `field-invalid`, `password-policy`, `email-taken`, `store-unavailable`, `server-overloaded`
  */
 export async function createUser(
-  dependencies: { database: Database; hasher: PasswordHasher },
-  policy: { minLength: number },
-  user: NewUser,
-  budget: CallBudget,
+  { database, passwords }: { readonly database: Database; readonly passwords: PasswordTools },
+  { actor, ...user }: NewUser & { readonly actor: AuditActor },
+  call: OperationCall,
 ): Promise<User> {
   requireValid(rules, user);
-  const canonical = canonicalEmail(user.email);
-  if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
-  const { email } = canonical;
-  const { hasher } = dependencies;
-  await requireGoodPassword({ hasher, policy }, { password: user.password, email, field: 'password' });
-
-  const passwordHash = await hasher.hash(user.password, budget);
+  const email = requireEmail(user.email);
+  const passwordHash = user.password === null ? null : await hashOf(passwords, user.password, email, call);
   const id = uuidV7(Date.now(), randomBytes(16));
   const roles = [...new Set(user.roles)].sort();
-  return dependencies.database.run(budget, (db) => insertUser(db, { id, email, passwordHash, roles }));
+  const event: AuditEvent = {
+    action: 'user.create',
+    outcome: 'ok',
+    actor,
+    target: { type: 'user', id },
+    details: { after: { roles, disabled: false }, password: passwordHash !== null },
+  };
+  return database.transaction(call, async (trx) => {
+    const made = await insertUser(trx, { id, email, passwordHash, roles });
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return made;
+  });
+}
+
+async function hashOf(
+  tools: PasswordTools,
+  password: string,
+  email: string,
+  call: OperationCall,
+): Promise<string> {
+  await requireGoodPassword(tools, { password, email, field: 'password' });
+  return tools.hasher.hash(password, call);
 }

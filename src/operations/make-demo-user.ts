@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { budgetOf } from '../domain/call-budget.ts';
+import { ownOrigin } from '../domain/call-origin.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../store/database.ts';
@@ -20,7 +21,13 @@ export async function makeDemoUser(database: Database, hasher: PasswordHasher): 
   if ((await database.run(budget, (db) => countUsers(db))) > 0) return null;
   const demo = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };
   try {
-    await createUser({ database, hasher }, { minLength: 12 }, { ...demo, roles: [] }, budget);
+    const passwords = { hasher, policy: { minLength: 12 } };
+    const actor = { type: 'operator', id: null } as const;
+    await createUser(
+      { database, passwords },
+      { ...demo, roles: [], actor },
+      { ...budget, origin: ownOrigin },
+    );
   } catch (error) {
     // A command made a first user in this very moment.
     if (error instanceof Rejected && error.rejection.kind === 'email-taken') return null;

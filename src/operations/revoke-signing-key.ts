@@ -1,5 +1,7 @@
+import type { AuditedBy, AuditEvent } from '../domain/audit-event.ts';
 import type { MasterKey } from '../domain/sealed-envelope.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
 import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
@@ -15,7 +17,7 @@ export async function revokeSigningKey(
   database: Database,
   policy: SigningKeyPolicy,
   masterKey: MasterKey,
-  kid: string,
+  { kid, actor, origin }: { readonly kid: string } & AuditedBy,
 ): Promise<{ active: string }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
@@ -23,6 +25,9 @@ export async function revokeSigningKey(
       throw new Rejected({ kind: 'not-found', what: 'signing key' });
     }
     await store.revokeKey(trx, kid);
+    const target = { type: 'signing-key', id: kid } as const;
+    const event: AuditEvent = { action: 'key.revoke', outcome: 'ok', actor, target };
+    await insertAuditEvent(trx, { event, origin });
     const left = await store.listVerifyingKeys(trx);
     const active = left.find(({ state }) => state === 'active');
     if (active) return { active: active.kid };

@@ -1,5 +1,7 @@
+import type { AuditedBy } from '../domain/audit-event.ts';
 import { activationTime, removalTime } from '../domain/key-life-cycle.ts';
 import type { MasterKey } from '../domain/sealed-envelope.ts';
+import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
 import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
@@ -15,7 +17,7 @@ export async function rotateSigningKey(
   database: Database,
   policy: SigningKeyPolicy,
   masterKey: MasterKey,
-  options: { now: boolean },
+  options: { readonly now: boolean } & AuditedBy,
 ): Promise<{ kid: string; activateAtMs: number }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
@@ -29,6 +31,16 @@ export async function rotateSigningKey(
       next = { kid: key.kid, activateAtMs: activationTime(policy, nowMs) };
       await store.insertPendingKey(trx, key, next.activateAtMs);
     }
+    await insertAuditEvent(trx, {
+      event: {
+        action: 'key.rotate',
+        outcome: 'ok',
+        actor: options.actor,
+        target: { type: 'signing-key', id: next.kid },
+        details: { now: options.now },
+      },
+      origin: options.origin,
+    });
     if (!options.now) return { kid: next.kid, activateAtMs: next.activateAtMs };
     const active = keys.find(({ state }) => state === 'active');
     if (active) await store.retireKey(trx, active.kid, removalTime(policy, nowMs));

@@ -74,6 +74,59 @@ export async function findSession(db: Knex, id: string): Promise<SessionRecord |
   return rows[0] ? toRecord(rows[0]) : null;
 }
 
+/** A session as people see it: without the nonce, of which its refresh tokens are made (A06). */
+export interface ListedSession {
+  readonly id: string;
+  readonly userId: string;
+  readonly audience: string;
+  readonly clientAddress: string | null;
+  readonly userAgent: string | null;
+  readonly createdAt: Date;
+  readonly refreshedAt: Date | null;
+  readonly expiresAt: Date;
+  readonly endedAt: Date | null;
+}
+
+interface ListedRow {
+  id: string;
+  user_id: string;
+  audience: string;
+  client_address: string | null;
+  user_agent: string | null;
+  created_at: Date;
+  rotated_at: Date | null;
+  expires_at: Date;
+  ended_at: Date | null;
+}
+
+/** One page of a user's sessions in the order of their ids. */
+export async function listSessionsOf(
+  db: Knex,
+  choice: { userId: string; includeEnded: boolean },
+  page: { afterId: string | null; limit: number },
+): Promise<ListedSession[]> {
+  const { rows } = await db.raw<{ rows: ListedRow[] }>(
+    `SELECT id, user_id, audience, host(client_address) AS client_address, user_agent,
+            created_at, rotated_at, expires_at, ended_at
+     FROM sessions
+     WHERE user_id = ? AND id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000')
+       ${choice.includeEnded ? '' : 'AND ended_at IS NULL AND expires_at > now()'}
+     ORDER BY id LIMIT ?`,
+    [choice.userId, page.afterId, page.limit],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    userId: row.user_id,
+    audience: row.audience,
+    clientAddress: row.client_address,
+    userAgent: row.user_agent,
+    createdAt: row.created_at,
+    refreshedAt: row.rotated_at,
+    expiresAt: row.expires_at,
+    endedAt: row.ended_at,
+  }));
+}
+
 /**
  * Makes `to` the newest generation, in one conditional UPDATE: of any number of racers one gets the roles that the user
  * has at that moment, the others null (S03); only the winner is audited. Null, too, when the session has ended or its user is disabled meanwhile.

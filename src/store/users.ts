@@ -95,6 +95,20 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   return row ? toLoginRecord(row) : null;
 }
 
+/** As `lockUser`, with all that people may see of the user. */
+export async function lockWholeUser(
+  trx: Knex.Transaction,
+  choice: { readonly id: string } | { readonly email: Email },
+): Promise<User | null> {
+  const row = await trx<UserRow>('users').where(choice).forNoKeyUpdate().first(PUBLIC_COLUMNS);
+  return row ? toUser(row) : null;
+}
+
+export async function findUserByEmail(db: Knex, email: Email): Promise<User | null> {
+  const row = await db<UserRow>('users').where({ email }).first(PUBLIC_COLUMNS);
+  return row ? toUser(row) : null;
+}
+
 export async function findUserById(db: Knex, id: string): Promise<User | null> {
   const row = await db<UserRow>('users').where({ id }).first(PUBLIC_COLUMNS);
   return row ? toUser(row) : null;
@@ -134,23 +148,82 @@ export async function setPasswordHash(db: Knex, id: string, passwordHash: string
   await db<UserRow>('users').where({ id }).update({ password_hash: passwordHash, updated_at: db.fn.now() });
 }
 
+/** What the users of a list have in common; null is "any". */
+export interface UserFilter {
+  readonly email: Email | null;
+  /** How the canonical e-mail begins. */
+  readonly emailPrefix: string | null;
+  readonly role: string | null;
+  readonly disabled: boolean | null;
+}
+
 /** One page of users in the order of their ids, which is the order in which they were made. */
-export async function listUsers(db: Knex, page: { afterId: string | null; limit: number }): Promise<User[]> {
+export async function listUsers(
+  db: Knex,
+  page: { afterId: string | null; limit: number },
+  filter?: UserFilter,
+): Promise<User[]> {
   const query = db<UserRow>('users').select(PUBLIC_COLUMNS).orderBy('id').limit(page.limit);
   if (page.afterId !== null) void query.where('id', '>', page.afterId);
+  if (filter) {
+    const { email, emailPrefix, role, disabled } = filter;
+    if (email !== null) void query.where({ email });
+    if (emailPrefix !== null) void query.whereRaw('starts_with(email, ?)', [emailPrefix]);
+    if (role !== null) void query.whereRaw('roles @> ARRAY[?::text]', [role]);
+    if (disabled !== null) void query.whereRaw(`disabled_at IS ${disabled ? 'NOT NULL' : 'NULL'}`);
+  }
   return (await query).map(toUser);
 }
 
-/** @returns the user as changed, or null when nobody has the e-mail */
-export async function setUserDisabled(db: Knex, email: Email, disabled: boolean): Promise<User | null> {
-  const [row] = await db<UserRow>('users')
-    .where({ email })
-    .update({
-      disabled_at: disabled ? db.raw<never>('coalesce(disabled_at, now())') : null,
-      updated_at: db.fn.now(),
-    })
-    .returning(PUBLIC_COLUMNS);
-  return row ? toUser(row) : null;
+/**
+ * Writes what a change leaves of a user; hold the lock on the row.
+ *
+ * @throws Rejected `email-taken` when another user has the e-mail
+ */
+export async function replaceUser(
+  db: Knex,
+  user: { id: string; email: Email; roles: readonly string[]; disabled: boolean },
+): Promise<User> {
+  try {
+    const [row] = await db<UserRow>('users')
+      .where({ id: user.id })
+      .update({
+        email: user.email,
+        roles: [...user.roles],
+        disabled_at: user.disabled ? db.raw<never>('coalesce(disabled_at, clock_timestamp())') : null,
+        updated_at: db.raw<never>('clock_timestamp()'),
+      })
+      .returning(PUBLIC_COLUMNS);
+    return toUser(row as PublicRow);
+  } catch (error) {
+    if (violatesUnique(error, 'users_email_key'))
+      throw new Rejected({ kind: 'email-taken' }, { cause: error });
+    throw error;
+  }
+}
+
+/** The user's sessions go with the row: end them before, so that their revocations stay. */
+export async function deleteUserRow(db: Knex, id: string): Promise<void> {
+  await db<UserRow>('users').where({ id }).delete();
+}
+
+/** Changes that take an administrator away take turns by this lock, whoever of them they concern. */
+const ADMINISTRATORS_LOCK = 0x61646d69;
+
+/**
+ * Whether an enabled user other than `id` has the role, told under a lock that every such change takes and holds until
+ * its end: of two administrators who demote each other at once, the second sees what the first did (A05).
+ */
+export async function lockOthersWithRole(trx: Knex.Transaction, id: string, role: string): Promise<boolean> {
+  await trx.raw('SET LOCAL lock_timeout = 1500');
+  await trx.raw('SELECT pg_advisory_xact_lock(?)', [ADMINISTRATORS_LOCK]);
+  // A statement of its own: its snapshot must be younger than the lock.
+  const other = await trx<UserRow>('users')
+    .whereNot({ id })
+    .whereNull('disabled_at')
+    .whereRaw('roles @> ARRAY[?::text]', [role])
+    .first('id');
+  return other !== undefined;
 }
 
 export async function countUsers(db: Knex): Promise<number> {

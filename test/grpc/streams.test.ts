@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Rejected } from '../../src/domain/rejection.ts';
 import { callBoundary, type FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { clientStream, type ClientStreamHandler } from '../../src/grpc/client-stream.ts';
+import { letIn } from '../../src/grpc/let-in.ts';
 import { serverStream, type ServerStreamHandler } from '../../src/grpc/server-stream.ts';
 import { reasonOf } from '../support/test-service.ts';
 
@@ -34,7 +35,9 @@ let client: grpc.Client;
 let server: grpc.Server;
 const openStreams = new Set<() => void>();
 const finished: FinishedCall[] = [];
-const refuse = () => Promise.reject(new Rejected({ kind: 'admin-required' }));
+const refuse = () =>
+  Promise.reject(new Rejected({ kind: 'admin-required', caller: { type: 'user', id: 'ann' } }));
+const gate = { authenticate: refuse, writeAudit: () => Promise.resolve() };
 
 beforeAll(async () => {
   const boundary = callBoundary({
@@ -47,7 +50,7 @@ beforeAll(async () => {
   server = new grpc.Server({ interceptors: [boundary] });
   server.addService(methods, {
     send: (call: grpc.ServerReadableStream<string, string>, callback: grpc.sendUnaryData<string>) =>
-      clientStream(active, refuse, send)(call, callback),
+      clientStream(active, letIn(active, gate, send))(call, callback),
     receive: (call: grpc.ServerWritableStream<string, string>) => serverStream(active, refuse, receive)(call),
   });
   const port = await new Promise<number>((resolve, reject) => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
+import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
 import { rotateSigningKey } from '../../src/operations/rotate-signing-key.ts';
 import { insertRevocation } from '../../src/store/revocations.ts';
@@ -185,9 +186,7 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
     store.database,
     rotation,
     masterKeyOf(Buffer.from(masterKey, 'base64')),
-    {
-      now: false,
-    },
+    { now: false, actor: { type: 'operator', id: null }, origin: ownOrigin },
   );
   await watch.until(() => watch.keys.length > 1);
   expect(kids()[1]).toEqual(expect.arrayContaining([kid, ...(kids()[0] ?? [])]));

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
+import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { masterKeyOf, sealedBy } from '../../src/domain/sealed-envelope.ts';
 import { advanceSigningKeys } from '../../src/operations/advance-signing-keys.ts';
 import { ensureSigningKey } from '../../src/operations/ensure-signing-key.ts';
@@ -12,6 +13,7 @@ import { Database } from '../../src/store/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService } from '../support/test-service.ts';
 
+const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
 const policy = {
   algorithm: 'ES256',
   rotationSeconds: 86_400,
@@ -38,7 +40,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   });
   const results = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      rotateSigningKey(index % 2 ? other : store.database, policy, key, { now: false }),
+      rotateSigningKey(index % 2 ? other : store.database, policy, key, { now: false, ...byOperator }),
     ),
   );
   await other.close();
@@ -48,7 +50,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
 
 test('K03 a pending key waits for its time by the database clock', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, key, { now: false });
+  await rotateSigningKey(store.database, policy, key, { now: false, ...byOperator });
   expect(await advanceSigningKeys(store.database, policy, key)).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
   expect((await advanceSigningKeys(store.database, policy, key)).map(({ kind }) => kind)).toEqual([
@@ -62,7 +64,7 @@ test('K03 a pending key waits for its time by the database clock', async () => {
 
 test('K08 rewrap moves every key to the new master key, and does nothing the second time', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, key, { now: true });
+  await rotateSigningKey(store.database, policy, key, { now: true, ...byOperator });
   const next = masterKeyOf(randomBytes(32));
   expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 2, already: 0 });
   expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 2 });
@@ -82,12 +84,15 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
   const current = masterKeyOf(Buffer.from(masterKey, 'base64'));
 
   const old = await login();
-  const { kid } = await rotateSigningKey(store.database, policy, current, { now: true });
+  const { kid } = await rotateSigningKey(store.database, policy, current, { now: true, ...byOperator });
   const deadline = Date.now() + 2_500;
   while (kidOf(await login()) !== kid) expect(Date.now()).toBeLessThan(deadline);
   expect(await verify(old)).toBeUndefined();
 
-  const { active } = await revokeSigningKey(store.database, policy, current, kidOf(old));
+  const { active } = await revokeSigningKey(store.database, policy, current, {
+    kid: kidOf(old),
+    ...byOperator,
+  });
   expect(active).toBe(kid);
   const revokedBy = Date.now() + 2_500;
   while ((await verify(old)) !== 'TOKEN_KEY_UNKNOWN') expect(Date.now()).toBeLessThan(revokedBy);
@@ -98,9 +103,11 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
 test('revoking the only key leaves a new one that signs', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
   const [row] = await store.query('SELECT kid FROM signing_keys');
-  await revokeSigningKey(store.database, policy, key, String(row?.['kid']));
+  await revokeSigningKey(store.database, policy, key, { kid: String(row?.['kid']), ...byOperator });
   expect(await states()).toEqual(['active', 'revoked']);
   const [revoked] = await store.query(`SELECT sealed_private_key FROM signing_keys WHERE state = 'revoked'`);
   expect(revoked).toEqual({ sealed_private_key: null });
-  await expect(revokeSigningKey(store.database, policy, key, 'nothing')).rejects.toThrow('not-found');
+  await expect(
+    revokeSigningKey(store.database, policy, key, { kid: 'nothing', ...byOperator }),
+  ).rejects.toThrow('not-found');
 });

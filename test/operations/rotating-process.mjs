@@ -2,6 +2,7 @@
 // node rotating-process.mjs   (DATABASE_URL, MASTER_KEY; after the build)
 import { once } from 'node:events';
 
+import { ownOrigin } from '../../dist/domain/call-origin.js';
 import { masterKeyOf } from '../../dist/domain/sealed-envelope.js';
 import { rotateSigningKey } from '../../dist/operations/rotate-signing-key.js';
 import { Database } from '../../dist/store/database.js';
@@ -24,7 +25,11 @@ console.log('ready');
 await once(process.stdin, 'data');
 const outcomes = await Promise.allSettled(
   Array.from({ length: 10 }, () =>
-    rotateSigningKey(database, policy, masterKeyOf(Buffer.from(masterKey, 'base64')), { now: now === 'yes' }),
+    rotateSigningKey(database, policy, masterKeyOf(Buffer.from(masterKey, 'base64')), {
+      now: now === 'yes',
+      actor: { type: 'operator', id: null },
+      origin: ownOrigin,
+    }),
   ),
 );
 console.log(JSON.stringify(outcomes.map(({ value, reason }) => value?.kid ?? `failed: ${String(reason)}`)));

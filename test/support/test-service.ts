@@ -8,6 +8,7 @@ import pino from 'pino';
 import { startService } from '../../src/compose.ts';
 import { loadSettings } from '../../src/config.ts';
 import { budgetOf } from '../../src/domain/call-budget.ts';
+import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { formatListenAddress } from '../../src/domain/listen-address.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
@@ -20,6 +21,7 @@ const packageDefinition = loadSync(
   [
     'postern/v1/auth.proto',
     'postern/v1/trust.proto',
+    'postern/v1/admin.proto',
     'grpc/health/v1/health.proto',
     'envoy/service/auth/v3/external_auth.proto',
   ],
@@ -122,7 +124,10 @@ export async function addUser(
 ): Promise<string> {
   const hasher = await PasswordHasher.start({ concurrency: 1 });
   const budget = budgetOf(5_000, Date.now());
-  const user = await createUser({ database, hasher }, { minLength: 12 }, { email, password, roles }, budget);
+  const passwords = { hasher, policy: { minLength: 12 } };
+  const actor = { type: 'operator', id: null } as const;
+  const call = { ...budget, origin: ownOrigin };
+  const user = await createUser({ database, passwords }, { email, password, roles, actor }, call);
   await hasher.stop();
   return user.id;
 }

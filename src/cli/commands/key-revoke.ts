@@ -1,4 +1,6 @@
+import { ownOrigin } from '../../domain/call-origin.ts';
 import { revokeSigningKey } from '../../operations/revoke-signing-key.ts';
+import { operator } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { withKeys } from '../with-keys.ts';
@@ -12,7 +14,7 @@ export const keyRevoke: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {
       const { active } = await withKeys(({ database, policy, masterKeys }) =>
-        revokeSigningKey(database, policy, masterKeys[0], kid),
+        revokeSigningKey(database, policy, masterKeys[0], { kid, actor: operator, origin: ownOrigin }),
       );
       if (json) printJson({ revoked: kid, active });
       else printLines([`${kid} is revoked; ${active} signs`]);

@@ -1,4 +1,6 @@
+import { ownOrigin } from '../../domain/call-origin.ts';
 import { rotateSigningKey } from '../../operations/rotate-signing-key.ts';
+import { operator } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { withKeys } from '../with-keys.ts';
@@ -13,7 +15,11 @@ export const keyRotate: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
       const key = await withKeys(({ database, policy, masterKeys }) =>
-        rotateSigningKey(database, policy, masterKeys[0], { now: now === true }),
+        rotateSigningKey(database, policy, masterKeys[0], {
+          now: now === true,
+          actor: operator,
+          origin: ownOrigin,
+        }),
       );
       const activateAt = new Date(key.activateAtMs).toISOString();
       if (json) printJson({ kid: key.kid, activate_at: activateAt });

@@ -1,6 +1,6 @@
-import { budgetOf } from '../../domain/call-budget.ts';
 import { createUser } from '../../operations/create-user.ts';
 import { PasswordHasher } from '../../passwords/password-hasher.ts';
+import { commandCall, operator } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { printJson, printLines } from '../output.ts';
 import { readSecret } from '../read-secret.ts';
@@ -29,10 +29,9 @@ export const userCreate: CommandDefinition = (command) => {
       try {
         const user = await withDatabase({ schema: true }, (database, settings) =>
           createUser(
-            { database, hasher },
-            { minLength: settings.passwordMinLength },
-            { email, password: password.reveal(), roles: role },
-            budgetOf(LIMIT_MS, Date.now()),
+            { database, passwords: { hasher, policy: { minLength: settings.passwordMinLength } } },
+            { email, password: password.reveal(), roles: role, actor: operator },
+            commandCall(LIMIT_MS),
           ),
         );
         if (json) printJson(userDocument(user));

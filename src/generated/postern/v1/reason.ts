@@ -93,6 +93,11 @@ export const Reason = {
   LAST_ADMIN: 30,
   /** CONFLICT - ABORTED. Somebody else changed the same thing: read it again and retry. */
   CONFLICT: 31,
+  /**
+   * NO_SIGNING_KEYS - FAILED_PRECONDITION. In HS256 mode there are no signing keys to change, only
+   * the secret in the settings.
+   */
+  NO_SIGNING_KEYS: 32,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -131,5 +136,6 @@ export namespace Reason {
   export type RESOURCE_NOT_FOUND = typeof Reason.RESOURCE_NOT_FOUND;
   export type LAST_ADMIN = typeof Reason.LAST_ADMIN;
   export type CONFLICT = typeof Reason.CONFLICT;
+  export type NO_SIGNING_KEYS = typeof Reason.NO_SIGNING_KEYS;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

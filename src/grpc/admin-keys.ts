@@ -1,0 +1,50 @@
+import { requireValid, text } from '../domain/field-rules.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { SigningKey } from '../generated/postern/v1/admin.ts';
+import { revokeSigningKey } from '../operations/revoke-signing-key.ts';
+import { rotateSigningKey } from '../operations/rotate-signing-key.ts';
+import { listAllKeys, type StoredSigningKey } from '../store/signing-keys.ts';
+import { actorOf, type AdminHandlers, type AdminTools } from './admin-tools.ts';
+
+/** The RPCs about signing keys. */
+export function adminKeys(
+  tools: AdminTools,
+): Pick<AdminHandlers, 'listSigningKeys' | 'rotateSigningKey' | 'revokeSigningKey'> {
+  const { database } = tools;
+  const atWork = () => {
+    if (tools.signingKeys) return tools.signingKeys;
+    throw new Rejected({ kind: 'no-signing-keys' });
+  };
+  return {
+    listSigningKeys: async (_request, call) => {
+      if (!tools.signingKeys) return { signingKeys: [] };
+      const keys = await database.run(call, listAllKeys);
+      return { signingKeys: keys.map(signingKeyMessage) };
+    },
+    rotateSigningKey: async ({ now }, call) => {
+      const { policy, masterKey } = atWork();
+      const how = { now, actor: actorOf(call), origin: call.origin };
+      const { kid, activateAtMs } = await rotateSigningKey(database, policy, masterKey, how);
+      return { kid, activateAt: new Date(activateAtMs) };
+    },
+    revokeSigningKey: async ({ kid }, call) => {
+      requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
+      const { policy, masterKey } = atWork();
+      const which = { kid, actor: actorOf(call), origin: call.origin };
+      const { active } = await revokeSigningKey(database, policy, masterKey, which);
+      return { activeKid: active };
+    },
+  };
+}
+
+/** Neither half of the key: the public one is in the key set (A06). */
+function signingKeyMessage(key: StoredSigningKey): SigningKey {
+  return {
+    kid: key.kid,
+    algorithm: key.algorithm,
+    state: key.state,
+    createdAt: new Date(key.createdAtMs),
+    activateAt: new Date(key.activatedAtMs ?? key.activateAtMs),
+    removeAt: key.removeAtMs === null ? undefined : new Date(key.removeAtMs),
+  };
+}

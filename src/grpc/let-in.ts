@@ -1,0 +1,91 @@
+import type { AuditActor, AuditEvent, AuditTarget } from '../domain/audit-event.ts';
+import { isUuid } from '../domain/field-rules.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { AuditRecord } from '../store/audit-events.ts';
+import type { Authenticate } from './authenticate.ts';
+import type { Call, ServedCall } from './call.ts';
+import type { MethodAudit, MethodRule } from './method-table.ts';
+import { statusOf } from './status.ts';
+
+/** What stands before every method that is not public. */
+export interface Gate {
+  readonly authenticate: Authenticate;
+  /** Writes to the audit trail in a statement of its own; throws when it cannot. */
+  readonly writeAudit: (record: AuditRecord) => Promise<void>;
+}
+
+type Guarded<Request, Response> = (request: Request, call: ServedCall) => Response | Promise<Response>;
+
+/**
+ * Puts a method's rule before its handler: who may call it, and that the audit trail hears of every call. Both come from
+ * the method table, so no handler can forget either.
+ */
+export function letIn<Request, Response>(
+  rule: MethodRule,
+  gate: Gate,
+  handler: (request: Request, call: Call) => Response | Promise<Response>,
+): Guarded<Request, Response> {
+  const { access, audit } = rule;
+  if (access === 'public') return handler;
+  const guarded = async (request: Request, call: ServedCall) => {
+    call.caller = await gate.authenticate(access, call);
+    return handler(request, call);
+  };
+  return audit ? audited(audit, gate.writeAudit, guarded) : guarded;
+}
+
+/**
+ * One event for each call (A07): a change writes its own, in its transaction; reads, and whatever is refused or fails,
+ * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same.
+ */
+function audited<Request, Response>(
+  audit: MethodAudit,
+  write: Gate['writeAudit'],
+  run: (request: Request, call: ServedCall) => Promise<Response>,
+): Guarded<Request, Response> {
+  return async (request, call) => {
+    const record = (more: Pick<AuditEvent, 'outcome' | 'actor' | 'reason'>): AuditRecord => ({
+      event: { action: audit.action, target: targetOf(request), ...more },
+      origin: call.origin,
+    });
+    let response: Response;
+    try {
+      response = await run(request, call);
+    } catch (error) {
+      const event = record({ outcome: 'refused', actor: actorOf(call, error), reason: reasonOf(error) });
+      await write(event).catch(() => undefined);
+      throw error;
+    }
+    if (audit.success === 'here') await write(record({ outcome: 'ok', actor: actorOf(call, null) }));
+    return response;
+  };
+}
+
+function actorOf(call: ServedCall, error: unknown): AuditActor {
+  if (call.caller) return { type: call.caller.type, id: call.caller.id };
+  const known = error instanceof Rejected && error.rejection.kind === 'admin-required';
+  return known ? error.rejection.caller : { type: 'anonymous', id: null };
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Rejected)) return 'INTERNAL';
+  return statusOf(error.rejection).reason ?? error.rejection.kind.toUpperCase().replaceAll('-', '_');
+}
+
+const targetFields: readonly (readonly [field: string, type: AuditTarget['type']])[] = [
+  ['sessionId', 'session'],
+  ['userId', 'user'],
+  ['clientId', 'service'],
+  ['kid', 'signing-key'],
+];
+
+/** What a request is about, as far as it names it well: a caller's junk does not go into the trail. */
+function targetOf(request: unknown): AuditTarget | null {
+  if (typeof request !== 'object' || request === null) return null;
+  for (const [field, type] of targetFields) {
+    const id = (request as Readonly<Record<string, unknown>>)[field];
+    if (typeof id !== 'string' || id === '') continue;
+    if (isUuid(id) || (type === 'signing-key' && /^[\w-]{1,64}$/.test(id))) return { type, id };
+  }
+  return null;
+}

@@ -1,0 +1,23 @@
+import type { CallBudget } from '../domain/call-budget.ts';
+import type { PageCursors } from '../domain/page-cursor.ts';
+import type { Database } from '../store/database.ts';
+import { type ListedSession, listSessionsOf } from '../store/sessions.ts';
+import { getUser } from './get-user.ts';
+import { listPage, type Page, type PageRequest } from './list-page.ts';
+
+/**
+ * One page of a user's sessions, the oldest first.
+ *
+ * @throws Rejected `field-invalid`, `not-found` for an unknown user, `store-unavailable`
+ */
+export async function listSessions(
+  { database, cursors }: { readonly database: Database; readonly cursors: PageCursors },
+  { userId, includeEnded }: { readonly userId: string; readonly includeEnded: boolean },
+  page: PageRequest,
+  budget: CallBudget,
+): Promise<Page<ListedSession>> {
+  await getUser(database, { userId }, budget);
+  return listPage(cursors, ['sessions', userId, includeEnded], page, (position) =>
+    database.run(budget, (db) => listSessionsOf(db, { userId, includeEnded }, position)),
+  );
+}
