@@ -1,10 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { budgetOf } from '../domain/call-budget.ts';
+import { purgeAuditEvents } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import { purgeLoginThrottle } from '../store/login-throttle.ts';
 import { takePurgeTurn } from '../store/purge-turn.ts';
+import { purgePasswordResets } from '../store/password-resets.ts';
 import { purgeRevocations } from '../store/revocations.ts';
+import { purgeServiceTokens } from '../store/service-tokens.ts';
 import { purgeSessions } from '../store/sessions.ts';
 
 /** A batch takes some milliseconds, so that whoever wants one of its rows hardly waits. */
@@ -14,8 +17,9 @@ const BATCH_LIMIT_MS = 2_000;
 const EVERY_MS = 60_000;
 
 /**
- * Deletes expired sessions, revocations and counters of failed logins in small batches, each a transaction of its own, until nothing is left or
- * another instance is found at it (S16).
+ * Deletes what has expired (sessions, revocations, counters of failed logins, tokens of service accounts, password
+ * resets) and old audit events in small batches, each a transaction of its own, until nothing is left or another
+ * instance is found at it (S16).
  *
  * @returns how many rows were deleted
  * @throws Rejected `store-unavailable`; what was deleted until then is
@@ -29,6 +33,9 @@ export async function purgeExpired(database: Database, signal: AbortSignal): Pro
         await purgeSessions(trx, BATCH_ROWS),
         await purgeRevocations(trx, BATCH_ROWS),
         await purgeLoginThrottle(trx, BATCH_ROWS),
+        await purgeServiceTokens(trx, BATCH_ROWS),
+        await purgePasswordResets(trx, BATCH_ROWS),
+        await purgeAuditEvents(trx, BATCH_ROWS),
       ];
     });
     purged += deleted.reduce((sum, count) => sum + count, 0);
