@@ -46,6 +46,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-state.ts')).userEnable,
   },
   {
+    path: ['user', 'import'],
+    summary: 'make users from a file of another program',
+    load: async () => (await import('./commands/user-import.ts')).userImport,
+  },
+  {
     path: ['user', 'reset-password'],
     summary: 'make a token with which a user sets a password, once, within an hour',
     load: async () => (await import('./commands/user-reset-password.ts')).userResetPassword,

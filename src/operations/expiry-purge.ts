@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { budgetOf } from '../domain/call-budget.ts';
+import { purgeAuditEvents } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import { purgeLoginThrottle } from '../store/login-throttle.ts';
 import { takePurgeTurn } from '../store/purge-turn.ts';
@@ -16,8 +17,9 @@ const BATCH_LIMIT_MS = 2_000;
 const EVERY_MS = 60_000;
 
 /**
- * Deletes what has expired in every table that grows, in small batches, each a transaction of its own, until nothing is left or
- * another instance is found at it (S16).
+ * Deletes what has expired (sessions, revocations, counters of failed logins, tokens of service accounts, password
+ * resets) and old audit events in small batches, each a transaction of its own, until nothing is left or another
+ * instance is found at it (S16).
  *
  * @returns how many rows were deleted
  * @throws Rejected `store-unavailable`; what was deleted until then is
@@ -33,6 +35,7 @@ export async function purgeExpired(database: Database, signal: AbortSignal): Pro
         await purgeLoginThrottle(trx, BATCH_ROWS),
         await purgeServiceTokens(trx, BATCH_ROWS),
         await purgePasswordResets(trx, BATCH_ROWS),
+        await purgeAuditEvents(trx, BATCH_ROWS),
       ];
     });
     purged += deleted.reduce((sum, count) => sum + count, 0);

@@ -12,6 +12,9 @@ export interface AuditRecord {
   readonly origin: CallOrigin;
 }
 
+/** A year, and time to look back on it. The database refuses to purge events of less than 30 days. */
+const AUDIT_RETENTION_DAYS = 400;
+
 const COLUMNS =
   'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
 const TYPED_PLACES = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
@@ -130,6 +133,21 @@ function toEvent(row: AuditRow): RecordedEvent {
     requestId: row.request_id,
     details: row.details,
   };
+}
+
+/**
+ * Forgets a batch of the events that have been kept long enough, by a function of the database: the service's own role
+ * may not delete them (D17).
+ *
+ * @param limit at most 10000
+ * @returns how many
+ */
+export async function purgeAuditEvents(db: Knex, limit: number): Promise<number> {
+  const { rows } = await db.raw<{ rows: { purged: number }[] }>(
+    'SELECT postern_purge_audit_events(?, ?) AS purged',
+    [AUDIT_RETENTION_DAYS, limit],
+  );
+  return rows[0]?.purged ?? 0;
 }
 
 function valuesOf({ event, origin }: AuditRecord): (string | null)[] {

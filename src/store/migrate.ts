@@ -30,12 +30,15 @@ export function migrate(database: Database): Promise<string[]> {
     await trx.raw('SET LOCAL statement_timeout = 0');
     await trx.raw('SET LOCAL lock_timeout = 0');
     await trx.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
-    await trx.raw(`CREATE TABLE IF NOT EXISTS postern_migrations (
-      number integer PRIMARY KEY,
-      name text NOT NULL,
-      checksum text NOT NULL,
-      applied_at timestamptz NOT NULL DEFAULT now()
-    )`);
+    // Asked first: a role without the right to make tables may find that there is nothing to do.
+    if (!(await hasMigrationsTable(trx))) {
+      await trx.raw(`CREATE TABLE postern_migrations (
+        number integer PRIMARY KEY,
+        name text NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+      )`);
+    }
     const pending = pendingAfter(await readApplied(trx));
     for (const migration of pending) {
       await trx.raw(migration.sql);
@@ -56,10 +59,7 @@ export function migrate(database: Database): Promise<string[]> {
  */
 export async function readSchemaState(database: Database): Promise<SchemaState> {
   return database.unlimited(async (trx) => {
-    const exists = await trx.raw<{ rows: { found: string | null }[] }>(
-      `SELECT to_regclass('postern_migrations') AS found`,
-    );
-    if (exists.rows[0]?.found == null) return { applied: 0, known: migrations.length };
+    if (!(await hasMigrationsTable(trx))) return { applied: 0, known: migrations.length };
     const applied = await readApplied(trx);
     pendingAfter(applied);
     return { applied: applied.length, known: migrations.length };
@@ -75,6 +75,13 @@ export async function requireCurrentSchema(database: Database): Promise<void> {
       ? `the database schema is at migration ${applied} and this program needs ${known}: run 'postern migrate'`
       : `the database schema is at migration ${applied} and this program knows ${known}: run a newer Postern`,
   );
+}
+
+async function hasMigrationsTable(trx: Knex.Transaction): Promise<boolean> {
+  const { rows } = await trx.raw<{ rows: { found: string | null }[] }>(
+    `SELECT to_regclass('postern_migrations') AS found`,
+  );
+  return rows[0]?.found != null;
 }
 
 async function readApplied(trx: Knex.Transaction): Promise<AppliedMigration[]> {

@@ -23,6 +23,15 @@ export interface LoginRecord {
   readonly disabled: boolean;
 }
 
+/** A user whose row is made without a password in the clear. */
+export interface NewUserRow {
+  readonly id: string;
+  readonly email: Email;
+  readonly passwordHash: string | null;
+  readonly roles: readonly string[];
+  readonly disabled: boolean;
+}
+
 interface UserRow {
   id: string;
   email: string;
@@ -62,6 +71,41 @@ export async function insertUser(
       throw new Rejected({ kind: 'email-taken' }, { cause: error });
     throw error;
   }
+}
+
+/**
+ * Inserts those users whose e-mail nobody has; the e-mails must differ. In the order of e-mails, so that two such
+ * statements wait for each other without a deadlock.
+ *
+ * @returns the e-mails of the users that were inserted
+ */
+export async function insertNewUsers(db: Knex, users: readonly NewUserRow[]): Promise<Set<string>> {
+  const inOrder = [...users].sort((a, b) => (a.email < b.email ? -1 : 1));
+  const records = inOrder.map(({ id, email, passwordHash, roles, disabled }) => ({
+    id,
+    email,
+    password_hash: passwordHash,
+    roles,
+    disabled,
+  }));
+  const { rows } = await db.raw<{ rows: { email: string }[] }>(
+    `INSERT INTO users (id, email, password_hash, roles, disabled_at)
+     SELECT id, email, password_hash, roles, CASE WHEN disabled THEN now() END
+     FROM jsonb_to_recordset(?::jsonb)
+       AS record (id uuid, email text, password_hash text, roles text[], disabled boolean)
+     ON CONFLICT (email) DO NOTHING RETURNING email`,
+    [JSON.stringify(records)],
+  );
+  return new Set(rows.map(({ email }) => email));
+}
+
+/** Which of the e-mails belong to a user. */
+export async function findTakenEmails(db: Knex, emails: readonly Email[]): Promise<Set<string>> {
+  const { rows } = await db.raw<{ rows: { email: string }[] }>(
+    'SELECT email FROM users WHERE email = ANY (?::text[])',
+    [[...emails]],
+  );
+  return new Set(rows.map(({ email }) => email));
 }
 
 export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {

@@ -1,17 +1,46 @@
+import type { Database } from '../../store/database.ts';
+import { GrantRefused } from '../../store/grant-refused.ts';
+import { grantServiceRole } from '../../store/grant-service-role.ts';
 import { migrate as applyMigrations, readSchemaState } from '../../store/migrate.ts';
 import type { CommandDefinition } from '../command-definition.ts';
+import { CommandFailure } from '../command-failure.ts';
+import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
 import { withDatabase } from '../with-database.ts';
 
-/** `postern migrate [--json]` */
+interface Options {
+  readonly grantTo?: string;
+  readonly json?: boolean;
+}
+
+/** `postern migrate [--grant-to ROLE] [--json]` */
 export const migrate: CommandDefinition = (command) => {
-  command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const result = await withDatabase({ schema: false }, async (database) => {
-      const applied = await applyMigrations(database);
-      return { applied, schema: (await readSchemaState(database)).applied };
+  command
+    .option('--grant-to <role>', 'give this database role what the service needs, and nothing else')
+    .option('--json', 'print JSON')
+    .action(async ({ grantTo, json }: Options) => {
+      const result = await withDatabase({ schema: false }, async (database) => {
+        const applied = await applyMigrations(database);
+        if (grantTo !== undefined) await grant(database, grantTo);
+        return { applied, schema: (await readSchemaState(database)).applied, granted_to: grantTo ?? null };
+      });
+      if (json) printJson(result);
+      else {
+        printLines(
+          result.applied.length === 0
+            ? [`the schema is current (migration ${result.schema})`]
+            : result.applied.map((name) => `applied ${name}`),
+        );
+        if (grantTo !== undefined) printLines([`granted ${grantTo} what the service needs`]);
+      }
     });
-    if (json) printJson(result);
-    else if (result.applied.length === 0) printLines([`the schema is current (migration ${result.schema})`]);
-    else printLines(result.applied.map((name) => `applied ${name}`));
-  });
 };
+
+async function grant(database: Database, role: string): Promise<void> {
+  try {
+    await grantServiceRole(database, role);
+  } catch (error) {
+    if (!(error instanceof GrantRefused)) throw error;
+    throw new CommandFailure(exitCodes.refused, `${role}: ${error.message}`, error.advice, { cause: error });
+  }
+}

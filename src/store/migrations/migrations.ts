@@ -7,6 +7,7 @@ import { passwordHashKinds } from './0004-password-hash-kinds.ts';
 import { loginThrottle } from './0005-login-throttle.ts';
 import { serviceAccounts } from './0006-service-accounts.ts';
 import { passwordResets } from './0007-password-resets.ts';
+import { auditPurge } from './0008-audit-purge.ts';
 
 export interface Migration {
   readonly number: number;
@@ -28,6 +29,7 @@ export const migrations: readonly Migration[] = [
   ['login-throttle', loginThrottle] as const,
   ['service-accounts', serviceAccounts] as const,
   ['password-resets', passwordResets] as const,
+  ['audit-purge', auditPurge] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

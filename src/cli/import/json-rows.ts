@@ -1,0 +1,37 @@
+import type { ImportRow, UnreadableRow } from '../../domain/import-row.ts';
+import { type FileRow, importFields, nameInError } from './file-row.ts';
+import type { TextLine } from './text-lines.ts';
+
+/** Rows of a file with one JSON object on each line; empty lines are passed over. */
+export async function* jsonRows(lines: AsyncIterable<TextLine>): AsyncGenerator<FileRow> {
+  for await (const line of lines) {
+    if ('unreadable' in line) yield line;
+    else if (line.text.trim() !== '') yield { line: line.line, ...readRow(line.text) };
+  }
+}
+
+function readRow(text: string): ImportRow | UnreadableRow {
+  let row: unknown;
+  try {
+    row = JSON.parse(text);
+  } catch {
+    return { unreadable: 'the line is not JSON' };
+  }
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+    return { unreadable: 'the line must be one JSON object' };
+  }
+  const unknown = Object.keys(row).find((name) => !(importFields as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    return { unreadable: `${nameInError(unknown)} is unknown; known are ${importFields.join(', ')}` };
+  }
+  const { email, password_hash = null, roles = [], disabled = false } = row as Record<string, unknown>;
+  if (typeof email !== 'string') return { unreadable: 'email: must be there, as text' };
+  if (password_hash !== null && typeof password_hash !== 'string') {
+    return { unreadable: 'password_hash: must be text, or null for a user without a password' };
+  }
+  if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string')) {
+    return { unreadable: 'roles: must be a list of texts' };
+  }
+  if (typeof disabled !== 'boolean') return { unreadable: 'disabled: must be true or false' };
+  return { email, passwordHash: password_hash, roles, disabled };
+}

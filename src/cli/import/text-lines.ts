@@ -1,0 +1,52 @@
+import { isUtf8 } from 'node:buffer';
+
+/** More than any row needs; a file without line ends must not fill the memory. */
+const MOST_BYTES = 64 * 1024;
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const BYTE_ORDER_MARK = '\ufeff';
+
+/** A line of a text file, counted from 1, or why it cannot be read. */
+export type TextLine =
+  { readonly line: number; readonly text: string } | { readonly line: number; readonly unreadable: string };
+
+/**
+ * The lines of a file, without their ends (LF or CRLF) and without a byte order mark, holding one at a time. A line
+ * that is not UTF-8 is told rather than repaired: two different names must not become one.
+ */
+export async function* textLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<TextLine> {
+  let line = 1;
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  const take = (part: Buffer) => {
+    bytes += part.length;
+    if (bytes <= MOST_BYTES) parts.push(part);
+    else parts = [];
+  };
+  const finish = (): TextLine => {
+    const read =
+      bytes > MOST_BYTES
+        ? { line, unreadable: `the line is over ${MOST_BYTES / 1024} KiB long` }
+        : toLine(line, Buffer.concat(parts));
+    line += 1;
+    parts = [];
+    bytes = 0;
+    return read;
+  };
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      take(chunk.subarray(start, end));
+      start = end + 1;
+      yield finish();
+    }
+    take(chunk.subarray(start));
+  }
+  if (bytes > 0) yield finish();
+}
+
+function toLine(line: number, bytes: Buffer): TextLine {
+  if (!isUtf8(bytes)) return { line, unreadable: 'the line is not UTF-8 text' };
+  const text = bytes.toString('utf8', 0, bytes.at(-1) === CARRIAGE_RETURN ? bytes.length - 1 : bytes.length);
+  return { line, text: line === 1 && text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text };
+}

@@ -1,0 +1,136 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { csvRows } from '../../src/cli/import/csv-rows.ts';
+import type { FileRow } from '../../src/cli/import/file-row.ts';
+import { jsonRows } from '../../src/cli/import/json-rows.ts';
+import { textLines, type TextLine } from '../../src/cli/import/text-lines.ts';
+
+async function* chunksOf(bytes: Buffer, size = 7): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += size) {
+    await Promise.resolve();
+    yield bytes.subarray(at, at + size);
+  }
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+const lines = (file: string | Buffer, size?: number): AsyncGenerator<TextLine> =>
+  textLines(chunksOf(Buffer.from(file as string), size));
+const csv = (file: string | Buffer): Promise<FileRow[]> => collect(csvRows(lines(file)));
+const json = (file: string | Buffer): Promise<FileRow[]> => collect(jsonRows(lines(file)));
+const unreadable = (rows: readonly FileRow[]) =>
+  rows.map((row) => ('unreadable' in row ? [row.line, row.unreadable] : [row.line, 'read']));
+
+const ann = { email: 'ann@example.com', passwordHash: '$2b$x', roles: ['a', 'b'], disabled: true };
+
+test('lines are the same however the file comes in pieces', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.string({ unit: 'grapheme', maxLength: 30 }).map((text) => text.replace(/[\r\n\ufeff]/g, '')),
+      ),
+      fc.constantFrom('\n', '\r\n'),
+      fc.integer({ min: 1, max: 50 }),
+      async (texts, end, size) => {
+        const file = texts.map((text) => text + end).join('');
+        const expected = texts.map((text, index) => ({ line: index + 1, text: text.toWellFormed() }));
+        expect(await collect(lines(file, size))).toEqual(expected);
+      },
+    ),
+  );
+});
+
+test('a byte order mark, CRLF, empty lines and a last line without an end are nothing to complain about', async () => {
+  expect(await csv('\ufeffemail,roles\r\nann@example.com,a b\r\n\r\n  \r\nbob@example.com,')).toEqual([
+    { line: 2, email: 'ann@example.com', passwordHash: null, roles: ['a', 'b'], disabled: false },
+    { line: 5, email: 'bob@example.com', passwordHash: null, roles: [], disabled: false },
+  ]);
+  expect(await json('\ufeff{"email":"ann@example.com"}\r\n\r\n{"email":"bob@example.com"}')).toEqual([
+    { line: 1, email: 'ann@example.com', passwordHash: null, roles: [], disabled: false },
+    { line: 3, email: 'bob@example.com', passwordHash: null, roles: [], disabled: false },
+  ]);
+});
+
+test('both formats say the same of a user; columns come in any order', async () => {
+  const asJson = '{"email":"ann@example.com","password_hash":"$2b$x","roles":["a","b"],"disabled":true}';
+  expect(await json(asJson)).toEqual([{ line: 1, ...ann }]);
+  for (const roles of ['a b', 'a;b', ' a; b ']) {
+    expect(await csv(`disabled,roles,email,password_hash\nTrue,${roles},ann@example.com,$2b$x`)).toEqual([
+      { line: 2, ...ann },
+    ]);
+  }
+  const quoted = '$argon2id$v=19$m=19456,t=2,p=1$c$d';
+  expect(await csv(`email,password_hash\n"ann@example.com","${quoted}"`)).toMatchObject([
+    { passwordHash: quoted },
+  ]);
+});
+
+test('bytes that are not UTF-8 and lines without end spoil their line only', async () => {
+  const good = Buffer.from('{"email":"ann@example.com"}\n');
+  const bad = Buffer.from([0x7b, 0xff, 0x7d, 0x0a]);
+  const huge = Buffer.from(`{"email":"${'x'.repeat(3 * 64 * 1024)}"}\n`);
+  const rows = await collect(jsonRows(textLines(chunksOf(Buffer.concat([good, bad, huge, good]), 10_000))));
+  expect(unreadable(rows)).toEqual([
+    [1, 'read'],
+    [2, 'the line is not UTF-8 text'],
+    [3, 'the line is over 64 KiB long'],
+    [4, 'read'],
+  ]);
+});
+
+test('a damaged line of CSV spoils neither the next nor the message', async () => {
+  const rows = await csv(
+    [
+      'email,password_hash,disabled',
+      '"ann@example.com,$2b$x,false',
+      'hunter2"x,$2b$x,false',
+      'ann@example.com,$argon2id$v=19$m=19456,t=2,p=1$c$d,',
+      'ann@example.com',
+      'ann@example.com,,hunter2',
+      'bob@example.com,$2b$x,0',
+    ].join('\n'),
+  );
+  expect(unreadable(rows)).toEqual([
+    [2, 'a quote is not closed on its line'],
+    [3, 'a quote stands inside a cell: put the whole cell in quotes, and write each quote in it twice'],
+    [4, 'there are 5 cells for 3 columns; a cell with a comma in it must be in quotes'],
+    [5, 'there are 1 cells for 3 columns; a cell with a comma in it must be in quotes'],
+    [6, 'disabled: must be true or false'],
+    [7, 'read'],
+  ]);
+});
+
+test.each([
+  ['email,password\n', "line 1: the column 'password' is unknown"],
+  ['email;password_hash\n', "line 1: the column 'email;password_hash' is unknown"],
+  ['email,email\n', "line 1: the column 'email' is there twice"],
+  ['\nroles,disabled\n', "line 2: there is no column 'email'"],
+  [Buffer.from('\ufeffemail\n', 'utf16le'), 'line 1: the line is not UTF-8 text'],
+  ['"email\n', 'line 1: a quote is not closed'],
+])('the header %j is refused', async (file, expected) => {
+  await expect(csv(file)).rejects.toThrow(expected);
+});
+
+test.each([
+  ['{"email":"hunter2"', 'the line is not JSON'],
+  ['["hunter2"]', 'the line must be one JSON object'],
+  ['null', 'the line must be one JSON object'],
+  ['{"email":"a@b.example","password":"hunter2"}', "'password' is unknown; known are email, password_hash"],
+  ['{"email":"a@b.example","__proto__":{"roles":["hunter2"]}}', "'__proto__' is unknown"],
+  ['{"roles":[]}', 'email: must be there, as text'],
+  ['{"email":7}', 'email: must be there, as text'],
+  ['{"email":"a@b.example","password_hash":false}', 'password_hash: must be text'],
+  ['{"email":"a@b.example","roles":"hunter2"}', 'roles: must be a list of texts'],
+  ['{"email":"a@b.example","roles":[["hunter2"]]}', 'roles: must be a list of texts'],
+  ['{"email":"a@b.example","disabled":"hunter2"}', 'disabled: must be true or false'],
+])('the line %s is refused without being repeated', async (line, expected) => {
+  const [[at, says] = []] = unreadable(await json(`\n${line}\n`));
+  expect(at).toBe(2);
+  expect(says).toContain(expected);
+  expect(says).not.toContain('hunter2');
+});

@@ -1,0 +1,25 @@
+import { randomBytes } from 'node:crypto';
+
+import { grantServiceRole } from '../../src/store/grant-service-role.ts';
+import type { TestDatabase } from './test-database.ts';
+
+export interface ServiceRole {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** A role that may log in, and nothing else; roles belong to the whole server, so each has a name of its own. */
+export async function createRole(database: TestDatabase, infix = ''): Promise<ServiceRole> {
+  const name = `role_${infix}${randomBytes(6).toString('hex')}`;
+  await database.query(`CREATE ROLE "${name.replaceAll('"', '""')}" LOGIN`);
+  const url = new URL(database.url);
+  url.username = encodeURIComponent(name);
+  return { name, url: url.href };
+}
+
+/** The role as which a service runs in production. */
+export async function createServiceRole(database: TestDatabase): Promise<ServiceRole> {
+  const role = await createRole(database);
+  await grantServiceRole(database.database, role.name);
+  return role;
+}
