@@ -213,16 +213,17 @@ async function operate(name, isOver) {
     warn: () => undefined,
   });
   const acknowledged = [];
+  const passwords = { hasher, policy: { minLength: 12 } };
+  const actor = { type: 'operator', id: null };
   const call = () => ({ ...budgetOf(5_000, Date.now()), origin: ownOrigin });
   for (let count = 0; !isOver(); count += 1) {
     const email = `${name.replaceAll(' ', '-')}-${rounds}-${count}@example.com`;
     try {
-      await createUser({ database, hasher }, { minLength: 12 }, { email, password, roles: [] }, call());
+      await createUser({ database, passwords }, { email, password, roles: [], actor }, call());
       const made = { email, disabled: false, maybe: false };
       acknowledged.push(made);
       if (count % 2 === 0) {
         made.maybe = true;
-        const actor = { type: 'operator', id: null };
         await setUserState(database, { email, disabled: true, actor }, call());
         made.disabled = true;
       }

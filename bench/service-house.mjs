@@ -11,6 +11,7 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import pg from 'pg';
 import { budgetOf } from '../dist/domain/call-budget.js';
+import { ownOrigin } from '../dist/domain/call-origin.js';
 import { ErrorInfo, RetryInfo } from '../dist/generated/google/rpc/error_details.js';
 import { Status } from '../dist/generated/google/rpc/status.js';
 import { createUser } from '../dist/operations/create-user.js';
@@ -60,8 +61,10 @@ export async function openHouse() {
     },
     async addUser(email) {
       const hasher = await PasswordHasher.start({ concurrency: 1 });
-      const user = { email, password, roles: [] };
-      await createUser({ database: db, hasher }, { minLength: 12 }, user, budgetOf(10_000, Date.now()));
+      const passwords = { hasher, policy: { minLength: 12 } };
+      const user = { email, password, roles: [], actor: { type: 'operator', id: null } };
+      const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
+      await createUser({ database: db, passwords }, user, call);
       await hasher.stop();
     },
     async serve(environment = {}, url = this.url) {

@@ -57,8 +57,11 @@ async function serve() {
   };
   const server = new GrpcServer({
     services: (add) => add(TrustServiceService, trustService(bundle, policy)),
-    authenticate: () =>
-      Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
+    gate: {
+      authenticate: () =>
+        Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
+      writeAudit: () => Promise.resolve(),
+    },
     health: { everything: [''], verification: [] },
     reflection: false,
     onFinish: () => undefined,

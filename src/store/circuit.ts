@@ -1,5 +1,8 @@
-/** Silence by chance is rare; a frozen database is silent to everybody, and each caller that asks it waits in vain. */
-const OPENS_AFTER = 5;
+/**
+ * Silence by chance is rare; a frozen database is silent to everybody, and each caller that asks it waits in vain. The
+ * two probes of one round and the first caller are enough: whoever waited in line behind that caller must not wait again.
+ */
+const OPENS_AFTER = 3;
 
 /**
  * Remembers whether the database has been silent: not refusing, which takes no time, but giving no answer at all. While

@@ -5,11 +5,15 @@ import type { CallBudget } from '../domain/call-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { connectionOf, type DatabaseAddress } from './database-address.ts';
 import type { Circuit } from './circuit.ts';
+import { startFairTimer } from './fair-timer.ts';
 import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './store-errors.ts';
 import { type WatchedConfig, WatchedPgClient } from './watched-pg-client.ts';
 
-/** What one use of the database may take; a call with several has one limit for all of them besides. */
-const STORE_LIMIT_MS = 1_900;
+/**
+ * What one use of the database may take; a call with several has one limit for all of them besides. A login that had to
+ * wait for its hash before still answers within 2 s.
+ */
+const STORE_LIMIT_MS = 1_700;
 /** Longer than `statement_timeout`, so that a living server gets to say so itself. */
 const WATCHDOG_MS = 2_250;
 /** A failure that came after so long, and not from the server, was silence. */
@@ -156,13 +160,13 @@ async function withinBudget<T>(budget: CallBudget, work: () => Promise<T>): Prom
   let giveUp: (rejection: Rejected) => void = () => undefined;
   const outOfTime = new Promise<never>((_resolve, reject) => (giveUp = reject));
   const limitMs = Math.min(storeMs, budget.deadlineMs - nowMs);
-  const timer = setTimeout(() => giveUp(storeUnavailable('no answer within the time budget')), limitMs);
+  const callOff = startFairTimer(limitMs, () => giveUp(storeUnavailable('no answer within the time budget')));
   const onAbort = () => giveUp(new Rejected({ kind: 'cancelled' }));
   budget.signal.addEventListener('abort', onAbort, { once: true });
   try {
     return await Promise.race([work(), outOfTime]);
   } finally {
-    clearTimeout(timer);
+    callOff();
     budget.signal.removeEventListener('abort', onAbort);
   }
 }

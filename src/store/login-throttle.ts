@@ -2,7 +2,10 @@ import type { Knex } from 'knex';
 
 import type { LoginThrottlePolicy } from '../domain/login-throttle.ts';
 
-/** Under which keyed hashes an attempt counts. */
+/**
+ * Under which keyed hashes an attempt counts. Every statement here locks the row of the pair before that of the account:
+ * the account's update asks for the result of the pair's, which PostgreSQL would else do last.
+ */
 export interface AttemptKeys {
   /** E-mail and source. */
   readonly pair: Uint8Array;
@@ -81,9 +84,10 @@ export async function forgiveAttempt(
        UPDATE login_throttle SET failures = 0, blocked_until = NULL,
          known_until = clock_timestamp() + make_interval(secs => :known),
          expires_at = clock_timestamp() + make_interval(secs => :known)
-       WHERE key = :pair
+       WHERE key = :pair RETURNING true
      )
-     UPDATE login_throttle SET failures = greatest(failures - 1, 0) WHERE key = :account`,
+     UPDATE login_throttle SET failures = greatest(failures - 1, 0)
+     WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
     {
       pair: Buffer.from(keys.pair),
       account: Buffer.from(keys.account),
@@ -95,8 +99,12 @@ export async function forgiveAttempt(
 /** Nothing was evaluated: the attempt counts for neither side. */
 export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void> {
   await db.raw(
-    `UPDATE login_throttle SET failures = greatest(failures - 1, 0), blocked_until = NULL
-     WHERE key IN (:pair, :account)`,
+    `WITH pair AS (
+       UPDATE login_throttle SET failures = greatest(failures - 1, 0), blocked_until = NULL
+       WHERE key = :pair RETURNING true
+     )
+     UPDATE login_throttle SET failures = greatest(failures - 1, 0)
+     WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
     { pair: Buffer.from(keys.pair), account: Buffer.from(keys.account) },
   );
 }

@@ -1,5 +1,7 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
+import { startFairTimer } from './fair-timer.ts';
+
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
 export class QueryUnanswered extends Error {
   constructor(afterMs: number) {
@@ -86,13 +88,13 @@ export class WatchedPgClient extends PgClient {
     if (LIFTS_LIMIT.test(query.sql)) connection.unlimited = true;
     if (ENDS_TRANSACTION.test(query.sql)) connection.unlimited = false;
     return new Promise((resolve, reject) => {
-      const watchdog = setTimeout(() => {
+      const callOff = startFairTimer(watchdogMs, () => {
         if (connection.unlimited === true) return;
         const error = new QueryUnanswered(watchdogMs);
         distrust(connection, error);
         connection.connection.stream.destroy();
         reject(error);
-      }, watchdogMs);
+      });
       super
         ._query(connection, query)
         .then(
@@ -106,7 +108,7 @@ export class WatchedPgClient extends PgClient {
           },
         )
         .then(resolve, reject)
-        .finally(() => clearTimeout(watchdog));
+        .finally(callOff);
     });
   }
 }

@@ -138,11 +138,11 @@ test('D08 D01 every connection of the pool has the limits, and commits wait for 
 test('D08 a pool that is used up is waited for one second', async () => {
   const startMs = performance.now();
   const slow = Array.from({ length: 5 }, () =>
-    store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(1.6)')),
+    store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(1.3)')),
   );
   const late = store.database.run(budget(), (db) => db.raw('SELECT 1'));
   await expect(late).rejects.toMatchObject(unavailable);
-  expect(performance.now() - startMs).toBeLessThan(1_400);
+  expect(performance.now() - startMs).toBeLessThan(1_250);
   await Promise.all(slow);
 });
 

@@ -143,6 +143,7 @@ test('D02 making and using a token is audited', async () => {
     [email],
   );
   expect(rows).toEqual([
+    { action: 'user.create', actor_type: 'operator' },
     { action: 'password.reset.create', actor_type: 'operator' },
     { action: 'password.reset', actor_type: 'user' },
   ]);

@@ -195,11 +195,11 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
 test('A02 a watcher needs a service account, save through a unix socket', async () => {
   const nobody = new TrustWatch(service.grpcAddress);
   expect((await nobody.end).reason).toBe('CREDENTIALS_MISSING');
-  await service.addUser('watcher@example.com', 'correct horse battery');
+  await service.addUser('reader@example.com', 'correct horse battery');
   const ofUser = new Metadata();
   ofUser.set(
     'authorization',
-    `Bearer ${await service.tokenOf('watcher@example.com', 'correct horse battery')}`,
+    `Bearer ${await service.tokenOf('reader@example.com', 'correct horse battery')}`,
   );
   const user = new TrustWatch(service.grpcAddress, '', { metadata: ofUser });
   const { code, reason } = await user.end;
