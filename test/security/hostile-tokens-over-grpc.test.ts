@@ -4,6 +4,7 @@ import { importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
 import { forge, json, secretKey, type TokenMode } from './forge.ts';
 import { goodTokens } from './good-tokens.ts';
 import { hostileTokens } from './hostile-tokens.ts';
+import { inBatches } from './in-batches.ts';
 import { quickest } from './quickest.ts';
 import { serviceUnderAttack, type ServiceUnderAttack } from './running-service.ts';
 import { legacySecret } from './verifier-under-test.ts';
@@ -53,31 +54,39 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyDoor }
     return verdict.ok ? 'OK' : `UNAUTHENTICATED ${verdict.refusal.reason}`;
   }
 
-  test('T01-T20 the service refuses each as the verifier in process does, and soon', async () => {
+  test('T01-T20 the service refuses each as the verifier in process does', async () => {
     const wrong: string[] = [];
-    let refused = 0;
-    for (const { name, row, token } of hostileTokens(subject.setting)) {
-      const expected = await expectedVerdict(token);
-      let answer = '';
-      const ms = await quickest(limitMs, 10, async () => (answer = await rpcVerdict(token)));
+    const hostile = await inBatches(hostileTokens(subject.setting), async ({ name, row, token }) => {
+      const [expected, answer] = [await expectedVerdict(token), await rpcVerdict(token)];
       if (answer !== expected) wrong.push(`${row} ${name}: ${answer}, in process ${expected}`);
       if (expected === 'OK') wrong.push(`${row} ${name}: accepted in process`);
-      if (ms > limitMs) wrong.push(`${row} ${name}: refused only after ${ms} ms`);
-      refused += 1;
-    }
+    });
     expect(wrong).toEqual([]);
-    expect(refused).toBeGreaterThanOrEqual(640);
+    expect(hostile.length).toBeGreaterThanOrEqual(640);
+  }, 60_000);
+
+  test('T02 it does so soon', async () => {
+    const slow: string[] = [];
+    let number = 0;
+    for (const { name, row, token } of hostileTokens(subject.setting)) {
+      // The verifier is timed with every token elsewhere; here it is the way there and back.
+      if (token.length < 4_000 && ++number % 10 > 0) continue;
+      const ms = await quickest(limitMs, 10, () => rpcVerdict(token));
+      if (ms > limitMs) slow.push(`${row} ${name}: refused only after ${ms} ms`);
+    }
+    expect(slow).toEqual([]);
   }, 60_000);
 
   test('T01-T20 so it does when the token stands in the authorization header', async () => {
     const wrong: string[] = [];
-    let number = 0;
-    for (const { name, row, token } of hostileTokens(subject.setting)) {
-      // Only a token68 of RFC 7235 gets through a header to the verifier. The verifier is the same, so some will do.
-      if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token) || token.length > 12_000 || ++number % 5 > 0) continue;
+    // Only a token68 of RFC 7235 gets through a header to the verifier. The verifier is the same, so some will do.
+    const some = [...hostileTokens(subject.setting)]
+      .filter(({ token }) => /^[A-Za-z0-9\-._~+/]+=*$/.test(token) && token.length <= 12_000)
+      .filter((_, number) => number % 10 === 0);
+    await inBatches(some, async ({ name, row, token }) => {
       const [expected, answer] = [await expectedVerdict(token), await rpcVerdict(token, true)];
       if (answer !== expected) wrong.push(`${row} ${name}: ${answer}, in process ${expected}`);
-    }
+    });
     expect(wrong).toEqual([]);
   }, 60_000);
 
