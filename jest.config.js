@@ -1,10 +1,12 @@
+import { serialTests } from './test/serial-tests.js';
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
-  // These need programs that npm does not bring: npm run test:interop.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/interop/'],
+  // Those of interop need programs that npm does not bring: npm run test:interop.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/interop/', ...serialTests],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

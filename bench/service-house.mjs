@@ -45,6 +45,11 @@ export async function openHouse() {
   });
   await migrate(db);
   const services = [];
+  // Whoever ends the bench early ends its services as well; PostgreSQL ends with this process.
+  process.once('SIGTERM', () => {
+    for (const { child } of services) child.kill('SIGKILL');
+    process.exit(143);
+  });
   return {
     dataDir,
     embedded,
