@@ -158,6 +158,8 @@ async function readNamed(name: string, path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new Error(`${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`);
+    throw new Error(`${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`, {
+      cause: error,
+    });
   }
 }

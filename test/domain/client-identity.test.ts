@@ -41,7 +41,7 @@ test.each([
   'é.example',
   '-a',
   'a..b',
-  `${'a'.repeat(257)}`,
+  'a'.repeat(257),
   ':x',
   'spiffe://a"',
 ])('no name: %j', (text) => expect(readClientName(text)).toBeNull());
