@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { credentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { createAuthClient, createVerifier, type Upstream } from '../../src/client/postern-client.ts';
+import {
+  createAuthClient,
+  createVerifier,
+  PosternError,
+  type Upstream,
+} from '../../src/client/postern-client.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -66,7 +71,7 @@ test('N09 renewed files are used for the next connection, and half a pair is not
   const answer = () =>
     client.getJwks().then(
       () => 'OK',
-      (error: { code: status }) => status[error.code],
+      (error: unknown) => (error instanceof PosternError ? status[error.code] : String(error)),
     );
   try {
     expect(await answer()).toBe('UNAVAILABLE');
