@@ -66,7 +66,7 @@ async function serve() {
     reflection: false,
     onFinish: () => undefined,
   });
-  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
   const idleBytes = process.memoryUsage.rss();
   let peakBytes = idleBytes;
   let blockedMs = 0;

@@ -9,8 +9,10 @@ import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from './grpc/verification-service.ts';
 import { HttpServer } from './http/http-server.ts';
+import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from './log.ts';
 import { verifyToken } from './operations/verify-token.ts';
+import type { ServerTls } from './tls/server-tls.ts';
 import { TokenVerifier } from './tokens/token-verifier.ts';
 import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
 import { StreamTrustSource } from './trust/stream-trust-source.ts';
@@ -25,6 +27,8 @@ const HEALTH_EVERY_MS = 250;
 export interface Sidecar {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
+  /** The listeners' certificate; null in plaintext. */
+  readonly tls: ServerTls | null;
   stop(): Promise<void>;
 }
 
@@ -53,7 +57,11 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   const upstream: Upstream = {
     address,
     ...(settings.upstreamCa !== null && {
-      tls: settings.upstreamCa === 'system' ? {} : { caFile: settings.upstreamCa },
+      tls: {
+        ...(settings.upstreamCa !== 'system' && { caFile: settings.upstreamCa }),
+        ...(settings.upstreamCert !== null && { certFile: settings.upstreamCert }),
+        ...(settings.upstreamKey !== null && { keyFile: settings.upstreamKey }),
+      },
     }),
   };
 
@@ -89,6 +97,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
 
   // Listeners
+  const tls = await openListenerTls(settings, log);
   const grpc = new GrpcServer({
     services(add) {
       add(
@@ -116,13 +125,16 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     reflection: settings.reflection,
     onFinish: (call) => describeCall(log, call),
   });
-  const http = new HttpServer({
-    publication: null,
-    unreadiness: () => [
-      ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
-      ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
-    ],
-  });
+  const http = new HttpServer(
+    {
+      publication: null,
+      unreadiness: () => [
+        ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
+        ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
+      ],
+    },
+    tls.of(settings.httpListen),
+  );
   source.start();
   const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_EVERY_MS);
   const stop = async () => {
@@ -130,11 +142,12 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     source.stop();
     await grpc.stop(SHUTDOWN_GRACE_MS);
     await http.stop();
+    tls.close();
   };
   try {
     const httpAddress = await http.listen(settings.httpListen);
-    const grpcAddress = await grpc.listen(settings.grpcListen);
-    return { grpc: grpcAddress, http: httpAddress, stop };
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -11,9 +11,11 @@ import { authService } from './grpc/auth-service.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
 import { TrustServiceService } from './generated/postern/v1/trust.ts';
 import { trustService } from './grpc/trust-service.ts';
-import { bearerToken } from './grpc/bearer.ts';
+import { authenticateBy } from './grpc/authenticate.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { HttpServer } from './http/http-server.ts';
+import { openListenerTls } from './listener-tls.ts';
+import type { ServerTls } from './tls/server-tls.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
@@ -68,6 +70,8 @@ const CHECK_FIRST_NEWS_WAIT_MS = 100;
 export interface Service {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
+  /** The listeners' certificate; null in plaintext. */
+  readonly tls: ServerTls | null;
   /** Set at the first start of embedded mode. */
   readonly demoUser: DemoUser | null;
   /** Refuses new calls, lets running ones end, closes everything. */
@@ -204,6 +208,8 @@ export async function startService(
     const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
 
     // Listeners
+    const tls = await openListenerTls(settings, log);
+    cleanups.push(() => tls.close());
     const grpc = new GrpcServer({
       services(add) {
         add(
@@ -253,10 +259,10 @@ export async function startService(
         verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
       gate: {
-        authenticate: async (access, call) => {
-          const token = bearerToken(call.authorization);
-          return authenticateCaller({ ...verification, database }, { token, access }, call);
-        },
+        authenticate: authenticateBy(
+          { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
+          (token, access, call) => authenticateCaller({ ...verification, database }, { token, access }, call),
+        ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
       },
@@ -264,22 +270,25 @@ export async function startService(
       trustedProxies: settings.trustedProxies,
       onFinish: (call) => describeCall(log, call),
     });
-    const http = new HttpServer({
-      publication: { issuer: settings.issuer, jwks },
-      unreadiness: () => [
-        ...(watch.reachable ? [] : ['the database does not answer']),
-        ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
-        ...(trust.loaded && trust.ageMs > maxStalenessMs ? ['the news of revocations are too old'] : []),
-      ],
-    });
+    const http = new HttpServer(
+      {
+        publication: { issuer: settings.issuer, jwks },
+        unreadiness: () => [
+          ...(watch.reachable ? [] : ['the database does not answer']),
+          ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
+          ...(trust.loaded && trust.ageMs > maxStalenessMs ? ['the news of revocations are too old'] : []),
+        ],
+      },
+      tls.of(settings.httpListen),
+    );
     await watch.start();
     alarm.start();
     const demoUser = settings.production || !watch.reachable ? null : await makeDemoUser(database, hasher);
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());
-    const grpcAddress = await grpc.listen(settings.grpcListen);
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
     cleanups.push(() => grpc.stop(SHUTDOWN_GRACE_MS));
-    return { grpc: grpcAddress, http: httpAddress, demoUser, stop };
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -5,6 +5,7 @@ import type { Secret } from './domain/secret.ts';
 import type { SettingValues, SettingsPurpose } from './domain/setting-rules.ts';
 import { brokenSettingRules } from './domain/setting-rules.ts';
 import { WrongValue } from './domain/setting-value.ts';
+import { certificateFaults } from './tls/certificate-files.ts';
 import type { Setting } from './domain/settings-table.ts';
 import { settingRows } from './domain/settings-table.ts';
 
@@ -68,13 +69,17 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ...faults.values(),
     ...brokenSettingRules({ values, faulty, purpose, production, environment }),
     ...unknownNames(environment),
+    ...certificateFileFaults(values, faulty, purpose, readFile),
   ];
   if (lines.length > 0) throw new SettingsError(lines);
 
   const { legacySecret, legacyUntilMs, ...rest } = values;
   const legacyDoor =
     legacySecret !== null && legacyUntilMs !== null ? { secret: legacySecret, untilMs: legacyUntilMs } : null;
-  const warnings = warningsAbout(environment, production, legacyUntilMs, nowMs);
+  const warnings = [
+    ...warningsAbout(environment, production, legacyUntilMs, nowMs),
+    ...warningsAboutTls(values, purpose),
+  ];
   return Object.freeze({ ...rest, production, legacyDoor, warnings });
 }
 
@@ -167,6 +172,55 @@ function isServiceLink(name: string, text: string): boolean {
   if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))
     return true;
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
+}
+
+/** The files are read where they are used: a command may run as somebody who must not read the key. */
+function certificateFileFaults(
+  values: SettingValues,
+  faulty: ReadonlySet<Key>,
+  purpose: SettingsPurpose,
+  readFile: ReadFile,
+): string[] {
+  const { tlsCert, tlsKey, tlsClientCa, upstreamCert, upstreamKey, upstreamCa } = values;
+  const ends: Record<'cert' | 'key' | 'ca', readonly [Key, string | null]>[] = [];
+  if (purpose === 'serve' || purpose === 'sidecar') {
+    ends.push({ cert: ['tlsCert', tlsCert], key: ['tlsKey', tlsKey], ca: ['tlsClientCa', tlsClientCa] });
+  }
+  if (purpose === 'sidecar') {
+    const ca = upstreamCa === 'system' ? null : upstreamCa;
+    ends.push({
+      cert: ['upstreamCert', upstreamCert],
+      key: ['upstreamKey', upstreamKey],
+      ca: ['upstreamCa', ca],
+    });
+  }
+  return ends.flatMap((end) => {
+    const faults: string[] = [];
+    const textIn = ([key, path]: readonly [Key, string | null]) => {
+      if (path === null || faulty.has(key)) return null;
+      try {
+        return readFile(path);
+      } catch (error) {
+        const { code = 'not text' } = error as NodeJS.ErrnoException;
+        faults.push(`${settingRows[key].name} cannot be read (${code}); check the path and who may read it`);
+        return null;
+      }
+    };
+    const files = { cert: textIn(end.cert), key: textIn(end.key), ca: textIn(end.ca) };
+    const names = {
+      cert: settingRows[end.cert[0]].name,
+      key: settingRows[end.key[0]].name,
+      ca: settingRows[end.ca[0]].name,
+    };
+    return [...faults, ...certificateFaults(files, names)];
+  });
+}
+
+function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
+  return [
+    'POSTERN_ISSUER begins with http: although the listeners speak TLS; verifiers would look there for the keys',
+  ];
 }
 
 function warningsAbout(

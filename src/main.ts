@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { loadSettings, type Settings, type SettingsPurpose } from './config.ts';
 import { formatListenAddress, type ListenAddress } from './domain/listen-address.ts';
 import { createLog, type Logger } from './log.ts';
+import type { ServerTls } from './tls/server-tls.ts';
 
 const OLDEST_GRPC = '1.14.5';
 /** Node 20 got its last fix in April 2026. */
@@ -13,6 +14,7 @@ const NODE_AT_END_OF_LIFE = 20;
 export interface Running {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
+  readonly tls: ServerTls | null;
   stop(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ export async function runUntilSignal<Started extends Running>(
   const grpc = formatListenAddress(started.grpc);
   const http = formatListenAddress(started.http);
   greet(started);
+  reloadOnHangup(started.tls);
   process.stdout.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
 
   try {
@@ -65,6 +68,11 @@ function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
+}
+
+/** What renews certificates may say so. In plaintext SIGHUP ends the process, as when its terminal is closed. */
+function reloadOnHangup(tls: ServerTls | null): void {
+  if (tls) process.on('SIGHUP', () => void tls.reload());
 }
 
 /** Half-broken is worse than down: what nobody expected ends the process, and whoever runs it starts it again. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { createAuthority } from './support/certificates.ts';
 import { loadSettings, settingsTable, SettingsError, wantsStackTraces } from '../src/config.ts';
 import type { Environment, LoadOptions } from '../src/config.ts';
 
@@ -150,6 +151,8 @@ describe('values', () => {
     ['POSTERN_HASH_CONCURRENCY', '0'],
     ['POSTERN_PASSWORD_MIN_LENGTH', '7'],
     ['POSTERN_REFLECTION', '1'],
+    ['POSTERN_TLS_SERVICE_IDENTITIES', '*.example.org'],
+    ['POSTERN_TLS_ADMIN_IDENTITIES', 'spiffe://example.org/a,'],
     ['POSTERN_INSECURE', 'yes'],
     ['POSTERN_LOG_LEVEL', 'verbose'],
   ])('refuses %s=%j, naming it and not its value', (name, text) => {
@@ -385,6 +388,108 @@ describe('the legacy door', () => {
   });
 });
 
+const authority = createAuthority('test');
+const issued = authority.issue({});
+const files: Readonly<Record<string, string>> = {
+  '/cert': issued.cert,
+  '/key': issued.key,
+  '/other-key': authority.issue({}).key,
+  '/locked-key': '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n',
+  '/ca': authority.cert,
+  '/junk': 'junk',
+  '/torn': issued.cert.replace(/\n.{40}/, '\n'),
+};
+const readFile = (path: string) => {
+  const text = files[path];
+  if (text === undefined) throw Object.assign(new Error('no file'), { code: 'ENOENT' });
+  return text;
+};
+const secured = {
+  POSTERN_TLS_CERT: '/cert',
+  POSTERN_TLS_KEY: '/key',
+  POSTERN_ISSUER: 'https://auth.example',
+};
+
+describe('certificates', () => {
+  const upstream = {
+    POSTERN_UPSTREAM_CA: '/ca',
+    POSTERN_UPSTREAM_CERT: '/cert',
+    POSTERN_UPSTREAM_KEY: '/key',
+  };
+  const clientCa = { ...secured, POSTERN_TLS_CLIENT_CA: '/ca' };
+
+  test('are read into settings', () => {
+    const identities = {
+      POSTERN_TLS_SERVICE_IDENTITIES: 'API.example.org',
+      POSTERN_TLS_ADMIN_IDENTITIES: 'spiffe://example.org/Admin, ops.example.org',
+    };
+    expect(loadSettings({ ...clientCa, ...identities }, { readFile })).toMatchObject({
+      tlsCert: '/cert',
+      tlsKey: '/key',
+      tlsClientCa: '/ca',
+      tlsServiceIdentities: ['api.example.org'],
+      tlsAdminIdentities: ['spiffe://example.org/Admin', 'ops.example.org'],
+      warnings: [],
+    });
+    expect(loadSettings({}).tlsAdminIdentities).toEqual([]);
+    expect(faultsOf(upstream, { for: 'sidecar', readFile })).toEqual([]);
+    expect(faultsOf({ ...upstream, POSTERN_UPSTREAM_CA: 'system' }, { for: 'sidecar', readFile })).toEqual(
+      [],
+    );
+  });
+
+  test.each<[string, Record<string, string | undefined>, RegExp]>([
+    ['no key', { POSTERN_TLS_KEY: undefined }, /^POSTERN_TLS_CERT and POSTERN_TLS_KEY go together/],
+    ['no certificate', { POSTERN_TLS_CERT: undefined }, /^POSTERN_TLS_CERT and POSTERN_TLS_KEY go together/],
+    ['another key', { POSTERN_TLS_KEY: '/other-key' }, /^POSTERN_TLS_KEY is not the key of the first/],
+    ['a locked key', { POSTERN_TLS_KEY: '/locked-key' }, /^POSTERN_TLS_KEY is locked with a passphrase/],
+    ['a key for a certificate', { POSTERN_TLS_CERT: '/key' }, /^POSTERN_TLS_CERT holds no certificate/],
+    ['a certificate for a key', { POSTERN_TLS_KEY: '/cert' }, /^POSTERN_TLS_KEY holds no private key/],
+    [
+      'a torn certificate',
+      { POSTERN_TLS_CERT: '/torn' },
+      /^POSTERN_TLS_CERT holds a certificate that cannot/,
+    ],
+    ['no such key file', { POSTERN_TLS_KEY: '/nowhere' }, /^POSTERN_TLS_KEY cannot be read \(ENOENT\)/],
+    [
+      'junk for authorities',
+      { POSTERN_TLS_CLIENT_CA: '/junk' },
+      /^POSTERN_TLS_CLIENT_CA holds no certificate/,
+    ],
+    ['names and no authority', { POSTERN_TLS_ADMIN_IDENTITIES: 'a' }, /need POSTERN_TLS_CLIENT_CA/],
+    [
+      'an upstream certificate and no TLS to it',
+      { ...upstream, POSTERN_UPSTREAM_CA: undefined },
+      /^POSTERN_UPSTREAM_CERT needs TLS/,
+    ],
+    ['half an upstream pair', { ...upstream, POSTERN_UPSTREAM_KEY: undefined }, /^POSTERN_UPSTREAM_CERT and/],
+  ])('N09 %s is one line', (_name, change, says) => {
+    expect(faultsOf({ ...secured, ...change }, { readFile })).toEqual([expect.stringMatching(says)]);
+  });
+
+  test('N09 every file at fault is told at once', () => {
+    const all = { POSTERN_TLS_CERT: '/junk', POSTERN_TLS_KEY: '/nowhere', POSTERN_TLS_CLIENT_CA: '/junk' };
+    const names = (environment: Environment, options: LoadOptions) =>
+      faultsOf(environment, options).map((fault) => fault.split(' ')[0]);
+    expect(names(all, { readFile }).sort()).toEqual(Object.keys(all).sort());
+    const both = { ...all, ...upstream, POSTERN_UPSTREAM_CERT: '/nowhere', POSTERN_UPSTREAM_CA: '/junk' };
+    expect(names(both, { for: 'sidecar', readFile })).toHaveLength(5);
+    // Commands touch no socket, and may run as somebody who must not read the key.
+    expect(faultsOf(both, { for: 'command', readFile })).toEqual([]);
+  });
+
+  test('N09 client authorities need a certificate of our own', () => {
+    expect(faultsOf({ POSTERN_TLS_CLIENT_CA: '/ca' }, { readFile })).toEqual([
+      expect.stringMatching(/^POSTERN_TLS_CLIENT_CA needs TLS/),
+    ]);
+  });
+
+  test('an issuer that says http is warned of', () => {
+    const { warnings } = loadSettings({ ...secured, POSTERN_ISSUER: undefined }, { readFile });
+    expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER begins with http:/)]);
+  });
+});
+
 describe('listeners', () => {
   test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
     'N10 %s takes no plaintext from other machines',
@@ -399,6 +504,16 @@ describe('listeners', () => {
       }
     },
   );
+
+  test('N10 TLS is as good as staying on this machine', () => {
+    for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
+      expect(faultsOf({ ...secured, [name]: '0.0.0.0:1' }, { readFile })).toEqual([]);
+    // A certificate that cannot be used is a fault of its own, and plaintext no way out of it.
+    const broken = { ...secured, POSTERN_TLS_CERT: '/nowhere', POSTERN_GRPC_LISTEN: '0.0.0.0:1' };
+    expect(faultsOf(broken, { readFile })).toEqual([
+      expect.stringMatching(/^POSTERN_TLS_CERT cannot be read/),
+    ]);
+  });
 
   test('two on one address are a fault', () => {
     const twice = (text: string) => faultsOf({ POSTERN_GRPC_LISTEN: text, POSTERN_HTTP_LISTEN: text });

@@ -10,17 +10,31 @@ import { endEveryPostern, startPostern } from './support/run-postern.ts';
 
 const demo = { email: 'demo@example.com', password: 'a-password' };
 const linesFor = (path: string) =>
-  firstSteps(demo, { kind: 'unix', path })
+  firstSteps(demo, { kind: 'unix', path }, { requiresClientCertificate: true })
     .split('\n')
     .map((line) => line.trim());
 const login = `-d '{"email":"demo@example.com","password":"a-password"}'`;
 
 test('the lines for a port', () => {
-  const text = firstSteps(demo, { kind: 'tcp', host: '::1', port: 50051 });
+  const text = firstSteps(demo, { kind: 'tcp', host: '::1', port: 50051 }, null);
   expect(text).toContain(
     `buf curl --protocol grpc --http2-prior-knowledge ${login} http://[::1]:50051/postern.v1.AuthService/Login\n`,
   );
   expect(text).toContain(`grpcurl -plaintext ${login} [::1]:50051 postern.v1.AuthService/Login\n`);
+});
+
+test('N09 the lines for a port with TLS say what the tools need to know', () => {
+  const text = firstSteps(
+    demo,
+    { kind: 'tcp', host: '127.0.0.1', port: 50051 },
+    { requiresClientCertificate: true },
+  );
+  expect(text).toContain(
+    `buf curl --protocol grpc --cacert ca.crt --cert client.crt --key client.key ${login} https://127.0.0.1:50051/`,
+  );
+  expect(text).toContain(
+    `grpcurl -cacert ca.crt -cert client.crt -key client.key ${login} 127.0.0.1:50051 postern.v1.AuthService/Login\n`,
+  );
 });
 
 test('the lines for a socket name it as each tool wants it', () => {

@@ -11,16 +11,9 @@ import type { Database } from '../store/database.ts';
 import { readSchemaState } from '../store/migrate.ts';
 import { openDatabase } from '../store/open-database.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
+import { certificateFindings } from './certificate-findings.ts';
 import { explainFailure } from './explain-failure.ts';
-
-/** What one look found. */
-export interface Finding {
-  readonly about: 'settings' | 'runtime' | 'database' | 'schema' | 'keys' | 'ports';
-  readonly verdict: 'ok' | 'warning' | 'fault';
-  readonly says: string;
-  /** What to do about it. */
-  readonly advice?: string;
-}
+import type { Finding } from './finding.ts';
 
 const LIMIT_MS = 5_000;
 const OLDEST_SUPPORTED_NODE = 22;
@@ -42,6 +35,7 @@ export async function examine(): Promise<Finding[]> {
     },
     ...settings.warnings.map((says): Finding => ({ about: 'settings', verdict: 'warning', says })),
     runtime(),
+    ...certificateFindings(settings),
     ...(await storeFindings(settings)),
     await port('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await port('POSTERN_HTTP_LISTEN', settings.httpListen),

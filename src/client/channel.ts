@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
@@ -7,13 +8,16 @@ export interface Upstream {
   /** `host:port`, `dns:///name:port` or `unix:PATH`. */
   readonly address: string;
   /** Absent: plaintext, for loopback and unix sockets. `{}`: TLS with the system's authorities. */
-  readonly tls?: {
-    /** A file with the authorities to believe, PEM. */
-    readonly caFile?: string;
-    /** Files with the client's certificate and key, PEM (mutual TLS). */
-    readonly certFile?: string;
-    readonly keyFile?: string;
-  };
+  readonly tls?: UpstreamTls;
+}
+
+/** Files are read anew for every connection, so that renewed ones need no restart. */
+export interface UpstreamTls {
+  /** A file with the authorities to believe, PEM. */
+  readonly caFile?: string;
+  /** Files with the client's certificate and key, PEM (mutual TLS). */
+  readonly certFile?: string;
+  readonly keyFile?: string;
 }
 
 /** Keepalive finds dead connections within seconds, and a lost one is dialled again without a long back-off. */
@@ -25,8 +29,48 @@ export const channelOptions: ChannelOptions = {
   'grpc.max_reconnect_backoff_ms': 2_000,
 };
 
+/** @throws Error when the files cannot be read, or do not belong together */
 export function channelCredentials({ tls }: Upstream): ChannelCredentials {
   if (!tls) return credentials.createInsecure();
-  const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
-  return credentials.createSsl(read(tls.caFile), read(tls.keyFile), read(tls.certFile));
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
+    throw new TypeError('tls.certFile and tls.keyFile go together; give both or neither');
+  }
+  return credentials.createFromSecureContext(renewingContext(tls));
+}
+
+/**
+ * A context that is what its files are now. Node asks a context for its inside once for each connection, and that is when
+ * this one looks. Files of no use (a key that is written before its certificate, say) leave it as it was.
+ */
+function renewingContext(tls: UpstreamTls): SecureContext {
+  let texts = readAll(tls);
+  let latest = contextOf(texts);
+  const renew = () => {
+    try {
+      const now = readAll(tls);
+      if (now.every((text, index) => text === texts[index])) return;
+      latest = contextOf(now);
+      texts = now;
+    } catch {
+      // The handshake tells, should the old ones be good no more.
+    }
+  };
+  return Object.create(latest, {
+    context: {
+      get() {
+        renew();
+        return latest.context as unknown;
+      },
+    },
+  }) as SecureContext;
+}
+
+type Texts = readonly (string | undefined)[];
+
+function readAll({ caFile, certFile, keyFile }: UpstreamTls): Texts {
+  return [caFile, certFile, keyFile].map((path) => (path === undefined ? path : readFileSync(path, 'utf8')));
+}
+
+function contextOf([ca, cert, key]: Texts): SecureContext {
+  return createSecureContext({ minVersion: 'TLSv1.2', ca, cert, key });
 }

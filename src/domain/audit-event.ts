@@ -28,10 +28,13 @@ export type AuditAction =
   | 'key.revoke'
   | 'audit.read';
 
-/** Who did it: nobody known, a person, a service account, or whoever runs commands beside the database. */
+/**
+ * Who did it: nobody known, a person, a service account, the holder of a client certificate, or whoever runs commands
+ * beside the database.
+ */
 export interface AuditActor {
-  readonly type: 'anonymous' | 'user' | 'service' | 'operator';
-  /** A user's or a service account's id. */
+  readonly type: 'anonymous' | 'user' | 'service' | 'certificate' | 'operator';
+  /** A user's or a service account's id, or the certificate's name. */
   readonly id: string | null;
 }
 

@@ -2,7 +2,8 @@ import type { VerifiedClaims } from './claims.ts';
 
 /**
  * Who may call a method. `public`: everybody. `user`: a person, by access token. `service`: a service account, by access
- * token. `admin`: a person or a service account that has the role `admin` at this moment.
+ * token. `admin`: a person or a service account that has the role `admin` at this moment. For the last two also a client
+ * certificate whose name the settings list.
  */
 export type AccessClass = 'public' | 'user' | 'service' | 'admin';
 
@@ -11,10 +12,10 @@ export const adminRole = 'admin';
 
 /** Whoever was let in to a method that is not public. */
 export interface Caller {
-  readonly type: 'user' | 'service';
-  /** A user's or a service account's id. */
+  readonly type: 'user' | 'service' | 'certificate';
+  /** A user's or a service account's id; a name of the certificate (`client-identity.ts`). */
   readonly id: string;
-  /** Null for a service account. */
+  /** Null for all but a user. */
   readonly sessionId: string | null;
   /** From the token; for `admin` methods as they are now in the database (A03). */
   readonly roles: readonly string[];

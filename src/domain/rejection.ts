@@ -56,7 +56,7 @@ export type Rejection =
   | { readonly kind: 'login-rate-limited'; readonly account: string; readonly retryAfterMs: number }
   | {
       readonly kind: 'admin-required';
-      readonly caller: { readonly type: 'user' | 'service'; readonly id: string };
+      readonly caller: { readonly type: 'user' | 'service' | 'certificate'; readonly id: string };
     }
   | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }

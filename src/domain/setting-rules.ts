@@ -42,8 +42,16 @@ export interface SettingValues {
   readonly reflection: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
+  /** Paths. */
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
+  readonly tlsClientCa: string | null;
+  readonly tlsServiceIdentities: readonly string[];
+  readonly tlsAdminIdentities: readonly string[];
   /** A path, or `system`. */
   readonly upstreamCa: string | null;
+  readonly upstreamCert: string | null;
+  readonly upstreamKey: string | null;
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
 }
@@ -128,6 +136,35 @@ const rules: readonly Rule[] = [
     isBroken: ({ clientId, clientSecret }) => (clientId === null) !== (clientSecret === null),
     fault: 'POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET go together; set both or neither',
   },
+  {
+    reads: ['tlsCert', 'tlsKey'],
+    isBroken: ({ tlsCert, tlsKey }) => (tlsCert === null) !== (tlsKey === null),
+    fault: 'POSTERN_TLS_CERT and POSTERN_TLS_KEY go together; set both or neither',
+  },
+  {
+    reads: ['tlsCert', 'tlsKey', 'tlsClientCa'],
+    isBroken: ({ tlsCert, tlsKey, tlsClientCa }) =>
+      tlsClientCa !== null && tlsCert === null && tlsKey === null,
+    fault: 'POSTERN_TLS_CLIENT_CA needs TLS; set POSTERN_TLS_CERT and POSTERN_TLS_KEY as well',
+  },
+  {
+    reads: ['tlsClientCa', 'tlsServiceIdentities', 'tlsAdminIdentities'],
+    isBroken: ({ tlsClientCa, tlsServiceIdentities, tlsAdminIdentities }) =>
+      tlsClientCa === null && tlsServiceIdentities.length + tlsAdminIdentities.length > 0,
+    fault:
+      'POSTERN_TLS_SERVICE_IDENTITIES and POSTERN_TLS_ADMIN_IDENTITIES need POSTERN_TLS_CLIENT_CA, ' +
+      'the authorities whose word is believed; set it as well',
+  },
+  {
+    reads: ['upstreamCert', 'upstreamKey'],
+    isBroken: ({ upstreamCert, upstreamKey }) => (upstreamCert === null) !== (upstreamKey === null),
+    fault: 'POSTERN_UPSTREAM_CERT and POSTERN_UPSTREAM_KEY go together; set both or neither',
+  },
+  {
+    reads: ['upstreamCa', 'upstreamCert'],
+    isBroken: ({ upstreamCa, upstreamCert }) => upstreamCa === null && upstreamCert !== null,
+    fault: 'POSTERN_UPSTREAM_CERT needs TLS to the upstream; set POSTERN_UPSTREAM_CA to a file or to system',
+  },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),
   {
@@ -158,12 +195,12 @@ export function brokenSettingRules(read: SettingsRead): string[] {
 /** N10: passwords and tokens must not cross a network in the clear unless someone says that they do not. */
 function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
-    reads: [key, 'insecure'],
+    reads: [key, 'insecure', 'tlsCert'],
     for: ['serve', 'sidecar'],
-    isBroken: (values) => !values.insecure && !staysOnThisMachine(values[key]),
+    isBroken: (values) => !values.insecure && values.tlsCert === null && !staysOnThisMachine(values[key]),
     fault:
-      `${name} would take plaintext from other machines; listen on 127.0.0.1 or unix:PATH, ` +
-      'or set POSTERN_INSECURE=true if what stands in front encrypts',
+      `${name} would take plaintext from other machines; set POSTERN_TLS_CERT and POSTERN_TLS_KEY, ` +
+      'listen on 127.0.0.1 or unix:PATH, or set POSTERN_INSECURE=true if what stands in front encrypts',
   };
 }
 

@@ -1,3 +1,4 @@
+import { readClientName } from './client-identity.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantity.ts';
@@ -116,6 +117,16 @@ export const audiences: SettingParser<readonly [string, ...string[]]> = (text) =
   if (all.length > 16) throw new WrongValue('must be at most 16 names');
   if (new Set(all).size !== all.length) throw new WrongValue('names an audience twice');
   return all;
+};
+
+export const clientNames: SettingParser<readonly string[]> = (text) => {
+  const names = text.split(',').map((entry) => readClientName(entry.trim()));
+  if (names.some((name) => name === null)) {
+    throw new WrongValue(
+      'must be URIs and DNS names without wildcards, such as spiffe://example.org/api, with commas between them',
+    );
+  }
+  return names.flatMap((name) => name ?? []);
 };
 
 /** A moment in ISO 8601 with its zone, or a date, which means its first instant in UTC; the value is Unix time in ms. */

@@ -35,6 +35,11 @@ function secret(name: string, about: string, parse: SettingParser<Secret>): Sett
   return { ...optional(name, about, parse), isSecret: true };
 }
 
+/** Names of client certificates, with commas between them. */
+function identities(name: string, about: string): Setting<readonly string[]> {
+  return { ...setting(name, '', about, value.clientNames), shown: 'none', fallback: () => [] };
+}
+
 /** A sidecar has ports of its own, so that it runs beside `serve`. */
 function listener(
   name: string,
@@ -214,11 +219,40 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     value.name,
   ),
   clientSecret: secret('POSTERN_CLIENT_SECRET', 'Its secret', value.clientSecret),
+  tlsCert: optional(
+    'POSTERN_TLS_CERT',
+    'A file with the certificate of both listeners and what leads from it to its authority, PEM; turns TLS on',
+    value.directory,
+  ),
+  tlsKey: optional(
+    'POSTERN_TLS_KEY',
+    'The file of its private key, PEM, without a passphrase',
+    value.directory,
+  ),
+  tlsClientCa: optional(
+    'POSTERN_TLS_CLIENT_CA',
+    'A file with the authorities of client certificates, PEM; every gRPC client must then show one',
+    value.directory,
+  ),
+  tlsServiceIdentities: identities(
+    'POSTERN_TLS_SERVICE_IDENTITIES',
+    'URIs and DNS names (`spiffe://example.org/api,api.example.org`) whose certificate lets watch, as a service account does',
+  ),
+  tlsAdminIdentities: identities(
+    'POSTERN_TLS_ADMIN_IDENTITIES',
+    'URIs and DNS names whose certificate lets administer; not one of a proxy, which would lend it to its callers',
+  ),
   upstreamCa: optional(
     'POSTERN_UPSTREAM_CA',
     'A file with the authorities that vouch for the upstream of a sidecar, PEM, or `system`; turns TLS to it on',
     value.directory,
   ),
+  upstreamCert: optional(
+    'POSTERN_UPSTREAM_CERT',
+    'A file with the client certificate that a sidecar shows to its upstream, PEM',
+    value.directory,
+  ),
+  upstreamKey: optional('POSTERN_UPSTREAM_KEY', 'The file of its private key, PEM', value.directory),
   insecure: setting(
     'POSTERN_INSECURE',
     'off',

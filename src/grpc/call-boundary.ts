@@ -11,12 +11,13 @@ import {
 } from '@grpc/grpc-js';
 
 import { attachContext, type CallContext } from './call-context.ts';
+import { verifiedClientNames } from './verified-client-names.ts';
 import { internalStatus, type RefusedStatus, statusOf } from './status.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
 /** One ended call, for logs and metrics. */
-export interface FinishedCall extends Omit<CallContext, 'signal' | 'end'> {
+export interface FinishedCall extends Omit<CallContext, 'signal' | 'end' | 'clientNames'> {
   readonly code: Code;
   readonly durationMs: number;
 }
@@ -65,6 +66,7 @@ export function callBoundary(options: {
       peer: call.getPeer(),
       throughUnixSocket: options.throughUnixSocket(),
       isTrustedProxy: options.isTrustedProxy,
+      clientNames: () => verifiedClientNames(call.getAuthContext()),
       startedAtMs,
       signal() {
         ended ??= new AbortController();

@@ -11,6 +11,8 @@ export interface CallContext {
   readonly throughUnixSocket: boolean;
   /** Whether a peer with this IP address is believed in what it says of its own callers (L12). */
   readonly isTrustedProxy: (address: string) => boolean;
+  /** The URIs and DNS names of the client's certificate, if the connection has one that was verified. */
+  readonly clientNames: () => readonly string[];
   readonly startedAtMs: number;
   /** Aborted when the call has ended, whoever ended it. Made when somebody asks: most calls end without it. */
   readonly signal: () => AbortSignal;

@@ -11,6 +11,8 @@ export interface Call extends OperationCall {
   readonly caller: Caller | null;
   /** The raw `authorization` metadata, one entry for each time it was sent. */
   readonly authorization: readonly string[];
+  /** The names of a verified client certificate; none without one. */
+  readonly clientNames: readonly string[];
   /** For a method whose refusals are answers: puts one into the log. `isFault` marks what somebody has to mend. */
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
 }
@@ -62,6 +64,10 @@ export class ServedCall implements Call {
 
   get authorization(): readonly string[] {
     return this.#call.metadata.get('authorization').map(String);
+  }
+
+  get clientNames(): readonly string[] {
+    return contextOf(this.#call.metadata).clientNames();
   }
 
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void {

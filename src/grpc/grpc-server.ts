@@ -8,6 +8,8 @@ import type { Gate } from './let-in.ts';
 import { connectionLimits } from './limits.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
+import type { ServerTls } from '../tls/server-tls.ts';
+import { TlsCredentials } from './tls-credentials.ts';
 import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
@@ -47,13 +49,17 @@ export class GrpcServer {
     if (options.reflection) addReflection(foreign);
   }
 
-  /** @returns the address that was bound, with the port that the system chose */
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  /**
+   * @param tls null for plaintext
+   * @returns the address that was bound, with the port that the system chose
+   */
+  async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     const target = address.kind === 'unix' ? `unix:${address.path}` : hostAndPort(address.host, address.port);
+    const credentials = tls === null ? ServerCredentials.createInsecure() : new TlsCredentials(tls);
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(target, credentials, (error, port) => {
         if (error) reject(error);
         else resolve(address.kind === 'unix' ? address : { ...address, port });
       });

@@ -105,7 +105,7 @@ function refusalOf(rejection: Rejection): Refusal {
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'SERVICE_REQUIRED',
-        message: "the caller needs a service account's access token",
+        message: "the caller needs a service account's access token, or a certificate with a listed name",
       };
     case 'email-taken':
       return {

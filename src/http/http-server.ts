@@ -1,8 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { clearStaleSocket } from '../grpc/stale-socket.ts';
+import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
 
 /** What the HTTP listener tells. */
 export interface HttpFacts {
@@ -41,13 +43,19 @@ function routesOf({ publication }: HttpFacts): Routes {
   ]);
 }
 
-/** Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. */
+/**
+ * Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. Under TLS no certificate is
+ * asked of clients: what stands here is public, and those who fetch key sets or probe health have none to show.
+ */
 export class HttpServer {
   readonly #server: Server;
 
-  constructor(facts: HttpFacts) {
+  /** @param tls null for plaintext */
+  constructor(facts: HttpFacts, tls: ServerTls | null) {
     const routes = routesOf(facts);
-    this.#server = createServer((request, response) => respond(request, response, routes, facts));
+    const serve = (request: IncomingMessage, response: ServerResponse) =>
+      respond(request, response, routes, facts);
+    this.#server = tls === null ? createServer(serve) : secureServer(tls, serve);
     this.#server.headersTimeout = 5_000;
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
@@ -77,6 +85,12 @@ export class HttpServer {
       this.#server.closeAllConnections();
     });
   }
+}
+
+function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1]): Server {
+  const server = createTlsServer({ ...tls.context, handshakeTimeout: HANDSHAKE_LIMIT_MS }, serve);
+  tls.subscribe((context) => server.setSecureContext(context));
+  return server;
 }
 
 function respond(request: IncomingMessage, response: ServerResponse, routes: Routes, facts: HttpFacts): void {

@@ -41,6 +41,7 @@ describe('E01 a fault of our own', () => {
     const startedAtMs = performance.now();
     const { status, httpResponse } = await check(request, {
       authorization: [],
+      clientNames: [],
       caller: null,
       origin: ownOrigin,
       deadlineMs: Infinity,

@@ -14,6 +14,7 @@ import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
 import { createUser } from '../../src/operations/create-user.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
+import type { ServerTls } from '../../src/tls/server-tls.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
@@ -50,6 +51,8 @@ export interface TestService {
   readonly grpcAddress: string;
   readonly httpUrl: string;
   readonly logLines: string[];
+  /** Null in plaintext. */
+  readonly tls: ServerTls | null;
   call(
     method: string,
     request: Message,
@@ -64,10 +67,15 @@ export interface TestService {
 
 export const masterKey = randomBytes(32).toString('base64');
 
-/** The real service on ports of its own, with a database of its own unless one is given. */
+/**
+ * The real service on ports of its own, with a database of its own unless one is given.
+ *
+ * @param credentials with which `call` connects
+ */
 export async function startTestService(
   environment: Record<string, string> = {},
   shared?: TestDatabase,
+  credentials = grpc.credentials.createInsecure(),
 ): Promise<TestService> {
   const database = shared ?? (await createTestDatabase());
   const settings = loadSettings({
@@ -88,7 +96,7 @@ export async function startTestService(
     throw error;
   });
   const grpcAddress = formatListenAddress(service.grpc);
-  const client = new grpc.Client(grpcAddress, grpc.credentials.createInsecure());
+  const client = new grpc.Client(grpcAddress, credentials);
 
   const call: TestService['call'] = (method, request, metadata = {}, options = {}) => {
     const headers = new grpc.Metadata();
@@ -98,8 +106,9 @@ export async function startTestService(
   return {
     database,
     grpcAddress,
-    httpUrl: `http://${formatListenAddress(service.http)}`,
+    httpUrl: `${service.tls ? 'https' : 'http'}://${formatListenAddress(service.http)}`,
     logLines,
+    tls: service.tls,
     call,
     addUser: (email, password, roles) => addUser(database, email, password, roles),
     async tokenOf(email, password) {

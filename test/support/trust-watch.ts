@@ -47,9 +47,13 @@ export class TrustWatch {
   #ended: WatchEnd | null = null;
   #look: (() => void) | null = null;
 
-  constructor(address: string, cursor = '', options: { reads?: boolean; metadata?: grpc.Metadata } = {}) {
+  constructor(
+    address: string,
+    cursor = '',
+    options: { reads?: boolean; metadata?: grpc.Metadata; credentials?: grpc.ChannelCredentials } = {},
+  ) {
     this.cursor = cursor;
-    this.#client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+    this.#client = new grpc.Client(address, options.credentials ?? grpc.credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,
     });
     const decode = (bytes: Buffer) => {

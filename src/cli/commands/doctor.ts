@@ -1,6 +1,7 @@
 import type { CommandDefinition } from '../command-definition.ts';
-import { examine, type Finding } from '../examination.ts';
+import { examine } from '../examination.ts';
 import { exitCodes } from '../exit-codes.ts';
+import type { Finding } from '../finding.ts';
 import { printJson, printLines } from '../output.ts';
 
 const marks = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
@@ -20,6 +21,6 @@ export const doctor: CommandDefinition = (command) => {
 };
 
 function lines({ about, verdict, says, advice }: Finding): string[] {
-  const first = `${marks[verdict]}  ${about.padEnd(8)}  ${says}`;
-  return advice === undefined ? [first] : [first, `                ${advice}`];
+  const first = `${marks[verdict]}  ${about.padEnd(12)}  ${says}`;
+  return advice === undefined ? [first] : [first, `                    ${advice}`];
 }

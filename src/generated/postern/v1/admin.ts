@@ -385,9 +385,15 @@ export interface AuditEvent {
   outcome: string;
   /** The `Reason` of what was refused, or a word on why it was done; may be empty. */
   reason: string;
-  /** anonymous, user, service or operator (a command beside the database). */
+  /**
+   * anonymous, user, service, certificate (a client certificate) or operator (a
+   * command beside the database).
+   */
   actorType: string;
-  /** Who did it: the id of a user or service account, or empty. */
+  /**
+   * Who did it: the id of a user or service account, the name of a
+   * certificate, or empty.
+   */
   actorId: string;
   /** user, session, token, service, signing-key or empty. */
   targetType: string;

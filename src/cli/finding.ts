@@ -1,0 +1,8 @@
+/** What one look found. */
+export interface Finding {
+  readonly about: 'settings' | 'runtime' | 'certificates' | 'database' | 'schema' | 'keys' | 'ports';
+  readonly verdict: 'ok' | 'warning' | 'fault';
+  readonly says: string;
+  /** What to do about it. */
+  readonly advice?: string;
+}

@@ -1,0 +1,25 @@
+import { ServerCredentials } from '@grpc/grpc-js';
+
+import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
+
+/**
+ * A server's certificate that changes under open connections: grpc-js hands every new context to its listener. Where a
+ * client's certificate is required, a handshake without a good one fails (N09).
+ */
+export class TlsCredentials extends ServerCredentials {
+  constructor(tls: ServerTls) {
+    super(
+      {
+        requestCert: tls.requiresClientCertificate,
+        rejectUnauthorized: tls.requiresClientCertificate,
+        handshakeTimeout: HANDSHAKE_LIMIT_MS,
+      },
+      tls.context,
+    );
+    tls.subscribe((context) => this.updateSecureContextOptions(context));
+  }
+
+  _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
+}

@@ -1,0 +1,70 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+
+/** The files of one side of TLS, as PEM text; absent is null. */
+export interface CertificateFiles<Content = string> {
+  /** The certificate of this side, then those between it and the authority. */
+  readonly cert: Content | null;
+  readonly key: Content | null;
+  /** The authorities that the other side's certificate must come from. */
+  readonly ca: Content | null;
+}
+
+/** What each file is called where a fault is told. */
+export type FileNames = Readonly<Record<keyof CertificateFiles, string>>;
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** Why these files cannot serve TLS, one line each that begins with a file's name; none when they can. */
+export function certificateFaults({ cert, key, ca }: CertificateFiles, names: FileNames): string[] {
+  const faults: string[] = [];
+  const chain = cert === null ? null : readOr(() => certificatesIn(cert));
+  if (chain instanceof Error) faults.push(`${names.cert} ${chain.message}`);
+  const privateKey = key === null ? null : readOr(() => privateKeyIn(key));
+  if (privateKey instanceof Error) faults.push(`${names.key} ${privateKey.message}`);
+  const authorities = ca === null ? null : readOr(() => certificatesIn(ca));
+  if (authorities instanceof Error) faults.push(`${names.ca} ${authorities.message}`);
+  if (faults.length > 0 || chain === null || privateKey === null) return faults;
+  if (!(chain as X509Certificate[])[0]?.checkPrivateKey(privateKey as KeyObject)) {
+    return [
+      `${names.key} is not the key of the first certificate in ${names.cert}; give the two that belong together`,
+    ];
+  }
+  // The last word is OpenSSL's: it also refuses what is too weak.
+  const context = readOr(() => createSecureContext({ cert: cert ?? undefined, key: key ?? undefined }));
+  return context instanceof Error ? [`${names.cert} is refused by OpenSSL (${context.message})`] : [];
+}
+
+/** When the first of a file's certificates ends, Unix time in ms. The text must be known to be good. */
+export function expiryMs(pem: string): number {
+  return Math.min(...certificatesIn(pem).map(({ validTo }) => Date.parse(validTo)));
+}
+
+function certificatesIn(pem: string): X509Certificate[] {
+  const blocks = pem.match(CERTIFICATE) ?? [];
+  if (blocks.length === 0)
+    throw new Error('holds no certificate; it must be PEM, with BEGIN CERTIFICATE in it');
+  try {
+    return blocks.map((block) => new X509Certificate(block));
+  } catch {
+    throw new Error('holds a certificate that cannot be read; write it anew');
+  }
+}
+
+function privateKeyIn(pem: string): KeyObject {
+  if (/ENCRYPTED/.test(pem))
+    throw new Error('is locked with a passphrase; write it without one, readable by the service alone');
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    throw new Error('holds no private key; it must be PEM, with BEGIN PRIVATE KEY in it');
+  }
+}
+
+function readOr<Value>(read: () => Value): Value | Error {
+  try {
+    return read();
+  } catch (error) {
+    return error as Error;
+  }
+}

@@ -1,0 +1,354 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { createAuthority, type Issued, writeIssued } from '../support/certificates.ts';
+import {
+  invoke,
+  type Message,
+  type Outcome,
+  startTestService,
+  type TestService,
+} from '../support/test-service.ts';
+import { TrustWatch } from '../support/trust-watch.ts';
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+const admin = 'spiffe://example.org/admin';
+const watcher = 'watcher.example.org';
+const listUsers = 'postern.v1.AdminService/ListUsers';
+const health = 'grpc.health.v1.Health/Check';
+
+const authority = createAuthority('ours');
+const others = createAuthority('theirs');
+const folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
+const caFile = join(folder, 'ca.crt');
+const listed = authority.issue({ uris: [admin] });
+const watching = authority.issue({ dns: [watcher] });
+const unlisted = authority.issue({ uris: ['spiffe://example.org/other'] });
+const server = authority.issue({ dns: ['localhost'] });
+const clients: grpc.Client[] = [];
+let service: TestService;
+
+beforeAll(async () => {
+  writeFileSync(caFile, authority.cert);
+  const paths = writeIssued(folder, 'server', server);
+  service = await startTestService(
+    {
+      POSTERN_TLS_CERT: paths.cert,
+      POSTERN_TLS_KEY: paths.key,
+      POSTERN_TLS_CLIENT_CA: caFile,
+      POSTERN_TLS_ADMIN_IDENTITIES: `someone.example.org, ${admin}`,
+      POSTERN_TLS_SERVICE_IDENTITIES: watcher,
+      POSTERN_ISSUER: 'https://127.0.0.1:8080',
+    },
+    undefined,
+    credentialsOf(unlisted),
+  );
+  await service.addUser(email, password);
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await service.stop();
+  rmSync(folder, { recursive: true });
+});
+
+function credentialsOf(shown: Issued | null): grpc.ChannelCredentials {
+  const [key, cert] = shown ? [Buffer.from(shown.key), Buffer.from(shown.cert)] : [null, null];
+  return grpc.credentials.createSsl(Buffer.from(authority.cert), key, cert);
+}
+
+/** A client with a connection of its own. */
+function clientOf(shown: Issued | null): grpc.Client {
+  const alone = { 'grpc.use_local_subchannel_pool': 1 };
+  const client = new grpc.Client(service.grpcAddress, credentialsOf(shown), alone);
+  clients.push(client);
+  return client;
+}
+
+function callAs(
+  shown: Issued | null,
+  method: string,
+  request: Message = {},
+  headers: Record<string, string> = {},
+): Promise<Outcome> {
+  return invoke(clientOf(shown), method, request, grpc.Metadata.fromHttp2Headers(headers));
+}
+
+const verdictOf = async (outcome: Promise<Outcome>) => {
+  const { code, reason } = await outcome;
+  return reason ?? grpc.status[code];
+};
+
+/** Shakes hands with the gRPC port. @returns the socket once the server has spoken, or what it was refused with */
+function handshake(options: ConnectionOptions): Promise<TLSSocket | string> {
+  const [host = '', port = ''] = service.grpcAddress.split(':');
+  return new Promise((resolve) => {
+    const socket = connect({
+      host,
+      port: Number(port),
+      ca: authority.cert,
+      ALPNProtocols: ['h2'],
+      ...options,
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    // A TLS 1.3 client believes itself connected before the server has seen its certificate.
+    socket.once('data', () => resolve(socket));
+    socket.once('close', () => resolve('closed'));
+  });
+}
+
+async function servedCertificate(): Promise<string> {
+  const socket = await handshake(listed);
+  if (typeof socket === 'string') throw new Error(socket);
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
+function fetchWith(
+  path: string,
+  options: object = {},
+): Promise<{ status: number | undefined; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = get(
+      service.httpUrl + path,
+      { ca: authority.cert, agent: false, ...options },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.once('end', () => resolve({ status: response.statusCode, body }));
+      },
+    );
+    request.once('error', reject);
+  });
+}
+
+const fingerprintOf = ({ cert }: Issued) => new X509Certificate(cert).fingerprint256;
+
+describe('the handshake', () => {
+  test.each([
+    ['TLSv1.1', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
+    ['TLSv1.2', 'TLSv1.2'],
+    ['TLSv1.3', 'TLSv1.3'],
+  ] as const)('N09 of %s comes to %s', async (version, end) => {
+    const weak = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' };
+    const socket = await handshake({ ...listed, ...weak });
+    expect(typeof socket === 'string' ? socket : socket.getProtocol()).toBe(end);
+    if (typeof socket !== 'string') socket.destroy();
+    const http = fetchWith('/livez', weak);
+    if (version === 'TLSv1.1') await expect(http).rejects.toThrow('alert protocol version');
+    else expect(await http).toMatchObject({ status: 200 });
+  });
+
+  test.each<[string, Issued | null]>([
+    ['no certificate', null],
+    ['a certificate of another authority', others.issue({ uris: [admin] })],
+    ['an expired certificate', authority.issue({ uris: [admin], validForMs: -60_000 })],
+  ])('N09 with %s reaches no method', async (_name, shown) => {
+    const before = service.logLines.length;
+    expect(await verdictOf(callAs(shown, health))).toBe('UNAVAILABLE');
+    expect(await handshake(shown ?? {})).toMatch(/ALERT|ECONNRESET|closed/);
+    expect(service.logLines.slice(before).filter((line) => line.includes('"method"'))).toEqual([]);
+    expect(await verdictOf(callAs(unlisted, health))).toBe('OK');
+  });
+
+  test('N09 is made in full every time, so that no session outlives its certificate', async () => {
+    const version = { maxVersion: 'TLSv1.2' } as const;
+    const first = await handshake({ ...listed, ...version });
+    if (typeof first === 'string') throw new Error(first);
+    const session = first.getSession();
+    first.destroy();
+    const again = await handshake({ ...listed, ...version, ...(session && { session }) });
+    expect(typeof again === 'string' ? again : again.isSessionReused()).toBe(false);
+    if (typeof again !== 'string') again.destroy();
+  });
+});
+
+describe('a certificate without a token', () => {
+  const audited = () =>
+    service.database.query(
+      `SELECT action, outcome, reason, actor_type, actor_id FROM audit_events ORDER BY id DESC LIMIT 1`,
+    );
+
+  test('N09 A07 administers under a listed name, and the audit trail knows it', async () => {
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
+    expect(await audited()).toEqual([
+      { action: 'user.read', outcome: 'ok', reason: null, actor_type: 'certificate', actor_id: admin },
+    ]);
+    const made = await callAs(listed, 'postern.v1.AdminService/CreateUser', { email: 'bob@example.com' });
+    expect(made.code).toBe(grpc.status.OK);
+    expect(await audited()).toMatchObject([{ action: 'user.create', actor_id: admin }]);
+  });
+
+  test.each([
+    ['another name', unlisted, 'spiffe://example.org/other'],
+    ['a name that may watch', watching, watcher],
+  ])('N09 A02 does not administer under %s', async (_name, shown, actor) => {
+    expect(await verdictOf(callAs(shown, listUsers))).toBe('ADMIN_REQUIRED');
+    expect(await audited()).toMatchObject([
+      { outcome: 'refused', reason: 'ADMIN_REQUIRED', actor_type: 'certificate', actor_id: actor },
+    ]);
+  });
+
+  test('N09 no header lends a name', async () => {
+    const spiffe = `By=spiffe://example.org/proxy;URI=${admin}`;
+    for (const name of ['x-forwarded-client-cert', 'x-client-cert', 'x-ssl-client-s-dn', 'ssl-client-cert'])
+      expect(await verdictOf(callAs(unlisted, listUsers, {}, { [name]: spiffe }))).toBe('ADMIN_REQUIRED');
+  });
+
+  test('N09 watches under a listed name', async () => {
+    const options = (shown: Issued) => ({ credentials: credentialsOf(shown) });
+    const watch = new TrustWatch(service.grpcAddress, '', options(watching));
+    await watch.complete();
+    await watch.close();
+    for (const shown of [listed, unlisted])
+      expect((await new TrustWatch(service.grpcAddress, '', options(shown)).end).reason).toBe(
+        'SERVICE_REQUIRED',
+      );
+  });
+
+  test('N09 is no person', async () => {
+    const change = { current_password: password, new_password: 'another horse battery' };
+    expect(await verdictOf(callAs(listed, 'postern.v1.AuthService/ChangePassword', change))).toBe(
+      'CREDENTIALS_MISSING',
+    );
+  });
+});
+
+test('N09 a token beside a certificate is judged alone', async () => {
+  const token = await service.tokenOf(email, password);
+  const as = (authorization: string) => verdictOf(callAs(listed, listUsers, {}, { authorization }));
+  expect(await as(`Bearer ${token}`)).toBe('ADMIN_REQUIRED');
+  expect(await as('Bearer junk')).toBe('TOKEN_MALFORMED');
+  expect(await as('Basic YTpi')).toBe('CREDENTIALS_MISSING');
+  await service.addUser('eve@example.com', password, ['admin']);
+  const authorization = `Bearer ${await service.tokenOf('eve@example.com', password)}`;
+  expect(await verdictOf(callAs(unlisted, listUsers, {}, { authorization }))).toBe('OK');
+});
+
+test('N09 HTTP speaks TLS and asks no certificate of its callers', async () => {
+  const discovery = await fetchWith('/.well-known/openid-configuration');
+  expect(JSON.parse(discovery.body)).toEqual({
+    issuer: 'https://127.0.0.1:8080',
+    jwks_uri: 'https://127.0.0.1:8080/.well-known/jwks.json',
+  });
+  for (const path of ['/.well-known/jwks.json', '/livez', '/readyz'])
+    expect((await fetchWith(path)).status).toBe(200);
+  await expect(fetchWith('/livez', { ca: others.cert })).rejects.toThrow();
+  await expect(fetch(`${service.httpUrl.replace('https:', 'http:')}/livez`)).rejects.toThrow();
+});
+
+describe('new files', () => {
+  const tlsOf = () => {
+    if (!service.tls) throw new Error('no TLS');
+    return service.tls;
+  };
+  const events = () => service.logLines.filter((line) => line.includes('certificate-'));
+  beforeEach(async () => {
+    writeFileSync(caFile, authority.cert);
+    writeIssued(folder, 'server', server);
+    await tlsOf().reload();
+    service.logLines.length = 0;
+  });
+
+  test('N09 are taken up under a stream of calls, of which none fails', async () => {
+    const open = clientOf(unlisted);
+    const failed: string[] = [];
+    let answered = 0;
+    let going = true;
+    const keepCalling = async (client: () => grpc.Client) => {
+      while (going) {
+        const verdict = await verdictOf(invoke(client(), health, {}));
+        if (verdict !== 'OK') failed.push(verdict);
+        answered += 1;
+      }
+    };
+    const callers = [keepCalling(() => open), keepCalling(() => open), keepCalling(() => clientOf(unlisted))];
+    const answers = async (more: number) => {
+      const enough = answered + more;
+      while (answered < enough) await verdictOf(invoke(open, health, {}));
+    };
+    await answers(50);
+    for (let round = 0; round < 5; round += 1) {
+      const renewed = authority.issue({ dns: ['localhost'], validForMs: (40 + round) * 86_400_000 });
+      writeIssued(folder, 'server', renewed);
+      await tlsOf().reload();
+      expect(await servedCertificate()).toBe(fingerprintOf(renewed));
+      await answers(50);
+    }
+    going = false;
+    await Promise.all(callers);
+    expect(failed).toEqual([]);
+    expect(events()).toHaveLength(5);
+    const daysLeft = (tlsOf().expiresAtMs - Date.now()) / 86_400_000;
+    expect(daysLeft).toBeGreaterThan(43.9);
+    expect(daysLeft).toBeLessThan(44.1);
+  });
+
+  test.each<[string, () => void, RegExp]>([
+    [
+      'junk',
+      () => writeFileSync(join(folder, 'server.crt'), 'junk'),
+      /POSTERN_TLS_CERT holds no certificate/,
+    ],
+    [
+      'half a pair',
+      () => writeFileSync(join(folder, 'server.key'), authority.issue({}).key),
+      /POSTERN_TLS_KEY is not the key/,
+    ],
+    ['no file', () => rmSync(join(folder, 'server.key')), /POSTERN_TLS_KEY cannot be read \(ENOENT\)/],
+    [
+      'junk for authorities',
+      () => writeFileSync(caFile, 'junk'),
+      /POSTERN_TLS_CLIENT_CA holds no certificate/,
+    ],
+    [
+      'an expired certificate',
+      () => writeIssued(folder, 'server', authority.issue({ validForMs: -1_000 })),
+      /POSTERN_TLS_CERT has expired/,
+    ],
+  ])('N09 that are %s leave the old ones in force, with one warning', async (_name, spoil, says) => {
+    spoil();
+    await tlsOf().reload();
+    await tlsOf().reload();
+    expect(events()).toEqual([expect.stringMatching(says)]);
+    expect(JSON.parse(events()[0] ?? '')).toMatchObject({ level: 40, event: 'certificate-unusable' });
+    expect(await servedCertificate()).toBe(fingerprintOf(server));
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
+    expect((await fetchWith('/livez')).status).toBe(200);
+  });
+
+  test('N09 of other authorities let their certificates in, and the old ones no more', async () => {
+    writeFileSync(caFile, others.cert);
+    await tlsOf().reload();
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('UNAVAILABLE');
+    expect(await verdictOf(callAs(others.issue({ uris: [admin] }), listUsers))).toBe('OK');
+  });
+
+  test('N09 reach HTTP as well, and one that ends soon is warned of', async () => {
+    const renewed = authority.issue({ validForMs: 13 * 86_400_000 });
+    writeIssued(folder, 'server', renewed);
+    await tlsOf().reload();
+    await tlsOf().reload();
+    const served = await new Promise<string>((resolve, reject) => {
+      const { port } = new URL(service.httpUrl);
+      const socket = connect({ host: '127.0.0.1', port: Number(port), ca: authority.cert }, () => {
+        resolve(socket.getPeerCertificate().fingerprint256);
+        socket.destroy();
+      });
+      socket.once('error', reject);
+    });
+    expect(served).toBe(fingerprintOf(renewed));
+    expect(events().map((line) => (JSON.parse(line) as { event: string }).event)).toEqual([
+      'certificate-reloaded',
+      'certificate-expiring',
+    ]);
+  });
+});
