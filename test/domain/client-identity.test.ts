@@ -33,18 +33,10 @@ test.each<[string, { dns?: string[]; uris?: string[] }]>([
   ['a wildcard', { dns: ['*.example'] }],
 ])('N09 a name with %s is no name, nor two', (_what, wanted) => expect(namesIn(wanted)).toEqual([]));
 
-test.each([
-  '',
-  '*.example',
-  'a,b',
-  'a b',
-  'é.example',
-  '-a',
-  'a..b',
-  'a'.repeat(257),
-  ':x',
-  'spiffe://a"',
-])('no name: %j', (text) => expect(readClientName(text)).toBeNull());
+test.each(['', '*.example', 'a,b', 'a b', 'é.example', '-a', 'a..b', 'a'.repeat(257), ':x', 'spiffe://a"'])(
+  'no name: %j',
+  (text) => expect(readClientName(text)).toBeNull(),
+);
 
 const verdictOf = (access: 'user' | 'service' | 'admin', names: string[], lists?: [string[], string[]]) => {
   const [service, admin] = lists ?? [['spiffe://x/watch'], ['spiffe://x/admin', 'admin.example']];
