@@ -69,7 +69,8 @@ test('a session is refreshed once for many callers', async () => {
     many = await Promise.all(Array.from({ length: 20 }, () => session.accessToken()));
   }
   expect(kept).toHaveLength(1);
-  expect(new Set(many).size).toBe(1);
+  // Those who asked before the moment of the renewal still got the first.
+  expect(new Set(many.filter((token) => token !== first)).size).toBe(1);
   await session.logout();
   expect(await failureOf(client.refreshToken(session.tokens.refreshToken))).toMatchObject({
     reason: 'REFRESH_TOKEN_REVOKED',
