@@ -1,6 +1,7 @@
 // Attacks on the gRPC port, one row each. `run` gets `open`, which gives a connection (test/support/raw-http2.mjs) and
 // closes it after the attack, the address, and how much of it there is to be (1 for a short round).
 import { Buffer } from 'node:buffer';
+import { setImmediate } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import {

@@ -2,6 +2,7 @@
 // few lines of these (bench/http2-attacks.mjs).
 import { Buffer } from 'node:buffer';
 import { connect } from 'node:net';
+import { clearTimeout, setTimeout } from 'node:timers';
 
 export const frameType = {
   data: 0,
