@@ -105,7 +105,10 @@ export const attacks = [
     async run({ open, scale }) {
       const connection = await open();
       connection.stopReading();
-      return flood(connection, repeated(1_000, settings()), 200 * scale);
+      await flood(connection, repeated(1_000, settings()), 200 * scale);
+      // Whoever does not read does not see the end either.
+      connection.readAgain();
+      return connection;
     },
   },
   {
@@ -119,7 +122,10 @@ export const attacks = [
     async run({ open, scale }) {
       const connection = await open();
       connection.stopReading();
-      return flood(connection, repeated(1_000, ping), 200 * scale);
+      await flood(connection, repeated(1_000, ping), 200 * scale);
+      // Whoever does not read does not see the end either.
+      connection.readAgain();
+      return connection;
     },
   },
   ...[

@@ -13,6 +13,9 @@ import { addUser, methodOf } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
+/** A fault that nobody expects, when a signal asks for it. */
+const fault = "process.on('SIGUSR2', () => void Promise.reject(new Error('a fault of the test')))";
+const encodedFault = `data:text/javascript,${encodeURIComponent(fault)}`;
 
 /** One after the other; two run at a time, on one database. */
 let database: TestDatabase;
@@ -133,7 +136,7 @@ test('N14 two instances restarted in turn: no call of a client that knows both f
     }),
   ]);
   await second.stop();
-  second = await start(at(addresses[1]));
+  second = await start({ ...at(addresses[1]), NODE_OPTIONS: `--import=${encodedFault}` });
   await first.stop();
   first = await start({ ...at(addresses[0]), POSTERN_SHUTDOWN_DELAY: '60s' });
   const before = count;
@@ -150,4 +153,15 @@ test('N14 a second SIGTERM ends the process at once', async () => {
   await until(() => first.running.output.stderr.includes('"stopping"'), 'it is stopping');
   first.running.kill('SIGTERM');
   expect((await first.running.end).exitCode).toBeNull();
+});
+
+test('O07 a fault that nobody expected is logged and ends the process; the next start is sound', async () => {
+  process.kill(second.pid, 'SIGUSR2');
+  const { exitCode, stderr } = await second.running.end;
+  expect(exitCode).toBe(1);
+  const last = JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>;
+  expect(last).toMatchObject({ event: 'unhandledRejection' });
+  expect(stderr).toContain('a fault of the test');
+  second = await start();
+  expect((await account.login(second, email, password)).user_id).not.toBe('');
 });

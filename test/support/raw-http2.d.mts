@@ -40,6 +40,7 @@ export class RawHttp2 {
   send(...frames: readonly Buffer[]): void;
   flush(...frames: readonly Buffer[]): Promise<void>;
   stopReading(): void;
+  readAgain(): void;
   next(fits: (frame: Frame) => boolean, limitMs?: number): Promise<Frame | null>;
   readonly goaway: number | null;
   closed(limitMs?: number): Promise<boolean>;

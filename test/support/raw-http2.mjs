@@ -167,6 +167,10 @@ export class RawHttp2 {
     this.#socket.pause();
   }
 
+  readAgain() {
+    this.#socket.resume();
+  }
+
   /** Resolves with the first frame that fits, old ones included, or null when the connection ends or time is up. */
   async next(fits, limitMs = 5_000) {
     let timer;
