@@ -115,6 +115,7 @@ async function startService(environment) {
   while ((await probe('/readyz')) !== 200) await pause(20);
   return {
     pid,
+    address,
     child,
     probe,
     call: (method, request) => invoke(client, `postern.v1.AuthService/${method}`, request),

@@ -123,12 +123,14 @@ export async function startSidecar(settings: Settings, address: string, log: Log
       writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
     },
     reflection: settings.reflection,
+    maxConnections: settings.maxConnections,
     onFinish: (call) => describeCall(log, call),
   });
   const http = new HttpServer(
     {
       publication: null,
       unreadiness: () => [
+        ...(stopping ? ['the sidecar is stopping'] : []),
         ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
         ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
       ],
@@ -137,10 +139,12 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   );
   source.start();
   const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_EVERY_MS);
+  let stopping = false;
   const stop = async () => {
+    stopping = true;
     clearInterval(health);
+    await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
     source.stop();
-    await grpc.stop(SHUTDOWN_GRACE_MS);
     await http.stop();
     tls.close();
   };

@@ -88,7 +88,9 @@ export async function startService(
   onFatal: (error: unknown) => void,
 ): Promise<Service> {
   const cleanups: (() => Promise<void> | void)[] = [];
+  let stopping = false;
   const stop = async () => {
+    stopping = true;
     for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
   };
   try {
@@ -268,12 +270,14 @@ export async function startService(
       },
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,
+      maxConnections: settings.maxConnections,
       onFinish: (call) => describeCall(log, call),
     });
     const http = new HttpServer(
       {
         publication: { issuer: settings.issuer, jwks },
         unreadiness: () => [
+          ...(stopping ? ['the service is stopping'] : []),
           ...(watch.reachable ? [] : ['the database does not answer']),
           ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
           ...(trust.loaded && trust.ageMs > maxStalenessMs ? ['the news of revocations are too old'] : []),
@@ -287,7 +291,9 @@ export async function startService(
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());
     const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
-    cleanups.push(() => grpc.stop(SHUTDOWN_GRACE_MS));
+    cleanups.push(() =>
+      grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
+    );
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
   } catch (error) {
     await stop();

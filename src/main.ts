@@ -3,12 +3,9 @@ import { createRequire } from 'node:module';
 
 import { loadSettings, type Settings, type SettingsPurpose } from './config.ts';
 import { formatListenAddress, type ListenAddress } from './domain/listen-address.ts';
+import { grpcFault, nodeWarning } from './domain/runtime-versions.ts';
 import { createLog, type Logger } from './log.ts';
 import type { ServerTls } from './tls/server-tls.ts';
-
-const OLDEST_GRPC = '1.14.5';
-/** Node 20 got its last fix in April 2026. */
-const NODE_AT_END_OF_LIFE = 20;
 
 /** What runs until it is told to stop. */
 export interface Running {
@@ -86,19 +83,15 @@ function exitOnUnknownFaults(log: Logger): void {
 }
 
 function warnOfOldNode(log: Logger): void {
-  const { node } = process.versions;
-  if (Number.parseInt(node, 10) > NODE_AT_END_OF_LIFE) return;
-  log.warn({ detail: `Node ${node} is past its end of life: use Node 24 or later` }, 'runtime');
+  const warning = nodeWarning(process.versions.node);
+  if (warning !== null) log.warn({ detail: warning }, 'runtime');
 }
 
-/** Before 1.14.5 a caller could end the process with one message (CVE-2026-48068, CVE-2026-48069). */
 function requireSafeGrpc(): void {
   const require = createRequire(import.meta.url);
   const manifest = JSON.parse(readFileSync(require.resolve('@grpc/grpc-js/package.json'), 'utf8')) as {
     version: string;
   };
-  if (manifest.version.localeCompare(OLDEST_GRPC, 'en', { numeric: true }) >= 0) return;
-  throw new Error(
-    `@grpc/grpc-js ${manifest.version} has known crash faults: install ${OLDEST_GRPC} or later`,
-  );
+  const fault = grpcFault(manifest.version);
+  if (fault !== null) throw new Error(fault);
 }

@@ -29,7 +29,7 @@ type Sending = CallSettings & { readonly accessToken?: string };
 
 /** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
 export interface AuthClient {
-  /** Not repeated by itself, save when the service said that nothing was done. */
+  /** Not repeated by itself, save when nothing was done: the service said so, or no connection was there. */
   login(
     request: {
       email: string;
@@ -77,6 +77,10 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
   const { deadlineMs: standardDeadlineMs = DEADLINE_MS, retry = standardRetry } = options;
 
+  const target = stub.getChannel().getTarget();
+  /** Failures of calls for which there was no connection: nothing was sent, so nothing was done. */
+  const neverSent = new WeakSet<object>();
+
   const repeated = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
@@ -93,9 +97,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   ): Promise<Response> =>
     withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, async (remainingMs) => {
       try {
-        return await callOnce(invoke, request, remainingMs, settings);
+        return await callOnce(invoke, request, remainingMs, settings, (error, peer) => {
+          // As long as a call has no connection, its peer is what the channel was made for.
+          if (peer === target) neverSent.add(error);
+        });
       } catch (error) {
-        if (error instanceof PosternError && !NOTHING_DONE.has(error.reason ?? ''))
+        const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
+        if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
           throw new Unrepeatable(error);
         throw error;
       }
@@ -140,6 +148,7 @@ function callOnce<Request, Response>(
   request: Request,
   remainingMs: number,
   { signal, requestId, accessToken }: Sending,
+  onFailure: (error: PosternError, peer: string) => void = () => undefined,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
@@ -152,8 +161,13 @@ function callOnce<Request, Response>(
     const cancel = () => call.cancel();
     const call = invoke(request, metadata, { deadline: Date.now() + remainingMs }, (error, response) => {
       signal?.removeEventListener('abort', cancel);
-      if (error) reject(isServiceError(error) ? posternErrorOf(error) : error);
-      else resolve(response);
+      if (!error) {
+        resolve(response);
+        return;
+      }
+      const failure = isServiceError(error) ? posternErrorOf(error) : error;
+      if (failure instanceof PosternError) onFailure(failure, call.getPeer());
+      reject(failure);
     });
     signal?.addEventListener('abort', cancel, { once: true });
   });

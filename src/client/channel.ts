@@ -5,7 +5,7 @@ import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc
 
 /** Where a Postern is and how to speak with it. */
 export interface Upstream {
-  /** `host:port`, `dns:///name:port` or `unix:PATH`. */
+  /** `host:port`, `dns:///name:port`, `ipv4:192.0.2.1:50051,192.0.2.2:50051` or `unix:PATH`; all its addresses are used. */
   readonly address: string;
   /** Absent: plaintext, for loopback and unix sockets. `{}`: TLS with the system's authorities. */
   readonly tls?: UpstreamTls;
@@ -20,13 +20,17 @@ export interface UpstreamTls {
   readonly keyFile?: string;
 }
 
+/** Takes the addresses in turn, so that a call that one instance refused is repeated at another. */
+const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }] };
+
 /** Keepalive finds dead connections within seconds, and a lost one is dialled again without a long back-off. */
 export const channelOptions: ChannelOptions = {
+  'grpc.service_config': JSON.stringify(serviceConfig),
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.min_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.max_reconnect_backoff_ms': 500,
 };
 
 /** @throws Error when the files cannot be read, or do not belong together */

@@ -10,7 +10,8 @@ export interface RetryPolicy {
   readonly longestPauseMs: number;
 }
 
-export const standardRetry: RetryPolicy = { attempts: 4, firstPauseMs: 50, longestPauseMs: 2_000 };
+/** All pauses together outlast the longest wait before a lost connection is dialled again (channel.ts). */
+export const standardRetry: RetryPolicy = { attempts: 6, firstPauseMs: 50, longestPauseMs: 2_000 };
 
 /**
  * Calls again while the service says UNAVAILABLE (or ABORTED) and the deadline leaves room for it. The pause is what the
@@ -30,7 +31,10 @@ export async function withRetry<T>(
     } catch (error) {
       if (!isTransient(error) || attempt >= policy.attempts) throw error;
       const doubled = Math.min(policy.firstPauseMs * 2 ** (attempt - 1), policy.longestPauseMs);
-      const pauseMs = Math.max(doubled * (0.5 + Math.random() / 2), error.retryDelayMs ?? 0);
+      // One instance is stopping: another may be there at once, and only when it is not, the time it asked for helps.
+      const tryElsewhere = error.reason === 'SHUTTING_DOWN' && attempt === 1;
+      const asked = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
+      const pauseMs = Math.max(doubled * (0.5 + Math.random() / 2), asked);
       if (performance.now() + pauseMs >= endMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }

@@ -39,6 +39,8 @@ export interface SettingValues {
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
   readonly trustedProxies: readonly Network[];
+  readonly maxConnections: number;
+  readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;

@@ -203,6 +203,18 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     shown: 'none',
     fallback: () => [],
   },
+  maxConnections: setting(
+    'POSTERN_MAX_CONNECTIONS',
+    '10000',
+    'gRPC connections at once, 10 to 1000000, a quarter of them from one address; more are closed at once',
+    value.count(10, 1_000_000),
+  ),
+  shutdownDelaySeconds: setting(
+    'POSTERN_SHUTDOWN_DELAY',
+    '0s',
+    'How long calls are still answered after SIGTERM, while health and `/readyz` already say no, up to `60s`',
+    value.seconds('0s', '60s'),
+  ),
   reflection: {
     ...setting(
       'POSTERN_REFLECTION',

@@ -11,8 +11,10 @@ import {
 } from '@grpc/grpc-js';
 
 import { attachContext, type CallContext } from './call-context.ts';
+import { MAX_METADATA_BYTES } from './limits.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
 import { internalStatus, type RefusedStatus, statusOf } from './status.ts';
+import { UnsentRequests } from './unsent-requests.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
@@ -32,8 +34,6 @@ interface BaseCall extends ServerInterceptingCallInterface {
   deadlineTimer: NodeJS.Timeout | null;
 }
 
-/** RFC 9113 leaves the limit to the server; a bearer token of 8 KiB and its company fit. */
-const MAX_METADATA_BYTES = 16_384;
 const MAX_MESSAGE_LENGTH = 1_024;
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const SHUTDOWN_RETRY_MS = 1_000;
@@ -54,8 +54,11 @@ export function callBoundary(options: {
   isTrustedProxy: (address: string) => boolean;
   /** Holds a way to end each stream that is open: a stream would outlast any grace time at the stop. */
   openStreams: Set<() => void>;
+  /** How long the one request of a call that is no stream may take to come. */
+  requestLimitMs: number;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
+  const unsent = new UnsentRequests(options.requestLimitMs);
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
@@ -82,6 +85,10 @@ export function callBoundary(options: {
     let finished = false;
     const isStream = method.requestStream || method.responseStream;
     const stopStream = () => context.end(stoppingStatus());
+    const giveUpWaiting = () => {
+      call.sendStatus(statusOf({ kind: 'deadline-exceeded' }));
+      call.stream.close(constants.NGHTTP2_NO_ERROR);
+    };
 
     const start = call.start.bind(call);
     call.start = (listener) => {
@@ -101,11 +108,13 @@ export function callBoundary(options: {
             });
           } else {
             if (isStream) options.openStreams.add(stopStream);
+            if (!method.requestStream) unsent.add(call, startedAtMs, giveUpWaiting);
             listener.onReceiveMetadata(metadata);
           }
         },
         onReceiveMessage: (message) => listener.onReceiveMessage(message),
         onReceiveHalfClose() {
+          unsent.delete(call);
           const pass = () => {
             if (call.stream.closed || call.stream.destroyed) return;
             handedOver = true;
@@ -136,6 +145,7 @@ export function callBoundary(options: {
       if (finished) return;
       finished = true;
       options.openStreams.delete(stopStream);
+      unsent.delete(call);
       ended?.abort();
       options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
     }

@@ -1,11 +1,16 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { type Network, networkTest } from '../domain/network.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
+import { guardConnections } from './connection-guard.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
-import { connectionLimits } from './limits.ts';
+import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
+import { isLoopback, plainIp } from './peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
@@ -18,11 +23,16 @@ export type AddService = <Service extends object>(
   handlers: ServiceHandlers<Service>,
 ) => void;
 
+/** One address may take this share of all connections, so that nobody shuts the others out alone. */
+const SHARE_OF_ONE_ADDRESS = 0.25;
+
 /** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
   readonly #openStreams = new Set<() => void>();
+  readonly #maxConnections: number;
+  readonly #isTrustedProxy: (address: string) => boolean;
   #stopping = false;
   #throughUnixSocket = false;
 
@@ -32,16 +42,26 @@ export class GrpcServer {
     health: HealthNames;
     reflection: boolean;
     trustedProxies?: readonly Network[];
+    maxConnections?: number;
+    /** Other than the standard ones, of one connection and for the time that a request may take to come. */
+    limits?: { connection?: ServerOptions; requestMs?: number };
     onFinish: (call: FinishedCall) => void;
   }) {
+    this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+    this.#isTrustedProxy = networkTest(options.trustedProxies ?? []);
     const boundary = callBoundary({
       isStopping: () => this.#stopping,
       throughUnixSocket: () => this.#throughUnixSocket,
-      isTrustedProxy: networkTest(options.trustedProxies ?? []),
+      isTrustedProxy: this.#isTrustedProxy,
       openStreams: this.#openStreams,
+      requestLimitMs: options.limits?.requestMs ?? REQUEST_LIMIT_MS,
       onFinish: options.onFinish,
     });
-    this.#server = new Server({ ...connectionLimits, interceptors: [boundary] });
+    this.#server = new Server({
+      ...connectionLimits,
+      ...options.limits?.connection,
+      interceptors: [boundary],
+    });
     options.services((service, handlers) => serveMethods(this.#server, service, options.gate, handlers));
     this.#health = new Health(options.health);
     const foreign = foreignServices(this.#server);
@@ -60,10 +80,22 @@ export class GrpcServer {
     const credentials = tls === null ? ServerCredentials.createInsecure() : new TlsCredentials(tls);
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, credentials, (error, port) => {
-        if (error) reject(error);
-        else resolve(address.kind === 'unix' ? address : { ...address, port });
+        if (error) {
+          reject(error);
+          return;
+        }
+        const most = this.#maxConnections;
+        const mostPerAddress = Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS));
+        guardConnections(this.#server, { most, mostPerAddress }, (socket) => this.#strangerAt(socket));
+        resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
+  }
+
+  /** Callers on this machine and those behind a trusted proxy share an address without being one (L10, L12). */
+  #strangerAt({ remoteAddress }: Socket): string | null {
+    const address = plainIp(remoteAddress ?? '');
+    return address === null || isLoopback(address) || this.#isTrustedProxy(address) ? null : address;
   }
 
   setServing(group: HealthGroup, serving: boolean): void {
@@ -71,12 +103,13 @@ export class GrpcServer {
   }
 
   /**
-   * Health turns NOT_SERVING, new calls are refused, streams end at once, running calls may end within `graceMs`; then
-   * all is closed.
+   * Health turns NOT_SERVING at once, and after `delayMs` new calls are refused, streams end, running calls may end within
+   * `graceMs`; then all is closed.
    */
-  async stop(graceMs: number): Promise<void> {
-    this.#stopping = true;
+  async stop({ delayMs, graceMs }: { delayMs: number; graceMs: number }): Promise<void> {
     this.#health.stop();
+    if (delayMs > 0) await pause(delayMs);
+    this.#stopping = true;
     for (const end of [...this.#openStreams]) end();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);

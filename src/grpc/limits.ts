@@ -2,8 +2,18 @@ import type { ServerOptions } from '@grpc/grpc-js';
 
 /** Bytes of one request after decompression. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
+/** RFC 9113 leaves the limit to the server; a bearer token of 8 KiB and its company fit. */
+export const MAX_METADATA_BYTES = 16 * 1024;
+/** The same as clients are told it: RFC 9113 (6.5.2) counts 32 bytes more for each field, of which Node takes 128. */
+export const MAX_HEADER_LIST_BYTES = MAX_METADATA_BYTES + 128 * 32;
 
 const MINUTE_MS = 60_000;
+
+/** Connections at once where no setting says otherwise. */
+export const MAX_CONNECTIONS = 10_000;
+
+/** How long the server waits for the request of a call that was opened (N05). */
+export const REQUEST_LIMIT_MS = 5_000;
 
 /**
  * What one connection may take; grpc-js limits almost nothing by itself. Session memory is in MB, and Node refuses

@@ -1,10 +1,15 @@
 import { isIP } from 'node:net';
 
+/** An IP address as the system names it, without zone and IPv4 mapping; null when it is none. */
+export function plainIp(text: string): string | null {
+  const address = text.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  return isIP(address) === 0 ? null : address;
+}
+
 /** The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`); null for a unix socket. */
 export function peerIp(peer: string): string | null {
   const match = /^\[?([^\]]*)\]?:\d+$/.exec(peer);
-  const address = match?.[1]?.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '') ?? '';
-  return isIP(address) === 0 ? null : address;
+  return plainIp(match?.[1] ?? '');
 }
 
 /**
@@ -13,5 +18,9 @@ export function peerIp(peer: string): string | null {
  */
 export function peerAddress(peer: string): string | null {
   const address = peerIp(peer);
-  return address === null || address === '::1' || address.startsWith('127.') ? null : address;
+  return address === null || isLoopback(address) ? null : address;
+}
+
+export function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }

@@ -43,6 +43,13 @@ function routesOf({ publication }: HttpFacts): Routes {
   ]);
 }
 
+const MAX_CONNECTIONS = 1_000;
+/** Slow senders are looked for every second; Node would look every 30 s. */
+const parserLimits = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
+const HEADERS_LIMIT_MS = 5_000;
+/** Nothing sent and nothing read for so long ends a connection. */
+const SILENCE_LIMIT_MS = 15_000;
+
 /**
  * Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. Under TLS no certificate is
  * asked of clients: what stands here is public, and those who fetch key sets or probe health have none to show.
@@ -51,12 +58,14 @@ export class HttpServer {
   readonly #server: Server;
 
   /** @param tls null for plaintext */
-  constructor(facts: HttpFacts, tls: ServerTls | null) {
+  constructor(facts: HttpFacts, tls: ServerTls | null, { headersTimeoutMs = HEADERS_LIMIT_MS } = {}) {
     const routes = routesOf(facts);
     const serve = (request: IncomingMessage, response: ServerResponse) =>
       respond(request, response, routes, facts);
-    this.#server = tls === null ? createServer(serve) : secureServer(tls, serve);
-    this.#server.headersTimeout = 5_000;
+    this.#server = tls === null ? createServer(parserLimits, serve) : secureServer(tls, serve);
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.setTimeout(SILENCE_LIMIT_MS);
+    this.#server.headersTimeout = headersTimeoutMs;
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
     this.#server.maxRequestsPerSocket = 1_000;
@@ -88,7 +97,10 @@ export class HttpServer {
 }
 
 function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1]): Server {
-  const server = createTlsServer({ ...tls.context, handshakeTimeout: HANDSHAKE_LIMIT_MS }, serve);
+  const server = createTlsServer(
+    { ...parserLimits, ...tls.context, handshakeTimeout: HANDSHAKE_LIMIT_MS },
+    serve,
+  );
   tls.subscribe((context) => server.setSecureContext(context));
   return server;
 }

@@ -45,6 +45,7 @@ beforeAll(async () => {
     throughUnixSocket: () => false,
     isTrustedProxy: () => false,
     openStreams,
+    requestLimitMs: 5_000,
     onFinish: (call) => finished.push(call),
   });
   server = new grpc.Server({ interceptors: [boundary] });

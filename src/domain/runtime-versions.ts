@@ -1,0 +1,15 @@
+const OLDEST_GRPC = '1.14.5';
+/** Node 20 got its last fix in April 2026. */
+const NODE_AT_END_OF_LIFE = 20;
+
+/** Why this `@grpc/grpc-js` must not serve; null when it may. Before, one message ended the process (CVE-2026-48068, -48069). */
+export function grpcFault(version: string): string | null {
+  if (version.localeCompare(OLDEST_GRPC, 'en', { numeric: true }) >= 0) return null;
+  return `@grpc/grpc-js ${version} has known crash faults: install ${OLDEST_GRPC} or later`;
+}
+
+/** What to say about this Node; null when there is nothing to say. */
+export function nodeWarning(version: string): string | null {
+  if (Number.parseInt(version, 10) > NODE_AT_END_OF_LIFE) return null;
+  return `Node ${version} is past its end of life: use Node 24 or later`;
+}

@@ -1,0 +1,194 @@
+import { connect } from 'node:net';
+
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
+import { guardConnections } from '../../src/grpc/connection-guard.ts';
+import { GrpcServer } from '../../src/grpc/grpc-server.ts';
+import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
+import { HttpServer } from '../../src/http/http-server.ts';
+import { until } from '../support/condition.ts';
+import {
+  callFields,
+  type Frame,
+  frameType,
+  headers,
+  message,
+  RawHttp2,
+  setting,
+} from '../support/raw-http2.mjs';
+
+const CHECK = '/grpc.health.v1.Health/Check';
+const gate = {
+  authenticate: () => Promise.reject(new Error('nobody is asked')),
+  writeAudit: () => Promise.resolve(),
+};
+const goaway = ({ type }: Frame) => type === frameType.goaway;
+
+const servers: GrpcServer[] = [];
+afterAll(async () => {
+  for (const server of servers) await server.stop({ delayMs: 0, graceMs: 100 });
+});
+
+/** The listener alone, with health to call; the limits are the real ones but for what a test cannot wait for. */
+async function listen(options: Partial<ConstructorParameters<typeof GrpcServer>[0]> = {}): Promise<string> {
+  const server = new GrpcServer({
+    services: () => undefined,
+    gate,
+    health: { everything: [''], verification: [] },
+    reflection: false,
+    onFinish: () => undefined,
+    ...options,
+  });
+  servers.push(server);
+  return formatListenAddress(await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null));
+}
+
+test('N03 N11 the first frame tells clients how many streams and how large metadata may be', async () => {
+  const raw = await RawHttp2.open(await listen());
+  const first = await raw.next(({ type }) => type === frameType.settings);
+  const values = new Map<number, number>();
+  for (let at = 0; at < (first?.payload.length ?? 0); at += 6)
+    values.set(first?.payload.readUInt16BE(at) ?? 0, first?.payload.readUInt32BE(at + 2) ?? 0);
+  expect(values.get(setting.maxConcurrentStreams)).toBe(256);
+  expect(values.get(setting.maxHeaderListSize)).toBe(MAX_HEADER_LIST_BYTES);
+  raw.destroy();
+});
+
+test('N03 what is not seen on the wire of a new connection is set', () => {
+  expect(connectionLimits).toMatchObject({
+    'grpc-node.max_session_memory': 16,
+    'grpc.max_connection_age_ms': 30 * 60_000,
+    'grpc.max_connection_age_grace_ms': 60_000,
+    'grpc.max_connection_idle_ms': 5 * 60_000,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+  });
+});
+
+test('N03 a connection of full age gets GOAWAY, and is closed when the grace is over', async () => {
+  const limits = {
+    connection: { 'grpc.max_connection_age_ms': 200, 'grpc.max_connection_age_grace_ms': 300 },
+  };
+  const raw = await RawHttp2.open(await listen({ limits }));
+  // A call that never ends would keep the connection.
+  raw.send(headers(1, callFields('/grpc.health.v1.Health/Watch')), message(1));
+  const sent = await raw.next(goaway);
+  expect(sent?.payload.subarray(8).toString()).toBe('max_age');
+  expect(raw.goaway).toBe(0);
+  expect(await raw.closed()).toBe(true);
+});
+
+test('N03 an idle connection is closed', async () => {
+  const raw = await RawHttp2.open(
+    await listen({ limits: { connection: { 'grpc.max_connection_idle_ms': 200 } } }),
+  );
+  expect(await raw.next(goaway)).not.toBeNull();
+  expect(await raw.closed()).toBe(true);
+});
+
+test('N03 a connection is asked whether it is still there, and closed when it does not answer', async () => {
+  const limits = { connection: { 'grpc.keepalive_time_ms': 100, 'grpc.keepalive_timeout_ms': 200 } };
+  const address = await listen({ limits });
+  const [polite, silent] = await Promise.all([RawHttp2.open(address), RawHttp2.open(address)]);
+  silent.answers = false;
+  expect(await silent.closed()).toBe(true);
+  const pings = () => polite.frames.filter(({ type }) => type === frameType.ping).length;
+  await until(() => pings() > 3, 'pings');
+  expect(polite.ended).toBe(false);
+  polite.destroy();
+});
+
+test('N05 a call whose request does not come ends at its limit, and its stream with it', async () => {
+  const finished: FinishedCall[] = [];
+  const address = await listen({ limits: { requestMs: 300 }, onFinish: (call) => finished.push(call) });
+  const raw = await RawHttp2.open(address);
+  raw.send(headers(1, callFields(CHECK, { 'grpc-timeout': '99999999H' })));
+  expect(await raw.next(({ type }) => type === frameType.reset, 3_000)).not.toBeNull();
+  expect(raw.frames.some(({ type, stream }) => type === frameType.headers && stream === 1)).toBe(true);
+  expect(finished.map(({ code }) => code)).toEqual([status.DEADLINE_EXCEEDED]);
+  raw.destroy();
+});
+
+test('N04 connections over the limit are closed at once, and those within it are served', async () => {
+  const address = await listen({ maxConnections: 10 });
+  const within = await Promise.all(Array.from({ length: 10 }, () => RawHttp2.open(address)));
+  for (const raw of within) expect(await raw.next(({ type }) => type === frameType.settings)).not.toBeNull();
+  const over = await RawHttp2.open(address).catch(() => null);
+  expect(over === null || (await over.closed())).toBe(true);
+  const [served] = within;
+  served?.send(headers(1, callFields(CHECK)), message(1));
+  expect(await served?.next(({ stream }) => stream === 1)).not.toBeNull();
+  // One leaves, one may come.
+  within[9]?.destroy();
+  let later: RawHttp2 | null = null;
+  await until(async () => {
+    later = await RawHttp2.open(address).catch(() => null);
+    return (await later?.next(({ type }) => type === frameType.settings, 200)) != null;
+  }, 'room for another');
+  for (const raw of [...within, later as RawHttp2 | null]) raw?.destroy();
+});
+
+test('N04 one address gets its share of the connections, and another still gets in', async () => {
+  const server = new Server();
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  let address = 'a';
+  guardConnections(server, { most: 10, mostPerAddress: 2 }, () => address);
+  const open = async () => {
+    const raw = await RawHttp2.open(`127.0.0.1:${port}`).catch(() => null);
+    const isServed = (await raw?.next(({ type }) => type === frameType.settings)) != null;
+    return { raw, isServed };
+  };
+  const [one, two, three] = [await open(), await open(), await open()];
+  expect([one.isServed, two.isServed, three.isServed]).toEqual([true, true, false]);
+  address = 'b';
+  const other = await open();
+  expect(other.isServed).toBe(true);
+  address = 'a';
+  one.raw?.destroy();
+  let again = await open();
+  await until(async () => again.isServed || (again = await open()).isServed, 'a place given back');
+  for (const { raw } of [two, other, again]) raw?.destroy();
+  server.forceShutdown();
+});
+
+describe('the HTTP listener', () => {
+  let http: HttpServer;
+  let port: number;
+  beforeAll(async () => {
+    http = new HttpServer({ publication: null, unreadiness: () => [] }, null, { headersTimeoutMs: 300 });
+    const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+    port = address.kind === 'tcp' ? address.port : 0;
+  });
+  afterAll(() => http.stop());
+
+  /** What comes back before the server hangs up. */
+  const speak = (text: string, more = '') =>
+    new Promise<string>((resolve) => {
+      let answer = '';
+      const socket = connect(port, '127.0.0.1', () => socket.write(text));
+      const trickle = setInterval(() => more !== '' && socket.write(more), 100);
+      socket.on('error', () => undefined);
+      socket.setEncoding('latin1').on('data', (part: string) => (answer += part));
+      socket.on('close', () => {
+        clearInterval(trickle);
+        resolve(answer);
+      });
+    });
+
+  test('N04 headers that are too large, or never end, cost an HTTP connection', async () => {
+    const [large, slow] = await Promise.all([
+      speak(`GET /livez HTTP/1.1\r\nhost: a\r\nx-large: ${'a'.repeat(20_000)}\r\n\r\n`),
+      speak('GET /livez HTTP/1.1\r\nhost: a\r\n', 'x-more: a\r\n'),
+    ]);
+    expect(large).not.toContain('200');
+    expect(slow).not.toContain('200');
+    expect(await speak('GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')).toContain('200 OK');
+  });
+});
