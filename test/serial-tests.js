@@ -6,5 +6,6 @@ export const serialTests = [
   '<rootDir>/test/faults/',
   '<rootDir>/test/grpc/watch-trust-faults.test.ts',
   '<rootDir>/test/passwords/password-hasher.test.ts',
+  '<rootDir>/test/security/http2-attacks.test.ts',
   '<rootDir>/test/security/login-enumeration.test.ts',
 ];
