@@ -23,7 +23,7 @@ export class RevocationSet {
     return kinds.reduce((sum, kind) => sum + this.#expiries[kind].size, 0);
   }
 
-  /** Adds a revocation and returns whether it was new. Said twice, the later expiry counts. */
+  /** Adds a revocation and returns whether that changed anything. Said twice, the later expiry counts. */
   add(kind: RevocationKind, id: string, expiresAtSeconds: number): boolean {
     return this.#expiries[kind].raise(id, Math.ceil(expiresAtSeconds));
   }
@@ -81,8 +81,9 @@ class CompactIds {
     const map = packed === null ? this.#others : this.#uuids;
     const key = packed ?? id;
     const known = map.get(key);
-    if (known === undefined || known < expiresAtSeconds) map.set(key, expiresAtSeconds);
-    return known === undefined;
+    if (known !== undefined && known >= expiresAtSeconds) return false;
+    map.set(key, expiresAtSeconds);
+    return true;
   }
 
   purge(nowSeconds: number, mostLookedAt: number): number {

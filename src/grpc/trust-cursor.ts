@@ -1,11 +1,11 @@
 import { optional, requireValid, text } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
 
-/** PostgreSQL's xid8, which places are made of, has 64 bits. */
-const LARGEST_PLACE = 2n ** 64n - 1n;
+/** An era of 64 bits before a transaction number of 64 bits. */
+const LARGEST_PLACE = 2n ** 128n - 1n;
 const says = 'one that this service gave out, or empty for everything';
 const cursorRules = {
-  cursor: optional(text({ minBytes: 1, maxBytes: 22, form: { pattern: /1\.(?:0|[1-9][0-9]{0,19})/, says } })),
+  cursor: optional(text({ minBytes: 1, maxBytes: 41, form: { pattern: /1\.(?:0|[1-9][0-9]{0,38})/, says } })),
 };
 
 /** A place as text for watchers: opaque to them, the same at every instance, with a version in front. */

@@ -108,6 +108,11 @@ export class Database {
     }
   }
 
+  /** Uses no connection any more that was made before now: they may lead to a server that has lost its part. */
+  replaceConnections(): void {
+    (this.#knex.client as WatchedPgClient).distrustAll();
+  }
+
   async close(): Promise<void> {
     await this.#knex.destroy();
   }

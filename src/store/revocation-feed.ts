@@ -1,6 +1,8 @@
 import { budgetOf } from '../domain/call-budget.ts';
+import { isSameEra, placeOf, transactionOf } from '../trust/place.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { Database } from './database.ts';
+import { storeUnavailable } from './store-errors.ts';
 import { readRevocations, type RevocationPage, type WrittenRevocation } from './revocations.ts';
 
 const READ_LIMIT_MS = 1_000;
@@ -22,19 +24,31 @@ export class RevocationFeed {
   /** @throws Rejected `store-unavailable`; what was read until then counts */
   async refresh(): Promise<void> {
     const asOfMs = performance.now();
-    const since = this.#trust.cursor ?? 0n;
+    const known = this.#trust.cursor;
+    const since = known === null ? 0n : transactionOf(known);
     const first = await this.#read(since, null);
-    // Transaction numbers that went back mean another cluster behind the same address, restored from a backup.
-    if (first.horizon < since) await this.#takeAll(0n, await this.#read(0n, null), asOfMs);
-    else await this.#takeAll(since, first, asOfMs);
+    // Another server behind the same address (a promoted standby, a restored backup), or one that has crashed: what
+    // was written at numbers below the cursor may be other revocations than those that are known.
+    if (known !== null && (!isSameEra(known, horizonOf(first)) || horizonOf(first) < known)) {
+      await this.#takeAll(0n, await this.#read(0n, null), asOfMs);
+    } else {
+      await this.#takeAll(since, first, asOfMs);
+    }
+    // Nothing new is written here. These connections never write and would stay for ever; new ones may find the
+    // primary of today.
+    if (first.readOnly) this.#database.replaceConnections();
   }
 
   async #takeAll(since: bigint, first: RevocationPage, asOfMs: number): Promise<void> {
     // The first page's horizon holds for the whole read: later pages show whatever it leaves out, or the next read does.
-    const cursor = first.horizon;
+    const cursor = horizonOf(first);
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
+      if (page.era !== first.era) throw storeUnavailable('another server answered in the middle of a list');
       const complete = page.rows.length < PAGE_ROWS;
-      const revocations = page.rows.map(({ writtenBy: place, ...revocation }) => ({ ...revocation, place }));
+      const revocations = page.rows.map(({ writtenBy, ...revocation }) => ({
+        ...revocation,
+        place: placeOf(page.era, writtenBy),
+      }));
       this.#trust.take({ revocations, cursor, complete, asOfMs });
       if (complete) break;
     }
@@ -47,4 +61,8 @@ export class RevocationFeed {
       readRevocations(db, { since, after, limit: PAGE_ROWS }),
     );
   }
+}
+
+function horizonOf({ era, horizon }: RevocationPage): bigint {
+  return placeOf(era, horizon);
 }

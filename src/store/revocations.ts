@@ -14,13 +14,19 @@ export interface WrittenRevocation extends Revocation {
 }
 
 export interface RevocationPage {
+  /** Microseconds: another one when this is another server, or it began anew, and transaction numbers may go back. */
+  readonly era: bigint;
   readonly horizon: bigint;
+  /** Whether the server is a standby, or a primary that was told not to write any more. */
+  readonly readOnly: boolean;
   /** The database's clock, Unix time: the one by which revocations expire (S08). */
   readonly nowSeconds: number;
   readonly rows: readonly WrittenRevocation[];
 }
 
 interface FeedRow {
+  readonly era: string;
+  readonly read_only: string;
   readonly horizon: string;
   readonly now_seconds: string;
   readonly kind: RevocationKind | null;
@@ -44,6 +50,9 @@ export async function insertRevocation(db: Knex, revocation: Revocation): Promis
  * transactions. `horizon` is the oldest transaction that was still running: everything older is seen for good, so a
  * reader that asks from there the next time misses nothing, however late a transaction commits (decision 8).
  *
+ * That holds within one era. A promoted standby that was behind, and a server after a crash, use numbers again that
+ * were given out before. Either has started later or, when only its backends were restarted, has lost its statistics.
+ *
  * @param page.after the last row of the page before, or null for the first page
  */
 export async function readRevocations(
@@ -52,7 +61,10 @@ export async function readRevocations(
 ): Promise<RevocationPage> {
   const { since, after, limit } = page;
   const { rows } = await db.raw<{ rows: FeedRow[] }>(
-    `SELECT horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
+    `SELECT (extract(epoch FROM greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()))
+             * 1000000)::bigint::text AS era,
+            current_setting('transaction_read_only') AS read_only,
+            horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
             ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds
      FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS moment
      LEFT JOIN LATERAL (
@@ -65,7 +77,9 @@ export async function readRevocations(
       : [(since > 0n ? since - 1n : 0n).toString(), '~', '', limit],
   );
   return {
+    era: BigInt(rows[0]?.era ?? '0'),
     horizon: BigInt(rows[0]?.horizon ?? '0'),
+    readOnly: rows[0]?.read_only === 'on',
     nowSeconds: Number(rows[0]?.now_seconds ?? '0'),
     rows: rows.flatMap((row) => (row.kind === null ? [] : [writtenRevocation(row.kind, row)])),
   };

@@ -73,6 +73,11 @@ export class WatchedPgClient extends PgClient {
     return Promise.resolve(madeAtMs > company.distrustedBeforeMs);
   }
 
+  /** Every connection of the pool is replaced by a new one before its next use. */
+  distrustAll(): void {
+    this.#company.distrustedBeforeMs = performance.now();
+  }
+
   /** Says goodbye, which a frozen server never answers, and closes the socket in any case. */
   override async destroyRawConnection(connection: PgConnection): Promise<void> {
     let timer: NodeJS.Timeout | undefined;

@@ -1,6 +1,7 @@
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { type Revocation, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
+import { isSameEra } from './place.ts';
 import { type PlacedRevocation, RevocationJournal } from './revocation-journal.ts';
 
 /** What a source read about revocations at one moment. */
@@ -95,12 +96,15 @@ export class TrustBundle {
 
   /** Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster. */
   take(news: TrustNews): void {
-    const wentBack = this.#cursor !== null && news.cursor < this.#cursor;
+    const wentBack =
+      this.#cursor !== null && (news.cursor < this.#cursor || !isSameEra(news.cursor, this.#cursor));
     if (this.#cursor === null || wentBack) this.#journal.begin(news.cursor);
     this.#rewinding = wentBack && !news.complete;
-    this.#add(news.revocations);
+    const added = new Set(this.#add(news.revocations));
     const readAgainFrom = news.complete || this.#cursor === null || wentBack ? news.cursor : this.#cursor;
-    const fresh = this.#journal.add(news.revocations, readAgainFrom);
+    const placed = this.#journal.add(news.revocations, readAgainFrom);
+    // A list that is read from its beginning again has little that is news to those who listen.
+    const fresh = wentBack ? placed.filter((revocation) => added.has(revocation)) : placed;
     // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
     if (news.complete) this.#cursor = news.cursor;
     if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
@@ -148,8 +152,11 @@ export class TrustBundle {
     });
   }
 
-  #add(revocations: readonly Revocation[]): void {
-    for (const { kind, id, expiresAtSeconds } of revocations) this.#revoked.add(kind, id, expiresAtSeconds);
+  /** @returns those that changed anything */
+  #add<R extends Revocation>(revocations: readonly R[]): R[] {
+    return revocations.filter(({ kind, id, expiresAtSeconds }) =>
+      this.#revoked.add(kind, id, expiresAtSeconds),
+    );
   }
 
   #tell(change: TrustChange): void {

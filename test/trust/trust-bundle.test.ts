@@ -3,6 +3,7 @@ import fc from 'fast-check';
 
 import type { Revocation } from '../../src/domain/revocation-set.ts';
 import { createKeyRing } from '../../src/tokens/key-ring.ts';
+import { placeOf } from '../../src/trust/place.ts';
 import { RevocationJournal, type PlacedRevocation } from '../../src/trust/revocation-journal.ts';
 import { TrustBundle, type TrustChange } from '../../src/trust/trust-bundle.ts';
 
@@ -76,6 +77,26 @@ describe('a bundle', () => {
     expect(bundle.missedSince(50n)).toBeNull();
     bundle.take(news([placed('more', 4)], 10));
     expect([bundle.cursor, bundle.missedSince(50n), bundle.missedSince(10n)]).toEqual([10n, null, []]);
+  });
+
+  test('S13 takes places of another era for other places, and tells only what it did not know', () => {
+    const bundle = new TrustBundle();
+    const [before, after] = [7n, 8n];
+    const from = (era: bigint, id: string, transaction: bigint) => ({
+      ...revocation(id),
+      place: placeOf(era, transaction),
+    });
+    const read = (era: bigint, revocations: PlacedRevocation[], horizon: bigint) =>
+      bundle.take({ revocations, cursor: placeOf(era, horizon), complete: true, asOfMs: 0 });
+    read(before, [from(before, 'both', 40n), from(before, 'lost', 48n)], 50n);
+    const told = listenTo(bundle);
+    // The standby was behind at 45, and had come to 60 when it was first asked.
+    read(after, [from(after, 'both', 40n), from(after, 'twin', 48n)], 60n);
+    expect(told.map(({ id }) => id)).toEqual(['twin']);
+    expect(bundle.missedSince(placeOf(before, 50n))).toBeNull();
+    expect(bundle.missedSince(placeOf(before, 70n))).toBeNull();
+    expect(bundle.missedSince(placeOf(after, 50n))).toBeNull();
+    expect(bundle.missedSince(placeOf(after, 60n))).toEqual([]);
   });
 
   test('wakes whoever waits for the first news, and lets go of whoever gave up', async () => {
