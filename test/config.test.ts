@@ -77,6 +77,7 @@ describe('values', () => {
     'postgresql://user@host',
     'postgres://user:p%40ss%2Fword@[::1]:5433/db?sslmode=verify-ca&sslrootcert=/etc/ca.pem',
     'postgres://user:word@/db?host=/run/postgresql',
+    'postgres://user:word@one:5432,two,[::1]:5433/db?target_session_attrs=read-write&sslmode=require',
   ])('takes DATABASE_URL=%s as it is', (text) => {
     expect(loadSettings({ ...production, DATABASE_URL: text }).databaseUrl?.reveal()).toBe(text);
   });
@@ -119,6 +120,9 @@ describe('values', () => {
 
   test.each([
     ['DATABASE_URL', 'mysql://host/db'],
+    ['DATABASE_URL', 'postgres://user:word@one:5432,two:port/db'],
+    ['DATABASE_URL', 'postgres://user:word@one,/db'],
+    ['DATABASE_URL', 'postgres://user:word@one,two/db?target_session_attrs=any'],
     ['DATABASE_URL', 'postgres://user:p@ss/word@host/db'],
     ['DATABASE_URL', 'postgres://user:p@ss#word@host/db'],
     ['DATABASE_URL', 'postgres://user:pass word@host/db'],

@@ -56,6 +56,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-reset-password.ts')).userResetPassword,
   },
   {
+    path: ['session', 'end-all'],
+    summary: 'end every session of every user, as after a restored backup',
+    load: async () => (await import('./commands/session-end-all.ts')).sessionEndAll,
+  },
+  {
     path: ['service', 'create'],
     summary: 'make a service account and show its secret, once',
     load: async () => (await import('./commands/service-create.ts')).serviceCreate,
@@ -110,6 +115,7 @@ export const commands: readonly CommandRow[] = [
 /** What the first word of two-word commands is about. */
 export const groups: Readonly<Record<string, string>> = {
   user: 'people who log in',
+  session: 'logins of all users',
   service: 'programs that have tokens of their own',
   key: 'signing keys',
   token: 'access tokens',

@@ -9,11 +9,13 @@ import { masterKeysOf } from '../operations/master-keys.ts';
 import { openSigningKey } from '../operations/signing-key-custody.ts';
 import type { Database } from '../store/database.ts';
 import { readSchemaState } from '../store/migrate.ts';
-import { openDatabase } from '../store/open-database.ts';
+import { type OpenedDatabase, openDatabase } from '../store/open-database.ts';
+import { detectPooling } from '../store/pooling.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { explainFailure } from './explain-failure.ts';
 import type { Finding } from './finding.ts';
+import { poolingFindings } from './pooling-findings.ts';
 
 const LIMIT_MS = 5_000;
 const OLDEST_SUPPORTED_NODE = 22;
@@ -61,34 +63,33 @@ async function storeFindings(settings: Settings): Promise<Finding[]> {
     ];
   }
   try {
-    const { database, close } = await openForLooking(settings);
+    const opened = await openForLooking(settings);
+    const { database, address } = opened;
     try {
       const { rows } = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
         db.raw<{ rows: { server_version: string }[] }>('SHOW server_version'),
       );
       return [
         { about: 'database', verdict: 'ok', says: `PostgreSQL ${rows[0]?.server_version ?? ''} answers` },
+        ...(settings.production ? poolingFindings(await detectPooling(address)) : []),
         ...(await schemaAndKeys(database, settings)),
       ];
     } finally {
-      await close();
+      await opened.close();
     }
   } catch (error) {
     return [faultOf('database', error)];
   }
 }
 
-async function openForLooking(
-  settings: Settings,
-): Promise<{ database: Database; close: () => Promise<void> }> {
-  const opened = await openDatabase({
+function openForLooking(settings: Settings): Promise<OpenedDatabase> {
+  return openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
     holder: 'command',
     maxConnections: 1,
     report: () => undefined,
   });
-  return { database: opened.database, close: () => opened.close() };
 }
 
 async function schemaAndKeys(database: Database, settings: Settings): Promise<Finding[]> {

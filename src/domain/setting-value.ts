@@ -1,4 +1,5 @@
 import { readClientName } from './client-identity.ts';
+import { databaseServers } from './database-servers.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantity.ts';
@@ -144,14 +145,28 @@ export const momentMs: SettingParser<number> = (text) => {
   return moment;
 };
 
-export const databaseUrl: SettingParser<Secret> = (text) => {
+function parsedDatabaseUrl(text: string): URL | null {
   // libpq allows credentials with no host (a socket); the URL standard does not, so a host is lent for the check.
   const withHost = text.replace('@/', '@localhost/');
   const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
   // A raw / or # in the password ends the address there, and the rest of the password would become the host's name.
-  if (url === null || url.hash !== '' || url.pathname.includes('@')) {
+  return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
+}
+
+export const databaseUrl: SettingParser<Secret> = (text) => {
+  const servers = databaseServers(text).map(parsedDatabaseUrl);
+  const [url] = servers;
+  if (!url || servers.includes(null)) {
     throw new WrongValue(
       'must be a postgres:// URL; percent-encode what is special in its password, such as @ : / ? # and spaces',
+    );
+  }
+  if (servers.length > 1 && servers.some((server) => server?.hostname === '')) {
+    throw new WrongValue('names several servers, one of which has no host');
+  }
+  if ((url.searchParams.get('target_session_attrs') ?? 'read-write') !== 'read-write') {
+    throw new WrongValue(
+      'has another target_session_attrs than read-write: Postern uses the server that writes',
     );
   }
   const sslmode = url.searchParams.get('sslmode');

@@ -57,7 +57,8 @@ function listener(
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
   databaseUrl: secret(
     'DATABASE_URL',
-    'PostgreSQL, as `postgres://user:password@host/database`; `sslmode` and `sslrootcert` as in libpq. Without it ' +
+    'PostgreSQL, as `postgres://user:password@host/database`; `sslmode` and `sslrootcert` as in libpq. Of several hosts, ' +
+      '`host1:5432,host2:5432`, the one that writes is used (as with `target_session_attrs=read-write`). Without it ' +
       'an embedded PostgreSQL runs in `POSTERN_DATA_DIR`. Setting it is what this page calls production',
     value.databaseUrl,
   ),

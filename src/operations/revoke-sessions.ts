@@ -4,7 +4,7 @@ import { isUuid, uuid } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database, Transaction } from '../store/database.ts';
-import { endSessions, findSession, type SessionChoice } from '../store/sessions.ts';
+import { endSessions, findSession } from '../store/sessions.ts';
 import { lockUser } from '../store/users.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 
@@ -46,7 +46,9 @@ export async function revokeSessions(
   return revocations.length;
 }
 
-function choiceOf({ userId, sessionId }: SessionsToEnd): SessionChoice {
+type Choice = { readonly sessionId: string } | { readonly userId: string };
+
+function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
   if ((userId === '') === (sessionId === '')) {
     const description = 'give the user_id or the session_id, and not both';
     throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'user_id', description }] });
@@ -57,7 +59,7 @@ function choiceOf({ userId, sessionId }: SessionsToEnd): SessionChoice {
 }
 
 /** The lock on a user's row keeps logins from opening a session that this would miss (decision 3). */
-async function requirePresence(trx: Transaction, choice: SessionChoice): Promise<void> {
+async function requirePresence(trx: Transaction, choice: Choice): Promise<void> {
   const [what, found] =
     'sessionId' in choice
       ? ['session', await findSession(trx, choice.sessionId)]

@@ -3,11 +3,12 @@ import type { ClientConfig } from 'pg';
 
 import type { CallBudget } from '../domain/call-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
-import { connectionOf, type DatabaseAddress } from './database-address.ts';
+import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { Circuit } from './circuit.ts';
 import { startFairTimer } from './fair-timer.ts';
 import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './store-errors.ts';
 import { type WatchedConfig, WatchedPgClient } from './watched-pg-client.ts';
+import { WritingServer } from './writing-server.ts';
 
 /**
  * What one use of the database may take; a call with several has one limit for all of them besides. A login that had to
@@ -52,8 +53,9 @@ export class Database {
   readonly #circuit: DatabaseOptions['circuit'];
 
   constructor(options: DatabaseOptions) {
+    const servers = connectionsOf(options.address);
     const connection: ClientConfig = {
-      ...connectionOf(options.address),
+      ...servers[0],
       application_name: options.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -62,7 +64,10 @@ export class Database {
       keepAlive: true,
     };
     this.#circuit = options.circuit;
-    const watched: WatchedConfig = { watchdogMs: options.watchdogMs ?? WATCHDOG_MS };
+    const watched: WatchedConfig = {
+      watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
+      server: new WritingServer(servers),
+    };
     this.#knex = knex({
       ...watched,
       client: WatchedPgClient,

@@ -72,3 +72,8 @@ export async function purgePasswordResets(db: Knex, limit: number): Promise<numb
   );
   return rowCount;
 }
+
+/** Forgets every pending reset. */
+export async function deleteAllPasswordResets(db: Knex): Promise<void> {
+  await db('password_resets').delete();
+}

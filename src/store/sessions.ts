@@ -27,9 +27,9 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions end: one, all of a user's, or all but one. */
+/** Which sessions end: one, all of a user's, all but one of them, or everybody's. */
 export type SessionChoice =
-  { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
+  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
 
 interface SessionRow {
   user_id: string;
@@ -162,6 +162,13 @@ export async function endSessions(db: Knex, choice: SessionChoice, reason: strin
   return endWhere(db, condition, values, reason);
 }
 
+/** Keeps every login and refresh waiting until the transaction ends, however long it takes. */
+export async function lockAllSessions(trx: Knex): Promise<void> {
+  await trx.raw('SET LOCAL statement_timeout = 0');
+  await trx.raw('SET LOCAL lock_timeout = 0');
+  await trx.raw('LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE');
+}
+
 /** Ends the oldest live sessions of a user beyond the newest `limit`; hold the lock on the user's row. */
 export async function endOldestSessions(db: Knex, userId: string, limit: number): Promise<Revocation[]> {
   return endWhere(
@@ -201,6 +208,7 @@ async function endWhere(
 }
 
 function conditionOf(choice: SessionChoice): [string, string[]] {
+  if (choice === 'all') return ['expires_at > now()', []];
   if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
   if (choice.exceptSessionId === undefined) return ['user_id = ?', [choice.userId]];
   return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];

@@ -50,7 +50,9 @@ export function translateStoreError(error: unknown): unknown {
   if (error instanceof Rejected) return error;
   if (isRetryable(error)) return new Rejected({ kind: 'conflict' }, { cause: error });
   if (!isUnavailable(error)) return error;
-  const cause = sqlState(error) ?? (error as Error).message;
+  const cause = /unsupported startup parameter/.test((error as Error).message)
+    ? 'a pooler refuses the time limits that Postern sends: docs/operations.md, PgBouncer'
+    : (sqlState(error) ?? (error as Error).message);
   return storeUnavailable(cause, { cause: error });
 }
 

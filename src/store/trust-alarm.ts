@@ -1,7 +1,8 @@
 import { Client, type ClientConfig } from 'pg';
 
 import type { DatabaseAddress } from './database-address.ts';
-import { connectionOf } from './database-address.ts';
+import { connectionsOf } from './database-address.ts';
+import { WritingServer } from './writing-server.ts';
 
 const CONNECT_TIMEOUT_MS = 1_000;
 const FIRST_RETRY_MS = 50;
@@ -15,16 +16,19 @@ const PULSE_LIMIT_MS = 2_000;
  * since a lost connection may have lost an alarm. It rings after every (re)connection for the same reason.
  */
 export class TrustAlarm {
+  readonly #server: WritingServer;
   readonly #config: ClientConfig;
   readonly #ring: () => void;
   #client: Client | null = null;
+  /** Every connection that is being made or lasts. */
+  readonly #open = new Set<Client>();
   #timer: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   #stopped = false;
 
   constructor(options: { address: DatabaseAddress; applicationName: string; ring: () => void }) {
+    this.#server = new WritingServer(connectionsOf(options.address));
     this.#config = {
-      ...connectionOf(options.address),
       application_name: options.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
@@ -40,46 +44,72 @@ export class TrustAlarm {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    const client = this.#client;
     this.#client = null;
-    if (client) drop(client);
+    for (const client of this.#open) drop(client);
   }
 
   async #listen(): Promise<void> {
-    const client = new Client(this.#config);
-    this.#client = client;
-    const lose = () => {
-      if (this.#client !== client) return;
-      this.#client = null;
-      drop(client);
-      this.#ring();
-      this.#later(this.#retryMs, () => this.#listen());
-      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
-    };
-    // Without a listener for `error` a lost connection would end the process (decision 11).
-    client.on('error', lose);
-    client.on('end', lose);
-    client.on('notification', this.#ring);
     try {
-      await client.connect();
+      const client = await this.#server.connect((address) => this.#connect(address), drop);
+      this.#client = client;
       await client.query('LISTEN postern_trust');
+      if (this.#isLost(client)) return;
       this.#retryMs = FIRST_RETRY_MS;
       this.#ring();
-      this.#later(PULSE_EVERY_MS, () => this.#feelPulse(client, lose));
+      this.#later(PULSE_EVERY_MS, () => this.#feelPulse(client));
     } catch {
-      lose();
+      if (!this.#client || !this.#lose(this.#client)) this.#again();
     }
   }
 
-  /** A connection that died without a word is found out by asking it. */
-  async #feelPulse(client: Client, lose: () => void): Promise<void> {
-    if (this.#client !== client) return;
-    const silent = setTimeout(lose, PULSE_LIMIT_MS);
+  async #connect(address: ClientConfig): Promise<Client> {
+    const client = new Client({ ...address, ...this.#config });
+    this.#open.add(client);
+    // Without a listener for `error` a lost connection would end the process (decision 11).
+    client.on('error', () => this.#lose(client));
+    client.on('end', () => {
+      this.#open.delete(client);
+      this.#lose(client);
+    });
+    client.on('notification', this.#ring);
+    await client.connect();
+    return client;
+  }
+
+  #isLost(client: Client): boolean {
+    return this.#client !== client;
+  }
+
+  /** Gives a connection up and makes another, once. */
+  #lose(client: Client): boolean {
+    if (this.#isLost(client)) return false;
+    this.#client = null;
+    drop(client);
+    this.#again();
+    return true;
+  }
+
+  #again(): void {
+    this.#ring();
+    this.#later(this.#retryMs, () => this.#listen());
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  /**
+   * A connection that died without a word is found out by asking it; so is a server that writes no more, which has
+   * nothing to tell.
+   */
+  async #feelPulse(client: Client): Promise<void> {
+    if (this.#isLost(client)) return;
+    const silent = setTimeout(() => this.#lose(client), PULSE_LIMIT_MS);
     try {
-      await client.query('SELECT 1');
-      this.#later(PULSE_EVERY_MS, () => this.#feelPulse(client, lose));
+      const { rows } = await client.query<{ writes: boolean }>(
+        `SELECT current_setting('transaction_read_only') = 'off' AS writes`,
+      );
+      if (rows[0]?.writes !== true) this.#lose(client);
+      else if (!this.#isLost(client)) this.#later(PULSE_EVERY_MS, () => this.#feelPulse(client));
     } catch {
-      lose();
+      this.#lose(client);
     } finally {
       clearTimeout(silent);
     }

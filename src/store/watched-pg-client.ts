@@ -1,6 +1,7 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
 import { startFairTimer } from './fair-timer.ts';
+import type { Asked, WritingServer } from './writing-server.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
 export class QueryUnanswered extends Error {
@@ -24,7 +25,7 @@ interface Company {
   distrustedBeforeMs: number;
 }
 
-interface PgConnection {
+interface PgConnection extends Asked {
   __knex__disposed?: unknown;
   unlimited?: boolean;
   company: Company;
@@ -37,6 +38,7 @@ interface PgConnection {
 export interface WatchedConfig {
   /** How long a query may stay without an answer; at least `statement_timeout`, so that a living server gets to say so. */
   readonly watchdogMs: number;
+  readonly server: WritingServer;
 }
 
 interface PgQuery {
@@ -65,7 +67,15 @@ export class WatchedPgClient extends PgClient {
 
   override async acquireRawConnection(): Promise<unknown> {
     const madeAtMs = performance.now();
-    const connection = (await super.acquireRawConnection()) as PgConnection;
+    const { server } = this.config as WatchedConfig;
+    const connection = await server.connect(
+      (address) => {
+        // Read by the base class before it first waits.
+        Object.assign(this.connectionSettings, address);
+        return super.acquireRawConnection() as Promise<PgConnection>;
+      },
+      (unwanted) => void this.destroyRawConnection(unwanted),
+    );
     return Object.assign(connection, { company: this.#company, madeAtMs });
   }
 

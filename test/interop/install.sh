@@ -54,6 +54,34 @@ install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
+# PostgreSQL with pg_basebackup and pg_dump, which the npm package lacks, and PgBouncer: Debian's, unless they are there.
+install_postgres() {
+  local home
+  debian postgresql postgresql-client || return
+  home="$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)" || return
+  for program in initdb pg_ctl pg_basebackup pg_dump pg_restore; do
+    "$home/$program" --version && ln -sf "$home/$program" "$dir/bin/$program" || return
+  done
+  ln -sf "$home/postgres" "$dir/bin/postgres"
+}
+
+install_pgbouncer() {
+  PATH="$PATH:/usr/sbin" command -v pgbouncer || debian pgbouncer || return
+  ln -sf "$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" "$dir/bin/pgbouncer" && "$dir/bin/pgbouncer" --version
+}
+
+# debian PACKAGE…: what is not installed yet. Their services are not started: the tests run their own.
+debian() {
+  dpkg -s "$@" >/dev/null 2>&1 && return
+  local root=()
+  [ "$(id -u)" = 0 ] || root=(sudo -n)
+  printf 'exit 101\n' | "${root[@]}" install -m 755 /dev/stdin /usr/sbin/policy-rc.d || return
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
+  local result=$?
+  "${root[@]}" rm -f /usr/sbin/policy-rc.d
+  return "$result"
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -66,5 +94,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in envoy grpcurl python-jose python-client go-client; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client; do install "$name"; done
 exit "$failed"

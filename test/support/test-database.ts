@@ -13,8 +13,10 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A database of the test's own: a clone of the migrated template, or an empty one. */
-export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
+/** A database of the test's own: a clone of the migrated template, of another one's present state, or an empty one. */
+export async function createTestDatabase(
+  options: { empty?: boolean; copyOf?: TestDatabase } = {},
+): Promise<TestDatabase> {
   const server = JSON.parse(process.env[testDatabaseVariable] ?? '') as TestServer;
   const name = `test_${randomBytes(6).toString('hex')}`;
   const { host, port, user, template } = server;
@@ -23,7 +25,12 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
     await client.connect();
     await client.query(sql).finally(() => client.end());
   };
-  await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${options.empty ? 'template0' : template}`);
+  const source = options.copyOf && new URL(options.copyOf.url).pathname.slice(1);
+  // What is copied must not be in use; pools make new connections afterwards.
+  if (source !== undefined) {
+    await asAdmin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${source}'`);
+  }
+  await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${options.empty ? 'template0' : (source ?? template)}`);
   const url = `postgres://${user}@localhost:${port}/${name}?host=${encodeURIComponent(host)}`;
   const database = new Database({
     address: { url },

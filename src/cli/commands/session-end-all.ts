@@ -1,0 +1,36 @@
+import { ownOrigin } from '../../domain/call-origin.ts';
+import { endAllSessions } from '../../operations/end-all-sessions.ts';
+import { operator } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printLines } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+import { withKeys } from '../with-keys.ts';
+
+const by = { actor: operator, origin: ownOrigin };
+
+interface Options {
+  readonly afterRestore?: boolean;
+  readonly json?: boolean;
+}
+
+/** `postern session end-all [--after-restore] [--json]` */
+export const sessionEndAll: CommandDefinition = (command) => {
+  command
+    .option(
+      '--after-restore',
+      'end also what a backup revives: every access token, by new signing keys, and pending password resets',
+    )
+    .option('--json', 'print JSON')
+    .action(async ({ afterRestore, json }: Options) => {
+      const result = afterRestore
+        ? await withKeys(({ database, policy, masterKeys }) =>
+            endAllSessions(database, { policy, masterKey: masterKeys[0] }, by),
+          )
+        : await withDatabase({ schema: true }, (database) => endAllSessions(database, null, by));
+      if (json) printJson(result);
+      else {
+        printLines([`${result.sessions} sessions ended; everybody has to log in again`]);
+        if (result.active !== null) printLines([`the signing keys are revoked; ${result.active} signs`]);
+      }
+    });
+};

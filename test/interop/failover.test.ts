@@ -1,0 +1,195 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import { afterAll, expect, test } from '@jest/globals';
+
+import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
+import { masterKey } from '../support/test-service.ts';
+import { TrustWatch } from '../support/trust-watch.ts';
+import { RunningPostgres } from './running-postgres.ts';
+import { describeWith } from './tool.ts';
+import { until } from './until.ts';
+
+const credentials = { email: 'ada@example.com', password: 'correct horse battery' };
+interface Tokens {
+  readonly access: string;
+  readonly refresh: string;
+  readonly session: string;
+}
+
+async function login(service: ServiceProcess): Promise<Tokens> {
+  const { response, message, reason } = await service.call('postern.v1.AuthService/Login', credentials);
+  if (!response) throw new Error(`${message} ${reason ?? ''}`);
+  const field = (name: string) => String(response[name]);
+  return { access: field('access_token'), refresh: field('refresh_token'), session: field('session_id') };
+}
+
+async function verdict(service: ServiceProcess, { access }: Tokens): Promise<string | status> {
+  const answer = await service.call('postern.v1.AuthService/VerifyToken', { access_token: access });
+  return answer.reason ?? answer.code;
+}
+
+const revoke = (service: ServiceProcess, { refresh }: Tokens) =>
+  service.call('postern.v1.AuthService/RevokeToken', { token: refresh });
+
+describeWith('postgres', 'a primary that is lost', () => {
+  let servers: RunningPostgres[];
+  let services: ServiceProcess[];
+  let url: string;
+  const watches: TrustWatch[] = [];
+  let watcher: Metadata;
+
+  async function startPair(): Promise<readonly [RunningPostgres, RunningPostgres]> {
+    const primary = await RunningPostgres.create();
+    servers = [primary];
+    await primary.query('CREATE DATABASE postern');
+    const standby = await RunningPostgres.standbyOf(primary);
+    servers = [primary, standby];
+    url = `postgres://postern@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postern?target_session_attrs=read-write`;
+    const first = await startServiceProcess(url);
+    services = [first];
+    services.push(await startServiceProcess(url));
+    await Promise.all(services.map(untilReady));
+    await command(['user', 'create', '--email', credentials.email, '--password-stdin'], credentials.password);
+    const account = await command(['service', 'create', 'watcher', '--json']);
+    const { response } = await first.call(
+      'postern.v1.AuthService/IssueServiceToken',
+      JSON.parse(account) as object as Record<string, unknown>,
+    );
+    watcher = new Metadata();
+    watcher.set('authorization', `Bearer ${String(response?.['access_token'])}`);
+    return [primary, standby];
+  }
+
+  async function command(words: readonly string[], stdin = ''): Promise<string> {
+    const environment = { DATABASE_URL: url, POSTERN_MASTER_KEY: masterKey };
+    const { exitCode, stdout, stderr } = await runPostern(words, { environment, stdin });
+    if (exitCode !== 0) throw new Error(stderr);
+    return stdout;
+  }
+
+  function watch({ grpcAddress }: ServiceProcess, cursor = ''): TrustWatch {
+    const made = new TrustWatch(grpcAddress, cursor, { metadata: watcher });
+    watches.push(made);
+    return made;
+  }
+
+  async function stopAll(): Promise<void> {
+    await Promise.all(watches.splice(0).map((each) => each.close()));
+    await Promise.all(services.map((service) => service.stop()));
+    await Promise.all(servers.map((server) => server.remove()));
+  }
+
+  afterAll(() => endEveryPostern());
+
+  test('D12 with a synchronous standby nothing that was acknowledged is lost, and the service goes on', async () => {
+    const [primary, standby] = await startPair();
+    try {
+      await primary.query(`ALTER SYSTEM SET synchronous_standby_names = 'standby'`);
+      await primary.query('SELECT pg_reload_conf()');
+      await until(async () => {
+        const [row] = await primary.query(`SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'`);
+        return row !== undefined;
+      });
+      const [one, other] = services as [ServiceProcess, ServiceProcess];
+      const [kept, ended, later] = [await login(one), await login(one), await login(one)];
+      const lasting = watch(one);
+      await lasting.complete();
+      const away = watch(other);
+      await away.complete();
+      await away.close();
+      // Acknowledged at the last moment.
+      expect((await revoke(one, ended)).code).toBe(status.OK);
+      await primary.crash();
+
+      // Verification goes on from memory, and what writes says that it cannot.
+      expect(await verdict(other, kept)).toBe(status.OK);
+      expect((await revoke(one, later)).code).toBe(status.UNAVAILABLE);
+      const promotedMs = performance.now();
+      await standby.promote();
+      const fresh = await until(() => login(one));
+      const backMs = performance.now() - promotedMs;
+      process.stderr.write(`failover: logins work ${Math.round(backMs)} ms after the promotion began\n`);
+      expect(backMs).toBeLessThan(5_000);
+
+      expect(await verdict(one, ended)).toBe('TOKEN_REVOKED');
+      expect(await verdict(other, ended)).toBe('TOKEN_REVOKED');
+      const refreshed = await one.call('postern.v1.AuthService/RefreshToken', {
+        refresh_token: ended.refresh,
+      });
+      expect(refreshed.reason).toBe('REFRESH_TOKEN_REVOKED');
+      expect(await verdict(other, fresh)).toBe(status.OK);
+
+      // The alarm listens again, at the new primary: told by it, not only by the poll.
+      await until(async () => {
+        const [row] = await standby.query(
+          `SELECT count(*)::int AS count FROM pg_stat_activity WHERE query = 'LISTEN postern_trust'`,
+        );
+        return row?.['count'] === services.length;
+      });
+      expect((await revoke(one, later)).code).toBe(status.OK);
+      await until(async () => (await verdict(other, later)) === 'TOKEN_REVOKED');
+      await lasting.until(() => lasting.revoked.has(`sid ${later.session}`));
+      // A cursor of before the failover is taken up: with everything, since numbers may have gone back.
+      const back = watch(other, away.cursor);
+      await back.until(
+        () => back.revoked.has(`sid ${later.session}`) && back.revoked.has(`sid ${ended.session}`),
+      );
+      expect(await Promise.all(services.map((service) => service.probe('/readyz')))).toEqual([200, 200]);
+    } finally {
+      await stopAll();
+    }
+  }, 90_000);
+
+  test('S13 a standby that was behind gives transaction numbers out again, and no revocation hides behind them', async () => {
+    const [primary, standby] = await startPair();
+    try {
+      const [one, other] = services as [ServiceProcess, ServiceProcess];
+      const tokens = await login(one);
+      const [{ lsn } = {}] = await primary.query('SELECT pg_current_wal_flush_lsn()::text AS lsn');
+      await until(async () => {
+        const [row] = await standby.query(`SELECT pg_last_wal_replay_lsn() >= '${String(lsn)}' AS caught_up`);
+        return row?.['caught_up'] === true;
+      });
+      await standby.query(`ALTER SYSTEM SET primary_conninfo = ''`);
+      await standby.query('SELECT pg_reload_conf()');
+      await until(async () => (await primary.query('SELECT 1 FROM pg_stat_replication')).length === 0);
+      // What the standby never sees, and every instance has gone past.
+      const lost = await login(one);
+      expect((await revoke(one, lost)).code).toBe(status.OK);
+      await primary.query(
+        'DO $$ BEGIN FOR i IN 1..50 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
+      );
+      const [{ xid } = {}] = await primary.query('SELECT pg_current_xact_id()::text AS xid');
+      const watching = watch(other);
+      await watching.until(() => watching.revoked.has(`sid ${lost.session}`));
+
+      const cursor = watching.cursor;
+      await primary.crash();
+      await standby.promote();
+      // Written at a number below those that the instances know, before they have found the new primary.
+      const [written] = await standby.query(
+        `INSERT INTO revocations (kind, id, expires_at) VALUES ('sid', '${tokens.session}', now() + interval '1 hour')
+         RETURNING written_by::text`,
+        'postern',
+      );
+      await standby.query(
+        'DO $$ BEGIN FOR i IN 1..90 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
+      );
+      expect(BigInt(String(written?.['written_by']))).toBeLessThan(BigInt(String(xid)));
+      for (const service of services) {
+        await until(async () => (await verdict(service, tokens)) === 'TOKEN_REVOKED');
+      }
+      await watching.until(() => watching.revoked.has(`sid ${tokens.session}`));
+      // The session that only the lost primary knew stays refused where it was seen to end, and has no refresh token.
+      expect(await verdict(one, lost)).toBe('TOKEN_REVOKED');
+      const refreshed = await one.call('postern.v1.AuthService/RefreshToken', {
+        refresh_token: lost.refresh,
+      });
+      expect(refreshed.reason).toBe('REFRESH_TOKEN_INVALID');
+      const resumed = watch(one, cursor);
+      await resumed.until(() => resumed.revoked.has(`sid ${tokens.session}`));
+    } finally {
+      await stopAll();
+    }
+  }, 90_000);
+});
