@@ -145,6 +145,8 @@ export const momentMs: SettingParser<number> = (text) => {
   return moment;
 };
 
+const NO_HOST = /^[a-z]+:\/\/(?:[^@/?#]*@)?(?:[:/?#]|$)/;
+
 function parsedDatabaseUrl(text: string): URL | null {
   // libpq allows credentials with no host (a socket); the URL standard does not, so a host is lent for the check.
   const withHost = text.replace('@/', '@localhost/');
@@ -161,7 +163,7 @@ export const databaseUrl: SettingParser<Secret> = (text) => {
       'must be a postgres:// URL; percent-encode what is special in its password, such as @ : / ? # and spaces',
     );
   }
-  if (servers.length > 1 && servers.some((server) => server?.hostname === '')) {
+  if (servers.length > 1 && databaseServers(text).some((server) => NO_HOST.test(server))) {
     throw new WrongValue('names several servers, one of which has no host');
   }
   if ((url.searchParams.get('target_session_attrs') ?? 'read-write') !== 'read-write') {

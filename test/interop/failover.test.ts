@@ -1,6 +1,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterAll, expect, test } from '@jest/globals';
 
+import { transactionOf } from '../../src/trust/place.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
 import { masterKey } from '../support/test-service.ts';
@@ -163,7 +164,13 @@ describeWith('postgres', 'a primary that is lost', () => {
       const watching = watch(other);
       await watching.until(() => watching.revoked.has(`sid ${lost.session}`));
 
+      const beside = watch(one);
+      const passed = (each: TrustWatch) =>
+        transactionOf(BigInt(each.cursor.split('.')[1] ?? '0')) > BigInt(String(xid));
+      await Promise.all([watching, beside].map((each) => each.until(() => passed(each))));
       const cursor = watching.cursor;
+      // Frozen until the new primary has gone past all that they know: they never see that its numbers went back.
+      for (const { pid } of services) process.kill(pid, 'SIGSTOP');
       await primary.crash();
       await standby.promote();
       // Written at a number below those that the instances know, before they have found the new primary.
@@ -176,6 +183,7 @@ describeWith('postgres', 'a primary that is lost', () => {
         'DO $$ BEGIN FOR i IN 1..90 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
       );
       expect(BigInt(String(written?.['written_by']))).toBeLessThan(BigInt(String(xid)));
+      for (const { pid } of services) process.kill(pid, 'SIGCONT');
       for (const service of services) {
         await until(async () => (await verdict(service, tokens)) === 'TOKEN_REVOKED');
       }
@@ -189,6 +197,7 @@ describeWith('postgres', 'a primary that is lost', () => {
       const resumed = watch(one, cursor);
       await resumed.until(() => resumed.revoked.has(`sid ${tokens.session}`));
     } finally {
+      for (const { pid } of services) process.kill(pid, 'SIGCONT');
       await stopAll();
     }
   }, 90_000);
