@@ -73,12 +73,14 @@ install_pgbouncer() {
 # debian PACKAGE…: what is not installed yet. Their services are not started: the tests run their own.
 debian() {
   dpkg -s "$@" >/dev/null 2>&1 && return
-  local root=()
+  local root=() policy=/usr/sbin/policy-rc.d own=false result=0
   [ "$(id -u)" = 0 ] || root=(sudo -n)
-  printf 'exit 101\n' | "${root[@]}" install -m 755 /dev/stdin /usr/sbin/policy-rc.d || return
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
-  local result=$?
-  "${root[@]}" rm -f /usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    own=true
+    "${root[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy" || return
+  fi
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" || result=$?
+  if [ "$own" = true ]; then "${root[@]}" rm -f "$policy"; fi
   return "$result"
 }
 
