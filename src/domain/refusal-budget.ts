@@ -52,7 +52,7 @@ export class RefusalBudget {
     refill(own, { most: perSource, everyMs: sourceRefillMs }, this.#nowMs());
     refill(this.#all, { most: inAll, everyMs: inAllRefillMs }, this.#nowMs());
     if (own.left < 1 || this.#all.left < 1) {
-      this.#unwritten += 1;
+      this.missed();
       return null;
     }
     own.left -= 1;
@@ -60,6 +60,11 @@ export class RefusalBudget {
     const unwritten = this.#unwritten;
     this.#unwritten = 0;
     return { unwritten };
+  }
+
+  /** Counts one that had its room and could not be written. */
+  missed(): void {
+    this.#unwritten += 1;
   }
 
   #bucketOf(source: string): Bucket {

@@ -16,7 +16,7 @@ export interface Gate {
   readonly authenticate: Authenticate;
   /** Writes to the audit trail in a statement of its own; throws when it cannot. */
   readonly writeAudit: (record: AuditRecord) => Promise<void>;
-  readonly refusals: Pick<RefusalBudget, 'take'>;
+  readonly refusals: Pick<RefusalBudget, 'take' | 'missed'>;
   /** Told of a refusal that found its way into the log only. */
   readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
 }
@@ -90,7 +90,12 @@ async function writeRefusal(
     ...(Object.keys(noted).length > 0 && { details: noted }),
   };
   const record = { event, origin };
-  await gate.writeAudit(record).catch((failure: unknown) => gate.onUnwritten(record, failure));
+  try {
+    await gate.writeAudit(record);
+  } catch (failure) {
+    gate.refusals.missed();
+    gate.onUnwritten(record, failure);
+  }
 }
 
 /** Null for what the trail does not keep: of administration it keeps everything. */

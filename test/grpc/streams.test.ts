@@ -40,7 +40,7 @@ const refuse = () =>
 const gate = {
   authenticate: refuse,
   writeAudit: () => Promise.resolve(),
-  refusals: { take: () => null },
+  refusals: { take: () => null, missed: () => undefined },
   onUnwritten: () => undefined,
 };
 
