@@ -145,6 +145,7 @@ async function driveAdministration(): Promise<void> {
 
 /** Faults of ours: the database names the failing row, values and all, in what it says of a broken constraint. */
 async function driveFaults(): Promise<void> {
+  planted['lastAccess'] = await service.tokenOf(say('email'), say('changedPassword'));
   for (const table of ['users', 'sessions', 'login_throttle', 'service_accounts', 'audit_events'])
     await database.query(`ALTER TABLE ${table} ADD CONSTRAINT broken_on_purpose CHECK (false) NOT VALID`);
   const desk = await openServiceDesk(database);
@@ -154,7 +155,7 @@ async function driveFaults(): Promise<void> {
   await call(
     'AdminService/CreateUser',
     { email: `fault-${say('email')}`, password: say('password') },
-    say('adminAccess'),
+    say('lastAccess'),
   );
   await database.query('ALTER TABLE login_throttle DROP CONSTRAINT broken_on_purpose');
   await call('AuthService/Login', { email: say('email'), password: say('changedPassword') });

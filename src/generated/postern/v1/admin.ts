@@ -3297,8 +3297,9 @@ export const AdminServiceService = {
   },
   /**
    * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2 (PHC), bcrypt, PBKDF2 (passlib, Django) and scrypt (PHC). They
-   * are checked at login as they are, and replaced by argon2id then.
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
    *
    * Takes at most 10000 rows and 60 seconds a call; more rows go into further
    * calls. Answers with a verdict on each row: one that breaks a rule is refused,
@@ -3502,8 +3503,9 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
    * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2 (PHC), bcrypt, PBKDF2 (passlib, Django) and scrypt (PHC). They
-   * are checked at login as they are, and replaced by argon2id then.
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
    *
    * Takes at most 10000 rows and 60 seconds a call; more rows go into further
    * calls. Answers with a verdict on each row: one that breaks a rule is refused,
@@ -3667,8 +3669,9 @@ export interface AdminServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2 (PHC), bcrypt, PBKDF2 (passlib, Django) and scrypt (PHC). They
-   * are checked at login as they are, and replaced by argon2id then.
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
    *
    * Takes at most 10000 rows and 60 seconds a call; more rows go into further
    * calls. Answers with a verdict on each row: one that breaks a rule is refused,
