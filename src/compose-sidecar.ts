@@ -121,6 +121,8 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     gate: {
       authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
       writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
+      refusals: { take: () => null, missed: () => undefined },
+      onUnwritten: () => undefined,
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,

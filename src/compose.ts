@@ -3,6 +3,7 @@ import { budgetOf } from './domain/call-budget.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
 import { PageCursors } from './domain/page-cursor.ts';
+import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
 import { SecretDigests } from './domain/secret-digests.ts';
 import { AdminServiceService } from './generated/postern/v1/admin.ts';
 import { AuthServiceService } from './generated/postern/v1/auth.ts';
@@ -267,6 +268,9 @@ export async function startService(
         ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
+        refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
+        onUnwritten: ({ event, origin }, cause) =>
+          log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
       },
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,

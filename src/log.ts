@@ -1,4 +1,4 @@
-import pino, { type Logger } from 'pino';
+import pino, { type Logger, type LoggerOptions } from 'pino';
 
 import type { LogLevel } from './config.ts';
 
@@ -8,20 +8,25 @@ const MAX_TEXT = 2_048;
 
 /** JSON lines on stderr, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
 export function createLog(level: LogLevel): Logger {
-  return pino(
-    {
-      level,
-      base: { pid: process.pid },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      messageKey: 'event',
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { cause: causeOf },
-    },
-    pino.destination({ dest: 2, sync: true }),
-  );
+  return pino(logOptions(level), pino.destination({ dest: 2, sync: true }));
 }
 
-/** An error as its name and message, with the errors behind it and the stack of the first. */
+/** How the log is written, wherever it goes. */
+export function logOptions(level: LogLevel): LoggerOptions {
+  return {
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    messageKey: 'event',
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { cause: causeOf },
+  };
+}
+
+/**
+ * An error as its name and message, with the errors behind it and the stack of the first. Nothing else of it: PostgreSQL
+ * puts the whole failing row, hash and e-mail, into a field that is called `detail` (O01).
+ */
 function causeOf(error: unknown): unknown {
   if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
   return {

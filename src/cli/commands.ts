@@ -46,6 +46,21 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/user-state.ts')).userEnable,
   },
   {
+    path: ['user', 'set-role'],
+    summary: 'give a user other roles',
+    load: async () => (await import('./commands/user-change.ts')).userSetRole,
+  },
+  {
+    path: ['user', 'set-email'],
+    summary: 'give a user another e-mail',
+    load: async () => (await import('./commands/user-change.ts')).userSetEmail,
+  },
+  {
+    path: ['user', 'delete'],
+    summary: 'delete a user and end the sessions',
+    load: async () => (await import('./commands/user-delete.ts')).userDelete,
+  },
+  {
     path: ['user', 'import'],
     summary: 'make users from a file of another program',
     load: async () => (await import('./commands/user-import.ts')).userImport,
@@ -54,6 +69,16 @@ export const commands: readonly CommandRow[] = [
     path: ['user', 'reset-password'],
     summary: 'make a token with which a user sets a password, once, within an hour',
     load: async () => (await import('./commands/user-reset-password.ts')).userResetPassword,
+  },
+  {
+    path: ['session', 'list'],
+    summary: 'list the sessions of a user',
+    load: async () => (await import('./commands/session-list.ts')).sessionList,
+  },
+  {
+    path: ['session', 'revoke'],
+    summary: 'end one session, or all of a user, with their tokens',
+    load: async () => (await import('./commands/session-revoke.ts')).sessionRevoke,
   },
   {
     path: ['session', 'end-all'],
@@ -101,6 +126,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/key-rewrap.ts')).keyRewrap,
   },
   {
+    path: ['audit', 'list'],
+    summary: 'list what happened and what was refused, the newest first',
+    load: async () => (await import('./commands/audit-list.ts')).auditList,
+  },
+  {
     path: ['doctor'],
     summary: 'check settings, database, schema, keys and ports, and say what to do',
     load: async () => (await import('./commands/doctor.ts')).doctor,
@@ -115,8 +145,9 @@ export const commands: readonly CommandRow[] = [
 /** What the first word of two-word commands is about. */
 export const groups: Readonly<Record<string, string>> = {
   user: 'people who log in',
-  session: 'logins of all users',
+  session: 'what logins opened',
   service: 'programs that have tokens of their own',
   key: 'signing keys',
+  audit: 'the audit trail',
   token: 'access tokens',
 };

@@ -16,6 +16,7 @@ export type AuditAction =
   | 'user.enable'
   | 'user.delete'
   | 'user.import'
+  | 'user.import.batch'
   | 'user.read'
   | 'session.read'
   | 'session.revoke'

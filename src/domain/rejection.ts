@@ -1,3 +1,6 @@
+import type { AuditActor, AuditTarget } from './audit-event.ts';
+import type { CallOrigin } from './call-origin.ts';
+
 /** Why a token is refused; the names are those of the `Reason` enum in the public contract. */
 export type TokenRefusalReason =
   | 'TOKEN_MALFORMED'
@@ -21,6 +24,21 @@ export interface TokenRefusal {
 export type RefreshRefusalReason =
   'REFRESH_TOKEN_INVALID' | 'REFRESH_TOKEN_EXPIRED' | 'REFRESH_TOKEN_REUSED' | 'REFRESH_TOKEN_REVOKED';
 
+/** Whom a refused credential is about, as far as it is known for certain; for the audit trail. */
+export interface RefusedSubject {
+  /** Whoever has shown to be somebody, though it did not help. */
+  readonly actor?: AuditActor;
+  readonly target?: AuditTarget;
+}
+
+/** What a login attempt adds to its refusal, for the log and the audit trail. */
+export interface RefusedLogin {
+  /** A keyed hash of the e-mail: people type passwords into that field (O05). */
+  readonly account?: string;
+  /** For whom the caller called, when it is believed in that (L12). */
+  readonly origin?: CallOrigin;
+}
+
 /** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
 export interface FieldViolation {
   readonly field: string;
@@ -32,8 +50,9 @@ export interface FieldViolation {
  * from it in `grpc/status.ts`: several causes may look the same there, and are meant to.
  */
 export type Rejection =
-  | {
+  | ({
       readonly kind: 'invalid-credentials';
+      readonly subject?: RefusedSubject;
       readonly cause:
         | 'unknown-user'
         | 'wrong-password'
@@ -42,18 +61,24 @@ export type Rejection =
         | 'malformed-secret'
         | 'unknown-service'
         | 'wrong-secret';
-    }
+    } & RefusedLogin)
   | { readonly kind: 'credentials-missing' }
   | {
       readonly kind: 'reset-token-invalid';
       readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';
+      readonly subject?: RefusedSubject;
     }
   | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal }
-  | { readonly kind: 'refresh-refused'; readonly reason: RefreshRefusalReason }
+  | {
+      readonly kind: 'refresh-refused';
+      readonly reason: RefreshRefusalReason;
+      readonly cause:
+        'malformed' | 'unknown' | 'forged' | 'disabled' | 'audience' | 'expired' | 'ended' | 'reused';
+      readonly subject?: RefusedSubject;
+    }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
-  /** `account` is a keyed hash of the e-mail, for the log. */
-  | { readonly kind: 'login-rate-limited'; readonly account: string; readonly retryAfterMs: number }
+  | ({ readonly kind: 'login-rate-limited'; readonly retryAfterMs: number } & RefusedLogin)
   | {
       readonly kind: 'admin-required';
       readonly caller: { readonly type: 'user' | 'service' | 'certificate'; readonly id: string };

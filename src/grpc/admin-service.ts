@@ -1,3 +1,4 @@
+import { adminImport } from './admin-import.ts';
 import { adminKeys } from './admin-keys.ts';
 import { adminServiceAccounts } from './admin-service-accounts.ts';
 import { adminSessions } from './admin-sessions.ts';
@@ -8,6 +9,7 @@ import { adminUsers } from './admin-users.ts';
 export function adminService(tools: AdminTools): AdminHandlers {
   return {
     ...adminUsers(tools),
+    ...adminImport(tools),
     ...adminSessions(tools),
     ...adminServiceAccounts(tools),
     ...adminKeys(tools),

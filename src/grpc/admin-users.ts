@@ -44,7 +44,7 @@ export function adminUsers(
       return userMessage(await updateUser(tools, update, call));
     },
     deleteUser: async ({ userId, etag }, call) => {
-      await deleteUser(tools, { userId, etag, actor: actorOf(call) }, call);
+      await deleteUser(tools, { user: { userId }, etag, actor: actorOf(call) }, call);
       return {};
     },
     createPasswordReset: async (request, call) => {

@@ -38,13 +38,14 @@ export class ServedCall implements Call {
   caller: Caller | null = null;
   readonly #call: GrpcCall;
 
-  constructor(call: GrpcCall, limitMs: number | null) {
+  /** @param limitMs null for a stream without an end */
+  constructor(call: GrpcCall, limitMs: number | null, storeLimitMs: number | null = STORE_LIMIT_MS) {
     this.#call = call;
     const callersDeadlineMs = Number(call.getDeadline());
     const nowMs = Date.now();
     this.deadlineMs = Math.min(callersDeadlineMs, limitMs === null ? Infinity : nowMs + limitMs);
     // A stream may take long in all; each of its uses of the database has the limit that all uses have.
-    this.storeDeadlineMs = limitMs === null ? Infinity : nowMs + STORE_LIMIT_MS;
+    this.storeDeadlineMs = limitMs === null || storeLimitMs === null ? Infinity : nowMs + storeLimitMs;
   }
 
   get signal(): AbortSignal {

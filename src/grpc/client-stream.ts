@@ -23,7 +23,7 @@ export function clientStream<Request, Response>(
 ): handleClientStreamingCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
-    const served = new ServedCall(call, rule.deadlineMs);
+    const served = new ServedCall(call, rule.deadlineMs, null);
     const fail = (error: unknown) => {
       if (!context.signal().aborted) context.end(statusOfError(error, context));
     };

@@ -29,7 +29,9 @@ export function describeCall(log: CallLog, call: FinishedCall): void {
 function refusalDetail(cause: unknown): object {
   if (!(cause instanceof Rejected)) return {};
   const { rejection } = cause;
-  if (rejection.kind === 'invalid-credentials' || rejection.kind === 'reset-token-invalid')
+  if (rejection.kind === 'invalid-credentials')
+    return { detail: rejection.cause, ...(rejection.account && { account: rejection.account }) };
+  if (rejection.kind === 'reset-token-invalid' || rejection.kind === 'refresh-refused')
     return { detail: rejection.cause };
   if (rejection.kind === 'login-rate-limited') return { account: rejection.account };
   if (rejection.kind === 'token-refused') return { detail: rejection.refusal.detail };

@@ -1,5 +1,9 @@
 import type { AuditActor, AuditEvent, AuditTarget } from '../domain/audit-event.ts';
+import { adminRole } from '../domain/caller.ts';
 import { isUuid } from '../domain/field-rules.ts';
+import { sourceOf } from '../domain/login-throttle.ts';
+import type { RefusalBudget } from '../domain/refusal-budget.ts';
+import { type RefusalTrace, traceOfCredential } from '../domain/refusal-trace.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { AuditRecord } from '../store/audit-events.ts';
 import type { Authenticate } from './authenticate.ts';
@@ -12,6 +16,9 @@ export interface Gate {
   readonly authenticate: Authenticate;
   /** Writes to the audit trail in a statement of its own; throws when it cannot. */
   readonly writeAudit: (record: AuditRecord) => Promise<void>;
+  readonly refusals: Pick<RefusalBudget, 'take' | 'missed'>;
+  /** Told of a refusal that found its way into the log only. */
+  readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
 }
 
 type Guarded<Request, Response> = (request: Request, call: ServedCall) => Response | Promise<Response>;
@@ -26,39 +33,75 @@ export function letIn<Request, Response>(
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): Guarded<Request, Response> {
   const { access, audit } = rule;
-  if (access === 'public') return handler;
+  if (access === 'public') return audit ? audited(audit, gate, async (...call) => handler(...call)) : handler;
   const guarded = async (request: Request, call: ServedCall) => {
     call.caller = await gate.authenticate(access, call);
     return handler(request, call);
   };
-  return audit ? audited(audit, gate.writeAudit, guarded) : guarded;
+  return audit ? audited(audit, gate, guarded) : guarded;
 }
 
 /**
  * One event for each call (A07): a change writes its own, in its transaction; reads, and whatever is refused or fails,
- * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same.
+ * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same. Of callers
+ * who are no administrators, as many refusals are written as there is room for, lest anybody fill the database.
  */
 function audited<Request, Response>(
   audit: MethodAudit,
-  write: Gate['writeAudit'],
+  gate: Gate,
   run: (request: Request, call: ServedCall) => Promise<Response>,
 ): Guarded<Request, Response> {
   return async (request, call) => {
-    const record = (more: Pick<AuditEvent, 'outcome' | 'actor' | 'reason'>): AuditRecord => ({
-      event: { action: audit.action, target: targetOf(request), ...more },
-      origin: call.origin,
-    });
+    const event = { action: audit.action, target: targetOf(request) };
     let response: Response;
     try {
       response = await run(request, call);
     } catch (error) {
-      const event = record({ outcome: 'refused', actor: actorOf(call, error), reason: reasonOf(error) });
-      await write(event).catch(() => undefined);
+      const trace = traceOf(audit, error);
+      if (trace) await writeRefusal(gate, { event, trace, error }, call);
       throw error;
     }
-    if (audit.success === 'here') await write(record({ outcome: 'ok', actor: actorOf(call, null) }));
+    if (audit.success === 'here')
+      await gate.writeAudit({
+        event: { ...event, outcome: 'ok', actor: actorOf(call, null) },
+        origin: call.origin,
+      });
     return response;
   };
+}
+
+async function writeRefusal(
+  gate: Gate,
+  refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalTrace; error: unknown },
+  call: ServedCall,
+): Promise<void> {
+  const { trace, error } = refused;
+  const { origin = call.origin, details, ...subject } = trace;
+  const isAdministrator = call.caller?.roles.includes(adminRole) === true;
+  const room = isAdministrator ? { unwritten: 0 } : gate.refusals.take(sourceOf(origin.address));
+  if (!room) return;
+  const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
+  const event: AuditEvent = {
+    ...refused.event,
+    outcome: 'refused',
+    actor: actorOf(call, error),
+    ...subject,
+    reason: reasonOf(error),
+    ...(Object.keys(noted).length > 0 && { details: noted }),
+  };
+  const record = { event, origin };
+  try {
+    await gate.writeAudit(record);
+  } catch (failure) {
+    gate.refusals.missed();
+    gate.onUnwritten(record, failure);
+  }
+}
+
+/** Null for what the trail does not keep: of administration it keeps everything. */
+function traceOf({ refusals }: MethodAudit, error: unknown): RefusalTrace | null {
+  const trace = error instanceof Rejected ? traceOfCredential(error.rejection) : null;
+  return trace ?? (refusals === 'all' ? {} : null);
 }
 
 function actorOf(call: ServedCall, error: unknown): AuditActor {

@@ -5,10 +5,13 @@ import type { AdminServiceService } from '../generated/postern/v1/admin.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
-/** What a call is called in the audit trail, and who writes a success down: the operation with its change, or `let-in.ts`. */
+/** What a call is called in the audit trail, and what `let-in.ts` writes of it. */
 export interface MethodAudit {
   readonly action: AuditAction;
+  /** Who writes a success down: the operation with its change, or `let-in.ts`. */
   readonly success: 'with-change' | 'here';
+  /** Whether every refusal and failure is written, or those of a credential only. */
+  readonly refusals: 'all' | 'of-credentials';
 }
 
 /** Who may call a method, whether every call is audited, and how long the server works on it. */
@@ -18,7 +21,7 @@ export interface MethodRule {
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
-  /** Absent where operations alone say what is audited. */
+  /** Absent where nothing is refused that the trail keeps, and operations say what is audited. */
   readonly audit?: MethodAudit;
 }
 
@@ -31,18 +34,26 @@ interface AdminRule extends MethodRule {
 type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Service]: Rule };
 
 const STANDARD_DEADLINE_MS = 5_000;
+/** For a stream of rows, many transactions long. */
+const IMPORT_DEADLINE_MS = 60_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const user = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
+/** Checks a credential: its operation audits what comes of a good one in its transaction. */
+const checks = (action: AuditAction, rule: MethodRule = open): MethodRule => ({
+  ...rule,
+  audit: { action, success: 'with-change', refusals: 'of-credentials' },
+});
 const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: open,
+  login: checks('login'),
   verifyToken: open,
-  refreshToken: open,
+  refreshToken: checks('token.refresh'),
+  // What is refused here is not told apart from what was good (RFC 7009).
   revokeToken: open,
-  issueServiceToken: open,
-  changePassword: user,
-  resetPassword: open,
+  issueServiceToken: checks('service.token'),
+  changePassword: checks('password.change', user),
+  resetPassword: checks('password.reset'),
   getJwks: open,
 };
 
@@ -52,6 +63,7 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listUsers: read('user.read'),
   updateUser: change('user.update'),
   deleteUser: change('user.delete'),
+  importUsers: { ...change('user.import'), deadlineMs: IMPORT_DEADLINE_MS },
   createPasswordReset: change('password.reset.create'),
   listSessions: read('session.read'),
   revokeSessions: change('session.revoke'),
@@ -94,12 +106,20 @@ export function ruleOf(path: string): MethodRule {
 
 /** An administrator's change, which its operation audits in its transaction. */
 function change(action: AuditAction): AdminRule {
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'with-change' } };
+  return {
+    access: 'admin',
+    deadlineMs: STANDARD_DEADLINE_MS,
+    audit: { action, success: 'with-change', refusals: 'all' },
+  };
 }
 
 /** What an administrator looks at. */
 function read(action: AuditAction): AdminRule {
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'here' } };
+  return {
+    access: 'admin',
+    deadlineMs: STANDARD_DEADLINE_MS,
+    audit: { action, success: 'here', refusals: 'all' },
+  };
 }
 
 function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {

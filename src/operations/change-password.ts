@@ -59,7 +59,7 @@ export async function changePassword(
     // A login beside this one may have stored a stronger hash of the same password meanwhile: then it is checked again.
     const first = await checkAndChange(dependencies, caller, change, call);
     const result = first ?? (await checkAndChange(dependencies, caller, change, call));
-    if (result === null) throw refused('wrong-password');
+    if (result === null) throw refused('wrong-password', caller.id);
     return result;
   });
   dependencies.trust.revoke(changed.revocations);
@@ -84,8 +84,8 @@ async function checkAndChange(
   const { database, passwords } = dependencies;
   const record = await recordOf(database, caller, call);
   const { matches } = await passwords.hasher.verify(record.passwordHash, currentPassword, call);
-  if (!matches) throw refused('wrong-password');
-  if (record.disabled) throw refused('disabled');
+  if (!matches) throw refused('wrong-password', record.id);
+  if (record.disabled) throw refused('disabled', record.id);
   // Only now: what the policy says of the new password tells something of the e-mail, which the token does not hold.
   await requireGoodPassword(passwords, { password: newPassword, email: record.email, field: 'new_password' });
   const passwordHash = await passwords.hasher.hash(newPassword, call);
@@ -100,7 +100,7 @@ async function recordOf(
   call: OperationCall,
 ): Promise<LoginRecord & { readonly email: Email }> {
   const record = isUuid(id) ? await database.run(call, (db) => findLoginRecordById(db, id)) : null;
-  if (!record) throw refused('unknown-user');
+  if (!record) throw refused('unknown-user', id);
   return record;
 }
 
@@ -113,7 +113,7 @@ async function change(
   const { caller, record, passwordHash } = checked;
   const userId = record.id;
   const locked = await lockUser(trx, userId);
-  if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-user');
+  if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-user', userId);
   if (locked.passwordHash !== record.passwordHash) return null;
   const audience = await audienceOfSession(trx, caller.sessionId, issuer);
   await setPasswordHash(trx, userId, passwordHash);
@@ -144,6 +144,10 @@ async function audienceOfSession(
   return issuer.audienceFor(session && issuer.serves(session.audience) ? session.audience : '');
 }
 
-function refused(cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause']): Rejected {
-  return new Rejected({ kind: 'invalid-credentials', cause });
+function refused(
+  cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause'],
+  userId: string,
+): Rejected {
+  const subject = { target: { type: 'user', id: userId } } as const;
+  return new Rejected({ kind: 'invalid-credentials', cause, subject });
 }

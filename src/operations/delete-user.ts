@@ -5,40 +5,44 @@ import { userEtag } from '../domain/user-etag.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import { endSessions } from '../store/sessions.ts';
-import { deleteUserRow, lockWholeUser } from '../store/users.ts';
+import { deleteUserRow, lockWholeUser, type User } from '../store/users.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { keepAnAdministrator } from './keep-an-administrator.ts';
-import { rowOf } from './user-choice.ts';
+import { rowOf, type UserChoice } from './user-choice.ts';
 
 /**
  * Deletes a user. The sessions end before, so that their revocations outlive them; the audit trail stays.
  *
+ * @param dependencies.trust see `deleteServiceAccount`
  * @param deletion.etag see `UserUpdate`
+ * @returns whom
  * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `store-unavailable`
  */
 export async function deleteUser(
-  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> },
-  { userId, etag, actor }: { readonly userId: string; readonly etag: string; readonly actor: AuditActor },
+  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
+  deletion: { readonly user: UserChoice; readonly etag: string; readonly actor: AuditActor },
   call: OperationCall,
-): Promise<void> {
-  const row = rowOf({ userId });
-  const revocations = await database.transaction(call, async (trx) => {
+): Promise<User> {
+  const { etag, actor } = deletion;
+  const row = rowOf(deletion.user);
+  const { user, revocations } = await database.transaction(call, async (trx) => {
     const user = await lockWholeUser(trx, row);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     if (etag !== '' && etag !== userEtag(user)) throw new Rejected({ kind: 'conflict' });
     await keepAnAdministrator(trx, user, null);
-    const ended = await endSessions(trx, { userId }, 'user-deleted');
-    await deleteUserRow(trx, userId);
+    const ended = await endSessions(trx, { userId: user.id }, 'user-deleted');
+    await deleteUserRow(trx, user.id);
     const { roles, disabled } = user;
     const event: AuditEvent = {
       action: 'user.delete',
       outcome: 'ok',
       actor,
-      target: { type: 'user', id: userId },
+      target: { type: 'user', id: user.id },
       details: { before: { roles, disabled }, sessions: ended.length },
     };
     await insertAuditEvent(trx, { event, origin: call.origin });
-    return ended;
+    return { user, revocations: ended };
   });
-  trust.revoke(revocations);
+  trust?.revoke(revocations);
+  return user;
 }

@@ -15,7 +15,7 @@ import { type AcceptedRow, judgeImportRow } from './judge-import-row.ts';
 const BATCH_ROWS = 500;
 
 export interface ImportOptions {
-  /** Gives the same verdicts and writes nothing. Remembers about 50 bytes of each e-mail; a real import remembers none. */
+  /** Gives the same verdicts and makes no user. Remembers about 50 bytes of each e-mail; a real import remembers none. */
   readonly dryRun: boolean;
   /** Without it, a row with the role `admin` is refused. */
   readonly allowAdmin: boolean;
@@ -24,9 +24,9 @@ export interface ImportOptions {
 
 /**
  * Makes users of rows from another program. Takes the next rows only when those before are stored, so that a fast
- * sender is held back. A batch of rows is one transaction with one audit event; when the import ends early, by a fault
- * or because `rows` throws, the batches whose verdicts were given stay. An existing user is never changed, so running
- * the same import again is harmless.
+ * sender is held back. A batch of rows is one transaction with one audit event, and the import has one at its end. When
+ * it ends early, by a fault or because `rows` throws, the batches whose verdicts were given stay. An existing user is
+ * never changed, so running the same import again is harmless.
  *
  * @param onVerdict called for each row in order, once its batch is committed
  * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and what `rows` throws
@@ -50,6 +50,9 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
       onVerdict(row, verdict);
     }
   }
+  const { dryRun: dry_run, actor } = options;
+  const event = { action: 'user.import', outcome: 'ok', actor, details: { dry_run, ...total } } as const;
+  await database.run(call, (db) => insertAuditEvent(db, { event, origin: call.origin }));
   return total;
 }
 
@@ -70,7 +73,7 @@ function realRun(database: Database, actor: AuditActor, call: OperationCall): Ta
         refused,
       };
       await insertAuditEvent(trx, {
-        event: { action: 'user.import', outcome: 'ok', actor, details },
+        event: { action: 'user.import.batch', outcome: 'ok', actor, details },
         origin: call.origin,
       });
       return new Set(created);

@@ -74,7 +74,7 @@ export async function issueServiceToken(
   const secretDigest = digests.ofServiceSecret(clientSecret);
   const known = await database.run(call, (db) => findSecretDigests(db, accountId));
   if (known.length === 0) throw refused('unknown-service');
-  if (!known.some((digest) => sameDigest(digest, secretDigest))) throw refused('wrong-secret');
+  if (!known.some((digest) => sameDigest(digest, secretDigest))) throw refused('wrong-secret', accountId);
 
   const tokenId = createTokenId(randomBytes(16));
   const issue = {
@@ -92,7 +92,7 @@ export async function issueServiceToken(
   };
   const { origin } = call;
   const recorded = await database.run(call, (db) => recordServiceToken(db, issue, { event, origin }));
-  if (!recorded) throw refused('wrong-secret');
+  if (!recorded) throw refused('wrong-secret', accountId);
   if (recorded.held > MOST_LIVE_TOKENS) {
     trust.revoke(
       await database.run(call, (db) => revokeOldestServiceTokens(db, accountId, MOST_LIVE_TOKENS)),
@@ -107,6 +107,10 @@ export async function issueServiceToken(
   return { accessToken: token, expiresInSeconds };
 }
 
-function refused(cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause']): Rejected {
-  return new Rejected({ kind: 'invalid-credentials', cause });
+function refused(
+  cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause'],
+  accountId?: string,
+): Rejected {
+  const subject = accountId === undefined ? {} : ({ target: { type: 'service', id: accountId } } as const);
+  return new Rejected({ kind: 'invalid-credentials', cause, subject });
 }

@@ -46,7 +46,8 @@ export class LoginThrottle {
    *
    * @param evaluate rejects with `invalid-credentials` when the password is wrong; any other failure means that nothing
    *   was found out, and does not count
-   * @throws Rejected `login-rate-limited`, and what `evaluate` throws
+   * @throws Rejected `login-rate-limited`, and what `evaluate` throws; both of them tell the log and the audit trail
+   *   which account it was, by a keyed hash
    */
   async guard<T>(
     subject: { email: Email; address: string | null },
@@ -58,20 +59,18 @@ export class LoginThrottle {
   }
 
   async #guarded<T>(keys: HashedKeys, call: OperationCall, evaluate: () => Promise<T>): Promise<T> {
+    const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
     const waitMs = await this.#database.run(call, (db) => reserveAttempt(db, keys, loginThrottlePolicy));
     if (waitMs !== null) {
-      throw new Rejected({
-        kind: 'login-rate-limited',
-        account: keys.account.toString('hex', 0, 8),
-        retryAfterMs: waitMs,
-      });
+      throw new Rejected({ kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs });
     }
     let result: T;
     try {
       result = await evaluate();
     } catch (error) {
-      const wasWrong = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
-      if (!wasWrong) void this.#quietly((db) => releaseAttempt(db, keys));
+      if (error instanceof Rejected && error.rejection.kind === 'invalid-credentials')
+        throw new Rejected({ ...error.rejection, ...attempt });
+      void this.#quietly((db) => releaseAttempt(db, keys));
       throw error;
     }
     // Whoever gave the right password is not kept waiting for, nor refused because of, this note.

@@ -78,7 +78,7 @@ export async function login(
     origin: originOf(input, call.origin),
   };
   // A login may wait honestly for its turn and its hash: each use of the database has its limit by itself.
-  const patient = { deadlineMs: call.deadlineMs, signal: call.signal, origin: call.origin };
+  const patient = { deadlineMs: call.deadlineMs, signal: call.signal, origin: attempt.origin };
   const subject = { email: canonical.email, address: attempt.origin.address };
   const opened = await dependencies.throttle.guard(subject, patient, async () => {
     // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
@@ -170,7 +170,8 @@ function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
       : matches
         ? 'disabled'
         : 'wrong-password';
-  throw new Rejected({ kind: 'invalid-credentials', cause });
+  const subject = record ? ({ target: { type: 'user', id: record.id } } as const) : {};
+  throw new Rejected({ kind: 'invalid-credentials', cause, subject });
 }
 
 /** The password is at hand only now; null when there is no room for the work, and the next login does it. */

@@ -1,7 +1,12 @@
 import type { AuditEvent } from '../domain/audit-event.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { decideRefresh, sessionEndMs } from '../domain/refresh-decision.ts';
-import { Rejected, type RefreshRefusalReason } from '../domain/rejection.ts';
+import {
+  Rejected,
+  type RefreshRefusalReason,
+  type RefusedSubject,
+  type Rejection,
+} from '../domain/rejection.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import { endSessions, findSession, rotateSession, type SessionRecord } from '../store/sessions.ts';
@@ -42,7 +47,7 @@ export async function refreshToken(
   call: OperationCall,
 ): Promise<IssuedTokens> {
   const presented = parseRefreshToken(input.refreshToken);
-  if (!presented) throw refused('REFRESH_TOKEN_INVALID');
+  if (!presented) throw refused('REFRESH_TOKEN_INVALID', 'malformed');
   return exchange(dependencies, presented, call);
 }
 
@@ -55,9 +60,13 @@ async function exchange(
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
     const session = await database.run(call, (db) => findSession(db, presented.sessionId));
-    if (!session || !refreshTokens().isGenuine(session.nonce, presented))
-      throw refused('REFRESH_TOKEN_INVALID');
-    if (session.userDisabled || !issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED');
+    if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
+    const target = { type: 'session', id: presented.sessionId } as const;
+    if (!refreshTokens().isGenuine(session.nonce, presented))
+      throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
+    const holder = { target, actor: { type: 'user', id: session.userId } } as const;
+    if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', holder);
+    if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', holder);
     const decision = decideRefresh(session, presented.generation, session.nowMs, limits);
     switch (decision.kind) {
       case 'rotate': {
@@ -79,11 +88,11 @@ async function exchange(
         return issue(dependencies, presented.sessionId, session, decision.generation);
       case 'reuse':
         await turns.take(presented.sessionId, () => endReused(dependencies, presented, session, call));
-        throw refused('REFRESH_TOKEN_REUSED');
+        throw refused('REFRESH_TOKEN_REUSED', 'reused', holder);
       case 'expired':
-        throw refused('REFRESH_TOKEN_EXPIRED');
+        throw refused('REFRESH_TOKEN_EXPIRED', 'expired', holder);
       case 'ended':
-        throw refused('REFRESH_TOKEN_REVOKED');
+        throw refused('REFRESH_TOKEN_REVOKED', 'ended', holder);
       default:
         return decision satisfies never;
     }
@@ -147,6 +156,10 @@ function sessionEvent(
   };
 }
 
-function refused(reason: RefreshRefusalReason): Rejected {
-  return new Rejected({ kind: 'refresh-refused', reason });
+function refused(
+  reason: RefreshRefusalReason,
+  cause: Extract<Rejection, { kind: 'refresh-refused' }>['cause'],
+  subject: RefusedSubject = {},
+): Rejected {
+  return new Rejected({ kind: 'refresh-refused', reason, cause, subject });
 }

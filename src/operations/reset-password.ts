@@ -37,15 +37,15 @@ export async function resetPassword(
   const tokenDigest = digests.ofResetToken(resetToken);
   const pending = await database.run(call, (db) => findPasswordReset(db, tokenDigest));
   if (!pending) throw refused('unknown-or-old');
-  if (pending.disabled) throw refused('disabled');
   const { userId, email } = pending;
+  if (pending.disabled) throw refused('disabled', userId);
   await requireGoodPassword(passwords, { password: newPassword, email, field: 'new_password' });
   const passwordHash = await passwords.hasher.hash(newPassword, call);
 
   const revocations = await database.transaction(call, async (trx) => {
     const locked = await lockUser(trx, userId);
-    if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old');
-    if (!(await takePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old');
+    if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old', userId);
+    if (!(await takePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old', userId);
     await setPasswordHash(trx, userId, passwordHash);
     const ended = await endSessions(trx, { userId }, 'password-reset');
     await throttle.forget(trx, { email, address: call.origin.address });
@@ -61,6 +61,10 @@ export async function resetPassword(
   trust.revoke(revocations);
 }
 
-function refused(cause: Extract<Rejection, { kind: 'reset-token-invalid' }>['cause']): Rejected {
-  return new Rejected({ kind: 'reset-token-invalid', cause });
+function refused(
+  cause: Extract<Rejection, { kind: 'reset-token-invalid' }>['cause'],
+  userId?: string,
+): Rejected {
+  const subject = userId === undefined ? {} : ({ target: { type: 'user', id: userId } } as const);
+  return new Rejected({ kind: 'reset-token-invalid', cause, subject });
 }

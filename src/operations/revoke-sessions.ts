@@ -17,11 +17,12 @@ export interface SessionsToEnd {
 /**
  * Ends one session, or all of a user's. Repeating it changes nothing.
  *
+ * @param dependencies.trust see `deleteServiceAccount`
  * @returns how many ended now
  * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
  */
 export async function revokeSessions(
-  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> },
+  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
   { actor, ...wanted }: SessionsToEnd & { readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<number> {
@@ -42,7 +43,7 @@ export async function revokeSessions(
     await insertAuditEvent(trx, { event, origin: call.origin });
     return ended;
   });
-  trust.revoke(revocations);
+  trust?.revoke(revocations);
   return revocations.length;
 }
 

@@ -90,7 +90,7 @@ describe('Login', () => {
     expect((await login({ email: name, password })).reason).toBe('INVALID_CREDENTIALS');
     const warnings = service.logLines.filter((line) => line.includes('stored-password-unreadable'));
     expect(warnings).toHaveLength(1);
-    expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 40, user_id: id, detail: damage });
+    expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 'warn', user_id: id, detail: damage });
     for (const line of service.logLines) {
       for (const secret of [hash, name, password]) expect(line).not.toContain(secret);
     }

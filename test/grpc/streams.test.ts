@@ -37,7 +37,12 @@ const openStreams = new Set<() => void>();
 const finished: FinishedCall[] = [];
 const refuse = () =>
   Promise.reject(new Rejected({ kind: 'admin-required', caller: { type: 'user', id: 'ann' } }));
-const gate = { authenticate: refuse, writeAudit: () => Promise.resolve() };
+const gate = {
+  authenticate: refuse,
+  writeAudit: () => Promise.resolve(),
+  refusals: { take: () => null, missed: () => undefined },
+  onUnwritten: () => undefined,
+};
 
 beforeAll(async () => {
   const boundary = callBoundary({

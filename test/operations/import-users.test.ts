@@ -61,7 +61,7 @@ async function usersLike(pattern: string): Promise<Record<string, unknown>[]> {
 }
 
 const audits = () =>
-  service.database.query("SELECT details FROM audit_events WHERE action = 'user.import' ORDER BY id");
+  service.database.query("SELECT details FROM audit_events WHERE action = 'user.import.batch' ORDER BY id");
 
 test('imported users are stored by the rules of all users, and can log in', async () => {
   await importRows(
@@ -221,7 +221,7 @@ test('D02 an import that breaks off leaves whole batches, each with its audit ev
 
 test('D02 without its audit event a batch makes no user', async () => {
   await service.database.query(
-    `ALTER TABLE audit_events ADD CONSTRAINT no_import CHECK (action <> 'user.import') NOT VALID`,
+    `ALTER TABLE audit_events ADD CONSTRAINT no_import CHECK (action <> 'user.import.batch') NOT VALID`,
   );
   await expect(importRows(stream(crowd(3, 'unseen')))).rejects.toThrow();
   await service.database.query('ALTER TABLE audit_events DROP CONSTRAINT no_import');

@@ -61,7 +61,8 @@ export async function serviceUnderAttack(
   return { service, setting, twin };
 }
 
-async function activeKey({ database }: TestService): Promise<KeyObject> {
+/** The private key that signs. */
+export async function activeKey({ database }: TestService): Promise<KeyObject> {
   const keys = await database.database.unlimited((trx) => listVerifyingKeys(trx));
   const active = keys.find(({ state }) => state === 'active');
   if (active === undefined) throw new Error('no key is active');

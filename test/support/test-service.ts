@@ -12,6 +12,7 @@ import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { formatListenAddress } from '../../src/domain/listen-address.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
+import { logOptions } from '../../src/log.ts';
 import { createUser } from '../../src/operations/create-user.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import type { ServerTls } from '../../src/tls/server-tls.ts';
@@ -88,10 +89,7 @@ export async function startTestService(
     ...environment,
   });
   const logLines: string[] = [];
-  const log = pino(
-    { level: 'debug', messageKey: 'event', serializers: { cause: pino.stdSerializers.err } },
-    { write: (line) => void logLines.push(line) },
-  );
+  const log = pino(logOptions('debug'), { write: (line) => void logLines.push(line) });
   const service = await startService(settings, log, (error) => {
     throw error;
   });

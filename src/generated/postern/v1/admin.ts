@@ -12,6 +12,8 @@ import {
   Client,
   type ClientOptions,
   type ClientUnaryCall,
+  type ClientWritableStream,
+  type handleClientStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -19,6 +21,29 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+
+/** What becomes of a row. */
+export const ImportOutcome = {
+  /** IMPORT_OUTCOME_UNSPECIFIED - Never sent. */
+  IMPORT_OUTCOME_UNSPECIFIED: 0,
+  /** CREATED - The row is a user now, or would be one. */
+  CREATED: 1,
+  /** SKIPPED - A user with this e-mail exists, made before or by this very import. */
+  SKIPPED: 2,
+  /** REFUSED - The row breaks a rule. */
+  REFUSED: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ImportOutcome = typeof ImportOutcome[keyof typeof ImportOutcome];
+
+export namespace ImportOutcome {
+  export type IMPORT_OUTCOME_UNSPECIFIED = typeof ImportOutcome.IMPORT_OUTCOME_UNSPECIFIED;
+  export type CREATED = typeof ImportOutcome.CREATED;
+  export type SKIPPED = typeof ImportOutcome.SKIPPED;
+  export type REFUSED = typeof ImportOutcome.REFUSED;
+  export type UNRECOGNIZED = typeof ImportOutcome.UNRECOGNIZED;
+}
 
 /** A person who can log in. */
 export interface User {
@@ -127,6 +152,68 @@ export interface DeleteUserRequest {
 
 /** Says nothing more. */
 export interface DeleteUserResponse {
+}
+
+/** How to import. */
+export interface ImportOptions {
+  /** Gives the same verdicts and makes no user. */
+  dryRun: boolean;
+  /**
+   * Takes rows with the role `admin`, which are refused otherwise: elsewhere the
+   * word may mean less.
+   */
+  allowAdmin: boolean;
+}
+
+/** A user as another program's table has it. */
+export interface UserToImport {
+  /** The e-mail, 3 to 254 bytes; upper and lower case are the same. */
+  email: string;
+  /**
+   * The password hash as the other program stored it, or empty for a user who
+   * cannot log in until a password is set with a reset token.
+   */
+  passwordHash: string;
+  /** As for CreateUser. */
+  roles: string[];
+  /** Whether logins are refused. */
+  disabled: boolean;
+}
+
+/** A part of an import, as many rows as fit into 64 KiB. */
+export interface ImportUsersRequest {
+  /**
+   * In the first message only, with or without users; left out, all options are
+   * off.
+   */
+  options:
+    | ImportOptions
+    | undefined;
+  /** The next rows. */
+  users: UserToImport[];
+}
+
+/** The verdict on a row. */
+export interface ImportVerdict {
+  /** What becomes of it. */
+  outcome: ImportOutcome;
+  /**
+   * Which rules a refused row breaks, in one line that repeats nothing of the row;
+   * at most 256 bytes. Empty for others.
+   */
+  reason: string;
+}
+
+/** What came of an import. */
+export interface ImportedUsers {
+  /** One for each row, in the order in which they were sent. */
+  verdicts: ImportVerdict[];
+  /** How many rows became users. */
+  created: number;
+  /** How many were skipped. */
+  skipped: number;
+  /** How many were refused. */
+  refused: number;
 }
 
 /** Names a user by one of the two. */
@@ -1027,6 +1114,335 @@ export const DeleteUserResponse: MessageFns<DeleteUserResponse> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportOptions(): ImportOptions {
+  return { dryRun: false, allowAdmin: false };
+}
+
+export const ImportOptions: MessageFns<ImportOptions> = {
+  encode(message: ImportOptions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    if (message.allowAdmin !== false) {
+      writer.uint32(16).bool(message.allowAdmin);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportOptions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportOptions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.allowAdmin = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUserToImport(): UserToImport {
+  return { email: "", passwordHash: "", roles: [], disabled: false };
+}
+
+export const UserToImport: MessageFns<UserToImport> = {
+  encode(message: UserToImport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.email !== "") {
+      writer.uint32(10).string(message.email);
+    }
+    if (message.passwordHash !== "") {
+      writer.uint32(18).string(message.passwordHash);
+    }
+    for (const v of message.roles) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(32).bool(message.disabled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UserToImport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUserToImport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.email = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.passwordHash = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportUsersRequest(): ImportUsersRequest {
+  return { options: undefined, users: [] };
+}
+
+export const ImportUsersRequest: MessageFns<ImportUsersRequest> = {
+  encode(message: ImportUsersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.options !== undefined) {
+      ImportOptions.encode(message.options, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.users) {
+      UserToImport.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportUsersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportUsersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.options = ImportOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.users.push(UserToImport.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportVerdict(): ImportVerdict {
+  return { outcome: 0, reason: "" };
+}
+
+export const ImportVerdict: MessageFns<ImportVerdict> = {
+  encode(message: ImportVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.outcome !== 0) {
+      writer.uint32(8).int32(message.outcome);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.outcome = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportedUsers(): ImportedUsers {
+  return { verdicts: [], created: 0, skipped: 0, refused: 0 };
+}
+
+export const ImportedUsers: MessageFns<ImportedUsers> = {
+  encode(message: ImportedUsers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.verdicts) {
+      ImportVerdict.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.created !== 0) {
+      writer.uint32(16).uint32(message.created);
+    }
+    if (message.skipped !== 0) {
+      writer.uint32(24).uint32(message.skipped);
+    }
+    if (message.refused !== 0) {
+      writer.uint32(32).uint32(message.refused);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedUsers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedUsers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.verdicts.push(ImportVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.created = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.skipped = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.refused = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2880,6 +3296,29 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): DeleteUserResponse => DeleteUserResponse.decode(value),
   },
   /**
+   * Makes users of rows from another program, with the password hashes that it
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
+   *
+   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
+   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
+   * and the others are imported all the same; a user who exists is skipped and
+   * never changed. So after a failure, when some of the rows may be imported, the
+   * same call may be made again.
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
+   * too many rows, `options` after the first message, a message without users.
+   */
+  importUsers: {
+    path: "/postern.v1.AdminService/ImportUsers" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: ImportUsersRequest): Buffer => Buffer.from(ImportUsersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportUsersRequest => ImportUsersRequest.decode(value),
+    responseSerialize: (value: ImportedUsers): Buffer => Buffer.from(ImportedUsers.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportedUsers => ImportedUsers.decode(value),
+  },
+  /**
    * Makes a token with which a user sets a password by ResetPassword, once, within
    * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.
    */
@@ -3063,6 +3502,21 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    */
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
+   * Makes users of rows from another program, with the password hashes that it
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
+   *
+   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
+   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
+   * and the others are imported all the same; a user who exists is skipped and
+   * never changed. So after a failure, when some of the rows may be imported, the
+   * same call may be made again.
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
+   * too many rows, `options` after the first message, a message without users.
+   */
+  importUsers: handleClientStreamingCall<ImportUsersRequest, ImportedUsers>;
+  /**
    * Makes a token with which a user sets a password by ResetPassword, once, within
    * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.
    */
@@ -3213,6 +3667,36 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteUserResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Makes users of rows from another program, with the password hashes that it
+   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
+   * and Werkzeug write them. They are checked at login as they are, and replaced by
+   * argon2id then.
+   *
+   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
+   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
+   * and the others are imported all the same; a user who exists is skipped and
+   * never changed. So after a failure, when some of the rows may be imported, the
+   * same call may be made again.
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
+   * too many rows, `options` after the first message, a message without users.
+   */
+  importUsers(
+    callback: (error: ServiceError | null, response: ImportedUsers) => void,
+  ): ClientWritableStream<ImportUsersRequest>;
+  importUsers(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImportedUsers) => void,
+  ): ClientWritableStream<ImportUsersRequest>;
+  importUsers(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImportedUsers) => void,
+  ): ClientWritableStream<ImportUsersRequest>;
+  importUsers(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImportedUsers) => void,
+  ): ClientWritableStream<ImportUsersRequest>;
   /**
    * Makes a token with which a user sets a password by ResetPassword, once, within
    * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.

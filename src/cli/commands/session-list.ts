@@ -1,0 +1,60 @@
+import { getUser } from '../../operations/get-user.ts';
+import { type ListedSession, listSessionsOf } from '../../store/sessions.ts';
+import { commandCall } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printTable } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+
+const PAGE = 500;
+const LIMIT_MS = 10_000;
+
+interface Options {
+  readonly email: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+/** `postern session list --email E [--all] [--json]`; JSON comes as one array. */
+export const sessionList: CommandDefinition = (command) => {
+  command
+    .requiredOption('--email <address>', 'whose')
+    .option('--all', 'list those that have ended, too')
+    .option('--json', 'print JSON')
+    .action(async ({ email, all: includeEnded = false, json }: Options) => {
+      const sessions = await withDatabase({ schema: true }, async (database) => {
+        const { id: userId } = await getUser(database, { email }, commandCall(LIMIT_MS));
+        const all: ListedSession[] = [];
+        for (let page: ListedSession[] | undefined; page === undefined || page.length === PAGE;) {
+          const position = { afterId: all.at(-1)?.id ?? null, limit: PAGE };
+          page = await database.run(commandCall(LIMIT_MS), (db) =>
+            listSessionsOf(db, { userId, includeEnded }, position),
+          );
+          all.push(...page);
+        }
+        return all;
+      });
+      if (json) printJson(sessions.map(document));
+      else printTable(['ID', 'AUDIENCE', 'ADDRESS', 'CREATED', 'EXPIRES', 'ENDED'], sessions.map(row));
+    });
+};
+
+function row(session: ListedSession): string[] {
+  const { id, audience, clientAddress, createdAt, expiresAt, endedAt } = session;
+  const times = [createdAt, expiresAt, endedAt].map((time) => time?.toISOString() ?? '');
+  return [id, audience, clientAddress ?? '', ...times];
+}
+
+/** A session as `--json` prints it; the names are those of the gRPC contract. */
+function document(session: ListedSession): object {
+  return {
+    id: session.id,
+    user_id: session.userId,
+    audience: session.audience,
+    client_address: session.clientAddress,
+    user_agent: session.userAgent,
+    created_at: session.createdAt.toISOString(),
+    refreshed_at: session.refreshedAt?.toISOString() ?? null,
+    expires_at: session.expiresAt.toISOString(),
+    ended_at: session.endedAt?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,23 @@
+import { deleteUser } from '../../operations/delete-user.ts';
+import { commandCall, operator } from '../command-call.ts';
+import type { CommandDefinition } from '../command-definition.ts';
+import { printJson, printLines } from '../output.ts';
+import { withDatabase } from '../with-database.ts';
+
+const LIMIT_MS = 5_000;
+
+/** `postern user delete --email E [--json]` */
+export const userDelete: CommandDefinition = (command) => {
+  command
+    .requiredOption('--email <address>', 'whom')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nWhat the user did stays in the audit trail, under the id that is printed.')
+    .action(async ({ email, json }: { email: string; json?: boolean }) => {
+      const deletion = { user: { email }, etag: '', actor: operator };
+      const { id } = await withDatabase({ schema: true }, (database) =>
+        deleteUser({ database, trust: null }, deletion, commandCall(LIMIT_MS)),
+      );
+      if (json) printJson({ deleted: id });
+      else printLines([`deleted ${id}`]);
+    });
+};

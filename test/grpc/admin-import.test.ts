@@ -1,0 +1,201 @@
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { callAny, sendStream } from '../support/any-call.ts';
+import { callerPassword, bearing } from '../support/callers.ts';
+import {
+  type Message,
+  methodOf,
+  type Outcome,
+  startTestService,
+  type TestService,
+} from '../support/test-service.ts';
+
+const method = 'postern.v1.AdminService/ImportUsers';
+/** bcrypt of `correct horse bättery`. */
+const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
+const crowd = (from: number, count: number, house: string) =>
+  Array.from({ length: count }, (_, index) => ({ email: `p${from + index}@${house}.example` }));
+
+let service: TestService;
+let client: grpc.Client;
+let admin: grpc.Metadata;
+beforeAll(async () => {
+  service = await startTestService();
+  client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+  await service.addUser('chief@example.com', callerPassword, ['admin']);
+  admin = bearing(await service.tokenOf('chief@example.com', callerPassword));
+});
+afterAll(async () => {
+  client.close();
+  await service.stop();
+});
+
+const send = (requests: Iterable<Message | Buffer, undefined>) => sendStream(client, method, requests, admin);
+const usersOf = async (house: string) =>
+  Number(
+    (
+      await service.database.query('SELECT count(*)::int AS n FROM users WHERE email LIKE $1', [
+        `%@${house}.example`,
+      ])
+    )[0]?.['n'],
+  );
+const outcomesOf = ({ response }: Outcome) =>
+  (response?.['verdicts'] as { outcome: string; reason: string }[]).map(({ outcome }) => outcome);
+
+test('each row has its verdict, in the order in which it was sent, and the others are imported all the same', async () => {
+  const messages = [
+    { options: {}, users: [{ email: 'Ann@Mixed.example', password_hash: hash, roles: ['reader'] }] },
+    {
+      users: [
+        { email: 'no e-mail' },
+        { email: 'ann@mixed.example' },
+        { email: 'boss@mixed.example', roles: ['admin'] },
+        { email: 'bad@mixed.example', password_hash: 'md5:canary-of-a-hash' },
+        { email: 'off@mixed.example', disabled: true },
+      ],
+    },
+  ];
+  const answer = await send(messages);
+  expect(answer).toMatchObject({ code: grpc.status.OK, response: { created: 2, skipped: 1, refused: 3 } });
+  expect(outcomesOf(answer)).toEqual(['CREATED', 'REFUSED', 'SKIPPED', 'REFUSED', 'REFUSED', 'CREATED']);
+  expect(JSON.stringify(answer.response)).not.toContain('canary');
+  expect(
+    (
+      await service.call('postern.v1.AuthService/Login', {
+        email: 'ann@mixed.example',
+        password: 'correct horse bättery',
+      })
+    ).code,
+  ).toBe(grpc.status.OK);
+  expect(
+    (
+      await service.call('postern.v1.AuthService/Login', {
+        email: 'off@mixed.example',
+        password: 'correct horse bättery',
+      })
+    ).reason,
+  ).toBe('INVALID_CREDENTIALS');
+  expect(outcomesOf(await send(messages))).toEqual([
+    'SKIPPED',
+    'REFUSED',
+    'SKIPPED',
+    'REFUSED',
+    'REFUSED',
+    'SKIPPED',
+  ]);
+});
+
+test('A04 administrators come in only where the options allow them', async () => {
+  const users = [{ email: 'boss@allowed.example', roles: ['admin'] }];
+  expect(outcomesOf(await send([{ users }]))).toEqual(['REFUSED']);
+  expect(outcomesOf(await send([{ options: { allow_admin: true } }, { users }]))).toEqual(['CREATED']);
+});
+
+test('A07 a dry run gives the same verdicts, makes no one, and is in the trail', async () => {
+  const users = [...crowd(0, 3, 'dry'), ...crowd(0, 1, 'dry'), { email: 'x' }];
+  const dry = await send([{ options: { dry_run: true }, users }]);
+  expect([outcomesOf(dry), await usersOf('dry')]).toEqual([
+    ['CREATED', 'CREATED', 'CREATED', 'SKIPPED', 'REFUSED'],
+    0,
+  ]);
+  const real = await send([{ users }]);
+  expect([real.response, await usersOf('dry')]).toEqual([dry.response, 3]);
+  const events = await service.database.query(
+    `SELECT action, details FROM audit_events WHERE action LIKE 'user.import%' ORDER BY id DESC LIMIT 3`,
+  );
+  const counts = { created: 3, skipped: 1, refused: 1 };
+  expect(events).toEqual([
+    { action: 'user.import', details: { dry_run: false, ...counts } },
+    { action: 'user.import.batch', details: { created: 3, administrators: 0, existing: 0, refused: 1 } },
+    { action: 'user.import', details: { dry_run: true, ...counts } },
+  ]);
+});
+
+test('an empty stream is an import of nobody', async () => {
+  for (const messages of [[], [{}], [{ options: { dry_run: true } }]])
+    expect((await send(messages)).response).toEqual({ verdicts: [], created: 0, skipped: 0, refused: 0 });
+});
+
+test('what does not keep to the form of the stream is refused', async () => {
+  const [one, two] = [{ users: crowd(0, 1, 'form') }, { users: crowd(1, 1, 'form') }];
+  for (const messages of [
+    [one, { options: { dry_run: true } }],
+    [one, {}],
+    [{}, {}],
+    [one, { ...two, options: { allow_admin: true } }],
+  ])
+    expect(await send(messages)).toMatchObject({
+      code: grpc.status.INVALID_ARGUMENT,
+      reason: 'FIELD_INVALID',
+    });
+});
+
+test('hostile bytes end the call, not the service, and nothing of an unfinished batch is kept', async () => {
+  const good = methodOf(method).requestSerialize({ users: crowd(0, 5, 'hostile') });
+  const junk = [
+    Buffer.from('ffffffffffffff', 'hex'),
+    Buffer.from('0aff', 'hex'),
+    Buffer.concat([Buffer.from('12070a05', 'hex'), Buffer.from([0x61, 0xff, 0xfe, 0x40, 0x62])]),
+    Buffer.from('12'.repeat(500), 'hex'),
+  ];
+  for (const bytes of junk) {
+    const { code, reason } = await send([good, bytes]);
+    expect({ bytes: bytes.toString('hex', 0, 8), code, reason }).toEqual({
+      bytes: bytes.toString('hex', 0, 8),
+      code: grpc.status.INVALID_ARGUMENT,
+      reason: 'FIELD_INVALID',
+    });
+  }
+  expect((await send([good, Buffer.alloc(70_000, 'a')])).code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+  expect(await usersOf('hostile')).toBe(0);
+  const texts = [
+    'a\0@hostile.example',
+    `${'a'.repeat(5_000)}@hostile.example`,
+    '\u212a@hostile.example',
+    "'; DROP TABLE users; --",
+  ];
+  expect(outcomesOf(await send([{ users: texts.map((email) => ({ email })) }]))).toEqual(
+    texts.map(() => 'REFUSED'),
+  );
+  const hashes = [
+    `$argon2id$v=19$m=4194304,t=9,p=4$${'A'.repeat(22)}$${'A'.repeat(43)}`,
+    '$2b$31$'.padEnd(60, 'a'),
+    'x'.repeat(9_000),
+  ];
+  const costly = hashes.map((password_hash, n) => ({ email: `c${n}@hostile.example`, password_hash }));
+  expect(outcomesOf(await send([{ users: costly }]))).toEqual(hashes.map(() => 'REFUSED'));
+  expect(await usersOf('hostile')).toBe(0);
+});
+
+test('an over-long stream is cut off, and what was sent within the limit is answered row by row', async () => {
+  const batch = (index: number) => ({
+    options: index === 0 ? { dry_run: true } : null,
+    users: crowd(index * 500, 500, 'long'),
+  });
+  const batches = (count: number) => Array.from({ length: count }, (_, index) => batch(index));
+  const full = await send(batches(20));
+  expect(full).toMatchObject({ code: grpc.status.OK, response: { created: 10_000, skipped: 0, refused: 0 } });
+  function* endless(): Generator<Message, undefined> {
+    for (let index = 0; ; index += 1) yield batch(index);
+  }
+  const cut = await send(endless());
+  expect([cut.code, cut.reason, cut.message]).toEqual([
+    grpc.status.INVALID_ARGUMENT,
+    'FIELD_INVALID',
+    'users: must be at most 10000 in one call; send the rest in another',
+  ]);
+});
+
+test('the worst verdicts fit into what a client takes as one answer', async () => {
+  const roles = Array.from({ length: 16 }, () => 'NOT A ROLE');
+  const users = Array.from({ length: 250 }, () => ({ email: '', password_hash: 'x', roles }));
+  const { code, response } = await send(Array.from({ length: 40 }, () => ({ users })));
+  expect([code, response?.['refused']]).toEqual([grpc.status.OK, 10_000]);
+});
+
+test('A02 who is no administrator is refused before anything is read', async () => {
+  const before = await usersOf('stranger');
+  const { reason } = await callAny(client, method, [{ users: crowd(0, 2, 'stranger') }]);
+  expect([reason, await usersOf('stranger')]).toEqual(['CREDENTIALS_MISSING', before]);
+});
