@@ -36,6 +36,7 @@ export class TrustBundle {
   /** True while a source whose places went back is read: until that ends, cursors of before still look good. */
   #rewinding = false;
   #asOfMs = -Infinity;
+  #revision = 0;
   readonly #waiting = new Set<() => void>();
 
   /** @param nowMs monotonic time, ms */
@@ -59,6 +60,11 @@ export class TrustBundle {
     return this.#nowMs() - this.#asOfMs;
   }
 
+  /** Grows with every change of the keys and with every revocation: what was trusted at a revision is trusted while it lasts. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   get revocationCount(): number {
     return this.#revoked.size;
   }
@@ -79,6 +85,7 @@ export class TrustBundle {
   replaceKeys(ring: KeyRing): void {
     this.#ring = ring;
     this.#hasKeys = true;
+    this.#revision += 1;
     this.#tell({ kind: 'keys' });
     this.#wakeWhenLoaded();
   }
@@ -150,6 +157,7 @@ export class TrustBundle {
 
   #add(revocations: readonly Revocation[]): void {
     for (const { kind, id, expiresAtSeconds } of revocations) this.#revoked.add(kind, id, expiresAtSeconds);
+    if (revocations.length > 0) this.#revision += 1;
   }
 
   #tell(change: TrustChange): void {
