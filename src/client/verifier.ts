@@ -75,7 +75,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
-  const source = sourceOf(origin, bundle, onEvent);
+  const { source, release } = sourceOf(origin, bundle, onEvent);
   const tellsRevocations = 'upstream' in origin;
   const verifier = new TokenVerifier({
     trust: bundle,
@@ -121,16 +121,23 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     close() {
       source.stop();
+      release();
     },
   };
 }
 
 function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
-  if ('jwksUrl' in origin) return new JwksTrustSource(origin, bundle, report);
+  if ('jwksUrl' in origin) {
+    return { source: new JwksTrustSource(origin, bundle, report), release: () => undefined };
+  }
   const { upstream, credential } = origin;
   const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
   const shown = credential ? serviceCredential(upstream, credential) : null;
-  return new StreamTrustSource({ client, bundle, credential: shown, report });
+  const release = () => {
+    client.close();
+    shown?.close();
+  };
+  return { source: new StreamTrustSource({ client, bundle, credential: shown, report }), release };
 }
 
 function failStale(): never {
