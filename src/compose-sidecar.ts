@@ -1,8 +1,13 @@
-import { channelCredentials, channelOptions, type Upstream } from './client/channel.ts';
+import {
+  channelCredentials,
+  channelOptions,
+  reachesOnlyThisMachine,
+  type Upstream,
+} from './client/channel.ts';
 import { serviceCredential } from './client/service-credential.ts';
 import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
-import { type ListenAddress, parseListenAddress, staysOnThisMachine } from './domain/listen-address.ts';
+import { type ListenAddress, parseListenAddress } from './domain/listen-address.ts';
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
@@ -34,14 +39,13 @@ export interface Sidecar {
 
 /** Why a sidecar must not speak with this upstream as it is set; null when it may. */
 export function upstreamFault(settings: Settings, upstream: string): { what: string; advice: string } | null {
-  const address = parseListenAddress(upstream);
-  if (address === null && !/^(dns|ipv4|ipv6|unix):/.test(upstream)) {
+  if (parseListenAddress(upstream) === null && !/^(dns|ipv4|ipv6|unix):/.test(upstream)) {
     return {
       what: '--upstream is not an address',
-      advice: 'Write HOST:PORT, unix:PATH or dns:///NAME:PORT.',
+      advice: 'Write HOST:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
     };
   }
-  if (address !== null && staysOnThisMachine(address)) return null;
+  if (reachesOnlyThisMachine(upstream)) return null;
   if (settings.upstreamCa !== null || settings.insecure) return null;
   return {
     what: `--upstream ${upstream} would be spoken to in plaintext beyond this machine`,
@@ -56,6 +60,7 @@ export function upstreamFault(settings: Settings, upstream: string): { what: str
 export async function startSidecar(settings: Settings, address: string, log: Logger): Promise<Sidecar> {
   const upstream: Upstream = {
     address,
+    insecure: settings.insecure,
     ...(settings.upstreamCa !== null && {
       tls: {
         ...(settings.upstreamCa !== 'system' && { caFile: settings.upstreamCa }),

@@ -6,6 +6,7 @@ import {
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
+import type { BearerSource } from './bearer-interceptor.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
@@ -14,6 +15,8 @@ export interface AuthClientOptions extends Upstream {
   /** For every method, retries included, ms; 5000 by default. */
   readonly deadlineMs?: number;
   readonly retry?: RetryPolicy;
+  /** Goes with `login`: the service believes what a service account says of its own caller (`client`). */
+  readonly credential?: BearerSource;
 }
 
 export interface CallSettings {
@@ -75,7 +78,7 @@ const NOTHING_DONE = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE
 /** A client of the service at `address`; connects when it is first used and again whenever the connection is lost. */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
   const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
-  const { deadlineMs: standardDeadlineMs = DEADLINE_MS, retry = standardRetry } = options;
+  const { deadlineMs: standardDeadlineMs = DEADLINE_MS, retry = standardRetry, credential } = options;
 
   const target = stub.getChannel().getTarget();
   /** Failures of calls for which there was no connection: nothing was sent, so nothing was done. */
@@ -86,8 +89,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     request: Request,
     settings: Sending = {},
   ): Promise<Response> =>
-    withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, (remainingMs) =>
-      callOnce(invoke, request, remainingMs, settings),
+    withRetry(
+      settings.deadlineMs ?? standardDeadlineMs,
+      retry,
+      (remainingMs) => callOnce(invoke, request, remainingMs, settings),
+      settings.signal,
     );
 
   const careful = <Request, Response>(
@@ -95,25 +101,37 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     request: Request,
     settings: Sending = {},
   ): Promise<Response> =>
-    withRetry(settings.deadlineMs ?? standardDeadlineMs, retry, async (remainingMs) => {
-      try {
-        return await callOnce(invoke, request, remainingMs, settings, (error, peer) => {
-          // As long as a call has no connection, its peer is what the channel was made for.
-          if (peer === target) neverSent.add(error);
-        });
-      } catch (error) {
-        const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
-        if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
-          throw new Unrepeatable(error);
-        throw error;
-      }
-    }).catch((error: unknown) => {
+    withRetry(
+      settings.deadlineMs ?? standardDeadlineMs,
+      retry,
+      async (remainingMs) => {
+        try {
+          return await callOnce(invoke, request, remainingMs, settings, (error, peer) => {
+            // As long as a call has no connection, its peer is what the channel was made for.
+            if (peer === target) neverSent.add(error);
+          });
+        } catch (error) {
+          const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
+          if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
+            throw new Unrepeatable(error);
+          throw error;
+        }
+      },
+      settings.signal,
+    ).catch((error: unknown) => {
       throw error instanceof Unrepeatable ? error.error : error;
     });
 
   return {
-    login: ({ email, password, audience = '', client }, settings) =>
-      careful(stub.login.bind(stub), { email, password, audience, client }, settings),
+    async login({ email, password, audience = '', client }, settings) {
+      const accessToken = await credential?.accessToken();
+      const bearer = accessToken === undefined ? {} : { accessToken };
+      return careful(
+        stub.login.bind(stub),
+        { email, password, audience, client },
+        { ...settings, ...bearer },
+      );
+    },
     verifyToken: ({ accessToken, audience = '' }, settings) =>
       repeated(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
     refreshToken: (refreshToken, settings) =>

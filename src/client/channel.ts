@@ -3,12 +3,16 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
+import { parseListenAddress, staysOnThisMachine } from '../domain/listen-address.ts';
+
 /** Where a Postern is and how to speak with it. */
 export interface Upstream {
   /** `host:port`, `dns:///name:port`, `ipv4:192.0.2.1:50051,192.0.2.2:50051` or `unix:PATH`; all its addresses are used. */
   readonly address: string;
   /** Absent: plaintext, for loopback and unix sockets. `{}`: TLS with the system's authorities. */
   readonly tls?: UpstreamTls;
+  /** Allows plaintext beyond this machine, where something in between encrypts. */
+  readonly insecure?: boolean;
 }
 
 /** Files are read anew for every connection, so that renewed ones need no restart. */
@@ -23,7 +27,10 @@ export interface UpstreamTls {
 /** Takes the addresses in turn, so that a call that one instance refused is repeated at another. */
 const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }] };
 
-/** Keepalive finds dead connections within seconds, and a lost one is dialled again without a long back-off. */
+/**
+ * Keepalive finds dead connections within seconds, and a lost one is dialled again without a long back-off. What a DNS
+ * record says of the service's configuration is not looked at.
+ */
 export const channelOptions: ChannelOptions = {
   'grpc.service_config': JSON.stringify(serviceConfig),
   'grpc.keepalive_time_ms': 20_000,
@@ -31,11 +38,20 @@ export const channelOptions: ChannelOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.min_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 500,
+  'grpc.service_config_disable_resolution': 1,
 };
 
-/** @throws Error when the files cannot be read, or do not belong together */
-export function channelCredentials({ tls }: Upstream): ChannelCredentials {
-  if (!tls) return credentials.createInsecure();
+/**
+ * @throws TypeError for plaintext beyond this machine that nobody allowed: passwords and tokens would go in the clear
+ * @throws Error when the files cannot be read, or do not belong together
+ */
+export function channelCredentials({ address, tls, insecure = false }: Upstream): ChannelCredentials {
+  if (!tls) {
+    if (insecure || reachesOnlyThisMachine(address)) return credentials.createInsecure();
+    throw new TypeError(
+      `${address} would be spoken to in plaintext beyond this machine: give tls, or insecure: true if what lies between encrypts`,
+    );
+  }
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
     throw new TypeError('tls.certFile and tls.keyFile go together; give both or neither');
   }
@@ -77,4 +93,13 @@ function readAll({ caFile, certFile, keyFile }: UpstreamTls): Texts {
 
 function contextOf([ca, cert, key]: Texts): SecureContext {
   return createSecureContext({ minVersion: 'TLSv1.2', ca, cert, key });
+}
+
+/** Whether every address of a gRPC target is on this machine. */
+export function reachesOnlyThisMachine(target: string): boolean {
+  const places = target.replace(/^dns:(\/\/[^/]*\/)?|^ipv[46]:/, '').split(',');
+  return places.every((place) => {
+    const address = parseListenAddress(place);
+    return address !== null && staysOnThisMachine(address);
+  });
 }

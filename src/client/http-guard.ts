@@ -3,13 +3,14 @@ import { status } from '@grpc/grpc-js';
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import type { Requirements, Verifier } from './verifier.ts';
+import { type Requirements, requireSoundRequirements } from './requirements.ts';
+import type { Verifier } from './verifier.ts';
 
 /** The headers of a request: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
 export type RequestHeaders =
   { get(name: string): string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** An answer to send in place of the one that was asked for. */
+/** An answer to send in place of the one that was asked for: `new Response(refusal.body, refusal)` where there is fetch. */
 export interface HttpRefusal {
   readonly status: 401 | 403 | 500 | 503;
   readonly headers: Readonly<Record<string, string>>;
@@ -21,15 +22,28 @@ export type HttpVerdict =
   | { readonly ok: true; readonly caller: VerifiedClaims }
   | { readonly ok: false; readonly refusal: HttpRefusal };
 
-/** What a middleware needs of Express's or Connect's request and response. */
+/** What a guard needs of the request and response of Node, Express or Connect. */
 interface NodeRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** Every value of a header that came more than once, where `headers` has the first alone. */
+  readonly headersDistinct?: Readonly<Record<string, readonly string[] | undefined>>;
   caller?: VerifiedClaims;
 }
 interface NodeResponse {
   statusCode: number;
   setHeader(name: string, value: string): unknown;
   end(body: string): unknown;
+}
+
+/** And of Fastify's. */
+interface FastifyRequest {
+  readonly raw: NodeRequest;
+  caller?: VerifiedClaims;
+}
+interface FastifyReply {
+  code(status: number): unknown;
+  headers(values: Record<string, string>): unknown;
+  send(body: string): unknown;
 }
 
 /** Judges an HTTP request by its `Authorization: Bearer` header (RFC 6750). Never throws. */
@@ -47,10 +61,15 @@ export async function authenticateRequest(
   }
 }
 
-/** A middleware for Express and Connect, and through their adapters for Fastify: puts the caller into `request.caller`. */
+/**
+ * A middleware for Express and Connect: puts the caller into `request.caller`.
+ *
+ * @throws TypeError for requirements that are not sound
+ */
 export function requireToken(verifier: Verifier, requirements: Requirements = {}) {
+  requireSoundRequirements(requirements);
   return (request: NodeRequest, response: NodeResponse, next: () => void): void => {
-    void authenticateRequest(verifier, request.headers, requirements).then((verdict) => {
+    void authenticateRequest(verifier, headersOf(request), requirements).then((verdict) => {
       if (verdict.ok) {
         request.caller = verdict.caller;
         next();
@@ -61,6 +80,28 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
       for (const [name, value] of Object.entries(refusal.headers)) response.setHeader(name, value);
       response.end(refusal.body);
     });
+  };
+}
+
+/**
+ * A hook for Fastify (`onRequest` or `preHandler`): puts the caller into `request.caller`.
+ *
+ * @throws TypeError for requirements that are not sound
+ */
+export function requireTokenHook(verifier: Verifier, requirements: Requirements = {}) {
+  requireSoundRequirements(requirements);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const verdict = await authenticateRequest(verifier, headersOf(request.raw), requirements);
+    if (verdict.ok) {
+      request.caller = verdict.caller;
+      return undefined;
+    }
+    const { refusal } = verdict;
+    reply.code(refusal.status);
+    reply.headers({ ...refusal.headers });
+    reply.send(refusal.body);
+    // Fastify goes on to the handler unless the reply is given back.
+    return reply;
   };
 }
 
@@ -107,12 +148,13 @@ function refusal(
   };
 }
 
+const headersOf = ({ headers, headersDistinct }: NodeRequest): RequestHeaders => headersDistinct ?? headers;
+
 function authorizationOf(headers: RequestHeaders): string[] {
   if (typeof headers.get === 'function') {
     const value = (headers as { get(name: string): string | null }).get('authorization');
     return value === null ? [] : [value];
   }
-  // Node gives the first of several; whoever reads raw headers himself may have a list.
   const values = Object.entries(headers as Record<string, string | readonly string[] | undefined>)
     .filter(([name]) => name.toLowerCase() === 'authorization')
     .flatMap(([, value]) => value ?? []);

@@ -9,6 +9,8 @@ const FETCH_LIMIT_MS = 5_000;
 const MOST_BYTES = 256 * 1024;
 const STANDARD_MAX_AGE_SECONDS = 300;
 const SHORTEST_PAUSE_MS = 1_000;
+/** Tokens of made-up keys must not make a verifier ask all the time. */
+const LOOK_AGAIN_EVERY_MS = 30_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 /** Postern's own limit: no access token lives longer. */
 const MAX_LIFETIME_SECONDS = 86_400;
@@ -25,6 +27,8 @@ export class JwksTrustSource {
   #connected = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #lookedAtMs = -Infinity;
+  #looking: Promise<void> | null = null;
   #pauseMs = SHORTEST_PAUSE_MS;
 
   /** @throws TypeError for an address that is no http or https URL */
@@ -49,8 +53,22 @@ export class JwksTrustSource {
     return this.#connected;
   }
 
+  /** Whether a key that is unknown here may be asked for now. */
+  get mayLookAgain(): boolean {
+    return this.#looking !== null || performance.now() - this.#lookedAtMs >= LOOK_AGAIN_EVERY_MS;
+  }
+
   start(): void {
     void this.#fetch();
+  }
+
+  /** Reads the key set ahead of its time, once for many callers. */
+  lookAgain(): Promise<void> {
+    if (this.#looking) return this.#looking;
+    this.#lookedAtMs = performance.now();
+    clearTimeout(this.#timer);
+    this.#looking = this.#fetch().finally(() => (this.#looking = null));
+    return this.#looking;
   }
 
   stop(): void {

@@ -4,23 +4,19 @@ export type { AuthClient, AuthClientOptions, CallSettings } from './auth-client.
 export type { Upstream } from './channel.ts';
 export { ServiceCredential, serviceCredential } from './service-credential.ts';
 export type { ServiceToken } from './service-credential.ts';
-export { authenticateRequest, requireToken } from './http-guard.ts';
+export { authenticateRequest, requireToken, requireTokenHook } from './http-guard.ts';
 export type { HttpRefusal, HttpVerdict, RequestHeaders } from './http-guard.ts';
 export { PosternError } from './postern-error.ts';
 export type { PosternReason } from './postern-error.ts';
 export type { RetryPolicy } from './retry.ts';
 export { authInterceptor, callerOf } from './server-interceptor.ts';
-export type { AuthInterceptorOptions, MethodAccess } from './server-interceptor.ts';
+export type { AuthInterceptorOptions } from './server-interceptor.ts';
+export type { MethodAccess, Requirements } from './requirements.ts';
+export { bearerInterceptor } from './bearer-interceptor.ts';
+export type { BearerSource } from './bearer-interceptor.ts';
 export { createUserSession } from './user-session.ts';
 export type { UserSession } from './user-session.ts';
 export { createVerifier } from './verifier.ts';
-export type {
-  Requirements,
-  ServiceAccount,
-  TrustOrigin,
-  Verifier,
-  VerifierOptions,
-  VerifierState,
-} from './verifier.ts';
+export type { ServiceAccount, TrustOrigin, Verifier, VerifierOptions, VerifierState } from './verifier.ts';
 export type { VerifiedClaims } from '../domain/claims.ts';
 export type { TokenSet, VerifiedToken } from '../generated/postern/v1/auth.ts';

@@ -15,14 +15,16 @@ export const standardRetry: RetryPolicy = { attempts: 6, firstPauseMs: 50, longe
 
 /**
  * Calls again while the service says UNAVAILABLE (or ABORTED) and the deadline leaves room for it. The pause is what the
- * service asked for, or else doubles; a random half of it is left out, so that many callers do not come back at once.
+ * service asked for, and above that one that doubles, less a random half: many callers do not come back at once.
  *
  * @param call gets the time it may take, ms
+ * @param signal ends a pause at once; `call` sees to the rest
  */
 export async function withRetry<T>(
   deadlineMs: number,
   policy: RetryPolicy,
   call: (remainingMs: number) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   const endMs = performance.now() + deadlineMs;
   for (let attempt = 1; ; attempt += 1) {
@@ -34,9 +36,9 @@ export async function withRetry<T>(
       // One instance is stopping: another may be there at once, and only when it is not, the time it asked for helps.
       const tryElsewhere = error.reason === 'SHUTTING_DOWN' && attempt === 1;
       const asked = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
-      const pauseMs = Math.max(doubled * (0.5 + Math.random() / 2), asked);
+      const pauseMs = asked + doubled * (0.5 + Math.random() / 2);
       if (performance.now() + pauseMs >= endMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      await pause(pauseMs, signal);
     }
   }
 }
@@ -45,4 +47,17 @@ function isTransient(error: unknown): error is PosternError {
   return (
     error instanceof PosternError && (error.code === status.UNAVAILABLE || error.code === status.ABORTED)
   );
+}
+
+function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    signal?.addEventListener('abort', done, { once: true });
+    if (signal?.aborted) done();
+  });
 }

@@ -2,24 +2,18 @@ import {
   Metadata,
   type ServerInterceptor,
   ServerInterceptingCall,
+  type ServiceDefinition,
   type ServerListener,
   status,
 } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims.ts';
-import { ErrorInfo } from '../generated/google/rpc/error_details.ts';
+import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import type { Requirements, Verifier } from './verifier.ts';
-
-/** What a method asks of its caller. */
-export type MethodAccess =
-  /** Anybody; a token is not looked at. */
-  | 'public'
-  /** Anybody, but a token that comes must be good. */
-  | ({ readonly optional: true } & Requirements)
-  | Requirements;
+import { type MethodAccess, requireSoundRules } from './requirements.ts';
+import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
   readonly verifier: Verifier;
@@ -27,6 +21,8 @@ export interface AuthInterceptorOptions {
   readonly methods?: Readonly<Record<string, MethodAccess>>;
   /** For every method that is not named: a good token by default. */
   readonly otherwise?: MethodAccess;
+  /** What the server serves: then a rule for a method that none of them has is refused. */
+  readonly services?: readonly ServiceDefinition[];
 }
 
 const callers = new WeakMap<Metadata, VerifiedClaims>();
@@ -45,9 +41,12 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
  * A server interceptor for @grpc/grpc-js that lets a call through when its `authorization: Bearer` token is good for its
  * method. Refusals are what Postern itself would answer: UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE with an
  * ErrorInfo of the domain `postern`. A method without a rule needs a token: nothing is open by oversight.
+ *
+ * @throws TypeError for rules that are not sound, all faults at once
  */
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   const { verifier, methods = {}, otherwise = {} } = options;
+  requireSoundRules(methods, otherwise, options.services);
   return (method, call) => {
     const access = Object.hasOwn(methods, method.path) ? (methods[method.path] ?? otherwise) : otherwise;
     if (access === 'public') return new ServerInterceptingCall(call);
@@ -94,10 +93,16 @@ function refusalOf(error: unknown) {
   const metadata = new Metadata();
   // Whatever else went wrong, nobody gets in, and nobody learns why.
   if (!(error instanceof PosternError)) return { code: status.INTERNAL, details: 'internal error', metadata };
-  const { code, message, reason } = error;
+  const { code, message, reason, retryDelayMs } = error;
   if (reason !== null) {
     const info = ErrorInfo.encode({ reason, domain: 'postern', metadata: {} }).finish();
     const details = [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }];
+    if (retryDelayMs !== null) {
+      const seconds = Math.floor(retryDelayMs / 1000);
+      const nanos = Math.round((retryDelayMs - seconds * 1000) * 1e6);
+      const retry = RetryInfo.encode({ retryDelay: { seconds, nanos } }).finish();
+      details.push({ typeUrl: 'type.googleapis.com/google.rpc.RetryInfo', value: Buffer.from(retry) });
+    }
     metadata.set('grpc-status-details-bin', Buffer.from(Status.encode({ code, message, details }).finish()));
   }
   return { code, details: message, metadata };

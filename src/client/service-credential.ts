@@ -1,6 +1,7 @@
+import type { WatchCredential } from '../trust/stream-trust-source.ts';
 import { createAuthClient } from './auth-client.ts';
 import type { Upstream } from './channel.ts';
-import type { WatchCredential } from '../trust/stream-trust-source.ts';
+import { RenewedToken } from './renewed-token.ts';
 
 /** A new token is asked for when this share of the one before is over; jitter keeps many holders apart. */
 const RENEW_AT_SHARE = 0.75;
@@ -13,41 +14,41 @@ export interface ServiceToken {
 
 /** A service account's access token, kept fresh: asked for when first needed, once for many concurrent callers. */
 export class ServiceCredential implements WatchCredential {
-  readonly #issue: () => Promise<ServiceToken>;
-  #current: { token: string; renewAtMs: number } | null = null;
-  #asking: Promise<{ token: string; renewAtMs: number }> | null = null;
+  readonly #token: RenewedToken<string>;
+  readonly #close: () => void;
 
-  /** @param issue asks the service, as `IssueServiceToken` does */
-  constructor(issue: () => Promise<ServiceToken>) {
-    this.#issue = issue;
+  /**
+   * @param issue asks the service, as `IssueServiceToken` does
+   * @param close lets go of what `issue` asks through
+   */
+  constructor(issue: () => Promise<ServiceToken>, close: () => void = () => undefined) {
+    this.#token = new RenewedToken(
+      async () => {
+        const { accessToken, expiresInSeconds } = await issue();
+        return { value: accessToken, lifetimeMs: expiresInSeconds * 1000 };
+      },
+      () => RENEW_AT_SHARE + Math.random() * JITTER_SHARE,
+    );
+    this.#close = close;
   }
 
-  async accessToken(): Promise<string> {
-    return (await this.#fresh()).token;
+  /** While the service does not answer, the token before serves until it expires. */
+  accessToken(): Promise<string> {
+    return this.#token.current();
   }
 
   async next(): Promise<{ authorization: string; renewAtMs: number }> {
-    const { token, renewAtMs } = await this.#fresh();
-    return { authorization: `Bearer ${token}`, renewAtMs };
+    const { value, renewAtMs } = await this.#token.renewed();
+    return { authorization: `Bearer ${value}`, renewAtMs };
   }
 
-  /** Makes the next call ask for a new token: the service refused this one. */
-  forget(): void {
-    this.#current = null;
+  /** Makes the next call ask for a new token: the service refused this one (its key was revoked, say). */
+  forget(refused?: string): void {
+    this.#token.forget(refused);
   }
 
-  async #fresh(): Promise<{ token: string; renewAtMs: number }> {
-    if (this.#current && performance.now() < this.#current.renewAtMs) return this.#current;
-    this.#asking ??= this.#ask().finally(() => (this.#asking = null));
-    return this.#asking;
-  }
-
-  async #ask(): Promise<{ token: string; renewAtMs: number }> {
-    const askedMs = performance.now();
-    const { accessToken, expiresInSeconds } = await this.#issue();
-    const share = RENEW_AT_SHARE + Math.random() * JITTER_SHARE;
-    this.#current = { token: accessToken, renewAtMs: askedMs + expiresInSeconds * 1000 * share };
-    return this.#current;
+  close(): void {
+    this.#close();
   }
 }
 
@@ -56,12 +57,16 @@ export function serviceCredential(
   upstream: Upstream,
   account: { clientId: string; clientSecret: string },
 ): ServiceCredential {
+  // The watcher, which never gives up, has pauses of its own.
   const client = createAuthClient({
     ...upstream,
     retry: { attempts: 1, firstPauseMs: 0, longestPauseMs: 0 },
   });
-  return new ServiceCredential(async () => {
-    const { accessToken, expiresIn } = await client.issueServiceToken(account);
-    return { accessToken, expiresInSeconds: expiresIn };
-  });
+  return new ServiceCredential(
+    async () => {
+      const { accessToken, expiresIn } = await client.issueServiceToken(account);
+      return { accessToken, expiresInSeconds: expiresIn };
+    },
+    () => client.close(),
+  );
 }

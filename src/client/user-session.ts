@@ -1,5 +1,6 @@
 import type { TokenSet } from '../generated/postern/v1/auth.ts';
 import type { AuthClient } from './auth-client.ts';
+import { RenewedToken } from './renewed-token.ts';
 
 /** A refresh comes when this share of the access token's life is over. */
 const RENEW_AT_SHARE = 0.8;
@@ -27,32 +28,28 @@ export function createUserSession(
   tokens: TokenSet,
   onTokens: (tokens: TokenSet) => void | Promise<void> = () => undefined,
 ): UserSession {
-  let current = tokens;
-  let renewAtMs = renewalOf(tokens);
-  let refreshing: Promise<string> | null = null;
-
-  async function refresh(): Promise<string> {
-    const next = await client.refreshToken(current.refreshToken);
-    await onTokens(next);
-    current = next;
-    renewAtMs = renewalOf(next);
-    return next.accessToken;
-  }
+  let newest = tokens;
+  const access = new RenewedToken(
+    async () => {
+      // The newest counts from here on, also when `onTokens` fails: the one before is used up.
+      newest = await client.refreshToken(newest.refreshToken);
+      await onTokens(newest);
+      return renewalOf(newest);
+    },
+    () => RENEW_AT_SHARE,
+    renewalOf(tokens),
+  );
 
   return {
-    async accessToken() {
-      if (performance.now() < renewAtMs) return current.accessToken;
-      refreshing ??= refresh().finally(() => (refreshing = null));
-      return refreshing;
-    },
+    accessToken: () => access.current(),
     get tokens() {
-      return current;
+      return newest;
     },
-    logout: ({ allSessions = false } = {}) =>
-      client.revokeToken({ token: current.refreshToken, allSessions }),
+    logout: ({ allSessions = false } = {}) => client.revokeToken({ token: newest.refreshToken, allSessions }),
   };
 }
 
-function renewalOf({ expiresIn }: TokenSet): number {
-  return performance.now() + expiresIn * 1000 * RENEW_AT_SHARE;
-}
+const renewalOf = ({ accessToken, expiresIn }: TokenSet) => ({
+  value: accessToken,
+  lifetimeMs: expiresIn * 1000,
+});

@@ -10,6 +10,7 @@ import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { JwksTrustSource } from './jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
+import type { Requirements } from './requirements.ts';
 
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
@@ -36,13 +37,6 @@ export interface VerifierOptions {
   readonly onEvent?: (event: SourceEvent) => void;
 }
 
-export interface Requirements {
-  /** One that the token must be for. */
-  readonly audience?: string;
-  /** Roles of which the subject must have every one. */
-  readonly roles?: readonly string[];
-}
-
 export interface VerifierState {
   /** `ready`: judges; `waiting`: has no keys yet; `stale`: its news are older than allowed. */
   readonly status: 'ready' | 'waiting' | 'stale';
@@ -56,7 +50,7 @@ export interface VerifierState {
 export interface Verifier {
   /**
    * What a good token says, at once when it was seen before. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with
-   * a TOKEN_ reason, PERMISSION_DENIED when a role is missing, UNAVAILABLE TRUST_STALE. `await` serves both.
+   * a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` serves both.
    */
   verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
   state(): VerifierState;
@@ -70,12 +64,17 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 const NOTHING_REQUIRED: Requirements = {};
 const RETRY_DELAY_MS = 1_000;
 
-/** A verifier that begins to learn at once; `ready` tells when it can judge. */
+/**
+ * A verifier that begins to learn at once; `ready` tells when it can judge.
+ *
+ * @throws TypeError for options that cannot be meant
+ */
 export function createVerifier(options: VerifierOptions): Verifier {
+  requireSoundOptions(options);
   const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
-  const source = sourceOf(origin, bundle, onEvent);
+  const { source, release } = sourceOf(origin, bundle, onEvent);
   const tellsRevocations = 'upstream' in origin;
   const verifier = new TokenVerifier({
     trust: bundle,
@@ -93,18 +92,27 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
     const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
     if (missing !== undefined) {
-      throw new PosternError(`the subject lacks the role '${missing}'`, { code: status.PERMISSION_DENIED });
+      const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
+      throw new PosternError(`the subject lacks the role '${missing}'`, facts);
     }
     return verdict.claims;
+  };
+
+  /** A key set that is read now and then lacks a new key for a while: it is read once more before its token is refused. */
+  const lookAgain = async (jwks: JwksTrustSource, token: string, requirements: Requirements) => {
+    await jwks.lookAgain();
+    return conclude(await verifier.verify(token, requirements.audience), requirements);
   };
 
   return {
     verify(token, requirements = NOTHING_REQUIRED) {
       if (!bundle.loaded || isStale()) failStale();
       const verdict = verifier.verify(token, requirements.audience);
-      return verdict instanceof Promise
-        ? verdict.then((late) => conclude(late, requirements))
-        : conclude(verdict, requirements);
+      if (verdict instanceof Promise) return verdict.then((late) => conclude(late, requirements));
+      if (isOfUnknownKey(verdict) && source instanceof JwksTrustSource && source.mayLookAgain) {
+        return lookAgain(source, token, requirements);
+      }
+      return conclude(verdict, requirements);
     },
     state() {
       const { ageMs, loaded } = bundle;
@@ -121,16 +129,38 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     close() {
       source.stop();
+      release();
     },
   };
 }
 
+function requireSoundOptions({ trust, maxStalenessMs, whenStale, cacheBytes }: VerifierOptions): void {
+  const faults: string[] = [];
+  if (maxStalenessMs !== undefined && !(maxStalenessMs > 0)) faults.push('maxStalenessMs must be above 0');
+  if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
+    faults.push("whenStale must be 'refuse' or 'accept'");
+  if (cacheBytes !== undefined && !(cacheBytes >= 0)) faults.push('cacheBytes must not be below 0');
+  if ('jwksUrl' in trust && !trust.issuer) faults.push('trust.issuer is missing');
+  if ('jwksUrl' in trust && !(trust.audiences.length > 0 && trust.audiences.every(Boolean)))
+    faults.push('trust.audiences must name at least one');
+  if (faults.length > 0) throw new TypeError(`createVerifier: ${faults.join('; ')}`);
+}
+
+const isOfUnknownKey = (verdict: TokenVerdict) =>
+  !verdict.ok && verdict.refusal.reason === 'TOKEN_KEY_UNKNOWN';
+
 function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
-  if ('jwksUrl' in origin) return new JwksTrustSource(origin, bundle, report);
+  if ('jwksUrl' in origin) {
+    return { source: new JwksTrustSource(origin, bundle, report), release: () => undefined };
+  }
   const { upstream, credential } = origin;
   const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
   const shown = credential ? serviceCredential(upstream, credential) : null;
-  return new StreamTrustSource({ client, bundle, credential: shown, report });
+  const release = () => {
+    client.close();
+    shown?.close();
+  };
+  return { source: new StreamTrustSource({ client, bundle, credential: shown, report }), release };
 }
 
 function failStale(): never {

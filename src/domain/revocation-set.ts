@@ -118,7 +118,8 @@ const scratch = new Array<number>(16).fill(0);
 /** A UUID in lower case as 16 characters of one byte each; null for any other text. */
 function packUuid(id: string): string | null {
   if (id.length !== 36 || id[8] !== '-' || id[13] !== '-' || id[18] !== '-' || id[23] !== '-') return null;
-  for (const [index, offset] of byteOffsets.entries()) {
+  for (let index = 0; index < 16; index++) {
+    const offset = byteOffsets[index] ?? 0;
     const high = hexValue(id.charCodeAt(offset));
     const low = hexValue(id.charCodeAt(offset + 1));
     if (high < 0 || low < 0) return null;

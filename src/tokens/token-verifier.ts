@@ -19,6 +19,8 @@ export interface TrustView {
   keys(): KeyRing;
   /** Whether the session, the token or the key is revoked. */
   isRevoked(claims: VerifiedClaims): boolean;
+  /** Another number whenever one of the two may answer otherwise. Without it both are asked for every call. */
+  readonly revision?: number;
 }
 
 export type TokenVerdict =
@@ -103,7 +105,7 @@ export class TokenVerifier {
     const { profile, keyId, refusedFromMs } = selected;
     const verdict = checkClaims(profile, unverified.claims, policy, keyId, this.#nowMs() / 1000);
     if (!verdict.ok) return verdict.refusal;
-    const remembered = { verdict: Object.freeze(verdict), policy, refusedFromMs };
+    const remembered = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedAt: undefined };
     this.#cache?.set(token, remembered);
     return remembered;
   }
@@ -131,13 +133,18 @@ export class TokenVerifier {
     const { verdict, policy, refusedFromMs } = remembered;
     const { claims } = verdict;
     const nowMs = this.#nowMs();
+    // What was looked up at this revision of keys and revocations is the same still.
+    const { revision } = this.#trust;
+    const isTrusted = revision !== undefined && remembered.trustedAt === revision;
+    const { keyId } = claims;
     const lost =
-      (claims.keyId !== null && this.#trust.keys().find(claims.keyId) === undefined && refusals.keyUnknown) ||
+      (!isTrusted && keyId !== null && this.#trust.keys().find(keyId) === undefined && refusals.keyUnknown) ||
       (nowMs >= refusedFromMs && refusals.algNotAllowed) ||
       expiryFault(claims, policy.skewSeconds, nowMs / 1000) ||
-      (this.#trust.isRevoked(claims) && refusals.revoked);
+      (!isTrusted && this.#trust.isRevoked(claims) && refusals.revoked);
     // It stays remembered: a revoked token that is tried over and over must not cost a signature each time.
     if (lost) return refuse(lost);
+    remembered.trustedAt = revision;
     const elsewhere = audienceFault(claims, requiredAudience);
     return elsewhere === null ? verdict : refuse(elsewhere);
   }

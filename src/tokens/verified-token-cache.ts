@@ -6,6 +6,8 @@ export interface RememberedToken {
   readonly policy: ClaimsPolicy;
   /** When the legacy door closes, for a token that came through it; otherwise Infinity. Unix time, ms. */
   readonly refusedFromMs: number;
+  /** At which revision of keys and revocations it was last found good; undefined before, and where there are no revisions. */
+  trustedAt: number | undefined;
 }
 
 interface Entry {

@@ -16,6 +16,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export interface WatchCredential {
   /** The `authorization` metadata for a new stream, and the monotonic time (ms) by which to open another with a fresh one. */
   next(): Promise<{ authorization: string; renewAtMs: number }>;
+  /** The server refused what it was shown: the next has to be another. */
+  forget(): void;
 }
 
 export type SourceEvent =
@@ -130,6 +132,8 @@ export class StreamTrustSource {
   /** A stream did not open or ended. While the one that it should replace is still good, that one goes on. */
   #failed(replaced: TrustStream | null, end: StreamEnd): void {
     if (this.#stopped) return;
+    // Its key may have been revoked, long before it would have been renewed.
+    if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();
     if (replaced && !replaced.ended) {
       this.#stream = replaced;
       this.#renewAt(performance.now() + LONGEST_RETRY_MS);

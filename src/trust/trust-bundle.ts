@@ -37,6 +37,7 @@ export class TrustBundle {
   /** True while a source whose places went back is read: until that ends, cursors of before still look good. */
   #rewinding = false;
   #asOfMs = -Infinity;
+  #revision = 0;
   readonly #waiting = new Set<() => void>();
 
   /** @param nowMs monotonic time, ms */
@@ -60,6 +61,11 @@ export class TrustBundle {
     return this.#nowMs() - this.#asOfMs;
   }
 
+  /** Grows with every change of the keys and with every revocation: what was trusted at a revision is trusted while it lasts. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   get revocationCount(): number {
     return this.#revoked.size;
   }
@@ -80,6 +86,7 @@ export class TrustBundle {
   replaceKeys(ring: KeyRing): void {
     this.#ring = ring;
     this.#hasKeys = true;
+    this.#revision += 1;
     this.#tell({ kind: 'keys' });
     this.#wakeWhenLoaded();
   }
@@ -154,9 +161,11 @@ export class TrustBundle {
 
   /** @returns those that changed anything */
   #add<R extends Revocation>(revocations: readonly R[]): R[] {
-    return revocations.filter(({ kind, id, expiresAtSeconds }) =>
+    const news = revocations.filter(({ kind, id, expiresAtSeconds }) =>
       this.#revoked.add(kind, id, expiresAtSeconds),
     );
+    if (news.length > 0) this.#revision += 1;
+    return news;
   }
 
   #tell(change: TrustChange): void {

@@ -10,6 +10,7 @@ import {
   callerOf,
   createVerifier,
   requireToken,
+  requireTokenHook,
   type VerifiedClaims,
   type Verifier,
 } from '../../src/client/postern-client.ts';
@@ -105,7 +106,7 @@ test('the interceptor lets in who may come in, and tells the handler who it is',
   expect(await call('Maybe')).toBe('nobody');
   expect(await call('Maybe', good)).toBe(subject);
   expect(await call('Maybe', 'Bearer junk')).toBe('TOKEN_MALFORMED');
-  expect(await call('Admin', good)).toBe('PERMISSION_DENIED');
+  expect(await call('Admin', good)).toBe('ROLE_MISSING');
 });
 
 test('HTTP requests are judged alike', async () => {
@@ -142,4 +143,33 @@ test('the middleware of Express and Connect answers for the handler', async () =
   const served = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
   expect(await served.text()).toBe('user');
   http.close();
+});
+
+test('a bad set-up fails at the start, every fault at once', () => {
+  const setUp = (methods: object) => authInterceptor({ verifier, methods: methods as never, services: [] });
+  expect(() => setUp({ 'T/Open': { role: ['admin'] }, '/t.T/A': { optional: true, roles: ['x'] } })).toThrow(
+    /full method name.*'role' that means nothing.*no service has the method '\/t\.T\/A'.*without a token/s,
+  );
+  expect(() => requireToken(verifier, { roles: [] })).toThrow('roles that are not a list');
+  expect(() => requireTokenHook(verifier, { audiences: ['x'] } as never)).toThrow("'audiences'");
+  const trust = { jwksUrl: 'http://127.0.0.1/', issuer: '', audiences: [] };
+  expect(() => createVerifier({ trust, maxStalenessMs: 0 })).toThrow(/maxStalenessMs.*issuer.*audiences/);
+  const far = { trust: { upstream: { address: 'postern.example.com:50051' } } };
+  expect(() => createVerifier(far)).toThrow('plaintext beyond this machine');
+});
+
+test('a hook of Fastify and two headers of one name', async () => {
+  const hook = requireTokenHook(verifier);
+  const answered: unknown[] = [];
+  const reply = {
+    code: (status: number) => answered.push(status),
+    headers: (values: Record<string, string>) => answered.push(values['www-authenticate']),
+    send: (body: string) => answered.push((JSON.parse(body) as { error: string }).error),
+  };
+  const good = { raw: { headers: { authorization: `Bearer ${token}` } } };
+  expect(await hook(good, reply)).toBeUndefined();
+  expect(good).toMatchObject({ caller: { subjectType: 'user' } });
+  const twice = { authorization: [`Bearer ${token}`, `Bearer ${token}`] };
+  expect(await hook({ raw: { ...good.raw, headersDistinct: twice } }, reply)).toBe(reply);
+  expect(answered).toEqual([401, expect.stringContaining('invalid_token'), 'TOKEN_MALFORMED']);
 });

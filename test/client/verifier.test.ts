@@ -62,7 +62,7 @@ test('verifies in process, and refuses what is revoked at the service', async ()
   const claims = await verifier.verify(token, { audience: 'postern', roles: ['reader'] });
   expect(claims.roles).toEqual(['reader']);
   expect(verifier.verify(token)).toBe(claims);
-  expect(await verdictOf(verifier, token, { roles: ['admin'] })).toBe('PERMISSION_DENIED');
+  expect(await verdictOf(verifier, token, { roles: ['admin'] })).toBe('ROLE_MISSING');
   expect(await verdictOf(verifier, token, { audience: 'another' })).toBe('TOKEN_CLAIMS_INVALID');
   expect(await verdictOf(verifier, `${token}x`)).not.toBe('good');
   await revoke(service, token);

@@ -221,7 +221,12 @@ describe('the cache', () => {
     subject: 's', subjectType: 'user', sessionId: null, tokenId: null, clientId: null, issuer: 'i', audience: ['a'], roles: [],
     issuedAtSeconds: 1, expiresAtSeconds: 2, keyId: 'k',
   } as const); // prettier-ignore
-  const remembered = { verdict: { ok: true, claims }, policy, refusedFromMs: Infinity } as const;
+  const remembered = {
+    verdict: { ok: true, claims },
+    policy,
+    refusedFromMs: Infinity,
+    trustedAt: undefined,
+  } as const;
 
   test('T24 never takes more than its bytes, and drops what was not asked for the longest time', () => {
     const cache = new VerifiedTokenCache(10_000);

@@ -12,8 +12,7 @@ export type DenialCause =
   | { readonly kind: 'route-misconfigured'; readonly detail: string };
 
 /** Beside the reasons of the gRPC contract; they stand in the denied response's body and in the log. */
-export type DenialReason =
-  'ROLE_MISSING' | 'IDENTITY_UNFIT' | 'REQUEST_UNREADABLE' | 'ROUTE_MISCONFIGURED' | 'INTERNAL';
+export type DenialReason = 'IDENTITY_UNFIT' | 'REQUEST_UNREADABLE' | 'ROUTE_MISCONFIGURED' | 'INTERNAL';
 
 /** Carries a `DenialCause` to the one place that answers Envoy. */
 export class Denied extends Error {
@@ -73,7 +72,7 @@ const internal: Denial = {
   isFault: true,
 };
 
-function forbidden(reason: DenialReason, message: string, challenge: Denial['challenge']): Denial {
+function forbidden(reason: Denial['reason'], message: string, challenge: Denial['challenge']): Denial {
   return {
     http: StatusCode.Forbidden,
     code: Code.PERMISSION_DENIED,

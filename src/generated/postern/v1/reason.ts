@@ -98,6 +98,12 @@ export const Reason = {
    * the secret in the settings.
    */
   NO_SIGNING_KEYS: 32,
+  /**
+   * ROLE_MISSING - PERMISSION_DENIED. The subject of the token lacks a role. Never sent by
+   * Postern's own RPCs: it is what a service behind `postern/client` answers, and
+   * what stands in the body of a request that ext_authz denies.
+   */
+  ROLE_MISSING: 33,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -137,5 +143,6 @@ export namespace Reason {
   export type LAST_ADMIN = typeof Reason.LAST_ADMIN;
   export type CONFLICT = typeof Reason.CONFLICT;
   export type NO_SIGNING_KEYS = typeof Reason.NO_SIGNING_KEYS;
+  export type ROLE_MISSING = typeof Reason.ROLE_MISSING;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }
