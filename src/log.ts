@@ -14,7 +14,7 @@ export function createLog(level: LogLevel): Logger {
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       messageKey: 'event',
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: withPlainTexts },
       serializers: { cause: causeOf },
     },
     pino.destination({ dest: 2, sync: true }),
@@ -23,11 +23,31 @@ export function createLog(level: LogLevel): Logger {
 
 /** An error as its name and message, with the errors behind it and the stack of the first. */
 function causeOf(error: unknown): unknown {
-  if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
+  if (!(error instanceof Error)) return plainText(String(error));
   return {
     name: error.name,
-    message: error.message.slice(0, MAX_TEXT),
-    stack: error.stack?.slice(0, MAX_TEXT),
+    message: plainText(error.message),
+    stack: error.stack && plainText(error.stack),
     ...(error.cause !== undefined && { cause: causeOf(error.cause) }),
   };
+}
+
+/** Every text of a line, whoever wrote it, within bounds (O02). */
+function withPlainTexts(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? plainText(value) : value,
+    ]),
+  );
+}
+
+/** JSON escapes line ends; what is left would still steer a terminal, or turn the rest of a line around on a screen. */
+const STEERING = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+function plainText(text: string): string {
+  return text
+    .slice(0, MAX_TEXT)
+    .toWellFormed()
+    .replace(STEERING, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

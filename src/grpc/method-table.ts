@@ -18,6 +18,8 @@ export interface MethodRule {
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
+  /** Whether a success is told in the log, too: who logged in, out or was changed. */
+  readonly isEvent?: boolean;
   /** Absent where operations alone say what is audited. */
   readonly audit?: MethodAudit;
 }
@@ -32,17 +34,18 @@ type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Serv
 
 const STANDARD_DEADLINE_MS = 5_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
-const user = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
+const openEvent = { ...open, isEvent: true } as const;
+const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true } as const;
 const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: open,
+  login: openEvent,
   verifyToken: open,
-  refreshToken: open,
-  revokeToken: open,
-  issueServiceToken: open,
-  changePassword: user,
-  resetPassword: open,
+  refreshToken: openEvent,
+  revokeToken: openEvent,
+  issueServiceToken: openEvent,
+  changePassword: userEvent,
+  resetPassword: openEvent,
   getJwks: open,
 };
 
@@ -94,12 +97,14 @@ export function ruleOf(path: string): MethodRule {
 
 /** An administrator's change, which its operation audits in its transaction. */
 function change(action: AuditAction): AdminRule {
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'with-change' } };
+  const audit = { action, success: 'with-change' } as const;
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
 }
 
 /** What an administrator looks at. */
 function read(action: AuditAction): AdminRule {
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, audit: { action, success: 'here' } };
+  const audit = { action, success: 'here' } as const;
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
 }
 
 function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {

@@ -1,4 +1,5 @@
 import { budgetOf } from '../domain/call-budget.ts';
+import { DurationHistogram } from '../domain/duration-histogram.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { Database } from './database.ts';
 import { readRevocations, type RevocationPage, type WrittenRevocation } from './revocations.ts';
@@ -13,6 +14,8 @@ const PAGE_ROWS = 10_000;
 export class RevocationFeed {
   readonly #database: Database;
   readonly #trust: TrustBundle;
+  /** How long after its transaction began each revocation was known here, those of before the start left out. */
+  readonly delay = new DurationHistogram();
 
   constructor(database: Database, trust: TrustBundle) {
     this.#database = database;
@@ -34,8 +37,17 @@ export class RevocationFeed {
     const cursor = first.horizon;
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
       const complete = page.rows.length < PAGE_ROWS;
-      const revocations = page.rows.map(({ writtenBy: place, ...revocation }) => ({ ...revocation, place }));
-      this.#trust.take({ revocations, cursor, complete, asOfMs });
+      const revocations = page.rows.map(({ writtenBy: place, kind, id, expiresAtSeconds }) => ({
+        kind,
+        id,
+        expiresAtSeconds,
+        place,
+      }));
+      const isFirstRead = since === 0n;
+      const fresh = new Set(this.#trust.take({ revocations, cursor, complete, asOfMs }));
+      for (const [index, revocation] of revocations.entries()) {
+        if (!isFirstRead && fresh.has(revocation)) this.delay.observe(page.rows[index]?.ageMs ?? 0);
+      }
       if (complete) break;
     }
     // Not by this machine's clock: were it minutes ahead, a revocation would be forgotten before its tokens expire.
