@@ -1,4 +1,4 @@
-import pino, { type Logger } from 'pino';
+import pino, { type DestinationStream, type Logger } from 'pino';
 
 import type { LogLevel } from './config.ts';
 
@@ -7,7 +7,10 @@ export type { Logger } from 'pino';
 const MAX_TEXT = 2_048;
 
 /** JSON lines on stderr, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
-export function createLog(level: LogLevel): Logger {
+export function createLog(
+  level: LogLevel,
+  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Logger {
   return pino(
     {
       level,
@@ -17,7 +20,7 @@ export function createLog(level: LogLevel): Logger {
       formatters: { level: (label) => ({ level: label }), log: withPlainTexts },
       serializers: { cause: causeOf },
     },
-    pino.destination({ dest: 2, sync: true }),
+    destination,
   );
 }
 
