@@ -9,6 +9,7 @@ import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
 import { type ListenAddress, parseListenAddress } from './domain/listen-address.ts';
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
+import { CallCounts } from './grpc/call-counts.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
@@ -18,6 +19,8 @@ import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from './log.ts';
 import { verifyToken } from './operations/verify-token.ts';
 import type { ServerTls } from './tls/server-tls.ts';
+import { sidecarMetrics } from './http/metrics/service-metrics.ts';
+import { openTracing } from './tracing/open-tracing.ts';
 import { TokenVerifier } from './tokens/token-verifier.ts';
 import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
 import { StreamTrustSource } from './trust/stream-trust-source.ts';
@@ -70,6 +73,8 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     }),
   };
 
+  const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
+
   // Trust
   const trust = new TrustBundle();
   const credentials = channelCredentials(upstream);
@@ -91,10 +96,11 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   });
 
   // Operations
+  const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   const verifier = new TokenVerifier({
     trust,
     policy: () => source.policy ?? NOTHING_ACCEPTED,
-    cache: settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null,
+    cache,
     nowMs: Date.now,
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
@@ -103,6 +109,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
 
   // Listeners
   const tls = await openListenerTls(settings, log);
+  const counts = new CallCounts();
   const grpc = new GrpcServer({
     services(add) {
       add(
@@ -131,10 +138,21 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
-    onFinish: (call) => describeCall(log, call),
+    tracing: tracing?.interceptor,
+    onFinish(call) {
+      counts.record(call);
+      describeCall(log, call);
+    },
+  });
+  const metrics = sidecarMetrics({
+    calls: counts,
+    verification: { trust, cache, maxStalenessMs },
+    isConnected: () => source.connected,
+    certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
   });
   const http = new HttpServer(
     {
+      metrics: metrics.text,
       publication: null,
       unreadiness: () => [
         ...(stopping ? ['the sidecar is stopping'] : []),
@@ -151,9 +169,11 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     stopping = true;
     clearInterval(health);
     await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
+    metrics.stop();
     source.stop();
     await http.stop();
     tls.close();
+    await tracing?.stop();
   };
   try {
     const httpAddress = await http.listen(settings.httpListen);

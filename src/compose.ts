@@ -14,9 +14,11 @@ import { TrustServiceService } from './generated/postern/v1/trust.ts';
 import { trustService } from './grpc/trust-service.ts';
 import { authenticateBy } from './grpc/authenticate.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
+import { TrustBroadcast } from './grpc/trust-broadcast.ts';
 import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from './tls/server-tls.ts';
+import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts';
 import { describeCall } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
@@ -40,6 +42,7 @@ import { Turns } from './operations/turns.ts';
 import { SlowHashWatch } from './operations/slow-hash-watch.ts';
 import { StoreWatch } from './operations/store-watch.ts';
 import { verifyToken } from './operations/verify-token.ts';
+import { openTracing } from './tracing/open-tracing.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
 import { Circuit } from './store/circuit.ts';
 import { insertAuditEvent } from './store/audit-events.ts';
@@ -95,7 +98,12 @@ export async function startService(
     for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
   };
   try {
-    const hasherStarting = PasswordHasher.start({ concurrency: settings.hashConcurrency });
+    const tracing = await openTracing(settings.traceEndpoint, 'postern');
+    cleanups.push(() => tracing?.stop());
+    const hasherStarting = PasswordHasher.start({
+      concurrency: settings.hashConcurrency,
+      tracer: tracing,
+    });
     hasherStarting.catch(() => undefined);
 
     // Store
@@ -107,6 +115,7 @@ export async function startService(
       maxConnections: MAX_CONNECTIONS,
       report: (line) => log.warn({ detail: line }, 'database'),
       circuit: { state: circuit, role: 'guarded' },
+      tracer: tracing,
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
@@ -136,7 +145,9 @@ export async function startService(
     const keys =
       settings.algorithm === 'HS256'
         ? sharedSecretOnly(trustDatabase, trust)
-        : storedKeys(trustDatabase, trust, keyPolicyOf(settings, settings.algorithm), masterKeys);
+        : storedKeys(trustDatabase, trust, keyPolicyOf(settings, settings.algorithm), masterKeys, (step) =>
+            log.info({ step: step.kind, ...('kid' in step && { kid: step.kid }) }, 'signing-keys'),
+          );
     const slowHashes = new SlowHashWatch(trustDatabase, hasher);
     const watch = new StoreWatch({
       async prepare() {
@@ -166,7 +177,14 @@ export async function startService(
     });
     cleanups.push(() => alarm.stop());
 
-    const purge = new ExpiryPurge({ database, report: (rows) => log.info({ rows }, 'purged-expired') });
+    const counts = new ServiceCounts();
+    const purge = new ExpiryPurge({
+      database,
+      report(rows) {
+        counts.purgedRows += rows;
+        log.info({ rows }, 'purged-expired');
+      },
+    });
     cleanups.push(() => purge.stop());
 
     // Operations
@@ -176,12 +194,13 @@ export async function startService(
       maxLifetimeSeconds: settings.accessTokenTtlSeconds,
       skewSeconds: defaultSkewSeconds,
     };
+    const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
     const verifier = new TokenVerifier({
       trust,
       policy: () => policy,
       sharedSecret,
       legacyDoor,
-      cache: settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null,
+      cache,
       nowMs: Date.now,
     });
     const issuer = new AccessTokenIssuer({
@@ -208,11 +227,13 @@ export async function startService(
       log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable');
     const digests = new SecretDigests((purpose) => refreshRoot.derive(purpose));
     const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
+    const onRepeat = () => (counts.repeats += 1);
     const jwks = () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds });
 
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
+    const broadcast = new TrustBroadcast(trust, policy);
     const grpc = new GrpcServer({
       services(add) {
         add(
@@ -223,7 +244,7 @@ export async function startService(
                 login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call),
               ),
             verifyToken: (input) => verifyToken(verification, input),
-            refreshToken: (input, call) => refreshToken({ ...sessions, issuer }, input, call),
+            refreshToken: (input, call) => refreshToken({ ...sessions, issuer, onRepeat }, input, call),
             revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
             issueServiceToken: (input, call) =>
               issueServiceToken({ database, digests, issuer, trust }, input, call),
@@ -234,7 +255,7 @@ export async function startService(
             getJwks: jwks,
           }),
         );
-        add(TrustServiceService, trustService(trust, policy));
+        add(TrustServiceService, trustService(trust, policy, broadcast));
         add(
           AdminServiceService,
           adminService({
@@ -275,10 +296,29 @@ export async function startService(
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,
       maxConnections: settings.maxConnections,
-      onFinish: (call) => describeCall(log, call),
+      tracing: tracing?.interceptor,
+      onFinish(call) {
+        counts.calls.record(call);
+        describeCall(log, call);
+      },
     });
+    const metrics = serviceMetrics({
+      counts,
+      verification: { trust, cache, maxStalenessMs },
+      hasher,
+      pools: { service: database, trust: trustDatabase },
+      circuit,
+      reachable: () => watch.reachable,
+      revocationDelay: feed.delay,
+      broadcast,
+      keys: keys.stages,
+      keyRotationSeconds: settings.keyRotationSeconds,
+      certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
+    });
+    cleanups.push(() => metrics.stop());
     const http = new HttpServer(
       {
+        metrics: metrics.text,
         publication: { issuer: settings.issuer, jwks },
         unreadiness: () => [
           ...(stopping ? ['the service is stopping'] : []),

@@ -1,4 +1,4 @@
-import pino, { type Logger, type LoggerOptions } from 'pino';
+import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
 import type { LogLevel } from './config.ts';
 
@@ -7,8 +7,11 @@ export type { Logger } from 'pino';
 const MAX_TEXT = 2_048;
 
 /** JSON lines on stderr, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
-export function createLog(level: LogLevel): Logger {
-  return pino(logOptions(level), pino.destination({ dest: 2, sync: true }));
+export function createLog(
+  level: LogLevel,
+  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Logger {
+  return pino(logOptions(level), destination);
 }
 
 /** How the log is written, wherever it goes. */
@@ -18,7 +21,7 @@ export function logOptions(level: LogLevel): LoggerOptions {
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     messageKey: 'event',
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label) => ({ level: label }), log: withPlainTexts },
     serializers: { cause: causeOf },
   };
 }
@@ -28,11 +31,31 @@ export function logOptions(level: LogLevel): LoggerOptions {
  * puts the whole failing row, hash and e-mail, into a field that is called `detail` (O01).
  */
 function causeOf(error: unknown): unknown {
-  if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
+  if (!(error instanceof Error)) return plainText(String(error));
   return {
     name: error.name,
-    message: error.message.slice(0, MAX_TEXT),
-    stack: error.stack?.slice(0, MAX_TEXT),
+    message: plainText(error.message),
+    stack: error.stack && plainText(error.stack),
     ...(error.cause !== undefined && { cause: causeOf(error.cause) }),
   };
+}
+
+/** Every text of a line, whoever wrote it, within bounds (O02). */
+function withPlainTexts(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? plainText(value) : value,
+    ]),
+  );
+}
+
+/** JSON escapes line ends; what is left would still steer a terminal, or turn the rest of a line around on a screen. */
+const STEERING = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+function plainText(text: string): string {
+  return text
+    .slice(0, MAX_TEXT)
+    .toWellFormed()
+    .replace(STEERING, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

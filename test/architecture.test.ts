@@ -23,6 +23,7 @@ const layers = [
   ['tls/'],
   ['grpc/'],
   ['http/'],
+  ['tracing/'],
   ['config.ts', 'compose.ts', 'compose-sidecar.ts', 'main.ts', 'log.ts', 'first-steps.ts', 'listener-tls.ts'],
   ['cli/'],
 ];

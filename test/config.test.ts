@@ -49,6 +49,7 @@ describe('defaults', () => {
       passwordMinLength: 12,
       reflection: true,
       insecure: false,
+      traceEndpoint: null,
       logLevel: 'info',
       warnings: [],
     });

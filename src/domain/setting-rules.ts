@@ -55,6 +55,8 @@ export interface SettingValues {
   readonly upstreamCert: string | null;
   readonly upstreamKey: string | null;
   readonly insecure: boolean;
+  /** A URL without path; null: no traces. */
+  readonly traceEndpoint: string | null;
   readonly logLevel: LogLevel;
 }
 

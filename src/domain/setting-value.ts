@@ -97,6 +97,13 @@ export const clientSecret: SettingParser<Secret> = (text) => {
   return new Secret(text);
 };
 
+/** Where a collector takes OTLP over HTTP. */
+export const collector: SettingParser<string> = (text) => {
+  if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
+    throw new WrongValue('must be an http or https URL, such as http://127.0.0.1:4318');
+  return text;
+};
+
 export const issuer: SettingParser<string> = (text) => {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\/[\x21-\x7e]+$/.test(text))

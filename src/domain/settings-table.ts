@@ -272,6 +272,11 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Allow plaintext beyond this machine, when something in front encrypts',
     value.toggle,
   ),
+  traceEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'A collector that takes traces by OTLP over HTTP, such as `http://127.0.0.1:4318`. Without it there are none',
+    value.collector,
+  ),
   logLevel: setting(
     'POSTERN_LOG_LEVEL',
     'info',

@@ -2,16 +2,23 @@ import { status as Code } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
 import type { FinishedCall } from './call-boundary.ts';
+import { methodTable } from './method-table.ts';
 
 /** The part of a logger that this file uses. */
 interface CallLog {
+  isLevelEnabled(level: string): boolean;
   debug(fields: object, event: string): void;
   info(fields: object, event: string): void;
   error(fields: object, event: string): void;
 }
 
-/** One line for each call: a good one at debug level, a refused one at info, a fault of ours at error. */
+/**
+ * One line for each call: a fault of ours at error, what was refused and what changed a session or an account at info
+ * (O03), the many others at debug.
+ */
 export function describeCall(log: CallLog, call: FinishedCall): void {
+  const isQuiet = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
+  if (isQuiet && !log.isLevelEnabled('debug')) return;
   const fields = {
     method: call.path,
     code: Code[call.code],
@@ -20,7 +27,7 @@ export function describeCall(log: CallLog, call: FinishedCall): void {
     request_id: call.requestId,
     duration_ms: Math.round(call.durationMs * 10) / 10,
   };
-  if (call.code === Code.OK && call.reason === undefined) log.debug(fields, 'call');
+  if (isQuiet) log.debug(fields, 'call');
   else if (call.code === Code.INTERNAL || call.isFault) log.error({ ...fields, cause: call.cause }, 'call');
   else log.info({ ...fields, ...refusalDetail(call.cause) }, 'call');
 }

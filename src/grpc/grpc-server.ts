@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { type Network, networkTest } from '../domain/network.ts';
@@ -46,6 +46,8 @@ export class GrpcServer {
     /** Other than the standard ones, of one connection and for the time that a request may take to come. */
     limits?: { connection?: ServerOptions; requestMs?: number };
     onFinish: (call: FinishedCall) => void;
+    /** Stands before the call boundary. */
+    tracing?: ServerInterceptor | undefined;
   }) {
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
     this.#isTrustedProxy = networkTest(options.trustedProxies ?? []);
@@ -60,7 +62,7 @@ export class GrpcServer {
     this.#server = new Server({
       ...connectionLimits,
       ...options.limits?.connection,
-      interceptors: [boundary],
+      interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
     options.services((service, handlers) => serveMethods(this.#server, service, options.gate, handlers));
     this.#health = new Health(options.health);

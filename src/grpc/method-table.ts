@@ -21,6 +21,8 @@ export interface MethodRule {
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
+  /** Whether a success is told in the log, too: who logged in, out or was changed. */
+  readonly isEvent?: boolean;
   /** Absent where nothing is refused that the trail keeps, and operations say what is audited. */
   readonly audit?: MethodAudit;
 }
@@ -37,9 +39,10 @@ const STANDARD_DEADLINE_MS = 5_000;
 /** For a stream of rows, many transactions long. */
 const IMPORT_DEADLINE_MS = 60_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
-const user = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
+const openEvent = { ...open, isEvent: true } as const;
+const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true } as const;
 /** Checks a credential: its operation audits what comes of a good one in its transaction. */
-const checks = (action: AuditAction, rule: MethodRule = open): MethodRule => ({
+const checks = (action: AuditAction, rule: MethodRule = openEvent): MethodRule => ({
   ...rule,
   audit: { action, success: 'with-change', refusals: 'of-credentials' },
 });
@@ -50,9 +53,9 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   verifyToken: open,
   refreshToken: checks('token.refresh'),
   // What is refused here is not told apart from what was good (RFC 7009).
-  revokeToken: open,
+  revokeToken: openEvent,
   issueServiceToken: checks('service.token'),
-  changePassword: checks('password.change', user),
+  changePassword: checks('password.change', userEvent),
   resetPassword: checks('password.reset'),
   getJwks: open,
 };
@@ -106,20 +109,14 @@ export function ruleOf(path: string): MethodRule {
 
 /** An administrator's change, which its operation audits in its transaction. */
 function change(action: AuditAction): AdminRule {
-  return {
-    access: 'admin',
-    deadlineMs: STANDARD_DEADLINE_MS,
-    audit: { action, success: 'with-change', refusals: 'all' },
-  };
+  const audit = { action, success: 'with-change', refusals: 'all' } as const;
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
 }
 
 /** What an administrator looks at. */
 function read(action: AuditAction): AdminRule {
-  return {
-    access: 'admin',
-    deadlineMs: STANDARD_DEADLINE_MS,
-    audit: { action, success: 'here', refusals: 'all' },
-  };
+  const audit = { action, success: 'here', refusals: 'all' } as const;
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
 }
 
 function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {

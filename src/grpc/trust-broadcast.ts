@@ -27,6 +27,10 @@ export class TrustBroadcast {
     this.#policy = policy;
   }
 
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   /** Everything that the bundle takes from now on reaches the watcher, until `leave`. */
   join(watcher: TrustWatcher): void {
     this.#watchers.add(watcher);

@@ -23,8 +23,8 @@ const RETRY_AFTER_MS = 1_000;
 export function trustService(
   trust: TrustBundle,
   policy: ClaimsPolicy,
+  broadcast = new TrustBroadcast(trust, policy),
 ): ServiceHandlers<typeof TrustServiceService> {
-  const broadcast = new TrustBroadcast(trust, policy);
   const snapshots = new TrustSnapshots(trust);
 
   async function* watchTrust(

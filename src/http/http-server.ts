@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { clearStaleSocket } from '../grpc/stale-socket.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
+import { EXPOSITION_TYPE } from './metrics/exposition.ts';
 
 /** What the HTTP listener tells. */
 export interface HttpFacts {
@@ -12,6 +13,8 @@ export interface HttpFacts {
   readonly publication: Publication | null;
   /** The reasons why this process should get no calls; none when it is ready. */
   unreadiness(): readonly string[];
+  /** Numbers about this process, in the text format of Prometheus. */
+  metrics(): string;
 }
 
 /** The issuer's keys, for verifiers. */
@@ -40,6 +43,7 @@ function routesOf({ publication }: HttpFacts): Routes {
       : []),
     ['/livez', () => text(200, 'ok\n')],
     ['/readyz', readiness],
+    ['/metrics', metrics],
   ]);
 }
 
@@ -51,7 +55,7 @@ const HEADERS_LIMIT_MS = 5_000;
 const SILENCE_LIMIT_MS = 15_000;
 
 /**
- * Key set, discovery and health for those who speak no gRPC. Everything is answered from memory. Under TLS no certificate is
+ * Key set, discovery, health and metrics for those who speak no gRPC. Everything is answered from memory. Under TLS no certificate is
  * asked of clients: what stands here is public, and those who fetch key sets or probe health have none to show.
  */
 export class HttpServer {
@@ -154,6 +158,11 @@ function readiness(_request: IncomingMessage, facts: HttpFacts): Answer {
   return reasons.length === 0
     ? text(200, 'ready\n')
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));
+}
+
+function metrics(_request: IncomingMessage, facts: HttpFacts): Answer {
+  const headers = { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' };
+  return { status: 200, headers, body: facts.metrics() };
 }
 
 function text(status: number, body: string): Answer {

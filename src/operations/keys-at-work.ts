@@ -3,7 +3,7 @@ import type { MasterKey } from '../domain/sealed-envelope.ts';
 import type { Database } from '../store/database.ts';
 import { listVerifyingKeys, readClock, type StoredSigningKey } from '../store/signing-keys.ts';
 import { createKeyRing } from '../tokens/key-ring.ts';
-import { dueSteps } from '../domain/key-life-cycle.ts';
+import { dueSteps, type KeyStage, type KeyStep } from '../domain/key-life-cycle.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { advanceSigningKeys, type SigningKeyPolicy } from './advance-signing-keys.ts';
 import { ensureSigningKey } from './ensure-signing-key.ts';
@@ -17,16 +17,23 @@ export interface KeysAtWork {
   prepare(): Promise<void>;
   /** Brings the trust bundle up to date with the database. */
   refresh(): Promise<void>;
+  /** The published keys as they were at the last refresh. */
+  readonly stages: () => readonly KeyStage[];
 }
 
-/** Signing keys of the database, moved along their life cycle as time goes by. A set that has not changed is not imported again. */
+/**
+ * Signing keys of the database, moved along their life cycle as time goes by; `report` hears of each step that this process took. A set
+ * that has not changed is not imported again.
+ */
 export function storedKeys(
   database: Database,
   trust: TrustBundle,
   policy: SigningKeyPolicy,
   masterKeys: readonly [MasterKey, ...MasterKey[]],
+  report: (step: KeyStep) => void,
 ): KeysAtWork {
   let current = '';
+  let stages: readonly KeyStage[] = [];
   return {
     prepare: () => ensureSigningKey(database, policy.algorithm, masterKeys),
     async refresh() {
@@ -34,14 +41,16 @@ export function storedKeys(
       let stored = await read();
       const nowMs = await database.run(budgetOf(READ_LIMIT_MS, Date.now()), readClock);
       if (dueSteps(stored, policy, nowMs).length > 0) {
-        await advanceSigningKeys(database, policy, masterKeys[0]);
+        for (const step of await advanceSigningKeys(database, policy, masterKeys[0])) report(step);
         stored = await read();
       }
+      stages = stored;
       const found = fingerprint(stored);
       if (found === current) return;
       trust.replaceKeys(await loadKeyRing(stored, masterKeys));
       current = found;
     },
+    stages: () => stages,
   };
 }
 
@@ -53,6 +62,7 @@ export function sharedSecretOnly(database: Database, trust: TrustBundle): KeysAt
       await database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) => db.select(db.raw('1')));
       if (!trust.loaded) trust.replaceKeys(createKeyRing([]));
     },
+    stages: () => [],
   };
 }
 

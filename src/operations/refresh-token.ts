@@ -32,6 +32,8 @@ export interface RefreshDependencies {
   /** One at a time for each session, so that its row is never waited for with a connection each (S09). */
   readonly turns: Turns;
   readonly trust: TrustBundle;
+  /** Told of a refresh that gave the same successor again. */
+  readonly onRepeat: () => void;
 }
 
 /**
@@ -85,6 +87,7 @@ async function exchange(
         return issue(dependencies, presented.sessionId, after, decision.to);
       }
       case 'repeat':
+        dependencies.onRepeat();
         return issue(dependencies, presented.sessionId, session, decision.generation);
       case 'reuse':
         await turns.take(presented.sessionId, () => endReused(dependencies, presented, session, call));

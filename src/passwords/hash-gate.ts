@@ -34,6 +34,7 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
   readonly #queue = new Set<Ticket<Job, Answer>>();
   readonly #running = new Set<Promise<void>>();
   readonly #workMs = new MovingAverage();
+  #refused = 0;
   #closed = false;
 
   constructor(options: HashGateOptions<Job, Answer>) {
@@ -46,6 +47,11 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
 
   get load(): { running: number; queued: number; averageMs: number } {
     return { running: this.#running.size, queued: this.#queue.size, averageMs: this.#workMs.value ?? 0 };
+  }
+
+  /** How many were refused for want of room or time. */
+  get refused(): number {
+    return this.#refused;
   }
 
   /**
@@ -130,6 +136,7 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
   }
 
   #overloaded(cause: string): Rejection {
+    this.#refused += 1;
     const turns = Math.ceil((this.#running.size + this.#queue.size) / this.#options.concurrency);
     const drainMs = Math.ceil(turns * (this.#workMs.value ?? 0));
     return { kind: 'server-overloaded', cause, retryAfterMs: Math.max(shortestRetryMs, drainMs) };

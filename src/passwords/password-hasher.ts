@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { normalisePassword } from '../domain/password-policy.ts';
+import type { Tracer } from '../domain/tracer.ts';
 import { type CommonPasswords, loadCommonPasswords } from './common-passwords.ts';
 import { type HashCall, untilOrDeparture } from './hash-call.ts';
 import { HashGate } from './hash-gate.ts';
@@ -15,6 +16,7 @@ export interface PasswordHasherOptions {
   readonly concurrency: number;
   /** How many wait at most; by default what takes about 0.6 s. */
   readonly maxQueued?: number;
+  readonly tracer?: Tracer | undefined;
   /** Epoch milliseconds. */
   readonly now?: () => number;
   /** The hashing thread's code; only tests have another. */
@@ -37,6 +39,7 @@ const queuedPerThread = 64;
  */
 export class PasswordHasher {
   readonly #threads: HashThreads;
+  readonly #tracer: Tracer | undefined;
   readonly #gate: HashGate<HashJob, HashAnswer>;
   /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
   #dummy = '';
@@ -50,6 +53,7 @@ export class PasswordHasher {
     }
     const threads = new HashThreads(options.workerUrl ?? hashWorkerUrl);
     this.#threads = threads;
+    this.#tracer = options.tracer;
     this.#gate = new HashGate({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
   }
 
@@ -72,7 +76,7 @@ export class PasswordHasher {
     // Lone surrogates become U+FFFD on the way to the hash: different passwords would get the same one.
     if (!password.isWellFormed())
       throw new Error('a password that is not well-formed Unicode was to be stored');
-    const answer = await this.#gate.submit({ kind: 'hash', password: normalisePassword(password) }, call);
+    const answer = await this.#submit({ kind: 'hash', password: normalisePassword(password) }, call);
     if (answer.kind !== 'hashed') throw new Error('a hashing thread answered another job');
     return answer.phc;
   }
@@ -82,7 +86,7 @@ export class PasswordHasher {
    * formats and damaged texts never match, at the same cost. Rejects like `hash`.
    */
   async verify(stored: string | null, password: string, call: HashCall): Promise<PasswordVerdict> {
-    const answer = await this.#gate.submit(
+    const answer = await this.#submit(
       {
         kind: 'verify',
         stored: password.isWellFormed() ? stored : null,
@@ -120,6 +124,12 @@ export class PasswordHasher {
     return this.#commonPasswords;
   }
 
+  #submit(job: HashJob, call: HashCall): Promise<HashAnswer> {
+    return this.#tracer
+      ? this.#tracer.span('password hash', () => this.#gate.submit(job, call))
+      : this.#gate.submit(job, call);
+  }
+
   /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
   async #measure(stored: string): Promise<number> {
     const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
@@ -127,14 +137,19 @@ export class PasswordHasher {
     return (await this.#gate.submit(job, anyone)).workMs;
   }
 
-  /** Now, for metrics; `averageMs` is the moving average of one job's work. */
   /** How many checks may run or wait. */
   get capacity(): number {
     return this.#gate.capacity;
   }
 
+  /** Now; `averageMs` is the moving average of one job's work. */
   get load(): { running: number; queued: number; averageMs: number } {
     return this.#gate.load;
+  }
+
+  /** How many hashes were refused for want of room or time. */
+  get refused(): number {
+    return this.#gate.refused;
   }
 
   /** Refuses what waits and what comes with `shutting-down`, lets running hashes end, then ends the threads. */

@@ -3,6 +3,7 @@ import type { ClientConfig } from 'pg';
 
 import type { CallBudget } from '../domain/call-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
+import type { Tracer } from '../domain/tracer.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { Circuit } from './circuit.ts';
 import { startFairTimer } from './fair-timer.ts';
@@ -39,8 +40,16 @@ export interface DatabaseOptions {
   readonly warn: (message: string) => void;
   /** Of the service: who is `guarded` does not wait while it is open, who is `probing` finds out when it may close. */
   readonly circuit?: { readonly state: Circuit; readonly role: 'guarded' | 'probing' };
+  readonly tracer?: Tracer | undefined;
   /** How long a query may stay without an answer before its connection is given up. */
   readonly watchdogMs?: number;
+}
+
+/** The part of knex's pool that tells how busy it is; there is none after `close`. */
+interface Pool {
+  numUsed(): number;
+  numFree(): number;
+  numPendingAcquires(): number;
 }
 
 /**
@@ -49,10 +58,13 @@ export interface DatabaseOptions {
  * operation is safe to repeat.
  */
 export class Database {
+  readonly maxConnections: number;
   readonly #knex: Knex;
   readonly #circuit: DatabaseOptions['circuit'];
+  readonly #tracer: Tracer | undefined;
 
   constructor(options: DatabaseOptions) {
+    this.maxConnections = options.maxConnections;
     const servers = connectionsOf(options.address);
     const connection: ClientConfig = {
       ...servers[0],
@@ -64,6 +76,7 @@ export class Database {
       keepAlive: true,
     };
     this.#circuit = options.circuit;
+    this.#tracer = options.tracer;
     const watched: WatchedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
       server: new WritingServer(servers),
@@ -85,6 +98,13 @@ export class Database {
         debug: () => undefined,
       },
     });
+  }
+
+  /** Connections now, and how many uses wait for one. */
+  get connections(): { used: number; free: number; waiting: number } {
+    const { pool } = this.#knex.client as { pool?: Pool };
+    if (!pool) return { used: 0, free: 0, waiting: 0 };
+    return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() };
   }
 
   /**
@@ -122,7 +142,13 @@ export class Database {
     await this.#knex.destroy();
   }
 
-  async #within<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+  #within<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+    return this.#tracer
+      ? this.#tracer.span('database', () => this.#answerWithin(budget, work))
+      : this.#answerWithin(budget, work);
+  }
+
+  async #answerWithin<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
     const { state, role } = this.#circuit ?? {};
     if (state?.isOpen === true && role === 'guarded') {
       throw storeUnavailable(

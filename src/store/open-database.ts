@@ -21,6 +21,7 @@ export async function openDatabase(options: {
   maxConnections: number;
   report: (line: string) => void;
   circuit?: DatabaseOptions['circuit'];
+  tracer?: DatabaseOptions['tracer'];
 }): Promise<OpenedDatabase> {
   const { databaseUrl, dataDir, holder, maxConnections, report } = options;
   const pool = {
@@ -28,6 +29,7 @@ export async function openDatabase(options: {
     maxConnections,
     warn: report,
     ...(options.circuit && { circuit: options.circuit }),
+    tracer: options.tracer,
   };
   if (databaseUrl !== null) {
     const address = { url: databaseUrl.reveal() };

@@ -1,4 +1,5 @@
 import { budgetOf } from '../domain/call-budget.ts';
+import { DurationHistogram } from '../domain/duration-histogram.ts';
 import { isSameEra, placeOf, transactionOf } from '../trust/place.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { Database } from './database.ts';
@@ -15,6 +16,8 @@ const PAGE_ROWS = 10_000;
 export class RevocationFeed {
   readonly #database: Database;
   readonly #trust: TrustBundle;
+  /** How long after its transaction began each revocation was known here, those of before the start left out. */
+  readonly delay = new DurationHistogram();
 
   constructor(database: Database, trust: TrustBundle) {
     this.#database = database;
@@ -45,11 +48,17 @@ export class RevocationFeed {
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
       if (page.era !== first.era) throw storeUnavailable('another server answered in the middle of a list');
       const complete = page.rows.length < PAGE_ROWS;
-      const revocations = page.rows.map(({ writtenBy, ...revocation }) => ({
-        ...revocation,
+      const revocations = page.rows.map(({ writtenBy, kind, id, expiresAtSeconds }) => ({
+        kind,
+        id,
+        expiresAtSeconds,
         place: placeOf(page.era, writtenBy),
       }));
-      this.#trust.take({ revocations, cursor, complete, asOfMs });
+      const isFirstRead = since === 0n;
+      const fresh = new Set(this.#trust.take({ revocations, cursor, complete, asOfMs }));
+      for (const [index, revocation] of revocations.entries()) {
+        if (!isFirstRead && fresh.has(revocation)) this.delay.observe(page.rows[index]?.ageMs ?? 0);
+      }
       if (complete) break;
     }
     // Not by this machine's clock: were it minutes ahead, a revocation would be forgotten before its tokens expire.

@@ -11,6 +11,8 @@ export const REVOCATION_MARGIN_SECONDS = 180;
 /** A revocation and the transaction that wrote it: the order in which instances read them. */
 export interface WrittenRevocation extends Revocation {
   readonly writtenBy: bigint;
+  /** How long ago that was when it was read, by the database's clock. */
+  readonly ageMs: number;
 }
 
 export interface RevocationPage {
@@ -33,13 +35,15 @@ interface FeedRow {
   readonly id: string;
   readonly expires_at_seconds: string;
   readonly written_by: string;
+  readonly age_ms: string;
 }
 
 /** Revokes one token or key until `expiresAtSeconds` (Unix time); repeating it changes nothing. */
 export async function insertRevocation(db: Knex, revocation: Revocation): Promise<void> {
   await db.raw(
     `INSERT INTO revocations (kind, id, expires_at) VALUES (?, ?, to_timestamp(?))
-     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = pg_current_xact_id()
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = pg_current_xact_id(),
+       written_at = now()
      WHERE excluded.expires_at > revocations.expires_at`,
     [revocation.kind, revocation.id, revocation.expiresAtSeconds],
   );
@@ -65,10 +69,11 @@ export async function readRevocations(
              * 1000000)::bigint::text AS era,
             current_setting('transaction_read_only') AS read_only,
             horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
-            ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds
+            ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds,
+            (extract(epoch FROM clock_timestamp() - page.written_at) * 1000)::text AS age_ms
      FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS moment
      LEFT JOIN LATERAL (
-       SELECT kind, id, written_by, expires_at FROM revocations
+       SELECT kind, id, written_by, written_at, expires_at FROM revocations
        WHERE (written_by, kind, id) > (?::xid8, ?, ?) AND expires_at > now()
        ORDER BY written_by, kind, id LIMIT ?
      ) AS page ON true`,
@@ -91,6 +96,7 @@ function writtenRevocation(kind: RevocationKind, row: FeedRow): WrittenRevocatio
     id: row.id,
     expiresAtSeconds: Number(row.expires_at_seconds),
     writtenBy: BigInt(row.written_by),
+    ageMs: Number(row.age_ms),
   };
 }
 

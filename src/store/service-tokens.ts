@@ -79,7 +79,8 @@ async function revokeWhere(
        RETURNING id, expires_at + make_interval(secs => ?) AS expires_at
      ), revoked AS (
        INSERT INTO revocations (kind, id, expires_at) SELECT 'jti', id, expires_at FROM ended WHERE expires_at > now()
-       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by
+       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
+         written_at = excluded.written_at
        WHERE excluded.expires_at > revocations.expires_at
      )
      SELECT id, expires_at FROM ended WHERE expires_at > now()`,

@@ -194,7 +194,8 @@ async function endWhere(
        INSERT INTO revocations (kind, id, expires_at)
        SELECT 'sid', id::text, access_expires_at + make_interval(secs => ?) FROM ended
        WHERE access_expires_at + make_interval(secs => ?) > now()
-       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by
+       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
+         written_at = excluded.written_at
        WHERE excluded.expires_at > revocations.expires_at
      )
      SELECT id, access_expires_at + make_interval(secs => ?) AS expires_at FROM ended`,

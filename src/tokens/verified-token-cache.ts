@@ -33,6 +33,8 @@ export class VerifiedTokenCache {
   #newest: Entry | null = null;
   #oldest: Entry | null = null;
   #bytes = 0;
+  #hits = 0;
+  #misses = 0;
 
   /** @param maxBytes 0 remembers nothing */
   constructor(maxBytes: number) {
@@ -48,9 +50,21 @@ export class VerifiedTokenCache {
     return this.#bytes;
   }
 
+  get hits(): number {
+    return this.#hits;
+  }
+
+  get misses(): number {
+    return this.#misses;
+  }
+
   get(token: string): RememberedToken | undefined {
     const entry = this.#entries.get(token);
-    if (entry === undefined) return undefined;
+    if (entry === undefined) {
+      this.#misses += 1;
+      return undefined;
+    }
+    this.#hits += 1;
     if (entry !== this.#newest) {
       this.#unlink(entry);
       this.#link(entry);

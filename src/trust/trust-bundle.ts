@@ -1,5 +1,5 @@
 import type { VerifiedClaims } from '../domain/claims.ts';
-import { type Revocation, RevocationSet } from '../domain/revocation-set.ts';
+import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
 import { isSameEra } from './place.ts';
 import { type PlacedRevocation, RevocationJournal } from './revocation-journal.ts';
@@ -39,6 +39,7 @@ export class TrustBundle {
   #asOfMs = -Infinity;
   #revision = 0;
   readonly #waiting = new Set<() => void>();
+  readonly #revokedHere = { sid: 0, jti: 0, kid: 0 };
 
   /** @param nowMs monotonic time, ms */
   constructor(nowMs: () => number = () => performance.now(), journal = new RevocationJournal()) {
@@ -70,6 +71,11 @@ export class TrustBundle {
     return this.#revoked.size;
   }
 
+  /** How many were told to `revoke`, by kind. */
+  get revokedHere(): Readonly<Record<RevocationKind, number>> {
+    return this.#revokedHere;
+  }
+
   keys(): KeyRing {
     return this.#ring;
   }
@@ -97,12 +103,17 @@ export class TrustBundle {
    */
   revoke(revocations: readonly Revocation[]): void {
     if (revocations.length === 0) return;
+    for (const { kind } of revocations) this.#revokedHere[kind] += 1;
     this.#add(revocations);
     this.#tell({ kind: 'revocations', revocations });
   }
 
-  /** Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster. */
-  take(news: TrustNews): void {
+  /**
+   * Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster.
+   *
+   * @returns what was new
+   */
+  take(news: TrustNews): readonly PlacedRevocation[] {
     const wentBack =
       this.#cursor !== null && (news.cursor < this.#cursor || !isSameEra(news.cursor, this.#cursor));
     if (this.#cursor === null || wentBack) this.#journal.begin(news.cursor);
@@ -115,8 +126,8 @@ export class TrustBundle {
     // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
     if (news.complete) this.#cursor = news.cursor;
     if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
-    if (!news.complete) return;
-    this.confirm(news.asOfMs);
+    if (news.complete) this.confirm(news.asOfMs);
+    return fresh;
   }
 
   /** Takes note that everything that was revoked before a moment is known here. @param asOfMs monotonic time, ms */

@@ -8,6 +8,7 @@ import { loginThrottle } from './0005-login-throttle.ts';
 import { serviceAccounts } from './0006-service-accounts.ts';
 import { passwordResets } from './0007-password-resets.ts';
 import { auditPurge } from './0008-audit-purge.ts';
+import { revocationTimes } from './0009-revocation-times.ts';
 
 export interface Migration {
   readonly number: number;
@@ -30,6 +31,7 @@ export const migrations: readonly Migration[] = [
   ['service-accounts', serviceAccounts] as const,
   ['password-resets', passwordResets] as const,
   ['audit-purge', auditPurge] as const,
+  ['revocation-times', revocationTimes] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

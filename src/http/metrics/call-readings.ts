@@ -1,0 +1,65 @@
+import { type CallCounts, codeName, type MethodCounts } from '../../grpc/call-counts.ts';
+import type { Readings } from './exposition.ts';
+
+const LOGIN = '/postern.v1.AuthService/Login';
+const REFRESH = '/postern.v1.AuthService/RefreshToken';
+const refusedRefreshes = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
+
+/** Rate, errors and duration of every method that was called. */
+export function callReadings(counts: CallCounts): Readings {
+  return {
+    calls: () =>
+      [...counts].flatMap(({ method, codes }) =>
+        [...codes].flatMap((count, code) =>
+          count > 0 || code === 0 ? [[[method, codeName(code)], count] as const] : [],
+        ),
+      ),
+    refusals: () =>
+      [...counts].flatMap(({ method, reasons }) =>
+        [...reasons].map(([reason, count]) => [[method, reason], count] as const),
+      ),
+    callDuration: () =>
+      [...counts].flatMap(({ method, duration }) =>
+        duration === null ? [] : [[[method], duration] as const],
+      ),
+  };
+}
+
+/** What became of logins and refreshes. @param repeats how many refreshes gave the same successor again */
+export function loginReadings(counts: CallCounts, repeats: () => number): Readings {
+  return {
+    logins() {
+      const login = counts.of(LOGIN);
+      return outcomes(login, {
+        ok: okOf(login),
+        refused: refusalsOf(login, ['INVALID_CREDENTIALS']),
+        throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
+        overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
+      });
+    },
+    refreshes() {
+      const refresh = counts.of(REFRESH);
+      return outcomes(refresh, {
+        rotated: okOf(refresh) - repeats(),
+        repeated: repeats(),
+        reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
+        refused: refusalsOf(refresh, refusedRefreshes),
+      });
+    },
+  };
+}
+
+function okOf({ codes }: MethodCounts): number {
+  return codes[0] ?? 0;
+}
+
+function refusalsOf({ reasons }: MethodCounts, wanted: readonly string[]): number {
+  return wanted.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
+}
+
+/** The known outcomes and, as `failed`, whatever else became of the calls. */
+function outcomes({ codes }: MethodCounts, known: Readonly<Record<string, number>>) {
+  const total = codes.reduce((sum, count) => sum + count, 0);
+  const failed = Object.values(known).reduce((left, count) => left - count, total);
+  return Object.entries({ ...known, failed }).map(([outcome, count]) => [[outcome], count] as const);
+}

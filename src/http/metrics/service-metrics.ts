@@ -1,0 +1,69 @@
+import { CallCounts } from '../../grpc/call-counts.ts';
+import type { VerifiedTokenCache } from '../../tokens/verified-token-cache.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+import { callReadings, loginReadings } from './call-readings.ts';
+import { expose, type Readings } from './exposition.ts';
+import { ProcessMeter } from './process-readings.ts';
+import { type ServiceParts, serviceReadings } from './service-readings.ts';
+import { trustReadings } from './trust-readings.ts';
+
+/** What is counted as it happens; everything else is asked for when somebody looks. */
+export class ServiceCounts {
+  readonly calls = new CallCounts();
+  /** Refreshes that gave the same successor again. */
+  repeats = 0;
+  purgedRows = 0;
+}
+
+interface VerificationParts {
+  readonly trust: TrustBundle;
+  readonly cache: VerifiedTokenCache | null;
+  readonly maxStalenessMs: number;
+}
+
+/** What `/metrics` says, until it is stopped. */
+export interface Metrics {
+  readonly text: () => string;
+  stop(): void;
+}
+
+/** The metrics of the central service. */
+export function serviceMetrics(
+  parts: Omit<ServiceParts, 'trust' | 'purgedRows'> & {
+    readonly counts: ServiceCounts;
+    readonly verification: VerificationParts;
+  },
+): Metrics {
+  const { counts, verification } = parts;
+  return metricsOf({
+    ...callReadings(counts.calls),
+    ...loginReadings(counts.calls, () => counts.repeats),
+    ...trustOf(verification),
+    ...serviceReadings({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
+  });
+}
+
+/** The metrics of a sidecar. */
+export function sidecarMetrics(parts: {
+  readonly calls: CallCounts;
+  readonly verification: VerificationParts;
+  readonly isConnected: () => boolean;
+  readonly certificateExpiry: () => number | null;
+}): Metrics {
+  return metricsOf({
+    ...callReadings(parts.calls),
+    ...trustOf(parts.verification),
+    upstreamConnected: () => Number(parts.isConnected()),
+    certificateExpiry: parts.certificateExpiry,
+  });
+}
+
+function trustOf({ trust, cache, maxStalenessMs }: VerificationParts): Readings {
+  return trustReadings(trust, cache, maxStalenessMs);
+}
+
+function metricsOf(readings: Readings): Metrics {
+  const meter = new ProcessMeter();
+  const all = { ...readings, ...meter.readings };
+  return { text: () => expose(all), stop: () => meter.stop() };
+}

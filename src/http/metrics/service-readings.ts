@@ -1,0 +1,63 @@
+import type { DurationHistogram } from '../../domain/duration-histogram.ts';
+import type { KeyStage } from '../../domain/key-life-cycle.ts';
+import type { TrustBroadcast } from '../../grpc/trust-broadcast.ts';
+import type { PasswordHasher } from '../../passwords/password-hasher.ts';
+import type { Circuit } from '../../store/circuit.ts';
+import type { Database } from '../../store/database.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+import type { Readings } from './exposition.ts';
+
+/** What only the central service has, and a sidecar has not. */
+export interface ServiceParts {
+  readonly hasher: PasswordHasher;
+  readonly pools: Readonly<Record<string, Database>>;
+  readonly circuit: Circuit;
+  readonly reachable: () => boolean;
+  readonly trust: TrustBundle;
+  readonly revocationDelay: DurationHistogram;
+  readonly broadcast: TrustBroadcast;
+  readonly keys: () => readonly KeyStage[];
+  readonly keyRotationSeconds: number;
+  readonly purgedRows: () => number;
+  /** When the listeners' certificate ends, Unix time in seconds; null in plaintext. */
+  readonly certificateExpiry: () => number | null;
+}
+
+export function serviceReadings(parts: ServiceParts): Readings {
+  const { hasher, circuit, trust } = parts;
+  const pools = Object.entries(parts.pools);
+  return {
+    revocations: () => {
+      const { sid, jti, kid } = trust.revokedHere;
+      return [
+        [['session'], sid],
+        [['token'], jti],
+        [['key'], kid],
+      ];
+    },
+    revocationDelay: () => parts.revocationDelay,
+    watchers: () => parts.broadcast.watchers,
+    hashRunning: () => hasher.load.running,
+    hashQueued: () => hasher.load.queued,
+    hashRefused: () => hasher.refused,
+    hashAverage: () => hasher.load.averageMs / 1000,
+    poolConnections: () =>
+      pools.flatMap(([pool, { connections }]) =>
+        Object.entries(connections).map(([state, count]) => [[pool, state], count] as const),
+      ),
+    poolMost: () => pools.map(([pool, { maxConnections }]) => [[pool], maxConnections] as const),
+    databaseReachable: () => Number(parts.reachable()),
+    circuitOpen: () => Number(circuit.isOpen),
+    keys: () =>
+      ['pending', 'active', 'retired'].map(
+        (state) => [[state], parts.keys().filter((key) => key.state === state).length] as const,
+      ),
+    keyAge() {
+      const since = parts.keys().find(({ state }) => state === 'active')?.activatedAtMs;
+      return since == null ? null : (Date.now() - since) / 1000;
+    },
+    keyRotation: () => parts.keyRotationSeconds,
+    purgedRows: parts.purgedRows,
+    certificateExpiry: parts.certificateExpiry,
+  };
+}

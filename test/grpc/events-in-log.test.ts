@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { type Message, startTestService, type TestService } from '../support/test-service.ts';
+
+const AUTH = 'postern.v1.AuthService';
+const ADMIN = 'postern.v1.AdminService';
+const email = 'ada@example.com';
+const password = 'correct horse battery';
+let service: TestService;
+let bearer: { authorization: string };
+beforeAll(async () => {
+  service = await startTestService({ POSTERN_REFRESH_GRACE: '0s' });
+  await service.addUser(email, password, ['admin']);
+  bearer = { authorization: `Bearer ${await service.tokenOf(email, password)}` };
+});
+afterAll(() => service.stop());
+
+interface Line {
+  readonly level: number;
+  readonly event: string;
+  readonly method?: string;
+  readonly code?: string;
+  readonly reason?: string;
+  readonly request_id?: string;
+}
+
+/** Calls under a request id of its own. @returns the lines at level info or above that have it, and the response */
+async function called(method: string, request: Message, metadata: Record<string, string> = {}) {
+  const id = randomUUID();
+  const { response } = await service.call(method, request, { ...metadata, 'x-request-id': id });
+  const lines = service.logLines
+    .map((line) => JSON.parse(line) as Line)
+    .filter(({ request_id, level }) => request_id === id && level >= 30);
+  return { lines, response };
+}
+
+test('O03 each event of a session is one line, good or refused', async () => {
+  const expectOne = (lines: readonly Line[], method: string, code: string, reason?: string) => {
+    expect(lines).toEqual([expect.objectContaining({ event: 'call', method: `/${method}`, code })]);
+    expect(lines[0]?.reason).toBe(reason);
+  };
+  const login = await called(`${AUTH}/Login`, { email, password });
+  expectOne(login.lines, `${AUTH}/Login`, 'OK');
+  const refresh = { refresh_token: login.response?.['refresh_token'] };
+  expectOne((await called(`${AUTH}/RefreshToken`, refresh)).lines, `${AUTH}/RefreshToken`, 'OK');
+  expectOne(
+    (await called(`${AUTH}/RefreshToken`, refresh)).lines,
+    `${AUTH}/RefreshToken`,
+    'UNAUTHENTICATED',
+    'REFRESH_TOKEN_REUSED',
+  );
+  const revoke = { token: login.response?.['access_token'] };
+  expectOne((await called(`${AUTH}/RevokeToken`, revoke)).lines, `${AUTH}/RevokeToken`, 'OK');
+
+  const stranger = { email: 'nobody@example.com', password: 'a guess' };
+  const wrong = await called(`${AUTH}/Login`, stranger);
+  expectOne(wrong.lines, `${AUTH}/Login`, 'UNAUTHENTICATED', 'INVALID_CREDENTIALS');
+  let throttled = wrong;
+  while (throttled.lines[0]?.reason === 'INVALID_CREDENTIALS')
+    throttled = await called(`${AUTH}/Login`, stranger);
+  expectOne(throttled.lines, `${AUTH}/Login`, 'RESOURCE_EXHAUSTED', 'LOGIN_RATE_LIMITED');
+});
+
+test('O03 administration and changes of keys are one line each', async () => {
+  const user = { email: 'bob@example.com', password: 'another horse battery' };
+  for (const [method, request] of [
+    ['CreateUser', user],
+    ['ListUsers', {}],
+    ['RotateSigningKey', {}],
+  ] as const) {
+    const { lines } = await called(`${ADMIN}/${method}`, request, bearer);
+    expect(lines).toEqual([expect.objectContaining({ method: `/${ADMIN}/${method}`, code: 'OK' })]);
+  }
+  const { lines } = await called(`${ADMIN}/ListUsers`, {});
+  expect(lines).toEqual([expect.objectContaining({ reason: 'CREDENTIALS_MISSING' })]);
+});
+
+test('a token that is verified is no event', async () => {
+  const { lines } = await called(`${AUTH}/VerifyToken`, { access_token: bearer.authorization.slice(7) });
+  expect(lines).toEqual([]);
+});

@@ -1,0 +1,167 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { endEveryPostern, startPostern } from '../support/run-postern.ts';
+import { startServiceProcess, untilReady } from '../support/service-process.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+
+interface Span {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly kind: number;
+  readonly attributes: readonly { readonly key: string; readonly value: Record<string, unknown> }[];
+  readonly status: { readonly code?: number };
+}
+
+/** A collector that takes OTLP over HTTP, as far as a test needs one. */
+class Collector {
+  readonly bodies: string[] = [];
+  readonly paths = new Set<string | undefined>();
+  readonly #server: Server = createServer((request, response) => {
+    this.paths.add(request.url);
+    let body = '';
+    request.setEncoding('utf8').on('data', (part: string) => (body += part));
+    request.on('end', () => {
+      this.bodies.push(body);
+      response.setHeader('content-type', 'application/json').end('{}');
+    });
+  });
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get spans(): Span[] {
+    return this.bodies.flatMap((body) => {
+      const { resourceSpans } = JSON.parse(body) as {
+        resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
+      };
+      return resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
+    });
+  }
+
+  stop(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+const AUTH = 'postern.v1.AuthService';
+const email = 'ada@example.com';
+const password = 'correct horse battery';
+const incoming = { trace: '4bf92f3577b34da6a3ce929d0e0e4736', span: '00f067aa0ba902b7' };
+const unsampled = { trace: '5bf92f3577b34da6a3ce929d0e0e4736', span: '10f067aa0ba902b7' };
+const header = ({ trace, span }: typeof incoming, flags: string) => ({
+  traceparent: `00-${trace}-${span}-${flags}`,
+});
+
+describe('with a collector', () => {
+  const collector = new Collector();
+  const secrets: string[] = [password, email];
+  let spans: Span[];
+
+  beforeAll(async () => {
+    const service: TestService = await startTestService({
+      OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+    });
+    await service.addUser(email, password);
+    const { response } = await service.call(
+      `${AUTH}/Login`,
+      { email, password },
+      { ...header(incoming, '01'), 'x-request-id': 'request-1' },
+    );
+    const { access_token: access, refresh_token: refresh } = response as Record<string, string>;
+    secrets.push(String(access), String(refresh));
+    await service.call(`${AUTH}/VerifyToken`, { access_token: access }, header(unsampled, '00'));
+    await service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' }, { traceparent: 'junk' });
+    await service.call(`${AUTH}/RefreshToken`, { refresh_token: refresh });
+    await service.stop();
+    spans = collector.spans;
+  });
+  afterAll(() => collector.stop());
+
+  const attributesOf = (span: Span | undefined) =>
+    Object.fromEntries((span?.attributes ?? []).map(({ key, value }) => [key, Object.values(value)[0]]));
+
+  test("a call's span continues the caller's trace and tells how the call ended", () => {
+    const root = spans.find(({ name }) => name === `${AUTH}/Login`);
+    expect(root).toMatchObject({ traceId: incoming.trace, parentSpanId: incoming.span, kind: 2 });
+    expect(attributesOf(root)).toEqual({
+      'rpc.system': 'grpc',
+      'rpc.service': AUTH,
+      'rpc.method': 'Login',
+      'rpc.grpc.status_code': 0,
+      'postern.request_id': 'request-1',
+    });
+    expect([...collector.paths]).toEqual(['/v1/traces']);
+    expect(collector.bodies.join('')).toContain('"stringValue":"postern"');
+  });
+
+  test('the uses of the database and the hash are spans below it', () => {
+    const root = spans.find(({ name }) => name === `${AUTH}/Login`);
+    const below = spans.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
+    expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'password hash']));
+    expect(below.every(({ traceId }) => traceId === incoming.trace)).toBe(true);
+    // What the service does by itself, twice a second, is in no trace.
+    expect(spans.filter(({ name, parentSpanId }) => name === 'database' && !parentSpanId)).toEqual([]);
+  });
+
+  test('a caller that does not sample is followed', () => {
+    expect(spans.filter(({ traceId }) => traceId === unsampled.trace)).toEqual([]);
+  });
+
+  test('a garbled traceparent begins a trace, and a refusal is no error of the server', () => {
+    const refused = spans.find(({ name }) => name === `${AUTH}/VerifyToken`);
+    expect(refused?.parentSpanId).toBeFalsy();
+    expect(attributesOf(refused)).toMatchObject({
+      'postern.reason': 'TOKEN_MALFORMED',
+      'rpc.grpc.status_code': 16,
+    });
+    expect(refused?.status.code ?? 0).toBe(0);
+  });
+
+  test('O01 no secret, token or e-mail is in a trace', () => {
+    const sent = collector.bodies.join('\n');
+    for (const secret of secrets) expect(sent).not.toContain(secret);
+  });
+});
+
+describe('in a process that cannot load OpenTelemetry', () => {
+  let database: TestDatabase;
+  const hook = new URL('../support/without-opentelemetry.mjs', import.meta.url).href;
+  const environment = { NODE_OPTIONS: `--import=${hook}` };
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(async () => {
+    await endEveryPostern();
+    await database.drop();
+  });
+
+  test('the service runs without a collector: it loads nothing of it', async () => {
+    const service = await startServiceProcess(database.url, environment);
+    await untilReady(service);
+    expect(await service.probe('/metrics')).toBe(200);
+    await service.stop();
+  });
+
+  test('and with one it says what is missing', async () => {
+    const { end } = startPostern(['serve'], {
+      environment: {
+        ...environment,
+        DATABASE_URL: database.url,
+        POSTERN_MASTER_KEY: masterKey,
+        OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+      },
+    });
+    const { exitCode, stderr } = await end;
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain('OTEL_EXPORTER_OTLP_ENDPOINT');
+  });
+});
