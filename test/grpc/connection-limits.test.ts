@@ -24,6 +24,8 @@ const CHECK = '/grpc.health.v1.Health/Check';
 const gate = {
   authenticate: () => Promise.reject(new Error('nobody is asked')),
   writeAudit: () => Promise.resolve(),
+  refusals: { take: () => null, missed: () => undefined },
+  onUnwritten: () => undefined,
 };
 const goaway = ({ type }: Frame) => type === frameType.goaway;
 
