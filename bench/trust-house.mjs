@@ -45,7 +45,7 @@ export async function trustHouse(revocations) {
     reflection: false,
     onFinish: () => undefined,
   });
-  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
   return {
     address: `${host}:${port}`,
     policy,
