@@ -28,7 +28,7 @@ const contract = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto
   enums: String,
   defaults: true,
 });
-const masterKey = randomBytes(32).toString('base64');
+export const masterKey = randomBytes(32).toString('base64');
 
 export const password = 'correct horse battery';
 

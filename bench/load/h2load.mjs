@@ -1,0 +1,67 @@
+// The load of scenarios whose calls are all alike: h2load, which costs its core a fraction of what any server costs.
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const CONNECTIONS = 4;
+const STREAMS_EACH = 25;
+
+/** @returns {boolean} */
+export function hasH2load() {
+  try {
+    execFileSync('h2load', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Calls a unary method over and over with one message.
+ *
+ * @param {{ address: string, path: string, message: Uint8Array, seconds: number, answerBytes: number }} options `answerBytes`: of
+ *   the answer's message, which every call must bring: h2load itself does not look at gRPC's status
+ * @returns {Promise<{ calls: number, seconds: number }>}
+ */
+export async function h2load({ address, path, message, seconds, answerBytes }) {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-h2load-'));
+  const body = join(folder, 'body');
+  writeFileSync(body, framed(message));
+  const unix = address.startsWith('unix:');
+  const options = [
+    ...['-c', CONNECTIONS, '-m', STREAMS_EACH, '-t', 1, '-D', `${Math.round(seconds * 1_000)}ms`, '-d', body],
+    ...['-H', 'content-type: application/grpc', '-H', 'te: trailers'],
+    ...(unix ? ['-B', address] : []),
+    unix ? path : `http://${address}${path}`,
+  ];
+  try {
+    const { stdout } = await promisify(execFile)('h2load', options.map(String));
+    return readReport(stdout, seconds, answerBytes + FRAME_BYTES);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const FRAME_BYTES = 5;
+
+/** A gRPC message as it travels: uncompressed, with its length. */
+export function framed(message) {
+  const frame = Buffer.alloc(FRAME_BYTES + message.length);
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, FRAME_BYTES);
+  return frame;
+}
+
+function readReport(text, seconds, bytesEach) {
+  const [, done, failed] =
+    /requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed/.exec(text) ?? [];
+  const [, dataBytes] = /traffic: .* \((\d+)\) data/.exec(text) ?? [];
+  const calls = Number(done);
+  if (!(calls > 0) || Number(failed) > 0) throw new Error(`h2load: ${failed ?? 'all'} calls failed\n${text}`);
+  // Calls that the end cuts off may have brought their data.
+  const missing = calls * bytesEach - Number(dataBytes);
+  if (missing > 0) throw new Error(`h2load: ${missing} bytes of the answers are missing\n${text}`);
+  return { calls, seconds };
+}

@@ -1,0 +1,41 @@
+import { benchServer, startMeasured } from '../measured-process.mjs';
+import { callersLoad } from '../load/callers.mjs';
+import { compareServers } from '../ratio-scenario.mjs';
+import { audience, issuer, openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+
+const CALLERS = 100;
+/** More than a core verifies in a sample; if they run out, the sample ends before its time. */
+const TOKENS_A_SECOND = 14_000;
+
+/** Every call brings a token that its server has not seen, the cache being as large as ever. */
+export async function run(plan) {
+  const house = await openTokenHouse();
+  try {
+    const service = await house.serve();
+    const answer = await verifyAnswer(service.grpc, house.token).finally(() => service.stop());
+    const tokens = await house.mint(Math.ceil(TOKENS_A_SECOND * (plan.seconds + plan.warmUpSeconds)));
+    const messages = tokens.map(verifyMessage);
+    const row = {
+      id: 'verify-first-sight',
+      title: 'VerifyToken, never seen before (ES256)',
+      beside: 'the bare handler plus one `jose.jwtVerify`',
+      goal: { atLeast: 0.95 },
+      judgedBy: 'cpu',
+    };
+    const jose = [benchServer('bare-jose'), VERIFY, answer.toString('base64'), house.jwks, issuer, audience];
+    const start = { baseline: () => startMeasured(jose), contender: () => house.serve() };
+    // The servers are fresh processes, so each of them may see the same tokens for the first time.
+    const places = new WeakMap();
+    const load = (server, seconds) => {
+      const next = () => {
+        const place = places.get(server) ?? 0;
+        places.set(server, place + 1);
+        return messages[place] ?? null;
+      };
+      return callersLoad({ address: server.grpc, path: VERIFY, callers: CALLERS, seconds, next });
+    };
+    return [await compareServers(row, start, load, plan)];
+  } finally {
+    await house.stop();
+  }
+}

@@ -1,0 +1,11 @@
+// The least that a grpc-js server does: takes no look at the request and answers bytes that it was started with.
+// node bench/servers/bare.mjs PATH ANSWER_IN_BASE64 [ADDRESS]
+import { listen, rawMethod } from './listen.mjs';
+
+const [path, answer, address] = process.argv.slice(2);
+const bytes = Buffer.from(answer, 'base64');
+listen(
+  (server) =>
+    server.addService({ call: rawMethod(path) }, { call: (_call, callback) => callback(null, bytes) }),
+  address,
+);
