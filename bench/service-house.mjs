@@ -12,9 +12,13 @@ import { loadSync } from '@grpc/proto-loader';
 import pg from 'pg';
 import { budgetOf } from '../dist/domain/call-budget.js';
 import { ownOrigin } from '../dist/domain/call-origin.js';
+import { masterKeyOf } from '../dist/domain/sealed-envelope.js';
+import { SecretDigests } from '../dist/domain/secret-digests.js';
 import { ErrorInfo, RetryInfo } from '../dist/generated/google/rpc/error_details.js';
 import { Status } from '../dist/generated/google/rpc/status.js';
+import { createServiceAccount } from '../dist/operations/create-service-account.js';
 import { createUser } from '../dist/operations/create-user.js';
+import { RefreshRoot } from '../dist/operations/refresh-root.js';
 import { PasswordHasher } from '../dist/passwords/password-hasher.js';
 import { Database } from '../dist/store/database.js';
 import { openEmbeddedPostgres } from '../dist/store/embedded/open-embedded-postgres.js';
@@ -72,6 +76,20 @@ export async function openHouse() {
       await createUser({ database: db, passwords }, user, call);
       await hasher.stop();
     },
+    /** A service account that may watch. */
+    async addServiceAccount(name) {
+      const root = new RefreshRoot();
+      await root.prepare(db, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+      const tools = {
+        database: db,
+        digests: new SecretDigests((purpose) => root.derive(purpose)),
+        trust: null,
+      };
+      const input = { name, roles: [], actor: { type: 'operator', id: null } };
+      const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
+      const { account, clientSecret } = await createServiceAccount(tools, input, call);
+      return { clientId: account.id, clientSecret: clientSecret.reveal() };
+    },
     async serve(environment = {}, url = this.url) {
       const service = await startService({ DATABASE_URL: url, ...environment });
       services.push(service);
@@ -116,6 +134,7 @@ async function startService(environment) {
   return {
     pid,
     address,
+    httpUrl: `http://${http}`,
     child,
     probe,
     call: (method, request) => invoke(client, `postern.v1.AuthService/${method}`, request),
