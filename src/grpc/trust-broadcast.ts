@@ -60,9 +60,12 @@ export class TrustBroadcast {
     for (const revocation of change.revocations) {
       this.#untold.set(`${revocation.kind} ${revocation.id}`, revocation);
     }
-    // Never within the callback: several pages, or several logouts of one moment, are one round.
+    if (this.#round) return;
+    // Never within the callback: several pages, or several logouts of one moment, are one round. But ahead of the answer
+    // to who revoked: a process that is killed right after it has told its watchers.
     const pauseMs = this.#lastRoundMs + this.#watchers.size * PAUSE_MS_PER_WATCHER - performance.now();
-    this.#round ??= setTimeout(() => this.#tellRevocations(), Math.max(0, pauseMs));
+    if (pauseMs <= 0) queueMicrotask(() => this.#tellRevocations());
+    else this.#round = setTimeout(() => this.#tellRevocations(), pauseMs);
   }
 
   /**

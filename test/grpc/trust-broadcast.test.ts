@@ -69,6 +69,17 @@ test('S13 no keys have a cursor that is ahead of what was told', () => {
   take();
   bundle.replaceKeys(createKeyRing([]));
   expect(lines).toEqual(['1.3 revocations 1', '1.3 keys']);
+  // Nothing is left for the turn that the revocation asked for.
+  jest.runAllTicks();
+  expect(lines).toEqual(['1.3 revocations 1', '1.3 keys']);
+});
+
+test('S13 watchers are told before the event loop turns, so that who revoked is not answered before', () => {
+  const lines = joined();
+  bundle.revoke([{ kind: 'jti', id: 'of 2', expiresAtSeconds: 1_000 }]);
+  expect(lines).toEqual([]);
+  jest.runAllTicks();
+  expect(lines).toEqual(['1.2 revocations 1']);
 });
 
 test('what comes in one moment is one update, each revocation once', () => {
