@@ -226,7 +226,7 @@ describe('a route’s policy', () => {
     const logged = service.logLines.slice(lines).filter((line) => line.includes('Authorization/Check'));
     expect(logged).toHaveLength(1);
     expect(JSON.parse(logged[0] ?? '')).toMatchObject({
-      level: 50,
+      level: 'error',
       reason: 'ROUTE_MISCONFIGURED',
       cause: { message: expect.stringContaining('context_extensions') },
     });
@@ -279,7 +279,7 @@ describe('E01 whatever cannot be read is denied, and never as a failed RPC', () 
     const [line = '', ...others] = service.logLines.slice(lines);
     expect(others).toEqual([]);
     expect(JSON.parse(line)).toMatchObject({
-      level: 30,
+      level: 'info',
       reason: 'TOKEN_MALFORMED',
       request_id: expect.any(String),
     });

@@ -319,7 +319,7 @@ describe('new files', () => {
     await tlsOf().reload();
     await tlsOf().reload();
     expect(events()).toEqual([expect.stringMatching(says)]);
-    expect(JSON.parse(events()[0] ?? '')).toMatchObject({ level: 40, event: 'certificate-unusable' });
+    expect(JSON.parse(events()[0] ?? '')).toMatchObject({ level: 'warn', event: 'certificate-unusable' });
     expect(await servedCertificate()).toBe(fingerprintOf(server));
     expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
     expect((await fetchWith('/livez')).status).toBe(200);
