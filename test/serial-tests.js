@@ -1,7 +1,6 @@
 /**
- * Tests that hurt a database, flood a service, throw thousands of tokens at it or measure time: beside others they would
- * disturb and be disturbed, so
- * `npm run test:serial` runs them one at a time and `npm test` leaves them out.
+ * Tests that hurt a database, flood a service, throw thousands of tokens at it or measure time. Beside others they would
+ * disturb and be disturbed, so `npm run test:serial` runs them one at a time and `npm test` leaves them out.
  */
 export const serialTests = [
   '<rootDir>/test/client/hostile-tokens.test.ts',
