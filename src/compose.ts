@@ -164,6 +164,7 @@ export async function startService(
       afterwards: () => grpc.setServing('verification', trust.loaded && trust.ageMs <= maxStalenessMs),
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
+        else if (event === 'store-unusable') log.error({ cause }, event);
         else log.warn({ cause }, event);
         grpc.setServing('everything', event === 'store-reachable');
       },
@@ -308,7 +309,7 @@ export async function startService(
       hasher,
       pools: { service: database, trust: trustDatabase },
       circuit,
-      reachable: () => watch.reachable,
+      reachable: () => watch.state !== 'unreachable',
       revocationDelay: feed.delay,
       broadcast,
       keys: keys.stages,
@@ -322,7 +323,8 @@ export async function startService(
         publication: { issuer: settings.issuer, jwks },
         unreadiness: () => [
           ...(stopping ? ['the service is stopping'] : []),
-          ...(watch.reachable ? [] : ['the database does not answer']),
+          ...(watch.state === 'unreachable' ? ['the database does not answer'] : []),
+          ...(watch.state === 'unusable' ? ['the database holds what cannot be used: see the log'] : []),
           ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
           ...(trust.loaded && trust.ageMs > maxStalenessMs ? ['the news of revocations are too old'] : []),
         ],
@@ -331,13 +333,15 @@ export async function startService(
     );
     await watch.start();
     alarm.start();
-    const demoUser = settings.production || !watch.reachable ? null : await makeDemoUser(database, hasher);
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());
     const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
     cleanups.push(() =>
       grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
     );
+    // Last: its password is told once, and must not be lost with a start that failed.
+    const isFirstStart = !settings.production && watch.state === 'reachable';
+    const demoUser = isFirstStart ? await makeDemoUser(database, hasher) : null;
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
   } catch (error) {
     await stop();

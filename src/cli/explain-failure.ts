@@ -42,6 +42,13 @@ function explain(error: unknown): ExplainedFailure {
         : 'Restore the signing_keys table from a backup. Nothing was changed.',
     );
   }
+  if (isAddressRefused(error)) {
+    return failure(
+      exitCodes.settings,
+      error.message,
+      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses, or paths of sockets, that this user may listen on.',
+    );
+  }
   if (isAddressInUse(error)) {
     return failure(
       exitCodes.unavailable,
@@ -54,6 +61,13 @@ function explain(error: unknown): ExplainedFailure {
     exitCodes.unexpected,
     `an unexpected fault: ${what}`,
     'Run it again with POSTERN_LOG_LEVEL=debug to see where it happened.',
+  );
+}
+
+/** Not there, or not ours: no waiting helps. */
+function isAddressRefused(error: unknown): error is Error {
+  return (
+    error instanceof Error && /listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
   );
 }
 

@@ -46,6 +46,19 @@ export class RefreshRoot {
 }
 
 /**
+ * Stands before whatever seals a key beside those of a running service: sealed with another master key it would keep
+ * every instance from starting (K07).
+ *
+ * @throws EnvelopeError when no given master key sealed what is there
+ */
+export async function requireMasterKey(database: Database, masterKeys: readonly MasterKey[]): Promise<void> {
+  await database.unlimited(async (trx) => {
+    const sealed = await findRefreshRoot(trx);
+    if (sealed) unseal(sealed, IDENTITY, masterKeys);
+  });
+}
+
+/**
  * Seals the root key with the current master key.
  *
  * @returns what there was to do; `absent` before the service has first started

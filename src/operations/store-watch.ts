@@ -6,20 +6,26 @@ const LONGEST_RETRY_MS = 500;
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
 const REFRESH_EVERY_MS = 500;
 
+/** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
+export type StoreState = 'reachable' | 'unreachable' | 'unusable';
+
+export type StoreEvent = `store-${StoreState}`;
+
 /**
  * Waits for the database with a growing pause, prepares what it must hold, and from then on refreshes what is kept in
- * memory, twice a second and whenever it is woken. A database that is away is waited for, at the start and ever after; what waiting cannot mend
- * (another schema, another master key) is handed to `onFatal`.
+ * memory, twice a second and whenever it is woken. A database that is away is waited for, at the start and ever after. What
+ * waiting cannot mend (another schema, another master key) is handed to `onFatal` at the start; later the service goes on
+ * with what it has in memory, and says that the store is unusable.
  */
 export class StoreWatch {
   readonly #prepare: () => Promise<void>;
   readonly #refresh: () => Promise<void>;
   readonly #afterwards: () => void;
-  readonly #report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
+  readonly #report: (event: StoreEvent, cause?: unknown) => void;
   readonly #onFatal: (error: unknown) => void;
   #prepared = false;
   /** Undefined until the first attempt has ended. */
-  #told: boolean | undefined;
+  #told: StoreState | undefined;
   #retryMs = FIRST_RETRY_MS;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -31,7 +37,7 @@ export class StoreWatch {
     refresh: () => Promise<void>;
     /** Called after each look at the database, successful or not. */
     afterwards: () => void;
-    report: (event: 'store-reachable' | 'store-unreachable', cause?: unknown) => void;
+    report: (event: StoreEvent, cause?: unknown) => void;
     onFatal: (error: unknown) => void;
   }) {
     this.#prepare = options.prepare;
@@ -41,9 +47,9 @@ export class StoreWatch {
     this.#onFatal = options.onFatal;
   }
 
-  /** Whether the last look at the database succeeded. */
-  get reachable(): boolean {
-    return this.#told === true;
+  /** What the last look at the database found. */
+  get state(): StoreState {
+    return this.#told ?? 'unreachable';
   }
 
   /** Resolves after the first attempt, whether or not the database was there. Rejects with what waiting cannot mend. */
@@ -71,14 +77,13 @@ export class StoreWatch {
       if (!this.#prepared) await this.#prepare();
       this.#prepared = true;
       await this.#refresh();
-      this.#tell(true);
+      this.#tell('reachable');
       this.#retryMs = FIRST_RETRY_MS;
       this.#schedule(this.#takeWaking() ? 0 : REFRESH_EVERY_MS);
     } catch (error) {
-      const mendable =
-        this.#prepared || (error instanceof Rejected && error.rejection.kind === 'store-unavailable');
-      if (!mendable) return error;
-      this.#tell(false, error);
+      const isAway = error instanceof Rejected && error.rejection.kind === 'store-unavailable';
+      if (!isAway && !this.#prepared) return error;
+      this.#tell(isAway ? 'unreachable' : 'unusable', error);
       this.#schedule(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
     } finally {
@@ -104,10 +109,10 @@ export class StoreWatch {
     }, delayMs);
   }
 
-  #tell(reachable: boolean, cause?: unknown): void {
-    if (this.#stopped || reachable === this.#told) return;
-    this.#told = reachable;
-    this.#report(reachable ? 'store-reachable' : 'store-unreachable', cause);
+  #tell(state: StoreState, cause?: unknown): void {
+    if (this.#stopped || state === this.#told) return;
+    this.#told = state;
+    this.#report(`store-${state}`, cause);
   }
 }
 

@@ -117,9 +117,13 @@ test.each([
 });
 
 test.each([
-  ['{"email":"hunter2"', 'the line is not JSON'],
-  ['["hunter2"]', 'the line must be one JSON object'],
-  ['null', 'the line must be one JSON object'],
+  ['{"email":"hunter2"', 'the line must be one JSON object with no member twice'],
+  ['["hunter2"]', 'the line must be one JSON object with no member twice'],
+  ['null', 'the line must be one JSON object with no member twice'],
+  [
+    '{"email":"a@example.com","email":"b@example.com"}',
+    'the line must be one JSON object with no member twice',
+  ],
   ['{"email":"a@b.example","password":"hunter2"}', "'password' is unknown; known are email, password_hash"],
   ['{"email":"a@b.example","__proto__":{"roles":["hunter2"]}}', "'__proto__' is unknown"],
   ['{"roles":[]}', 'email: must be there, as text'],

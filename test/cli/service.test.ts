@@ -100,6 +100,21 @@ test('K07 another master key makes no secret', async () => {
   expect((await postern('service', 'list')).stdout).not.toContain('strange');
 });
 
+test.each([
+  ['key', 'rotate'],
+  ['key', 'rotate', '--now'],
+  ['key', 'rewrap'],
+  ['session', 'end-all', '--after-restore'],
+])('K07 another master key makes no signing key: %s %s %s', async (...words) => {
+  const keys = async () => (await postern('key', 'list', '--json')).stdout;
+  const before = await keys();
+  const other = { ...environment(), POSTERN_MASTER_KEY: randomBytes(32).toString('base64') };
+  const end = await runPostern(words, { environment: other });
+  expect({ exitCode: end.exitCode, stdout: end.stdout }).toEqual({ exitCode: 3, stdout: '' });
+  expect(end.stderr).toContain('master key');
+  expect(await keys()).toBe(before);
+});
+
 test('L17 a reset token from the command line sets a password', async () => {
   await service.addUser('ada@example.com', 'correct horse battery');
   const { stdout, stderr, exitCode } = await postern('user', 'reset-password', '--email', 'Ada@example.com');

@@ -29,6 +29,7 @@ export async function* csvRows(lines: AsyncIterable<TextLine>): AsyncGenerator<F
     else if (typeof cells === 'string') yield { line: line.line, unreadable: cells };
     else yield { line: line.line, ...readRow(columns, cells) };
   }
+  if (columns === undefined) throw badHeader(1, 'there is none: the file is empty');
 }
 
 /** The cells of a line, or why there are none. The library's own messages repeat what stands in the file. */

@@ -1,4 +1,5 @@
 import type { ImportRow, UnreadableRow } from '../../domain/import-row.ts';
+import { parseStrictJson } from '../../tokens/strict-json.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';
 import type { TextLine } from './text-lines.ts';
 
@@ -11,20 +12,13 @@ export async function* jsonRows(lines: AsyncIterable<TextLine>): AsyncGenerator<
 }
 
 function readRow(text: string): ImportRow | UnreadableRow {
-  let row: unknown;
-  try {
-    row = JSON.parse(text);
-  } catch {
-    return { unreadable: 'the line is not JSON' };
-  }
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-    return { unreadable: 'the line must be one JSON object' };
-  }
+  const row = parseStrictJson(text);
+  if (row === null) return { unreadable: 'the line must be one JSON object with no member twice' };
   const unknown = Object.keys(row).find((name) => !(importFields as readonly string[]).includes(name));
   if (unknown !== undefined) {
     return { unreadable: `${nameInError(unknown)} is unknown; known are ${importFields.join(', ')}` };
   }
-  const { email, password_hash = null, roles = [], disabled = false } = row as Record<string, unknown>;
+  const { email, password_hash = null, roles = [], disabled = false } = row;
   if (typeof email !== 'string') return { unreadable: 'email: must be there, as text' };
   if (password_hash !== null && typeof password_hash !== 'string') {
     return { unreadable: 'password_hash: must be text, or null for a user without a password' };

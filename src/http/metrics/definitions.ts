@@ -35,7 +35,7 @@ export const metricDefinitions = {
   watchers: gauge('postern_trust_watchers', 'Verifiers that watch this process'),
   upstreamConnected: gauge(
     'postern_upstream_connected',
-    'Whether the stream from the central service is open',
+    'Of a sidecar: whether the stream from the central service is open',
   ),
   cacheHits: counter('postern_token_cache_hits_total', 'Tokens that were seen before'),
   cacheMisses: counter('postern_token_cache_misses_total', 'Tokens that were not'),
