@@ -95,10 +95,7 @@ test('L09 two hundred parallel guesses over two instances evaluate no more than 
 
 test('L10 honest logins of one user at once do not throttle each other', async () => {
   const answers = await Promise.all(Array.from({ length: 60 }, () => login(password, '192.0.2.9')));
-  // A machine with other work may not hash sixty passwords in the time that one waits for its turn, and says so.
-  const unserved = answers.filter(({ code }) => code !== status.OK);
-  expect(unserved.filter(({ reason }) => reason !== 'SERVER_OVERLOADED')).toEqual([]);
-  expect(unserved.length).toBeLessThan(answers.length / 2);
+  expect(answers.filter(({ code }) => code !== status.OK)).toEqual([]);
 });
 
 test('L10 a flood from one source does not keep the owner out from another', async () => {

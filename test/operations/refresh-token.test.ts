@@ -276,10 +276,6 @@ describe('S09 while somebody else holds the row of a session', () => {
     );
     const refusing = forgeries.map((forgery) => account.refreshVerdict(service, forgery));
     expect(await account.refreshVerdict(service, session.refresh_token)).toBe('OK');
-    const verdicts = await Promise.all(refusing);
-    const invalid = verdicts.filter((verdict) => verdict === 'REFRESH_TOKEN_INVALID');
-    // A machine with other work may not come to all of them within their time, and says that.
-    expect(verdicts.filter((verdict) => verdict === 'STORE_UNAVAILABLE').length + invalid.length).toBe(600);
-    expect(invalid.length).toBeGreaterThan(300);
+    expect(new Set(await Promise.all(refusing))).toEqual(new Set(['REFRESH_TOKEN_INVALID']));
   });
 });
