@@ -6,6 +6,7 @@ import type {
 } from '@grpc/grpc-js';
 
 import { clientStream, type ClientStreamHandler } from './client-stream.ts';
+import type { DirectCalls } from './direct-calls.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { type Gate, letIn } from './let-in.ts';
 import { ruleOf } from './method-table.ts';
@@ -40,6 +41,7 @@ export function serveMethods<Service extends object>(
   service: Service,
   gate: Gate,
   handlers: ServiceHandlers<Service>,
+  direct?: DirectCalls,
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
@@ -59,7 +61,9 @@ export function serveMethods<Service extends object>(
       definition[name] = { ...definition[name], responseSerialize: passingEncoded(method) };
       implementation[name] = serverStream(rule, gate.authenticate, run);
     } else {
-      implementation[name] = unary(rule, letIn(rule, gate, handler as UnaryHandler<unknown, unknown>));
+      const run = handler as UnaryHandler<unknown, unknown>;
+      implementation[name] = unary(rule, letIn(rule, gate, run));
+      if (rule.isHot) direct?.add(definition[name], rule, run);
     }
   }
   server.addService(definition, implementation);
