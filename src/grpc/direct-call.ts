@@ -8,7 +8,7 @@ import type { CallOrigin } from '../domain/call-origin.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { FinishedCall } from './call-boundary.ts';
 import { type Call, originOf, STORE_LIMIT_MS } from './call.ts';
-import { EncodedMessage } from './encoded-message.ts';
+import { EncodedMessage, PREFIX_BYTES } from './encoded-message.ts';
 import { MAX_MESSAGE_BYTES } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
 import { statusOf, unreadableRequest } from './status.ts';
@@ -35,7 +35,6 @@ export interface House {
   touch: (session: Http2Session | undefined) => void;
 }
 
-const PREFIX_BYTES = 5;
 const RESPONSE_HEADERS = Object.freeze({
   ':status': 200,
   'content-type': 'application/grpc+proto',
@@ -214,23 +213,20 @@ export class DirectCall implements Call, FinishedCall {
 
   readonly #reply = (response: unknown): void => {
     if (this.#isGone()) return;
-    let message: Buffer;
+    let message: EncodedMessage;
     try {
-      message = response instanceof EncodedMessage ? response.bytes : this.#method.encode(response);
+      message =
+        response instanceof EncodedMessage ? response : new EncodedMessage(this.#method.encode(response));
     } catch (error) {
       this.#fail(error);
       return;
     }
-    const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-    frame[0] = 0;
-    frame.writeUInt32BE(message.length, 1);
-    frame.set(message, PREFIX_BYTES);
     const stream = this.#stream;
     stream.respond(RESPONSE_HEADERS, WITH_TRAILERS);
     stream.on('wantTrailers', () =>
       stream.sendTrailers({ 'grpc-status': 0, 'grpc-message': 'OK', 'x-request-id': this.requestId }),
     );
-    stream.end(frame);
+    stream.end(message.frame);
     this.#finish(Code.OK);
   };
 

@@ -50,7 +50,7 @@ export function serveMethods<Service extends object>(
     const method = methods[name];
     if (!method) throw new Error(`the contract has no method ${name}`);
     const rule = ruleOf(method.path);
-    definition[name] = withStrictDecoding(method);
+    definition[name] = { ...withStrictDecoding(method), responseSerialize: passingEncoded(method) };
     // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
     if (method.requestStream) {
       const run = handler as ClientStreamHandler<unknown, unknown>;
@@ -58,7 +58,6 @@ export function serveMethods<Service extends object>(
     } else if (method.responseStream) {
       if (rule.audit) throw new Error(`no stream of answers is audited call by call: ${method.path}`);
       const run = handler as ServerStreamHandler<unknown, unknown>;
-      definition[name] = { ...definition[name], responseSerialize: passingEncoded(method) };
       implementation[name] = serverStream(rule, gate.authenticate, run);
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
