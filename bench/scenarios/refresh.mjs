@@ -1,5 +1,5 @@
 import { RefreshTokenRequest, TokenSet } from '../../dist/generated/postern/v1/auth.js';
-import { compareServers } from '../compare-servers.mjs';
+import { compareServers, longWarmUp } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
@@ -29,7 +29,7 @@ export async function run(plan) {
     };
     const load = (server, seconds, side) =>
       side === 'baseline' ? updates(server, seconds) : refreshes(server, seconds, refreshTokens);
-    return [await compareServers(rowOf('refresh'), start, load, plan)];
+    return [await compareServers(rowOf('refresh'), start, load, longWarmUp(plan))];
   } finally {
     await house.stop();
   }

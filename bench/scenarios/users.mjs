@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { argon2idParameters } from '../../dist/passwords/argon2id.js';
-import { sampleServers } from '../compare-servers.mjs';
+import { longWarmUp, sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { curveRow } from '../measured-row.mjs';
@@ -35,7 +35,7 @@ export async function run(plan) {
       const next = () => loginMessage(emailOf(1 + randomInt(size)));
       return callersLoad({ address: grpc, path: LOGIN, callers: CALLERS, seconds, next });
     };
-    const rounds = await sampleServers(start, load, plan);
+    const rounds = await sampleServers(start, load, longWarmUp(plan));
     const points = sizes.slice(1).map((size) => [size, String(size)]);
     const row = curveRow(rowOf('users'), rounds, plan, points);
     const perSecond = rounds.map(({ baseline }) => baseline.calls / baseline.seconds);
