@@ -25,7 +25,13 @@ const { values } = parseArgs({
 const chosen = scenarios.filter(({ name }) => values.only === undefined || name === values.only);
 const plan = values.quick
   ? { quick: true, pairs: 1, seconds: 0.5, warmUpSeconds: 0.3 }
-  : { quick: false, pairs: Number(values.pairs), seconds: 2, warmUpSeconds: 2, users: Number(values.users) };
+  : {
+      quick: false,
+      pairs: Number(values.pairs),
+      seconds: 2,
+      warmUpSeconds: 1.5,
+      users: Number(values.users),
+    };
 const SCENARIO_LIMIT_MS = 30 * 60_000;
 const KILL_AFTER_MS = 10_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
