@@ -24,11 +24,30 @@ const layers = [
   ['grpc/'],
   ['http/'],
   ['tracing/'],
-  ['config.ts', 'compose.ts', 'compose-sidecar.ts', 'main.ts', 'log.ts', 'first-steps.ts', 'listener-tls.ts'],
+  [
+    'config.ts',
+    'compose.ts',
+    'compose-rpcs.ts',
+    'compose-sidecar.ts',
+    'compose-tokens.ts',
+    'main.ts',
+    'log.ts',
+    'first-steps.ts',
+    'listener-tls.ts',
+  ],
   ['cli/'],
 ];
 /** Who may know the settings as a whole; everybody else is given what it needs. */
-const readersOfConfig = ['compose.ts', 'compose-sidecar.ts', 'main.ts', 'log.ts', 'listener-tls.ts', 'cli/'];
+const readersOfConfig = [
+  'compose.ts',
+  'compose-rpcs.ts',
+  'compose-sidecar.ts',
+  'compose-tokens.ts',
+  'main.ts',
+  'log.ts',
+  'listener-tls.ts',
+  'cli/',
+];
 /** Libraries that one folder translates for all others. */
 const owners: Readonly<Record<string, string>> = { jose: 'tokens/', knex: 'store/', pg: 'store/' };
 /** The word alone or at the end; `shared-secret-key` is a thing with a name. */

@@ -1,0 +1,50 @@
+import type { Settings } from './config.ts';
+import { defaultSkewSeconds } from './domain/claims.ts';
+import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
+import { createSharedSecretSigner, importSharedSecret } from './tokens/shared-secret-key.ts';
+import { TokenVerifier } from './tokens/token-verifier.ts';
+import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
+import type { TrustBundle } from './trust/trust-bundle.ts';
+
+/** What issues, verifies and publishes by the keys of one trust bundle. */
+export type Tokens = Awaited<ReturnType<typeof composeTokens>>;
+
+/** Wires access tokens as the settings ask for them. */
+export async function composeTokens(settings: Settings, trust: TrustBundle) {
+  const sharedSecret = settings.secret && (await importSharedSecret(settings.secret));
+  const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
+  const legacyDoor = settings.legacyDoor && {
+    key: await importSharedSecret(settings.legacyDoor.secret),
+    untilMs: settings.legacyDoor.untilMs,
+  };
+  const policy = {
+    issuer: settings.issuer,
+    audiences: settings.audiences,
+    maxLifetimeSeconds: settings.accessTokenTtlSeconds,
+    skewSeconds: defaultSkewSeconds,
+  };
+  const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
+  return {
+    policy,
+    issuer: new AccessTokenIssuer({
+      issuer: settings.issuer,
+      audiences: settings.audiences,
+      lifetimeSeconds: settings.accessTokenTtlSeconds,
+      signer: () => sharedSecretSigner ?? trust.keys().signer,
+    }),
+    verification: {
+      verifier: new TokenVerifier({
+        trust,
+        policy: () => policy,
+        sharedSecret,
+        legacyDoor,
+        cache,
+        nowMs: Date.now,
+      }),
+      trust,
+      maxStalenessMs: settings.maxStalenessSeconds * 1000,
+    },
+    cache,
+    jwks: () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds }),
+  };
+}
