@@ -6,6 +6,7 @@ import { Rejected } from '../domain/rejection.ts';
 import type { Tracer } from '../domain/tracer.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { Circuit } from './circuit.ts';
+import { ConnectionTurns } from './connection-turns.ts';
 import { startFairTimer } from './fair-timer.ts';
 import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './store-errors.ts';
 import { type WatchedConfig, WatchedPgClient } from './watched-pg-client.ts';
@@ -21,6 +22,8 @@ const WATCHDOG_MS = 2_250;
 /** A failure that came after so long, and not from the server, was silence. */
 const SILENCE_FROM_MS = 900;
 const CONNECT_TIMEOUT_MS = 1_000;
+/** The same by the clock, whatever our own loop was busy with. */
+const CONNECT_LIMIT_MS = 2_000;
 const STATEMENT_TIMEOUT_MS = 2_000;
 const LOCK_TIMEOUT_MS = 250;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
@@ -60,16 +63,18 @@ interface Pool {
 export class Database {
   readonly maxConnections: number;
   readonly #knex: Knex;
+  readonly #turns: ConnectionTurns;
   readonly #circuit: DatabaseOptions['circuit'];
   readonly #tracer: Tracer | undefined;
 
   constructor(options: DatabaseOptions) {
     this.maxConnections = options.maxConnections;
+    this.#turns = new ConnectionTurns(options.maxConnections, CONNECT_TIMEOUT_MS);
     const servers = connectionsOf(options.address);
     const connection: ClientConfig = {
       ...servers[0],
       application_name: options.applicationName,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      connectionTimeoutMillis: CONNECT_LIMIT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
@@ -79,6 +84,7 @@ export class Database {
     this.#tracer = options.tracer;
     const watched: WatchedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
+      connectMs: CONNECT_TIMEOUT_MS,
       server: new WritingServer(servers),
     };
     this.#knex = knex({
@@ -90,7 +96,7 @@ export class Database {
       version: '18',
       connection: connection as Knex.StaticConnectionConfig,
       pool: { min: 0, max: options.maxConnections },
-      acquireConnectionTimeout: CONNECT_TIMEOUT_MS,
+      acquireConnectionTimeout: CONNECT_LIMIT_MS,
       log: {
         warn: (message: unknown) => options.warn(String(message).split('\n', 1)[0] ?? ''),
         error: (message: unknown) => options.warn(String(message).split('\n', 1)[0] ?? ''),
@@ -104,7 +110,11 @@ export class Database {
   get connections(): { used: number; free: number; waiting: number } {
     const { pool } = this.#knex.client as { pool?: Pool };
     if (!pool) return { used: 0, free: 0, waiting: 0 };
-    return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() };
+    return {
+      used: pool.numUsed(),
+      free: pool.numFree(),
+      waiting: this.#turns.waiting + pool.numPendingAcquires(),
+    };
   }
 
   /**
@@ -157,7 +167,9 @@ export class Database {
     }
     const startMs = performance.now();
     try {
-      const result = await withinBudget(budget, () => repeated(work, budget));
+      const result = await withinBudget(budget, (isOver) =>
+        this.#turns.take(isOver, () => repeated(work, budget)),
+      );
       state?.answered();
       return result;
     } catch (error) {
@@ -182,7 +194,7 @@ async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<
 }
 
 /** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */
-async function withinBudget<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+async function withinBudget<T>(budget: CallBudget, work: (isOver: () => boolean) => Promise<T>): Promise<T> {
   if (budget.signal.aborted) throw new Rejected({ kind: 'cancelled' });
   const nowMs = Date.now();
   if (nowMs >= budget.deadlineMs) throw new Rejected({ kind: 'deadline-exceeded' });
@@ -193,14 +205,20 @@ async function withinBudget<T>(budget: CallBudget, work: () => Promise<T>): Prom
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: OVERLOADED_RETRY_MS });
   }
 
+  let isOver = false;
   let giveUp: (rejection: Rejected) => void = () => undefined;
-  const outOfTime = new Promise<never>((_resolve, reject) => (giveUp = reject));
+  const outOfTime = new Promise<never>((_resolve, reject) => {
+    giveUp = (rejection) => {
+      isOver = true;
+      reject(rejection);
+    };
+  });
   const limitMs = Math.min(storeMs, budget.deadlineMs - nowMs);
   const callOff = startFairTimer(limitMs, () => giveUp(storeUnavailable('no answer within the time budget')));
   const onAbort = () => giveUp(new Rejected({ kind: 'cancelled' }));
   budget.signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([work(), outOfTime]);
+    return await Promise.race([work(() => isOver), outOfTime]);
   } finally {
     callOff();
     budget.signal.removeEventListener('abort', onAbort);

@@ -15,3 +15,22 @@ export function startFairTimer(ms: number, strike: () => void): () => void {
     clearImmediate(reading);
   };
 }
+
+const TICKS = 10;
+
+/**
+ * A timer for what takes several exchanges, such as a handshake: while a crowd keeps our loop busy, each of them waits
+ * for its turn. Time counts tick by tick, and a tick that came late for no more than a tick.
+ *
+ * @returns takes the timer back
+ */
+export function startTickTimer(ms: number, strike: () => void): () => void {
+  let left = TICKS;
+  const ticking = setInterval(() => {
+    left -= 1;
+    if (left > 0) return;
+    clearInterval(ticking);
+    strike();
+  }, ms / TICKS);
+  return () => clearInterval(ticking);
+}

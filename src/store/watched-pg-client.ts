@@ -1,6 +1,6 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
-import { startFairTimer } from './fair-timer.ts';
+import { startFairTimer, startTickTimer } from './fair-timer.ts';
 import type { Asked, WritingServer } from './writing-server.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
@@ -38,6 +38,8 @@ interface PgConnection extends Asked {
 export interface WatchedConfig {
   /** How long a query may stay without an answer; at least `statement_timeout`, so that a living server gets to say so. */
   readonly watchdogMs: number;
+  /** How long a connection may take to be made, not counting the time in which our own loop was busy. */
+  readonly connectMs: number;
   readonly server: WritingServer;
 }
 
@@ -67,15 +69,13 @@ export class WatchedPgClient extends PgClient {
 
   override async acquireRawConnection(): Promise<unknown> {
     const madeAtMs = performance.now();
-    const { server } = this.config as WatchedConfig;
-    const connection = await server.connect(
-      (address) => {
-        // Read by the base class before it first waits.
-        Object.assign(this.connectionSettings, address);
-        return super.acquireRawConnection() as Promise<PgConnection>;
-      },
-      (unwanted) => void this.destroyRawConnection(unwanted),
-    );
+    const { server, connectMs } = this.config as WatchedConfig;
+    const close = (unwanted: PgConnection) => void this.destroyRawConnection(unwanted);
+    const connection = await server.connect((address) => {
+      // Read by the base class before it first waits.
+      Object.assign(this.connectionSettings, address);
+      return madeWithin(connectMs, super.acquireRawConnection() as Promise<PgConnection>, close);
+    }, close);
     return Object.assign(connection, { company: this.#company, madeAtMs });
   }
 
@@ -126,6 +126,17 @@ export class WatchedPgClient extends PgClient {
         .finally(callOff);
     });
   }
+}
+
+function madeWithin<C>(limitMs: number, making: Promise<C>, close: (late: C) => void): Promise<C> {
+  return new Promise((resolve, reject) => {
+    let isLate = false;
+    const callOff = startTickTimer(limitMs, () => {
+      isLate = true;
+      reject(new Error('timeout expired'));
+    });
+    making.finally(callOff).then((connection) => (isLate ? close(connection) : resolve(connection)), reject);
+  });
 }
 
 function distrust(connection: PgConnection, cause: unknown): void {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
+import type { Rejected } from '../../src/domain/rejection.ts';
 import { Database } from '../../src/store/database.ts';
 import { Road } from '../support/road.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -144,6 +145,38 @@ test('D08 a pool that is used up is waited for one second', async () => {
   await expect(late).rejects.toMatchObject(unavailable);
   expect(performance.now() - startMs).toBeLessThan(1_250);
   await Promise.all(slow);
+});
+
+test('D08 a crowd that is served too slowly is told of the crowd, not of the database', async () => {
+  const ends = await Promise.allSettled(
+    Array.from({ length: 30 }, () =>
+      store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(0.4) AS slept')),
+    ),
+  );
+  const kinds = ends.map((end) =>
+    end.status === 'fulfilled' ? 'served' : (end.reason as Rejected).rejection.kind,
+  );
+  expect(new Set(kinds)).toEqual(new Set(['served', 'server-overloaded']));
+  expect(kinds.slice(0, 10)).toEqual(Array.from({ length: 10 }, () => 'served'));
+});
+
+test('D08 a call whose caller has left is not served in the place of one who waits', async () => {
+  await store.query('TRUNCATE probe');
+  const slow = Array.from({ length: 5 }, () =>
+    store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(0.3)')),
+  );
+  const leaving = new AbortController();
+  const gone = Array.from({ length: 20 }, (_, id) =>
+    store.database.run({ ...budget(), signal: leaving.signal }, (db) =>
+      db.raw('INSERT INTO probe VALUES (?)', [id]),
+    ),
+  );
+  const staying = store.database.run(budget(), (db) => db.raw('SELECT 1'));
+  leaving.abort();
+  for (const call of gone) await expect(call).rejects.toMatchObject({ rejection: { kind: 'cancelled' } });
+  await Promise.all([...slow, staying]);
+  expect(await values()).toEqual([]);
+  expect(store.database.connections).toMatchObject({ used: 0, waiting: 0 });
 });
 
 test('D09 all that a call asks of the database has one limit, whatever each part would have', async () => {
