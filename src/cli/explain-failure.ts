@@ -132,6 +132,13 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         `${rejection.refusal.reason}: ${rejection.refusal.detail}`,
         'Get a new token.',
       );
+    case 'message-too-large':
+    case 'metadata-too-large':
+      return failure(
+        exitCodes.refused,
+        `more than ${rejection.maxBytes} bytes were sent at once`,
+        'Send less and run the command again.',
+      );
     case 'store-unavailable':
       return failure(
         exitCodes.unavailable,

@@ -51,6 +51,8 @@ export function traceOfCredential(rejection: Rejection): RefusalTrace | null {
     case 'server-overloaded':
     case 'trust-stale':
     case 'shutting-down':
+    case 'message-too-large':
+    case 'metadata-too-large':
     case 'reader-too-slow':
     case 'deadline-exceeded':
     case 'cancelled':

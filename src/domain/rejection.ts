@@ -94,6 +94,8 @@ export type Rejection =
   | { readonly kind: 'server-overloaded'; readonly cause: string; readonly retryAfterMs: number }
   | { readonly kind: 'trust-stale'; readonly retryAfterMs: number }
   | { readonly kind: 'shutting-down'; readonly retryAfterMs: number }
+  | { readonly kind: 'message-too-large'; readonly maxBytes: number }
+  | { readonly kind: 'metadata-too-large'; readonly maxBytes: number }
   | { readonly kind: 'reader-too-slow' }
   | { readonly kind: 'deadline-exceeded' }
   | { readonly kind: 'cancelled' };

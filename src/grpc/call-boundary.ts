@@ -11,7 +11,8 @@ import {
 } from '@grpc/grpc-js';
 
 import { attachContext, type CallContext } from './call-context.ts';
-import { MAX_METADATA_BYTES } from './limits.ts';
+import type { Rejection } from '../domain/rejection.ts';
+import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
 import { internalStatus, type RefusedStatus, statusOf, unreadableRequest } from './status.ts';
@@ -101,10 +102,9 @@ export function callBoundary(options: {
           if (options.isStopping()) {
             call.sendStatus(stoppingStatus());
           } else if (sizeOf(metadata) > MAX_METADATA_BYTES) {
-            call.sendStatus({
-              code: Code.RESOURCE_EXHAUSTED,
-              details: `the metadata is larger than ${MAX_METADATA_BYTES} bytes; send less`,
-            });
+            call.sendStatus(
+              refusedWith(context, { kind: 'metadata-too-large', maxBytes: MAX_METADATA_BYTES }),
+            );
           } else {
             if (isStream) options.openStreams.add(stopStream);
             if (!method.requestStream) unsent.add(call, startedAtMs, giveUpWaiting);
@@ -165,6 +165,9 @@ function resetUnlessRead(stream: ServerHttp2Stream): void {
 
 /** What may leave the house in place of what grpc-js or a handler wanted to say. */
 function presentable(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
+  // grpc-js itself measures the messages that it takes, and says so without details; what is ours has metadata.
+  if (status.code === Code.RESOURCE_EXHAUSTED && !status.metadata)
+    return refusedWith(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
   const metadata = status.metadata ?? new Metadata();
   const faulty = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
   if (!faulty) {
@@ -174,7 +177,14 @@ function presentable(status: PartialStatus, handedOver: boolean, context: CallCo
   if (handedOver) return { ...internalStatus(), metadata };
   // Nothing of ours ran yet: the fault is in what the caller sent.
   context.cause = status.details;
-  const refused = unreadableRequest();
+  return noted(context, unreadableRequest());
+}
+
+function refusedWith(context: CallContext, rejection: Rejection): RefusedStatus {
+  return noted(context, statusOf(rejection));
+}
+
+function noted(context: CallContext, refused: RefusedStatus): RefusedStatus {
   context.reason = refused.reason;
   return refused;
 }

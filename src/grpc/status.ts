@@ -178,9 +178,22 @@ function refusalOf(rejection: Rejection): Refusal {
         message: 'this process is stopping; call another instance',
         retryAfterMs: rejection.retryAfterMs,
       };
+    case 'message-too-large':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'MESSAGE_TOO_LARGE',
+        message: `the message is larger than ${rejection.maxBytes} bytes; send less`,
+      };
+    case 'metadata-too-large':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'METADATA_TOO_LARGE',
+        message: `the metadata is larger than ${rejection.maxBytes} bytes; send less`,
+      };
     case 'reader-too-slow':
       return {
         code: Code.RESOURCE_EXHAUSTED,
+        reason: 'READER_TOO_SLOW',
         message:
           'this stream was not read fast enough; read on a thread that is free, and reconnect with the last cursor',
       };

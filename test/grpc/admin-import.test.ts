@@ -147,7 +147,10 @@ test('hostile bytes end the call, not the service, and nothing of an unfinished 
       reason: 'FIELD_INVALID',
     });
   }
-  expect((await send([good, Buffer.alloc(70_000, 'a')])).code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+  expect(await send([good, Buffer.alloc(70_000, 'a')])).toMatchObject({
+    code: grpc.status.RESOURCE_EXHAUSTED,
+    reason: 'MESSAGE_TOO_LARGE',
+  });
   expect(await usersOf('hostile')).toBe(0);
   const texts = [
     'a\0@hostile.example',

@@ -159,8 +159,9 @@ test('a reader that does not read is closed, and the others go on', async () => 
     await good.until(() => rows.every(({ id }) => good.revoked.has(`sid ${String(id)}`)));
   }
   wire.resume();
-  const { code, message } = await slow.end;
-  expect([code, message]).toEqual([status.RESOURCE_EXHAUSTED, expect.stringContaining('reconnect')]);
+  const { code, reason, message } = await slow.end;
+  expect([code, reason]).toEqual([status.RESOURCE_EXHAUSTED, 'READER_TOO_SLOW']);
+  expect(message).toContain('reconnect');
   await wire.close();
   const resumed = watchOn(grpcAddress, slow.cursor);
   await resumed.until(() =>

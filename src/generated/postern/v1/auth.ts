@@ -1109,8 +1109,8 @@ export const JsonWebKeySet: MessageFns<JsonWebKeySet> = {
 /**
  * Logging in and having tokens verified. Open to every caller.
  *
- * Every refusal carries a `google.rpc.ErrorInfo` with a name of `Reason`. The
- * `x-request-id` trailer names the call; give it when you report a fault.
+ * Every refusal carries a `google.rpc.ErrorInfo` with a name of `Reason`, which
+ * says what gRPC answers without one. The `x-request-id` trailer names the call; give it when you report a fault.
  * Any RPC may answer UNAVAILABLE (with RetryInfo) and DEADLINE_EXCEEDED; a call
  * that brings no deadline gets one of five seconds.
  */

@@ -11,6 +11,12 @@
  * `google.rpc.ErrorInfo.reason`, with `domain` = "postern", in the
  * `grpc-status-details-bin` trailer. The list is closed and append-only: a name
  * never changes its meaning or its status code, and no number is used again.
+ *
+ * No reason goes with what gRPC itself defines: CANCELLED and DEADLINE_EXCEEDED;
+ * UNIMPLEMENTED for an unknown method, an unknown compression, or not exactly one
+ * message where one is due; INTERNAL for a fault of the service. Headers of more
+ * than 20 KiB are refused by HTTP/2, without a status of the service. The foreign
+ * services (health, reflection, ext_authz) answer as their own contracts say.
  */
 export const Reason = {
   /** REASON_UNSPECIFIED - Never sent. */
@@ -104,6 +110,18 @@ export const Reason = {
    * what stands in the body of a request that ext_authz denies.
    */
   ROLE_MISSING: 33,
+  /**
+   * MESSAGE_TOO_LARGE - RESOURCE_EXHAUSTED. A request message has more than 65536 bytes, as sent or
+   * decompressed.
+   */
+  MESSAGE_TOO_LARGE: 34,
+  /** METADATA_TOO_LARGE - RESOURCE_EXHAUSTED. The metadata has more than 16384 bytes. */
+  METADATA_TOO_LARGE: 35,
+  /**
+   * READER_TOO_SLOW - RESOURCE_EXHAUSTED. A stream was not read fast enough: open it again with
+   * the last cursor.
+   */
+  READER_TOO_SLOW: 36,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -144,5 +162,8 @@ export namespace Reason {
   export type CONFLICT = typeof Reason.CONFLICT;
   export type NO_SIGNING_KEYS = typeof Reason.NO_SIGNING_KEYS;
   export type ROLE_MISSING = typeof Reason.ROLE_MISSING;
+  export type MESSAGE_TOO_LARGE = typeof Reason.MESSAGE_TOO_LARGE;
+  export type METADATA_TOO_LARGE = typeof Reason.METADATA_TOO_LARGE;
+  export type READER_TOO_SLOW = typeof Reason.READER_TOO_SLOW;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

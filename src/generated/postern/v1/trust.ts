@@ -544,7 +544,7 @@ export const TrustServiceService = {
    * what it missed, or everything again when that is not known any more; taking a
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED.
+   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */
@@ -570,7 +570,7 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
    * what it missed, or everything again when that is not known any more; taking a
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED.
+   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */
@@ -588,7 +588,7 @@ export interface TrustServiceClient extends Client {
    * what it missed, or everything again when that is not known any more; taking a
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED.
+   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */
