@@ -6,6 +6,7 @@ import type { ListenAddress } from '../domain/listen-address.ts';
 import { clearStaleSocket } from '../grpc/stale-socket.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
 import { EXPOSITION_TYPE } from './metrics/exposition.ts';
+import { refuseUnparsed } from './refuse-unparsed.ts';
 
 /** What the HTTP listener tells. */
 export interface HttpFacts {
@@ -73,7 +74,7 @@ export class HttpServer {
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
     this.#server.maxRequestsPerSocket = 1_000;
-    this.#server.on('clientError', (_error, socket) => socket.destroy());
+    this.#server.on('clientError', refuseUnparsed);
   }
 
   /** @returns the address that was bound, with the port that the system chose */

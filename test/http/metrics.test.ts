@@ -37,6 +37,28 @@ async function callUnknown(path: string): Promise<grpc.status> {
   return code;
 }
 
+test('a login that is no request is malformed, and neither a wrong credential nor a failure', async () => {
+  const before = await scrape(service.httpUrl);
+  await service.call(`${AUTH}/Login`, { email: 'not an address', password });
+  await service.call(`${AUTH}/Login`, { email, password: '' });
+  await service.call(`${AUTH}/Login`, { email, password: 'x'.repeat(70_000) });
+  await service.call(`${AUTH}/Login`, { email: 'nobody@example.com', password: 'wrong' });
+  const after = await scrape(service.httpUrl);
+  const outcomes = ['ok', 'refused', 'throttled', 'overloaded', 'malformed', 'failed'].map((outcome) => [
+    outcome,
+    (after.value('postern_logins_total', { outcome }) ?? NaN) -
+      (before.value('postern_logins_total', { outcome }) ?? 0),
+  ]);
+  expect(Object.fromEntries(outcomes)).toEqual({
+    ok: 0,
+    refused: 1,
+    throttled: 0,
+    overloaded: 0,
+    malformed: 3,
+    failed: 0,
+  });
+});
+
 test('what happens is counted, each by its outcome', async () => {
   const before = await scrape(service.httpUrl);
   const first = await login();
@@ -57,8 +79,10 @@ test('what happens is counted, each by its outcome', async () => {
   expect(grown('postern_logins_total', { outcome: 'ok' })).toBe(2);
   expect(grown('postern_logins_total', { outcome: 'refused' })).toBe(1);
   expect(grown('postern_logins_total', { outcome: 'failed' })).toBe(0);
-  const outcomes = ['rotated', 'repeated', 'reused', 'refused', 'failed'];
-  expect(outcomes.map((outcome) => grown('postern_refreshes_total', { outcome }))).toEqual([2, 1, 1, 1, 0]);
+  const outcomes = ['rotated', 'repeated', 'reused', 'refused', 'malformed', 'failed'];
+  expect(outcomes.map((outcome) => grown('postern_refreshes_total', { outcome }))).toEqual([
+    2, 1, 1, 1, 0, 0,
+  ]);
   expect(grown('postern_revocations_total', { kind: 'session' })).toBe(2);
   expect(grown('postern_token_cache_misses_total', {})).toBeGreaterThanOrEqual(1);
   expect(grown('postern_token_cache_hits_total', {})).toBeGreaterThanOrEqual(1);

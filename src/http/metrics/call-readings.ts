@@ -1,8 +1,11 @@
+import { status as Code } from '@grpc/grpc-js';
+
 import { type CallCounts, codeName, type MethodCounts } from '../../grpc/call-counts.ts';
 import type { Readings } from './exposition.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
+const tooLarge = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
 const refusedRefreshes = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
 /** Rate, errors and duration of every method that was called. */
@@ -57,9 +60,16 @@ function refusalsOf({ reasons }: MethodCounts, wanted: readonly string[]): numbe
   return wanted.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
 }
 
-/** The known outcomes and, as `failed`, whatever else became of the calls. */
-function outcomes({ codes }: MethodCounts, known: Readonly<Record<string, number>>) {
-  const total = codes.reduce((sum, count) => sum + count, 0);
+/** Calls that no server could have answered otherwise: what was sent is not a request of the method. */
+function malformedOf(calls: MethodCounts): number {
+  const { [Code.INVALID_ARGUMENT]: invalid = 0, [Code.UNIMPLEMENTED]: unreadable = 0 } = calls.codes;
+  return invalid + unreadable + refusalsOf(calls, tooLarge);
+}
+
+/** The known outcomes, `malformed` and, as `failed`, whatever else became of the calls. */
+function outcomes(calls: MethodCounts, named: Readonly<Record<string, number>>) {
+  const known = { ...named, malformed: malformedOf(calls) };
+  const total = calls.codes.reduce((sum, count) => sum + count, 0);
   const failed = Object.values(known).reduce((left, count) => left - count, total);
   return Object.entries({ ...known, failed }).map(([outcome, count]) => [[outcome], count] as const);
 }

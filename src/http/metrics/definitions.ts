@@ -14,10 +14,14 @@ export const metricDefinitions = {
   calls: counter('postern_rpc_calls_total', 'Calls that ended, by gRPC status', 'method', 'code'),
   refusals: counter('postern_rpc_refusals_total', 'Refused calls, by ErrorInfo reason', 'method', 'reason'),
   callDuration: histogram('postern_rpc_duration_seconds', 'How long unary calls took', 'method'),
-  logins: counter('postern_logins_total', 'Logins: ok, refused, throttled, overloaded, failed', 'outcome'),
+  logins: counter(
+    'postern_logins_total',
+    'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',
+    'outcome',
+  ),
   refreshes: counter(
     'postern_refreshes_total',
-    'Refreshes: rotated, repeated (within the grace time), reused (the session ended), refused, failed',
+    'Refreshes: rotated, repeated (within the grace time), reused (the session ended), refused, malformed, failed',
     'outcome',
   ),
   revocations: counter(
