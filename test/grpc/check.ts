@@ -39,10 +39,12 @@ export type CheckServer = Pick<TestService, 'call'>;
 /** The RPC of a check failed, which no denial may be. */
 export class CheckFailure extends Error {
   readonly code: status;
+  readonly reason: string | undefined;
 
-  constructor(code: status, message: string) {
+  constructor(code: status, message: string, reason: string | undefined) {
     super(`the check failed: ${status[code]} ${message}`);
     this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -52,10 +54,13 @@ export async function checkedBy(
   http: HttpAttributes,
   extensions: Record<string, string> = {},
 ): Promise<Checked> {
-  const { code, message, response } = await service.call('envoy.service.auth.v3.Authorization/Check', {
-    attributes: { request: { http }, context_extensions: extensions },
-  });
-  if (code !== status.OK || !response) throw new CheckFailure(code, message);
+  const { code, message, reason, response } = await service.call(
+    'envoy.service.auth.v3.Authorization/Check',
+    {
+      attributes: { request: { http }, context_extensions: extensions },
+    },
+  );
+  if (code !== status.OK || !response) throw new CheckFailure(code, message, reason);
   const {
     status: verdict,
     denied_response,
@@ -91,7 +96,8 @@ export async function checkOfToken(service: CheckServer, token: string): Promise
     if (body.reason === 'SERVER_OVERLOADED') return await checkOfToken(service, token);
     return allowed ? '' : (body.reason ?? 'no reason');
   } catch (error) {
-    if (error instanceof CheckFailure && error.code === status.RESOURCE_EXHAUSTED) return status[error.code];
+    if (error instanceof CheckFailure && error.code === status.RESOURCE_EXHAUSTED && error.reason)
+      return error.reason;
     throw error;
   }
 }
