@@ -85,6 +85,7 @@ export async function startService(
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
       holder: 'service',
+      mayMake: true,
       maxConnections: MAX_CONNECTIONS,
       report: (line) => log.warn({ detail: line }, 'database'),
       circuit: { state: circuit, role: 'guarded' },

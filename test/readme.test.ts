@@ -3,16 +3,21 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 
 import { commands } from '../src/cli/commands.ts';
+import { exitCodesTable } from '../src/cli/exit-codes.ts';
 import { settingsTable } from '../src/config.ts';
 import { AuthServiceService } from '../src/generated/postern/v1/auth.ts';
 
 const file = new URL('../README.md', import.meta.url);
 const readme = readFileSync(file, 'utf8');
 
-test('the settings table is the one that the settings are read by', () => {
-  const [before = '', rest = ''] = readme.split('<!-- settings -->\n');
-  const after = rest.slice(rest.indexOf('<!-- /settings -->'));
-  const expected = `${before}<!-- settings -->\n${settingsTable()}${after}`;
+test.each([
+  ['settings', settingsTable],
+  ['exit codes', exitCodesTable],
+])('the table of %s is the one that the program goes by', (name, table) => {
+  const now = readFileSync(file, 'utf8');
+  const [before = '', rest = ''] = now.split(`<!-- ${name} -->\n`);
+  const after = rest.slice(rest.indexOf(`<!-- /${name} -->`));
+  const expected = `${before}<!-- ${name} -->\n${table()}${after}`;
   if (process.env['UPDATE_README'] === '1') writeFileSync(file, expected);
   expect(readFileSync(file, 'utf8')).toBe(expected);
 });

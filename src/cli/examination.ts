@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 
 import { loadSettings, type Settings, SettingsError } from '../config.ts';
 import { budgetOf } from '../domain/call-budget.ts';
@@ -8,11 +6,13 @@ import { formatListenAddress, type ListenAddress } from '../domain/listen-addres
 import { masterKeysOf } from '../operations/master-keys.ts';
 import { openSigningKey } from '../operations/signing-key-custody.ts';
 import type { Database } from '../store/database.ts';
+import { dataDirectoryFault, holdsCluster } from '../store/embedded/data-directory.ts';
 import { readSchemaState } from '../store/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../store/open-database.ts';
 import { detectPooling } from '../store/pooling.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
 import { certificateFindings } from './certificate-findings.ts';
+import { exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
 import type { Finding } from './finding.ts';
 import { poolingFindings } from './pooling-findings.ts';
@@ -57,9 +57,15 @@ function runtime(): Finding {
 }
 
 async function storeFindings(settings: Settings): Promise<Finding[]> {
-  if (!settings.production && !existsSync(join(settings.dataDir, 'pgdata'))) {
+  if (!settings.production && !holdsCluster(settings.dataDir)) {
+    const fault = dataDirectoryFault(settings.dataDir);
+    if (fault) return [faultOf('database', fault)];
     return [
-      { about: 'database', verdict: 'ok', says: `${settings.dataDir} is empty: the first start fills it` },
+      {
+        about: 'database',
+        verdict: 'ok',
+        says: `there is no data in ${settings.dataDir} yet: the first start makes it`,
+      },
     ];
   }
   try {
@@ -87,6 +93,7 @@ function openForLooking(settings: Settings): Promise<OpenedDatabase> {
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
     holder: 'command',
+    mayMake: false,
     maxConnections: 1,
     report: () => undefined,
   });
@@ -99,7 +106,15 @@ async function schemaAndKeys(database: Database, settings: Settings): Promise<Fi
       const says = `the schema is at migration ${applied} of ${known}`;
       if (settings.migrate === 'auto')
         return [{ about: 'schema', verdict: 'ok', says: `${says}: serve brings it up to date` }];
-      return [{ about: 'schema', verdict: 'fault', says, advice: 'Run: postern migrate' }];
+      return [
+        {
+          about: 'schema',
+          verdict: 'fault',
+          says,
+          advice: 'Run: postern migrate',
+          exitCode: exitCodes.refused,
+        },
+      ];
     }
     const schema: Finding = { about: 'schema', verdict: 'ok', says: `the schema is at migration ${applied}` };
     return [schema, settings.algorithm === 'HS256' ? sharedSecret : await keys(database, settings)];
@@ -154,6 +169,13 @@ async function port(name: string, address: ListenAddress): Promise<Finding> {
 }
 
 function faultOf(about: Finding['about'], error: unknown): Finding {
-  const [says = '', ...advice] = explainFailure(error).lines;
-  return { about, verdict: 'fault', says: says.replace(/^postern: /, ''), advice: advice.join(' ') };
+  const { lines, exitCode } = explainFailure(error);
+  const [says = '', ...advice] = lines;
+  return {
+    about,
+    verdict: 'fault',
+    says: says.replace(/^postern: /, ''),
+    advice: advice.join(' '),
+    exitCode,
+  };
 }

@@ -15,13 +15,22 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   ok: 'done',
   unexpected: 'a fault that Postern did not expect',
-  wrongUse: 'wrong use: an unknown command or option, or an argument that is missing or too much',
-  settings: 'the settings in the environment cannot be used; nothing was started or changed',
+  wrongUse:
+    'wrong use: an unknown command or option, or an argument that is missing, too much or cannot be read',
+  settings:
+    'the settings cannot be used, or what they name: data directory, master key, addresses; nothing was started or changed',
   unavailable: 'the database or another server does not answer; try again later',
-  refused: 'refused by a rule, or what was named does not exist',
+  refused: 'refused by a rule of the service, or what was named does not exist',
   tokenRefused: 'the inspected token would be refused',
   interrupted: 'interrupted with Ctrl-C',
 };
+
+/** The same as a Markdown table, for the README. */
+export function exitCodesTable(): string {
+  const names = Object.keys(exitCodes) as (keyof typeof exitCodes)[];
+  const rows = names.map((name) => `| ${exitCodes[name]} | ${meanings[name]} |`);
+  return ['| exit code | meaning |', '|---|---|', ...rows, ''].join('\n');
+}
 
 /** The list for `postern --help`. */
 export function describeExitCodes(): string {

@@ -3,7 +3,11 @@ import { SettingsError, wantsStackTraces } from '../config.ts';
 import type { FieldViolation, Rejection } from '../domain/rejection.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { EnvelopeError } from '../domain/sealed-envelope.ts';
-import { EmbeddedPostgresError } from '../store/embedded/embedded-postgres-error.ts';
+import {
+  DataDirectoryError,
+  EmbeddedPostgresError,
+  NoDataYet,
+} from '../store/embedded/embedded-postgres-error.ts';
 import { SchemaMismatch } from '../store/schema-mismatch.ts';
 import { CommandFailure } from './command-failure.ts';
 import type { ExitCode } from './exit-codes.ts';
@@ -28,6 +32,15 @@ function explain(error: unknown): ExplainedFailure {
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
   }
+  if (error instanceof NoDataYet) {
+    return failure(
+      exitCodes.refused,
+      error.message,
+      "Run 'postern serve' or 'postern migrate', which make it, or set POSTERN_DATA_DIR or DATABASE_URL to where the data is. Nothing was changed.",
+    );
+  }
+  if (error instanceof DataDirectoryError)
+    return failure(exitCodes.settings, error.message, 'Nothing was changed.');
   if (error instanceof EmbeddedPostgresError) {
     return failure(exitCodes.unavailable, error.message, 'Nothing was changed.');
   }

@@ -1,3 +1,5 @@
+import type { ExitCode } from './exit-codes.ts';
+
 /** What one look found. */
 export interface Finding {
   readonly about: 'settings' | 'runtime' | 'certificates' | 'database' | 'schema' | 'keys' | 'ports';
@@ -5,4 +7,6 @@ export interface Finding {
   readonly says: string;
   /** What to do about it. */
   readonly advice?: string;
+  /** With which a command or `serve` ends that meets this fault; "settings" where nothing else is said. */
+  readonly exitCode?: ExitCode;
 }

@@ -1,5 +1,6 @@
 import { loadSettings, type Settings } from '../config.ts';
 import type { Database } from '../store/database.ts';
+import { holdsCluster } from '../store/embedded/data-directory.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import { openDatabase } from '../store/open-database.ts';
 import { tell } from './output.ts';
@@ -10,7 +11,7 @@ const MAX_CONNECTIONS = 2;
  * Opens the database that the service uses, does the work and closes it again; works beside a running service and
  * without one.
  *
- * @param needs.schema whether the schema must be the current one
+ * @param needs.schema whether the schema must be the current one; only who can do without may make an embedded database
  * @param needs.keys whether the master key is wanted
  */
 export async function withDatabase<T>(
@@ -18,13 +19,16 @@ export async function withDatabase<T>(
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> {
   const settings = loadSettings(undefined, { for: needs.keys ? 'keys' : 'command' });
+  const isNew = !settings.production && !holdsCluster(settings.dataDir);
   const opened = await openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
     holder: 'command',
+    mayMake: !needs.schema,
     maxConnections: MAX_CONNECTIONS,
     report: tell,
   });
+  if (isNew) tell(`made an embedded database in ${settings.dataDir}`);
   try {
     if (needs.schema) await requireCurrentSchema(opened.database);
     return await work(opened.database, settings);

@@ -1,33 +1,38 @@
 import type { CallOrigin } from './call-origin.ts';
 
 /** Everything that the audit trail records, by name; append-only, since people filter by them. */
-export type AuditAction =
-  | 'login'
-  | 'token.refresh'
-  | 'token.reuse'
-  | 'token.revoke'
-  | 'service.token'
-  | 'password.change'
-  | 'password.reset'
-  | 'password.reset.create'
-  | 'user.create'
-  | 'user.update'
-  | 'user.disable'
-  | 'user.enable'
-  | 'user.delete'
-  | 'user.import'
-  | 'user.import.batch'
-  | 'user.read'
-  | 'session.read'
-  | 'session.revoke'
-  | 'service.create'
-  | 'service.read'
-  | 'service.delete'
-  | 'service.rotate'
-  | 'key.read'
-  | 'key.rotate'
-  | 'key.revoke'
-  | 'audit.read';
+export const auditActions = [
+  'login',
+  'token.refresh',
+  'token.reuse',
+  'token.revoke',
+  'service.token',
+  'password.change',
+  'password.reset',
+  'password.reset.create',
+  'user.create',
+  'user.update',
+  'user.disable',
+  'user.enable',
+  'user.delete',
+  'user.import',
+  'user.import.batch',
+  'user.read',
+  'session.read',
+  'session.revoke',
+  'service.create',
+  'service.read',
+  'service.delete',
+  'service.rotate',
+  'key.read',
+  'key.rotate',
+  'key.revoke',
+  'audit.read',
+] as const;
+
+export type AuditAction = (typeof auditActions)[number];
+
+export const auditOutcomes = ['ok', 'refused'] as const;
 
 /**
  * Who did it: nobody known, a person, a service account, the holder of a client certificate, or whoever runs commands
@@ -53,7 +58,7 @@ export interface AuditTarget {
 /** One thing that happened or was refused. Carries no e-mail, password, token or hash. */
 export interface AuditEvent {
   readonly action: AuditAction;
-  readonly outcome: 'ok' | 'refused';
+  readonly outcome: (typeof auditOutcomes)[number];
   readonly actor: AuditActor;
   readonly target?: AuditTarget | null;
   /** The ErrorInfo reason of what was refused, or a word on why it was done. */

@@ -62,6 +62,11 @@ export const ipAddress: FieldRule<string> = (value, field) =>
     ? []
     : broken(field, 'must be an IPv4 or IPv6 address');
 
+/** One of a closed list. */
+export function oneOf(names: readonly string[]): FieldRule<string> {
+  return (value, field) => (names.includes(value) ? [] : broken(field, `must be one of ${names.join(', ')}`));
+}
+
 /** Empty, which is how proto3 says "not set", or good by `rule`. */
 export function optional(rule: FieldRule<string>): FieldRule<string> {
   return (value, field) => (value === '' ? [] : rule(value, field));

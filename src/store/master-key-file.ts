@@ -2,12 +2,30 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { DataDirectoryError } from './embedded/embedded-postgres-error.ts';
+
+const MASTER_KEY_BYTES = 32;
+
 /**
  * The master key of embedded mode, base64, in `<dataDir>/master.key` (mode 0600), made at the first start. It lies
  * beside the database that it protects, which is why production brings its own.
+ *
+ * @throws DataDirectoryError
  */
 export function readOrMakeMasterKey(dataDir: string): string {
   const path = join(dataDir, 'master.key');
+  let text: string;
+  try {
+    text = readOrMake(dataDir, path);
+  } catch (cause) {
+    const code = String((cause as NodeJS.ErrnoException).code);
+    throw new DataDirectoryError(`the master key ${path} cannot be read or made (${code})`, { cause });
+  }
+  if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
+  throw new DataDirectoryError(`${path} does not hold a master key any more. Put it back from a backup.`);
+}
+
+function readOrMake(dataDir: string, path: string): string {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const found = readIfThere(path);
   if (found !== null) return found;

@@ -1,5 +1,7 @@
 import type { Secret } from '../domain/secret.ts';
 import type { DatabaseAddress } from './database-address.ts';
+import { dataDirectoryFault, holdsCluster } from './embedded/data-directory.ts';
+import { NoDataYet } from './embedded/embedded-postgres-error.ts';
 import { Database, type DatabaseOptions } from './database.ts';
 
 export interface OpenedDatabase {
@@ -13,11 +15,15 @@ export interface OpenedDatabase {
 /**
  * The one way to the database for services and commands: the server of `DATABASE_URL`, or the embedded one, started
  * here or joined where it runs.
+ *
+ * @throws NoDataYet, DataDirectoryError, EmbeddedPostgresError of the embedded one
  */
 export async function openDatabase(options: {
   databaseUrl: Secret | null;
   dataDir: string;
   holder: 'service' | 'command';
+  /** Whether an embedded database may be made where there is none. */
+  mayMake: boolean;
   maxConnections: number;
   report: (line: string) => void;
   circuit?: DatabaseOptions['circuit'];
@@ -36,6 +42,7 @@ export async function openDatabase(options: {
     const database = new Database({ ...pool, address });
     return { database, address, close: () => database.close() };
   }
+  if (!options.mayMake && !holdsCluster(dataDir)) throw dataDirectoryFault(dataDir) ?? new NoDataYet(dataDir);
   const { openEmbeddedPostgres } = await import('./embedded/open-embedded-postgres.ts');
   const embedded = await openEmbeddedPostgres({ dataDir, holder, report });
   const database = new Database({ ...pool, address: embedded.connection });

@@ -118,8 +118,15 @@ test('the audit trail is listed, filtered, in pages', async () => {
     ['--limit', '0'],
     ['--since', 'yesterday'],
     ['--before', '1'],
+    ['--since', '0001-01-01'],
     ['--outcome', 'maybe'],
+    ['--action', 'user.updated'],
+    ['--actor', 'ann@example.com'],
+    ['--target', ann.toUpperCase()],
   ];
-  const exitCodes = wrong.map(async (words) => (await run('audit', 'list', ...words)).exitCode);
-  expect(await Promise.all(exitCodes)).toEqual([2, 2, 2, 2]);
+  const ends = await Promise.all(wrong.map((words) => run('audit', 'list', ...words)));
+  expect(ends.map(({ exitCode, stdout }) => [exitCode, stdout])).toEqual(wrong.map(() => [2, '']));
+  const [action, actor] = ends.slice(-3).map(({ stderr }) => stderr);
+  expect(action).toContain('login, token.refresh, ');
+  expect(actor).toContain('--actor must be the id of a user or service account');
 });

@@ -164,5 +164,5 @@ test('N09 doctor tells of each certificate, and fails for one that has ended', a
   expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_TLS_CERT expired on \d{4}-\d\d-\d\d$/m);
   expect(stdout).toMatch(/^ok {4}certificates {2}POSTERN_TLS_CLIENT_CA is good until/m);
   expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_UPSTREAM_CA cannot be read \(ENOENT\)$/m);
-  expect(exitCode).toBe(5);
+  expect(exitCode).toBe(3);
 });

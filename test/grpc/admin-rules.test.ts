@@ -224,3 +224,35 @@ test('A08 pages are bounded, and a cursor is good for its own list alone', async
   expect((most.response?.['service_accounts'] as object[]).length).toBe(1_000);
   expect(most.response?.['next_page_token']).not.toBe('');
 });
+
+test.each([
+  [
+    'an action that does not exist',
+    { action: 'user.updated' },
+    'action: must be one of login, token.refresh, ',
+  ],
+  ['an outcome that does not exist', { outcome: 'failed' }, 'outcome: must be one of ok, refused'],
+  ['an actor who is an e-mail', { actor: 'plain@example.com' }, 'actor: must be the id of a user or service'],
+  [
+    'an actor whose id is cut short',
+    { actor: '0198c0de-aaaa-7' },
+    'actor: must be the id of a user or service',
+  ],
+  ['a target that is an e-mail', { target: 'plain@example.com' }, 'target: must be an id: '],
+  ['a target in capitals', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: must be an id as '],
+])('the audit trail is not asked for %s', async (_name, filter, says) => {
+  const { code, reason, message } = await admin('ListAuditEvents', filter);
+  expect([code, reason]).toEqual([grpc.status.INVALID_ARGUMENT, 'FIELD_INVALID']);
+  expect(message).toContain(says);
+});
+
+test.each([
+  { action: 'user.update', outcome: 'refused' },
+  { actor: '0198c0de-aaaa-7000-8000-0123456789ab' },
+  { actor: 'spiffe://example.org/ops' },
+  { actor: 'ops.example.org' },
+  { actor: 'localhost' },
+  { target: 'w1f5Ck-0_vXcQjKq0mXoQbZ3Ykq7mTn1l0bE6Yk2h8s' },
+])('what may be in the audit trail is looked for: %j', async (filter) => {
+  expect(await admin('ListAuditEvents', filter)).toMatchObject({ code: grpc.status.OK });
+});

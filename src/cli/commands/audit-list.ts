@@ -1,9 +1,11 @@
 import { Option } from 'commander';
 
+import { auditActions, auditOutcomes } from '../../domain/audit-event.ts';
 import { isUuid } from '../../domain/field-rules.ts';
 import { parseCount, parseDurationMs } from '../../domain/quantity.ts';
-import { auditFilter } from '../../operations/list-audit-events.ts';
-import { listAuditEvents, type RecordedEvent } from '../../store/audit-events.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { auditFilter, type AuditQuery } from '../../operations/list-audit-events.ts';
+import { type AuditFilter, listAuditEvents, type RecordedEvent } from '../../store/audit-events.ts';
 import { commandCall } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { CommandFailure } from '../command-failure.ts';
@@ -31,8 +33,8 @@ export const auditList: CommandDefinition = (command) => {
   command
     .option('--actor <id>', 'only what this user or service account did')
     .option('--target <id>', 'only what was done to this user, session, token, service account or key')
-    .option('--action <name>', 'only this, such as login or user.update')
-    .addOption(new Option('--outcome <word>', 'only what ended so').choices(['ok', 'refused']))
+    .addOption(new Option('--action <name>', 'only this').choices(auditActions))
+    .addOption(new Option('--outcome <word>', 'only what ended so').choices(auditOutcomes))
     .option(
       '--since <time>',
       'only this late: a duration back from now, such as 24h, or 2026-01-31T00:00:00Z',
@@ -46,7 +48,7 @@ export const auditList: CommandDefinition = (command) => {
       const { limit, before } = { limit: limitOf(options.limit), before: options.before ?? null };
       if (before !== null && !isUuid(before))
         throw wrongUse('--before is no id of an event', 'Take it from the list before.');
-      const filter = auditFilter({
+      const filter = filterOf({
         actor: options.actor ?? '',
         target: options.target ?? '',
         action: options.action ?? '',
@@ -67,6 +69,17 @@ export const auditList: CommandDefinition = (command) => {
       if (last && found.length > limit) tell(`There are older ones: --before ${last.id}`);
     });
 };
+
+/** What breaks a rule of the service is an option that is written wrong. */
+function filterOf(query: AuditQuery): AuditFilter {
+  try {
+    return auditFilter(query);
+  } catch (error) {
+    if (!(error instanceof Rejected) || error.rejection.kind !== 'field-invalid') throw error;
+    const lines = error.rejection.violations.map(({ field, description }) => `--${field} ${description}`);
+    throw wrongUse(lines.join('\n'), 'user list, service list and audit list show the ids.');
+  }
+}
 
 function limitOf(text: string): number {
   const count = parseCount(text);

@@ -8,16 +8,17 @@ const marks = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
 
 /** `postern doctor [--json]` */
 export const doctor: CommandDefinition = (command) => {
-  command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const findings = await examine();
-    if (json) printJson(findings);
-    else printLines(findings.flatMap(lines));
-    const fault = findings.find(({ verdict }) => verdict === 'fault');
-    if (!fault) return;
-    if (fault.about === 'settings') process.exitCode = exitCodes.settings;
-    else if (fault.about === 'database') process.exitCode = exitCodes.unavailable;
-    else process.exitCode = exitCodes.refused;
-  });
+  command
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nEnds as serve would: with the exit code of the first fault that is found.')
+    .action(async ({ json }: { json?: boolean }) => {
+      const findings = await examine();
+      if (json)
+        printJson(findings.map(({ about, verdict, says, advice }) => ({ about, verdict, says, advice })));
+      else printLines(findings.flatMap(lines));
+      const fault = findings.find(({ verdict }) => verdict === 'fault');
+      if (fault) process.exitCode = fault.exitCode ?? exitCodes.settings;
+    });
 };
 
 function lines({ about, verdict, says, advice }: Finding): string[] {

@@ -1,9 +1,19 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
-import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import { DataDirectoryError } from './embedded-postgres-error.ts';
 
 /** Where everything of an embedded database lies. */
 export interface DataDirectory {
@@ -25,17 +35,45 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
     // One name for one directory: a command that comes through a symbolic link has to find the running server.
     root = realpathSync(root);
   } catch (cause) {
-    throw new EmbeddedPostgresError(
-      `the data directory ${root} cannot be made (${String((cause as NodeJS.ErrnoException).code)}). ` +
-        'Set POSTERN_DATA_DIR to a folder that this user may write.',
-      { cause },
-    );
+    throw unusable(root, cause);
   }
   const sockets = socketFolder(root);
-  mkdirSync(sockets, { recursive: true, mode: 0o700 });
-  requireOwnFolder(sockets, root);
-  chmodSync(sockets, 0o700);
+  try {
+    mkdirSync(sockets, { recursive: true, mode: 0o700 });
+    requireOwnFolder(sockets, root);
+    chmodSync(sockets, 0o700);
+  } catch (cause) {
+    if (cause instanceof DataDirectoryError) throw cause;
+    throw unusable(root, cause);
+  }
   return { root, cluster: join(root, 'pgdata'), log: join(root, 'postgres.log'), sockets };
+}
+
+/** Whether a database was ever made there. */
+export function holdsCluster(dataDir: string): boolean {
+  return existsSync(join(dataDir, 'pgdata', 'PG_VERSION'));
+}
+
+/** Why no database could be made there; null when nothing speaks against it. Changes nothing. */
+export function dataDirectoryFault(dataDir: string): Error | null {
+  const wanted = resolve(dataDir);
+  let existing = wanted;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  try {
+    // The trailing slash: a file is no folder.
+    accessSync(`${existing}/`, constants.W_OK | constants.X_OK);
+    return null;
+  } catch (cause) {
+    return unusable(wanted, cause);
+  }
+}
+
+function unusable(root: string, cause: unknown): DataDirectoryError {
+  return new DataDirectoryError(
+    `the data directory ${root} cannot be used (${String((cause as NodeJS.ErrnoException).code)}). ` +
+      'Set POSTERN_DATA_DIR to a folder that this user may write.',
+    { cause },
+  );
 }
 
 /** Gives a folder and all in it to the user that PostgreSQL runs as, when it belongs to another. */
@@ -63,5 +101,5 @@ function requireOwnFolder(path: string, root: string): void {
   const self = process.getuid?.() ?? owner;
   const isTrusted = owner === self || (self === 0 && path.startsWith(`${root}/`));
   if (lstatSync(path).isDirectory() && isTrusted) return;
-  throw new EmbeddedPostgresError(`${path} belongs to another user. Remove it, or set POSTERN_DATA_DIR.`);
+  throw new DataDirectoryError(`${path} belongs to another user. Remove it, or set POSTERN_DATA_DIR.`);
 }

@@ -442,11 +442,17 @@ export interface ListAuditEventsRequest {
   pageSize: number;
   /** `next_page_token` of the page before, or empty for the first. */
   pageToken: string;
-  /** The id of whoever did it, or empty. */
+  /**
+   * The id of the user or service account that did it, the name of the
+   * certificate, or empty.
+   */
   actor: string;
   /** The id of what it was done to, or empty. */
   target: string;
-  /** What was done, such as `user.update`, or empty. */
+  /**
+   * What was done, such as `user.update`, or empty. A name that is no action is
+   * refused, with the list of those that are.
+   */
   action: string;
   /** `ok`, `refused` or empty. */
   outcome: string;

@@ -1,0 +1,111 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { commands } from '../../src/cli/commands.ts';
+import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+
+const password = 'correct horse battery';
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-data-'));
+});
+afterAll(async () => {
+  await endEveryPostern();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const ports = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+const run = (dataDir: string, words: readonly string[], stdin = '') =>
+  runPostern(words, { environment: { ...ports, POSTERN_DATA_DIR: dataDir }, stdin });
+
+/** What each command needs beside its name to come as far as the database. */
+const argumentsOf: Readonly<Record<string, readonly string[]>> = {
+  'user create': ['--email', 'ann@example.com', '--password-stdin'],
+  'user list': [],
+  'user disable': ['--email', 'ann@example.com'],
+  'user enable': ['--email', 'ann@example.com'],
+  'user set-role': ['--email', 'ann@example.com', '--none'],
+  'user set-email': ['--email', 'ann@example.com', '--to', 'bob@example.com'],
+  'user delete': ['--email', 'ann@example.com'],
+  'user import': ['-', '--format', 'jsonl'],
+  'user reset-password': ['--email', 'ann@example.com'],
+  'session list': ['--email', 'ann@example.com'],
+  'session revoke': ['0198c0de-aaaa-7000-8000-0123456789ab'],
+  'session end-all': [],
+  'service create': ['api'],
+  'service list': [],
+  'service delete': ['api'],
+  'service rotate': ['api'],
+  'key list': [],
+  'key rotate': [],
+  'key revoke': ['abc'],
+  'key rewrap': [],
+  'audit list': [],
+};
+const others = ['serve', 'sidecar', 'migrate', 'doctor', 'token inspect'];
+
+test('every command is one that needs data, or is known to do without', () => {
+  expect([...Object.keys(argumentsOf), ...others].sort()).toEqual(
+    commands.map(({ path }) => path.join(' ')).sort(),
+  );
+});
+
+test.each(Object.entries(argumentsOf))(
+  'before the first start %s says that there is no data, and makes none',
+  async (command, rest) => {
+    const dataDir = join(folder, 'nothing yet');
+    const { exitCode, stdout, stderr } = await run(dataDir, [...command.split(' '), ...rest], password);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
+    expect(stderr).toContain(
+      `postern: there is no data in ${dataDir} yet\nRun 'postern serve' or 'postern migrate'`,
+    );
+    expect(existsSync(dataDir)).toBe(false);
+  },
+);
+
+test('migrate makes the database and says so; then users can be made', async () => {
+  const dataDir = join(folder, 'made');
+  const made = await run(dataDir, ['migrate']);
+  expect(made).toMatchObject({ exitCode: 0, stderr: `made an embedded database in ${dataDir}\n` });
+  const user = ['user', 'create', '--email', 'ann@example.com', '--password-stdin'];
+  expect(await run(dataDir, user, password)).toMatchObject({ exitCode: 0, stderr: '' });
+  const again = await run(dataDir, ['migrate']);
+  expect(again).toMatchObject({ exitCode: 0, stderr: '' });
+  expect((await run(dataDir, ['user', 'list'])).stdout).toContain('ann@example.com');
+
+  // A key that cannot be read must not be taken for one that is not there.
+  mkdirSync(join(dataDir, 'master.key'));
+  const rotate = await run(dataDir, ['key', 'rotate']);
+  expect(rotate).toMatchObject({ exitCode: 3, stdout: '' });
+  expect(rotate.stderr).toContain(
+    `the master key ${join(dataDir, 'master.key')} cannot be read or made (EISDIR)`,
+  );
+  rmSync(join(dataDir, 'master.key'), { recursive: true });
+  writeFileSync(join(dataDir, 'master.key'), 'short');
+  expect(await run(dataDir, ['key', 'rotate'])).toMatchObject({ exitCode: 3, stdout: '' });
+}, 60_000);
+
+test('a data directory that cannot be one ends every command alike, and doctor', async () => {
+  const file = join(folder, 'a file');
+  writeFileSync(file, '');
+  const below = join(file, 'below');
+  for (const dataDir of [file, below]) {
+    for (const words of [['serve'], ['migrate'], ['doctor'], ['user', 'list']]) {
+      const { exitCode, stdout, stderr } = await run(dataDir, words);
+      expect([words, exitCode]).toEqual([words, 3]);
+      expect(stdout + stderr).toContain(`the data directory ${dataDir} cannot be used (E`);
+    }
+  }
+  expect(readdirSync(folder)).toContain('a file');
+}, 60_000);
+
+test('doctor says that there is no data yet, and that this is no fault', async () => {
+  const dataDir = join(folder, 'looked at');
+  const { exitCode, stdout } = await run(dataDir, ['doctor']);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain(`there is no data in ${dataDir} yet: the first start makes it`);
+  expect(existsSync(dataDir)).toBe(false);
+});
