@@ -24,7 +24,7 @@ const { values } = parseArgs({
 });
 const chosen = scenarios.filter(({ name }) => values.only === undefined || name === values.only);
 const plan = values.quick
-  ? { quick: true, pairs: 1, seconds: 0.5, warmUpSeconds: 0.3 }
+  ? { quick: true, pairs: 1, seconds: 1.5, warmUpSeconds: 1.5 }
   : {
       quick: false,
       pairs: Number(values.pairs),
