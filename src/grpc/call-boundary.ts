@@ -15,7 +15,13 @@ import type { Rejection } from '../domain/rejection.ts';
 import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
-import { internalStatus, type RefusedStatus, statusOf, unreadableRequest } from './status.ts';
+import {
+  internalStatus,
+  presentableText,
+  type RefusedStatus,
+  statusOf,
+  unreadableRequest,
+} from './status.ts';
 import { UnsentRequests } from './unsent-requests.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -36,7 +42,6 @@ interface BaseCall extends ServerInterceptingCallInterface {
   deadlineTimer: NodeJS.Timeout | null;
 }
 
-const MAX_MESSAGE_LENGTH = 1_024;
 const SHUTDOWN_RETRY_MS = 1_000;
 /** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
 const HALF_CLOSE_SETTLES_MS = 20;
@@ -170,10 +175,7 @@ function presentable(status: PartialStatus, handedOver: boolean, context: CallCo
     return refusedWith(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
   const metadata = status.metadata ?? new Metadata();
   const faulty = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
-  if (!faulty) {
-    const details = status.details.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
-    return { code: status.code, details, metadata };
-  }
+  if (!faulty) return { code: status.code, details: presentableText(status.details), metadata };
   if (handedOver) return { ...internalStatus(), metadata };
   // Nothing of ours ran yet: the fault is in what the caller sent.
   context.cause = status.details;

@@ -11,7 +11,7 @@ import { type Call, originOf, STORE_LIMIT_MS } from './call.ts';
 import { EncodedMessage, PREFIX_BYTES } from './encoded-message.ts';
 import { MAX_MESSAGE_BYTES } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
-import { statusOf, unreadableRequest } from './status.ts';
+import { presentableText, statusOf, unreadableRequest } from './status.ts';
 import { statusOfError } from './status-of-error.ts';
 import type { UnaryHandler } from './unary.ts';
 import type { UnsentRequests } from './unsent-requests.ts';
@@ -32,7 +32,8 @@ export interface House {
   readonly isTrustedProxy: (address: string) => boolean;
   readonly unsent: UnsentRequests;
   readonly onFinish: (call: FinishedCall) => void;
-  touch: (session: Http2Session | undefined) => void;
+  /** Notes that a connection has just been of use. */
+  readonly touch: (session: Http2Session | undefined) => void;
 }
 
 const RESPONSE_HEADERS = Object.freeze({
@@ -144,21 +145,18 @@ export class DirectCall implements Call, FinishedCall {
     this.isFault = isFault;
   }
 
+  /** Usually all there is; a message that comes in pieces is put together on the long way. */
   readonly #onData = (chunk: Buffer): void => {
-    const received = this.#received === null ? chunk : Buffer.concat([this.#received, chunk]);
-    this.#received = received;
-    if (received.length < PREFIX_BYTES) return;
-    const messageBytes = received.readUInt32BE(1);
-    const isCompressed = received[0] !== 0;
-    if (isCompressed || messageBytes > MAX_MESSAGE_BYTES || received.length > PREFIX_BYTES + messageBytes)
-      this.#handOver(received);
+    if (this.#received !== null) this.#handOver(Buffer.concat([this.#received, chunk]));
+    else if (isWholeMessage(chunk)) this.#received = chunk;
+    else this.#handOver(chunk);
   };
 
   readonly #onEnd = (): void => {
     this.#house.unsent.delete(this);
     const received = this.#received;
-    if (received === null || received.length < PREFIX_BYTES + received.readUInt32BE(1)) {
-      this.#refuse({ code: Code.UNIMPLEMENTED, details: 'the request has no whole message; send one' });
+    if (received === null) {
+      this.#refuse({ code: Code.UNIMPLEMENTED, details: 'the request has no message; send one' });
       return;
     }
     this.#received = null;
@@ -241,7 +239,7 @@ export class DirectCall implements Call, FinishedCall {
         ':status': 200,
         'content-type': 'application/grpc+proto',
         'grpc-status': code,
-        'grpc-message': encodeURI(details),
+        'grpc-message': encodeURI(presentableText(details)),
         ...metadata?.toHttp2Headers(),
         'x-request-id': this.requestId,
       },
@@ -276,6 +274,12 @@ export class DirectCall implements Call, FinishedCall {
     const callersMs = unit === undefined ? Infinity : unit * Number.parseInt(String(timeout), 10);
     return Math.min(callersMs, this.#method.deadlineMs) - (performance.now() - this.startedAtMs);
   }
+}
+
+/** One message, uncompressed, of a size that is taken, and nothing else. */
+function isWholeMessage(received: Buffer): boolean {
+  if (received.length < PREFIX_BYTES || received.length > PREFIX_BYTES + MAX_MESSAGE_BYTES) return false;
+  return received[0] === 0 && received.length === PREFIX_BYTES + received.readUInt32BE(1);
 }
 
 /** A fault of the stream is followed by its close. */

@@ -17,6 +17,16 @@ type StreamListener = (
   rawHeaders: readonly string[],
 ) => void;
 
+export interface DirectCallsOptions {
+  /** While false, everything goes the long way. */
+  readonly isOpen: () => boolean;
+  readonly throughUnixSocket: () => boolean;
+  readonly isTrustedProxy: (address: string) => boolean;
+  /** How long the one request of a call may take to come. */
+  readonly requestLimitMs: number;
+  readonly onFinish: (call: FinishedCall) => void;
+}
+
 const CONTENT_TYPES: ReadonlySet<unknown> = new Set(['application/grpc', 'application/grpc+proto']);
 const TIMEOUT = /^[1-9]\d{0,7}[HMSm]$|^[1-9]\d{3,7}u$|^[1-9]\d{6,7}n$/;
 
@@ -28,19 +38,10 @@ const TIMEOUT = /^[1-9]\d{0,7}[HMSm]$|^[1-9]\d{3,7}u$|^[1-9]\d{6,7}n$/;
  */
 export class DirectCalls {
   readonly #methods = new Map<unknown, DirectMethod>();
-  readonly #house: House;
-  readonly #isOpen: () => boolean;
+  readonly #options: DirectCallsOptions;
 
-  constructor(options: {
-    /** While false, everything goes the long way. */
-    isOpen: () => boolean;
-    throughUnixSocket: () => boolean;
-    isTrustedProxy: (address: string) => boolean;
-    requestLimitMs: number;
-    onFinish: (call: FinishedCall) => void;
-  }) {
-    this.#isOpen = options.isOpen;
-    this.#house = { ...options, unsent: new UnsentRequests(options.requestLimitMs), touch: () => undefined };
+  constructor(options: DirectCallsOptions) {
+    this.#options = options;
   }
 
   /** @throws Error for a method that is not open to everybody: the guard of callers stands on the long way only */
@@ -62,7 +63,9 @@ export class DirectCalls {
 
   /** Takes its place before grpc-js on every listener of a bound server. */
   standBefore(server: Server): void {
-    this.#house.touch = keeperOfIdleTimes(server);
+    const { isOpen, requestLimitMs, ...shared } = this.#options;
+    const unsent = new UnsentRequests(requestLimitMs);
+    const house: House = { ...shared, unsent, touch: keeperOfIdleTimes(server) };
     for (const http2Server of http2ServersOf(server)) {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');
@@ -70,8 +73,8 @@ export class DirectCalls {
       const answer: StreamListener = (...arrived) => {
         const [stream, headers, , rawHeaders] = arrived;
         const method = this.#methods.get(headers[':path']);
-        if (method === undefined || !this.#isOpen() || !isOrdinary(headers, rawHeaders)) longWay(...arrived);
-        else new DirectCall(method, stream, headers, this.#house, () => longWay(...arrived));
+        if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) longWay(...arrived);
+        else new DirectCall(method, stream, headers, house, () => longWay(...arrived));
       };
       // The types leave out the last argument.
       http2Server.on('stream', answer as Parameters<typeof http2Server.on>[1]);

@@ -33,6 +33,13 @@ export function statusOf(rejection: Rejection): RefusedStatus {
   };
 }
 
+const MAX_TEXT_LENGTH = 1_024;
+
+/** What a status says, as it may go into a header: not endless, and without half characters. */
+export function presentableText(details: string): string {
+  return details.slice(0, MAX_TEXT_LENGTH).toWellFormed();
+}
+
 /** The one answer to a message that cannot be decoded. */
 export function unreadableRequest(): RefusedStatus {
   const description = 'the request is not a valid message of this method; check its encoding';

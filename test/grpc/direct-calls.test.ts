@@ -44,6 +44,11 @@ function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<Ver
         kind: 'token-refused',
         refusal: { reason: 'TOKEN_EXPIRED', detail: 'the token is too old, über 1 %' },
       });
+    case 'refused with half a character':
+      throw new Rejected({
+        kind: 'token-refused',
+        refusal: { reason: 'TOKEN_MALFORMED', detail: `\ud800${'x'.repeat(2_000)}` },
+      });
     case 'refused later':
       return Promise.reject(new Rejected({ kind: 'trust-stale', retryAfterMs: 70 }));
     case 'a fault':
@@ -161,6 +166,7 @@ describe('a call is answered the same, whichever way it goes', () => {
       'at once',
       'later',
       'refused',
+      'refused with half a character',
       'refused later',
       'a fault',
       'a fault later',
@@ -168,7 +174,6 @@ describe('a call is answered the same, whichever way it goes', () => {
       'somebody',
     ].map((token): [string, Buffer[], Record<string, string>] => [token, [framed(about(token))], {}]),
     ['an empty message', [framed(Buffer.alloc(0))], {}],
-    ['byte by byte', bytewise(framed(about('somebody'))), {}],
     ['junk', [framed(Buffer.from('ffffffffff', 'hex'))], {}],
     ['a token in the header', [framed(Buffer.alloc(0))], { authorization: 'Bearer somebody' }],
     ['identity named', [framed(about('at once'))], { 'grpc-encoding': 'identity' }],
@@ -188,6 +193,13 @@ describe('a call is answered the same, whichever way it goes', () => {
   });
 
   const others: [string, Buffer[], Record<string, string>][] = [
+    ...[1, 3, 4, 5, 9].map((bytes): [string, Buffer[], Record<string, string>] => [
+      `${bytes} bytes of a message, and no more`,
+      [framed(about('at once')).subarray(0, bytes)],
+      {},
+    ]),
+    ['byte by byte', bytewise(framed(about('somebody'))), {}],
+    ['in two pieces', [framed(about('somebody')).subarray(0, 9), framed(about('somebody')).subarray(9)], {}],
     ['gzip', [framed(gzipSync(about('somebody')), 1)], { 'grpc-encoding': 'gzip' }],
     ['a compressed flag alone', [framed(about('somebody'), 1)], {}],
     ['two messages', [framed(about('at once')), framed(about('at once'))], {}],

@@ -100,6 +100,7 @@ test.each([
 test.each([
   ['no message at all', LOGIN, Buffer.alloc(0), {}, status.UNIMPLEMENTED],
   ['no message at all to a hot method', VERIFY, Buffer.alloc(0), {}, status.UNIMPLEMENTED],
+  ['three bytes', VERIFY, Buffer.of(0, 0, 0), {}, status.UNIMPLEMENTED],
   ['half a message', VERIFY, framed(Buffer.alloc(9)).subarray(0, 7), {}, status.UNIMPLEMENTED],
   ['N02 a hot message over 64 KiB', VERIFY, framed(Buffer.alloc(65_537)), {}, status.RESOURCE_EXHAUSTED],
   [
