@@ -41,7 +41,7 @@ export async function serveTrust(keys) {
       const revocations = Array.from({ length: count }, one);
       bundle.take({ revocations, cursor: place + 1n, complete: true, asOfMs: performance.now() });
     },
-    stop: (graceMs = 2_000) => server.stop(graceMs),
+    stop: (graceMs = 2_000) => server.stop({ delayMs: 0, graceMs }),
   };
 }
 

@@ -8,7 +8,11 @@ import { TrustServiceService } from './generated/postern/v1/trust.ts';
 import { adminService } from './grpc/admin-service.ts';
 import type { AdminTools } from './grpc/admin-tools.ts';
 import { authService } from './grpc/auth-service.ts';
-import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
+import {
+  authorizationService,
+  CHECK_FIRST_NEWS_WAIT_MS,
+  failClosedAuthorization,
+} from './grpc/ext-authz/authorization-service.ts';
 import type { AddService } from './grpc/grpc-server.ts';
 import type { TrustBroadcast } from './grpc/trust-broadcast.ts';
 import { trustService } from './grpc/trust-service.ts';
@@ -30,8 +34,6 @@ import type { Database } from './store/database.ts';
 /** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
 const SESSION_TURNS = { width: 1, mostWaiting: 500, longestWaitMs: 1_000 };
 const LOGIN_RETRY_MS = 1_000;
-/** Envoy waits 200 ms for a check. */
-const CHECK_FIRST_NEWS_WAIT_MS = 100;
 
 /** What the RPCs are made of. */
 export interface RpcParts {

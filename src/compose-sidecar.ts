@@ -11,7 +11,11 @@ import { type ListenAddress, parseListenAddress } from './domain/listen-address.
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
 import { CallCounts } from './grpc/call-counts.ts';
 import { describeCall } from './grpc/describe-call.ts';
-import { authorizationService, failClosedAuthorization } from './grpc/ext-authz/authorization-service.ts';
+import {
+  authorizationService,
+  CHECK_FIRST_NEWS_WAIT_MS,
+  failClosedAuthorization,
+} from './grpc/ext-authz/authorization-service.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from './grpc/verification-service.ts';
 import { HttpServer } from './http/http-server.ts';
@@ -28,8 +32,6 @@ import { StreamTrustSource } from './trust/stream-trust-source.ts';
 import { TrustBundle } from './trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
-/** Envoy waits 200 ms for a check. */
-const CHECK_FIRST_NEWS_WAIT_MS = 100;
 const HEALTH_EVERY_MS = 250;
 
 /** A running sidecar. */

@@ -24,9 +24,9 @@ const maxEntries = 1_000_000;
 /**
  * Tokens that were verified, by their whole text: a part of it (its payload, its jti) would let a forged signature ride
  * on a real one (T24). They are looked up by their last characters, since a token that has just been read is a new text
- * whose hash costs more than all the rest, and then compared character by character. Bounded in bytes; the token that was not asked for the longest time goes first. Only good tokens
- * come in, so junk cannot push them out. What it returns is a memory and not a verdict: whoever asks must look at
- * expiry, key and revocation again.
+ * whose hash costs more than all the rest, and then compared character by character. Bounded in bytes; the token that was
+ * not asked for the longest time goes first. Only good tokens come in, so junk cannot push them out. What it returns is a
+ * memory and not a verdict: whoever asks must look at expiry, key and revocation again.
  */
 export class VerifiedTokenCache {
   readonly #maxBytes: number;

@@ -1,22 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { VerifiedClaims } from '../../src/domain/claims.ts';
 import { RevocationSet, type RevocationKind } from '../../src/domain/revocation-set.ts';
+import { someClaims } from '../support/claims.ts';
 
-const claims: VerifiedClaims = {
-  subject: 'u',
-  subjectType: 'user',
-  sessionId: null,
-  tokenId: null,
-  clientId: null,
-  issuer: null,
-  audience: [],
-  roles: [],
-  issuedAtSeconds: null,
-  expiresAtSeconds: 1,
-  keyId: null,
-};
+const claims = someClaims();
 
 describe('RevocationSet', () => {
   test('answers for the kind and the exact id', () => {

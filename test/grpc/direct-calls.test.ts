@@ -12,23 +12,18 @@ import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { DirectCall } from '../../src/grpc/direct-call.ts';
 import { GrpcServer } from '../../src/grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import { someClaims } from '../support/claims.ts';
 import { until } from '../support/condition.ts';
 
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
 const IDLE_MS = 400;
-const claims: VerifiedClaims = {
-  subject: 'ann',
-  subjectType: 'user',
-  sessionId: null,
-  tokenId: null,
-  clientId: null,
+const claims = someClaims({
   issuer: 'here',
   audience: ['postern'],
   roles: ['reader'],
   issuedAtSeconds: 1,
   expiresAtSeconds: 2,
-  keyId: null,
-};
+});
 
 /** What a handler may do, by the token that it is asked about. */
 function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<VerifiedClaims> {

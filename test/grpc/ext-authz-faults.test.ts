@@ -6,6 +6,7 @@ import type { VerifiedClaims } from '../../src/domain/claims.ts';
 import { CheckRequest, CheckResponse } from '../../src/generated/envoy/service/auth/v3/external_auth.ts';
 import { EncodedMessage } from '../../src/grpc/encoded-message.ts';
 import { authorizationService, type Authorizer } from '../../src/grpc/ext-authz/authorization-service.ts';
+import { someClaims } from '../support/claims.ts';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
 describe('E01 a fault of our own', () => {
@@ -15,19 +16,7 @@ describe('E01 a fault of our own', () => {
       contextExtensions: {},
     },
   };
-  const claims: VerifiedClaims = {
-    subject: 'ann',
-    subjectType: 'user',
-    sessionId: null,
-    tokenId: null,
-    clientId: null,
-    issuer: null,
-    audience: [],
-    roles: [],
-    issuedAtSeconds: null,
-    expiresAtSeconds: 1,
-    keyId: null,
-  };
+  const claims = someClaims();
 
   test.each<[string, Authorizer['verifyToken'], string]>([
     ['a throw', () => { throw new Error('a secret'); }, 'INTERNAL'],

@@ -26,6 +26,8 @@ export interface Authorizer {
 
 /** Envoy waits 200 ms unless told otherwise, and then has no reason to tell the client (E04). */
 const MAX_CHECK_MS = 150;
+/** How long a check waits for the first keys and revocations of a process that has just started. */
+export const CHECK_FIRST_NEWS_WAIT_MS = 100;
 const RETRY_AFTER_MS = 1_000;
 
 /**
