@@ -103,6 +103,18 @@ test('a database that does not answer ends the command with exit code 4 within s
   };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(4);
-  expect(stderr).toContain('the database does not answer');
+  expect(stderr).toBe(
+    'postern: the database does not answer (connect ECONNREFUSED 127.0.0.1:1)\n' +
+      'Check DATABASE_URL and that the database runs.\n',
+  );
   expect(Date.now() - startMs).toBeLessThan(8_000);
+});
+
+test('a database that is not there, on a server that answers, is a fault of the settings', async () => {
+  const url = new URL(database.url);
+  url.pathname = '/nowhere';
+  const environment = { DATABASE_URL: url.href, POSTERN_MASTER_KEY: masterKey };
+  const { exitCode, stdout, stderr } = await runPostern(['user', 'list'], { environment });
+  expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  expect(stderr).toContain('the database refuses the connection: database "nowhere" does not exist\n');
 });
