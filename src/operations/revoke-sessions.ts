@@ -15,7 +15,8 @@ export interface SessionsToEnd {
 }
 
 /**
- * Ends one session, or all of a user's. Repeating it changes nothing.
+ * Ends one session, or all of a user's. Repeating it changes nothing, and a session that had ended already leaves no
+ * second event: the trail tells when it ended, and by whom.
  *
  * @param dependencies.trust see `deleteServiceAccount`
  * @returns how many ended now
@@ -30,6 +31,7 @@ export async function revokeSessions(
   const revocations = await database.transaction(call, async (trx) => {
     await requirePresence(trx, choice);
     const ended = await endSessions(trx, choice, 'administrator');
+    if ('sessionId' in choice && ended.length === 0) return ended;
     const event: AuditEvent = {
       action: 'session.revoke',
       outcome: 'ok',

@@ -79,6 +79,13 @@ test('sessions are listed and ended, one and all', async () => {
   expect(await json('session', 'revoke', one.session_id)).toEqual({ ended: 1 });
   expect(await account.refreshVerdict(service, one.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
   expect(await idsOf()).toEqual([two.session_id]);
+  expect(await run('session', 'revoke', one.session_id)).toMatchObject({
+    exitCode: 0,
+    stdout: 'the session had ended already\n',
+  });
+  expect(await json('session', 'revoke', one.session_id)).toEqual({ ended: 0 });
+  const events = ['audit', 'list', '--action', 'session.revoke', '--target', one.session_id];
+  expect(await json(...events)).toHaveLength(1);
   expect((await run('session', 'revoke', '--email', 'ann@example.com')).stdout).toBe('ended 1 session\n');
   expect([await idsOf(), await idsOf('--all')]).toEqual([[], [one.session_id, two.session_id]]);
   expect((await run('session', 'revoke')).exitCode).toBe(2);

@@ -295,7 +295,10 @@ export interface RevokeSessionsRequest {
 
 /** What ended. */
 export interface RevokedSessions {
-  /** How many sessions ended now. */
+  /**
+   * How many sessions ended now; 0 for one that had ended already, which is no
+   * fault and leaves no second audit event.
+   */
   ended: number;
 }
 
