@@ -92,6 +92,23 @@ test('sessions are listed and ended, one and all', async () => {
   expect((await run('session', 'revoke', 'junk')).exitCode).toBe(5);
 });
 
+test('while a new key is waiting, rotate says which, and makes no other', async () => {
+  const kids = async () => ((await json('key', 'list')) as { kid: string }[]).map(({ kid }) => kid);
+  const first = await run('key', 'rotate');
+  const [, waiting = '', activateAt = ''] =
+    /^(\S+) is published and signs from (\S+)\n$/.exec(first.stdout) ?? [];
+  const before = await kids();
+  expect(before).toContain(waiting);
+  expect((await run('key', 'rotate')).stdout).toBe(
+    `${waiting} is waiting already and signs from ${activateAt}; no other key was made (--now: it signs at once)\n`,
+  );
+  expect(await json('key', 'rotate')).toEqual({ kid: waiting, activate_at: activateAt });
+  expect((await run('key', 'rotate', '--now')).stdout).toBe(`${waiting}, which was waiting, signs now\n`);
+  expect(await kids()).toEqual(before);
+  expect((await run('key', 'rotate', '--now')).stdout).toMatch(/^\S+ signs now\n$/);
+  expect(await kids()).toHaveLength(before.length + 1);
+});
+
 test('the audit trail is listed, filtered, in pages', async () => {
   interface Listed {
     readonly id: string;

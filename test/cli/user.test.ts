@@ -86,6 +86,18 @@ test('a password is not taken from an argument', async () => {
   expect(end.stderr).toContain('never taken from an argument');
 });
 
+test('a user who cannot be made so is refused before a password is asked for', async () => {
+  for (const [words, says] of [
+    [['--email', 'junk'], 'postern: email: '],
+    [['--email', 'new@example.com', '--role', 'NO ROLE'], 'postern: roles[0]: '],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await user(['create', ...words]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
+    expect(stderr).toContain(says);
+    expect(stderr).not.toContain('terminal');
+  }
+});
+
 test('faults of the settings are told together, with exit code 3', async () => {
   const environment = { DATABASE_URL: 'mysql://x', POSTERN_LOG_LEVEL: 'loud', POSTERN_DATA_DIRR: 'x' };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
