@@ -5,23 +5,30 @@
 const CONTROL_MAY_BE_OFF = 0.1;
 
 /**
- * One sample of a server: `calls` in `seconds`, for which its process took `cpuSeconds`.
- * @typedef {{ calls: number, seconds: number, cpuSeconds: number }} Sample
+ * One sample of a server, such as `calls` in `seconds`, for which its process took `cpuSeconds`.
+ * @typedef {{ calls?: number, seconds?: number, cpuSeconds?: number, p99Ms?: number }} Sample
  */
 
+/** What a sample is judged by. */
+const figures = {
+  throughput: ({ calls, seconds }) => calls / seconds,
+  cpu: ({ calls, cpuSeconds }) => calls / cpuSeconds,
+  cost: ({ calls, seconds }) => seconds / calls,
+  p99: ({ p99Ms }) => p99Ms,
+};
+
 /**
- * Samples baseline, contender and once more the baseline, `pairs` times, in an order that turns with each pair.
+ * Samples every side once in each of `pairs` rounds, in an order that turns with each round. The side `baseline` has a
+ * turn more, as `control`.
  *
- * @param {{ baseline: () => Promise<Sample>, contender: () => Promise<Sample>, pairs: number }} options
- * @returns {Promise<{ baseline: Sample, contender: Sample, control: Sample }[]>}
+ * @param {Record<string, () => Promise<Sample>>} sides
+ * @param {number} pairs
+ * @param {(line: string) => void} tell of the progress
+ * @returns {Promise<Record<string, Sample>[]>} the samples by side
  */
-export async function samplePairs({ baseline, contender, pairs }) {
+export async function sampleRounds(sides, pairs, tell = console.error) {
+  const turns = Object.entries(sides.baseline ? { ...sides, control: sides.baseline } : sides);
   const rounds = [];
-  const turns = [
-    ['baseline', baseline],
-    ['contender', contender],
-    ['control', baseline],
-  ];
   for (let pair = 0; pair < pairs; pair++) {
     const round = {};
     for (let turn = 0; turn < turns.length; turn++) {
@@ -29,41 +36,45 @@ export async function samplePairs({ baseline, contender, pairs }) {
       round[name] = await sample();
     }
     rounds.push(round);
+    tell(`  ${pair + 1} of ${pairs}`);
   }
   return rounds;
 }
 
 /**
- * The ratios of all pairs; above 1 the contender is the better one, in throughput and in processor time alike. It is held
- * against the mean of its pair's two baselines.
+ * The ratios of a side in all rounds, each held against the mean of its round's two baselines.
+ *
+ * @param {Record<string, Sample>[]} rounds
+ * @param {keyof figures} figure
+ * @param {string} side
+ * @returns {{ ratio: Spread, control: Spread }}
  */
-export function ratiosOf(rounds) {
-  const rate = ({ calls, seconds }) => calls / seconds;
-  const callsPerCpu = ({ calls, cpuSeconds }) => calls / cpuSeconds;
-  const against = (figure) => ({
+export function ratioOf(rounds, figure, side = 'contender') {
+  const valueOf = figures[figure];
+  return {
     ratio: spread(
-      rounds.map(
-        ({ baseline, contender, control }) => figure(contender) / ((figure(baseline) + figure(control)) / 2),
-      ),
+      rounds.map((round) => valueOf(round[side]) / ((valueOf(round.baseline) + valueOf(round.control)) / 2)),
     ),
-    control: spread(rounds.map(({ baseline, control }) => figure(control) / figure(baseline))),
-  });
-  return { throughput: against(rate), cpu: against(callsPerCpu) };
+    control: spread(rounds.map(({ baseline, control }) => valueOf(control) / valueOf(baseline))),
+  };
 }
 
 /**
  * Whether a goal was met; 'no verdict' when the control of the figure it is judged by was too far off.
  *
- * @param {{ ratio: Spread, control: Spread }} figure
- * @param {{ atLeast: number } | { atMost: number }} goal
+ * @param {{ measured: Spread, control: Spread | null }} figure `control`: null for what has no baseline
+ * @param {import('./goals.mjs').Goal | null} goal
  */
-export function verdictOf({ ratio, control }, goal) {
-  if (Math.abs(control.median - 1) > CONTROL_MAY_BE_OFF) return 'no verdict';
-  return meets(ratio.median, goal) ? 'met' : 'missed';
+export function verdictOf({ measured, control }, goal) {
+  if (goal === null) return 'none';
+  if (control !== null && Math.abs(control.median - 1) > CONTROL_MAY_BE_OFF) return 'no verdict';
+  return meets(measured.median, goal) ? 'met' : 'missed';
 }
 
+/** @param {import('./goals.mjs').Goal} goal */
 export function meets(value, goal) {
-  return 'atLeast' in goal ? value >= goal.atLeast : value <= goal.atMost;
+  if ('atLeast' in goal) return value >= goal.atLeast;
+  return 'atMost' in goal ? value <= goal.atMost : value < goal.below;
 }
 
 /**

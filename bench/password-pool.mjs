@@ -9,29 +9,14 @@ import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
-import { URL } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { PasswordHasher } from '../dist/passwords/password-hasher.js';
+import { bareHashing } from './bare-hashing.mjs';
 
 const threads = Number(process.argv[2] ?? Math.max(1, availableParallelism() - 1));
 const rounds = Number(process.argv[3] ?? 10);
 const roundMs = 1000;
 
-const bareCode = `
-  import { parentPort } from 'node:worker_threads';
-  import { hashSync } from ${JSON.stringify(import.meta.resolve('@node-rs/argon2'))};
-  const options = { memoryCost: 19456, timeCost: 2, parallelism: 1, outputLen: 32 };
-  parentPort.on('message', (endMs) => {
-    let done = 0;
-    while (Date.now() < endMs) { hashSync('correct horse battery staple', options); done++; }
-    parentPort.postMessage(done);
-  });
-`;
-const bare = Array.from(
-  { length: threads },
-  () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(bareCode)}`)),
-);
-
+const bare = bareHashing(threads);
 const hasher = await PasswordHasher.start({ concurrency: threads });
 const { signal } = new globalThis.AbortController();
 setMaxListeners(0, signal);
@@ -40,16 +25,8 @@ const stored = await hasher.hash('correct horse battery staple', caller());
 
 /** Hashes a second of the bare threads. */
 async function bareRound() {
-  const startedMs = performance.now();
-  const endMs = Date.now() + roundMs;
-  const counts = await Promise.all(
-    bare.map((thread) => {
-      const done = new Promise((resolve) => thread.once('message', resolve));
-      thread.postMessage(endMs);
-      return done;
-    }),
-  );
-  return (counts.reduce((sum, count) => sum + count, 0) * 1000) / (performance.now() - startedMs);
+  const { calls, seconds } = await bare.hash(roundMs / 1000);
+  return calls / seconds;
 }
 
 /** Checks a second through the pool, with four callers for each thread, one check after the other. */
@@ -87,4 +64,4 @@ console.log(
   }),
 );
 await hasher.stop();
-await Promise.all(bare.map((thread) => thread.terminate()));
+await bare.stop();

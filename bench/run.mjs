@@ -1,14 +1,17 @@
-// Measures the service beside its baselines and writes bench/results: npm run bench -- [--quick] [--only NAME] [--pairs 7]
+// Measures the service beside its baselines and writes bench/results: npm run bench -- [--quick] [--only NAME] [--pairs 7] [--users 1000000]
 // Each scenario is a process of its own: one that fails is written down as failed, and the rest goes on. A full run also
-// puts the table into the README; `--quick` (one pair, no verdicts) and `--only` leave it as it is. Exits with 1 after a failure.
+// draws the plots and puts the table into the README; `--quick` (one short pair, no verdicts) and `--only` leave it as it is.
+// `--users 10000000` adds a point to the cost of a login, and ten minutes. Exits with 1 after a failure, not after a missed goal.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { fileURLToPath, URL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { allRows, scenarios } from './goals.mjs';
 import { hasH2load } from './load/h2load.mjs';
 import { canPin, LOAD_CORE } from './measured-process.mjs';
+import { plotsOf } from './plots.mjs';
 import { summary, withTable } from './summary.mjs';
 
 const { values } = parseArgs({
@@ -16,37 +19,45 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     pairs: { type: 'string', default: '7' },
+    users: { type: 'string', default: '1000000' },
   },
 });
-const scenarios = ['verify-seen', 'verify-first-sight', 'verify-by-hand', 'check'];
-const chosen = scenarios.filter((name) => values.only === undefined || name === values.only);
+const chosen = scenarios.filter(({ name }) => values.only === undefined || name === values.only);
 const plan = values.quick
   ? { quick: true, pairs: 1, seconds: 0.5, warmUpSeconds: 0.3 }
-  : { quick: false, pairs: Number(values.pairs), seconds: 2, warmUpSeconds: 3 };
-const SCENARIO_LIMIT_MS = 10 * 60_000;
+  : {
+      quick: false,
+      pairs: Number(values.pairs),
+      seconds: 2,
+      warmUpSeconds: 1.5,
+      users: Number(values.users),
+    };
+const SCENARIO_LIMIT_MS = 30 * 60_000;
 const KILL_AFTER_MS = 10_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const startedMs = performance.now();
+const minutes = () => `${((performance.now() - startedMs) / 60_000).toFixed(1)} min`;
 
+function refuse(line) {
+  console.error(line);
+  process.exit(2);
+}
 if (chosen.length === 0) {
-  console.error(`no scenario ${values.only}; there are ${scenarios.join(', ')}`);
-  process.exit(2);
+  refuse(`no scenario ${values.only}; there are ${scenarios.map(({ name }) => name).join(', ')}`);
 }
-if (!(plan.pairs >= 1)) {
-  console.error('--pairs takes a number from 1 on');
-  process.exit(2);
-}
+if (!(plan.pairs >= 1)) refuse('--pairs takes a number from 1 on');
+if (!plan.quick && !(plan.users >= 10_000)) refuse('--users takes a number from 10000 on');
 if (!hasH2load()) {
-  console.error(
-    'the load comes from h2load, which is not here: apt-get install nghttp2-client (Debian, Ubuntu)',
+  refuse(
+    'the load comes from h2load, which is not here: bash bench/install.sh, or the nghttp2 of your system',
   );
-  process.exit(2);
 }
 if (!canPin) console.error('servers and load are not pinned to cores here: expect a wider spread');
 
-/** Resolves to the rows of a scenario, or to one that says why there are none. */
-async function runScenario(name) {
+/** Resolves to the rows of a scenario, or to ones that say why they have no figures. */
+async function runScenario({ name, pinned }) {
   const command = [process.execPath, here('scenario-process.mjs'), name, JSON.stringify(plan)];
-  if (canPin) command.unshift('taskset', '-c', String(LOAD_CORE));
+  if (canPin && pinned) command.unshift('taskset', '-c', String(LOAD_CORE));
   const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (text) => (output += text));
@@ -56,8 +67,9 @@ async function runScenario(name) {
   ];
   const code = await new Promise((resolve) => child.once('close', resolve));
   timers.forEach(clearTimeout);
-  if (code !== 0) return [{ id: name, title: name, failed: `it ended with ${code ?? 'a signal'}` }];
-  return JSON.parse(output.trim().split('\n').at(-1));
+  if (code === 0) return JSON.parse(output.trim().split('\n').at(-1));
+  const failed = `it ended with ${code ?? 'a signal'}`;
+  return allRows.filter(({ scenario }) => scenario === name).map((row) => ({ ...row, failed }));
 }
 
 const facts = {
@@ -70,18 +82,28 @@ const facts = {
 };
 mkdirSync(here('results'), { recursive: true });
 const rows = [];
-for (const name of chosen) {
-  console.error(`${name} ...`);
-  const own = await runScenario(name);
+for (const [index, scenario] of chosen.entries()) {
+  console.error(`${scenario.name}: ${index + 1} of ${chosen.length}, after ${minutes()}`);
+  const own = await runScenario(scenario);
   rows.push(...own);
-  if (!plan.quick)
-    writeFileSync(here(`results/${name}.json`), `${JSON.stringify({ ...facts, rows: own }, null, 2)}\n`);
+  if (!plan.quick) {
+    const text = JSON.stringify({ ...facts, rows: own }, null, 2);
+    writeFileSync(here(`results/${scenario.name}.json`), `${text}\n`);
+  }
 }
-const table = summary(rows, facts, JSON.parse(readFileSync(here('misses.json'), 'utf8')));
+const plots = plotsOf(rows);
+const isWhole = !plan.quick && values.only === undefined;
+const shown = isWhole ? plots : [];
+const table = summary(rows, {
+  facts,
+  plots: shown,
+  reasons: JSON.parse(readFileSync(here('misses.json'), 'utf8')),
+});
 console.log(table);
-if (!plan.quick && values.only === undefined) {
+console.error(`done after ${minutes()}`);
+if (isWhole) {
+  for (const { file, svg } of plots) writeFileSync(here(`results/${file}`), svg);
   const readme = here('../README.md');
-  writeFileSync(here('results/table.md'), `${table}\n`);
   writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), table));
 }
 process.exit(rows.some(({ failed }) => failed) ? 1 : 0);

@@ -48,6 +48,7 @@ export async function openHouse() {
     warn: () => undefined,
   });
   await migrate(db);
+  const urlOf = (name) => `postgres://${user}@localhost:${port}/${name}?host=${encodeURIComponent(host)}`;
   const services = [];
   // Whoever ends the bench early ends its services as well; PostgreSQL ends with this process.
   process.once('SIGTERM', () => {
@@ -59,14 +60,22 @@ export async function openHouse() {
     embedded,
     database: db,
     socket: join(host, `.s.PGSQL.${port}`),
-    url: `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
+    url: urlOf(database),
     urlThrough: (localPort) => `postgres://${user}@127.0.0.1:${localPort}/${database}`,
-    async query(sql, values = []) {
-      const client = new pg.Client(embedded.connection);
+    /** @param within another database of the cluster, as `copy` made it */
+    async query(sql, values = [], within = database) {
+      const client = new pg.Client({ ...embedded.connection, database: within });
       client.on('error', () => undefined);
       await client.connect();
       const { rows } = await client.query(sql, values).finally(() => client.end().catch(() => undefined));
       return rows;
+    },
+    /** Another database with all that this one has now; no service may run meanwhile. Resolves to its URL. */
+    async copy(name) {
+      const leave = 'SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1';
+      await this.query(leave, [database], 'postgres');
+      await this.query(`CREATE DATABASE "${name}" TEMPLATE "${database}"`, [], 'postgres');
+      return urlOf(name);
     },
     async addUser(email) {
       const hasher = await PasswordHasher.start({ concurrency: 1 });

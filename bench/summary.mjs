@@ -1,41 +1,58 @@
 // The rows as a Markdown table, with a reason from `misses.json` for each goal that was missed, and its place in the README.
+import { goalInWords, spreadInWords } from './figure-words.mjs';
+
 const BEGIN = '<!-- bench -->';
 const END = '<!-- /bench -->';
+const HEAD =
+  '| scenario | measured | beside | goal | median (lowest to highest) | control | also | verdict |';
+const RULE = '|---|---|---|---|---|---|---|---|';
+const judges = {
+  cpu: 'in calls per second of CPU time',
+  throughput: 'in calls per second',
+  cost: 'in time per call',
+  p99: 'in p99',
+  figure: '',
+};
 
 /**
- * @param {object[]} rows as the scenarios give them, or `{ title, failed }`
- * @param {{ cores: number, node: string, date: string, pairs: number }} facts
- * @param {Record<string, string>} reasons by row id
+ * @param {import('./goals.mjs').Row[]} rows measured; or with `failed`; or neither, which is not measured yet
+ * @param {{ facts: { cores: number, node: string, date: string, pairs: number } | null, plots: { file: string, title: string }[],
+ *   reasons: Record<string, string> }} beside `facts`: of the run, null for none; `reasons` by row id
  */
-export function summary(rows, facts, reasons) {
+export function summary(rows, { facts, plots, reasons }) {
   const missed = rows.filter(({ verdict }) => verdict === 'missed');
   return [
-    `${facts.date}, ${facts.cores} cores, Node ${facts.node}, ${facts.pairs} pairs each. Above 1 Postern is the better one; ` +
-      'the spread is the lowest and the highest pair, the control is the baseline against itself.',
+    ...(facts
+      ? [
+          `${facts.date}, ${facts.cores} cores, Node ${facts.node}, ${facts.pairs} pair${facts.pairs === 1 ? '' : 's'} each. A ratio ` +
+            "is Postern's figure to its baseline's, the control the baseline's to its own; no verdict when that is off by over 10 %.",
+        ]
+      : ['Not measured on a quiet machine yet.']),
     '',
-    '| measured | beside | goal | throughput | CPU time per call | control (CPU) | verdict |',
-    '|---|---|---|---|---|---|---|',
-    ...rows.map(tableRow),
+    ...plots.flatMap(({ file, title }) => [`![${title}](bench/results/${file})`, '']),
+    HEAD,
+    RULE,
+    ...rows.map((row) => `| ${cellsOf(row).join(' | ')} |`),
     ...(missed.length > 0 ? ['', 'Goals that were missed:', ''] : []),
-    ...missed.map(({ id, title }) => `- ${title}: ${reasons[id] ?? 'the reason is not known yet'}`),
+    ...missed.map(
+      ({ id, title }) => `- ${title} (\`${id}\`): ${reasons[id] ?? 'the reason is not known yet'}`,
+    ),
   ].join('\n');
 }
 
-function tableRow(row) {
-  if (row.failed) return `| ${row.title} | | | | | | failed: ${row.failed} |`;
-  const { title, beside, goal, throughput, cpu, verdict } = row;
-  const cells = [
-    title,
-    beside,
-    goal ? `≥ ${goal.atLeast}` : '',
-    inWords(throughput.ratio),
-    inWords(cpu.ratio),
+function cellsOf(row) {
+  const head = [`\`${row.scenario}\``, row.title, row.beside, goalInWords(row)];
+  if (row.failed) return [...head, '', '', '', `failed: ${row.failed}`];
+  if (!row.measured) return [...head, '', '', '', 'not measured'];
+  const { measured, control, also, verdict } = row;
+  const others = Object.entries(also).map(([name, own]) => `${name}: ${spreadInWords(own)}`);
+  return [
+    ...head,
+    [spreadInWords(measured, row.unit), judges[row.judgedBy]].filter(Boolean).join(' '),
+    control ? spreadInWords(control) : '',
+    others.join('; '),
+    verdict === 'none' ? '' : verdict,
   ];
-  return `| ${[...cells, inWords(cpu.control), verdict].join(' | ')} |`;
-}
-
-function inWords({ median, low, high }) {
-  return `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
 
 /** The README with the table between its markers. @throws Error when it has none */
@@ -44,4 +61,9 @@ export function withTable(readme, table) {
   const to = readme.indexOf(END);
   if (from < 0 || to < from) throw new Error(`the README has no ${BEGIN} ... ${END}`);
   return `${readme.slice(0, from + BEGIN.length)}\n${table}\n${readme.slice(to)}`;
+}
+
+/** What stands there now. */
+export function tableOf(readme) {
+  return readme.slice(readme.indexOf(BEGIN) + BEGIN.length, readme.indexOf(END)).trim();
 }

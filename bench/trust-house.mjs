@@ -1,39 +1,23 @@
 // What benches of verifiers stand on: WatchTrust served in this process from a bundle that the bench feeds, with a
 // signing key of its own and no database.
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { importJWK } from 'jose';
 import { TrustServiceService } from '../dist/generated/postern/v1/trust.js';
 import { GrpcServer } from '../dist/grpc/grpc-server.js';
 import { trustService } from '../dist/grpc/trust-service.js';
 import { createKeyRing } from '../dist/tokens/key-ring.js';
+import { createTokenId, signAccessToken } from '../dist/tokens/sign-access-token.js';
 import { generateSigningKey, importSigner } from '../dist/tokens/signing-key.js';
 import { importVerificationKey } from '../dist/tokens/verification-key.js';
 import { TrustBundle } from '../dist/trust/trust-bundle.js';
 
-/** @param revocations how many there are from the start */
-export async function trustHouse(revocations) {
-  const pair = await generateSigningKey('ES256');
-  const signer = await importSigner(pair);
-  const policy = {
-    issuer: 'http://127.0.0.1',
-    audiences: ['bench'],
-    maxLifetimeSeconds: 600,
-    skewSeconds: 5,
-  };
+const policy = { issuer: 'http://127.0.0.1', audiences: ['bench'], maxLifetimeSeconds: 600, skewSeconds: 5 };
+const REVOCATION_SECONDS = 3_600;
+
+/** WatchTrust of a bundle of these keys, to whoever asks. */
+export async function serveTrust(keys) {
   const bundle = new TrustBundle();
-  bundle.replaceKeys(createKeyRing([await importVerificationKey(pair.publicJwk)], signer));
-  const expiresAtSeconds = Math.floor(Date.now() / 1000) + 3_600;
-  bundle.take({
-    revocations: Array.from({ length: revocations }, () => ({
-      kind: 'sid',
-      id: randomUUID(),
-      expiresAtSeconds,
-      place: 1n,
-    })),
-    cursor: 2n,
-    complete: true,
-    asOfMs: performance.now(),
-  });
+  bundle.replaceKeys(keys);
   const server = new GrpcServer({
     services: (add) => add(TrustServiceService, trustService(bundle, policy)),
     gate: {
@@ -46,11 +30,48 @@ export async function trustHouse(revocations) {
     onFinish: () => undefined,
   });
   const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
+  let place = 0n;
   return {
     address: `${host}:${port}`,
+    /** Revokes so many sessions at once. */
+    revoke(count) {
+      place += 1n;
+      const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
+      const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, place });
+      const revocations = Array.from({ length: count }, one);
+      bundle.take({ revocations, cursor: place + 1n, complete: true, asOfMs: performance.now() });
+    },
+    stop: (graceMs = 2_000) => server.stop(graceMs),
+  };
+}
+
+/** The same with a key, tokens, and `revocations` from the start. */
+export async function trustHouse(revocations) {
+  const pair = await generateSigningKey('ES256');
+  const signer = await importSigner(pair);
+  const served = await serveTrust(createKeyRing([await importVerificationKey(pair.publicJwk)], signer));
+  served.revoke(revocations);
+  const issueOne = () =>
+    signAccessToken(signer, {
+      issuer: policy.issuer,
+      audience: policy.audiences[0],
+      subject: randomUUID(),
+      sessionId: randomUUID(),
+      clientId: 'postern',
+      roles: ['reader', 'editor'],
+      tokenId: createTokenId(randomBytes(16)),
+      issuedAtSeconds: Math.floor(Date.now() / 1000),
+      lifetimeSeconds: policy.maxLifetimeSeconds,
+    });
+  return {
+    ...served,
     policy,
-    signer,
     publicKey: await importJWK(pair.publicJwk, 'ES256'),
-    stop: () => server.stop(2_000),
+    async issue(count) {
+      const tokens = [];
+      while (tokens.length < count) tokens.push(await issueOne());
+      // As from a request's header: one flat text, not the pieces that a signer joined.
+      return tokens.map((token) => Buffer.from(token).toString('latin1'));
+    },
   };
 }

@@ -3,17 +3,14 @@
 // The service runs in this process, the watchers in another; the bundle is fed directly, so no database is needed.
 // Exits with 1 when a watcher misses a revocation.
 import { fork } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { TrustServiceService } from '../dist/generated/postern/v1/trust.js';
-import { GrpcServer } from '../dist/grpc/grpc-server.js';
-import { trustService } from '../dist/grpc/trust-service.js';
 import { createKeyRing } from '../dist/tokens/key-ring.js';
-import { TrustBundle } from '../dist/trust/trust-bundle.js';
+import { serveTrust } from './trust-house.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -29,44 +26,13 @@ const revocations = Number(values.revocations);
 const rounds = Number(values.rounds);
 const STREAMS_PER_CONNECTION = 100;
 const SMALL_BYTES = 1_000;
-const expiresAtSeconds = Math.floor(Date.now() / 1000) + 3_600;
 
 if (values['as-watchers-of']) watch(values['as-watchers-of']);
 else await serve();
 
 async function serve() {
-  const bundle = new TrustBundle();
-  bundle.replaceKeys(createKeyRing([]));
-  let place = 0n;
-  const take = (count) => {
-    place += 1n;
-    const news = Array.from({ length: count }, () => ({
-      kind: 'sid',
-      id: randomUUID(),
-      expiresAtSeconds,
-      place,
-    }));
-    bundle.take({ revocations: news, cursor: place + 1n, complete: true, asOfMs: performance.now() });
-  };
-  take(revocations);
-  const policy = {
-    issuer: 'http://127.0.0.1',
-    audiences: ['bench'],
-    maxLifetimeSeconds: 600,
-    skewSeconds: 5,
-  };
-  const server = new GrpcServer({
-    services: (add) => add(TrustServiceService, trustService(bundle, policy)),
-    gate: {
-      authenticate: () =>
-        Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
-      writeAudit: () => Promise.resolve(),
-    },
-    health: { everything: [''], verification: [] },
-    reflection: false,
-    onFinish: () => undefined,
-  });
-  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
+  const house = await serveTrust(createKeyRing([]));
+  house.revoke(revocations);
   const idleBytes = process.memoryUsage.rss();
   let peakBytes = idleBytes;
   let blockedMs = 0;
@@ -80,7 +46,7 @@ async function serve() {
   const startMs = performance.now();
   const child = fork(
     fileURLToPath(import.meta.url),
-    ['--as-watchers-of', `${host}:${port}`, '--watchers', watchers, '--revocations', revocations].map(String),
+    ['--as-watchers-of', house.address, '--watchers', watchers, '--revocations', revocations].map(String),
   );
   child.once('exit', (code) => code && process.exit(1));
   const [ready] = await once(child, 'message');
@@ -90,7 +56,7 @@ async function serve() {
   for (let round = 0; round < rounds; round++) {
     const sentMs = performance.now();
     const told = once(child, 'message');
-    take(1);
+    house.revoke(1);
     await told;
     delaysMs.push(performance.now() - sentMs);
   }
@@ -98,7 +64,7 @@ async function serve() {
   clearInterval(sampler);
   child.disconnect();
   const stopMs = performance.now();
-  await server.stop(8_000);
+  await house.stop(8_000);
   const stoppedMs = performance.now() - stopMs;
   const complete = ready.decoded >= revocations && ready.alike;
   delaysMs.sort((one, other) => one - other);

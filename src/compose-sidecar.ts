@@ -18,6 +18,7 @@ import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from './log.ts';
 import { verifyToken } from './operations/verify-token.ts';
+import { watchClientCertificate } from './tls/client-certificate-watch.ts';
 import type { ServerTls } from './tls/server-tls.ts';
 import { sidecarMetrics } from './http/metrics/service-metrics.ts';
 import { openTracing } from './tracing/open-tracing.ts';
@@ -95,6 +96,16 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     },
   });
 
+  const forgetCertificate =
+    settings.upstreamCert === null
+      ? () => undefined
+      : watchClientCertificate(settings.upstreamCert, (expiresAtMs) =>
+          log.warn(
+            { detail: 'POSTERN_UPSTREAM_CERT', expires: new Date(expiresAtMs).toISOString() },
+            'certificate-expiring',
+          ),
+        );
+
   // Operations
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   const verifier = new TokenVerifier({
@@ -171,6 +182,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
     metrics.stop();
     source.stop();
+    forgetCertificate();
     await http.stop();
     tls.close();
     await tracing?.stop();

@@ -34,7 +34,7 @@ export async function h2load({ address, path, message, seconds, answerBytes }) {
     ...['-c', CONNECTIONS, '-m', STREAMS_EACH, '-t', 1, '-D', `${Math.round(seconds * 1_000)}ms`, '-d', body],
     ...['-H', 'content-type: application/grpc', '-H', 'te: trailers'],
     ...(unix ? ['-B', address] : []),
-    unix ? path : `http://${address}${path}`,
+    unix ? `http://localhost${path}` : `http://${address}${path}`,
   ];
   try {
     const { stdout } = await promisify(execFile)('h2load', options.map(String));

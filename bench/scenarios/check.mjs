@@ -2,10 +2,9 @@ import { fileURLToPath, URL } from 'node:url';
 import { loadSync } from '@grpc/proto-loader';
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
-import { compareServers } from '../ratio-scenario.mjs';
+import { compareServers } from '../compare-servers.mjs';
+import { rowOf } from '../goals.mjs';
 import { callOnce, openTokenHouse } from '../token-house.mjs';
-
-export const needsH2load = true;
 
 const vendored = fileURLToPath(new URL('../../proto/vendor', import.meta.url));
 const { Check } = loadSync('envoy/service/auth/v3/external_auth.proto', { includeDirs: [vendored] })[
@@ -41,20 +40,13 @@ export async function run(plan) {
     const service = await house.serve();
     const answer = await callOnce(service.grpc, CHECK, message).finally(() => service.stop());
     if (!answer.includes('x-postern-subject')) throw new Error('the check was denied');
-    const row = {
-      id: 'check',
-      title: "Envoy's ext_authz Check, token seen before",
-      beside: 'a bare grpc-js handler that returns the same bytes',
-      goal: { atLeast: 0.85 },
-      judgedBy: 'cpu',
-    };
     const start = {
       baseline: () => startMeasured([benchServer('bare'), CHECK, answer.toString('base64')]),
       contender: () => house.serve(),
     };
     const load = ({ grpc }, seconds) =>
       h2load({ address: grpc, path: CHECK, message, seconds, answerBytes: answer.length });
-    return [await compareServers(row, start, load, plan)];
+    return [await compareServers(rowOf('check'), start, load, plan)];
   } finally {
     await house.stop();
   }

@@ -1,6 +1,7 @@
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { callersLoad } from '../load/callers.mjs';
-import { compareServers } from '../ratio-scenario.mjs';
+import { compareServers } from '../compare-servers.mjs';
+import { rowOf } from '../goals.mjs';
 import { audience, issuer, openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
 
 const CALLERS = 100;
@@ -15,13 +16,6 @@ export async function run(plan) {
     const answer = await verifyAnswer(service.grpc, house.token).finally(() => service.stop());
     const tokens = await house.mint(Math.ceil(TOKENS_A_SECOND * (plan.seconds + plan.warmUpSeconds)));
     const messages = tokens.map(verifyMessage);
-    const row = {
-      id: 'verify-first-sight',
-      title: 'VerifyToken, never seen before (ES256)',
-      beside: 'the bare handler plus one `jose.jwtVerify`',
-      goal: { atLeast: 0.95 },
-      judgedBy: 'cpu',
-    };
     const jose = [benchServer('bare-jose'), VERIFY, answer.toString('base64'), house.jwks, issuer, audience];
     const start = { baseline: () => startMeasured(jose), contender: () => house.serve() };
     // The servers are fresh processes, so each of them may see the same tokens for the first time.
@@ -34,7 +28,7 @@ export async function run(plan) {
       };
       return callersLoad({ address: server.grpc, path: VERIFY, callers: CALLERS, seconds, next });
     };
-    return [await compareServers(row, start, load, plan)];
+    return [await compareServers(rowOf('verify-first-sight'), start, load, plan)];
   } finally {
     await house.stop();
   }

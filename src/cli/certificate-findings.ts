@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import type { Settings } from '../config.ts';
 import { certificateFaults, expiryMs } from '../tls/certificate-files.ts';
-import { EXPIRY_WARNING_MS } from '../tls/server-tls.ts';
+import { EXPIRY_WARNING_MS } from '../tls/expiry-alarm.ts';
 import type { Finding } from './finding.ts';
 
 const DAY_MS = 86_400_000;

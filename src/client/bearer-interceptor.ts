@@ -18,8 +18,10 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
       start(metadata, listener, next) {
         source.accessToken().then(
           (token) => {
-            metadata.set('authorization', `Bearer ${token}`);
-            next(metadata, {
+            // The caller's metadata is its own: what it sends elsewhere as well must not get the token.
+            const sent = metadata.clone();
+            sent.set('authorization', `Bearer ${token}`);
+            next(sent, {
               onReceiveStatus(end: StatusObject, pass: (end: StatusObject) => void) {
                 if (end.code === status.UNAUTHENTICATED) source.forget?.(token);
                 pass(end);

@@ -102,6 +102,8 @@ export class JwksTrustSource {
 
   #later(delayMs: number): void {
     if (this.#stopped) return;
+    // A look ahead of time may have been on its way beside the regular one: one round goes on, not two.
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#fetch(), delayMs);
     // A verifier alone is no reason for its process to go on.
     this.#timer.unref();

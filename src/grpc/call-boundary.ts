@@ -13,8 +13,9 @@ import {
 import { attachContext, type CallContext } from './call-context.ts';
 import type { Rejection } from '../domain/rejection.ts';
 import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
+import { requestIdOf } from './request-id.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
-import { internalStatus, type RefusedStatus, statusOf } from './status.ts';
+import { internalStatus, type RefusedStatus, statusOf, unreadableRequest } from './status.ts';
 import { UnsentRequests } from './unsent-requests.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -36,7 +37,6 @@ interface BaseCall extends ServerInterceptingCallInterface {
 }
 
 const MAX_MESSAGE_LENGTH = 1_024;
-const REQUEST_ID = /^[\w.:-]{1,64}$/;
 const SHUTDOWN_RETRY_MS = 1_000;
 /** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
 const HALF_CLOSE_SETTLES_MS = 20;
@@ -96,9 +96,8 @@ export function callBoundary(options: {
       dropOverflownDeadline(call);
       start({
         onReceiveMetadata(metadata) {
-          const requestId = metadata.get('x-request-id')[0];
-          if (typeof requestId === 'string' && REQUEST_ID.test(requestId))
-            context = { ...context, requestId };
+          const requestId = requestIdOf(metadata.get('x-request-id')[0]);
+          if (requestId !== undefined) context = { ...context, requestId };
           attachContext(metadata, context);
           if (options.isStopping()) {
             call.sendStatus(stoppingStatus());
@@ -178,16 +177,14 @@ function presentable(status: PartialStatus, handedOver: boolean, context: CallCo
   if (handedOver) return { ...internalStatus(), metadata };
   // Nothing of ours ran yet: the fault is in what the caller sent.
   context.cause = status.details;
-  return refusedWith(context, {
-    kind: 'field-invalid',
-    violations: [
-      { field: '', description: 'the request is not a valid message of this method; check its encoding' },
-    ],
-  });
+  return noted(context, unreadableRequest());
 }
 
 function refusedWith(context: CallContext, rejection: Rejection): RefusedStatus {
-  const refused = statusOf(rejection);
+  return noted(context, statusOf(rejection));
+}
+
+function noted(context: CallContext, refused: RefusedStatus): RefusedStatus {
   context.reason = refused.reason;
   return refused;
 }

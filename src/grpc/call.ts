@@ -29,7 +29,19 @@ const MAX_USER_AGENT_LENGTH = 256;
 type GrpcCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
 
 /** A caller of a writing RPC has its UNAVAILABLE within 2 s, from its arrival and over all that the call does. */
-const STORE_LIMIT_MS = 1_900;
+export const STORE_LIMIT_MS = 1_900;
+
+export function originOf(
+  { requestId, peer, isTrustedProxy }: Pick<CallContext, 'requestId' | 'peer' | 'isTrustedProxy'>,
+  userAgent: unknown,
+): CallOrigin {
+  return {
+    requestId,
+    address: peerAddress(peer),
+    userAgent: typeof userAgent === 'string' ? userAgent.slice(0, MAX_USER_AGENT_LENGTH) : null,
+    mayVouch: isTrustedProxy(peerIp(peer) ?? ''),
+  };
+}
 
 /** A grpc-js call as a budget. */
 export class ServedCall implements Call {
@@ -53,14 +65,7 @@ export class ServedCall implements Call {
   }
 
   get origin(): CallOrigin {
-    const { requestId, peer, isTrustedProxy } = contextOf(this.#call.metadata);
-    const [userAgent] = this.#call.metadata.get('user-agent');
-    return {
-      requestId,
-      address: peerAddress(peer),
-      userAgent: typeof userAgent === 'string' ? userAgent.slice(0, MAX_USER_AGENT_LENGTH) : null,
-      mayVouch: isTrustedProxy(peerIp(peer) ?? ''),
-    };
+    return originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
   }
 
   get authorization(): readonly string[] {

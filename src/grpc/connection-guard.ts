@@ -1,8 +1,9 @@
-import { constants, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 
 import type { Server } from '@grpc/grpc-js';
 
+import { http2ServersOf } from './http2-servers.ts';
 import { MAX_HEADER_LIST_BYTES } from './limits.ts';
 
 export interface ConnectionLimits {
@@ -64,12 +65,4 @@ function endWhenFlooded(session: ServerHttp2Session): void {
   };
   session.on('ping', count);
   session.on('remoteSettings', count);
-}
-
-/** grpc-js keeps its listeners to itself, and has no option for what they are needed for here. */
-function http2ServersOf(server: Server): Http2Server[] {
-  const { http2Servers } = server as unknown as { http2Servers?: Map<Http2Server, unknown> };
-  if (!(http2Servers instanceof Map) || http2Servers.size === 0)
-    throw new Error('this version of @grpc/grpc-js keeps its listeners elsewhere; mend connection-guard.ts');
-  return [...http2Servers.keys()];
 }

@@ -7,6 +7,7 @@ import type { ListenAddress } from '../domain/listen-address.ts';
 import { type Network, networkTest } from '../domain/network.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { guardConnections } from './connection-guard.ts';
+import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
 import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
@@ -30,6 +31,7 @@ export class GrpcServer {
   readonly #server: Server;
   readonly #reflects: boolean;
   readonly #health: Health;
+  readonly #direct: DirectCalls;
   readonly #openStreams = new Set<() => void>();
   readonly #maxConnections: number;
   readonly #isTrustedProxy: (address: string) => boolean;
@@ -51,20 +53,29 @@ export class GrpcServer {
   }) {
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
     this.#isTrustedProxy = networkTest(options.trustedProxies ?? []);
-    const boundary = callBoundary({
-      isStopping: () => this.#stopping,
+    const everyCall = {
       throughUnixSocket: () => this.#throughUnixSocket,
       isTrustedProxy: this.#isTrustedProxy,
-      openStreams: this.#openStreams,
       requestLimitMs: options.limits?.requestMs ?? REQUEST_LIMIT_MS,
       onFinish: options.onFinish,
+    };
+    const boundary = callBoundary({
+      ...everyCall,
+      isStopping: () => this.#stopping,
+      openStreams: this.#openStreams,
+    });
+    this.#direct = new DirectCalls({
+      ...everyCall,
+      isOpen: () => !this.#stopping && options.tracing === undefined,
     });
     this.#server = new Server({
       ...connectionLimits,
       ...options.limits?.connection,
       interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
-    options.services((service, handlers) => serveMethods(this.#server, service, options.gate, handlers));
+    options.services((service, handlers) =>
+      serveMethods(this.#server, service, options.gate, handlers, this.#direct),
+    );
     this.#health = new Health(options.health);
     this.#health.addTo(foreignServices(this.#server));
     this.#reflects = options.reflection;
@@ -90,6 +101,7 @@ export class GrpcServer {
         const most = this.#maxConnections;
         const mostPerAddress = Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS));
         guardConnections(this.#server, { most, mostPerAddress }, (socket) => this.#strangerAt(socket));
+        this.#direct.standBefore(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });

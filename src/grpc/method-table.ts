@@ -21,6 +21,8 @@ export interface MethodRule {
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
   readonly deadlineMs: number | null;
+  /** Whether the server answers ordinary calls on the HTTP/2 stream itself: `direct-calls.ts`. */
+  readonly isHot?: boolean;
   /** Whether a success is told in the log, too: who logged in, out or was changed. */
   readonly isEvent?: boolean;
   /** Absent where nothing is refused that the trail keeps, and operations say what is audited. */
@@ -50,7 +52,7 @@ const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
   login: checks('login'),
-  verifyToken: open,
+  verifyToken: { ...open, isHot: true },
   refreshToken: checks('token.refresh'),
   // What is refused here is not told apart from what was good (RFC 7009).
   revokeToken: openEvent,
@@ -81,7 +83,7 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
 };
 
 /** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
-const authorization: ServiceRules<typeof AuthorizationService> = { check: open };
+const authorization: ServiceRules<typeof AuthorizationService> = { check: { ...open, isHot: true } };
 const trustService: ServiceRules<typeof TrustServiceService> = {
   watchTrust: { access: 'service', deadlineMs: null, openToUnixSockets: true },
 };

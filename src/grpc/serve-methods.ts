@@ -6,6 +6,7 @@ import type {
 } from '@grpc/grpc-js';
 
 import { clientStream, type ClientStreamHandler } from './client-stream.ts';
+import type { DirectCalls } from './direct-calls.ts';
 import { EncodedMessage } from './encoded-message.ts';
 import { type Gate, letIn } from './let-in.ts';
 import { ruleOf } from './method-table.ts';
@@ -40,6 +41,7 @@ export function serveMethods<Service extends object>(
   service: Service,
   gate: Gate,
   handlers: ServiceHandlers<Service>,
+  direct?: DirectCalls,
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
@@ -48,7 +50,7 @@ export function serveMethods<Service extends object>(
     const method = methods[name];
     if (!method) throw new Error(`the contract has no method ${name}`);
     const rule = ruleOf(method.path);
-    definition[name] = withStrictDecoding(method);
+    definition[name] = { ...withStrictDecoding(method), responseSerialize: passingEncoded(method) };
     // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
     if (method.requestStream) {
       const run = handler as ClientStreamHandler<unknown, unknown>;
@@ -56,10 +58,11 @@ export function serveMethods<Service extends object>(
     } else if (method.responseStream) {
       if (rule.audit) throw new Error(`no stream of answers is audited call by call: ${method.path}`);
       const run = handler as ServerStreamHandler<unknown, unknown>;
-      definition[name] = { ...definition[name], responseSerialize: passingEncoded(method) };
       implementation[name] = serverStream(rule, gate.authenticate, run);
     } else {
-      implementation[name] = unary(rule, letIn(rule, gate, handler as UnaryHandler<unknown, unknown>));
+      const run = handler as UnaryHandler<unknown, unknown>;
+      implementation[name] = unary(rule, letIn(rule, gate, run));
+      if (rule.isHot) direct?.add(definition[name], rule, run);
     }
   }
   server.addService(definition, implementation);

@@ -33,6 +33,12 @@ export function statusOf(rejection: Rejection): RefusedStatus {
   };
 }
 
+/** The one answer to a message that cannot be decoded. */
+export function unreadableRequest(): RefusedStatus {
+  const description = 'the request is not a valid message of this method; check its encoding';
+  return statusOf({ kind: 'field-invalid', violations: [{ field: '', description }] });
+}
+
 /** For faults of our own: the caller learns nothing of them but the request id in the trailer. */
 export function internalStatus(): StatusObject {
   return {

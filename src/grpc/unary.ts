@@ -3,11 +3,17 @@ import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { Rejected } from '../domain/rejection.ts';
 import { type Call, ServedCall } from './call.ts';
 import { contextOf } from './call-context.ts';
+import type { EncodedMessage } from './encoded-message.ts';
 import type { MethodRule } from './method-table.ts';
 import { statusOfError } from './status-of-error.ts';
 
 /** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
-export type UnaryHandler<Request, Response> = (request: Request, call: Call) => Response | Promise<Response>;
+export type UnaryHandler<Request, Response> = (
+  request: Request,
+  call: Call,
+) => Answer<Response> | Promise<Answer<Response>>;
+
+type Answer<Response> = Response | EncodedMessage;
 
 /**
  * Runs a handler so that nothing it does can end the process: a throw and a rejection become a status, an answer

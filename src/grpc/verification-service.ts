@@ -1,6 +1,7 @@
 import type { VerifiedClaims } from '../domain/claims.ts';
-import { AuthServiceService, SubjectType, type VerifiedToken } from '../generated/postern/v1/auth.ts';
+import { AuthServiceService, SubjectType, VerifiedToken } from '../generated/postern/v1/auth.ts';
 import { bearerToken } from './bearer.ts';
+import { RememberedReplies } from './remembered-replies.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 
 /** The one method of AuthService that needs no database: what a sidecar serves. */
@@ -14,11 +15,14 @@ export interface VerificationOperations {
 export function verificationService(
   operations: VerificationOperations,
 ): ServiceHandlers<typeof verificationOnly> {
+  const replies = new RememberedReplies<VerifiedClaims>();
+  const answer = (claims: VerifiedClaims) =>
+    replies.of(claims, () => VerifiedToken.encode(verifiedToken(claims)).finish());
   return {
     verifyToken: (request, call) => {
       const token = request.accessToken === '' ? bearerToken(call.authorization) : request.accessToken;
       const claims = operations.verifyToken({ token, audience: request.audience });
-      return claims instanceof Promise ? claims.then(verifiedToken) : verifiedToken(claims);
+      return claims instanceof Promise ? claims.then(answer) : answer(claims);
     },
   };
 }

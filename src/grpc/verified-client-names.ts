@@ -2,7 +2,7 @@ import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
 import { clientNamesOf } from '../domain/client-identity.ts';
 
-type AuthContext = ReturnType<ServerInterceptingCallInterface['getAuthContext']>;
+type AuthContext = Pick<ReturnType<ServerInterceptingCallInterface['getAuthContext']>, 'sslPeerCertificate'>;
 
 /**
  * The names of a connection's client certificate. grpc-js gives the certificate only of a socket that is `authorized`

@@ -3,12 +3,10 @@ import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
+import { ExpiryAlarm } from './expiry-alarm.ts';
 
-/** Old certificates are renewed with weeks to spare; one with less than this left has been forgotten. */
-export const EXPIRY_WARNING_MS = 14 * 86_400_000;
 /** How soon new files are noticed. Not by the kernel's word: it is silent on network mounts and when a link is swapped. */
 const LOOK_EVERY_MS = 10_000;
-const WARN_EVERY_MS = 86_400_000;
 /** A peer that has not said its hello by then is holding a socket, no more. */
 export const HANDSHAKE_LIMIT_MS = 10_000;
 
@@ -43,7 +41,7 @@ export class ServerTls {
   readonly #timer: NodeJS.Timeout;
   #files: CertificateFiles;
   #refused: string | null = null;
-  #warnedAtMs = -Infinity;
+  readonly #alarm: ExpiryAlarm;
   #looking: Promise<void> = Promise.resolve();
 
   /** @throws Error when the files cannot be used */
@@ -59,7 +57,8 @@ export class ServerTls {
     this.#paths = paths;
     this.#files = files;
     this.#report = report;
-    this.#warnOfExpiry();
+    this.#alarm = new ExpiryAlarm((expiresAtMs) => report({ kind: 'expiring', expiresAtMs }));
+    this.#alarm.look(this.expiresAtMs);
     this.#timer = setInterval(() => void this.reload(), LOOK_EVERY_MS);
     this.#timer.unref();
   }
@@ -111,7 +110,7 @@ export class ServerTls {
     }
     if (faults.length > 0) this.#refuse(faults);
     else if (files !== null) this.#take(files);
-    this.#warnOfExpiry();
+    this.#alarm.look(this.expiresAtMs);
   }
 
   #faultsOf(files: CertificateFiles): string[] {
@@ -132,16 +131,8 @@ export class ServerTls {
     const { cert, key, ca } = this.#files;
     if (files.cert === cert && files.key === key && files.ca === ca) return;
     this.#files = files;
-    this.#warnedAtMs = -Infinity;
     for (const listener of this.#listeners) listener(this.context);
     this.#report({ kind: 'reloaded', expiresAtMs: this.expiresAtMs });
-  }
-
-  #warnOfExpiry(): void {
-    const nowMs = Date.now();
-    if (this.expiresAtMs - nowMs > EXPIRY_WARNING_MS || nowMs - this.#warnedAtMs < WARN_EVERY_MS) return;
-    this.#warnedAtMs = nowMs;
-    this.#report({ kind: 'expiring', expiresAtMs: this.expiresAtMs });
   }
 }
 

@@ -100,6 +100,30 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
   expect((await serve.end).exitCode).toBe(0);
 }, 30_000);
 
+test('N09 a sidecar warns of the end of the certificate that it shows', async () => {
+  const warnings = async (name: string, days: number) => {
+    const shown = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
+    const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
+      environment: {
+        POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+        POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+        POSTERN_UPSTREAM_CA: ca,
+        POSTERN_UPSTREAM_CERT: shown.cert,
+        POSTERN_UPSTREAM_KEY: shown.key,
+      },
+    });
+    await sidecar.listening;
+    sidecar.kill('SIGTERM');
+    const { exitCode, stderr } = await sidecar.end;
+    expect(exitCode).toBe(0);
+    return stderr.split('\n').filter((line) => line.includes('certificate-expiring'));
+  };
+  const [warning = '', ...more] = await warnings('ends-soon', 10);
+  expect(JSON.parse(warning)).toMatchObject({ level: 'warn', detail: 'POSTERN_UPSTREAM_CERT' });
+  expect(more).toEqual([]);
+  expect(await warnings('ends-late', 60)).toEqual([]);
+});
+
 test('N09 N10 serve takes no plaintext from other machines, and names each fault in a line', async () => {
   const { exitCode, stderr, stdout } = await runPostern(['serve'], {
     environment: {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
 import type { VerifiedClaims } from '../../src/domain/claims.ts';
 import { CheckRequest, CheckResponse } from '../../src/generated/envoy/service/auth/v3/external_auth.ts';
+import { EncodedMessage } from '../../src/grpc/encoded-message.ts';
 import { authorizationService, type Authorizer } from '../../src/grpc/ext-authz/authorization-service.ts';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
@@ -39,7 +40,7 @@ describe('E01 a fault of our own', () => {
     const noted: unknown[] = [];
     const { check } = authorizationService({ audiences: ['postern'], verifyToken });
     const startedAtMs = performance.now();
-    const { status, httpResponse } = await check(request, {
+    const answer = await check(request, {
       authorization: [],
       clientNames: [],
       caller: null,
@@ -49,6 +50,8 @@ describe('E01 a fault of our own', () => {
       noteRefusal: (...words) => void noted.push(words),
     });
     expect(performance.now() - startedAtMs).toBeLessThan(400);
+    if (answer instanceof EncodedMessage) throw new Error('an answer about somebody');
+    const { status, httpResponse } = answer;
     expect(status?.code).not.toBe(grpc.status.OK);
     if (httpResponse?.$case !== 'deniedResponse') throw new Error('not denied');
     expect(JSON.parse(httpResponse.value.body)).toMatchObject({ reason });

@@ -86,6 +86,8 @@ test.each([
   ['a lone surrogate in UTF-8', LOGIN, framed(stringField(2, Buffer.from('eda080', 'hex'))), {}],
   ['junk called gzip', LOGIN, framed(Buffer.from('this is not gzip'), 1), { 'grpc-encoding': 'gzip' }],
   ['junk called deflate', VERIFY, framed(Buffer.from('nor is this'), 1), { 'grpc-encoding': 'deflate' }],
+  ['undecodable protobuf to a hot method', VERIFY, framed(Buffer.from('ffffffffff', 'hex')), {}],
+  ['invalid UTF-8 to a hot method', VERIFY, framed(stringField(1, Buffer.from('c328', 'hex'))), {}],
   ['a malformed timeout', VERIFY, framed(Buffer.alloc(0)), { 'grpc-timeout': 'soon' }],
   ['undecodable health request', '/grpc.health.v1.Health/Check', framed(Buffer.from('0aff', 'hex')), {}],
 ])("N06 %s is the caller's fault", async (_name, path, body, headers) => {
@@ -97,6 +99,16 @@ test.each([
 
 test.each([
   ['no message at all', LOGIN, Buffer.alloc(0), {}, status.UNIMPLEMENTED],
+  ['no message at all to a hot method', VERIFY, Buffer.alloc(0), {}, status.UNIMPLEMENTED],
+  ['half a message', VERIFY, framed(Buffer.alloc(9)).subarray(0, 7), {}, status.UNIMPLEMENTED],
+  ['N02 a hot message over 64 KiB', VERIFY, framed(Buffer.alloc(65_537)), {}, status.RESOURCE_EXHAUSTED],
+  [
+    'N02 a gzip bomb to a hot method',
+    VERIFY,
+    framed(gzipSync(Buffer.alloc(20_000_000)), 1),
+    { 'grpc-encoding': 'gzip' },
+    status.RESOURCE_EXHAUSTED,
+  ],
   [
     'two messages',
     VERIFY,

@@ -7,6 +7,7 @@ here="$(cd "$(dirname "$0")" && pwd)"
 mkdir -p "${INTEROP_DIR:-$here/../../.interop}"
 dir="$(cd "${INTEROP_DIR:-$here/../../.interop}" && pwd)"
 mkdir -p "$dir/bin" "$dir/absent"
+source "$here/../debian.sh"
 
 # python_in NAME REQUIREMENTS: an environment of its own in $dir/NAME, made again when the requirements change.
 python_in() {
@@ -68,20 +69,6 @@ install_postgres() {
 install_pgbouncer() {
   PATH="$PATH:/usr/sbin" command -v pgbouncer || debian pgbouncer || return
   ln -sf "$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" "$dir/bin/pgbouncer" && "$dir/bin/pgbouncer" --version
-}
-
-# debian PACKAGE…: what is not installed yet. Their services are not started: the tests run their own.
-debian() {
-  dpkg -s "$@" >/dev/null 2>&1 && return
-  local root=() policy=/usr/sbin/policy-rc.d own=false result=0
-  [ "$(id -u)" = 0 ] || root=(sudo -n)
-  if [ ! -e "$policy" ]; then
-    own=true
-    "${root[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy" || return
-  fi
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" || result=$?
-  if [ "$own" = true ]; then "${root[@]}" rm -f "$policy"; fi
-  return "$result"
 }
 
 failed=0

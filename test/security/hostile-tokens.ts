@@ -65,6 +65,22 @@ export function* hostileTokens(setting: HostileSetting): Generator<HostileToken,
   }
 }
 
+/** The class of a token, and how it is signed. */
+export const classOf = ({ name }: HostileToken): string => name.replace(/ #\d+/, '');
+
+/** One in so many of every class and way to sign it, its first included: another look at what elsewhere is tried in full. */
+export function* someOfEachClass(
+  tokens: Iterable<HostileToken>,
+  oneIn: number,
+): Generator<HostileToken, void, undefined> {
+  const seen = new Map<string, number>();
+  for (const token of tokens) {
+    const number = seen.get(classOf(token)) ?? 0;
+    seen.set(classOf(token), number + 1);
+    if (number % oneIn === 0) yield token;
+  }
+}
+
 function encoded(variant: Exclude<Variant, { text: string }>): { header?: string; claims?: string } {
   return 'header' in variant ? { header: encode(variant.header) } : { claims: encode(variant.claims) };
 }

@@ -231,15 +231,15 @@ describe('the cache', () => {
   test('T24 never takes more than its bytes, and drops what was not asked for the longest time', () => {
     const cache = new VerifiedTokenCache(10_000);
     for (let number = 0; number < 1000; number++) {
-      cache.set(`token-${number}`.padEnd(100, 'x'), remembered);
-      cache.get('token-0'.padEnd(100, 'x'));
+      cache.set(`token-${number}`.padStart(100, 'x'), remembered);
+      cache.get('token-0'.padStart(100, 'x'));
       expect(cache.bytes).toBeLessThanOrEqual(10_000);
     }
     expect(cache.size).toBe(Math.floor(10_000 / (cache.bytes / cache.size)));
-    expect(cache.get('token-0'.padEnd(100, 'x'))).toBe(remembered);
-    expect(cache.get('token-999'.padEnd(100, 'x'))).toBe(remembered);
-    expect(cache.get('token-1'.padEnd(100, 'x'))).toBeUndefined();
-    expect(cache.get('token-980'.padEnd(100, 'x'))).toBeUndefined();
+    expect(cache.get('token-0'.padStart(100, 'x'))).toBe(remembered);
+    expect(cache.get('token-999'.padStart(100, 'x'))).toBe(remembered);
+    expect(cache.get('token-1'.padStart(100, 'x'))).toBeUndefined();
+    expect(cache.get('token-980'.padStart(100, 'x'))).toBeUndefined();
   });
 
   test('T24 an entry set twice counts once, and one that is taken out counts no more', () => {

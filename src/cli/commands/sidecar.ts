@@ -1,12 +1,14 @@
 import { CommandFailure } from '../command-failure.ts';
 import type { CommandDefinition } from '../command-definition.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 
 /** `postern sidecar --upstream HOST:PORT|unix:PATH` */
 export const sidecar: CommandDefinition = (command) => {
   command
     .requiredOption('--upstream <address>', 'where the service is: HOST:PORT, unix:PATH or dns:///NAME:PORT')
     .action(async ({ upstream }: { upstream: string }) => {
+      keepHeapSmall();
       const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
         import('../../main.ts'),
         import('../../compose-sidecar.ts'),

@@ -5,8 +5,6 @@ import type { CheckResponse } from '../../generated/envoy/service/auth/v3/extern
 import { headerList } from './header-text.ts';
 import { overwriting } from './overwriting.ts';
 
-/** Only we set headers under this; `_` counts as `-`, since CGI and WSGI make one name of the two. */
-const RESERVED_PREFIX = 'x-postern-';
 const IDENTITY_HEADERS = ['x-postern-subject', 'x-postern-session', 'x-postern-roles'] as const;
 
 /**
@@ -14,20 +12,17 @@ const IDENTITY_HEADERS = ['x-postern-subject', 'x-postern-session', 'x-postern-r
  * set is overwritten, all others are removed, in optional mode as well (E02).
  *
  * @param claims null for a caller without a token
- * @param names the request's header names, in lower case
+ * @param reserved the names of the request's headers that only we set
  * @throws Denied when the identity does not fit into headers (E05)
  */
 export function allowedResponse(
   claims: VerifiedClaims | null,
-  names: ReadonlySet<string>,
+  reserved: readonly string[],
   stripToken: boolean,
 ): CheckResponse {
   const identity = claims === null ? [] : identityHeaders(claims);
   const set = new Set(identity.map(([name]) => name));
-  const removed = new Set<string>(IDENTITY_HEADERS);
-  for (const name of names) {
-    if (name.replaceAll('_', '-').startsWith(RESERVED_PREFIX)) removed.add(name);
-  }
+  const removed = new Set<string>([...IDENTITY_HEADERS, ...reserved]);
   for (const name of set) removed.delete(name);
   if (stripToken) removed.add('authorization');
   return {

@@ -6,6 +6,8 @@ import {
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { bearerToken } from '../bearer.ts';
+import type { EncodedMessage } from '../encoded-message.ts';
+import { RememberedReplies } from '../remembered-replies.ts';
 import type { ServiceHandlers } from '../serve-methods.ts';
 import { allowedResponse } from './allowed-response.ts';
 import { Denied, denialOf } from './denial.ts';
@@ -31,6 +33,10 @@ const RETRY_AFTER_MS = 1_000;
  * status for a failure of the service, which `failure_mode_allow` turns into a pass.
  */
 export function authorizationService(authorizer: Authorizer): ServiceHandlers<typeof AuthorizationService> {
+  const replies = {
+    whole: new RememberedReplies<VerifiedClaims>(),
+    stripped: new RememberedReplies<VerifiedClaims>(),
+  };
   return {
     check(request, call) {
       const denied = (error: unknown): CheckResponse => {
@@ -39,7 +45,7 @@ export function authorizationService(authorizer: Authorizer): ServiceHandlers<ty
         return deniedResponse(denial);
       };
       try {
-        const response = check(request, authorizer);
+        const response = check(request, authorizer, replies);
         return response instanceof Promise ? inTime(response).catch(denied) : response;
       } catch (error) {
         return denied(error);
@@ -63,17 +69,29 @@ export const failClosedAuthorization: typeof AuthorizationService = {
   },
 };
 
-function check(request: CheckRequest, authorizer: Authorizer): CheckResponse | Promise<CheckResponse> {
+type Answer = CheckResponse | EncodedMessage;
+
+/** For a request that tries to set none of our headers, the answer depends on the token alone. */
+interface Replies {
+  readonly whole: RememberedReplies<VerifiedClaims>;
+  readonly stripped: RememberedReplies<VerifiedClaims>;
+}
+
+function check(request: CheckRequest, authorizer: Authorizer, replies: Replies): Answer | Promise<Answer> {
   const { attributes } = request;
   if (!attributes?.request?.http) throw new Denied({ kind: 'request-unreadable' });
   const policy = routePolicy(attributes.contextExtensions, authorizer.audiences);
-  const { authorization, names } = requestHeaders(attributes.request.http);
+  const { stripToken } = policy;
+  const { authorization, reserved } = requestHeaders(attributes.request.http);
   // Only absence is optional: a bad token is an error that its sender wants to hear of.
-  if (policy.optional && authorization.length === 0) return allowedResponse(null, names, policy.stripToken);
+  if (policy.optional && authorization.length === 0) return allowedResponse(null, reserved, stripToken);
 
   const allow = (claims: VerifiedClaims) => {
     requireRoles(claims, policy);
-    return allowedResponse(claims, names, policy.stripToken);
+    if (reserved.length > 0) return allowedResponse(claims, reserved, stripToken);
+    return replies[stripToken ? 'stripped' : 'whole'].of(claims, () =>
+      AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
+    );
   };
   const claims = authorizer.verifyToken({ token: bearerToken(authorization), audience: policy.audience });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
@@ -87,7 +105,7 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
 }
 
-async function inTime(response: Promise<CheckResponse>): Promise<CheckResponse> {
+async function inTime(response: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_resolve, reject) => {
     const rejection = {

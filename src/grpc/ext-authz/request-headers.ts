@@ -4,8 +4,8 @@ import type { AttributeContext_HttpRequest } from '../../generated/envoy/service
 export interface RequestHeaders {
   /** Every `authorization` value, wherever and in whatever case of its name it came. */
   readonly authorization: readonly string[];
-  /** The names of all headers, in lower case. */
-  readonly names: ReadonlySet<string>;
+  /** The names under which only we set headers, in lower case, as far as the client sent any. */
+  readonly reserved: readonly string[];
 }
 
 /**
@@ -14,10 +14,10 @@ export interface RequestHeaders {
  */
 export function requestHeaders(http: AttributeContext_HttpRequest): RequestHeaders {
   const authorization: string[] = [];
-  const names = new Set<string>();
+  const reserved: string[] = [];
   const take = (key: string, values: readonly string[]) => {
     const name = key.toLowerCase();
-    names.add(name);
+    if (isReserved(name)) reserved.push(name);
     if (name === 'authorization') authorization.push(...values);
   };
   for (const [key, value] of Object.entries(http.headers)) take(key, [value]);
@@ -26,5 +26,12 @@ export function requestHeaders(http: AttributeContext_HttpRequest): RequestHeade
     const raw = rawValue.toString('latin1');
     take(key, value !== '' && raw !== '' ? [value, raw] : [value + raw]);
   }
-  return { authorization, names };
+  return { authorization, reserved };
+}
+
+/** `_` counts as `-`, since CGI and WSGI make one name of the two. */
+const RESERVED = /^x[-_]postern[-_]/;
+
+function isReserved(name: string): boolean {
+  return name.startsWith('x') && RESERVED.test(name);
 }

@@ -1,0 +1,52 @@
+// What a process takes of a machine: its start beside that of a bare node, and its memory after many calls.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { callersLoad } from './load/callers.mjs';
+import { figureRow } from './measured-row.mjs';
+import { sampleRounds, spread } from './pairs.mjs';
+import { VERIFY, verifyMessage } from './token-house.mjs';
+
+const CALLS = 5_000;
+const CALLERS = 20;
+const LONGEST_SECONDS = 60;
+
+/**
+ * @param {{ start: import('./goals.mjs').Row, memory: import('./goals.mjs').Row }} rows
+ * @param {() => Promise<Server>} startOne a fresh process, not pinned
+ * @param {{ tokens: string[], andThen?: (server: Server) => Promise<void> }} work the tokens that its calls bring in turn,
+ *   and what it does besides before its memory is read
+ */
+export async function footprintRows(rows, startOne, { tokens, andThen }, plan) {
+  const messages = tokens.map(verifyMessage);
+  const contender = async () => {
+    const server = await startOne();
+    try {
+      const idleMb = server.memory().nowMb;
+      let sent = 0;
+      const next = () => (sent < CALLS ? messages[sent++ % messages.length] : null);
+      const load = { address: server.grpc, path: VERIFY, callers: CALLERS, seconds: LONGEST_SECONDS, next };
+      const { calls } = await callersLoad(load);
+      if (calls < CALLS) throw new Error(`only ${calls} calls were answered in ${LONGEST_SECONDS} s`);
+      await andThen?.(server);
+      return { startMs: server.listeningMs, idleMb, afterMb: server.memory().nowMb };
+    } finally {
+      await server.stop();
+    }
+  };
+  const rounds = await sampleRounds({ bareNode, contender }, plan.pairs);
+  const all = (side, name) => rounds.map((round) => round[side][name]);
+  return [
+    figureRow(rows.start, all('contender', 'startMs'), plan, {
+      'a bare `node -e 0`': spread(all('bareNode', 'startMs')),
+    }),
+    figureRow(rows.memory, all('contender', 'afterMb'), plan, {
+      'before the calls': spread(all('contender', 'idleMb')),
+    }),
+  ];
+}
+
+async function bareNode() {
+  const startMs = performance.now();
+  await once(spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' }), 'exit');
+  return { startMs: performance.now() - startMs };
+}

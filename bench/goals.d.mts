@@ -1,0 +1,30 @@
+/** What a median should come to. */
+export type Goal = { readonly atLeast: number } | { readonly atMost: number } | { readonly below: number };
+
+export type Figure = 'cpu' | 'throughput' | 'cost' | 'p99' | 'figure';
+
+/** A line of the table, before it is measured. */
+export interface Row {
+  readonly id: string;
+  readonly title: string;
+  readonly beside: string;
+  readonly goal: Goal | null;
+  readonly judgedBy: Figure;
+  /** Of a figure that stands for itself, with the space before it if there is one. */
+  readonly unit?: string;
+  /** Of a curve: what grows. */
+  readonly axis?: string;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly pinned: boolean;
+  readonly rows: readonly Row[];
+}
+
+export type NamedRow = Row & { readonly scenario: string };
+
+export const scenarios: readonly Scenario[];
+export const allRows: readonly NamedRow[];
+/** @throws Error when there is none */
+export function rowOf(scenario: string, id?: string): NamedRow;

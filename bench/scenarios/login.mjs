@@ -1,0 +1,33 @@
+import { bareHashing } from '../bare-hashing.mjs';
+import { sampleServers } from '../compare-servers.mjs';
+import { rowOf } from '../goals.mjs';
+import { callersLoad } from '../load/callers.mjs';
+import { ratioRow } from '../measured-row.mjs';
+import { hashThreads, openPeopledHouse } from '../people.mjs';
+import { spread } from '../pairs.mjs';
+import { LOGIN, loginMessage } from '../token-house.mjs';
+
+/** The threads of the baseline are in this process, which has nothing else to do meanwhile. */
+export async function run(plan) {
+  const house = await openPeopledHouse();
+  const bare = bareHashing(hashThreads);
+  try {
+    const messages = house.emails.map(loginMessage);
+    const start = {
+      baseline: () => ({ stop: () => undefined }),
+      contender: () => house.serve({ pinned: false }),
+    };
+    const load = ({ grpc }, seconds, side) => {
+      if (side === 'baseline') return bare.hash(seconds);
+      const next = (person) => messages[person];
+      return callersLoad({ address: grpc, path: LOGIN, callers: messages.length, seconds, next });
+    };
+    const rounds = await sampleServers(start, load, plan);
+    const row = ratioRow(rowOf('login', 'login-share'), rounds, plan);
+    row.also['logins a second'] = spread(rounds.map(({ contender }) => contender.calls / contender.seconds));
+    return [row];
+  } finally {
+    await bare.stop();
+    await house.stop();
+  }
+}

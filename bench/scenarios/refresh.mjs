@@ -1,0 +1,66 @@
+import { RefreshTokenRequest, TokenSet } from '../../dist/generated/postern/v1/auth.js';
+import { compareServers, longWarmUp } from '../compare-servers.mjs';
+import { rowOf } from '../goals.mjs';
+import { callersLoad } from '../load/callers.mjs';
+import { benchServer, startMeasured } from '../measured-process.mjs';
+import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-house.mjs';
+
+const REFRESH = '/postern.v1.AuthService/RefreshToken';
+/** Sessions, and so calls under way at once. */
+const IN_FLIGHT = 32;
+/** As many connections as the service has for calls. */
+const POOL_SIZE = 10;
+
+/**
+ * The service reads the session, rotates it and writes the audit event, signs an access token and answers over gRPC; the
+ * baseline only updates the row. Both wait for the disk at each commit. On the service's side the machine has the client to
+ * carry as well, so nothing is pinned.
+ */
+export async function run(plan) {
+  const house = await openTokenHouse({ POSTERN_SESSIONS_PER_USER: '10000' });
+  try {
+    const [own, bare] = await openSessions(house, 2);
+    const refreshTokens = own.map(({ refreshToken }) => refreshToken);
+    const ids = bare.map(({ sessionId }) => sessionId);
+    const script = [benchServer('update-returning'), house.url, String(POOL_SIZE), ...ids];
+    const start = {
+      baseline: () => startMeasured(script, { pinned: false }),
+      contender: () => house.serve({ pinned: false }),
+    };
+    const load = (server, seconds, side) =>
+      side === 'baseline' ? updates(server, seconds) : refreshes(server, seconds, refreshTokens);
+    return [await compareServers(rowOf('refresh'), start, load, longWarmUp(plan))];
+  } finally {
+    await house.stop();
+  }
+}
+
+/** So many lots of sessions, of one user. */
+async function openSessions(house, lots) {
+  const service = await house.serve();
+  const opened = [];
+  while (opened.length < lots * IN_FLIGHT) {
+    opened.push(TokenSet.decode(await callOnce(service.grpc, LOGIN, loginMessage(email))));
+  }
+  await service.stop();
+  return Array.from({ length: lots }, (_, lot) => opened.slice(lot * IN_FLIGHT, (lot + 1) * IN_FLIGHT));
+}
+
+async function updates({ http }, seconds) {
+  const response = await globalThis.fetch(`http://${http}/?seconds=${String(seconds)}`);
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
+}
+
+function refreshes({ grpc }, seconds, refreshTokens) {
+  return callersLoad({
+    address: grpc,
+    path: REFRESH,
+    callers: refreshTokens.length,
+    seconds,
+    next: (caller) => RefreshTokenRequest.encode({ refreshToken: refreshTokens[caller] }).finish(),
+    took(caller, answer) {
+      refreshTokens[caller] = TokenSet.decode(answer).refreshToken;
+    },
+  });
+}

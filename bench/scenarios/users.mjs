@@ -1,0 +1,75 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { argon2idParameters } from '../../dist/passwords/argon2id.js';
+import { longWarmUp, sampleServers } from '../compare-servers.mjs';
+import { rowOf } from '../goals.mjs';
+import { callersLoad } from '../load/callers.mjs';
+import { curveRow } from '../measured-row.mjs';
+import { spread } from '../pairs.mjs';
+import { hashSync } from '../quick-argon2.mjs';
+import { password } from '../service-house.mjs';
+import { LOGIN, loginMessage, openTokenHouse } from '../token-house.mjs';
+
+const LEAST_USERS = 1_000;
+const QUICK_USERS = 10_000;
+const CALLERS = 8;
+const emailOf = (place) => `user-${String(place)}@example.com`;
+
+/**
+ * Any of all users logs in, at random, in a database for each number of them; PostgreSQL has its 16 MB of buffers, so the
+ * larger ones do not fit. All is there but the work of the hash: `quick-argon2.mjs` stands for the library. What logins
+ * leave behind is swept out before each sample, since a thousand users would come back sooner than a million.
+ */
+export async function run(plan) {
+  const house = await openTokenHouse();
+  try {
+    const most = plan.quick ? QUICK_USERS : plan.users;
+    const sizes = [];
+    for (let size = LEAST_USERS; size <= most; size *= 10) sizes.push(size);
+    const start = {};
+    for (const size of sizes) {
+      const side = size === LEAST_USERS ? 'baseline' : String(size);
+      start[side] = await openUsers(house, size);
+    }
+    const load = ({ grpc }, seconds, side) => {
+      const size = side === 'baseline' ? LEAST_USERS : Number(side);
+      const next = () => loginMessage(emailOf(1 + randomInt(size)));
+      return callersLoad({ address: grpc, path: LOGIN, callers: CALLERS, seconds, next });
+    };
+    const rounds = await sampleServers(start, load, longWarmUp(plan));
+    const points = sizes.slice(1).map((size) => [size, String(size)]);
+    const row = curveRow(rowOf('users'), rounds, plan, points);
+    const perSecond = rounds.map(({ baseline }) => baseline.calls / baseline.seconds);
+    row.also['logins a second at 1,000'] = spread(perSecond);
+    return [row];
+  } finally {
+    await house.stop();
+  }
+}
+
+/** A database with so many users, and how to start a service on it. */
+async function openUsers(house, size) {
+  console.error(`  making ${size.toLocaleString('en')} users`);
+  const name = `users_${String(size)}`;
+  const url = await house.copy(name);
+  const query = (sql, values = []) => house.query(sql, values, name);
+  const { memoryKib, passes, lanes, saltBytes, tagBytes } = argon2idParameters;
+  const hash = hashSync(password, {
+    memoryCost: memoryKib,
+    timeCost: passes,
+    parallelism: lanes,
+    outputLen: tagBytes,
+    salt: randomBytes(saltBytes),
+  });
+  await query(
+    `INSERT INTO users (id, email, password_hash)
+     SELECT uuidv7(), replace($1, '0', place::text), $2 FROM generate_series(1, $3) AS place`,
+    [emailOf(0), hash, size],
+  );
+  await query('VACUUM ANALYZE users');
+  return async () => {
+    await query('TRUNCATE sessions, audit_events, login_throttle');
+    await query('CHECKPOINT');
+    const flags = ['--import', import.meta.resolve('../with-quick-argon2.mjs')];
+    return house.serve({ environment: { DATABASE_URL: url }, flags });
+  };
+}

@@ -1,0 +1,21 @@
+import type { NamedRow } from './goals.mjs';
+import type { MeasuredRow } from './measured-row.mjs';
+
+export interface Facts {
+  readonly date: string;
+  readonly cores: number;
+  readonly node: string;
+  readonly pairs: number;
+}
+
+export function summary(
+  rows: readonly (MeasuredRow | (NamedRow & { readonly failed?: string }))[],
+  beside: {
+    readonly facts: Facts | null;
+    readonly plots: readonly { readonly file: string; readonly title: string }[];
+    readonly reasons: Readonly<Record<string, string>>;
+  },
+): string;
+/** @throws Error when there are no markers */
+export function withTable(readme: string, table: string): string;
+export function tableOf(readme: string): string;

@@ -1,0 +1,282 @@
+import { randomUUID } from 'node:crypto';
+import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
+
+import { type StatusObject, status as Code } from '@grpc/grpc-js';
+
+import type { CallOrigin } from '../domain/call-origin.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { FinishedCall } from './call-boundary.ts';
+import { type Call, originOf, STORE_LIMIT_MS } from './call.ts';
+import { EncodedMessage, PREFIX_BYTES } from './encoded-message.ts';
+import { MAX_MESSAGE_BYTES } from './limits.ts';
+import { requestIdOf } from './request-id.ts';
+import { statusOf, unreadableRequest } from './status.ts';
+import { statusOfError } from './status-of-error.ts';
+import type { UnaryHandler } from './unary.ts';
+import type { UnsentRequests } from './unsent-requests.ts';
+import { verifiedClientNames } from './verified-client-names.ts';
+
+/** A method that is answered here. */
+export interface DirectMethod {
+  readonly path: string;
+  readonly decode: (bytes: Buffer) => unknown;
+  readonly encode: (response: unknown) => Buffer;
+  readonly deadlineMs: number;
+  readonly handler: UnaryHandler<unknown, unknown>;
+}
+
+/** What all calls of a server share. */
+export interface House {
+  readonly throughUnixSocket: () => boolean;
+  readonly isTrustedProxy: (address: string) => boolean;
+  readonly unsent: UnsentRequests;
+  readonly onFinish: (call: FinishedCall) => void;
+  touch: (session: Http2Session | undefined) => void;
+}
+
+const RESPONSE_HEADERS = Object.freeze({
+  ':status': 200,
+  'content-type': 'application/grpc+proto',
+  'grpc-accept-encoding': 'identity,deflate,gzip',
+  'grpc-encoding': 'identity',
+});
+const WITH_TRAILERS = Object.freeze({ waitForTrailers: true });
+const MS_PER_UNIT: Readonly<Record<string, number>> = {
+  H: 3.6e6,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** One unary call on its HTTP/2 stream (gRPC over HTTP/2: a length-prefixed message each way, the status in trailers). */
+export class DirectCall implements Call, FinishedCall {
+  readonly startedAtMs = performance.now();
+  readonly caller = null;
+  readonly requestId: string;
+  code = Code.OK;
+  durationMs = 0;
+  reason: FinishedCall['reason'];
+  cause: unknown;
+  isFault = false;
+  readonly #method: DirectMethod;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #house: House;
+  readonly #longWay: () => void;
+  #received: Buffer | null = null;
+  #ended: AbortController | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #finished = false;
+
+  constructor(
+    method: DirectMethod,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    house: House,
+    longWay: () => void,
+  ) {
+    this.#method = method;
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#house = house;
+    this.#longWay = longWay;
+    this.requestId = requestIdOf(headers['x-request-id']) ?? randomUUID();
+    house.unsent.add(this, this.startedAtMs, this.#giveUpWaiting);
+    stream.on('error', ignore);
+    stream.on('close', this.#onClose);
+    stream.on('data', this.#onData);
+    stream.on('end', this.#onEnd);
+  }
+
+  get path(): string {
+    return this.#method.path;
+  }
+
+  get peer(): string {
+    const { remoteAddress, remotePort } = this.#stream.session?.socket ?? {};
+    if (!remoteAddress) return 'unknown';
+    return remotePort ? `${remoteAddress}:${remotePort}` : remoteAddress;
+  }
+
+  get throughUnixSocket(): boolean {
+    return this.#house.throughUnixSocket();
+  }
+
+  get isTrustedProxy(): (address: string) => boolean {
+    return this.#house.isTrustedProxy;
+  }
+
+  get deadlineMs(): number {
+    return Date.now() + this.#msLeft();
+  }
+
+  get storeDeadlineMs(): number {
+    return Date.now() + STORE_LIMIT_MS - (performance.now() - this.startedAtMs);
+  }
+
+  get signal(): AbortSignal {
+    this.#ended ??= new AbortController();
+    if (this.#finished) this.#ended.abort();
+    return this.#ended.signal;
+  }
+
+  get origin(): CallOrigin {
+    return originOf(this, this.#headers['user-agent']);
+  }
+
+  get authorization(): readonly string[] {
+    const { authorization } = this.#headers;
+    return authorization === undefined ? [] : [authorization];
+  }
+
+  get clientNames(): readonly string[] {
+    const socket = this.#stream.session?.socket;
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return [];
+    return verifiedClientNames({ sslPeerCertificate: socket.getPeerCertificate() });
+  }
+
+  noteRefusal(reason: FinishedCall['reason'], cause: unknown, isFault: boolean): void {
+    this.reason = reason;
+    this.cause = cause;
+    this.isFault = isFault;
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const received = this.#received === null ? chunk : Buffer.concat([this.#received, chunk]);
+    this.#received = received;
+    if (received.length < PREFIX_BYTES) return;
+    const messageBytes = received.readUInt32BE(1);
+    const isCompressed = received[0] !== 0;
+    if (isCompressed || messageBytes > MAX_MESSAGE_BYTES || received.length > PREFIX_BYTES + messageBytes)
+      this.#handOver(received);
+  };
+
+  readonly #onEnd = (): void => {
+    this.#house.unsent.delete(this);
+    const received = this.#received;
+    if (received === null || received.length < PREFIX_BYTES + received.readUInt32BE(1)) {
+      this.#refuse({ code: Code.UNIMPLEMENTED, details: 'the request has no whole message; send one' });
+      return;
+    }
+    this.#received = null;
+    this.#run(received.subarray(PREFIX_BYTES));
+  };
+
+  readonly #onClose = (): void => this.#finish(Code.CANCELLED);
+
+  readonly #giveUpWaiting = (): void => {
+    this.#refuse(statusOf({ kind: 'deadline-exceeded' }));
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  };
+
+  /** grpc-js takes the stream as it was: with nothing read, and none of our listeners on it. */
+  #handOver(received: Buffer): void {
+    const stream = this.#stream;
+    this.#house.unsent.delete(this);
+    stream.off('close', this.#onClose);
+    stream.off('data', this.#onData);
+    stream.off('end', this.#onEnd);
+    stream.pause();
+    stream.unshift(received);
+    this.#longWay();
+  }
+
+  #run(message: Buffer): void {
+    let request: unknown;
+    try {
+      request = this.#method.decode(message);
+    } catch (error) {
+      this.cause = error;
+      const status = unreadableRequest();
+      this.reason = status.reason;
+      this.#refuse(status);
+      return;
+    }
+    try {
+      const response = this.#method.handler(request, this);
+      if (!(response instanceof Promise)) {
+        this.#reply(response);
+        return;
+      }
+      this.#timer = setTimeout(
+        () => this.#fail(new Rejected({ kind: 'deadline-exceeded' })),
+        Math.max(0, this.#msLeft()),
+      );
+      response.then(this.#reply, this.#fail);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  readonly #reply = (response: unknown): void => {
+    if (this.#isGone()) return;
+    let message: EncodedMessage;
+    try {
+      message =
+        response instanceof EncodedMessage ? response : new EncodedMessage(this.#method.encode(response));
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    const stream = this.#stream;
+    stream.respond(RESPONSE_HEADERS, WITH_TRAILERS);
+    stream.on('wantTrailers', () =>
+      stream.sendTrailers({ 'grpc-status': 0, 'grpc-message': 'OK', 'x-request-id': this.requestId }),
+    );
+    stream.end(message.frame);
+    this.#finish(Code.OK);
+  };
+
+  readonly #fail = (error: unknown): void => {
+    if (!this.#finished) this.#refuse(statusOfError(error, this));
+  };
+
+  #refuse({ code, details, metadata }: Pick<StatusObject, 'code' | 'details'> & Partial<StatusObject>): void {
+    if (this.#isGone()) return;
+    this.#stream.respond(
+      {
+        ':status': 200,
+        'content-type': 'application/grpc+proto',
+        'grpc-status': code,
+        'grpc-message': encodeURI(details),
+        ...metadata?.toHttp2Headers(),
+        'x-request-id': this.requestId,
+      },
+      { endStream: true },
+    );
+    this.#finish(code);
+  }
+
+  #isGone(): boolean {
+    if (this.#finished) return true;
+    if (!this.#stream.destroyed && !this.#stream.closed) return false;
+    this.#finish(Code.CANCELLED);
+    return true;
+  }
+
+  #finish(code: Code): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#house.unsent.delete(this);
+    this.#house.touch(this.#stream.session);
+    clearTimeout(this.#timer);
+    this.#ended?.abort();
+    this.code = code;
+    this.durationMs = performance.now() - this.startedAtMs;
+    this.#house.onFinish(this);
+  }
+
+  /** Until the caller's deadline or the method's own, whichever is sooner. */
+  #msLeft(): number {
+    const timeout = this.#headers['grpc-timeout'];
+    const unit = typeof timeout === 'string' ? MS_PER_UNIT[timeout.at(-1) ?? ''] : undefined;
+    const callersMs = unit === undefined ? Infinity : unit * Number.parseInt(String(timeout), 10);
+    return Math.min(callersMs, this.#method.deadlineMs) - (performance.now() - this.startedAtMs);
+  }
+}
+
+/** A fault of the stream is followed by its close. */
+function ignore(): void {}

@@ -1,0 +1,107 @@
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+
+import type { MethodDefinition, Server } from '@grpc/grpc-js';
+
+import type { FinishedCall } from './call-boundary.ts';
+import { DirectCall, type DirectMethod, type House } from './direct-call.ts';
+import { http2ServersOf } from './http2-servers.ts';
+import { MAX_METADATA_BYTES } from './limits.ts';
+import type { MethodRule } from './method-table.ts';
+import { UnsentRequests } from './unsent-requests.ts';
+import type { UnaryHandler } from './unary.ts';
+
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: readonly string[],
+) => void;
+
+const CONTENT_TYPES: ReadonlySet<unknown> = new Set(['application/grpc', 'application/grpc+proto']);
+const TIMEOUT = /^[1-9]\d{0,7}[HMSm]$|^[1-9]\d{3,7}u$|^[1-9]\d{6,7}n$/;
+
+/**
+ * Answers the methods that the table calls hot on the HTTP/2 stream itself. grpc-js with its interceptors costs several
+ * times what the verdict on a token costs that was seen before (`npm run bench`), and for calls of the ordinary form
+ * nothing of it is needed: one uncompressed message there, one back. Whatever is out of the ordinary goes to grpc-js and
+ * the call boundary as if nobody had looked at it, as every call of a server does that is stopping or traces.
+ */
+export class DirectCalls {
+  readonly #methods = new Map<unknown, DirectMethod>();
+  readonly #house: House;
+  readonly #isOpen: () => boolean;
+
+  constructor(options: {
+    /** While false, everything goes the long way. */
+    isOpen: () => boolean;
+    throughUnixSocket: () => boolean;
+    isTrustedProxy: (address: string) => boolean;
+    requestLimitMs: number;
+    onFinish: (call: FinishedCall) => void;
+  }) {
+    this.#isOpen = options.isOpen;
+    this.#house = { ...options, unsent: new UnsentRequests(options.requestLimitMs), touch: () => undefined };
+  }
+
+  /** @throws Error for a method that is not open to everybody: the guard of callers stands on the long way only */
+  add(
+    method: MethodDefinition<unknown, unknown>,
+    { access, audit, deadlineMs }: MethodRule,
+    handler: UnaryHandler<unknown, unknown>,
+  ): void {
+    if (access !== 'public' || audit || deadlineMs === null)
+      throw new Error(`${method.path} cannot be answered directly`);
+    this.#methods.set(method.path, {
+      path: method.path,
+      decode: method.requestDeserialize,
+      encode: method.responseSerialize,
+      deadlineMs,
+      handler,
+    });
+  }
+
+  /** Takes its place before grpc-js on every listener of a bound server. */
+  standBefore(server: Server): void {
+    this.#house.touch = keeperOfIdleTimes(server);
+    for (const http2Server of http2ServersOf(server)) {
+      const listeners = http2Server.listeners('stream') as StreamListener[];
+      http2Server.removeAllListeners('stream');
+      const longWay: StreamListener = (...call) => listeners.forEach((listener) => listener(...call));
+      const answer: StreamListener = (...arrived) => {
+        const [stream, headers, , rawHeaders] = arrived;
+        const method = this.#methods.get(headers[':path']);
+        if (method === undefined || !this.#isOpen() || !isOrdinary(headers, rawHeaders)) longWay(...arrived);
+        else new DirectCall(method, stream, headers, this.#house, () => longWay(...arrived));
+      };
+      // The types leave out the last argument.
+      http2Server.on('stream', answer as Parameters<typeof http2Server.on>[1]);
+    }
+  }
+}
+
+function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
+  const { 'grpc-encoding': encoding, 'grpc-timeout': timeout } = headers;
+  if (headers[':method'] !== 'POST' || !CONTENT_TYPES.has(headers['content-type'])) return false;
+  if (encoding !== undefined && encoding !== 'identity') return false;
+  if (timeout !== undefined && !(typeof timeout === 'string' && TIMEOUT.test(timeout))) return false;
+  let bytes = 0;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes <= MAX_METADATA_BYTES;
+}
+
+/**
+ * grpc-js closes a connection that has been idle for long, by its own count of calls.
+ *
+ * @returns notes that a connection has just been of use
+ */
+function keeperOfIdleTimes(server: Server): (session: Http2Session | undefined) => void {
+  const { sessionIdleTimeouts: times } = server as unknown as {
+    sessionIdleTimeouts?: Map<ServerHttp2Session, { lastIdle: number }>;
+  };
+  if (!(times instanceof Map))
+    throw new Error('this version of @grpc/grpc-js counts idle time elsewhere; mend direct-calls.ts');
+  return (session) => {
+    const time = times.get(session as ServerHttp2Session);
+    if (time) time.lastIdle = Date.now();
+  };
+}

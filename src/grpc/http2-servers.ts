@@ -1,0 +1,11 @@
+import type { Http2Server } from 'node:http2';
+
+import type { Server } from '@grpc/grpc-js';
+
+/** The listeners of a bound server. grpc-js keeps them to itself, and has no option for what they are needed for here. */
+export function http2ServersOf(server: Server): Http2Server[] {
+  const { http2Servers } = server as unknown as { http2Servers?: Map<Http2Server, unknown> };
+  if (!(http2Servers instanceof Map) || http2Servers.size === 0)
+    throw new Error('this version of @grpc/grpc-js keeps its listeners elsewhere; mend http2-servers.ts');
+  return [...http2Servers.keys()];
+}

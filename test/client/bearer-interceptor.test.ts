@@ -1,0 +1,171 @@
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
+
+import {
+  bearerInterceptor,
+  type BearerSource,
+  PosternError,
+  ServiceCredential,
+} from '../../src/client/postern-client.ts';
+
+const text = {
+  requestSerialize: (value: string) => Buffer.from(value),
+  requestDeserialize: (bytes: Buffer) => bytes.toString(),
+  responseSerialize: (value: string) => Buffer.from(value),
+  responseDeserialize: (bytes: Buffer) => bytes.toString(),
+} as const;
+const shown = (metadata: grpc.Metadata) => metadata.get('authorization').join(' and ');
+
+/** Answers with the authorization it saw; a token that is in `refused` ends as that says. */
+let server: grpc.Server;
+let address: string;
+const refused = new Map<string, grpc.status>();
+const seen: string[] = [];
+const clients: grpc.Client[] = [];
+beforeAll(async () => {
+  server = new grpc.Server();
+  const verdictOn = (authorization: string) => {
+    seen.push(authorization);
+    const code = refused.get(authorization);
+    return code === undefined ? null : { code, details: 'refused by the server' };
+  };
+  const echo: grpc.handleUnaryCall<string, string> = ({ metadata }, answer) => {
+    const authorization = shown(metadata);
+    answer(verdictOn(authorization), authorization);
+  };
+  const echoStream: grpc.handleBidiStreamingCall<string, string> = (call) => {
+    verdictOn(shown(call.metadata));
+    call.on('data', (word: string) => call.write(`${word} from ${shown(call.metadata)}`));
+    call.on('end', () => call.end());
+  };
+  server.addService(
+    {
+      Echo: { ...text, path: '/t.T/Echo', requestStream: false, responseStream: false },
+      Stream: { ...text, path: '/t.T/Stream', requestStream: true, responseStream: true },
+    },
+    { Echo: echo, Stream: echoStream },
+  );
+  address = await new Promise<string>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(`127.0.0.1:${port}`),
+    ),
+  );
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  for (const client of clients.splice(0)) client.close();
+  refused.clear();
+  seen.length = 0;
+});
+afterAll(() => server.forceShutdown());
+
+function clientOf(source: BearerSource): grpc.Client {
+  const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+    interceptors: [bearerInterceptor(source)],
+  });
+  clients.push(client);
+  return client;
+}
+
+/** What the server saw, or how the call ended. */
+function echo(client: grpc.Client, metadata = new grpc.Metadata()): Promise<string> {
+  return new Promise((resolve) =>
+    client.makeUnaryRequest(
+      '/t.T/Echo',
+      text.requestSerialize,
+      text.responseDeserialize,
+      'x',
+      metadata,
+      { deadline: Date.now() + 5_000 },
+      (error, authorization) =>
+        resolve(error ? `${grpc.status[error.code]} ${error.details}` : (authorization ?? '')),
+    ),
+  );
+}
+
+/** A source that says `tokens` in turn, and what it was told to forget. */
+function sourceOf(...tokens: string[]) {
+  const forgotten: string[] = [];
+  const source = {
+    accessToken: () => Promise.resolve(tokens.shift() ?? 'no more'),
+    forget: (token: string) => forgotten.push(token),
+  };
+  return { source, forgotten };
+}
+
+test('every call carries the token of its moment, and only that', async () => {
+  const client = clientOf(sourceOf('one', 'two', 'three').source);
+  expect(await echo(client)).toBe('Bearer one');
+  const leftover = new grpc.Metadata();
+  leftover.set('authorization', 'Bearer of-someone-else');
+  expect(await echo(client, leftover)).toBe('Bearer two');
+  // The caller's own metadata, which it may send elsewhere, does not get the token.
+  expect(shown(leftover)).toBe('Bearer of-someone-else');
+
+  const words: string[] = [];
+  const stream = client.makeBidiStreamRequest(
+    '/t.T/Stream',
+    text.requestSerialize,
+    text.responseDeserialize,
+    new grpc.Metadata(),
+    { deadline: Date.now() + 5_000 },
+  );
+  stream.on('data', (word: string) => words.push(word));
+  // Written before the token is there.
+  stream.write('first');
+  stream.write('second');
+  stream.end();
+  const end = await new Promise<grpc.StatusObject>((resolve) => stream.once('status', resolve));
+  expect(end.code).toBe(grpc.status.OK);
+  expect(words).toEqual(['first from Bearer three', 'second from Bearer three']);
+});
+
+test('a service credential behind it renews its token before that ends, once for many calls', async () => {
+  let nowMs = performance.now();
+  let made = 0;
+  const credential = new ServiceCredential(() =>
+    Promise.resolve({ accessToken: `token-${++made}`, expiresInSeconds: 100 }),
+  );
+  const clock = jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const client = clientOf(credential);
+  const ten = () => Promise.all(Array.from({ length: 10 }, () => echo(client)));
+  expect(new Set(await ten())).toEqual(new Set(['Bearer token-1']));
+  nowMs += 74_000;
+  expect(new Set(await ten())).toEqual(new Set(['Bearer token-1']));
+  nowMs += 12_000;
+  expect(new Set(await ten())).toEqual(new Set(['Bearer token-2']));
+  expect(made).toBe(2);
+  clock.mockRestore();
+});
+
+test('only a refusal of the caller makes the source forget that token, and the answer is passed on', async () => {
+  const { source, forgotten } = sourceOf('good', 'lacking', 'unlucky', 'bad', 'next');
+  const client = clientOf(source);
+  refused.set('Bearer lacking', grpc.status.PERMISSION_DENIED);
+  refused.set('Bearer unlucky', grpc.status.UNAVAILABLE);
+  refused.set('Bearer bad', grpc.status.UNAUTHENTICATED);
+  expect(await echo(client)).toBe('Bearer good');
+  expect(await echo(client)).toBe('PERMISSION_DENIED refused by the server');
+  expect(await echo(client)).toBe('UNAVAILABLE refused by the server');
+  expect(forgotten).toEqual([]);
+  expect(await echo(client)).toBe('UNAUTHENTICATED refused by the server');
+  expect(forgotten).toEqual(['bad']);
+  expect(await echo(client)).toBe('Bearer next');
+});
+
+test.each([
+  [
+    'as asking for its token did',
+    new PosternError('the service does not answer', { code: grpc.status.UNAVAILABLE, reason: null }),
+    'UNAVAILABLE no token for this call: the service does not answer',
+  ],
+  [
+    'as unauthenticated, when the source says no more',
+    new Error('logged out'),
+    'UNAUTHENTICATED no token for this call: logged out',
+  ],
+])('without a token no call is made, and it ends %s', async (_how, error, end) => {
+  const client = clientOf({ accessToken: () => Promise.reject(error) });
+  expect(await echo(client)).toBe(end);
+  expect(seen).toEqual([]);
+});

@@ -1,0 +1,168 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+
+import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
+import { createTokenId, signAccessToken } from '../../src/tokens/sign-access-token.ts';
+import { generateSigningKey, importSigner } from '../../src/tokens/signing-key.ts';
+import type { PublicJwk } from '../../src/tokens/verification-key.ts';
+import { encode } from '../security/forge.ts';
+import { until } from '../support/condition.ts';
+
+const issuer = 'https://auth.example';
+/** Serves `published` as a key set, and keeps count; while `held` is a list, answers wait in it. */
+let server: Server;
+let url: string;
+let published: PublicJwk[];
+let maxAgeSeconds: number;
+let asked: number;
+let broken: boolean;
+let held: (() => void)[] | null;
+const verifiers: Verifier[] = [];
+
+beforeEach(async () => {
+  [published, maxAgeSeconds, asked, broken, held] = [[], 600, 0, false, null];
+  server = createServer((_request, response) => {
+    asked += 1;
+    const answer = () => respond(response);
+    if (held) held.push(answer);
+    else answer();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`;
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  for (const verifier of verifiers.splice(0)) verifier.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function respond(response: ServerResponse): void {
+  response.statusCode = broken ? 503 : 200;
+  response.setHeader('cache-control', `public, max-age=${maxAgeSeconds}`);
+  response.end(JSON.stringify({ keys: published }));
+}
+
+/** A key that is published from now on, and how to get tokens of it. */
+async function publishKey() {
+  const pair = await generateSigningKey('ES256');
+  const signer = await importSigner(pair);
+  published = [...published, pair.publicJwk];
+  return () =>
+    signAccessToken(signer, {
+      issuer,
+      audience: 'postern',
+      subject: randomUUID(),
+      sessionId: randomUUID(),
+      clientId: 'postern',
+      roles: [],
+      tokenId: createTokenId(randomBytes(16)),
+      issuedAtSeconds: Math.floor(Date.now() / 1000),
+      lifetimeSeconds: 600,
+    });
+}
+
+async function readyVerifier(): Promise<Verifier> {
+  const verifier = createVerifier({ trust: { jwksUrl: url, issuer, audiences: ['postern'] } });
+  verifiers.push(verifier);
+  expect(await verifier.ready(5_000)).toBe(true);
+  return verifier;
+}
+
+async function verdict(verifier: Verifier, token: string): Promise<string> {
+  try {
+    await verifier.verify(token);
+    return 'good';
+  } catch (error) {
+    if (!(error instanceof PosternError)) throw error;
+    return String(error.reason);
+  }
+}
+
+/** As an attacker makes them: each names a key of its own. */
+const madeUp = (token: string, count: number) =>
+  Array.from({ length: count }, () => {
+    const [, claims, signature] = token.split('.');
+    const header = { alg: 'ES256', kid: randomBytes(32).toString('base64url'), typ: 'at+jwt' };
+    return `${encode(JSON.stringify(header))}.${claims}.${signature}`;
+  });
+
+test('K03 a key that came after the set was read is asked for, once for many callers, and its tokens are good', async () => {
+  const before = await publishKey();
+  const verifier = await readyVerifier();
+  expect([await verdict(verifier, await before()), asked]).toEqual(['good', 1]);
+  const after = await publishKey();
+  const tokens = await Promise.all(Array.from({ length: 50 }, after));
+  const verdicts = await Promise.all(tokens.map((token) => verdict(verifier, token)));
+  expect([new Set(verdicts), asked]).toEqual([new Set(['good']), 2]);
+  expect([await verdict(verifier, await before()), asked]).toEqual(['good', 2]);
+});
+
+test('T05 made-up keys cost one request in half a minute, however many there are, and keep nobody else waiting', async () => {
+  const issue = await publishKey();
+  const verifier = await readyVerifier();
+  const token = await issue();
+  const realNow = performance.now.bind(performance);
+  let laterMs = 0;
+  jest.spyOn(performance, 'now').mockImplementation(() => realNow() + laterMs);
+  const flood = async () => {
+    const together = await Promise.all(madeUp(token, 200).map((forged) => verdict(verifier, forged)));
+    const alone: string[] = [];
+    for (const forged of madeUp(token, 200)) alone.push(await verdict(verifier, forged));
+    expect(new Set([...together, ...alone])).toEqual(new Set(['TOKEN_KEY_UNKNOWN']));
+    expect(await verdict(verifier, await issue())).toBe('good');
+  };
+  await flood();
+  expect(asked).toBe(2);
+  laterMs = 29_000;
+  await flood();
+  expect(asked).toBe(2);
+  laterMs = 60_000;
+  await flood();
+  expect(asked).toBe(3);
+
+  // Those that wait for the answer do not hold up a token whose key is known.
+  laterMs = 120_000;
+  held = [];
+  const waiting = madeUp(token, 50).map((forged) => verdict(verifier, forged));
+  await until(() => held?.length === 1, 'the key set is asked for');
+  expect(await verdict(verifier, await issue())).toBe('good');
+  for (const answer of held.splice(0)) answer();
+  held = null;
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['TOKEN_KEY_UNKNOWN']));
+  expect(asked).toBe(4);
+});
+
+test('a key set that cannot be had refuses the unknown key and keeps the known ones', async () => {
+  const issue = await publishKey();
+  const verifier = await readyVerifier();
+  const token = await issue();
+  broken = true;
+  const [forged = ''] = madeUp(token, 1);
+  expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
+  expect(await verdict(verifier, await issue())).toBe('good');
+  expect(verifier.state()).toMatchObject({ status: 'ready', connected: false });
+  broken = false;
+  await until(() => verifier.state().connected, 'asked again');
+});
+
+test('a look ahead of time while the key set is being read makes no second round of requests', async () => {
+  maxAgeSeconds = 1;
+  const issue = await publishKey();
+  const verifier = await readyVerifier();
+  held = [];
+  await until(() => held?.length === 1, 'the set is read again in its time');
+  const early = verdict(verifier, madeUp(await issue(), 1)[0] ?? '');
+  await until(() => held?.length === 2, 'and ahead of its time');
+  const answerAll = () => held?.splice(0).map((answer) => answer()).length;
+  expect(answerAll()).toBe(2);
+  expect(await early).toBe('TOKEN_KEY_UNKNOWN');
+  // From here on it is one at a time again, each a second after the one before.
+  for (let round = 0; round < 2; round++) {
+    expect(await until(() => held?.length !== 0, 'the next reading')).toBeGreaterThan(500);
+    expect(answerAll()).toBe(1);
+  }
+});

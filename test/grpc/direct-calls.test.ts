@@ -1,0 +1,250 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { gzipSync } from 'node:zlib';
+
+import { type ServerInterceptingCall, status as Code } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import type { VerifiedClaims } from '../../src/domain/claims.ts';
+import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { Rejected } from '../../src/domain/rejection.ts';
+import { VerifiedToken, VerifyTokenRequest } from '../../src/generated/postern/v1/auth.ts';
+import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
+import { DirectCall } from '../../src/grpc/direct-call.ts';
+import { GrpcServer } from '../../src/grpc/grpc-server.ts';
+import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import { until } from '../support/condition.ts';
+
+const VERIFY = '/postern.v1.AuthService/VerifyToken';
+const IDLE_MS = 400;
+const claims: VerifiedClaims = {
+  subject: 'ann',
+  subjectType: 'user',
+  sessionId: null,
+  tokenId: null,
+  clientId: null,
+  issuer: 'here',
+  audience: ['postern'],
+  roles: ['reader'],
+  issuedAtSeconds: 1,
+  expiresAtSeconds: 2,
+  keyId: null,
+};
+
+/** What a handler may do, by the token that it is asked about. */
+function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<VerifiedClaims> {
+  switch (token) {
+    case 'at once':
+      return claims;
+    case 'later':
+      return Promise.resolve(claims);
+    case 'never':
+      return new Promise(() => undefined);
+    case 'refused':
+      throw new Rejected({
+        kind: 'token-refused',
+        refusal: { reason: 'TOKEN_EXPIRED', detail: 'the token is too old, über 1 %' },
+      });
+    case 'refused later':
+      return Promise.reject(new Rejected({ kind: 'trust-stale', retryAfterMs: 70 }));
+    case 'a fault':
+      throw new Error('a secret');
+    case 'a fault later':
+      return Promise.reject(new Error('a secret'));
+    case 'not to be encoded':
+      return { ...claims, expiresAtSeconds: NaN };
+    default:
+      return { ...claims, subject: token };
+  }
+}
+
+interface Listener {
+  readonly session: ClientHttp2Session;
+  readonly finished: FinishedCall[];
+}
+let direct: Listener;
+/** The same server where everything takes the long way through grpc-js, as it does while traces are made. */
+let long: Listener;
+const servers: GrpcServer[] = [];
+
+async function listen(options: Partial<ConstructorParameters<typeof GrpcServer>[0]>): Promise<Listener> {
+  const finished: FinishedCall[] = [];
+  const server = new GrpcServer({
+    services: (add) => add(verificationOnly, verificationService({ verifyToken })),
+    gate: {
+      authenticate: () => Promise.reject(new Error('nobody is asked')),
+      writeAudit: () => Promise.resolve(),
+      refusals: { take: () => null, missed: () => undefined },
+      onUnwritten: () => undefined,
+    },
+    health: { everything: [''], verification: [] },
+    reflection: false,
+    limits: { requestMs: 300 },
+    onFinish: (call) => finished.push(call),
+    ...options,
+  });
+  servers.push(server);
+  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
+  return { session: connect(`http://${formatListenAddress(address)}`), finished };
+}
+
+beforeAll(async () => {
+  direct = await listen({});
+  long = await listen({
+    tracing: (_method, call) => call as unknown as ServerInterceptingCall,
+  });
+});
+afterAll(async () => {
+  direct.session.destroy();
+  long.session.destroy();
+  for (const server of servers) await server.stop({ delayMs: 0, graceMs: 100 });
+});
+
+interface Answer {
+  readonly headers: Record<string, unknown>;
+  readonly body: Buffer;
+  readonly trailers: Record<string, unknown>;
+}
+
+/** @param pieces what is sent, each in a DATA frame of its own; null leaves the request open */
+function call(
+  { session }: Listener,
+  pieces: readonly Buffer[] | null,
+  extra: Record<string, string> = {},
+): { answer: Promise<Answer>; cancel: () => void } {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': VERIFY,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...extra,
+  });
+  stream.on('error', () => undefined);
+  const send = async () => {
+    for (const piece of pieces ?? [])
+      await new Promise<void>((resolve) => void stream.write(piece, () => resolve()));
+    if (pieces !== null) stream.end();
+  };
+  void send();
+  const answer = new Promise<Answer>((resolve) => {
+    let headers: Record<string, unknown> = {};
+    let trailers: Record<string, unknown> = {};
+    const parts: Buffer[] = [];
+    stream.on('response', (got: Record<string, unknown>) => (headers = { ...got }));
+    stream.on('trailers', (got: Record<string, unknown>) => (trailers = { ...got }));
+    stream.on('data', (part: Buffer) => parts.push(part));
+    stream.on('close', () => resolve({ headers, trailers, body: Buffer.concat(parts) }));
+  });
+  return { answer, cancel: () => stream.close(8) };
+}
+
+function framed(message: Uint8Array, flag = 0): Buffer {
+  const head = Buffer.of(flag, 0, 0, 0, 0);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+const about = (accessToken: string) =>
+  Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '' }).finish());
+const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
+
+/** What may differ between two answers to the same call. */
+function comparable({ headers, body, trailers }: Answer) {
+  const told = Object.entries<unknown>({ ...headers, ...trailers }).filter(
+    ([name]) => !['date', 'x-request-id'].includes(name),
+  );
+  return { told: Object.fromEntries(told), body: body.toString('hex') };
+}
+
+describe('a call is answered the same, whichever way it goes', () => {
+  const ordinary: [string, Buffer[], Record<string, string>][] = [
+    ...[
+      'at once',
+      'later',
+      'refused',
+      'refused later',
+      'a fault',
+      'a fault later',
+      'not to be encoded',
+      'somebody',
+    ].map((token): [string, Buffer[], Record<string, string>] => [token, [framed(about(token))], {}]),
+    ['an empty message', [framed(Buffer.alloc(0))], {}],
+    ['byte by byte', bytewise(framed(about('somebody'))), {}],
+    ['junk', [framed(Buffer.from('ffffffffff', 'hex'))], {}],
+    ['a token in the header', [framed(Buffer.alloc(0))], { authorization: 'Bearer somebody' }],
+    ['identity named', [framed(about('at once'))], { 'grpc-encoding': 'identity' }],
+    ['a deadline', [framed(about('later'))], { 'grpc-timeout': '5S' }],
+    ['another content type', [framed(about('at once'))], { 'content-type': 'application/grpc+proto' }],
+  ];
+  test.each(ordinary)('%s, directly', async (_name, pieces, headers) => {
+    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    const answers = [comparable(await one.answer), comparable(await other.answer)];
+    expect(answers[0]).toEqual(answers[1]);
+    const [ended, expected] = [direct.finished.at(-1), long.finished.at(-1)];
+    expect(ended).toBeInstanceOf(DirectCall);
+    expect(expected).not.toBeInstanceOf(DirectCall);
+    expect(ended).toMatchObject({ code: expected?.code, path: VERIFY });
+    expect(ended?.reason).toBe(expected?.reason);
+    expect(JSON.stringify(answers[0])).not.toContain('secret');
+  });
+
+  const others: [string, Buffer[], Record<string, string>][] = [
+    ['gzip', [framed(gzipSync(about('somebody')), 1)], { 'grpc-encoding': 'gzip' }],
+    ['a compressed flag alone', [framed(about('somebody'), 1)], {}],
+    ['two messages', [framed(about('at once')), framed(about('at once'))], {}],
+    ['a message and a byte', [Buffer.concat([framed(about('at once')), Buffer.of(0)])], {}],
+    ['a message that is too long', [framed(Buffer.alloc(65_537))], {}],
+    ['too much metadata', [framed(about('at once'))], { 'x-large': 'a'.repeat(17_000) }],
+    ['a timeout that is none', [framed(about('at once'))], { 'grpc-timeout': 'soon' }],
+    ['another kind of content', [framed(about('at once'))], { 'content-type': 'application/json' }],
+    ['GET', [framed(about('at once'))], { ':method': 'GET' }],
+  ];
+  test.each(others)('%s, by the long way', async (_name, pieces, headers) => {
+    const before = direct.finished.length;
+    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    expect(comparable(await one.answer)).toEqual(comparable(await other.answer));
+    expect(direct.finished.slice(before).filter((ended) => ended instanceof DirectCall)).toEqual([]);
+  });
+});
+
+test.each(['80m', '80000u', '80000000n'])('N05 a deadline of %s ends a call in time', async (timeout) => {
+  const startMs = performance.now();
+  const { headers } = await call(direct, [framed(about('never'))], { 'grpc-timeout': timeout }).answer;
+  expect(headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
+  expect(direct.finished.at(-1)).toMatchObject({ code: Code.DEADLINE_EXCEEDED });
+  // Far below the deadline that the method itself has.
+  expect(performance.now() - startMs).toBeLessThan(2_000);
+});
+
+test('the answer has the request id of its call, or a new one where that is unfit', async () => {
+  const good = await call(direct, [framed(about('at once'))], { 'x-request-id': 'a-1' }).answer;
+  expect(good.trailers['x-request-id']).toBe('a-1');
+  expect(VerifiedToken.decode(good.body.subarray(5)).subject).toBe('ann');
+  const bad = await call(direct, [framed(about('refused'))], { 'x-request-id': 'a b' }).answer;
+  expect(bad.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test('a call that its caller leaves has ended once, as cancelled, and its late answer goes nowhere', async () => {
+  const before = direct.finished.length;
+  const left = call(direct, [framed(about('never'))]);
+  // What comes after it on the same connection has been answered, so it has arrived.
+  await call(direct, [framed(about('at once'))]).answer;
+  left.cancel();
+  await left.answer;
+  await until(() => direct.finished.length === before + 2, 'both have ended');
+  expect(direct.finished.slice(before).map(({ code }) => code)).toEqual([Code.OK, Code.CANCELLED]);
+});
+
+test('N05 a request that does not come is waited for no longer than others', async () => {
+  const answer = await call(direct, null).answer;
+  expect(answer.headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
+});
+
+test('a connection that is in use is not closed as idle, and one that is not is', async () => {
+  const listener = await listen({ limits: { connection: { 'grpc.max_connection_idle_ms': IDLE_MS } } });
+  const startMs = performance.now();
+  const isClosed = () => listener.session.closed || listener.session.destroyed;
+  while (performance.now() - startMs < 3 * IDLE_MS && !isClosed())
+    await call(listener, [framed(about('at once'))]).answer;
+  expect(isClosed()).toBe(false);
+  await until(isClosed, 'an idle connection is closed');
+});
