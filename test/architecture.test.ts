@@ -10,6 +10,15 @@ interface SourceFile {
   readonly source: string;
 }
 
+const wiring = [
+  'compose.ts',
+  'compose-rpcs.ts',
+  'compose-sidecar.ts',
+  'compose-tokens.ts',
+  'main.ts',
+  'log.ts',
+  'listener-tls.ts',
+];
 /** A file imports from its own layer and those before it. */
 const layers = [
   ['generated/'],
@@ -24,30 +33,11 @@ const layers = [
   ['grpc/'],
   ['http/'],
   ['tracing/'],
-  [
-    'config.ts',
-    'compose.ts',
-    'compose-rpcs.ts',
-    'compose-sidecar.ts',
-    'compose-tokens.ts',
-    'main.ts',
-    'log.ts',
-    'first-steps.ts',
-    'listener-tls.ts',
-  ],
+  [...wiring, 'config.ts', 'first-steps.ts'],
   ['cli/'],
 ];
 /** Who may know the settings as a whole; everybody else is given what it needs. */
-const readersOfConfig = [
-  'compose.ts',
-  'compose-rpcs.ts',
-  'compose-sidecar.ts',
-  'compose-tokens.ts',
-  'main.ts',
-  'log.ts',
-  'listener-tls.ts',
-  'cli/',
-];
+const readersOfConfig = [...wiring, 'cli/'];
 /** Libraries that one folder translates for all others. */
 const owners: Readonly<Record<string, string>> = { jose: 'tokens/', knex: 'store/', pg: 'store/' };
 /** The word alone or at the end; `shared-secret-key` is a thing with a name. */
