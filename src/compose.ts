@@ -4,6 +4,8 @@ import type { Settings } from './config.ts';
 import { budgetOf } from './domain/call-budget.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
 import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
+import { Rejected } from './domain/rejection.ts';
+import { onceAMinute } from './domain/repeated-lines.ts';
 import { authenticateBy } from './grpc/authenticate.ts';
 import { GrpcServer } from './grpc/grpc-server.ts';
 import { TrustBroadcast } from './grpc/trust-broadcast.ts';
@@ -81,13 +83,18 @@ export async function startService(
 
     // Store
     const circuit = new Circuit();
+    const warnOfDatabase = onceAMinute(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'database'),
+      () => performance.now(),
+    );
     const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
       holder: 'service',
       mayMake: true,
       maxConnections: MAX_CONNECTIONS,
-      report: (line) => log.warn({ detail: line }, 'database'),
+      report: (detail) => log.warn({ detail }, 'database'),
+      warn: warnOfDatabase,
       circuit: { state: circuit, role: 'guarded' },
       tracer: tracing,
     });
@@ -104,7 +111,7 @@ export async function startService(
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
       maxConnections: TRUST_CONNECTIONS,
-      warn: (detail) => log.warn({ detail }, 'database'),
+      warn: warnOfDatabase,
       circuit: { state: circuit, role: 'probing' },
       watchdogMs: TRUST_WATCHDOG_MS,
     });
@@ -136,7 +143,7 @@ export async function startService(
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else if (event === 'store-unusable') log.error({ cause }, event);
-        else log.warn({ cause }, event);
+        else log.warn({ detail: whyUnavailable(cause) }, event);
         grpc.setServing('everything', event === 'store-reachable');
       },
       onFatal,
@@ -247,4 +254,13 @@ export async function startService(
     await stop();
     throw error;
   }
+}
+
+/** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */
+function whyUnavailable(error: unknown): string {
+  if (!(error instanceof Rejected) || error.rejection.kind !== 'store-unavailable') return String(error);
+  const { cause } = error.rejection;
+  return error.cause instanceof Error && error.cause.message !== cause
+    ? `${cause}: ${error.cause.message}`
+    : cause;
 }

@@ -67,7 +67,9 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   ) as unknown as SettingValues;
   const lines = [
     ...faults.values(),
-    ...brokenSettingRules({ values, faulty, purpose, production, environment }),
+    ...brokenSettingRules({ values, faulty, purpose, production, environment }).map((line) =>
+      namedAsSet(line, environment),
+    ),
     ...unknownNames(environment),
     ...certificateFileFaults(values, faulty, purpose, readFile),
   ];
@@ -115,20 +117,43 @@ function parseEach(
   for (const [key, row] of rowsByKey) {
     try {
       const text = textOf(row, environment, readFile);
-      if (text !== null) given.set(key, row.parse(text));
+      if (text !== null) given.set(key, parsed(row, text, environment));
     } catch (error) {
       if (!(error instanceof WrongValue)) throw error;
-      faults.set(key, `${row.name} ${error.message}`);
+      faults.set(key, `${comesFromFile(row, environment) ? `${row.name}_FILE` : row.name} ${error.message}`);
     }
   }
   return { given, faults };
+}
+
+function parsed(row: Setting<unknown>, text: string, environment: Environment): unknown {
+  try {
+    return row.parse(text);
+  } catch (error) {
+    if (!(error instanceof WrongValue) || !comesFromFile(row, environment)) throw error;
+    throw new WrongValue(`names a file whose text ${error.message}`);
+  }
+}
+
+/** Whether only NAME_FILE is set: a fault names the variable that is there to be mended. */
+function comesFromFile(row: Setting<unknown>, environment: Environment): boolean {
+  return (
+    row.isSecret && (environment[`${row.name}_FILE`] ?? '') !== '' && (environment[row.name] ?? '') === ''
+  );
+}
+
+/** A rule between settings knows them by their first names only. */
+function namedAsSet(line: string, environment: Environment): string {
+  return rowsByKey
+    .filter(([, row]) => comesFromFile(row, environment))
+    .reduce((said, [, { name }]) => said.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `${name}_FILE`), line);
 }
 
 function textOf(row: Setting<unknown>, environment: Environment, readFile: ReadFile): string | null {
   const text = environment[row.name] ?? '';
   const path = row.isSecret ? (environment[`${row.name}_FILE`] ?? '') : '';
   if (path === '') return text === '' ? null : text;
-  if (text !== '') throw new WrongValue(`and ${row.name}_FILE are both set; remove one`);
+  if (text !== '') throw new WrongValue(`and ${row.name}_FILE do not go together; remove one`);
   return textOfFile(path, readFile);
 }
 
@@ -139,12 +164,10 @@ function textOfFile(path: string, readFile: ReadFile): string {
     text = readFile(path);
   } catch (error) {
     const { code = 'not text' } = error as NodeJS.ErrnoException;
-    throw new WrongValue(
-      `cannot be read from the file of its _FILE (${code}); check the path and who may read it`,
-    );
+    throw new WrongValue(`names a file that cannot be read (${code}); check the path and who may read it`);
   }
   const content = text.replace(/\r?\n$/, '');
-  if (content === '') throw new WrongValue('is empty in the file of its _FILE; write the secret into it');
+  if (content === '') throw new WrongValue('names an empty file; write the secret into it');
   return content;
 }
 

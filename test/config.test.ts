@@ -235,17 +235,30 @@ describe('secrets', () => {
   test.each([
     ['missing', () => join(folder, 'no-such-file'), /cannot be read.*ENOENT/],
     ['a folder', () => folder, /cannot be read.*EISDIR/],
-    ['empty', () => file('empty', '\n'), /is empty/],
+    ['empty', () => file('empty', '\n'), /an empty file/],
+    ['no key', () => file('short', 'c2hvcnQ='), /names a file whose text is 5 bytes long, not 32/],
     ['not UTF-8', () => file('binary', Buffer.from([0xff, 0xfe, 0xff])), /cannot be read/],
   ])('a file that is %s is a fault', (_name, path, expected) => {
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path() });
     expect(faults).toEqual([expect.stringMatching(expected)]);
+    expect(faults[0]).toMatch(/^POSTERN_MASTER_KEY_FILE /);
     expect(faults[0]).not.toContain(folder);
   });
 
   test('a secret set in both ways is a fault', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_FILE: '/x' })).toEqual([
-      'POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE are both set; remove one',
+      'POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE do not go together; remove one',
+    ]);
+  });
+
+  test('a rule between settings names the variable that is set', () => {
+    const secret = file('for-none', sharedSecret);
+    expect(faultsOf({ POSTERN_SECRET_FILE: secret })).toEqual([
+      'POSTERN_SECRET_FILE goes with POSTERN_ALGORITHM=HS256 only; set both or neither',
+    ]);
+    const key = file('same', masterKey);
+    expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS_FILE: key })).toEqual([
+      'POSTERN_MASTER_KEY_PREVIOUS_FILE needs another key in POSTERN_MASTER_KEY; set the new one there, the old one here',
     ]);
   });
 
@@ -352,7 +365,7 @@ describe('keys', () => {
     ]);
     expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' }, { for: 'command' })).toEqual([]);
     expect(faultsOf({ POSTERN_SECRET: sharedSecret })).toEqual([
-      expect.stringMatching(/^POSTERN_SECRET is used/),
+      expect.stringMatching(/^POSTERN_SECRET goes with/),
     ]);
   });
 
@@ -388,7 +401,7 @@ describe('the legacy door', () => {
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_SECRET: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: sharedSecret })).toEqual([
-      expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET cannot go with HS256/),
+      expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET and POSTERN_ALGORITHM=HS256 do not go together/),
     ]);
   });
 });

@@ -69,12 +69,24 @@ function explain(error: unknown): ExplainedFailure {
       'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
     );
   }
+  if (isRefusedByDatabase(error)) {
+    return failure(
+      exitCodes.settings,
+      `the database refuses the connection: ${error.message}`,
+      'Check the user, the password and the name of the database in DATABASE_URL.',
+    );
+  }
   const what = error instanceof Error ? error.message : String(error);
   return failure(
     exitCodes.unexpected,
     `an unexpected fault: ${what}`,
     'Run it again with POSTERN_LOG_LEVEL=debug to see where it happened.',
   );
+}
+
+/** By SQLSTATE: a user or password that is not let in, a database that does not exist. */
+function isRefusedByDatabase(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && /^(28000|28P01|3D000)$/.test(String(error.code));
 }
 
 /** Not there, or not ours: no waiting helps. */

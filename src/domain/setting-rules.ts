@@ -111,12 +111,12 @@ const rules: readonly Rule[] = [
     reads: ['algorithm', 'secret'],
     for: ['serve', 'keys'],
     isBroken: ({ algorithm, secret }) => algorithm === 'HS256' && secret === null,
-    fault: 'POSTERN_SECRET is required with HS256; make one with: openssl rand -hex 32',
+    fault: 'POSTERN_SECRET is required with POSTERN_ALGORITHM=HS256; make one with: openssl rand -hex 32',
   },
   {
     reads: ['algorithm', 'secret'],
     isBroken: ({ algorithm, secret }) => algorithm !== 'HS256' && secret !== null,
-    fault: 'POSTERN_SECRET is used with HS256 only; remove it, or set POSTERN_ALGORITHM=HS256',
+    fault: 'POSTERN_SECRET goes with POSTERN_ALGORITHM=HS256 only; set both or neither',
   },
   {
     reads: ['legacySecret', 'legacyUntilMs'],
@@ -126,8 +126,7 @@ const rules: readonly Rule[] = [
   {
     reads: ['algorithm', 'legacySecret'],
     isBroken: ({ algorithm, legacySecret }) => algorithm === 'HS256' && legacySecret !== null,
-    fault:
-      'POSTERN_LEGACY_HS256_SECRET cannot go with HS256; remove it, or sign with another POSTERN_ALGORITHM',
+    fault: 'POSTERN_LEGACY_HS256_SECRET and POSTERN_ALGORITHM=HS256 do not go together; remove one',
   },
   {
     reads: ['keyRotationSeconds', 'jwksMaxAgeSeconds'],

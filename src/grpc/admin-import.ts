@@ -37,7 +37,7 @@ export function adminImport({ database }: AdminTools): Pick<AdminHandlers, 'impo
   };
 }
 
-/** @throws Rejected `field-invalid` for a stream that has no end, or that says something else half-way */
+/** @throws Rejected `field-invalid` for a stream that has no end, says something else half-way, or says nothing in a message */
 async function* rowsOf(
   first: IteratorResult<ImportUsersRequest>,
   others: AsyncIterator<ImportUsersRequest>,
@@ -46,7 +46,8 @@ async function* rowsOf(
   for (let message = first; !message.done; message = await others.next()) {
     const { options, users } = message.value;
     if (message !== first && options) throw refused('options', 'must be in the first message only');
-    if (message !== first && users.length === 0) throw refused('users', 'must not be empty');
+    if (!options && users.length === 0)
+      throw refused('users', 'must not be empty in a message without options; leave the message out');
     rows += users.length;
     if (rows > MOST_ROWS)
       throw refused('users', `must be at most ${MOST_ROWS} in one call; send the rest in another`);

@@ -2,7 +2,7 @@ import type { OperationCall } from '../domain/call-origin.ts';
 import type { Caller } from '../domain/caller.ts';
 import type { Email } from '../domain/email.ts';
 import { type FieldRules, isUuid, requireValid, unrestricted } from '../domain/field-rules.ts';
-import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
+import { normalisePassword, passwordToCheckAtLogin } from '../domain/password-policy.ts';
 import { Rejected, type Rejection } from '../domain/rejection.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { dropPasswordReset } from '../store/password-resets.ts';
@@ -86,6 +86,8 @@ async function checkAndChange(
   const { matches } = await passwords.hasher.verify(record.passwordHash, currentPassword, call);
   if (!matches) throw refused('wrong-password', record.id);
   if (record.disabled) throw refused('disabled', record.id);
+  // One person sent both, and they are looked at only when one of them is right: there is nothing to find out by timing.
+  if (normalisePassword(newPassword) === normalisePassword(currentPassword)) throw unchanged();
   // Only now: what the policy says of the new password tells something of the e-mail, which the token does not hold.
   await requireGoodPassword(passwords, { password: newPassword, email: record.email, field: 'new_password' });
   const passwordHash = await passwords.hasher.hash(newPassword, call);
@@ -142,6 +144,12 @@ async function audienceOfSession(
     });
   }
   return issuer.audienceFor(session && issuer.serves(session.audience) ? session.audience : '');
+}
+
+/** Whoever changes a password that has leaked must not go away with the same one. */
+function unchanged(): Rejected {
+  const description = 'must not be the current password; choose another';
+  return new Rejected({ kind: 'password-policy', violations: [{ field: 'new_password', description }] });
 }
 
 function refused(

@@ -25,6 +25,15 @@ const rules: FieldRules<NewUser> = {
 };
 
 /**
+ * What can be said of a new user before there is a password.
+ *
+ * @throws Rejected `field-invalid`
+ */
+export function requireGoodUser(user: Pick<NewUser, 'email' | 'roles'>): void {
+  requireValid(rules, { ...user, password: null });
+}
+
+/**
  * Makes a user.
  *
  * @throws Rejected `field-invalid`, `password-policy`, `email-taken`, `store-unavailable`, `server-overloaded`

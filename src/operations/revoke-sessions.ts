@@ -15,7 +15,8 @@ export interface SessionsToEnd {
 }
 
 /**
- * Ends one session, or all of a user's. Repeating it changes nothing.
+ * Ends one session, or all of a user's. Repeating it changes nothing, but is in the audit trail like every other change
+ * that an administrator asked for (A07).
  *
  * @param dependencies.trust see `deleteServiceAccount`
  * @returns how many ended now

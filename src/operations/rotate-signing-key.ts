@@ -11,14 +11,14 @@ import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
  * verifiers that keep an older set refuse its tokens until they ask again. While a new key is waiting, no other is
  * made: that one is the answer.
  *
- * @returns the kid of the new key and when it signs, epoch milliseconds
+ * @returns the kid of the new key, when it signs, epoch milliseconds, and whether it was there before this call
  */
 export async function rotateSigningKey(
   database: Database,
   policy: SigningKeyPolicy,
   masterKey: MasterKey,
   options: { readonly now: boolean } & AuditedBy,
-): Promise<{ kid: string; activateAtMs: number }> {
+): Promise<{ kid: string; activateAtMs: number; wasWaiting: boolean }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     const keys = await store.listVerifyingKeys(trx);
@@ -26,6 +26,7 @@ export async function rotateSigningKey(
     let next: { kid: string; activateAtMs: number } | undefined = keys.find(
       ({ state }) => state === 'pending',
     );
+    const wasWaiting = next !== undefined;
     if (!next) {
       const key = await newSealedKey(policy.algorithm, masterKey);
       next = { kid: key.kid, activateAtMs: activationTime(policy, nowMs) };
@@ -41,10 +42,10 @@ export async function rotateSigningKey(
       },
       origin: options.origin,
     });
-    if (!options.now) return { kid: next.kid, activateAtMs: next.activateAtMs };
+    if (!options.now) return { kid: next.kid, activateAtMs: next.activateAtMs, wasWaiting };
     const active = keys.find(({ state }) => state === 'active');
     if (active) await store.retireKey(trx, active.kid, removalTime(policy, nowMs));
     await store.activateKey(trx, next.kid);
-    return { kid: next.kid, activateAtMs: nowMs };
+    return { kid: next.kid, activateAtMs: nowMs, wasWaiting };
   });
 }

@@ -39,7 +39,7 @@ export interface DatabaseOptions {
   /** Shown in `pg_stat_activity`. */
   readonly applicationName: string;
   readonly maxConnections: number;
-  /** Told of faults of idle connections; they are replaced without anyone's doing. */
+  /** Told, each time, of connections that were lost or cannot be made; they are replaced without anyone's doing. */
   readonly warn: (message: string) => void;
   /** Of the service: who is `guarded` does not wait while it is open, who is `probing` finds out when it may close. */
   readonly circuit?: { readonly state: Circuit; readonly role: 'guarded' | 'probing' };
@@ -98,8 +98,8 @@ export class Database {
       pool: { min: 0, max: options.maxConnections },
       acquireConnectionTimeout: CONNECT_LIMIT_MS,
       log: {
-        warn: (message: unknown) => options.warn(String(message).split('\n', 1)[0] ?? ''),
-        error: (message: unknown) => options.warn(String(message).split('\n', 1)[0] ?? ''),
+        warn: (message: unknown) => options.warn(inOneLine(message)),
+        error: (message: unknown) => options.warn(inOneLine(message)),
         deprecate: () => undefined,
         debug: () => undefined,
       },
@@ -179,6 +179,14 @@ export class Database {
       throw translateStoreError(error);
     }
   }
+}
+
+/** What knex has to say, without its stack and its own words for what happened. */
+function inOneLine(message: unknown): string {
+  const [line = ''] = String(message).split('\n', 1);
+  return line
+    .replace(/^Acquire connection error: (\w*Error: )?/, 'no connection could be made: ')
+    .replace(/^Connection Error: (\w*Error: )?/, 'an idle connection was lost: ');
 }
 
 /** Does the work again after a serialisation failure or a deadlock. */

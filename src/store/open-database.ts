@@ -25,7 +25,10 @@ export async function openDatabase(options: {
   /** Whether an embedded database may be made where there is none. */
   mayMake: boolean;
   maxConnections: number;
+  /** Told of what becomes of the embedded server. */
   report: (line: string) => void;
+  /** Told of faults of connections; whoever only waits for one answer hears of them by its error. */
+  warn?: DatabaseOptions['warn'];
   circuit?: DatabaseOptions['circuit'];
   tracer?: DatabaseOptions['tracer'];
 }): Promise<OpenedDatabase> {
@@ -33,7 +36,7 @@ export async function openDatabase(options: {
   const pool = {
     applicationName: `postern ${holder} ${process.pid}`,
     maxConnections,
-    warn: report,
+    warn: options.warn ?? (() => undefined),
     ...(options.circuit && { circuit: options.circuit }),
     tracer: options.tracer,
   };

@@ -79,10 +79,34 @@ test('sessions are listed and ended, one and all', async () => {
   expect(await json('session', 'revoke', one.session_id)).toEqual({ ended: 1 });
   expect(await account.refreshVerdict(service, one.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
   expect(await idsOf()).toEqual([two.session_id]);
+  expect(await run('session', 'revoke', one.session_id)).toMatchObject({
+    exitCode: 0,
+    stdout: 'the session had ended already\n',
+  });
+  expect(await json('session', 'revoke', one.session_id)).toEqual({ ended: 0 });
+  const events = ['audit', 'list', '--action', 'session.revoke', '--target', one.session_id];
+  expect(await json(...events)).toHaveLength(3);
   expect((await run('session', 'revoke', '--email', 'ann@example.com')).stdout).toBe('ended 1 session\n');
   expect([await idsOf(), await idsOf('--all')]).toEqual([[], [one.session_id, two.session_id]]);
   expect((await run('session', 'revoke')).exitCode).toBe(2);
   expect((await run('session', 'revoke', 'junk')).exitCode).toBe(5);
+});
+
+test('while a new key is waiting, rotate says which, and makes no other', async () => {
+  const kids = async () => ((await json('key', 'list')) as { kid: string }[]).map(({ kid }) => kid);
+  const first = await run('key', 'rotate');
+  const [, waiting = '', activateAt = ''] =
+    /^(\S+) is published and signs from (\S+)\n$/.exec(first.stdout) ?? [];
+  const before = await kids();
+  expect(before).toContain(waiting);
+  expect((await run('key', 'rotate')).stdout).toBe(
+    `${waiting} is waiting already and signs from ${activateAt}; no other key was made (--now: it signs at once)\n`,
+  );
+  expect(await json('key', 'rotate')).toEqual({ kid: waiting, activate_at: activateAt });
+  expect((await run('key', 'rotate', '--now')).stdout).toBe(`${waiting}, which was waiting, signs now\n`);
+  expect(await kids()).toEqual(before);
+  expect((await run('key', 'rotate', '--now')).stdout).toMatch(/^\S+ signs now\n$/);
+  expect(await kids()).toHaveLength(before.length + 1);
 });
 
 test('the audit trail is listed, filtered, in pages', async () => {

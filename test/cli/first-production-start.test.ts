@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+
 import { afterAll, expect, test } from '@jest/globals';
 
+import { until } from '../support/condition.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { startServiceProcess } from '../support/service-process.ts';
 import { createTestDatabase } from '../support/test-database.ts';
@@ -14,6 +18,30 @@ test('L18 in production nobody is there before an operator makes somebody', asyn
   expect(service.running.output.stderr).not.toMatch(/demo|password/i);
   await service.stop();
   await database.drop();
+});
+
+test('a database that hangs up again and again is told of once, in one line', async () => {
+  let attempts = 0;
+  const server = createServer((socket) => {
+    attempts += 1;
+    socket.destroy();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const service = await startServiceProcess(`postgres://nobody@127.0.0.1:${port}/none`);
+  await until(() => attempts >= 10, 'ten attempts to connect');
+  await service.stop();
+  server.close();
+  const lines = service.running.output.stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { event: string; detail?: string; cause?: unknown });
+  const database = lines.filter(({ event }) => event === 'database').map(({ detail }) => detail);
+  expect(new Set(database).size).toBe(database.length);
+  expect(database[0]).toMatch(/^no connection could be made: /);
+  const away = lines.filter(({ event }) => event === 'store-unreachable');
+  expect(away).toEqual([expect.objectContaining({ detail: expect.any(String) })]);
+  expect(JSON.stringify([database, away])).not.toMatch(/ at |Error:/);
 });
 
 test.each([

@@ -86,6 +86,18 @@ test('a password is not taken from an argument', async () => {
   expect(end.stderr).toContain('never taken from an argument');
 });
 
+test('a user who cannot be made so is refused before a password is asked for', async () => {
+  for (const [words, says] of [
+    [['--email', 'junk'], 'postern: email: '],
+    [['--email', 'new@example.com', '--role', 'NO ROLE'], 'postern: roles[0]: '],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await user(['create', ...words]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
+    expect(stderr).toContain(says);
+    expect(stderr).not.toContain('terminal');
+  }
+});
+
 test('faults of the settings are told together, with exit code 3', async () => {
   const environment = { DATABASE_URL: 'mysql://x', POSTERN_LOG_LEVEL: 'loud', POSTERN_DATA_DIRR: 'x' };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
@@ -103,6 +115,18 @@ test('a database that does not answer ends the command with exit code 4 within s
   };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(4);
-  expect(stderr).toContain('the database does not answer');
+  expect(stderr).toBe(
+    'postern: the database does not answer (connect ECONNREFUSED 127.0.0.1:1)\n' +
+      'Check DATABASE_URL and that the database runs.\n',
+  );
   expect(Date.now() - startMs).toBeLessThan(8_000);
+});
+
+test('a database that is not there, on a server that answers, is a fault of the settings', async () => {
+  const url = new URL(database.url);
+  url.pathname = '/nowhere';
+  const environment = { DATABASE_URL: url.href, POSTERN_MASTER_KEY: masterKey };
+  const { exitCode, stdout, stderr } = await runPostern(['user', 'list'], { environment });
+  expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  expect(stderr).toContain('the database refuses the connection: database "nowhere" does not exist\n');
 });

@@ -112,8 +112,8 @@ test('A07 a dry run gives the same verdicts, makes no one, and is in the trail',
   ]);
 });
 
-test('an empty stream is an import of nobody', async () => {
-  for (const messages of [[], [{}], [{ options: { dry_run: true } }]])
+test('a stream without rows is an import of nobody', async () => {
+  for (const messages of [[], [{ options: {} }], [{ options: { dry_run: true } }]])
     expect((await send(messages)).response).toEqual({ verdicts: [], created: 0, skipped: 0, refused: 0 });
 });
 
@@ -122,7 +122,9 @@ test('what does not keep to the form of the stream is refused', async () => {
   for (const messages of [
     [one, { options: { dry_run: true } }],
     [one, {}],
-    [{}, {}],
+    [{}],
+    [{}, one],
+    [{ options: {} }, {}],
     [one, { ...two, options: { allow_admin: true } }],
   ])
     expect(await send(messages)).toMatchObject({

@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { methodTable } from '../../src/grpc/method-table.ts';
+import { account } from '../support/account.ts';
 import { bearing, callerPassword, serviceToken } from '../support/callers.ts';
 import { openServiceDesk, type ServiceDesk } from '../support/service-desk.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -255,4 +256,20 @@ test.each([
   { target: 'w1f5Ck-0_vXcQjKq0mXoQbZ3Ykq7mTn1l0bE6Yk2h8s' },
 ])('what may be in the audit trail is looked for: %j', async (filter) => {
   expect(await admin('ListAuditEvents', filter)).toMatchObject({ code: grpc.status.OK });
+});
+
+test('a session that has ended is ended again without a fault, and each time is in the trail', async () => {
+  await service.addUser('ended@example.com', callerPassword);
+  const { session_id } = await account.login(service, 'ended@example.com', callerPassword);
+  const ended = [];
+  for (let turn = 0; turn < 3; turn += 1) ended.push(await admin('RevokeSessions', { session_id }));
+  expect(ended.map(({ code, response }) => [code, response?.['ended']])).toEqual([
+    [grpc.status.OK, 1],
+    [grpc.status.OK, 0],
+    [grpc.status.OK, 0],
+  ]);
+  const { response } = await admin('ListAuditEvents', { action: 'session.revoke', target: session_id });
+  expect(response?.['events']).toHaveLength(3);
+  const unknown = { session_id: '0198c0de-aaaa-7000-8000-0123456789ab' };
+  expect(await admin('RevokeSessions', unknown)).toMatchObject({ reason: 'RESOURCE_NOT_FOUND' });
 });

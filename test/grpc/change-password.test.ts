@@ -127,6 +127,29 @@ test('L07 the new password is not made of the e-mail', async () => {
   );
 });
 
+test('L16 the new password is another one, in whatever way the same one is written', async () => {
+  const accented = 'crème brûlée à la carte';
+  await service.addUser(`accented-${email}`, accented);
+  const typed = { email: `accented-${email}`, password: accented };
+  const { response } = await service.call('postern.v1.AuthService/Login', typed);
+  const token = String(response?.['access_token']);
+  const otherwise = accented.normalize('NFD');
+  for (const [current, same] of [
+    [accented, accented],
+    [accented, otherwise],
+    [otherwise, accented],
+  ] as const) {
+    expect(await change(token, current, same)).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      reason: 'PASSWORD_POLICY',
+      message: 'new_password: must not be the current password; choose another',
+    });
+  }
+  // Nothing was changed, and whoever does not know the password does not learn that two guesses are alike.
+  expect(await verdict(token)).toBe('good');
+  expect((await change(token, better, better)).reason).toBe('INVALID_CREDENTIALS');
+});
+
 test('A02 only a user is let in', async () => {
   const request = { current_password: password, new_password: better };
   const answer = async (metadata?: Record<string, string>) =>

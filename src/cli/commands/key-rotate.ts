@@ -23,7 +23,13 @@ export const keyRotate: CommandDefinition = (command) => {
       );
       const activateAt = new Date(key.activateAtMs).toISOString();
       if (json) printJson({ kid: key.kid, activate_at: activateAt });
-      else
-        printLines([now ? `${key.kid} signs now` : `${key.kid} is published and signs from ${activateAt}`]);
+      else printLines([lineOf(key, activateAt, now === true)]);
     });
 };
+
+function lineOf({ kid, wasWaiting }: { kid: string; wasWaiting: boolean }, activateAt: string, now: boolean) {
+  if (now) return wasWaiting ? `${kid}, which was waiting, signs now` : `${kid} signs now`;
+  return wasWaiting
+    ? `${kid} is waiting already and signs from ${activateAt}; no other key was made (--now: it signs at once)`
+    : `${kid} is published and signs from ${activateAt}`;
+}

@@ -37,6 +37,7 @@ export const sessionRevoke: CommandDefinition = (command) => {
         return revokeSessions({ database, trust: null }, wanted, commandCall(LIMIT_MS));
       });
       if (json) printJson({ ended });
+      else if (sessionId !== undefined && ended === 0) printLines(['the session had ended already']);
       else printLines([`ended ${ended} ${ended === 1 ? 'session' : 'sessions'}`]);
     });
 };

@@ -75,13 +75,21 @@ function report(inspection: TokenInspection, refused: boolean, nowSeconds: numbe
 async function readToken(argument: string | undefined, { file, secretStdin }: Options): Promise<string> {
   if (argument !== undefined && file !== undefined)
     throw wrongUse('the token is given twice', 'Leave out TOKEN or --file.');
-  if (file !== undefined) return withoutLastNewline(await readTextFile(file, 'the token'));
+  if (file !== undefined) {
+    const text = withoutLastNewline(await readTextFile(file, 'the token'));
+    if (text === '') throw wrongUse('the file holds no token', 'Check what --file names.');
+    return text;
+  }
+  if (argument === '') throw wrongUse('the token is empty', 'Give it as TOKEN, with --file, or in a pipe.');
   if (argument !== undefined && argument !== '-') return argument;
   if (secretStdin === true)
     throw wrongUse('standard input cannot hold both token and secret', 'Use --file or --secret-file.');
   if (argument === undefined && process.stdin.isTTY)
     throw wrongUse('there is no token', 'Give it as TOKEN, with --file, or in a pipe.');
-  return withoutLastNewline(await readText(process.stdin, 'the token'));
+  const text = withoutLastNewline(await readText(process.stdin, 'the token'));
+  if (text === '')
+    throw wrongUse('standard input holds no token', 'Give it as TOKEN, with --file, or in a pipe.');
+  return text;
 }
 
 async function readKeys(options: Options): Promise<Pick<InspectionOptions, 'jwks' | 'sharedSecret'>> {

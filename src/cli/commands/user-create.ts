@@ -1,4 +1,4 @@
-import { createUser } from '../../operations/create-user.ts';
+import { createUser, requireGoodUser } from '../../operations/create-user.ts';
 import { PasswordHasher } from '../../passwords/password-hasher.ts';
 import { commandCall, operator } from '../command-call.ts';
 import type { CommandDefinition } from '../command-definition.ts';
@@ -24,6 +24,8 @@ export const userCreate: CommandDefinition = (command) => {
     .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
     .option('--json', 'print JSON')
     .action(async ({ email, passwordStdin, role, json }: Options) => {
+      // Before anybody is asked to think of a password.
+      requireGoodUser({ email, roles: role });
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       try {

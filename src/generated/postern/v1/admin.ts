@@ -295,7 +295,10 @@ export interface RevokeSessionsRequest {
 
 /** What ended. */
 export interface RevokedSessions {
-  /** How many sessions ended now. */
+  /**
+   * How many sessions ended now; 0 for one that had ended already, which is no
+   * fault.
+   */
   ended: number;
 }
 
@@ -3313,7 +3316,9 @@ export const AdminServiceService = {
    * never changed. So after a failure, when some of the rows may be imported, the
    * same call may be made again.
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message without users.
+   * too many rows, `options` after the first message, a message that has neither
+   * users nor options. A stream without rows, of no message or of the options
+   * alone, is an import of nobody: OK, without verdicts.
    */
   importUsers: {
     path: "/postern.v1.AdminService/ImportUsers" as const,
@@ -3519,7 +3524,9 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * never changed. So after a failure, when some of the rows may be imported, the
    * same call may be made again.
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message without users.
+   * too many rows, `options` after the first message, a message that has neither
+   * users nor options. A stream without rows, of no message or of the options
+   * alone, is an import of nobody: OK, without verdicts.
    */
   importUsers: handleClientStreamingCall<ImportUsersRequest, ImportedUsers>;
   /**
@@ -3685,7 +3692,9 @@ export interface AdminServiceClient extends Client {
    * never changed. So after a failure, when some of the rows may be imported, the
    * same call may be made again.
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message without users.
+   * too many rows, `options` after the first message, a message that has neither
+   * users nor options. A stream without rows, of no message or of the options
+   * alone, is an import of nobody: OK, without verdicts.
    */
   importUsers(
     callback: (error: ServiceError | null, response: ImportedUsers) => void,

@@ -1208,9 +1208,9 @@ export const AuthServiceService = {
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
-   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
+   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
+   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword: {
     path: "/postern.v1.AuthService/ChangePassword" as const,
@@ -1307,9 +1307,9 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
-   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
+   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
+   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword: handleUnaryCall<ChangePasswordRequest, TokenSet>;
   /**
@@ -1447,9 +1447,9 @@ export interface AuthServiceClient extends Client {
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
-   * RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
+   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
+   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword(
     request: ChangePasswordRequest,

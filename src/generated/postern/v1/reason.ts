@@ -87,7 +87,10 @@ export const Reason = {
   SHUTTING_DOWN: 24,
   /** FIELD_INVALID - INVALID_ARGUMENT, with BadRequest. A field breaks its rule. */
   FIELD_INVALID: 25,
-  /** PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the policy. */
+  /**
+   * PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the policy, or is
+   * the one that it is to replace.
+   */
   PASSWORD_POLICY: 26,
   /** EMAIL_TAKEN - ALREADY_EXISTS. Another user has this e-mail. */
   EMAIL_TAKEN: 27,

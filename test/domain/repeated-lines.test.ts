@@ -1,0 +1,30 @@
+import { expect, test } from '@jest/globals';
+
+import { onceAMinute } from '../../src/domain/repeated-lines.ts';
+
+test('a line is told at once, then once a minute, with how often it came meanwhile', () => {
+  let nowMs = 0;
+  const told: [string, number][] = [];
+  const report = onceAMinute(
+    (line, again) => told.push([line, again]),
+    () => nowMs,
+  );
+  for (; nowMs < 150_000; nowMs += 500) report('away');
+  report('back');
+  expect(told).toEqual([
+    ['away', 0],
+    ['away', 119],
+    ['away', 119],
+    ['back', 0],
+  ]);
+});
+
+test('texts without end do not fill the memory, and none is lost', () => {
+  const told = new Set<string>();
+  const report = onceAMinute(
+    (line) => told.add(line),
+    () => 0,
+  );
+  for (let number = 0; number < 1_000; number += 1) report(`fault ${number}`);
+  expect(told.size).toBe(1_000);
+});
