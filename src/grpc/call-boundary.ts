@@ -24,6 +24,9 @@ import {
 } from './status.ts';
 import { UnsentRequests } from './unsent-requests.ts';
 
+/** Why a call's signal is aborted; without it each call would make an error with a stack for nobody to read. */
+const callEnded = new Error('the call has ended');
+
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
 /** One ended call, for logs and metrics. */
@@ -79,7 +82,7 @@ export function callBoundary(options: {
       startedAtMs,
       signal() {
         ended ??= new AbortController();
-        if (finished) ended.abort();
+        if (finished) ended.abort(callEnded);
         return ended.signal;
       },
       end(status) {
@@ -150,7 +153,7 @@ export function callBoundary(options: {
       finished = true;
       options.openStreams.delete(stopStream);
       unsent.delete(call);
-      ended?.abort();
+      ended?.abort(callEnded);
       options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
     }
 

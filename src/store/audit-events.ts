@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import type { AuditEvent } from '../domain/audit-event.ts';
 import type { CallOrigin } from '../domain/call-origin.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
+import { prepared } from './prepared.ts';
 
 /** What happened, and where the call that did it came from. */
 export interface AuditRecord {
@@ -21,7 +22,8 @@ const TYPED_PLACES = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
 
 /** Writes to the audit trail; inside the transaction of the change, so that neither is there without the other (D02). */
 export async function insertAuditEvent(db: Knex, record: AuditRecord): Promise<void> {
-  await db.raw(`INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACES})`, valuesOf(record));
+  const sql = `INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACES})`;
+  await prepared(db, 'insert-audit-event', sql, valuesOf(record));
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Knex } from 'knex';
 import type { RefreshableSession } from '../domain/refresh-decision.ts';
 import type { Revocation } from '../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from './audit-events.ts';
+import { prepared } from './prepared.ts';
 import { REVOCATION_MARGIN_SECONDS } from './revocations.ts';
 
 export interface NewSession {
@@ -46,7 +47,9 @@ interface SessionRow {
 }
 
 export async function insertSession(db: Knex, session: NewSession): Promise<void> {
-  await db.raw(
+  await prepared(
+    db,
+    'insert-session',
     // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come.
     `INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
      SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
@@ -65,7 +68,9 @@ export async function insertSession(db: Knex, session: NewSession): Promise<void
 }
 
 export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
-  const { rows } = await db.raw<{ rows: SessionRow[] }>(
+  const { rows } = await prepared<{ rows: SessionRow[] }>(
+    db,
+    'find-session',
     `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.expires_at, s.ended_at,
             u.disabled_at IS NOT NULL AS user_disabled, u.roles, clock_timestamp() AS now
      FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
@@ -137,7 +142,9 @@ export async function rotateSession(
   audit: AuditRecord,
 ): Promise<{ roles: readonly string[]; nowMs: number } | null> {
   const audited = auditInsertFrom('rotated', audit);
-  const { rows } = await db.raw<{ rows: { roles: string[]; now: Date }[] }>(
+  const { rows } = await prepared<{ rows: { roles: string[]; now: Date }[] }>(
+    db,
+    'rotate-session',
     `WITH rotated AS (
        UPDATE sessions s SET generation = ?, rotated_at = clock_timestamp(),
               access_expires_at = clock_timestamp() + make_interval(secs => ?)

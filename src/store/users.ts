@@ -111,7 +111,8 @@ export async function findTakenEmails(db: Knex, emails: readonly Email[]): Promi
 export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
   const row = await db<UserRow>('users')
     .where({ email })
-    .first('id', 'password_hash', 'roles', 'disabled_at');
+    .first('id', 'password_hash', 'roles', 'disabled_at')
+    .options({ name: 'find-login-record' });
   return row ? toLoginRecord(row) : null;
 }
 
@@ -135,7 +136,8 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   const row = await trx<UserRow>('users')
     .where({ id })
     .forNoKeyUpdate()
-    .first('id', 'password_hash', 'roles', 'disabled_at');
+    .first('id', 'password_hash', 'roles', 'disabled_at')
+    .options({ name: 'lock-user' });
   return row ? toLoginRecord(row) : null;
 }
 

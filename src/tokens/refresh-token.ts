@@ -25,6 +25,8 @@ export interface PresentedRefreshToken {
  */
 export class RefreshTokens {
   readonly #rootKey: Uint8Array;
+  /** By the nonce as it was read: a refresh judges one token and makes the next, and derives their key once. */
+  readonly #keys = new WeakMap<Uint8Array, Buffer>();
 
   /** @param rootKey 32 bytes */
   constructor(rootKey: Uint8Array) {
@@ -49,8 +51,15 @@ export class RefreshTokens {
   }
 
   #mac(nonce: Uint8Array, named: Uint8Array): Buffer {
-    const key = hkdfSync('sha256', this.#rootKey, nonce, 'postern refresh token', 32);
-    return createHmac('sha256', Buffer.from(key)).update(named).digest();
+    return createHmac('sha256', this.#keyOf(nonce)).update(named).digest();
+  }
+
+  #keyOf(nonce: Uint8Array): Buffer {
+    const known = this.#keys.get(nonce);
+    if (known) return known;
+    const key = Buffer.from(hkdfSync('sha256', this.#rootKey, nonce, 'postern refresh token', 32));
+    this.#keys.set(nonce, key);
+    return key;
   }
 }
 
