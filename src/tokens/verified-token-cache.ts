@@ -114,8 +114,11 @@ export class VerifiedTokenCache {
   }
 }
 
-/** As long as the shortest signature, of HS256: two good tokens that end alike do not happen, and would only displace each other. */
-const TAIL_CHARACTERS = 43;
+/**
+ * 70 bits of a signature: two good tokens that end alike do not happen, and would only displace each other. V8 copies a
+ * slice of up to 12 characters where it lets a longer one point into its text, and the look-up takes half the time.
+ */
+const TAIL_CHARACTERS = 12;
 
 function tailOf(token: string): string {
   return token.slice(-TAIL_CHARACTERS);
