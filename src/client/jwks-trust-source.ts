@@ -30,6 +30,8 @@ export class JwksTrustSource {
   #lookedAtMs = -Infinity;
   #looking: Promise<void> | null = null;
   #pauseMs = SHORTEST_PAUSE_MS;
+  /** When the newest request that has been answered was sent, monotonic. */
+  #answeredAsOfMs = -Infinity;
 
   /** @throws TypeError for an address that is no http or https URL */
   constructor(
@@ -77,11 +79,14 @@ export class JwksTrustSource {
   }
 
   async #fetch(): Promise<void> {
+    const asOfMs = performance.now();
+    // Two requests may be under way at once: a slow older answer must not take the place of a newer one.
+    const isOutrun = () => this.#stopped || asOfMs < this.#answeredAsOfMs;
     try {
-      const asOfMs = performance.now();
       const { json, maxAgeSeconds } = await download(this.#url);
       const ring = await readKeySet(json);
-      if (this.#stopped) return;
+      if (isOutrun()) return;
+      this.#answeredAsOfMs = asOfMs;
       this.#bundle.replaceKeys(ring);
       const validMs = Math.min(Math.max(maxAgeSeconds * 1000, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
       // Good for as long as its max-age says; only then it begins to be stale.
@@ -91,7 +96,7 @@ export class JwksTrustSource {
       this.#pauseMs = SHORTEST_PAUSE_MS;
       this.#later(validMs);
     } catch (error) {
-      if (this.#stopped) return;
+      if (isOutrun()) return;
       this.#connected = false;
       const details = error instanceof Error ? error.message : String(error);
       this.#report({ kind: 'disconnected', end: { code: status.UNAVAILABLE, details } });

@@ -26,7 +26,8 @@ beforeEach(async () => {
   [published, maxAgeSeconds, asked, broken, held] = [[], 600, 0, false, null];
   server = createServer((_request, response) => {
     asked += 1;
-    const answer = () => respond(response);
+    const keys = published;
+    const answer = () => respond(response, keys);
     if (held) held.push(answer);
     else answer();
   });
@@ -40,10 +41,10 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-function respond(response: ServerResponse): void {
+function respond(response: ServerResponse, keys: readonly PublicJwk[]): void {
   response.statusCode = broken ? 503 : 200;
   response.setHeader('cache-control', `public, max-age=${maxAgeSeconds}`);
-  response.end(JSON.stringify({ keys: published }));
+  response.end(JSON.stringify({ keys }));
 }
 
 /** A key that is published from now on, and how to get tokens of it. */
@@ -165,4 +166,26 @@ test('a look ahead of time while the key set is being read makes no second round
     expect(await until(() => held?.length !== 0, 'the next reading')).toBeGreaterThan(500);
     expect(answerAll()).toBe(1);
   }
+});
+
+test('a slow answer that was asked for earlier does not take the place of a newer one', async () => {
+  maxAgeSeconds = 1;
+  const before = await publishKey();
+  const verifier = await readyVerifier();
+  held = [];
+  await until(() => held?.length === 1, 'the set is read again in its time');
+  maxAgeSeconds = 600;
+  const after = await publishKey();
+  const early = verdict(verifier, await after());
+  await until(() => held?.length === 2, 'and ahead of its time, for the new key');
+  const [older, newer] = held;
+  newer?.();
+  expect(await early).toBe('good');
+  const taken = jest.spyOn(JSON, 'parse');
+  older?.();
+  await until(() => taken.mock.calls.some(([text]) => text.includes('"keys"')), 'the older answer is read');
+  expect([await verdict(verifier, await after()), await verdict(verifier, await before())]).toEqual([
+    'good',
+    'good',
+  ]);
 });
