@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { hashRawSync, hashSync, verifySync } from '@node-rs/argon2';
+import { createRequire } from 'node:module';
+
+let library: typeof import('@node-rs/argon2') | undefined;
+
+/** At the first use, since whoever only reads stored hashes would pay 30 ms and 3 MB for it. */
+export function loadArgon2(): typeof import('@node-rs/argon2') {
+  library ??= createRequire(import.meta.url)('@node-rs/argon2') as typeof import('@node-rs/argon2');
+  return library;
+}
 
 /** What new hashes are made with: decision 6, the OWASP minimum. Raising a number here upgrades rows at login. */
 export const argon2idParameters = {
@@ -15,7 +23,7 @@ export const argon2idParameters = {
  * hashing threads call it. The synchronous functions of the library stay clear of the libuv pool (decision 5).
  */
 export function argon2idHash(password: string): string {
-  return hashSync(password, {
+  return loadArgon2().hashSync(password, {
     memoryCost: argon2idParameters.memoryKib,
     timeCost: argon2idParameters.passes,
     parallelism: argon2idParameters.lanes,
@@ -26,13 +34,13 @@ export function argon2idHash(password: string): string {
 
 /** Whether `phc` is the hash of `password`. Throws on text that the library cannot read. */
 export function argon2idVerify(phc: string, password: string): boolean {
-  return verifySync(phc, password);
+  return loadArgon2().verifySync(phc, password);
 }
 
 /** Does the given part of one hash's work with current parameters, for its time only; `part` is from 0 to 0.5. */
 export function argon2idWork(part: number): void {
   const { memoryKib, passes, saltBytes } = argon2idParameters;
-  hashRawSync('', {
+  loadArgon2().hashRawSync('', {
     memoryCost: Math.max(8, Math.round(memoryKib * passes * part)),
     timeCost: 1,
     parallelism: 1,

@@ -1,4 +1,4 @@
-import { argon2idHash, argon2idVerify, argon2idWork } from './argon2id.ts';
+import { argon2idHash, argon2idVerify, argon2idWork, loadArgon2 } from './argon2id.ts';
 import { readStoredHash } from './formats/format-table.ts';
 import type { HashDamage, StoredHash } from './formats/password-format.ts';
 import type { HashAnswer, HashJob } from './hash-job.ts';
@@ -23,6 +23,8 @@ export class HashDesk {
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
+    // Before the first job, whose time it would count in.
+    loadArgon2();
   }
 
   /** Throws only when a new hash cannot be made; a check always has a verdict. */

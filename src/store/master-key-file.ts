@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 
+import { makeFolder } from './embedded/data-directory.ts';
 import { DataDirectoryError } from './embedded/embedded-postgres-error.ts';
 
 const MASTER_KEY_BYTES = 32;
@@ -26,7 +27,7 @@ export function readOrMakeMasterKey(dataDir: string): string {
 }
 
 function readOrMake(dataDir: string, path: string): string {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(resolve(dataDir));
   const found = readIfThere(path);
   if (found !== null) return found;
   // Written whole under another name and linked: two first starts agree on one key, and neither reads half of it.

@@ -102,6 +102,21 @@ test('a data directory that cannot be one ends every command alike, and doctor',
   expect(readdirSync(folder)).toContain('a file');
 }, 60_000);
 
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux(
+  'below a folder that takes none a start ends too',
+  async () => {
+    for (const dataDir of ['/proc/nope', '/proc/nope/below']) {
+      for (const words of [['serve'], ['migrate']]) {
+        const { exitCode, stdout, stderr } = await run(dataDir, words);
+        expect([words, exitCode, stdout]).toEqual([words, 3, '']);
+        expect(stderr).toContain(`postern: the data directory ${dataDir} cannot be used (E`);
+      }
+    }
+  },
+  60_000,
+);
+
 test('doctor says that there is no data yet, and that this is no fault', async () => {
   const dataDir = join(folder, 'looked at');
   const { exitCode, stdout } = await run(dataDir, ['doctor']);

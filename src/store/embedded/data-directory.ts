@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   realpathSync,
+  statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -31,7 +32,7 @@ const LONGEST_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
 export function prepareDataDirectory(dataDir: string): DataDirectory {
   let root = resolve(dataDir);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeFolder(root);
     // One name for one directory: a command that comes through a symbolic link has to find the running server.
     root = realpathSync(root);
   } catch (cause) {
@@ -39,7 +40,7 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
   }
   const sockets = socketFolder(root);
   try {
-    mkdirSync(sockets, { recursive: true, mode: 0o700 });
+    makeFolder(sockets);
     requireOwnFolder(sockets, root);
     chmodSync(sockets, 0o700);
   } catch (cause) {
@@ -47,6 +48,23 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
     throw unusable(root, cause);
   }
   return { root, cluster: join(root, 'pgdata'), log: join(root, 'postgres.log'), sockets };
+}
+
+/**
+ * Makes a folder, closed to everybody else, and those above it, where they are not there yet. Node's own way to do so
+ * never ends below a folder that takes none, such as /proc.
+ */
+export function makeFolder(path: string): void {
+  const folders = [path];
+  for (let above = dirname(path); !existsSync(above); above = dirname(above)) folders.unshift(above);
+  for (const folder of folders) {
+    try {
+      mkdirSync(folder, { mode: 0o700 });
+    } catch (error) {
+      const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(folder).isDirectory();
+      if (!isThere) throw error;
+    }
+  }
 }
 
 /** Whether a database was ever made there. */
