@@ -5,6 +5,7 @@ import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions }
 
 import type { ListenAddress } from '../domain/listen-address.ts';
 import { type Network, networkTest } from '../domain/network.ts';
+import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { guardConnections } from './connection-guard.ts';
 import { DirectCalls } from './direct-calls.ts';
@@ -73,11 +74,11 @@ export class GrpcServer {
       ...options.limits?.connection,
       interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
-    options.services((service, handlers) =>
-      serveMethods(this.#server, service, options.gate, handlers, this.#direct),
-    );
+    const add: AddService = (service, handlers) =>
+      serveMethods(this.#server, service, options.gate, handlers, this.#direct);
+    options.services(add);
     this.#health = new Health(options.health);
-    this.#health.addTo(foreignServices(this.#server));
+    add(HealthService, this.#health.handlers());
     this.#reflects = options.reflection;
   }
 
@@ -123,7 +124,8 @@ export class GrpcServer {
    */
   async stop({ delayMs, graceMs }: { delayMs: number; graceMs: number }): Promise<void> {
     this.#health.stop();
-    if (delayMs > 0) await pause(delayMs);
+    // Without a delay, too, whoever watches health hears of it before the stream ends.
+    await pause(delayMs);
     this.#stopping = true;
     for (const end of [...this.#openStreams]) end();
     await new Promise<void>((resolve) => {

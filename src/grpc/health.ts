@@ -1,5 +1,12 @@
-import type { Server } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
+import { Rejected } from '../domain/rejection.ts';
+import {
+  type HealthCheckRequest,
+  type HealthCheckResponse,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+  type HealthService,
+} from '../generated/grpc/health/v1/health.ts';
+import type { Call } from './call.ts';
+import type { ServiceHandlers } from './serve-methods.ts';
 
 /** What a service needs to serve: all that the process needs, or only something to verify with (decision 9). */
 export type HealthGroup = 'everything' | 'verification';
@@ -9,24 +16,20 @@ export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
 
 /** The standard health service. Everything is NOT_SERVING until somebody says that it serves. */
 export class Health {
-  readonly #names: HealthNames;
-  readonly #implementation: HealthImplementation;
-  readonly #told: Record<HealthGroup, boolean> = { everything: false, verification: false };
+  readonly #groupOf: ReadonlyMap<string, HealthGroup>;
+  readonly #serving: Record<HealthGroup, boolean> = { everything: false, verification: false };
+  readonly #wakeWatchers = new Set<() => void>();
   #stopped = false;
 
   constructor(names: HealthNames) {
-    this.#names = names;
-    const all = [...names.everything, ...names.verification];
-    this.#implementation = new HealthImplementation(
-      Object.fromEntries(all.map((name) => [name, 'NOT_SERVING' as const])),
-    );
+    const groups = ['everything', 'verification'] as const;
+    this.#groupOf = new Map(groups.flatMap((group) => names[group].map((name) => [name, group] as const)));
   }
 
   set(group: HealthGroup, serving: boolean): void {
-    if (this.#stopped || this.#told[group] === serving) return;
-    this.#told[group] = serving;
-    for (const name of this.#names[group])
-      this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    if (this.#stopped || this.#serving[group] === serving) return;
+    this.#serving[group] = serving;
+    for (const wake of [...this.#wakeWatchers]) wake();
   }
 
   /** NOT_SERVING from now on. */
@@ -36,7 +39,54 @@ export class Health {
     this.#stopped = true;
   }
 
-  addTo(server: Server): void {
-    this.#implementation.addToServer(server);
+  handlers(): ServiceHandlers<typeof HealthService> {
+    return {
+      check: ({ service }) => {
+        const response = this.#look(service);
+        if (!response) throw new Rejected({ kind: 'not-found', what: 'service' });
+        return response;
+      },
+      list: () => ({
+        statuses: Object.fromEntries(
+          [...this.#groupOf].map(([name, group]) => [name, responseOf(this.#serving[group])]),
+        ),
+      }),
+      watch: (request, call) => this.#watch(request, call),
+    };
   }
+
+  #look(name: string): HealthCheckResponse | null {
+    const group = this.#groupOf.get(name);
+    return group === undefined ? null : responseOf(this.#serving[group]);
+  }
+
+  /** A reader that was busy while the status changed back and forth is told of the last one only. */
+  async *#watch(
+    { service }: HealthCheckRequest,
+    call: Pick<Call, 'signal'>,
+  ): AsyncGenerator<HealthCheckResponse, void, undefined> {
+    for (let told: HealthCheckResponse['status'] | null = null; !call.signal.aborted;) {
+      const response = this.#look(service) ?? { status: ServingStatus.SERVICE_UNKNOWN };
+      if (response.status === told) await this.#change(call.signal);
+      else yield response;
+      told = response.status;
+    }
+  }
+
+  /** Resolves at the next change, or when the watcher goes. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#wakeWatchers.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#wakeWatchers.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+}
+
+function responseOf(serving: boolean): HealthCheckResponse {
+  return { status: serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING };
 }

@@ -3,6 +3,7 @@ import type { AccessClass } from '../domain/caller.ts';
 import type { AuthorizationService } from '../generated/envoy/service/auth/v3/external_auth.ts';
 import type { AdminServiceService } from '../generated/postern/v1/admin.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import type { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
 /** What a call is called in the audit trail, and what `let-in.ts` writes of it. */
@@ -87,17 +88,18 @@ const authorization: ServiceRules<typeof AuthorizationService> = { check: { ...o
 const trustService: ServiceRules<typeof TrustServiceService> = {
   watchTrust: { access: 'service', deadlineMs: null, openToUnixSockets: true },
 };
+const health: ServiceRules<typeof HealthService> = { check: open, list: open, watch: openStream };
 
 /**
  * Every method that this server answers, by its path. A generated method without a row is a type error, and a
- * method of a foreign service (health, reflection) without a row keeps the server from starting.
+ * method of a foreign service (reflection) without a row keeps the server from starting.
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
   ...byPath('postern.v1.AdminService', adminService),
   ...byPath('envoy.service.auth.v3.Authorization', authorization),
   ...byPath('postern.v1.TrustService', trustService),
-  ...byPath('grpc.health.v1.Health', { check: open, list: open, watch: openStream }),
+  ...byPath('grpc.health.v1.Health', health),
   ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
   ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),
 };
