@@ -75,11 +75,8 @@ export async function startService(
   try {
     const tracing = await openTracing(settings.traceEndpoint, 'postern');
     cleanups.push(() => tracing?.stop());
-    const hasherStarting = PasswordHasher.start({
-      concurrency: settings.hashConcurrency,
-      tracer: tracing,
-    });
-    hasherStarting.catch(() => undefined);
+    const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
+    cleanups.push(() => hasher.stop());
 
     // Store
     const circuit = new Circuit();
@@ -100,8 +97,6 @@ export async function startService(
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
-    const hasher = await hasherStarting;
-    cleanups.push(() => hasher.stop());
 
     // Keys and trust
     const trust = new TrustBundle();
@@ -238,7 +233,7 @@ export async function startService(
       },
       tls.of(settings.httpListen),
     );
-    await watch.start();
+    await Promise.all([watch.start(), hasher.ready()]);
     alarm.start();
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());

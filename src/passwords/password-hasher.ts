@@ -42,11 +42,13 @@ export class PasswordHasher {
   readonly #tracer: Tracer | undefined;
   readonly #gate: HashGate<HashJob, HashAnswer>;
   /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
-  #dummy = '';
+  #dummy: string | null = null;
+  readonly #dummyMade: Promise<string>;
   readonly #refusalFloor = new RefusalFloor((stored) => this.#measure(stored));
   #commonPasswords: Promise<CommonPasswords> | undefined;
 
-  private constructor(options: PasswordHasherOptions) {
+  /** Starts the first thread, which makes the dummy hash; the other threads start when needed. */
+  constructor(options: PasswordHasherOptions) {
     const { concurrency, maxQueued = queuedPerThread * concurrency, now = Date.now } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1) {
       throw new RangeError('password hashing needs at least one thread');
@@ -55,17 +57,24 @@ export class PasswordHasher {
     this.#threads = threads;
     this.#tracer = options.tracer;
     this.#gate = new HashGate({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
+    const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
+    this.#dummyMade = this.hash(randomBytes(32).toString('base64'), anyone);
+    this.#dummyMade.then(
+      (phc) => (this.#dummy = phc),
+      () => undefined, // Told by `ready`.
+    );
   }
 
-  /** Starts the first thread and makes the dummy hash there: about 50 ms. The other threads start when needed. */
+  /** A hasher that is ready. */
   static async start(options: PasswordHasherOptions): Promise<PasswordHasher> {
     const hasher = new PasswordHasher(options);
-    const nobodysPassword = randomBytes(32).toString('base64');
-    hasher.#dummy = await hasher.hash(nobodysPassword, {
-      signal: new AbortController().signal,
-      deadlineMs: Infinity,
-    });
+    await hasher.ready();
     return hasher;
+  }
+
+  /** Resolves when the first thread has made its first hash, after about 50 ms; rejects when it cannot. */
+  async ready(): Promise<void> {
+    await this.#dummyMade;
   }
 
   /**
@@ -90,7 +99,7 @@ export class PasswordHasher {
       {
         kind: 'verify',
         stored: password.isWellFormed() ? stored : null,
-        dummy: this.#dummy,
+        dummy: this.#dummy ?? (await this.#dummyMade),
         password: normalisePassword(password),
       },
       call,
@@ -133,7 +142,12 @@ export class PasswordHasher {
   /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
   async #measure(stored: string): Promise<number> {
     const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
-    const job = { kind: 'verify', stored, dummy: this.#dummy, password: '' } as const;
+    const job = {
+      kind: 'verify',
+      stored,
+      dummy: this.#dummy ?? (await this.#dummyMade),
+      password: '',
+    } as const;
     return (await this.#gate.submit(job, anyone)).workMs;
   }
 
