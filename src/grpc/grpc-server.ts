@@ -13,6 +13,7 @@ import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
 import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
 import { isLoopback, plainIp } from './peer-address.ts';
+import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
@@ -30,7 +31,6 @@ const SHARE_OF_ONE_ADDRESS = 0.25;
 /** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
 export class GrpcServer {
   readonly #server: Server;
-  readonly #reflects: boolean;
   readonly #health: Health;
   readonly #direct: DirectCalls;
   readonly #openStreams = new Set<() => void>();
@@ -79,7 +79,7 @@ export class GrpcServer {
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
-    this.#reflects = options.reflection;
+    if (options.reflection) addReflection(foreignServices(this.#server));
   }
 
   /**
@@ -87,8 +87,6 @@ export class GrpcServer {
    * @returns the address that was bound, with the port that the system chose
    */
   async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
-    // Its library and the descriptors are loaded where they are served only: a sidecar starts sooner and stays smaller.
-    if (this.#reflects) (await import('./reflection.ts')).addReflection(foreignServices(this.#server));
     this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     const target = address.kind === 'unix' ? `unix:${address.path}` : hostAndPort(address.host, address.port);

@@ -1,18 +1,81 @@
-import type { Server } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
+import type {
+  handleBidiStreamingCall,
+  MethodDefinition,
+  Server,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 
-import { descriptorSetBase64 } from '../generated/descriptor-set.ts';
+type Message = object;
+type Reflect = handleBidiStreamingCall<Message, Message>;
+
+interface ReflectionMethod {
+  readonly definition: MethodDefinition<Message, Message>;
+  readonly handler: Reflect;
+}
+
+const paths = [
+  '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+  '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+] as const;
 
 /**
- * Server reflection v1 and v1alpha over the descriptors that `buf` compiled. Descriptors that are taken from
- * proto-loader's result instead have lost the dependencies between files, and `buf curl` fails on them.
+ * Server reflection v1 and v1alpha. Its library, which brings protobufjs, and the descriptors are loaded when somebody
+ * asks for the first time: they would cost every start 100 ms and 6 MB.
  */
 export function addReflection(server: Server): void {
+  let methods: Map<string, ReflectionMethod> | undefined;
+  let loading: Promise<void> | undefined;
+  const load = async () => {
+    methods = await loadMethods();
+  };
+  const methodAt = (path: string): ReflectionMethod => {
+    const method = methods?.get(path);
+    if (!method) throw new Error(`the reflection library has no ${path}`);
+    return method;
+  };
+  for (const path of paths) {
+    const serverReflectionInfo: MethodDefinition<Message, Message> = {
+      path,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: (request) => methodAt(path).definition.requestSerialize(request),
+      requestDeserialize: (bytes) => methodAt(path).definition.requestDeserialize(bytes),
+      responseSerialize: (response) => methodAt(path).definition.responseSerialize(response),
+      responseDeserialize: (bytes) => methodAt(path).definition.responseDeserialize(bytes),
+    };
+    // Nothing is read, and so decoded, before the library's handler listens.
+    const whenLoaded: Reflect = (call) => {
+      loading ??= load();
+      loading.then(() => methodAt(path).handler(call)).catch((error: unknown) => call.emit('error', error));
+    };
+    server.addService({ serverReflectionInfo }, { serverReflectionInfo: whenLoaded });
+  }
+}
+
+/**
+ * By path. From the descriptors that `buf` compiled: those that are taken from proto-loader's result instead have lost
+ * the dependencies between files, and `buf curl` fails on them.
+ */
+async function loadMethods(): Promise<Map<string, ReflectionMethod>> {
+  const [{ ReflectionService }, { descriptorSetBase64 }] = await Promise.all([
+    import('@grpc/reflection'),
+    import('../generated/descriptor-set.ts'),
+  ]);
   const fileDescriptorProtos = fileDescriptors(Buffer.from(descriptorSetBase64, 'base64'));
   const all = { fileDescriptorProtos } as unknown as ConstructorParameters<
     typeof ReflectionService
   >[0][string];
-  new ReflectionService({ all }).addToServer(server);
+  const methods = new Map<string, ReflectionMethod>();
+  const collector: Pick<Server, 'addService'> = {
+    addService(service: ServiceDefinition, implementation: UntypedServiceImplementation) {
+      for (const [name, definition] of Object.entries<MethodDefinition<Message, Message>>(service)) {
+        methods.set(definition.path, { definition, handler: implementation[name] as Reflect });
+      }
+    },
+  };
+  new ReflectionService({ all }).addToServer(collector);
+  return methods;
 }
 
 /** The serialised FileDescriptorProtos of a FileDescriptorSet, which is `repeated FileDescriptorProto file = 1`. */
