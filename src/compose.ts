@@ -32,6 +32,7 @@ import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
 import { RevocationFeed } from './store/revocation-feed.ts';
+import { messageOf } from './store/store-errors.ts';
 import { TrustAlarm } from './store/trust-alarm.ts';
 import { TrustBundle } from './trust/trust-bundle.ts';
 
@@ -97,6 +98,8 @@ export async function startService(
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
+    // Also before the database goes, lest hashes of calls that have ended begin work on it.
+    cleanups.push(() => hasher.stop());
 
     // Keys and trust
     const trust = new TrustBundle();
@@ -255,7 +258,6 @@ export async function startService(
 function whyUnavailable(error: unknown): string {
   if (!(error instanceof Rejected) || error.rejection.kind !== 'store-unavailable') return String(error);
   const { cause } = error.rejection;
-  return error.cause instanceof Error && error.cause.message !== cause
-    ? `${cause}: ${error.cause.message}`
-    : cause;
+  const said = error.cause === undefined ? cause : messageOf(error.cause);
+  return said === cause ? cause : `${cause}: ${said}`;
 }

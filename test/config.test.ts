@@ -254,7 +254,7 @@ describe('secrets', () => {
   test('a rule between settings names the variable that is set', () => {
     const secret = file('for-none', sharedSecret);
     expect(faultsOf({ POSTERN_SECRET_FILE: secret })).toEqual([
-      'POSTERN_SECRET_FILE goes with POSTERN_ALGORITHM=HS256 only; set both or neither',
+      'POSTERN_SECRET_FILE goes with POSTERN_ALGORITHM=HS256 only; remove it, or sign with HS256',
     ]);
     const key = file('same', masterKey);
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS_FILE: key })).toEqual([

@@ -9,6 +9,7 @@ import {
   NoDataYet,
 } from '../store/embedded/embedded-postgres-error.ts';
 import { SchemaMismatch } from '../store/schema-mismatch.ts';
+import { messageOf, sqlState } from '../store/store-errors.ts';
 import { CommandFailure } from './command-failure.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -72,7 +73,7 @@ function explain(error: unknown): ExplainedFailure {
   if (isRefusedByDatabase(error)) {
     return failure(
       exitCodes.settings,
-      `the database refuses the connection: ${error.message}`,
+      `the database refuses the connection: ${messageOf(error)}`,
       'Check the user, the password and the name of the database in DATABASE_URL.',
     );
   }
@@ -84,9 +85,11 @@ function explain(error: unknown): ExplainedFailure {
   );
 }
 
-/** By SQLSTATE: a user or password that is not let in, a database that does not exist. */
-function isRefusedByDatabase(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && /^(28000|28P01|3D000)$/.test(String(error.code));
+/** A user or password that is not let in, or is missing; a database that does not exist. Of several servers, by any. */
+function isRefusedByDatabase(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isRefusedByDatabase);
+  if (!(error instanceof Error)) return false;
+  return /^SASL: /.test(error.message) || /^(28000|28P01|3D000)$/.test(sqlState(error) ?? '');
 }
 
 /** Not there, or not ours: no waiting helps. */

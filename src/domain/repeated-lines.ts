@@ -9,7 +9,7 @@ interface Told {
 
 /**
  * Passes a line on at once, and the same line at most once a minute from then on, with how often it came meanwhile: a
- * fault that is met twice a second is one piece of news, not a hundred.
+ * fault that is met twice a second is one piece of news, not a hundred. A line that had stayed away begins anew.
  *
  * @param nowMs monotonic time, ms
  */
@@ -25,7 +25,8 @@ export function onceAMinute(
       return;
     }
     if (told.size >= MOST_TEXTS) told.clear();
+    const isSameTrouble = known !== undefined && nowMs() - known.atMs < 2 * EVERY_MS;
     told.set(line, { atMs: nowMs(), again: 0 });
-    report(line, known?.again ?? 0);
+    report(line, isSameTrouble ? known.again : 0);
   };
 }

@@ -116,7 +116,7 @@ const rules: readonly Rule[] = [
   {
     reads: ['algorithm', 'secret'],
     isBroken: ({ algorithm, secret }) => algorithm !== 'HS256' && secret !== null,
-    fault: 'POSTERN_SECRET goes with POSTERN_ALGORITHM=HS256 only; set both or neither',
+    fault: 'POSTERN_SECRET goes with POSTERN_ALGORITHM=HS256 only; remove it, or sign with HS256',
   },
   {
     reads: ['legacySecret', 'legacyUntilMs'],

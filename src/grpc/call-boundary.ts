@@ -10,7 +10,7 @@ import {
   status as Code,
 } from '@grpc/grpc-js';
 
-import { attachContext, type CallContext } from './call-context.ts';
+import { attachContext, type CallContext, callEnded } from './call-context.ts';
 import type { Rejection } from '../domain/rejection.ts';
 import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
 import { requestIdOf } from './request-id.ts';
@@ -23,9 +23,6 @@ import {
   unreadableRequest,
 } from './status.ts';
 import { UnsentRequests } from './unsent-requests.ts';
-
-/** Why a call's signal is aborted; without it each call would make an error with a stack for nobody to read. */
-const callEnded = new Error('the call has ended');
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 

@@ -26,6 +26,9 @@ export interface CallContext {
   isFault?: boolean;
 }
 
+/** Why a call's signal is aborted: without it each call would make an error with a stack for nobody to read. */
+export const callEnded = new Error('the call has ended');
+
 const contexts = new WeakMap<Metadata, CallContext>();
 
 /** Ties a context to its call's metadata, the one object that interceptors and handlers both see. */

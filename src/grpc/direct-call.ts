@@ -6,6 +6,7 @@ import { type StatusObject, status as Code } from '@grpc/grpc-js';
 
 import type { CallOrigin } from '../domain/call-origin.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { callEnded } from './call-context.ts';
 import type { FinishedCall } from './call-boundary.ts';
 import { type Call, originOf, STORE_LIMIT_MS } from './call.ts';
 import { EncodedMessage, PREFIX_BYTES } from './encoded-message.ts';
@@ -120,7 +121,7 @@ export class DirectCall implements Call, FinishedCall {
 
   get signal(): AbortSignal {
     this.#ended ??= new AbortController();
-    if (this.#finished) this.#ended.abort();
+    if (this.#finished) this.#ended.abort(callEnded);
     return this.#ended.signal;
   }
 
@@ -261,7 +262,7 @@ export class DirectCall implements Call, FinishedCall {
     this.#house.unsent.delete(this);
     this.#house.touch(this.#stream.session);
     clearTimeout(this.#timer);
-    this.#ended?.abort();
+    this.#ended?.abort(callEnded);
     this.code = code;
     this.durationMs = performance.now() - this.startedAtMs;
     this.#house.onFinish(this);

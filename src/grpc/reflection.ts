@@ -6,6 +6,9 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
+import { contextOf } from './call-context.ts';
+import { statusOfError } from './status-of-error.ts';
+
 type Message = object;
 type Reflect = handleBidiStreamingCall<Message, Message>;
 
@@ -27,7 +30,13 @@ export function addReflection(server: Server): void {
   let methods: Map<string, ReflectionMethod> | undefined;
   let loading: Promise<void> | undefined;
   const load = async () => {
-    methods = await loadMethods();
+    try {
+      methods = await loadMethods();
+    } catch (error) {
+      // Perhaps too many files were open: whoever asks next has another try.
+      loading = undefined;
+      throw error;
+    }
   };
   const methodAt = (path: string): ReflectionMethod => {
     const method = methods?.get(path);
@@ -47,7 +56,12 @@ export function addReflection(server: Server): void {
     // Nothing is read, and so decoded, before the library's handler listens.
     const whenLoaded: Reflect = (call) => {
       loading ??= load();
-      loading.then(() => methodAt(path).handler(call)).catch((error: unknown) => call.emit('error', error));
+      loading
+        .then(() => methodAt(path).handler(call))
+        .catch((error: unknown) => {
+          const context = contextOf(call.metadata);
+          context.end(statusOfError(error, context));
+        });
     };
     server.addService({ serverReflectionInfo }, { serverReflectionInfo: whenLoaded });
   }

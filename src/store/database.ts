@@ -184,9 +184,11 @@ export class Database {
 /** What knex has to say, without its stack and its own words for what happened. */
 function inOneLine(message: unknown): string {
   const [line = ''] = String(message).split('\n', 1);
-  return line
-    .replace(/^Acquire connection error: (\w*Error: )?/, 'no connection could be made: ')
-    .replace(/^Connection Error: (\w*Error: )?/, 'an idle connection was lost: ');
+  const [, what, name = '', code = '', text = ''] =
+    /^(Acquire connection error|Connection Error): (?:(\w*Error)(?: \[(\w+)\])?: ?)?(.*)$/.exec(line) ?? [];
+  if (what === undefined) return line;
+  const why = text || code || name;
+  return `${what === 'Connection Error' ? 'an idle connection was lost' : 'no connection could be made'}: ${why}`;
 }
 
 /** Does the work again after a serialisation failure or a deadlock. */

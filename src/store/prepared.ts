@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 
 /**
  * A statement that PostgreSQL parses and plans once for each connection, not at each use, which halves what a short one
- * costs. For what every login and every refresh asks; to be found by a key, since a plan that was made while a table was
- * small is kept until PostgreSQL has looked at the table again.
+ * costs. A plan that was made while a table was small is kept until PostgreSQL has looked at the table again, some minutes
+ * after a large import: so not for what tells strangers apart by its time (L02), such as who has an e-mail.
  *
  * @param name of this text and no other
  */

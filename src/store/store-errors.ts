@@ -1,4 +1,5 @@
 import { Rejected } from '../domain/rejection.ts';
+import { isLostStatement } from './lost-statement.ts';
 import { QueryUnanswered } from './watched-pg-client.ts';
 
 const RETRY_AFTER_MS = 1_000;
@@ -37,7 +38,7 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 export function isRetryable(error: unknown): boolean {
-  return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '');
+  return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '') || isLostStatement(error);
 }
 
 /** True when the error says that another row already has the value that the named unique index protects. */
@@ -48,16 +49,31 @@ export function violatesUnique(error: unknown, index: string): boolean {
 /** Turns what pg and knex throw when the database cannot serve into a rejection; every other error stays itself. */
 export function translateStoreError(error: unknown): unknown {
   if (error instanceof Rejected) return error;
+  if (isLostStatement(error)) {
+    const cause = 'a pooler lends out connections by the transaction: docs/operations.md, PgBouncer';
+    return storeUnavailable(cause, { cause: error });
+  }
   if (isRetryable(error)) return new Rejected({ kind: 'conflict' }, { cause: error });
   if (!isUnavailable(error)) return error;
   const cause = /unsupported startup parameter/.test((error as Error).message)
     ? 'a pooler refuses the time limits that Postern sends: docs/operations.md, PgBouncer'
-    : (sqlState(error) ?? (error as Error).message);
+    : (sqlState(error) ?? messageOf(error));
   return storeUnavailable(cause, { cause: error });
 }
 
 export function storeUnavailable(cause: string, options?: ErrorOptions): Rejected {
   return new Rejected({ kind: 'store-unavailable', cause, retryAfterMs: RETRY_AFTER_MS }, options);
+}
+
+/** In one line. Of a host with several addresses, or of several servers, what each of them said. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return [...new Set(error.errors.map(messageOf))].join('; ');
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  // Knex puts the statement and a dash before what the database said.
+  const said = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
+  return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a text');
 }
 
 function isUnavailable(error: unknown): boolean {

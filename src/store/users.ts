@@ -111,8 +111,7 @@ export async function findTakenEmails(db: Knex, emails: readonly Email[]): Promi
 export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
   const row = await db<UserRow>('users')
     .where({ email })
-    .first('id', 'password_hash', 'roles', 'disabled_at')
-    .options({ name: 'find-login-record' });
+    .first('id', 'password_hash', 'roles', 'disabled_at');
   return row ? toLoginRecord(row) : null;
 }
 
@@ -136,8 +135,7 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   const row = await trx<UserRow>('users')
     .where({ id })
     .forNoKeyUpdate()
-    .first('id', 'password_hash', 'roles', 'disabled_at')
-    .options({ name: 'lock-user' });
+    .first('id', 'password_hash', 'roles', 'disabled_at');
   return row ? toLoginRecord(row) : null;
 }
 

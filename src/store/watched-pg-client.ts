@@ -1,6 +1,7 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
 import { startFairTimer, startTickTimer } from './fair-timer.ts';
+import { isLostStatement } from './lost-statement.ts';
 import type { Asked, WritingServer } from './writing-server.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
@@ -119,6 +120,8 @@ export class WatchedPgClient extends PgClient {
           },
           (error: unknown) => {
             if ((error as { code?: unknown }).code === READ_ONLY) distrust(connection, error);
+            // What it believes to be prepared is not: it goes, once it is given back.
+            else if (isLostStatement(error)) connection.__knex__disposed = error;
             throw error;
           },
         )

@@ -64,7 +64,8 @@ export class WritingServer {
         } catch (error) {
           faults.push(error);
           if (!decided) askOthers();
-          if (faults.length === this.#servers.length) reject(new AggregateError(faults, messagesOf(faults)));
+          if (faults.length === this.#servers.length)
+            reject(new AggregateError(faults, 'none of the servers'));
         }
       };
       const headStart = setTimeout(askOthers, HEAD_START_MS);
@@ -90,8 +91,4 @@ async function writing<C extends Asked>(opening: Promise<C>, close: (connection:
   } finally {
     clearTimeout(timer);
   }
-}
-
-function messagesOf(faults: readonly unknown[]): string {
-  return faults.map((fault) => (fault instanceof Error ? fault.message : String(fault))).join('; ');
 }

@@ -115,7 +115,7 @@ export class VerifiedTokenCache {
 }
 
 /**
- * 70 bits of a signature: two good tokens that end alike do not happen, and would only displace each other. V8 copies a
+ * 68 bits of a signature or more: two good tokens that end alike do not happen, and would only displace each other. V8 copies a
  * slice of up to 12 characters where it lets a longer one point into its text, and the look-up takes half the time.
  */
 const TAIL_CHARACTERS = 12;

@@ -17,9 +17,13 @@ test('a line is told at once, then once a minute, with how often it came meanwhi
     ['away', 119],
     ['back', 0],
   ]);
+
+  nowMs += 3_600_000;
+  report('away');
+  expect(told.at(-1)).toEqual(['away', 0]);
 });
 
-test('texts without end do not fill the memory, and none is lost', () => {
+test('of texts without end none is lost', () => {
   const told = new Set<string>();
   const report = onceAMinute(
     (line) => told.add(line),

@@ -1,36 +1,109 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Knex } from 'knex';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
+import { ownOrigin } from '../../src/domain/call-origin.ts';
+import { insertAuditEvent } from '../../src/store/audit-events.ts';
+import { Database } from '../../src/store/database.ts';
 import { prepared } from '../../src/store/prepared.ts';
+import { findSession, insertSession, rotateSession } from '../../src/store/sessions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let store: TestDatabase;
+/** Of one connection, which everything runs on. */
+let database: Database;
 beforeAll(async () => {
   store = await createTestDatabase();
+  database = new Database({
+    address: { url: store.url },
+    applicationName: 'prepared',
+    maxConnections: 1,
+    warn: () => undefined,
+  });
 });
-afterAll(() => store.drop());
+afterAll(async () => {
+  await database.close();
+  await store.drop();
+});
 
-interface Planned {
-  readonly uses: number;
+const budget = () => budgetOf(5_000, Date.now());
+
+/** How often each prepared statement of this connection was used. */
+async function usesOf(db: Knex): Promise<Record<string, number>> {
+  const { rows } = await db.raw<{ rows: { name: string; uses: number }[] }>(
+    'SELECT name, (generic_plans + custom_plans)::int AS uses FROM pg_prepared_statements',
+  );
+  return Object.fromEntries(rows.map(({ name, uses }) => [name, uses]));
 }
 
-test('a prepared statement is parsed once for each connection and used from then on, with other values each time', async () => {
-  const answers: unknown[] = [];
-  const uses = await store.database.transaction(budgetOf(5_000, Date.now()), async (trx) => {
-    for (const value of [1, 2, 3]) {
-      const { rows } = await prepared<{ rows: { doubled: number }[] }>(
-        trx,
-        'doubled',
-        'SELECT 2 * ?::int AS doubled',
-        [value],
-      );
-      answers.push(rows[0]?.doubled);
+async function double(db: Knex, value: number): Promise<number | undefined> {
+  const sql = 'SELECT 2 * ?::int AS doubled';
+  const { rows } = await prepared<{ rows: { doubled: number }[] }>(db, 'doubled', sql, [value]);
+  return rows[0]?.doubled;
+}
+
+test('what logins and refreshes ask is parsed once for a connection', async () => {
+  const [user] = await store.query(
+    `INSERT INTO users (id, email) VALUES (gen_random_uuid(), 'a@example.com') RETURNING id`,
+  );
+  const userId = String(user?.['id']);
+  const actor = { type: 'user', id: userId } as const;
+  const audit = { event: { action: 'token.refresh', outcome: 'ok', actor } as const, origin: ownOrigin };
+  const uses = await database.transaction(budget(), async (trx) => {
+    for (let turn = 0; turn < 3; turn += 1) {
+      const id = randomUUID();
+      const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
+      const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
+      await insertSession(trx, { ...session, ...times });
+      expect((await findSession(trx, id))?.userId).toBe(userId);
+      expect(await rotateSession(trx, { id, to: 2, accessTokenSeconds: 60 }, audit)).not.toBeNull();
+      await insertAuditEvent(trx, audit);
     }
-    const { rows } = await trx.raw<{ rows: Planned[] }>(
-      `SELECT (generic_plans + custom_plans)::int AS uses FROM pg_prepared_statements WHERE name = 'doubled'`,
-    );
-    return rows.map((row) => row.uses);
+    return usesOf(trx);
   });
-  expect(answers).toEqual([2, 4, 6]);
-  expect(uses).toEqual([3]);
+  expect(uses).toEqual({
+    'insert-session': 3,
+    'find-session': 3,
+    'rotate-session': 3,
+    'insert-audit-event': 3,
+  });
+});
+
+test('each name belongs to one statement', () => {
+  const folder = new URL('../../src/store/', import.meta.url);
+  const names = readdirSync(folder)
+    .filter((file) => file.endsWith('.ts') && file !== 'prepared.ts')
+    .flatMap((file) => {
+      const source = readFileSync(new URL(file, folder), 'utf8');
+      return [...source.matchAll(/prepared(?:<[^(]*>)?\(\s*\w+,\s*'([\w-]+)'/g)].map(([, name]) => name);
+    });
+  expect(names.length).toBeGreaterThanOrEqual(4);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+test('a statement that the server has lost is prepared again, alone and in a transaction', async () => {
+  expect(await database.run(budget(), (db) => double(db, 1))).toBe(2);
+  // As a pooler does between two clients.
+  await database.run(budget(), (db) => db.raw('DEALLOCATE ALL'));
+  expect(await database.run(budget(), (db) => double(db, 2))).toBe(4);
+
+  let attempts = 0;
+  const doubled = await database.transaction(budget(), async (trx) => {
+    attempts += 1;
+    if (attempts === 1) await trx.raw('DEALLOCATE ALL');
+    return double(trx, 3);
+  });
+  expect([doubled, attempts]).toEqual([6, 2]);
+});
+
+test('a statement whose table has changed is prepared again', async () => {
+  await store.query('CREATE TABLE grown (id int); INSERT INTO grown VALUES (7)');
+  const read = (db: Knex) =>
+    prepared<{ rows: object[] }>(db, 'read-grown', 'SELECT * FROM grown WHERE id = ?', [7]);
+  await database.run(budget(), read);
+  await store.query(`ALTER TABLE grown ADD COLUMN more text DEFAULT 'm'`);
+  expect((await database.run(budget(), read)).rows).toEqual([{ id: 7, more: 'm' }]);
 });

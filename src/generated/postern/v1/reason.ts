@@ -89,7 +89,7 @@ export const Reason = {
   FIELD_INVALID: 25,
   /**
    * PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the policy, or is
-   * the one that it is to replace.
+   * the current one (ChangePassword).
    */
   PASSWORD_POLICY: 26,
   /** EMAIL_TAKEN - ALREADY_EXISTS. Another user has this e-mail. */
