@@ -1,22 +1,21 @@
 // A service with `quick-argon2.mjs` in the place of the hashing library: node --import PATH_OF_THIS dist/cli/postern.js serve
 // Hashing threads take nothing over from the process that starts them, so this is their entry file as well.
-import { register } from 'node:module';
+import { createRequire, register } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { URL } from 'node:url';
+import * as quick from './quick-argon2.mjs';
 
 export const hashWorkerUrl = new URL(import.meta.url);
 
-const replaced = {
-  '@node-rs/argon2': import.meta.resolve('./quick-argon2.mjs'),
-  './hash-worker-url.js': import.meta.url,
-};
+// Whoever requires the library from now on gets the other one.
+const require = createRequire(import.meta.url);
+require.cache[require.resolve('@node-rs/argon2')].exports = quick;
+
 const hooks = `
-  const replaced = new Map(Object.entries(${JSON.stringify(replaced)}));
   export function resolve(specifier, context, next) {
-    const url = replaced.get(specifier);
-    return url ? { url, shortCircuit: true } : next(specifier, context);
+    const isEntry = specifier === './hash-worker-url.js';
+    return isEntry ? { url: ${JSON.stringify(import.meta.url)}, shortCircuit: true } : next(specifier, context);
   }
 `;
-register(`data:text/javascript,${encodeURIComponent(hooks)}`);
-
-if (!isMainThread) await import('../dist/passwords/hash-worker.js');
+if (isMainThread) register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+else await import('../dist/passwords/hash-worker.js');

@@ -32,7 +32,7 @@ import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
 import { RevocationFeed } from './store/revocation-feed.ts';
-import { messageOf } from './store/store-errors.ts';
+import { messageOf } from './store/error-text.ts';
 import { TrustAlarm } from './store/trust-alarm.ts';
 import { TrustBundle } from './trust/trust-bundle.ts';
 

@@ -9,7 +9,7 @@ import {
   NoDataYet,
 } from '../store/embedded/embedded-postgres-error.ts';
 import { SchemaMismatch } from '../store/schema-mismatch.ts';
-import { messageOf, sqlState } from '../store/store-errors.ts';
+import { messageOf, sqlState } from '../store/error-text.ts';
 import { CommandFailure } from './command-failure.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { exitCodes } from './exit-codes.ts';

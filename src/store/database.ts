@@ -8,7 +8,8 @@ import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { Circuit } from './circuit.ts';
 import { ConnectionTurns } from './connection-turns.ts';
 import { startFairTimer } from './fair-timer.ts';
-import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './store-errors.ts';
+import { sqlState } from './error-text.ts';
+import { isRetryable, storeUnavailable, translateStoreError } from './store-errors.ts';
 import { type WatchedConfig, WatchedPgClient } from './watched-pg-client.ts';
 import { WritingServer } from './writing-server.ts';
 

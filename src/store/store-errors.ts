@@ -1,4 +1,5 @@
 import { Rejected } from '../domain/rejection.ts';
+import { codeOf, messageOf, sqlState } from './error-text.ts';
 import { isLostStatement } from './lost-statement.ts';
 import { QueryUnanswered } from './watched-pg-client.ts';
 
@@ -32,11 +33,6 @@ const UNAVAILABLE_SQLSTATE = /^(08...|53...|57P..|57014|55P03|25006|25P03|58...)
 /** Serialisation failure and deadlock: the same work may succeed when it is done again. */
 const RETRYABLE_SQLSTATE = new Set(['40001', '40P01']);
 
-export function sqlState(error: unknown): string | undefined {
-  const code = codeOf(error);
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
-}
-
 export function isRetryable(error: unknown): boolean {
   return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '') || isLostStatement(error);
 }
@@ -65,26 +61,10 @@ export function storeUnavailable(cause: string, options?: ErrorOptions): Rejecte
   return new Rejected({ kind: 'store-unavailable', cause, retryAfterMs: RETRY_AFTER_MS }, options);
 }
 
-/** In one line. Of a host with several addresses, or of several servers, what each of them said. */
-export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) {
-    return [...new Set(error.errors.map(messageOf))].join('; ');
-  }
-  const text = error instanceof Error ? error.message : String(error);
-  // Knex puts the statement and a dash before what the database said.
-  const said = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
-  return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a text');
-}
-
 function isUnavailable(error: unknown): boolean {
   if (error instanceof QueryUnanswered) return true;
   if (error instanceof AggregateError) return error.errors.some(isUnavailable);
   const code = codeOf(error);
   if (code !== undefined) return NETWORK_CODES.has(code) || UNAVAILABLE_SQLSTATE.test(code);
   return error instanceof Error && LOST_CONNECTION.test(error.message);
-}
-
-function codeOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : undefined;
 }

@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 
 import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
-import { messageOf, translateStoreError } from '../../src/store/store-errors.ts';
+import { messageOf } from '../../src/store/error-text.ts';
+import { translateStoreError } from '../../src/store/store-errors.ts';
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
 /** As Node gives it for a name with several addresses. */
