@@ -1,5 +1,7 @@
 import type { ClientConfig } from 'pg';
 
+import { messageOf } from './error-text.ts';
+
 /** The server that wrote the last time answers within this, or the others are asked as well. */
 const HEAD_START_MS = 250;
 const ATTEMPT_LIMIT_MS = 1_000;
@@ -65,7 +67,7 @@ export class WritingServer {
           faults.push(error);
           if (!decided) askOthers();
           if (faults.length === this.#servers.length)
-            reject(new AggregateError(faults, 'none of the servers'));
+            reject(new AggregateError(faults, faults.map(messageOf).join('; ')));
         }
       };
       const headStart = setTimeout(askOthers, HEAD_START_MS);

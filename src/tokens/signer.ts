@@ -1,5 +1,5 @@
 import type { webcrypto } from 'node:crypto';
-import { CompactSign } from 'jose';
+import { CompactSign } from 'jose/jws/compact/sign';
 import type { SigningAlgorithm } from './signing-algorithm.ts';
 
 /** Signs claims with one key. The header is the key's and never grows: alg, kid and typ (T26). */

@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { exportJWK } from 'jose';
+import { exportJWK } from 'jose/key/export';
 import { createSigner, type Signer } from './signer.ts';
 import { algorithmTable, rsaModulusBits, type SigningAlgorithm } from './signing-algorithm.ts';
 import { importVerificationKey, KeyRefused, thumbprintOf, type PublicJwk } from './verification-key.ts';

@@ -1,5 +1,6 @@
 import type { webcrypto } from 'node:crypto';
-import { calculateJwkThumbprint, importJWK } from 'jose';
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
+import { importJWK } from 'jose/key/import';
 import { isCanonicalBase64url } from './compact-form.ts';
 import { isRocaModulus } from './roca-modulus.ts';
 import {

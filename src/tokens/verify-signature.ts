@@ -1,5 +1,6 @@
 import type { webcrypto } from 'node:crypto';
-import { compactVerify, errors } from 'jose';
+import { JOSEError } from 'jose/errors';
+import { compactVerify } from 'jose/jws/compact/verify';
 import type { SigningAlgorithm } from './signing-algorithm.ts';
 
 /** A key and the one algorithm it verifies with; the header has no say (T03). */
@@ -17,7 +18,7 @@ export async function signatureMatches(token: string, { algorithm, key }: Signat
     await compactVerify(token, key, { algorithms: [algorithm] });
     return true;
   } catch (error) {
-    if (error instanceof errors.JOSEError) return false;
+    if (error instanceof JOSEError) return false;
     throw error;
   }
 }

@@ -36,3 +36,11 @@ test.each(['cli/postern.ts', 'main.ts', 'compose-sidecar.ts'])(
 test('the walk finds them where they are', () => {
   expect([...packagesOf('compose.ts')]).toEqual(expect.arrayContaining(['knex', 'pg']));
 });
+
+test('of jose only the parts that are used are loaded: the whole has encryption, too', () => {
+  const parts = [...packagesOf('compose.ts'), ...packagesOf('compose-sidecar.ts')].filter((name) =>
+    /^jose\b/.test(name),
+  );
+  expect(parts).toContain('jose/jws/compact/verify');
+  expect(parts).not.toContain('jose');
+});
