@@ -57,8 +57,7 @@ export class PasswordHasher {
     this.#threads = threads;
     this.#tracer = options.tracer;
     this.#gate = new HashGate({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
-    const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
-    this.#dummyMade = this.hash(randomBytes(32).toString('base64'), anyone);
+    this.#dummyMade = this.hash(randomBytes(32).toString('base64'), nobodysCall());
     this.#dummyMade.then(
       (phc) => (this.#dummy = phc),
       () => undefined, // Told by `ready`.
@@ -141,14 +140,8 @@ export class PasswordHasher {
 
   /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
   async #measure(stored: string): Promise<number> {
-    const anyone = { signal: new AbortController().signal, deadlineMs: Infinity };
-    const job = {
-      kind: 'verify',
-      stored,
-      dummy: this.#dummy ?? (await this.#dummyMade),
-      password: '',
-    } as const;
-    return (await this.#gate.submit(job, anyone)).workMs;
+    const job = { kind: 'verify', stored, dummy: await this.#dummyMade, password: '' } as const;
+    return (await this.#gate.submit(job, nobodysCall())).workMs;
   }
 
   /** How many checks may run or wait. */
@@ -171,4 +164,9 @@ export class PasswordHasher {
     await this.#gate.close();
     await this.#threads.end();
   }
+}
+
+/** Of work that nobody waits for. */
+function nobodysCall(): HashCall {
+  return { signal: new AbortController().signal, deadlineMs: Infinity };
 }

@@ -72,6 +72,8 @@ function report(inspection: TokenInspection, refused: boolean, nowSeconds: numbe
   printJson({ refused, header, claims, times, signature, problems, notes });
 }
 
+const WAYS_TO_GIVE_IT = 'Give it as TOKEN, with --file, or in a pipe.';
+
 async function readToken(argument: string | undefined, { file, secretStdin }: Options): Promise<string> {
   if (argument !== undefined && file !== undefined)
     throw wrongUse('the token is given twice', 'Leave out TOKEN or --file.');
@@ -80,15 +82,13 @@ async function readToken(argument: string | undefined, { file, secretStdin }: Op
     if (text === '') throw wrongUse('the file holds no token', 'Check what --file names.');
     return text;
   }
-  if (argument === '') throw wrongUse('the token is empty', 'Give it as TOKEN, with --file, or in a pipe.');
+  if (argument === '') throw wrongUse('the token is empty', WAYS_TO_GIVE_IT);
   if (argument !== undefined && argument !== '-') return argument;
   if (secretStdin === true)
     throw wrongUse('standard input cannot hold both token and secret', 'Use --file or --secret-file.');
-  if (argument === undefined && process.stdin.isTTY)
-    throw wrongUse('there is no token', 'Give it as TOKEN, with --file, or in a pipe.');
+  if (argument === undefined && process.stdin.isTTY) throw wrongUse('there is no token', WAYS_TO_GIVE_IT);
   const text = withoutLastNewline(await readText(process.stdin, 'the token'));
-  if (text === '')
-    throw wrongUse('standard input holds no token', 'Give it as TOKEN, with --file, or in a pipe.');
+  if (text === '') throw wrongUse('standard input holds no token', WAYS_TO_GIVE_IT);
   return text;
 }
 
