@@ -8,7 +8,9 @@ export const SERVER_CORE = 0;
 /** Where the load and PostgreSQL run; `run.mjs` puts each scenario there. */
 export const LOAD_CORE = 1;
 export const canPin = process.platform === 'linux' && availableParallelism() > 1;
-export const postern = fileURLToPath(new URL('../dist/cli/postern.js', import.meta.url));
+export const postern = fileURLToPath(new URL('../dist/command/postern.js', import.meta.url));
+/** The same before it was bundled: each module in a file of its own, which can be replaced. */
+export const unbundledPostern = fileURLToPath(new URL('../dist/cli/postern.js', import.meta.url));
 /** Its own servers of the bench tell a port as the service does. */
 export const benchServer = (name) => fileURLToPath(new URL(`servers/${name}.mjs`, import.meta.url));
 

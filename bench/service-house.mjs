@@ -24,7 +24,7 @@ import { Database } from '../dist/store/database.js';
 import { openEmbeddedPostgres } from '../dist/store/embedded/open-embedded-postgres.js';
 import { migrate } from '../dist/store/migrate.js';
 
-const bin = fileURLToPath(new URL('../dist/cli/postern.js', import.meta.url));
+const bin = fileURLToPath(new URL('../dist/command/postern.js', import.meta.url));
 const protoDir = fileURLToPath(new URL('../proto', import.meta.url));
 const contract = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto'], {
   includeDirs: [protoDir, join(protoDir, 'vendor')],

@@ -34,8 +34,8 @@ export async function openTokenHouse(extra = {}) {
     ...extra,
   };
   /** The service, ready to answer. */
-  const serve = (options = {}) =>
-    startReady([postern, 'serve'], { ...options, environment: { ...environment, ...options.environment } });
+  const serve = ({ command = postern, ...options } = {}) =>
+    startReady([command, 'serve'], { ...options, environment: { ...environment, ...options.environment } });
   await house.addUser(email);
   const service = await serve();
   const tokens = TokenSet.decode(await callOnce(service.grpc, LOGIN, loginMessage(email)));

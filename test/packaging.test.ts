@@ -56,7 +56,12 @@ describe('the package', () => {
   test('holds what runs, and neither sources, tests nor secrets', () => {
     const paths = packed.files.map(({ path }) => path);
     expect(paths).toEqual(
-      expect.arrayContaining(['package.json', 'dist/cli/postern.js', 'proto/postern/v1/auth.proto']),
+      expect.arrayContaining([
+        'package.json',
+        'dist/command/postern.js',
+        'dist/client/postern-client.js',
+        'proto/postern/v1/auth.proto',
+      ]),
     );
     if (existsSync(join(root, 'README.md'))) expect(paths).toContain('README.md');
     const allowed = /^(dist\/|proto\/|(package\.json|README\.md|LICENSE(\.\w+)?|CHANGELOG\.md)$)/;
@@ -73,9 +78,18 @@ describe('the package', () => {
   });
 
   test('runs under plain node', async () => {
-    const bin = join(unpacked, 'dist', 'cli', 'postern.js');
+    const bin = join(unpacked, 'dist', 'command', 'postern.js');
     const end = await runPostern(['--version'], { bin, cwd: folder });
     expect(end).toEqual({ exitCode: 0, stdout: `${packed.version}\n`, stderr: '' });
+  });
+
+  test('X03 the command runs the grpc-js whose version it checks: none is bundled', () => {
+    const folderOfCommand = join(unpacked, 'dist', 'command');
+    const parts = readdirSync(folderOfCommand).filter((name) => name.endsWith('.js'));
+    const code = parts.map((name) => readFileSync(join(folderOfCommand, name), 'utf8')).join('\n');
+    expect(code).toContain('// node_modules/pg/lib/client.js');
+    expect(code).toContain('from "@grpc/grpc-js"');
+    expect(code).not.toContain('// node_modules/@grpc/grpc-js/');
   });
 
   test('its import of knex works outside jest', async () => {

@@ -4,6 +4,7 @@ import { longWarmUp, sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { curveRow } from '../measured-row.mjs';
+import { unbundledPostern } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
 import { hashSync } from '../quick-argon2.mjs';
 import { password } from '../service-house.mjs';
@@ -70,6 +71,6 @@ async function openUsers(house, size) {
     await query('TRUNCATE sessions, audit_events, login_throttle');
     await query('CHECKPOINT');
     const flags = ['--import', import.meta.resolve('../with-quick-argon2.mjs')];
-    return house.serve({ environment: { DATABASE_URL: url }, flags });
+    return house.serve({ command: unbundledPostern, environment: { DATABASE_URL: url }, flags });
   };
 }

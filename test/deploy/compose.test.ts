@@ -136,7 +136,7 @@ describe('the image', () => {
     expect(last).not.toMatch(/^(RUN|ADD|SHELL)\b|debug/m);
     const targets = copies(last).map((words) => words.split(' ').at(-1));
     expect(targets.sort()).toEqual(['./', './dist', './node_modules', './proto']);
-    expect(last).toContain('CMD ["dist/cli/postern.js", "serve"]');
+    expect(last).toContain('CMD ["dist/command/postern.js", "serve"]');
   });
 
   test('runs on Node 24 or later, listening where the compose file says', () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A copy of the build with one thing taken out, to prove that a test sees it missing. */
+/** A copy of the build, as it is before it is bundled, with one thing taken out, to prove that a test sees it missing. */
 export function alterBuild(alteration: { file: string; take: string; put: string }): {
   bin: string;
   remove: () => void;

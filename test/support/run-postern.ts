@@ -33,7 +33,7 @@ export interface PosternOptions {
   readonly bin?: string;
 }
 
-const builtBin = fileURLToPath(new URL('../../dist/cli/postern.js', import.meta.url));
+const builtBin = fileURLToPath(new URL('../../dist/command/postern.js', import.meta.url));
 const running = new Set<{ child: ChildProcess; end: Promise<CommandEnd> }>();
 
 /** Starts the built command under plain node; no setting of the surrounding environment reaches it. */
