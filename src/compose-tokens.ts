@@ -7,14 +7,14 @@ import { VerifiedTokenCache } from './tokens/verified-token-cache.ts';
 import type { TrustBundle } from './trust/trust-bundle.ts';
 
 /** What issues, verifies and publishes by the keys of one trust bundle. */
-export type Tokens = Awaited<ReturnType<typeof composeTokens>>;
+export type Tokens = ReturnType<typeof composeTokens>;
 
 /** Wires access tokens as the settings ask for them. */
-export async function composeTokens(settings: Settings, trust: TrustBundle) {
-  const sharedSecret = settings.secret && (await importSharedSecret(settings.secret));
+export function composeTokens(settings: Settings, trust: TrustBundle) {
+  const sharedSecret = settings.secret && importSharedSecret(settings.secret);
   const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
   const legacyDoor = settings.legacyDoor && {
-    key: await importSharedSecret(settings.legacyDoor.secret),
+    key: importSharedSecret(settings.legacyDoor.secret),
     untilMs: settings.legacyDoor.untilMs,
   };
   const policy = {

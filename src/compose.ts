@@ -103,7 +103,7 @@ export async function startService(
 
     // Keys and trust
     const trust = new TrustBundle();
-    const tokens = await composeTokens(settings, trust);
+    const tokens = composeTokens(settings, trust);
     const { verification } = tokens;
     const trustDatabase = new Database({
       address: opened.address,

@@ -93,24 +93,28 @@ function kindNotes(text: string): string[] {
 }
 
 async function readKeys(options: InspectionOptions, notes: string[]): Promise<GivenKeys> {
-  const refused = (subject: string) => (error: unknown) => {
-    if (!(error instanceof KeyRefused)) throw error;
-    notes.push(`${subject}: ${error.message}`);
-    return null;
+  const usable = async <Key>(subject: string, read: () => Key | Promise<Key>): Promise<Key | null> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof KeyRefused)) throw error;
+      notes.push(`${subject}: ${error.message}`);
+      return null;
+    }
   };
-  const secret = options.sharedSecret;
-  const secretKey =
-    secret === undefined ? null : await importSharedSecret(secret).catch(refused('the shared secret'));
-  if (options.jwks === undefined) return { ring: null, secret: secretKey };
+  const given = options.sharedSecret;
+  const secret =
+    given === undefined ? null : await usable('the shared secret', () => importSharedSecret(given));
+  if (options.jwks === undefined) return { ring: null, secret };
   const listed =
     isObject(options.jwks) && Array.isArray(options.jwks.keys) ? (options.jwks.keys as unknown[]) : null;
   if (listed === null) notes.push('the key set is not a JWKS document');
   const byKid = new Map<string, VerificationKey>();
   for (const [index, jwk] of (listed ?? []).entries()) {
-    const key = await importVerificationKey(jwk).catch(refused(`key ${index + 1} of the set is left out`));
+    const key = await usable(`key ${index + 1} of the set is left out`, () => importVerificationKey(jwk));
     if (key !== null) byKid.set(key.kid, key);
   }
-  return { ring: createKeyRing([...byKid.values()]), secret: secretKey };
+  return { ring: createKeyRing([...byKid.values()]), secret };
 }
 
 function headerProblems(

@@ -1,4 +1,4 @@
-import { webcrypto } from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
 import { sharedSecretFault } from '../domain/secret-strength.ts';
 import type { Secret } from '../domain/secret.ts';
 import { createSigner, type Signer } from './signer.ts';
@@ -9,15 +9,10 @@ import type { SignatureKey } from './verify-signature.ts';
  * The HMAC key of a secret shared with other programs: the UTF-8 bytes of its text, never decoded, as `jsonwebtoken`
  * and `python-jose` take it. Throws `KeyRefused` for a secret that is short or known to everyone (K10).
  */
-export async function importSharedSecret(secret: Secret): Promise<SignatureKey> {
+export function importSharedSecret(secret: Secret): SignatureKey {
   const fault = sharedSecretFault(secret.reveal());
   if (fault !== null) throw new KeyRefused(`the shared secret ${fault}`);
-  const hmac = { name: 'HMAC', hash: 'SHA-256' };
-  const key = await webcrypto.subtle.importKey('raw', new Uint8Array(secret.utf8()), hmac, false, [
-    'sign',
-    'verify',
-  ]);
-  return { algorithm: 'HS256', key };
+  return { algorithm: 'HS256', key: createSecretKey(secret.utf8()) };
 }
 
 /** Signs with the shared secret, `{"alg":"HS256","typ":"JWT"}`. */

@@ -1,4 +1,4 @@
-import type { webcrypto } from 'node:crypto';
+import type { KeyObject, webcrypto } from 'node:crypto';
 import { CompactSign } from 'jose/jws/compact/sign';
 import type { SigningAlgorithm } from './signing-algorithm.ts';
 
@@ -15,7 +15,7 @@ export interface Signer {
 export function createSigner(options: {
   readonly algorithm: SigningAlgorithm | 'HS256';
   readonly kid: string | null;
-  readonly key: webcrypto.CryptoKey;
+  readonly key: webcrypto.CryptoKey | KeyObject;
 }): Signer {
   const { algorithm, kid, key } = options;
   const header = kid === null ? { alg: algorithm, typ: 'JWT' } : { alg: algorithm, kid, typ: 'at+jwt' };

@@ -1,4 +1,4 @@
-import type { webcrypto } from 'node:crypto';
+import { KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import { importJWK } from 'jose/key/import';
 import { isCanonicalBase64url } from './compact-form.ts';
@@ -30,7 +30,7 @@ export interface VerificationKey {
   readonly algorithm: SigningAlgorithm;
   readonly jwk: PublicJwk;
   readonly signatureBytes: number;
-  readonly key: webcrypto.CryptoKey;
+  readonly key: KeyObject;
 }
 
 /** A key that is refused at the door; the message says which rule it breaks and never shows the key. */
@@ -54,9 +54,9 @@ export async function importVerificationKey(jwk: unknown): Promise<VerificationK
   if ((await thumbprintOf(publicJwk)) !== publicJwk.kid)
     throw new KeyRefused('kid is not its RFC 7638 thumbprint');
   const { kid, alg } = publicJwk;
-  let key: Awaited<ReturnType<typeof importJWK>>;
+  let key: KeyObject;
   try {
-    key = await importJWK({ ...publicJwk }, alg);
+    key = KeyObject.from(await importJWK({ ...publicJwk }, alg));
   } catch (cause) {
     throw new KeyRefused('its numbers are not a public key of the algorithm', { cause });
   }

@@ -24,7 +24,7 @@ const trust = new TrustBundle();
 beforeAll(async () => {
   database = await createTestDatabase();
   desk = await openServiceDesk(database);
-  const sharedSecret = await importSharedSecret(new Secret(randomBytes(32).toString('hex')));
+  const sharedSecret = importSharedSecret(new Secret(randomBytes(32).toString('hex')));
   const signer = createSharedSecretSigner(sharedSecret);
   issuer = new AccessTokenIssuer({
     issuer: issuerName,

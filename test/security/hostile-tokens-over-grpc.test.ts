@@ -31,7 +31,7 @@ const settings: readonly { readonly name: string; readonly mode: TokenMode; read
 describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyDoor }) => {
   let subject: ServiceUnderAttack;
   beforeAll(async () => {
-    const door = legacyDoor ? { key: await importSharedSecret(legacySecret), untilMs } : null;
+    const door = legacyDoor ? { key: importSharedSecret(legacySecret), untilMs } : null;
     subject = await serviceUnderAttack(mode, legacyDoor ? doorOpen : {}, door);
   }, 60_000);
   afterAll(() => subject.service.stop());

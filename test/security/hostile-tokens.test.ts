@@ -37,7 +37,7 @@ describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
   let tokens: readonly HostileToken[];
 
   beforeAll(async () => {
-    const door = { key: await importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    const door = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
     subject = await verifierUnderTest(mode, legacyDoor ? { legacyDoor: door } : {});
     setting = await subject.setting();
     tokens = [...hostileTokens(setting)];

@@ -54,7 +54,7 @@ export async function serviceUnderAttack(
   const twin = new TokenVerifier({
     trust: { keys: () => ring, isRevoked: () => false },
     policy: () => policy,
-    sharedSecret: mode === 'HS256' ? await importSharedSecret(sharedSecret) : null,
+    sharedSecret: mode === 'HS256' ? importSharedSecret(sharedSecret) : null,
     legacyDoor,
     nowMs: Date.now,
   });

@@ -92,7 +92,7 @@ export async function verifierUnderTest(
 
 async function keysOf(mode: TokenMode) {
   if (mode === 'HS256') {
-    const secret = await importSharedSecret(sharedSecret);
+    const secret = importSharedSecret(sharedSecret);
     const signer = createSharedSecretSigner(secret);
     return { signer, ring: createKeyRing([], signer), signingKey: secretKey(sharedSecret.utf8()), secret };
   }

@@ -23,7 +23,7 @@ describe.each(modes)('the legacy door, %s', (mode) => {
   let subject: VerifierUnderTest;
 
   beforeEach(async () => {
-    const legacyDoor = { key: await importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    const legacyDoor = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
     subject = await verifierUnderTest(mode, { legacyDoor, cache: new VerifiedTokenCache(1 << 20) });
   });
 
