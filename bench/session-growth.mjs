@@ -29,6 +29,8 @@ const refreshesADay = Math.ceil(Number(values.refreshes) / days);
 const DAY_SECONDS = 86_400;
 const lifetimeSeconds = Number(values['ttl-days']) * DAY_SECONDS;
 const ACCESS_TOKEN_SECONDS = 600;
+const USERS = 1_000;
+const MOST_SESSIONS = 100;
 const CLERKS = 6;
 /** Of the sessions, so many are logged out each day; the rest are left to expire. */
 const LOGOUT_SHARE = 0.05;
@@ -51,11 +53,14 @@ const database = new Database({
   maxConnections: CLERKS,
   warn: () => undefined,
 });
-const userId = randomUUID();
-await house.query('INSERT INTO users (id, email) VALUES ($1, $2)', [userId, 'bench@example.com']);
+const userIds = Array.from({ length: USERS }, () => randomUUID());
+await house.query(
+  "INSERT INTO users (id, email) SELECT id, id || '@example.com' FROM unnest($1::uuid[]) AS id",
+  [userIds],
+);
 
 const budget = () => budgetOf(30_000, Date.now());
-const audit = (action, id) => ({
+const audit = (action, userId, id) => ({
   event: {
     action,
     outcome: 'ok',
@@ -65,9 +70,11 @@ const audit = (action, id) => ({
   origin: ownOrigin,
 });
 let live = [];
+let logins = 0;
 let today = 1;
 
 async function login() {
+  const userId = userIds[logins++ % USERS];
   const id = uuidV7(Date.now(), randomBytes(16));
   const session = {
     id,
@@ -79,8 +86,8 @@ async function login() {
     lifetimeSeconds,
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
-  await database.run(budget(), (db) => insertSession(db, session));
-  live.push({ id, generation: 1, expiresOn: today + Number(values['ttl-days']) });
+  await database.run(budget(), (db) => insertSession(db, session, MOST_SESSIONS, audit('login', userId, id)));
+  live.push({ id, userId, generation: 1, expiresOn: today + Number(values['ttl-days']) });
 }
 
 async function refresh() {
@@ -89,7 +96,7 @@ async function refresh() {
   session.busy = true;
   const rotation = { id: session.id, to: session.generation + 1, accessTokenSeconds: ACCESS_TOKEN_SECONDS };
   const rotated = await database.run(budget(), (db) =>
-    rotateSession(db, rotation, audit('token.refresh', session.id)),
+    rotateSession(db, rotation, audit('token.refresh', session.userId, session.id)),
   );
   session.busy = false;
   if (!rotated) throw new Error('a refresh was lost');

@@ -4,9 +4,8 @@ import type { AuditEvent } from '../domain/audit-event.ts';
 import type { CallOrigin } from '../domain/call-origin.ts';
 import type { Revocation } from '../domain/revocation-set.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
-import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Transaction } from '../store/database.ts';
-import { endOldestSessions, insertSession } from '../store/sessions.ts';
+import { insertSession } from '../store/sessions.ts';
 import type { RefreshTokens } from '../tokens/refresh-token.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
@@ -33,7 +32,7 @@ export async function openSession(
   const { userId, audience, action } = opening;
   const sessionId = uuidV7(Date.now(), randomBytes(16));
   const nonce = randomBytes(16);
-  await insertSession(trx, {
+  const session = {
     id: sessionId,
     userId,
     nonce,
@@ -42,15 +41,14 @@ export async function openSession(
     userAgent: origin.userAgent,
     lifetimeSeconds: policy.lifetimeSeconds,
     accessTokenSeconds: policy.accessTokenSeconds,
-  });
-  const revocations = await endOldestSessions(trx, userId, policy.perUser);
+  };
   const event: AuditEvent = {
     action,
     outcome: 'ok',
     actor: { type: 'user', id: userId },
     target: { type: 'session', id: sessionId },
   };
-  await insertAuditEvent(trx, { event, origin });
+  const revocations = await insertSession(trx, session, policy.perUser, { event, origin });
   return {
     sessionId,
     refreshToken: refreshTokens.make(nonce, sessionId, 1),

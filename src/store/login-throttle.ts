@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 
 import type { LoginThrottlePolicy } from '../domain/login-throttle.ts';
+import { prepared } from './prepared.ts';
 
 /**
  * Under which keyed hashes an attempt counts. Every statement here locks the row of the pair before that of the account:
@@ -25,7 +26,9 @@ export async function reserveAttempt(
   policy: LoginThrottlePolicy,
 ): Promise<number | null> {
   const delays = policy.delaysSeconds;
-  const { rows } = await db.raw<{ rows: { admitted: boolean; wait_ms: string | null }[] }>(
+  const { rows } = await prepared<{ rows: { admitted: boolean; wait_ms: string | null }[] }>(
+    db,
+    'reserve-attempt',
     `WITH pair AS (
        INSERT INTO login_throttle AS t (key, failures, blocked_until, expires_at)
        VALUES (:pair, 1, clock_timestamp() + make_interval(secs => (:delays::float[])[1]),
@@ -79,7 +82,9 @@ export async function forgiveAttempt(
   keys: AttemptKeys,
   policy: LoginThrottlePolicy,
 ): Promise<void> {
-  await db.raw(
+  await prepared(
+    db,
+    'forgive-attempt',
     `WITH pair AS (
        UPDATE login_throttle SET failures = 0, blocked_until = NULL,
          known_until = clock_timestamp() + make_interval(secs => :known),

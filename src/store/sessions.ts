@@ -46,14 +46,38 @@ interface SessionRow {
   now: Date;
 }
 
-export async function insertSession(db: Knex, session: NewSession): Promise<void> {
-  await prepared(
+interface EndedRow {
+  id: string;
+  revoked_until: Date;
+}
+
+/**
+ * Opens a session and ends the user's oldest live ones beyond `most` together with it; hold the lock on the user's row.
+ *
+ * @returns the revocations of the sessions that ended now
+ */
+export async function insertSession(
+  db: Knex,
+  session: NewSession,
+  most: number,
+  audit: AuditRecord,
+): Promise<Revocation[]> {
+  const audited = auditInsertFrom('made', audit);
+  const { rows } = await prepared<{ rows: EndedRow[] }>(
     db,
     'insert-session',
-    // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come.
-    `INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
-     SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
-     FROM clock_timestamp() AS moment`,
+    // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come. The other
+    // parts of the statement do not see the new session: they leave one less.
+    `WITH made AS (
+       INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
+       SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
+       FROM clock_timestamp() AS moment
+       RETURNING id
+     ), audited AS (${audited.sql}), ${endedAndRevoked(
+       `id IN (SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
+               ORDER BY created_at DESC, id DESC OFFSET ?)`,
+     )}
+     SELECT * FROM ended`,
     [
       session.id,
       session.userId,
@@ -63,8 +87,14 @@ export async function insertSession(db: Knex, session: NewSession): Promise<void
       session.userAgent,
       session.accessTokenSeconds,
       session.lifetimeSeconds,
+      ...audited.bindings,
+      'session-limit',
+      session.userId,
+      most - 1,
+      REVOCATION_MARGIN_SECONDS,
     ],
   );
+  return rows.map(toRevocation);
 }
 
 export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
@@ -176,43 +206,35 @@ export async function lockAllSessions(trx: Knex): Promise<void> {
   await trx.raw('LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE');
 }
 
-/** Ends the oldest live sessions of a user beyond the newest `limit`; hold the lock on the user's row. */
-export async function endOldestSessions(db: Knex, userId: string, limit: number): Promise<Revocation[]> {
-  return endWhere(
-    db,
-    `id IN (SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
-            ORDER BY created_at DESC, id DESC OFFSET ?)`,
-    [userId, limit],
-    'session-limit',
-  );
-}
-
 async function endWhere(
   db: Knex,
   condition: string,
   values: readonly (string | number)[],
   reason: string,
 ): Promise<Revocation[]> {
-  const { rows } = await db.raw<{ rows: { id: string; expires_at: Date }[] }>(
-    `WITH ended AS (
+  const { rows } = await db.raw<{ rows: EndedRow[] }>(
+    `WITH ${endedAndRevoked(condition)} SELECT * FROM ended`,
+    [reason, ...values, REVOCATION_MARGIN_SECONDS],
+  );
+  return rows.map(toRevocation);
+}
+
+/** Parts of a WITH. They take the reason, the values of the condition, and the margin of revocations, seconds. */
+function endedAndRevoked(condition: string): string {
+  return `ended AS (
        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
-       RETURNING id, access_expires_at
+       RETURNING id, access_expires_at + make_interval(secs => ?) AS revoked_until
      ), revoked AS (
        INSERT INTO revocations (kind, id, expires_at)
-       SELECT 'sid', id::text, access_expires_at + make_interval(secs => ?) FROM ended
-       WHERE access_expires_at + make_interval(secs => ?) > now()
+       SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()
        ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
          written_at = excluded.written_at
        WHERE excluded.expires_at > revocations.expires_at
-     )
-     SELECT id, access_expires_at + make_interval(secs => ?) AS expires_at FROM ended`,
-    [reason, ...values, REVOCATION_MARGIN_SECONDS, REVOCATION_MARGIN_SECONDS, REVOCATION_MARGIN_SECONDS],
-  );
-  return rows.map(({ id, expires_at }) => ({
-    kind: 'sid',
-    id,
-    expiresAtSeconds: Math.ceil(expires_at.getTime() / 1000),
-  }));
+     )`;
+}
+
+function toRevocation({ id, revoked_until }: EndedRow): Revocation {
+  return { kind: 'sid', id, expiresAtSeconds: Math.ceil(revoked_until.getTime() / 1000) };
 }
 
 function conditionOf(choice: SessionChoice): [string, string[]] {

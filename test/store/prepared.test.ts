@@ -6,8 +6,10 @@ import type { Knex } from 'knex';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
+import { loginThrottlePolicy } from '../../src/domain/login-throttle.ts';
 import { insertAuditEvent } from '../../src/store/audit-events.ts';
 import { Database } from '../../src/store/database.ts';
+import { forgiveAttempt, reserveAttempt } from '../../src/store/login-throttle.ts';
 import { prepared } from '../../src/store/prepared.ts';
 import { findSession, insertSession, rotateSession } from '../../src/store/sessions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -57,14 +59,21 @@ test('what logins and refreshes ask is parsed once for a connection', async () =
       const id = randomUUID();
       const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
       const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
-      await insertSession(trx, { ...session, ...times });
+      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(turn < 2 ? 0 : 1);
       expect((await findSession(trx, id))?.userId).toBe(userId);
       expect(await rotateSession(trx, { id, to: 2, accessTokenSeconds: 60 }, audit)).not.toBeNull();
       await insertAuditEvent(trx, audit);
     }
+    const keys = { pair: randomBytes(32), account: randomBytes(32) };
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect(await reserveAttempt(trx, keys, loginThrottlePolicy)).toBeNull();
+      await forgiveAttempt(trx, keys, loginThrottlePolicy);
+    }
     return usesOf(trx);
   });
   expect(uses).toEqual({
+    'reserve-attempt': 3,
+    'forgive-attempt': 3,
     'insert-session': 3,
     'find-session': 3,
     'rotate-session': 3,
