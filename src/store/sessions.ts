@@ -67,15 +67,17 @@ export async function insertSession(
     db,
     'insert-session',
     // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come. The other
-    // parts of the statement do not see the new session: they leave one less.
+    // parts of the statement do not see the new session: they leave one less. By an array, which is made once: of a join
+    // PostgreSQL may look for the oldest anew for each session that there is.
     `WITH made AS (
        INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
        SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
        FROM clock_timestamp() AS moment
        RETURNING id
      ), audited AS (${audited.sql}), ${endedAndRevoked(
-       `id IN (SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
-               ORDER BY created_at DESC, id DESC OFFSET ?)`,
+       `user_id = ? AND id = ANY (ARRAY(
+          SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
+          ORDER BY created_at DESC, id DESC OFFSET ?))`,
      )}
      SELECT * FROM ended`,
     [
@@ -89,6 +91,7 @@ export async function insertSession(
       session.lifetimeSeconds,
       ...audited.bindings,
       'session-limit',
+      session.userId,
       session.userId,
       most - 1,
       REVOCATION_MARGIN_SECONDS,
