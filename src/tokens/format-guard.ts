@@ -31,12 +31,22 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function guardFormat(token: string): UnverifiedToken | Refused {
   const form = splitCompactForm(token);
   if (!form.ok) return form;
-  const header = readHeader(form.header);
+  const header = readHeaderOnce(form.header);
   if (!header.ok) return header;
   const claims = readClaimsSegment(form.payload);
   if (!claims.ok) return claims;
   const signatureBytes = Math.floor((form.signature.length * 3) / 4);
   return { ok: true, header: header.header, claims: claims.claims, signatureBytes };
+}
+
+/** Of a sound header, with the segment that it was read from: one key's tokens have one header. */
+let lastRead: { readonly segment: string; readonly result: ReturnType<typeof readHeader> } | null = null;
+
+function readHeaderOnce(segment: string): ReturnType<typeof readHeader> {
+  if (lastRead?.segment === segment) return lastRead.result;
+  const result = readHeader(segment);
+  if (result.ok) lastRead = { segment, result };
+  return result;
 }
 
 /** Reads a header segment. A member that is not known refuses the token: crit, b64, zip, enc, jwk, jku, x5c and all (T06, T07). */
