@@ -83,6 +83,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const target = stub.getChannel().getTarget();
   /** Failures of calls for which there was no connection: nothing was sent, so nothing was done. */
   const neverSent = new WeakSet<object>();
+  let isClosed = false;
+  const attempt: typeof callOnce = (...call) =>
+    isClosed
+      ? Promise.reject(new PosternError('the client is closed', { code: status.CANCELLED }))
+      : callOnce(...call);
 
   const repeated = <Request, Response>(
     invoke: Invoke<Request, Response>,
@@ -92,7 +97,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     withRetry(
       settings.deadlineMs ?? standardDeadlineMs,
       retry,
-      (remainingMs) => callOnce(invoke, request, remainingMs, settings),
+      (remainingMs) => attempt(invoke, request, remainingMs, settings),
       settings.signal,
     );
 
@@ -106,7 +111,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       retry,
       async (remainingMs) => {
         try {
-          return await callOnce(invoke, request, remainingMs, settings, (error, peer) => {
+          return await attempt(invoke, request, remainingMs, settings, (error, peer) => {
             // As long as a call has no connection, its peer is what the channel was made for.
             if (peer === target) neverSent.add(error);
           });
@@ -147,7 +152,10 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       await careful(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
     },
     getJwks: (settings) => repeated(stub.getJwks.bind(stub), {}, settings),
-    close: () => stub.close(),
+    close() {
+      isClosed = true;
+      stub.close();
+    },
   };
 }
 
@@ -174,8 +182,14 @@ function callOnce<Request, Response>(
       return;
     }
     const metadata = new Metadata();
-    if (requestId !== undefined) metadata.set('x-request-id', requestId);
-    if (accessToken !== undefined) metadata.set('authorization', `Bearer ${accessToken}`);
+    try {
+      if (requestId !== undefined) metadata.set('x-request-id', requestId);
+      if (accessToken !== undefined) metadata.set('authorization', `Bearer ${accessToken}`);
+    } catch {
+      const text = 'requestId and accessToken travel in a header: printable ASCII, without line breaks';
+      reject(new PosternError(text, { code: status.INVALID_ARGUMENT }));
+      return;
+    }
     const cancel = () => call.cancel();
     const call = invoke(request, metadata, { deadline: Date.now() + remainingMs }, (error, response) => {
       signal?.removeEventListener('abort', cancel);

@@ -46,12 +46,17 @@ interface FastifyReply {
   send(body: string): unknown;
 }
 
-/** Judges an HTTP request by its `Authorization: Bearer` header (RFC 6750). Never throws. */
+/**
+ * Judges an HTTP request by its `Authorization: Bearer` header (RFC 6750).
+ *
+ * @throws TypeError for requirements that are not sound, and for nothing else
+ */
 export async function authenticateRequest(
   verifier: Verifier,
   headers: RequestHeaders,
   requirements: Requirements = {},
 ): Promise<HttpVerdict> {
+  requireSoundRequirements(requirements);
   try {
     const token = bearerTokenOf(authorizationOf(headers));
     if (token === null) return { ok: false, refusal: MISSING };

@@ -40,23 +40,28 @@ export function requireSoundRules(
   if (faults.length > 0) throw new TypeError(`the rules for methods are not sound: ${faults.join('; ')}`);
 }
 
-/** @throws TypeError */
+const sound = new WeakSet<Requirements>();
+
+/** Looks at an object once. @throws TypeError */
 export function requireSoundRequirements(requirements: Requirements): void {
+  if (sound.has(requirements)) return;
   const faults = memberFaults(requirements, ['audience', 'roles']);
   if (faults.length > 0) throw new TypeError(`the requirements are not sound: ${faults.join('; ')}`);
+  sound.add(requirements);
 }
 
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
+  if (!isRecord(access)) return ["is neither 'public' nor an object"];
   const faults = memberFaults(access, ['audience', 'roles', 'optional']);
-  if (!isRecord(access) || !('optional' in access)) return faults;
+  if (!('optional' in access)) return faults;
   if (access['optional'] !== true) faults.push('has an optional that is not true: leave it away');
   if ('roles' in access) faults.push('asks roles of callers who may come without a token');
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isRecord(value)) return ["is neither 'public' nor an object"];
+  if (!isRecord(value)) return ['is not an object with audience and roles'];
   const { audience, roles } = value;
   const faults = Object.keys(value)
     .filter((name) => !known.includes(name))

@@ -12,7 +12,7 @@ import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type MethodAccess, requireSoundRules } from './requirements.ts';
+import { type MethodAccess, type Requirements, requireSoundRules } from './requirements.ts';
 import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
@@ -86,7 +86,12 @@ function judge(
       reason: 'CREDENTIALS_MISSING',
     });
   }
-  return verifier.verify(token, access);
+  return verifier.verify(token, 'optional' in access ? audienceOf(access) : access);
+}
+
+/** Of optional mode: it asks no roles. */
+function audienceOf({ audience }: { readonly audience?: string }): Requirements {
+  return audience === undefined ? {} : { audience };
 }
 
 function refusalOf(error: unknown) {

@@ -10,7 +10,7 @@ import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { JwksTrustSource } from './jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
-import type { Requirements } from './requirements.ts';
+import { type Requirements, requireSoundRequirements } from './requirements.ts';
 
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
@@ -51,6 +51,8 @@ export interface Verifier {
   /**
    * What a good token says, at once when it was seen before. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with
    * a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` serves both.
+   *
+   * @throws TypeError for requirements that are not sound, such as a misspelt member
    */
   verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
   state(): VerifierState;
@@ -74,7 +76,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
-  const { source, release } = sourceOf(origin, bundle, onEvent);
+  const { source, release } = sourceOf(origin, bundle, (event) => {
+    try {
+      onEvent(event);
+    } catch (error) {
+      // Whoever listens must not keep the verifier from going on.
+      process.emitWarning(`onEvent of createVerifier threw: ${String(error)}`);
+    }
+  });
   const tellsRevocations = 'upstream' in origin;
   const verifier = new TokenVerifier({
     trust: bundle,
@@ -106,6 +115,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   return {
     verify(token, requirements = NOTHING_REQUIRED) {
+      requireSoundRequirements(requirements);
       if (!bundle.loaded || isStale()) failStale();
       const verdict = verifier.verify(token, requirements.audience);
       if (verdict instanceof Promise) return verdict.then((late) => conclude(late, requirements));
@@ -134,16 +144,53 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-function requireSoundOptions({ trust, maxStalenessMs, whenStale, cacheBytes }: VerifierOptions): void {
-  const faults: string[] = [];
+const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'];
+
+function requireSoundOptions(options: VerifierOptions): void {
+  const { trust, maxStalenessMs, whenStale, cacheBytes } = options;
+  const faults = unknownMembers('', options, OPTIONS);
   if (maxStalenessMs !== undefined && !(maxStalenessMs > 0)) faults.push('maxStalenessMs must be above 0');
   if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
     faults.push("whenStale must be 'refuse' or 'accept'");
   if (cacheBytes !== undefined && !(cacheBytes >= 0)) faults.push('cacheBytes must not be below 0');
-  if ('jwksUrl' in trust && !trust.issuer) faults.push('trust.issuer is missing');
-  if ('jwksUrl' in trust && !(trust.audiences.length > 0 && trust.audiences.every(Boolean)))
-    faults.push('trust.audiences must name at least one');
+  faults.push(...trustFaults(trust));
   if (faults.length > 0) throw new TypeError(`createVerifier: ${faults.join('; ')}`);
+}
+
+function trustFaults(trust: unknown): string[] {
+  if (isObject(trust) && 'jwksUrl' in trust) {
+    const { issuer, audiences } = trust;
+    const faults = unknownMembers('trust.', trust, ['jwksUrl', 'issuer', 'audiences']);
+    if (!isText(issuer)) faults.push('trust.issuer is missing');
+    if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isText))
+      faults.push('trust.audiences must name at least one');
+    return faults;
+  }
+  if (!isObject(trust) || !isObject(trust['upstream']))
+    return ['trust must have an upstream, { address: "host:port" }, or a jwksUrl'];
+  const { upstream, credential } = trust;
+  const faults = unknownMembers('trust.', trust, ['upstream', 'credential']);
+  if (!isText(upstream['address'])) faults.push('trust.upstream.address is missing');
+  if (
+    credential !== undefined &&
+    !(isObject(credential) && isText(credential['clientId']) && isText(credential['clientSecret']))
+  )
+    faults.push('trust.credential must have clientId and clientSecret');
+  return faults;
+}
+
+function unknownMembers(place: string, given: object, known: readonly string[]): string[] {
+  return Object.keys(given)
+    .filter((name) => !known.includes(name))
+    .map((name) => `${place}${name} means nothing`);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
 }
 
 const isOfUnknownKey = (verdict: TokenVerdict) =>

@@ -90,10 +90,7 @@ export class StreamTrustSource {
     try {
       shown = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, {
-        code: status.UNAUTHENTICATED,
-        details: `no credential: ${messageOf(error)}`,
-      });
+      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${messageOf(error)}` });
       return;
     }
     if (this.#stopped) return;
@@ -201,6 +198,12 @@ export class StreamTrustSource {
       this.#options.report({ kind: 'unusable', error });
     }
   }
+}
+
+/** Of a service that was not reached, or that refused the account. */
+function codeOf(error: unknown): status {
+  const { code } = error as { code?: status };
+  return code !== undefined && code in status ? code : status.UNKNOWN;
 }
 
 function messageOf(error: unknown): string {

@@ -121,3 +121,15 @@ test('a call that finds nobody tries again and then says so', async () => {
   });
   lonely.close();
 });
+
+test('what cannot travel in a header, and a call of a closed client, fail as every call does', async () => {
+  const own = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
+  expect(await failureOf(own.getJwks({ requestId: 'é' }))).toMatchObject({ code: status.INVALID_ARGUMENT });
+  const change = { accessToken: 'a\nb', currentPassword: 'c', newPassword: 'n' };
+  expect(await failureOf(own.changePassword(change))).toMatchObject({ code: status.INVALID_ARGUMENT });
+  own.close();
+  expect(await failureOf(own.getJwks())).toMatchObject({ code: status.CANCELLED });
+  expect(await failureOf(own.login({ email: 'a@example.com', password: 'p' }))).toMatchObject({
+    code: status.CANCELLED,
+  });
+});

@@ -158,6 +158,39 @@ test('a bad set-up fails at the start, every fault at once', () => {
   expect(() => createVerifier(far)).toThrow('plaintext beyond this machine');
 });
 
+test.each([
+  ['nothing', {}, 'trust must have an upstream'],
+  ['no address', { trust: { upstream: {} } }, 'trust.upstream.address is missing'],
+  ['no audiences', { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i' } }, 'trust.audiences must name'],
+  [
+    'half a credential',
+    { trust: { upstream: { address: '127.0.0.1:1' }, credential: {} } },
+    'trust.credential',
+  ],
+  [
+    'a misspelt option',
+    { trust: { upstream: { address: '127.0.0.1:1' } }, maxStaleness: 1 },
+    'maxStaleness means',
+  ],
+  [
+    'both origins',
+    { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i', audiences: ['a'], upstream: {} } },
+    'trust.upstream means',
+  ],
+])('a verifier of %s is not made', (_what, options, fault) => {
+  expect(() => createVerifier(options as never)).toThrow(TypeError);
+  expect(() => createVerifier(options as never)).toThrow(fault);
+});
+
+test.each([{ role: ['admin'] }, 'admin', { roles: 'admin' }, null])(
+  'requirements that mean nothing, %p, let nobody in',
+  async (requirements) => {
+    expect(() => verifier.verify(token, requirements as never)).toThrow(TypeError);
+    const headers = { authorization: `Bearer ${token}` };
+    await expect(authenticateRequest(verifier, headers, requirements as never)).rejects.toThrow(TypeError);
+  },
+);
+
 test('a hook of Fastify and two headers of one name', async () => {
   const hook = requireTokenHook(verifier);
   const answered: unknown[] = [];

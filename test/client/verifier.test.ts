@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
 
 import {
   createVerifier,
@@ -141,14 +141,31 @@ test('a JWKS alone does for those who have no more, without revocation', async (
 });
 
 test('a wrong secret is told and tried again, and nothing is judged meanwhile', async () => {
-  const events: { kind: string }[] = [];
+  const ends: status[] = [];
   const verifier = verifierOf(service, {
     trust: {
       upstream: { address: service.grpcAddress },
       credential: { ...credential, clientSecret: `${credential.clientSecret.slice(0, -1)}0` },
     },
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => event.kind === 'disconnected' && ends.push(event.end.code),
   });
-  await until(() => events.filter(({ kind }) => kind === 'disconnected').length > 1, 'two attempts');
+  await until(() => ends.length > 1, 'two attempts');
   expect(await verdictOf(verifier, 'a.b.c')).toBe('TRUST_STALE');
+  expect(new Set(ends)).toEqual(new Set([status.UNAUTHENTICATED]));
+});
+
+test('a service that is not there is UNAVAILABLE, and a listener that throws keeps nobody from trying again', async () => {
+  const warnings = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  const ends: status[] = [];
+  verifierOf(service, {
+    trust: { upstream: { address: '127.0.0.1:1' }, credential },
+    onEvent: (event) => {
+      if (event.kind === 'disconnected') ends.push(event.end.code);
+      throw new Error('of the listener');
+    },
+  });
+  await until(() => ends.length > 1, 'two attempts');
+  expect(new Set(ends)).toEqual(new Set([status.UNAVAILABLE]));
+  expect(warnings).toHaveBeenCalledWith(expect.stringContaining('of the listener'));
+  warnings.mockRestore();
 });
