@@ -1,7 +1,7 @@
 // Bundles the command line with the libraries that it loads: `npm run build` calls it. Reading 250 modules from as many
 // files takes longer than all else at a start. `postern/client` stays as it is: it shares its libraries with whoever
 // imports it.
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -44,8 +44,22 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 
+// Whoever passes a library on, as the parts do, passes its notices on.
+const libraries = new Set(
+  Object.keys(metafile.inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []),
+);
+const notices = [...libraries].sort().map((folder) => {
+  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+  const texts = readdirSync(join(root, folder))
+    .filter((file) => /^(licen[cs]e|copying|notice)/i.test(file))
+    .map((file) => readFileSync(join(root, folder, file), 'utf8').trim());
+  return [`${name} ${version}: ${license}`, ...texts].join('\n\n');
+});
+const noticesFile = join(outdir, 'NOTICES.txt');
+writeFileSync(noticesFile, `${notices.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
+
 // Parts are named by their content: those of the build before would stay.
-const written = new Set(Object.keys(metafile.outputs).map((path) => join(root, path)));
+const written = new Set([noticesFile, ...Object.keys(metafile.outputs).map((path) => join(root, path))]);
 for (const name of readdirSync(outdir)) {
   const path = join(outdir, name);
   if (!written.has(path)) rmSync(path);

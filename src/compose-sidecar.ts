@@ -7,6 +7,7 @@ import {
 import { serviceCredential } from './client/service-credential.ts';
 import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
+import { onceAMinute } from './domain/repeated-lines.ts';
 import { type ListenAddress, parseListenAddress } from './domain/listen-address.ts';
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
 import { CallCounts } from './grpc/call-counts.ts';
@@ -80,6 +81,12 @@ export async function startSidecar(settings: Settings, address: string, log: Log
 
   // Trust
   const trust = new TrustBundle();
+  const lost = () =>
+    onceAMinute(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'upstream-lost'),
+      () => performance.now(),
+    );
+  let tellLost = lost();
   const credentials = channelCredentials(upstream);
   const source = new StreamTrustSource({
     client: new TrustServiceClient(address, credentials, channelOptions),
@@ -92,9 +99,12 @@ export async function startSidecar(settings: Settings, address: string, log: Log
           })
         : null,
     report(event) {
-      if (event.kind === 'connected') log.info('upstream-connected');
-      else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
-      else log.warn({ detail: `${event.end.code} ${event.end.details}` }, 'upstream-lost');
+      if (event.kind === 'connected') {
+        log.info('upstream-connected');
+        // Whatever comes next is another outage.
+        tellLost = lost();
+      } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
+      else tellLost(`${event.end.code} ${event.end.details}`);
     },
   });
 

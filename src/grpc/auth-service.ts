@@ -9,7 +9,7 @@ import { callerOf } from './call.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 import { type VerificationOperations, verificationService } from './verification-service.ts';
 
-/** What the service does, wired to its dependencies in `compose.ts`. */
+/** What the service does, wired to its dependencies in `compose-rpcs.ts`. */
 export interface AuthOperations extends VerificationOperations {
   login(input: LoginInput, call: OperationCall): Promise<IssuedTokens>;
   refreshToken(input: { refreshToken: string }, call: OperationCall): Promise<IssuedTokens>;

@@ -20,7 +20,7 @@ export interface MethodRule {
   readonly access: AccessClass;
   /** Whether callers through a unix socket need no credential: the file's permissions have let them in. */
   readonly openToUnixSockets?: boolean;
-  /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for streams. */
+  /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for a stream that has no end. */
   readonly deadlineMs: number | null;
   /** Whether the server answers ordinary calls on the HTTP/2 stream itself: `direct-calls.ts`. */
   readonly isHot?: boolean;

@@ -24,7 +24,7 @@ type Refused = { readonly ok: false; readonly refusal: TokenRefusal };
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Stands before jose, which accepts no forgery but is lenient about form (decision 2; T01, T02, T07-T11). What passes
+ * Stands before every signature (T01, T02, T07-T11): libraries accept no forgery but are lenient about form. What passes
  * is a compact JWS in canonical form, whose header has no member but alg, kid and typ, and whose claims are a JSON
  * object that every parser reads alike. Linear in the length of the text; nothing is looked up, fetched or decrypted.
  */

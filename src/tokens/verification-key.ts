@@ -46,8 +46,9 @@ const rsaBits = { least: 2048, most: 4096 };
 
 /**
  * Imports a public key of a JWKS or of the trust stream. Refused are private members, members that are not in the
- * table, a kid that is not the thumbprint, a curve or an algorithm of another kind, sloppy base64url, a point off the
- * curve, RSA under 2048 bits, of a faulty generator or with an exponent other than 65537. Throws `KeyRefused`.
+ * table, a kid that is not the thumbprint, a curve or an algorithm of another kind, sloppy base64url, a point off P-256
+ * (off Ed25519 only where Node looks, from 24 on), RSA under 2048 bits, of a faulty generator or with an exponent other
+ * than 65537. Throws `KeyRefused`.
  */
 export async function importVerificationKey(jwk: unknown): Promise<VerificationKey> {
   const publicJwk = readPublicJwk(jwk);

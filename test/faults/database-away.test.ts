@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 
 import { Road } from '../support/road.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -84,6 +85,43 @@ test('D10 a database that swallows everything is given up within 2 s, and verifi
   expect(verifiedAfterMs).toBeLessThan(performance.now() - startMs);
   road.swallowing = false;
   await until(async () => (await login())?.code === status.OK);
+});
+
+test('D11 while every connection waits for a lock, what is answered from memory is answered', async () => {
+  const running = await startThroughRoad();
+  service = running;
+  await running.addUser(email, password);
+  const tokens = [await running.tokenOf(email, password), await running.tokenOf(email, password)];
+  const holder = new Client({ connectionString: store.url });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE login_throttle IN ACCESS EXCLUSIVE MODE');
+  let answered = 0;
+  // More than there are connections.
+  const logins = Array.from({ length: 40 }, async (_, person) => {
+    const outcome = await running.call('postern.v1.AuthService/Login', {
+      email: `p${person}@example.com`,
+      password,
+    });
+    answered += 1;
+    return outcome.code;
+  });
+  const isCrowded = async () => {
+    const metrics = await (await fetch(`${running.httpUrl}/metrics`)).text();
+    return /^postern_db_pool\{[^}]*state="waiting"\} [1-9]/m.test(metrics);
+  };
+  await until(isCrowded);
+
+  for (const access_token of tokens) {
+    expect((await running.call('postern.v1.AuthService/VerifyToken', { access_token })).code).toBe(status.OK);
+  }
+  expect((await running.call('postern.v1.AuthService/GetJwks', {})).code).toBe(status.OK);
+  expect((await running.call('grpc.health.v1.Health/Check', { service: '' })).code).toBe(status.OK);
+  expect((await fetch(`${running.httpUrl}/livez`)).status).toBe(200);
+  expect(answered).toBeLessThan(logins.length);
+  const codes = await Promise.all(logins);
+  expect(codes.every((code) => code === status.UNAVAILABLE || code === status.ABORTED)).toBe(true);
+  await holder.end();
+  expect((await login())?.code).toBe(status.OK);
 });
 
 test('D04 without a database at boot the service listens, is not ready, and becomes ready when it comes', async () => {
