@@ -4,8 +4,7 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
-import { GrpcServer } from '../../src/grpc/grpc-server.ts';
+import { type BareListener, startBareListener } from '../support/bare-listener.ts';
 
 const versions = ['v1', 'v1alpha'];
 const contract = loadSync(
@@ -18,27 +17,15 @@ const contract = loadSync(
   },
 );
 
-let server: GrpcServer;
+let listener: BareListener;
 let client: grpc.Client;
 beforeAll(async () => {
-  server = new GrpcServer({
-    services: () => undefined,
-    gate: {
-      authenticate: () => Promise.reject(new Error('nobody is asked')),
-      writeAudit: () => Promise.resolve(),
-      refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
-    },
-    health: { everything: [''], verification: [] },
-    reflection: true,
-    onFinish: () => undefined,
-  });
-  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
-  client = new grpc.Client(formatListenAddress(address), grpc.credentials.createInsecure());
+  listener = await startBareListener({ reflection: true });
+  client = new grpc.Client(listener.address, grpc.credentials.createInsecure());
 });
 afterAll(async () => {
   client.close();
-  await server.stop({ delayMs: 0, graceMs: 100 });
+  await listener.stop();
 });
 
 interface Answer {
