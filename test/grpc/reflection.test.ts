@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 import * as grpc from '@grpc/grpc-js';
@@ -5,6 +6,9 @@ import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { type BareListener, startBareListener } from '../support/bare-listener.ts';
+import { endEveryPostern } from '../support/run-postern.ts';
+import { startServiceProcess } from '../support/service-process.ts';
+import { createTestDatabase } from '../support/test-database.ts';
 
 const versions = ['v1', 'v1alpha'];
 const contract = loadSync(
@@ -26,6 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   client.close();
   await listener.stop();
+  await endEveryPostern();
 });
 
 interface Answer {
@@ -39,19 +44,22 @@ interface Answer {
 function ask(
   version: string,
   questions: readonly (object | Buffer)[],
-): Promise<{ answers: Answer[]; code: number }> {
+  at = client,
+): Promise<{ answers: Answer[]; code: number; details: string }> {
   const service = contract[`grpc.reflection.${version}.ServerReflection`] as grpc.ServiceDefinition;
   const method = service['ServerReflectionInfo'];
   if (!method) throw new Error('the vendored proto has no such method');
   const serialize = (question: object | Buffer) =>
     question instanceof Buffer ? question : method.requestSerialize(question);
-  const call = client.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize);
+  const call = at.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize);
   const answers: Answer[] = [];
   call.on('data', (answer: Answer) => answers.push(answer));
   call.on('error', () => undefined);
   for (const question of questions) call.write(question);
   call.end();
-  return new Promise((resolve) => call.once('status', ({ code }) => resolve({ answers, code })));
+  return new Promise((resolve) =>
+    call.once('status', ({ code, details }) => resolve({ answers, code, details })),
+  );
 }
 
 test.each(versions)(
@@ -86,3 +94,33 @@ test('a question that cannot be decoded ends its stream and nothing else', async
   expect(await ask('v1', [Buffer.from('0aff', 'hex')])).toMatchObject({ code: grpc.status.INVALID_ARGUMENT });
   expect((await ask('v1', [{ list_services: '' }])).answers).toHaveLength(1);
 });
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux(
+  'who asks while no file can be opened hears nothing of it, and the next one has another try',
+  async () => {
+    const database = await createTestDatabase();
+    const service = await startServiceProcess(database.url, { POSTERN_REFLECTION: 'on' });
+    const limitFiles = (soft: string) =>
+      execFileSync('prlimit', ['--pid', String(service.pid), `--nofile=${soft}:`]);
+    const stranger = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+    const list = () => ask('v1', [{ list_services: '' }], stranger);
+    await new Promise((resolve) => stranger.waitForReady(Date.now() + 5_000, resolve));
+
+    limitFiles('3');
+    const refused = [await list(), await list()];
+    limitFiles('1024');
+    const details = 'internal error; report the x-request-id of this call to the operator';
+    expect(refused).toEqual(refused.map(() => ({ answers: [], code: grpc.status.INTERNAL, details })));
+    expect(await list()).toMatchObject({ code: grpc.status.OK, answers: [{}] });
+    const logged = service.running.output.stderr
+      .split('\n')
+      .filter((line) => line.includes('/ServerReflectionInfo'))
+      .map((line) => JSON.parse(line) as { level: string; cause: { message: string } });
+    expect(logged).toMatchObject(refused.map(() => ({ level: 'error', event: 'call', code: 'INTERNAL' })));
+    expect(logged[0]?.cause.message).toContain('too many open files');
+    stranger.close();
+    await service.stop();
+    await database.drop();
+  },
+);
