@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 import * as grpc from '@grpc/grpc-js';
@@ -6,6 +5,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { type BareListener, startBareListener } from '../support/bare-listener.ts';
+import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../support/open-files.ts';
 import { endEveryPostern } from '../support/run-postern.ts';
 import { startServiceProcess } from '../support/service-process.ts';
 import { createTestDatabase } from '../support/test-database.ts';
@@ -101,15 +101,13 @@ onLinux(
   async () => {
     const database = await createTestDatabase();
     const service = await startServiceProcess(database.url, { POSTERN_REFLECTION: 'on' });
-    const limitFiles = (soft: string) =>
-      execFileSync('prlimit', ['--pid', String(service.pid), `--nofile=${soft}:`]);
     const stranger = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
     const list = () => ask('v1', [{ list_services: '' }], stranger);
     await new Promise((resolve) => stranger.waitForReady(Date.now() + 5_000, resolve));
 
-    limitFiles('3');
+    limitOpenFiles(service.pid, NO_MORE_FILES);
     const refused = [await list(), await list()];
-    limitFiles('1024');
+    limitOpenFiles(service.pid, ENOUGH_FILES);
     const details = 'internal error; report the x-request-id of this call to the operator';
     expect(refused).toEqual(refused.map(() => ({ answers: [], code: grpc.status.INTERNAL, details })));
     expect(await list()).toMatchObject({ code: grpc.status.OK, answers: [{}] });

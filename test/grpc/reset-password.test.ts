@@ -4,7 +4,10 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import { makeScannableSecret } from '../../src/domain/scannable-secret.ts';
+import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../support/open-files.ts';
+import { endEveryPostern } from '../support/run-postern.ts';
 import { openServiceDesk, type ServiceDesk } from '../support/service-desk.ts';
+import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -30,10 +33,11 @@ beforeEach(async () => {
 afterAll(async () => {
   await service.stop();
   await second.stop();
+  await endEveryPostern();
   await database.drop();
 });
 
-const reset = (reset_token: string, new_password = better, at = service) =>
+const reset = (reset_token: string, new_password = better, at: Pick<TestService, 'call'> = service) =>
   at.call('postern.v1.AuthService/ResetPassword', { reset_token, new_password });
 const login = async (typed: string) =>
   (await service.call('postern.v1.AuthService/Login', { email, password: typed })).code;
@@ -147,4 +151,19 @@ test('D02 making and using a token is audited', async () => {
     { action: 'password.reset.create', actor_type: 'operator' },
     { action: 'password.reset', actor_type: 'user' },
   ]);
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux('L07 a list of common passwords that cannot be read now is read at the next reset', async () => {
+  const token = await desk.resetFor(email);
+  const cold = await startServiceProcess(database.url);
+  await untilReady(cold);
+  // Opens a connection to the database, which stays.
+  await cold.call('postern.v1.AuthService/Login', { email, password });
+  limitOpenFiles(cold.pid, NO_MORE_FILES);
+  expect(await reset(token, better, cold)).toMatchObject({ code: status.INTERNAL, reason: undefined });
+  limitOpenFiles(cold.pid, ENOUGH_FILES);
+  expect((await reset(token, 'passwordpassword', cold)).reason).toBe('PASSWORD_POLICY');
+  expect((await reset(token, better, cold)).code).toBe(status.OK);
+  await cold.stop();
 });
