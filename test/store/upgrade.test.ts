@@ -4,13 +4,13 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import { account, type Callee } from '../support/account.ts';
-import { until } from '../support/condition.ts';
 import { nextMigration } from '../support/next-migration.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { testCall } from '../support/service-desk.ts';
 import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, masterKey, startTestService, type TestService } from '../support/test-service.ts';
+import { untilBlocked } from '../support/until-blocked.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
@@ -45,14 +45,6 @@ async function useOnce(callee: Callee): Promise<void> {
   expect(await account.verdict(callee, second.access_token)).toBe('TOKEN_REVOKED');
 }
 
-/** How many statements wait for a lock. */
-async function waiting(): Promise<number> {
-  const rows = await store.query(
-    `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  );
-  return rows.length;
-}
-
 test('D15 a service goes on while and after a newer release migrates its database', async () => {
   // Several connections, each with its prepared statements.
   const sessions = await Promise.all([1, 2, 3, 4].map(() => account.login(service, email, password)));
@@ -64,13 +56,13 @@ test('D15 a service goes on while and after a newer release migrates its databas
   const { migrating, calls } = await store.database.transaction(testCall(), async (gate) => {
     await gate.raw('SELECT pg_advisory_xact_lock(?)', [GATE]);
     const begun = migrate(store.database, [...migrations, next]);
-    await until(async () => (await waiting()) > 0, 'the migration waits, and holds its locks');
+    await untilBlocked(store, begun);
     const meanwhile = [
       account.login(service, email, password),
       account.refresh(service, refreshed.refresh_token),
       account.revoke(service, revoked.access_token),
     ] as const;
-    await until(async () => (await waiting()) > meanwhile.length, 'the calls wait, too');
+    await untilBlocked(store, Promise.all(meanwhile), 1 + meanwhile.length);
     expect(await account.verdict(service, kept.access_token)).toBe('OK');
     return { migrating: begun, calls: meanwhile };
   });
