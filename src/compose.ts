@@ -28,7 +28,7 @@ import { openTracing } from './tracing/open-tracing.ts';
 import { PasswordHasher } from './passwords/password-hasher.ts';
 import { Circuit } from './store/circuit.ts';
 import { insertAuditEvent } from './store/audit-events.ts';
-import { migrate, requireCurrentSchema } from './store/migrate.ts';
+import { migrate, requireSchema } from './store/migrate.ts';
 import { Database } from './store/database.ts';
 import { openDatabase } from './store/open-database.ts';
 import { RevocationFeed } from './store/revocation-feed.ts';
@@ -127,7 +127,7 @@ export async function startService(
     const watch = new StoreWatch({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
-        if (settings.migrate === 'off') await requireCurrentSchema(database);
+        if (settings.migrate === 'off') await requireSchema(database, { newer: false });
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
         await refreshRoot.prepare(database, masterKeys);
         await keys.prepare();

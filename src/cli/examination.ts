@@ -7,7 +7,7 @@ import { masterKeysOf } from '../operations/master-keys.ts';
 import { openSigningKey } from '../operations/signing-key-custody.ts';
 import type { Database } from '../store/database.ts';
 import { dataDirectoryFault, holdsCluster } from '../store/embedded/data-directory.ts';
-import { readSchemaState } from '../store/migrate.ts';
+import { readSchemaState, requireSchema } from '../store/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../store/open-database.ts';
 import { detectPooling } from '../store/pooling.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
@@ -116,7 +116,10 @@ async function schemaAndKeys(database: Database, settings: Settings): Promise<Fi
         },
       ];
     }
-    const schema: Finding = { about: 'schema', verdict: 'ok', says: `the schema is at migration ${applied}` };
+    if (settings.migrate === 'off') await requireSchema(database, { newer: false });
+    const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
+    const says = `the schema is at migration ${applied}${newer}`;
+    const schema: Finding = { about: 'schema', verdict: 'ok', says };
     return [schema, settings.algorithm === 'HS256' ? sharedSecret : await keys(database, settings)];
   } catch (error) {
     return [faultOf('schema', error)];

@@ -1,7 +1,7 @@
 import { loadSettings, type Settings } from '../config.ts';
 import type { Database } from '../store/database.ts';
 import { holdsCluster } from '../store/embedded/data-directory.ts';
-import { requireCurrentSchema } from '../store/migrate.ts';
+import { requireSchema } from '../store/migrate.ts';
 import { openDatabase } from '../store/open-database.ts';
 import { tell } from './output.ts';
 
@@ -11,7 +11,8 @@ const MAX_CONNECTIONS = 2;
  * Opens the database that the service uses, does the work and closes it again; works beside a running service and
  * without one.
  *
- * @param needs.schema whether the schema must be the current one; only who can do without may make an embedded database
+ * @param needs.schema whether the schema must be one that `serve` takes; only who can do without may make an embedded
+ *   database
  * @param needs.keys whether the master key is wanted
  */
 export async function withDatabase<T>(
@@ -30,7 +31,7 @@ export async function withDatabase<T>(
   });
   if (isNew) tell(`made an embedded database in ${settings.dataDir}`);
   try {
-    if (needs.schema) await requireCurrentSchema(opened.database);
+    if (needs.schema) await requireSchema(opened.database, { newer: settings.migrate === 'auto' });
     return await work(opened.database, settings);
   } finally {
     await opened.close();

@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+
 import type {
   handleBidiStreamingCall,
   MethodDefinition,
@@ -17,6 +19,7 @@ interface ReflectionMethod {
   readonly handler: Reflect;
 }
 
+const require = createRequire(import.meta.url);
 const paths = [
   '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
@@ -27,11 +30,13 @@ const paths = [
  * asks for the first time: they would cost every start 100 ms and 6 MB.
  */
 export function addReflection(server: Server): void {
+  // Now: a package that Node does not find while too many files are open is not there for as long as the process lives.
+  const library = require.resolve('@grpc/reflection');
   let methods: Map<string, ReflectionMethod> | undefined;
   let loading: Promise<void> | undefined;
   const load = async () => {
     try {
-      methods = await loadMethods();
+      methods = await loadMethods(library);
     } catch (error) {
       // Perhaps too many files were open: whoever asks next has another try.
       loading = undefined;
@@ -71,11 +76,10 @@ export function addReflection(server: Server): void {
  * By path. From the descriptors that `buf` compiled: those that are taken from proto-loader's result instead have lost
  * the dependencies between files, and `buf curl` fails on them.
  */
-async function loadMethods(): Promise<Map<string, ReflectionMethod>> {
-  const [{ ReflectionService }, { descriptorSetBase64 }] = await Promise.all([
-    import('@grpc/reflection'),
-    import('../generated/descriptor-set.ts'),
-  ]);
+async function loadMethods(library: string): Promise<Map<string, ReflectionMethod>> {
+  // First what can be tried again: of an `import` that failed Node remembers the error.
+  const { ReflectionService } = require(library) as typeof import('@grpc/reflection');
+  const { descriptorSetBase64 } = await import('../generated/descriptor-set.ts');
   const fileDescriptorProtos = fileDescriptors(Buffer.from(descriptorSetBase64, 'base64'));
   const all = { fileDescriptorProtos } as unknown as ConstructorParameters<
     typeof ReflectionService

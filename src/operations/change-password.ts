@@ -14,7 +14,7 @@ import type { AccessTokenIssuer } from './access-token-issuer.ts';
 import type { IssuedTokens } from './issued-tokens.ts';
 import type { LoginThrottle } from './login-throttle.ts';
 import { type OpenedSession, openSession } from './open-session.ts';
-import { type PasswordTools, requireGoodPassword } from './require-good-password.ts';
+import { currentPasswordAgain, type PasswordTools, requireGoodPassword } from './require-good-password.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
 export interface PasswordChange {
@@ -87,7 +87,7 @@ async function checkAndChange(
   if (!matches) throw refused('wrong-password', record.id);
   if (record.disabled) throw refused('disabled', record.id);
   // One person sent both, and they are looked at only when one of them is right: there is nothing to find out by timing.
-  if (normalisePassword(newPassword) === normalisePassword(currentPassword)) throw unchanged();
+  if (normalisePassword(newPassword) === normalisePassword(currentPassword)) throw currentPasswordAgain();
   // Only now: what the policy says of the new password tells something of the e-mail, which the token does not hold.
   await requireGoodPassword(passwords, { password: newPassword, email: record.email, field: 'new_password' });
   const passwordHash = await passwords.hasher.hash(newPassword, call);
@@ -144,12 +144,6 @@ async function audienceOfSession(
     });
   }
   return issuer.audienceFor(session && issuer.serves(session.audience) ? session.audience : '');
-}
-
-/** Whoever changes a password that has leaked must not go away with the same one. */
-function unchanged(): Rejected {
-  const description = 'must not be the current password; choose another';
-  return new Rejected({ kind: 'password-policy', violations: [{ field: 'new_password', description }] });
 }
 
 function refused(

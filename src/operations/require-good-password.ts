@@ -14,6 +14,12 @@ export interface PasswordTools {
   readonly policy: PasswordPolicy;
 }
 
+/** Whoever sets a password because the present one has leaked must not go away with the same one. */
+export function currentPasswordAgain(): Rejected {
+  const description = 'must not be the current password; choose another';
+  return new Rejected({ kind: 'password-policy', violations: [{ field: 'new_password', description }] });
+}
+
 /**
  * Holds a new password to the policy, well-known passwords and the user's own e-mail included.
  *

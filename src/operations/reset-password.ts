@@ -10,7 +10,7 @@ import { endSessions } from '../store/sessions.ts';
 import { lockUser, setPasswordHash } from '../store/users.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import type { LoginThrottle } from './login-throttle.ts';
-import { type PasswordTools, requireGoodPassword } from './require-good-password.ts';
+import { currentPasswordAgain, type PasswordTools, requireGoodPassword } from './require-good-password.ts';
 
 export interface ResetPasswordDependencies {
   readonly database: Database;
@@ -21,10 +21,9 @@ export interface ResetPasswordDependencies {
 }
 
 /**
- * Sets a password with a token of `createPasswordReset` and ends all of the user's sessions and what failed logins
- * have left to wait. The token is used up in
- * the transaction that sets the password: of two uses at once one wins, and a password that the policy refuses leaves
- * the token good. Nothing is hashed for a token that is not.
+ * Sets another password with a token of `createPasswordReset` and ends all of the user's sessions and what failed
+ * logins have left to wait. The token is used up in the transaction that sets the password: of two uses at once one wins,
+ * and a password that the policy refuses leaves the token good. Nothing is hashed for a token that is not.
  *
  * @throws Rejected `reset-token-invalid`, `password-policy`, `store-unavailable`, `server-overloaded`
  */
@@ -40,12 +39,15 @@ export async function resetPassword(
   const { userId, email } = pending;
   if (pending.disabled) throw refused('disabled', userId);
   await requireGoodPassword(passwords, { password: newPassword, email, field: 'new_password' });
+  const { matches } = await passwords.hasher.verify(pending.passwordHash, newPassword, call);
   const passwordHash = await passwords.hasher.hash(newPassword, call);
 
   const revocations = await database.transaction(call, async (trx) => {
     const locked = await lockUser(trx, userId);
     if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old', userId);
     if (!(await takePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old', userId);
+    // Only now: any other password uses the token up, so that a stolen one is good for a single guess of the present one.
+    if (matches) throw currentPasswordAgain();
     await setPasswordHash(trx, userId, passwordHash);
     const ended = await endSessions(trx, { userId }, 'password-reset');
     await throttle.forget(trx, { email, address: call.origin.address });

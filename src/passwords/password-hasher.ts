@@ -126,9 +126,12 @@ export class PasswordHasher {
     await this.#refusalFloor.expect(kinds);
   }
 
-  /** For setting a password: read at the first use. */
+  /** For setting a password: read at the first use, and at the next one if it cannot be read now. */
   commonPasswords(): Promise<CommonPasswords> {
-    this.#commonPasswords ??= loadCommonPasswords();
+    this.#commonPasswords ??= loadCommonPasswords().catch((error: unknown) => {
+      this.#commonPasswords = undefined;
+      throw error;
+    });
     return this.#commonPasswords;
   }
 

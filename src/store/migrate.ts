@@ -22,10 +22,11 @@ export interface SchemaState {
  * Brings the schema up to date in one transaction under an advisory lock, so that many instances may start at once.
  * A schema newer than this program is left as it is: the release before a migration works on it.
  *
+ * @param known the schema's whole history
  * @returns the names of the migrations that this call applied
  * @throws SchemaMismatch when an applied migration is not the one known here
  */
-export function migrate(database: Database): Promise<string[]> {
+export function migrate(database: Database, known = migrations): Promise<string[]> {
   return database.unlimited(async (trx) => {
     await trx.raw('SET LOCAL statement_timeout = 0');
     await trx.raw('SET LOCAL lock_timeout = 0');
@@ -39,7 +40,7 @@ export function migrate(database: Database): Promise<string[]> {
         applied_at timestamptz NOT NULL DEFAULT now()
       )`);
     }
-    const pending = pendingAfter(await readApplied(trx));
+    const pending = pendingAfter(await readApplied(trx), known);
     for (const migration of pending) {
       await trx.raw(migration.sql);
       await trx('postern_migrations').insert({
@@ -61,19 +62,23 @@ export async function readSchemaState(database: Database): Promise<SchemaState> 
   return database.unlimited(async (trx) => {
     if (!(await hasMigrationsTable(trx))) return { applied: 0, known: migrations.length };
     const applied = await readApplied(trx);
-    pendingAfter(applied);
+    pendingAfter(applied, migrations);
     return { applied: applied.length, known: migrations.length };
   });
 }
 
-/** @throws SchemaMismatch unless the schema is exactly the one that this program brings */
-export async function requireCurrentSchema(database: Database): Promise<void> {
+/**
+ * @param newer whether a schema will do that is newer than this program, as it is on the way back to an old release
+ * @throws SchemaMismatch unless the schema is the one that this program brings
+ */
+export async function requireSchema(database: Database, { newer }: { newer: boolean }): Promise<void> {
   const { applied, known } = await readSchemaState(database);
-  if (applied === known) return;
+  if (applied === known || (newer && applied > known)) return;
   throw new SchemaMismatch(
     applied < known
       ? `the database schema is at migration ${applied} and this program needs ${known}: run 'postern migrate'`
-      : `the database schema is at migration ${applied} and this program knows ${known}: run a newer Postern`,
+      : `the database schema is at migration ${applied} and this program knows ${known}: ` +
+          'run a newer Postern, or this one with POSTERN_MIGRATE=auto',
   );
 }
 
@@ -88,15 +93,18 @@ async function readApplied(trx: Knex.Transaction): Promise<AppliedMigration[]> {
   return trx<AppliedMigration>('postern_migrations').select('number', 'name', 'checksum').orderBy('number');
 }
 
-function pendingAfter(applied: readonly AppliedMigration[]): readonly Migration[] {
-  for (const [index, row] of applied.slice(0, migrations.length).entries()) {
-    const known = migrations[index];
-    if (row.number !== known?.number || row.checksum !== known.checksum) {
+function pendingAfter(
+  applied: readonly AppliedMigration[],
+  known: readonly Migration[],
+): readonly Migration[] {
+  for (const [index, row] of applied.slice(0, known.length).entries()) {
+    const migration = known[index];
+    if (row.number !== migration?.number || row.checksum !== migration.checksum) {
       throw new SchemaMismatch(
         `migration ${row.number} (${row.name}) in the database is not the one that this program knows: ` +
           "this is another program's or a changed schema, point DATABASE_URL to an own database",
       );
     }
   }
-  return migrations.slice(applied.length);
+  return known.slice(applied.length);
 }

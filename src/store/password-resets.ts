@@ -13,6 +13,8 @@ export interface PendingReset {
   readonly userId: string;
   readonly email: Email;
   readonly disabled: boolean;
+  /** PHC string, or null of a user who has no password yet. */
+  readonly passwordHash: string | null;
 }
 
 /** Stores a user's pending reset in place of an earlier one, whose token ends with it. */
@@ -36,14 +38,13 @@ export async function putPasswordReset(
  * gives the time of a comparison no meaning.
  */
 export async function findPasswordReset(db: Knex, tokenDigest: Uint8Array): Promise<PendingReset | null> {
-  const { rows } = await db.raw<{ rows: { user_id: string; email: Email; disabled: boolean }[] }>(
-    `SELECT r.user_id, u.email, u.disabled_at IS NOT NULL AS disabled
+  const { rows } = await db.raw<{ rows: PendingReset[] }>(
+    `SELECT r.user_id AS "userId", u.email, u.disabled_at IS NOT NULL AS disabled, u.password_hash AS "passwordHash"
      FROM password_resets r JOIN users u ON u.id = r.user_id
      WHERE r.token_digest = ? AND r.expires_at > clock_timestamp()`,
     [Buffer.from(tokenDigest)],
   );
-  const [row] = rows;
-  return row ? { userId: row.user_id, email: row.email, disabled: row.disabled } : null;
+  return rows[0] ?? null;
 }
 
 /** Uses a token up; of any number of racers one gets true. */

@@ -104,23 +104,27 @@ test('a data directory that cannot be one ends every command alike, and doctor',
 
 const onLinux = process.platform === 'linux' ? test : test.skip;
 onLinux(
-  'below a folder that takes none a start ends too',
+  'below a folder that takes none every command ends too, and doctor finds it',
   async () => {
     for (const dataDir of ['/proc/nope', '/proc/nope/below']) {
-      for (const words of [['serve'], ['migrate']]) {
+      for (const words of [['serve'], ['migrate'], ['user', 'list']]) {
         const { exitCode, stdout, stderr } = await run(dataDir, words);
         expect([words, exitCode, stdout]).toEqual([words, 3, '']);
         expect(stderr).toContain(`postern: the data directory ${dataDir} cannot be used (E`);
       }
+      const { exitCode, stdout } = await run(dataDir, ['doctor']);
+      expect(exitCode).toBe(3);
+      expect(stdout).toContain(`FAIL  database      the data directory ${dataDir} cannot be used (E`);
     }
   },
   60_000,
 );
 
 test('doctor says that there is no data yet, and that this is no fault', async () => {
+  const before = readdirSync(folder);
   const dataDir = join(folder, 'looked at');
   const { exitCode, stdout } = await run(dataDir, ['doctor']);
   expect(exitCode).toBe(0);
   expect(stdout).toContain(`there is no data in ${dataDir} yet: the first start makes it`);
-  expect(existsSync(dataDir)).toBe(false);
+  expect(readdirSync(folder)).toEqual(before);
 });

@@ -41,6 +41,6 @@ test('of jose only the parts that are used are loaded: the whole has encryption,
   const parts = [...packagesOf('compose.ts'), ...packagesOf('compose-sidecar.ts')].filter((name) =>
     /^jose\b/.test(name),
   );
-  expect(parts).toContain('jose/jws/compact/verify');
+  expect(parts).toContain('jose/jws/compact/sign');
   expect(parts).not.toContain('jose');
 });

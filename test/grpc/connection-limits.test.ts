@@ -3,12 +3,11 @@ import { connect } from 'node:net';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
 import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { guardConnections } from '../../src/grpc/connection-guard.ts';
-import { GrpcServer } from '../../src/grpc/grpc-server.ts';
 import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
 import { until } from '../support/condition.ts';
 import {
   callFields,
@@ -21,31 +20,18 @@ import {
 } from '../support/raw-http2.mjs';
 
 const CHECK = '/grpc.health.v1.Health/Check';
-const gate = {
-  authenticate: () => Promise.reject(new Error('nobody is asked')),
-  writeAudit: () => Promise.resolve(),
-  refusals: { take: () => null, missed: () => undefined },
-  onUnwritten: () => undefined,
-};
 const goaway = ({ type }: Frame) => type === frameType.goaway;
 
-const servers: GrpcServer[] = [];
+const listeners: BareListener[] = [];
 afterAll(async () => {
-  for (const server of servers) await server.stop({ delayMs: 0, graceMs: 100 });
+  for (const listener of listeners) await listener.stop();
 });
 
-/** The listener alone, with health to call; the limits are the real ones but for what a test cannot wait for. */
-async function listen(options: Partial<ConstructorParameters<typeof GrpcServer>[0]> = {}): Promise<string> {
-  const server = new GrpcServer({
-    services: () => undefined,
-    gate,
-    health: { everything: [''], verification: [] },
-    reflection: false,
-    onFinish: () => undefined,
-    ...options,
-  });
-  servers.push(server);
-  return formatListenAddress(await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null));
+/** The limits are the real ones but for what a test cannot wait for. */
+async function listen(options: Partial<ListenerOptions> = {}): Promise<string> {
+  const listener = await startBareListener(options);
+  listeners.push(listener);
+  return listener.address;
 }
 
 test('N03 N11 the first frame tells clients how many streams and how large metadata may be', async () => {

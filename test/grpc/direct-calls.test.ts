@@ -5,13 +5,12 @@ import { type ServerInterceptingCall, status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import type { VerifiedClaims } from '../../src/domain/claims.ts';
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
 import { VerifiedToken, VerifyTokenRequest } from '../../src/generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { DirectCall } from '../../src/grpc/direct-call.ts';
-import { GrpcServer } from '../../src/grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
 import { someClaims } from '../support/claims.ts';
 import { until } from '../support/condition.ts';
 
@@ -64,27 +63,18 @@ interface Listener {
 let direct: Listener;
 /** The same server where everything takes the long way through grpc-js, as it does while traces are made. */
 let long: Listener;
-const servers: GrpcServer[] = [];
+const listeners: BareListener[] = [];
 
-async function listen(options: Partial<ConstructorParameters<typeof GrpcServer>[0]>): Promise<Listener> {
+async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
   const finished: FinishedCall[] = [];
-  const server = new GrpcServer({
+  const listener = await startBareListener({
     services: (add) => add(verificationOnly, verificationService({ verifyToken })),
-    gate: {
-      authenticate: () => Promise.reject(new Error('nobody is asked')),
-      writeAudit: () => Promise.resolve(),
-      refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
-    },
-    health: { everything: [''], verification: [] },
-    reflection: false,
     limits: { requestMs: 300 },
     onFinish: (call) => finished.push(call),
     ...options,
   });
-  servers.push(server);
-  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
-  return { session: connect(`http://${formatListenAddress(address)}`), finished };
+  listeners.push(listener);
+  return { session: connect(`http://${listener.address}`), finished };
 }
 
 beforeAll(async () => {
@@ -96,7 +86,7 @@ beforeAll(async () => {
 afterAll(async () => {
   direct.session.destroy();
   long.session.destroy();
-  for (const server of servers) await server.stop({ delayMs: 0, graceMs: 100 });
+  for (const listener of listeners) await listener.stop();
 });
 
 interface Answer {

@@ -1,35 +1,20 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
-import { GrpcServer } from '../../src/grpc/grpc-server.ts';
-import type { Gate } from '../../src/grpc/let-in.ts';
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { type BareListener, startBareListener } from '../support/bare-listener.ts';
 import { until } from '../support/condition.ts';
 import { invoke, methodOf } from '../support/test-service.ts';
 
-const gate: Gate = {
-  authenticate: () => Promise.reject(new Error('nobody is asked')),
-  writeAudit: () => Promise.resolve(),
-  refusals: { take: () => null, missed: () => undefined },
-  onUnwritten: () => undefined,
-};
-
-let server: GrpcServer;
+let listener: BareListener;
 let client: grpc.Client;
 beforeEach(async () => {
-  server = new GrpcServer({
-    services: () => undefined,
-    gate,
-    health: { everything: ['', 'login'], verification: ['verify'] },
-    reflection: false,
-    onFinish: () => undefined,
-  });
-  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
-  client = new grpc.Client(formatListenAddress(address), grpc.credentials.createInsecure());
+  const health = { everything: ['', 'login'], verification: ['verify'] };
+  listener = await startBareListener({ health });
+  client = new grpc.Client(listener.address, grpc.credentials.createInsecure());
 });
 afterEach(async () => {
   client.close();
-  await server.stop({ delayMs: 0, graceMs: 100 });
+  await listener.stop();
 });
 
 const check = (service: string) => invoke(client, 'grpc.health.v1.Health/Check', { service });
@@ -49,7 +34,7 @@ function watch(service: string) {
 }
 
 test('a group serves when somebody says so, and the others do not', async () => {
-  server.setServing('verification', true);
+  listener.server.setServing('verification', true);
   const states = await Promise.all(['', 'login', 'verify'].map(async (name) => (await check(name)).response));
   expect(states).toEqual([{ status: 'NOT_SERVING' }, { status: 'NOT_SERVING' }, { status: 'SERVING' }]);
   const { response } = await invoke(client, 'grpc.health.v1.Health/List', {});
@@ -68,7 +53,7 @@ test('an unknown service is NOT_FOUND to a check, and SERVICE_UNKNOWN to a watch
   const other = watch('other');
   const known = watch('');
   await Promise.all([other.until(1), known.until(1)]);
-  server.setServing('everything', true);
+  listener.server.setServing('everything', true);
   await known.until(2);
   expect([other.seen, known.seen]).toEqual([['SERVICE_UNKNOWN'], ['NOT_SERVING', 'SERVING']]);
 });
@@ -77,11 +62,11 @@ test('a watcher is told of each change once, and that the service stops before i
   const login = watch('login');
   await login.until(1);
   for (const [index, serving] of [true, false, true].entries()) {
-    server.setServing('everything', serving);
-    server.setServing('everything', serving);
+    listener.server.setServing('everything', serving);
+    listener.server.setServing('everything', serving);
     await login.until(index + 2);
   }
-  await server.stop({ delayMs: 0, graceMs: 100 });
+  await listener.stop();
   expect(await login.end).toMatchObject({ code: grpc.status.UNAVAILABLE });
   expect(login.seen).toEqual(['NOT_SERVING', 'SERVING', 'NOT_SERVING', 'SERVING', 'NOT_SERVING']);
 });

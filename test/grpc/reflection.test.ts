@@ -4,8 +4,11 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
-import { GrpcServer } from '../../src/grpc/grpc-server.ts';
+import { type BareListener, startBareListener } from '../support/bare-listener.ts';
+import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../support/open-files.ts';
+import { endEveryPostern } from '../support/run-postern.ts';
+import { startServiceProcess } from '../support/service-process.ts';
+import { createTestDatabase } from '../support/test-database.ts';
 
 const versions = ['v1', 'v1alpha'];
 const contract = loadSync(
@@ -18,27 +21,16 @@ const contract = loadSync(
   },
 );
 
-let server: GrpcServer;
+let listener: BareListener;
 let client: grpc.Client;
 beforeAll(async () => {
-  server = new GrpcServer({
-    services: () => undefined,
-    gate: {
-      authenticate: () => Promise.reject(new Error('nobody is asked')),
-      writeAudit: () => Promise.resolve(),
-      refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
-    },
-    health: { everything: [''], verification: [] },
-    reflection: true,
-    onFinish: () => undefined,
-  });
-  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
-  client = new grpc.Client(formatListenAddress(address), grpc.credentials.createInsecure());
+  listener = await startBareListener({ reflection: true });
+  client = new grpc.Client(listener.address, grpc.credentials.createInsecure());
 });
 afterAll(async () => {
   client.close();
-  await server.stop({ delayMs: 0, graceMs: 100 });
+  await listener.stop();
+  await endEveryPostern();
 });
 
 interface Answer {
@@ -52,19 +44,22 @@ interface Answer {
 function ask(
   version: string,
   questions: readonly (object | Buffer)[],
-): Promise<{ answers: Answer[]; code: number }> {
+  at = client,
+): Promise<{ answers: Answer[]; code: number; details: string }> {
   const service = contract[`grpc.reflection.${version}.ServerReflection`] as grpc.ServiceDefinition;
   const method = service['ServerReflectionInfo'];
   if (!method) throw new Error('the vendored proto has no such method');
   const serialize = (question: object | Buffer) =>
     question instanceof Buffer ? question : method.requestSerialize(question);
-  const call = client.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize);
+  const call = at.makeBidiStreamRequest(method.path, serialize, method.responseDeserialize);
   const answers: Answer[] = [];
   call.on('data', (answer: Answer) => answers.push(answer));
   call.on('error', () => undefined);
   for (const question of questions) call.write(question);
   call.end();
-  return new Promise((resolve) => call.once('status', ({ code }) => resolve({ answers, code })));
+  return new Promise((resolve) =>
+    call.once('status', ({ code, details }) => resolve({ answers, code, details })),
+  );
 }
 
 test.each(versions)(
@@ -99,3 +94,31 @@ test('a question that cannot be decoded ends its stream and nothing else', async
   expect(await ask('v1', [Buffer.from('0aff', 'hex')])).toMatchObject({ code: grpc.status.INVALID_ARGUMENT });
   expect((await ask('v1', [{ list_services: '' }])).answers).toHaveLength(1);
 });
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux(
+  'who asks while no file can be opened hears nothing of it, and the next one has another try',
+  async () => {
+    const database = await createTestDatabase();
+    const service = await startServiceProcess(database.url, { POSTERN_REFLECTION: 'on' });
+    const stranger = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+    const list = () => ask('v1', [{ list_services: '' }], stranger);
+    await new Promise((resolve) => stranger.waitForReady(Date.now() + 5_000, resolve));
+
+    limitOpenFiles(service.pid, NO_MORE_FILES);
+    const refused = [await list(), await list()];
+    limitOpenFiles(service.pid, ENOUGH_FILES);
+    const details = 'internal error; report the x-request-id of this call to the operator';
+    expect(refused).toEqual(refused.map(() => ({ answers: [], code: grpc.status.INTERNAL, details })));
+    expect(await list()).toMatchObject({ code: grpc.status.OK, answers: [{}] });
+    const logged = service.running.output.stderr
+      .split('\n')
+      .filter((line) => line.includes('/ServerReflectionInfo'))
+      .map((line) => JSON.parse(line) as { level: string; cause: { message: string } });
+    expect(logged).toMatchObject(refused.map(() => ({ level: 'error', event: 'call', code: 'INTERNAL' })));
+    expect(logged[0]?.cause.message).toContain('too many open files');
+    stranger.close();
+    await service.stop();
+    await database.drop();
+  },
+);

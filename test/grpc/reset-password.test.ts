@@ -4,9 +4,14 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import { makeScannableSecret } from '../../src/domain/scannable-secret.ts';
-import { openServiceDesk, type ServiceDesk } from '../support/service-desk.ts';
+import { lockUser } from '../../src/store/users.ts';
+import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../support/open-files.ts';
+import { endEveryPostern } from '../support/run-postern.ts';
+import { openServiceDesk, type ServiceDesk, testCall } from '../support/service-desk.ts';
+import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
+import { untilBlocked } from '../support/until-blocked.ts';
 
 const password = 'correct horse battery';
 const better = 'a staple for the horse';
@@ -15,6 +20,7 @@ let service: TestService;
 let second: TestService;
 let desk: ServiceDesk;
 let email: string;
+let userId: string;
 let count = 0;
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -25,15 +31,16 @@ beforeAll(async () => {
 beforeEach(async () => {
   count += 1;
   email = `mary${count}@example.com`;
-  await service.addUser(email, password);
+  userId = await service.addUser(email, password);
 });
 afterAll(async () => {
   await service.stop();
   await second.stop();
+  await endEveryPostern();
   await database.drop();
 });
 
-const reset = (reset_token: string, new_password = better, at = service) =>
+const reset = (reset_token: string, new_password = better, at: Pick<TestService, 'call'> = service) =>
   at.call('postern.v1.AuthService/ResetPassword', { reset_token, new_password });
 const login = async (typed: string) =>
   (await service.call('postern.v1.AuthService/Login', { email, password: typed })).code;
@@ -107,6 +114,34 @@ test.each(['', 'short', 'passwordpassword', 'a\0bcdefghijklmnop', 'x'.repeat(102
   },
 );
 
+test('L17 the present password is refused, in whatever way it is written, and leaves the token good', async () => {
+  const accented = 'crème brûlée à la carte';
+  await reset(await desk.resetFor(email), accented);
+  const token = await desk.resetFor(email);
+  for (const same of [accented, accented.normalize('NFD')]) {
+    expect(await reset(token, same)).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      reason: 'PASSWORD_POLICY',
+      message: 'new_password: must not be the current password; choose another',
+    });
+  }
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L17 guesses of the present password at once are no more than one', async () => {
+  const token = await desk.resetFor(email);
+  const answers = await database.database.transaction(testCall(), async (trx) => {
+    await lockUser(trx, userId);
+    const wrong = reset(token);
+    await untilBlocked(database, wrong);
+    const right = reset(token, password);
+    await untilBlocked(database, right, 2);
+    return { wrong, right };
+  });
+  expect((await answers.wrong).code).toBe(status.OK);
+  expect((await answers.right).reason).toBe('RESET_TOKEN_INVALID');
+});
+
 test('a disabled user resets nothing, an enabled one does', async () => {
   const token = await desk.resetFor(email);
   await database.query('UPDATE users SET disabled_at = now() WHERE email = $1', [email]);
@@ -147,4 +182,19 @@ test('D02 making and using a token is audited', async () => {
     { action: 'password.reset.create', actor_type: 'operator' },
     { action: 'password.reset', actor_type: 'user' },
   ]);
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux('L07 a list of common passwords that cannot be read now is read at the next reset', async () => {
+  const token = await desk.resetFor(email);
+  const cold = await startServiceProcess(database.url);
+  await untilReady(cold);
+  // Opens a connection to the database, which stays.
+  await cold.call('postern.v1.AuthService/Login', { email, password });
+  limitOpenFiles(cold.pid, NO_MORE_FILES);
+  expect(await reset(token, better, cold)).toMatchObject({ code: status.INTERNAL, reason: undefined });
+  limitOpenFiles(cold.pid, ENOUGH_FILES);
+  expect((await reset(token, 'passwordpassword', cold)).reason).toBe('PASSWORD_POLICY');
+  expect((await reset(token, better, cold)).code).toBe(status.OK);
+  await cold.stop();
 });

@@ -3,9 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { Database } from '../../src/store/database.ts';
-import { migrate, readSchemaState, requireCurrentSchema } from '../../src/store/migrate.ts';
+import { migrate, readSchemaState, requireSchema } from '../../src/store/migrate.ts';
 import { migrations } from '../../src/store/migrations/migrations.ts';
 import { SchemaMismatch } from '../../src/store/schema-mismatch.ts';
+import { nextMigration } from '../support/next-migration.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let empty: TestDatabase;
@@ -42,14 +43,29 @@ test('D15 an applied migration that differs is refused and nothing is changed', 
 });
 
 test('D15 a newer schema is left alone by migrate and refused where the very schema is wanted', async () => {
-  await migrate(empty.database);
-  await empty.query(`INSERT INTO postern_migrations VALUES (9999, 'of-the-future', 'x')`);
+  await migrate(empty.database, [...migrations, nextMigration('SELECT 1')]);
   expect(await migrate(empty.database)).toEqual([]);
-  await expect(requireCurrentSchema(empty.database)).rejects.toThrow('run a newer Postern');
+  await requireSchema(empty.database, { newer: true });
+  await expect(requireSchema(empty.database, { newer: false })).rejects.toThrow('run a newer Postern');
 });
 
 test('an empty database is told from a current one', async () => {
-  await expect(requireCurrentSchema(empty.database)).rejects.toThrow("run 'postern migrate'");
+  for (const newer of [true, false])
+    await expect(requireSchema(empty.database, { newer })).rejects.toThrow("run 'postern migrate'");
+});
+
+test('D15 a migration that fails leaves nothing behind, nor do those before it in the same run', async () => {
+  const relations = () =>
+    empty.query(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace`);
+  const failing = [...migrations, nextMigration('CREATE TABLE half_made (id integer); SELECT 1 / 0')];
+  await expect(migrate(empty.database, failing)).rejects.toThrow('division by zero');
+  expect(await relations()).toEqual([]);
+
+  await migrate(empty.database);
+  const before = await relations();
+  await expect(migrate(empty.database, failing)).rejects.toThrow('division by zero');
+  expect(await relations()).toEqual(before);
+  await requireSchema(empty.database, { newer: false });
 });
 
 test('the schema is the one in schema.txt', async () => {

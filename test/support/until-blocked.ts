@@ -1,9 +1,13 @@
 import type { TestDatabase } from './test-database.ts';
 
-/** Resolves once some statement waits for a lock, or the call that should have waited is answered. */
-export async function untilBlocked(database: TestDatabase, call: Promise<unknown>): Promise<void> {
+/** Resolves once so many statements wait for a lock, or the call that should have waited is answered. */
+export async function untilBlocked(
+  database: TestDatabase,
+  call: Promise<unknown>,
+  statements = 1,
+): Promise<void> {
   const state = { answered: false };
   void call.finally(() => (state.answered = true));
   const blocked = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-  while (!state.answered && (await database.query(blocked)).length === 0);
+  while (!state.answered && (await database.query(blocked)).length < statements);
 }

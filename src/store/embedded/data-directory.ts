@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import {
-  accessSync,
   chmodSync,
-  constants,
   existsSync,
   lchownSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   realpathSync,
+  rmdirSync,
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -72,14 +72,16 @@ export function holdsCluster(dataDir: string): boolean {
   return existsSync(join(dataDir, 'pgdata', 'PG_VERSION'));
 }
 
-/** Why no database could be made there; null when nothing speaks against it. Changes nothing. */
+/**
+ * Why no database could be made there; null when nothing speaks against it. Leaves nothing behind: a folder is made and
+ * taken away again, since the rights alone do not tell of a place that takes none, such as /proc.
+ */
 export function dataDirectoryFault(dataDir: string): Error | null {
   const wanted = resolve(dataDir);
   let existing = wanted;
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   try {
-    // The trailing slash: a file is no folder.
-    accessSync(`${existing}/`, constants.W_OK | constants.X_OK);
+    rmdirSync(mkdtempSync(join(existing, '.postern-')));
     return null;
   } catch (cause) {
     return unusable(wanted, cause);

@@ -1228,7 +1228,8 @@ export const AuthServiceService = {
    * The token is good once and for an hour; a newer one ends it, as does any
    * change of the password. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
+   * password breaks the policy, or is the current one.
    */
   resetPassword: {
     path: "/postern.v1.AuthService/ResetPassword" as const,
@@ -1318,7 +1319,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * The token is good once and for an hour; a newer one ends it, as does any
    * change of the password. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
+   * password breaks the policy, or is the current one.
    */
   resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
   /**
@@ -1472,7 +1474,8 @@ export interface AuthServiceClient extends Client {
    * The token is good once and for an hour; a newer one ends it, as does any
    * change of the password. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY leaves the token good.
+   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
+   * password breaks the policy, or is the current one.
    */
   resetPassword(
     request: ResetPasswordRequest,

@@ -89,7 +89,7 @@ export const Reason = {
   FIELD_INVALID: 25,
   /**
    * PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the policy, or is
-   * the current one (ChangePassword).
+   * the current one (ChangePassword, ResetPassword).
    */
   PASSWORD_POLICY: 26,
   /** EMAIL_TAKEN - ALREADY_EXISTS. Another user has this e-mail. */

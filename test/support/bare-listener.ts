@@ -1,0 +1,33 @@
+import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { GrpcServer } from '../../src/grpc/grpc-server.ts';
+
+export type ListenerOptions = ConstructorParameters<typeof GrpcServer>[0];
+
+export interface BareListener {
+  readonly server: GrpcServer;
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** The gRPC listener alone, on a port of its own. It serves health; its gate knows nobody and writes nothing down. */
+export async function startBareListener(options: Partial<ListenerOptions> = {}): Promise<BareListener> {
+  const server = new GrpcServer({
+    services: () => undefined,
+    gate: {
+      authenticate: () => Promise.reject(new Error('nobody is asked')),
+      writeAudit: () => Promise.resolve(),
+      refusals: { take: () => null, missed: () => undefined },
+      onUnwritten: () => undefined,
+    },
+    health: { everything: [''], verification: [] },
+    reflection: false,
+    onFinish: () => undefined,
+    ...options,
+  });
+  const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
+  return {
+    server,
+    address: formatListenAddress(address),
+    stop: () => server.stop({ delayMs: 0, graceMs: 100 }),
+  };
+}
