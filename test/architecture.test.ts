@@ -177,14 +177,28 @@ describe('the checker finds', () => {
   });
 });
 
-test('the source keeps its layers', () => {
+function readSources(): SourceFile[] {
   const root = fileURLToPath(new URL('../src', import.meta.url));
-  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+  return readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
     .map((entry) => {
       const path = posix.join(entry.parentPath.slice(root.length + 1), entry.name);
       return { path, source: readFileSync(`${root}/${path}`, 'utf8') };
     });
+}
+
+test('the source keeps its layers', () => {
+  const files = readSources();
   expect(files.length).toBeGreaterThan(50);
   expect(violations(files)).toEqual([]);
+});
+
+test('X04 code and protos are compiled in: none is loaded by a name that comes from elsewhere', () => {
+  for (const { path, source } of readSources()) {
+    const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+    const dynamic = code.match(
+      /\beval\(|\bnew Function\(|\bimport\((?!['"])|node:vm|proto-loader|protobufjs/g,
+    );
+    expect([path, dynamic]).toEqual([path, null]);
+  }
 });

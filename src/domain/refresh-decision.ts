@@ -29,7 +29,7 @@ export type RefreshDecision =
   | { readonly kind: 'ended' };
 
 /**
- * What a genuine refresh token of `presented` generation brings about at `nowMs` (RFC 9700 section 4.14.2, decision 7).
+ * What a genuine refresh token of `presented` generation brings about at `nowMs` (RFC 9700 section 4.14.2).
  * The grace window opens at the first exchange and is never extended, and only the immediate predecessor has one.
  *
  * A generation above the stored one was signed by us all the same: a failover to a standby lost the newest exchange.

@@ -1,6 +1,6 @@
 import type { VerifiedClaims } from './claims.ts';
 
-/** What a revocation names: a session, one token, or a signing key. Never a token's text: a signature has twins (decision 3). */
+/** What a revocation names: a session, one token, or a signing key. Never a token's text: a signature has twins. */
 export type RevocationKind = 'sid' | 'jti' | 'kid';
 
 /** One revocation. `expiresAtSeconds` is when the last token that it could concern has expired, skew included. */

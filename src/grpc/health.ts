@@ -8,7 +8,7 @@ import {
 import type { Call } from './call.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 
-/** What a service needs to serve: all that the process needs, or only something to verify with (decision 9). */
+/** What a service needs to serve: all that the process needs, or only something to verify with. */
 export type HealthGroup = 'everything' | 'verification';
 
 /** The names that `grpc.health.v1` knows; the empty one is the whole process. */

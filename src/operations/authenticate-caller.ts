@@ -10,7 +10,7 @@ import { verifyToken, type VerifyDependencies } from './verify-token.ts';
 /**
  * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
  * asked on every call: a role taken away ends at once, not when the token expires (A03). A service account is one by
- * its token: deleting it revokes the token, and those who verify go on without the database (decision 9).
+ * its token: deleting it revokes the token, and those who verify go on without the database.
  *
  * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
  */

@@ -58,7 +58,7 @@ const MOST_LIVE_TOKENS = 10_000;
  * with the answer of all other failures. There is no throttle: nobody guesses 256 bits, and a guess costs one HMAC.
  *
  * Each token's id is recorded in the transaction that looks at the secret under a lock: a service's token has no
- * session to revoke, and "everything before now" does not do (decision 3), so this is how a deletion finds it.
+ * session to revoke, and "everything before now" does not do, so this is how a deletion finds it.
  *
  * @throws Rejected `invalid-credentials`, `field-invalid`, `store-unavailable`, `trust-stale`
  */

@@ -60,7 +60,7 @@ function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
   return userId === '' ? { sessionId } : { userId };
 }
 
-/** The lock on a user's row keeps logins from opening a session that this would miss (decision 3). */
+/** The lock on a user's row keeps logins from opening a session that this would miss. */
 async function requirePresence(trx: Transaction, choice: Choice): Promise<void> {
   const [what, found] =
     'sessionId' in choice

@@ -11,7 +11,7 @@ const RETRY_AFTER_MS = 1_000;
 export interface VerifyDependencies {
   readonly verifier: TokenVerifier;
   readonly trust: TrustBundle;
-  /** Verification goes on for so long without news of revocations (decision 9). */
+  /** Verification goes on for so long without news of revocations. */
   readonly maxStalenessMs: number;
 }
 

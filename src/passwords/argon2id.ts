@@ -9,7 +9,7 @@ export function loadArgon2(): typeof import('@node-rs/argon2') {
   return library;
 }
 
-/** What new hashes are made with: decision 6, the OWASP minimum. Raising a number here upgrades rows at login. */
+/** What new hashes are made with: the OWASP minimum. Raising a number here upgrades rows at login. */
 export const argon2idParameters = {
   memoryKib: 19_456,
   passes: 2,
@@ -20,7 +20,7 @@ export const argon2idParameters = {
 
 /**
  * The PHC string of a password, `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. Blocks the thread for about 10 ms: only the
- * hashing threads call it. The synchronous functions of the library stay clear of the libuv pool (decision 5).
+ * hashing threads call it. The synchronous functions of the library stay clear of the libuv pool.
  */
 export function argon2idHash(password: string): string {
   return loadArgon2().hashSync(password, {

@@ -11,7 +11,7 @@ if (parentPort === null) throw new Error('this file runs as a worker thread only
 const port = parentPort;
 
 // On Linux a process id of 0 means the calling thread alone; elsewhere it would slow the whole process down.
-// Verification goes first when both want the same core (decision 5: p99 from 8.6 to 6.4 ms).
+// Verification goes first when both want the same core (p99 from 8.6 to 6.4 ms).
 if (process.platform === 'linux') setPriority(0, 10);
 
 const desk = new HashDesk(() => performance.now());

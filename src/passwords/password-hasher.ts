@@ -35,7 +35,7 @@ const queuedPerThread = 64;
 
 /**
  * Hashes and checks passwords in threads of their own, so that neither the event loop nor the libuv pool, which
- * signing and verification use, ever waits for a hash (decision 5).
+ * signing and verification use, ever waits for a hash.
  */
 export class PasswordHasher {
   readonly #threads: HashThreads;

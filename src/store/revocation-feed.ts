@@ -10,7 +10,7 @@ const READ_LIMIT_MS = 1_000;
 const PAGE_ROWS = 10_000;
 
 /**
- * Brings revocations from the database to the trust bundle, each at least once and none missed (decision 8): every
+ * Brings revocations from the database to the trust bundle, each at least once and none missed: every
  * read begins at the oldest transaction that was still running at the read before.
  */
 export class RevocationFeed {

@@ -52,7 +52,7 @@ export async function insertRevocation(db: Knex, revocation: Revocation): Promis
 /**
  * One page of the revocations in force that were written by transaction `since` or a later one, in the order of
  * transactions. `horizon` is the oldest transaction that was still running: everything older is seen for good, so a
- * reader that asks from there the next time misses nothing, however late a transaction commits (decision 8).
+ * reader that asks from there the next time misses nothing, however late a transaction commits.
  *
  * That holds within one era. A promoted standby that was behind, and a server after a crash, use numbers again that
  * were given out before. Either has started later or, when only its backends were restarted, has lost its statistics.

@@ -193,7 +193,7 @@ export async function rotateSession(
 
 /**
  * Ends live sessions and revokes those whose access tokens may still be good. For more than one session hold the lock
- * on the user's row, so that no login opens another meanwhile (decision 3).
+ * on the user's row, so that no login opens another meanwhile.
  *
  * @returns the revocations of the sessions that ended now
  */

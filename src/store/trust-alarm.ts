@@ -12,7 +12,7 @@ const PULSE_LIMIT_MS = 2_000;
 
 /**
  * Rings when keys or revocations have changed in the database: a connection of its own that listens. It is only the
- * alarm clock (decision 8): whoever is rung reads for himself, and also reads from time to time without being rung,
+ * alarm clock: whoever is rung reads for himself, and also reads from time to time without being rung,
  * since a lost connection may have lost an alarm. It rings after every (re)connection for the same reason.
  */
 export class TrustAlarm {
@@ -65,7 +65,7 @@ export class TrustAlarm {
   async #connect(address: ClientConfig): Promise<Client> {
     const client = new Client({ ...address, ...this.#config });
     this.#open.add(client);
-    // Without a listener for `error` a lost connection would end the process (decision 11).
+    // Without a listener for `error` a lost connection would end the process.
     client.on('error', () => this.#lose(client));
     client.on('end', () => {
       this.#open.delete(client);

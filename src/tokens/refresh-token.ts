@@ -19,7 +19,7 @@ export interface PresentedRefreshToken {
 }
 
 /**
- * Makes and checks refresh tokens (decision 7): `prt_` and base64url of session id (16 bytes), generation (4 bytes) and
+ * Makes and checks refresh tokens: `prt_` and base64url of session id (16 bytes), generation (4 bytes) and
  * HMAC-SHA256 over both. The MAC's key comes by HKDF from the root key, which the database holds only sealed, and the
  * session's nonce, so that the database alone yields no token (S01), and the same generation always gives the same token.
  */

@@ -116,7 +116,7 @@ describe('S13 a revoke at the moment at which the other instance loses its liste
   });
 });
 
-test('decision 3: no login survives a revocation of all sessions that it ran beside', async () => {
+test('no login survives a revocation of all sessions that it ran beside', async () => {
   const email = await newUser();
   for (let round = 0; round < 12; round += 1) {
     const held = await account.login(one, email, password);

@@ -78,7 +78,7 @@ describe('beside the rest of the process', () => {
   /** About ten times the work of a new hash, so that what follows is far sooner than the end of one. */
   const dear = hashSync('x', { memoryCost: 65_536, timeCost: 6 });
 
-  test('decision 5: file reads and digests do not queue behind hashes in the libuv pool', async () => {
+  test('file reads and digests do not queue behind hashes in the libuv pool', async () => {
     // As many at once as the pool has threads by default: were they in it, a read would last as long as a hash.
     const four = await PasswordHasher.start({ concurrency: 4 });
     const round = (stored: string | null) =>
@@ -99,7 +99,7 @@ describe('beside the rest of the process', () => {
     expect(longestMs / hashesMs).toBeLessThan(0.4);
   });
 
-  test('decision 5: on Linux the hashing threads, and no others, run at lowered priority', async () => {
+  test('on Linux the hashing threads, and no others, run at lowered priority', async () => {
     if (process.platform !== 'linux') return;
     const lowered = () =>
       readdirSync('/proc/self/task').filter((id) => {

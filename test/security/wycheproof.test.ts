@@ -53,7 +53,7 @@ function testVectors(from: string): void {
   /** Valid for Wycheproof; an empty payload (259), and stray characters that its decoder skips, are nothing that Postern issues. */
   const refusedOnPurpose = [259, 372, 373];
 
-  test('T22 no invalid signature vector is accepted, and the valid ones of our algorithms are', async () => {
+  test('X06 T22 no invalid signature vector is accepted, and the valid ones of our algorithms are', async () => {
     const groups = read('json_web_signature_test.json');
     const verdicts = await judge(groups);
     expect(verdicts.size).toBeGreaterThan(390);

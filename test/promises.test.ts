@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const page = readFileSync(join(root, 'docs/promises.md'), 'utf8');
+const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id);
+/** As the page says above its rows. */
+const MEASURED_BY_THE_BENCH = ['L15'];
+
+/** The ids that a text names, each of a span such as T07-T11 as well. */
+function idsIn(text: string): string[] {
+  return [...text.matchAll(/\b([TKLSNADEOX])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+    ([, letter = '', first, last = first]) => {
+      const [from, to] = [Number(first), Number(last)];
+      return Array.from(
+        { length: to - from + 1 },
+        (_, step) => letter + String(from + step).padStart(2, '0'),
+      );
+    },
+  );
+}
+
+function idsBelow(...places: string[]): Set<string> {
+  const files = places.flatMap((place) =>
+    place.includes('.')
+      ? [join(root, place)]
+      : readdirSync(join(root, place), { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile() && /\.(ts|mjs|proto)$/.test(entry.name))
+          .map((entry) => join(entry.parentPath, entry.name)),
+  );
+  const ours = files.filter(
+    (path) => !path.includes('/src/generated/') && path !== fileURLToPath(import.meta.url),
+  );
+  expect(ours.length).toBeGreaterThan(0);
+  return new Set(ours.flatMap((path) => idsIn(readFileSync(path, 'utf8'))));
+}
+
+test('a span of ids is all of them', () => {
+  expect(idsIn('(T01, T07-T09) and D12, but no T1 and no T00:00')).toEqual([
+    'T01',
+    'T07',
+    'T08',
+    'T09',
+    'D12',
+  ]);
+});
+
+test('every row stands once, and a test names it', () => {
+  expect(rows.length).toBeGreaterThan(100);
+  expect(new Set(rows).size).toBe(rows.length);
+  const tested = idsBelow('test');
+  expect(rows.filter((id) => !tested.has(id))).toEqual(MEASURED_BY_THE_BENCH);
+});
+
+test('whatever id a comment, a test or a document names is a row', () => {
+  const named = idsBelow('src', 'test', 'proto/postern', 'README.md', 'docs/operations.md', 'docs/client.md');
+  expect([...named].filter((id) => !rows.includes(id))).toEqual([]);
+});
