@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { SettingsError, wantsStackTraces } from '../config.ts';
+import { NotInstalled } from '../domain/not-installed.ts';
 import type { FieldViolation, Rejection } from '../domain/rejection.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { EnvelopeError } from '../domain/sealed-envelope.ts';
@@ -33,6 +34,7 @@ function explain(error: unknown): ExplainedFailure {
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
   }
+  if (error instanceof NotInstalled) return failure(exitCodes.settings, error.message, error.advice);
   if (error instanceof NoDataYet) {
     return failure(
       exitCodes.refused,
