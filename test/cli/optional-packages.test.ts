@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -25,12 +25,13 @@ const postern = (words: readonly string[], more: Record<string, string> = {}) =>
     environment: { ...environment, POSTERN_DATA_DIR: join(folder, 'data'), ...more },
   });
 
-test('serve without a database, and without the package that brings one, is a fault of what is set up', async () => {
+test('serve without a database, and without the package that brings one, ends, and makes nothing', async () => {
   const { exitCode, stdout, stderr } = await postern(['serve']);
   expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
   expect(stderr).toMatch(
     /^postern: there is no embedded PostgreSQL for \S+ in this installation\nSet DATABASE_URL /m,
   );
+  expect(existsSync(join(folder, 'data'))).toBe(false);
 });
 
 test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
