@@ -24,6 +24,17 @@ export function locateBinaries(): PostgresBinaries {
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
 }
 
+/** Why `locateBinaries` would find nothing; null when it would. Changes nothing. */
+export function embeddedPackageFault(): Error | null {
+  try {
+    nativeFolder();
+    return null;
+  } catch (error) {
+    return error as NotInstalled;
+  }
+}
+
+/** @throws NotInstalled */
 function nativeFolder(): string {
   const require = createRequire(import.meta.url);
   try {
