@@ -65,10 +65,11 @@ function explain(error: unknown): ExplainedFailure {
       'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses, or paths of sockets, that this user may listen on.',
     );
   }
-  if (isAddressInUse(error)) {
+  const addressInUse = addressInUseBy(error);
+  if (addressInUse !== undefined) {
     return failure(
-      exitCodes.unavailable,
-      `${error.message}: another program listens there`,
+      exitCodes.settings,
+      `${addressInUse} is in use: another program listens there`,
       'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
     );
   }
@@ -97,13 +98,14 @@ function isRefusedByDatabase(error: unknown): boolean {
 /** Not there, or not ours: no waiting helps. */
 function isAddressRefused(error: unknown): error is Error {
   return (
-    error instanceof Error && /listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
+    error instanceof Error && /^listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
   );
 }
 
-/** Node says EADDRINUSE by a code; grpc-js only in its message. */
-function isAddressInUse(error: unknown): error is Error {
-  return error instanceof Error && /EADDRINUSE|No address added out of total/.test(error.message);
+/** The address that another program holds; Node gives it in its message, whatever its kind. */
+function addressInUseBy(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return /^listen EADDRINUSE: address already in use (.+)/.exec(error.message)?.[1];
 }
 
 /** The rules that the service holds its callers to, as they meet whoever sits at the terminal. */
