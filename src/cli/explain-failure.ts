@@ -30,6 +30,13 @@ export function explainFailure(error: unknown): ExplainedFailure {
 
 function explain(error: unknown): ExplainedFailure {
   if (error instanceof CommandFailure) return failure(error.exitCode, error.message, error.advice);
+  if (error instanceof Rejected && wantsTlsOfDatabase(error.cause)) {
+    return failure(
+      exitCodes.settings,
+      'DATABASE_URL (or PGSSLMODE) asks for TLS, and the database server has none',
+      'Turn TLS on in the server (ssl = on), or, where nobody can listen on the way, set sslmode=disable.',
+    );
+  }
   if (error instanceof Rejected) return explainRejection(error.rejection);
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
@@ -93,6 +100,12 @@ function isRefusedByDatabase(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isRefusedByDatabase);
   if (!(error instanceof Error)) return false;
   return /^SASL: /.test(error.message) || /^(28000|28P01|3D000)$/.test(sqlState(error) ?? '');
+}
+
+/** A running service may wait until the server has it; whoever sits at the terminal is told what is set. */
+function wantsTlsOfDatabase(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(wantsTlsOfDatabase);
+  return error instanceof Error && error.message.includes('The server does not support SSL');
 }
 
 /** Not there, or not ours: no waiting helps. */
