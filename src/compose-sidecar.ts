@@ -1,14 +1,15 @@
 import {
   channelCredentials,
   channelOptions,
+  isTarget,
   reachesOnlyThisMachine,
   type Upstream,
 } from './client/channel.ts';
 import { serviceCredential } from './client/service-credential.ts';
 import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
+import type { ListenAddress } from './domain/listen-address.ts';
 import { onceAMinute } from './domain/repeated-lines.ts';
-import { type ListenAddress, parseListenAddress } from './domain/listen-address.ts';
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
 import { CallCounts } from './grpc/call-counts.ts';
 import { describeCall } from './grpc/describe-call.ts';
@@ -46,10 +47,10 @@ export interface Sidecar {
 
 /** Why a sidecar must not speak with this upstream as it is set; null when it may. */
 export function upstreamFault(settings: Settings, upstream: string): { what: string; advice: string } | null {
-  if (parseListenAddress(upstream) === null && !/^(dns|ipv4|ipv6|unix):/.test(upstream)) {
+  if (!isTarget(upstream)) {
     return {
       what: '--upstream is not an address',
-      advice: 'Write HOST:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
+      advice: 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
     };
   }
   if (reachesOnlyThisMachine(upstream)) return null;

@@ -79,7 +79,8 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   const legacyDoor =
     legacySecret !== null && legacyUntilMs !== null ? { secret: legacySecret, untilMs: legacyUntilMs } : null;
   const warnings = [
-    ...warningsAbout(environment, production, legacyUntilMs, nowMs),
+    ...warningsAbout(environment, legacyUntilMs, nowMs),
+    ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
   ];
   return Object.freeze({ ...rest, production, legacyDoor, warnings });
@@ -246,12 +247,7 @@ function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsP
   ];
 }
 
-function warningsAbout(
-  environment: Environment,
-  production: boolean,
-  legacyUntilMs: number | null,
-  nowMs: number,
-): string[] {
+function warningsAbout(environment: Environment, legacyUntilMs: number | null, nowMs: number): string[] {
   const warnings = knownNames
     .filter((name) => environment[name] === '')
     .map((name) => `${name} is set but empty, and so taken as absent`);
@@ -260,10 +256,17 @@ function warningsAbout(
       'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of the legacy secret are refused, and both can go',
     );
   }
-  if (production && (environment[settingRows.issuer.name] ?? '') === '') {
-    warnings.push(
-      'POSTERN_ISSUER is not set: give the service a URL of its own, by which verifiers tell it from others',
-    );
-  }
   return warnings;
+}
+
+/** A sidecar is told by its upstream which issuer to believe, and commands issue nothing. */
+function warningsAboutIssuer(
+  environment: Environment,
+  production: boolean,
+  purpose: SettingsPurpose,
+): string[] {
+  if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
+  return [
+    'POSTERN_ISSUER is not set: give the service a URL of its own, by which verifiers tell it from others',
+  ];
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
+import { setLogger } from '@grpc/grpc-js';
+
 import { loadSettings, type Settings, type SettingsPurpose } from './config.ts';
 import { formatListenAddress, type ListenAddress } from './domain/listen-address.ts';
 import { grpcFault, nodeWarning } from './domain/runtime-versions.ts';
@@ -38,6 +40,7 @@ export async function runUntilSignal<Started extends Running>(
   const log = createLog(settings.logLevel);
   for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
   warnOfOldNode(log);
+  takeLinesOfGrpc(log);
   exitOnUnknownFaults(log);
 
   const signalled = nextSignal();
@@ -80,6 +83,18 @@ function exitOnUnknownFaults(log: Logger): void {
       process.exit(1);
     });
   }
+}
+
+/** grpc-js would write lines of its own among the log's. That it could not listen, its caller is told. */
+function takeLinesOfGrpc(log: Logger): void {
+  setLogger({
+    error(detail: string) {
+      if (!detail.startsWith('No address added')) log.warn({ detail }, 'grpc');
+    },
+    info: (detail: string) => log.info({ detail }, 'grpc'),
+    // Asked for by GRPC_VERBOSITY.
+    debug: (detail: string) => log.info({ detail }, 'grpc'),
+  });
 }
 
 function warnOfOldNode(log: Logger): void {

@@ -554,6 +554,13 @@ test('production without an issuer of its own is warned of', () => {
   expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER is not set/)]);
 });
 
+test('nobody else is warned of what only a service uses', () => {
+  for (const purpose of ['sidecar', 'keys', 'command'] as const) {
+    const environment = { ...production, POSTERN_ISSUER: undefined };
+    expect(loadSettings(environment, { for: purpose }).warnings).toEqual([]);
+  }
+});
+
 test('the table for the documentation has a line for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
   expect(lines).toContain(

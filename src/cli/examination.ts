@@ -7,10 +7,12 @@ import { masterKeysOf } from '../operations/master-keys.ts';
 import { openSigningKey } from '../operations/signing-key-custody.ts';
 import type { Database } from '../store/database.ts';
 import { dataDirectoryFault, holdsCluster } from '../store/embedded/data-directory.ts';
+import { embeddedPackageFault } from '../store/embedded/locate-binaries.ts';
 import { readSchemaState, requireSchema } from '../store/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../store/open-database.ts';
 import { detectPooling } from '../store/pooling.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
+import { openTracing } from '../tracing/open-tracing.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
@@ -38,6 +40,7 @@ export async function examine(): Promise<Finding[]> {
     ...settings.warnings.map((says): Finding => ({ about: 'settings', verdict: 'warning', says })),
     runtime(),
     ...certificateFindings(settings),
+    ...(await tracingFindings(settings.traceEndpoint)),
     ...(await storeFindings(settings)),
     await port('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await port('POSTERN_HTTP_LISTEN', settings.httpListen),
@@ -56,9 +59,21 @@ function runtime(): Finding {
   };
 }
 
+/** Whether traces can be made, not whether somebody takes them: a service runs on without its collector. */
+async function tracingFindings(endpoint: string | null): Promise<Finding[]> {
+  if (endpoint === null) return [];
+  try {
+    const tracing = await openTracing(endpoint, 'postern');
+    await tracing?.stop();
+    return [{ about: 'tracing', verdict: 'ok', says: `traces go to ${endpoint}` }];
+  } catch (error) {
+    return [faultOf('tracing', error)];
+  }
+}
+
 async function storeFindings(settings: Settings): Promise<Finding[]> {
   if (!settings.production && !holdsCluster(settings.dataDir)) {
-    const fault = dataDirectoryFault(settings.dataDir);
+    const fault = embeddedPackageFault() ?? dataDirectoryFault(settings.dataDir);
     if (fault) return [faultOf('database', fault)];
     return [
       {
@@ -160,7 +175,7 @@ async function port(name: string, address: ListenAddress): Promise<Finding> {
       about: 'ports',
       verdict: 'warning',
       says: `${text} is in use, perhaps by a running Postern`,
-      advice: `If it is another program, set ${name}.`,
+      advice: `If it is another program, stop it or set ${name}: serve would end with exit code ${exitCodes.settings}.`,
     };
   }
   return {

@@ -18,7 +18,7 @@ const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   wrongUse:
     'wrong use: an unknown command or option, or an argument that is missing, too much or cannot be read',
   settings:
-    'the settings cannot be used, or what they name: data directory, master key, addresses; nothing was started or changed',
+    'the settings cannot be used, or what they name: data directory, master key, addresses, packages; nothing was started or changed',
   unavailable: 'the database or another server does not answer; try again later',
   refused: 'refused by a rule of the service, or what was named does not exist',
   tokenRefused: 'the inspected token would be refused',

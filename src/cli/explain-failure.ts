@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { SettingsError, wantsStackTraces } from '../config.ts';
+import { NotInstalled } from '../domain/not-installed.ts';
 import type { FieldViolation, Rejection } from '../domain/rejection.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { EnvelopeError } from '../domain/sealed-envelope.ts';
@@ -29,10 +30,18 @@ export function explainFailure(error: unknown): ExplainedFailure {
 
 function explain(error: unknown): ExplainedFailure {
   if (error instanceof CommandFailure) return failure(error.exitCode, error.message, error.advice);
+  if (error instanceof Rejected && wantsTlsOfDatabase(error.cause)) {
+    return failure(
+      exitCodes.settings,
+      'DATABASE_URL (or PGSSLMODE) asks for TLS, and the database server has none',
+      'Turn TLS on in the server (ssl = on), or, where nobody can listen on the way, set sslmode=disable.',
+    );
+  }
   if (error instanceof Rejected) return explainRejection(error.rejection);
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
   }
+  if (error instanceof NotInstalled) return failure(exitCodes.settings, error.message, error.advice);
   if (error instanceof NoDataYet) {
     return failure(
       exitCodes.refused,
@@ -63,10 +72,11 @@ function explain(error: unknown): ExplainedFailure {
       'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses, or paths of sockets, that this user may listen on.',
     );
   }
-  if (isAddressInUse(error)) {
+  const addressInUse = addressInUseBy(error);
+  if (addressInUse !== undefined) {
     return failure(
-      exitCodes.unavailable,
-      `${error.message}: another program listens there`,
+      exitCodes.settings,
+      `${addressInUse} is in use: another program listens there`,
       'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
     );
   }
@@ -92,16 +102,23 @@ function isRefusedByDatabase(error: unknown): boolean {
   return /^SASL: /.test(error.message) || /^(28000|28P01|3D000)$/.test(sqlState(error) ?? '');
 }
 
+/** A running service may wait until the server has it; whoever sits at the terminal is told what is set. */
+function wantsTlsOfDatabase(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(wantsTlsOfDatabase);
+  return error instanceof Error && error.message.includes('The server does not support SSL');
+}
+
 /** Not there, or not ours: no waiting helps. */
 function isAddressRefused(error: unknown): error is Error {
   return (
-    error instanceof Error && /listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
+    error instanceof Error && /^listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
   );
 }
 
-/** Node says EADDRINUSE by a code; grpc-js only in its message. */
-function isAddressInUse(error: unknown): error is Error {
-  return error instanceof Error && /EADDRINUSE|No address added out of total/.test(error.message);
+/** The address that another program holds; Node gives it in its message, whatever its kind. */
+function addressInUseBy(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return /^listen EADDRINUSE: address already in use (.+)/.exec(error.message)?.[1];
 }
 
 /** The rules that the service holds its callers to, as they meet whoever sits at the terminal. */

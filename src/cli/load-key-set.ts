@@ -23,6 +23,13 @@ export async function loadKeySet(source: string): Promise<unknown> {
 }
 
 async function fetchKeySet(address: string): Promise<string> {
+  if (!URL.canParse(address)) {
+    throw new CommandFailure(
+      exitCodes.wrongUse,
+      'what --jwks names is not an address',
+      'Write http(s)://HOST:PORT/PATH, as in https://auth.example.com/.well-known/jwks.json, or give a file.',
+    );
+  }
   if (/^http:/i.test(address) && !isLoopback(address)) {
     tell('The key set comes without TLS: whoever is on the way may have changed its keys.');
   }

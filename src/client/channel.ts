@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
@@ -93,6 +94,26 @@ function readAll({ caFile, certFile, keyFile }: UpstreamTls): Texts {
 
 function contextOf([ca, cert, key]: Texts): SecureContext {
   return createSecureContext({ minVersion: 'TLSv1.2', ca, cert, key });
+}
+
+/**
+ * Whether a gRPC target is written out: a port that is left out would silently be 443, and what grpc-js cannot read it
+ * tries again for ever.
+ */
+export function isTarget(text: string): boolean {
+  const [, scheme, rest = ''] = /^(dns|ipv4|ipv6):(.*)$/.exec(text) ?? [];
+  if (scheme === undefined)
+    return hasPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
+  // A name in DNS may have an underscore, which a listen address has not.
+  if (scheme === 'dns') return hasPort(rest.replace(/^\/\/[^/]*\//, '').replaceAll('_', '-'));
+  return rest
+    .split(',')
+    .every((place) => hasPort(place) && isIP(place.replace(/:\d+$|[[\]]/g, '')) === Number(scheme.at(-1)));
+}
+
+function hasPort(text: string): boolean {
+  const address = parseListenAddress(text);
+  return address?.kind === 'tcp' && address.port > 0;
 }
 
 /** Whether every address of a gRPC target is on this machine. */

@@ -94,7 +94,7 @@ export class GrpcServer {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, credentials, (error, port) => {
         if (error) {
-          reject(error);
+          reject(whyUnbound(error));
           return;
         }
         const most = this.#maxConnections;
@@ -134,6 +134,14 @@ export class GrpcServer {
       });
     });
   }
+}
+
+/** What Node said of the address, or of the first of several; grpc-js only has it in its own words. */
+function whyUnbound(error: Error): Error {
+  const said = /^No address added out of total \d+ resolved errors: \[(.+?)(,listen .*)?\]$/.exec(
+    error.message,
+  )?.[1];
+  return said === undefined ? error : new Error(said, { cause: error });
 }
 
 function hostAndPort(host: string, port: number): string {

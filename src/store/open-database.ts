@@ -16,7 +16,7 @@ export interface OpenedDatabase {
  * The one way to the database for services and commands: the server of `DATABASE_URL`, or the embedded one, started
  * here or joined where it runs.
  *
- * @throws NoDataYet, DataDirectoryError, EmbeddedPostgresError of the embedded one
+ * @throws NoDataYet, NotInstalled, DataDirectoryError, EmbeddedPostgresError of the embedded one
  */
 export async function openDatabase(options: {
   databaseUrl: Secret | null;

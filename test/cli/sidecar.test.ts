@@ -83,8 +83,11 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   await again.stop();
 }, 40_000);
 
+const readable = 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ';
 test.each([
   [['sidecar'], '--upstream'],
+  [['sidecar', '--upstream', 'unix:'], readable],
+  [['sidecar', '--upstream', 'dns:///'], readable],
   [['sidecar', '--upstream', 'not an address'], 'is not an address'],
   [['sidecar', '--upstream', 'postern.example.com:443'], 'POSTERN_UPSTREAM_CA'],
 ])('%j is refused with a line that says what to do', async (words, says) => {

@@ -226,6 +226,15 @@ describe('a key set from the network', () => {
     expect(stderr).toMatch(expected);
   });
 
+  test.each(['http://', 'http://[bad', 'https://host:port/'])(
+    'from %s, which is no address, is wrong use',
+    async (address) => {
+      const { exitCode, stdout, stderr } = await inspect([es256(), '--jwks', address]);
+      expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
+      expect(stderr).toMatch(/^postern: what --jwks names is not an address\nWrite http/);
+    },
+  );
+
   test('from a port where nobody listens is unavailable', async () => {
     const closed = createServer();
     await once(closed.listen(0, '127.0.0.1'), 'listening');

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
@@ -129,4 +131,19 @@ test('a database that is not there, on a server that answers, is a fault of the 
   const { exitCode, stdout, stderr } = await runPostern(['user', 'list'], { environment });
   expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
   expect(stderr).toContain('the database refuses the connection: database "nowhere" does not exist\n');
+});
+
+test('a database server without TLS, where DATABASE_URL asks for it, is a fault of the settings', async () => {
+  // As PostgreSQL answers an SSLRequest without TLS (PostgreSQL, "Message Formats").
+  const server = createServer((socket) => socket.once('data', () => socket.end('N')));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const environment = {
+    DATABASE_URL: `postgres://postern@127.0.0.1:${port}/postern?sslmode=require`,
+    POSTERN_MASTER_KEY: masterKey,
+  };
+  const { exitCode, stdout, stderr } = await runPostern(['user', 'list'], { environment });
+  await once(server.close(), 'close');
+  expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
+  expect(stderr).toMatch(/^postern: DATABASE_URL .*asks for TLS.*\n.*sslmode=disable/m);
 });

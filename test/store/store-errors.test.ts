@@ -51,3 +51,12 @@ test.each([
   expect(lines.join('\n')).toContain('DATABASE_URL');
   expect(lines.join('\n')).toContain('the database refuses the connection: ');
 });
+
+test('who asks for TLS of a database that has none is told so', () => {
+  const refused = new Error('The server does not support SSL connections');
+  for (const error of [refused, new AggregateError([refused, new Error('timeout expired')])]) {
+    const { exitCode, lines } = explainFailure(translateStoreError(error));
+    expect(exitCode).toBe(3);
+    expect(lines.join('\n')).toMatch(/DATABASE_URL .*asks for TLS.*\n.*sslmode=disable/);
+  }
+});

@@ -10,7 +10,11 @@ const marks = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
 export const doctor: CommandDefinition = (command) => {
   command
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nEnds as serve would: with the exit code of the first fault that is found.')
+    .addHelpText(
+      'after',
+      '\nEnds as serve would: with the exit code of the first fault that is found. A port in use is only a warning,' +
+        '\nsince the Postern that runs may be who holds it.',
+    )
     .action(async ({ json }: { json?: boolean }) => {
       const findings = await examine();
       if (json)

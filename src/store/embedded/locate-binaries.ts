@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { basename, dirname, join } from 'node:path';
 
-import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import { NotInstalled } from '../../domain/not-installed.ts';
 
 export interface PostgresBinaries {
   readonly initdb: string;
@@ -16,7 +16,7 @@ const platformName = platform === 'win32' ? 'windows' : platform;
 /**
  * Finds the PostgreSQL that the optional dependency `embedded-postgres` brought for this platform.
  *
- * @throws EmbeddedPostgresError when it was not installed
+ * @throws NotInstalled
  */
 export function locateBinaries(): PostgresBinaries {
   const native = nativeFolder();
@@ -24,15 +24,26 @@ export function locateBinaries(): PostgresBinaries {
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
 }
 
+/** Why `locateBinaries` would find nothing; null when it would. Changes nothing. */
+export function embeddedPackageFault(): Error | null {
+  try {
+    nativeFolder();
+    return null;
+  } catch (error) {
+    return error as NotInstalled;
+  }
+}
+
+/** @throws NotInstalled */
 function nativeFolder(): string {
   const require = createRequire(import.meta.url);
   try {
     const wrapper = createRequire(require.resolve('embedded-postgres'));
     return join(dirname(wrapper.resolve(`@embedded-postgres/${platformName}-${arch}`)), '..', 'native');
   } catch (cause) {
-    throw new EmbeddedPostgresError(
-      `there is no embedded PostgreSQL for ${platformName}-${arch} in this installation. ` +
-        'Set DATABASE_URL to a PostgreSQL server, or install with optional dependencies (npm ci).',
+    throw new NotInstalled(
+      `there is no embedded PostgreSQL for ${platformName}-${arch} in this installation`,
+      'Set DATABASE_URL to a PostgreSQL server, or install with optional dependencies (npm ci).',
       { cause },
     );
   }
@@ -50,9 +61,10 @@ function hydrateLinks(native: string): void {
       symlinkSync(basename(source), path);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'EEXIST') continue;
-      throw new EmbeddedPostgresError(
+      throw new NotInstalled(
         'the libraries of the embedded PostgreSQL are not linked, since its install script was not run, and they ' +
-          'cannot be linked now. Run: npm rebuild --ignore-scripts=false',
+          'cannot be linked now',
+        'Run: npm rebuild --ignore-scripts=false',
         { cause },
       );
     }

@@ -46,10 +46,13 @@ export interface EmbeddedOptions {
  * The PostgreSQL in a data directory. Access is a matter of file permissions alone: there is no port and no password,
  * and only the owner enters the folder of the socket.
  *
+ * @throws NotInstalled
  * @throws EmbeddedPostgresError when another service uses the directory, or the server cannot run
  */
 export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { dataDir, holder, report } = options;
+  // Before anything is made: without a PostgreSQL nothing may be left behind.
+  const binaries = locateBinaries();
   const directory = prepareDataDirectory(dataDir);
   const admin = {
     host: directory.sockets,
@@ -63,7 +66,6 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
   const running = await waitForPlace(directory.cluster, admin, options);
   if (running) return { connection, started: false, stop: () => Promise.resolve() };
 
-  const binaries = locateBinaries();
   const runAs = chooseRunAs(binaries.postgres, directory.root);
   await initCluster(directory, binaries, runAs);
   // Ours however the server runs: under /tmp no other owner is trusted, and `nobody` runs with leave to enter.

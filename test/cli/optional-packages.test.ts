@@ -1,0 +1,75 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-optional-'));
+});
+afterAll(async () => {
+  await endEveryPostern();
+  rmSync(folder, { recursive: true });
+});
+
+const hook = new URL('../support/without-optional-packages.mjs', import.meta.url).href;
+const environment = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+/** In an installation without the optional packages. */
+const postern = (words: readonly string[], more: Record<string, string> = {}) =>
+  runPostern(words, {
+    nodeOptions: [`--import=${hook}`],
+    environment: { ...environment, POSTERN_DATA_DIR: join(folder, 'data'), ...more },
+  });
+
+test('doctor tells of each package that is missing, and ends as serve does', async () => {
+  const embedded = await postern(['doctor']);
+  expect(embedded.exitCode).toBe(exitCodes.settings);
+  expect(embedded.stdout).toMatch(
+    /^FAIL {2}database +there is no embedded PostgreSQL for .*\n +Set DATABASE_URL /m,
+  );
+  const traced = await postern(['doctor', '--json'], { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
+  expect(traced.exitCode).toBe(exitCodes.settings);
+  expect(JSON.parse(traced.stdout)).toContainEqual({
+    about: 'tracing',
+    verdict: 'fault',
+    says: expect.stringMatching(/^traces were asked for /),
+    advice: expect.stringMatching(/^Install with optional dependencies /),
+  });
+  expect(existsSync(join(folder, 'data'))).toBe(false);
+});
+
+test('with its packages there, doctor says that traces can be made', async () => {
+  const { exitCode, stdout } = await runPostern(['doctor'], {
+    environment: {
+      ...environment,
+      POSTERN_DATA_DIR: join(folder, 'data'),
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+    },
+  });
+  expect(exitCode).toBe(exitCodes.ok);
+  expect(stdout).toMatch(/^ok {4}tracing +traces go to http:\/\/127\.0\.0\.1:1$/m);
+});
+
+test('serve without a database, and without the package that brings one, ends, and makes nothing', async () => {
+  const { exitCode, stdout, stderr } = await postern(['serve']);
+  expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
+  expect(stderr).toMatch(
+    /^postern: there is no embedded PostgreSQL for \S+ in this installation\nSet DATABASE_URL /m,
+  );
+  expect(existsSync(join(folder, 'data'))).toBe(false);
+});
+
+test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
+  '%j that is to trace, and cannot, is a fault of what is set up',
+  async (words) => {
+    const { exitCode, stdout, stderr } = await postern(words, {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+    });
+    expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
+    expect(stderr).toMatch(/^postern: traces were asked for .*\nInstall with optional dependencies .*\n$/m);
+  },
+);
