@@ -4,6 +4,7 @@
  */
 export const serialTests = [
   '<rootDir>/test/client/hostile-tokens.test.ts',
+  '<rootDir>/test/cli/data-directory.test.ts',
   '<rootDir>/test/faults/',
   '<rootDir>/test/grpc/ext-authz-hostile-tokens.test.ts',
   '<rootDir>/test/grpc/watch-trust-faults.test.ts',
@@ -13,5 +14,8 @@ export const serialTests = [
   '<rootDir>/test/passwords/password-hasher.test.ts',
   '<rootDir>/test/security/hostile-tokens-over-grpc.test.ts',
   '<rootDir>/test/security/http2-attacks.test.ts',
+  '<rootDir>/test/security/inspected-hostile-tokens.test.ts',
   '<rootDir>/test/security/login-enumeration.test.ts',
+  '<rootDir>/test/store/embedded-postgres.test.ts',
+  '<rootDir>/test/store/embedded-takeover.test.ts',
 ];
