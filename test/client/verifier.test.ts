@@ -142,10 +142,11 @@ test('a JWKS alone does for those who have no more, without revocation', async (
 
 test('a wrong secret is told and tried again, and nothing is judged meanwhile', async () => {
   const ends: status[] = [];
+  const wrong = credential.clientSecret.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
   const verifier = verifierOf(service, {
     trust: {
       upstream: { address: service.grpcAddress },
-      credential: { ...credential, clientSecret: `${credential.clientSecret.slice(0, -1)}0` },
+      credential: { ...credential, clientSecret: wrong },
     },
     onEvent: (event) => event.kind === 'disconnected' && ends.push(event.end.code),
   });
