@@ -8,10 +8,11 @@ import { budgetOf } from '../../src/domain/call-budget.ts';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { loginThrottlePolicy } from '../../src/domain/login-throttle.ts';
 import { insertAuditEvent } from '../../src/store/audit-events.ts';
-import { Database } from '../../src/store/database.ts';
+import type { Database } from '../../src/store/database.ts';
 import { forgiveAttempt, reserveAttempt } from '../../src/store/login-throttle.ts';
 import { prepared } from '../../src/store/prepared.ts';
 import { findSession, insertSession, rotateSession } from '../../src/store/sessions.ts';
+import { oneConnection } from '../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let store: TestDatabase;
@@ -19,12 +20,7 @@ let store: TestDatabase;
 let database: Database;
 beforeAll(async () => {
   store = await createTestDatabase();
-  database = new Database({
-    address: { url: store.url },
-    applicationName: 'prepared',
-    maxConnections: 1,
-    warn: () => undefined,
-  });
+  database = oneConnection(store);
 });
 afterAll(async () => {
   await database.close();

@@ -5,8 +5,9 @@ import type { Knex } from 'knex';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
-import { Database } from '../../src/store/database.ts';
+import type { Database } from '../../src/store/database.ts';
 import { insertSession } from '../../src/store/sessions.ts';
+import { oneConnection } from '../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 const OTHERS = 3_000;
@@ -19,12 +20,7 @@ let database: Database;
 beforeAll(async () => {
   store = await createTestDatabase();
   await store.query('ALTER TABLE sessions SET (autovacuum_enabled = off)');
-  database = new Database({
-    address: { url: store.url },
-    applicationName: 'session-limit',
-    maxConnections: 1,
-    warn: () => undefined,
-  });
+  database = oneConnection(store);
 });
 afterAll(async () => {
   await database.close();
