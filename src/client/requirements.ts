@@ -1,5 +1,7 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
+import { isName, isRecord, unknownMembers } from './given-shape.ts';
+
 /** What a token must say beside being good. */
 export interface Requirements {
   /** One that the token must be for. */
@@ -63,19 +65,9 @@ function accessFaults(access: unknown): string[] {
 function memberFaults(value: unknown, known: readonly string[]): string[] {
   if (!isRecord(value)) return ['is not an object with audience and roles'];
   const { audience, roles } = value;
-  const faults = Object.keys(value)
-    .filter((name) => !known.includes(name))
-    .map((name) => `has a member '${name}' that means nothing`);
+  const faults = unknownMembers(value, known).map((name) => `has a member '${name}' that means nothing`);
   if (audience !== undefined && !isName(audience)) faults.push('has an audience that is no text');
   if (roles !== undefined && !(Array.isArray(roles) && roles.length > 0 && roles.every(isName)))
     faults.push('has roles that are not a list of texts');
   return faults;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
 }

@@ -47,9 +47,11 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   const { verifier, methods = {}, otherwise = {} } = options;
   requireSoundRules(methods, otherwise, options.services);
+  const rules = new Map(Object.entries(methods).map(([path, access]) => [path, ruleOf(access)]));
+  const otherRule = ruleOf(otherwise);
   return (method, call) => {
-    const access = Object.hasOwn(methods, method.path) ? (methods[method.path] ?? otherwise) : otherwise;
-    if (access === 'public') return new ServerInterceptingCall(call);
+    const rule = rules.get(method.path) ?? otherRule;
+    if (rule === 'public') return new ServerInterceptingCall(call);
     return new ServerInterceptingCall(call, {
       start(next) {
         next({
@@ -60,7 +62,7 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
             };
             const refuse = (error: unknown) => call.sendStatus(refusalOf(error));
             try {
-              const verdict = judge(verifier, access, metadata);
+              const verdict = judge(verifier, rule, metadata);
               if (verdict instanceof Promise) verdict.then(admit, refuse);
               else admit(verdict);
             } catch (error) {
@@ -73,25 +75,33 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
   };
 }
 
+/** What a method asks of a token, and whether one must come. */
+interface Rule {
+  readonly isOptional: boolean;
+  readonly requirements: Requirements;
+}
+
+function ruleOf(access: MethodAccess): Rule | 'public' {
+  if (access === 'public') return access;
+  if (!('optional' in access)) return { isOptional: false, requirements: access };
+  const { audience } = access;
+  return { isOptional: true, requirements: audience === undefined ? {} : { audience } };
+}
+
 function judge(
   verifier: Verifier,
-  access: Exclude<MethodAccess, 'public'>,
+  { isOptional, requirements }: Rule,
   metadata: Metadata,
 ): VerifiedClaims | null | Promise<VerifiedClaims> {
   const token = bearerTokenOf(metadata.get('authorization').map(String));
-  if (token === null && 'optional' in access) return null;
+  if (token === null && isOptional) return null;
   if (token === null) {
     throw new PosternError("send the access token as metadata 'authorization: Bearer <token>'", {
       code: status.UNAUTHENTICATED,
       reason: 'CREDENTIALS_MISSING',
     });
   }
-  return verifier.verify(token, 'optional' in access ? audienceOf(access) : access);
-}
-
-/** Of optional mode: it asks no roles. */
-function audienceOf({ audience }: { readonly audience?: string }): Requirements {
-  return audience === undefined ? {} : { audience };
+  return verifier.verify(token, requirements);
 }
 
 function refusalOf(error: unknown) {

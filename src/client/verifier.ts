@@ -8,6 +8,7 @@ import { serviceCredential } from './service-credential.ts';
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { isName, isRecord, unknownMembers } from './given-shape.ts';
 import { JwksTrustSource } from './jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, requireSoundRequirements } from './requirements.ts';
@@ -148,7 +149,7 @@ const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'
 
 function requireSoundOptions(options: VerifierOptions): void {
   const { trust, maxStalenessMs, whenStale, cacheBytes } = options;
-  const faults = unknownMembers('', options, OPTIONS);
+  const faults = meaningless('', options, OPTIONS);
   if (maxStalenessMs !== undefined && !(maxStalenessMs > 0)) faults.push('maxStalenessMs must be above 0');
   if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
     faults.push("whenStale must be 'refuse' or 'accept'");
@@ -158,39 +159,29 @@ function requireSoundOptions(options: VerifierOptions): void {
 }
 
 function trustFaults(trust: unknown): string[] {
-  if (isObject(trust) && 'jwksUrl' in trust) {
+  if (isRecord(trust) && 'jwksUrl' in trust) {
     const { issuer, audiences } = trust;
-    const faults = unknownMembers('trust.', trust, ['jwksUrl', 'issuer', 'audiences']);
-    if (!isText(issuer)) faults.push('trust.issuer is missing');
-    if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isText))
+    const faults = meaningless('trust.', trust, ['jwksUrl', 'issuer', 'audiences']);
+    if (!isName(issuer)) faults.push('trust.issuer is missing');
+    if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isName))
       faults.push('trust.audiences must name at least one');
     return faults;
   }
-  if (!isObject(trust) || !isObject(trust['upstream']))
+  if (!isRecord(trust) || !isRecord(trust['upstream']))
     return ['trust must have an upstream, { address: "host:port" }, or a jwksUrl'];
   const { upstream, credential } = trust;
-  const faults = unknownMembers('trust.', trust, ['upstream', 'credential']);
-  if (!isText(upstream['address'])) faults.push('trust.upstream.address is missing');
+  const faults = meaningless('trust.', trust, ['upstream', 'credential']);
+  if (!isName(upstream['address'])) faults.push('trust.upstream.address is missing');
   if (
     credential !== undefined &&
-    !(isObject(credential) && isText(credential['clientId']) && isText(credential['clientSecret']))
+    !(isRecord(credential) && isName(credential['clientId']) && isName(credential['clientSecret']))
   )
     faults.push('trust.credential must have clientId and clientSecret');
   return faults;
 }
 
-function unknownMembers(place: string, given: object, known: readonly string[]): string[] {
-  return Object.keys(given)
-    .filter((name) => !known.includes(name))
-    .map((name) => `${place}${name} means nothing`);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
+function meaningless(place: string, given: object, known: readonly string[]): string[] {
+  return unknownMembers(given, known).map((name) => `${place}${name} means nothing`);
 }
 
 const isOfUnknownKey = (verdict: TokenVerdict) =>
