@@ -48,6 +48,7 @@ export async function openTokenHouse(extra = {}) {
     audiences: [audience],
     lifetimeSeconds: TOKEN_SECONDS,
     signer: () => ring.signer,
+    nowMs: Date.now,
   });
   return {
     ...house,

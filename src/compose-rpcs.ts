@@ -1,5 +1,6 @@
 import type { Tokens } from './compose-tokens.ts';
 import type { Settings } from './config.ts';
+import type { CallBudget } from './domain/call-budget.ts';
 import { PageCursors } from './domain/page-cursor.ts';
 import { SecretDigests } from './domain/secret-digests.ts';
 import { AdminServiceService } from './generated/postern/v1/admin.ts';
@@ -46,6 +47,8 @@ export interface RpcParts {
   readonly signingKeys: AdminTools['signingKeys'];
   /** How many logins may ask the database while they do not wait for a hash. */
   readonly loginsBesideHashes: number;
+  /** Waits for what the database holds by now. */
+  readonly nextRefresh: (call: CallBudget) => Promise<void>;
   /** Told when a refresh token is repeated within its grace time. */
   readonly onRepeat: () => void;
   readonly onDamagedHash: (userId: string, damage: string) => void;
@@ -53,8 +56,8 @@ export interface RpcParts {
 
 /** Gives every RPC of the service its operation, and every operation what it works with. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
-  const { settings, database, hasher, refreshRoot, onRepeat, onDamagedHash } = parts;
-  const { issuer, policy, verification, jwks } = parts.tokens;
+  const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
+  const { issuer, policy, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
   const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
@@ -78,7 +81,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           logins.admit(() => login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call)),
         verifyToken: (input) => verifyToken(verification, input),
         refreshToken: (input, call) => refreshToken({ ...sessions, issuer, onRepeat }, input, call),
-        revokeToken: (input, call) => revokeToken({ ...sessions, verifier }, input, call),
+        revokeToken: (input, call) => revokeToken({ ...sessions, verifier, nextRefresh, nowMs }, input, call),
         issueServiceToken: (input, call) =>
           issueServiceToken({ database, digests, issuer, trust }, input, call),
         changePassword: (input, call) =>

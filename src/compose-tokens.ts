@@ -1,5 +1,6 @@
 import type { Settings } from './config.ts';
 import { defaultSkewSeconds } from './domain/claims.ts';
+import type { DatabaseClock } from './domain/database-clock.ts';
 import { AccessTokenIssuer } from './operations/access-token-issuer.ts';
 import { createSharedSecretSigner, importSharedSecret } from './tokens/shared-secret-key.ts';
 import { TokenVerifier } from './tokens/token-verifier.ts';
@@ -10,7 +11,7 @@ import type { TrustBundle } from './trust/trust-bundle.ts';
 export type Tokens = ReturnType<typeof composeTokens>;
 
 /** Wires access tokens as the settings ask for them. */
-export function composeTokens(settings: Settings, trust: TrustBundle) {
+export function composeTokens(settings: Settings, trust: TrustBundle, clock: DatabaseClock) {
   const sharedSecret = settings.secret && importSharedSecret(settings.secret);
   const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
   const legacyDoor = settings.legacyDoor && {
@@ -24,13 +25,17 @@ export function composeTokens(settings: Settings, trust: TrustBundle) {
     skewSeconds: defaultSkewSeconds,
   };
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
+  const nowMs = () => clock.nowMs();
   return {
     policy,
+    nowMs,
     issuer: new AccessTokenIssuer({
       issuer: settings.issuer,
       audiences: settings.audiences,
       lifetimeSeconds: settings.accessTokenTtlSeconds,
-      signer: () => sharedSecretSigner ?? trust.keys().signer,
+      // Nothing is signed by a clock that was never held against the database's.
+      signer: () => (clock.aheadMs === null ? null : (sharedSecretSigner ?? trust.keys().signer)),
+      nowMs,
     }),
     verification: {
       verifier: new TokenVerifier({
@@ -39,7 +44,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle) {
         sharedSecret,
         legacyDoor,
         cache,
-        nowMs: Date.now,
+        nowMs,
       }),
       trust,
       maxStalenessMs: settings.maxStalenessSeconds * 1000,

@@ -2,6 +2,7 @@ import { composeRpcs } from './compose-rpcs.ts';
 import { composeTokens } from './compose-tokens.ts';
 import type { Settings } from './config.ts';
 import { budgetOf } from './domain/call-budget.ts';
+import { DatabaseClock } from './domain/database-clock.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
 import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
 import { Rejected } from './domain/rejection.ts';
@@ -103,7 +104,8 @@ export async function startService(
 
     // Keys and trust
     const trust = new TrustBundle();
-    const tokens = composeTokens(settings, trust);
+    const clock = new DatabaseClock();
+    const tokens = composeTokens(settings, trust, clock);
     const { verification } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
@@ -114,7 +116,7 @@ export async function startService(
       watchdogMs: TRUST_WATCHDOG_MS,
     });
     cleanups.push(() => trustDatabase.close());
-    const feed = new RevocationFeed(trustDatabase, trust);
+    const feed = new RevocationFeed(trustDatabase, trust, clock);
     const refreshRoot = new RefreshRoot();
     const masterKeys = masterKeysOf(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
@@ -136,8 +138,10 @@ export async function startService(
         await Promise.all([feed.refresh(), keys.refresh()]);
         await slowHashes.refresh(performance.now());
       },
-      afterwards: () =>
-        grpc.setServing('verification', trust.loaded && trust.ageMs <= verification.maxStalenessMs),
+      afterwards() {
+        grpc.setServing('verification', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
+        reportClock(log, clock);
+      },
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else if (event === 'store-unusable') log.error({ cause }, event);
@@ -178,6 +182,7 @@ export async function startService(
         broadcast,
         signingKeys: keyPolicy && { policy: keyPolicy, masterKey: masterKeys[0] },
         loginsBesideHashes: MAX_CONNECTIONS,
+        nextRefresh: (call) => watch.nextRefresh(call),
         onRepeat: () => (counts.repeats += 1),
         onDamagedHash: (userId, damage) =>
           log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
@@ -213,6 +218,7 @@ export async function startService(
       pools: { service: database, trust: trustDatabase },
       circuit,
       reachable: () => watch.state !== 'unreachable',
+      clock,
       revocationDelay: feed.delay,
       broadcast,
       keys: keys.stages,
@@ -252,6 +258,14 @@ export async function startService(
     await stop();
     throw error;
   }
+}
+
+function reportClock(log: Logger, clock: DatabaseClock): void {
+  const news = clock.takeNews();
+  if (news === null) return;
+  const line = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
+  if (news === 'differs') log.warn(line, 'clock-differs');
+  else log.info(line, 'clock-agrees');
 }
 
 /** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */

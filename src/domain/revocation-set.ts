@@ -43,6 +43,17 @@ export class RevocationSet {
     );
   }
 
+  /** Whether one of them is revoked and stays so until a moment (Unix time). */
+  coversUntil(claims: VerifiedClaims, untilSeconds: number): boolean {
+    const { sessionId, tokenId, keyId } = claims;
+    const { sid, jti, kid } = this.#expiries;
+    return (
+      (sessionId !== null && sid.expiryOf(sessionId) >= untilSeconds) ||
+      (tokenId !== null && jti.expiryOf(tokenId) >= untilSeconds) ||
+      (keyId !== null && kid.expiryOf(keyId) >= untilSeconds)
+    );
+  }
+
   /**
    * Forgets what has expired and returns how many that were. Looks at no more than `mostLookedAt` entries of each kind
    * and goes on from there at the next call, so that a large set never stops the event loop for long (2000 of a million
@@ -74,6 +85,12 @@ class CompactIds {
     if (this.size === 0) return false;
     const packed = packUuid(id);
     return packed === null ? this.#others.has(id) : this.#uuids.has(packed);
+  }
+
+  /** Unix time; -Infinity for an id that is not here. */
+  expiryOf(id: string): number {
+    const packed = packUuid(id);
+    return (packed === null ? this.#others.get(id) : this.#uuids.get(packed)) ?? -Infinity;
   }
 
   raise(id: string, expiresAtSeconds: number): boolean {

@@ -18,17 +18,21 @@ export class AccessTokenIssuer {
   /** Of every token that is issued here. */
   readonly lifetimeSeconds: number;
   readonly #signer: () => Signer | null;
+  readonly #nowMs: () => number;
 
   constructor(options: {
     issuer: string;
     audiences: readonly [string, ...string[]];
     lifetimeSeconds: number;
     signer: () => Signer | null;
+    /** Unix time, ms: tokens are dated by it. */
+    nowMs: () => number;
   }) {
     this.#issuer = options.issuer;
     this.#audiences = options.audiences;
     this.lifetimeSeconds = options.lifetimeSeconds;
     this.#signer = options.signer;
+    this.#nowMs = options.nowMs;
   }
 
   /**
@@ -91,7 +95,7 @@ export class AccessTokenIssuer {
     const token = await signAccessToken(signer, {
       ...contents,
       issuer: this.#issuer,
-      issuedAtSeconds: Math.floor(Date.now() / 1000),
+      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
       lifetimeSeconds: this.lifetimeSeconds,
     });
     return { token, expiresInSeconds: this.lifetimeSeconds };

@@ -1,9 +1,11 @@
 import type { AuditEvent } from '../domain/audit-event.ts';
+import type { CallBudget } from '../domain/call-budget.ts';
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
+import { defaultSkewSeconds, type VerifiedClaims } from '../domain/claims.ts';
 import { isUuid } from '../domain/field-rules.ts';
-import type { VerifiedClaims } from '../domain/claims.ts';
 import { decideRefresh } from '../domain/refresh-decision.ts';
-import type { Revocation, RevocationKind } from '../domain/revocation-set.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { Revocation } from '../domain/revocation-set.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { insertRevocation, REVOCATION_MARGIN_SECONDS } from '../store/revocations.ts';
@@ -22,6 +24,10 @@ export interface RevokeDependencies {
   readonly policy: SessionPolicy;
   readonly turns: Turns;
   readonly trust: TrustBundle;
+  /** Waits until the keys have been read anew, together with whoever else waits for that. */
+  readonly nextRefresh: (call: CallBudget) => Promise<void>;
+  /** Unix time, ms: the clock by which tokens are judged here. */
+  readonly nowMs: () => number;
 }
 
 /** Whom a presented token lets its holder log out. */
@@ -38,9 +44,12 @@ type Holder =
 
 /**
  * Ends the session of a token, or all of its user's; a token without a session ends alone. Idempotent, and silent
- * about a token that is not good: it has nothing left to end (RFC 7009 section 2.2).
+ * about a token that nobody accepts: it has nothing left to end (RFC 7009 section 2.2). To return is a promise that no
+ * verifier accepts the token any more, so a token counts that is only refused here: for a key of which this process has
+ * not heard, a time that has not come by its clock, an audience that is not among its settings.
  *
- * @throws Rejected `store-unavailable`
+ * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`, `field-invalid`
+ *   for a token that cannot be told from others and so cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
  */
 export async function revokeToken(
   dependencies: RevokeDependencies,
@@ -50,7 +59,7 @@ export async function revokeToken(
   const { database, turns, trust } = dependencies;
   const holder = looksLikeRefreshToken(input.token)
     ? await holderOfRefreshToken(dependencies, input.token, call)
-    : await holderOfAccessToken(dependencies, input.token);
+    : await holderOfAccessToken(dependencies, input.token, call);
   if (!holder) return;
   const end = () =>
     database.transaction(call, (trx) =>
@@ -78,18 +87,39 @@ async function holderOfRefreshToken(
   return { kind: 'session', sessionId, userId: session.userId, mayEndAll, tokenExpiresAtSeconds: null };
 }
 
-async function holderOfAccessToken({ verifier }: RevokeDependencies, text: string): Promise<Holder | null> {
-  const verdict = await verifier.verify(text);
-  if (!verdict.ok) return null;
-  const { claims } = verdict;
-  if (claims.sessionId === null) return { kind: 'token', claims };
-  return {
-    kind: 'session',
-    sessionId: claims.sessionId,
-    userId: claims.subject,
-    mayEndAll: true,
-    tokenExpiresAtSeconds: claims.expiresAtSeconds,
-  };
+async function holderOfAccessToken(
+  dependencies: RevokeDependencies,
+  text: string,
+  call: OperationCall,
+): Promise<Holder | null> {
+  const { trust, nowMs } = dependencies;
+  const claims = await claimsOf(dependencies, text, call);
+  if (claims === null) return null;
+  const { sessionId, tokenId, subject, expiresAtSeconds } = claims;
+  const untilSeconds = lastSecondOf(expiresAtSeconds);
+  // By another clock it may be good after it has expired by this one, but no longer than its revocation would be kept.
+  if (untilSeconds <= nowMs() / 1000 || trust.isRevokedUntil(claims, untilSeconds)) return null;
+  if (sessionId === null && tokenId === null) throw notRevocable();
+  if (sessionId === null) return { kind: 'token', claims };
+  const hasExpired = expiresAtSeconds + defaultSkewSeconds <= nowMs() / 1000;
+  // What a thief may hold long after the logout must not log the owner out everywhere.
+  const mayEndAll = !hasExpired && !trust.isRevoked(claims);
+  const tokenExpiresAtSeconds = expiresAtSeconds;
+  return { kind: 'session', sessionId, userId: subject, mayEndAll, tokenExpiresAtSeconds };
+}
+
+/** Of a key that is not known here a token is well formed, and nothing more: only news of the keys tell whether it is junk. */
+async function claimsOf(
+  { verifier, nextRefresh }: RevokeDependencies,
+  text: string,
+  call: OperationCall,
+): Promise<VerifiedClaims | null> {
+  let verdict = await verifier.identify(text);
+  if (!verdict.ok && verdict.refusal.reason === 'TOKEN_KEY_UNKNOWN') {
+    await nextRefresh(call);
+    verdict = await verifier.identify(text);
+  }
+  return verdict.ok ? verdict.claims : null;
 }
 
 async function endFor(
@@ -101,11 +131,19 @@ async function endFor(
   const { sessionId, userId, tokenExpiresAtSeconds } = holder;
   if (all && isUuid(userId)) await lockUser(trx, userId);
   const choice = all && isUuid(userId) ? { userId } : { sessionId };
-  const ended = isUuid(sessionId) ? await endSessions(trx, choice, 'revoked') : [];
-  // A token that another program signed with the shared secret names a session that is not in our table.
-  if (tokenExpiresAtSeconds !== null && !ended.some(({ id }) => id === sessionId)) {
-    ended.push(revocationUntil('sid', sessionId, tokenExpiresAtSeconds));
-    await insertRevocation(trx, revocationUntil('sid', sessionId, tokenExpiresAtSeconds));
+  let ended = isUuid(sessionId) ? await endSessions(trx, choice, 'revoked') : [];
+  if (tokenExpiresAtSeconds !== null) {
+    // A token that another program signed with the shared secret names a session that is not in our table, or lives
+    // longer than the tokens that the session was given.
+    const untilSeconds = lastSecondOf(tokenExpiresAtSeconds);
+    const isCovered = ended.some(
+      ({ id, expiresAtSeconds }) => id === sessionId && expiresAtSeconds >= untilSeconds,
+    );
+    if (!isCovered) {
+      const revocation: Revocation = { kind: 'sid', id: sessionId, expiresAtSeconds: untilSeconds };
+      await insertRevocation(trx, revocation);
+      ended = [...ended.filter(({ id }) => id !== sessionId), revocation];
+    }
   }
   if (ended.length === 0) return [];
   const event: AuditEvent = {
@@ -119,14 +157,18 @@ async function endFor(
   return ended;
 }
 
-/** For a service account's token; one without `jti`, as HS256 allows it, cannot be told from its likes. */
+/** For a service account's token, or one of a program that shares the secret and has no sessions. */
 async function revokeAlone(
   trx: Transaction,
   { tokenId, subject, expiresAtSeconds }: VerifiedClaims,
   origin: CallOrigin,
 ): Promise<Revocation[]> {
   if (tokenId === null) return [];
-  const revocation = revocationUntil('jti', tokenId, expiresAtSeconds);
+  const revocation: Revocation = {
+    kind: 'jti',
+    id: tokenId,
+    expiresAtSeconds: lastSecondOf(expiresAtSeconds),
+  };
   await insertRevocation(trx, revocation);
   const event: AuditEvent = {
     action: 'token.revoke',
@@ -138,6 +180,13 @@ async function revokeAlone(
   return [revocation];
 }
 
-function revocationUntil(kind: RevocationKind, id: string, tokenExpiresAtSeconds: number): Revocation {
-  return { kind, id, expiresAtSeconds: Math.ceil(tokenExpiresAtSeconds) + REVOCATION_MARGIN_SECONDS };
+/** Until when a revocation is kept, Unix time: no clock for which Postern answers takes the token for good then. */
+function lastSecondOf(tokenExpiresAtSeconds: number): number {
+  return tokenExpiresAtSeconds + REVOCATION_MARGIN_SECONDS;
+}
+
+function notRevocable(): Rejected {
+  const description =
+    'has neither jti nor sid, so that it cannot be revoked: it ends when it expires, or with the secret that signed it';
+  return new Rejected({ kind: 'field-invalid', violations: [{ field: 'token', description }] });
 }

@@ -1,10 +1,17 @@
-import { Rejected } from '../domain/rejection.ts';
+import type { CallBudget } from '../domain/call-budget.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
+import { departureOf, watchDeparture } from '../passwords/hash-call.ts';
 
 const FIRST_RETRY_MS = 100;
 /** A database that is back is known within 2 s: this pause, and an attempt that began while it was away (D03). */
 const LONGEST_RETRY_MS = 500;
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
 const REFRESH_EVERY_MS = 500;
+/** How often a caller who waits for news may bring a refresh forward. */
+const HURRY_EVERY_MS = 1_000;
+/** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
+const MOST_WAITING = 1_000;
+const RETRY_AFTER_MS = 1_000;
 
 /** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
 export type StoreState = 'reachable' | 'unreachable' | 'unusable';
@@ -31,6 +38,9 @@ export class StoreWatch {
   #stopped = false;
   #underWay = false;
   #wokenMeanwhile = false;
+  #hurriedMs = -Infinity;
+  /** Callers who wait for a refresh that begins after they came. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: {
     prepare: () => Promise<void>;
@@ -64,6 +74,44 @@ export class StoreWatch {
     else if (this.#prepared) this.#schedule(0);
   }
 
+  /**
+   * Resolves when a refresh has succeeded that began after this call: what was in the database by now is known then. All
+   * who wait share the refreshes that are made anyhow, brought forward at most once a second, so that strangers who
+   * make callers wait cost the database next to nothing.
+   *
+   * @throws Rejected `trust-stale` when none succeeds within the budget, `server-overloaded`, `cancelled`
+   */
+  async nextRefresh(call: CallBudget): Promise<void> {
+    const departure = departureOf(call, Date.now());
+    if (departure !== undefined) throw new Rejected(departure);
+    if (this.#waiting.size >= MOST_WAITING) {
+      const cause = 'too many calls wait for news from the database';
+      throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
+    }
+    await new Promise<void>((resolve, reject) => {
+      const served = () => {
+        stopWatch();
+        resolve();
+      };
+      const leave = (why: Rejection) => {
+        this.#waiting.delete(served);
+        const isLate = why.kind === 'deadline-exceeded';
+        reject(new Rejected(isLate ? { kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS } : why));
+      };
+      const deadlineMs = Math.min(call.deadlineMs, call.storeDeadlineMs ?? Infinity);
+      const stopWatch = watchDeparture({ deadlineMs, signal: call.signal }, Date.now, leave);
+      this.#waiting.add(served);
+      this.#hurry();
+    });
+  }
+
+  #hurry(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#hurriedMs < HURRY_EVERY_MS) return;
+    this.#hurriedMs = nowMs;
+    this.wake();
+  }
+
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -73,10 +121,12 @@ export class StoreWatch {
   async #attempt(): Promise<unknown> {
     this.#underWay = true;
     this.#takeWaking();
+    const waiting = [...this.#waiting];
     try {
       if (!this.#prepared) await this.#prepare();
       this.#prepared = true;
       await this.#refresh();
+      for (const served of waiting) if (this.#waiting.delete(served)) served();
       this.#tell('reachable');
       this.#retryMs = FIRST_RETRY_MS;
       this.#schedule(this.#takeWaking() ? 0 : REFRESH_EVERY_MS);

@@ -1,4 +1,5 @@
 import { budgetOf } from '../domain/call-budget.ts';
+import type { DatabaseClock } from '../domain/database-clock.ts';
 import { DurationHistogram } from '../domain/duration-histogram.ts';
 import { isSameEra, placeOf, transactionOf } from '../trust/place.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
@@ -16,12 +17,15 @@ const PAGE_ROWS = 10_000;
 export class RevocationFeed {
   readonly #database: Database;
   readonly #trust: TrustBundle;
+  readonly #clock: DatabaseClock;
   /** How long after its transaction began each revocation was known here, those of before the start left out. */
   readonly delay = new DurationHistogram();
 
-  constructor(database: Database, trust: TrustBundle) {
+  /** @param clock is told the database's time of each read */
+  constructor(database: Database, trust: TrustBundle, clock: DatabaseClock) {
     this.#database = database;
     this.#trust = trust;
+    this.#clock = clock;
   }
 
   /** @throws Rejected `store-unavailable`; what was read until then counts */
@@ -30,6 +34,8 @@ export class RevocationFeed {
     const known = this.#trust.cursor;
     const since = known === null ? 0n : transactionOf(known);
     const first = await this.#read(since, null);
+    const receivedMs = performance.now();
+    this.#clock.observe({ databaseMs: first.nowSeconds * 1000, sentMs: asOfMs, receivedMs });
     // Another server behind the same address (a promoted standby, a restored backup), or one that has crashed: what
     // was written at numbers below the cursor may be other revocations than those that are known.
     if (known !== null && (!isSameEra(known, horizonOf(first)) || horizonOf(first) < known)) {
@@ -61,8 +67,8 @@ export class RevocationFeed {
       }
       if (complete) break;
     }
-    // Not by this machine's clock: were it minutes ahead, a revocation would be forgotten before its tokens expire.
-    this.#trust.purge(first.nowSeconds);
+    // By the clock that judges tokens here, whatever it says: a revocation is forgotten after its tokens have expired.
+    this.#trust.purge(this.#clock.nowMs() / 1000);
   }
 
   #read(since: bigint, after: WrittenRevocation | null): Promise<RevocationPage> {

@@ -3,8 +3,9 @@ import type { Knex } from 'knex';
 import type { Revocation, RevocationKind } from '../domain/revocation-set.ts';
 
 /**
- * How far a revocation outlives the last token that it concerns, in seconds: clocks may differ by a minute, and a
- * token may be signed a grace window after its session was read.
+ * How far a revocation outlives the last token that it concerns, in seconds. A token may be dated 5 s ahead of the
+ * database's clock, and be given a minute of grace and the time of a call after its session was written. Verifiers grant
+ * 5 s and may be behind by a minute; the rest is room (S17).
  */
 export const REVOCATION_MARGIN_SECONDS = 180;
 

@@ -2,6 +2,7 @@ import {
   audienceFault,
   checkClaims,
   expiryFault,
+  identifyClaims,
   type ClaimsPolicy,
   type VerifiedClaims,
 } from '../domain/claims.ts';
@@ -23,9 +24,9 @@ export interface TrustView {
   readonly revision?: number;
 }
 
-export type TokenVerdict =
-  | { readonly ok: true; readonly claims: VerifiedClaims }
-  | { readonly ok: false; readonly refusal: TokenRefusal };
+type Refused = { readonly ok: false; readonly refusal: TokenRefusal };
+
+export type TokenVerdict = { readonly ok: true; readonly claims: VerifiedClaims } | Refused;
 
 export interface TokenVerifierOptions {
   readonly trust: TrustView;
@@ -80,6 +81,31 @@ export class TokenVerifier {
     const underWay = this.#underWay.get(token);
     if (underWay !== undefined) return this.#conclude(underWay, requiredAudience);
 
+    const read = this.#read(token);
+    if (!read.ok) return read;
+    return this.#conclude(
+      this.#share(token, this.#verifyFresh(token, read.unverified, read.selected, policy)),
+      requiredAudience,
+    );
+  }
+
+  /**
+   * Whose token this is, for those who end it: one that was really signed, whether or not it is accepted here, by this
+   * clock, yet or still, or has been revoked.
+   */
+  async identify(token: string): Promise<TokenVerdict> {
+    if (token.length > maxTokenBytes) return refuse(refusals.tooLarge);
+    const read = this.#read(token);
+    if (!read.ok) return read;
+    const { key, profile, keyId } = read.selected;
+    if (!(await signatureMatches(token, key))) return refuse(refusals.signatureInvalid);
+    return identifyClaims(profile, read.unverified.claims, this.#policy(), keyId);
+  }
+
+  /** Everything before the signature. */
+  #read(
+    token: string,
+  ): { readonly ok: true; readonly unverified: UnverifiedToken; readonly selected: SelectedKey } | Refused {
     const unverified = guardFormat(token);
     if (!unverified.ok) return unverified;
     const selected = selectKey(
@@ -89,10 +115,7 @@ export class TokenVerifier {
     );
     if (!selected.ok) return selected;
     if (unverified.signatureBytes !== selected.signatureBytes) return refuse(refusals.signatureLength);
-    return this.#conclude(
-      this.#share(token, this.#verifyFresh(token, unverified, selected, policy)),
-      requiredAudience,
-    );
+    return { ok: true, unverified, selected };
   }
 
   async #verifyFresh(
@@ -150,6 +173,6 @@ export class TokenVerifier {
   }
 }
 
-function refuse(refusal: TokenRefusal): TokenVerdict {
+function refuse(refusal: TokenRefusal): Refused {
   return { ok: false, refusal };
 }

@@ -84,6 +84,11 @@ export class TrustBundle {
     return this.#revoked.covers(claims);
   }
 
+  /** Whether it is revoked already and nothing has to be added for a moment (Unix time). */
+  isRevokedUntil(claims: VerifiedClaims, untilSeconds: number): boolean {
+    return this.#revoked.coversUntil(claims, untilSeconds);
+  }
+
   /** Every revocation in force; may be walked while others are added. */
   revocations(): Iterable<Revocation> {
     return this.#revoked;

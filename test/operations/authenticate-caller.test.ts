@@ -31,6 +31,7 @@ beforeAll(async () => {
     audiences: ['postern'],
     lifetimeSeconds: 600,
     signer: () => signer,
+    nowMs: Date.now,
   });
   const policy = {
     issuer: issuerName,

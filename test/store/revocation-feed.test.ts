@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { DatabaseClock } from '../../src/domain/database-clock.ts';
 import { budgetOf } from '../../src/domain/call-budget.ts';
 import { RevocationFeed } from '../../src/store/revocation-feed.ts';
 import { TrustBundle } from '../../src/trust/trust-bundle.ts';
@@ -33,7 +34,7 @@ function listenTo(trust: TrustBundle): string[] {
 
 test('S13 a server that began anew is read from the beginning, since it gives numbers out again', async () => {
   const trust = new TrustBundle();
-  const feed = new RevocationFeed(store.database, trust);
+  const feed = new RevocationFeed(store.database, trust, new DatabaseClock());
   const first = await revokeAtOldNumber();
   await feed.refresh();
   const cursor = trust.cursor ?? 0n;
@@ -50,7 +51,7 @@ test('S13 a server that began anew is read from the beginning, since it gives nu
 });
 
 test('D12 a server that writes no more is asked over a new connection the next time', async () => {
-  const feed = new RevocationFeed(store.database, new TrustBundle());
+  const feed = new RevocationFeed(store.database, new TrustBundle(), new DatabaseClock());
   const backend = async () => {
     const { rows } = await store.database.run(budgetOf(1_000, Date.now()), (db) =>
       db.raw<{ rows: { pid: number }[] }>('SELECT pg_backend_pid() AS pid'),

@@ -61,6 +61,10 @@ export const metricDefinitions = {
   poolMost: gauge('postern_db_pool_max', 'Connections that a pool may have', 'pool'),
   databaseReachable: gauge('postern_db_reachable', 'Whether the last look at the database succeeded'),
   circuitOpen: gauge('postern_db_circuit_open', 'Whether calls are refused because the database was silent'),
+  clockOffset: gauge(
+    'postern_clock_offset_seconds',
+    "By how much the clock of this process's machine is ahead of the database's",
+  ),
   keys: gauge('postern_signing_keys', 'Published keys: pending, active, retired', 'state'),
   keyAge: gauge('postern_signing_key_age_seconds', 'How long the active key has signed'),
   keyRotation: gauge('postern_signing_key_rotation_seconds', 'After how long it is to be replaced'),

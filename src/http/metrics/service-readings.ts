@@ -1,3 +1,4 @@
+import type { DatabaseClock } from '../../domain/database-clock.ts';
 import type { DurationHistogram } from '../../domain/duration-histogram.ts';
 import type { KeyStage } from '../../domain/key-life-cycle.ts';
 import type { TrustBroadcast } from '../../grpc/trust-broadcast.ts';
@@ -13,6 +14,7 @@ export interface ServiceParts {
   readonly pools: Readonly<Record<string, Database>>;
   readonly circuit: Circuit;
   readonly reachable: () => boolean;
+  readonly clock: DatabaseClock;
   readonly trust: TrustBundle;
   readonly revocationDelay: DurationHistogram;
   readonly broadcast: TrustBroadcast;
@@ -24,7 +26,7 @@ export interface ServiceParts {
 }
 
 export function serviceReadings(parts: ServiceParts): Readings {
-  const { hasher, circuit, trust } = parts;
+  const { hasher, circuit, clock, trust } = parts;
   const pools = Object.entries(parts.pools);
   return {
     revocations: () => {
@@ -48,6 +50,7 @@ export function serviceReadings(parts: ServiceParts): Readings {
     poolMost: () => pools.map(([pool, { maxConnections }]) => [[pool], maxConnections] as const),
     databaseReachable: () => Number(parts.reachable()),
     circuitOpen: () => Number(circuit.isOpen),
+    clockOffset: () => (clock.aheadMs === null ? null : clock.aheadMs / 1000),
     keys: () =>
       ['pending', 'active', 'retired'].map(
         (state) => [[state], parts.keys().filter((key) => key.state === state).length] as const,

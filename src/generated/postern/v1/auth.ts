@@ -1174,7 +1174,11 @@ export const AuthServiceService = {
    *
    * Once this is answered the access tokens of what ended are refused everywhere
    * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
+   * The session of an expired access token goes on; its refresh token ends it.
+   * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
+   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
+   * that has neither jti nor sid: it cannot be revoked.
    */
   revokeToken: {
     path: "/postern.v1.AuthService/RevokeToken" as const,
@@ -1291,7 +1295,11 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    *
    * Once this is answered the access tokens of what ended are refused everywhere
    * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
+   * The session of an expired access token goes on; its refresh token ends it.
+   * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
+   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
+   * that has neither jti nor sid: it cannot be revoked.
    */
   revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
   /**
@@ -1404,7 +1412,11 @@ export interface AuthServiceClient extends Client {
    *
    * Once this is answered the access tokens of what ended are refused everywhere
    * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2).
+   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
+   * The session of an expired access token goes on; its refresh token ends it.
+   * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
+   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
+   * that has neither jti nor sid: it cannot be revoked.
    */
   revokeToken(
     request: RevokeTokenRequest,

@@ -1,0 +1,92 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+
+import { DatabaseClock } from '../../src/domain/database-clock.ts';
+
+const startMs = Date.UTC(2026, 0, 1);
+/** Where the three clocks stand; the database's is the true one. */
+let trueMs: number;
+let wallShiftMs: number;
+let clock: DatabaseClock;
+
+beforeEach(() => {
+  trueMs = startMs;
+  wallShiftMs = 0;
+  clock = new DatabaseClock(
+    () => trueMs + wallShiftMs,
+    () => trueMs - startMs,
+  );
+});
+
+/** One answer of the database: so long on its way there and back. */
+function read(thereMs: number, backMs: number, databaseShiftMs = 0): void {
+  const sentMs = trueMs - startMs;
+  trueMs += thereMs;
+  const databaseMs = trueMs + databaseShiftMs;
+  trueMs += backMs;
+  clock.observe({ databaseMs, sentMs, receivedMs: trueMs - startMs });
+}
+
+describe('the difference of two clocks', () => {
+  test('is not known before the first reading, and this clock is gone by', () => {
+    wallShiftMs = 250_000;
+    expect(clock.aheadMs).toBeNull();
+    expect(clock.nowMs()).toBe(trueMs + 250_000);
+    expect(clock.takeNews()).toBeNull();
+  });
+
+  test.each([250_000, 3_000, 0, -250_000])('of %d ms is told to within half of the round trip', (shiftMs) => {
+    wallShiftMs = shiftMs;
+    read(0, 400);
+    expect(clock.aheadMs).toBe(shiftMs + 200);
+    read(10, 10);
+    expect(clock.aheadMs).toBe(shiftMs);
+    // A slow answer that says the same tells nothing better.
+    read(0, 800);
+    expect(clock.aheadMs).toBe(shiftMs);
+  });
+
+  test('changes at the moment at which somebody sets this clock', () => {
+    read(1, 1);
+    wallShiftMs = 60_000;
+    expect(clock.aheadMs).toBe(60_000);
+    expect(clock.nowMs()).toBe(trueMs);
+  });
+
+  test('changes with the first answer of a database whose clock is another', () => {
+    read(1, 1);
+    read(300, 300, 60_000);
+    expect(clock.aheadMs).toBe(-60_000);
+  });
+
+  test('is followed while the monotonic clock drifts', () => {
+    for (let hour = 0; hour < 24; hour += 1) {
+      read(2, 4, hour * 40);
+      trueMs += 3_600_000;
+    }
+    expect(Math.abs((clock.aheadMs ?? 0) + 23 * 40)).toBeLessThanOrEqual(6);
+  });
+});
+
+describe('S17 the time by which tokens are dated', () => {
+  test.each([
+    ['far ahead', 250_000, 0],
+    ['ahead by more than verifiers grant', 5_001, 0],
+    ['ahead by what they grant', 5_000, 5_000],
+    ['a little ahead', 800, 800],
+    ['behind', -250_000, -250_000],
+  ])('%s', (_name, shiftMs, expected) => {
+    wallShiftMs = shiftMs;
+    read(0, 0);
+    expect(clock.nowMs() - trueMs).toBe(expected);
+  });
+});
+
+test('a clock that differs is reported once, and once when it is well again', () => {
+  const reports: (string | null)[] = [];
+  for (const shiftMs of [4_999, 5_001, 9_000, -5_001, 3_000, 2_400, 4_000, -6_000]) {
+    wallShiftMs = shiftMs;
+    read(0, 0);
+    reports.push(clock.takeNews());
+  }
+  expect(reports).toEqual([null, 'differs', null, null, null, 'agrees', null, 'differs']);
+});
