@@ -14,6 +14,7 @@ import { detectPooling } from '../store/pooling.ts';
 import { listVerifyingKeys } from '../store/signing-keys.ts';
 import { openTracing } from '../tracing/open-tracing.ts';
 import { certificateFindings } from './certificate-findings.ts';
+import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
 import type { Finding } from './finding.ts';
@@ -92,6 +93,7 @@ async function storeFindings(settings: Settings): Promise<Finding[]> {
       );
       return [
         { about: 'database', verdict: 'ok', says: `PostgreSQL ${rows[0]?.server_version ?? ''} answers` },
+        await clockFinding(database, LIMIT_MS),
         ...(settings.production ? poolingFindings(await detectPooling(address)) : []),
         ...(await schemaAndKeys(database, settings)),
       ];

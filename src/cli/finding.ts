@@ -3,7 +3,7 @@ import type { ExitCode } from './exit-codes.ts';
 /** What one look found. */
 export interface Finding {
   readonly about:
-    'settings' | 'runtime' | 'certificates' | 'tracing' | 'database' | 'schema' | 'keys' | 'ports';
+    'settings' | 'runtime' | 'certificates' | 'tracing' | 'database' | 'clock' | 'schema' | 'keys' | 'ports';
   readonly verdict: 'ok' | 'warning' | 'fault';
   readonly says: string;
   /** What to do about it. */
