@@ -1,6 +1,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
 
 import type { ClaimsPolicy } from '../domain/claims.ts';
+import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
@@ -33,6 +34,8 @@ export interface StreamTrustSourceOptions {
   readonly report: (event: SourceEvent) => void;
   /** From 0 to 1, for the jitter. */
   readonly random?: () => number;
+  /** Unix time, ms: the clock by which tokens are judged. */
+  readonly nowMs?: () => number;
 }
 
 /**
@@ -52,6 +55,8 @@ export class StreamTrustSource {
   #retryTimer: NodeJS.Timeout | undefined;
   #renewTimer: NodeJS.Timeout | undefined;
   #purgeTimer: NodeJS.Timeout | undefined;
+  /** Where the clock stood beside the monotonic one at the last purge, ms. */
+  #clockMs = Infinity;
   /** Updates are taken in order, although keys take a moment to import. */
   #taking: Promise<void> = Promise.resolve();
 
@@ -70,7 +75,9 @@ export class StreamTrustSource {
   }
 
   start(): void {
-    this.#purgeTimer = setInterval(() => this.#options.bundle.purge(Date.now() / 1000), PURGE_EVERY_MS);
+    // Revocations are forgotten by the clock that judges tokens: by it the tokens have expired.
+    this.#clockMs = this.#nowMs() - performance.now();
+    this.#purgeTimer = setInterval(() => this.#purge(), PURGE_EVERY_MS);
     this.#purgeTimer.unref();
     void this.#open();
   }
@@ -83,6 +90,28 @@ export class StreamTrustSource {
     this.#stream?.cancel();
     this.#stream = null;
     this.#connected = false;
+  }
+
+  #purge(): void {
+    const clockMs = this.#nowMs() - performance.now();
+    if (clockMs < this.#clockMs - CLOCK_TOLERANCE_MS) this.#beginAnew();
+    this.#clockMs = clockMs;
+    this.#options.bundle.purge(this.#nowMs() / 1000);
+  }
+
+  /** For a clock that was set back: tokens that had expired are good again, and what was forgotten with them is asked for. */
+  #beginAnew(): void {
+    this.#taking = this.#taking.then(() => {
+      if (this.#stopped) return;
+      this.#cursor = '';
+      this.#complete = false;
+      if (this.#stream)
+        this.#lost({ code: status.CANCELLED, details: 'the clock of this machine was set back' });
+    });
+  }
+
+  #nowMs(): number {
+    return (this.#options.nowMs ?? Date.now)();
   }
 
   async #open(): Promise<void> {
