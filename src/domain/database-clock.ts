@@ -38,8 +38,8 @@ export class DatabaseClock {
 
   /** By how much this machine's clock is ahead of the database's, ms, below 0 when it is behind; null before the first reading. */
   get aheadMs(): number | null {
-    if (this.#kept === null) return null;
-    return this.#wallMs() - this.#monotonicMs() - (this.#kept.least + this.#kept.most) / 2;
+    const databaseMs = this.#databaseMs();
+    return databaseMs === null ? null : this.#wallMs() - databaseMs;
   }
 
   /**
@@ -49,8 +49,9 @@ export class DatabaseClock {
    * were the database's the wrong one, verifiers everywhere would refuse tokens whose time has not come.
    */
   nowMs(): number {
-    const aheadMs = this.aheadMs ?? 0;
-    return this.#wallMs() - (aheadMs > CLOCK_TOLERANCE_MS ? aheadMs : 0);
+    const wallMs = this.#wallMs();
+    const databaseMs = this.#databaseMs();
+    return databaseMs !== null && wallMs > databaseMs + CLOCK_TOLERANCE_MS ? databaseMs : wallMs;
   }
 
   /** What there is to report: `differs` once when the clocks begin to differ too much, `agrees` once when they do no more. */
@@ -61,5 +62,10 @@ export class DatabaseClock {
     if (found === this.#reported) return null;
     this.#reported = found;
     return found;
+  }
+
+  #databaseMs(): number | null {
+    const kept = this.#kept;
+    return kept === null ? null : this.#monotonicMs() + (kept.least + kept.most) / 2;
   }
 }
