@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { type ClaimsPolicy, defaultSkewSeconds } from '../domain/claims.ts';
 import type { SourceEvent } from '../trust/stream-trust-source.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
-import { readKeySet } from '../trust/trusted-keys.ts';
+import { readKeySet, UnusableKeys } from '../trust/trusted-keys.ts';
 
 const FETCH_LIMIT_MS = 5_000;
 const MOST_BYTES = 256 * 1024;
@@ -98,8 +98,7 @@ export class JwksTrustSource {
     } catch (error) {
       if (isOutrun()) return;
       this.#connected = false;
-      const details = error instanceof Error ? error.message : String(error);
-      this.#report({ kind: 'disconnected', end: { code: status.UNAVAILABLE, details } });
+      this.#report(failureOf(error));
       this.#later(this.#pauseMs * (0.5 + Math.random() / 2));
       this.#pauseMs = Math.min(this.#pauseMs * 2, 60_000);
     }
@@ -113,6 +112,13 @@ export class JwksTrustSource {
     // A verifier alone is no reason for its process to go on.
     this.#timer.unref();
   }
+}
+
+/** A set without a key that verifies is no news: the keys before it stay, and it is asked for again. */
+function failureOf(error: unknown): SourceEvent {
+  if (error instanceof UnusableKeys) return { kind: 'unusable', error };
+  const details = error instanceof Error ? error.message : String(error);
+  return { kind: 'disconnected', end: { code: status.UNAVAILABLE, details } };
 }
 
 async function download(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {

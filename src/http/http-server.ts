@@ -21,7 +21,8 @@ export interface HttpFacts {
 /** The issuer's keys, for verifiers. */
 export interface Publication {
   readonly issuer: string;
-  jwks(): { json: string; etag: string; maxAgeSeconds: number };
+  /** Null while no keys are known yet. */
+  jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;
 }
 
 interface Answer {
@@ -133,7 +134,13 @@ function answer(request: IncomingMessage, routes: Routes, facts: HttpFacts): Ans
 }
 
 function jwks(request: IncomingMessage, publication: Publication): Answer {
-  const { json, etag, maxAgeSeconds } = publication.jwks();
+  const keySet = publication.jwks();
+  // An empty set that may be kept would have its reader refuse every token until max-age is over.
+  if (keySet === null) {
+    const unknown = text(503, 'no keys are known here yet; ask again in a second\n');
+    return { ...unknown, headers: { ...unknown.headers, 'retry-after': '1' } };
+  }
+  const { json, etag, maxAgeSeconds } = keySet;
   const headers = {
     'content-type': 'application/jwk-set+json',
     'cache-control': `public, max-age=${maxAgeSeconds}`,

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
 import { createTokenId, signAccessToken } from '../../src/tokens/sign-access-token.ts';
 import { generateSigningKey, importSigner } from '../../src/tokens/signing-key.ts';
+import type { SourceEvent } from '../../src/trust/stream-trust-source.ts';
 import type { PublicJwk } from '../../src/tokens/verification-key.ts';
 import { encode } from '../security/forge.ts';
 import { until } from '../support/condition.ts';
@@ -148,6 +149,33 @@ test('a key set that cannot be had refuses the unknown key and keeps the known o
   expect(verifier.state()).toMatchObject({ status: 'ready', connected: false });
   broken = false;
   await until(() => verifier.state().connected, 'asked again');
+});
+
+test('an empty key set is no news: the keys before it stay, and without any nothing is judged', async () => {
+  const events: SourceEvent[] = [];
+  const [empty, issue] = [published, await publishKey()];
+  const filled = published;
+  published = empty;
+  const verifier = createVerifier({
+    trust: { jwksUrl: url, issuer, audiences: ['postern'] },
+    onEvent: (event) => events.push(event),
+  });
+  verifiers.push(verifier);
+  await until(() => events.length > 0, 'the empty set has come');
+  expect(events[0]).toMatchObject({
+    kind: 'unusable',
+    error: { message: expect.stringMatching(/no keys/) as unknown },
+  });
+  expect(verifier.state()).toMatchObject({ status: 'waiting', connected: false });
+  expect(await verdict(verifier, await issue())).toBe('TRUST_STALE');
+
+  published = filled;
+  expect(await verifier.ready(5_000)).toBe(true);
+  published = empty;
+  const [forged = ''] = madeUp(await issue(), 1);
+  expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
+  expect(events.at(-1)?.kind).toBe('unusable');
+  expect(await verdict(verifier, await issue())).toBe('good');
 });
 
 test('a look ahead of time while the key set is being read makes no second round of requests', async () => {
