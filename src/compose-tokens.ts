@@ -51,7 +51,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
     },
     cache,
     /** The key set as it may be cached; null while no keys are known yet. With a shared secret it is empty for good. */
-    jwks() {
+    jwks: () => {
       const { jwks, kids } = trust.keys();
       if (kids.length === 0 && !sharedSecret) return null;
       return { ...jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds };

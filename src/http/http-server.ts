@@ -147,9 +147,15 @@ function jwks(request: IncomingMessage, publication: Publication): Answer {
     'access-control-allow-origin': '*',
     etag,
   };
-  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag))
-    return { status: 304, headers, body: '' };
+  if (namesTag(request.headers['if-none-match'], etag)) return { status: 304, headers, body: '' };
   return { status: 200, headers, body: json };
+}
+
+/** Whether an If-None-Match names a tag or any (RFC 9110 section 13.1.2: a proxy may have made the tag a weak one). */
+function namesTag(ifNoneMatch: string | undefined, etag: string): boolean {
+  // Cut and trimmed, each in one walk: white space matched before a comma is walked once for each place it may begin at.
+  const named = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
+  return named.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`);
 }
 
 /** The members of OpenID Connect Discovery that verifiers read; Postern is not an OpenID provider. */
