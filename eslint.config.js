@@ -3,6 +3,13 @@ import prettier from 'eslint-config-prettier';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
+/** While only a request refers to it, garbage collection takes it away with its timer (N17). */
+const lostTimers = ['timeout', 'any'].map((property) => ({
+  object: 'AbortSignal',
+  property,
+  message: 'Use a timer that holds what it ends, as trust/download.ts does.',
+}));
+
 /** Names that hold secrets: comparing them with === leaks their text through time. */
 const secretName = '/(secret|password|mac|digest)$/i';
 
@@ -55,10 +62,28 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
+    rules: { 'no-restricted-properties': ['error', ...lostTimers] },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/trust/download.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        {
+          name: 'fetch',
+          message: 'Use download of trust/download.ts: a signal alone does not end a fetch that stalls.',
+        },
+      ],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
     ignores: ['src/config.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
+        ...lostTimers,
         { object: 'process', property: 'env', message: 'Only config.ts reads the environment.' },
       ],
     },

@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 
@@ -21,12 +23,17 @@ let maxAgeSeconds: number;
 let asked: number;
 let broken: boolean;
 let held: (() => void)[] | null;
+let stall: ((response: ServerResponse) => void) | null;
 const verifiers: Verifier[] = [];
 
 beforeEach(async () => {
-  [published, maxAgeSeconds, asked, broken, held] = [[], 600, 0, false, null];
+  [published, maxAgeSeconds, asked, broken, held, stall] = [[], 600, 0, false, null, null];
   server = createServer((_request, response) => {
     asked += 1;
+    if (stall) {
+      stall(response);
+      return;
+    }
     const keys = published;
     const answer = () => respond(response, keys);
     if (held) held.push(answer);
@@ -176,6 +183,36 @@ test('an empty key set is no news: the keys before it stay, and without any noth
   expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
   expect(events.at(-1)?.kind).toBe('unusable');
   expect(await verdict(verifier, await issue())).toBe('good');
+});
+
+test('N17 a key set whose body stalls is given up in time, whatever garbage collection takes away', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  let hungUp = false;
+  stall = (response) => {
+    response.on('close', () => (hungUp = true));
+    response.write('{"keys":[');
+  };
+  const events: SourceEvent[] = [];
+  const verifier = createVerifier({
+    trust: { jwksUrl: url, issuer, audiences: ['postern'] },
+    onEvent: (event) => events.push(event),
+  });
+  verifiers.push(verifier);
+  await until(() => asked === 1, 'the set is asked for');
+  await until(
+    () => {
+      collect();
+      return events.length > 0;
+    },
+    'it is given up',
+    15_000,
+  );
+  expect(events[0]).toMatchObject({
+    kind: 'disconnected',
+    end: { details: expect.stringContaining('within 5 seconds') as unknown },
+  });
+  await until(() => hungUp, 'the connection is let go');
 });
 
 test('a look ahead of time while the key set is being read makes no second round of requests', async () => {
