@@ -1,6 +1,14 @@
 import eslint from '@eslint/js';
 import prettier from 'eslint-config-prettier';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
+
+/** While only a request refers to it, garbage collection takes it away with its timer (N17). */
+const lostTimers = ['timeout', 'any'].map((property) => ({
+  object: 'AbortSignal',
+  property,
+  message: 'Use a timer that holds what it ends, as trust/download.ts does.',
+}));
 
 /** Names that hold secrets: comparing them with === leaks their text through time. */
 const secretName = '/(secret|password|mac|digest)$/i';
@@ -44,11 +52,38 @@ export default tseslint.config(
     rules: { 'no-console': 'error' },
   },
   {
+    // Strangers send text: no expression may walk it again for each place where it could have begun (N16).
+    files: ['src/**/*.ts'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential', ignoreSticky: false }],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    rules: { 'no-restricted-properties': ['error', ...lostTimers] },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/trust/download.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        {
+          name: 'fetch',
+          message: 'Use download of trust/download.ts: a signal alone does not end a fetch that stalls.',
+        },
+      ],
+    },
+  },
+  {
     files: ['src/**/*.ts'],
     ignores: ['src/config.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
+        ...lostTimers,
         { object: 'process', property: 'env', message: 'Only config.ts reads the environment.' },
       ],
     },

@@ -144,7 +144,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
         failClosedAuthorization,
         authorizationService({
           get audiences() {
-            return source.policy?.audiences ?? [];
+            return source.policy?.audiences ?? null;
           },
           verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
         }),

@@ -50,6 +50,11 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
       maxStalenessMs: settings.maxStalenessSeconds * 1000,
     },
     cache,
-    jwks: () => ({ ...trust.keys().jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds }),
+    /** The key set as it may be cached; null while no keys are known yet. With a shared secret it is empty for good. */
+    jwks: () => {
+      const { jwks, kids } = trust.keys();
+      if (kids.length === 0 && !sharedSecret) return null;
+      return { ...jwks, maxAgeSeconds: settings.jwksMaxAgeSeconds };
+    },
   };
 }

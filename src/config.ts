@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nearestName } from './domain/nearest-name.ts';
+import { OpenToOthers, requireRootsOwn } from './domain/open-to-others.ts';
 import type { Secret } from './domain/secret.ts';
 import type { SettingValues, SettingsPurpose } from './domain/setting-rules.ts';
 import { brokenSettingRules } from './domain/setting-rules.ts';
@@ -164,6 +165,8 @@ function textOfFile(path: string, readFile: ReadFile): string {
   try {
     text = readFile(path);
   } catch (error) {
+    if (error instanceof OpenToOthers)
+      throw new WrongValue(`names a file that others may change: ${error.message}`);
     const { code = 'not text' } = error as NodeJS.ErrnoException;
     throw new WrongValue(`names a file that cannot be read (${code}); check the path and who may read it`);
   }
@@ -173,6 +176,8 @@ function textOfFile(path: string, readFile: ReadFile): string {
 }
 
 function readTextFile(path: string): string {
+  // A pipe that whoever started us opened has no place where another could be put.
+  if (statSync(path).isFile()) requireRootsOwn(path, 'root');
   return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
 }
 
@@ -225,6 +230,10 @@ function certificateFileFaults(
       try {
         return readFile(path);
       } catch (error) {
+        if (error instanceof OpenToOthers) {
+          faults.push(`${settingRows[key].name} can be changed by others: ${error.message}`);
+          return null;
+        }
         const { code = 'not text' } = error as NodeJS.ErrnoException;
         faults.push(`${settingRows[key].name} cannot be read (${code}); check the path and who may read it`);
         return null;

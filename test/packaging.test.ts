@@ -17,7 +17,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { endEveryPostern, runPostern } from './support/run-postern.ts';
-import { startTestService, type TestService } from './support/test-service.ts';
+import { startTestService } from './support/test-service.ts';
 
 jest.setTimeout(30_000);
 
@@ -141,24 +141,23 @@ describe('the contract', () => {
 });
 
 describe('a stranger with buf curl', () => {
-  let service: TestService;
-  beforeAll(async () => {
-    service = await startTestService();
-  });
-  afterAll(() => service.stop());
-
-  test('logs in and has the token verified through reflection alone', async () => {
+  test.each([
+    ['through reflection alone', 'on', []],
+    ['from the proto files, where there is no reflection', 'off', ['--schema', 'proto']],
+  ])('logs in and has the token verified %s', async (_name, reflection, schema) => {
+    const service = await startTestService({ POSTERN_REFLECTION: reflection });
     const credentials = { email: 'ada@example.com', password: 'correct horse battery' };
     const id = await service.addUser(credentials.email, credentials.password);
     const call = async (method: string, body: object, ...words: string[]) => {
       const url = `http://${service.grpcAddress}/postern.v1.AuthService/${method}`;
       const protocol = ['--protocol', 'grpc', '--http2-prior-knowledge'];
-      const { stdout } = await buf('curl', ...protocol, ...words, '-d', JSON.stringify(body), url);
+      const { stdout } = await buf('curl', ...schema, ...protocol, ...words, '-d', JSON.stringify(body), url);
       return JSON.parse(stdout) as Record<string, unknown>;
     };
     const { accessToken } = await call('Login', credentials);
     expect(typeof accessToken).toBe('string');
     const verified = await call('VerifyToken', {}, '-H', `authorization: Bearer ${String(accessToken)}`);
     expect(JSON.stringify(verified)).toContain(id);
+    await service.stop();
   });
 });

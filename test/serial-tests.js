@@ -16,6 +16,7 @@ export const serialTests = [
   '<rootDir>/test/security/http2-attacks.test.ts',
   '<rootDir>/test/security/inspected-hostile-tokens.test.ts',
   '<rootDir>/test/security/junk.test.ts',
+  '<rootDir>/test/security/linear-time.test.ts',
   '<rootDir>/test/security/login-enumeration.test.ts',
   '<rootDir>/test/store/embedded-postgres.test.ts',
   '<rootDir>/test/store/embedded-takeover.test.ts',

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import type { Settings } from '../config.ts';
+import { OpenToOthers, requireRootsOwn } from '../domain/open-to-others.ts';
 import { certificateFaults, expiryMs } from '../tls/certificate-files.ts';
 import { EXPIRY_WARNING_MS } from '../tls/expiry-alarm.ts';
 import type { Finding } from './finding.ts';
@@ -23,8 +24,13 @@ export function certificateFindings(
 function expiry(name: string, path: string, nowMs: number): Finding {
   let pem: string;
   try {
+    requireRootsOwn(path, 'root');
     pem = readFileSync(path, 'utf8');
   } catch (error) {
+    if (error instanceof OpenToOthers) {
+      const says = `${name} can be changed by others: ${error.message}`;
+      return { about: 'certificates', verdict: 'fault', says };
+    }
     const says = `${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`;
     return { about: 'certificates', verdict: 'fault', says, advice: 'Check the path and who may read it.' };
   }

@@ -1,19 +1,23 @@
 import { Readable } from 'node:stream';
+
+import { leadsToThisMachine } from '../domain/listen-address.ts';
+import { download, DownloadTooLarge } from '../trust/download.ts';
 import { CommandFailure } from './command-failure.ts';
 import { exitCodes } from './exit-codes.ts';
-import { tell } from './output.ts';
 import { readText, readTextFile } from './read-text.ts';
 
 const mostBytes = 1024 * 1024;
-const timeoutMs = 5000;
+const limitMs = 5_000;
 
 /**
  * The JWKS document in a file or at an http(s) address, parsed and not yet believed. Nothing but the request for the
  * set leaves the machine. An answer after 5 seconds, beyond 1 MiB, or at another address than the one given is refused.
+ *
+ * @param insecure whether a set may come in plaintext from another machine
  */
-export async function loadKeySet(source: string): Promise<unknown> {
+export async function loadKeySet(source: string, insecure: boolean): Promise<unknown> {
   const text = /^https?:\/\//i.test(source)
-    ? await fetchKeySet(source)
+    ? await fetchKeySet(source, insecure)
     : await readTextFile(source, 'the key set', mostBytes);
   try {
     return JSON.parse(text);
@@ -22,7 +26,7 @@ export async function loadKeySet(source: string): Promise<unknown> {
   }
 }
 
-async function fetchKeySet(address: string): Promise<string> {
+async function fetchKeySet(address: string, insecure: boolean): Promise<string> {
   if (!URL.canParse(address)) {
     throw new CommandFailure(
       exitCodes.wrongUse,
@@ -30,32 +34,28 @@ async function fetchKeySet(address: string): Promise<string> {
       'Write http(s)://HOST:PORT/PATH, as in https://auth.example.com/.well-known/jwks.json, or give a file.',
     );
   }
-  if (/^http:/i.test(address) && !isLoopback(address)) {
-    tell('The key set comes without TLS: whoever is on the way may have changed its keys.');
+  const url = new URL(address);
+  if (url.protocol === 'http:' && !insecure && !leadsToThisMachine(url)) {
+    throw new CommandFailure(
+      exitCodes.wrongUse,
+      'the key set would come without TLS: whoever is on the way could put keys of his own into it',
+      'Give an https address or a file, or --insecure if what lies between encrypts.',
+    );
   }
   try {
-    const response = await fetch(address, { redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
-    if (!response.ok || response.body === null) throw new Error(`it answers ${response.status}`);
-    return await readText(Readable.fromWeb(response.body), 'the key set', mostBytes);
+    const { body } = await download(url, { limitMs, maxBytes: mostBytes });
+    return await readText(Readable.from([body]), 'the key set', mostBytes);
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause;
+    if (cause instanceof DownloadTooLarge) {
+      const message = `the key set is longer than ${mostBytes / 1024} KiB`;
+      throw new CommandFailure(exitCodes.refused, message, 'Check where it comes from.', { cause });
+    }
     throw new CommandFailure(
       exitCodes.unavailable,
-      `the key set could not be fetched: ${reasonOf(cause)}`,
+      `the key set could not be fetched: ${cause instanceof Error ? cause.message : String(cause)}`,
       'Check the address and that the service runs, or save the set and give the file.',
       { cause },
     );
   }
-}
-
-/** `fetch failed` says nothing; the system's code in its cause does. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `no answer within ${timeoutMs / 1000} seconds`;
-  const { code } = (error.cause instanceof Error ? error.cause : error) as NodeJS.ErrnoException;
-  return code ?? (error.cause instanceof Error ? error.cause.message : error.message);
-}
-
-function isLoopback(address: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(address).hostname);
 }

@@ -1,9 +1,11 @@
 import { status } from '@grpc/grpc-js';
 
 import { type ClaimsPolicy, defaultSkewSeconds } from '../domain/claims.ts';
+import { leadsToThisMachine } from '../domain/listen-address.ts';
+import { download } from '../trust/download.ts';
 import type { SourceEvent } from '../trust/stream-trust-source.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
-import { readKeySet } from '../trust/trusted-keys.ts';
+import { readKeySet, UnusableKeys } from '../trust/trusted-keys.ts';
 
 const FETCH_LIMIT_MS = 5_000;
 const MOST_BYTES = 256 * 1024;
@@ -33,14 +35,22 @@ export class JwksTrustSource {
   /** When the newest request that has been answered was sent, monotonic. */
   #answeredAsOfMs = -Infinity;
 
-  /** @throws TypeError for an address that is no http or https URL */
+  /**
+   * @throws TypeError for an address that is no http or https URL, and for plaintext from another machine that nobody
+   *   allowed: whoever is on the way could put keys of his own into the set
+   */
   constructor(
-    origin: { jwksUrl: string; issuer: string; audiences: readonly string[] },
+    origin: { jwksUrl: string; issuer: string; audiences: readonly string[]; insecure?: boolean },
     bundle: TrustBundle,
     report: (event: SourceEvent) => void,
   ) {
     this.#url = new URL(origin.jwksUrl);
     if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
+    if (this.#url.protocol === 'http:' && origin.insecure !== true && !leadsToThisMachine(this.#url)) {
+      throw new TypeError(
+        `the keys would come from ${this.#url.host} in plaintext: give an https URL, or insecure: true if what lies between encrypts`,
+      );
+    }
     this.policy = Object.freeze({
       issuer: origin.issuer,
       audiences: origin.audiences,
@@ -83,7 +93,7 @@ export class JwksTrustSource {
     // Two requests may be under way at once: a slow older answer must not take the place of a newer one.
     const isOutrun = () => this.#stopped || asOfMs < this.#answeredAsOfMs;
     try {
-      const { json, maxAgeSeconds } = await download(this.#url);
+      const { json, maxAgeSeconds } = await fetchKeySet(this.#url);
       const ring = await readKeySet(json);
       if (isOutrun()) return;
       this.#answeredAsOfMs = asOfMs;
@@ -98,8 +108,7 @@ export class JwksTrustSource {
     } catch (error) {
       if (isOutrun()) return;
       this.#connected = false;
-      const details = error instanceof Error ? error.message : String(error);
-      this.#report({ kind: 'disconnected', end: { code: status.UNAVAILABLE, details } });
+      this.#report(failureOf(error));
       this.#later(this.#pauseMs * (0.5 + Math.random() / 2));
       this.#pauseMs = Math.min(this.#pauseMs * 2, 60_000);
     }
@@ -115,19 +124,18 @@ export class JwksTrustSource {
   }
 }
 
-async function download(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_LIMIT_MS), redirect: 'error' });
-  if (!response.ok) throw new Error(`${url.origin} answered ${response.status} for the key set`);
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += (chunk as Uint8Array).length;
-    if (bytes > MOST_BYTES) throw new Error(`the key set is larger than ${MOST_BYTES} bytes`);
-    chunks.push(chunk as Uint8Array);
-  }
-  const maxAge = /max-age=(\d{1,9})/.exec(response.headers.get('cache-control') ?? '')?.[1];
+/** A set without a key that verifies is no news: the keys before it stay, and it is asked for again. */
+function failureOf(error: unknown): SourceEvent {
+  if (error instanceof UnusableKeys) return { kind: 'unusable', error };
+  const details = `the key set could not be fetched: ${error instanceof Error ? error.message : String(error)}`;
+  return { kind: 'disconnected', end: { code: status.UNAVAILABLE, details } };
+}
+
+async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
+  const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MOST_BYTES });
+  const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
   return {
-    json: Buffer.concat(chunks).toString('utf8'),
+    json: body.toString('utf8'),
     maxAgeSeconds: maxAge === undefined ? STANDARD_MAX_AGE_SECONDS : Number(maxAge),
   };
 }

@@ -18,7 +18,13 @@ export type TrustOrigin =
   /** WatchTrust: keys and revocations as they change; issuer and audiences are learned from the stream. */
   | { readonly upstream: Upstream; readonly credential?: ServiceAccount }
   /** A JWKS URL: keys only. A revoked token goes on being accepted until it expires. */
-  | { readonly jwksUrl: string; readonly issuer: string; readonly audiences: readonly string[] };
+  | {
+      readonly jwksUrl: string;
+      readonly issuer: string;
+      readonly audiences: readonly string[];
+      /** Allows an http URL of another machine, where something in between encrypts. */
+      readonly insecure?: boolean;
+    };
 
 /** As which a verifier watches; needless through a unix socket. */
 export interface ServiceAccount {
@@ -160,8 +166,10 @@ function requireSoundOptions(options: VerifierOptions): void {
 
 function trustFaults(trust: unknown): string[] {
   if (isRecord(trust) && 'jwksUrl' in trust) {
-    const { issuer, audiences } = trust;
-    const faults = meaningless('trust.', trust, ['jwksUrl', 'issuer', 'audiences']);
+    const { issuer, audiences, insecure } = trust;
+    const faults = meaningless('trust.', trust, ['jwksUrl', 'issuer', 'audiences', 'insecure']);
+    if (insecure !== undefined && typeof insecure !== 'boolean')
+      faults.push('trust.insecure must be true or false');
     if (!isName(issuer)) faults.push('trust.issuer is missing');
     if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isName))
       faults.push('trust.audiences must name at least one');

@@ -1,4 +1,4 @@
-const PARTS = /^(?<scheme>postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)(?<hosts>[^/?#]*)(?<rest>.*)$/s;
+const PARTS = /^(?<scheme>postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)(?<hosts>[^/?#]*)(?<rest>(?:[/?#].*)?)$/s;
 
 /**
  * One URL for each server that a `postgres://` URL names, in its order: as in libpq, several are divided by commas,

@@ -41,6 +41,11 @@ export function staysOnThisMachine(address: ListenAddress): boolean {
   return address.host.toLowerCase() === 'localhost';
 }
 
+/** The same of an http or https URL. */
+export function leadsToThisMachine({ hostname }: URL): boolean {
+  return staysOnThisMachine({ kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: 0 });
+}
+
 function parseSocketPath(rest: string): ListenAddress | null {
   const path = rest.startsWith('///') ? rest.slice(2) : rest;
   if (path === '' || path.startsWith('//') || path.includes('\0')) return null;

@@ -94,6 +94,13 @@ function isMostlyContext(password: string, context: readonly string[]): boolean 
   return rest.length * 2 < folded.length;
 }
 
+/** Without the digits and signs before the first letter and after the last. */
+function fromFirstToLastLetter(text: string): string {
+  const letters = [...text.matchAll(/\p{L}/gu)];
+  const [first, last] = [letters[0], letters.at(-1)];
+  return first && last ? text.slice(first.index, last.index + last[0].length) : '';
+}
+
 /**
  * Whether a well-known password is at least two thirds of this one, at its start or end; or half of it, with nothing
  * but digits and signs around; or repeated fills it. Lists hold few entries of twelve characters, so a plain look-up
@@ -105,7 +112,7 @@ function isMostlyCommon(password: string, isCommon: (text: string) => boolean): 
   for (let length = folded.length; length >= shortest && shortest <= longestCommonPassword; length--) {
     if (isCommon(folded.slice(0, length)) || isCommon(folded.slice(-length))) return true;
   }
-  const core = folded.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, '');
+  const core = fromFirstToLastLetter(folded);
   if (core.length * 2 >= folded.length && isCommon(core)) return true;
   const unit = /^(.{1,32}?)\1+$/su.exec(folded)?.[1];
   return unit !== undefined && (unit.length <= 3 || isCommon(unit));

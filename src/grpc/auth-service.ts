@@ -1,6 +1,7 @@
 import type { Caller } from '../domain/caller.ts';
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
+import { Rejected } from '../domain/rejection.ts';
 import type { PasswordChange } from '../operations/change-password.ts';
 import type { IssuedServiceToken, ServiceTokenInput } from '../operations/issue-service-token.ts';
 import type { IssuedTokens } from '../operations/issued-tokens.ts';
@@ -8,6 +9,8 @@ import type { LoginInput } from '../operations/login.ts';
 import { callerOf } from './call.ts';
 import type { ServiceHandlers } from './serve-methods.ts';
 import { type VerificationOperations, verificationService } from './verification-service.ts';
+
+const RETRY_AFTER_MS = 1_000;
 
 /** What the service does, wired to its dependencies in `compose-rpcs.ts`. */
 export interface AuthOperations extends VerificationOperations {
@@ -17,7 +20,8 @@ export interface AuthOperations extends VerificationOperations {
   issueServiceToken(input: ServiceTokenInput, call: OperationCall): Promise<IssuedServiceToken>;
   changePassword(input: PasswordChange & { caller: Caller }, call: OperationCall): Promise<IssuedTokens>;
   resetPassword(input: { resetToken: string; newPassword: string }, call: OperationCall): Promise<void>;
-  getJwks(): { json: string; maxAgeSeconds: number };
+  /** Null while no keys are known yet. */
+  getJwks(): { json: string; maxAgeSeconds: number } | null;
 }
 
 /** postern.v1.AuthService: wire to operation and back. */
@@ -41,8 +45,9 @@ export function authService(operations: AuthOperations): ServiceHandlers<typeof 
       return {};
     },
     getJwks: () => {
-      const { json, maxAgeSeconds } = operations.getJwks();
-      return { jwks: json, maxAge: maxAgeSeconds };
+      const keySet = operations.getJwks();
+      if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+      return { jwks: keySet.json, maxAge: keySet.maxAgeSeconds };
     },
   };
 }

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 
 /** An IP address as the system names it, without zone and IPv4 mapping; null when it is none. */
 export function plainIp(text: string): string | null {
-  const address = text.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  const [withoutZone = ''] = text.split('%', 1);
+  const address = withoutZone.replace(/^::ffff:(?=\d+\.)/i, '');
   return isIP(address) === 0 ? null : address;
 }
 

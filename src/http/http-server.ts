@@ -21,7 +21,8 @@ export interface HttpFacts {
 /** The issuer's keys, for verifiers. */
 export interface Publication {
   readonly issuer: string;
-  jwks(): { json: string; etag: string; maxAgeSeconds: number };
+  /** Null while no keys are known yet. */
+  jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;
 }
 
 interface Answer {
@@ -133,16 +134,28 @@ function answer(request: IncomingMessage, routes: Routes, facts: HttpFacts): Ans
 }
 
 function jwks(request: IncomingMessage, publication: Publication): Answer {
-  const { json, etag, maxAgeSeconds } = publication.jwks();
+  const keySet = publication.jwks();
+  // An empty set that may be kept would have its reader refuse every token until max-age is over.
+  if (keySet === null) {
+    const unknown = text(503, 'no keys are known here yet; ask again in a second\n');
+    return { ...unknown, headers: { ...unknown.headers, 'retry-after': '1' } };
+  }
+  const { json, etag, maxAgeSeconds } = keySet;
   const headers = {
     'content-type': 'application/jwk-set+json',
     'cache-control': `public, max-age=${maxAgeSeconds}`,
     'access-control-allow-origin': '*',
     etag,
   };
-  if (request.headers['if-none-match']?.split(/\s*,\s*/).includes(etag))
-    return { status: 304, headers, body: '' };
+  if (namesTag(request.headers['if-none-match'], etag)) return { status: 304, headers, body: '' };
   return { status: 200, headers, body: json };
+}
+
+/** Whether an If-None-Match names a tag or any (RFC 9110 section 13.1.2: a proxy may have made the tag a weak one). */
+function namesTag(ifNoneMatch: string | undefined, etag: string): boolean {
+  // Cut and trimmed, each in one walk: white space matched before a comma is walked once for each place it may begin at.
+  const named = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
+  return named.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`);
 }
 
 /** The members of OpenID Connect Discovery that verifiers read; Postern is not an OpenID provider. */

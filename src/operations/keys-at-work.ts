@@ -17,8 +17,8 @@ export interface KeysAtWork {
   prepare(): Promise<void>;
   /** Brings the trust bundle up to date with the database. */
   refresh(): Promise<void>;
-  /** The published keys as they were at the last refresh. */
-  readonly stages: () => readonly KeyStage[];
+  /** The published keys as they were at the last refresh; null before the first. */
+  readonly stages: () => readonly KeyStage[] | null;
 }
 
 /**
@@ -33,7 +33,7 @@ export function storedKeys(
   report: (step: KeyStep) => void,
 ): KeysAtWork {
   let current = '';
-  let stages: readonly KeyStage[] = [];
+  let stages: readonly KeyStage[] | null = null;
   return {
     prepare: () => ensureSigningKey(database, policy.algorithm, masterKeys),
     async refresh() {

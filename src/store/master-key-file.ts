@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { OpenToOthers, requireRootsOwn } from '../domain/open-to-others.ts';
 import { makeFolder } from './embedded/data-directory.ts';
 import { DataDirectoryError } from './embedded/embedded-postgres-error.ts';
 
@@ -19,6 +20,8 @@ export function readOrMakeMasterKey(dataDir: string): string {
   try {
     text = readOrMake(dataDir, path);
   } catch (cause) {
+    if (cause instanceof OpenToOthers)
+      throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
     const code = String((cause as NodeJS.ErrnoException).code);
     throw new DataDirectoryError(`the master key ${path} cannot be read or made (${code})`, { cause });
   }
@@ -28,11 +31,13 @@ export function readOrMakeMasterKey(dataDir: string): string {
 
 function readOrMake(dataDir: string, path: string): string {
   makeFolder(resolve(dataDir));
+  requireRootsOwn(dataDir, 'anyone');
   const found = readIfThere(path);
   if (found !== null) return found;
   // Written whole under another name and linked: two first starts agree on one key, and neither reads half of it.
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  rmSync(draft, { force: true });
+  writeFileSync(draft, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
   try {
     linkSync(draft, path);
   } catch (error) {
@@ -45,6 +50,7 @@ function readOrMake(dataDir: string, path: string): string {
 
 function readIfThere(path: string): string | null {
   try {
+    requireRootsOwn(path, 'anyone');
     return readFileSync(path, 'utf8').trim();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;

@@ -13,7 +13,8 @@ export interface CertificateFiles<Content = string> {
 /** What each file is called where a fault is told. */
 export type FileNames = Readonly<Record<keyof CertificateFiles, string>>;
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+const BEGIN = '-----BEGIN CERTIFICATE-----';
+const END = '-----END CERTIFICATE-----';
 
 /** Why these files cannot serve TLS, one line each that begins with a file's name; none when they can. */
 export function certificateFaults({ cert, key, ca }: CertificateFiles, names: FileNames): string[] {
@@ -41,7 +42,7 @@ export function expiryMs(pem: string): number {
 }
 
 function certificatesIn(pem: string): X509Certificate[] {
-  const blocks = pem.match(CERTIFICATE) ?? [];
+  const blocks = blocksIn(pem);
   if (blocks.length === 0)
     throw new Error('holds no certificate; it must be PEM, with BEGIN CERTIFICATE in it');
   try {
@@ -49,6 +50,18 @@ function certificatesIn(pem: string): X509Certificate[] {
   } catch {
     throw new Error('holds a certificate that cannot be read; write it anew');
   }
+}
+
+/** Read from front to back once: a BEGIN without its END ends the search. */
+function blocksIn(pem: string): string[] {
+  const blocks: string[] = [];
+  for (let begin = pem.indexOf(BEGIN); begin >= 0;) {
+    const end = pem.indexOf(END, begin);
+    if (end < 0) break;
+    blocks.push(pem.slice(begin, end + END.length));
+    begin = pem.indexOf(BEGIN, end + END.length);
+  }
+  return blocks;
 }
 
 function privateKeyIn(pem: string): KeyObject {

@@ -2,6 +2,7 @@ import { constants } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 
+import { OpenToOthers, requireRootsOwn } from '../domain/open-to-others.ts';
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
 import { ExpiryAlarm } from './expiry-alarm.ts';
 
@@ -147,8 +148,11 @@ async function readFiles({ cert, key, ca }: ServerTlsPaths): Promise<Certificate
 
 async function readNamed(name: string, path: string): Promise<string> {
   try {
+    requireRootsOwn(path, 'root');
     return await readFile(path, 'utf8');
   } catch (error) {
+    if (error instanceof OpenToOthers)
+      throw new Error(`${name} can be changed by others: ${error.message}`, { cause: error });
     throw new Error(`${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`, {
       cause: error,
     });

@@ -109,6 +109,8 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
   const listed =
     isObject(options.jwks) && Array.isArray(options.jwks.keys) ? (options.jwks.keys as unknown[]) : null;
   if (listed === null) notes.push('the key set is not a JWKS document');
+  if (listed?.length === 0)
+    notes.push('the key set holds no keys: the service has none yet, or signs with a shared secret');
   const byKid = new Map<string, VerificationKey>();
   for (const [index, jwk] of (listed ?? []).entries()) {
     const key = await usable(`key ${index + 1} of the set is left out`, () => importVerificationKey(jwk));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { checkedBy } from '../grpc/check.ts';
 import { until } from '../support/condition.ts';
 import { runPostern, startPostern } from '../support/run-postern.ts';
 import { openServiceDesk } from '../support/service-desk.ts';
@@ -56,6 +57,13 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
     'TRUST_STALE',
     'NOT_SERVING',
   ]);
+  // Which audiences there are comes with the keys: a route that names one is not wrong, it cannot be judged yet.
+  const beforeNews = await checkedBy(
+    { call: (method, request) => invoke(client, method, request) },
+    { headers: { authorization: `Bearer ${token}` } },
+    { audience: 'postern' },
+  );
+  expect([beforeNews.http, beforeNews.body.reason]).toEqual([503, 'TRUST_STALE']);
 
   const centre = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
   await until(async () => (await verdict(token)) === 'good', 'the sidecar is ready');

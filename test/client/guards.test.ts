@@ -159,6 +159,31 @@ test('a bad set-up fails at the start, every fault at once', () => {
 });
 
 test.each([
+  ['http://auth.example.com/jwks.json', false],
+  ['http://127.0.0.1.example.com/', false],
+  ['http://localhost.example.com/', false],
+  ['http://0.0.0.0/', false],
+  ['HTTP://AUTH.EXAMPLE.COM/', false],
+  ['http://127.0.0.2:1/', true],
+  ['http://localhost:1/', true],
+  ['http://[::1]:1/', true],
+])('N10 a key set from %s in plaintext, without leave: %s', (jwksUrl, taken) => {
+  const trust = { jwksUrl, issuer: 'i', audiences: ['a'] };
+  if (taken) createVerifier({ trust }).close();
+  else expect(() => createVerifier({ trust })).toThrow(/in plaintext: give an https URL, or insecure: true/);
+});
+
+test('N10 a key set in plaintext is taken with leave', async () => {
+  const { port } = new URL(service.httpUrl);
+  // Leads here on Linux, but does not say so.
+  const jwksUrl = `http://0.0.0.0:${port}/.well-known/jwks.json`;
+  const trust = { jwksUrl, issuer: service.httpUrl, audiences: ['postern'], insecure: true };
+  const verifier = createVerifier({ trust });
+  expect(await verifier.ready(5_000)).toBe(true);
+  verifier.close();
+});
+
+test.each([
   ['nothing', {}, 'trust must have an upstream'],
   ['no address', { trust: { upstream: {} } }, 'trust.upstream.address is missing'],
   ['no audiences', { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i' } }, 'trust.audiences must name'],
@@ -176,6 +201,11 @@ test.each([
     'both origins',
     { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i', audiences: ['a'], upstream: {} } },
     'trust.upstream means',
+  ],
+  [
+    'leave that is no yes or no',
+    { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i', audiences: ['a'], insecure: 'no' } },
+    'trust.insecure must be',
   ],
 ])('a verifier of %s is not made', (_what, options, fault) => {
   expect(() => createVerifier(options as never)).toThrow(TypeError);

@@ -1,12 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 
 import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
 import { createTokenId, signAccessToken } from '../../src/tokens/sign-access-token.ts';
 import { generateSigningKey, importSigner } from '../../src/tokens/signing-key.ts';
+import type { SourceEvent } from '../../src/trust/stream-trust-source.ts';
 import type { PublicJwk } from '../../src/tokens/verification-key.ts';
 import { encode } from '../security/forge.ts';
 import { until } from '../support/condition.ts';
@@ -20,12 +23,17 @@ let maxAgeSeconds: number;
 let asked: number;
 let broken: boolean;
 let held: (() => void)[] | null;
+let stall: ((response: ServerResponse) => void) | null;
 const verifiers: Verifier[] = [];
 
 beforeEach(async () => {
-  [published, maxAgeSeconds, asked, broken, held] = [[], 600, 0, false, null];
+  [published, maxAgeSeconds, asked, broken, held, stall] = [[], 600, 0, false, null, null];
   server = createServer((_request, response) => {
     asked += 1;
+    if (stall) {
+      stall(response);
+      return;
+    }
     const keys = published;
     const answer = () => respond(response, keys);
     if (held) held.push(answer);
@@ -148,6 +156,63 @@ test('a key set that cannot be had refuses the unknown key and keeps the known o
   expect(verifier.state()).toMatchObject({ status: 'ready', connected: false });
   broken = false;
   await until(() => verifier.state().connected, 'asked again');
+});
+
+test('an empty key set is no news: the keys before it stay, and without any nothing is judged', async () => {
+  const events: SourceEvent[] = [];
+  const [empty, issue] = [published, await publishKey()];
+  const filled = published;
+  published = empty;
+  const verifier = createVerifier({
+    trust: { jwksUrl: url, issuer, audiences: ['postern'] },
+    onEvent: (event) => events.push(event),
+  });
+  verifiers.push(verifier);
+  await until(() => events.length > 0, 'the empty set has come');
+  expect(events[0]).toMatchObject({
+    kind: 'unusable',
+    error: { message: expect.stringMatching(/no keys/) as unknown },
+  });
+  expect(verifier.state()).toMatchObject({ status: 'waiting', connected: false });
+  expect(await verdict(verifier, await issue())).toBe('TRUST_STALE');
+
+  published = filled;
+  expect(await verifier.ready(5_000)).toBe(true);
+  published = empty;
+  const [forged = ''] = madeUp(await issue(), 1);
+  expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
+  expect(events.at(-1)?.kind).toBe('unusable');
+  expect(await verdict(verifier, await issue())).toBe('good');
+});
+
+test('N17 a key set whose body stalls is given up in time, whatever garbage collection takes away', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  let hungUp = false;
+  stall = (response) => {
+    response.on('close', () => (hungUp = true));
+    response.write('{"keys":[');
+  };
+  const events: SourceEvent[] = [];
+  const verifier = createVerifier({
+    trust: { jwksUrl: url, issuer, audiences: ['postern'] },
+    onEvent: (event) => events.push(event),
+  });
+  verifiers.push(verifier);
+  await until(() => asked === 1, 'the set is asked for');
+  await until(
+    () => {
+      collect();
+      return events.length > 0;
+    },
+    'it is given up',
+    15_000,
+  );
+  expect(events[0]).toMatchObject({
+    kind: 'disconnected',
+    end: { details: expect.stringContaining('within 5 seconds') as unknown },
+  });
+  await until(() => hungUp, 'the connection is let go');
 });
 
 test('a look ahead of time while the key set is being read makes no second round of requests', async () => {

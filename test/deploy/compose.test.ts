@@ -84,7 +84,15 @@ describe('docker-compose.yml', () => {
       expect([name, row?.name]).toEqual([name, name.replace(/_FILE$/, '')]);
       if (!name.endsWith('_FILE')) row?.parse(value);
     }
-    expect(postern.environment).toMatchObject({ POSTERN_REFLECTION: 'on', POSTERN_INSECURE: 'true' });
+    expect(postern.environment).toMatchObject({ POSTERN_INSECURE: 'true' });
+  });
+
+  test('N13 leaves reflection off, as production has it', () => {
+    expect(Object.keys(postern.environment)).not.toContain('POSTERN_REFLECTION');
+    // What is pasted from its head must so bring the contract along.
+    const calls = text.match(/^#.*(?:buf curl|grpcurl).*$/gm) ?? [];
+    expect(calls).toHaveLength(2);
+    for (const call of calls) expect(call).toMatch(/--schema proto |-import-path proto -proto /);
   });
 
   test('postern waits for a database that answers', () => {
@@ -131,11 +139,25 @@ describe('the image', () => {
   });
 
   test('X05 has no shell and no npm, runs as nobody, and holds only what runs', () => {
-    expect(last).toMatch(/^FROM gcr\.io\/distroless\/nodejs\d+-debian\d+:nonroot\n/);
-    expect(last.match(/^USER .*/gm)).toEqual(['USER nonroot']);
+    expect(last).toMatch(/^FROM scratch\n/);
+    expect(last.match(/^USER .*/gm)).toEqual(['USER 65532:65532']);
+    // What goes into the empty image beside our own files: node, its libraries, three files of /etc, licences.
+    const gathered = /^RUN mkdir -p \/runtime.*$/m.exec(dockerfile)?.[0] ?? '';
+    expect(gathered.match(/(?<=\bcp )[^&]+/g)).toEqual([
+      expect.stringMatching(/^\/usr\/local\/bin\/node \/runtime\/nodejs\/bin\/\s*$/),
+      expect.stringMatching(/^--parents --dereference --target-directory=\/runtime\s*$/),
+      expect.stringMatching(
+        /^--parents \/usr\/local\/LICENSE (\/usr\/share\/doc\/[\w-]+\/copyright )+\/runtime\s*$/,
+      ),
+      expect.stringMatching(/^\/etc\/nsswitch\.conf \/runtime\/etc\/\s*$/),
+    ]);
+    expect(gathered).toMatch(
+      /ldd \/usr\/local\/bin\/node node_modules\/@node-rs\/argon2-linux-\*\/\*\.node \| grep -o '\/lib/,
+    );
     expect(last).not.toMatch(/^(RUN|ADD|SHELL)\b|debug/m);
     const targets = copies(last).map((words) => words.split(' ').at(-1));
-    expect(targets.sort()).toEqual(['./', './dist', './node_modules', './proto']);
+    expect(targets.sort()).toEqual(['./', './dist', './node_modules', './proto', '/']);
+    expect(last).toContain('ENTRYPOINT ["/nodejs/bin/node"]');
     expect(last).toContain('CMD ["dist/command/postern.js", "serve"]');
   });
 

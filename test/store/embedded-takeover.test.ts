@@ -80,6 +80,15 @@ test('the server sees nothing of our environment, where keys and passwords are',
   expect(settings.map((setting) => setting.split('=')[0]).sort()).toEqual(['LC_ALL', 'PATH']);
 });
 
+test('D20 a log that is a link to another file is not written, and the server does not start', async () => {
+  const dataDir = newFolder();
+  const elsewhere = join(newFolder(), 'precious');
+  writeFileSync(elsewhere, 'still here');
+  symlinkSync(elsewhere, join(dataDir, 'postgres.log'));
+  await expect(open(dataDir)).rejects.toThrow(/postgres\.log is a symbolic link\. Remove it/);
+  expect(readFileSync(elsewhere, 'utf8')).toBe('still here');
+});
+
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip;
 testAsRoot('a socket folder that another user laid out under the temporary folder is refused', async () => {
   const dataDir = join(newFolder(), 'd'.repeat(100));

@@ -89,6 +89,8 @@ test('keys and secrets that cannot be used are named, not thrown', async () => {
   expect((await inspectToken(await issue(), { jwks: 7, nowMs })).notes).toEqual([
     'the key set is not a JWKS document',
   ]);
+  const empty = await inspectToken(await issue(), { jwks: { keys: [] }, nowMs });
+  expect(empty.notes.join()).toContain('holds no keys');
   const weak = await inspectToken(await issue(), { sharedSecret: new Secret('short'), nowMs });
   expect(weak.notes.join()).toContain('shorter than 32 bytes');
 });

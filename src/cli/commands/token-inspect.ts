@@ -13,6 +13,7 @@ import { describeToken, timesInWords } from '../token-report.ts';
 interface Options {
   readonly file?: string;
   readonly jwks?: string;
+  readonly insecure?: boolean;
   readonly secretFile?: string;
   readonly secretStdin?: boolean;
   readonly issuer?: string;
@@ -26,6 +27,7 @@ export function tokenInspect(command: Command): void {
     .argument('[TOKEN]', 'the token; `-`, or nothing in a pipe, reads it from standard input')
     .option('--file <path>', 'read the token from a file')
     .option('--jwks <file|url>', 'check the signature with this key set; of a URL only the set is fetched')
+    .option('--insecure', 'allow an http URL of another machine, where something in between encrypts')
     .option('--secret-file <path>', 'check an HS256 signature with the secret in this file')
     .option('--secret-stdin', 'check an HS256 signature with the secret on standard input')
     .option('--issuer <text>', 'require this issuer')
@@ -93,7 +95,7 @@ async function readToken(argument: string | undefined, { file, secretStdin }: Op
 }
 
 async function readKeys(options: Options): Promise<Pick<InspectionOptions, 'jwks' | 'sharedSecret'>> {
-  const { jwks, secretFile, secretStdin = false } = options;
+  const { jwks, insecure = false, secretFile, secretStdin = false } = options;
   if (secretFile !== undefined && secretStdin)
     throw wrongUse('the secret is given twice', 'Leave out one of the two.');
   const sharedSecret = secretStdin
@@ -102,7 +104,7 @@ async function readKeys(options: Options): Promise<Pick<InspectionOptions, 'jwks
       new Secret(withoutLastNewline(await readTextFile(secretFile, 'the secret')));
   return {
     ...(sharedSecret !== false && { sharedSecret }),
-    ...(jwks !== undefined && { jwks: await loadKeySet(jwks) }),
+    ...(jwks !== undefined && { jwks: await loadKeySet(jwks, insecure) }),
   };
 }
 

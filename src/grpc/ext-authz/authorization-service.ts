@@ -18,8 +18,8 @@ import { type RoutePolicy, routePolicy } from './route-policy.ts';
 
 /** What a check needs of the service. */
 export interface Authorizer {
-  /** The configured audiences, which a route may name. */
-  readonly audiences: readonly string[];
+  /** The configured audiences, which a route may name; null while they are not known yet. */
+  readonly audiences: readonly string[] | null;
   /** As VerifyToken; rejects with `trust-stale` well before `MAX_CHECK_MS`. */
   verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
 }

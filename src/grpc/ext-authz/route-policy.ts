@@ -1,3 +1,4 @@
+import { Rejected } from '../../domain/rejection.ts';
 import { Denied } from './denial.ts';
 
 /** What a route asks of its callers, from the `context_extensions` of its ext_authz configuration. */
@@ -17,16 +18,18 @@ export interface RoutePolicy {
 type Extensions = Readonly<Record<string, string>>;
 
 const KEYS: ReadonlySet<string> = new Set(['audience', 'roles_any', 'roles_all', 'mode', 'strip_token']);
+const RETRY_AFTER_MS = 1_000;
 const ROLE = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
 
 /**
  * Reads `audience`, `roles_any`, `roles_all` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
  * or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
  *
- * @param audiences the configured ones
+ * @param audiences the configured ones; null while they are not known yet
  * @throws Denied `route-misconfigured`
+ * @throws Rejected `trust-stale` for a route that names an audience while they are not known
  */
-export function routePolicy(extensions: Extensions, audiences: readonly string[]): RoutePolicy {
+export function routePolicy(extensions: Extensions, audiences: readonly string[] | null): RoutePolicy {
   for (const key of Object.keys(extensions)) {
     if (!KEYS.has(key)) throw misconfigured(`knows ${[...KEYS].join(', ')} and no other key`);
   }
@@ -46,9 +49,10 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
   return policy;
 }
 
-function configuredAudience(extensions: Extensions, audiences: readonly string[]): string {
+function configuredAudience(extensions: Extensions, audiences: readonly string[] | null): string {
   const audience = own(extensions, 'audience');
   if (audience === undefined) return '';
+  if (audiences === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   if (audiences.includes(audience)) return audience;
   throw misconfigured('names an audience that POSTERN_AUDIENCE does not');
 }

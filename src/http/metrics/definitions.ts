@@ -29,7 +29,10 @@ export const metricDefinitions = {
     'Sessions, tokens and keys that this process revoked: logouts, ended sessions, reuse',
     'kind',
   ),
-  revocationsLive: gauge('postern_revocations_live', 'Revocations in memory'),
+  revocationsLive: gauge(
+    'postern_revocations_live',
+    'Revocations in memory; absent before the first list of them',
+  ),
   revocationDelay: histogram(
     'postern_revocation_delay_seconds',
     "From a revocation's transaction to this process refusing by it, by the database's clock",
@@ -65,7 +68,11 @@ export const metricDefinitions = {
     'postern_clock_offset_seconds',
     "By how much the clock of this process's machine is ahead of the database's",
   ),
-  keys: gauge('postern_signing_keys', 'Published keys: pending, active, retired', 'state'),
+  keys: gauge(
+    'postern_signing_keys',
+    'Published keys: pending, active, retired; absent before they are known',
+    'state',
+  ),
   keyAge: gauge('postern_signing_key_age_seconds', 'How long the active key has signed'),
   keyRotation: gauge('postern_signing_key_rotation_seconds', 'After how long it is to be replaced'),
   purgedRows: counter('postern_purged_rows_total', 'Expired rows that this process deleted'),

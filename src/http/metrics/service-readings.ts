@@ -18,7 +18,7 @@ export interface ServiceParts {
   readonly trust: TrustBundle;
   readonly revocationDelay: DurationHistogram;
   readonly broadcast: TrustBroadcast;
-  readonly keys: () => readonly KeyStage[];
+  readonly keys: () => readonly KeyStage[] | null;
   readonly keyRotationSeconds: number;
   readonly purgedRows: () => number;
   /** When the listeners' certificate ends, Unix time in seconds; null in plaintext. */
@@ -51,12 +51,14 @@ export function serviceReadings(parts: ServiceParts): Readings {
     databaseReachable: () => Number(parts.reachable()),
     circuitOpen: () => Number(circuit.isOpen),
     clockOffset: () => (clock.aheadMs === null ? null : clock.aheadMs / 1000),
-    keys: () =>
-      ['pending', 'active', 'retired'].map(
-        (state) => [[state], parts.keys().filter((key) => key.state === state).length] as const,
-      ),
+    keys() {
+      const keys = parts.keys();
+      if (keys === null) return null;
+      const countOf = (state: string) => keys.filter((key) => key.state === state).length;
+      return ['pending', 'active', 'retired'].map((state) => [[state], countOf(state)] as const);
+    },
     keyAge() {
-      const since = parts.keys().find(({ state }) => state === 'active')?.activatedAtMs;
+      const since = parts.keys()?.find(({ state }) => state === 'active')?.activatedAtMs;
       return since == null ? null : (Date.now() - since) / 1000;
     },
     keyRotation: () => parts.keyRotationSeconds,

@@ -13,7 +13,7 @@ export function trustReadings(
     trustAge: () => trust.ageMs / 1000,
     trustState: () =>
       ['loading', 'fresh', 'stale'].map((name) => [[name], name === state() ? 1 : 0] as const),
-    revocationsLive: () => trust.revocationCount,
+    revocationsLive: () => (trust.loaded ? trust.revocationCount : null),
     cacheHits: () => cache?.hits ?? 0,
     cacheMisses: () => cache?.misses ?? 0,
     cacheEntries: () => cache?.size ?? 0,

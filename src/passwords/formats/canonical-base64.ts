@@ -5,5 +5,5 @@
 export function canonicalBase64(text: string, padding: 'padded' | 'bare'): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64');
   const again = bytes.toString('base64');
-  return (padding === 'padded' ? again : again.replace(/=+$/, '')) === text ? bytes : undefined;
+  return (padding === 'padded' ? again : again.replace(/={1,2}$/, '')) === text ? bytes : undefined;
 }

@@ -26,5 +26,8 @@ function fromAdapted(adapted: string): Buffer | undefined {
 }
 
 function toAdapted(bytes: Buffer): string {
-  return bytes.toString('base64').replaceAll('+', '.').replace(/=+$/, '');
+  return bytes
+    .toString('base64')
+    .replaceAll('+', '.')
+    .replace(/={1,2}$/, '');
 }

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
+import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
 import { DataDirectoryError } from './embedded-postgres-error.ts';
 
 /** Where everything of an embedded database lies. */
@@ -25,6 +26,9 @@ export interface DataDirectory {
   readonly sockets: string;
 }
 
+/** `nobody`, on every Linux: as whom root runs PostgreSQL where it cannot be root in a namespace. */
+export const UNPRIVILEGED_ID = 65_534;
+
 /** `sun_path` holds 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`. */
 const LONGEST_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
 
@@ -34,10 +38,13 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
   try {
     makeFolder(root);
     // One name for one directory: a command that comes through a symbolic link has to find the running server.
+    requireRootsOwn(root, 'anyone');
     root = realpathSync(root);
   } catch (cause) {
     throw unusable(root, cause);
   }
+  const cluster = join(root, 'pgdata');
+  requireOwnEntry(cluster);
   const sockets = socketFolder(root);
   try {
     makeFolder(sockets);
@@ -47,7 +54,7 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
     if (cause instanceof DataDirectoryError) throw cause;
     throw unusable(root, cause);
   }
-  return { root, cluster: join(root, 'pgdata'), log: join(root, 'postgres.log'), sockets };
+  return { root, cluster, log: join(root, 'postgres.log'), sockets };
 }
 
 /**
@@ -81,6 +88,7 @@ export function dataDirectoryFault(dataDir: string): Error | null {
   let existing = wanted;
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   try {
+    if (existing === wanted) requireRootsOwn(existing, 'anyone');
     rmdirSync(mkdtempSync(join(existing, '.postern-')));
     return null;
   } catch (cause) {
@@ -89,6 +97,9 @@ export function dataDirectoryFault(dataDir: string): Error | null {
 }
 
 function unusable(root: string, cause: unknown): DataDirectoryError {
+  if (cause instanceof OpenToOthers) {
+    return new DataDirectoryError(`the data directory ${root} cannot be used: ${cause.message}.`, { cause });
+  }
   return new DataDirectoryError(
     `the data directory ${root} cannot be used (${String((cause as NodeJS.ErrnoException).code)}). ` +
       'Set POSTERN_DATA_DIR to a folder that this user may write.',
@@ -113,13 +124,29 @@ function socketFolder(root: string): string {
 }
 
 /**
+ * What stood in the data directory before it was closed to others may be theirs: as root, a cluster must be root's, or of the
+ * user as whom root runs PostgreSQL. A link would lead out of the directory.
+ */
+function requireOwnEntry(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isSymbolicLink())
+    throw new DataDirectoryError(`${path} is a symbolic link. Set POSTERN_DATA_DIR to where the data is.`);
+  if (process.getuid?.() === 0 && ![0, UNPRIVILEGED_ID].includes(found.uid))
+    throw new DataDirectoryError(
+      `${path} belongs to user ${found.uid}. Start Postern as that user, or give it to root.`,
+    );
+}
+
+/**
  * A folder that somebody else laid out under /tmp before us would let them put a server of theirs in our place, so
- * there not even root takes another's. Inside the data directory root may, since it may be another's as a whole.
+ * there not even root takes another's. Inside the data directory it may be that of the user as whom root runs PostgreSQL.
  */
 function requireOwnFolder(path: string, root: string): void {
   const { uid: owner } = lstatSync(path);
   const self = process.getuid?.() ?? owner;
-  const isTrusted = owner === self || (self === 0 && path.startsWith(`${root}/`));
+  const isTrusted =
+    owner === self || (self === 0 && owner === UNPRIVILEGED_ID && path.startsWith(`${root}/`));
   if (lstatSync(path).isDirectory() && isTrusted) return;
   throw new DataDirectoryError(`${path} belongs to another user. Remove it, or set POSTERN_DATA_DIR.`);
 }

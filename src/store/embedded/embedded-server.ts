@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import type { ClientConfig } from 'pg';
 
 import type { DataDirectory } from './data-directory.ts';
-import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
+import { DataDirectoryError, EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { readHolder } from './holder.ts';
 import { claimStaleLock, postmasterOf } from './process-state.ts';
 import type { PostgresBinaries } from './locate-binaries.ts';
@@ -101,7 +101,7 @@ export class EmbeddedServer {
   }
 
   #spawn(): ChildProcess {
-    const log = openSync(this.#directory.log, 'w', 0o600);
+    const log = this.#openLog();
     const [program = '', ...options] = this.#command;
     // A session of its own: Ctrl-C at the terminal is for us, and we end the server after its clients.
     const child = spawn(program, options, {
@@ -117,6 +117,18 @@ export class EmbeddedServer {
     child.unref();
     this.#child = child;
     return child;
+  }
+
+  /** Emptied, and never by a link: that could lead to any file that we may write. @throws DataDirectoryError */
+  #openLog(): number {
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    try {
+      return openSync(this.#directory.log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    } catch (cause) {
+      const code = String((cause as NodeJS.ErrnoException).code);
+      const says = code === 'ELOOP' ? 'is a symbolic link' : `cannot be written (${code})`;
+      throw new DataDirectoryError(`${this.#directory.log} ${says}. Remove it.`, { cause });
+    }
   }
 
   #onExit(): void {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 
+import { UNPRIVILEGED_ID } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
 
 /** How PostgreSQL's programs are started on this machine. */
@@ -11,9 +12,6 @@ export interface RunAs {
   /** Who must own the data directory, as this process sees it; null to leave ownership as it is. */
   readonly ownerId: number | null;
 }
-
-/** `nobody`, on every Linux. */
-const UNPRIVILEGED_ID = 65_534;
 
 /** PostgreSQL ends when this process is killed: an orphan would hold the data directory. */
 const DIE_WITH_PARENT = ['setpriv', '--pdeathsig', 'QUIT'];

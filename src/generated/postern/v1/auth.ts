@@ -1247,7 +1247,8 @@ export const AuthServiceService = {
   },
   /**
    * Returns the public keys that access tokens are verified with. Answered from
-   * memory.
+   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
+   * set that may be kept would have its reader refuse every token.
    */
   getJwks: {
     path: "/postern.v1.AuthService/GetJwks" as const,
@@ -1333,7 +1334,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
   resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
   /**
    * Returns the public keys that access tokens are verified with. Answered from
-   * memory.
+   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
+   * set that may be kept would have its reader refuse every token.
    */
   getJwks: handleUnaryCall<GetJwksRequest, JsonWebKeySet>;
 }
@@ -1506,7 +1508,8 @@ export interface AuthServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Returns the public keys that access tokens are verified with. Answered from
-   * memory.
+   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
+   * set that may be kept would have its reader refuse every token.
    */
   getJwks(
     request: GetJwksRequest,

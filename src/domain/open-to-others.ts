@@ -1,0 +1,65 @@
+import { lstatSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+const WRITABLE_BY_GROUP = 0o020;
+const WRITABLE_BY_ALL = 0o002;
+/** In such a folder, as /tmp is, one removes and renames one's own entries only. */
+const STICKY = 0o1000;
+/** What the owner of a file looks like who has no number in this user namespace. */
+const UNMAPPED_ID = 65_534;
+
+/** What root must not believe: somebody else could change it. The message says what, and what to do. */
+export class OpenToOthers extends Error {
+  constructor(what: string) {
+    super(
+      `${what}; root takes only what nobody else can change: give it to root (chown root), ` +
+        'take the right to write from group and others (chmod go-w), or start Postern as its owner',
+    );
+    this.name = 'OpenToOthers';
+  }
+}
+
+/**
+ * As root, refuses a file or folder that another user owns or may write, or could put another in the place of: what
+ * stands in it would be that user's word with root's power. Says nothing to other users, who can only be themselves.
+ *
+ * @param above whose folders it may lie in: `root` for what is only read, since whoever owns a folder can exchange what is
+ *   in it; `anyone` for a folder of our own, which is known again by its owner, as long as not everybody may write above it
+ * @throws OpenToOthers; the system's error when it is not there
+ */
+export function requireRootsOwn(path: string, above: 'root' | 'anyone'): void {
+  if (process.getuid?.() !== 0) return;
+  const asGiven = resolve(path);
+  const real = realpathSync(asGiven);
+  for (const place of new Set([...upwards(real), ...upwards(asGiven)])) {
+    const found = lstatSync(place);
+    const isItself = place === real;
+    const isLink = found.isSymbolicLink();
+    if (!isRoots(found.uid) && (isItself || isLink || above === 'root'))
+      throw new OpenToOthers(`${place} belongs to user ${found.uid}`);
+    // A link's own permissions mean nothing.
+    const isGuarded = isLink || (!isItself && (found.mode & STICKY) !== 0);
+    if (!isGuarded && (found.mode & WRITABLE_BY_ALL) !== 0)
+      throw new OpenToOthers(`${place} may be written by everybody`);
+    if (!isGuarded && (found.mode & WRITABLE_BY_GROUP) !== 0 && !isRoots(found.gid))
+      throw new OpenToOthers(`${place} may be written by group ${found.gid}`);
+  }
+}
+
+function upwards(path: string): string[] {
+  const above = dirname(path);
+  return above === path ? [path] : [path, ...upwards(above)];
+}
+
+/** Root in a container may be another user of the machine, whose real root has no number here. */
+function isRoots(id: number): boolean {
+  return id === 0 || (id === UNMAPPED_ID && !isFirstUserNamespace());
+}
+
+function isFirstUserNamespace(): boolean {
+  try {
+    return /^\s*0\s+0\s/.test(readFileSync('/proc/self/uid_map', 'utf8'));
+  } catch {
+    return true;
+  }
+}
