@@ -32,7 +32,7 @@ export function verifyToken(
   const { verifier, trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
-  if (trust.ageMs > maxStalenessMs)
+  if (!trust.loaded || trust.ageMs > maxStalenessMs)
     return afterNews(dependencies, input.token, requiredAudience, firstNewsWaitMs);
   const verdict = verifier.verify(input.token, requiredAudience);
   return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);

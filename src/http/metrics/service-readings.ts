@@ -18,7 +18,7 @@ export interface ServiceParts {
   readonly trust: TrustBundle;
   readonly revocationDelay: DurationHistogram;
   readonly broadcast: TrustBroadcast;
-  readonly keys: () => readonly KeyStage[];
+  readonly keys: { readonly stages: () => readonly KeyStage[]; readonly refused: () => number };
   readonly keyRotationSeconds: number;
   readonly purgedRows: () => number;
   /** When the listeners' certificate ends, Unix time in seconds; null in plaintext. */
@@ -53,12 +53,13 @@ export function serviceReadings(parts: ServiceParts): Readings {
     clockOffset: () => (clock.aheadMs === null ? null : clock.aheadMs / 1000),
     keys: () =>
       ['pending', 'active', 'retired'].map(
-        (state) => [[state], parts.keys().filter((key) => key.state === state).length] as const,
+        (state) => [[state], parts.keys.stages().filter((key) => key.state === state).length] as const,
       ),
     keyAge() {
-      const since = parts.keys().find(({ state }) => state === 'active')?.activatedAtMs;
+      const since = parts.keys.stages().find(({ state }) => state === 'active')?.activatedAtMs;
       return since == null ? null : (Date.now() - since) / 1000;
     },
+    keysRefused: () => parts.keys.refused(),
     keyRotation: () => parts.keyRotationSeconds,
     purgedRows: parts.purgedRows,
     certificateExpiry: parts.certificateExpiry,
