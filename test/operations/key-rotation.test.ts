@@ -54,9 +54,9 @@ test('K03 a pending key waits for its time by the database clock', async () => {
   await rotateSigningKey(store.database, policy, [key], { now: false, ...byOperator });
   expect(await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
-  expect((await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind)).toEqual([
-    'activate',
-  ]);
+  expect(
+    (await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
+  ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
   await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]));
