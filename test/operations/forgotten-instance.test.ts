@@ -228,3 +228,19 @@ test('K07 commands with the master key of before change nothing', async () => {
   }
   expect([await keys(), await sealers()]).toEqual(before);
 }, 60_000);
+
+test('K08 doctor says that the keys are yet to be sealed anew, and then no more', async () => {
+  await ensureSigningKey(store.database, 'ES256', [old]);
+  const environment = {
+    DATABASE_URL: store.url,
+    POSTERN_MASTER_KEY: texts.fresh,
+    POSTERN_MASTER_KEY_PREVIOUS: texts.old,
+  };
+  const before = await runPostern(['doctor'], { environment });
+  expect(before.exitCode).toBe(0);
+  expect(before.stdout).toContain('warn  keys          the keys are sealed by POSTERN_MASTER_KEY_PREVIOUS');
+  await rewrapSigningKeys(store.database, [fresh, old]);
+  const after = await runPostern(['doctor'], { environment });
+  expect(after.stdout).toContain('ok    keys          the master key opens all 1 signing keys');
+  expect(after.stdout).not.toContain('POSTERN_MASTER_KEY_PREVIOUS');
+});

@@ -20,6 +20,7 @@ const eve = { email: 'eve@example.com', password: 'another horse battery' };
 let store: TestDatabase;
 let writer: Client;
 let service: TestService;
+const running = new Set<TestService>();
 let desk: ServiceDesk;
 let roleUrl: string;
 let annId: string;
@@ -36,13 +37,15 @@ beforeAll(async () => {
   eveId = await service.addUser(eve.email, eve.password);
 });
 afterAll(async () => {
-  await service.stop();
+  for (const started of running) await started.stop();
   await writer.end();
   await store.drop();
 });
 
-function start(): Promise<TestService> {
-  return startTestService({ DATABASE_URL: roleUrl, POSTERN_MIGRATE: 'off' }, store);
+async function start(): Promise<TestService> {
+  const started = await startTestService({ DATABASE_URL: roleUrl, POSTERN_MIGRATE: 'off' }, store);
+  running.add(started);
+  return started;
 }
 
 /** The SQLSTATE with which a statement of the writer ends. */
@@ -242,6 +245,7 @@ describe('D20 what was revoked stays so for a database writer', () => {
     const later = await start();
     expect(await account.verdict(later, tokens.access_token)).toBe('TOKEN_REVOKED');
     await later.stop();
+    running.delete(later);
   });
 
   test('while what has expired goes, and a revocation may be made longer and repeated', async () => {

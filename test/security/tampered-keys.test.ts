@@ -239,7 +239,7 @@ describe('K06 a start', () => {
   test.each(attempts)('is refused, and nothing is made, for %s', async (_what, statement) => {
     await writer.query(statement, [forged.publicJwk]);
     const before = await rows();
-    await expect(startTestService({}, store)).rejects.toThrow(/not trusted|altered|not in a known format/);
+    await expect(start()).rejects.toThrow(/not trusted|altered|not in a known format/);
     expect(await rows()).toEqual(before);
   });
 
