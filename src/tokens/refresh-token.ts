@@ -13,12 +13,6 @@ export const maxGeneration = 0x7fff_fffe;
 const NONCE_RANDOM_BYTES = 16;
 const HOLDER_MAC_BYTES = 16;
 
-/** Whose tokens a session gives, and for whom. */
-export interface SessionHolder {
-  readonly userId: string;
-  readonly audience: string;
-}
-
 /** A refresh token taken apart. Nothing in it is believed before `isGenuine`. */
 export interface PresentedRefreshToken {
   /** A UUID in lower case. */
@@ -51,15 +45,15 @@ export class RefreshTokens {
    *
    * @param random 16 random bytes
    */
-  nonceFor(holder: SessionHolder, random: Uint8Array): Buffer {
+  nonceFor(userId: string, random: Uint8Array): Buffer {
     if (random.length !== NONCE_RANDOM_BYTES) throw new RangeError('a nonce takes 16 random bytes');
-    return Buffer.concat([random, this.#holderMac(holder, random)]);
+    return Buffer.concat([random, this.#holderMac(userId, random)]);
   }
 
   /** False for another's session; those of releases before that are of 16 bytes, and do not tell. */
-  isNonceOf(holder: SessionHolder, nonce: Uint8Array): boolean {
+  isNonceOf(userId: string, nonce: Uint8Array): boolean {
     if (nonce.length === NONCE_RANDOM_BYTES) return true;
-    const expected = this.#holderMac(holder, nonce.subarray(0, NONCE_RANDOM_BYTES));
+    const expected = this.#holderMac(userId, nonce.subarray(0, NONCE_RANDOM_BYTES));
     const mac = nonce.subarray(NONCE_RANDOM_BYTES);
     return mac.length === expected.length && timingSafeEqual(mac, expected);
   }
@@ -84,12 +78,9 @@ export class RefreshTokens {
     return createHmac('sha256', this.#keyOf(nonce)).update(named).digest();
   }
 
-  #holderMac({ userId, audience }: SessionHolder, random: Uint8Array): Buffer {
-    const hmac = createHmac('sha256', this.#holderKey).update(random);
-    return hmac
-      .update(JSON.stringify([userId, audience]))
-      .digest()
-      .subarray(0, HOLDER_MAC_BYTES);
+  #holderMac(userId: string, random: Uint8Array): Buffer {
+    const named = createHmac('sha256', this.#holderKey).update(random).update(userId);
+    return named.digest().subarray(0, HOLDER_MAC_BYTES);
   }
 
   #keyOf(nonce: Uint8Array): Buffer {
