@@ -17,7 +17,7 @@ import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts
 import { describeCall } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
-import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
+import { type KeyNews, sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
 import { ExpiryPurge } from './operations/expiry-purge.ts';
 import { type DemoUser, makeDemoUser } from './operations/make-demo-user.ts';
 import { masterKeysOf } from './operations/master-keys.ts';
@@ -121,9 +121,7 @@ export async function startService(
     const masterKeys = masterKeysOf(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
-      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (step) =>
-          log.info({ step: step.kind, ...('kid' in step && { kid: step.kid }) }, 'signing-keys'),
-        )
+      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (news) => describeKeyNews(log, news))
       : sharedSecretOnly(trustDatabase, trust);
     const slowHashes = new SlowHashWatch(trustDatabase, hasher);
     const watch = new StoreWatch({
@@ -135,7 +133,8 @@ export async function startService(
         await keys.prepare();
       },
       async refresh() {
-        await Promise.all([feed.refresh(), keys.refresh()]);
+        // Both to their end, lest the next look begin while one of them still reads.
+        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirst);
         await slowHashes.refresh(performance.now());
       },
       afterwards() {
@@ -180,7 +179,7 @@ export async function startService(
         refreshRoot,
         tokens,
         broadcast,
-        signingKeys: keyPolicy && { policy: keyPolicy, masterKey: masterKeys[0] },
+        signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
         loginsBesideHashes: MAX_CONNECTIONS,
         nextRefresh: (call) => watch.nextRefresh(call),
         onRepeat: () => (counts.repeats += 1),
@@ -221,7 +220,7 @@ export async function startService(
       clock,
       revocationDelay: feed.delay,
       broadcast,
-      keys: keys.stages,
+      keys,
       keyRotationSeconds: settings.keyRotationSeconds,
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
     });
@@ -266,6 +265,16 @@ function reportClock(log: Logger, clock: DatabaseClock): void {
   const line = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
   if (news === 'differs') log.warn(line, 'clock-differs');
   else log.info(line, 'clock-agrees');
+}
+
+function describeKeyNews(log: Logger, news: KeyNews): void {
+  if (news.kind === 'refused') log.error({ cause: news.cause }, 'signing-key-refused');
+  else if (news.kind === 'left-behind') log.error({ cause: news.cause }, 'signing-key-not-made');
+  else log.info({ step: news.kind, ...('kid' in news && { kid: news.kid }) }, 'signing-keys');
+}
+
+function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
+  for (const result of results) if (result.status === 'rejected') throw result.reason as Error;
 }
 
 /** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */

@@ -3,21 +3,18 @@ import { createServer } from 'node:net';
 import { loadSettings, type Settings, SettingsError } from '../config.ts';
 import { budgetOf } from '../domain/call-budget.ts';
 import { formatListenAddress, type ListenAddress } from '../domain/listen-address.ts';
-import { masterKeysOf } from '../operations/master-keys.ts';
-import { openSigningKey } from '../operations/signing-key-custody.ts';
 import type { Database } from '../store/database.ts';
 import { dataDirectoryFault, holdsCluster } from '../store/embedded/data-directory.ts';
 import { embeddedPackageFault } from '../store/embedded/locate-binaries.ts';
 import { readSchemaState, requireSchema } from '../store/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../store/open-database.ts';
 import { detectPooling } from '../store/pooling.ts';
-import { listVerifyingKeys } from '../store/signing-keys.ts';
 import { openTracing } from '../tracing/open-tracing.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from './exit-codes.ts';
-import { explainFailure } from './explain-failure.ts';
-import type { Finding } from './finding.ts';
+import { faultOf, type Finding } from './finding.ts';
+import { keyFindings } from './key-findings.ts';
 import { poolingFindings } from './pooling-findings.ts';
 
 const LIMIT_MS = 5_000;
@@ -137,28 +134,9 @@ async function schemaAndKeys(database: Database, settings: Settings): Promise<Fi
     const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
     const says = `the schema is at migration ${applied}${newer}`;
     const schema: Finding = { about: 'schema', verdict: 'ok', says };
-    return [schema, settings.algorithm === 'HS256' ? sharedSecret : await keys(database, settings)];
+    return [schema, ...(await keyFindings(database, settings, LIMIT_MS))];
   } catch (error) {
     return [faultOf('schema', error)];
-  }
-}
-
-const sharedSecret: Finding = {
-  about: 'keys',
-  verdict: 'ok',
-  says: 'HS256: tokens are signed with POSTERN_SECRET',
-};
-
-async function keys(database: Database, settings: Settings): Promise<Finding> {
-  try {
-    const stored = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listVerifyingKeys(db));
-    if (stored.length === 0)
-      return { about: 'keys', verdict: 'ok', says: 'no signing key yet: serve makes one' };
-    const masterKeys = masterKeysOf(settings);
-    for (const key of stored) openSigningKey(key, masterKeys);
-    return { about: 'keys', verdict: 'ok', says: `the master key opens all ${stored.length} signing keys` };
-  } catch (error) {
-    return faultOf('keys', error);
   }
 }
 
@@ -185,17 +163,5 @@ async function port(name: string, address: ListenAddress): Promise<Finding> {
     verdict: 'fault',
     says: `${text} cannot be used (${fault})`,
     advice: `Set ${name}.`,
-  };
-}
-
-function faultOf(about: Finding['about'], error: unknown): Finding {
-  const { lines, exitCode } = explainFailure(error);
-  const [says = '', ...advice] = lines;
-  return {
-    about,
-    verdict: 'fault',
-    says: says.replace(/^postern: /, ''),
-    advice: advice.join(' '),
-    exitCode,
   };
 }

@@ -4,6 +4,7 @@ import { NotInstalled } from '../domain/not-installed.ts';
 import type { FieldViolation, Rejection } from '../domain/rejection.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { EnvelopeError } from '../domain/sealed-envelope.ts';
+import { StoredKeyRefused } from '../operations/check-stored-keys.ts';
 import {
   DataDirectoryError,
   EmbeddedPostgresError,
@@ -62,7 +63,14 @@ function explain(error: unknown): ExplainedFailure {
       error.message,
       error.reason === 'other-master-key'
         ? 'Set POSTERN_MASTER_KEY to the key that sealed it, or POSTERN_MASTER_KEY_PREVIOUS beside a new one. Nothing was changed.'
-        : 'Restore the signing_keys table from a backup. Nothing was changed.',
+        : 'Somebody else than Postern wrote to its table: find out who. Then restore the row from a backup, or, of a signing key, postern key revoke KID. Nothing was changed.',
+    );
+  }
+  if (error instanceof StoredKeyRefused) {
+    return failure(
+      exitCodes.settings,
+      error.message,
+      'Somebody else than Postern wrote to the signing_keys table: find out who. Then restore the row from a backup, or postern key revoke KID. Nothing was changed.',
     );
   }
   if (isAddressRefused(error)) {

@@ -1,4 +1,5 @@
 import type { ExitCode } from './exit-codes.ts';
+import { explainFailure } from './explain-failure.ts';
 
 /** What one look found. */
 export interface Finding {
@@ -10,4 +11,16 @@ export interface Finding {
   readonly advice?: string;
   /** With which a command or `serve` ends that meets this fault; "settings" where nothing else is said. */
   readonly exitCode?: ExitCode;
+}
+
+export function faultOf(about: Finding['about'], error: unknown): Finding {
+  const { lines, exitCode } = explainFailure(error);
+  const [says = '', ...advice] = lines;
+  return {
+    about,
+    verdict: 'fault',
+    says: says.replace(/^postern: /, ''),
+    advice: advice.join(' '),
+    exitCode,
+  };
 }

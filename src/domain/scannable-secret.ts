@@ -12,10 +12,10 @@ const FORM = /^[0-9A-Za-z]{49}$/;
 export type SecretPrefix = 'psk_' | 'prs_';
 
 /**
- * A secret that a scanner for leaks finds without false alarms: a prefix, 256 random bits in base62 (43 characters) and
- * the CRC-32 of all that in base62 (6 characters). As a pattern: `\b(psk|prs)_[0-9A-Za-z]{49}\b`.
+ * A secret that a scanner for leaks finds without false alarms: a prefix, 256 bits in base62 (43 characters) and the CRC-32
+ * of all that in base62 (6 characters). As a pattern: `\b(psk|prs)_[0-9A-Za-z]{49}\b`.
  *
- * @param random 32 random bytes
+ * @param random 32 bytes that nobody can guess
  */
 export function makeScannableSecret(prefix: SecretPrefix, random: Uint8Array): string {
   if (random.length !== RANDOM_BYTES) throw new RangeError('a secret takes 32 random bytes');
@@ -28,6 +28,19 @@ export function isScannableSecret(prefix: SecretPrefix, text: string): boolean {
   if (!text.startsWith(prefix) || !FORM.test(text.slice(prefix.length))) return false;
   const body = text.slice(0, -CHECKSUM_CHARACTERS);
   return text.endsWith(checksum(body));
+}
+
+/** The 32 bytes of a secret that `isScannableSecret` takes; of a number beyond them, as nobody made one, the lowest. */
+export function bytesOfScannableSecret(text: string): Uint8Array {
+  const body = text.slice(-RANDOM_CHARACTERS - CHECKSUM_CHARACTERS, -CHECKSUM_CHARACTERS);
+  let value = 0n;
+  for (const character of body) value = value * 62n + BigInt(alphabet.indexOf(character));
+  return Buffer.from(
+    BigInt.asUintN(8 * RANDOM_BYTES, value)
+      .toString(16)
+      .padStart(2 * RANDOM_BYTES, '0'),
+    'hex',
+  );
 }
 
 function checksum(text: string): string {

@@ -56,19 +56,31 @@ export function sealedBy(envelope: Uint8Array): string {
 }
 
 /**
- * Opens an envelope with whichever of the given master keys sealed it.
+ * Of the given master keys the one that an envelope names as its own; only `unseal` shows that it is.
  *
- * @throws EnvelopeError `other-master-key` when none of them did, `damaged` when the bytes or the identity were altered
+ * @throws EnvelopeError `other-master-key`, `damaged`
  */
-export function unseal(envelope: Uint8Array, identity: string, masterKeys: readonly MasterKey[]): Buffer {
+export function namedMasterKey(
+  envelope: Uint8Array,
+  identity: string,
+  masterKeys: readonly MasterKey[],
+): MasterKey {
   if (envelope.length < HEADER_BYTES + TAG_BYTES || envelope[0] !== VERSION) {
     throw new EnvelopeError('damaged', `the envelope of ${identity} is not in a known format`);
   }
   const keyId = sealedBy(envelope);
   const masterKey = masterKeys.find((candidate) => candidate.id === keyId);
-  if (!masterKey) {
-    throw new EnvelopeError('other-master-key', `${identity} was sealed by another master key (id ${keyId})`);
-  }
+  if (masterKey) return masterKey;
+  throw new EnvelopeError('other-master-key', `${identity} was sealed by another master key (id ${keyId})`);
+}
+
+/**
+ * Opens an envelope with whichever of the given master keys sealed it.
+ *
+ * @throws EnvelopeError `other-master-key` when none of them did, `damaged` when the bytes or the identity were altered
+ */
+export function unseal(envelope: Uint8Array, identity: string, masterKeys: readonly MasterKey[]): Buffer {
+  const masterKey = namedMasterKey(envelope, identity, masterKeys);
   const header = envelope.subarray(0, HEADER_BYTES);
   const decipher = createDecipheriv('aes-256-gcm', masterKey.bytes, header.subarray(1 + KEY_ID_BYTES), {
     authTagLength: TAG_BYTES,

@@ -1,10 +1,13 @@
 import { requireValid, text } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
+import { EnvelopeError } from '../domain/sealed-envelope.ts';
 import type { SigningKey } from '../generated/postern/v1/admin.ts';
 import { revokeSigningKey } from '../operations/revoke-signing-key.ts';
 import { rotateSigningKey } from '../operations/rotate-signing-key.ts';
 import { listAllKeys, type StoredSigningKey } from '../store/signing-keys.ts';
 import { actorOf, type AdminHandlers, type AdminTools } from './admin-tools.ts';
+
+const RETRY_AFTER_MS = 1_000;
 
 /** The RPCs about signing keys. */
 export function adminKeys(
@@ -22,19 +25,29 @@ export function adminKeys(
       return { signingKeys: keys.map(signingKeyMessage) };
     },
     rotateSigningKey: async ({ now }, call) => {
-      const { policy, masterKey } = atWork();
+      const { policy, masterKeys } = atWork();
       const how = { now, actor: actorOf(call), origin: call.origin };
-      const { kid, activateAtMs } = await rotateSigningKey(database, policy, masterKey, how);
+      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(database, policy, masterKeys, how));
       return { kid, activateAt: new Date(activateAtMs) };
     },
     revokeSigningKey: async ({ kid }, call) => {
       requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
-      const { policy, masterKey } = atWork();
+      const { policy, masterKeys } = atWork();
       const which = { kid, actor: actorOf(call), origin: call.origin };
-      const { active } = await revokeSigningKey(database, policy, masterKey, which);
+      const { active } = await orElsewhere(revokeSigningKey(database, policy, masterKeys, which));
       return { activeKid: active };
     },
   };
+}
+
+/** What this instance's master key cannot do, since the keys were sealed anew with another, one that has it can. */
+async function orElsewhere<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError)) throw cause;
+    throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS }, { cause });
+  }
 }
 
 /** Neither half of the key: the public one is in the key set (A06). */

@@ -18,7 +18,10 @@ export interface AdminTools {
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
   /** null in HS256 mode. */
-  readonly signingKeys: { readonly policy: SigningKeyPolicy; readonly masterKey: MasterKey } | null;
+  readonly signingKeys: {
+    readonly policy: SigningKeyPolicy;
+    readonly masterKeys: readonly MasterKey[];
+  } | null;
 }
 
 export type AdminHandlers = ServiceHandlers<typeof AdminServiceService>;

@@ -45,5 +45,7 @@ function refusalDetail(cause: unknown): object {
   if (rejection.kind === 'store-unavailable' || rejection.kind === 'server-overloaded') {
     return { detail: rejection.cause };
   }
+  if (rejection.kind === 'trust-stale' && cause.cause instanceof Error)
+    return { detail: cause.cause.message };
   return {};
 }

@@ -3,9 +3,8 @@ import { randomBytes } from 'node:crypto';
 import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { Rejected } from '../domain/rejection.ts';
-import { makeScannableSecret } from '../domain/scannable-secret.ts';
 import { Secret } from '../domain/secret.ts';
-import type { SecretDigests } from '../domain/secret-digests.ts';
+import { SECRET_RANDOM_BYTES, type SecretDigests } from '../domain/secret-digests.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { putPasswordReset } from '../store/password-resets.ts';
@@ -27,11 +26,11 @@ export async function createPasswordReset(
   call: OperationCall,
 ): Promise<{ readonly userId: string; readonly resetToken: Secret; readonly expiresAt: Date }> {
   const find = finderOf(choice);
-  const token = makeScannableSecret('prs_', randomBytes(32));
-  const tokenDigest = digests.ofResetToken(token);
   return database.transaction(call, async (trx) => {
     const user = await find(trx);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
+    const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
+    const tokenDigest = digests.ofResetToken(token);
     const reset = { userId: user.id, tokenDigest, lifetimeSeconds: LIFETIME_SECONDS };
     const { expiresAt } = await putPasswordReset(trx, reset);
     const event: AuditEvent = {

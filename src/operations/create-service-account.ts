@@ -3,9 +3,8 @@ import { randomBytes } from 'node:crypto';
 import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { type FieldRules, requireValid } from '../domain/field-rules.ts';
-import { makeScannableSecret } from '../domain/scannable-secret.ts';
 import { Secret } from '../domain/secret.ts';
-import type { SecretDigests } from '../domain/secret-digests.ts';
+import { SECRET_RANDOM_BYTES, type SecretDigests } from '../domain/secret-digests.ts';
 import { userRoles } from '../domain/user-roles.ts';
 import { uuidV7 } from '../domain/uuid-v7.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
@@ -31,9 +30,10 @@ export async function createServiceAccount(
   call: OperationCall,
 ): Promise<{ readonly account: ServiceAccount; readonly clientSecret: Secret }> {
   requireValid(rules, { name, roles });
-  const secret = makeScannableSecret('psk_', randomBytes(32));
+  const id = uuidV7(Date.now(), randomBytes(16));
+  const secret = digests.makeServiceSecret(id, randomBytes(SECRET_RANDOM_BYTES));
   const row = {
-    id: uuidV7(Date.now(), randomBytes(16)),
+    id,
     name,
     roles: [...new Set(roles)].sort(),
     secretDigest: digests.ofServiceSecret(secret),

@@ -10,7 +10,7 @@ import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
 /** How a new signing key is made. */
 export interface KeyMaking {
   readonly policy: SigningKeyPolicy;
-  readonly masterKey: MasterKey;
+  readonly masterKeys: readonly MasterKey[];
 }
 
 /**
@@ -38,7 +38,7 @@ export async function endAllSessions(
 
 async function replaceSigningKeys(
   trx: Transaction,
-  { policy, masterKey }: KeyMaking,
+  { policy, masterKeys }: KeyMaking,
   by: AuditedBy,
 ): Promise<string> {
   await store.lockSigningKeys(trx);
@@ -46,7 +46,7 @@ async function replaceSigningKeys(
     await store.revokeKey(trx, kid);
     await audit(trx, by, { action: 'key.revoke', target: { type: 'signing-key', id: kid } });
   }
-  const key = await newSealedKey(policy.algorithm, masterKey);
+  const key = await newSealedKey(trx, policy.algorithm, masterKeys);
   await store.insertActiveKey(trx, key);
   return key.kid;
 }

@@ -1,15 +1,16 @@
 import type { MasterKey } from '../domain/sealed-envelope.ts';
 import type { Database } from '../store/database.ts';
 import { insertActiveKey, listVerifyingKeys, lockSigningKeys } from '../store/signing-keys.ts';
-import { generateSigningKey } from '../tokens/signing-key.ts';
 import type { SigningAlgorithm } from '../tokens/signing-algorithm.ts';
-import { openSigningKey, sealSigningKey } from './signing-key-custody.ts';
+import { newSealedKey } from './advance-signing-keys.ts';
+import { checkStoredKey } from './check-stored-keys.ts';
 
 /**
  * Makes the first signing key, once however many instances start together. Where keys exist, checks that the master
- * key opens them, and never makes another one in their place: a wrong master key must not look like a first start.
+ * key opens them and that they are what they claim to be, and never makes another one in their place: neither a wrong master
+ * key nor an altered row must look like a first start.
  *
- * @throws EnvelopeError when a stored key does not open
+ * @throws EnvelopeError when a stored key does not open, StoredKeyRefused when its public half is another's
  */
 export async function ensureSigningKey(
   database: Database,
@@ -19,9 +20,8 @@ export async function ensureSigningKey(
   await database.unlimited(async (trx) => {
     await lockSigningKeys(trx);
     const keys = await listVerifyingKeys(trx);
-    for (const key of keys) openSigningKey(key, masterKeys);
+    for (const key of keys) await checkStoredKey(key, masterKeys);
     if (keys.some(({ state }) => state === 'active')) return;
-    const pair = await generateSigningKey(algorithm);
-    await insertActiveKey(trx, { ...pair, sealedPrivateKey: sealSigningKey(pair, masterKeys[0]) });
+    await insertActiveKey(trx, await newSealedKey(trx, algorithm, masterKeys));
   });
 }

@@ -55,7 +55,7 @@ const MOST_LIVE_TOKENS = 10_000;
 
 /**
  * Gives a service account an access token. Ids and secrets of a wrong form are refused before the database is asked,
- * with the answer of all other failures. There is no throttle: nobody guesses 256 bits, and a guess costs one HMAC.
+ * with the answer of all other failures. There is no throttle: nobody guesses 160 bits, and a guess costs one HMAC.
  *
  * Each token's id is recorded in the transaction that looks at the secret under a lock: a service's token has no
  * session to revoke, and "everything before now" does not do, so this is how a deletion finds it.
@@ -75,6 +75,8 @@ export async function issueServiceToken(
   const known = await database.run(call, (db) => findSecretDigests(db, accountId));
   if (known.length === 0) throw refused('unknown-service');
   if (!known.some((digest) => sameDigest(digest, secretDigest))) throw refused('wrong-secret', accountId);
+  // A digest that somebody copied here from the account that he has.
+  if (!digests.mayBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
 
   const tokenId = createTokenId(randomBytes(16));
   const issue = {

@@ -1,30 +1,44 @@
 import type { MasterKey } from '../domain/sealed-envelope.ts';
 import type { StoredSigningKey } from '../store/signing-keys.ts';
 import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
+import type { Signer } from '../tokens/signer.ts';
 import { importSigner } from '../tokens/signing-key.ts';
-import { importVerificationKey } from '../tokens/verification-key.ts';
+import { type CheckedKey, checkStoredKey } from './check-stored-keys.ts';
 import { openSigningKey } from './signing-key-custody.ts';
 
 /**
- * A ring of stored keys, with the active one ready to sign.
+ * A ring of stored keys, each of them checked, with the active one ready to sign.
  *
- * @throws EnvelopeError when the active key does not open, KeyRefused when a stored key is not what it claims to be
+ * @throws EnvelopeError or StoredKeyRefused when one of them is not what it claims to be
  */
 export async function loadKeyRing(
   stored: readonly StoredSigningKey[],
   masterKeys: readonly MasterKey[],
 ): Promise<KeyRing> {
-  const verifying = await Promise.all(stored.map(({ publicJwk }) => importVerificationKey(publicJwk)));
-  const active = stored.find(({ state }) => state === 'active');
-  return createKeyRing(verifying, active ? await signerOf(active, masterKeys) : null);
+  const keys = await Promise.all(
+    stored.map(async (key) => ({ stored: key, verifying: await checkStoredKey(key, masterKeys) })),
+  );
+  const active = keys.find(({ stored: { state } }) => state === 'active');
+  return ringOf(keys, active ? await signerOf(active, masterKeys) : null);
 }
 
-async function signerOf(key: StoredSigningKey, masterKeys: readonly MasterKey[]) {
-  const { jwk } = await importVerificationKey(key.publicJwk);
+/** A ring of checked keys. */
+export function ringOf(keys: readonly CheckedKey[], signer: Signer | null): KeyRing {
+  return createKeyRing(
+    keys.map(({ verifying }) => verifying),
+    signer,
+  );
+}
+
+/** @throws EnvelopeError when it was checked with a master key that does not seal it any more */
+export function signerOf(
+  { stored, verifying }: CheckedKey,
+  masterKeys: readonly MasterKey[],
+): Promise<Signer> {
   return importSigner({
-    kid: key.kid,
-    algorithm: key.algorithm,
-    publicJwk: jwk,
-    privatePkcs8: openSigningKey(key, masterKeys),
+    kid: stored.kid,
+    algorithm: stored.algorithm,
+    publicJwk: verifying.jwk,
+    privatePkcs8: openSigningKey(stored, masterKeys),
   });
 }

@@ -31,7 +31,7 @@ export async function openSession(
   const { refreshTokens, policy } = dependencies;
   const { userId, audience, action } = opening;
   const sessionId = uuidV7(Date.now(), randomBytes(16));
-  const nonce = randomBytes(16);
+  const nonce = refreshTokens.nonceFor(userId, randomBytes(16));
   const session = {
     id: sessionId,
     userId,

@@ -1,10 +1,12 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 
 import { Rejected } from '../domain/rejection.ts';
-import { type MasterKey, seal, sealedBy, unseal } from '../domain/sealed-envelope.ts';
+import { type MasterKey, namedMasterKey, seal, sealedBy, unseal } from '../domain/sealed-envelope.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import { findRefreshRoot, insertRefreshRoot, replaceRefreshRoot } from '../store/refresh-root.ts';
+import { listVerifyingKeys, lockSigningKeys } from '../store/signing-keys.ts';
 import { RefreshTokens } from '../tokens/refresh-token.ts';
+import { openSigningKey } from './signing-key-custody.ts';
 
 const IDENTITY = 'refresh root';
 const RETRY_AFTER_MS = 1_000;
@@ -21,10 +23,8 @@ export class RefreshRoot {
    */
   async prepare(database: Database, masterKeys: readonly [MasterKey, ...MasterKey[]]): Promise<void> {
     this.#root ??= await database.unlimited(async (trx) => {
-      if (!(await findRefreshRoot(trx))) {
-        await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKeys[0], randomBytes(12)));
-      }
-      return openRoot(trx, masterKeys);
+      if (!(await findRefreshRoot(trx))) await lockSigningKeys(trx);
+      return unseal(await findOrMakeRoot(trx, masterKeys), IDENTITY, masterKeys);
     });
     this.#tokens ??= new RefreshTokens(this.#root);
   }
@@ -43,6 +43,24 @@ export class RefreshRoot {
     const root = this.#root ?? notReadYet();
     return new Uint8Array(hkdfSync('sha256', root, '', `postern ${purpose}`, 32));
   }
+}
+
+/**
+ * The master key to seal with: the one that seals the root key, which every instance opens when it starts. Sealed with any
+ * other, as by an instance that was forgotten when the keys were sealed anew, a key would be one that the others cannot
+ * open. Hold the lock on the signing keys, lest that change meanwhile. Makes the root key if nothing was ever sealed.
+ *
+ * @throws EnvelopeError when it is none of the given ones
+ */
+export async function sealingKey(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<MasterKey> {
+  const sealed = await findOrMakeRoot(trx, masterKeys);
+  return rootIsSealedBy(sealed, masterKeys);
+}
+
+/** @throws EnvelopeError when it is none of the given ones, or the row was altered */
+export function rootIsSealedBy(sealed: Uint8Array, masterKeys: readonly MasterKey[]): MasterKey {
+  unseal(sealed, IDENTITY, masterKeys).fill(0);
+  return namedMasterKey(sealed, IDENTITY, masterKeys);
 }
 
 /**
@@ -84,6 +102,13 @@ function notReadYet(): never {
   });
 }
 
-async function openRoot(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Buffer> {
-  return unseal((await findRefreshRoot(trx)) ?? new Uint8Array(), IDENTITY, masterKeys);
+/** Where keys are stored already, only a master key that opens them seals the root key, too. */
+async function findOrMakeRoot(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Uint8Array> {
+  const found = await findRefreshRoot(trx);
+  if (found) return found;
+  for (const key of await listVerifyingKeys(trx)) openSigningKey(key, masterKeys).fill(0);
+  const [masterKey] = masterKeys;
+  if (!masterKey) throw new Error('no master key is given');
+  await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKey, randomBytes(12)));
+  return (await findRefreshRoot(trx)) ?? new Uint8Array();
 }

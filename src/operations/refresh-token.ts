@@ -64,7 +64,8 @@ async function exchange(
     const session = await database.run(call, (db) => findSession(db, presented.sessionId));
     if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
     const target = { type: 'session', id: presented.sessionId } as const;
-    if (!refreshTokens().isGenuine(session.nonce, presented))
+    const { nonce, userId } = session;
+    if (!refreshTokens().isGenuine(nonce, presented) || !refreshTokens().isNonceOf(userId, nonce))
       throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
     const holder = { target, actor: { type: 'user', id: session.userId } } as const;
     if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', holder);

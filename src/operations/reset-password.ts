@@ -37,6 +37,8 @@ export async function resetPassword(
   const pending = await database.run(call, (db) => findPasswordReset(db, tokenDigest));
   if (!pending) throw refused('unknown-or-old');
   const { userId, email } = pending;
+  // A digest that somebody moved here from the row of a token that he was given.
+  if (!digests.mayBeResetOf(userId, resetToken)) throw refused('unknown-or-old', userId);
   if (pending.disabled) throw refused('disabled', userId);
   await requireGoodPassword(passwords, { password: newPassword, email, field: 'new_password' });
   const { matches } = await passwords.hasher.verify(pending.passwordHash, newPassword, call);

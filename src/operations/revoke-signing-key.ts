@@ -5,18 +5,20 @@ import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
 import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+import { StoredKeyChecks } from './check-stored-keys.ts';
 
 /**
  * Ends a key at once, with every token that it signed: for a private key that may be known to others. When it was the
  * active one, the waiting key or a new one signs from now on. Repeating it changes nothing.
  *
  * @returns the kid of the key that signs now
- * @throws Rejected `not-found` for a kid that no key has
+ * @throws Rejected `not-found` for a kid that no key has; EnvelopeError when a new key is wanted and no given master key
+ *   seals the others
  */
 export async function revokeSigningKey(
   database: Database,
   policy: SigningKeyPolicy,
-  masterKey: MasterKey,
+  masterKeys: readonly MasterKey[],
   { kid, actor, origin }: { readonly kid: string } & AuditedBy,
 ): Promise<{ active: string }> {
   return database.unlimited(async (trx) => {
@@ -31,12 +33,13 @@ export async function revokeSigningKey(
     const left = await store.listVerifyingKeys(trx);
     const active = left.find(({ state }) => state === 'active');
     if (active) return { active: active.kid };
-    const pending = left.find(({ state }) => state === 'pending');
+    const { good } = await new StoredKeyChecks(masterKeys).sort(left);
+    const pending = good.find(({ stored }) => stored.state === 'pending')?.stored;
     if (pending) {
       await store.activateKey(trx, pending.kid);
       return { active: pending.kid };
     }
-    const key = await newSealedKey(policy.algorithm, masterKey);
+    const key = await newSealedKey(trx, policy.algorithm, masterKeys);
     await store.insertActiveKey(trx, key);
     return { active: key.kid };
   });

@@ -80,6 +80,7 @@ async function holderOfRefreshToken(
   const { sessionId } = presented;
   const session = await database.run(call, (db) => findSession(db, sessionId));
   if (!session || !refreshTokens().isGenuine(session.nonce, presented)) return null;
+  if (!refreshTokens().isNonceOf(session.userId, session.nonce)) return null;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   const { kind } = decideRefresh(session, presented.generation, session.nowMs, limits);
   // An old token may only end what it belonged to: its holder may be a thief who would log the owner out everywhere.

@@ -1,6 +1,7 @@
 import { type MasterKey, sealedBy } from '../domain/sealed-envelope.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
+import { checkStoredKey } from './check-stored-keys.ts';
 import { rewrapRefreshRoot } from './refresh-root.ts';
 import { openSigningKey, sealSigningKey } from './signing-key-custody.ts';
 
@@ -9,7 +10,8 @@ import { openSigningKey, sealSigningKey } from './signing-key-custody.ts';
  * each row as it was, and services that know both master keys read either state.
  *
  * @param masterKeys the current one, then the previous one
- * @throws EnvelopeError when a key opens with none of them; nothing is changed then
+ * @throws EnvelopeError when a key opens with none of them, StoredKeyRefused when its row was altered; nothing is changed
+ *   then
  */
 export async function rewrapSigningKeys(
   database: Database,
@@ -20,6 +22,7 @@ export async function rewrapSigningKeys(
     let rewrapped = 0;
     let already = 0;
     for (const key of await store.listVerifyingKeys(trx)) {
+      await checkStoredKey(key, masterKeys);
       const privatePkcs8 = openSigningKey(key, masterKeys);
       if (sealedBy(key.sealedPrivateKey ?? new Uint8Array()) === masterKeys[0].id) {
         already += 1;

@@ -4,9 +4,8 @@ import type { AuditActor, AuditEvent } from '../domain/audit-event.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { type FieldRules, requireValid, wholeNumber } from '../domain/field-rules.ts';
 import { Rejected } from '../domain/rejection.ts';
-import { makeScannableSecret } from '../domain/scannable-secret.ts';
 import { Secret } from '../domain/secret.ts';
-import type { SecretDigests } from '../domain/secret-digests.ts';
+import { SECRET_RANDOM_BYTES, type SecretDigests } from '../domain/secret-digests.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import {
@@ -46,12 +45,13 @@ export async function rotateServiceSecret(
 ): Promise<{ readonly account: ServiceAccount; readonly clientSecret: Secret }> {
   const { overlapSeconds, actor } = change;
   requireValid(rules, { overlapSeconds });
-  const secret = makeScannableSecret('psk_', randomBytes(32));
-  const secretDigest = dependencies.digests.ofServiceSecret(secret);
-  const { account, revocations } = await dependencies.database.transaction(call, async (trx) => {
+  const { digests } = dependencies;
+  const { account, secret, revocations } = await dependencies.database.transaction(call, async (trx) => {
     const locked = await lockServiceAccount(trx, change.account);
-    const changed =
-      locked && (await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds }));
+    if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    const secret = digests.makeServiceSecret(locked.id, randomBytes(SECRET_RANDOM_BYTES));
+    const secretDigest = digests.ofServiceSecret(secret);
+    const changed = await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds });
     if (!changed) throw new Rejected({ kind: 'not-found', what: 'service account' });
     const revoked = overlapSeconds === 0 ? await revokeServiceTokens(trx, changed.id) : [];
     const event: AuditEvent = {
@@ -62,7 +62,7 @@ export async function rotateServiceSecret(
       details: { overlap_seconds: overlapSeconds, tokens: revoked.length },
     };
     await insertAuditEvent(trx, { event, origin: call.origin });
-    return { account: changed, revocations: revoked };
+    return { account: changed, secret, revocations: revoked };
   });
   dependencies.trust?.revoke(revocations);
   return { account, clientSecret: new Secret(secret) };

@@ -5,6 +5,7 @@ import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database } from '../store/database.ts';
 import * as store from '../store/signing-keys.ts';
 import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+import { StoredKeyChecks } from './check-stored-keys.ts';
 
 /**
  * Publishes a new key, which signs once no verifier's copy of the key set lacks it; with `now` it signs at once, and
@@ -12,23 +13,26 @@ import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
  * made: that one is the answer.
  *
  * @returns the kid of the new key, when it signs, epoch milliseconds, and whether it was there before this call
+ * @throws EnvelopeError when no given master key seals the keys now
  */
 export async function rotateSigningKey(
   database: Database,
   policy: SigningKeyPolicy,
-  masterKey: MasterKey,
+  masterKeys: readonly MasterKey[],
   options: { readonly now: boolean } & AuditedBy,
 ): Promise<{ kid: string; activateAtMs: number; wasWaiting: boolean }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     const keys = await store.listVerifyingKeys(trx);
     const nowMs = await store.readClock(trx);
-    let next: { kid: string; activateAtMs: number } | undefined = keys.find(
-      ({ state }) => state === 'pending',
-    );
+    // One that is not ours, or that this master key does not open, is none that waits.
+    const { good } = await new StoredKeyChecks(masterKeys).sort(keys);
+    let next: { kid: string; activateAtMs: number } | undefined = good.find(
+      ({ stored }) => stored.state === 'pending',
+    )?.stored;
     const wasWaiting = next !== undefined;
     if (!next) {
-      const key = await newSealedKey(policy.algorithm, masterKey);
+      const key = await newSealedKey(trx, policy.algorithm, masterKeys);
       next = { kid: key.kid, activateAtMs: activationTime(policy, nowMs) };
       await store.insertPendingKey(trx, key, next.activateAtMs);
     }

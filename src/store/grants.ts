@@ -32,4 +32,4 @@ export const functionGrants: readonly string[] = [
 ];
 
 /** Functions that only run as triggers, for which nobody needs a right. */
-export const triggerFunctions: readonly string[] = ['postern_ring_trust()'];
+export const triggerFunctions: readonly string[] = ['postern_ring_trust()', 'postern_refuse_change()'];

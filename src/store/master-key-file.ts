@@ -12,19 +12,20 @@ const MASTER_KEY_BYTES = 32;
  * The master key of embedded mode, base64, in `<dataDir>/master.key` (mode 0600), made at the first start. It lies
  * beside the database that it protects, which is why production brings its own.
  *
- * @throws DataDirectoryError
+ * @throws DataDirectoryError, also when it is not there and may not be made
  */
-export function readOrMakeMasterKey(dataDir: string): string {
+export function masterKeyFrom(dataDir: string, mayMake: boolean): string {
   const path = join(dataDir, 'master.key');
-  let text: string;
+  let text: string | null;
   try {
-    text = readOrMake(dataDir, path);
+    text = mayMake ? readOrMake(dataDir, path) : readIfThere(path);
   } catch (cause) {
     if (cause instanceof OpenToOthers)
       throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
     const code = String((cause as NodeJS.ErrnoException).code);
     throw new DataDirectoryError(`the master key ${path} cannot be read or made (${code})`, { cause });
   }
+  if (text === null) throw new DataDirectoryError(`${path} is not there. Put it back from a backup.`);
   if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
   throw new DataDirectoryError(`${path} does not hold a master key any more. Put it back from a backup.`);
 }

@@ -9,7 +9,7 @@ import { REVOCATION_MARGIN_SECONDS } from './revocations.ts';
 export interface NewSession {
   readonly id: string;
   readonly userId: string;
-  /** 16 random bytes. */
+  /** Of `RefreshTokens.nonceFor`. */
   readonly nonce: Uint8Array;
   readonly audience: string;
   readonly clientAddress: string | null;

@@ -10,6 +10,9 @@ const FORM = /^prt_[A-Za-z0-9_-]{70}$/;
 /** What a PostgreSQL integer holds, less one; a refresh every second takes 68 years to get there. */
 export const maxGeneration = 0x7fff_fffe;
 
+const NONCE_RANDOM_BYTES = 16;
+const HOLDER_MAC_BYTES = 16;
+
 /** A refresh token taken apart. Nothing in it is believed before `isGenuine`. */
 export interface PresentedRefreshToken {
   /** A UUID in lower case. */
@@ -25,6 +28,7 @@ export interface PresentedRefreshToken {
  */
 export class RefreshTokens {
   readonly #rootKey: Uint8Array;
+  readonly #holderKey: Buffer;
   /** By the nonce as it was read: a refresh judges one token and makes the next, and derives their key once. */
   readonly #keys = new WeakMap<Uint8Array, Buffer>();
 
@@ -32,9 +36,29 @@ export class RefreshTokens {
   constructor(rootKey: Uint8Array) {
     if (rootKey.length !== 32) throw new RangeError('the root key of refresh tokens has 32 bytes');
     this.#rootKey = rootKey;
+    this.#holderKey = Buffer.from(hkdfSync('sha256', rootKey, '', 'postern session holder', 32));
   }
 
-  /** @param nonce the session's, 16 bytes */
+  /**
+   * A nonce for a new session: the random bytes, and a MAC of whose session it is. Whoever can write to the database, and
+   * has a session, could else make it another user's (D20).
+   *
+   * @param random 16 random bytes
+   */
+  nonceFor(userId: string, random: Uint8Array): Buffer {
+    if (random.length !== NONCE_RANDOM_BYTES) throw new RangeError('a nonce takes 16 random bytes');
+    return Buffer.concat([random, this.#holderMac(userId, random)]);
+  }
+
+  /** False for another's session; those of releases before that are of 16 bytes, and do not tell. */
+  isNonceOf(userId: string, nonce: Uint8Array): boolean {
+    if (nonce.length === NONCE_RANDOM_BYTES) return true;
+    const expected = this.#holderMac(userId, nonce.subarray(0, NONCE_RANDOM_BYTES));
+    const mac = nonce.subarray(NONCE_RANDOM_BYTES);
+    return mac.length === expected.length && timingSafeEqual(mac, expected);
+  }
+
+  /** @param nonce the session's */
   make(nonce: Uint8Array, sessionId: string, generation: number): string {
     const named = Buffer.alloc(NAMED_BYTES);
     named.write(sessionId.replaceAll('-', ''), 0, SESSION_BYTES, 'hex');
@@ -52,6 +76,11 @@ export class RefreshTokens {
 
   #mac(nonce: Uint8Array, named: Uint8Array): Buffer {
     return createHmac('sha256', this.#keyOf(nonce)).update(named).digest();
+  }
+
+  #holderMac(userId: string, random: Uint8Array): Buffer {
+    const named = createHmac('sha256', this.#holderKey).update(random).update(userId);
+    return named.digest().subarray(0, HOLDER_MAC_BYTES);
   }
 
   #keyOf(nonce: Uint8Array): Buffer {

@@ -1,8 +1,14 @@
-import { webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
 import { exportJWK } from 'jose/key/export';
 import { createSigner, type Signer } from './signer.ts';
 import { algorithmTable, rsaModulusBits, type SigningAlgorithm } from './signing-algorithm.ts';
-import { importVerificationKey, KeyRefused, thumbprintOf, type PublicJwk } from './verification-key.ts';
+import {
+  importVerificationKey,
+  KeyRefused,
+  type PublicJwk,
+  type ThumbprintMembers,
+  thumbprintOf,
+} from './verification-key.ts';
 import { signatureMatches } from './verify-signature.ts';
 
 /** A key as it is stored: the public half for the JWKS, the private half for the envelope of the master key. */
@@ -29,6 +35,21 @@ export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<S
   const kid = await thumbprintOf(kind);
   const privatePkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
   return { kid, algorithm, publicJwk: { ...kind, kid, alg: algorithm, use: 'sig' }, privatePkcs8 };
+}
+
+/**
+ * The kid of the public key that belongs to a private one: what a public key claims to be is compared with this.
+ * Throws `KeyRefused`.
+ *
+ * @param privatePkcs8 PKCS #8, DER
+ */
+export async function kidOfPrivateKey(privatePkcs8: Uint8Array): Promise<string> {
+  try {
+    const key = createPrivateKey({ key: Buffer.from(privatePkcs8), format: 'der', type: 'pkcs8' });
+    return await thumbprintOf(createPublicKey(key).export({ format: 'jwk' }) as ThumbprintMembers);
+  } catch (cause) {
+    throw new KeyRefused('its private half is not PKCS #8', { cause });
+  }
 }
 
 /**

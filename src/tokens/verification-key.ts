@@ -65,8 +65,11 @@ export async function importVerificationKey(jwk: unknown): Promise<VerificationK
   return { kid, algorithm: alg, jwk: publicJwk, signatureBytes, key };
 }
 
+/** What a thumbprint is made of; other members have no part in it. */
+export type ThumbprintMembers = Omit<PublicJwk, 'kid' | 'alg' | 'use'>;
+
 /** The RFC 7638 thumbprint, SHA-256, base64url. */
-export function thumbprintOf(jwk: Omit<PublicJwk, 'kid' | 'alg' | 'use'>): Promise<string> {
+export function thumbprintOf(jwk: ThumbprintMembers): Promise<string> {
   return calculateJwkThumbprint({ ...jwk }, 'sha256');
 }
 

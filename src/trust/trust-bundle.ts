@@ -103,6 +103,16 @@ export class TrustBundle {
   }
 
   /**
+   * Knows no key any more, as before the first ones: tokens are then not judged, instead of being refused, and nobody is
+   * told of an empty set.
+   */
+  loseKeys(): void {
+    this.#ring = createKeyRing([]);
+    this.#hasKeys = false;
+    this.#revision += 1;
+  }
+
+  /**
    * Refuses from now on, ahead of the source: for what this process itself has just committed. Passed on at once and
    * once more when the source tells it, in its place: until then no cursor covers it.
    */

@@ -88,6 +88,18 @@ test('migrate makes the database and says so; then users can be made', async () 
   expect(await run(dataDir, ['key', 'rotate'])).toMatchObject({ exitCode: 3, stdout: '' });
 }, 60_000);
 
+test('K07 doctor makes no master key in place of one that is lost', async () => {
+  const dataDir = join(folder, 'lost key');
+  for (const words of [['migrate'], ['key', 'rotate']])
+    expect(await run(dataDir, words)).toMatchObject({ exitCode: 0 });
+  const path = join(dataDir, 'master.key');
+  rmSync(path);
+  const { exitCode, stdout } = await run(dataDir, ['doctor']);
+  expect(exitCode).toBe(3);
+  expect(stdout).toContain(`FAIL  keys          ${path} is not there. Put it back from a backup.`);
+  expect(existsSync(path)).toBe(false);
+}, 60_000);
+
 test('a data directory that cannot be one ends every command alike, and doctor', async () => {
   const file = join(folder, 'a file');
   writeFileSync(file, '');

@@ -1,7 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { isScannableSecret, makeScannableSecret } from '../../src/domain/scannable-secret.ts';
+import {
+  bytesOfScannableSecret,
+  isScannableSecret,
+  makeScannableSecret,
+} from '../../src/domain/scannable-secret.ts';
 import { sameDigest, SecretDigests } from '../../src/domain/secret-digests.ts';
 
 const random = fc.uint8Array({ minLength: 32, maxLength: 32 });
@@ -16,6 +20,15 @@ test('a secret has its form, which a scanner finds in any text around it', () =>
   );
   expect(makeScannableSecret('psk_', new Uint8Array(32))).toMatch(/^psk_0{43}/);
   expect(makeScannableSecret('psk_', new Uint8Array(32).fill(255))).toHaveLength(53);
+});
+
+test('its bytes come out again, and whatever has the form has 32', () => {
+  fc.assert(
+    fc.property(random, (bytes) => {
+      expect([...bytesOfScannableSecret(makeScannableSecret('prs_', bytes))]).toEqual([...bytes]);
+    }),
+  );
+  expect(bytesOfScannableSecret(`psk_${'z'.repeat(49)}`)).toHaveLength(32);
 });
 
 test('another random number gives another secret', () => {
@@ -51,4 +64,29 @@ test('digests depend on the root key and on what the secret is for', () => {
   for (const other of [digests.ofServiceSecret('y'), digests.ofResetToken('x'), others.ofServiceSecret('x')])
     expect(sameDigest(of, other)).toBe(false);
   expect(sameDigest(of, of.subarray(1))).toBe(false);
+});
+
+test("D20 a secret is for its owner alone, and one that names none may be anybody's", () => {
+  const digests = digestsOf('one root');
+  const twenty = fc.uint8Array({ minLength: 20, maxLength: 20 });
+  fc.assert(
+    fc.property(twenty, fc.uuid(), fc.uuid(), (bytes, owner, other) => {
+      fc.pre(owner !== other);
+      const secret = digests.makeServiceSecret(owner, bytes);
+      expect(isScannableSecret('psk_', secret)).toBe(true);
+      expect([digests.mayBeSecretOf(owner, secret), digests.mayBeSecretOf(other, secret)]).toEqual([
+        true,
+        false,
+      ]);
+      const token = digests.makeResetToken(owner, bytes);
+      expect(isScannableSecret('prs_', token)).toBe(true);
+      expect([digests.mayBeResetOf(owner, token), digests.mayBeResetOf(other, token)]).toEqual([true, false]);
+    }),
+  );
+  fc.assert(
+    fc.property(random, fc.uuid(), (bytes, owner) => {
+      expect(digests.mayBeSecretOf(owner, makeScannableSecret('psk_', bytes))).toBe(true);
+    }),
+  );
+  expect(() => digests.makeServiceSecret('x', new Uint8Array(32))).toThrow(RangeError);
 });

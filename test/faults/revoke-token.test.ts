@@ -56,7 +56,7 @@ function strange(token: string, kid: string): string {
 
 /** Logs in with a key that signs since this very moment. */
 async function loginUnderNewKey(): Promise<string> {
-  const master = masterKeyOf(Buffer.from(masterKey, 'base64'));
+  const master = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
   const actor = { type: 'operator', id: null } as const;
   const { kid } = await rotateSigningKey(database.database, policy, master, {
     now: true,

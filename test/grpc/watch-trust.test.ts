@@ -179,7 +179,7 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
   const { kid } = await rotateSigningKey(
     store.database,
     rotation,
-    masterKeyOf(Buffer.from(masterKey, 'base64')),
+    [masterKeyOf(Buffer.from(masterKey, 'base64'))],
     { now: false, actor: { type: 'operator', id: null }, origin: ownOrigin },
   );
   await watch.until(() => watch.keys.length > 1);

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
 import { masterKeyOf, sealedBy } from '../../src/domain/sealed-envelope.ts';
 import { advanceSigningKeys } from '../../src/operations/advance-signing-keys.ts';
+import { StoredKeyChecks } from '../../src/operations/check-stored-keys.ts';
 import { ensureSigningKey } from '../../src/operations/ensure-signing-key.ts';
 import { revokeSigningKey } from '../../src/operations/revoke-signing-key.ts';
 import { rewrapSigningKeys } from '../../src/operations/rewrap-signing-keys.ts';
@@ -40,7 +41,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   });
   const results = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      rotateSigningKey(index % 2 ? other : store.database, policy, key, { now: false, ...byOperator }),
+      rotateSigningKey(index % 2 ? other : store.database, policy, [key], { now: false, ...byOperator }),
     ),
   );
   await other.close();
@@ -50,24 +51,24 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
 
 test('K03 a pending key waits for its time by the database clock', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, key, { now: false, ...byOperator });
-  expect(await advanceSigningKeys(store.database, policy, key)).toEqual([]);
+  await rotateSigningKey(store.database, policy, [key], { now: false, ...byOperator });
+  expect(await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
-  expect((await advanceSigningKeys(store.database, policy, key)).map(({ kind }) => kind)).toEqual([
-    'activate',
-  ]);
+  expect(
+    (await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
+  ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
-  await advanceSigningKeys(store.database, policy, key);
+  await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]));
   expect(await states()).toEqual(['active']);
 });
 
-test('K08 rewrap moves every key to the new master key, and does nothing the second time', async () => {
+test('K08 rewrap moves every key, and the root key, to the new master key, and does nothing the second time', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, key, { now: true, ...byOperator });
+  await rotateSigningKey(store.database, policy, [key], { now: true, ...byOperator });
   const next = masterKeyOf(randomBytes(32));
-  expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 2, already: 0 });
-  expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 2 });
+  expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 3, already: 0 });
+  expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 3 });
   const rows = await store.query('SELECT sealed_private_key AS sealed FROM signing_keys');
   expect(rows.map(({ sealed }) => sealedBy(sealed as Buffer))).toEqual([next.id, next.id]);
   await expect(rewrapSigningKeys(store.database, [key])).rejects.toThrow('another master key');
@@ -84,12 +85,12 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
   const current = masterKeyOf(Buffer.from(masterKey, 'base64'));
 
   const old = await login();
-  const { kid } = await rotateSigningKey(store.database, policy, current, { now: true, ...byOperator });
+  const { kid } = await rotateSigningKey(store.database, policy, [current], { now: true, ...byOperator });
   const deadline = Date.now() + 2_500;
   while (kidOf(await login()) !== kid) expect(Date.now()).toBeLessThan(deadline);
   expect(await verify(old)).toBeUndefined();
 
-  const { active } = await revokeSigningKey(store.database, policy, current, {
+  const { active } = await revokeSigningKey(store.database, policy, [current], {
     kid: kidOf(old),
     ...byOperator,
   });
@@ -103,11 +104,11 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
 test('revoking the only key leaves a new one that signs', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
   const [row] = await store.query('SELECT kid FROM signing_keys');
-  await revokeSigningKey(store.database, policy, key, { kid: String(row?.['kid']), ...byOperator });
+  await revokeSigningKey(store.database, policy, [key], { kid: String(row?.['kid']), ...byOperator });
   expect(await states()).toEqual(['active', 'revoked']);
   const [revoked] = await store.query(`SELECT sealed_private_key FROM signing_keys WHERE state = 'revoked'`);
   expect(revoked).toEqual({ sealed_private_key: null });
   await expect(
-    revokeSigningKey(store.database, policy, key, { kid: 'nothing', ...byOperator }),
+    revokeSigningKey(store.database, policy, [key], { kid: 'nothing', ...byOperator }),
   ).rejects.toThrow('not-found');
 });

@@ -23,11 +23,9 @@ const stored = () => store.database.unlimited((trx) => listVerifyingKeys(trx));
 beforeAll(async () => {
   store = await createTestDatabase();
   await ensureSigningKey(store.database, 'ES256', [masterKey(sealing)]);
-  const keys = await Promise.all(
-    Array.from({ length: KEYS - 1 }, () => newSealedKey('ES256', masterKey(sealing))),
-  );
   await store.database.unlimited(async (trx) => {
-    for (const key of keys) {
+    for (let made = 1; made < KEYS; made += 1) {
+      const key = await newSealedKey(trx, 'ES256', [masterKey(sealing)]);
       await insertPendingKey(trx, key, Date.now());
       await retireKey(trx, key.kid, Date.now() + 86_400_000);
     }
@@ -69,7 +67,8 @@ test('K08 a rewrap that is killed anywhere leaves every key open to one of the t
     const again = await runPostern(['key', 'rewrap', '--json'], { environment });
     expect({ exitCode: again.exitCode, stderr: again.stderr }).toEqual({ exitCode: 0, stderr: '' });
     const { rewrapped, already } = JSON.parse(again.stdout) as { rewrapped: number; already: number };
-    expect(rewrapped + already).toBe(KEYS);
+    // And the root key.
+    expect(rewrapped + already).toBe(KEYS + 1);
     const sealers = new Set(
       (await stored()).map(({ sealedPrivateKey }) => sealedPrivateKey && sealedBy(sealedPrivateKey)),
     );

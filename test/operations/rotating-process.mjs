@@ -25,7 +25,7 @@ console.log('ready');
 await once(process.stdin, 'data');
 const outcomes = await Promise.allSettled(
   Array.from({ length: 10 }, () =>
-    rotateSigningKey(database, policy, masterKeyOf(Buffer.from(masterKey, 'base64')), {
+    rotateSigningKey(database, policy, [masterKeyOf(Buffer.from(masterKey, 'base64'))], {
       now: now === 'yes',
       actor: { type: 'operator', id: null },
       origin: ownOrigin,

@@ -80,7 +80,7 @@ test('the server sees nothing of our environment, where keys and passwords are',
   expect(settings.map((setting) => setting.split('=')[0]).sort()).toEqual(['LC_ALL', 'PATH']);
 });
 
-test('D20 a log that is a link to another file is not written, and the server does not start', async () => {
+test('D21 a log that is a link to another file is not written, and the server does not start', async () => {
   const dataDir = newFolder();
   const elsewhere = join(newFolder(), 'precious');
   writeFileSync(elsewhere, 'still here');

@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { loadSettings, SettingsError } from '../../src/config.ts';
 import { dataDirectoryFault, prepareDataDirectory } from '../../src/store/embedded/data-directory.ts';
-import { readOrMakeMasterKey } from '../../src/store/master-key-file.ts';
+import { masterKeyFrom } from '../../src/store/master-key-file.ts';
 import { ServerTls } from '../../src/tls/server-tls.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { runPostern } from '../support/run-postern.ts';
@@ -50,12 +50,12 @@ const folderAt = (path: string) => {
   return path;
 };
 
-describeAsRoot('D20 as root, a data directory', () => {
+describeAsRoot('D21 as root, a data directory', () => {
   test.each(openings)('that %s is refused, and nothing is made in it', (_name, open, says) => {
     const dataDir = folderAt(join(folder, 'data'));
     open(dataDir);
     expect(() => prepareDataDirectory(dataDir)).toThrow(says);
-    expect(() => readOrMakeMasterKey(dataDir)).toThrow(says);
+    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
     expect(String(dataDirectoryFault(dataDir))).toMatch(says);
     expect(() => readFileSync(join(dataDir, 'master.key'))).toThrow('ENOENT');
   });
@@ -97,10 +97,10 @@ describeAsRoot('D20 as root, a data directory', () => {
 
   test.each(openings)('whose master key %s is refused', (_name, open, says) => {
     const dataDir = folderAt(join(folder, 'data'));
-    const key = readOrMakeMasterKey(dataDir);
-    expect(readOrMakeMasterKey(dataDir)).toBe(key);
+    const key = masterKeyFrom(dataDir, true);
+    expect(masterKeyFrom(dataDir, true)).toBe(key);
     open(join(dataDir, 'master.key'));
-    expect(() => readOrMakeMasterKey(dataDir)).toThrow(says);
+    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
   });
 
   test('that others may write ends the commands with 3, and doctor finds it', async () => {
@@ -115,7 +115,7 @@ describeAsRoot('D20 as root, a data directory', () => {
   });
 });
 
-describeAsRoot('D20 as root, a file that a setting names', () => {
+describeAsRoot('D21 as root, a file that a setting names', () => {
   const key = Buffer.from('0123456789abcdef0123456789ABCDEF').toString('base64');
   const settings = { DATABASE_URL: 'postgres://postern@localhost/postern', POSTERN_INSECURE: 'true' };
   const faultsOf = (environment: Record<string, string>) => {

@@ -14,7 +14,7 @@ export const keyRevoke: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {
       const { active } = await withKeys(({ database, policy, masterKeys }) =>
-        revokeSigningKey(database, policy, masterKeys[0], { kid, actor: operator, origin: ownOrigin }),
+        revokeSigningKey(database, policy, masterKeys, { kid, actor: operator, origin: ownOrigin }),
       );
       if (json) printJson({ revoked: kid, active });
       else printLines([`${kid} is revoked; ${active} signs`]);

@@ -15,7 +15,7 @@ export const keyRotate: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
       const key = await withKeys(({ database, policy, masterKeys }) =>
-        rotateSigningKey(database, policy, masterKeys[0], {
+        rotateSigningKey(database, policy, masterKeys, {
           now: now === true,
           actor: operator,
           origin: ownOrigin,

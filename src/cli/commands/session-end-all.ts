@@ -24,7 +24,7 @@ export const sessionEndAll: CommandDefinition = (command) => {
     .action(async ({ afterRestore, json }: Options) => {
       const result = afterRestore
         ? await withKeys(({ database, policy, masterKeys }) =>
-            endAllSessions(database, { policy, masterKey: masterKeys[0] }, by),
+            endAllSessions(database, { policy, masterKeys }, by),
           )
         : await withDatabase({ schema: true }, (database) => endAllSessions(database, null, by));
       if (json) printJson(result);

@@ -73,6 +73,10 @@ export const metricDefinitions = {
     'Published keys: pending, active, retired; absent before they are known',
     'state',
   ),
+  keysRefused: gauge(
+    'postern_signing_keys_refused',
+    'Stored signing keys that this process leaves out: their rows were altered, or another master key sealed them',
+  ),
   keyAge: gauge('postern_signing_key_age_seconds', 'How long the active key has signed'),
   keyRotation: gauge('postern_signing_key_rotation_seconds', 'After how long it is to be replaced'),
   purgedRows: counter('postern_purged_rows_total', 'Expired rows that this process deleted'),

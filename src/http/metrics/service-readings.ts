@@ -18,7 +18,10 @@ export interface ServiceParts {
   readonly trust: TrustBundle;
   readonly revocationDelay: DurationHistogram;
   readonly broadcast: TrustBroadcast;
-  readonly keys: () => readonly KeyStage[] | null;
+  readonly keys: {
+    readonly stages: () => readonly KeyStage[] | null;
+    readonly refused: () => number;
+  };
   readonly keyRotationSeconds: number;
   readonly purgedRows: () => number;
   /** When the listeners' certificate ends, Unix time in seconds; null in plaintext. */
@@ -52,15 +55,16 @@ export function serviceReadings(parts: ServiceParts): Readings {
     circuitOpen: () => Number(circuit.isOpen),
     clockOffset: () => (clock.aheadMs === null ? null : clock.aheadMs / 1000),
     keys() {
-      const keys = parts.keys();
+      const keys = parts.keys.stages();
       if (keys === null) return null;
       const countOf = (state: string) => keys.filter((key) => key.state === state).length;
       return ['pending', 'active', 'retired'].map((state) => [[state], countOf(state)] as const);
     },
     keyAge() {
-      const since = parts.keys()?.find(({ state }) => state === 'active')?.activatedAtMs;
+      const since = parts.keys.stages()?.find(({ state }) => state === 'active')?.activatedAtMs;
       return since == null ? null : (Date.now() - since) / 1000;
     },
+    keysRefused: () => parts.keys.refused(),
     keyRotation: () => parts.keyRotationSeconds,
     purgedRows: parts.purgedRows,
     certificateExpiry: parts.certificateExpiry,

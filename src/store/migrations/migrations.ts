@@ -9,6 +9,7 @@ import { serviceAccounts } from './0006-service-accounts.ts';
 import { passwordResets } from './0007-password-resets.ts';
 import { auditPurge } from './0008-audit-purge.ts';
 import { revocationTimes } from './0009-revocation-times.ts';
+import { finalRevocations } from './0010-final-revocations.ts';
 
 export interface Migration {
   readonly number: number;
@@ -32,6 +33,7 @@ export const migrations: readonly Migration[] = [
   ['password-resets', passwordResets] as const,
   ['audit-purge', auditPurge] as const,
   ['revocation-times', revocationTimes] as const,
+  ['final-revocations', finalRevocations] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,
