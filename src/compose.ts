@@ -208,6 +208,7 @@ export async function startService(
     });
     const metrics = serviceMetrics({
       counts,
+      openStreams: () => grpc.openStreams,
       verification: { ...verification, cache: tokens.cache },
       hasher,
       pools: { service: database, trust: trustDatabase },

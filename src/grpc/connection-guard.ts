@@ -5,6 +5,7 @@ import type { Server } from '@grpc/grpc-js';
 
 import { http2ServersOf } from './http2-servers.ts';
 import { MAX_HEADER_LIST_BYTES } from './limits.ts';
+import { Tally } from './tally.ts';
 
 export interface ConnectionLimits {
   /** Connections at once. */
@@ -29,7 +30,7 @@ export function guardConnections(
   limits: ConnectionLimits,
   addressOf: (socket: Socket) => string | null,
 ): void {
-  const perAddress = new Map<string, number>();
+  const perAddress = new Tally<string>();
   for (const http2Server of http2ServersOf(server)) {
     http2Server.maxConnections = limits.most;
     http2Server.updateSettings({ maxHeaderListSize: MAX_HEADER_LIST_BYTES });
@@ -37,14 +38,9 @@ export function guardConnections(
     http2Server.prependListener('connection', (socket: Socket) => {
       const address = addressOf(socket);
       if (address === null) return;
-      const count = (perAddress.get(address) ?? 0) + 1;
-      perAddress.set(address, count);
-      socket.once('close', () => {
-        const left = (perAddress.get(address) ?? 1) - 1;
-        if (left > 0) perAddress.set(address, left);
-        else perAddress.delete(address);
-      });
-      if (count > limits.mostPerAddress) socket.destroy();
+      perAddress.add(address);
+      socket.once('close', () => perAddress.subtract(address));
+      if (perAddress.of(address) > limits.mostPerAddress) socket.destroy();
     });
     http2Server.on('session', endWhenFlooded);
   }

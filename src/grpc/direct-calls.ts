@@ -2,12 +2,10 @@ import type { Http2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2
 
 import type { MethodDefinition, Server } from '@grpc/grpc-js';
 
-import type { FinishedCall } from './call-boundary.ts';
 import { DirectCall, type DirectMethod, type House } from './direct-call.ts';
 import { http2ServersOf } from './http2-servers.ts';
 import { MAX_METADATA_BYTES } from './limits.ts';
 import type { MethodRule } from './method-table.ts';
-import { UnsentRequests } from './unsent-requests.ts';
 import type { UnaryHandler } from './unary.ts';
 
 type StreamListener = (
@@ -17,14 +15,9 @@ type StreamListener = (
   rawHeaders: readonly string[],
 ) => void;
 
-export interface DirectCallsOptions {
+export interface DirectCallsOptions extends Omit<House, 'touch'> {
   /** While false, everything goes the long way. */
   readonly isOpen: () => boolean;
-  readonly throughUnixSocket: () => boolean;
-  readonly isTrustedProxy: (address: string) => boolean;
-  /** How long the one request of a call may take to come. */
-  readonly requestLimitMs: number;
-  readonly onFinish: (call: FinishedCall) => void;
 }
 
 const CONTENT_TYPES: ReadonlySet<unknown> = new Set(['application/grpc', 'application/grpc+proto']);
@@ -63,9 +56,8 @@ export class DirectCalls {
 
   /** Takes its place before grpc-js on every listener of a bound server. */
   standBefore(server: Server): void {
-    const { isOpen, requestLimitMs, ...shared } = this.#options;
-    const unsent = new UnsentRequests(requestLimitMs);
-    const house: House = { ...shared, unsent, touch: keeperOfIdleTimes(server) };
+    const { isOpen, ...shared } = this.#options;
+    const house: House = { ...shared, touch: keeperOfIdleTimes(server) };
     for (const http2Server of http2ServersOf(server)) {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');

@@ -1,3 +1,4 @@
+import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -11,13 +12,25 @@ import { guardConnections } from './connection-guard.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
-import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
-import { isLoopback, plainIp } from './peer-address.ts';
+import {
+  anonymousStreams,
+  connectionLimits,
+  MAX_CONNECTIONS,
+  REQUEST_LIMIT_MS,
+  STREAM_IDLE_MS,
+  type StreamLimits,
+  UNREAD_LIMIT_MS,
+  watchingStreams,
+} from './limits.ts';
+import { strangerAt } from './peer-address.ts';
 import { addReflection } from './reflection.ts';
+import { SessionOrigins } from './session-origins.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
+import { type OpenStreams, StreamShare } from './stream-share.ts';
+import { WaitingCalls } from './waiting-calls.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
 export type AddService = <Service extends object>(
@@ -33,9 +46,11 @@ export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
   readonly #direct: DirectCalls;
-  readonly #openStreams = new Set<() => void>();
+  readonly #stopStreams = new Set<() => void>();
+  readonly #streams: OpenStreams;
+  readonly #origins: SessionOrigins;
   readonly #maxConnections: number;
-  readonly #isTrustedProxy: (address: string) => boolean;
+  readonly #strangerAt: (socket: Socket) => string | null;
   #stopping = false;
   #throughUnixSocket = false;
 
@@ -46,32 +61,51 @@ export class GrpcServer {
     reflection: boolean;
     trustedProxies?: readonly Network[];
     maxConnections?: number;
-    /** Other than the standard ones, of one connection and for the time that a request may take to come. */
-    limits?: { connection?: ServerOptions; requestMs?: number };
+    /** Other than the standard ones: of one connection, of callers that are slow or say nothing, and of open streams. */
+    limits?: {
+      connection?: ServerOptions;
+      requestMs?: number;
+      unreadMs?: number;
+      streamIdleMs?: number;
+      anonymous?: StreamLimits;
+      watching?: StreamLimits;
+    };
     onFinish: (call: FinishedCall) => void;
     /** Stands before the call boundary. */
     tracing?: ServerInterceptor | undefined;
   }) {
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-    this.#isTrustedProxy = networkTest(options.trustedProxies ?? []);
+    const { limits = {} } = options;
+    const isTrustedProxy = networkTest(options.trustedProxies ?? []);
+    this.#strangerAt = (socket) => strangerAt(socket, isTrustedProxy);
+    this.#origins = new SessionOrigins(this.#strangerAt);
+    const strangerOf = (session: Http2Session) => this.#origins.strangerOf(session);
+    this.#streams = {
+      anonymous: new StreamShare(limits.anonymous ?? anonymousStreams, strangerOf),
+      watching: new StreamShare(limits.watching ?? watchingStreams, strangerOf),
+    };
     const everyCall = {
       throughUnixSocket: () => this.#throughUnixSocket,
-      isTrustedProxy: this.#isTrustedProxy,
-      requestLimitMs: options.limits?.requestMs ?? REQUEST_LIMIT_MS,
+      isTrustedProxy,
+      unsent: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
+      unread: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
       onFinish: options.onFinish,
     };
     const boundary = callBoundary({
       ...everyCall,
       isStopping: () => this.#stopping,
-      openStreams: this.#openStreams,
+      stopStreams: this.#stopStreams,
+      streams: this.#streams,
+      streamIdleMs: limits.streamIdleMs ?? STREAM_IDLE_MS,
     });
     this.#direct = new DirectCalls({
       ...everyCall,
+      peerOf: (session) => this.#origins.peerOf(session),
       isOpen: () => !this.#stopping && options.tracing === undefined,
     });
     this.#server = new Server({
       ...connectionLimits,
-      ...options.limits?.connection,
+      ...limits.connection,
       interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
     const add: AddService = (service, handlers) =>
@@ -99,17 +133,18 @@ export class GrpcServer {
         }
         const most = this.#maxConnections;
         const mostPerAddress = Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS));
-        guardConnections(this.#server, { most, mostPerAddress }, (socket) => this.#strangerAt(socket));
+        guardConnections(this.#server, { most, mostPerAddress }, this.#strangerAt);
+        this.#origins.watch(this.#server);
         this.#direct.standBefore(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
   }
 
-  /** Callers on this machine and those behind a trusted proxy share an address without being one (L10, L12). */
-  #strangerAt({ remoteAddress }: Socket): string | null {
-    const address = plainIp(remoteAddress ?? '');
-    return address === null || isLoopback(address) || this.#isTrustedProxy(address) ? null : address;
+  /** How many streams of each kind are open. */
+  get openStreams(): Readonly<Record<keyof OpenStreams, number>> {
+    const { anonymous, watching } = this.#streams;
+    return { anonymous: anonymous.open, watching: watching.open };
   }
 
   setServing(group: HealthGroup, serving: boolean): void {
@@ -125,7 +160,7 @@ export class GrpcServer {
     // Without a delay, too, whoever watches health hears of it before the stream ends.
     await pause(delayMs);
     this.#stopping = true;
-    for (const end of [...this.#openStreams]) end();
+    for (const end of [...this.#stopStreams]) end();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
       this.#server.tryShutdown(() => {

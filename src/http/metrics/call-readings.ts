@@ -1,6 +1,7 @@
 import { status as Code } from '@grpc/grpc-js';
 
 import { type CallCounts, codeName, type MethodCounts } from '../../grpc/call-counts.ts';
+import type { GrpcServer } from '../../grpc/grpc-server.ts';
 import type { Readings } from './exposition.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
@@ -26,6 +27,11 @@ export function callReadings(counts: CallCounts): Readings {
         duration === null ? [] : [[[method], duration] as const],
       ),
   };
+}
+
+/** @param open how many streams of each kind there are */
+export function streamReadings(open: () => GrpcServer['openStreams']): Readings {
+  return { openStreams: () => Object.entries(open()).map(([kind, count]) => [[kind], count] as const) };
 }
 
 /** What became of logins and refreshes. @param repeats how many refreshes gave the same successor again */

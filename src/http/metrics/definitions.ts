@@ -14,6 +14,11 @@ export const metricDefinitions = {
   calls: counter('postern_rpc_calls_total', 'Calls that ended, by gRPC status', 'method', 'code'),
   refusals: counter('postern_rpc_refusals_total', 'Refused calls, by ErrorInfo reason', 'method', 'reason'),
   callDuration: histogram('postern_rpc_duration_seconds', 'How long unary calls took', 'method'),
+  openStreams: gauge(
+    'postern_rpc_streams',
+    'Open streams: anonymous (Health/Watch, reflection, requests that are slow to come), watching (WatchTrust)',
+    'kind',
+  ),
   logins: counter(
     'postern_logins_total',
     'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',
