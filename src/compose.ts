@@ -3,6 +3,7 @@ import { composeTokens } from './compose-tokens.ts';
 import type { Settings } from './config.ts';
 import { budgetOf } from './domain/call-budget.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { networkTest } from './domain/network.ts';
 import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
 import { Rejected } from './domain/rejection.ts';
 import { onceAMinute } from './domain/repeated-lines.ts';
@@ -208,7 +209,7 @@ export async function startService(
     });
     const metrics = serviceMetrics({
       counts,
-      openStreams: () => grpc.openStreams,
+      listeners: { grpc: () => grpc, http: () => http },
       verification: { ...verification, cache: tokens.cache },
       hasher,
       pools: { service: database, trust: trustDatabase },
@@ -236,6 +237,7 @@ export async function startService(
         ],
       },
       tls.of(settings.httpListen),
+      { isTrustedProxy: networkTest(settings.trustedProxies) },
     );
     await Promise.all([watch.start(), hasher.ready()]);
     alarm.start();

@@ -8,6 +8,7 @@ export const serialTests = [
   '<rootDir>/test/faults/',
   '<rootDir>/test/grpc/ext-authz-hostile-tokens.test.ts',
   '<rootDir>/test/grpc/watch-trust-faults.test.ts',
+  '<rootDir>/test/http/slow-connections.test.ts',
   '<rootDir>/test/operations/killed-rewrap.test.ts',
   '<rootDir>/test/operations/login-throttle.test.ts',
   '<rootDir>/test/operations/refresh-token.test.ts',

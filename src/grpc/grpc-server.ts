@@ -9,6 +9,7 @@ import { type Network, networkTest } from '../domain/network.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { guardConnections } from './connection-guard.ts';
+import { ConnectionSeats, sharesOf } from './connection-seats.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
@@ -38,9 +39,6 @@ export type AddService = <Service extends object>(
   handlers: ServiceHandlers<Service>,
 ) => void;
 
-/** One address may take this share of all connections, so that nobody shuts the others out alone. */
-const SHARE_OF_ONE_ADDRESS = 0.25;
-
 /** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
 export class GrpcServer {
   readonly #server: Server;
@@ -49,8 +47,7 @@ export class GrpcServer {
   readonly #stopStreams = new Set<() => void>();
   readonly #streams: OpenStreams;
   readonly #origins: SessionOrigins;
-  readonly #maxConnections: number;
-  readonly #strangerAt: (socket: Socket) => string | null;
+  readonly #seats: ConnectionSeats;
   #stopping = false;
   #throughUnixSocket = false;
 
@@ -74,11 +71,14 @@ export class GrpcServer {
     /** Stands before the call boundary. */
     tracing?: ServerInterceptor | undefined;
   }) {
-    this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
     const { limits = {} } = options;
     const isTrustedProxy = networkTest(options.trustedProxies ?? []);
-    this.#strangerAt = (socket) => strangerAt(socket, isTrustedProxy);
-    this.#origins = new SessionOrigins(this.#strangerAt);
+    const strangerOfSocket = (socket: Socket) => strangerAt(socket, isTrustedProxy);
+    // Whoever was served may be in the middle of a call.
+    this.#seats = new ConnectionSeats(sharesOf(options.maxConnections ?? MAX_CONNECTIONS), strangerOfSocket, {
+      takesFromServed: false,
+    });
+    this.#origins = new SessionOrigins(strangerOfSocket);
     const strangerOf = (session: Http2Session) => this.#origins.strangerOf(session);
     this.#streams = {
       anonymous: new StreamShare(limits.anonymous ?? anonymousStreams, strangerOf),
@@ -131,14 +131,17 @@ export class GrpcServer {
           reject(whyUnbound(error));
           return;
         }
-        const most = this.#maxConnections;
-        const mostPerAddress = Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS));
-        guardConnections(this.#server, { most, mostPerAddress }, this.#strangerAt);
+        guardConnections(this.#server, this.#seats);
         this.#origins.watch(this.#server);
         this.#direct.standBefore(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
+  }
+
+  /** How many connections were closed for want of room. */
+  get closedConnections(): number {
+    return this.#seats.closed;
   }
 
   /** How many streams of each kind are open. */

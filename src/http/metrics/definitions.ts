@@ -19,6 +19,11 @@ export const metricDefinitions = {
     'Open streams: anonymous (Health/Watch, reflection, requests that are slow to come), watching (WatchTrust)',
     'kind',
   ),
+  connectionsClosed: counter(
+    'postern_connections_closed_total',
+    'Connections that were closed because their listener had all that it takes',
+    'listener',
+  ),
   logins: counter(
     'postern_logins_total',
     'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',

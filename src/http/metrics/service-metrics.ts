@@ -1,8 +1,7 @@
 import { CallCounts } from '../../grpc/call-counts.ts';
-import type { GrpcServer } from '../../grpc/grpc-server.ts';
 import type { VerifiedTokenCache } from '../../tokens/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import { callReadings, loginReadings, streamReadings } from './call-readings.ts';
+import { callReadings, type Listeners, listenerReadings, loginReadings } from './call-readings.ts';
 import { expose, type Readings } from './exposition.ts';
 import { ProcessMeter } from './process-readings.ts';
 import { type ServiceParts, serviceReadings } from './service-readings.ts';
@@ -32,14 +31,14 @@ export interface Metrics {
 export function serviceMetrics(
   parts: Omit<ServiceParts, 'trust' | 'purgedRows'> & {
     readonly counts: ServiceCounts;
-    readonly openStreams: () => GrpcServer['openStreams'];
+    readonly listeners: Listeners;
     readonly verification: VerificationParts;
   },
 ): Metrics {
   const { counts, verification } = parts;
   return metricsOf({
     ...callReadings(counts.calls),
-    ...streamReadings(parts.openStreams),
+    ...listenerReadings(parts.listeners),
     ...loginReadings(counts.calls, () => counts.repeats),
     ...trustOf(verification),
     ...serviceReadings({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
@@ -49,14 +48,14 @@ export function serviceMetrics(
 /** The metrics of a sidecar. */
 export function sidecarMetrics(parts: {
   readonly calls: CallCounts;
-  readonly openStreams: () => GrpcServer['openStreams'];
+  readonly listeners: Listeners;
   readonly verification: VerificationParts;
   readonly isConnected: () => boolean;
   readonly certificateExpiry: () => number | null;
 }): Metrics {
   return metricsOf({
     ...callReadings(parts.calls),
-    ...streamReadings(parts.openStreams),
+    ...listenerReadings(parts.listeners),
     ...trustOf(parts.verification),
     upstreamConnected: () => Number(parts.isConnected()),
     certificateExpiry: parts.certificateExpiry,
