@@ -6,6 +6,7 @@ export const serialTests = [
   '<rootDir>/test/client/hostile-tokens.test.ts',
   '<rootDir>/test/cli/data-directory.test.ts',
   '<rootDir>/test/faults/',
+  '<rootDir>/test/grpc/expired-deadlines.test.ts',
   '<rootDir>/test/grpc/ext-authz-hostile-tokens.test.ts',
   '<rootDir>/test/grpc/watch-trust-faults.test.ts',
   '<rootDir>/test/http/slow-connections.test.ts',

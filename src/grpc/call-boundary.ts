@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 
 import {
   Metadata,
@@ -69,12 +69,15 @@ export function callBoundary(options: {
   unsent: WaitingCalls;
   /** Those whose answer is not read. */
   unread: WaitingCalls;
+  /** Told of the connection when one of its calls was reset. */
+  onReset: (session: Http2Session | undefined) => void;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
   const { unsent, unread, streams } = options;
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
+    const { session } = call.stream;
     let ended: AbortController | undefined;
     let context: CallContext = {
       requestId: randomUUID(),
@@ -90,7 +93,6 @@ export function callBoundary(options: {
         return ended.signal;
       },
       hold(kind) {
-        const { session } = call.stream;
         const giveBack = session ? streams[kind].take(session) : null;
         if (giveBack === null) return false;
         call.stream.once('close', giveBack);
@@ -113,7 +115,7 @@ export function callBoundary(options: {
     };
     const request: WaitingCall = {
       waitsSinceMs: startedAtMs,
-      countedOn: isAnonymousStream ? null : (call.stream.session ?? null),
+      countedOn: isAnonymousStream ? null : (session ?? null),
       giveUpWaiting: refuse,
     };
     let answer: WaitingCall | undefined;
@@ -125,6 +127,10 @@ export function callBoundary(options: {
       unread.add(waiting);
       call.stream.once('close', () => unread.delete(waiting));
     };
+
+    call.stream.once('close', () => {
+      if (call.stream.rstCode !== constants.NGHTTP2_NO_ERROR) options.onReset(session);
+    });
 
     const start = call.start.bind(call);
     call.start = (listener) => {

@@ -38,6 +38,8 @@ export interface House {
   readonly onFinish: (call: FinishedCall) => void;
   /** Notes that a connection has just been of use. */
   readonly touch: (session: Http2Session | undefined) => void;
+  /** Notes that a call was reset. */
+  readonly onReset: (session: Http2Session | undefined) => void;
   /** How a connection's other end is named, also when it has gone. */
   readonly peerOf: (session: Http2Session | undefined) => string;
 }
@@ -178,6 +180,7 @@ export class DirectCall implements Call, FinishedCall, WaitingCall {
   readonly #onClose = (): void => {
     this.#finish(Code.CANCELLED);
     this.#house.unread.delete(this);
+    if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#house.onReset(this.#session);
   };
 
   giveUpWaiting(why: Rejection): void {

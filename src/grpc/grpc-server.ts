@@ -12,6 +12,7 @@ import { guardConnections } from './connection-guard.ts';
 import { ConnectionSeats, sharesOf } from './connection-seats.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
+import { addHttp2Options } from './http2-servers.ts';
 import type { Gate } from './let-in.ts';
 import {
   anonymousStreams,
@@ -26,6 +27,7 @@ import {
 import { strangerAt } from './peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './session-origins.ts';
+import { ResetLimit, resetOptions } from './reset-limit.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
@@ -47,6 +49,7 @@ export class GrpcServer {
   readonly #stopStreams = new Set<() => void>();
   readonly #streams: OpenStreams;
   readonly #origins: SessionOrigins;
+  readonly #resets = new ResetLimit();
   readonly #seats: ConnectionSeats;
   #stopping = false;
   #throughUnixSocket = false;
@@ -89,6 +92,7 @@ export class GrpcServer {
       isTrustedProxy,
       unsent: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
       unread: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
+      onReset: (session: Http2Session | undefined) => this.#resets.note(session),
       onFinish: options.onFinish,
     };
     const boundary = callBoundary({
@@ -108,6 +112,7 @@ export class GrpcServer {
       ...limits.connection,
       interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
+    addHttp2Options(this.#server, resetOptions);
     const add: AddService = (service, handlers) =>
       serveMethods(this.#server, service, options.gate, handlers, this.#direct);
     options.services(add);
@@ -142,6 +147,11 @@ export class GrpcServer {
   /** How many connections were closed for want of room. */
   get closedConnections(): number {
     return this.#seats.closed;
+  }
+
+  /** How many connections were retired because too many calls on them were reset. */
+  get retiredConnections(): number {
+    return this.#resets.retired;
   }
 
   /** How many streams of each kind are open. */

@@ -61,6 +61,7 @@ beforeAll(async () => {
     streamIdleMs: 60_000,
     unsent: new WaitingCalls(5_000, streams.anonymous),
     unread: new WaitingCalls(5_000, null),
+    onReset: () => undefined,
     onFinish: (call) => finished.push(call),
   });
   server = new grpc.Server({ interceptors: [boundary] });

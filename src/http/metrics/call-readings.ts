@@ -32,7 +32,7 @@ export function callReadings(counts: CallCounts): Readings {
 
 /** What is open, and what was closed for want of room. Asked for when somebody looks: the listeners are made later. */
 export interface Listeners {
-  readonly grpc: () => Pick<GrpcServer, 'openStreams' | 'closedConnections'>;
+  readonly grpc: () => Pick<GrpcServer, 'openStreams' | 'closedConnections' | 'retiredConnections'>;
   readonly http: () => Pick<HttpServer, 'closedConnections'>;
 }
 
@@ -43,6 +43,7 @@ export function listenerReadings({ grpc, http }: Listeners): Readings {
       [['grpc'], grpc().closedConnections],
       [['http'], http().closedConnections],
     ],
+    connectionsRetired: () => grpc().retiredConnections,
   };
 }
 

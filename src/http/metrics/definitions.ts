@@ -24,6 +24,10 @@ export const metricDefinitions = {
     'Connections that were closed because their listener had all that it takes',
     'listener',
   ),
+  connectionsRetired: counter(
+    'postern_connections_retired_total',
+    'gRPC connections that were told to go because too many of their calls were reset: deadlines that expire, or a flood',
+  ),
   logins: counter(
     'postern_logins_total',
     'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',
