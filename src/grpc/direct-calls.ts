@@ -64,6 +64,10 @@ export class DirectCalls {
       const longWay: StreamListener = (...call) => listeners.forEach((listener) => listener(...call));
       const answer: StreamListener = (...arrived) => {
         const [stream, headers, , rawHeaders] = arrived;
+        if (headers[':method'] !== 'POST') {
+          refuseMethod(stream);
+          return;
+        }
         const method = this.#methods.get(headers[':path']);
         if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) longWay(...arrived);
         else new DirectCall(method, stream, headers, house, () => longWay(...arrived));
@@ -74,9 +78,21 @@ export class DirectCalls {
   }
 }
 
+/**
+ * gRPC is POST and nothing else. grpc-js answers all of them, with an error of its own at HEAD, which has no body: anybody
+ * could make faults that are none.
+ */
+function refuseMethod(stream: ServerHttp2Stream): void {
+  stream.on('error', ignore);
+  stream.respond({ ':status': 405, allow: 'POST' }, { endStream: true });
+}
+
+/** A fault of the stream is followed by its close. */
+function ignore(): void {}
+
 function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
   const { 'grpc-encoding': encoding, 'grpc-timeout': timeout } = headers;
-  if (headers[':method'] !== 'POST' || !CONTENT_TYPES.has(headers['content-type'])) return false;
+  if (!CONTENT_TYPES.has(headers['content-type'])) return false;
   if (encoding !== undefined && encoding !== 'identity') return false;
   if (timeout !== undefined && !(typeof timeout === 'string' && TIMEOUT.test(timeout))) return false;
   let bytes = 0;
