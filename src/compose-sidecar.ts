@@ -170,6 +170,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   });
   const metrics = sidecarMetrics({
     calls: counts,
+    listeners: { grpc: () => grpc, http: () => http },
     verification: { trust, cache, maxStalenessMs },
     isConnected: () => source.connected,
     certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,

@@ -4,6 +4,7 @@ import type { Settings } from './config.ts';
 import { budgetOf } from './domain/call-budget.ts';
 import { DatabaseClock } from './domain/database-clock.ts';
 import { type ListenAddress } from './domain/listen-address.ts';
+import { networkTest } from './domain/network.ts';
 import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
 import { Rejected } from './domain/rejection.ts';
 import { onceAMinute } from './domain/repeated-lines.ts';
@@ -212,6 +213,7 @@ export async function startService(
     });
     const metrics = serviceMetrics({
       counts,
+      listeners: { grpc: () => grpc, http: () => http },
       verification: { ...verification, cache: tokens.cache },
       hasher,
       pools: { service: database, trust: trustDatabase },
@@ -240,6 +242,7 @@ export async function startService(
         ],
       },
       tls.of(settings.httpListen),
+      { isTrustedProxy: networkTest(settings.trustedProxies) },
     );
     await Promise.all([watch.start(), hasher.ready()]);
     alarm.start();

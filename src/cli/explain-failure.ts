@@ -202,6 +202,8 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'trust-stale':
     case 'shutting-down':
     case 'reader-too-slow':
+    case 'too-many-streams':
+    case 'stream-idle':
     case 'deadline-exceeded':
     case 'cancelled':
       return failure(

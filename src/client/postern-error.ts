@@ -44,6 +44,14 @@ export function posternErrorOf(error: ServiceError): PosternError {
   return new PosternError(error.details || error.message, facts, { cause: error });
 }
 
+/**
+ * Whether the connection ended under a call: Postern answers INTERNAL only with a request id. Whether it has done
+ * anything is not known, so only what is safe to repeat may be repeated.
+ */
+export function isLost({ code, requestId }: PosternError): boolean {
+  return code === status.INTERNAL && requestId === null;
+}
+
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && typeof (error as Partial<ServiceError>).code === 'number';
 }

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
-import { PosternError } from './postern-error.ts';
+import { isLost, PosternError } from './postern-error.ts';
 
 /** How long the token before goes on being used after a renewal failed, until the next attempt. */
 const PAUSE_AFTER_FAILURE_MS = 2_000;
@@ -88,6 +88,6 @@ export class RenewedToken<Value> {
 function isForWantOfAnAnswer(error: unknown): boolean {
   return (
     error instanceof PosternError &&
-    (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED)
+    (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED || isLost(error))
   );
 }

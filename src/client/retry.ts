@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
-import { PosternError } from './postern-error.ts';
+import { isLost, PosternError } from './postern-error.ts';
 
 export interface RetryPolicy {
   /** Attempts in all, the first included; 1 never retries. */
@@ -14,8 +14,8 @@ export interface RetryPolicy {
 export const standardRetry: RetryPolicy = { attempts: 6, firstPauseMs: 50, longestPauseMs: 2_000 };
 
 /**
- * Calls again while the service says UNAVAILABLE (or ABORTED) and the deadline leaves room for it. The pause is what the
- * service asked for, and above that one that doubles, less a random half: many callers do not come back at once.
+ * Calls again while the service says UNAVAILABLE (or ABORTED), or the connection ends under the call, and the deadline
+ * leaves room for it. The pause is what the service asked for, and above that one that doubles, less a random half: many callers do not come back at once.
  *
  * @param call gets the time it may take, ms
  * @param signal ends a pause at once; `call` sees to the rest
@@ -44,9 +44,8 @@ export async function withRetry<T>(
 }
 
 function isTransient(error: unknown): error is PosternError {
-  return (
-    error instanceof PosternError && (error.code === status.UNAVAILABLE || error.code === status.ABORTED)
-  );
+  if (!(error instanceof PosternError)) return false;
+  return error.code === status.UNAVAILABLE || error.code === status.ABORTED || isLost(error);
 }
 
 function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {

@@ -54,6 +54,8 @@ export function traceOfCredential(rejection: Rejection): RefusalTrace | null {
     case 'message-too-large':
     case 'metadata-too-large':
     case 'reader-too-slow':
+    case 'too-many-streams':
+    case 'stream-idle':
     case 'deadline-exceeded':
     case 'cancelled':
       return null;

@@ -97,6 +97,8 @@ export type Rejection =
   | { readonly kind: 'message-too-large'; readonly maxBytes: number }
   | { readonly kind: 'metadata-too-large'; readonly maxBytes: number }
   | { readonly kind: 'reader-too-slow' }
+  | { readonly kind: 'too-many-streams' }
+  | { readonly kind: 'stream-idle' }
   | { readonly kind: 'deadline-exceeded' }
   | { readonly kind: 'cancelled' };
 

@@ -207,7 +207,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   maxConnections: setting(
     'POSTERN_MAX_CONNECTIONS',
     '10000',
-    'gRPC connections at once, 10 to 1000000, a quarter of them from one address; more are closed at once',
+    'gRPC connections at once, 10 to 1000000, a quarter of them from one address; for one more the oldest is closed that has called nothing, or itself',
     value.count(10, 1_000_000),
   ),
   shutdownDelaySeconds: setting(

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 
 import {
   Metadata,
@@ -13,6 +13,7 @@ import {
 import { attachContext, type CallContext, callEnded } from './call-context.ts';
 import type { Rejection } from '../domain/rejection.ts';
 import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
+import { methodTable } from './method-table.ts';
 import { requestIdOf } from './request-id.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
 import {
@@ -22,12 +23,13 @@ import {
   statusOf,
   unreadableRequest,
 } from './status.ts';
-import { UnsentRequests } from './unsent-requests.ts';
+import type { OpenStreams } from './stream-share.ts';
+import type { WaitingCall, WaitingCalls } from './waiting-calls.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
 /** One ended call, for logs and metrics. */
-export interface FinishedCall extends Omit<CallContext, 'signal' | 'end' | 'clientNames'> {
+export interface FinishedCall extends Omit<CallContext, 'signal' | 'hold' | 'end' | 'clientNames'> {
   readonly code: Code;
   readonly durationMs: number;
 }
@@ -45,7 +47,7 @@ interface BaseCall extends ServerInterceptingCallInterface {
 const SHUTDOWN_RETRY_MS = 1_000;
 /** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
 const HALF_CLOSE_SETTLES_MS = 20;
-/** A status waits behind what the caller has not read yet; after this time the stream is reset. */
+/** The status of a stream waits behind what the caller has not read yet; after this time the stream is reset. */
 const STATUS_LIMIT_MS = 2_000;
 
 /**
@@ -59,15 +61,23 @@ export function callBoundary(options: {
   throughUnixSocket: () => boolean;
   isTrustedProxy: (address: string) => boolean;
   /** Holds a way to end each stream that is open: a stream would outlast any grace time at the stop. */
-  openStreams: Set<() => void>;
-  /** How long the one request of a call that is no stream may take to come. */
-  requestLimitMs: number;
+  stopStreams: Set<() => void>;
+  streams: OpenStreams;
+  /** After so long without a message the stream of a caller without a credential ends. */
+  streamIdleMs: number;
+  /** The calls whose one request has not come. */
+  unsent: WaitingCalls;
+  /** Those whose answer is not read. */
+  unread: WaitingCalls;
+  /** Told of the connection when one of its calls was reset. */
+  onReset: (session: Http2Session | undefined) => void;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
-  const unsent = new UnsentRequests(options.requestLimitMs);
+  const { unsent, unread, streams } = options;
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
+    const { session } = call.stream;
     let ended: AbortController | undefined;
     let context: CallContext = {
       requestId: randomUUID(),
@@ -82,6 +92,12 @@ export function callBoundary(options: {
         if (finished) ended.abort(callEnded);
         return ended.signal;
       },
+      hold(kind) {
+        const giveBack = session ? streams[kind].take(session) : null;
+        if (giveBack === null) return false;
+        call.stream.once('close', giveBack);
+        return true;
+      },
       end(status) {
         handedOver = true;
         call.sendStatus(status);
@@ -90,11 +106,31 @@ export function callBoundary(options: {
     let handedOver = false;
     let finished = false;
     const isStream = method.requestStream || method.responseStream;
+    const isAnonymousStream = isStream && methodTable[method.path]?.access === 'public';
+    let idle: NodeJS.Timeout | undefined;
     const stopStream = () => context.end(stoppingStatus());
-    const giveUpWaiting = () => {
-      call.sendStatus(statusOf({ kind: 'deadline-exceeded' }));
+    const refuse = (why: Rejection) => {
+      call.sendStatus(refusedWith(context, why));
       call.stream.close(constants.NGHTTP2_NO_ERROR);
     };
+    const request: WaitingCall = {
+      waitsSinceMs: startedAtMs,
+      countedOn: isAnonymousStream ? null : (session ?? null),
+      giveUpWaiting: refuse,
+    };
+    let answer: WaitingCall | undefined;
+    const waitForReader = () => {
+      if (answer || call.stream.destroyed) return;
+      const giveUpWaiting = () => call.stream.close(constants.NGHTTP2_CANCEL);
+      const waiting = { waitsSinceMs: performance.now(), countedOn: null, giveUpWaiting };
+      answer = waiting;
+      unread.add(waiting);
+      call.stream.once('close', () => unread.delete(waiting));
+    };
+
+    call.stream.once('close', () => {
+      if (call.stream.rstCode !== constants.NGHTTP2_NO_ERROR) options.onReset(session);
+    });
 
     const start = call.start.bind(call);
     call.start = (listener) => {
@@ -110,15 +146,21 @@ export function callBoundary(options: {
             call.sendStatus(
               refusedWith(context, { kind: 'metadata-too-large', maxBytes: MAX_METADATA_BYTES }),
             );
+          } else if (isAnonymousStream && !context.hold('anonymous')) {
+            refuse({ kind: 'too-many-streams' });
           } else {
-            if (isStream) options.openStreams.add(stopStream);
-            if (!method.requestStream) unsent.add(call, startedAtMs, giveUpWaiting);
+            if (isStream) options.stopStreams.add(stopStream);
+            if (isAnonymousStream) idle = setTimeout(endIdle, options.streamIdleMs);
+            if (!method.requestStream) unsent.add(request);
             listener.onReceiveMetadata(metadata);
           }
         },
-        onReceiveMessage: (message) => listener.onReceiveMessage(message),
+        onReceiveMessage(message) {
+          idle?.refresh();
+          listener.onReceiveMessage(message);
+        },
         onReceiveHalfClose() {
-          unsent.delete(call);
+          unsent.delete(request);
           const pass = () => {
             if (call.stream.closed || call.stream.destroyed) return;
             handedOver = true;
@@ -135,6 +177,14 @@ export function callBoundary(options: {
       });
     };
 
+    const sendMessage = call.sendMessage.bind(call);
+    call.sendMessage = (message, callback) => {
+      idle?.refresh();
+      // The status goes out only when the message is read; a stream waits for its readers itself.
+      if (!method.responseStream) waitForReader();
+      sendMessage(message, callback);
+    };
+
     const sendStatus = call.sendStatus.bind(call);
     call.sendStatus = (status) => {
       if (finished) return;
@@ -143,13 +193,19 @@ export function callBoundary(options: {
       finish(outgoing.code);
       sendStatus(outgoing);
       if (method.responseStream) resetUnlessRead(call.stream);
+      else waitForReader();
     };
+
+    function endIdle(): void {
+      context.end(refusedWith(context, { kind: 'stream-idle' }));
+    }
 
     function finish(code: Code): void {
       if (finished) return;
       finished = true;
-      options.openStreams.delete(stopStream);
-      unsent.delete(call);
+      options.stopStreams.delete(stopStream);
+      unsent.delete(request);
+      clearTimeout(idle);
       ended?.abort(callEnded);
       options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
     }

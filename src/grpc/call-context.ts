@@ -2,6 +2,7 @@ import type { Metadata, StatusObject } from '@grpc/grpc-js';
 
 import type { DenialReason } from './ext-authz/denial.ts';
 import type { ReasonName } from './status.ts';
+import type { OpenStreams } from './stream-share.ts';
 
 /** What is known of a call beyond its request, from its first header to its status. */
 export interface CallContext {
@@ -16,6 +17,8 @@ export interface CallContext {
   readonly startedAtMs: number;
   /** Aborted when the call has ended, whoever ended it. Made when somebody asks: most calls end without it. */
   readonly signal: () => AbortSignal;
+  /** Takes a place among the open streams of a kind, until this one is closed; false when there is none. */
+  readonly hold: (kind: keyof OpenStreams) => boolean;
   /** Ends the call at once with our own status, whatever its handler still does. Does nothing after the first end. */
   readonly end: (status: StatusObject) => void;
   /** Set when the call was refused. */

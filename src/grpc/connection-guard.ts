@@ -1,17 +1,10 @@
 import { constants, type ServerHttp2Session } from 'node:http2';
-import type { Socket } from 'node:net';
 
 import type { Server } from '@grpc/grpc-js';
 
+import type { ConnectionSeats } from './connection-seats.ts';
 import { http2ServersOf } from './http2-servers.ts';
 import { MAX_HEADER_LIST_BYTES } from './limits.ts';
-
-export interface ConnectionLimits {
-  /** Connections at once. */
-  readonly most: number;
-  /** Of these, from one address. */
-  readonly mostPerAddress: number;
-}
 
 /** PING and SETTINGS frames cost their sender nothing; no client sends as many for its own good. */
 const CONTROL_FRAMES_PER_WINDOW = 500;
@@ -21,32 +14,15 @@ const WINDOW_MS = 60_000;
  * Limits what grpc-js leaves open: how many connections there are, how many one address has, and how many control
  * frames one connection sends. What is over a limit is closed at once, and the others go on. nghttp2 itself ends
  * connections for rapid resets, CONTINUATION floods and broken frames.
- *
- * @param addressOf whose connection it is; null for those that are not told apart (loopback, a trusted proxy)
  */
-export function guardConnections(
-  server: Server,
-  limits: ConnectionLimits,
-  addressOf: (socket: Socket) => string | null,
-): void {
-  const perAddress = new Map<string, number>();
+export function guardConnections(server: Server, seats: ConnectionSeats): void {
   for (const http2Server of http2ServersOf(server)) {
-    http2Server.maxConnections = limits.most;
     http2Server.updateSettings({ maxHeaderListSize: MAX_HEADER_LIST_BYTES });
-    // Before the listener that makes a session of it.
-    http2Server.prependListener('connection', (socket: Socket) => {
-      const address = addressOf(socket);
-      if (address === null) return;
-      const count = (perAddress.get(address) ?? 0) + 1;
-      perAddress.set(address, count);
-      socket.once('close', () => {
-        const left = (perAddress.get(address) ?? 1) - 1;
-        if (left > 0) perAddress.set(address, left);
-        else perAddress.delete(address);
-      });
-      if (count > limits.mostPerAddress) socket.destroy();
+    seats.standBefore(http2Server);
+    http2Server.on('session', (session) => {
+      session.once('stream', () => seats.served(session.socket));
+      endWhenFlooded(session);
     });
-    http2Server.on('session', endWhenFlooded);
   }
 }
 

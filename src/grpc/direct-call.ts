@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls';
 import { type StatusObject, status as Code } from '@grpc/grpc-js';
 
 import type { CallOrigin } from '../domain/call-origin.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
 import { callEnded } from './call-context.ts';
 import type { FinishedCall } from './call-boundary.ts';
 import { type Call, originOf, STORE_LIMIT_MS } from './call.ts';
@@ -15,8 +15,8 @@ import { requestIdOf } from './request-id.ts';
 import { presentableText, statusOf, unreadableRequest } from './status.ts';
 import { statusOfError } from './status-of-error.ts';
 import type { UnaryHandler } from './unary.ts';
-import type { UnsentRequests } from './unsent-requests.ts';
 import { verifiedClientNames } from './verified-client-names.ts';
+import type { WaitingCall, WaitingCalls } from './waiting-calls.ts';
 
 /** A method that is answered here. */
 export interface DirectMethod {
@@ -31,10 +31,17 @@ export interface DirectMethod {
 export interface House {
   readonly throughUnixSocket: () => boolean;
   readonly isTrustedProxy: (address: string) => boolean;
-  readonly unsent: UnsentRequests;
+  /** The calls whose request has not come. */
+  readonly unsent: WaitingCalls;
+  /** Those whose answer is not read. */
+  readonly unread: WaitingCalls;
   readonly onFinish: (call: FinishedCall) => void;
   /** Notes that a connection has just been of use. */
   readonly touch: (session: Http2Session | undefined) => void;
+  /** Notes that a call was reset. */
+  readonly onReset: (session: Http2Session | undefined) => void;
+  /** How a connection's other end is named, also when it has gone. */
+  readonly peerOf: (session: Http2Session | undefined) => string;
 }
 
 const RESPONSE_HEADERS = Object.freeze({
@@ -54,8 +61,9 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
 };
 
 /** One unary call on its HTTP/2 stream (gRPC over HTTP/2: a length-prefixed message each way, the status in trailers). */
-export class DirectCall implements Call, FinishedCall {
+export class DirectCall implements Call, FinishedCall, WaitingCall {
   readonly startedAtMs = performance.now();
+  waitsSinceMs = this.startedAtMs;
   readonly caller = null;
   readonly requestId: string;
   code = Code.OK;
@@ -65,6 +73,8 @@ export class DirectCall implements Call, FinishedCall {
   isFault = false;
   readonly #method: DirectMethod;
   readonly #stream: ServerHttp2Stream;
+  /** The stream forgets it when it is closed. */
+  readonly #session: Http2Session | undefined;
   readonly #headers: IncomingHttpHeaders;
   readonly #house: House;
   readonly #longWay: () => void;
@@ -82,11 +92,12 @@ export class DirectCall implements Call, FinishedCall {
   ) {
     this.#method = method;
     this.#stream = stream;
+    this.#session = stream.session;
     this.#headers = headers;
     this.#house = house;
     this.#longWay = longWay;
     this.requestId = requestIdOf(headers['x-request-id']) ?? randomUUID();
-    house.unsent.add(this, this.startedAtMs, this.#giveUpWaiting);
+    house.unsent.add(this);
     stream.on('error', ignore);
     stream.on('close', this.#onClose);
     stream.on('data', this.#onData);
@@ -98,9 +109,11 @@ export class DirectCall implements Call, FinishedCall {
   }
 
   get peer(): string {
-    const { remoteAddress, remotePort } = this.#stream.session?.socket ?? {};
-    if (!remoteAddress) return 'unknown';
-    return remotePort ? `${remoteAddress}:${remotePort}` : remoteAddress;
+    return this.#house.peerOf(this.#session);
+  }
+
+  get countedOn(): Http2Session | null {
+    return this.#session ?? null;
   }
 
   get throughUnixSocket(): boolean {
@@ -164,12 +177,22 @@ export class DirectCall implements Call, FinishedCall {
     this.#run(received.subarray(PREFIX_BYTES));
   };
 
-  readonly #onClose = (): void => this.#finish(Code.CANCELLED);
-
-  readonly #giveUpWaiting = (): void => {
-    this.#refuse(statusOf({ kind: 'deadline-exceeded' }));
-    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  readonly #onClose = (): void => {
+    this.#finish(Code.CANCELLED);
+    this.#house.unread.delete(this);
+    if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#house.onReset(this.#session);
   };
+
+  giveUpWaiting(why: Rejection): void {
+    if (this.#finished) {
+      this.#stream.close(constants.NGHTTP2_CANCEL);
+      return;
+    }
+    const status = statusOf(why);
+    this.reason = status.reason;
+    this.#refuse(status);
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
 
   /** grpc-js takes the stream as it was: with nothing read, and none of our listeners on it. */
   #handOver(received: Buffer): void {
@@ -260,11 +283,13 @@ export class DirectCall implements Call, FinishedCall {
     if (this.#finished) return;
     this.#finished = true;
     this.#house.unsent.delete(this);
-    this.#house.touch(this.#stream.session);
+    this.#house.touch(this.#session);
     clearTimeout(this.#timer);
     this.#ended?.abort(callEnded);
     this.code = code;
-    this.durationMs = performance.now() - this.startedAtMs;
+    this.waitsSinceMs = performance.now();
+    this.durationMs = this.waitsSinceMs - this.startedAtMs;
+    if (!this.#stream.destroyed) this.#house.unread.add(this);
     this.#house.onFinish(this);
   }
 

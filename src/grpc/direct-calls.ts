@@ -2,12 +2,10 @@ import type { Http2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2
 
 import type { MethodDefinition, Server } from '@grpc/grpc-js';
 
-import type { FinishedCall } from './call-boundary.ts';
 import { DirectCall, type DirectMethod, type House } from './direct-call.ts';
 import { http2ServersOf } from './http2-servers.ts';
 import { MAX_METADATA_BYTES } from './limits.ts';
 import type { MethodRule } from './method-table.ts';
-import { UnsentRequests } from './unsent-requests.ts';
 import type { UnaryHandler } from './unary.ts';
 
 type StreamListener = (
@@ -17,14 +15,9 @@ type StreamListener = (
   rawHeaders: readonly string[],
 ) => void;
 
-export interface DirectCallsOptions {
+export interface DirectCallsOptions extends Omit<House, 'touch'> {
   /** While false, everything goes the long way. */
   readonly isOpen: () => boolean;
-  readonly throughUnixSocket: () => boolean;
-  readonly isTrustedProxy: (address: string) => boolean;
-  /** How long the one request of a call may take to come. */
-  readonly requestLimitMs: number;
-  readonly onFinish: (call: FinishedCall) => void;
 }
 
 const CONTENT_TYPES: ReadonlySet<unknown> = new Set(['application/grpc', 'application/grpc+proto']);
@@ -63,15 +56,18 @@ export class DirectCalls {
 
   /** Takes its place before grpc-js on every listener of a bound server. */
   standBefore(server: Server): void {
-    const { isOpen, requestLimitMs, ...shared } = this.#options;
-    const unsent = new UnsentRequests(requestLimitMs);
-    const house: House = { ...shared, unsent, touch: keeperOfIdleTimes(server) };
+    const { isOpen, ...shared } = this.#options;
+    const house: House = { ...shared, touch: keeperOfIdleTimes(server) };
     for (const http2Server of http2ServersOf(server)) {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');
       const longWay: StreamListener = (...call) => listeners.forEach((listener) => listener(...call));
       const answer: StreamListener = (...arrived) => {
         const [stream, headers, , rawHeaders] = arrived;
+        if (headers[':method'] !== 'POST') {
+          refuseMethod(stream);
+          return;
+        }
         const method = this.#methods.get(headers[':path']);
         if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) longWay(...arrived);
         else new DirectCall(method, stream, headers, house, () => longWay(...arrived));
@@ -82,9 +78,21 @@ export class DirectCalls {
   }
 }
 
+/**
+ * gRPC is POST and nothing else. grpc-js answers all of them, with an error of its own at HEAD, which has no body: anybody
+ * could make faults that are none.
+ */
+function refuseMethod(stream: ServerHttp2Stream): void {
+  stream.on('error', ignore);
+  stream.respond({ ':status': 405, allow: 'POST' }, { endStream: true });
+}
+
+/** A fault of the stream is followed by its close. */
+function ignore(): void {}
+
 function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
   const { 'grpc-encoding': encoding, 'grpc-timeout': timeout } = headers;
-  if (headers[':method'] !== 'POST' || !CONTENT_TYPES.has(headers['content-type'])) return false;
+  if (!CONTENT_TYPES.has(headers['content-type'])) return false;
   if (encoding !== undefined && encoding !== 'identity') return false;
   if (timeout !== undefined && !(typeof timeout === 'string' && TIMEOUT.test(timeout))) return false;
   let bytes = 0;

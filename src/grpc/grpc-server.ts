@@ -1,3 +1,4 @@
+import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -8,16 +9,31 @@ import { type Network, networkTest } from '../domain/network.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { guardConnections } from './connection-guard.ts';
+import { ConnectionSeats, sharesOf } from './connection-seats.ts';
 import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
+import { addHttp2Options } from './http2-servers.ts';
 import type { Gate } from './let-in.ts';
-import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
-import { isLoopback, plainIp } from './peer-address.ts';
+import {
+  anonymousStreams,
+  connectionLimits,
+  MAX_CONNECTIONS,
+  REQUEST_LIMIT_MS,
+  STREAM_IDLE_MS,
+  type StreamLimits,
+  UNREAD_LIMIT_MS,
+  watchingStreams,
+} from './limits.ts';
+import { strangerAt } from './peer-address.ts';
 import { addReflection } from './reflection.ts';
+import { SessionOrigins } from './session-origins.ts';
+import { ResetLimit, resetOptions } from './reset-limit.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
+import { type OpenStreams, StreamShare } from './stream-share.ts';
+import { WaitingCalls } from './waiting-calls.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
 export type AddService = <Service extends object>(
@@ -25,17 +41,16 @@ export type AddService = <Service extends object>(
   handlers: ServiceHandlers<Service>,
 ) => void;
 
-/** One address may take this share of all connections, so that nobody shuts the others out alone. */
-const SHARE_OF_ONE_ADDRESS = 0.25;
-
 /** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
   readonly #direct: DirectCalls;
-  readonly #openStreams = new Set<() => void>();
-  readonly #maxConnections: number;
-  readonly #isTrustedProxy: (address: string) => boolean;
+  readonly #stopStreams = new Set<() => void>();
+  readonly #streams: OpenStreams;
+  readonly #origins: SessionOrigins;
+  readonly #resets = new ResetLimit();
+  readonly #seats: ConnectionSeats;
   #stopping = false;
   #throughUnixSocket = false;
 
@@ -46,34 +61,58 @@ export class GrpcServer {
     reflection: boolean;
     trustedProxies?: readonly Network[];
     maxConnections?: number;
-    /** Other than the standard ones, of one connection and for the time that a request may take to come. */
-    limits?: { connection?: ServerOptions; requestMs?: number };
+    /** Other than the standard ones: of one connection, of callers that are slow or say nothing, and of open streams. */
+    limits?: {
+      connection?: ServerOptions;
+      requestMs?: number;
+      unreadMs?: number;
+      streamIdleMs?: number;
+      anonymous?: StreamLimits;
+      watching?: StreamLimits;
+    };
     onFinish: (call: FinishedCall) => void;
     /** Stands before the call boundary. */
     tracing?: ServerInterceptor | undefined;
   }) {
-    this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-    this.#isTrustedProxy = networkTest(options.trustedProxies ?? []);
+    const { limits = {} } = options;
+    const isTrustedProxy = networkTest(options.trustedProxies ?? []);
+    const strangerOfSocket = (socket: Socket) => strangerAt(socket, isTrustedProxy);
+    // Whoever was served may be in the middle of a call.
+    this.#seats = new ConnectionSeats(sharesOf(options.maxConnections ?? MAX_CONNECTIONS), strangerOfSocket, {
+      takesFromServed: false,
+    });
+    this.#origins = new SessionOrigins(strangerOfSocket);
+    const strangerOf = (session: Http2Session) => this.#origins.strangerOf(session);
+    this.#streams = {
+      anonymous: new StreamShare(limits.anonymous ?? anonymousStreams, strangerOf),
+      watching: new StreamShare(limits.watching ?? watchingStreams, strangerOf),
+    };
     const everyCall = {
       throughUnixSocket: () => this.#throughUnixSocket,
-      isTrustedProxy: this.#isTrustedProxy,
-      requestLimitMs: options.limits?.requestMs ?? REQUEST_LIMIT_MS,
+      isTrustedProxy,
+      unsent: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
+      unread: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
+      onReset: (session: Http2Session | undefined) => this.#resets.note(session),
       onFinish: options.onFinish,
     };
     const boundary = callBoundary({
       ...everyCall,
       isStopping: () => this.#stopping,
-      openStreams: this.#openStreams,
+      stopStreams: this.#stopStreams,
+      streams: this.#streams,
+      streamIdleMs: limits.streamIdleMs ?? STREAM_IDLE_MS,
     });
     this.#direct = new DirectCalls({
       ...everyCall,
+      peerOf: (session) => this.#origins.peerOf(session),
       isOpen: () => !this.#stopping && options.tracing === undefined,
     });
     this.#server = new Server({
       ...connectionLimits,
-      ...options.limits?.connection,
+      ...limits.connection,
       interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
     });
+    addHttp2Options(this.#server, resetOptions);
     const add: AddService = (service, handlers) =>
       serveMethods(this.#server, service, options.gate, handlers, this.#direct);
     options.services(add);
@@ -97,19 +136,28 @@ export class GrpcServer {
           reject(whyUnbound(error));
           return;
         }
-        const most = this.#maxConnections;
-        const mostPerAddress = Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS));
-        guardConnections(this.#server, { most, mostPerAddress }, (socket) => this.#strangerAt(socket));
+        guardConnections(this.#server, this.#seats);
+        this.#origins.watch(this.#server);
         this.#direct.standBefore(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
   }
 
-  /** Callers on this machine and those behind a trusted proxy share an address without being one (L10, L12). */
-  #strangerAt({ remoteAddress }: Socket): string | null {
-    const address = plainIp(remoteAddress ?? '');
-    return address === null || isLoopback(address) || this.#isTrustedProxy(address) ? null : address;
+  /** How many connections were closed for want of room. */
+  get closedConnections(): number {
+    return this.#seats.closed;
+  }
+
+  /** How many connections were retired because too many calls on them were reset. */
+  get retiredConnections(): number {
+    return this.#resets.retired;
+  }
+
+  /** How many streams of each kind are open. */
+  get openStreams(): Readonly<Record<keyof OpenStreams, number>> {
+    const { anonymous, watching } = this.#streams;
+    return { anonymous: anonymous.open, watching: watching.open };
   }
 
   setServing(group: HealthGroup, serving: boolean): void {
@@ -125,7 +173,7 @@ export class GrpcServer {
     // Without a delay, too, whoever watches health hears of it before the stream ends.
     await pause(delayMs);
     this.#stopping = true;
-    for (const end of [...this.#openStreams]) end();
+    for (const end of [...this.#stopStreams]) end();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
       this.#server.tryShutdown(() => {

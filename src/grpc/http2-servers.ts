@@ -1,4 +1,4 @@
-import type { Http2Server } from 'node:http2';
+import type { Http2Server, ServerOptions } from 'node:http2';
 
 import type { Server } from '@grpc/grpc-js';
 
@@ -8,4 +8,12 @@ export function http2ServersOf(server: Server): Http2Server[] {
   if (!(http2Servers instanceof Map) || http2Servers.size === 0)
     throw new Error('this version of @grpc/grpc-js keeps its listeners elsewhere; mend http2-servers.ts');
   return [...http2Servers.keys()];
+}
+
+/** Adds to what Node's HTTP/2 is told of every listener of a server that is not bound yet. */
+export function addHttp2Options(server: Server, options: object): void {
+  const { commonServerOptions } = server as unknown as { commonServerOptions?: ServerOptions };
+  if (typeof commonServerOptions !== 'object')
+    throw new Error('this version of @grpc/grpc-js keeps its options elsewhere; mend http2-servers.ts');
+  Object.assign(commonServerOptions, options);
 }

@@ -14,6 +14,23 @@ export const MAX_CONNECTIONS = 10_000;
 
 /** How long the server waits for the request of a call that was opened (N05). */
 export const REQUEST_LIMIT_MS = 5_000;
+/** How long the answer to a call may wait for its reader; then its stream is reset. */
+export const UNREAD_LIMIT_MS = 10_000;
+
+/** How many streams may be open at once. */
+export interface StreamLimits {
+  readonly perConnection: number;
+  /** Not for callers that share an address without being one: loopback, trusted proxies. */
+  readonly perAddress: number;
+  readonly perProcess: number;
+}
+
+/** Of callers without a credential: Health/Watch, reflection, and requests that are slow to come (N15). */
+export const anonymousStreams: StreamLimits = { perConnection: 32, perAddress: 256, perProcess: 1_024 };
+/** WatchTrust, whose callers have shown who they are. Behind a proxy many may share one connection. */
+export const watchingStreams: StreamLimits = { perConnection: 256, perAddress: 1_024, perProcess: 4_096 };
+/** After so long without a message an anonymous stream ends: whoever needs it opens it again. */
+export const STREAM_IDLE_MS = 5 * MINUTE_MS;
 
 /**
  * What one connection may take; grpc-js limits almost nothing by itself. Session memory is in MB, and Node refuses

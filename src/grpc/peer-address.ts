@@ -1,4 +1,6 @@
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+
+import { sourceOf } from '../domain/login-throttle.ts';
 
 /** An IP address as the system names it, without zone and IPv4 mapping; null when it is none. */
 export function plainIp(text: string): string | null {
@@ -24,4 +26,16 @@ export function peerAddress(peer: string): string | null {
 
 export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
+}
+
+/**
+ * What the limits of one address count as one: IPv6 by /64. Null for callers on this machine and those behind a trusted
+ * proxy, who share an address without being one (L10, L12).
+ */
+export function strangerAt(
+  { remoteAddress }: Pick<Socket, 'remoteAddress'>,
+  isTrustedProxy: (address: string) => boolean,
+): string | null {
+  const address = plainIp(remoteAddress ?? '');
+  return address === null || isLoopback(address) || isTrustedProxy(address) ? null : sourceOf(address);
 }

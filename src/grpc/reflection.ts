@@ -62,7 +62,7 @@ export function addReflection(server: Server): void {
     const whenLoaded: Reflect = (call) => {
       loading ??= load();
       loading
-        .then(() => methodAt(path).handler(call))
+        .then(() => methodAt(path).handler(inStep(call)))
         .catch((error: unknown) => {
           const context = contextOf(call.metadata);
           context.end(statusOfError(error, context));
@@ -70,6 +70,20 @@ export function addReflection(server: Server): void {
     };
     server.addService({ serverReflectionInfo }, { serverReflectionInfo: whenLoaded });
   }
+}
+
+/** The library answers whatever it is asked at once: who asks and reads no answers would fill the memory with them. */
+function inStep<Call extends Parameters<Reflect>[0]>(call: Call): Call {
+  const write = call.write.bind(call);
+  call.write = (answer: Message) => {
+    const goesOn = write(answer);
+    if (!goesOn) {
+      call.pause();
+      call.once('drain', () => call.resume());
+    }
+    return goesOn;
+  };
+  return call;
 }
 
 /**

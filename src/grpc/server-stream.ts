@@ -51,6 +51,9 @@ export function serverStream<Request, Response>(
       const isLetIn =
         rule.access === 'public' || (rule.openToUnixSockets === true && context.throughUnixSocket);
       if (!isLetIn) served.caller = await authenticate(rule.access, served);
+      // Those of public methods are counted before their request has come (call-boundary.ts).
+      if (rule.access !== 'public' && !context.hold('watching'))
+        throw new Rejected({ kind: 'too-many-streams' });
       for await (const response of handler(call.request, served)) {
         if (context.signal().aborted) return;
         await write(call, response, context);

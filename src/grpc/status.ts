@@ -204,6 +204,19 @@ function refusalOf(rejection: Rejection): Refusal {
         message:
           'this stream was not read fast enough; read on a thread that is free, and reconnect with the last cursor',
       };
+    case 'too-many-streams':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'STREAM_LIMIT_REACHED',
+        message:
+          'too many streams are open on this connection, from this address or in this process; end one before the next',
+      };
+    case 'stream-idle':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'STREAM_IDLE',
+        message: 'nothing was said on this stream for minutes; open it again when it is needed',
+      };
     case 'deadline-exceeded':
       return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the work was done' };
     case 'cancelled':

@@ -3,6 +3,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
+import { ConnectionSeats, sharesOf } from '../grpc/connection-seats.ts';
+import { strangerAt } from '../grpc/peer-address.ts';
 import { clearStaleSocket } from '../grpc/stale-socket.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
 import { EXPOSITION_TYPE } from './metrics/exposition.ts';
@@ -50,6 +52,9 @@ function routesOf({ publication }: HttpFacts): Routes {
 }
 
 const MAX_CONNECTIONS = 1_000;
+/** What the system holds until it is looked at (511 by default): above it a caller has to try again, a second later. */
+const BACKLOG = 4_096;
+const nobodyIsAProxy: (address: string) => boolean = () => false;
 /** Slow senders are looked for every second; Node would look every 30 s. */
 const parserLimits = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
@@ -62,14 +67,28 @@ const SILENCE_LIMIT_MS = 15_000;
  */
 export class HttpServer {
   readonly #server: Server;
+  readonly #seats: ConnectionSeats;
 
   /** @param tls null for plaintext */
-  constructor(facts: HttpFacts, tls: ServerTls | null, { headersTimeoutMs = HEADERS_LIMIT_MS } = {}) {
+  constructor(
+    facts: HttpFacts,
+    tls: ServerTls | null,
+    { headersTimeoutMs = HEADERS_LIMIT_MS, isTrustedProxy = nobodyIsAProxy } = {},
+  ) {
     const routes = routesOf(facts);
-    const serve = (request: IncomingMessage, response: ServerResponse) =>
+    // Nobody is in the middle of anything for long: what is asked is answered at once.
+    this.#seats = new ConnectionSeats(
+      sharesOf(MAX_CONNECTIONS),
+      (socket) => strangerAt(socket, isTrustedProxy),
+      {
+        takesFromServed: true,
+      },
+    );
+    const serve = (request: IncomingMessage, response: ServerResponse) => {
+      request.once('end', () => this.#seats.served(request.socket));
       respond(request, response, routes, facts);
+    };
     this.#server = tls === null ? createServer(parserLimits, serve) : secureServer(tls, serve);
-    this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.setTimeout(SILENCE_LIMIT_MS);
     this.#server.headersTimeout = headersTimeoutMs;
     this.#server.requestTimeout = 10_000;
@@ -88,10 +107,16 @@ export class HttpServer {
         resolve();
       };
       if (address.kind === 'unix') this.#server.listen(address.path, bound);
-      else this.#server.listen(address.port, address.host, bound);
+      else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
+    this.#seats.standBefore(this.#server);
     if (address.kind === 'unix') return address;
     return { ...address, port: (this.#server.address() as AddressInfo).port };
+  }
+
+  /** How many connections were closed for want of room. */
+  get closedConnections(): number {
+    return this.#seats.closed;
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,6 @@
+import { constants, createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
@@ -120,6 +123,50 @@ test('a call that finds nobody tries again and then says so', async () => {
     code: status.CANCELLED,
   });
   lonely.close();
+});
+
+test('a connection that ends under a call is repeated for what is safe to repeat, and for nothing else', async () => {
+  const road = createServer();
+  const fallen: string[] = [];
+  const answered: string[] = [];
+  road.on('stream', (stream, { ':path': path = '' }) => {
+    stream.on('error', () => undefined);
+    // What a call gets when its connection is ended for what others did on it.
+    if (!fallen.includes(path)) {
+      fallen.push(path);
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      return;
+    }
+    answered.push(path);
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '16', 'x-request-id': 'a-1' },
+      { endStream: true },
+    );
+  });
+  await new Promise<void>((resolve) => road.listen(0, '127.0.0.1', resolve));
+  const { port } = road.address() as AddressInfo;
+  const other = createAuthClient({ address: `127.0.0.1:${port}`, deadlineMs: 5_000 });
+  const path = (method: string) => `/postern.v1.AuthService/${method}`;
+
+  for (const [method, work] of [
+    ['VerifyToken', () => other.verifyToken({ accessToken: 'a' })],
+    ['RefreshToken', () => other.refreshToken('a')],
+    ['RevokeToken', () => other.revokeToken({ token: 'a' })],
+    ['IssueServiceToken', () => other.issueServiceToken({ clientId: 'a', clientSecret: 'b' })],
+    ['GetJwks', () => other.getJwks()],
+  ] as const) {
+    expect(await failureOf(work())).toMatchObject({ code: status.UNAUTHENTICATED, requestId: 'a-1' });
+    expect([fallen.at(-1), answered.at(-1)]).toEqual([path(method), path(method)]);
+  }
+  for (const [method, work] of [
+    ['Login', () => other.login({ email, password })],
+    ['ResetPassword', () => other.resetPassword({ resetToken: 'a', newPassword: password })],
+  ] as const) {
+    expect(await failureOf(work())).toMatchObject({ code: status.INTERNAL, requestId: null });
+    expect(answered).not.toContain(path(method));
+  }
+  other.close();
+  await new Promise((resolve) => road.close(resolve));
 });
 
 test('what cannot travel in a header, and a call of a closed client, fail as every call does', async () => {

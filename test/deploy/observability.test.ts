@@ -5,6 +5,7 @@ import { status as Code } from '@grpc/grpc-js';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
 
+import { Reason } from '../../src/generated/postern/v1/reason.ts';
 import { metricDefinitions, metricsTable } from '../../src/http/metrics/definitions.ts';
 import { methodTable } from '../../src/grpc/method-table.ts';
 import { familyOf, type Scrape, scrape } from '../support/scrape.ts';
@@ -90,6 +91,7 @@ function faultsOf(expression: string): string[] {
 function valuesOf(label: string): string[] {
   if (label === 'code') return Object.keys(Code).filter((name) => Number.isNaN(Number(name)));
   if (label === 'method') return Object.keys(methodTable).map((path) => path.slice(1));
+  if (label === 'reason') return Object.keys(Reason);
   return scraped.samples.flatMap(({ labels }) => labels[label] ?? []);
 }
 

@@ -3,8 +3,10 @@ import { connect } from 'node:net';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { HealthService } from '../../src/generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { guardConnections } from '../../src/grpc/connection-guard.ts';
+import { ConnectionSeats } from '../../src/grpc/connection-seats.ts';
 import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
@@ -100,15 +102,22 @@ test('N05 a call whose request does not come ends at its limit, and its stream w
   raw.destroy();
 });
 
+/** A connection on which a call was answered. */
+async function served(address: string): Promise<RawHttp2> {
+  const raw = await RawHttp2.open(address);
+  raw.send(headers(1, callFields(CHECK)), message(1));
+  expect(await raw.next(({ stream }) => stream === 1)).not.toBeNull();
+  return raw;
+}
+
 test('N04 connections over the limit are closed at once, and those within it are served', async () => {
   const address = await listen({ maxConnections: 10 });
-  const within = await Promise.all(Array.from({ length: 10 }, () => RawHttp2.open(address)));
-  for (const raw of within) expect(await raw.next(({ type }) => type === frameType.settings)).not.toBeNull();
+  const within = await Promise.all(Array.from({ length: 10 }, () => served(address)));
   const over = await RawHttp2.open(address).catch(() => null);
   expect(over === null || (await over.closed())).toBe(true);
-  const [served] = within;
-  served?.send(headers(1, callFields(CHECK)), message(1));
-  expect(await served?.next(({ stream }) => stream === 1)).not.toBeNull();
+  const [one] = within;
+  one?.send(headers(3, callFields(CHECK)), message(3));
+  expect(await one?.next(({ stream }) => stream === 3)).not.toBeNull();
   // One leaves, one may come.
   within[9]?.destroy();
   let later: RawHttp2 | null = null;
@@ -119,6 +128,28 @@ test('N04 connections over the limit are closed at once, and those within it are
   for (const raw of [...within, later as RawHttp2 | null]) raw?.destroy();
 });
 
+test.each([
+  ['connections that say nothing', false],
+  ['connections that speak HTTP/2 and call nothing', true],
+])('N04 of %s the oldest gives way to a new one, and those in use stay', async (_name, preface) => {
+  const address = await listen({ maxConnections: 10 });
+  const used = await Promise.all([served(address), served(address)]);
+  const silent: RawHttp2[] = [];
+  for (let each = 0; each < 8; each++) {
+    const raw = await RawHttp2.open(address, { preface });
+    raw.answers = preface;
+    silent.push(raw);
+  }
+  const late = await Promise.all([served(address), served(address), served(address)]);
+  await Promise.all(silent.slice(0, 3).map((raw) => raw.closed()));
+  expect(silent.map(({ ended }) => ended)).toEqual([true, true, true, false, false, false, false, false]);
+  for (const raw of [...used, ...late]) {
+    raw.send(headers(3, callFields(CHECK)), message(3));
+    expect(await raw.next(({ stream }) => stream === 3)).not.toBeNull();
+  }
+  for (const raw of [...silent, ...used, ...late]) raw.destroy();
+});
+
 test('N04 one address gets its share of the connections, and another still gets in', async () => {
   const server = new Server();
   const port = await new Promise<number>((resolve, reject) => {
@@ -127,10 +158,17 @@ test('N04 one address gets its share of the connections, and another still gets 
     );
   });
   let address = 'a';
-  guardConnections(server, { most: 10, mostPerAddress: 2 }, () => address);
+  server.addService(HealthService, {
+    check: (_call: unknown, answer: (error: null, response: object) => void) => answer(null, { status: 1 }),
+  });
+  guardConnections(
+    server,
+    new ConnectionSeats({ most: 10, mostPerAddress: 2 }, () => address, { takesFromServed: false }),
+  );
   const open = async () => {
     const raw = await RawHttp2.open(`127.0.0.1:${port}`).catch(() => null);
-    const isServed = (await raw?.next(({ type }) => type === frameType.settings)) != null;
+    raw?.send(headers(1, callFields(CHECK)), message(1));
+    const isServed = (await raw?.next(({ stream }) => stream === 1)) != null;
     return { raw, isServed };
   };
   const [one, two, three] = [await open(), await open(), await open()];

@@ -228,7 +228,21 @@ test('a call that its caller leaves has ended once, as cancelled, and its late a
   left.cancel();
   await left.answer;
   await until(() => direct.finished.length === before + 2, 'both have ended');
-  expect(direct.finished.slice(before).map(({ code }) => code)).toEqual([Code.OK, Code.CANCELLED]);
+  const ended = direct.finished.slice(before);
+  expect(ended.map(({ code }) => code)).toEqual([Code.OK, Code.CANCELLED]);
+  // The log names who left.
+  const { localPort = 0 } = direct.session.socket;
+  expect(ended.map(({ peer }) => peer)).toEqual(ended.map(() => `127.0.0.1:${localPort}`));
+});
+
+test('whoever leaves with the whole connection is named, too', async () => {
+  const listener = await listen({});
+  call(listener, [framed(about('never'))]);
+  await call(listener, [framed(about('at once'))]).answer;
+  const { localPort = 0 } = listener.session.socket;
+  listener.session.destroy();
+  await until(() => listener.finished.length === 2, 'both have ended');
+  expect(listener.finished.at(-1)).toMatchObject({ code: Code.CANCELLED, peer: `127.0.0.1:${localPort}` });
 });
 
 test('N05 a request that does not come is waited for no longer than others', async () => {

@@ -5,7 +5,10 @@ import { Rejected } from '../../src/domain/rejection.ts';
 import { callBoundary, type FinishedCall } from '../../src/grpc/call-boundary.ts';
 import { clientStream, type ClientStreamHandler } from '../../src/grpc/client-stream.ts';
 import { letIn } from '../../src/grpc/let-in.ts';
+import { anonymousStreams, watchingStreams } from '../../src/grpc/limits.ts';
 import { serverStream, type ServerStreamHandler } from '../../src/grpc/server-stream.ts';
+import { StreamShare } from '../../src/grpc/stream-share.ts';
+import { WaitingCalls } from '../../src/grpc/waiting-calls.ts';
 import { reasonOf } from '../support/test-service.ts';
 
 /** Two methods that do what each test says; the wire format is text, and 'bad' does not decode. */
@@ -33,7 +36,11 @@ let receive: ServerStreamHandler<string, string>;
 let active: typeof rule | typeof noLimit | typeof guarded;
 let client: grpc.Client;
 let server: grpc.Server;
-const openStreams = new Set<() => void>();
+const stopStreams = new Set<() => void>();
+const streams = {
+  anonymous: new StreamShare(anonymousStreams, () => null),
+  watching: new StreamShare(watchingStreams, () => null),
+};
 const finished: FinishedCall[] = [];
 const refuse = () =>
   Promise.reject(new Rejected({ kind: 'admin-required', caller: { type: 'user', id: 'ann' } }));
@@ -49,8 +56,12 @@ beforeAll(async () => {
     isStopping: () => false,
     throughUnixSocket: () => false,
     isTrustedProxy: () => false,
-    openStreams,
-    requestLimitMs: 5_000,
+    stopStreams,
+    streams,
+    streamIdleMs: 60_000,
+    unsent: new WaitingCalls(5_000, streams.anonymous),
+    unread: new WaitingCalls(5_000, null),
+    onReset: () => undefined,
     onFinish: (call) => finished.push(call),
   });
   server = new grpc.Server({ interceptors: [boundary] });
@@ -209,7 +220,7 @@ test.each(['cancel', 'bad'])(
     });
     const { call, end } = sending();
     await new Promise<void>((resolve) => call.write('a', () => resolve()));
-    while (openStreams.size === 0) await new Promise((resolve) => setImmediate(resolve));
+    while (stopStreams.size === 0) await new Promise((resolve) => setImmediate(resolve));
     if (how === 'cancel') call.cancel();
     else call.write('bad');
     await handled;
@@ -256,10 +267,10 @@ test('streams can all be ended at once, and leave nothing behind', async () => {
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
   };
   const calls = [sending(), receiving()] as const;
-  while (openStreams.size < 2) await new Promise((resolve) => setImmediate(resolve));
-  for (const end of [...openStreams]) end();
+  while (stopStreams.size < 2) await new Promise((resolve) => setImmediate(resolve));
+  for (const end of [...stopStreams]) end();
   for (const { end } of calls) {
     expect(await end).toMatchObject({ code: grpc.status.UNAVAILABLE, reason: 'SHUTTING_DOWN' });
   }
-  expect(openStreams.size).toBe(0);
+  expect(stopStreams.size).toBe(0);
 });

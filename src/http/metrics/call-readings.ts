@@ -1,6 +1,8 @@
 import { status as Code } from '@grpc/grpc-js';
 
 import { type CallCounts, codeName, type MethodCounts } from '../../grpc/call-counts.ts';
+import type { GrpcServer } from '../../grpc/grpc-server.ts';
+import type { HttpServer } from '../http-server.ts';
 import type { Readings } from './exposition.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
@@ -25,6 +27,23 @@ export function callReadings(counts: CallCounts): Readings {
       [...counts].flatMap(({ method, duration }) =>
         duration === null ? [] : [[[method], duration] as const],
       ),
+  };
+}
+
+/** What is open, and what was closed for want of room. Asked for when somebody looks: the listeners are made later. */
+export interface Listeners {
+  readonly grpc: () => Pick<GrpcServer, 'openStreams' | 'closedConnections' | 'retiredConnections'>;
+  readonly http: () => Pick<HttpServer, 'closedConnections'>;
+}
+
+export function listenerReadings({ grpc, http }: Listeners): Readings {
+  return {
+    openStreams: () => Object.entries(grpc().openStreams).map(([kind, count]) => [[kind], count] as const),
+    connectionsClosed: () => [
+      [['grpc'], grpc().closedConnections],
+      [['http'], http().closedConnections],
+    ],
+    connectionsRetired: () => grpc().retiredConnections,
   };
 }
 

@@ -14,6 +14,20 @@ export const metricDefinitions = {
   calls: counter('postern_rpc_calls_total', 'Calls that ended, by gRPC status', 'method', 'code'),
   refusals: counter('postern_rpc_refusals_total', 'Refused calls, by ErrorInfo reason', 'method', 'reason'),
   callDuration: histogram('postern_rpc_duration_seconds', 'How long unary calls took', 'method'),
+  openStreams: gauge(
+    'postern_rpc_streams',
+    'Open streams: anonymous (Health/Watch, reflection, requests that are slow to come), watching (WatchTrust)',
+    'kind',
+  ),
+  connectionsClosed: counter(
+    'postern_connections_closed_total',
+    'Connections that were closed because their listener had all that it takes',
+    'listener',
+  ),
+  connectionsRetired: counter(
+    'postern_connections_retired_total',
+    'gRPC connections that were told to go because too many of their calls were reset: deadlines that expire, or a flood',
+  ),
   logins: counter(
     'postern_logins_total',
     'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',

@@ -1,7 +1,7 @@
 import { CallCounts } from '../../grpc/call-counts.ts';
 import type { VerifiedTokenCache } from '../../tokens/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import { callReadings, loginReadings } from './call-readings.ts';
+import { callReadings, type Listeners, listenerReadings, loginReadings } from './call-readings.ts';
 import { expose, type Readings } from './exposition.ts';
 import { ProcessMeter } from './process-readings.ts';
 import { type ServiceParts, serviceReadings } from './service-readings.ts';
@@ -31,12 +31,14 @@ export interface Metrics {
 export function serviceMetrics(
   parts: Omit<ServiceParts, 'trust' | 'purgedRows'> & {
     readonly counts: ServiceCounts;
+    readonly listeners: Listeners;
     readonly verification: VerificationParts;
   },
 ): Metrics {
   const { counts, verification } = parts;
   return metricsOf({
     ...callReadings(counts.calls),
+    ...listenerReadings(parts.listeners),
     ...loginReadings(counts.calls, () => counts.repeats),
     ...trustOf(verification),
     ...serviceReadings({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
@@ -46,12 +48,14 @@ export function serviceMetrics(
 /** The metrics of a sidecar. */
 export function sidecarMetrics(parts: {
   readonly calls: CallCounts;
+  readonly listeners: Listeners;
   readonly verification: VerificationParts;
   readonly isConnected: () => boolean;
   readonly certificateExpiry: () => number | null;
 }): Metrics {
   return metricsOf({
     ...callReadings(parts.calls),
+    ...listenerReadings(parts.listeners),
     ...trustOf(parts.verification),
     upstreamConnected: () => Number(parts.isConnected()),
     certificateExpiry: parts.certificateExpiry,

@@ -125,6 +125,16 @@ export const Reason = {
    * the last cursor.
    */
   READER_TOO_SLOW: 36,
+  /**
+   * STREAM_LIMIT_REACHED - RESOURCE_EXHAUSTED. Too many streams are open on the connection, from the
+   * address or in the process: end one before the next.
+   */
+  STREAM_LIMIT_REACHED: 49,
+  /**
+   * STREAM_IDLE - UNAVAILABLE. Nothing was said for minutes on a stream of a caller without a
+   * credential: open it again when it is needed.
+   */
+  STREAM_IDLE: 50,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -168,5 +178,7 @@ export namespace Reason {
   export type MESSAGE_TOO_LARGE = typeof Reason.MESSAGE_TOO_LARGE;
   export type METADATA_TOO_LARGE = typeof Reason.METADATA_TOO_LARGE;
   export type READER_TOO_SLOW = typeof Reason.READER_TOO_SLOW;
+  export type STREAM_LIMIT_REACHED = typeof Reason.STREAM_LIMIT_REACHED;
+  export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

@@ -1,0 +1,46 @@
+import type { Http2Session } from 'node:http2';
+import type { Socket } from 'node:net';
+
+import type { Server } from '@grpc/grpc-js';
+
+import { http2ServersOf } from './http2-servers.ts';
+
+interface Origin {
+  readonly peer: string;
+  readonly stranger: string | null;
+}
+
+/** Who is at the other end of each connection, noted when it begins: a session that has ended does not tell. */
+export class SessionOrigins {
+  readonly #origins = new WeakMap<Http2Session, Origin>();
+  readonly #strangerAt: (socket: Socket) => string | null;
+
+  /** @param strangerAt whose connection it is; null for those that are not told apart */
+  constructor(strangerAt: (socket: Socket) => string | null) {
+    this.#strangerAt = strangerAt;
+  }
+
+  /** Notes every connection of a bound server from now on. */
+  watch(server: Server): void {
+    for (const http2Server of http2ServersOf(server)) {
+      http2Server.prependListener('session', (session: Http2Session) => {
+        const { socket } = session;
+        this.#origins.set(session, { peer: peerOf(socket), stranger: this.#strangerAt(socket) });
+      });
+    }
+  }
+
+  /** As grpc-js names it. */
+  peerOf(session: Http2Session | undefined): string {
+    return (session && this.#origins.get(session)?.peer) ?? 'unknown';
+  }
+
+  strangerOf(session: Http2Session): string | null {
+    return this.#origins.get(session)?.stranger ?? null;
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  if (!remoteAddress) return 'unknown';
+  return remotePort ? `${remoteAddress}:${remotePort}` : remoteAddress;
+}

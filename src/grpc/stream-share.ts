@@ -1,0 +1,51 @@
+import type { Http2Session } from 'node:http2';
+
+import type { StreamLimits } from './limits.ts';
+import { Tally } from './tally.ts';
+
+/** The kinds that are counted: of callers without a credential, and of those who watch revocations. */
+export interface OpenStreams {
+  readonly anonymous: StreamShare;
+  readonly watching: StreamShare;
+}
+
+/**
+ * Streams of one kind that are open: so many on a connection, from an address and in the process. A stream costs some
+ * 12 KB for as long as its caller likes, and one connection may have 256.
+ */
+export class StreamShare {
+  readonly #limits: StreamLimits;
+  readonly #addressOf: (session: Http2Session) => string | null;
+  readonly #bySession = new Tally<Http2Session>();
+  readonly #byAddress = new Tally<string>();
+  #open = 0;
+
+  /** @param addressOf whose connection it is; null for those that are not told apart */
+  constructor(limits: StreamLimits, addressOf: (session: Http2Session) => string | null) {
+    this.#limits = limits;
+    this.#addressOf = addressOf;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  /** @returns gives the place back, once; null when there is none */
+  take(session: Http2Session): (() => void) | null {
+    const { perConnection, perAddress, perProcess } = this.#limits;
+    const address = this.#addressOf(session);
+    if (this.#open >= perProcess || this.#bySession.of(session) >= perConnection) return null;
+    if (address !== null && this.#byAddress.of(address) >= perAddress) return null;
+    this.#open += 1;
+    this.#bySession.add(session);
+    if (address !== null) this.#byAddress.add(address);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#open -= 1;
+      this.#bySession.subtract(session);
+      if (address !== null) this.#byAddress.subtract(address);
+    };
+  }
+}

@@ -1,0 +1,292 @@
+import type { Http2Session } from 'node:http2';
+
+import { status as Code } from '@grpc/grpc-js';
+import { afterEach, expect, test } from '@jest/globals';
+
+import { authenticateBy } from '../../src/grpc/authenticate.ts';
+import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
+import { strangerAt } from '../../src/grpc/peer-address.ts';
+import { StreamShare } from '../../src/grpc/stream-share.ts';
+import { anonymousStreams, STREAM_IDLE_MS, watchingStreams } from '../../src/grpc/limits.ts';
+import { TrustServiceService } from '../../src/generated/postern/v1/trust.ts';
+import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import { type WaitingCall, WaitingCalls } from '../../src/grpc/waiting-calls.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
+import { someClaims } from '../support/claims.ts';
+import { until } from '../support/condition.ts';
+import {
+  callFields,
+  flag,
+  frameType,
+  headers,
+  message,
+  RawHttp2,
+  reset,
+  setting,
+  settings,
+  windowUpdate,
+} from '../support/raw-http2.mjs';
+
+const WATCH = '/grpc.health.v1.Health/Watch';
+const CHECK = '/grpc.health.v1.Health/Check';
+const REFLECTION = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+const VERIFY = '/postern.v1.AuthService/VerifyToken';
+const WATCH_TRUST = '/postern.v1.TrustService/WatchTrust';
+
+const claims = someClaims({
+  issuer: 'here',
+  audience: ['postern'],
+  roles: [],
+  issuedAtSeconds: 1,
+  expiresAtSeconds: 2,
+});
+
+interface Listener extends BareListener {
+  readonly finished: FinishedCall[];
+}
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function listen(options: Partial<ListenerOptions> = {}): Promise<Listener> {
+  const finished: FinishedCall[] = [];
+  const listener = await startBareListener({
+    reflection: true,
+    services: (add) =>
+      add(verificationOnly, verificationService({ verifyToken: () => new Promise(() => undefined) })),
+    onFinish: (call) => finished.push(call),
+    ...options,
+  });
+  cleanups.push(() => listener.stop());
+  return { ...listener, finished };
+}
+
+async function connect({ address }: BareListener): Promise<RawHttp2> {
+  const raw = await RawHttp2.open(address);
+  cleanups.push(() => raw.destroy());
+  return raw;
+}
+
+const ids = (count: number, from = 0) => Array.from({ length: count }, (_, index) => 1 + 2 * (from + index));
+/** Opens a stream each and sends its one message, or leaves the request open. */
+const opened = (path: string, streams: readonly number[], sends = true) =>
+  streams.flatMap((id) => [headers(id, callFields(path)), ...(sends ? [message(id)] : [])]);
+const refusedOf = ({ finished }: Listener) =>
+  finished.filter(({ reason }) => reason === 'STREAM_LIMIT_REACHED');
+const isEnd =
+  (id: number) =>
+  ({ stream, type, flags }: { stream: number; type: number; flags: number }) =>
+    stream === id &&
+    (type === frameType['reset'] || (type === frameType['headers'] && (flags & flag['endStream']) !== 0));
+
+test('N15 the shares are those that are documented', () => {
+  expect(anonymousStreams).toEqual({ perConnection: 32, perAddress: 256, perProcess: 1_024 });
+  expect(watchingStreams).toEqual({ perConnection: 256, perAddress: 1_024, perProcess: 4_096 });
+  expect(STREAM_IDLE_MS).toBe(300_000);
+});
+
+test.each([
+  ['Health/Watch', WATCH, true],
+  ['Health/Watch without a request', WATCH, false],
+  ['reflection', REFLECTION, false],
+])('N15 a connection has a share of %s streams, and one that ends makes room', async (_name, path, sends) => {
+  const listener = await listen();
+  const raw = await connect(listener);
+  raw.send(...opened(path, ids(40), sends));
+  await until(() => refusedOf(listener).length === 8, 'eight are refused');
+  expect(refusedOf(listener).map(({ code }) => code)).toEqual(
+    Array.from({ length: 8 }, () => Code.RESOURCE_EXHAUSTED),
+  );
+  expect(listener.server.openStreams.anonymous).toBe(32);
+  // The stream of a refused one is closed, not only answered.
+  expect(await raw.next(isEnd(79))).not.toBeNull();
+
+  raw.send(reset(1));
+  await until(() => listener.server.openStreams.anonymous === 31, 'room for one');
+  raw.send(...opened(path, [81, 83], sends));
+  await until(() => refusedOf(listener).length === 9, 'one of two is refused');
+  raw.destroy();
+  await until(() => listener.server.openStreams.anonymous === 0, 'all are given back');
+});
+
+test('N15 all connections together have a share, and other calls go on', async () => {
+  const listener = await listen();
+  const raws: RawHttp2[] = [];
+  for (let each = 0; each < 34; each++) {
+    const raw = await connect(listener);
+    raw.send(...opened(WATCH, ids(32)));
+    raws.push(raw);
+  }
+  await until(() => refusedOf(listener).length === 64, 'what is above 1,024 is refused');
+  expect(listener.server.openStreams.anonymous).toBe(1_024);
+  const [first] = raws;
+  first?.send(...opened(CHECK, [1_001]));
+  expect(
+    await first?.next(({ stream, type }) => stream === 1_001 && type === frameType['data']),
+  ).not.toBeNull();
+});
+
+test('N15 an address has a share, IPv6 by /64, but not loopback and trusted proxies', () => {
+  const isProxy = (address: string) => address === '192.0.2.9';
+  const from = (remoteAddress: string) => {
+    const source = strangerAt({ remoteAddress }, isProxy);
+    return { source } as unknown as Http2Session;
+  };
+  const share = new StreamShare(
+    { perConnection: 2, perAddress: 3, perProcess: 100 },
+    (session) => (session as unknown as { source: string | null }).source,
+  );
+  const taken = ['2001:db8::1', '2001:db8::2', '2001:db8:0:0:ffff::3', '2001:db8::4', '2001:db8:0:1::4'].map(
+    (address) => share.take(from(address)),
+  );
+  expect(taken.map((held) => held !== null)).toEqual([true, true, true, false, true]);
+  for (const address of ['127.0.0.1', '::1', '192.0.2.9', '::ffff:127.0.0.1'])
+    for (let each = 0; each < 5; each++) expect(share.take(from(address))).not.toBeNull();
+
+  const before = share.open;
+  taken[0]?.();
+  taken[0]?.();
+  expect(share.open).toBe(before - 1);
+  const again = [from('2001:db8::9'), from('2001:db8::9')].map((session) => share.take(session));
+  expect(again.map((held) => held !== null)).toEqual([true, false]);
+});
+
+test('N15 an idle stream ends with UNAVAILABLE, and one where something is said goes on', async () => {
+  const listener = await listen({ limits: { streamIdleMs: 400 } });
+  const raw = await connect(listener);
+  const query = Buffer.from([0x3a, 0]);
+  raw.send(...opened(WATCH, [1]), headers(3, callFields(REFLECTION)));
+  const talk = setInterval(() => raw.send(message(3, query, 0, 0)), 50);
+  cleanups.push(() => clearInterval(talk));
+  expect(await raw.next(isEnd(1))).not.toBeNull();
+  expect(listener.finished).toMatchObject([{ code: Code.UNAVAILABLE, reason: 'STREAM_IDLE', path: WATCH }]);
+  clearInterval(talk);
+  expect(await raw.next(isEnd(3))).not.toBeNull();
+  expect(listener.finished).toMatchObject([
+    {},
+    { code: Code.UNAVAILABLE, reason: 'STREAM_IDLE', path: REFLECTION },
+  ]);
+});
+
+test('N15 a watcher of health that is told of a change begins its time anew', async () => {
+  const listener = await listen({ limits: { streamIdleMs: 400 } });
+  const raw = await connect(listener);
+  raw.send(...opened(WATCH, [1]));
+  const startMs = performance.now();
+  let serving = false;
+  const change = setInterval(() => listener.server.setServing('everything', (serving = !serving)), 100);
+  cleanups.push(() => clearInterval(change));
+  await until(() => raw.frames.filter(({ type }) => type === frameType['data']).length > 8, 'eight changes');
+  expect(performance.now() - startMs).toBeGreaterThan(600);
+  expect(listener.finished).toEqual([]);
+});
+
+test.each([
+  ['directly answered', VERIFY],
+  ['other', CHECK],
+])('N15 %s requests that are slow to come count as streams', async (_name, path) => {
+  const listener = await listen({ limits: { requestMs: 60_000 } });
+  const raw = await connect(listener);
+  raw.send(...opened(path, ids(100), false));
+  await until(() => refusedOf(listener).length === 68, 'those beyond the share are refused');
+  expect(listener.server.openStreams.anonymous).toBe(32);
+  expect(refusedOf(listener).map(({ code }) => code)).toEqual(
+    Array.from({ length: 68 }, () => Code.RESOURCE_EXHAUSTED),
+  );
+  raw.destroy();
+  await until(() => listener.server.openStreams.anonymous === 0, 'all are given back');
+});
+
+test('N15 a burst of requests that do not come ends the oldest, in whatever time it comes', () => {
+  const ended: number[] = [];
+  const waiting = new WaitingCalls(60_000, null, 3);
+  const calls = [0, 1, 2, 3, 4].map((index): WaitingCall => ({
+    waitsSinceMs: performance.now(),
+    countedOn: null,
+    giveUpWaiting: () => ended.push(index),
+  }));
+  for (const call of calls) waiting.add(call);
+  expect(ended).toEqual([0, 1]);
+  for (const call of calls) waiting.delete(call);
+});
+
+test('N15 watchers who showed who they are have a share of their own, and strangers take nothing of it', async () => {
+  const authenticate = authenticateBy({ service: [], admin: [] }, () =>
+    Promise.reject(new Error('no tokens here')),
+  );
+  const options = (openToAll: boolean): Partial<ListenerOptions> => ({
+    limits: { watching: { perConnection: 3, perAddress: 3, perProcess: 3 } },
+    services: (add) =>
+      add(TrustServiceService, {
+        async *watchTrust(_request, call) {
+          yield { cursor: '', update: undefined };
+          await new Promise((resolve) => call.signal.addEventListener('abort', resolve));
+        },
+      }),
+    gate: {
+      authenticate: openToAll
+        ? () => Promise.resolve({ type: 'service', id: 'one', roles: [], claims: null } as never)
+        : authenticate,
+      writeAudit: () => Promise.resolve(),
+      refusals: { take: () => null, missed: () => undefined },
+      onUnwritten: () => undefined,
+    },
+  });
+  const closed = await listen(options(false));
+  const stranger = await connect(closed);
+  stranger.send(...opened(WATCH_TRUST, ids(20)));
+  await until(() => closed.finished.length === 20, 'strangers are refused');
+  expect(closed.finished.map(({ reason }) => reason)).toEqual(
+    Array.from({ length: 20 }, () => 'CREDENTIALS_MISSING'),
+  );
+  expect(closed.server.openStreams.watching).toBe(0);
+
+  const open = await listen(options(true));
+  const raw = await connect(open);
+  raw.send(...opened(WATCH_TRUST, ids(5)));
+  await until(() => refusedOf(open).length === 2, 'two of five are refused');
+  expect(open.server.openStreams).toEqual({ anonymous: 0, watching: 3 });
+});
+
+test('N05 an answer that is not read, or whose request never ends, does not keep its stream', async () => {
+  const listener = await listen({
+    limits: { unreadMs: 300 },
+    services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
+  });
+  const unread = await connect(listener);
+  unread.send(
+    settings([[setting['initialWindow'], 0]]),
+    headers(1, callFields(VERIFY, { authorization: 'Bearer a' })),
+    message(1),
+    ...opened(CHECK, [3]),
+  );
+  const open = await connect(listener);
+  open.send(
+    headers(1, callFields(VERIFY, { 'grpc-timeout': 'soon' })),
+    headers(3, callFields(CHECK, { 'grpc-timeout': '50m' })),
+    headers(5, callFields(CHECK)),
+    message(5, Buffer.alloc(0), 0, 0),
+    message(5, Buffer.alloc(0), 0, 0),
+  );
+  const isReset =
+    (id: number) =>
+    ({ stream, type }: { stream: number; type: number }) =>
+      stream === id && type === frameType['reset'];
+  for (const id of [1, 3]) expect(await unread.next(isReset(id))).not.toBeNull();
+  for (const id of [1, 3, 5]) expect(await open.next(isReset(id))).not.toBeNull();
+});
+
+test('N15 questions to reflection are read no faster than its answers are', async () => {
+  const raw = await connect(await listen());
+  const question = Buffer.from([0x3a, 0]);
+  raw.send(settings([[setting['initialWindow'], 0]]), headers(1, callFields(REFLECTION)));
+  // As many as the window takes. Whoever reads them all grants more.
+  raw.send(...Array.from({ length: 9_000 }, () => message(1, question, 0, 0)));
+  const isGrant = ({ type, stream }: { type: number; stream: number }) =>
+    type === frameType['windowUpdate'] && stream === 1;
+  expect(await raw.next(isGrant, 1_500)).toBeNull();
+  raw.send(windowUpdate(1, 2 ** 24), windowUpdate(0, 2 ** 24));
+  expect(await raw.next(isGrant)).not.toBeNull();
+});
