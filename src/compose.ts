@@ -14,7 +14,7 @@ import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from './tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts';
-import { describeCall } from './grpc/describe-call.ts';
+import { describeCall, describeUnheard } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { type KeyNews, sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
@@ -200,6 +200,10 @@ export async function startService(
         refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
+        onUnheard(refusal) {
+          counts.calls.recordUnheard(refusal);
+          describeUnheard(log, refusal);
+        },
       },
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,

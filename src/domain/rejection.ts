@@ -37,6 +37,8 @@ export interface RefusedLogin {
   readonly account?: string;
   /** For whom the caller called, when it is believed in that (L12). */
   readonly origin?: CallOrigin;
+  /** For how long the answer is held back, from when the refusal has been counted and written down, ms (L02). */
+  readonly holdMs?: number;
 }
 
 /** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
@@ -109,4 +111,10 @@ export class Rejected extends Error {
     this.name = 'Rejected';
     this.rejection = rejection;
   }
+}
+
+/** For how long an error holds its answer back, ms. */
+export function holdMsOf(error: unknown): number {
+  const isHeld = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
+  return isHeld ? (error.rejection.holdMs ?? 0) : 0;
 }

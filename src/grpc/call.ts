@@ -60,6 +60,14 @@ export class ServedCall implements Call {
     this.storeDeadlineMs = limitMs === null || storeLimitMs === null ? Infinity : nowMs + storeLimitMs;
   }
 
+  get path(): string {
+    return contextOf(this.#call.metadata).path;
+  }
+
+  get peer(): string {
+    return contextOf(this.#call.metadata).peer;
+  }
+
   get signal(): AbortSignal {
     return contextOf(this.#call.metadata).signal();
   }

@@ -117,8 +117,7 @@ async function checkAndOpen(
     signal: call.signal,
     onDamage: (damage) => record && dependencies.onDamagedHash(record.id, damage),
   });
-  if (!isAdmitted(record, verdict.matches)) await hasher.holdRefusal(verdict, call);
-  const user = admitted(record, verdict.matches);
+  const user = admitted(record, verdict.matches, hasher.holdMsOf(verdict));
   const stronger = verdict.needsRehash ? await strongerHash(hasher, attempt.password, call) : null;
   return openFor(dependencies, user, { ...attempt, stronger }, call);
 }
@@ -157,12 +156,8 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   };
 }
 
-function isAdmitted(record: LoginRecord | null, matches: boolean): boolean {
-  return record !== null && matches && !record.disabled;
-}
-
-function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
-  if (record && isAdmitted(record, matches)) return record;
+function admitted(record: LoginRecord | null, matches: boolean, holdMs = 0): LoginRecord {
+  if (record && matches && !record.disabled) return record;
   const cause = !record
     ? 'unknown-user'
     : record.passwordHash === null
@@ -171,7 +166,7 @@ function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
         ? 'disabled'
         : 'wrong-password';
   const subject = record ? ({ target: { type: 'user', id: record.id } } as const) : {};
-  throw new Rejected({ kind: 'invalid-credentials', cause, subject });
+  throw new Rejected({ kind: 'invalid-credentials', cause, subject, holdMs });
 }
 
 /** The password is at hand only now; null when there is no room for the work, and the next login does it. */

@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../domain/audit-event.ts';
+import { unabandoned } from '../domain/call-budget.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { decideRefresh, sessionEndMs } from '../domain/refresh-decision.ts';
 import {
@@ -39,7 +40,7 @@ export interface RefreshDependencies {
 /**
  * Exchanges a refresh token for the session's next tokens. What it means that this token comes now is decided in
  * `domain/refresh-decision.ts`; here it is made true in the database. When two hold one session it ends, committed,
- * before the caller hears of it (S06).
+ * before the caller hears of it and although the caller has left (S06).
  *
  * @throws Rejected `refresh-refused`, `store-unavailable`, `conflict`, `server-overloaded`
  */
@@ -139,7 +140,7 @@ async function endReused(
     reason: 'REFRESH_TOKEN_REUSED',
     details: { presented: presented.generation, newest: session.generation },
   };
-  const ended = await database.transaction(call, async (trx) => {
+  const ended = await database.transaction(unabandoned(call), async (trx) => {
     const revocations = await endSessions(trx, { sessionId: presented.sessionId }, 'reuse');
     if (revocations.length > 0) await insertAuditEvent(trx, { event, origin: call.origin });
     return revocations;

@@ -6,13 +6,16 @@ import fc from 'fast-check';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
+import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
+import { RefreshRoot } from '../../src/operations/refresh-root.ts';
 import { refreshToken } from '../../src/operations/refresh-token.ts';
 import { Turns } from '../../src/operations/turns.ts';
 import { Database } from '../../src/store/database.ts';
 import { RefreshTokens } from '../../src/tokens/refresh-token.ts';
+import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { newHistory, type Outcome, type SessionUnderTest, sessionLives } from '../domain/refresh-machine.ts';
 import { account, type Tokens } from '../support/account.ts';
-import { startTestService, type TestService } from '../support/test-service.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 
 const password = 'correct horse battery';
 let service: TestService;
@@ -197,6 +200,41 @@ test('S06 the end of a session by reuse is committed and audited before the thie
     [first.session_id],
   );
   expect(audited).toEqual([{ outcome: 'refused', details: { presented: 1, newest: 3 } }]);
+});
+
+test('S06 a thief who leaves once the reuse is known ends the session all the same', async () => {
+  const first = await newSession();
+  const second = await account.refresh(service, first.refresh_token);
+  await account.refresh(service, second.refresh_token);
+  const { database } = service.database;
+  const root = new RefreshRoot();
+  await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  const left = new AbortController();
+  /** The one wait between the verdict and what comes of it. */
+  class TurnsLeft extends Turns {
+    override take<T>(thing: string, work: () => Promise<T>): Promise<T> {
+      left.abort();
+      return super.take(thing, work);
+    }
+  }
+  const dependencies = {
+    database,
+    refreshTokens: () => root.tokens(),
+    turns: new TurnsLeft({ width: 1, mostWaiting: 1, longestWaitMs: 1_000 }),
+    policy: { idleSeconds: 300, graceSeconds: 60 },
+    issuer: { serves: () => true },
+    trust: new TrustBundle(),
+  } as unknown as Parameters<typeof refreshToken>[0];
+  const call = { ...budgetOf(1_000, Date.now()), signal: left.signal, origin: ownOrigin };
+  const stolen = refreshToken(dependencies, { refreshToken: first.refresh_token }, call);
+  await expect(stolen).rejects.toMatchObject({ rejection: { reason: 'REFRESH_TOKEN_REUSED' } });
+  expect(left.signal.aborted).toBe(true);
+  expect(await account.refreshVerdict(service, second.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
+  const audited = await service.database.query(
+    `SELECT outcome FROM audit_events WHERE action = 'token.reuse' AND target_id = $1`,
+    [first.session_id],
+  );
+  expect(audited).toEqual([{ outcome: 'refused' }]);
 });
 
 test('S14 every login is a new session, and beyond the limit the oldest ends', async () => {
