@@ -170,6 +170,10 @@ export async function startService(
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
+    const warnOfDisbelief = onceAMinute(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
+      () => performance.now(),
+    );
     const broadcast = new TrustBroadcast(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
@@ -200,6 +204,7 @@ export async function startService(
         refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
+        onDisbelieved: warnOfDisbelief,
         onUnheard(refusal) {
           counts.calls.recordUnheard(refusal);
           describeUnheard(log, refusal);

@@ -48,6 +48,8 @@ export class ServedCall implements Call {
   readonly deadlineMs: number;
   readonly storeDeadlineMs: number;
   caller: Caller | null = null;
+  /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
+  isOfService = false;
   readonly #call: GrpcCall;
 
   /** @param limitMs null for a stream without an end */
@@ -73,7 +75,8 @@ export class ServedCall implements Call {
   }
 
   get origin(): CallOrigin {
-    return originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
+    const origin = originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
+    return this.isOfService ? { ...origin, mayVouch: true } : origin;
   }
 
   get authorization(): readonly string[] {

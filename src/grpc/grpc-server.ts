@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js';
 
 import type { ListenAddress } from '../domain/listen-address.ts';
-import { type Network, networkTest } from '../domain/network.ts';
+import { type Network, networkTest, plainIp, sourceOf } from '../domain/network.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import { callBoundary, type FinishedCall } from './call-boundary.ts';
 import { guardConnections } from './connection-guard.ts';
@@ -12,7 +12,7 @@ import { DirectCalls } from './direct-calls.ts';
 import { Health, type HealthGroup, type HealthNames } from './health.ts';
 import type { Gate } from './let-in.ts';
 import { connectionLimits, MAX_CONNECTIONS, REQUEST_LIMIT_MS } from './limits.ts';
-import { isLoopback, plainIp } from './peer-address.ts';
+import { isLoopback } from './peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { clearStaleSocket } from './stale-socket.ts';
 import type { ServerTls } from '../tls/server-tls.ts';
@@ -109,7 +109,8 @@ export class GrpcServer {
   /** Callers on this machine and those behind a trusted proxy share an address without being one (L10, L12). */
   #strangerAt({ remoteAddress }: Socket): string | null {
     const address = plainIp(remoteAddress ?? '');
-    return address === null || isLoopback(address) || this.#isTrustedProxy(address) ? null : address;
+    if (address === null || isLoopback(address) || this.#isTrustedProxy(address)) return null;
+    return sourceOf(address);
   }
 
   setServing(group: HealthGroup, serving: boolean): void {

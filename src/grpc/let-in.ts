@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditActor, AuditEvent, AuditTarget } from '../domain/audit-event.ts';
 import { adminRole } from '../domain/caller.ts';
 import { isUuid } from '../domain/field-rules.ts';
-import { sourceOf } from '../domain/login-throttle.ts';
+import { sourceOf } from '../domain/network.ts';
 import type { RefusalBudget } from '../domain/refusal-budget.ts';
 import { type RefusalTrace, traceOfCredential } from '../domain/refusal-trace.ts';
 import { holdMsOf, Rejected } from '../domain/rejection.ts';
@@ -22,6 +22,8 @@ export interface Gate {
   readonly refusals: Pick<RefusalBudget, 'take' | 'missed'>;
   /** Told of a refusal that found its way into the log only. */
   readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
+  /** Told why a credential is not good with which a caller would be believed in what it says of its own caller. */
+  readonly onDisbelieved: (why: string) => void;
   /** Told of a refused credential whose caller has left, so that the call itself tells nothing of it. */
   readonly onUnheard: (refusal: UnheardRefusal) => void;
 }
@@ -38,12 +40,50 @@ export function letIn<Request, Response>(
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): Guarded<Request, Response> {
   const { access, audit } = rule;
-  if (access === 'public') return audit ? audited(audit, gate, async (...call) => handler(...call)) : handler;
+  if (access === 'public') {
+    const open = rule.namesClient === true ? believingServices(gate, handler) : handler;
+    return audit ? audited(audit, gate, async (...call) => open(...call)) : open;
+  }
   const guarded = async (request: Request, call: ServedCall) => {
     call.caller = await gate.authenticate(access, call);
     return handler(request, call);
   };
   return audit ? audited(audit, gate, guarded) : guarded;
+}
+
+/**
+ * Believes a service account in what it says of its own caller (L12). A credential that is not good for that refuses
+ * nothing: the call needs none, and whoever logs in anew may still send the user's old token. The caller is then a
+ * stranger as without it, and the operator hears why. Answered from memory, so that nobody's login costs more by it
+ * than the check of a signature.
+ */
+function believingServices<Request, Response>(
+  gate: Gate,
+  handler: (request: Request, call: Call) => Response | Promise<Response>,
+): (request: Request, call: ServedCall) => Promise<Response> {
+  return async (request, call) => {
+    if (namesClient(request) && !call.origin.mayVouch) call.isOfService = await isOfService(gate, call);
+    return handler(request, call);
+  };
+}
+
+function namesClient(request: unknown): boolean {
+  return (
+    typeof request === 'object' && request !== null && 'client' in request && request.client !== undefined
+  );
+}
+
+async function isOfService(gate: Gate, call: ServedCall): Promise<boolean> {
+  try {
+    await gate.authenticate('service', call);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    const { kind } = error.rejection;
+    const { reason, details } = statusOf(error.rejection);
+    if (kind !== 'credentials-missing') gate.onDisbelieved(`${reason ?? kind}: ${details}`);
+    return false;
+  }
 }
 
 /**

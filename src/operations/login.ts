@@ -1,6 +1,7 @@
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
 import { canonicalEmail, type Email, emailAddress } from '../domain/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../domain/field-rules.ts';
+import { plainIp } from '../domain/network.ts';
 import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
@@ -151,7 +152,7 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   if (!client || !origin.mayVouch) return origin;
   return {
     ...origin,
-    address: client.address === '' ? null : client.address,
+    address: plainIp(client.address),
     userAgent: client.userAgent === '' ? null : client.userAgent,
   };
 }

@@ -42,6 +42,7 @@ const gate = {
   writeAudit: () => Promise.resolve(),
   refusals: { take: () => null, missed: () => undefined },
   onUnwritten: () => undefined,
+  onDisbelieved: () => undefined,
   onUnheard: () => undefined,
 };
 

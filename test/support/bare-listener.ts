@@ -18,6 +18,7 @@ export async function startBareListener(options: Partial<ListenerOptions> = {}):
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
       onUnwritten: () => undefined,
+      onDisbelieved: () => undefined,
       onUnheard: () => undefined,
     },
     health: { everything: [''], verification: [] },
