@@ -80,6 +80,7 @@ export type Rejection =
     }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
+  | { readonly kind: 'refresh-rate-limited'; readonly retryAfterMs: number }
   | ({ readonly kind: 'login-rate-limited'; readonly retryAfterMs: number } & RefusedLogin)
   | {
       readonly kind: 'admin-required';

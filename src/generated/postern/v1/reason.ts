@@ -125,6 +125,11 @@ export const Reason = {
    * the last cursor.
    */
   READER_TOO_SLOW: 36,
+  /**
+   * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token came again too often
+   * within the grace time of its first use. The session goes on.
+   */
+  REFRESH_RATE_LIMITED: 48,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -168,5 +173,6 @@ export namespace Reason {
   export type MESSAGE_TOO_LARGE = typeof Reason.MESSAGE_TOO_LARGE;
   export type METADATA_TOO_LARGE = typeof Reason.METADATA_TOO_LARGE;
   export type READER_TOO_SLOW = typeof Reason.READER_TOO_SLOW;
+  export type REFRESH_RATE_LIMITED = typeof Reason.REFRESH_RATE_LIMITED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }
