@@ -2,6 +2,7 @@ import type { Tokens } from './compose-tokens.ts';
 import type { Settings } from './config.ts';
 import type { CallBudget } from './domain/call-budget.ts';
 import { PageCursors } from './domain/page-cursor.ts';
+import { RepeatBudget, repeatBudgetPolicy } from './domain/repeat-budget.ts';
 import { SecretDigests } from './domain/secret-digests.ts';
 import { AdminServiceService } from './generated/postern/v1/admin.ts';
 import { AuthServiceService } from './generated/postern/v1/auth.ts';
@@ -71,6 +72,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     policy: sessionPolicyOf(settings),
     refreshTokens: () => refreshRoot.tokens(),
   };
+  const repeats = new RepeatBudget(repeatBudgetPolicy(settings.refreshGraceSeconds * 1000), () =>
+    performance.now(),
+  );
   const digests = new SecretDigests((purpose) => refreshRoot.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   return (add) => {
@@ -80,7 +84,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         login: (input, call) =>
           logins.admit(() => login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call)),
         verifyToken: (input) => verifyToken(verification, input),
-        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, onRepeat }, input, call),
+        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, repeats, onRepeat }, input, call),
         revokeToken: (input, call) => revokeToken({ ...sessions, verifier, nextRefresh, nowMs }, input, call),
         issueServiceToken: (input, call) =>
           issueServiceToken({ database, digests, issuer, trust }, input, call),

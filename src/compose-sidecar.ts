@@ -159,6 +159,8 @@ export async function startSidecar(settings: Settings, address: string, log: Log
       writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
       refusals: { take: () => null, missed: () => undefined },
       onUnwritten: () => undefined,
+      onDisbelieved: () => undefined,
+      onUnheard: () => undefined,
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,

@@ -15,7 +15,7 @@ import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from './tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts';
-import { describeCall } from './grpc/describe-call.ts';
+import { describeCall, describeUnheard } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { type KeyNews, sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
@@ -171,6 +171,10 @@ export async function startService(
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
+    const warnOfDisbelief = onceAMinute(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
+      () => performance.now(),
+    );
     const broadcast = new TrustBroadcast(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
@@ -201,6 +205,11 @@ export async function startService(
         refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
+        onDisbelieved: warnOfDisbelief,
+        onUnheard(refusal) {
+          counts.calls.recordUnheard(refusal);
+          describeUnheard(log, refusal);
+        },
       },
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,

@@ -14,6 +14,7 @@ export const serialTests = [
   '<rootDir>/test/operations/login-throttle.test.ts',
   '<rootDir>/test/operations/refresh-token.test.ts',
   '<rootDir>/test/passwords/password-hasher.test.ts',
+  '<rootDir>/test/security/abandoned-guesses.test.ts',
   '<rootDir>/test/security/hostile-tokens-over-grpc.test.ts',
   '<rootDir>/test/security/http2-attacks.test.ts',
   '<rootDir>/test/security/inspected-hostile-tokens.test.ts',

@@ -201,6 +201,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'server-overloaded':
     case 'trust-stale':
     case 'shutting-down':
+    case 'refresh-rate-limited':
     case 'reader-too-slow':
     case 'too-many-streams':
     case 'stream-idle':

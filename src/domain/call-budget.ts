@@ -11,6 +11,18 @@ export interface CallBudget {
   readonly signal: AbortSignal;
 }
 
+/**
+ * The budget of what must come about once it is known, lest whoever brought it about take it back by leaving: neither
+ * the deadline nor the departure of the caller ends it, only what the database may take.
+ */
+export function unabandoned({ storeDeadlineMs }: CallBudget): CallBudget {
+  return {
+    deadlineMs: Infinity,
+    ...(storeDeadlineMs !== undefined && { storeDeadlineMs }),
+    signal: new AbortController().signal,
+  };
+}
+
 /** A budget for work that no caller waits for: start-up, schedules, commands. */
 export function budgetOf(durationMs: number, nowMs: number): CallBudget {
   return { deadlineMs: nowMs + durationMs, signal: new AbortController().signal };

@@ -1,5 +1,3 @@
-import { isIPv6 } from 'node:net';
-
 /**
  * How many wrong passwords are taken. Counted twice: for an e-mail and a source together, where delays grow, so that one
  * guesser slows himself down and nobody else; and for the e-mail alone, where guesses from many sources add up.
@@ -36,21 +34,3 @@ export const loginThrottlePolicy: LoginThrottlePolicy = {
   knownSourceAllowance: 15,
   knownSourceSeconds: 30 * DAY,
 };
-
-/**
- * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
- * particular for callers on this machine.
- */
-export function sourceOf(address: string | null): string {
-  if (address === null) return 'local';
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.toLowerCase().split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const missing = tail === undefined ? 0 : 8 - groups.length - after.length;
-  const full = [...groups, ...Array.from({ length: Math.max(0, missing) }, () => '0'), ...after];
-  return `${full
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
-}

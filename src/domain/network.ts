@@ -1,5 +1,35 @@
 import { BlockList, isIP } from 'node:net';
 
+/**
+ * An IP address without its zone; an IPv4 address as such, however IPv6 maps it (`::ffff:192.0.2.1`, `::ffff:c000:201`).
+ * Null for anything else.
+ */
+export function plainIp(text: string): string | null {
+  const [address = ''] = text.split('%', 1);
+  const version = isIP(address);
+  if (version !== 6) return version === 4 ? address : null;
+  const groups = groupsOf(address);
+  return isMapped(groups) ? ipv4At(groups, 6) : address;
+}
+
+/**
+ * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
+ * particular for callers on this machine. An IPv4 address that a translator or a tunnel has put into one of IPv6 is
+ * itself: all of IPv4 would else be one source behind NAT64 (RFC 6052 section 2.1), and the holder of one address 65 536
+ * of them by 6to4 (RFC 3056 section 2).
+ */
+export function sourceOf(address: string | null): string {
+  if (address === null) return 'local';
+  if (isIP(address) !== 6) return address;
+  const groups = groupsOf(address);
+  if (isMapped(groups) || isOfNat64(groups)) return ipv4At(groups, 6);
+  if (groups[0] === 0x2002) return ipv4At(groups, 1);
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':')}::/64`;
+}
+
 /** Addresses with a common beginning (RFC 4632, RFC 4291 section 2.3). */
 export interface Network {
   readonly address: string;
@@ -7,22 +37,64 @@ export interface Network {
   readonly family: 'ipv4' | 'ipv6';
 }
 
-/** `192.0.2.0/24`, `2001:db8::/32`, or one address; null for anything else. */
+/** `192.0.2.0/24`, `2001:db8::/32`, or one address; null for anything else. A network of mapped addresses is IPv4's. */
 export function parseNetwork(text: string): Network | null {
   const [, address = '', length] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = isIP(address);
   if (version === 0 || address.includes('%')) return null;
   const most = version === 4 ? 32 : 128;
   const prefix = length === undefined ? most : Number(length);
-  return prefix > most ? null : { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
+  if (prefix > most) return null;
+  const plain = plainIp(address) ?? address;
+  if (version === 6 && plain !== address && prefix >= MAPPED_PREFIX)
+    return { address: plain, prefix: prefix - MAPPED_PREFIX, family: 'ipv4' };
+  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
 /** Whether an address is in one of the networks; an IPv4 address may come as IPv6 maps it (`::ffff:192.0.2.1`). */
 export function networkTest(networks: readonly Network[]): (address: string) => boolean {
   const list = new BlockList();
   for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family);
-  return (address) => {
-    const version = isIP(address);
-    return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6');
+  return (text) => {
+    const address = plainIp(text);
+    return address !== null && list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
   };
+}
+
+const MAPPED_PREFIX = 96;
+
+/** The eight groups of an IPv6 address (RFC 4291 section 2.2), of which the last two may be written as an IPv4 address. */
+function groupsOf(ipv6: string): readonly number[] {
+  const [head = '', tail] = ipv6.split('::');
+  const before = readGroups(head);
+  const after = readGroups(tail ?? '');
+  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
+}
+
+function readGroups(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (!group.includes('.')) return [Number.parseInt(group, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
+    return [a * 256 + b, c * 256 + d];
+  });
+}
+
+function ipv4At(groups: readonly number[], at: number): string {
+  return groups
+    .slice(at, at + 2)
+    .flatMap((group) => [group >> 8, group & 0xff])
+    .join('.');
+}
+
+function isMapped(groups: readonly number[]): boolean {
+  return startsWith(groups, [0, 0, 0, 0, 0, 0xffff]);
+}
+
+function isOfNat64(groups: readonly number[]): boolean {
+  return startsWith(groups, [0x64, 0xff9b, 0, 0, 0, 0]);
+}
+
+function startsWith(groups: readonly number[], prefix: readonly number[]): boolean {
+  return prefix.every((group, at) => groups[at] === group);
 }

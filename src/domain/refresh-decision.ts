@@ -22,7 +22,7 @@ export type RefreshDecision =
   /** The newest token, for the first time: `to` becomes the newest generation. */
   | { readonly kind: 'rotate'; readonly to: number }
   /** The predecessor within the grace time: the newest token is given out again. */
-  | { readonly kind: 'repeat'; readonly generation: number }
+  | { readonly kind: 'repeat'; readonly generation: number; readonly graceLeftMs: number }
   /** A token that was exchanged long ago, or was not the last one: two hold the session, and one of them stole it. */
   | { readonly kind: 'reuse' }
   | { readonly kind: 'expired' }
@@ -44,9 +44,9 @@ export function decideRefresh(
   if (session.ended) return { kind: 'ended' };
   if (nowMs >= sessionEndMs(session, policy)) return { kind: 'expired' };
   if (presented >= session.generation) return { kind: 'rotate', to: presented + 1 };
-  const inGrace = session.rotatedAtMs !== null && nowMs < session.rotatedAtMs + policy.graceMs;
-  if (presented === session.generation - 1 && inGrace)
-    return { kind: 'repeat', generation: session.generation };
+  const graceLeftMs = session.rotatedAtMs === null ? 0 : session.rotatedAtMs + policy.graceMs - nowMs;
+  if (presented === session.generation - 1 && graceLeftMs > 0)
+    return { kind: 'repeat', generation: session.generation, graceLeftMs };
   return { kind: 'reuse' };
 }
 

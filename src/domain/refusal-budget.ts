@@ -22,7 +22,8 @@ export const refusalBudgetPolicy: RefusalBudgetPolicy = {
   mostSources: 10_000,
 };
 
-interface Bucket {
+/** Fills by itself with time. */
+export interface Bucket {
   left: number;
   atMs: number;
 }
@@ -79,7 +80,7 @@ export class RefusalBudget {
   }
 }
 
-function refill(bucket: Bucket, rate: { most: number; everyMs: number }, nowMs: number): void {
+export function refill(bucket: Bucket, rate: { most: number; everyMs: number }, nowMs: number): void {
   bucket.left = Math.min(rate.most, bucket.left + (nowMs - bucket.atMs) / rate.everyMs);
   bucket.atMs = nowMs;
 }

@@ -39,6 +39,7 @@ export function traceOfCredential(rejection: Rejection): RefusalTrace | null {
       return {};
     case 'admin-required':
     case 'service-required':
+    case 'refresh-rate-limited':
     case 'field-invalid':
     case 'password-policy':
     case 'email-taken':

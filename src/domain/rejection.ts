@@ -37,6 +37,8 @@ export interface RefusedLogin {
   readonly account?: string;
   /** For whom the caller called, when it is believed in that (L12). */
   readonly origin?: CallOrigin;
+  /** For how long the answer is held back, from when the refusal has been counted and written down, ms (L02). */
+  readonly holdMs?: number;
 }
 
 /** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
@@ -78,6 +80,7 @@ export type Rejection =
     }
   | { readonly kind: 'field-invalid'; readonly violations: readonly FieldViolation[] }
   | { readonly kind: 'password-policy'; readonly violations: readonly FieldViolation[] }
+  | { readonly kind: 'refresh-rate-limited'; readonly retryAfterMs: number }
   | ({ readonly kind: 'login-rate-limited'; readonly retryAfterMs: number } & RefusedLogin)
   | {
       readonly kind: 'admin-required';
@@ -111,4 +114,10 @@ export class Rejected extends Error {
     this.name = 'Rejected';
     this.rejection = rejection;
   }
+}
+
+/** For how long an error holds its answer back, ms. */
+export function holdMsOf(error: unknown): number {
+  const isHeld = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
+  return isHeld ? (error.rejection.holdMs ?? 0) : 0;
 }

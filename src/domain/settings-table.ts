@@ -150,7 +150,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'POSTERN_REFRESH_GRACE',
     '10s',
     'How long a refresh token gives the same successor again after its first use (a lost answer, many tabs), up to ' +
-      '`1m`; `0s`: any second use ends the session',
+      '`1m`, a hundred times in a row; `0s`: any second use ends the session',
     value.seconds('0s', '1m'),
   ),
   sessionsPerUser: setting(
@@ -198,7 +198,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     ...setting(
       'POSTERN_TRUSTED_PROXIES',
       '',
-      'Networks (`192.0.2.0/24,2001:db8::/32`) whose callers are believed in what they say of `client`',
+      'Networks (`192.0.2.0/24,2001:db8::/32`) whose callers are believed in what they say of `client`, as service accounts are',
       value.networks,
     ),
     shown: 'none',
@@ -249,7 +249,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   ),
   tlsServiceIdentities: identities(
     'POSTERN_TLS_SERVICE_IDENTITIES',
-    'URIs and DNS names (`spiffe://example.org/api,api.example.org`) whose certificate lets watch, as a service account does',
+    'URIs and DNS names (`spiffe://example.org/api,api.example.org`) whose certificate lets watch and say who the `client` of a login is, as a service account does',
   ),
   tlsAdminIdentities: identities(
     'POSTERN_TLS_ADMIN_IDENTITIES',

@@ -2,6 +2,7 @@ import { status as Code } from '@grpc/grpc-js';
 
 import { DurationHistogram } from '../domain/duration-histogram.ts';
 import type { FinishedCall } from './call-boundary.ts';
+import type { UnheardRefusal } from './describe-call.ts';
 import { methodTable } from './method-table.ts';
 
 /** What became of the calls of one method. */
@@ -45,6 +46,12 @@ export class CallCounts {
     row.codes[code] = (row.codes[code] ?? 0) + 1;
     row.duration?.observe(durationMs);
     if (reason !== undefined) row.reasons.set(reason, (row.reasons.get(reason) ?? 0) + 1);
+  }
+
+  /** The reason of a call that is counted without one: its caller had left when it was refused. */
+  recordUnheard({ path, reason }: UnheardRefusal): void {
+    const { reasons } = this.#rows.get(path) ?? this.#unknown;
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
 
   /** Of the methods that were called. */

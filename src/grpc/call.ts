@@ -48,6 +48,8 @@ export class ServedCall implements Call {
   readonly deadlineMs: number;
   readonly storeDeadlineMs: number;
   caller: Caller | null = null;
+  /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
+  isOfService = false;
   readonly #call: GrpcCall;
 
   /** @param limitMs null for a stream without an end */
@@ -60,12 +62,21 @@ export class ServedCall implements Call {
     this.storeDeadlineMs = limitMs === null || storeLimitMs === null ? Infinity : nowMs + storeLimitMs;
   }
 
+  get path(): string {
+    return contextOf(this.#call.metadata).path;
+  }
+
+  get peer(): string {
+    return contextOf(this.#call.metadata).peer;
+  }
+
   get signal(): AbortSignal {
     return contextOf(this.#call.metadata).signal();
   }
 
   get origin(): CallOrigin {
-    return originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
+    const origin = originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
+    return this.isOfService ? { ...origin, mayVouch: true } : origin;
   }
 
   get authorization(): readonly string[] {

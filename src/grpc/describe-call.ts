@@ -3,6 +3,7 @@ import { status as Code } from '@grpc/grpc-js';
 import { Rejected } from '../domain/rejection.ts';
 import type { FinishedCall } from './call-boundary.ts';
 import { methodTable } from './method-table.ts';
+import type { ReasonName } from './status.ts';
 
 /** The part of a logger that this file uses. */
 interface CallLog {
@@ -30,6 +31,20 @@ export function describeCall(log: CallLog, call: FinishedCall): void {
   if (isQuiet) log.debug(fields, 'call');
   else if (call.code === Code.INTERNAL || call.isFault) log.error({ ...fields, cause: call.cause }, 'call');
   else log.info({ ...fields, ...refusalDetail(call.cause) }, 'call');
+}
+
+/** A refused credential whose caller had left before it was known, or was to be told. */
+export interface UnheardRefusal extends Pick<FinishedCall, 'path' | 'peer' | 'requestId' | 'cause'> {
+  readonly reason: ReasonName;
+  /** Whether there is room for a line: anybody can cause these. */
+  readonly isLogged: boolean;
+}
+
+/** The line that the call itself could not have: it had ended before. */
+export function describeUnheard(log: Pick<CallLog, 'info'>, refusal: UnheardRefusal): void {
+  const { path, reason, peer, requestId, cause, isLogged } = refusal;
+  if (!isLogged) return;
+  log.info({ method: path, reason, peer, request_id: requestId, ...refusalDetail(cause) }, 'unheard-refusal');
 }
 
 /** What the log may know of a refusal beyond its reason; none of it comes from the caller's text. */

@@ -1,14 +1,17 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 import type { AuditActor, AuditEvent, AuditTarget } from '../domain/audit-event.ts';
 import { adminRole } from '../domain/caller.ts';
 import { isUuid } from '../domain/field-rules.ts';
-import { sourceOf } from '../domain/login-throttle.ts';
+import { sourceOf } from '../domain/network.ts';
 import type { RefusalBudget } from '../domain/refusal-budget.ts';
 import { type RefusalTrace, traceOfCredential } from '../domain/refusal-trace.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { holdMsOf, Rejected } from '../domain/rejection.ts';
 import type { AuditRecord } from '../store/audit-events.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { Call, ServedCall } from './call.ts';
 import type { MethodAudit, MethodRule } from './method-table.ts';
+import type { UnheardRefusal } from './describe-call.ts';
 import { statusOf } from './status.ts';
 
 /** What stands before every method that is not public. */
@@ -19,6 +22,10 @@ export interface Gate {
   readonly refusals: Pick<RefusalBudget, 'take' | 'missed'>;
   /** Told of a refusal that found its way into the log only. */
   readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
+  /** Told why a credential is not good with which a caller would be believed in what it says of its own caller. */
+  readonly onDisbelieved: (why: string) => void;
+  /** Told of a refused credential whose caller has left, so that the call itself tells nothing of it. */
+  readonly onUnheard: (refusal: UnheardRefusal) => void;
 }
 
 type Guarded<Request, Response> = (request: Request, call: ServedCall) => Response | Promise<Response>;
@@ -33,7 +40,10 @@ export function letIn<Request, Response>(
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): Guarded<Request, Response> {
   const { access, audit } = rule;
-  if (access === 'public') return audit ? audited(audit, gate, async (...call) => handler(...call)) : handler;
+  if (access === 'public') {
+    const open = rule.namesClient === true ? believingServices(gate, handler) : handler;
+    return audit ? audited(audit, gate, async (...call) => open(...call)) : open;
+  }
   const guarded = async (request: Request, call: ServedCall) => {
     call.caller = await gate.authenticate(access, call);
     return handler(request, call);
@@ -42,9 +52,47 @@ export function letIn<Request, Response>(
 }
 
 /**
+ * Believes a service account in what it says of its own caller (L12). A credential that is not good for that refuses
+ * nothing: the call needs none, and whoever logs in anew may still send the user's old token. The caller is then a
+ * stranger as without it, and the operator hears why. Answered from memory, so that nobody's login costs more by it
+ * than the check of a signature.
+ */
+function believingServices<Request, Response>(
+  gate: Gate,
+  handler: (request: Request, call: Call) => Response | Promise<Response>,
+): (request: Request, call: ServedCall) => Promise<Response> {
+  return async (request, call) => {
+    if (namesClient(request) && !call.origin.mayVouch) call.isOfService = await isOfService(gate, call);
+    return handler(request, call);
+  };
+}
+
+function namesClient(request: unknown): boolean {
+  return (
+    typeof request === 'object' && request !== null && 'client' in request && request.client !== undefined
+  );
+}
+
+async function isOfService(gate: Gate, call: ServedCall): Promise<boolean> {
+  try {
+    await gate.authenticate('service', call);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    const { kind } = error.rejection;
+    const { reason, details } = statusOf(error.rejection);
+    if (kind !== 'credentials-missing') gate.onDisbelieved(`${reason ?? kind}: ${details}`);
+    return false;
+  }
+}
+
+/**
  * One event for each call (A07): a change writes its own, in its transaction; reads, and whatever is refused or fails,
  * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same. Of callers
  * who are no administrators, as many refusals are written as there is room for, lest anybody fill the database.
+ *
+ * What is known is written before the answer is held back, and whether or not the caller still waits for it: whoever
+ * guesses and leaves must leave a trace.
  */
 function audited<Request, Response>(
   audit: MethodAudit,
@@ -58,7 +106,11 @@ function audited<Request, Response>(
       response = await run(request, call);
     } catch (error) {
       const trace = traceOf(audit, error);
-      if (trace) await writeRefusal(gate, { event, trace, error }, call);
+      const hasRoom = trace !== null && (await writeRefusal(gate, { event, trace, error }, call));
+      const holdMs = holdMsOf(error);
+      // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
+      if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
+      if (call.signal.aborted) tellUnheard(gate, { error, isLogged: hasRoom }, call);
       throw error;
     }
     if (audit.success === 'here')
@@ -70,16 +122,17 @@ function audited<Request, Response>(
   };
 }
 
+/** @returns whether there was room for it */
 async function writeRefusal(
   gate: Gate,
   refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalTrace; error: unknown },
   call: ServedCall,
-): Promise<void> {
+): Promise<boolean> {
   const { trace, error } = refused;
   const { origin = call.origin, details, ...subject } = trace;
   const isAdministrator = call.caller?.roles.includes(adminRole) === true;
   const room = isAdministrator ? { unwritten: 0 } : gate.refusals.take(sourceOf(origin.address));
-  if (!room) return;
+  if (!room) return false;
   const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
   const event: AuditEvent = {
     ...refused.event,
@@ -96,6 +149,18 @@ async function writeRefusal(
     gate.refusals.missed();
     gate.onUnwritten(record, failure);
   }
+  return true;
+}
+
+function tellUnheard(
+  gate: Gate,
+  { error, isLogged }: { error: unknown; isLogged: boolean },
+  { path, peer, origin }: ServedCall,
+): void {
+  if (!(error instanceof Rejected) || traceOfCredential(error.rejection) === null) return;
+  const { reason } = statusOf(error.rejection);
+  if (reason === undefined) return;
+  gate.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error, isLogged });
 }
 
 /** Null for what the trail does not keep: of administration it keeps everything. */

@@ -26,6 +26,8 @@ export interface MethodRule {
   readonly isHot?: boolean;
   /** Whether a success is told in the log, too: who logged in, out or was changed. */
   readonly isEvent?: boolean;
+  /** Whether the request says for whom a caller calls (`client`): a service's credential is looked at then (L12). */
+  readonly namesClient?: boolean;
   /** Absent where nothing is refused that the trail keeps, and operations say what is audited. */
   readonly audit?: MethodAudit;
 }
@@ -52,7 +54,7 @@ const checks = (action: AuditAction, rule: MethodRule = openEvent): MethodRule =
 const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: checks('login'),
+  login: checks('login', { ...openEvent, namesClient: true }),
   verifyToken: { ...open, isHot: true },
   refreshToken: checks('token.refresh'),
   // What is refused here is not told apart from what was good (RFC 7009).

@@ -1,13 +1,6 @@
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
-import { sourceOf } from '../domain/login-throttle.ts';
-
-/** An IP address as the system names it, without zone and IPv4 mapping; null when it is none. */
-export function plainIp(text: string): string | null {
-  const [withoutZone = ''] = text.split('%', 1);
-  const address = withoutZone.replace(/^::ffff:(?=\d+\.)/i, '');
-  return isIP(address) === 0 ? null : address;
-}
+import { plainIp, sourceOf } from '../domain/network.ts';
 
 /** The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`); null for a unix socket. */
 export function peerIp(peer: string): string | null {

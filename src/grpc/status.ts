@@ -108,6 +108,13 @@ function refusalOf(rejection: Rejection): Refusal {
         message: 'too many failed logins; wait before the next one',
         retryAfterMs: rejection.retryAfterMs,
       };
+    case 'refresh-rate-limited':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'REFRESH_RATE_LIMITED',
+        message: 'this refresh token came again too often; go on with the tokens that it was exchanged for',
+        retryAfterMs: rejection.retryAfterMs,
+      };
     case 'admin-required':
       return {
         code: Code.PERMISSION_DENIED,

@@ -6,17 +6,17 @@ import { Rejected } from '../domain/rejection.ts';
 import { Secret } from '../domain/secret.ts';
 import { SECRET_RANDOM_BYTES, type SecretDigests } from '../domain/secret-digests.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
-import type { Database, Transaction } from '../store/database.ts';
+import type { Database } from '../store/database.ts';
 import { putPasswordReset } from '../store/password-resets.ts';
-import { findLoginRecord, lockUser, type LoginRecord } from '../store/users.ts';
+import { lockWholeUser } from '../store/users.ts';
 import { rowOf, type UserChoice } from './user-choice.ts';
 
 /** Time to deliver the token and to use it; the contract has no setting for it. */
 const LIFETIME_SECONDS = 3_600;
 
 /**
- * Makes a token with which a user sets a password, once, within an hour; the one made before it ends. The administrator
- * so lets a user in again without ever knowing, or choosing, the password (L17).
+ * Makes a token with which a user sets a password, once, within an hour; the one made before it ends, as this one does
+ * when the user gets another e-mail, another password, or is disabled. The administrator so lets a user in again without ever knowing, or choosing, the password (L17).
  *
  * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
  */
@@ -25,9 +25,11 @@ export async function createPasswordReset(
   { user: choice, actor }: { readonly user: UserChoice; readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<{ readonly userId: string; readonly resetToken: Secret; readonly expiresAt: Date }> {
-  const find = finderOf(choice);
+  const row = rowOf(choice);
   return database.transaction(call, async (trx) => {
-    const user = await find(trx);
+    // Under the lock that a reset takes, so that a token is not replaced while it is being used; and by the e-mail as it
+    // is then, lest a token go to one that its user has just given up.
+    const user = await lockWholeUser(trx, row);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
     const tokenDigest = digests.ofResetToken(token);
@@ -42,14 +44,4 @@ export async function createPasswordReset(
     await insertAuditEvent(trx, { event, origin: call.origin });
     return { userId: user.id, resetToken: new Secret(token), expiresAt };
   });
-}
-
-/** The user under the lock that a reset takes, so that a token is not replaced while it is being used. */
-function finderOf(choice: UserChoice): (trx: Transaction) => Promise<LoginRecord | null> {
-  const row = rowOf(choice);
-  if ('id' in row) return (trx) => lockUser(trx, row.id);
-  return async (trx) => {
-    const found = await findLoginRecord(trx, row.email);
-    return found && lockUser(trx, found.id);
-  };
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../domain/audit-event.ts';
+import { unabandoned } from '../domain/call-budget.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import {
   type FieldRules,
@@ -93,11 +94,13 @@ export async function issueServiceToken(
     target: { type: 'token', id: tokenId },
   };
   const { origin } = call;
-  const recorded = await database.run(call, (db) => recordServiceToken(db, issue, { event, origin }));
+  // Or whoever leaves while a token is noted would hold any number of them: what follows ends the oldest.
+  const lasting = unabandoned(call);
+  const recorded = await database.run(lasting, (db) => recordServiceToken(db, issue, { event, origin }));
   if (!recorded) throw refused('wrong-secret', accountId);
   if (recorded.held > MOST_LIVE_TOKENS) {
     trust.revoke(
-      await database.run(call, (db) => revokeOldestServiceTokens(db, accountId, MOST_LIVE_TOKENS)),
+      await database.run(lasting, (db) => revokeOldestServiceTokens(db, accountId, MOST_LIVE_TOKENS)),
     );
   }
   const { token, expiresInSeconds } = await issuer.issueToService({

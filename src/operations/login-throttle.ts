@@ -1,10 +1,13 @@
 import { createHmac } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import type { OperationCall } from '../domain/call-origin.ts';
-import { budgetOf } from '../domain/call-budget.ts';
+import { budgetOf, unabandoned } from '../domain/call-budget.ts';
 import type { Email } from '../domain/email.ts';
-import { loginThrottlePolicy, sourceOf } from '../domain/login-throttle.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { loginThrottlePolicy } from '../domain/login-throttle.ts';
+import { sourceOf } from '../domain/network.ts';
+import { holdMsOf, Rejected } from '../domain/rejection.ts';
+import { departureOf } from '../passwords/hash-call.ts';
 import type { Database, Transaction } from '../store/database.ts';
 import {
   type AttemptKeys,
@@ -42,10 +45,11 @@ export class LoginThrottle {
   }
 
   /**
-   * Evaluates a password unless too many wrong ones came before.
+   * Evaluates a password unless too many wrong ones came before. A wrong one counts although its caller has left: what is
+   * known by then is not taken back (L09).
    *
-   * @param evaluate rejects with `invalid-credentials` when the password is wrong; any other failure means that nothing
-   *   was found out, and does not count
+   * @param evaluate rejects with `invalid-credentials` once the password is known to be wrong, at once and whether or not
+   *   anybody still waits; any other failure means that nothing wrong was found out, and does not count
    * @throws Rejected `login-rate-limited`, and what `evaluate` throws; both of them tell the log and the audit trail
    *   which account it was, by a keyed hash
    */
@@ -55,12 +59,25 @@ export class LoginThrottle {
     evaluate: () => Promise<T>,
   ): Promise<T> {
     const keys = this.#keysOf(subject);
-    return this.#turns.take(keys.pair.toString('base64'), () => this.#guarded(keys, call, evaluate));
+    return new Promise((resolve, reject) => {
+      const work = async () => {
+        const attempt = this.#guarded(keys, call, evaluate);
+        attempt.then(resolve, reject);
+        // Whoever is next in line would tell by its own time how long this one's hash took (L02).
+        await attempt.catch((error: unknown) => pause(holdMsOf(error), undefined, { ref: false }));
+      };
+      this.#turns.take(keys.pair.toString('base64'), work).catch(reject);
+    });
   }
 
   async #guarded<T>(keys: HashedKeys, call: OperationCall, evaluate: () => Promise<T>): Promise<T> {
+    const departure = departureOf(call, Date.now());
+    if (departure !== undefined) throw new Rejected(departure);
     const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
-    const waitMs = await this.#database.run(call, (db) => reserveAttempt(db, keys, loginThrottlePolicy));
+    // Or whoever leaves at this moment would have a failure counted against somebody's e-mail without a trace.
+    const waitMs = await this.#database.run(unabandoned(call), (db) =>
+      reserveAttempt(db, keys, loginThrottlePolicy),
+    );
     if (waitMs !== null) {
       throw new Rejected({ kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs });
     }

@@ -1,6 +1,7 @@
 import type { CallOrigin, OperationCall } from '../domain/call-origin.ts';
 import { canonicalEmail, type Email, emailAddress } from '../domain/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../domain/field-rules.ts';
+import { plainIp } from '../domain/network.ts';
 import { passwordToCheckAtLogin } from '../domain/password-policy.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
@@ -117,8 +118,7 @@ async function checkAndOpen(
     signal: call.signal,
     onDamage: (damage) => record && dependencies.onDamagedHash(record.id, damage),
   });
-  if (!isAdmitted(record, verdict.matches)) await hasher.holdRefusal(verdict, call);
-  const user = admitted(record, verdict.matches);
+  const user = admitted(record, verdict.matches, hasher.holdMsOf(verdict));
   const stronger = verdict.needsRehash ? await strongerHash(hasher, attempt.password, call) : null;
   return openFor(dependencies, user, { ...attempt, stronger }, call);
 }
@@ -152,17 +152,13 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   if (!client || !origin.mayVouch) return origin;
   return {
     ...origin,
-    address: client.address === '' ? null : client.address,
+    address: plainIp(client.address),
     userAgent: client.userAgent === '' ? null : client.userAgent,
   };
 }
 
-function isAdmitted(record: LoginRecord | null, matches: boolean): boolean {
-  return record !== null && matches && !record.disabled;
-}
-
-function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
-  if (record && isAdmitted(record, matches)) return record;
+function admitted(record: LoginRecord | null, matches: boolean, holdMs = 0): LoginRecord {
+  if (record && matches && !record.disabled) return record;
   const cause = !record
     ? 'unknown-user'
     : record.passwordHash === null
@@ -171,7 +167,7 @@ function admitted(record: LoginRecord | null, matches: boolean): LoginRecord {
         ? 'disabled'
         : 'wrong-password';
   const subject = record ? ({ target: { type: 'user', id: record.id } } as const) : {};
-  throw new Rejected({ kind: 'invalid-credentials', cause, subject });
+  throw new Rejected({ kind: 'invalid-credentials', cause, subject, holdMs });
 }
 
 /** The password is at hand only now; null when there is no room for the work, and the next login does it. */

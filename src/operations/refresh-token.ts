@@ -1,4 +1,6 @@
 import type { AuditEvent } from '../domain/audit-event.ts';
+import type { RepeatBudget } from '../domain/repeat-budget.ts';
+import { unabandoned } from '../domain/call-budget.ts';
 import type { OperationCall } from '../domain/call-origin.ts';
 import { decideRefresh, sessionEndMs } from '../domain/refresh-decision.ts';
 import {
@@ -32,6 +34,7 @@ export interface RefreshDependencies {
   /** One at a time for each session, so that its row is never waited for with a connection each (S09). */
   readonly turns: Turns;
   readonly trust: TrustBundle;
+  readonly repeats: RepeatBudget;
   /** Told of a refresh that gave the same successor again. */
   readonly onRepeat: () => void;
 }
@@ -39,9 +42,9 @@ export interface RefreshDependencies {
 /**
  * Exchanges a refresh token for the session's next tokens. What it means that this token comes now is decided in
  * `domain/refresh-decision.ts`; here it is made true in the database. When two hold one session it ends, committed,
- * before the caller hears of it (S06).
+ * before the caller hears of it and although the caller has left (S06).
  *
- * @throws Rejected `refresh-refused`, `store-unavailable`, `conflict`, `server-overloaded`
+ * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `store-unavailable`, `conflict`, `server-overloaded`
  */
 export async function refreshToken(
   dependencies: RefreshDependencies,
@@ -50,12 +53,13 @@ export async function refreshToken(
 ): Promise<IssuedTokens> {
   const presented = parseRefreshToken(input.refreshToken);
   if (!presented) throw refused('REFRESH_TOKEN_INVALID', 'malformed');
-  return exchange(dependencies, presented, call);
+  requireRoom(dependencies.repeats.waitMsOf(presented.sessionId, input.refreshToken));
+  return exchange(dependencies, { ...presented, text: input.refreshToken }, call);
 }
 
 async function exchange(
   dependencies: RefreshDependencies,
-  presented: PresentedRefreshToken,
+  presented: PresentedRefreshToken & { readonly text: string },
   call: OperationCall,
 ): Promise<IssuedTokens> {
   const { database, issuer, refreshTokens, policy, turns } = dependencies;
@@ -88,6 +92,7 @@ async function exchange(
         return issue(dependencies, presented.sessionId, after, decision.to);
       }
       case 'repeat':
+        requireRoom(dependencies.repeats.take(presented.sessionId, presented.text, decision.graceLeftMs));
         dependencies.onRepeat();
         return issue(dependencies, presented.sessionId, session, decision.generation);
       case 'reuse':
@@ -102,6 +107,10 @@ async function exchange(
     }
   }
   throw new Rejected({ kind: 'conflict' });
+}
+
+function requireRoom(waitMs: number): void {
+  if (waitMs > 0) throw new Rejected({ kind: 'refresh-rate-limited', retryAfterMs: waitMs });
 }
 
 async function issue(
@@ -139,7 +148,7 @@ async function endReused(
     reason: 'REFRESH_TOKEN_REUSED',
     details: { presented: presented.generation, newest: session.generation },
   };
-  const ended = await database.transaction(call, async (trx) => {
+  const ended = await database.transaction(unabandoned(call), async (trx) => {
     const revocations = await endSessions(trx, { sessionId: presented.sessionId }, 'reuse');
     if (revocations.length > 0) await insertAuditEvent(trx, { event, origin: call.origin });
     return revocations;

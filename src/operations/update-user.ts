@@ -8,6 +8,7 @@ import { userEtag } from '../domain/user-etag.ts';
 import { userRoles } from '../domain/user-roles.ts';
 import { insertAuditEvent } from '../store/audit-events.ts';
 import type { Database, Transaction } from '../store/database.ts';
+import { dropPasswordReset } from '../store/password-resets.ts';
 import { endSessions } from '../store/sessions.ts';
 import { lockWholeUser, replaceUser, type User } from '../store/users.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
@@ -38,7 +39,7 @@ const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
 
 /**
  * Changes a user. Disabling, and another e-mail or other roles, end the user's sessions: what a token says of its user
- * must not outlive its truth. Repeating it changes nothing.
+ * must not outlive its truth. The first two end a pending reset of the password as well. Repeating it changes nothing.
  *
  * @param dependencies.trust see `deleteServiceAccount`
  * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `email-taken`, `store-unavailable`
@@ -64,6 +65,8 @@ export async function updateUser(
     const changed = differences(before, target);
     await keepAnAdministrator(trx, before, target);
     const after = changed.length > 0 ? await replaceUser(trx, target) : before;
+    // A token that somebody may still have in the mailbox of before, or from before the lock-out.
+    if (after.disabled || changed.includes('email')) await dropPasswordReset(trx, after.id);
     const ended = await endWhatIsUntrue(trx, after, changed);
     const event: AuditEvent = {
       action,

@@ -1,5 +1,5 @@
 import type { CallBudget } from '../domain/call-budget.ts';
-import { Rejected, type Rejection } from '../domain/rejection.ts';
+import type { Rejection } from '../domain/rejection.ts';
 import type { HashDamage } from './formats/password-format.ts';
 
 /** The budget of the caller who waits for a hash. */
@@ -39,21 +39,4 @@ export function watchDeparture(
   };
   call.signal.addEventListener('abort', onAbort);
   return stop;
-}
-
-/** Waits on a timer; rejects with `Rejected` at the moment the caller leaves or the deadline passes. */
-export async function untilOrDeparture(delayMs: number, call: CallBudget): Promise<void> {
-  if (delayMs <= 0) return;
-  const departure = departureOf(call, Date.now());
-  if (departure !== undefined) throw new Rejected(departure);
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      stopWatch();
-      resolve();
-    }, delayMs);
-    const stopWatch = watchDeparture(call, Date.now, (why) => {
-      clearTimeout(timer);
-      reject(new Rejected(why));
-    });
-  });
 }

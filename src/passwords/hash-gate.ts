@@ -6,6 +6,8 @@ import { MovingAverage } from './moving-average.ts';
 interface Ticket<Job, Answer> {
   readonly job: Job;
   readonly call: CallBudget;
+  /** Ends the watch for the caller's departure. */
+  stopWatch(): void;
   resolve(answer: Answer): void;
   reject(error: Error): void;
 }
@@ -27,7 +29,8 @@ const shutdownRetryMs = 1000;
  * Who may hash, and when: first come, first served, with bounded waiting. A job that would be answered after its
  * deadline is refused at once instead of being done for nobody (L13); a caller who leaves gives up the place in the
  * queue at once, yet a running job keeps its permit until it ends, because it cannot be stopped and its memory
- * counts (L14).
+ * counts (L14). Its answer is given, too, whoever has left: a guess that was computed must not go uncounted because
+ * the guesser did not wait (L09).
  */
 export class HashGate<Job, Answer extends { readonly workMs: number }> {
   readonly #options: HashGateOptions<Job, Answer>;
@@ -66,18 +69,7 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
         this.#queue.delete(ticket);
         reject(new Rejected(why));
       });
-      const ticket: Ticket<Job, Answer> = {
-        job,
-        call,
-        resolve: (answer) => {
-          stopWatch();
-          resolve(answer);
-        },
-        reject: (error) => {
-          stopWatch();
-          reject(error);
-        },
-      };
+      const ticket: Ticket<Job, Answer> = { job, call, stopWatch, resolve, reject };
       this.#queue.add(ticket);
       this.#dispatch();
     });
@@ -86,7 +78,10 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
   /** Refuses what waits and what comes, and resolves when nothing runs any more. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const ticket of this.#queue) ticket.reject(new Rejected(shuttingDown));
+    for (const ticket of this.#queue) {
+      ticket.stopWatch();
+      ticket.reject(new Rejected(shuttingDown));
+    }
     this.#queue.clear();
     await Promise.all(this.#running);
   }
@@ -107,6 +102,7 @@ export class HashGate<Job, Answer extends { readonly workMs: number }> {
     for (const ticket of this.#queue) {
       if (this.#running.size >= this.#options.concurrency) return;
       this.#queue.delete(ticket);
+      ticket.stopWatch();
       // Too late for this one, while others wait who could still be served.
       if (this.#queue.size > 0 && this.#isTooLate(ticket.call, 0)) {
         ticket.reject(new Rejected(this.#overloaded('deadline-too-close')));

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { normalisePassword } from '../domain/password-policy.ts';
 import type { Tracer } from '../domain/tracer.ts';
 import { type CommonPasswords, loadCommonPasswords } from './common-passwords.ts';
-import { type HashCall, untilOrDeparture } from './hash-call.ts';
+import type { HashCall } from './hash-call.ts';
 import { HashGate } from './hash-gate.ts';
 import type { HashAnswer, HashJob } from './hash-job.ts';
 import { HashThreads } from './hash-threads.ts';
@@ -110,12 +110,12 @@ export class PasswordHasher {
   }
 
   /**
-   * To be awaited before a login is refused, whatever `verify` said: while some stored hashes take longer than ours,
-   * every refusal comes when the slowest of them would have been checked, lest a quick one tell that there is no such
-   * user (L02). A timer waits, no processor. Rejects with `Rejected` when the caller leaves or the deadline passes.
+   * For how long a login is held back that is refused, whatever `verify` said: while some stored hashes take longer than
+   * ours, every refusal comes when the slowest of them would have been checked, lest a quick one tell that there is no
+   * such user (L02). To be waited for on a timer, after all else that the refusal brings about.
    */
-  async holdRefusal(verdict: PasswordVerdict, call: HashCall): Promise<void> {
-    await untilOrDeparture(this.#refusalFloor.ms - verdict.workMs, call);
+  holdMsOf(verdict: PasswordVerdict): number {
+    return Math.max(0, this.#refusalFloor.ms - verdict.workMs);
   }
 
   /**

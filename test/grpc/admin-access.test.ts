@@ -91,6 +91,8 @@ test('A01 every RPC of the contract has its rule, and none is served without one
     writeAudit: () => Promise.resolve(),
     refusals: { take: () => null, missed: () => undefined },
     onUnwritten: () => undefined,
+    onDisbelieved: () => undefined,
+    onUnheard: () => undefined,
   };
   expect(() => serveMethods(server, unheard, gate, { getUser: () => ({}) } as never)).toThrow('no rule for');
 });

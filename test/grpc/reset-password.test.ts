@@ -4,6 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import { makeScannableSecret } from '../../src/domain/scannable-secret.ts';
+import { updateUser } from '../../src/operations/update-user.ts';
 import { lockUser } from '../../src/store/users.ts';
 import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../support/open-files.ts';
 import { endEveryPostern } from '../support/run-postern.ts';
@@ -15,6 +16,7 @@ import { untilBlocked } from '../support/until-blocked.ts';
 
 const password = 'correct horse battery';
 const better = 'a staple for the horse';
+const operator = { type: 'operator', id: null } as const;
 let database: TestDatabase;
 let service: TestService;
 let second: TestService;
@@ -148,6 +150,48 @@ test('a disabled user resets nothing, an enabled one does', async () => {
   expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
   await database.query('UPDATE users SET disabled_at = NULL WHERE email = $1', [email]);
   expect((await reset(token)).code).toBe(status.OK);
+});
+
+test.each([
+  ['another e-mail', [{ email: 'mary-elsewhere@example.com' }]],
+  ['being disabled, though enabled again', [{ disabled: true }, { disabled: false }]],
+])('L17 %s ends a pending token', async (_what, steps) => {
+  const token = await desk.resetFor(email);
+  for (const changes of steps) {
+    const update = {
+      user: { userId },
+      etag: '',
+      changes,
+      actor: operator,
+      action: 'user.update',
+    } as const;
+    await updateUser({ database: database.database, trust: null }, update, testCall());
+  }
+  expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
+  expect(await database.query('SELECT 1 FROM password_resets WHERE user_id = $1', [userId])).toEqual([]);
+});
+
+test('L17 other roles leave a pending token good', async () => {
+  const token = await desk.resetFor(email);
+  const changes = { roles: ['reader'] };
+  const update = { user: { userId }, etag: '', changes, actor: operator, action: 'user.update' } as const;
+  await updateUser({ database: database.database, trust: null }, update, testCall());
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L17 no token is made for an e-mail that its user is just giving up', async () => {
+  const { made } = await database.database.transaction(testCall(), async (trx) => {
+    await trx('users')
+      .where({ id: userId })
+      .update({ email: `moved-${email}` });
+    const making = desk.resetFor(email);
+    await untilBlocked(
+      database,
+      making.catch(() => undefined),
+    );
+    return { made: expect(making).rejects.toMatchObject({ rejection: { kind: 'not-found' } }) };
+  });
+  await made;
 });
 
 test('L17 of many uses at once one wins, and its password is the one that counts', async () => {

@@ -1,7 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { AccessTokenIssuer } from '../../src/operations/access-token-issuer.ts';
+import { issueServiceToken } from '../../src/operations/issue-service-token.ts';
 import { lockServiceAccount, replaceServiceSecret } from '../../src/store/service-accounts.ts';
+import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { openServiceDesk, type ServiceDesk, testCall } from '../support/service-desk.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { untilBlocked } from '../support/until-blocked.ts';
@@ -218,9 +221,35 @@ test('a service that asks all the time holds a bounded number of tokens', async 
   );
   const newest = await tokenOf(account);
   expect([await verdict(oldest), await verdict(newest)]).toEqual(['TOKEN_REVOKED', 'good']);
-  expect(
-    await database.query('SELECT count(*)::int FROM service_tokens WHERE account_id = $1', [account.id]),
-  ).toEqual([{ count: 10_000 }]);
+  const held = () =>
+    database.query('SELECT count(*)::int FROM service_tokens WHERE account_id = $1', [account.id]);
+  expect(await held()).toEqual([{ count: 10_000 }]);
+
+  // Nor more by leaving while a token is being noted.
+  const left = new AbortController();
+  const issuer = new AccessTokenIssuer({
+    issuer: 'https://postern.example',
+    audiences: ['postern'],
+    lifetimeSeconds: 600,
+    signer: () => null,
+    nowMs: Date.now,
+  });
+  const dependencies = { ...desk, database: database.database, issuer, trust: new TrustBundle() };
+  const request = { clientId: account.id, clientSecret: account.secret, audience: '' };
+  const { answered } = await database.database.transaction(testCall(), async (trx) => {
+    await lockServiceAccount(trx, { id: account.id });
+    const call = { ...testCall(), signal: left.signal };
+    const issued = issueServiceToken(dependencies, request, call);
+    await untilBlocked(
+      database,
+      issued.catch(() => undefined),
+    );
+    left.abort();
+    // Without a key nothing is signed, which comes after all that counts here.
+    return { answered: expect(issued).rejects.toMatchObject({ rejection: { kind: 'trust-stale' } }) };
+  });
+  await answered;
+  expect(await held()).toEqual([{ count: 10_000 }]);
   await desk.deleteService(account.id);
   await becomes('TOKEN_REVOKED', newest, service);
 });

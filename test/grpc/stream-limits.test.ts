@@ -232,6 +232,8 @@ test('N15 watchers who showed who they are have a share of their own, and strang
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
       onUnwritten: () => undefined,
+      onDisbelieved: () => undefined,
+      onUnheard: () => undefined,
     },
   });
   const closed = await listen(options(false));

@@ -49,6 +49,8 @@ const gate = {
   writeAudit: () => Promise.resolve(),
   refusals: { take: () => null, missed: () => undefined },
   onUnwritten: () => undefined,
+  onDisbelieved: () => undefined,
+  onUnheard: () => undefined,
 };
 
 beforeAll(async () => {

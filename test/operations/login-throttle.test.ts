@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { loginThrottlePolicy, sourceOf } from '../../src/domain/login-throttle.ts';
+import { loginThrottlePolicy } from '../../src/domain/login-throttle.ts';
 import { RetryInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -129,15 +129,6 @@ describe('L12 whom a service believes', () => {
     await wary.stop();
   });
 });
-
-test.each([
-  [null, 'local'],
-  ['192.0.2.1', '192.0.2.1'],
-  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-  ['2001:db8::1', '2001:db8:0:0::/64'],
-  ['2001:0db8:0001::', '2001:db8:1:0::/64'],
-  ['::1', '0:0:0:0::/64'],
-])('one source: %s is %s', (address, source) => expect(sourceOf(address)).toBe(source));
 
 test('delays never shrink and none is longer than an hour', () => {
   const { delaysSeconds: delays } = loginThrottlePolicy;

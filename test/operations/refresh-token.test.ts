@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -6,13 +6,23 @@ import fc from 'fast-check';
 
 import { budgetOf } from '../../src/domain/call-budget.ts';
 import { ownOrigin } from '../../src/domain/call-origin.ts';
+import { RepeatBudget, repeatBudgetPolicy } from '../../src/domain/repeat-budget.ts';
+import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
+import { RefreshRoot } from '../../src/operations/refresh-root.ts';
 import { refreshToken } from '../../src/operations/refresh-token.ts';
 import { Turns } from '../../src/operations/turns.ts';
 import { Database } from '../../src/store/database.ts';
-import { RefreshTokens } from '../../src/tokens/refresh-token.ts';
+import { parseRefreshToken, RefreshTokens } from '../../src/tokens/refresh-token.ts';
+import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { newHistory, type Outcome, type SessionUnderTest, sessionLives } from '../domain/refresh-machine.ts';
 import { account, type Tokens } from '../support/account.ts';
-import { startTestService, type TestService } from '../support/test-service.ts';
+import { scrape } from '../support/scrape.ts';
+import {
+  masterKey,
+  type Outcome as Answer,
+  startTestService,
+  type TestService,
+} from '../support/test-service.ts';
 
 const password = 'correct horse battery';
 let service: TestService;
@@ -152,7 +162,8 @@ test('S01 everything the database holds makes no token', async () => {
   expect(await account.refreshVerdict(service, live.refresh_token)).toBe('OK');
 });
 
-test('S02 what has not the form of a token is refused without the database', async () => {
+test('S02 S18 what has not the form of a token, or came too often, is refused without the database', async () => {
+  const repeats = new RepeatBudget(repeatBudgetPolicy(60_000), () => performance.now());
   const database = new Database({
     address: { url: 'postgres://nobody@127.0.0.1:1/none' },
     applicationName: 'test',
@@ -164,8 +175,9 @@ test('S02 what has not the form of a token is refused without the database', asy
     refreshTokens: () => new RefreshTokens(randomBytes(32)),
     turns: new Turns({ width: 1, mostWaiting: 500, longestWaitMs: 1_000 }),
     policy: { idleSeconds: 1, graceSeconds: 1 },
+    repeats,
   } as unknown as Parameters<typeof refreshToken>[0];
-  const genuine = new RefreshTokens(randomBytes(32)).make(randomBytes(16), '0'.repeat(32), 1);
+  const genuine = new RefreshTokens(randomBytes(32)).make(randomBytes(16), randomUUID(), 1);
   const tried = (text: string) =>
     refreshToken(dependencies, { refreshToken: text }, { ...budgetOf(1_000, Date.now()), origin: ownOrigin });
   for (const text of [
@@ -179,8 +191,38 @@ test('S02 what has not the form of a token is refused without the database', asy
     await expect(tried(text)).rejects.toMatchObject({ rejection: { reason: 'REFRESH_TOKEN_INVALID' } });
   }
   await expect(tried(genuine)).rejects.toMatchObject({ rejection: { kind: 'store-unavailable' } });
+  const { sessionId } = parseRefreshToken(genuine) ?? { sessionId: '' };
+  while (repeats.take(sessionId, genuine, 60_000) === 0);
+  await expect(tried(genuine)).rejects.toMatchObject({ rejection: { kind: 'refresh-rate-limited' } });
   await database.close();
 });
+
+test('S18 a token that comes again and again within its grace time has to wait, and its session goes on', async () => {
+  const first = await newSession();
+  const second = await account.refresh(service, first.refresh_token);
+  const before = await scrape(service.httpUrl);
+  const answers: Answer[] = [];
+  while (answers.length < 120) {
+    const wave = Array.from({ length: 20 }, () => account.tryRefresh(service, first.refresh_token));
+    answers.push(...(await Promise.all(wave)));
+  }
+  const good = answers.filter(({ code }) => code === status.OK);
+  // One more for each 600 ms that this takes.
+  expect(good.length).toBeGreaterThanOrEqual(100);
+  const refused = answers.filter(({ code }) => code !== status.OK);
+  expect(refused.length).toBeGreaterThan(0);
+  for (const { response } of good) expect(response?.['refresh_token']).toBe(second.refresh_token);
+  for (const { code, reason } of refused)
+    expect([code, reason]).toEqual([status.RESOURCE_EXHAUSTED, 'REFRESH_RATE_LIMITED']);
+  const after = await scrape(service.httpUrl);
+  const counted = (outcome: string) =>
+    (after.value('postern_refreshes_total', { outcome }) ?? 0) -
+    (before.value('postern_refreshes_total', { outcome }) ?? 0);
+  expect([counted('repeated'), counted('throttled')]).toEqual([good.length, refused.length]);
+  // Neither the newest token nor the session has to do with it.
+  expect(await account.refreshVerdict(service, second.refresh_token)).toBe('OK');
+  expect(await account.verdict(service, second.access_token)).toBe('OK');
+}, 30_000);
 
 test('S06 the end of a session by reuse is committed and audited before the thief or the owner hears of it', async () => {
   const first = await newSession();
@@ -197,6 +239,42 @@ test('S06 the end of a session by reuse is committed and audited before the thie
     [first.session_id],
   );
   expect(audited).toEqual([{ outcome: 'refused', details: { presented: 1, newest: 3 } }]);
+});
+
+test('S06 a thief who leaves once the reuse is known ends the session all the same', async () => {
+  const first = await newSession();
+  const second = await account.refresh(service, first.refresh_token);
+  await account.refresh(service, second.refresh_token);
+  const { database } = service.database;
+  const root = new RefreshRoot();
+  await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  const left = new AbortController();
+  /** The one wait between the verdict and what comes of it. */
+  class TurnsLeft extends Turns {
+    override take<T>(thing: string, work: () => Promise<T>): Promise<T> {
+      left.abort();
+      return super.take(thing, work);
+    }
+  }
+  const dependencies = {
+    database,
+    refreshTokens: () => root.tokens(),
+    turns: new TurnsLeft({ width: 1, mostWaiting: 1, longestWaitMs: 1_000 }),
+    policy: { idleSeconds: 300, graceSeconds: 60 },
+    repeats: new RepeatBudget(repeatBudgetPolicy(60_000), () => performance.now()),
+    issuer: { serves: () => true },
+    trust: new TrustBundle(),
+  } as unknown as Parameters<typeof refreshToken>[0];
+  const call = { ...budgetOf(1_000, Date.now()), signal: left.signal, origin: ownOrigin };
+  const stolen = refreshToken(dependencies, { refreshToken: first.refresh_token }, call);
+  await expect(stolen).rejects.toMatchObject({ rejection: { reason: 'REFRESH_TOKEN_REUSED' } });
+  expect(left.signal.aborted).toBe(true);
+  expect(await account.refreshVerdict(service, second.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
+  const audited = await service.database.query(
+    `SELECT outcome FROM audit_events WHERE action = 'token.reuse' AND target_id = $1`,
+    [first.session_id],
+  );
+  expect(audited).toEqual([{ outcome: 'refused' }]);
 });
 
 test('S14 every login is a new session, and beyond the limit the oldest ends', async () => {

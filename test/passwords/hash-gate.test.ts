@@ -173,20 +173,19 @@ describe('leaving', () => {
   });
 
   test.each([
-    ['cancelled', (left: AbortController) => left.abort()],
-    ['deadline-exceeded', () => jest.advanceTimersByTime(500)],
-  ])('L14 a running job keeps its permit when its caller has left (%s)', async (kind, leave) => {
+    ['the caller cancels', (left: AbortController) => left.abort()],
+    ['the deadline passes', () => jest.advanceTimersByTime(500)],
+  ])('L09 L14 a running job keeps its permit and tells its answer although %s', async (_how, leave) => {
     const { gate, started, end } = gateWith({ concurrency: 1, maxQueued: 5 });
     const left = new AbortController();
-    const abandoned = refusalOf(
-      gate.submit('a', waitingCaller({ signal: left.signal, deadlineMs: Date.now() + 500 })),
-    );
+    const abandoned = gate.submit('a', waitingCaller({ signal: left.signal, deadlineMs: Date.now() + 500 }));
     const next = gate.submit('b', waitingCaller());
     leave(left);
-    expect(await abandoned).toEqual({ kind });
+    await settled();
     expect(started).toEqual(['a']);
     expect(gate.load).toMatchObject({ running: 1, queued: 1 });
-    await end('a');
+    await end('a', 7);
+    expect(await abandoned).toEqual({ workMs: 7 });
     expect(started).toEqual(['a', 'b']);
     await end('b');
     await next;

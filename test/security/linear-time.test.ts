@@ -15,7 +15,7 @@ import { clientNamesOf, readClientName } from '../../src/domain/client-identity.
 import { canonicalEmail } from '../../src/domain/email.ts';
 import { ipAddress, isUuid, requireValid, text } from '../../src/domain/field-rules.ts';
 import { parseListenAddress } from '../../src/domain/listen-address.ts';
-import { parseNetwork } from '../../src/domain/network.ts';
+import { parseNetwork, plainIp } from '../../src/domain/network.ts';
 import { PageCursors } from '../../src/domain/page-cursor.ts';
 import { checkNewPassword } from '../../src/domain/password-policy.ts';
 import { parseByteSize, parseCount, parseDurationMs } from '../../src/domain/quantity.ts';
@@ -25,7 +25,7 @@ import { bearerToken } from '../../src/grpc/bearer.ts';
 import { headerText } from '../../src/grpc/ext-authz/header-text.ts';
 import { requestHeaders } from '../../src/grpc/ext-authz/request-headers.ts';
 import { routePolicy } from '../../src/grpc/ext-authz/route-policy.ts';
-import { peerIp, plainIp } from '../../src/grpc/peer-address.ts';
+import { peerIp } from '../../src/grpc/peer-address.ts';
 import { requestIdOf } from '../../src/grpc/request-id.ts';
 import { presentableText } from '../../src/grpc/status.ts';
 import { parseCursor } from '../../src/grpc/trust-cursor.ts';

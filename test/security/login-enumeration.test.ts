@@ -187,8 +187,8 @@ describe('while some stored hashes are slower', () => {
 
   test('L02 the same measure sees at once when refusals do not wait', async () => {
     const alteration = {
-      file: 'operations/login.js',
-      take: 'await hasher.holdRefusal(verdict, call);',
+      file: 'grpc/let-in.js',
+      take: 'await pause(holdMs, undefined, { ref: false });',
       put: ';',
     };
     expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(separable);

@@ -18,6 +18,8 @@ export async function startBareListener(options: Partial<ListenerOptions> = {}):
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
       onUnwritten: () => undefined,
+      onDisbelieved: () => undefined,
+      onUnheard: () => undefined,
     },
     health: { everything: [''], verification: [] },
     reflection: false,

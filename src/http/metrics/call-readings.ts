@@ -66,6 +66,7 @@ export function loginReadings(counts: CallCounts, repeats: () => number): Readin
         repeated: repeats(),
         reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
         refused: refusalsOf(refresh, refusedRefreshes),
+        throttled: refusalsOf(refresh, ['REFRESH_RATE_LIMITED']),
       });
     },
   };

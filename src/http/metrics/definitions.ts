@@ -35,7 +35,7 @@ export const metricDefinitions = {
   ),
   refreshes: counter(
     'postern_refreshes_total',
-    'Refreshes: rotated, repeated (within the grace time), reused (the session ended), refused, malformed, failed',
+    'Refreshes: rotated, repeated (within the grace time), reused (the session ended), refused, throttled (repeated too often), malformed, failed',
     'outcome',
   ),
   revocations: counter(

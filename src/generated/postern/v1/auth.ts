@@ -54,7 +54,11 @@ export interface LoginRequest {
    * configured with, or empty for its default.
    */
   audience: string;
-  /** Where the login comes from, told by a gateway that the service trusts. */
+  /**
+   * Where the login comes from, told by a gateway that the service trusts: by its
+   * network address, its client certificate, or a service account's access token
+   * as `authorization: Bearer ...` metadata.
+   */
   client: ClientInfo | undefined;
 }
 
@@ -62,7 +66,7 @@ export interface LoginRequest {
 export interface ClientInfo {
   /**
    * Its IP address, IPv4 or IPv6 text, or empty. Believed only from trusted
-   * callers.
+   * callers; from others it changes nothing.
    */
   address: string;
   /** Its User-Agent, at most 256 bytes without control characters. */
@@ -1157,7 +1161,10 @@ export const AuthServiceService = {
    * is theft or a mistake, and the session ends. A refresh token that two callers
    * share therefore never keeps both logged in for long.
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
-   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
+   * comes again more than a hundred times within its grace time: the session and
+   * the tokens that were given out go on. UNAVAILABLE
    * STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: {
@@ -1230,7 +1237,7 @@ export const AuthServiceService = {
    * Sets a password with a token that an administrator had made for the user.
    *
    * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password. All of the user's sessions end.
+   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
    * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
    * password breaks the policy, or is the current one.
@@ -1287,7 +1294,10 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * is theft or a mistake, and the session ends. A refresh token that two callers
    * share therefore never keeps both logged in for long.
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
-   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
+   * comes again more than a hundred times within its grace time: the session and
+   * the tokens that were given out go on. UNAVAILABLE
    * STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: handleUnaryCall<RefreshTokenRequest, TokenSet>;
@@ -1326,7 +1336,7 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * Sets a password with a token that an administrator had made for the user.
    *
    * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password. All of the user's sessions end.
+   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
    * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
    * password breaks the policy, or is the current one.
@@ -1391,7 +1401,10 @@ export interface AuthServiceClient extends Client {
    * is theft or a mistake, and the session ends. A refresh token that two callers
    * share therefore never keeps both logged in for long.
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
-   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again. UNAVAILABLE
+   * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
+   * comes again more than a hundred times within its grace time: the session and
+   * the tokens that were given out go on. UNAVAILABLE
    * STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken(
@@ -1486,7 +1499,7 @@ export interface AuthServiceClient extends Client {
    * Sets a password with a token that an administrator had made for the user.
    *
    * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password. All of the user's sessions end.
+   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
    * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
    * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
    * password breaks the policy, or is the current one.

@@ -126,6 +126,11 @@ export const Reason = {
    */
   READER_TOO_SLOW: 36,
   /**
+   * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token came again too often
+   * within the grace time of its first use. The session goes on.
+   */
+  REFRESH_RATE_LIMITED: 48,
+  /**
    * STREAM_LIMIT_REACHED - RESOURCE_EXHAUSTED. Too many streams are open on the connection, from the
    * address or in the process: end one before the next.
    */
@@ -178,6 +183,7 @@ export namespace Reason {
   export type MESSAGE_TOO_LARGE = typeof Reason.MESSAGE_TOO_LARGE;
   export type METADATA_TOO_LARGE = typeof Reason.METADATA_TOO_LARGE;
   export type READER_TOO_SLOW = typeof Reason.READER_TOO_SLOW;
+  export type REFRESH_RATE_LIMITED = typeof Reason.REFRESH_RATE_LIMITED;
   export type STREAM_LIMIT_REACHED = typeof Reason.STREAM_LIMIT_REACHED;
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
