@@ -97,6 +97,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
         ? serviceCredential(upstream, {
             clientId: settings.clientId,
             clientSecret: settings.clientSecret.reveal(),
+            ...(settings.apiAudience !== null && { audience: settings.apiAudience }),
           })
         : null,
     report(event) {

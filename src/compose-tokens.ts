@@ -26,6 +26,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle) {
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   return {
     policy,
+    apiAudience: settings.apiAudience ?? settings.audiences[0],
     issuer: new AccessTokenIssuer({
       issuer: settings.issuer,
       audiences: settings.audiences,

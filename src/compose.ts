@@ -104,7 +104,7 @@ export async function startService(
     // Keys and trust
     const trust = new TrustBundle();
     const tokens = composeTokens(settings, trust);
-    const { verification } = tokens;
+    const { verification, apiAudience } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
@@ -189,7 +189,8 @@ export async function startService(
       gate: {
         authenticate: authenticateBy(
           { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
-          (token, access, call) => authenticateCaller({ ...verification, database }, { token, access }, call),
+          (token, access, call) =>
+            authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
         ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
