@@ -13,7 +13,7 @@ import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from './tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts';
-import { describeCall } from './grpc/describe-call.ts';
+import { CallLines } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
@@ -66,6 +66,7 @@ export async function startService(
   settings: Settings,
   log: Logger,
   onFatal: (error: unknown) => void,
+  linesLost: () => number,
 ): Promise<Service> {
   const cleanups: (() => Promise<void> | void)[] = [];
   let stopping = false;
@@ -101,6 +102,8 @@ export async function startService(
     // Also before the database goes, lest hashes of calls that have ended begin work on it.
     cleanups.push(() => hasher.stop());
 
+    const counts = new ServiceCounts();
+
     // Keys and trust
     const trust = new TrustBundle();
     const tokens = composeTokens(settings, trust);
@@ -119,9 +122,10 @@ export async function startService(
     const masterKeys = masterKeysOf(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
-      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (step) =>
-          log.info({ step: step.kind, ...('kid' in step && { kid: step.kid }) }, 'signing-keys'),
-        )
+      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (step) => {
+          counts.keySteps[step.kind] += 1;
+          log.info({ step: step.kind, ...('kid' in step && { kid: step.kid }) }, 'signing-keys');
+        })
       : sharedSecretOnly(trustDatabase, trust);
     const slowHashes = new SlowHashWatch(trustDatabase, hasher);
     const watch = new StoreWatch({
@@ -154,7 +158,6 @@ export async function startService(
     });
     cleanups.push(() => alarm.stop());
 
-    const counts = new ServiceCounts();
     const purge = new ExpiryPurge({
       database,
       report(rows) {
@@ -167,6 +170,9 @@ export async function startService(
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
+    const budget = () => new RefusalBudget(refusalBudgetPolicy, () => performance.now());
+    const lines = new CallLines(log, budget);
+    cleanups.push(() => lines.tellLeftOut());
     const broadcast = new TrustBroadcast(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
@@ -194,7 +200,7 @@ export async function startService(
         ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
-        refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
+        refusals: budget(),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
       },
@@ -204,10 +210,11 @@ export async function startService(
       tracing: tracing?.interceptor,
       onFinish(call) {
         counts.calls.record(call);
-        describeCall(log, call);
+        lines.describe(call);
       },
     });
     const metrics = serviceMetrics({
+      linesLost,
       counts,
       verification: { ...verification, cache: tokens.cache },
       hasher,

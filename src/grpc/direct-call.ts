@@ -63,6 +63,7 @@ export class DirectCall implements Call, FinishedCall {
   reason: FinishedCall['reason'];
   cause: unknown;
   isFault = false;
+  didNothing = false;
   readonly #method: DirectMethod;
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
@@ -144,6 +145,10 @@ export class DirectCall implements Call, FinishedCall {
     this.reason = reason;
     this.cause = cause;
     this.isFault = isFault;
+  }
+
+  noteNothingDone(): void {
+    this.didNothing = true;
   }
 
   /** Usually all there is; a message that comes in pieces is put together on the long way. */

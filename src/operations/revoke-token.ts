@@ -40,25 +40,28 @@ type Holder =
  * Ends the session of a token, or all of its user's; a token without a session ends alone. Idempotent, and silent
  * about a token that is not good: it has nothing left to end (RFC 7009 section 2.2).
  *
+ * @returns whether anything ended, which the caller is not told
  * @throws Rejected `store-unavailable`
  */
 export async function revokeToken(
   dependencies: RevokeDependencies,
   input: { readonly token: string; readonly allSessions: boolean },
   call: OperationCall,
-): Promise<void> {
+): Promise<boolean> {
   const { database, turns, trust } = dependencies;
   const holder = looksLikeRefreshToken(input.token)
     ? await holderOfRefreshToken(dependencies, input.token, call)
     : await holderOfAccessToken(dependencies, input.token);
-  if (!holder) return;
+  if (!holder) return false;
   const end = () =>
     database.transaction(call, (trx) =>
       holder.kind === 'token'
         ? revokeAlone(trx, holder.claims, call.origin)
         : endFor(trx, holder, input.allSessions && holder.mayEndAll, call.origin),
     );
-  trust.revoke(await (holder.kind === 'token' ? end() : turns.take(holder.sessionId, end)));
+  const ended = await (holder.kind === 'token' ? end() : turns.take(holder.sessionId, end));
+  trust.revoke(ended);
+  return ended.length > 0;
 }
 
 async function holderOfRefreshToken(

@@ -90,9 +90,10 @@ export async function startTestService(
   });
   const logLines: string[] = [];
   const log = pino(logOptions('debug'), { write: (line) => void logLines.push(line) });
-  const service = await startService(settings, log, (error) => {
+  const onFatal = (error: unknown) => {
     throw error;
-  });
+  };
+  const service = await startService(settings, log, onFatal, () => 0);
   const grpcAddress = formatListenAddress(service.grpc);
   const client = new grpc.Client(grpcAddress, credentials);
 
