@@ -43,17 +43,17 @@ export async function runUntilSignal<Started extends Running>(
   start: Start<Started>,
   greet: (started: Started) => string = () => '',
 ): Promise<void> {
-  const settings = loadSettings(undefined, { for: purpose });
-  requireSafeGrpc();
-  const { log, output: talk } = openLog(settings.logLevel);
-  const data = new LineOutput(STANDARD_OUTPUT);
-  process.once('exit', () => flushLines([talk, data], LAST_LINES_MS));
-  for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
-  warnOfOldNode(log);
-  takeLinesOfNode(log);
-  takeLinesOfGrpc(log);
-  exitOnUnknownFaults(log);
   try {
+    const settings = loadSettings(undefined, { for: purpose });
+    requireSafeGrpc();
+    const { log, output: talk } = openLog(settings.logLevel);
+    const data = new LineOutput(STANDARD_OUTPUT);
+    process.once('exit', () => flushLines([talk, data], LAST_LINES_MS));
+    for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
+    warnOfOldNode(log);
+    takeLinesOfNode(log);
+    takeLinesOfGrpc(log);
+    exitOnUnknownFaults(log);
     await run(
       log,
       (fail) => start(settings, log, fail, () => talk.linesLost),
@@ -64,7 +64,7 @@ export async function runUntilSignal<Started extends Running>(
       },
     );
   } finally {
-    // What else is said of the end goes its usual way, and nobody may take it.
+    // What the command line says of the end may find a reader that stands still, and is not waited for either.
     setTimeout(() => process.exit(), LAST_LINES_MS).unref();
   }
 }

@@ -219,9 +219,16 @@ test.each([
   30_000,
 );
 
-test('settings that cannot be used end a start with 3 whatever becomes of the talk', async () => {
-  for (const words of [['serve'], ['sidecar', '--upstream', '127.0.0.1:1']]) {
-    const running = startPostern(words, { environment: { POSTERN_AUDIENC: 'x' }, stderr: fullDisk() });
-    expect((await running.end).exitCode).toBe(3);
-  }
-});
+test.each([
+  ['nobody reads', () => ((pipe = openPipe()), filled(pipe), pipe.writer)],
+  ['the disk is full', fullDisk],
+])(
+  'settings that cannot be used end a start with 3 also while %s',
+  async (_name, stderr) => {
+    for (const words of [['serve'], ['sidecar', '--upstream', '127.0.0.1:1']]) {
+      const running = startPostern(words, { environment: { POSTERN_AUDIENC: 'x' }, stderr: stderr() });
+      expect((await running.end).exitCode).toBe(3);
+    }
+  },
+  20_000,
+);
