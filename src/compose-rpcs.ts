@@ -58,7 +58,7 @@ export interface RpcParts {
 /** Gives every RPC of the service its operation, and every operation what it works with. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
-  const { issuer, policy, verification, jwks, nowMs } = parts.tokens;
+  const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
   const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
@@ -89,7 +89,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         issueServiceToken: (input, call) =>
           issueServiceToken({ database, digests, issuer, trust }, input, call),
         changePassword: (input, call) =>
-          logins.admit(() => changePassword({ ...sessions, passwords, issuer, throttle }, input, call)),
+          logins.admit(() =>
+            changePassword({ ...sessions, passwords, issuer, apiAudience, throttle }, input, call),
+          ),
         resetPassword: (input, call) =>
           resetPassword({ database, passwords, digests, trust, throttle }, input, call),
         getJwks: jwks,

@@ -9,10 +9,11 @@ import { serviceCredential } from './client/service-credential.ts';
 import type { Settings } from './config.ts';
 import type { ClaimsPolicy } from './domain/claims.ts';
 import type { ListenAddress } from './domain/listen-address.ts';
+import { RefusalBudget, refusalBudgetPolicy } from './domain/refusal-budget.ts';
 import { onceAMinute } from './domain/repeated-lines.ts';
 import { TrustServiceClient } from './generated/postern/v1/trust.ts';
 import { CallCounts } from './grpc/call-counts.ts';
-import { describeCall } from './grpc/describe-call.ts';
+import { CallLines } from './grpc/describe-call.ts';
 import {
   authorizationService,
   CHECK_FIRST_NEWS_WAIT_MS,
@@ -65,7 +66,12 @@ export function upstreamFault(settings: Settings, upstream: string): { what: str
  * Wires a sidecar by hand, in reading order, and starts it: VerifyToken, Envoy's checks and health, answered from a trust
  * bundle that the central service feeds. Needs neither database nor master key, and starts while the service is down.
  */
-export async function startSidecar(settings: Settings, address: string, log: Logger): Promise<Sidecar> {
+export async function startSidecar(
+  settings: Settings,
+  address: string,
+  log: Logger,
+  linesLost: () => number,
+): Promise<Sidecar> {
   const upstream: Upstream = {
     address,
     insecure: settings.insecure,
@@ -97,6 +103,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
         ? serviceCredential(upstream, {
             clientId: settings.clientId,
             clientSecret: settings.clientSecret.reveal(),
+            ...(settings.apiAudience !== null && { audience: settings.apiAudience }),
           })
         : null,
     report(event) {
@@ -134,6 +141,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
   // Listeners
   const tls = await openListenerTls(settings, log);
   const counts = new CallCounts();
+  const lines = new CallLines(log, () => new RefusalBudget(refusalBudgetPolicy, () => performance.now()));
   const grpc = new GrpcServer({
     services(add) {
       add(
@@ -167,10 +175,11 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     tracing: tracing?.interceptor,
     onFinish(call) {
       counts.record(call);
-      describeCall(log, call);
+      lines.describe(call);
     },
   });
   const metrics = sidecarMetrics({
+    linesLost,
     calls: counts,
     listeners: { grpc: () => grpc, http: () => http },
     verification: { trust, cache, maxStalenessMs },
@@ -201,6 +210,7 @@ export async function startSidecar(settings: Settings, address: string, log: Log
     forgetCertificate();
     await http.stop();
     tls.close();
+    lines.tellLeftOut();
     await tracing?.stop();
   };
   try {

@@ -29,6 +29,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
   return {
     policy,
     nowMs,
+    apiAudience: settings.apiAudience ?? settings.audiences[0],
     issuer: new AccessTokenIssuer({
       issuer: settings.issuer,
       audiences: settings.audiences,

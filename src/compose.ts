@@ -15,7 +15,7 @@ import { HttpServer } from './http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from './tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from './http/metrics/service-metrics.ts';
-import { describeCall, describeUnheard } from './grpc/describe-call.ts';
+import { CallLines } from './grpc/describe-call.ts';
 import type { Logger } from './log.ts';
 import { authenticateCaller } from './operations/authenticate-caller.ts';
 import { type KeyNews, sharedSecretOnly, storedKeys } from './operations/keys-at-work.ts';
@@ -68,6 +68,7 @@ export async function startService(
   settings: Settings,
   log: Logger,
   onFatal: (error: unknown) => void,
+  linesLost: () => number,
 ): Promise<Service> {
   const cleanups: (() => Promise<void> | void)[] = [];
   let stopping = false;
@@ -103,11 +104,13 @@ export async function startService(
     // Also before the database goes, lest hashes of calls that have ended begin work on it.
     cleanups.push(() => hasher.stop());
 
+    const counts = new ServiceCounts();
+
     // Keys and trust
     const trust = new TrustBundle();
     const clock = new DatabaseClock();
     const tokens = composeTokens(settings, trust, clock);
-    const { verification } = tokens;
+    const { verification, apiAudience } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
@@ -122,7 +125,10 @@ export async function startService(
     const masterKeys = masterKeysOf(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
-      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (news) => describeKeyNews(log, news))
+      ? storedKeys(trustDatabase, trust, keyPolicy, masterKeys, (news) => {
+          if (!('cause' in news)) counts.keySteps[news.kind] += 1;
+          describeKeyNews(log, news);
+        })
       : sharedSecretOnly(trustDatabase, trust);
     const slowHashes = new SlowHashWatch(trustDatabase, hasher);
     const watch = new StoreWatch({
@@ -158,7 +164,6 @@ export async function startService(
     });
     cleanups.push(() => alarm.stop());
 
-    const counts = new ServiceCounts();
     const purge = new ExpiryPurge({
       database,
       report(rows) {
@@ -175,6 +180,9 @@ export async function startService(
       (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
       () => performance.now(),
     );
+    const budget = () => new RefusalBudget(refusalBudgetPolicy, () => performance.now());
+    const lines = new CallLines(log, budget);
+    cleanups.push(() => lines.tellLeftOut());
     const broadcast = new TrustBroadcast(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
@@ -198,17 +206,18 @@ export async function startService(
       gate: {
         authenticate: authenticateBy(
           { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
-          (token, access, call) => authenticateCaller({ ...verification, database }, { token, access }, call),
+          (token, access, call) =>
+            authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
         ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
-        refusals: new RefusalBudget(refusalBudgetPolicy, () => performance.now()),
+        refusals: budget(),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
         onDisbelieved: warnOfDisbelief,
         onUnheard(refusal) {
           counts.calls.recordUnheard(refusal);
-          describeUnheard(log, refusal);
+          lines.describeUnheard(refusal);
         },
       },
       reflection: settings.reflection,
@@ -217,10 +226,11 @@ export async function startService(
       tracing: tracing?.interceptor,
       onFinish(call) {
         counts.calls.record(call);
-        describeCall(log, call);
+        lines.describe(call);
       },
     });
     const metrics = serviceMetrics({
+      linesLost,
       counts,
       listeners: { grpc: () => grpc, http: () => http },
       verification: { ...verification, cache: tokens.cache },

@@ -1,17 +1,26 @@
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
 import type { LogLevel } from './config.ts';
+import { LineOutput } from './line-output.ts';
 
 export type { Logger } from 'pino';
 
 const MAX_TEXT = 2_048;
+const STANDARD_ERROR = 2;
 
-/** JSON lines on stderr, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
-export function createLog(
-  level: LogLevel,
-  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
-): Logger {
+/** JSON lines, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
+export function createLog(level: LogLevel, destination: DestinationStream): Logger {
   return pino(logOptions(level), destination);
+}
+
+/** The log of a process, on its standard error, and the way there. */
+export function openLog(level: LogLevel): { log: Logger; output: LineOutput } {
+  const output = new LineOutput(STANDARD_ERROR, (lines) => {
+    let text = '';
+    createLog(level, { write: (line) => (text = line) }).warn({ lines }, 'log-lines-lost');
+    return text;
+  });
+  return { log: createLog(level, output), output };
 }
 
 /** How the log is written, wherever it goes. */

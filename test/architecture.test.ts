@@ -18,6 +18,7 @@ const composition = [
   'compose-tokens.ts',
   'main.ts',
   'log.ts',
+  'line-output.ts',
   'listener-tls.ts',
 ];
 

@@ -37,6 +37,7 @@ describe('defaults', () => {
       httpListen: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
       issuer: 'http://127.0.0.1:8080',
       audiences: ['postern'],
+      apiAudience: null,
       algorithm: 'ES256',
       secret: null,
       legacyDoor: null,
@@ -90,6 +91,7 @@ describe('values', () => {
       POSTERN_GRPC_LISTEN: 'unix:/run/postern.sock',
       POSTERN_HTTP_LISTEN: '[::1]:0',
       POSTERN_AUDIENCE: 'api, web',
+      POSTERN_API_AUDIENCE: 'web',
       POSTERN_ALGORITHM: 'EdDSA',
       POSTERN_MASTER_KEY_PREVIOUS: randomBytes(32).toString('base64'),
       POSTERN_ACCESS_TOKEN_TTL: '1s',
@@ -105,6 +107,7 @@ describe('values', () => {
       grpcListen: { kind: 'unix', path: '/run/postern.sock' },
       httpListen: { kind: 'tcp', host: '::1', port: 0 },
       audiences: ['api', 'web'],
+      apiAudience: 'web',
       algorithm: 'EdDSA',
       accessTokenTtlSeconds: 1,
       keyRotationSeconds: 2,
@@ -141,6 +144,8 @@ describe('values', () => {
     ['POSTERN_AUDIENCE', 'ap i'],
     ['POSTERN_AUDIENCE', 'é'],
     ['POSTERN_AUDIENCE', Array.from({ length: 17 }, (_, index) => `a${index}`).join(',')],
+    ['POSTERN_API_AUDIENCE', 'postern,web'],
+    ['POSTERN_API_AUDIENCE', 'elsewhere'],
     ['POSTERN_ALGORITHM', 'es256'],
     ['POSTERN_ALGORITHM', 'none'],
     ['POSTERN_LEGACY_HS256_UNTIL', '2026-02-30'],
@@ -185,6 +190,17 @@ describe('values', () => {
       'POSTERN_GRPC_LISTEN',
       'POSTERN_AUDIENC',
     ]);
+  });
+
+  test('A02 the audience of the API is one of the audiences, wherever they are known', () => {
+    const elsewhere = { POSTERN_AUDIENCE: 'shop,web', POSTERN_API_AUDIENCE: 'postern' };
+    const fault =
+      'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it there, or name one that is there';
+    for (const purpose of ['serve', 'keys', 'command'] as const)
+      expect(faultsOf(elsewhere, { for: purpose })).toEqual([fault]);
+    expect(faultsOf({ ...elsewhere, POSTERN_AUDIENCE: 'shop,postern' })).toEqual([]);
+    // Its upstream tells it which audiences there are.
+    expect(loadSettings({ POSTERN_API_AUDIENCE: 'postern' }, { for: 'sidecar' }).apiAudience).toBe('postern');
   });
 
   test('unknown names are refused with the nearest known one', () => {

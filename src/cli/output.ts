@@ -1,3 +1,4 @@
+import { exitCodes } from './exit-codes.ts';
 import { visibleText } from './visible-text.ts';
 
 /** Standard output is data: these lines, and nothing else, are what a pipe receives. */
@@ -24,19 +25,23 @@ export function printTable(headings: readonly string[], rows: readonly (readonly
   );
 }
 
-/** Standard error is talk: progress, hints, failures. */
+/** Standard error is talk: progress, hints, failures. What it does not take is lost, and decides nothing. */
 export function tell(...lines: readonly string[]): void {
   process.stderr.write(lines.map((line) => `${visibleText(line)}\n`).join(''));
 }
 
 /**
- * A reader that has seen enough (`postern … | head`) closes the pipe. What is written then is lost, as it should be,
- * but must not end the command: `serve` goes on when nobody reads its one line any more.
+ * A reader that has seen enough (`postern … | head`) closes the pipe; what is written then is lost, as it should be. Data
+ * that a full disk does not take makes the command one that failed.
  */
 export function outliveClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE' || code === 'ECONNRESET') return;
+    tell(
+      `postern: standard output could not be written (${code}), so that some of the answer is lost`,
+      'What the command changed stays changed. Make room before the next one.',
+    );
+    process.exitCode = exitCodes.unexpected;
+  });
 }

@@ -52,11 +52,19 @@ export class ServiceCredential implements WatchCredential {
   }
 }
 
+/** A service account, as `postern service create` printed it. */
+export interface ServiceAccount {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  /**
+   * Whom the tokens are for, the service's first audience when absent. Postern itself (watching, vouching for `client`
+   * at Login) takes only those for its own, `POSTERN_API_AUDIENCE`.
+   */
+  readonly audience?: string;
+}
+
 /** The credential of a service account at one Postern. */
-export function serviceCredential(
-  upstream: Upstream,
-  account: { clientId: string; clientSecret: string },
-): ServiceCredential {
+export function serviceCredential(upstream: Upstream, account: ServiceAccount): ServiceCredential {
   // The watcher, which never gives up, has pauses of its own.
   const client = createAuthClient({
     ...upstream,

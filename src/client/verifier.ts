@@ -4,7 +4,7 @@ import type { VerifiedClaims } from '../domain/claims.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { type TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verified-token-cache.ts';
-import { serviceCredential } from './service-credential.ts';
+import { type ServiceAccount, serviceCredential } from './service-credential.ts';
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
@@ -16,7 +16,11 @@ import { type Requirements, requireSoundRequirements } from './requirements.ts';
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
   /** WatchTrust: keys and revocations as they change; issuer and audiences are learned from the stream. */
-  | { readonly upstream: Upstream; readonly credential?: ServiceAccount }
+  | {
+      readonly upstream: Upstream;
+      /** As which it watches; needless through a unix socket. */
+      readonly credential?: ServiceAccount;
+    }
   /** A JWKS URL: keys only. A revoked token goes on being accepted until it expires. */
   | {
       readonly jwksUrl: string;
@@ -25,12 +29,6 @@ export type TrustOrigin =
       /** Allows an http URL of another machine, where something in between encrypts. */
       readonly insecure?: boolean;
     };
-
-/** As which a verifier watches; needless through a unix socket. */
-export interface ServiceAccount {
-  readonly clientId: string;
-  readonly clientSecret: string;
-}
 
 export interface VerifierOptions {
   readonly trust: TrustOrigin;
@@ -180,11 +178,11 @@ function trustFaults(trust: unknown): string[] {
   const { upstream, credential } = trust;
   const faults = meaningless('trust.', trust, ['upstream', 'credential']);
   if (!isName(upstream['address'])) faults.push('trust.upstream.address is missing');
-  if (
-    credential !== undefined &&
-    !(isRecord(credential) && isName(credential['clientId']) && isName(credential['clientSecret']))
-  )
-    faults.push('trust.credential must have clientId and clientSecret');
+  if (credential === undefined) return faults;
+  if (!isRecord(credential) || !isName(credential['clientId']) || !isName(credential['clientSecret']))
+    return [...faults, 'trust.credential must have clientId and clientSecret'];
+  if (credential['audience'] !== undefined && !isName(credential['audience']))
+    faults.push('trust.credential.audience must be a name');
   return faults;
 }
 

@@ -28,6 +28,7 @@ export const auditActions = [
   'key.rotate',
   'key.revoke',
   'audit.read',
+  'trust.watch',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];

@@ -17,7 +17,7 @@ export interface Caller {
   readonly id: string;
   /** Null for all but a user. */
   readonly sessionId: string | null;
-  /** From the token; for `admin` methods as they are now in the database (A03). */
+  /** From the token; for `admin` methods as they are now in the database (A03), or `admin` for a listed certificate. */
   readonly roles: readonly string[];
   /** What the token says; null for who was let in by something else. */
   readonly claims: VerifiedClaims | null;

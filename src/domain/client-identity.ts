@@ -1,4 +1,4 @@
-import type { AccessClass, Caller } from './caller.ts';
+import { type AccessClass, adminRole, type Caller } from './caller.ts';
 import { Rejected } from './rejection.ts';
 
 /** The names of certificates that may call without a token: URIs and DNS names, each believed exactly as written. */
@@ -54,7 +54,8 @@ export function callerByCertificate(
   if (access !== 'service' && access !== 'admin') return null;
   const listed = access === 'admin' ? admin : service;
   const id = names.find((name) => listed.includes(name));
-  if (id !== undefined) return { type: 'certificate', id, sessionId: null, roles: [], claims: null };
+  const roles = access === 'admin' ? [adminRole] : [];
+  if (id !== undefined) return { type: 'certificate', id, sessionId: null, roles, claims: null };
   if (access === 'service') throw new Rejected({ kind: 'service-required' });
   throw new Rejected({ kind: 'admin-required', caller: { type: 'certificate', id: first } });
 }

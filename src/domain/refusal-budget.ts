@@ -29,8 +29,9 @@ export interface Bucket {
 }
 
 /**
- * How many refusals of callers who have shown nothing go into the audit trail: anybody can cause them, and the trail is
- * kept for a year. What finds no room is counted, and the next event that does has the count; the log has every one.
+ * How many refusals of callers who have shown nothing go into the audit trail, and how many lines about them into the
+ * log: anybody can cause them, and the trail is kept for a year. What finds no room is counted, and the next event that
+ * does has the count.
  */
 export class RefusalBudget {
   readonly #policy: RefusalBudgetPolicy;

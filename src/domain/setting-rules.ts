@@ -17,6 +17,8 @@ export interface SettingValues {
   readonly issuer: string;
   /** The first is the default audience. */
   readonly audiences: readonly [string, ...string[]];
+  /** One of them; null for the first. In a sidecar, which knows none of them, any name. */
+  readonly apiAudience: string | null;
   readonly algorithm: Algorithm;
   /** Used as UTF-8 text. Set exactly when the algorithm is HS256; for `command` it may be missing there. */
   readonly secret: Secret | null;
@@ -106,6 +108,13 @@ const rules: readonly Rule[] = [
     fault:
       `POSTERN_ISSUER and each name of POSTERN_AUDIENCE may have ${mostIssuerAndAudienceBytes} bytes together; ` +
       'shorten one, or tokens have no room for roles',
+  },
+  {
+    // Nobody could get a token for it, so nobody could administer. A sidecar is told the audiences by its upstream.
+    reads: ['audiences', 'apiAudience'],
+    for: ['serve', 'keys', 'command'],
+    isBroken: ({ audiences, apiAudience }) => apiAudience !== null && !audiences.includes(apiAudience),
+    fault: 'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it there, or name one that is there',
   },
   {
     reads: ['algorithm', 'secret'],

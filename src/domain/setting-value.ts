@@ -116,10 +116,18 @@ export const issuer: SettingParser<string> = (text) => {
   return text;
 };
 
+const AUDIENCE = /^[\x21-\x7e]{1,256}$/;
+
+export const audience: SettingParser<string> = (text) => {
+  if (!AUDIENCE.test(text) || text.includes(','))
+    throw new WrongValue('must be one name of 1 to 256 visible ASCII characters, without a comma');
+  return text;
+};
+
 export const audiences: SettingParser<readonly [string, ...string[]]> = (text) => {
   const [first = '', ...others] = text.split(',').map((entry) => entry.trim());
   const all = [first, ...others] as const;
-  if (all.some((entry) => !/^[\x21-\x7e]{1,256}$/.test(entry))) {
+  if (!all.every((entry) => AUDIENCE.test(entry))) {
     throw new WrongValue('must be names of 1 to 256 visible ASCII characters, with commas between them');
   }
   if (all.length > 16) throw new WrongValue('must be at most 16 names');

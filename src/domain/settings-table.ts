@@ -96,6 +96,15 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Who tokens are for, with commas between the names; the first is the default',
     value.audiences,
   ),
+  apiAudience: {
+    ...optional(
+      'POSTERN_API_AUDIENCE',
+      'The one of `POSTERN_AUDIENCE` whose tokens administer, watch and change passwords: nobody who is handed a token ' +
+        'for something else can do that with it. In a sidecar, what its service account asks for',
+      value.audience,
+    ),
+    shown: 'the first of `POSTERN_AUDIENCE`',
+  },
   algorithm: setting(
     'POSTERN_ALGORITHM',
     'ES256',

@@ -16,7 +16,8 @@ const RETRY_AFTER_MS = 1_000;
 export interface AuthOperations extends VerificationOperations {
   login(input: LoginInput, call: OperationCall): Promise<IssuedTokens>;
   refreshToken(input: { refreshToken: string }, call: OperationCall): Promise<IssuedTokens>;
-  revokeToken(input: { token: string; allSessions: boolean }, call: OperationCall): Promise<void>;
+  /** Gives whether anything ended. */
+  revokeToken(input: { token: string; allSessions: boolean }, call: OperationCall): Promise<boolean>;
   issueServiceToken(input: ServiceTokenInput, call: OperationCall): Promise<IssuedServiceToken>;
   changePassword(input: PasswordChange & { caller: Caller }, call: OperationCall): Promise<IssuedTokens>;
   resetPassword(input: { resetToken: string; newPassword: string }, call: OperationCall): Promise<void>;
@@ -31,7 +32,8 @@ export function authService(operations: AuthOperations): ServiceHandlers<typeof 
     ...verificationService(operations),
     refreshToken: async (request, call) => tokenSet(await operations.refreshToken(request, call)),
     revokeToken: async (request, call) => {
-      await operations.revokeToken(request, call);
+      const hasEnded = await operations.revokeToken(request, call);
+      if (!hasEnded) call.noteNothingDone();
       return {};
     },
     issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>

@@ -87,6 +87,7 @@ export function callBoundary(options: {
       isTrustedProxy: options.isTrustedProxy,
       clientNames: () => verifiedClientNames(call.getAuthContext()),
       startedAtMs,
+      caller: null,
       signal() {
         ended ??= new AbortController();
         if (finished) ended.abort(callEnded);

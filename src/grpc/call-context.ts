@@ -1,5 +1,6 @@
 import type { Metadata, StatusObject } from '@grpc/grpc-js';
 
+import type { Caller } from '../domain/caller.ts';
 import type { DenialReason } from './ext-authz/denial.ts';
 import type { ReasonName } from './status.ts';
 import type { OpenStreams } from './stream-share.ts';
@@ -21,10 +22,14 @@ export interface CallContext {
   readonly hold: (kind: keyof OpenStreams) => boolean;
   /** Ends the call at once with our own status, whatever its handler still does. Does nothing after the first end. */
   readonly end: (status: StatusObject) => void;
+  /** Who was let in; null for a public method, where nobody looks. */
+  caller: Caller | null;
   /** Set when the call was refused. */
   reason?: ReasonName | DenialReason | undefined;
   /** Why it was refused, or the fault behind an INTERNAL: for the log only. */
   cause?: unknown;
+  /** Set when the answer is OK although there was nothing to do, which anybody can bring about. */
+  didNothing?: boolean;
   /** Set when the answer, whatever its code, hides a fault of ours or of the operator. */
   isFault?: boolean;
 }

@@ -15,6 +15,8 @@ export interface Call extends OperationCall {
   readonly clientNames: readonly string[];
   /** For a method whose refusals are answers: puts one into the log. `isFault` marks what somebody has to mend. */
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
+  /** For a method that answers OK to whatever it is asked: there was nothing to do. */
+  noteNothingDone(): void;
 }
 
 /** Who was let in to a method that is not public. */
@@ -47,7 +49,6 @@ export function originOf(
 export class ServedCall implements Call {
   readonly deadlineMs: number;
   readonly storeDeadlineMs: number;
-  caller: Caller | null = null;
   /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
   isOfService = false;
   readonly #call: GrpcCall;
@@ -70,6 +71,14 @@ export class ServedCall implements Call {
     return contextOf(this.#call.metadata).peer;
   }
 
+  get caller(): Caller | null {
+    return contextOf(this.#call.metadata).caller;
+  }
+
+  set caller(caller: Caller | null) {
+    contextOf(this.#call.metadata).caller = caller;
+  }
+
   get signal(): AbortSignal {
     return contextOf(this.#call.metadata).signal();
   }
@@ -89,5 +98,9 @@ export class ServedCall implements Call {
 
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void {
     Object.assign(contextOf(this.#call.metadata), { reason, cause, isFault });
+  }
+
+  noteNothingDone(): void {
+    contextOf(this.#call.metadata).didNothing = true;
   }
 }

@@ -1,26 +1,103 @@
 import { status as Code } from '@grpc/grpc-js';
 
+import { adminRole } from '../domain/caller.ts';
+import { sourceOf } from '../domain/network.ts';
+import type { RefusalBudget } from '../domain/refusal-budget.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { FinishedCall } from './call-boundary.ts';
 import { methodTable } from './method-table.ts';
+import { peerAddress } from './peer-address.ts';
 import type { ReasonName } from './status.ts';
 
 /** The part of a logger that this file uses. */
-interface CallLog {
+interface Log {
   isLevelEnabled(level: string): boolean;
   debug(fields: object, event: string): void;
   info(fields: object, event: string): void;
   error(fields: object, event: string): void;
 }
 
+type LineBudget = Pick<RefusalBudget, 'take'>;
+
+const TELL_EVERY_MS = 60_000;
+
 /**
- * One line for each call: a fault of ours at error, what was refused and what changed a session or an account at info
- * (O03), the many others at debug.
+ * One line for each call (O03): a fault of ours at error, what was refused and what changed a session or an account at
+ * info, the many others at debug. What anybody can bring about without having shown anything has a budget of lines, lest
+ * a flood of junk fill the disk and bury the rest; of the others a line tells how many they were. Faults have a budget of
+ * their own, which no junk uses up. The metrics count every call.
  */
-export function describeCall(log: CallLog, call: FinishedCall): void {
-  const isQuiet = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
-  if (isQuiet && !log.isLevelEnabled('debug')) return;
-  const fields = {
+export class CallLines {
+  readonly #log: Log;
+  readonly #refusals: LineBudget;
+  readonly #faults: LineBudget;
+  #leftOut = { refusals: 0, faults: 0 };
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(log: Log, newBudget: () => LineBudget) {
+    this.#log = log;
+    this.#refusals = newBudget();
+    this.#faults = newBudget();
+  }
+
+  describe(call: FinishedCall): void {
+    const isUnheard = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
+    if (isUnheard) {
+      if (this.#log.isLevelEnabled('debug')) this.#log.debug(fieldsOf(call), 'call');
+      return;
+    }
+    const isFault = call.code === Code.INTERNAL || call.isFault === true;
+    const budget = isFault ? this.#faults : this.#refusals;
+    if (isAnybodys(call) && !budget.take(sourceOf(addressOf(call)))) {
+      this.#leaveOut(isFault ? 'faults' : 'refusals');
+      return;
+    }
+    if (isFault) this.#log.error({ ...fieldsOf(call), cause: call.cause }, 'call');
+    else this.#log.info({ ...fieldsOf(call), ...refusalDetail(call.cause) }, 'call');
+  }
+
+  /** The line that the call itself could not have: it had ended before. */
+  describeUnheard(refusal: UnheardRefusal): void {
+    const { path, reason, peer, requestId, cause } = refusal;
+    if (!this.#refusals.take(sourceOf(addressOf(refusal)))) {
+      this.#leaveOut('refusals');
+      return;
+    }
+    const fields = { method: path, reason, peer, request_id: requestId, ...refusalDetail(cause) };
+    this.#log.info(fields, 'unheard-refusal');
+  }
+
+  #leaveOut(kind: 'refusals' | 'faults'): void {
+    this.#leftOut[kind] += 1;
+    this.#timer ??= setTimeout(() => this.tellLeftOut(), TELL_EVERY_MS).unref();
+  }
+
+  /** Says how many calls had no line since this was said last. */
+  tellLeftOut(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { refusals, faults } = this.#leftOut;
+    this.#leftOut = { refusals: 0, faults: 0 };
+    if (faults > 0) this.#log.error({ faults }, 'calls-left-out');
+    if (refusals > 0) this.#log.info({ refusals }, 'calls-left-out');
+  }
+}
+
+/** Whether a stranger can make as many of these as he likes. A token that was used twice ends its session, once. */
+function isAnybodys({ code, reason, didNothing, caller }: FinishedCall): boolean {
+  if (caller?.roles.includes(adminRole)) return false;
+  if (reason === 'REFRESH_TOKEN_REUSED') return false;
+  return code !== Code.OK || reason !== undefined || didNothing === true;
+}
+
+/** For whom a call was made, as far as a gateway is believed; else who made it. */
+function addressOf({ cause, peer }: Pick<FinishedCall, 'cause' | 'peer'>): string | null {
+  const told = cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
+  return told ? told.address : peerAddress(peer);
+}
+
+function fieldsOf(call: FinishedCall): object {
+  return {
     method: call.path,
     code: Code[call.code],
     ...(call.reason !== undefined && { reason: call.reason }),
@@ -28,23 +105,11 @@ export function describeCall(log: CallLog, call: FinishedCall): void {
     request_id: call.requestId,
     duration_ms: Math.round(call.durationMs * 10) / 10,
   };
-  if (isQuiet) log.debug(fields, 'call');
-  else if (call.code === Code.INTERNAL || call.isFault) log.error({ ...fields, cause: call.cause }, 'call');
-  else log.info({ ...fields, ...refusalDetail(call.cause) }, 'call');
 }
 
 /** A refused credential whose caller had left before it was known, or was to be told. */
 export interface UnheardRefusal extends Pick<FinishedCall, 'path' | 'peer' | 'requestId' | 'cause'> {
   readonly reason: ReasonName;
-  /** Whether there is room for a line: anybody can cause these. */
-  readonly isLogged: boolean;
-}
-
-/** The line that the call itself could not have: it had ended before. */
-export function describeUnheard(log: Pick<CallLog, 'info'>, refusal: UnheardRefusal): void {
-  const { path, reason, peer, requestId, cause, isLogged } = refusal;
-  if (!isLogged) return;
-  log.info({ method: path, reason, peer, request_id: requestId, ...refusalDetail(cause) }, 'unheard-refusal');
 }
 
 /** What the log may know of a refusal beyond its reason; none of it comes from the caller's text. */

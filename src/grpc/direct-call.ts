@@ -71,6 +71,7 @@ export class DirectCall implements Call, FinishedCall, WaitingCall {
   reason: FinishedCall['reason'];
   cause: unknown;
   isFault = false;
+  didNothing = false;
   readonly #method: DirectMethod;
   readonly #stream: ServerHttp2Stream;
   /** The stream forgets it when it is closed. */
@@ -157,6 +158,10 @@ export class DirectCall implements Call, FinishedCall, WaitingCall {
     this.reason = reason;
     this.cause = cause;
     this.isFault = isFault;
+  }
+
+  noteNothingDone(): void {
+    this.didNothing = true;
   }
 
   /** Usually all there is; a message that comes in pieces is put together on the long way. */

@@ -106,11 +106,11 @@ function audited<Request, Response>(
       response = await run(request, call);
     } catch (error) {
       const trace = traceOf(audit, error);
-      const hasRoom = trace !== null && (await writeRefusal(gate, { event, trace, error }, call));
+      if (trace) await writeRefusal(gate, { event, trace, error }, call);
       const holdMs = holdMsOf(error);
       // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
       if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
-      if (call.signal.aborted) tellUnheard(gate, { error, isLogged: hasRoom }, call);
+      if (call.signal.aborted) tellUnheard(gate, error, call);
       throw error;
     }
     if (audit.success === 'here')
@@ -122,17 +122,16 @@ function audited<Request, Response>(
   };
 }
 
-/** @returns whether there was room for it */
 async function writeRefusal(
   gate: Gate,
   refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalTrace; error: unknown },
   call: ServedCall,
-): Promise<boolean> {
+): Promise<void> {
   const { trace, error } = refused;
   const { origin = call.origin, details, ...subject } = trace;
   const isAdministrator = call.caller?.roles.includes(adminRole) === true;
   const room = isAdministrator ? { unwritten: 0 } : gate.refusals.take(sourceOf(origin.address));
-  if (!room) return false;
+  if (!room) return;
   const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
   const event: AuditEvent = {
     ...refused.event,
@@ -149,18 +148,13 @@ async function writeRefusal(
     gate.refusals.missed();
     gate.onUnwritten(record, failure);
   }
-  return true;
 }
 
-function tellUnheard(
-  gate: Gate,
-  { error, isLogged }: { error: unknown; isLogged: boolean },
-  { path, peer, origin }: ServedCall,
-): void {
+function tellUnheard(gate: Gate, error: unknown, { path, peer, origin }: ServedCall): void {
   if (!(error instanceof Rejected) || traceOfCredential(error.rejection) === null) return;
   const { reason } = statusOf(error.rejection);
   if (reason === undefined) return;
-  gate.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error, isLogged });
+  gate.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error });
 }
 
 /** Null for what the trail does not keep: of administration it keeps everything. */

@@ -9,8 +9,8 @@ import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 /** What a call is called in the audit trail, and what `let-in.ts` writes of it. */
 export interface MethodAudit {
   readonly action: AuditAction;
-  /** Who writes a success down: the operation with its change, or `let-in.ts`. */
-  readonly success: 'with-change' | 'here';
+  /** Who writes a success down: the operation with its change, `let-in.ts`, or nobody. */
+  readonly success: 'with-change' | 'here' | 'nobody';
   /** Whether every refusal and failure is written, or those of a credential only. */
   readonly refusals: 'all' | 'of-credentials';
 }
@@ -88,7 +88,13 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
 /** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
 const authorization: ServiceRules<typeof AuthorizationService> = { check: { ...open, isHot: true } };
 const trustService: ServiceRules<typeof TrustServiceService> = {
-  watchTrust: { access: 'service', deadlineMs: null, openToUnixSockets: true },
+  watchTrust: {
+    access: 'service',
+    deadlineMs: null,
+    openToUnixSockets: true,
+    // Those that watch come again after every restart, with or without a database; the tokens they got are audited.
+    audit: { action: 'trust.watch', success: 'nobody', refusals: 'of-credentials' },
+  },
 };
 const health: ServiceRules<typeof HealthService> = { check: open, list: open, watch: openStream };
 

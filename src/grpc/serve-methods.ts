@@ -56,9 +56,12 @@ export function serveMethods<Service extends object>(
       const run = handler as ClientStreamHandler<unknown, unknown>;
       implementation[name] = clientStream(rule, letIn(rule, gate, run));
     } else if (method.responseStream) {
-      if (rule.audit) throw new Error(`no stream of answers is audited call by call: ${method.path}`);
       const run = handler as ServerStreamHandler<unknown, unknown>;
-      implementation[name] = serverStream(rule, gate.authenticate, run);
+      implementation[name] = serverStream(
+        rule,
+        letIn(rule, gate, () => undefined),
+        run,
+      );
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
       implementation[name] = unary(rule, letIn(rule, gate, run));

@@ -1,7 +1,6 @@
 import type { handleServerStreamingCall, ServerWritableStream } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import type { Authenticate } from './authenticate.ts';
 import { type Call, ServedCall } from './call.ts';
 import { type CallContext, contextOf } from './call-context.ts';
 import type { EncodedMessage } from './encoded-message.ts';
@@ -29,10 +28,12 @@ const READER_LIMIT_MS = 10_000;
 /**
  * Runs a streaming handler so that nothing it does can end the process. One message at a time is handed to the
  * transport, so that a slow reader holds back its own stream and nothing else.
+ *
+ * @param admit throws `Rejected` for whom the method's rule does not let in
  */
 export function serverStream<Request, Response>(
   rule: MethodRule,
-  authenticate: Authenticate,
+  admit: (request: Request, call: ServedCall) => void | Promise<void>,
   handler: ServerStreamHandler<Request, Response>,
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
@@ -48,9 +49,8 @@ export function serverStream<Request, Response>(
         ? undefined
         : setTimeout(() => served.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      const isLetIn =
-        rule.access === 'public' || (rule.openToUnixSockets === true && context.throughUnixSocket);
-      if (!isLetIn) served.caller = await authenticate(rule.access, served);
+      const isLetIn = rule.openToUnixSockets === true && context.throughUnixSocket;
+      if (!isLetIn) await admit(call.request, served);
       // Those of public methods are counted before their request has come (call-boundary.ts).
       if (rule.access !== 'public' && !context.hold('watching'))
         throw new Rejected({ kind: 'too-many-streams' });

@@ -7,32 +7,40 @@ import { findServiceRoles } from '../store/service-accounts.ts';
 import { findUserById } from '../store/users.ts';
 import { verifyToken, type VerifyDependencies } from './verify-token.ts';
 
+export interface AuthenticateDependencies extends VerifyDependencies {
+  readonly database: Database;
+  /** Which audience a token must name to be shown to Postern itself. */
+  readonly apiAudience: string;
+}
+
 /**
  * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
  * asked on every call: a role taken away ends at once, not when the token expires (A03). A service account is one by
  * its token: deleting it revokes the token, and those who verify go on without the database.
  *
+ * A token for another audience is a token for somebody else (RFC 9068 section 4): whichever service it was shown to
+ * could show it here and act as its bearer. A token of the legacy door names no audience and so never passes.
+ *
  * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
  */
 export async function authenticateCaller(
-  dependencies: VerifyDependencies & { readonly database: Database },
+  dependencies: AuthenticateDependencies,
   credential: { readonly token: string; readonly access: Exclude<AccessClass, 'public'> },
   budget: CallBudget,
 ): Promise<Caller> {
   const { token, access } = credential;
   const claims = await verifyToken(dependencies, { token, audience: '' });
+  const { apiAudience } = dependencies;
+  if (!claims.audience.includes(apiAudience))
+    throw claimsInvalid(
+      `this needs a token for the audience '${apiAudience}'; ask for one with that audience`,
+    );
   const { subjectType: type, subject: id, sessionId, roles } = claims;
   const caller: Caller = { type, id, sessionId, roles, claims };
   switch (access) {
     case 'user':
       if (type === 'user') return caller;
-      throw new Rejected({
-        kind: 'token-refused',
-        refusal: {
-          reason: 'TOKEN_CLAIMS_INVALID',
-          detail: "this needs a user's token, not a service account's",
-        },
-      });
+      throw claimsInvalid("this needs a user's token, not a service account's");
     case 'service':
       if (type === 'service') return caller;
       throw new Rejected({ kind: 'service-required' });
@@ -44,6 +52,10 @@ export async function authenticateCaller(
     default:
       return access satisfies never;
   }
+}
+
+function claimsInvalid(detail: string): Rejected {
+  return new Rejected({ kind: 'token-refused', refusal: { reason: 'TOKEN_CLAIMS_INVALID', detail } });
 }
 
 async function currentRoles(

@@ -27,6 +27,8 @@ export interface ChangePasswordDependencies {
   readonly passwords: PasswordTools;
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
+  /** Of the token that was shown, and so of the new session. */
+  readonly apiAudience: string;
   readonly policy: SessionPolicy;
   readonly trust: TrustBundle;
   readonly throttle: LoginThrottle;
@@ -37,11 +39,11 @@ const rules: FieldRules<PasswordChange> = {
   newPassword: unrestricted,
 };
 
-type ChangedFor = OpenedSession & { readonly audience: string; readonly roles: readonly string[] };
+type ChangedFor = OpenedSession & { readonly roles: readonly string[] };
 
 /**
  * Sets another password for a user who knows the present one, ends all of the user's sessions and a pending reset, and
- * opens a new session, in one transaction (L16). A token alone, stolen perhaps, changes nothing;
+ * opens a new session for the audience of the token, in one transaction (L16). A token alone, stolen perhaps, changes nothing;
  * guesses of the password count as those at Login do.
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `password-policy`, `token-refused` (the session has ended),
@@ -63,13 +65,13 @@ export async function changePassword(
     return result;
   });
   dependencies.trust.revoke(changed.revocations);
-  const { sessionId, roles, audience, refreshToken, refreshExpiresInSeconds } = changed;
+  const { sessionId, roles, refreshToken, refreshExpiresInSeconds } = changed;
   const userId = caller.id;
   const { token, expiresInSeconds } = await dependencies.issuer.issueToUser({
     userId,
     sessionId,
     roles,
-    audience,
+    audience: dependencies.apiAudience,
   });
   return { accessToken: token, expiresInSeconds, refreshToken, refreshExpiresInSeconds, sessionId, userId };
 }
@@ -108,7 +110,7 @@ async function recordOf(
 
 async function change(
   trx: Transaction,
-  { issuer, refreshTokens, policy }: ChangePasswordDependencies,
+  { apiAudience: audience, refreshTokens, policy }: ChangePasswordDependencies,
   checked: { caller: Caller; record: LoginRecord; passwordHash: string },
   { origin }: OperationCall,
 ): Promise<ChangedFor | null> {
@@ -117,33 +119,27 @@ async function change(
   const locked = await lockUser(trx, userId);
   if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-user', userId);
   if (locked.passwordHash !== record.passwordHash) return null;
-  const audience = await audienceOfSession(trx, caller.sessionId, issuer);
+  await requireLiveSession(trx, caller.sessionId);
   await setPasswordHash(trx, userId, passwordHash);
   await dropPasswordReset(trx, userId);
   const ended = await endSessions(trx, { userId }, 'password-changed');
   const opening = { userId, audience, action: 'password.change' } as const;
   const opened = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, origin);
-  return { ...opened, revocations: [...ended, ...opened.revocations], audience, roles: locked.roles };
+  return { ...opened, revocations: [...ended, ...opened.revocations], roles: locked.roles };
 }
 
 /**
- * The new session is for whom the old one was for. A session that another instance has just ended is seen here, though
- * the news of it may not have come to this process yet.
+ * A session that another instance has just ended is seen here, though the news of it may not have come to this process
+ * yet.
  */
-async function audienceOfSession(
-  trx: Transaction,
-  sessionId: string | null,
-  issuer: AccessTokenIssuer,
-): Promise<string> {
+async function requireLiveSession(trx: Transaction, sessionId: string | null): Promise<void> {
   // A token that another program signed with the shared secret names a session that is not in our table.
   const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
-  if (session?.ended) {
-    throw new Rejected({
-      kind: 'token-refused',
-      refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },
-    });
-  }
-  return issuer.audienceFor(session && issuer.serves(session.audience) ? session.audience : '');
+  if (!session?.ended) return;
+  throw new Rejected({
+    kind: 'token-refused',
+    refusal: { reason: 'TOKEN_REVOKED', detail: 'the session of the token has ended' },
+  });
 }
 
 function refused(

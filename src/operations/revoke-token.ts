@@ -48,6 +48,7 @@ type Holder =
  * verifier accepts the token any more, so a token counts that is only refused here: for a key of which this process has
  * not heard, a time that has not come by its clock, an audience that is not among its settings.
  *
+ * @returns whether anything ended, which the caller is not told
  * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`, `field-invalid`
  *   for a token that cannot be told from others and so cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
  */
@@ -55,19 +56,21 @@ export async function revokeToken(
   dependencies: RevokeDependencies,
   input: { readonly token: string; readonly allSessions: boolean },
   call: OperationCall,
-): Promise<void> {
+): Promise<boolean> {
   const { database, turns, trust } = dependencies;
   const holder = looksLikeRefreshToken(input.token)
     ? await holderOfRefreshToken(dependencies, input.token, call)
     : await holderOfAccessToken(dependencies, input.token, call);
-  if (!holder) return;
+  if (!holder) return false;
   const end = () =>
     database.transaction(call, (trx) =>
       holder.kind === 'token'
         ? revokeAlone(trx, holder.claims, call.origin)
         : endFor(trx, holder, input.allSessions && holder.mayEndAll, call.origin),
     );
-  trust.revoke(await (holder.kind === 'token' ? end() : turns.take(holder.sessionId, end)));
+  const ended = await (holder.kind === 'token' ? end() : turns.take(holder.sessionId, end));
+  trust.revoke(ended);
+  return ended.length > 0;
 }
 
 async function holderOfRefreshToken(

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -149,4 +149,21 @@ test('a reader that goes away ends nothing with a fault', async () => {
   const [exitCode] = (await once(child, 'close')) as [number];
   expect(exitCode).toBe(exitCodes.tokenRefused);
   expect(stderr).not.toContain('EPIPE');
+});
+
+test('data that a full disk does not take makes a command fail, with a line that says so', async () => {
+  const full = openSync('/dev/full', 'w');
+  const { exitCode, stderr } = await runPostern(['token', 'inspect', 'x'], { stdout: full });
+  closeSync(full);
+  expect(exitCode).toBe(exitCodes.unexpected);
+  expect(stderr).toContain('standard output could not be written (ENOSPC)');
+  expect(stderr).not.toMatch(/^ +at /m);
+});
+
+test('talk that a full disk does not take changes nothing', async () => {
+  const full = openSync('/dev/full', 'w');
+  const { exitCode, stdout } = await runPostern(['token', 'inspect', 'x'], { stderr: full });
+  closeSync(full);
+  expect(exitCode).toBe(exitCodes.tokenRefused);
+  expect(stdout.length).toBeGreaterThan(0);
 });

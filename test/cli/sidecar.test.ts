@@ -91,6 +91,27 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   await again.stop();
 }, 40_000);
 
+test("A02 watches with tokens for the service's own audience when it is told which that is", async () => {
+  const centre = await startTestService({
+    POSTERN_AUDIENCE: 'shop,postern',
+    POSTERN_API_AUDIENCE: 'postern',
+  });
+  const { id, secret } = await (await openServiceDesk(centre.database)).createService('sidecar');
+  const account = { ...listeners, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
+  const start = (environment: Record<string, string>) =>
+    startPostern(['sidecar', '--upstream', centre.grpcAddress], { environment });
+  const [untold, told] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
+  const { http } = await told.listening;
+  await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'it has its first news');
+  await until(() => untold.output.stderr.includes('upstream-lost'), 'a line says why not');
+  expect(untold.output.stderr).toContain("a token for the audience 'postern'");
+  for (const sidecar of [untold, told]) {
+    sidecar.kill('SIGTERM');
+    expect((await sidecar.end).exitCode).toBe(0);
+  }
+  await centre.stop();
+}, 20_000);
+
 const readable = 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ';
 test.each([
   [['sidecar'], '--upstream'],

@@ -170,3 +170,31 @@ test('a service that is not there is UNAVAILABLE, and a listener that throws kee
   expect(warnings).toHaveBeenCalledWith(expect.stringContaining('of the listener'));
   warnings.mockRestore();
 });
+
+test('A02 watches where its own audience is another than the first, with tokens for it', async () => {
+  const own = await startTestService({ POSTERN_AUDIENCE: 'shop,postern', POSTERN_API_AUDIENCE: 'postern' });
+  const { id, secret } = await (await openServiceDesk(own.database)).createService('verifier');
+  const account = { clientId: id, clientSecret: secret };
+  const upstream = { address: own.grpcAddress };
+  const ends: string[] = [];
+  const refused = verifierOf(own, {
+    trust: { upstream, credential: account },
+    onEvent: (event) => event.kind === 'disconnected' && ends.push(event.end.details),
+  });
+  const watching = verifierOf(own, { trust: { upstream, credential: { ...account, audience: 'postern' } } });
+  expect(await watching.ready(5_000)).toBe(true);
+  await until(() => ends.length > 0, 'the other one is told why not');
+  expect(ends[0]).toContain("a token for the audience 'postern'");
+  expect(refused.state().status).toBe('waiting');
+  await own.addUser(email, password);
+  // What it verifies is for whomever it is.
+  expect(await verdictOf(watching, await own.tokenOf(email, password), { audience: 'shop' })).toBe('good');
+  for (const one of verifiers.splice(0)) one.close();
+  await own.stop();
+});
+
+test.each([[{ audience: '' }], [{ audience: 7 }]])('%j is no audience of a credential', (wrong) => {
+  const upstream = { address: service.grpcAddress };
+  const trust = { upstream, credential: { ...credential, ...wrong } } as VerifierOptions['trust'];
+  expect(() => createVerifier({ trust })).toThrow('trust.credential.audience must be a name');
+});

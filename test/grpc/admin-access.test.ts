@@ -5,7 +5,7 @@ import { AdminServiceService } from '../../src/generated/postern/v1/admin.ts';
 import { methodTable, ruleOf } from '../../src/grpc/method-table.ts';
 import { serveMethods } from '../../src/grpc/serve-methods.ts';
 import { callAny } from '../support/any-call.ts';
-import { type CallerKind, type Callers, makeCallers } from '../support/callers.ts';
+import { type CallerKind, type Callers, makeCallers, otherAudience } from '../support/callers.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const guarded = Object.entries(methodTable)
@@ -19,6 +19,8 @@ const verdicts: Record<string, Record<CallerKind, string>> = {
     garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
     expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
     revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
     user: 'in',
     service: 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
     admin: 'in',
@@ -29,6 +31,8 @@ const verdicts: Record<string, Record<CallerKind, string>> = {
     garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
     expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
     revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
     user: 'PERMISSION_DENIED SERVICE_REQUIRED',
     service: 'in',
     admin: 'PERMISSION_DENIED SERVICE_REQUIRED',
@@ -39,6 +43,8 @@ const verdicts: Record<string, Record<CallerKind, string>> = {
     garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
     expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
     revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
     user: 'PERMISSION_DENIED ADMIN_REQUIRED',
     service: 'PERMISSION_DENIED ADMIN_REQUIRED',
     admin: 'in',
@@ -50,7 +56,7 @@ let service: TestService;
 let client: grpc.Client;
 let callers: Callers;
 beforeAll(async () => {
-  service = await startTestService();
+  service = await startTestService({ POSTERN_AUDIENCE: `postern,${otherAudience}` });
   client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
   callers = await makeCallers(service);
 });

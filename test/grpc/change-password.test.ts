@@ -53,8 +53,8 @@ async function becomes(expected: string, token: unknown, at: TestService): Promi
   expect(await verdict(token, at)).toBe(expected);
 }
 
-test('L16 a change ends all sessions everywhere and opens a new one for the same audience', async () => {
-  const [one, two] = [await loggedIn('other'), await loggedIn()];
+test("L16 a change ends all sessions everywhere and opens a new one for Postern's own audience", async () => {
+  const [one, two] = [await loggedIn(), await loggedIn('other')];
   const { code, response } = await change(String(one['access_token']));
   expect(code).toBe(status.OK);
   expect(response).toMatchObject({ token_type: 'bearer', expires_in: 600, user_id: one['user_id'] });
@@ -69,7 +69,7 @@ test('L16 a change ends all sessions everywhere and opens a new one for the same
   const verified = await second.call('postern.v1.AuthService/VerifyToken', {
     access_token: response?.['access_token'],
   });
-  expect(verified.response).toMatchObject({ session_id: response?.['session_id'], audience: ['other'] });
+  expect(verified.response).toMatchObject({ session_id: response?.['session_id'], audience: ['postern'] });
   const next = await service.call('postern.v1.AuthService/RefreshToken', {
     refresh_token: response?.['refresh_token'],
   });

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { refusalBudgetPolicy } from '../../src/domain/refusal-budget.ts';
+import { scrape } from '../support/scrape.ts';
 import { type Message, startTestService, type TestService } from '../support/test-service.ts';
 
 const AUTH = 'postern.v1.AuthService';
@@ -80,4 +82,37 @@ test('O03 administration and changes of keys are one line each', async () => {
 test('a token that is verified is no event', async () => {
   const { lines } = await called(`${AUTH}/VerifyToken`, { access_token: bearer.authorization.slice(7) });
   expect(lines).toEqual([]);
+});
+
+test('O03 of a flood of junk the log has the lines of the budget and how many it left out; the metrics have all', async () => {
+  const own = await startTestService({}, service.database);
+  const calls = 2 * refusalBudgetPolicy.perSource;
+  const lines = () => own.logLines.map((line) => JSON.parse(line) as Line);
+  const refused = () => lines().filter(({ reason }) => reason === 'TOKEN_MALFORMED').length;
+  for (let left = calls; left > 0; left -= 100) {
+    const junk = () => own.call(`${AUTH}/VerifyToken`, { access_token: 'junk' });
+    await Promise.all(Array.from({ length: 100 }, junk));
+  }
+  expect(refused()).toBeGreaterThanOrEqual(refusalBudgetPolicy.perSource);
+  expect(refused()).toBeLessThan(calls);
+  const counted = (await scrape(own.httpUrl)).value('postern_rpc_refusals_total', {
+    method: `${AUTH}/VerifyToken`,
+    reason: 'TOKEN_MALFORMED',
+  });
+  expect(counted).toBe(calls);
+
+  const of = (method: string, code: string) =>
+    lines().filter(
+      (line) => line.method === `/${AUTH}/${method}` && line.code === code && line.level === 'info',
+    );
+  const token = await own.tokenOf(email, password);
+  expect(of('Login', 'OK')).toHaveLength(1);
+  for (const text of ['junk', token, token]) await own.call(`${AUTH}/RevokeToken`, { token: text });
+  // The first has nothing to end, and the last not any more.
+  expect(of('RevokeToken', 'OK')).toHaveLength(1);
+  const before = refused();
+  await own.stop();
+  expect(lines().filter(({ event }) => event === 'calls-left-out')).toEqual([
+    expect.objectContaining({ refusals: calls - before + 2 }),
+  ]);
 });

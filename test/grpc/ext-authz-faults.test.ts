@@ -36,6 +36,7 @@ describe('E01 a fault of our own', () => {
       origin: ownOrigin,
       deadlineMs: Infinity,
       signal: new AbortController().signal,
+      noteNothingDone: () => undefined,
       noteRefusal: (...words) => void noted.push(words),
     });
     expect(performance.now() - startedAtMs).toBeLessThan(400);

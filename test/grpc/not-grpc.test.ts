@@ -5,7 +5,8 @@ import { status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
-import { describeCall } from '../../src/grpc/describe-call.ts';
+import { RefusalBudget, refusalBudgetPolicy } from '../../src/domain/refusal-budget.ts';
+import { CallLines } from '../../src/grpc/describe-call.ts';
 import { methodTable } from '../../src/grpc/method-table.ts';
 import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
 import { type BareListener, startBareListener } from '../support/bare-listener.ts';
@@ -37,6 +38,7 @@ const log = {
   info: () => undefined,
   error: (fields: object) => errors.push(fields),
 };
+const lines = new CallLines(log, () => new RefusalBudget(refusalBudgetPolicy, () => 0));
 
 beforeAll(async () => {
   const claims = someClaims({
@@ -51,7 +53,7 @@ beforeAll(async () => {
     services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
     onFinish(call) {
       finished.push(call);
-      describeCall(log, call);
+      lines.describe(call);
     },
   });
   session = connect(`http://${listener.address}`);

@@ -70,7 +70,12 @@ beforeAll(async () => {
   server.addService(methods, {
     send: (call: grpc.ServerReadableStream<string, string>, callback: grpc.sendUnaryData<string>) =>
       clientStream(active, letIn(active, gate, send))(call, callback),
-    receive: (call: grpc.ServerWritableStream<string, string>) => serverStream(active, refuse, receive)(call),
+    receive: (call: grpc.ServerWritableStream<string, string>) =>
+      serverStream(
+        active,
+        letIn(active, gate, () => undefined),
+        receive,
+      )(call),
   });
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>

@@ -28,14 +28,14 @@ beforeAll(async () => {
   const signer = createSharedSecretSigner(sharedSecret);
   issuer = new AccessTokenIssuer({
     issuer: issuerName,
-    audiences: ['postern'],
+    audiences: ['postern', 'shop'],
     lifetimeSeconds: 600,
     signer: () => signer,
     nowMs: Date.now,
   });
   const policy = {
     issuer: issuerName,
-    audiences: ['postern'],
+    audiences: ['postern', 'shop'],
     maxLifetimeSeconds: 600,
     skewSeconds: 5,
   } as const;
@@ -53,7 +53,13 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 async function answer(token: string, access: Exclude<AccessClass, 'public'>): Promise<string> {
-  const dependencies = { verifier, trust, maxStalenessMs: 600_000, database: database.database };
+  const dependencies = {
+    verifier,
+    trust,
+    maxStalenessMs: 600_000,
+    database: database.database,
+    apiAudience: 'postern',
+  };
   try {
     const caller = await authenticateCaller(dependencies, { token, access }, testCall());
     return `${caller.type} ${caller.roles.join(',')}`.trim();
@@ -64,7 +70,7 @@ async function answer(token: string, access: Exclude<AccessClass, 'public'>): Pr
   }
 }
 
-async function userToken(roles: string[]): Promise<{ id: string; token: string }> {
+async function userToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
   const id = randomUUID();
   await database.query('INSERT INTO users (id, email, roles) VALUES ($1, $2, $3)', [
     id,
@@ -75,21 +81,23 @@ async function userToken(roles: string[]): Promise<{ id: string; token: string }
     userId: id,
     sessionId: randomUUID(),
     roles,
-    audience: 'postern',
+    audience,
   });
   return { id, token };
 }
 
-async function serviceToken(roles: string[]): Promise<{ id: string; token: string }> {
+async function serviceToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
   const { id } = await desk.createService(`service-${randomUUID()}`, roles);
   const tokenId = randomUUID();
-  const { token } = await issuer.issueToService({ accountId: id, roles, audience: 'postern', tokenId });
+  const { token } = await issuer.issueToService({ accountId: id, roles, audience, tokenId });
   return { id, token };
 }
 
 test('A02 each kind of caller against each class of access', async () => {
   const callers = {
     garbage: 'junk',
+    'admin user elsewhere': (await userToken(['admin'], 'shop')).token,
+    'admin service elsewhere': (await serviceToken(['admin'], 'shop')).token,
     user: (await userToken([])).token,
     'admin user': (await userToken(['admin'])).token,
     service: (await serviceToken(['reader'])).token,
@@ -105,6 +113,8 @@ test('A02 each kind of caller against each class of access', async () => {
   }
   expect(answers).toEqual({
     garbage: ['TOKEN_MALFORMED', 'TOKEN_MALFORMED', 'TOKEN_MALFORMED'],
+    'admin user elsewhere': ['TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID'],
+    'admin service elsewhere': ['TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID'],
     user: ['user', 'service-required', 'admin-required'],
     'admin user': ['user admin', 'service-required', 'user admin'],
     service: ['TOKEN_CLAIMS_INVALID', 'service reader', 'admin-required'],

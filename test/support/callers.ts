@@ -8,7 +8,16 @@ import type { TestService } from './test-service.ts';
 export const callerPassword = 'correct horse battery';
 
 export type CallerKind =
-  'none' | 'garbage' | 'expired' | 'revoked' | 'user' | 'service' | 'admin' | 'admin service';
+  | 'none'
+  | 'garbage'
+  | 'expired'
+  | 'revoked'
+  | 'other audience'
+  | 'service for another audience'
+  | 'user'
+  | 'service'
+  | 'admin'
+  | 'admin service';
 
 /** One of each kind of caller: the metadata that it brings. */
 export type Callers = Readonly<Record<CallerKind, Metadata>>;
@@ -19,6 +28,9 @@ export function bearing(token: string): Metadata {
   return metadata;
 }
 
+/** An audience beside Postern's own, with which the service of `makeCallers` must be configured. */
+export const otherAudience = 'shop';
+
 /** Makes an administrator `chief@example.com`, a user `plain@example.com`, and two service accounts. */
 export async function makeCallers(service: TestService): Promise<Callers> {
   const desk = await openServiceDesk(service.database);
@@ -27,23 +39,27 @@ export async function makeCallers(service: TestService): Promise<Callers> {
   const admin = await service.tokenOf('chief@example.com', callerPassword);
   const revoked = await service.tokenOf('chief@example.com', callerPassword);
   await service.call('postern.v1.AuthService/RevokeToken', { token: revoked });
+  const chiefService = await desk.createService('chief', ['admin']);
   return {
     none: new Metadata(),
     garbage: bearing('garbage'),
     expired: bearing(await expiredTwin(service, admin)),
     revoked: bearing(revoked),
+    'other audience': bearing(await service.tokenOf('chief@example.com', callerPassword, otherAudience)),
+    'service for another audience': bearing(await serviceToken(service, chiefService, otherAudience)),
     user: bearing(await service.tokenOf('plain@example.com', callerPassword)),
     service: bearing(await serviceToken(service, await desk.createService('plain'))),
     admin: bearing(admin),
-    'admin service': bearing(await serviceToken(service, await desk.createService('chief', ['admin']))),
+    'admin service': bearing(await serviceToken(service, chiefService)),
   };
 }
 
 export async function serviceToken(
   service: TestService,
   { id, secret }: { id: string; secret: string },
+  audience = '',
 ): Promise<string> {
-  const request = { client_id: id, client_secret: secret };
+  const request = { client_id: id, client_secret: secret, audience };
   const { response, message } = await service.call('postern.v1.AuthService/IssueServiceToken', request);
   if (!response) throw new Error(message);
   return String(response['access_token']);

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export interface Listening {
@@ -29,6 +30,9 @@ export interface PosternOptions {
   readonly stdin?: string | Buffer;
   /** Options of node itself. */
   readonly nodeOptions?: readonly string[];
+  /** Where standard output or error go instead of to the test; who gives standard output away never sees it listen. */
+  readonly stdout?: number;
+  readonly stderr?: number;
   /** Another build of the command, as an unpacked package is. */
   readonly bin?: string;
 }
@@ -44,18 +48,19 @@ export function startPostern(words: readonly string[], options: PosternOptions =
   const child = spawn(process.execPath, [...(options.nodeOptions ?? []), options.bin ?? builtBin, ...words], {
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     env: { ...Object.fromEntries(inherited), ...options.environment },
-  });
+    stdio: ['pipe', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
+  }) as ChildProcessByStdio<Writable, Readable | null, Readable | null>;
   const output = { stdout: '', stderr: '' };
   // A command that ends before it has read its input closes the pipe: that is no fault of the test.
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.stdin ?? '');
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
   const end = new Promise<CommandEnd>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (exitCode) => resolve({ exitCode, ...output }));
   });
   const listening = new Promise<Listening>((resolve, reject) => {
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       output.stdout += text;
       const newline = output.stdout.indexOf('\n');
       if (newline < 0 || !output.stdout.startsWith('{"event":"listening"')) return;

@@ -2,7 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import type { Callee } from './account.ts';
 import { until } from './condition.ts';
-import { type RunningPostern, startPostern } from './run-postern.ts';
+import { type PosternOptions, type RunningPostern, startPostern } from './run-postern.ts';
 import { invoke, masterKey } from './test-service.ts';
 
 /** The built service in a process of its own. */
@@ -21,9 +21,11 @@ export async function startServiceProcess(
   databaseUrl: string,
   environment: Readonly<Record<string, string>> = {},
   clockShiftMs = 0,
+  options: Pick<PosternOptions, 'stderr'> = {},
 ): Promise<ServiceProcess> {
   const shifted = new URL('./shifted-clock.mjs', import.meta.url).href;
   const running = startPostern(['serve'], {
+    ...options,
     environment: {
       DATABASE_URL: databaseUrl,
       POSTERN_MASTER_KEY: masterKey,

@@ -61,8 +61,8 @@ export interface TestService {
     options?: grpc.CallOptions,
   ): Promise<Outcome>;
   addUser(email: string, password: string, roles?: string[]): Promise<string>;
-  /** Logs in and gives the access token. */
-  tokenOf(email: string, password: string): Promise<string>;
+  /** Logs in and gives the access token, for the default audience unless another is named. */
+  tokenOf(email: string, password: string, audience?: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -90,9 +90,10 @@ export async function startTestService(
   });
   const logLines: string[] = [];
   const log = pino(logOptions('debug'), { write: (line) => void logLines.push(line) });
-  const service = await startService(settings, log, (error) => {
+  const onFatal = (error: unknown) => {
     throw error;
-  });
+  };
+  const service = await startService(settings, log, onFatal, () => 0);
   const grpcAddress = formatListenAddress(service.grpc);
   const client = new grpc.Client(grpcAddress, credentials);
 
@@ -109,8 +110,8 @@ export async function startTestService(
     tls: service.tls,
     call,
     addUser: (email, password, roles) => addUser(database, email, password, roles),
-    async tokenOf(email, password) {
-      const { response, message } = await call('postern.v1.AuthService/Login', { email, password });
+    async tokenOf(email, password, audience = '') {
+      const { response, message } = await call('postern.v1.AuthService/Login', { email, password, audience });
       if (!response) throw new Error(`login failed: ${message}`);
       return String(response['access_token']);
     },

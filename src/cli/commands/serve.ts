@@ -8,8 +8,8 @@ export const serve: CommandDefinition = (command) => {
       import('../../compose.ts'),
       import('../../first-steps.ts'),
     ]);
-    await runUntilSignal('serve', startService, ({ demoUser, grpc, tls }) => {
-      if (demoUser) process.stderr.write(firstSteps(demoUser, grpc, tls));
-    });
+    await runUntilSignal('serve', startService, ({ demoUser, grpc, tls }) =>
+      demoUser ? firstSteps(demoUser, grpc, tls) : '',
+    );
   });
 };

@@ -13,10 +13,10 @@ export const sidecar: CommandDefinition = (command) => {
         import('../../main.ts'),
         import('../../compose-sidecar.ts'),
       ]);
-      await runUntilSignal('sidecar', (settings, log) => {
+      await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
         const fault = upstreamFault(settings, upstream);
         if (fault !== null) throw new CommandFailure(exitCodes.wrongUse, fault.what, fault.advice);
-        return startSidecar(settings, upstream, log);
+        return startSidecar(settings, upstream, log, linesLost);
       });
     });
 };

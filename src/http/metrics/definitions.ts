@@ -93,10 +93,19 @@ export const metricDefinitions = {
   ),
   keyAge: gauge('postern_signing_key_age_seconds', 'How long the active key has signed'),
   keyRotation: gauge('postern_signing_key_rotation_seconds', 'After how long it is to be replaced'),
+  keySteps: counter(
+    'postern_signing_key_steps_total',
+    'Steps of the rotation that this process took: prepare, activate, remove',
+    'step',
+  ),
   purgedRows: counter('postern_purged_rows_total', 'Expired rows that this process deleted'),
   certificateExpiry: gauge(
     'postern_tls_certificate_expiry_timestamp_seconds',
     "When the listeners' certificate ends; absent in plaintext",
+  ),
+  linesLost: counter(
+    'postern_log_lines_lost_total',
+    'Lines of the log that were dropped because nobody read, or the disk was full',
   ),
   eventLoopLag: histogram('postern_event_loop_lag_seconds', 'How late a timer of 100 ms came'),
   eventLoopBusy: counter('postern_event_loop_busy_seconds_total', 'Time that the event loop was not idle'),

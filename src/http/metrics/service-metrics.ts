@@ -1,3 +1,4 @@
+import type { KeyStep } from '../../domain/key-life-cycle.ts';
 import { CallCounts } from '../../grpc/call-counts.ts';
 import type { VerifiedTokenCache } from '../../tokens/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -13,12 +14,20 @@ export class ServiceCounts {
   /** Refreshes that gave the same successor again. */
   repeats = 0;
   purgedRows = 0;
+  /** Steps of the keys' life cycle that this process took. */
+  readonly keySteps: Record<KeyStep['kind'], number> = { prepare: 0, activate: 0, remove: 0 };
 }
 
 interface VerificationParts {
   readonly trust: TrustBundle;
   readonly cache: VerifiedTokenCache | null;
   readonly maxStalenessMs: number;
+}
+
+/** What every process has, whatever it serves. */
+interface ProcessParts {
+  /** Lines of the log that nobody will see. */
+  readonly linesLost: () => number;
 }
 
 /** What `/metrics` says, until it is stopped. */
@@ -29,31 +38,35 @@ export interface Metrics {
 
 /** The metrics of the central service. */
 export function serviceMetrics(
-  parts: Omit<ServiceParts, 'trust' | 'purgedRows'> & {
-    readonly counts: ServiceCounts;
-    readonly listeners: Listeners;
-    readonly verification: VerificationParts;
-  },
+  parts: ProcessParts &
+    Omit<ServiceParts, 'trust' | 'purgedRows'> & {
+      readonly counts: ServiceCounts;
+      readonly listeners: Listeners;
+      readonly verification: VerificationParts;
+    },
 ): Metrics {
   const { counts, verification } = parts;
-  return metricsOf({
+  return metricsOf(parts, {
     ...callReadings(counts.calls),
     ...listenerReadings(parts.listeners),
     ...loginReadings(counts.calls, () => counts.repeats),
     ...trustOf(verification),
+    keySteps: () => Object.entries(counts.keySteps).map(([step, count]) => [[step], count] as const),
     ...serviceReadings({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
   });
 }
 
 /** The metrics of a sidecar. */
-export function sidecarMetrics(parts: {
-  readonly calls: CallCounts;
-  readonly listeners: Listeners;
-  readonly verification: VerificationParts;
-  readonly isConnected: () => boolean;
-  readonly certificateExpiry: () => number | null;
-}): Metrics {
-  return metricsOf({
+export function sidecarMetrics(
+  parts: ProcessParts & {
+    readonly calls: CallCounts;
+    readonly listeners: Listeners;
+    readonly verification: VerificationParts;
+    readonly isConnected: () => boolean;
+    readonly certificateExpiry: () => number | null;
+  },
+): Metrics {
+  return metricsOf(parts, {
     ...callReadings(parts.calls),
     ...listenerReadings(parts.listeners),
     ...trustOf(parts.verification),
@@ -66,8 +79,8 @@ function trustOf({ trust, cache, maxStalenessMs }: VerificationParts): Readings 
   return trustReadings(trust, cache, maxStalenessMs);
 }
 
-function metricsOf(readings: Readings): Metrics {
+function metricsOf({ linesLost }: ProcessParts, readings: Readings): Metrics {
   const meter = new ProcessMeter();
-  const all = { ...readings, ...meter.readings };
+  const all = { ...readings, ...meter.readings, linesLost };
   return { text: () => expose(all), stop: () => meter.stop() };
 }

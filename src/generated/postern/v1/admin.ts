@@ -3220,7 +3220,9 @@ export const AuditEventPage: MessageFns<AuditEventPage> = {
  * Managing accounts, sessions and keys. Open to users and service accounts that
  * have the role `admin` at the moment of the call.
  *
- * Every call brings an access token as `authorization: Bearer ...` metadata.
+ * Every call brings an access token as `authorization: Bearer ...` metadata. It
+ * names the audience of Postern itself, lest a service that is handed an
+ * administrator's token for its own use administers with it.
  * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
  * ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for a field that breaks its
  * rule; UNAVAILABLE STORE_UNAVAILABLE while the database is away.

@@ -102,7 +102,8 @@ export interface IssueServiceTokenRequest {
   clientSecret: string;
   /**
    * The audience that the token is for: a configured one, or empty for the
-   * default.
+   * default. What watches, administers or speaks for others here needs one for
+   * the audience of Postern itself.
    */
   audience: string;
 }
@@ -1214,8 +1215,8 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
   },
   /**
-   * Changes the password of the user whose access token comes as
-   * `authorization: Bearer ...` metadata.
+   * Changes the password of the user whose access token, for the audience of
+   * Postern itself, comes as `authorization: Bearer ...` metadata.
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
@@ -1322,8 +1323,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   issueServiceToken: handleUnaryCall<IssueServiceTokenRequest, TokenSet>;
   /**
-   * Changes the password of the user whose access token comes as
-   * `authorization: Bearer ...` metadata.
+   * Changes the password of the user whose access token, for the audience of
+   * Postern itself, comes as `authorization: Bearer ...` metadata.
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
@@ -1471,8 +1472,8 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenSet) => void,
   ): ClientUnaryCall;
   /**
-   * Changes the password of the user whose access token comes as
-   * `authorization: Bearer ...` metadata.
+   * Changes the password of the user whose access token, for the audience of
+   * Postern itself, comes as `authorization: Bearer ...` metadata.
    *
    * All of the user's sessions end, and the answer belongs to a new one.
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;

@@ -545,6 +545,8 @@ export const TrustServiceService = {
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
    * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   * The access token of a watcher names the audience of Postern itself, else
+   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */
@@ -571,6 +573,8 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
    * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   * The access token of a watcher names the audience of Postern itself, else
+   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */
@@ -589,6 +593,8 @@ export interface TrustServiceClient extends Client {
    * revocation twice does no harm. A heartbeat comes every two seconds: one that
    * stays away for ten means a dead connection. A watcher that does not read is
    * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   * The access token of a watcher names the audience of Postern itself, else
+   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
    * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
    * TRUST_STALE while this process has no keys yet.
    */

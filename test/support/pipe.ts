@@ -1,0 +1,57 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A pipe with a name: what is written stays in it until somebody reads. */
+export interface Pipe {
+  /** For a child, blocking as a shell's pipe is. */
+  readonly writer: number;
+  /** What is in it now, so many bytes at most. */
+  read(mostBytes?: number): string;
+  /** The reader goes away, and comes again. */
+  abandon(): void;
+  attend(): void;
+  close(): void;
+}
+
+export function openPipe(): Pipe {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-pipe-'));
+  const path = join(folder, 'pipe');
+  execFileSync('mkfifo', [path]);
+  const attend = () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  let reader: number | null = attend();
+  const writer = openSync(path, constants.O_WRONLY);
+  const abandon = () => {
+    if (reader !== null) closeSync(reader);
+    reader = null;
+  };
+  return {
+    writer,
+    read(mostBytes = Infinity) {
+      const chunks: Buffer[] = [];
+      const chunk = Buffer.alloc(65_536);
+      for (let left = mostBytes; left > 0;) {
+        try {
+          const read = readSync(reader ?? -1, chunk, 0, Math.min(left, chunk.length), null);
+          if (read === 0) break;
+          chunks.push(Buffer.from(chunk.subarray(0, read)));
+          left -= read;
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+          break;
+        }
+      }
+      return Buffer.concat(chunks).toString('utf8');
+    },
+    abandon,
+    attend() {
+      reader ??= attend();
+    },
+    close() {
+      abandon();
+      closeSync(writer);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
