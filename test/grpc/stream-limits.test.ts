@@ -101,7 +101,9 @@ test.each([
   );
   expect(listener.server.openStreams.anonymous).toBe(32);
   // The stream of a refused one is closed, not only answered.
-  expect(await raw.next(isEnd(79))).not.toBeNull();
+  expect(
+    await raw.next(({ stream, type }) => stream === 79 && type === frameType['reset'], 1_000),
+  ).not.toBeNull();
 
   raw.send(reset(1));
   await until(() => listener.server.openStreams.anonymous === 31, 'room for one');
