@@ -105,6 +105,23 @@ test('A02 L16 a password is changed with a token for Postern only, and the new s
   }
 });
 
+test('A02 L12 a service is believed in whom it logs in for with a token for Postern only', async () => {
+  const account = await (await openServiceDesk(service.database)).createService('gateway');
+  const originBy = async (token: string) => {
+    const request = { email, password: 'wrong', client: { address: '192.0.2.7' } };
+    await service.call(`${AUTH}/Login`, request, bearer(token));
+    const [event] = await service.database.query(
+      `SELECT host(client_address) AS address FROM audit_events WHERE action = 'login' AND outcome = 'refused'
+       ORDER BY id DESC LIMIT 1`,
+    );
+    return event?.['address'];
+  };
+  expect(await originBy(await serviceToken(service, account))).toBeNull();
+  const disbelief = service.logLines.filter((line) => line.includes('client-not-believed'));
+  expect(disbelief.join()).toContain("TOKEN_CLAIMS_INVALID: this needs a token for the audience 'postern'");
+  expect(await originBy(await serviceToken(service, account, 'postern'))).toBe('192.0.2.7');
+});
+
 test('A02 a token of the legacy door is good for nobody here, were its user an administrator', async () => {
   const token = jwt.sign({ user_id: chief }, legacySecret, { expiresIn: 600 });
   expect((await service.call(`${AUTH}/VerifyToken`, { access_token: token })).code).toBe(status.OK);
