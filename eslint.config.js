@@ -79,12 +79,12 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/config.ts'],
+    ignores: ['src/config/load-settings.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
         ...lostTimers,
-        { object: 'process', property: 'env', message: 'Only config.ts reads the environment.' },
+        { object: 'process', property: 'env', message: 'Only config/load-settings.ts reads the environment.' },
       ],
     },
   },

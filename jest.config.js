@@ -1,12 +1,7 @@
-import { serialTests } from './test/serial-tests.js';
-
-/** @type {import('jest').Config} */
-export default {
+/** What the kinds of tests have in common. */
+const everyKind = {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
-  testMatch: ['**/*.test.ts'],
-  // Those of interop need programs that npm does not bring: npm run test:interop.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/interop/', ...serialTests],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -14,8 +9,30 @@ export default {
       { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'es6' } },
     ],
   },
+};
+/** Tests of these need programs that npm does not bring: npm run test:interop. */
+const interop = '<rootDir>/test/interop/';
+
+/** `*.test.ts`: needs neither a build nor a database. */
+const pure = {
+  ...everyKind,
+  displayName: 'pure',
+  testMatch: ['**/*.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', interop, '\\.(db|serial)\\.test\\.ts$'],
+};
+
+/** `*.db.test.ts`: runs what was built, on a database of its own in a PostgreSQL that this run starts. */
+export const db = {
+  ...everyKind,
+  displayName: 'db',
+  testMatch: ['**/*.db.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', interop],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  maxWorkers: 2,
-  testTimeout: 20_000,
 };
+
+/** `*.serial.test.ts`: hurts a database, kills or floods a service, or measures time; one file at a time. */
+export const serial = { ...db, displayName: 'serial', testMatch: ['**/*.serial.test.ts'] };
+
+/** @type {import('jest').Config} */
+export default { projects: [pure, db], maxWorkers: 2, testTimeout: 20_000 };

@@ -1,7 +1,7 @@
 // What a processor can do at most: threads that do nothing but argon2id, with the parameters of the service, in a loop.
 import { URL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { argon2idParameters } from '../dist/passwords/argon2id.js';
+import { argon2idParameters } from '../dist/passwords/hashing/argon2id.js';
 
 const { memoryKib, passes, lanes, tagBytes } = argon2idParameters;
 const options = { memoryCost: memoryKib, timeCost: passes, parallelism: lanes, outputLen: tagBytes };

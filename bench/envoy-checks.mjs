@@ -2,7 +2,7 @@
 // for the first time once, then again. Of the delay, what the caller takes (this process) is part: it is an upper bound.
 import * as grpc from '@grpc/grpc-js';
 import { AuthorizationClient } from '../dist/generated/envoy/service/auth/v3/external_auth.js';
-import { percentile } from './service-house.mjs';
+import { percentile } from './bench-service.mjs';
 
 /** Rejects when a check is denied: the tokens are good. */
 export async function measureChecks(address, { tokens, checks, inFlight }) {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { callersLoad } from './load/callers.mjs';
 import { figureRow } from './measured-row.mjs';
 import { sampleRounds, spread } from './pairs.mjs';
-import { VERIFY, verifyMessage } from './token-house.mjs';
+import { VERIFY, verifyMessage } from './token-fixture.mjs';
 
 const CALLS = 5_000;
 const CALLERS = 20;

@@ -1,7 +1,7 @@
 // People who log in, in the scenarios of logins: more of them than hashing threads, so that these always have work.
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { openTokenHouse } from './token-house.mjs';
+import { openTokenHouse } from './token-fixture.mjs';
 
 /** As many as the service has when it is not told. */
 export const hashThreads = Math.max(1, availableParallelism() - 1);

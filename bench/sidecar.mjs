@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { postern } from './measured-process.mjs';
-import { startReady } from './token-house.mjs';
-import { trustHouse } from './trust-house.mjs';
+import { startReady } from './token-fixture.mjs';
+import { trustHouse } from './trust-fixture.mjs';
 
 const REVOCATIONS = 1_000;
 

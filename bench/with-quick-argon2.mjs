@@ -18,4 +18,4 @@ const hooks = `
   }
 `;
 if (isMainThread) register(`data:text/javascript,${encodeURIComponent(hooks)}`);
-else await import('../dist/passwords/hash-worker.js');
+else await import('../dist/passwords/hashing/hash-worker.js');

@@ -25,7 +25,7 @@ const external = [
 const { metafile } = await build({
   absWorkingDir: root,
   // The worker is started by the name of its file, from beside the code that starts it.
-  entryPoints: ['src/cli/postern.ts', 'src/passwords/hash-worker.ts'],
+  entryPoints: ['src/cli/postern.ts', 'src/passwords/hashing/hash-worker.ts'],
   entryNames: '[name]',
   outdir,
   external,

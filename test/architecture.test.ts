@@ -10,39 +10,46 @@ interface SourceFile {
   readonly source: string;
 }
 
-/** What puts the service, the sidecar and what surrounds them together. */
-const composition = [
-  'compose.ts',
-  'compose-rpcs.ts',
-  'compose-sidecar.ts',
-  'compose-tokens.ts',
-  'main.ts',
-  'log.ts',
-  'line-output.ts',
-  'listener-tls.ts',
-];
-
 /** A file imports from its own layer and those before it. */
 const layers = [
   ['generated/'],
   ['domain/'],
-  ['passwords/'],
+  ['crypto/'],
+  ['net/'],
+  ['config/'],
   ['tokens/'],
   ['trust/'],
   ['client/'],
-  ['store/'],
-  ['operations/'],
-  ['tls/'],
+  ['passwords/'],
+  ['database/'],
+  ['features/audit/'],
+  ['features/revocations/'],
+  ['features/sessions/'],
+  // Whatever is sealed is sealed as the root key is, and the root key only beside keys that open.
+  ['features/root-key/', 'features/signing-keys/'],
+  ['features/service-accounts/'],
+  ['features/users/'],
+  ['features/authentication/'],
+  ['features/maintenance/'],
+  ['rpc/'],
+  ['services/'],
+  ['observability/'],
   ['grpc/'],
   ['http/'],
-  ['tracing/'],
-  ['config.ts', 'first-steps.ts', ...composition],
+  ['compose/'],
   ['cli/'],
 ];
 /** Who may know the settings as a whole; everybody else is given what it needs. */
-const readersOfConfig = [...composition, 'cli/'];
+const readersOfConfig = ['config/', 'compose/', 'cli/'];
 /** Libraries that one folder translates for all others. */
-const owners: Readonly<Record<string, string>> = { jose: 'tokens/', knex: 'store/', pg: 'store/' };
+const owners: Readonly<Record<string, RegExp>> = {
+  jose: /^tokens\//,
+  knex: /^database\/|-queries\.ts$/,
+  pg: /^database\//,
+};
+/** What an RPC is knows no transport: these import none, not even as a type. */
+const transportFree = ['rpc/', 'features/', 'services/', 'observability/'];
+const TRANSPORT = /^(@grpc\/grpc-js|node:https?|node:http2)(\/|$)/;
 /** The word alone or at the end; `shared-secret-key` is a thing with a name. */
 const forbiddenNames = /(^|-)(utils?|helpers?|common|shared|misc|manager|impl)(\.ts)?$/;
 const MAX_LINES = 350;
@@ -71,16 +78,18 @@ function violations(files: readonly SourceFile[]): string[] {
     if (layerOf(path) < 0) found.push(`${path} is in no layer`);
     for (const target of inside) {
       if (layerOf(target) > layerOf(path)) found.push(`${path} imports the later ${target}`);
-      if (target === 'config.ts' && !isIn(path, readersOfConfig)) found.push(`${path} imports config.ts`);
+      if (target === 'config/load-settings.ts' && !isIn(path, readersOfConfig))
+        found.push(`${path} imports config/load-settings.ts`);
     }
     for (const name of names) {
       const [library = ''] = name.split('/');
       const owner = Object.hasOwn(owners, library) ? owners[library] : undefined;
-      if (owner !== undefined && !path.startsWith(owner)) found.push(`${path} imports ${library}`);
+      if (owner !== undefined && !owner.test(path)) found.push(`${path} imports ${library}`);
+      if (isIn(path, transportFree) && TRANSPORT.test(name)) found.push(`${path} imports ${name}`);
     }
     if (path.startsWith('generated/')) continue;
     if (source.trimEnd().split('\n').length > MAX_LINES) found.push(`${path} is over ${MAX_LINES} lines`);
-    if (/\bprocess\s*(\.\s*env\b|\[\s*['"]env['"])/.test(source) && path !== 'config.ts') {
+    if (/\bprocess\s*(\.\s*env\b|\[\s*['"]env['"])/.test(source) && path !== 'config/load-settings.ts') {
       found.push(`${path} reads process.env`);
     }
     if (basename(path) === 'index.ts') found.push(`${path} is a barrel`);
@@ -110,8 +119,8 @@ describe('the checker finds', () => {
   test.each<[string, SourceFile[], string[]]>([
     [
       'an import from a later layer',
-      [{ path: 'domain/a.ts', source: `import type { B } from '../store/b.ts';` }],
-      ['domain/a.ts imports the later store/b.ts'],
+      [{ path: 'domain/a.ts', source: `import type { B } from '../database/b.ts';` }],
+      ['domain/a.ts imports the later database/b.ts'],
     ],
     [
       'a multi-line, a dynamic and a re-exporting import',
@@ -128,8 +137,8 @@ describe('the checker finds', () => {
     ],
     [
       'settings where they do not belong',
-      [{ path: 'first-steps.ts', source: `import './config.ts';` }],
-      ['first-steps.ts imports config.ts'],
+      [{ path: 'http/a.ts', source: `import '../config/load-settings.ts';` }],
+      ['http/a.ts imports config/load-settings.ts'],
     ],
     ['a file outside the layers', [{ path: 'extra/a.ts', source: '' }], ['extra/a.ts is in no layer']],
     [
@@ -145,13 +154,21 @@ describe('the checker finds', () => {
       'libraries outside their folders',
       [
         {
-          path: 'operations/a.ts',
+          path: 'features/users/a.ts',
           source: `import 'jose';\nimport 'knex/lib/x.js';\nimport { Client } from 'pg';`,
         },
       ],
-      ['operations/a.ts imports jose', 'operations/a.ts imports knex', 'operations/a.ts imports pg'],
+      [
+        'features/users/a.ts imports jose',
+        'features/users/a.ts imports knex',
+        'features/users/a.ts imports pg',
+      ],
     ],
-    ['the environment', [{ path: 'log.ts', source: `process.env.HOME` }], ['log.ts reads process.env']],
+    [
+      'the environment',
+      [{ path: 'observability/log.ts', source: `process.env.HOME` }],
+      ['observability/log.ts reads process.env'],
+    ],
     ['a barrel', [{ path: 'domain/index.ts', source: '' }], ['domain/index.ts is a barrel']],
     [
       'empty names',
@@ -167,12 +184,12 @@ describe('the checker finds', () => {
   ])('%s', (_name, files, expected) => expect(violations(files)).toEqual(expected));
 
   test('nothing in what is allowed, nor in comments', () => {
-    const source = `// import '../cli/a.ts';\n/* from '../http/b.ts' */\nimport '../grpc/stale-socket.ts';`;
+    const source = `// import '../cli/a.ts';\n/* from '../http/b.ts' */\nimport '../net/unix-socket.ts';`;
     const files = [
       { path: 'http/a.ts', source },
       { path: 'generated/long.ts', source: long },
-      { path: 'config.ts', source: 'process.env' },
-      { path: 'tokens/shared-secret-key.ts', source: '' },
+      { path: 'config/load-settings.ts', source: 'process.env' },
+      { path: 'tokens/issue/shared-secret-key.ts', source: '' },
     ];
     expect(violations(files)).toEqual([]);
   });

@@ -1,11 +1,4 @@
-import everyday from '../jest.config.js';
-import { serialTests } from './serial-tests.js';
+import { serial } from '../jest.config.js';
 
 /** @type {import('jest').Config} */
-export default {
-  ...everyday,
-  rootDir: '..',
-  testMatch: serialTests.map((path) => (path.endsWith('/') ? `${path}**/*.test.ts` : path)),
-  testPathIgnorePatterns: ['/node_modules/'],
-  maxWorkers: 1,
-};
+export default { ...serial, rootDir: '..', maxWorkers: 1, testTimeout: 20_000 };

@@ -1,6 +1,6 @@
 // Logs people in, each as soon as the login before has been answered, until its standard input ends: node bench/load/login-flood.mjs ADDRESS EMAIL...
 // Writes a line when the first one is in, and at the end how many logins a second there were.
-import { LOGIN, loginMessage } from '../token-house.mjs';
+import { LOGIN, loginMessage } from '../token-fixture.mjs';
 import { callersLoad } from './callers.mjs';
 
 const [address, ...emails] = process.argv.slice(2);

@@ -4,7 +4,7 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { callOnce, openTokenHouse } from '../token-house.mjs';
+import { callOnce, openTokenHouse } from '../token-fixture.mjs';
 
 const vendored = fileURLToPath(new URL('../../proto/vendor', import.meta.url));
 const { Check } = loadSync('envoy/service/auth/v3/external_auth.proto', { includeDirs: [vendored] })[

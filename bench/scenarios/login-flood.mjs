@@ -9,8 +9,8 @@ import { openSession, unaryCall } from '../load/callers.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
 import { openPeopledHouse } from '../people.mjs';
 import { spread } from '../pairs.mjs';
-import { percentile } from '../service-house.mjs';
-import { VERIFY, verifyMessage } from '../token-house.mjs';
+import { percentile } from '../bench-service.mjs';
+import { VERIFY, verifyMessage } from '../token-fixture.mjs';
 
 const floodScript = fileURLToPath(new URL('../load/login-flood.mjs', import.meta.url));
 const VERIFY_PAUSE_MS = 5;

@@ -5,7 +5,7 @@ import { callersLoad } from '../load/callers.mjs';
 import { ratioRow } from '../measured-row.mjs';
 import { hashThreads, openPeopledHouse } from '../people.mjs';
 import { spread } from '../pairs.mjs';
-import { LOGIN, loginMessage } from '../token-house.mjs';
+import { LOGIN, loginMessage } from '../token-fixture.mjs';
 
 /** The threads of the baseline are in this process, which has nothing else to do meanwhile. */
 export async function run(plan) {

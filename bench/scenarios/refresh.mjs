@@ -3,7 +3,7 @@ import { compareServers, longWarmUp } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
-import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-house.mjs';
+import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
 
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
 /** Sessions, and so calls under way at once. */

@@ -2,7 +2,7 @@ import { longWarmUp, sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { curveRow } from '../measured-row.mjs';
-import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 const SIZES = [10_000, 100_000, 1_000_000];
 const QUICK_SIZES = [1_000, 10_000];

@@ -1,6 +1,6 @@
 import { footprintRows } from '../footprint.mjs';
 import { rowOf } from '../goals.mjs';
-import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-house.mjs';
+import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
 
 const TOKENS = 500;
 const LOGINS = 20;

@@ -4,7 +4,7 @@ import { h2load } from '../load/h2load.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
 import { besideCentre } from '../sidecar.mjs';
-import { VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+import { VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 export function run(plan) {
   return besideCentre(async ({ house, nextSocket, startSidecar }) => {

@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { argon2idParameters } from '../../dist/passwords/argon2id.js';
+import { argon2idParameters } from '../../dist/passwords/hashing/argon2id.js';
 import { longWarmUp, sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
@@ -7,8 +7,8 @@ import { curveRow } from '../measured-row.mjs';
 import { unbundledPostern } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
 import { hashSync } from '../quick-argon2.mjs';
-import { password } from '../service-house.mjs';
-import { LOGIN, loginMessage, openTokenHouse } from '../token-house.mjs';
+import { password } from '../bench-service.mjs';
+import { LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
 
 const LEAST_USERS = 1_000;
 const QUICK_USERS = 10_000;

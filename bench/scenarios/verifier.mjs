@@ -3,7 +3,7 @@ import { createVerifier } from '../../dist/client/postern-client.js';
 import { rowOf } from '../goals.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
 import { sampleRounds, spread } from '../pairs.mjs';
-import { trustHouse } from '../trust-house.mjs';
+import { trustHouse } from '../trust-fixture.mjs';
 
 const REVOCATIONS = 10_000;
 /** More than the processor's first cache holds. */

@@ -4,7 +4,7 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 /** The hand-written server gets HS256, which verifies faster than ES256, and the same claims. */
 export async function run(plan) {

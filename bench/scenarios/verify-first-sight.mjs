@@ -2,7 +2,7 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { audience, issuer, openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+import { audience, issuer, openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 const CALLERS = 100;
 /** More than a core verifies in a sample; if they run out, the sample ends before its time. */

@@ -2,7 +2,7 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-house.mjs';
+import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 /** One token over and over, as most calls of a service in front of a busy user are. */
 export async function run(plan) {

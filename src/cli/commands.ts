@@ -1,4 +1,4 @@
-import type { CommandDefinition } from './command-definition.ts';
+import type { CommandDefinition } from './command.ts';
 
 export interface CommandRow {
   /** The words that call it: `['serve']`, `['token', 'inspect']`. */

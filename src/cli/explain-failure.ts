@@ -1,20 +1,18 @@
 import { inspect } from 'node:util';
-import { SettingsError, wantsStackTraces } from '../config.ts';
+import { SettingsError, wantsStackTraces } from '../config/load-settings.ts';
 import { NotInstalled } from '../domain/not-installed.ts';
-import type { FieldViolation, Rejection } from '../domain/rejection.ts';
-import { Rejected } from '../domain/rejection.ts';
-import { EnvelopeError } from '../domain/sealed-envelope.ts';
-import { StoredKeyRefused } from '../operations/check-stored-keys.ts';
+import { type FieldViolation, Rejected, type Rejection } from '../domain/rejection.ts';
+import { EnvelopeError } from '../crypto/sealed-envelope.ts';
+import { StoredKeyRefused } from '../features/signing-keys/check-stored-keys.ts';
 import {
   DataDirectoryError,
   EmbeddedPostgresError,
   NoDataYet,
-} from '../store/embedded/embedded-postgres-error.ts';
-import { SchemaMismatch } from '../store/schema-mismatch.ts';
-import { messageOf, sqlState } from '../store/error-text.ts';
+} from '../database/embedded/embedded-postgres-error.ts';
+import { SchemaMismatch } from '../database/migrate.ts';
+import { messageOf, sqlState } from '../database/pg-errors.ts';
 import { CommandFailure } from './command-failure.ts';
-import type { ExitCode } from './exit-codes.ts';
-import { exitCodes } from './exit-codes.ts';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
 
 export interface ExplainedFailure {
   readonly exitCode: ExitCode;

@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream';
 
-import { leadsToThisMachine } from '../domain/listen-address.ts';
+import { leadsToThisMachine } from '../net/listen-address.ts';
 import { download, DownloadTooLarge } from '../trust/download.ts';
 import { CommandFailure } from './command-failure.ts';
 import { exitCodes } from './exit-codes.ts';
 import { readText, readTextFile } from './read-text.ts';
 
-const mostBytes = 1024 * 1024;
+const MAX_BYTES = 1024 * 1024;
 const limitMs = 5_000;
 
 /**
@@ -18,7 +18,7 @@ const limitMs = 5_000;
 export async function loadKeySet(source: string, insecure: boolean): Promise<unknown> {
   const text = /^https?:\/\//i.test(source)
     ? await fetchKeySet(source, insecure)
-    : await readTextFile(source, 'the key set', mostBytes);
+    : await readTextFile(source, 'the key set', MAX_BYTES);
   try {
     return JSON.parse(text);
   } catch {
@@ -43,12 +43,12 @@ async function fetchKeySet(address: string, insecure: boolean): Promise<string> 
     );
   }
   try {
-    const { body } = await download(url, { limitMs, maxBytes: mostBytes });
-    return await readText(Readable.from([body]), 'the key set', mostBytes);
+    const { body } = await download(url, { limitMs, maxBytes: MAX_BYTES });
+    return await readText(Readable.from([body]), 'the key set', MAX_BYTES);
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause;
     if (cause instanceof DownloadTooLarge) {
-      const message = `the key set is longer than ${mostBytes / 1024} KiB`;
+      const message = `the key set is longer than ${MAX_BYTES / 1024} KiB`;
       throw new CommandFailure(exitCodes.refused, message, 'Check where it comes from.', { cause });
     }
     throw new CommandFailure(

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { CommandFailure } from './command-failure.ts';
 import { exitCodes } from './exit-codes.ts';
 
-const mostBytesUnlessSaid = 64 * 1024;
+const DEFAULT_MAX_BYTES = 64 * 1024;
 
 /**
  * All of a stream as text, at most 64 KiB unless said otherwise. Bytes that are not UTF-8 are refused rather than
@@ -12,7 +12,7 @@ const mostBytesUnlessSaid = 64 * 1024;
 export async function readText(
   stream: Readable,
   what: string,
-  mostBytes = mostBytesUnlessSaid,
+  mostBytes = DEFAULT_MAX_BYTES,
 ): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import type { CommandRow } from './commands.ts';
-import { commands, groups } from './commands.ts';
+import { type CommandRow, commands, groups } from './commands.ts';
 import { describeExitCodes, exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
 import { outliveClosedPipes, tell } from './output.ts';

@@ -1,5 +1,5 @@
-import type { TokenInspection } from '../tokens/inspect-token.ts';
-import { timeInWords } from './time-in-words.ts';
+import type { TokenInspection } from '../tokens/verify/inspect-token.ts';
+import { timeInWords } from './relative-time.ts';
 
 /** The findings about a token as lines for a person. */
 export function describeToken(inspection: TokenInspection, refused: boolean, nowSeconds: number): string[] {

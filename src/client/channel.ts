@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
-import { parseListenAddress, staysOnThisMachine } from '../domain/listen-address.ts';
+import { parseListenAddress, staysOnThisMachine } from '../net/listen-address.ts';
 
 /** Where a Postern is and how to speak with it. */
 export interface Upstream {

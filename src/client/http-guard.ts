@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, requireSoundRequirements } from './requirements.ts';
+import { type Requirements, requireSoundRequirements } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 /** The headers of a request: a fetch `Headers`, or the plain object of Node, Express and Fastify. */

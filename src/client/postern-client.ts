@@ -11,7 +11,7 @@ export type { PosternReason } from './postern-error.ts';
 export type { RetryPolicy } from './retry.ts';
 export { authInterceptor, callerOf } from './server-interceptor.ts';
 export type { AuthInterceptorOptions } from './server-interceptor.ts';
-export type { MethodAccess, Requirements } from './requirements.ts';
+export type { MethodAccess, Requirements } from './access-rules.ts';
 export { bearerInterceptor } from './bearer-interceptor.ts';
 export type { BearerSource } from './bearer-interceptor.ts';
 export { createUserSession } from './user-session.ts';

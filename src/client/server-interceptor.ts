@@ -12,7 +12,7 @@ import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type MethodAccess, type Requirements, requireSoundRules } from './requirements.ts';
+import { type MethodAccess, type Requirements, requireSoundRules } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {

@@ -1,7 +1,7 @@
 import type { WatchCredential } from '../trust/stream-trust-source.ts';
 import { createAuthClient } from './auth-client.ts';
 import type { Upstream } from './channel.ts';
-import { RenewedToken } from './renewed-token.ts';
+import { RenewingToken } from './renewing-token.ts';
 
 /** A new token is asked for when this share of the one before is over; jitter keeps many holders apart. */
 const RENEW_AT_SHARE = 0.75;
@@ -14,7 +14,7 @@ export interface ServiceToken {
 
 /** A service account's access token, kept fresh: asked for when first needed, once for many concurrent callers. */
 export class ServiceCredential implements WatchCredential {
-  readonly #token: RenewedToken<string>;
+  readonly #token: RenewingToken<string>;
   readonly #close: () => void;
 
   /**
@@ -22,7 +22,7 @@ export class ServiceCredential implements WatchCredential {
    * @param close lets go of what `issue` asks through
    */
   constructor(issue: () => Promise<ServiceToken>, close: () => void = () => undefined) {
-    this.#token = new RenewedToken(
+    this.#token = new RenewingToken(
       async () => {
         const { accessToken, expiresInSeconds } = await issue();
         return { value: accessToken, lifetimeMs: expiresInSeconds * 1000 };

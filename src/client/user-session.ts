@@ -1,6 +1,6 @@
 import type { TokenSet } from '../generated/postern/v1/auth.ts';
 import type { AuthClient } from './auth-client.ts';
-import { RenewedToken } from './renewed-token.ts';
+import { RenewingToken } from './renewing-token.ts';
 
 /** A refresh comes when this share of the access token's life is over. */
 const RENEW_AT_SHARE = 0.8;
@@ -29,7 +29,7 @@ export function createUserSession(
   onTokens: (tokens: TokenSet) => void | Promise<void> = () => undefined,
 ): UserSession {
   let newest = tokens;
-  const access = new RenewedToken(
+  const access = new RenewingToken(
     async () => {
       // The newest counts from here on, also when `onTokens` fails: the one before is used up.
       newest = await client.refreshToken(newest.refreshToken);

@@ -2,16 +2,16 @@ import { status } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
-import { type TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
-import { VerifiedTokenCache } from '../tokens/verified-token-cache.ts';
+import { type TokenVerdict, TokenVerifier } from '../tokens/verify/token-verifier.ts';
+import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { type ServiceAccount, serviceCredential } from './service-credential.ts';
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
-import { isName, isRecord, unknownMembers } from './given-shape.ts';
-import { JwksTrustSource } from './jwks-trust-source.ts';
+import { isName, isRecord, unknownMembers } from './argument-checks.ts';
+import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, requireSoundRequirements } from './requirements.ts';
+import { type Requirements, requireSoundRequirements } from './access-rules.ts';
 
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
@@ -139,7 +139,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       };
     },
     async ready(limitMs) {
-      await bundle.firstNews(limitMs);
+      await bundle.whenLoaded(limitMs);
       return bundle.loaded && !isStale();
     },
     close() {

@@ -1,4 +1,4 @@
-import type { CallOrigin } from './call-origin.ts';
+import type { CallOrigin } from './operation-call.ts';
 
 /** Everything that the audit trail records, by name; append-only, since people filter by them. */
 export const auditActions = [

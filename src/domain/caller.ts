@@ -8,7 +8,7 @@ import type { VerifiedClaims } from './claims.ts';
 export type AccessClass = 'public' | 'user' | 'service' | 'admin';
 
 /** The role that administers. */
-export const adminRole = 'admin';
+export const ADMIN_ROLE = 'admin';
 
 /** Whoever was let in to a method that is not public. */
 export interface Caller {

@@ -39,7 +39,7 @@ export type ClaimsVerdict =
 
 export type UncheckedClaims = Readonly<Record<string, unknown>>;
 
-export const defaultSkewSeconds = 5;
+export const DEFAULT_SKEW_SECONDS = 5;
 
 /**
  * Judges the claims of a token whose signature is good (T12-T19): first that every claim has its type, then issuer,
@@ -242,18 +242,18 @@ function claimsInvalid(detail: string): TokenRefusal {
   return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });
 }
 
-const identifierRule = 'must be a string of 1 to 256 characters without control characters';
-const dateRule = 'must be a number of seconds above 0 and below 2^40';
+const IDENTIFIER_RULE = 'must be a string of 1 to 256 characters without control characters';
+const DATE_RULE = 'must be a number of seconds above 0 and below 2^40';
 
 const invalid = {
-  sub: claimsInvalid(`sub ${identifierRule}`),
-  jti: claimsInvalid(`jti ${identifierRule}`),
-  sid: claimsInvalid(`sid ${identifierRule}`),
-  clientId: claimsInvalid(`client_id ${identifierRule}`),
+  sub: claimsInvalid(`sub ${IDENTIFIER_RULE}`),
+  jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
+  sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
+  clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
   roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
-  exp: claimsInvalid(`exp ${dateRule}`),
-  iat: claimsInvalid(`iat ${dateRule}`),
-  nbf: claimsInvalid(`nbf ${dateRule}`),
+  exp: claimsInvalid(`exp ${DATE_RULE}`),
+  iat: claimsInvalid(`iat ${DATE_RULE}`),
+  nbf: claimsInvalid(`nbf ${DATE_RULE}`),
   iss: claimsInvalid('iss is not the issuer that is trusted here'),
   audType: claimsInvalid('aud must be a string or a list of strings'),
   aud: claimsInvalid('aud names no audience that is accepted here'),

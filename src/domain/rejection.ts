@@ -1,5 +1,5 @@
 import type { AuditActor, AuditTarget } from './audit-event.ts';
-import type { CallOrigin } from './call-origin.ts';
+import type { CallOrigin } from './operation-call.ts';
 
 /** Why a token is refused; the names are those of the `Reason` enum in the public contract. */
 export type TokenRefusalReason =
@@ -49,7 +49,7 @@ export interface FieldViolation {
 
 /**
  * Every way in which Postern refuses a call, with what the log needs to know. The wire gets one dull line made
- * from it in `grpc/status.ts`: several causes may look the same there, and are meant to.
+ * from it in `rpc/rejection-status.ts`: several causes may look the same there, and are meant to.
  */
 export type Rejection =
   | ({

@@ -1,29 +1,20 @@
 import type { handleClientStreamingCall, ServerReadableStream } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import { type Call, ServedCall } from './call.ts';
-import { type CallContext, contextOf } from './call-context.ts';
-import type { MethodRule } from './method-table.ts';
-import { statusOfError } from './status-of-error.ts';
-
-/**
- * Answers a stream of requests once, or throws `Rejected`; whatever else it throws is a fault of ours. Requests are
- * read from the caller as they are asked for. They end normally only when the caller has sent the last one: a call
- * that ends otherwise makes them throw `Rejected` `cancelled`, so that half of a stream never passes for all of it.
- */
-export type ClientStreamHandler<Request, Response> = (
-  requests: AsyncIterable<Request>,
-  call: Call,
-) => Promise<Response>;
+import type { CallContext } from '../rpc/call-context.ts';
+import { contextOf } from './attached-context.ts';
+import { GrpcCall } from './grpc-call.ts';
+import type { MethodRule } from '../rpc/method-table.ts';
+import { statusOfError } from '../rpc/rejection-status.ts';
 
 /** Runs a handler of a request stream so that nothing it does can end the process. */
 export function clientStream<Request, Response>(
   rule: Pick<MethodRule, 'deadlineMs'>,
-  handler: (requests: AsyncIterable<Request>, call: ServedCall) => Response | Promise<Response>,
+  handler: (requests: AsyncIterable<Request>, call: GrpcCall) => Response | Promise<Response>,
 ): handleClientStreamingCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
-    const served = new ServedCall(call, rule.deadlineMs, null);
+    const served = new GrpcCall(call, rule.deadlineMs, null);
     const fail = (error: unknown) => {
       if (!context.signal().aborted) context.end(statusOfError(error, context));
     };

@@ -2,18 +2,19 @@ import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 
-import type { ListenAddress } from '../domain/listen-address.ts';
-import { type Network, networkTest } from '../domain/network.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
+import { type Network, networkTest } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
-import { callBoundary, type FinishedCall } from './call-boundary.ts';
-import { guardConnections } from './connection-guard.ts';
-import { ConnectionSeats, sharesOf } from './connection-seats.ts';
-import { DirectCalls } from './direct-calls.ts';
-import { Health, type HealthGroup, type HealthNames } from './health.ts';
-import { addHttp2Options } from './http2-servers.ts';
-import type { Gate } from './let-in.ts';
+import type { FinishedCall } from '../rpc/call-context.ts';
+import { callInterceptor } from './call-interceptor.ts';
+import { guardConnections } from './connection-limits.ts';
+import { ConnectionSeats, sharesOf } from '../net/connection-seats.ts';
+import { FastPath } from './fast-path/fast-path.ts';
+import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
+import { addHttp2Options } from './grpc-js-internals.ts';
+import type { MethodGuard } from '../rpc/method-guard.ts';
 import {
   anonymousStreams,
   connectionLimits,
@@ -24,14 +25,17 @@ import {
   UNREAD_LIMIT_MS,
   watchingStreams,
 } from './limits.ts';
-import { strangerAt } from './peer-address.ts';
+import { strangerAt } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './session-origins.ts';
 import { ResetLimit, resetOptions } from './reset-limit.ts';
-import { clearStaleSocket } from './stale-socket.ts';
-import type { ServerTls } from '../tls/server-tls.ts';
+import { clearStaleSocket } from '../net/unix-socket.ts';
+import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
-import { foreignServices, type ServiceHandlers, serveMethods } from './serve-methods.ts';
+import type { ServiceHandlers } from '../rpc/handlers.ts';
+import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import { foreignServices, serveMethods } from './register-service.ts';
+import { tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamShare } from './stream-share.ts';
 import { WaitingCalls } from './waiting-calls.ts';
 
@@ -45,7 +49,7 @@ export type AddService = <Service extends object>(
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
-  readonly #direct: DirectCalls;
+  readonly #direct: FastPath;
   readonly #stopStreams = new Set<() => void>();
   readonly #streams: OpenStreams;
   readonly #origins: SessionOrigins;
@@ -56,7 +60,7 @@ export class GrpcServer {
 
   constructor(options: {
     services: (add: AddService) => void;
-    gate: Gate;
+    gate: MethodGuard;
     health: HealthNames;
     reflection: boolean;
     trustedProxies?: readonly Network[];
@@ -71,8 +75,7 @@ export class GrpcServer {
       watching?: StreamLimits;
     };
     onFinish: (call: FinishedCall) => void;
-    /** Stands before the call boundary. */
-    tracing?: ServerInterceptor | undefined;
+    tracing?: Pick<Tracing, 'startCall'> | undefined;
   }) {
     const { limits = {} } = options;
     const isTrustedProxy = networkTest(options.trustedProxies ?? []);
@@ -95,14 +98,14 @@ export class GrpcServer {
       onReset: (session: Http2Session | undefined) => this.#resets.note(session),
       onFinish: options.onFinish,
     };
-    const boundary = callBoundary({
+    const interceptor = callInterceptor({
       ...everyCall,
       isStopping: () => this.#stopping,
       stopStreams: this.#stopStreams,
       streams: this.#streams,
       streamIdleMs: limits.streamIdleMs ?? STREAM_IDLE_MS,
     });
-    this.#direct = new DirectCalls({
+    this.#direct = new FastPath({
       ...everyCall,
       peerOf: (session) => this.#origins.peerOf(session),
       isOpen: () => !this.#stopping && options.tracing === undefined,
@@ -110,7 +113,7 @@ export class GrpcServer {
     this.#server = new Server({
       ...connectionLimits,
       ...limits.connection,
-      interceptors: [...(options.tracing ? [options.tracing] : []), boundary],
+      interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
     });
     addHttp2Options(this.#server, resetOptions);
     const add: AddService = (service, handlers) =>
@@ -138,7 +141,7 @@ export class GrpcServer {
         }
         guardConnections(this.#server, this.#seats);
         this.#origins.watch(this.#server);
-        this.#direct.standBefore(this.#server);
+        this.#direct.install(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });

@@ -8,8 +8,8 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
-import { contextOf } from './call-context.ts';
-import { statusOfError } from './status-of-error.ts';
+import { contextOf } from './attached-context.ts';
+import { statusOfError } from '../rpc/rejection-status.ts';
 
 type Message = object;
 type Reflect = handleBidiStreamingCall<Message, Message>;

@@ -1,26 +1,13 @@
 import type { handleServerStreamingCall, ServerWritableStream } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import { type Call, ServedCall } from './call.ts';
-import { type CallContext, contextOf } from './call-context.ts';
-import type { EncodedMessage } from './encoded-message.ts';
-import type { MethodRule } from './method-table.ts';
-import { statusOfError } from './status-of-error.ts';
-
-/** A call that is answered by a stream. */
-export interface StreamCall extends Call {
-  /** Ends the stream at once, also while its reader is waited for. `Rejected` as from a handler. */
-  fail(error: unknown): void;
-}
-
-/**
- * Gives the responses one by one; the next is asked for when the one before is on its way. Throws `Rejected`; whatever
- * else it throws is a fault of ours. Must stop waiting when `call.signal` is aborted.
- */
-export type ServerStreamHandler<Request, Response> = (
-  request: Request,
-  call: StreamCall,
-) => AsyncIterable<Response | EncodedMessage>;
+import type { CallContext } from '../rpc/call-context.ts';
+import type { ServerStreamHandler } from '../rpc/handlers.ts';
+import { contextOf } from './attached-context.ts';
+import { GrpcCall } from './grpc-call.ts';
+import type { EncodedMessage } from '../rpc/encoded-message.ts';
+import type { MethodRule } from '../rpc/method-table.ts';
+import { statusOfError } from '../rpc/rejection-status.ts';
 
 /** How long a reader may leave one message untaken: what it has not read is memory of ours. */
 const READER_LIMIT_MS = 10_000;
@@ -33,12 +20,12 @@ const READER_LIMIT_MS = 10_000;
  */
 export function serverStream<Request, Response>(
   rule: MethodRule,
-  admit: (request: Request, call: ServedCall) => void | Promise<void>,
+  admit: (request: Request, call: GrpcCall) => void | Promise<void>,
   handler: ServerStreamHandler<Request, Response>,
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
     const context = contextOf(call.metadata);
-    const served = Object.assign(new ServedCall(call, rule.deadlineMs), {
+    const served = Object.assign(new GrpcCall(call, rule.deadlineMs), {
       fail: (error: unknown) => {
         if (!context.signal().aborted) context.end(statusOfError(error, context));
       },

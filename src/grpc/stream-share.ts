@@ -1,7 +1,7 @@
 import type { Http2Session } from 'node:http2';
 
 import type { StreamLimits } from './limits.ts';
-import { Tally } from './tally.ts';
+import { Tally } from '../domain/tally.ts';
 
 /** The kinds that are counted: of callers without a credential, and of those who watch revocations. */
 export interface OpenStreams {

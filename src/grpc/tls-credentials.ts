@@ -1,6 +1,6 @@
 import { ServerCredentials } from '@grpc/grpc-js';
 
-import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
+import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 
 /**
  * A server's certificate that changes under open connections: grpc-js hands every new context to its listener. Where a

@@ -1,19 +1,11 @@
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 
 import { Rejected } from '../domain/rejection.ts';
-import { type Call, ServedCall } from './call.ts';
-import { contextOf } from './call-context.ts';
-import type { EncodedMessage } from './encoded-message.ts';
-import type { MethodRule } from './method-table.ts';
-import { statusOfError } from './status-of-error.ts';
-
-/** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
-export type UnaryHandler<Request, Response> = (
-  request: Request,
-  call: Call,
-) => Answer<Response> | Promise<Answer<Response>>;
-
-type Answer<Response> = Response | EncodedMessage;
+import { contextOf } from './attached-context.ts';
+import { GrpcCall } from './grpc-call.ts';
+import type { MethodRule } from '../rpc/method-table.ts';
+import { statusOfError } from '../rpc/rejection-status.ts';
+import { statusObject } from './status-object.ts';
 
 /**
  * Runs a handler so that nothing it does can end the process: a throw and a rejection become a status, an answer
@@ -21,7 +13,7 @@ type Answer<Response> = Response | EncodedMessage;
  */
 export function unary<Request, Response>(
   rule: Pick<MethodRule, 'deadlineMs'>,
-  handler: (request: Request, call: ServedCall) => Response | Promise<Response>,
+  handler: (request: Request, call: GrpcCall) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
@@ -36,11 +28,11 @@ export function unary<Request, Response>(
         callback(null, response);
         return;
       }
-      callback(asServiceError(statusOfError(error, context)));
+      callback(asServiceError(statusObject(statusOfError(error, context))));
     };
 
     try {
-      const served = new ServedCall(call, rule.deadlineMs);
+      const served = new GrpcCall(call, rule.deadlineMs);
       const response = handler(call.request, served);
       if (!(response instanceof Promise)) {
         answer(null, response);

@@ -2,13 +2,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-import type { ListenAddress } from '../domain/listen-address.ts';
-import { ConnectionSeats, sharesOf } from '../grpc/connection-seats.ts';
-import { strangerAt } from '../grpc/peer-address.ts';
-import { clearStaleSocket } from '../grpc/stale-socket.ts';
-import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../tls/server-tls.ts';
-import { EXPOSITION_TYPE } from './metrics/exposition.ts';
-import { refuseUnparsed } from './refuse-unparsed.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
+import { ConnectionSeats, sharesOf } from '../net/connection-seats.ts';
+import { strangerAt } from '../net/peer-address.ts';
+import { clearStaleSocket } from '../net/unix-socket.ts';
+import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
+import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
+import { respondToClientError } from './client-error-response.ts';
 
 /** What the HTTP listener tells. */
 export interface HttpFacts {
@@ -94,7 +94,7 @@ export class HttpServer {
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
     this.#server.maxRequestsPerSocket = 1_000;
-    this.#server.on('clientError', refuseUnparsed);
+    this.#server.on('clientError', respondToClientError);
   }
 
   /** @returns the address that was bound, with the port that the system chose */

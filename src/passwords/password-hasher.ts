@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { normalisePassword } from '../domain/password-policy.ts';
+import { normalisePassword } from './password-policy.ts';
 import type { Tracer } from '../domain/tracer.ts';
 import { type CommonPasswords, loadCommonPasswords } from './common-passwords.ts';
-import type { HashCall } from './hash-call.ts';
-import { HashGate } from './hash-gate.ts';
-import type { HashAnswer, HashJob } from './hash-job.ts';
-import { HashThreads } from './hash-threads.ts';
-import { hashWorkerUrl } from './hash-worker-url.ts';
-import { RefusalFloor } from './refusal-floor.ts';
+import type { HashCall } from './hashing/call-deadline.ts';
+import { HashQueue } from './hashing/hash-queue.ts';
+import type { HashResponse, HashRequest } from './hashing/hash-messages.ts';
+import { HashThreadPool } from './hashing/hash-thread-pool.ts';
+import { hashWorkerUrl } from './hashing/hash-worker-url.ts';
+import { RefusalDelay } from './hashing/refusal-delay.ts';
 
-export type { HashCall } from './hash-call.ts';
+export type { HashCall } from './hashing/call-deadline.ts';
 
 export interface PasswordHasherOptions {
   /** How many hashes run at once, each in its own thread with 19 MiB. */
@@ -31,32 +31,32 @@ export interface PasswordVerdict {
   readonly workMs: number;
 }
 
-const queuedPerThread = 64;
+const MAX_QUEUED_PER_THREAD = 64;
 
 /**
  * Hashes and checks passwords in threads of their own, so that neither the event loop nor the libuv pool, which
  * signing and verification use, ever waits for a hash.
  */
 export class PasswordHasher {
-  readonly #threads: HashThreads;
+  readonly #threads: HashThreadPool;
   readonly #tracer: Tracer | undefined;
-  readonly #gate: HashGate<HashJob, HashAnswer>;
+  readonly #gate: HashQueue<HashRequest, HashResponse>;
   /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
   #dummy: string | null = null;
   readonly #dummyMade: Promise<string>;
-  readonly #refusalFloor = new RefusalFloor((stored) => this.#measure(stored));
+  readonly #refusalFloor = new RefusalDelay((stored) => this.#measure(stored));
   #commonPasswords: Promise<CommonPasswords> | undefined;
 
   /** Starts the first thread, which makes the dummy hash; the other threads start when needed. */
   constructor(options: PasswordHasherOptions) {
-    const { concurrency, maxQueued = queuedPerThread * concurrency, now = Date.now } = options;
+    const { concurrency, maxQueued = MAX_QUEUED_PER_THREAD * concurrency, now = Date.now } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1) {
       throw new RangeError('password hashing needs at least one thread');
     }
-    const threads = new HashThreads(options.workerUrl ?? hashWorkerUrl);
+    const threads = new HashThreadPool(options.workerUrl ?? hashWorkerUrl);
     this.#threads = threads;
     this.#tracer = options.tracer;
-    this.#gate = new HashGate({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
+    this.#gate = new HashQueue({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
     this.#dummyMade = this.hash(randomBytes(32).toString('base64'), nobodysCall());
     this.#dummyMade.then(
       (phc) => (this.#dummy = phc),
@@ -78,7 +78,7 @@ export class PasswordHasher {
 
   /**
    * The PHC string to store for `password`, which the policy has accepted. Rejects with `Rejected`: see
-   * `HashGate.submit`; a thread that ends in the middle of the job is an Error.
+   * `HashQueue.submit`; a thread that ends in the middle of the job is an Error.
    */
   async hash(password: string, call: HashCall): Promise<string> {
     // Lone surrogates become U+FFFD on the way to the hash: different passwords would get the same one.
@@ -135,7 +135,7 @@ export class PasswordHasher {
     return this.#commonPasswords;
   }
 
-  #submit(job: HashJob, call: HashCall): Promise<HashAnswer> {
+  #submit(job: HashRequest, call: HashCall): Promise<HashResponse> {
     return this.#tracer
       ? this.#tracer.span('password hash', () => this.#gate.submit(job, call))
       : this.#gate.submit(job, call);

@@ -26,7 +26,7 @@ interface EcKeyGenParams {
 }
 
 /** A new RSA key: 128 bits of strength (K10). */
-export const rsaModulusBits = 3072;
+export const RSA_MODULUS_BITS = 3072;
 
 export const algorithmTable: Readonly<Record<SigningAlgorithm, AlgorithmRow>> = {
   ES256: {
@@ -43,7 +43,7 @@ export const algorithmTable: Readonly<Record<SigningAlgorithm, AlgorithmRow>> = 
     subtle: {
       name: 'RSASSA-PKCS1-v1_5',
       hash: 'SHA-256',
-      modulusLength: rsaModulusBits,
+      modulusLength: RSA_MODULUS_BITS,
       publicExponent: Uint8Array.of(1, 0, 1),
     },
   },

@@ -13,7 +13,7 @@ export interface Download {
  * `AbortSignal.timeout` or that of a controller of our own: while a body stalls, nothing but the request refers to what
  * `fetch` made of the signal, garbage collection takes that away, and undici waits for five minutes.
  *
- * @throws DownloadTooLarge beyond `maxBytes`; Error when there is no good answer within `limitMs`
+ * @throws DownloadTooLarge beyond `MAX_BYTES`; Error when there is no good answer within `limitMs`
  */
 export async function download(url: URL, limits: { limitMs: number; maxBytes: number }): Promise<Download> {
   const controller = new AbortController();

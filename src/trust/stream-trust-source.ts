@@ -5,7 +5,7 @@ import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
-import { revocationOf, type StreamEnd, TrustStream } from './trust-stream.ts';
+import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts';
 
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2_000;

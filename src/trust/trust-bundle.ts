@@ -1,18 +1,18 @@
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
-import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
-import { isSameEra } from './place.ts';
+import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
+import { isSameEpoch } from './revocation-position.ts';
 import { type PlacedRevocation, RevocationJournal } from './revocation-journal.ts';
 
 /** What a source read about revocations at one moment. */
-export interface TrustNews {
+export interface TrustUpdates {
   readonly revocations: readonly PlacedRevocation[];
   /** Everything before this place is known when the read is complete. */
   readonly cursor: bigint;
   /** False while more pages of the same read are to come. */
   readonly complete: boolean;
   /** Monotonic time, ms, at which the read began: what it does not show happened later. */
-  readonly asOfMs: number;
+  readonly readAtMs: number;
 }
 
 /** What changed, for those who pass it on. */
@@ -36,7 +36,7 @@ export class TrustBundle {
   #cursor: bigint | null = null;
   /** True while a source whose places went back is read: until that ends, cursors of before still look good. */
   #rewinding = false;
-  #asOfMs = -Infinity;
+  #readAtMs = -Infinity;
   #revision = 0;
   readonly #waiting = new Set<() => void>();
   readonly #revokedHere = { sid: 0, jti: 0, kid: 0 };
@@ -49,7 +49,7 @@ export class TrustBundle {
 
   /** False until the first keys and the first full list of revocations have come: nothing can be judged before. */
   get loaded(): boolean {
-    return this.#hasKeys && this.#asOfMs > -Infinity;
+    return this.#hasKeys && this.#readAtMs > -Infinity;
   }
 
   /** Everything before it is known here; null until the first full list has come, and without a source that has cursors. */
@@ -59,7 +59,7 @@ export class TrustBundle {
 
   /** How long ago the source last told all there was to tell, ms; Infinity before the first time. */
   get ageMs(): number {
-    return this.#nowMs() - this.#asOfMs;
+    return this.#nowMs() - this.#readAtMs;
   }
 
   /** Grows with every change of the keys and with every revocation: what was trusted at a revision is trusted while it lasts. */
@@ -128,9 +128,9 @@ export class TrustBundle {
    *
    * @returns what was new
    */
-  take(news: TrustNews): readonly PlacedRevocation[] {
+  take(news: TrustUpdates): readonly PlacedRevocation[] {
     const wentBack =
-      this.#cursor !== null && (news.cursor < this.#cursor || !isSameEra(news.cursor, this.#cursor));
+      this.#cursor !== null && (news.cursor < this.#cursor || !isSameEpoch(news.cursor, this.#cursor));
     if (this.#cursor === null || wentBack) this.#journal.begin(news.cursor);
     this.#rewinding = wentBack && !news.complete;
     const added = new Set(this.#add(news.revocations));
@@ -141,13 +141,13 @@ export class TrustBundle {
     // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
     if (news.complete) this.#cursor = news.cursor;
     if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
-    if (news.complete) this.confirm(news.asOfMs);
+    if (news.complete) this.confirm(news.readAtMs);
     return fresh;
   }
 
-  /** Takes note that everything that was revoked before a moment is known here. @param asOfMs monotonic time, ms */
-  confirm(asOfMs: number): void {
-    this.#asOfMs = Math.max(this.#asOfMs, asOfMs);
+  /** Takes note that everything that was revoked before a moment is known here. @param readAtMs monotonic time, ms */
+  confirm(readAtMs: number): void {
+    this.#readAtMs = Math.max(this.#readAtMs, readAtMs);
     this.#wakeWhenLoaded();
   }
 
@@ -172,7 +172,7 @@ export class TrustBundle {
   }
 
   /** Resolves when the first keys and revocations have come, or after `limitMs`; `loaded` then tells which. */
-  async firstNews(limitMs: number): Promise<void> {
+  async whenLoaded(limitMs: number): Promise<void> {
     if (this.loaded) return;
     await new Promise<void>((resolve) => {
       const wake = () => {

@@ -1,7 +1,7 @@
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import type { TrustedKeys } from '../generated/postern/v1/trust.ts';
-import { createKeyRing, type KeyRing } from '../tokens/key-ring.ts';
-import { importVerificationKey, KeyRefused } from '../tokens/verification-key.ts';
+import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
+import { importVerificationKey, KeyRefused } from '../tokens/verify/verification-key.ts';
 
 /** Keys and rules that this verifier cannot work with; `message` says what to do. */
 export class UnusableKeys extends Error {

@@ -24,7 +24,7 @@ function packagesOf(entry: string): Set<string> {
   return packages;
 }
 
-test.each(['cli/postern.ts', 'main.ts', 'compose-sidecar.ts'])(
+test.each(['cli/postern.ts', 'compose/run-until-signal.ts', 'compose/sidecar.ts'])(
   'the database and its libraries are not loaded with %s: every command, and a sidecar, would start later',
   (entry) => {
     const packages = [...packagesOf(entry)];
@@ -34,11 +34,11 @@ test.each(['cli/postern.ts', 'main.ts', 'compose-sidecar.ts'])(
 );
 
 test('the walk finds them where they are', () => {
-  expect([...packagesOf('compose.ts')]).toEqual(expect.arrayContaining(['knex', 'pg']));
+  expect([...packagesOf('compose/service.ts')]).toEqual(expect.arrayContaining(['knex', 'pg']));
 });
 
 test('of jose only the parts that are used are loaded: the whole has encryption, too', () => {
-  const parts = [...packagesOf('compose.ts'), ...packagesOf('compose-sidecar.ts')].filter((name) =>
+  const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar.ts')].filter((name) =>
     /^jose\b/.test(name),
   );
   expect(parts).toContain('jose/jws/compact/sign');

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { timeInWords } from '../../src/cli/time-in-words.ts';
-import { visibleText } from '../../src/cli/visible-text.ts';
+import { timeInWords } from '../../src/cli/relative-time.ts';
+import { visibleText } from '../../src/cli/output.ts';
 
 test.each([
   [0, 'now'],

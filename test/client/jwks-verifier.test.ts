@@ -7,12 +7,12 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 
 import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
-import { createTokenId, signAccessToken } from '../../src/tokens/sign-access-token.ts';
-import { generateSigningKey, importSigner } from '../../src/tokens/signing-key.ts';
+import { createTokenId, signAccessToken } from '../../src/tokens/issue/sign-access-token.ts';
+import { generateSigningKey, importSigner } from '../../src/tokens/issue/signing-key.ts';
 import type { SourceEvent } from '../../src/trust/stream-trust-source.ts';
-import type { PublicJwk } from '../../src/tokens/verification-key.ts';
+import type { PublicJwk } from '../../src/tokens/verify/verification-key.ts';
 import { encode } from '../security/forge.ts';
-import { until } from '../support/condition.ts';
+import { until } from '../support/wait-for.ts';
 
 const issuer = 'https://auth.example';
 /** Serves `published` as a key set, and keeps count; while `held` is a list, answers wait in it. */

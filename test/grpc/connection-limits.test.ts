@@ -4,13 +4,13 @@ import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { HealthService } from '../../src/generated/grpc/health/v1/health.ts';
-import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
-import { guardConnections } from '../../src/grpc/connection-guard.ts';
-import { ConnectionSeats } from '../../src/grpc/connection-seats.ts';
+import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { guardConnections } from '../../src/grpc/connection-limits.ts';
+import { ConnectionSeats } from '../../src/net/connection-seats.ts';
 import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
-import { until } from '../support/condition.ts';
+import { until } from '../support/wait-for.ts';
 import {
   callFields,
   type Frame,

@@ -1,17 +1,17 @@
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 
-import { status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
-import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
-import { RefusalBudget, refusalBudgetPolicy } from '../../src/domain/refusal-budget.ts';
-import { CallLines } from '../../src/grpc/describe-call.ts';
-import { methodTable } from '../../src/grpc/method-table.ts';
-import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { Code } from '../../src/rpc/status-code.ts';
+import { AuditRateLimiter, refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { CallLines } from '../../src/observability/call-log.ts';
+import { methodTable } from '../../src/rpc/method-table.ts';
+import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
 import { type BareListener, startBareListener } from '../support/bare-listener.ts';
 import { someClaims } from '../support/claims.ts';
-import { until } from '../support/condition.ts';
+import { until } from '../support/wait-for.ts';
 import {
   callFields,
   frameType,
@@ -38,7 +38,7 @@ const log = {
   info: () => undefined,
   error: (fields: object) => errors.push(fields),
 };
-const lines = new CallLines(log, () => new RefusalBudget(refusalBudgetPolicy, () => 0));
+const lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => 0));
 
 beforeAll(async () => {
   const claims = someClaims({

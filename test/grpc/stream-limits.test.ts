@@ -3,17 +3,17 @@ import type { Http2Session } from 'node:http2';
 import { status as Code } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 
-import { authenticateBy } from '../../src/grpc/authenticate.ts';
-import type { FinishedCall } from '../../src/grpc/call-boundary.ts';
-import { strangerAt } from '../../src/grpc/peer-address.ts';
+import { authenticateBy } from '../../src/rpc/authenticate.ts';
+import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { strangerAt } from '../../src/net/peer-address.ts';
 import { StreamShare } from '../../src/grpc/stream-share.ts';
 import { anonymousStreams, STREAM_IDLE_MS, watchingStreams } from '../../src/grpc/limits.ts';
 import { TrustServiceService } from '../../src/generated/postern/v1/trust.ts';
-import { verificationOnly, verificationService } from '../../src/grpc/verification-service.ts';
+import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
 import { type WaitingCall, WaitingCalls } from '../../src/grpc/waiting-calls.ts';
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
 import { someClaims } from '../support/claims.ts';
-import { until } from '../support/condition.ts';
+import { until } from '../support/wait-for.ts';
 import {
   callFields,
   flag,

@@ -1,7 +1,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterAll, expect, test } from '@jest/globals';
 
-import { transactionOf } from '../../src/trust/place.ts';
+import { transactionOf } from '../../src/trust/revocation-position.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
 import { masterKey } from '../support/test-service.ts';

@@ -1,10 +1,13 @@
-import base from '../../jest.config.js';
+import { db } from '../../jest.config.js';
 
 /** @type {import('jest').Config} */
 export default {
-  ...base,
+  ...db,
+  displayName: 'interop',
   rootDir: '../..',
   roots: ['<rootDir>/test/interop'],
+  testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
+  maxWorkers: 2,
   testTimeout: 30_000,
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { hashSync, parseOptions } from '@node-rs/argon2';
-import { argon2idHash, argon2idParameters } from '../../src/passwords/argon2id.ts';
+import { argon2idHash, argon2idParameters } from '../../src/passwords/hashing/argon2id.ts';
 import { argon2Format } from '../../src/passwords/formats/argon2-format.ts';
 import { readStoredHash } from '../../src/passwords/formats/format-table.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { hashSync } from '@node-rs/argon2';
 import fc from 'fast-check';
 import { formats, readStoredHash } from '../../src/passwords/formats/format-table.ts';
-import { judgeImportedHash } from '../../src/passwords/judge-imported-hash.ts';
+import { validateImportedHash } from '../../src/passwords/validate-imported-hash.ts';
 
 const password = 'correct horse b\u00e4ttery';
 
@@ -76,13 +76,13 @@ const verifies = (stored: string, candidate: string): boolean => {
   return read.verify(candidate);
 };
 const reasonFor = (stored: string): string => {
-  const judgement = judgeImportedHash(stored);
+  const judgement = validateImportedHash(stored);
   return judgement.ok ? 'accepted' : judgement.reason;
 };
 
 describe('hashes of other libraries', () => {
   test.each(vectors)('made by %s: %s', (_, format, stored) => {
-    expect(judgeImportedHash(stored)).toEqual({ ok: true, format, slow: false });
+    expect(validateImportedHash(stored)).toEqual({ ok: true, format, slow: false });
     expect(readStoredHash(stored)).toMatchObject({ needsRehash: true });
     expect(verifies(stored, password)).toBe(true);
     for (const wrong of ['', 'correct horse battery', `${password} `, password.normalize('NFD')]) {
@@ -113,7 +113,7 @@ describe('hashes of other libraries', () => {
     ['$2b$04$', false],
   ])('%s is taken, and slower than a hash of ours: %p', (kind, slow) => {
     const complete = formats.find((format) => format.claims(kind))?.complete(kind) ?? '';
-    expect(judgeImportedHash(complete)).toMatchObject({ ok: true, slow });
+    expect(validateImportedHash(complete)).toMatchObject({ ok: true, slow });
   });
 });
 
@@ -219,7 +219,7 @@ describe('a hash that would burn memory or time, or is damaged, is refused with 
           const changed = stored.slice(0, place) + character + stored.slice(place + 1);
           // Only the bcrypt kinds 2a, 2b and 2y name one algorithm; a changed cost may be dear to try.
           if (changed === stored || place < stored.lastIndexOf('$') - 3) return;
-          if (judgeImportedHash(changed).ok) expect(verifies(changed, password)).toBe(false);
+          if (validateImportedHash(changed).ok) expect(verifies(changed, password)).toBe(false);
         },
       ),
       { numRuns: 300 },
@@ -232,6 +232,6 @@ test('judging does none of the work: far over a hundred thousand a second', () =
     .map((format) => format.complete('$2b$14$'))
     .concat(vectors.map(([, , stored]) => stored));
   const startedMs = performance.now();
-  for (let judged = 0; judged < 20_000; judged++) judgeImportedHash(dear[judged % dear.length] ?? '');
+  for (let judged = 0; judged < 20_000; judged++) validateImportedHash(dear[judged % dear.length] ?? '');
   expect(performance.now() - startedMs).toBeLessThan(1000);
 });

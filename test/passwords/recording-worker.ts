@@ -4,7 +4,7 @@
  */
 const code = `
   import { parentPort } from 'node:worker_threads';
-  import { HashDesk } from ${JSON.stringify(new URL('../../dist/passwords/hash-desk.js', import.meta.url).href)};
+  import { HashDesk } from ${JSON.stringify(new URL('../../dist/passwords/hashing/hash-runner.js', import.meta.url).href)};
   const desk = new HashDesk(() => performance.now());
   parentPort.on('message', (job) => {
     if (job.password === 'crash: exit') process.exit(3);

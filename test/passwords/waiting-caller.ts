@@ -1,4 +1,4 @@
-import type { HashCall } from '../../src/passwords/hash-call.ts';
+import type { HashCall } from '../../src/passwords/hashing/call-deadline.ts';
 
 /** A caller with all the time in the world, unless told otherwise. */
 export function waitingCaller(changes: Partial<HashCall> = {}): HashCall {

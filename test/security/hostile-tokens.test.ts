@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { TokenRefusal, TokenRefusalReason } from '../../src/domain/rejection.ts';
-import { importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
-import { parseStrictJson } from '../../src/tokens/strict-json.ts';
+import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
+import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
 import { decode, type HostileSetting, type TokenMode } from './forge.ts';
 import { goodTokens, mixed } from './good-tokens.ts';
 import { hostileTokens, type HostileToken } from './hostile-tokens.ts';

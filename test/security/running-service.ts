@@ -1,11 +1,11 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { masterKeyOf } from '../../src/domain/sealed-envelope.ts';
-import { openSigningKey } from '../../src/operations/signing-key-custody.ts';
-import { listVerifyingKeys } from '../../src/store/signing-keys.ts';
-import { createKeyRing } from '../../src/tokens/key-ring.ts';
-import { importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
-import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/token-verifier.ts';
-import { importVerificationKey } from '../../src/tokens/verification-key.ts';
+import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
+import { openSigningKey } from '../../src/features/signing-keys/seal-signing-key.ts';
+import { listVerifyingKeys } from '../../src/features/signing-keys/signing-key-queries.ts';
+import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
+import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
+import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/verify/token-verifier.ts';
+import { importVerificationKey } from '../../src/tokens/verify/verification-key.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 import { secretKey, type HostileSetting, type TokenMode } from './forge.ts';
 import { sharedSecret } from './verifier-under-test.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { VerifiedTokenCache } from '../../src/tokens/verified-token-cache.ts';
+import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache.ts';
 import { ecdsaTwin } from './hostile-signatures.ts';
 import { verifierUnderTest } from './verifier-under-test.ts';
 

@@ -2,17 +2,17 @@ import { createPrivateKey, randomBytes, randomUUID, type KeyObject } from 'node:
 import type { ClaimsPolicy } from '../../src/domain/claims.ts';
 import { RevocationSet } from '../../src/domain/revocation-set.ts';
 import { Secret } from '../../src/domain/secret.ts';
-import { createKeyRing, type KeyRing } from '../../src/tokens/key-ring.ts';
-import { createSharedSecretSigner, importSharedSecret } from '../../src/tokens/shared-secret-key.ts';
+import { createKeyRing, type KeyRing } from '../../src/tokens/verify/key-ring.ts';
+import { createSharedSecretSigner, importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
 import {
   createTokenId,
   signAccessToken,
   type AccessTokenContents,
-} from '../../src/tokens/sign-access-token.ts';
-import type { Signer } from '../../src/tokens/signer.ts';
-import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/signing-key.ts';
-import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/token-verifier.ts';
-import { importVerificationKey, type PublicJwk } from '../../src/tokens/verification-key.ts';
+} from '../../src/tokens/issue/sign-access-token.ts';
+import type { Signer } from '../../src/tokens/issue/signer.ts';
+import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/issue/signing-key.ts';
+import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/verify/token-verifier.ts';
+import { importVerificationKey, type PublicJwk } from '../../src/tokens/verify/verification-key.ts';
 import { secretKey, type HostileSetting, type TokenMode } from './forge.ts';
 
 export const startSeconds = 1_800_000_000;

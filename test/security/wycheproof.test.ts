@@ -2,16 +2,16 @@ import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { splitCompactForm } from '../../src/tokens/compact-form.ts';
-import { guardFormat, readHeader } from '../../src/tokens/format-guard.ts';
+import { splitCompactForm } from '../../src/tokens/verify/compact-jws.ts';
+import { guardFormat, readHeader } from '../../src/tokens/verify/token-format.ts';
 import { isSigningAlgorithm } from '../../src/tokens/signing-algorithm.ts';
 import {
   importVerificationKey,
   KeyRefused,
   thumbprintOf,
   type PublicJwk,
-} from '../../src/tokens/verification-key.ts';
-import { signatureMatches, type SignatureKey } from '../../src/tokens/verify-signature.ts';
+} from '../../src/tokens/verify/verification-key.ts';
+import { signatureMatches, type SignatureKey } from '../../src/tokens/verify/verify-signature.ts';
 
 type Jwk = Readonly<Record<string, string>>;
 type KeyOrSet = Jwk | { readonly keys: readonly Jwk[] };

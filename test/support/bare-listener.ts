@@ -1,4 +1,4 @@
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { formatListenAddress } from '../../src/net/listen-address.ts';
 import { GrpcServer } from '../../src/grpc/grpc-server.ts';
 
 export type ListenerOptions = ConstructorParameters<typeof GrpcServer>[0];

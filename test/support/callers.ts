@@ -2,7 +2,7 @@ import { Metadata } from '@grpc/grpc-js';
 
 import { activeKey } from '../security/running-service.ts';
 import { decode, forge } from '../security/forge.ts';
-import { openServiceDesk } from './service-desk.ts';
+import { openServiceDesk } from './admin-fixture.ts';
 import type { TestService } from './test-service.ts';
 
 export const callerPassword = 'correct horse battery';

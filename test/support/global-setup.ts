@@ -2,9 +2,9 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Database } from '../../src/store/database.ts';
-import { openEmbeddedPostgres } from '../../src/store/embedded/open-embedded-postgres.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { Database } from '../../src/database/database.ts';
+import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.ts';
+import { migrate } from '../../src/database/migrate.ts';
 import { runningServer, testDatabaseVariable, type TestServer } from './test-server.ts';
 
 /** One PostgreSQL for the whole run, with a migrated template that each test file clones. */

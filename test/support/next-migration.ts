@@ -1,4 +1,4 @@
-import { type Migration, migrations } from '../../src/store/migrations/migrations.ts';
+import { type Migration, migrations } from '../../src/database/migrations/migrations.ts';
 
 /** What the next release brings: a migration after the last one that is known here. */
 export function nextMigration(sql: string): Migration {

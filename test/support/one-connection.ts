@@ -1,4 +1,4 @@
-import { Database } from '../../src/store/database.ts';
+import { Database } from '../../src/database/database.ts';
 import type { TestDatabase } from './test-database.ts';
 
 /** A pool of one connection, which prepared statements and kept plans belong to. */

@@ -1,5 +1,5 @@
 // HTTP/2 frames written by hand, so that a connection can be wrong in ways that no client library is. An attack is a
-// few lines of these (bench/http2-attacks.mjs).
+// few lines of these (test/soak/http2-attacks.mjs).
 import { Buffer } from 'node:buffer';
 import { connect } from 'node:net';
 import { clearTimeout, setTimeout } from 'node:timers';

@@ -1,7 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 
 import type { Callee } from './account.ts';
-import { until } from './condition.ts';
+import { until } from './wait-for.ts';
 import { type PosternOptions, type RunningPostern, startPostern } from './run-postern.ts';
 import { invoke, masterKey } from './test-service.ts';
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { grantServiceRole } from '../../src/store/grant-service-role.ts';
+import { grantServiceRole } from '../../src/database/service-role.ts';
 import type { TestDatabase } from './test-database.ts';
 
 export interface ServiceRole {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { Client } from 'pg';
 
-import { Database } from '../../src/store/database.ts';
+import { Database } from '../../src/database/database.ts';
 import { type TestServer, testDatabaseVariable } from './test-server.ts';
 
 export interface TestDatabase {

@@ -5,17 +5,16 @@ import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import pino from 'pino';
 
-import { startService } from '../../src/compose.ts';
-import { loadSettings } from '../../src/config.ts';
-import { budgetOf } from '../../src/domain/call-budget.ts';
-import { ownOrigin } from '../../src/domain/call-origin.ts';
-import { formatListenAddress } from '../../src/domain/listen-address.ts';
+import { startService } from '../../src/compose/service.ts';
+import { loadSettings } from '../../src/config/load-settings.ts';
+import { budgetOf, ownOrigin } from '../../src/domain/operation-call.ts';
+import { formatListenAddress } from '../../src/net/listen-address.ts';
 import { ErrorInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
-import { logOptions } from '../../src/log.ts';
-import { createUser } from '../../src/operations/create-user.ts';
+import { logOptions } from '../../src/observability/log.ts';
+import { createUser } from '../../src/features/users/create-user.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
-import type { ServerTls } from '../../src/tls/server-tls.ts';
+import type { ServerTls } from '../../src/net/tls/server-tls.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));

@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 
-import { openServiceDesk } from './service-desk.ts';
+import { openServiceDesk } from './admin-fixture.ts';
 import type { TestDatabase } from './test-database.ts';
 import type { TestService } from './test-service.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Secret } from '../../src/domain/secret.ts';
-import { inspectToken, type TokenInspection } from '../../src/tokens/inspect-token.ts';
+import { inspectToken, type TokenInspection } from '../../src/tokens/verify/inspect-token.ts';
 import { encode, forge, json, secretKey, Specimen } from '../security/forge.ts';
 import { sharedSecret, startSeconds, verifierUnderTest } from '../security/verifier-under-test.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import jwt from 'jsonwebtoken';
-import { createTokenId } from '../../src/tokens/sign-access-token.ts';
+import { createTokenId } from '../../src/tokens/issue/sign-access-token.ts';
 import { decode, type TokenMode } from '../security/forge.ts';
 import { sharedSecret, startSeconds, verifierUnderTest } from '../security/verifier-under-test.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { parseStrictJson } from '../../src/tokens/strict-json.ts';
+import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
 
 /** Objects without a prototype compare equal to nothing else; this gives them one, `__proto__` members included. */
 function plain(value: unknown): unknown {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { createKeyRing } from '../../src/tokens/key-ring.ts';
-import { VerifiedTokenCache } from '../../src/tokens/verified-token-cache.ts';
+import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
+import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache.ts';
 import { forge, json, Specimen } from '../security/forge.ts';
 import { goodTokens } from '../security/good-tokens.ts';
 import { verifierUnderTest, type VerifierUnderTest } from '../security/verifier-under-test.ts';

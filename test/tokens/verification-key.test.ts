@@ -1,9 +1,13 @@
 import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { createKeyRing } from '../../src/tokens/key-ring.ts';
+import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
 import type { SigningAlgorithm } from '../../src/tokens/signing-algorithm.ts';
-import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/signing-key.ts';
-import { importVerificationKey, thumbprintOf, type PublicJwk } from '../../src/tokens/verification-key.ts';
+import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/issue/signing-key.ts';
+import {
+  importVerificationKey,
+  thumbprintOf,
+  type PublicJwk,
+} from '../../src/tokens/verify/verification-key.ts';
 
 /** RFC 7638 section 3.1. */
 const rfc7638 = {

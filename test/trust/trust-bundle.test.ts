@@ -2,18 +2,18 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import type { Revocation } from '../../src/domain/revocation-set.ts';
-import { createKeyRing } from '../../src/tokens/key-ring.ts';
-import { placeOf } from '../../src/trust/place.ts';
+import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
+import { positionOf } from '../../src/trust/revocation-position.ts';
 import { RevocationJournal, type PlacedRevocation } from '../../src/trust/revocation-journal.ts';
 import { TrustBundle, type TrustChange } from '../../src/trust/trust-bundle.ts';
 
 const revocation = (id: string): Revocation => ({ kind: 'sid', id, expiresAtSeconds: 1_000 });
 const placed = (id: string, place: number): PlacedRevocation => ({ ...revocation(id), place: BigInt(place) });
-const news = (revocations: PlacedRevocation[], cursor: number, complete = true, asOfMs = 0) => ({
+const news = (revocations: PlacedRevocation[], cursor: number, complete = true, readAtMs = 0) => ({
   revocations,
   cursor: BigInt(cursor),
   complete,
-  asOfMs,
+  readAtMs,
 });
 const ids = (revocations: readonly Revocation[] | null) => revocations?.map(({ id }) => id) ?? null;
 function listenTo(bundle: TrustBundle): { id: string; cursor: bigint | null }[] {
@@ -84,30 +84,30 @@ describe('a bundle', () => {
     const [before, after] = [7n, 8n];
     const from = (era: bigint, id: string, transaction: bigint) => ({
       ...revocation(id),
-      place: placeOf(era, transaction),
+      place: positionOf(era, transaction),
     });
     const read = (era: bigint, revocations: PlacedRevocation[], horizon: bigint) =>
-      bundle.take({ revocations, cursor: placeOf(era, horizon), complete: true, asOfMs: 0 });
+      bundle.take({ revocations, cursor: positionOf(era, horizon), complete: true, readAtMs: 0 });
     read(before, [from(before, 'both', 40n), from(before, 'lost', 48n)], 50n);
     const told = listenTo(bundle);
     // The standby was behind at 45, and had come to 60 when it was first asked.
     read(after, [from(after, 'both', 40n), from(after, 'twin', 48n)], 60n);
     expect(told.map(({ id }) => id)).toEqual(['twin']);
-    expect(bundle.missedSince(placeOf(before, 50n))).toBeNull();
-    expect(bundle.missedSince(placeOf(before, 70n))).toBeNull();
-    expect(bundle.missedSince(placeOf(after, 50n))).toBeNull();
-    expect(bundle.missedSince(placeOf(after, 60n))).toEqual([]);
+    expect(bundle.missedSince(positionOf(before, 50n))).toBeNull();
+    expect(bundle.missedSince(positionOf(before, 70n))).toBeNull();
+    expect(bundle.missedSince(positionOf(after, 50n))).toBeNull();
+    expect(bundle.missedSince(positionOf(after, 60n))).toEqual([]);
   });
 
   test('wakes whoever waits for the first news, and lets go of whoever gave up', async () => {
     const bundle = new TrustBundle();
-    await bundle.firstNews(1);
-    const waiting = bundle.firstNews(10_000);
+    await bundle.whenLoaded(1);
+    const waiting = bundle.whenLoaded(10_000);
     bundle.replaceKeys(createKeyRing([]));
     bundle.take(news([], 5));
     await waiting;
     expect(bundle.loaded).toBe(true);
-    await bundle.firstNews(10_000);
+    await bundle.whenLoaded(10_000);
   });
 
   test('tells nobody who has left', () => {

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 
-import { TokenVerifier } from '../../src/tokens/token-verifier.ts';
-import { VerifiedTokenCache } from '../../src/tokens/verified-token-cache.ts';
-import { createKeyRing } from '../../src/tokens/key-ring.ts';
+import { TokenVerifier } from '../../src/tokens/verify/token-verifier.ts';
+import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache.ts';
+import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
 import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { startSeconds, verifierUnderTest } from '../security/verifier-under-test.ts';
 
@@ -52,7 +52,7 @@ test('T24 a remembered token is judged anew after every change of keys and revoc
     revocations: [{ kind: 'jti', id: second.id, expiresAtSeconds, place: 1n }],
     cursor: 2n,
     complete: false,
-    asOfMs: 0,
+    readAtMs: 0,
   });
   expect(await verdict(second.token)).toBe('TOKEN_REVOKED');
   expect(await verdict(third.token)).toMatchObject({ tokenId: third.id });

@@ -1,17 +1,16 @@
 import { Option } from 'commander';
 
 import { auditActions, auditOutcomes } from '../../domain/audit-event.ts';
-import { isUuid } from '../../domain/field-rules.ts';
-import { parseCount, parseDurationMs } from '../../domain/quantity.ts';
+import { isUuid } from '../../domain/validation.ts';
+import { parseCount, parseDurationMs } from '../../config/quantities.ts';
 import { Rejected } from '../../domain/rejection.ts';
-import { auditFilter, type AuditQuery } from '../../operations/list-audit-events.ts';
-import { type AuditFilter, listAuditEvents, type RecordedEvent } from '../../store/audit-events.ts';
-import { commandCall } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { auditFilter, type AuditQuery } from '../../features/audit/list-audit-events.ts';
+import { type AuditFilter, listAuditEvents, type RecordedEvent } from '../../features/audit/audit-queries.ts';
+import { commandCall, type CommandDefinition } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printTable, tell } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 10_000;
 const MOST = 1_000;
@@ -56,7 +55,7 @@ export const auditList: CommandDefinition = (command) => {
         since: timeOf('--since', options.since),
         until: timeOf('--until', options.until),
       });
-      const found = await withDatabase({ schema: true }, (database) =>
+      const found = await openDatabaseFor({ schema: true }, (database) =>
         database.run(commandCall(LIMIT_MS), (db) =>
           // One more than is shown tells whether there are older ones.
           listAuditEvents(db, filter, { beforeId: before, limit: limit + 1 }),

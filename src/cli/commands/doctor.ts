@@ -1,7 +1,7 @@
-import type { CommandDefinition } from '../command-definition.ts';
-import { examine } from '../examination.ts';
+import type { CommandDefinition } from '../command.ts';
+import { runDiagnostics } from '../doctor/diagnostics.ts';
 import { exitCodes } from '../exit-codes.ts';
-import type { Finding } from '../finding.ts';
+import type { Finding } from '../doctor/finding.ts';
 import { printJson, printLines } from '../output.ts';
 
 const marks = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
@@ -16,7 +16,7 @@ export const doctor: CommandDefinition = (command) => {
         '\nsince the Postern that runs may be who holds it.',
     )
     .action(async ({ json }: { json?: boolean }) => {
-      const findings = await examine();
+      const findings = await runDiagnostics();
       if (json)
         printJson(findings.map(({ about, verdict, says, advice }) => ({ about, verdict, says, advice })));
       else printLines(findings.flatMap(lines));

@@ -1,15 +1,15 @@
-import { budgetOf } from '../../domain/call-budget.ts';
-import { listAllKeys, type StoredSigningKey } from '../../store/signing-keys.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { budgetOf } from '../../domain/operation-call.ts';
+import { listAllKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
+import type { CommandDefinition } from '../command.ts';
 import { printJson, printTable } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
 /** `postern key list [--json]` */
 export const keyList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const keys = await withDatabase({ schema: true }, (database) =>
+    const keys = await openDatabaseFor({ schema: true }, (database) =>
       database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listAllKeys(db)),
     );
     if (json) printJson(keys.map(document));

@@ -1,9 +1,8 @@
-import { ownOrigin } from '../../domain/call-origin.ts';
-import { revokeSigningKey } from '../../operations/revoke-signing-key.ts';
-import { operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { ownOrigin } from '../../domain/operation-call.ts';
+import { revokeSigningKey } from '../../features/signing-keys/revoke-signing-key.ts';
+import { type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withKeys } from '../with-keys.ts';
+import { openSigningKeys } from '../open/with-keys.ts';
 
 /** `postern key revoke KID [--json]` */
 export const keyRevoke: CommandDefinition = (command) => {
@@ -13,7 +12,7 @@ export const keyRevoke: CommandDefinition = (command) => {
     .argument('<kid>', 'the key, as key list shows it')
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {
-      const { active } = await withKeys(({ database, policy, masterKeys }) =>
+      const { active } = await openSigningKeys(({ database, policy, masterKeys }) =>
         revokeSigningKey(database, policy, masterKeys, { kid, actor: operator, origin: ownOrigin }),
       );
       if (json) printJson({ revoked: kid, active });

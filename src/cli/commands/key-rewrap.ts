@@ -1,12 +1,14 @@
-import { rewrapSigningKeys } from '../../operations/rewrap-signing-keys.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { rewrapSigningKeys } from '../../features/signing-keys/rewrap-signing-keys.ts';
+import type { CommandDefinition } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withKeys } from '../with-keys.ts';
+import { openSigningKeys } from '../open/with-keys.ts';
 
 /** `postern key rewrap [--json]`, with the old master key in POSTERN_MASTER_KEY_PREVIOUS */
 export const keyRewrap: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const result = await withKeys(({ database, masterKeys }) => rewrapSigningKeys(database, masterKeys));
+    const result = await openSigningKeys(({ database, masterKeys }) =>
+      rewrapSigningKeys(database, masterKeys),
+    );
     if (json) printJson(result);
     else {
       printLines([`${result.rewrapped} sealed with the current master key, ${result.already} were already`]);

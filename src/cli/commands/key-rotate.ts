@@ -1,9 +1,8 @@
-import { ownOrigin } from '../../domain/call-origin.ts';
-import { rotateSigningKey } from '../../operations/rotate-signing-key.ts';
-import { operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { ownOrigin } from '../../domain/operation-call.ts';
+import { rotateSigningKey } from '../../features/signing-keys/rotate-signing-key.ts';
+import { type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withKeys } from '../with-keys.ts';
+import { openSigningKeys } from '../open/with-keys.ts';
 
 /** `postern key rotate [--now] [--json]` */
 export const keyRotate: CommandDefinition = (command) => {
@@ -14,7 +13,7 @@ export const keyRotate: CommandDefinition = (command) => {
     )
     .option('--json', 'print JSON')
     .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
-      const key = await withKeys(({ database, policy, masterKeys }) =>
+      const key = await openSigningKeys(({ database, policy, masterKeys }) =>
         rotateSigningKey(database, policy, masterKeys, {
           now: now === true,
           actor: operator,

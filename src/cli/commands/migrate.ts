@@ -1,12 +1,11 @@
-import type { Database } from '../../store/database.ts';
-import { GrantRefused } from '../../store/grant-refused.ts';
-import { grantServiceRole } from '../../store/grant-service-role.ts';
-import { migrate as applyMigrations, readSchemaState } from '../../store/migrate.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import type { Database } from '../../database/database.ts';
+import { GrantRefused, grantServiceRole } from '../../database/service-role.ts';
+import { migrate as applyMigrations, readSchemaState } from '../../database/migrate.ts';
+import type { CommandDefinition } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 interface Options {
   readonly grantTo?: string;
@@ -19,7 +18,7 @@ export const migrate: CommandDefinition = (command) => {
     .option('--grant-to <role>', 'give this database role what the service needs, and nothing else')
     .option('--json', 'print JSON')
     .action(async ({ grantTo, json }: Options) => {
-      const result = await withDatabase({ schema: false }, async (database) => {
+      const result = await openDatabaseFor({ schema: false }, async (database) => {
         const applied = await applyMigrations(database);
         if (grantTo !== undefined) await grant(database, grantTo);
         return { applied, schema: (await readSchemaState(database)).applied, granted_to: grantTo ?? null };

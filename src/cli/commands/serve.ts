@@ -1,12 +1,12 @@
-import type { CommandDefinition } from '../command-definition.ts';
+import type { CommandDefinition } from '../command.ts';
 
 /** `postern serve` */
 export const serve: CommandDefinition = (command) => {
   command.action(async () => {
-    const [{ runUntilSignal }, { startService }, { firstSteps }] = await Promise.all([
-      import('../../main.ts'),
-      import('../../compose.ts'),
-      import('../../first-steps.ts'),
+    const [{ runUntilSignal }, { startService }, { welcomeMessage: firstSteps }] = await Promise.all([
+      import('../../compose/run-until-signal.ts'),
+      import('../../compose/service.ts'),
+      import('../../compose/welcome-message.ts'),
     ]);
     await runUntilSignal('serve', startService, ({ demoUser, grpc, tls }) =>
       demoUser ? firstSteps(demoUser, grpc, tls) : '',

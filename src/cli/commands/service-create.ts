@@ -1,8 +1,7 @@
-import { createServiceAccount } from '../../operations/create-service-account.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { createServiceAccount } from '../../features/service-accounts/create-service-account.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines, tell } from '../output.ts';
-import { withDigests } from '../with-digests.ts';
+import { openDigests } from '../open/with-digests.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -18,7 +17,7 @@ export const serviceCreate: CommandDefinition = (command) => {
     .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
     .option('--json', 'print JSON')
     .action(async (name: string, { role, json }: Options) => {
-      const { account, clientSecret } = await withDigests((tools) =>
+      const { account, clientSecret } = await openDigests((tools) =>
         createServiceAccount(tools, { name, roles: role, actor: operator }, commandCall(LIMIT_MS)),
       );
       if (json) {

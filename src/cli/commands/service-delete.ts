@@ -1,9 +1,8 @@
-import { deleteServiceAccount } from '../../operations/delete-service-account.ts';
-import { serviceNamed } from '../../operations/service-account-rules.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { deleteServiceAccount } from '../../features/service-accounts/delete-service-account.ts';
+import { serviceNamed } from '../../features/service-accounts/service-account-name.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -13,7 +12,7 @@ export const serviceDelete: CommandDefinition = (command) => {
     .argument('<name>', 'its name or its client id')
     .option('--json', 'print JSON')
     .action(async (name: string, { json }: { json?: boolean }) => {
-      const account = await withDatabase({ schema: true }, (database) =>
+      const account = await openDatabaseFor({ schema: true }, (database) =>
         deleteServiceAccount(
           { database, trust: null },
           { account: serviceNamed(name), actor: operator },

@@ -1,9 +1,9 @@
-import { budgetOf } from '../../domain/call-budget.ts';
-import { listServiceAccounts } from '../../operations/list-service-accounts.ts';
-import type { ServiceAccount } from '../../store/service-accounts.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { budgetOf } from '../../domain/operation-call.ts';
+import { listServiceAccounts } from '../../features/service-accounts/list-service-accounts.ts';
+import type { ServiceAccount } from '../../features/service-accounts/service-account-queries.ts';
+import type { CommandDefinition } from '../command.ts';
 import { printJson, printTable } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;
@@ -11,7 +11,7 @@ const LIMIT_MS = 10_000;
 /** `postern service list [--json]`; JSON comes as one array. */
 export const serviceList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const accounts = await withDatabase({ schema: true }, async (database) => {
+    const accounts = await openDatabaseFor({ schema: true }, async (database) => {
       const all: ServiceAccount[] = [];
       for (let page: ServiceAccount[] | undefined; page === undefined || page.length === PAGE;) {
         const afterId = all.at(-1)?.id ?? null;

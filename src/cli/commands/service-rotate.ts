@@ -1,18 +1,17 @@
 import { Option } from 'commander';
 
-import { parseDurationMs } from '../../domain/quantity.ts';
+import { parseDurationMs } from '../../config/quantities.ts';
 import {
-  defaultOverlapSeconds,
-  maxOverlapSeconds,
+  DEFAULT_OVERLAP_SECONDS,
+  MAX_OVERLAP_SECONDS,
   rotateServiceSecret,
-} from '../../operations/rotate-service-secret.ts';
-import { serviceNamed } from '../../operations/service-account-rules.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+} from '../../features/service-accounts/rotate-service-secret.ts';
+import { serviceNamed } from '../../features/service-accounts/service-account-name.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines, tell } from '../output.ts';
-import { withDigests } from '../with-digests.ts';
+import { openDigests } from '../open/with-digests.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -35,7 +34,7 @@ export const serviceRotate: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async (name: string, { now, overlap, json }: Options) => {
       const overlapSeconds = now === true ? 0 : secondsOf(overlap);
-      const { account, clientSecret } = await withDigests(({ database, digests }) =>
+      const { account, clientSecret } = await openDigests(({ database, digests }) =>
         rotateServiceSecret(
           { database, digests, trust: null },
           { account: serviceNamed(name), overlapSeconds, actor: operator },
@@ -56,9 +55,9 @@ export const serviceRotate: CommandDefinition = (command) => {
 };
 
 function secondsOf(overlap: string | undefined): number {
-  if (overlap === undefined) return defaultOverlapSeconds;
+  if (overlap === undefined) return DEFAULT_OVERLAP_SECONDS;
   const ms = parseDurationMs(overlap);
-  if (ms !== null && ms % 1000 === 0 && ms >= 1000 && ms <= maxOverlapSeconds * 1000) return ms / 1000;
+  if (ms !== null && ms % 1000 === 0 && ms >= 1000 && ms <= MAX_OVERLAP_SECONDS * 1000) return ms / 1000;
   throw new CommandFailure(
     exitCodes.wrongUse,
     '--overlap is not a duration from 1s to 30d',

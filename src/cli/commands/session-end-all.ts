@@ -1,10 +1,9 @@
-import { ownOrigin } from '../../domain/call-origin.ts';
-import { endAllSessions } from '../../operations/end-all-sessions.ts';
-import { operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { ownOrigin } from '../../domain/operation-call.ts';
+import { endAllSessions } from '../../features/authentication/end-all-sessions.ts';
+import { type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
-import { withKeys } from '../with-keys.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
+import { openSigningKeys } from '../open/with-keys.ts';
 
 const by = { actor: operator, origin: ownOrigin };
 
@@ -23,10 +22,10 @@ export const sessionEndAll: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
       const result = afterRestore
-        ? await withKeys(({ database, policy, masterKeys }) =>
+        ? await openSigningKeys(({ database, policy, masterKeys }) =>
             endAllSessions(database, { policy, masterKeys }, by),
           )
-        : await withDatabase({ schema: true }, (database) => endAllSessions(database, null, by));
+        : await openDatabaseFor({ schema: true }, (database) => endAllSessions(database, null, by));
       if (json) printJson(result);
       else {
         printLines([`${result.sessions} sessions ended; everybody has to log in again`]);

@@ -1,9 +1,8 @@
-import { getUser } from '../../operations/get-user.ts';
-import { type ListedSession, listSessionsOf } from '../../store/sessions.ts';
-import { commandCall } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { getUser } from '../../features/users/get-user.ts';
+import { type ListedSession, listSessionsOf } from '../../features/sessions/session-queries.ts';
+import { commandCall, type CommandDefinition } from '../command.ts';
 import { printJson, printTable } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;
@@ -21,7 +20,7 @@ export const sessionList: CommandDefinition = (command) => {
     .option('--all', 'list those that have ended, too')
     .option('--json', 'print JSON')
     .action(async ({ email, all: includeEnded = false, json }: Options) => {
-      const sessions = await withDatabase({ schema: true }, async (database) => {
+      const sessions = await openDatabaseFor({ schema: true }, async (database) => {
         const { id: userId } = await getUser(database, { email }, commandCall(LIMIT_MS));
         const all: ListedSession[] = [];
         for (let page: ListedSession[] | undefined; page === undefined || page.length === PAGE;) {

@@ -1,13 +1,12 @@
 import { Option } from 'commander';
 
-import { getUser } from '../../operations/get-user.ts';
-import { revokeSessions } from '../../operations/revoke-sessions.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { getUser } from '../../features/users/get-user.ts';
+import { revokeSessions } from '../../features/authentication/revoke-sessions.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -30,7 +29,7 @@ export const sessionRevoke: CommandDefinition = (command) => {
           'Give the id of one, or --email for all of a user.',
         );
       }
-      const ended = await withDatabase({ schema: true }, async (database) => {
+      const ended = await openDatabaseFor({ schema: true }, async (database) => {
         const userId =
           email === undefined ? '' : (await getUser(database, { email }, commandCall(LIMIT_MS))).id;
         const wanted = { userId, sessionId: sessionId ?? '', actor: operator };

@@ -1,7 +1,7 @@
 import { CommandFailure } from '../command-failure.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import type { CommandDefinition } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { keepHeapSmall } from '../small-heap.ts';
+import { keepHeapSmall } from '../heap-limits.ts';
 
 /** `postern sidecar --upstream HOST:PORT|unix:PATH` */
 export const sidecar: CommandDefinition = (command) => {
@@ -10,8 +10,8 @@ export const sidecar: CommandDefinition = (command) => {
     .action(async ({ upstream }: { upstream: string }) => {
       keepHeapSmall();
       const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
-        import('../../main.ts'),
-        import('../../compose-sidecar.ts'),
+        import('../../compose/run-until-signal.ts'),
+        import('../../compose/sidecar.ts'),
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
         const fault = upstreamFault(settings, upstream);

@@ -1,7 +1,10 @@
 import type { Command } from 'commander';
 import { Secret } from '../../domain/secret.ts';
-import type { InspectionOptions, TokenInspection } from '../../tokens/inspect-token.ts';
-import { inspectToken } from '../../tokens/inspect-token.ts';
+import {
+  type InspectionOptions,
+  inspectToken,
+  type TokenInspection,
+} from '../../tokens/verify/inspect-token.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { loadKeySet } from '../load-key-set.ts';

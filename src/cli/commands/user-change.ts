@@ -1,12 +1,11 @@
-import { updateUser, type UserChanges } from '../../operations/update-user.ts';
-import type { User } from '../../store/users.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { updateUser, type UserChanges } from '../../features/users/update-user.ts';
+import type { User } from '../../features/users/user-queries.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines, tell } from '../output.ts';
 import { userDocument } from '../user-view.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -58,7 +57,7 @@ export const userSetEmail: CommandDefinition = (command) => {
 
 function changed(email: string, changes: UserChanges): Promise<User> {
   const update = { user: { email }, etag: '', changes, actor: operator, action: 'user.update' } as const;
-  return withDatabase({ schema: true }, (database) =>
+  return openDatabaseFor({ schema: true }, (database) =>
     updateUser({ database, trust: null }, update, commandCall(LIMIT_MS)),
   );
 }

@@ -1,11 +1,10 @@
-import { createUser, requireGoodUser } from '../../operations/create-user.ts';
+import { createUser, requireGoodUser } from '../../features/users/create-user.ts';
 import { PasswordHasher } from '../../passwords/password-hasher.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
 import { readSecret } from '../read-secret.ts';
 import { userDocument } from '../user-view.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 30_000;
 
@@ -29,7 +28,7 @@ export const userCreate: CommandDefinition = (command) => {
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       try {
-        const user = await withDatabase({ schema: true }, (database, settings) =>
+        const user = await openDatabaseFor({ schema: true }, (database, settings) =>
           createUser(
             { database, passwords: { hasher, policy: { minLength: settings.passwordMinLength } } },
             { email, password: password.reveal(), roles: role, actor: operator },

@@ -1,8 +1,7 @@
-import { deleteUser } from '../../operations/delete-user.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { deleteUser } from '../../features/users/delete-user.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -14,7 +13,7 @@ export const userDelete: CommandDefinition = (command) => {
     .addHelpText('after', '\nWhat the user did stays in the audit trail, under the id that is printed.')
     .action(async ({ email, json }: { email: string; json?: boolean }) => {
       const deletion = { user: { email }, etag: '', actor: operator };
-      const { id } = await withDatabase({ schema: true }, (database) =>
+      const { id } = await openDatabaseFor({ schema: true }, (database) =>
         deleteUser({ database, trust: null }, deletion, commandCall(LIMIT_MS)),
       );
       if (json) printJson({ deleted: id });

@@ -1,10 +1,10 @@
 import { extname } from 'node:path';
 import { type Command, Option } from 'commander';
 
-import { type OperationCall, ownOrigin } from '../../domain/call-origin.ts';
-import type { ImportVerdict } from '../../domain/import-row.ts';
-import { importUsers } from '../../operations/import-users.ts';
-import { operator } from '../command-call.ts';
+import { type OperationCall, ownOrigin } from '../../domain/operation-call.ts';
+import type { ImportVerdict } from '../../features/users/import/import-row.ts';
+import { importUsers } from '../../features/users/import/import-users.ts';
+import { operator } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { csvRows } from '../import/csv-rows.ts';
@@ -14,7 +14,7 @@ import { jsonRows } from '../import/json-rows.ts';
 import { textLines } from '../import/text-lines.ts';
 import { printJson, printLines, tell } from '../output.ts';
 import { ProgressLine } from '../progress-line.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 interface Options {
   readonly format?: 'csv' | 'jsonl';
@@ -75,7 +75,7 @@ async function run(path: string, options: Options): Promise<void> {
   // Once: a second Ctrl-C ends the process at once.
   process.once('SIGINT', onInterrupt);
   try {
-    await withDatabase({ schema: true }, (database) =>
+    await openDatabaseFor({ schema: true }, (database) =>
       importUsers(
         database,
         rowsOf(textLines(source.chunks)),

@@ -1,9 +1,9 @@
-import { budgetOf } from '../../domain/call-budget.ts';
-import { listUsers, type User } from '../../store/users.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { budgetOf } from '../../domain/operation-call.ts';
+import { listUsers, type User } from '../../features/users/user-queries.ts';
+import type { CommandDefinition } from '../command.ts';
 import { printJson, printTable } from '../output.ts';
 import { userDocument, userHeadings, userRow } from '../user-view.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;
@@ -11,7 +11,7 @@ const LIMIT_MS = 10_000;
 /** `postern user list [--json]`; JSON comes as one array. */
 export const userList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const users = await withDatabase({ schema: true }, async (database) => {
+    const users = await openDatabaseFor({ schema: true }, async (database) => {
       const all: User[] = [];
       for (let page: User[] | undefined; page === undefined || page.length === PAGE;) {
         const afterId = all.at(-1)?.id ?? null;

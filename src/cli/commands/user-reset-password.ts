@@ -1,8 +1,7 @@
-import { createPasswordReset } from '../../operations/create-password-reset.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { createPasswordReset } from '../../features/authentication/password-reset/create-password-reset.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines, tell } from '../output.ts';
-import { withDigests } from '../with-digests.ts';
+import { openDigests } from '../open/with-digests.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -12,7 +11,7 @@ export const userResetPassword: CommandDefinition = (command) => {
     .requiredOption('--email <address>', 'whose')
     .option('--json', 'print JSON')
     .action(async ({ email, json }: { email: string; json?: boolean }) => {
-      const { userId, resetToken, expiresAt } = await withDigests((tools) =>
+      const { userId, resetToken, expiresAt } = await openDigests((tools) =>
         createPasswordReset(tools, { user: { email }, actor: operator }, commandCall(LIMIT_MS)),
       );
       const until = expiresAt.toISOString();

@@ -1,9 +1,8 @@
-import { setUserState } from '../../operations/set-user-state.ts';
-import { commandCall, operator } from '../command-call.ts';
-import type { CommandDefinition } from '../command-definition.ts';
+import { setUserState } from '../../features/users/set-user-state.ts';
+import { commandCall, type CommandDefinition, operator } from '../command.ts';
 import { printJson, printLines } from '../output.ts';
 import { userDocument } from '../user-view.ts';
-import { withDatabase } from '../with-database.ts';
+import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -18,7 +17,7 @@ function changesState(disabled: boolean): CommandDefinition {
       .requiredOption('--email <address>', 'whom')
       .option('--json', 'print JSON')
       .action(async ({ email, json }: { email: string; json?: boolean }) => {
-        const user = await withDatabase({ schema: true }, (database) =>
+        const user = await openDatabaseFor({ schema: true }, (database) =>
           setUserState(database, { email, disabled, actor: operator }, commandCall(LIMIT_MS)),
         );
         if (json) printJson(userDocument(user));

@@ -1,7 +1,7 @@
 import { CsvError } from 'csv-parse';
 import { parse } from 'csv-parse/sync';
 
-import type { ImportRow, UnreadableRow } from '../../domain/import-row.ts';
+import type { ImportRow, UnreadableRow } from '../../features/users/import/import-row.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';

@@ -1,4 +1,4 @@
-import type { ImportRow, UnreadableRow } from '../../domain/import-row.ts';
+import type { ImportRow, UnreadableRow } from '../../features/users/import/import-row.ts';
 
 /** A row of an import file and the line that it stands on, counted from 1. */
 export type FileRow = (ImportRow | UnreadableRow) & { readonly line: number };

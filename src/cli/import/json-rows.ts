@@ -1,5 +1,5 @@
-import type { ImportRow, UnreadableRow } from '../../domain/import-row.ts';
-import { parseStrictJson } from '../../tokens/strict-json.ts';
+import type { ImportRow, UnreadableRow } from '../../features/users/import/import-row.ts';
+import { parseStrictJson } from '../../tokens/verify/strict-json.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';
 import type { TextLine } from './text-lines.ts';
 

@@ -1,4 +1,4 @@
-import { argon2idParameters, argon2idVerify } from '../argon2id.ts';
+import { argon2idParameters, argon2idVerify } from '../hashing/argon2id.ts';
 import { canonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 

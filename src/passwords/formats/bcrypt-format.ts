@@ -11,7 +11,7 @@ const bcryptText = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[
 const costs = { least: 4, most: 14 };
 
 /** bcryptjs at cost 10 takes 72 ms where a hash of ours takes 10 to 20. */
-const workAtCost10 = 7;
+const WORK_AT_COST_10 = 7;
 
 /**
  * bcrypt as `$2a$`, `$2b$` and `$2y$`, which are the same for passwords without NUL. bcrypt sees 72 bytes of UTF-8
@@ -30,7 +30,7 @@ export const bcryptFormat: PasswordFormat = {
     if (cost > costs.most) return `has cost ${cost}; the most that bcrypt may cost is ${costs.most}`;
     if (cost < costs.least) return `has cost ${cost}; bcrypt knows none below ${costs.least}`;
     return {
-      work: workAtCost10 * 2 ** (cost - 10),
+      work: WORK_AT_COST_10 * 2 ** (cost - 10),
       needsRehash: true,
       // Some libraries end the password at NUL; to those `right NUL anything` would be right.
       verify: (password) => !password.includes('\0') && compareSync(password, stored),

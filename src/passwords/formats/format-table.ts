@@ -28,7 +28,7 @@ export const formats: readonly PasswordFormat[] = [
 ];
 
 /** No format needs more; a longer text is damage, and is not looked at. */
-export const maxStoredLength = 512;
+export const MAX_STORED_LENGTH = 512;
 
 /** The format that claims a stored text. */
 export function formatOf(stored: string): PasswordFormat | undefined {
@@ -39,6 +39,6 @@ export function formatOf(stored: string): PasswordFormat | undefined {
 export function readStoredHash(stored: string): StoredHash | HashDamage {
   const format = formatOf(stored);
   if (format === undefined) return 'unknown-format';
-  const read = stored.length <= maxStoredLength ? format.read(stored) : 'is too long';
+  const read = stored.length <= MAX_STORED_LENGTH ? format.read(stored) : 'is too long';
   return typeof read === 'string' ? 'damaged' : read;
 }

@@ -8,8 +8,8 @@ const workOfMillion: Readonly<Record<Pbkdf2Digest, number>> = { sha1: 40, sha256
 const digestBytes: Readonly<Record<Pbkdf2Digest, number>> = { sha1: 20, sha256: 32, sha512: 64 };
 
 /** Django's default of 2025 is 1.2 million and grows every year; this takes up to a second. */
-const mostIterations = 2_000_000;
-const mostSaltBytes = 256;
+const MAX_ITERATIONS = 2_000_000;
+const MAX_SALT_BYTES = 256;
 
 /** PBKDF2 (RFC 8018 section 5.2) as parsed by any of its ways of writing; `iterations` are decimal digits. */
 export function pbkdf2Hash(parts: {
@@ -20,11 +20,11 @@ export function pbkdf2Hash(parts: {
 }): StoredHash | string {
   const { digest, salt, expected } = parts;
   const length = digestBytes[digest];
-  if (salt === undefined || salt.length === 0 || salt.length > mostSaltBytes) return 'has a damaged salt';
+  if (salt === undefined || salt.length === 0 || salt.length > MAX_SALT_BYTES) return 'has a damaged salt';
   if (expected?.length !== length) return 'has a damaged digest';
   const iterations = Number(parts.iterations);
-  if (iterations > mostIterations) {
-    return `has ${parts.iterations.slice(0, 12)} iterations; the most that PBKDF2 may have is ${mostIterations}`;
+  if (iterations > MAX_ITERATIONS) {
+    return `has ${parts.iterations.slice(0, 12)} iterations; the most that PBKDF2 may have is ${MAX_ITERATIONS}`;
   }
   return {
     work: (iterations / 1_000_000) * workOfMillion[digest],

@@ -1,0 +1,106 @@
+// A database with one user, keys and tokens, and the service on it as the scenarios measure it.
+import { setTimeout as pause } from 'node:timers/promises';
+import { URL } from 'node:url';
+import { masterKeyOf } from '../dist/crypto/sealed-envelope.js';
+import {
+  LoginRequest,
+  TokenSet,
+  VerifiedToken,
+  VerifyTokenRequest,
+} from '../dist/generated/postern/v1/auth.js';
+import { AccessTokenIssuer } from '../dist/features/sessions/access-token-issuer.js';
+import { loadKeyRing } from '../dist/features/signing-keys/load-key-ring.js';
+import { listVerifyingKeys } from '../dist/features/signing-keys/signing-key-queries.js';
+import { openSession, unaryCall } from './load/callers.mjs';
+import { postern, startMeasured } from './measured-process.mjs';
+import { masterKey, openHouse, password } from './bench-service.mjs';
+
+export const LOGIN = '/postern.v1.AuthService/Login';
+export const VERIFY = '/postern.v1.AuthService/VerifyToken';
+export const email = 'bench@example.com';
+export const issuer = 'http://127.0.0.1:8080';
+export const audience = 'postern';
+const TOKEN_SECONDS = 86_400;
+
+/** @param {object} extra more settings for every service of this house */
+export async function openTokenHouse(extra = {}) {
+  const house = await openHouse();
+  const environment = {
+    DATABASE_URL: house.url,
+    POSTERN_MASTER_KEY: masterKey,
+    POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+    POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+    POSTERN_ACCESS_TOKEN_TTL: `${TOKEN_SECONDS}s`,
+    ...extra,
+  };
+  /** The service, ready to answer. */
+  const serve = ({ command = postern, ...options } = {}) =>
+    startReady([command, 'serve'], { ...options, environment: { ...environment, ...options.environment } });
+  await house.addUser(email);
+  const service = await serve();
+  const tokens = TokenSet.decode(await callOnce(service.grpc, LOGIN, loginMessage(email)));
+  await service.stop();
+  const ring = await loadKeyRing(await house.database.unlimited((trx) => listVerifyingKeys(trx)), [
+    masterKeyOf(Buffer.from(masterKey, 'base64')),
+  ]);
+  const minter = new AccessTokenIssuer({
+    issuer,
+    audiences: [audience],
+    lifetimeSeconds: TOKEN_SECONDS,
+    signer: () => ring.signer,
+    nowMs: Date.now,
+  });
+  return {
+    ...house,
+    environment,
+    serve,
+    token: tokens.accessToken,
+    jwks: ring.jwks.json,
+    /** Distinct tokens of distinct sessions, signed with the service's key: the service cannot tell them from its own. */
+    async mint(count) {
+      const minted = [];
+      for (let made = 0; made < count; made++) {
+        const sessionId = globalThis.crypto.randomUUID();
+        const user = { userId: tokens.userId, sessionId, roles: [], audience };
+        minted.push((await minter.issueToUser(user)).token);
+      }
+      return minted;
+    },
+  };
+}
+
+/** A service or a sidecar, once it is able to judge. */
+export async function startReady(script, options) {
+  const server = await startMeasured(script, options);
+  const limitMs = performance.now() + 60_000;
+  const isReady = () =>
+    globalThis.fetch(new URL(`http://${server.http}/readyz`)).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  while (!(await isReady())) {
+    if (performance.now() > limitMs) throw new Error(`${script.join(' ')} was not ready within a minute`);
+    await pause(20);
+  }
+  return server;
+}
+
+export async function callOnce(address, path, message) {
+  const session = openSession(address);
+  return unaryCall(session, path, message).finally(() => session.close());
+}
+
+export function loginMessage(forEmail) {
+  return LoginRequest.encode({ email: forEmail, password, audience: '', client: undefined }).finish();
+}
+
+export function verifyMessage(token) {
+  return VerifyTokenRequest.encode({ accessToken: token, audience: '' }).finish();
+}
+
+/** What VerifyToken answers, and that it is an answer about somebody. */
+export async function verifyAnswer(address, token) {
+  const answer = await callOnce(address, VERIFY, verifyMessage(token));
+  if (VerifiedToken.decode(answer).subject === '') throw new Error('VerifyToken told of nobody');
+  return answer;
+}

@@ -1,0 +1,77 @@
+// What benches of verifiers stand on: WatchTrust served in this process from a bundle that the bench feeds, with a
+// signing key of its own and no database.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { importJWK } from 'jose';
+import { TrustServiceService } from '../dist/generated/postern/v1/trust.js';
+import { GrpcServer } from '../dist/grpc/grpc-server.js';
+import { trustService } from '../dist/services/trust/trust-service.js';
+import { createKeyRing } from '../dist/tokens/verify/key-ring.js';
+import { createTokenId, signAccessToken } from '../dist/tokens/issue/sign-access-token.js';
+import { generateSigningKey, importSigner } from '../dist/tokens/issue/signing-key.js';
+import { importVerificationKey } from '../dist/tokens/verify/verification-key.js';
+import { TrustBundle } from '../dist/trust/trust-bundle.js';
+
+const policy = { issuer: 'http://127.0.0.1', audiences: ['bench'], maxLifetimeSeconds: 600, skewSeconds: 5 };
+const REVOCATION_SECONDS = 3_600;
+
+/** WatchTrust of a bundle of these keys, to whoever asks. */
+export async function serveTrust(keys) {
+  const bundle = new TrustBundle();
+  bundle.replaceKeys(keys);
+  const server = new GrpcServer({
+    services: (add) => add(TrustServiceService, trustService(bundle, policy)),
+    gate: {
+      authenticate: () =>
+        Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
+      writeAudit: () => Promise.resolve(),
+    },
+    health: { everything: [''], verification: [] },
+    reflection: false,
+    onFinish: () => undefined,
+  });
+  const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
+  let place = 0n;
+  return {
+    address: `${host}:${port}`,
+    /** Revokes so many sessions at once. */
+    revoke(count) {
+      place += 1n;
+      const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
+      const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, place });
+      const revocations = Array.from({ length: count }, one);
+      bundle.take({ revocations, cursor: place + 1n, complete: true, readAtMs: performance.now() });
+    },
+    stop: (graceMs = 2_000) => server.stop({ delayMs: 0, graceMs }),
+  };
+}
+
+/** The same with a key, tokens, and `revocations` from the start. */
+export async function trustHouse(revocations) {
+  const pair = await generateSigningKey('ES256');
+  const signer = await importSigner(pair);
+  const served = await serveTrust(createKeyRing([await importVerificationKey(pair.publicJwk)], signer));
+  served.revoke(revocations);
+  const issueOne = () =>
+    signAccessToken(signer, {
+      issuer: policy.issuer,
+      audience: policy.audiences[0],
+      subject: randomUUID(),
+      sessionId: randomUUID(),
+      clientId: 'postern',
+      roles: ['reader', 'editor'],
+      tokenId: createTokenId(randomBytes(16)),
+      issuedAtSeconds: Math.floor(Date.now() / 1000),
+      lifetimeSeconds: policy.maxLifetimeSeconds,
+    });
+  return {
+    ...served,
+    policy,
+    publicKey: await importJWK(pair.publicJwk, 'ES256'),
+    async issue(count) {
+      const tokens = [];
+      while (tokens.length < count) tokens.push(await issueOne());
+      // As from a request's header: one flat text, not the pieces that a signer joined.
+      return tokens.map((token) => Buffer.from(token).toString('latin1'));
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { SecretDigests } from '../../crypto/keyed-digests.ts';
+import { masterKeysOf } from '../../features/root-key/master-keys.ts';
+import { RootKey } from '../../features/root-key/root-key.ts';
+import type { Database } from '../../database/database.ts';
+import { openDatabaseFor } from './with-database.ts';
+
+export interface DigestTools {
+  readonly database: Database;
+  readonly digests: SecretDigests;
+}
+
+/** Opens what commands need that make secrets: the key of their digests, which the master key opens. */
+export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promise<T> {
+  return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
+    const root = new RootKey();
+    await root.prepare(database, masterKeysOf(settings));
+    return work({ database, digests: new SecretDigests((purpose) => root.derive(purpose)) });
+  });
+}

@@ -1,0 +1,32 @@
+import type { MasterKey } from '../../crypto/sealed-envelope.ts';
+import type { SigningKeyPolicy } from '../../features/signing-keys/advance-signing-keys.ts';
+import { keyPolicyOf } from '../../features/signing-keys/key-policy.ts';
+import { masterKeysOf } from '../../features/root-key/master-keys.ts';
+import { requireMasterKey } from '../../features/root-key/root-key.ts';
+import type { Database } from '../../database/database.ts';
+import { CommandFailure } from '../command-failure.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { openDatabaseFor } from './with-database.ts';
+
+export interface KeyTools {
+  readonly database: Database;
+  readonly policy: SigningKeyPolicy;
+  readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
+}
+
+/** Opens what commands need that change signing keys, once the master key has shown to be that of the service. */
+export function openSigningKeys<T>(work: (tools: KeyTools) => Promise<T>): Promise<T> {
+  return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
+    const { algorithm } = settings;
+    if (algorithm === 'HS256') {
+      throw new CommandFailure(
+        exitCodes.refused,
+        'with POSTERN_ALGORITHM=HS256 there are no signing keys, only POSTERN_SECRET',
+        'Change the secret in the environment of every program that shares it.',
+      );
+    }
+    const masterKeys = masterKeysOf(settings);
+    await requireMasterKey(database, masterKeys);
+    return work({ database, policy: keyPolicyOf(settings, algorithm), masterKeys });
+  });
+}

@@ -1,0 +1,308 @@
+import { composeRpcs } from './services.ts';
+import { composeTokens } from './tokens.ts';
+import type { Settings } from '../config/load-settings.ts';
+import { budgetOf } from '../domain/operation-call.ts';
+import { DatabaseClock } from '../domain/database-clock.ts';
+import { type ListenAddress } from '../net/listen-address.ts';
+import { networkTest } from '../net/cidr.ts';
+import { AuditRateLimiter, refusalBudgetPolicy } from '../features/audit/audit-rate-limiter.ts';
+import { Rejected } from '../domain/rejection.ts';
+import { deduplicateLines } from '../observability/deduplicate-lines.ts';
+import { authenticateBy } from '../rpc/authenticate.ts';
+import { GrpcServer } from '../grpc/grpc-server.ts';
+import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
+import { HttpServer } from '../http/http-server.ts';
+import { openListenerTls } from './listener-tls.ts';
+import type { ServerTls } from '../net/tls/server-tls.ts';
+import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
+import { CallLines } from '../observability/call-log.ts';
+import type { Logger } from '../observability/log.ts';
+import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
+import { type KeyNews, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
+import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
+import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
+import { masterKeysOf } from '../features/root-key/master-keys.ts';
+import { keyPolicyOf } from '../features/signing-keys/key-policy.ts';
+import { RootKey } from '../features/root-key/root-key.ts';
+import { SlowHashMonitor } from '../features/maintenance/slow-hash-monitor.ts';
+import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
+import { openTracing } from '../observability/tracing/open-tracing.ts';
+import { PasswordHasher } from '../passwords/password-hasher.ts';
+import { CircuitBreaker } from '../database/circuit-breaker.ts';
+import { insertAuditEvent } from '../features/audit/audit-queries.ts';
+import { migrate, requireSchema } from '../database/migrate.ts';
+import { Database } from '../database/database.ts';
+import { openDatabase } from '../database/open-database.ts';
+import { RevocationFeed } from '../features/revocations/revocation-feed.ts';
+import { messageOf } from '../database/pg-errors.ts';
+import { ChangeListener } from '../database/change-listener.ts';
+import { TrustBundle } from '../trust/trust-bundle.ts';
+
+const MAX_CONNECTIONS = 10;
+/** Of its own, so that slow queries of others never delay the news of revocations (D11). */
+const TRUST_CONNECTIONS = 2;
+/** To write down a call that has spent its own time. */
+const AUDIT_LIMIT_MS = 1_000;
+/** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
+const TRUST_WATCHDOG_MS = 1_000;
+const SHUTDOWN_GRACE_MS = 8_000;
+
+/** A running service. */
+export interface Service {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  /** The listeners' certificate; null in plaintext. */
+  readonly tls: ServerTls | null;
+  /** Set at the first start of embedded mode. */
+  readonly demoUser: DemoUser | null;
+  /** Refuses new calls, lets running ones end, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Wires the service by hand, in reading order, and starts it; what an RPC name leads to stands in `compose/services.ts`. Resolves
+ * once both ports accept calls, whether or not the database is there. Rejects with what waiting cannot mend; `onFatal`
+ * gets the same when it shows only later.
+ */
+export async function startService(
+  settings: Settings,
+  log: Logger,
+  onFatal: (error: unknown) => void,
+  linesLost: () => number,
+): Promise<Service> {
+  const cleanups: (() => Promise<void> | void)[] = [];
+  let stopping = false;
+  const stop = async () => {
+    stopping = true;
+    for (const cleanUp of cleanups.splice(0).reverse()) await cleanUp();
+  };
+  try {
+    const tracing = await openTracing(settings.traceEndpoint, 'postern');
+    cleanups.push(() => tracing?.stop());
+    const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
+    cleanups.push(() => hasher.stop());
+
+    // Store
+    const circuit = new CircuitBreaker();
+    const warnOfDatabase = deduplicateLines(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'database'),
+      () => performance.now(),
+    );
+    const opened = await openDatabase({
+      databaseUrl: settings.databaseUrl,
+      dataDir: settings.dataDir,
+      holder: 'service',
+      mayMake: true,
+      maxConnections: MAX_CONNECTIONS,
+      report: (detail) => log.warn({ detail }, 'database'),
+      warn: warnOfDatabase,
+      circuit: { state: circuit, role: 'guarded' },
+      tracer: tracing,
+    });
+    const { database } = opened;
+    cleanups.push(() => opened.close());
+    // Also before the database goes, lest hashes of calls that have ended begin work on it.
+    cleanups.push(() => hasher.stop());
+
+    const counts = new ServiceCounts();
+
+    // Keys and trust
+    const trust = new TrustBundle();
+    const clock = new DatabaseClock();
+    const tokens = composeTokens(settings, trust, clock);
+    const { verification, apiAudience } = tokens;
+    const trustDatabase = new Database({
+      address: opened.address,
+      applicationName: `postern trust ${process.pid}`,
+      maxConnections: TRUST_CONNECTIONS,
+      warn: warnOfDatabase,
+      circuit: { state: circuit, role: 'probing' },
+      watchdogMs: TRUST_WATCHDOG_MS,
+    });
+    cleanups.push(() => trustDatabase.close());
+    const feed = new RevocationFeed(trustDatabase, trust, clock);
+    const refreshRoot = new RootKey();
+    const masterKeys = masterKeysOf(settings);
+    const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
+    const keys = keyPolicy
+      ? databaseKeys(trustDatabase, trust, keyPolicy, masterKeys, (news) => {
+          if (!('cause' in news)) counts.keySteps[news.kind] += 1;
+          describeKeyNews(log, news);
+        })
+      : sharedSecret(trustDatabase, trust);
+    const slowHashes = new SlowHashMonitor(trustDatabase, hasher);
+    const watch = new DatabaseMonitor({
+      async prepare() {
+        const applied = settings.migrate === 'auto' ? await migrate(database) : [];
+        if (settings.migrate === 'off') await requireSchema(database, { newer: false });
+        if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
+        await refreshRoot.prepare(database, masterKeys);
+        await keys.prepare();
+      },
+      async refresh() {
+        // Both to their end, lest the next look begin while one of them still reads.
+        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirst);
+        await slowHashes.refresh(performance.now());
+      },
+      afterwards() {
+        grpc.setServing('verification', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
+        reportClock(log, clock);
+      },
+      report(event, cause) {
+        if (event === 'store-reachable') log.info(event);
+        else if (event === 'store-unusable') log.error({ cause }, event);
+        else log.warn({ detail: whyUnavailable(cause) }, event);
+        grpc.setServing('everything', event === 'store-reachable');
+      },
+      onFatal,
+    });
+    cleanups.push(() => watch.stop());
+    const alarm = new ChangeListener({
+      address: opened.address,
+      applicationName: `postern alarm ${process.pid}`,
+      onChange: () => watch.refreshNow(),
+    });
+    cleanups.push(() => alarm.stop());
+
+    const purge = new ExpiryPurge({
+      database,
+      report(rows) {
+        counts.purgedRows += rows;
+        log.info({ rows }, 'purged-expired');
+      },
+    });
+    cleanups.push(() => purge.stop());
+
+    // Listeners
+    const tls = await openListenerTls(settings, log);
+    cleanups.push(() => tls.close());
+    const warnOfDisbelief = deduplicateLines(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
+      () => performance.now(),
+    );
+    const budget = () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now());
+    const lines = new CallLines(log, budget);
+    cleanups.push(() => lines.tellLeftOut());
+    const broadcast = new TrustBroadcaster(trust, tokens.policy);
+    const grpc = new GrpcServer({
+      services: composeRpcs({
+        settings,
+        database,
+        hasher,
+        refreshRoot,
+        tokens,
+        broadcast,
+        signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
+        loginsBesideHashes: MAX_CONNECTIONS,
+        nextRefresh: (call) => watch.nextRefresh(call),
+        onRepeat: () => (counts.repeats += 1),
+        onDamagedHash: (userId, damage) =>
+          log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
+      }),
+      health: {
+        everything: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
+        verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
+      },
+      gate: {
+        authenticate: authenticateBy(
+          { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
+          (token, access, call) =>
+            authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
+        ),
+        writeAudit: (record) =>
+          database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
+        refusals: budget(),
+        onUnwritten: ({ event, origin }, cause) =>
+          log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
+        onDisbelieved: warnOfDisbelief,
+        onUnheard(refusal) {
+          counts.calls.recordUnheard(refusal);
+          lines.describeUnheard(refusal);
+        },
+      },
+      reflection: settings.reflection,
+      trustedProxies: settings.trustedProxies,
+      maxConnections: settings.maxConnections,
+      tracing,
+      onFinish(call) {
+        counts.calls.record(call);
+        lines.describe(call);
+      },
+    });
+    const metrics = serviceMetrics({
+      linesLost,
+      counts,
+      listeners: { grpc: () => grpc, http: () => http },
+      verification: { ...verification, cache: tokens.cache },
+      hasher,
+      pools: { service: database, trust: trustDatabase },
+      circuit,
+      reachable: () => watch.state !== 'unreachable',
+      clock,
+      revocationDelay: feed.delay,
+      broadcast,
+      keys,
+      keyRotationSeconds: settings.keyRotationSeconds,
+      certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
+    });
+    cleanups.push(() => metrics.stop());
+    const http = new HttpServer(
+      {
+        metrics: metrics.text,
+        publication: { issuer: settings.issuer, jwks: tokens.jwks },
+        unreadiness: () => [
+          ...(stopping ? ['the service is stopping'] : []),
+          ...(watch.state === 'unreachable' ? ['the database does not answer'] : []),
+          ...(watch.state === 'unusable' ? ['the database holds what cannot be used: see the log'] : []),
+          ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
+          ...(trust.loaded && trust.ageMs > verification.maxStalenessMs
+            ? ['the news of revocations are too old']
+            : []),
+        ],
+      },
+      tls.of(settings.httpListen),
+      { isTrustedProxy: networkTest(settings.trustedProxies) },
+    );
+    await Promise.all([watch.start(), hasher.ready()]);
+    alarm.start();
+    const httpAddress = await http.listen(settings.httpListen);
+    cleanups.push(() => http.stop());
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
+    cleanups.push(() =>
+      grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
+    );
+    // Last: its password is told once, and must not be lost with a start that failed.
+    const isFirstStart = !settings.production && watch.state === 'reachable';
+    const demoUser = isFirstStart ? await makeDemoUser(database, hasher) : null;
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function reportClock(log: Logger, clock: DatabaseClock): void {
+  const news = clock.takeNews();
+  if (news === null) return;
+  const line = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
+  if (news === 'differs') log.warn(line, 'clock-differs');
+  else log.info(line, 'clock-agrees');
+}
+
+function describeKeyNews(log: Logger, news: KeyNews): void {
+  if (news.kind === 'refused') log.error({ cause: news.cause }, 'signing-key-refused');
+  else if (news.kind === 'left-behind') log.error({ cause: news.cause }, 'signing-key-not-made');
+  else log.info({ step: news.kind, ...('kid' in news && { kid: news.kid }) }, 'signing-keys');
+}
+
+function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
+  for (const result of results) if (result.status === 'rejected') throw result.reason as Error;
+}
+
+/** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */
+function whyUnavailable(error: unknown): string {
+  if (!(error instanceof Rejected) || error.rejection.kind !== 'store-unavailable') return String(error);
+  const { cause } = error.rejection;
+  const said = error.cause === undefined ? cause : messageOf(error.cause);
+  return said === cause ? cause : `${cause}: ${said}`;
+}

@@ -1,0 +1,120 @@
+import type { Tokens } from './tokens.ts';
+import type { Settings } from '../config/load-settings.ts';
+import type { CallBudget } from '../domain/operation-call.ts';
+import { PageCursors } from '../domain/paging.ts';
+import { RepeatRateLimiter, repeatBudgetPolicy } from '../features/sessions/repeat-rate-limiter.ts';
+import { SecretDigests } from '../crypto/keyed-digests.ts';
+import { AdminServiceService } from '../generated/postern/v1/admin.ts';
+import { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import { TrustServiceService } from '../generated/postern/v1/trust.ts';
+import { adminService } from '../services/admin/admin-service.ts';
+import type { AdminDependencies } from '../services/admin/admin-dependencies.ts';
+import { authService } from '../services/auth-service.ts';
+import {
+  authorizationService,
+  CHECK_FIRST_NEWS_WAIT_MS,
+  failClosedAuthorization,
+} from '../services/ext-authz/authorization-service.ts';
+import type { AddService } from '../grpc/grpc-server.ts';
+import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
+import { trustService } from '../services/trust/trust-service.ts';
+import { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
+import { changePassword } from '../features/authentication/change-password.ts';
+import { issueServiceToken } from '../features/service-accounts/issue-service-token.ts';
+import { login } from '../features/authentication/login.ts';
+import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
+import type { RootKey } from '../features/root-key/root-key.ts';
+import { refreshToken } from '../features/authentication/refresh-session.ts';
+import { resetPassword } from '../features/authentication/password-reset/reset-password.ts';
+import { revokeToken } from '../features/authentication/revoke-token.ts';
+import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
+import { KeyedLimiter } from '../domain/keyed-limiter.ts';
+import { verifyToken } from '../features/authentication/verify-token.ts';
+import type { PasswordHasher } from '../passwords/password-hasher.ts';
+import type { Database } from '../database/database.ts';
+
+/** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
+const SESSION_TURNS = { width: 1, maxWaiting: 500, maxWaitMs: 1_000 };
+const LOGIN_RETRY_MS = 1_000;
+
+/** What the RPCs are made of. */
+export interface RpcParts {
+  readonly settings: Settings;
+  readonly database: Database;
+  readonly hasher: PasswordHasher;
+  readonly refreshRoot: RootKey;
+  readonly tokens: Tokens;
+  readonly broadcast: TrustBroadcaster;
+  readonly signingKeys: AdminDependencies['signingKeys'];
+  /** How many logins may ask the database while they do not wait for a hash. */
+  readonly loginsBesideHashes: number;
+  /** Waits for what the database holds by now. */
+  readonly nextRefresh: (call: CallBudget) => Promise<void>;
+  /** Told when a refresh token is repeated within its grace time. */
+  readonly onRepeat: () => void;
+  readonly onDamagedHash: (userId: string, damage: string) => void;
+}
+
+/** Gives every RPC of the service its operation, and every operation what it works with. */
+export function composeRpcs(parts: RpcParts): (add: AddService) => void {
+  const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
+  const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
+  const { trust, verifier } = verification;
+  const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
+  // Those that may wait for a hash, and as many more as may be asking the database.
+  const logins = new ConcurrencyLimit(hasher.capacity + parts.loginsBesideHashes, () =>
+    Math.max(LOGIN_RETRY_MS, hasher.load.averageMs * hasher.capacity),
+  );
+  const sessions = {
+    database,
+    trust,
+    turns: new KeyedLimiter(SESSION_TURNS),
+    policy: sessionPolicyOf(settings),
+    refreshTokens: () => refreshRoot.tokens(),
+  };
+  const repeats = new RepeatRateLimiter(repeatBudgetPolicy(settings.refreshGraceSeconds * 1000), () =>
+    performance.now(),
+  );
+  const digests = new SecretDigests((purpose) => refreshRoot.derive(purpose));
+  const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
+  return (add) => {
+    add(
+      AuthServiceService,
+      authService({
+        login: (input, call) =>
+          logins.run(() => login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call)),
+        verifyToken: (input) => verifyToken(verification, input),
+        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, repeats, onRepeat }, input, call),
+        revokeToken: (input, call) => revokeToken({ ...sessions, verifier, nextRefresh, nowMs }, input, call),
+        issueServiceToken: (input, call) =>
+          issueServiceToken({ database, digests, issuer, trust }, input, call),
+        changePassword: (input, call) =>
+          logins.run(() =>
+            changePassword({ ...sessions, passwords, issuer, apiAudience, throttle }, input, call),
+          ),
+        resetPassword: (input, call) =>
+          resetPassword({ database, passwords, digests, trust, throttle }, input, call),
+        getJwks: jwks,
+      }),
+    );
+    add(TrustServiceService, trustService(trust, policy, parts.broadcast));
+    add(
+      AdminServiceService,
+      adminService({
+        database,
+        trust,
+        passwords,
+        digests,
+        cursors: new PageCursors(() => refreshRoot.derive('page cursor')),
+        signingKeys: parts.signingKeys,
+      }),
+    );
+    add(
+      failClosedAuthorization,
+      authorizationService({
+        audiences: settings.audiences,
+        verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+      }),
+    );
+  };
+}

@@ -1,0 +1,232 @@
+import {
+  channelCredentials,
+  channelOptions,
+  isTarget,
+  reachesOnlyThisMachine,
+  type Upstream,
+} from '../client/channel.ts';
+import { serviceCredential } from '../client/service-credential.ts';
+import type { Settings } from '../config/load-settings.ts';
+import type { ClaimsPolicy } from '../domain/claims.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
+import { AuditRateLimiter, refusalBudgetPolicy } from '../features/audit/audit-rate-limiter.ts';
+import { deduplicateLines } from '../observability/deduplicate-lines.ts';
+import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
+import { CallCounts } from '../observability/metrics/call-counts.ts';
+import { CallLines } from '../observability/call-log.ts';
+import {
+  authorizationService,
+  CHECK_FIRST_NEWS_WAIT_MS,
+  failClosedAuthorization,
+} from '../services/ext-authz/authorization-service.ts';
+import { GrpcServer } from '../grpc/grpc-server.ts';
+import { verificationOnly, verificationService } from '../services/verification-service.ts';
+import { HttpServer } from '../http/http-server.ts';
+import { openListenerTls } from './listener-tls.ts';
+import type { Logger } from '../observability/log.ts';
+import { verifyToken } from '../features/authentication/verify-token.ts';
+import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
+import type { ServerTls } from '../net/tls/server-tls.ts';
+import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
+import { openTracing } from '../observability/tracing/open-tracing.ts';
+import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
+import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
+import { StreamTrustSource } from '../trust/stream-trust-source.ts';
+import { TrustBundle } from '../trust/trust-bundle.ts';
+
+const SHUTDOWN_GRACE_MS = 5_000;
+const HEALTH_EVERY_MS = 250;
+
+/** A running sidecar. */
+export interface Sidecar {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  /** The listeners' certificate; null in plaintext. */
+  readonly tls: ServerTls | null;
+  stop(): Promise<void>;
+}
+
+/** Why a sidecar must not speak with this upstream as it is set; null when it may. */
+export function upstreamFault(settings: Settings, upstream: string): { what: string; advice: string } | null {
+  if (!isTarget(upstream)) {
+    return {
+      what: '--upstream is not an address',
+      advice: 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
+    };
+  }
+  if (reachesOnlyThisMachine(upstream)) return null;
+  if (settings.upstreamCa !== null || settings.insecure) return null;
+  return {
+    what: `--upstream ${upstream} would be spoken to in plaintext beyond this machine`,
+    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if what lies between encrypts.',
+  };
+}
+
+/**
+ * Wires a sidecar by hand, in reading order, and starts it: VerifyToken, Envoy's checks and health, answered from a trust
+ * bundle that the central service feeds. Needs neither database nor master key, and starts while the service is down.
+ */
+export async function startSidecar(
+  settings: Settings,
+  address: string,
+  log: Logger,
+  linesLost: () => number,
+): Promise<Sidecar> {
+  const upstream: Upstream = {
+    address,
+    insecure: settings.insecure,
+    ...(settings.upstreamCa !== null && {
+      tls: {
+        ...(settings.upstreamCa !== 'system' && { caFile: settings.upstreamCa }),
+        ...(settings.upstreamCert !== null && { certFile: settings.upstreamCert }),
+        ...(settings.upstreamKey !== null && { keyFile: settings.upstreamKey }),
+      },
+    }),
+  };
+
+  const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
+
+  // Trust
+  const trust = new TrustBundle();
+  const lost = () =>
+    deduplicateLines(
+      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'upstream-lost'),
+      () => performance.now(),
+    );
+  let tellLost = lost();
+  const credentials = channelCredentials(upstream);
+  const source = new StreamTrustSource({
+    client: new TrustServiceClient(address, credentials, channelOptions),
+    bundle: trust,
+    credential:
+      settings.clientId !== null && settings.clientSecret !== null
+        ? serviceCredential(upstream, {
+            clientId: settings.clientId,
+            clientSecret: settings.clientSecret.reveal(),
+            ...(settings.apiAudience !== null && { audience: settings.apiAudience }),
+          })
+        : null,
+    report(event) {
+      if (event.kind === 'connected') {
+        log.info('upstream-connected');
+        // Whatever comes next is another outage.
+        tellLost = lost();
+      } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
+      else tellLost(`${event.end.code} ${event.end.details}`);
+    },
+  });
+
+  const forgetCertificate =
+    settings.upstreamCert === null
+      ? () => undefined
+      : watchClientCertificate(settings.upstreamCert, (expiresAtMs) =>
+          log.warn(
+            { detail: 'POSTERN_UPSTREAM_CERT', expires: new Date(expiresAtMs).toISOString() },
+            'certificate-expiring',
+          ),
+        );
+
+  // Operations
+  const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
+  const verifier = new TokenVerifier({
+    trust,
+    policy: () => source.policy ?? NOTHING_ACCEPTED,
+    cache,
+    nowMs: Date.now,
+  });
+  const maxStalenessMs = settings.maxStalenessSeconds * 1000;
+  const verification = { verifier, trust, maxStalenessMs };
+  const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
+
+  // Listeners
+  const tls = await openListenerTls(settings, log);
+  const counts = new CallCounts();
+  const lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now()));
+  const grpc = new GrpcServer({
+    services(add) {
+      add(
+        verificationOnly,
+        verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
+      );
+      add(
+        failClosedAuthorization,
+        authorizationService({
+          get audiences() {
+            return source.policy?.audiences ?? null;
+          },
+          verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+        }),
+      );
+    },
+    health: {
+      everything: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+      verification: [],
+    },
+    gate: {
+      authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
+      writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
+      refusals: { take: () => null, missed: () => undefined },
+      onUnwritten: () => undefined,
+      onDisbelieved: () => undefined,
+      onUnheard: () => undefined,
+    },
+    reflection: settings.reflection,
+    maxConnections: settings.maxConnections,
+    tracing,
+    onFinish(call) {
+      counts.record(call);
+      lines.describe(call);
+    },
+  });
+  const metrics = sidecarMetrics({
+    linesLost,
+    calls: counts,
+    listeners: { grpc: () => grpc, http: () => http },
+    verification: { trust, cache, maxStalenessMs },
+    isConnected: () => source.connected,
+    certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
+  });
+  const http = new HttpServer(
+    {
+      metrics: metrics.text,
+      publication: null,
+      unreadiness: () => [
+        ...(stopping ? ['the sidecar is stopping'] : []),
+        ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
+        ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
+      ],
+    },
+    tls.of(settings.httpListen),
+  );
+  source.start();
+  const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_EVERY_MS);
+  let stopping = false;
+  const stop = async () => {
+    stopping = true;
+    clearInterval(health);
+    await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
+    metrics.stop();
+    source.stop();
+    forgetCertificate();
+    await http.stop();
+    tls.close();
+    lines.tellLeftOut();
+    await tracing?.stop();
+  };
+  try {
+    const httpAddress = await http.listen(settings.httpListen);
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Before the first keys nothing is asked of it; if it were, nothing would pass. */
+const NOTHING_ACCEPTED: ClaimsPolicy = Object.freeze({
+  issuer: '',
+  audiences: [],
+  maxLifetimeSeconds: 0,
+  skewSeconds: 0,
+});

@@ -1,0 +1,281 @@
+import { readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { nearestName } from './did-you-mean.ts';
+import { OpenToOthers, requireRootsOwn } from '../domain/open-to-others.ts';
+import type { Secret } from '../domain/secret.ts';
+import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
+import { InvalidSetting } from './setting-parsers.ts';
+import { certificateFaults } from '../net/tls/certificate-files.ts';
+import { type Setting, settingRows } from './settings-table.ts';
+
+export type { Algorithm, LogLevel, SettingsPurpose } from './setting-rules.ts';
+
+/** Tokens of the time before Postern, signed with this secret, are accepted until this moment (Unix time, ms). */
+export interface LegacyDoor {
+  readonly secret: Secret;
+  readonly untilMs: number;
+}
+
+/** Everything that the environment decides, parsed and checked. */
+export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUntilMs'> {
+  /** Whether DATABASE_URL is set. */
+  readonly production: boolean;
+  readonly legacyDoor: LegacyDoor | null;
+  /** Lines for whoever starts the service: what is allowed, yet probably not meant. */
+  readonly warnings: readonly string[];
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface LoadOptions {
+  /** `serve` when left out. */
+  readonly for?: SettingsPurpose;
+  /** Gives a file's text, or throws. */
+  readonly readFile?: (path: string) => string;
+  readonly nowMs?: number;
+}
+
+/** Every fault of the settings at once: each line names a setting, says what is wrong and what to do, never its value. */
+export class SettingsError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`the settings cannot be used:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.name = 'SettingsError';
+    this.faults = faults;
+  }
+}
+
+type Key = keyof SettingValues;
+type ReadFile = (path: string) => string;
+
+/**
+ * Reads the environment into settings. An empty variable counts as absent, as compose files and libpq have it, but
+ * with a warning, since it may be a substitution that failed. A secret may stand in the file that NAME_FILE names.
+ * Throws `SettingsError` with every fault found, names that begin with POSTERN_ and mean nothing included.
+ */
+export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
+  const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
+  const { given, faults } = parseEach(environment, readFile);
+  const faulty = new Set(faults.keys());
+  // A faulty DATABASE_URL was still meant to be one, so the rules of production go on to be checked.
+  const production = given.has('databaseUrl') || faulty.has('databaseUrl');
+  const surroundings = { purpose, production, cores: availableParallelism() };
+  const values = Object.fromEntries(
+    rowsByKey.map(([key, row]) => [key, given.has(key) ? given.get(key) : row.fallback(surroundings)]),
+  ) as unknown as SettingValues;
+  const lines = [
+    ...faults.values(),
+    ...brokenSettingRules({ values, faulty, purpose, production, environment }).map((line) =>
+      namedAsSet(line, environment),
+    ),
+    ...unknownNames(environment),
+    ...certificateFileFaults(values, faulty, purpose, readFile),
+  ];
+  if (lines.length > 0) throw new SettingsError(lines);
+
+  const { legacySecret, legacyUntilMs, ...rest } = values;
+  const legacyDoor =
+    legacySecret !== null && legacyUntilMs !== null ? { secret: legacySecret, untilMs: legacyUntilMs } : null;
+  const warnings = [
+    ...warningsAbout(environment, legacyUntilMs, nowMs),
+    ...warningsAboutIssuer(environment, production, purpose),
+    ...warningsAboutTls(values, purpose),
+  ];
+  return Object.freeze({ ...rest, production, legacyDoor, warnings });
+}
+
+/** Whether a failing command should print where it failed; asked before the settings are known to be right. */
+export function wantsStackTraces(environment: Environment = process.env): boolean {
+  return /^(debug|trace)$/.test(environment[settingRows.logLevel.name] ?? '');
+}
+
+/** The settings as a Markdown table, for the README. */
+export function settingsTable(): string {
+  const lines = rowsByKey.map(
+    ([, row]) =>
+      `| ${namesOf(row)
+        .map((name) => `\`${name}\``)
+        .join(' or ')} | ${row.shown} | ${row.about} |`,
+  );
+  return ['| name | default | meaning |', '|---|---|---|', ...lines, ''].join('\n');
+}
+
+const rowsByKey = Object.entries(settingRows) as [Key, Setting<unknown>][];
+const knownNames = rowsByKey.flatMap(([, row]) => namesOf(row));
+
+function namesOf(row: Setting<unknown>): string[] {
+  return row.isSecret ? [row.name, `${row.name}_FILE`] : [row.name];
+}
+
+function parseEach(
+  environment: Environment,
+  readFile: ReadFile,
+): { given: Map<Key, unknown>; faults: Map<Key, string> } {
+  const given = new Map<Key, unknown>();
+  const faults = new Map<Key, string>();
+  for (const [key, row] of rowsByKey) {
+    try {
+      const text = textOf(row, environment, readFile);
+      if (text !== null) given.set(key, parsed(row, text, environment));
+    } catch (error) {
+      if (!(error instanceof InvalidSetting)) throw error;
+      faults.set(key, `${comesFromFile(row, environment) ? `${row.name}_FILE` : row.name} ${error.message}`);
+    }
+  }
+  return { given, faults };
+}
+
+function parsed(row: Setting<unknown>, text: string, environment: Environment): unknown {
+  try {
+    return row.parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidSetting) || !comesFromFile(row, environment)) throw error;
+    throw new InvalidSetting(`names a file whose text ${error.message}`);
+  }
+}
+
+/** Whether only NAME_FILE is set: a fault names the variable that is there to be mended. */
+function comesFromFile(row: Setting<unknown>, environment: Environment): boolean {
+  return (
+    row.isSecret && (environment[`${row.name}_FILE`] ?? '') !== '' && (environment[row.name] ?? '') === ''
+  );
+}
+
+/** A rule between settings knows them by their first names only. */
+function namedAsSet(line: string, environment: Environment): string {
+  return rowsByKey
+    .filter(([, row]) => comesFromFile(row, environment))
+    .reduce((said, [, { name }]) => said.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `${name}_FILE`), line);
+}
+
+function textOf(row: Setting<unknown>, environment: Environment, readFile: ReadFile): string | null {
+  const text = environment[row.name] ?? '';
+  const path = row.isSecret ? (environment[`${row.name}_FILE`] ?? '') : '';
+  if (path === '') return text === '' ? null : text;
+  if (text !== '') throw new InvalidSetting(`and ${row.name}_FILE do not go together; remove one`);
+  return textOfFile(path, readFile);
+}
+
+/** The path is not repeated in a fault: it may be the secret itself, set under the wrong name. */
+function textOfFile(path: string, readFile: ReadFile): string {
+  let text: string;
+  try {
+    text = readFile(path);
+  } catch (error) {
+    if (error instanceof OpenToOthers)
+      throw new InvalidSetting(`names a file that others may change: ${error.message}`);
+    const { code = 'not text' } = error as NodeJS.ErrnoException;
+    throw new InvalidSetting(
+      `names a file that cannot be read (${code}); check the path and who may read it`,
+    );
+  }
+  const content = text.replace(/\r?\n$/, '');
+  if (content === '') throw new InvalidSetting('names an empty file; write the secret into it');
+  return content;
+}
+
+function readTextFile(path: string): string {
+  // A pipe that whoever started us opened has no place where another could be put.
+  if (statSync(path).isFile()) requireRootsOwn(path, 'root');
+  return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+}
+
+/** A misspelt setting would silently leave its default in force, perhaps the weaker one. */
+function unknownNames(environment: Environment): string[] {
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('POSTERN_') && !knownNames.includes(name))
+    .filter((name) => !isServiceLink(name, environment[name] ?? ''))
+    .sort()
+    .map((name) => {
+      const nearest = nearestName(name, knownNames);
+      return `${name} is not a setting; ${nearest === null ? 'remove it' : `did you mean ${nearest}?`}`;
+    });
+}
+
+/**
+ * Kubernetes tells every pod about a Service called `postern` in variables of these shapes; refusing them would keep
+ * the service from starting under its own name.
+ */
+function isServiceLink(name: string, text: string): boolean {
+  if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))
+    return true;
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
+}
+
+/** The files are read where they are used: a command may run as somebody who must not read the key. */
+function certificateFileFaults(
+  values: SettingValues,
+  faulty: ReadonlySet<Key>,
+  purpose: SettingsPurpose,
+  readFile: ReadFile,
+): string[] {
+  const { tlsCert, tlsKey, tlsClientCa, upstreamCert, upstreamKey, upstreamCa } = values;
+  const ends: Record<'cert' | 'key' | 'ca', readonly [Key, string | null]>[] = [];
+  if (purpose === 'serve' || purpose === 'sidecar') {
+    ends.push({ cert: ['tlsCert', tlsCert], key: ['tlsKey', tlsKey], ca: ['tlsClientCa', tlsClientCa] });
+  }
+  if (purpose === 'sidecar') {
+    const ca = upstreamCa === 'system' ? null : upstreamCa;
+    ends.push({
+      cert: ['upstreamCert', upstreamCert],
+      key: ['upstreamKey', upstreamKey],
+      ca: ['upstreamCa', ca],
+    });
+  }
+  return ends.flatMap((end) => {
+    const faults: string[] = [];
+    const textIn = ([key, path]: readonly [Key, string | null]) => {
+      if (path === null || faulty.has(key)) return null;
+      try {
+        return readFile(path);
+      } catch (error) {
+        if (error instanceof OpenToOthers) {
+          faults.push(`${settingRows[key].name} can be changed by others: ${error.message}`);
+          return null;
+        }
+        const { code = 'not text' } = error as NodeJS.ErrnoException;
+        faults.push(`${settingRows[key].name} cannot be read (${code}); check the path and who may read it`);
+        return null;
+      }
+    };
+    const files = { cert: textIn(end.cert), key: textIn(end.key), ca: textIn(end.ca) };
+    const names = {
+      cert: settingRows[end.cert[0]].name,
+      key: settingRows[end.key[0]].name,
+      ca: settingRows[end.ca[0]].name,
+    };
+    return [...faults, ...certificateFaults(files, names)];
+  });
+}
+
+function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
+  return [
+    'POSTERN_ISSUER begins with http: although the listeners speak TLS; verifiers would look there for the keys',
+  ];
+}
+
+function warningsAbout(environment: Environment, legacyUntilMs: number | null, nowMs: number): string[] {
+  const warnings = knownNames
+    .filter((name) => environment[name] === '')
+    .map((name) => `${name} is set but empty, and so taken as absent`);
+  if (legacyUntilMs !== null && legacyUntilMs <= nowMs) {
+    warnings.push(
+      'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of the legacy secret are refused, and both can go',
+    );
+  }
+  return warnings;
+}
+
+/** A sidecar is told by its upstream which issuer to believe, and commands issue nothing. */
+function warningsAboutIssuer(
+  environment: Environment,
+  production: boolean,
+  purpose: SettingsPurpose,
+): string[] {
+  if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
+  return [
+    'POSTERN_ISSUER is not set: give the service a URL of its own, by which verifiers tell it from others',
+  ];
+}

@@ -1,0 +1,210 @@
+import { readClientName } from '../net/certificate-identity.ts';
+import { databaseServers } from '../net/database-url.ts';
+import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts';
+import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
+import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';
+import { type Network, parseNetwork } from '../net/cidr.ts';
+import { Secret } from '../domain/secret.ts';
+
+/** Turns a setting's text into its value, or throws `InvalidSetting`. */
+export type SettingParser<T> = (text: string) => T;
+
+/** The rest of the sentence that begins with the setting's name. Never quotes the value: it may be a secret astray. */
+export class InvalidSetting extends Error {}
+
+export function oneOf<const T extends string>(...choices: readonly T[]): SettingParser<T> {
+  return (text) => {
+    const choice = choices.find((candidate) => candidate === text);
+    if (choice === undefined) throw new InvalidSetting(`must be one of ${choices.join(', ')}`);
+    return choice;
+  };
+}
+
+export const toggle: SettingParser<boolean> = (text) => {
+  if (/^(on|true)$/i.test(text)) return true;
+  if (/^(off|false)$/i.test(text)) return false;
+  throw new InvalidSetting('must be on or off (true and false do too)');
+};
+
+/** Whole seconds between two durations, both allowed. */
+export function seconds(shortest: string, longest: string): SettingParser<number> {
+  return (text) => {
+    const ms = parseDurationMs(text);
+    if (ms === null)
+      throw new InvalidSetting('is not a duration; write a number and a unit, such as 10s, 10m, 12h or 30d');
+    if (ms < (parseDurationMs(shortest) ?? 0) || ms > (parseDurationMs(longest) ?? Infinity)) {
+      throw new InvalidSetting(`must be from ${shortest} to ${longest}`);
+    }
+    if (ms % 1000 !== 0) throw new InvalidSetting('must be whole seconds');
+    return ms / 1000;
+  };
+}
+
+export function bytesUpTo(most: string): SettingParser<number> {
+  return (text) => {
+    const size = parseByteSize(text);
+    if (size === null) throw new InvalidSetting('is not a size; write 512KiB, 64MiB or 1GiB, or 0');
+    if (size > (parseByteSize(most) ?? 0)) throw new InvalidSetting(`must be at most ${most}`);
+    return size;
+  };
+}
+
+export function count(least: number, most: number): SettingParser<number> {
+  return (text) => {
+    const value = parseCount(text);
+    if (value === null || value < least || value > most) {
+      throw new InvalidSetting(`must be a whole number from ${least} to ${most}`);
+    }
+    return value;
+  };
+}
+
+export const listenAddress: SettingParser<ListenAddress> = (text) => {
+  const address = parseListenAddress(text);
+  if (address === null) {
+    throw new InvalidSetting(
+      'is not an address; write HOST:PORT, [IPV6]:PORT or unix:PATH (a path of at most 107 bytes)',
+    );
+  }
+  return address;
+};
+
+export const directory: SettingParser<string> = (text) => {
+  if (text.includes('\0')) throw new InvalidSetting('is not a path');
+  return text;
+};
+
+/** Kept as written: verifiers compare `iss` byte by byte, so a tidied spelling would be another issuer. */
+export const networks: SettingParser<readonly Network[]> = (text) =>
+  text.split(',').map((part) => {
+    const network = parseNetwork(part.trim());
+    if (network === null) {
+      throw new InvalidSetting(
+        'must be networks with commas between them, such as 192.0.2.0/24,2001:db8::/32',
+      );
+    }
+    return network;
+  });
+
+/** An id that another command printed. */
+export const name: SettingParser<string> = (text) => {
+  if (!/^[\x21-\x7e]{1,128}$/.test(text))
+    throw new InvalidSetting('must be 1 to 128 characters without spaces');
+  return text;
+};
+
+export const clientSecret: SettingParser<Secret> = (text) => {
+  if (!/^[\x21-\x7e]{16,256}$/.test(text))
+    throw new InvalidSetting('must be the secret as it was printed, on one line');
+  return new Secret(text);
+};
+
+/** Where a collector takes OTLP over HTTP. */
+export const collector: SettingParser<string> = (text) => {
+  if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
+    throw new InvalidSetting('must be an http or https URL, such as http://127.0.0.1:4318');
+  return text;
+};
+
+export const issuer: SettingParser<string> = (text) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:\/\/[\x21-\x7e]+$/.test(text))
+    throw new InvalidSetting('must be an http or https URL');
+  if (/[?#]/.test(text))
+    throw new InvalidSetting('must have no query and no fragment (OpenID Connect Discovery, section 3)');
+  if (url.username !== '' || url.password !== '')
+    throw new InvalidSetting('must not carry a user name or password');
+  if (text.length > 256) throw new InvalidSetting('must be at most 256 characters long');
+  return text;
+};
+
+const AUDIENCE = /^[\x21-\x7e]{1,256}$/;
+
+export const audience: SettingParser<string> = (text) => {
+  if (!AUDIENCE.test(text) || text.includes(','))
+    throw new InvalidSetting('must be one name of 1 to 256 visible ASCII characters, without a comma');
+  return text;
+};
+
+export const audiences: SettingParser<readonly [string, ...string[]]> = (text) => {
+  const [first = '', ...others] = text.split(',').map((entry) => entry.trim());
+  const all = [first, ...others] as const;
+  if (!all.every((entry) => AUDIENCE.test(entry))) {
+    throw new InvalidSetting('must be names of 1 to 256 visible ASCII characters, with commas between them');
+  }
+  if (all.length > 16) throw new InvalidSetting('must be at most 16 names');
+  if (new Set(all).size !== all.length) throw new InvalidSetting('names an audience twice');
+  return all;
+};
+
+export const clientNames: SettingParser<readonly string[]> = (text) => {
+  const names = text.split(',').map((entry) => readClientName(entry.trim()));
+  if (names.some((name) => name === null)) {
+    throw new InvalidSetting(
+      'must be URIs and DNS names without wildcards, such as spiffe://example.org/api, with commas between them',
+    );
+  }
+  return names.flatMap((name) => name ?? []);
+};
+
+/** A moment in ISO 8601 with its zone, or a date, which means its first instant in UTC; the value is Unix time in ms. */
+export const momentMs: SettingParser<number> = (text) => {
+  const match = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/.exec(text);
+  const day = Date.parse(`${match?.[1] ?? ''}T00:00:00Z`);
+  // A day that is not in the calendar (February 30) rolls over into another instead of failing.
+  const isRealDay = !Number.isNaN(day) && new Date(day).toISOString().slice(0, 10) === match?.[1];
+  const moment = Date.parse(text);
+  if (!isRealDay || Number.isNaN(moment)) {
+    throw new InvalidSetting(
+      'must be a date or a time with its zone, such as 2027-01-31 or 2027-01-31T12:00:00Z',
+    );
+  }
+  return moment;
+};
+
+const NO_HOST = /^[a-z]+:\/\/(?:[^@/?#]*@)?(?:[:/?#]|$)/;
+
+function parsedDatabaseUrl(text: string): URL | null {
+  // libpq allows credentials with no host (a socket); the URL standard does not, so a host is lent for the check.
+  const withHost = text.replace('@/', '@localhost/');
+  const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
+  // A raw / or # in the password ends the address there, and the rest of the password would become the host's name.
+  return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
+}
+
+export const databaseUrl: SettingParser<Secret> = (text) => {
+  const servers = databaseServers(text).map(parsedDatabaseUrl);
+  const [url] = servers;
+  if (!url || servers.includes(null)) {
+    throw new InvalidSetting(
+      'must be a postgres:// URL; percent-encode what is special in its password, such as @ : / ? # and spaces',
+    );
+  }
+  if (servers.length > 1 && databaseServers(text).some((server) => NO_HOST.test(server))) {
+    throw new InvalidSetting('names several servers, one of which has no host');
+  }
+  if ((url.searchParams.get('target_session_attrs') ?? 'read-write') !== 'read-write') {
+    throw new InvalidSetting(
+      'has another target_session_attrs than read-write: Postern uses the server that writes',
+    );
+  }
+  const sslmode = url.searchParams.get('sslmode');
+  if (sslmode !== null && !/^(disable|allow|prefer|require|verify-ca|verify-full)$/.test(sslmode)) {
+    throw new InvalidSetting(
+      'has an unknown sslmode; write disable, allow, prefer, require, verify-ca or verify-full',
+    );
+  }
+  return new Secret(text);
+};
+
+export const sharedSecret: SettingParser<Secret> = (text) => {
+  const fault = sharedSecretFault(text);
+  if (fault !== null) throw new InvalidSetting(`${fault}; make one with: openssl rand -hex 32`);
+  return new Secret(text);
+};
+
+export const masterKey: SettingParser<Secret> = (text) => {
+  const fault = masterKeyFault(text);
+  if (fault !== null) throw new InvalidSetting(`${fault}; make one with: openssl rand -base64 32`);
+  return new Secret(text);
+};

@@ -1,0 +1,116 @@
+import type { Knex } from 'knex';
+import type { Database } from './database.ts';
+import { type Migration, migrations } from './migrations/migrations.ts';
+
+/** Any two processes that migrate take turns by this lock. */
+const MIGRATION_LOCK = 0x706f7374;
+
+interface AppliedMigration {
+  readonly number: number;
+  readonly name: string;
+  readonly checksum: string;
+}
+
+export interface SchemaState {
+  readonly applied: number;
+  readonly known: number;
+}
+
+/**
+ * Brings the schema up to date in one transaction under an advisory lock, so that many instances may start at once.
+ * A schema newer than this program is left as it is: the release before a migration works on it.
+ *
+ * @param known the schema's whole history
+ * @returns the names of the migrations that this call applied
+ * @throws SchemaMismatch when an applied migration is not the one known here
+ */
+export function migrate(database: Database, known = migrations): Promise<string[]> {
+  return database.unlimited(async (trx) => {
+    await trx.raw('SET LOCAL statement_timeout = 0');
+    await trx.raw('SET LOCAL lock_timeout = 0');
+    await trx.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
+    // Asked first: a role without the right to make tables may find that there is nothing to do.
+    if (!(await hasMigrationsTable(trx))) {
+      await trx.raw(`CREATE TABLE postern_migrations (
+        number integer PRIMARY KEY,
+        name text NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+      )`);
+    }
+    const pending = pendingAfter(await readApplied(trx), known);
+    for (const migration of pending) {
+      await trx.raw(migration.sql);
+      await trx('postern_migrations').insert({
+        number: migration.number,
+        name: migration.name,
+        checksum: migration.checksum,
+      });
+    }
+    return pending.map(({ name }) => name);
+  });
+}
+
+/**
+ * Tells how far the schema is, and changes nothing.
+ *
+ * @throws SchemaMismatch when an applied migration is not the one known here
+ */
+export async function readSchemaState(database: Database): Promise<SchemaState> {
+  return database.unlimited(async (trx) => {
+    if (!(await hasMigrationsTable(trx))) return { applied: 0, known: migrations.length };
+    const applied = await readApplied(trx);
+    pendingAfter(applied, migrations);
+    return { applied: applied.length, known: migrations.length };
+  });
+}
+
+/**
+ * @param newer whether a schema will do that is newer than this program, as it is on the way back to an old release
+ * @throws SchemaMismatch unless the schema is the one that this program brings
+ */
+export async function requireSchema(database: Database, { newer }: { newer: boolean }): Promise<void> {
+  const { applied, known } = await readSchemaState(database);
+  if (applied === known || (newer && applied > known)) return;
+  throw new SchemaMismatch(
+    applied < known
+      ? `the database schema is at migration ${applied} and this program needs ${known}: run 'postern migrate'`
+      : `the database schema is at migration ${applied} and this program knows ${known}: ` +
+          'run a newer Postern, or this one with POSTERN_MIGRATE=auto',
+  );
+}
+
+async function hasMigrationsTable(trx: Knex.Transaction): Promise<boolean> {
+  const { rows } = await trx.raw<{ rows: { found: string | null }[] }>(
+    `SELECT to_regclass('postern_migrations') AS found`,
+  );
+  return rows[0]?.found != null;
+}
+
+async function readApplied(trx: Knex.Transaction): Promise<AppliedMigration[]> {
+  return trx<AppliedMigration>('postern_migrations').select('number', 'name', 'checksum').orderBy('number');
+}
+
+function pendingAfter(
+  applied: readonly AppliedMigration[],
+  known: readonly Migration[],
+): readonly Migration[] {
+  for (const [index, row] of applied.slice(0, known.length).entries()) {
+    const migration = known[index];
+    if (row.number !== migration?.number || row.checksum !== migration.checksum) {
+      throw new SchemaMismatch(
+        `migration ${row.number} (${row.name}) in the database is not the one that this program knows: ` +
+          "this is another program's or a changed schema, point DATABASE_URL to an own database",
+      );
+    }
+  }
+  return known.slice(applied.length);
+}
+
+/** The database's schema is not the one this program works with. The message says what to do. */
+export class SchemaMismatch extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'SchemaMismatch';
+  }
+}

@@ -1,0 +1,31 @@
+import { Rejected } from './rejection.ts';
+
+/**
+ * How many calls of a costly kind may be under way. What comes beyond is refused at once, before it has taken a database
+ * connection or anybody's time (L13): a flood of logins would otherwise wait for connections that honest calls need.
+ */
+export class ConcurrencyLimit {
+  readonly #most: number;
+  readonly #retryAfterMs: () => number;
+  #underWay = 0;
+
+  /** @param retryAfterMs what a refused caller is told to wait */
+  constructor(most: number, retryAfterMs: () => number) {
+    this.#most = most;
+    this.#retryAfterMs = retryAfterMs;
+  }
+
+  /** @throws Rejected `server-overloaded` */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#underWay >= this.#most) {
+      const cause = `${this.#most} are under way`;
+      throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
+    }
+    this.#underWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+}

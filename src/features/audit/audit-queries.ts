@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto';
+
+import type { Knex } from 'knex';
+
+import type { AuditEvent } from '../../domain/audit-event.ts';
+import type { CallOrigin } from '../../domain/operation-call.ts';
+import { uuidV7 } from '../../domain/uuid.ts';
+import { prepared } from '../../database/prepared.ts';
+
+/** What happened, and where the call that did it came from. */
+export interface AuditRecord {
+  readonly event: AuditEvent;
+  readonly origin: CallOrigin;
+}
+
+/** A year, and time to look back on it. The database refuses to purge events of less than 30 days. */
+const AUDIT_RETENTION_DAYS = 400;
+
+const COLUMNS =
+  'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
+const TYPED_PLACES = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
+
+/** Writes to the audit trail; inside the transaction of the change, so that neither is there without the other (D02). */
+export async function insertAuditEvent(db: Knex, record: AuditRecord): Promise<void> {
+  const sql = `INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACES})`;
+  await prepared(db, 'insert-audit-event', sql, valuesOf(record));
+}
+
+/**
+ * The same as a part of a larger statement: one event for each row of `source`, which is a name in that statement's WITH.
+ * Saves the round trips of a transaction where every millisecond counts.
+ */
+export function auditInsertFrom(
+  source: string,
+  record: AuditRecord,
+): { sql: string; bindings: (string | null)[] } {
+  return {
+    sql: `INSERT INTO audit_events (${COLUMNS}) SELECT ${TYPED_PLACES} FROM ${source}`,
+    bindings: valuesOf(record),
+  };
+}
+
+/** What a list of events is narrowed to; null is "any". */
+export interface AuditFilter {
+  readonly actor: string | null;
+  readonly target: string | null;
+  readonly action: string | null;
+  readonly outcome: string | null;
+  readonly since: Date | null;
+  readonly until: Date | null;
+}
+
+/** An event as the trail holds it. */
+export interface RecordedEvent {
+  readonly id: string;
+  readonly at: Date;
+  readonly action: string;
+  readonly outcome: string;
+  readonly reason: string | null;
+  readonly actorType: string;
+  readonly actorId: string | null;
+  readonly targetType: string | null;
+  readonly targetId: string | null;
+  readonly clientAddress: string | null;
+  readonly userAgent: string | null;
+  readonly requestId: string | null;
+  readonly details: unknown;
+}
+
+interface AuditRow {
+  id: string;
+  at: Date;
+  action: string;
+  outcome: string;
+  reason: string | null;
+  actor_type: string;
+  actor_id: string | null;
+  target_type: string | null;
+  target_id: string | null;
+  client_address: string | null;
+  user_agent: string | null;
+  request_id: string | null;
+  details: unknown;
+}
+
+/** Without the prefix length that PostgreSQL writes after an address. */
+const SHOWN = [
+  ...COLUMNS.split(', ').filter((name) => name !== 'client_address'),
+  'host(client_address) AS client_address',
+  'at',
+];
+
+/** An id is made before its row is stored, by another clock: they differ by less than this. */
+const CLOCK_MARGIN_MS = 3_600_000;
+
+/** One page of events, the newest first. Ids carry the time, so that a span of time is a span of the primary key. */
+export async function listAuditEvents(
+  db: Knex,
+  filter: AuditFilter,
+  page: { beforeId: string | null; limit: number },
+): Promise<RecordedEvent[]> {
+  const { actor, target, action, outcome, since, until } = filter;
+  const query = db<AuditRow>('audit_events')
+    .select<AuditRow[]>(SHOWN.map((column) => db.raw(column)))
+    .orderBy('id', 'desc')
+    .limit(page.limit);
+  if (page.beforeId !== null) void query.where('id', '<', page.beforeId);
+  if (actor !== null) void query.where('actor_id', actor);
+  if (target !== null) void query.where('target_id', target);
+  if (action !== null) void query.where('action', action);
+  if (outcome !== null) void query.where('outcome', outcome);
+  if (since) void query.where('at', '>=', since).where('id', '>=', idAt(since.getTime() - CLOCK_MARGIN_MS));
+  if (until) void query.where('at', '<', until).where('id', '<', idAt(until.getTime() + CLOCK_MARGIN_MS));
+  return (await query).map(toEvent);
+}
+
+/** The first id of a moment. */
+function idAt(ms: number): string {
+  return uuidV7(Math.max(0, ms), new Uint8Array(16));
+}
+
+function toEvent(row: AuditRow): RecordedEvent {
+  return {
+    id: row.id,
+    at: row.at,
+    action: row.action,
+    outcome: row.outcome,
+    reason: row.reason,
+    actorType: row.actor_type,
+    actorId: row.actor_id,
+    targetType: row.target_type,
+    targetId: row.target_id,
+    clientAddress: row.client_address,
+    userAgent: row.user_agent,
+    requestId: row.request_id,
+    details: row.details,
+  };
+}
+
+/**
+ * Forgets a batch of the events that have been kept long enough, by a function of the database: the service's own role
+ * may not delete them (D17).
+ *
+ * @param limit at most 10000
+ * @returns how many
+ */
+export async function purgeAuditEvents(db: Knex, limit: number): Promise<number> {
+  const { rows } = await db.raw<{ rows: { purged: number }[] }>(
+    'SELECT postern_purge_audit_events(?, ?) AS purged',
+    [AUDIT_RETENTION_DAYS, limit],
+  );
+  return rows[0]?.purged ?? 0;
+}
+
+function valuesOf({ event, origin }: AuditRecord): (string | null)[] {
+  return [
+    uuidV7(Date.now(), randomBytes(16)),
+    event.action,
+    event.outcome,
+    event.reason ?? null,
+    event.actor.type,
+    event.actor.id,
+    event.target?.type ?? null,
+    event.target?.id ?? null,
+    origin.address,
+    origin.userAgent,
+    origin.requestId === '' ? null : origin.requestId,
+    event.details ? JSON.stringify(event.details) : null,
+  ];
+}

@@ -1,0 +1,87 @@
+export interface RefusalBudgetPolicy {
+  /** Refusals in a row of one source that are written. */
+  readonly perSource: number;
+  /** After so long a source may have one more. */
+  readonly sourceRefillMs: number;
+  /** The same for all sources together. */
+  readonly inAll: number;
+  readonly inAllRefillMs: number;
+  /** Sources that are remembered; the one that was silent for longest is forgotten first. */
+  readonly mostSources: number;
+}
+
+/**
+ * A flood that goes on for ever adds 86 400 rows a day from each instance, about 30 MB. One source alone adds 8 640 and
+ * leaves the trail open for all others.
+ */
+export const refusalBudgetPolicy: RefusalBudgetPolicy = {
+  perSource: 300,
+  sourceRefillMs: 10_000,
+  inAll: 3_000,
+  inAllRefillMs: 1_000,
+  mostSources: 10_000,
+};
+
+/** Fills by itself with time. */
+export interface Bucket {
+  left: number;
+  atMs: number;
+}
+
+/**
+ * How many refusals of callers who have shown nothing go into the audit trail, and how many lines about them into the
+ * log: anybody can cause them, and the trail is kept for a year. What finds no room is counted, and the next event that
+ * does has the count.
+ */
+export class AuditRateLimiter {
+  readonly #policy: RefusalBudgetPolicy;
+  readonly #nowMs: () => number;
+  readonly #all: Bucket;
+  readonly #sources = new Map<string, Bucket>();
+  #unwritten = 0;
+
+  /** @param nowMs a clock that never goes back */
+  constructor(policy: RefusalBudgetPolicy, nowMs: () => number) {
+    this.#policy = policy;
+    this.#nowMs = nowMs;
+    this.#all = { left: policy.inAll, atMs: nowMs() };
+  }
+
+  /** @returns how many before this one were not written, or null when this one is not to be written either */
+  take(source: string): { readonly unwritten: number } | null {
+    const { perSource, sourceRefillMs, inAll, inAllRefillMs } = this.#policy;
+    const own = this.#bucketOf(source);
+    refill(own, { most: perSource, everyMs: sourceRefillMs }, this.#nowMs());
+    refill(this.#all, { most: inAll, everyMs: inAllRefillMs }, this.#nowMs());
+    if (own.left < 1 || this.#all.left < 1) {
+      this.missed();
+      return null;
+    }
+    own.left -= 1;
+    this.#all.left -= 1;
+    const unwritten = this.#unwritten;
+    this.#unwritten = 0;
+    return { unwritten };
+  }
+
+  /** Counts one that had its room and could not be written. */
+  missed(): void {
+    this.#unwritten += 1;
+  }
+
+  #bucketOf(source: string): Bucket {
+    const { perSource, mostSources } = this.#policy;
+    const bucket = this.#sources.get(source) ?? { left: perSource, atMs: this.#nowMs() };
+    // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
+    this.#sources.delete(source);
+    this.#sources.set(source, bucket);
+    const [oldest] = this.#sources.keys();
+    if (this.#sources.size > mostSources && oldest !== undefined) this.#sources.delete(oldest);
+    return bucket;
+  }
+}
+
+export function refill(bucket: Bucket, rate: { most: number; everyMs: number }, nowMs: number): void {
+  bucket.left = Math.min(rate.most, bucket.left + (nowMs - bucket.atMs) / rate.everyMs);
+  bucket.atMs = nowMs;
+}

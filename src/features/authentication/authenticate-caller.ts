@@ -1,0 +1,72 @@
+import type { CallBudget } from '../../domain/operation-call.ts';
+import { type AccessClass, ADMIN_ROLE, type Caller } from '../../domain/caller.ts';
+import { isUuid } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import type { Database } from '../../database/database.ts';
+import { findServiceRoles } from '../service-accounts/service-account-queries.ts';
+import { findUserById } from '../users/user-queries.ts';
+import { verifyToken, type VerifyDependencies } from './verify-token.ts';
+
+export interface AuthenticateDependencies extends VerifyDependencies {
+  readonly database: Database;
+  /** Which audience a token must name to be shown to Postern itself. */
+  readonly apiAudience: string;
+}
+
+/**
+ * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
+ * asked on every call: a role taken away ends at once, not when the token expires (A03). A service account is one by
+ * its token: deleting it revokes the token, and those who verify go on without the database.
+ *
+ * A token for another audience is a token for somebody else (RFC 9068 section 4): whichever service it was shown to
+ * could show it here and act as its bearer. A token of the legacy door names no audience and so never passes.
+ *
+ * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
+ */
+export async function authenticateCaller(
+  dependencies: AuthenticateDependencies,
+  credential: { readonly token: string; readonly access: Exclude<AccessClass, 'public'> },
+  budget: CallBudget,
+): Promise<Caller> {
+  const { token, access } = credential;
+  const claims = await verifyToken(dependencies, { token, audience: '' });
+  const { apiAudience } = dependencies;
+  if (!claims.audience.includes(apiAudience))
+    throw claimsInvalid(
+      `this needs a token for the audience '${apiAudience}'; ask for one with that audience`,
+    );
+  const { subjectType: type, subject: id, sessionId, roles } = claims;
+  const caller: Caller = { type, id, sessionId, roles, claims };
+  switch (access) {
+    case 'user':
+      if (type === 'user') return caller;
+      throw claimsInvalid("this needs a user's token, not a service account's");
+    case 'service':
+      if (type === 'service') return caller;
+      throw new Rejected({ kind: 'service-required' });
+    case 'admin': {
+      const rolesNow = await currentRoles(dependencies.database, caller, budget);
+      if (rolesNow.includes(ADMIN_ROLE)) return { ...caller, roles: rolesNow };
+      throw new Rejected({ kind: 'admin-required', caller: { type, id } });
+    }
+    default:
+      return access satisfies never;
+  }
+}
+
+function claimsInvalid(detail: string): Rejected {
+  return new Rejected({ kind: 'token-refused', refusal: { reason: 'TOKEN_CLAIMS_INVALID', detail } });
+}
+
+async function currentRoles(
+  database: Database,
+  caller: Caller,
+  budget: CallBudget,
+): Promise<readonly string[]> {
+  if (!isUuid(caller.id)) return [];
+  if (caller.type === 'service') {
+    return (await database.run(budget, (db) => findServiceRoles(db, caller.id))) ?? [];
+  }
+  const user = await database.run(budget, (db) => findUserById(db, caller.id));
+  return user && !user.disabled ? user.roles : [];
+}

@@ -1,0 +1,70 @@
+import type { AuditActor, AuditEvent } from '../../domain/audit-event.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
+import { isUuid, uuid } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { insertAuditEvent } from '../audit/audit-queries.ts';
+import type { Database, Transaction } from '../../database/database.ts';
+import { endSessions, findSession } from '../sessions/session-queries.ts';
+import { lockUser } from '../users/user-queries.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+
+/** Names what is to end by one of the two; the other is empty. */
+export interface SessionsToEnd {
+  readonly userId: string;
+  readonly sessionId: string;
+}
+
+/**
+ * Ends one session, or all of a user's. Repeating it changes nothing, but is in the audit trail like every other change
+ * that an administrator asked for (A07).
+ *
+ * @param dependencies.trust see `deleteServiceAccount`
+ * @returns how many ended now
+ * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
+ */
+export async function revokeSessions(
+  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
+  { actor, ...wanted }: SessionsToEnd & { readonly actor: AuditActor },
+  call: OperationCall,
+): Promise<number> {
+  const choice = choiceOf(wanted);
+  const revocations = await database.transaction(call, async (trx) => {
+    await requirePresence(trx, choice);
+    const ended = await endSessions(trx, choice, 'administrator');
+    const event: AuditEvent = {
+      action: 'session.revoke',
+      outcome: 'ok',
+      actor,
+      target:
+        'sessionId' in choice
+          ? { type: 'session', id: choice.sessionId }
+          : { type: 'user', id: choice.userId },
+      details: { sessions: ended.length },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return ended;
+  });
+  trust?.revoke(revocations);
+  return revocations.length;
+}
+
+type Choice = { readonly sessionId: string } | { readonly userId: string };
+
+function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
+  if ((userId === '') === (sessionId === '')) {
+    const description = 'give the user_id or the session_id, and not both';
+    throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'user_id', description }] });
+  }
+  const [field, id] = userId === '' ? ['session_id', sessionId] : ['user_id', userId];
+  if (!isUuid(id)) throw new Rejected({ kind: 'field-invalid', violations: uuid(id, field) });
+  return userId === '' ? { sessionId } : { userId };
+}
+
+/** The lock on a user's row keeps logins from opening a session that this would miss. */
+async function requirePresence(trx: Transaction, choice: Choice): Promise<void> {
+  const [what, found] =
+    'sessionId' in choice
+      ? ['session', await findSession(trx, choice.sessionId)]
+      : ['user', await lockUser(trx, choice.userId)];
+  if (!found) throw new Rejected({ kind: 'not-found', what });
+}

@@ -1,0 +1,73 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { budgetOf } from '../../domain/operation-call.ts';
+import { purgeAuditEvents } from '../audit/audit-queries.ts';
+import type { Database } from '../../database/database.ts';
+import { purgeLoginThrottle } from '../authentication/throttle/throttle-queries.ts';
+import { tryPurgeLock } from '../../database/advisory-locks.ts';
+import { purgePasswordResets } from '../users/password-reset-queries.ts';
+import { purgeRevocations } from '../revocations/revocation-queries.ts';
+import { purgeServiceTokens } from '../service-accounts/service-token-queries.ts';
+import { purgeSessions } from '../sessions/session-queries.ts';
+
+/** A batch takes some milliseconds, so that whoever wants one of its rows hardly waits. */
+const BATCH_ROWS = 500;
+const PAUSE_BETWEEN_BATCHES_MS = 50;
+const BATCH_LIMIT_MS = 2_000;
+const EVERY_MS = 60_000;
+
+/**
+ * Deletes what has expired (sessions, revocations, counters of failed logins, tokens of service accounts, password
+ * resets) and old audit events in small batches, each a transaction of its own, until nothing is left or another
+ * instance is found at it (S16).
+ *
+ * @returns how many rows were deleted
+ * @throws Rejected `store-unavailable`; what was deleted until then is
+ */
+export async function purgeExpired(database: Database, signal: AbortSignal): Promise<number> {
+  let purged = 0;
+  while (!signal.aborted) {
+    const deleted = await database.transaction(budgetOf(BATCH_LIMIT_MS, Date.now()), async (trx) => {
+      if (!(await tryPurgeLock(trx))) return [];
+      return [
+        await purgeSessions(trx, BATCH_ROWS),
+        await purgeRevocations(trx, BATCH_ROWS),
+        await purgeLoginThrottle(trx, BATCH_ROWS),
+        await purgeServiceTokens(trx, BATCH_ROWS),
+        await purgePasswordResets(trx, BATCH_ROWS),
+        await purgeAuditEvents(trx, BATCH_ROWS),
+      ];
+    });
+    purged += deleted.reduce((sum, count) => sum + count, 0);
+    if (!deleted.includes(BATCH_ROWS)) break;
+    await pause(PAUSE_BETWEEN_BATCHES_MS, undefined, { signal }).catch(() => undefined);
+  }
+  return purged;
+}
+
+/** Purges once a minute for as long as the process lives; a database that is away is tried again a minute later. */
+export class ExpiryPurge {
+  readonly #stop = new AbortController();
+  readonly #ended: Promise<void>;
+
+  constructor(options: { database: Database; report: (purged: number) => void; everyMs?: number }) {
+    this.#ended = this.#run(options.database, options.report, options.everyMs ?? EVERY_MS);
+  }
+
+  /** Resolves when the batch under way has ended. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async #run(database: Database, report: (purged: number) => void, everyMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    for (;;) {
+      await pause(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      // Whatever is wrong with the database, those who serve callers tell it.
+      const purged = await purgeExpired(database, signal).catch(() => 0);
+      if (purged > 0) report(purged);
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
+import { makeFolder } from '../../database/embedded/data-directory.ts';
+import { DataDirectoryError } from '../../database/embedded/embedded-postgres-error.ts';
+
+const MASTER_KEY_BYTES = 32;
+
+/**
+ * The master key of embedded mode, base64, in `<dataDir>/master.key` (mode 0600), made at the first start. It lies
+ * beside the database that it protects, which is why production brings its own.
+ *
+ * @throws DataDirectoryError, also when it is not there and may not be made
+ */
+export function masterKeyFrom(dataDir: string, mayMake: boolean): string {
+  const path = join(dataDir, 'master.key');
+  let text: string | null;
+  try {
+    text = mayMake ? readOrMake(dataDir, path) : readIfThere(path);
+  } catch (cause) {
+    if (cause instanceof OpenToOthers)
+      throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
+    const code = String((cause as NodeJS.ErrnoException).code);
+    throw new DataDirectoryError(`the master key ${path} cannot be read or made (${code})`, { cause });
+  }
+  if (text === null) throw new DataDirectoryError(`${path} is not there. Put it back from a backup.`);
+  if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
+  throw new DataDirectoryError(`${path} does not hold a master key any more. Put it back from a backup.`);
+}
+
+function readOrMake(dataDir: string, path: string): string {
+  makeFolder(resolve(dataDir));
+  requireRootsOwn(dataDir, 'anyone');
+  const found = readIfThere(path);
+  if (found !== null) return found;
+  // Written whole under another name and linked: two first starts agree on one key, and neither reads half of it.
+  const draft = `${path}.${process.pid}`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft);
+  }
+  return readFileSync(path, 'utf8').trim();
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    requireRootsOwn(path, 'anyone');
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}

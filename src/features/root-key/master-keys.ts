@@ -1,0 +1,22 @@
+import type { Secret } from '../../domain/secret.ts';
+import { type MasterKey, masterKeyOf } from '../../crypto/sealed-envelope.ts';
+import { masterKeyFrom } from './master-key-file.ts';
+
+/**
+ * The current master key, then the one before it, if there is one. Embedded mode keeps one in its data directory.
+ *
+ * @param options.mayMake whether embedded mode may make it when it is not there
+ */
+export function masterKeysOf(
+  settings: {
+    readonly masterKey: Secret | null;
+    readonly masterKeyPrevious: Secret | null;
+    readonly dataDir: string;
+  },
+  { mayMake = true } = {},
+): readonly [MasterKey, ...MasterKey[]] {
+  const current =
+    settings.masterKey?.base64() ?? Buffer.from(masterKeyFrom(settings.dataDir, mayMake), 'base64');
+  const previous = settings.masterKeyPrevious ? [masterKeyOf(settings.masterKeyPrevious.base64())] : [];
+  return [masterKeyOf(current), ...previous];
+}

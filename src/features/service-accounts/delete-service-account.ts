@@ -1,0 +1,44 @@
+import type { AuditActor, AuditEvent } from '../../domain/audit-event.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { insertAuditEvent } from '../audit/audit-queries.ts';
+import type { Database } from '../../database/database.ts';
+import {
+  deleteServiceAccountRow,
+  lockServiceAccount,
+  type ServiceAccount,
+  type ServiceChoice,
+} from './service-account-queries.ts';
+import { revokeServiceTokens } from './service-token-queries.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+
+/**
+ * Deletes a service account and ends every token that it holds.
+ *
+ * @param dependencies.trust of this process, which so refuses the tokens at once; null in a command, whose news the
+ *   running instances read
+ * @throws Rejected `not-found`, `store-unavailable`
+ */
+export async function deleteServiceAccount(
+  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
+  { account: choice, actor }: { readonly account: ServiceChoice; readonly actor: AuditActor },
+  call: OperationCall,
+): Promise<ServiceAccount> {
+  const { account, revocations } = await database.transaction(call, async (trx) => {
+    const locked = await lockServiceAccount(trx, choice);
+    if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    const revoked = await revokeServiceTokens(trx, locked.id);
+    await deleteServiceAccountRow(trx, locked.id);
+    const event: AuditEvent = {
+      action: 'service.delete',
+      outcome: 'ok',
+      actor,
+      target: { type: 'service', id: locked.id },
+      details: { name: locked.name, roles: locked.roles, tokens: revoked.length },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return { account: locked, revocations: revoked };
+  });
+  trust?.revoke(revocations);
+  return account;
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+
+import type { AuditActor, AuditEvent } from '../../domain/audit-event.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
+import { type FieldRules, requireValid, wholeNumber } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { Secret } from '../../domain/secret.ts';
+import { SECRET_RANDOM_BYTES, type SecretDigests } from '../../crypto/keyed-digests.ts';
+import { insertAuditEvent } from '../audit/audit-queries.ts';
+import type { Database } from '../../database/database.ts';
+import {
+  lockServiceAccount,
+  replaceServiceSecret,
+  type ServiceAccount,
+  type ServiceChoice,
+} from './service-account-queries.ts';
+import { revokeServiceTokens } from './service-token-queries.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+
+/** Long enough to bring a secret to every place where the service runs. */
+export const DEFAULT_OVERLAP_SECONDS = 86_400;
+export const MAX_OVERLAP_SECONDS = 30 * 86_400;
+
+const rules: FieldRules<{ overlapSeconds: number }> = {
+  overlapSeconds: wholeNumber({ min: 0, max: MAX_OVERLAP_SECONDS }),
+};
+
+/**
+ * Gives a service account another secret. The one before it stays good for the overlap; one still older ends at once.
+ * Without an overlap the secret before counts as leaked: it ends now, and with it every token that the account holds,
+ * since whoever has it may have asked for tokens, too.
+ *
+ * @param change.overlapSeconds 0 to 30 days
+ * @param dependencies.trust see `deleteServiceAccount`
+ * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
+ */
+export async function rotateServiceSecret(
+  dependencies: {
+    readonly database: Database;
+    readonly digests: SecretDigests;
+    readonly trust: Pick<TrustBundle, 'revoke'> | null;
+  },
+  change: { readonly account: ServiceChoice; readonly overlapSeconds: number; readonly actor: AuditActor },
+  call: OperationCall,
+): Promise<{ readonly account: ServiceAccount; readonly clientSecret: Secret }> {
+  const { overlapSeconds, actor } = change;
+  requireValid(rules, { overlapSeconds });
+  const { digests } = dependencies;
+  const { account, secret, revocations } = await dependencies.database.transaction(call, async (trx) => {
+    const locked = await lockServiceAccount(trx, change.account);
+    if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    const secret = digests.makeServiceSecret(locked.id, randomBytes(SECRET_RANDOM_BYTES));
+    const secretDigest = digests.ofServiceSecret(secret);
+    const changed = await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds });
+    if (!changed) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    const revoked = overlapSeconds === 0 ? await revokeServiceTokens(trx, changed.id) : [];
+    const event: AuditEvent = {
+      action: 'service.rotate',
+      outcome: 'ok',
+      actor,
+      target: { type: 'service', id: changed.id },
+      details: { overlap_seconds: overlapSeconds, tokens: revoked.length },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return { account: changed, secret, revocations: revoked };
+  });
+  dependencies.trust?.revoke(revocations);
+  return { account, clientSecret: new Secret(secret) };
+}

@@ -1,0 +1,23 @@
+import { type FieldRule, isUuid, text } from '../../domain/validation.ts';
+import type { ServiceChoice } from './service-account-queries.ts';
+
+const nameText = text({
+  minBytes: 1,
+  maxBytes: 64,
+  form: {
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/,
+    says: 'letters, digits and ._:/- after a letter or digit',
+  },
+});
+
+/** A name is no UUID, so that a word names an account by its id or by its name and never by both. */
+export const serviceName: FieldRule<string> = (value, field) => {
+  const violations = nameText(value, field);
+  if (violations.length > 0 || !isUuid(value.toLowerCase())) return violations;
+  return [{ field, description: 'must not look like an id; choose a name' }];
+};
+
+/** The account that a word names: its id, or its name. */
+export function serviceNamed(word: string): ServiceChoice {
+  return isUuid(word) ? { id: word } : { name: word };
+}

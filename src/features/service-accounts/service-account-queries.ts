@@ -1,0 +1,132 @@
+import type { Knex } from 'knex';
+
+import { Rejected } from '../../domain/rejection.ts';
+import { violatesUnique } from '../../database/pg-errors.ts';
+
+/** A program that has tokens of its own. */
+export interface ServiceAccount {
+  readonly id: string;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly createdAt: Date;
+  /** When the secret was made that is the newest. */
+  readonly secretCreatedAt: Date;
+  /** Until when the secret before it is good as well; null when it is not. */
+  readonly previousSecretUntil: Date | null;
+}
+
+/** By its id, or by its name. */
+export type ServiceChoice = { readonly id: string } | { readonly name: string };
+
+interface ServiceAccountRow {
+  id: string;
+  name: string;
+  roles: string[];
+  secret_digest: Buffer;
+  secret_created_at: Date;
+  previous_digest: Buffer | null;
+  previous_until: Date | null;
+  created_at: Date;
+}
+
+type PublicRow = Omit<ServiceAccountRow, 'secret_digest' | 'previous_digest'>;
+
+/** Without the digests: a list of accounts shows nothing that a secret could be told by (A06). */
+const PUBLIC_COLUMNS = 'id, name, roles, secret_created_at, created_at';
+const PREVIOUS_UNTIL = 'CASE WHEN previous_until > now() THEN previous_until END AS previous_until';
+
+/** @throws Rejected `name-taken` when another account has the name */
+export async function insertServiceAccount(
+  db: Knex,
+  account: { id: string; name: string; roles: readonly string[]; secretDigest: Uint8Array },
+): Promise<ServiceAccount> {
+  const { id, name, roles, secretDigest } = account;
+  try {
+    const [row] = await db<ServiceAccountRow>('service_accounts')
+      .insert({ id, name, roles: [...roles], secret_digest: Buffer.from(secretDigest) })
+      .returning(['id', 'name', 'roles', 'secret_created_at', 'previous_until', 'created_at']);
+    return toServiceAccount(row as PublicRow);
+  } catch (error) {
+    if (violatesUnique(error, 'service_accounts_name_key'))
+      throw new Rejected({ kind: 'name-taken' }, { cause: error });
+    throw error;
+  }
+}
+
+/** The digests of the secrets that are good now, newest first; none when there is no such account. */
+export async function findSecretDigests(db: Knex, id: string): Promise<readonly Uint8Array[]> {
+  const { rows } = await db.raw<{ rows: { secret_digest: Buffer; previous_digest: Buffer | null }[] }>(
+    `SELECT secret_digest, CASE WHEN previous_until > now() THEN previous_digest END AS previous_digest
+     FROM service_accounts WHERE id = ?`,
+    [id],
+  );
+  return rows.flatMap((row) => [row.secret_digest, ...(row.previous_digest ? [row.previous_digest] : [])]);
+}
+
+/** What the account may do now; null when it is gone. */
+export async function findServiceRoles(db: Knex, id: string): Promise<readonly string[] | null> {
+  const row = await db<ServiceAccountRow>('service_accounts').where({ id }).first('roles');
+  return row?.roles ?? null;
+}
+
+/**
+ * Holds back every issue of a token to the account, and every other change of it, until the transaction ends.
+ *
+ * @returns the account once the lock is held, or null when there is none
+ */
+export async function lockServiceAccount(
+  trx: Knex.Transaction,
+  choice: ServiceChoice,
+): Promise<ServiceAccount | null> {
+  const [column, value] = 'id' in choice ? ['id', choice.id] : ['name', choice.name];
+  const { rows } = await trx.raw<{ rows: PublicRow[] }>(
+    `SELECT ${PUBLIC_COLUMNS}, ${PREVIOUS_UNTIL} FROM service_accounts WHERE ${column} = ? FOR UPDATE`,
+    [value],
+  );
+  return rows[0] ? toServiceAccount(rows[0]) : null;
+}
+
+/** Makes a secret the newest; the one before it is good for `overlapSeconds` more, the one before that no longer. */
+export async function replaceServiceSecret(
+  db: Knex,
+  change: { id: string; secretDigest: Uint8Array; overlapSeconds: number },
+): Promise<ServiceAccount | null> {
+  const { id, secretDigest, overlapSeconds } = change;
+  const { rows } = await db.raw<{ rows: PublicRow[] }>(
+    `UPDATE service_accounts SET
+       previous_digest = CASE WHEN ? > 0 THEN secret_digest END,
+       previous_until = CASE WHEN ? > 0 THEN clock_timestamp() + make_interval(secs => ?) END,
+       secret_digest = ?, secret_created_at = clock_timestamp()
+     WHERE id = ? RETURNING ${PUBLIC_COLUMNS}, ${PREVIOUS_UNTIL}`,
+    [overlapSeconds, overlapSeconds, overlapSeconds, Buffer.from(secretDigest), id],
+  );
+  return rows[0] ? toServiceAccount(rows[0]) : null;
+}
+
+export async function deleteServiceAccountRow(db: Knex, id: string): Promise<void> {
+  await db<ServiceAccountRow>('service_accounts').where({ id }).delete();
+}
+
+/** One page of accounts in the order of their ids, which is the order in which they were made. */
+export async function listServiceAccountRows(
+  db: Knex,
+  page: { afterId: string | null; limit: number },
+): Promise<ServiceAccount[]> {
+  const { rows } = await db.raw<{ rows: PublicRow[] }>(
+    `SELECT ${PUBLIC_COLUMNS}, ${PREVIOUS_UNTIL} FROM service_accounts
+     WHERE id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT ?`,
+    [page.afterId, page.limit],
+  );
+  return rows.map(toServiceAccount);
+}
+
+function toServiceAccount(row: PublicRow): ServiceAccount {
+  return {
+    id: row.id,
+    name: row.name,
+    roles: row.roles,
+    createdAt: row.created_at,
+    secretCreatedAt: row.secret_created_at,
+    previousSecretUntil: row.previous_until,
+  };
+}

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { Rejected } from '../../domain/rejection.ts';
+import {
+  type AccessTokenContents,
+  createTokenId,
+  signAccessToken,
+} from '../../tokens/issue/sign-access-token.ts';
+import type { Signer } from '../../tokens/issue/signer.ts';
+
+const RETRY_AFTER_MS = 1_000;
+
+export interface IssuedAccessToken {
+  readonly token: string;
+  readonly expiresInSeconds: number;
+}
+
+/** Signs access tokens with whichever key is active at that moment. */
+export class AccessTokenIssuer {
+  readonly #issuer: string;
+  readonly #audiences: readonly [string, ...string[]];
+  /** Of every token that is issued here. */
+  readonly lifetimeSeconds: number;
+  readonly #signer: () => Signer | null;
+  readonly #nowMs: () => number;
+
+  constructor(options: {
+    issuer: string;
+    audiences: readonly [string, ...string[]];
+    lifetimeSeconds: number;
+    signer: () => Signer | null;
+    /** Unix time, ms: tokens are dated by it. */
+    nowMs: () => number;
+  }) {
+    this.#issuer = options.issuer;
+    this.#audiences = options.audiences;
+    this.lifetimeSeconds = options.lifetimeSeconds;
+    this.#signer = options.signer;
+    this.#nowMs = options.nowMs;
+  }
+
+  /**
+   * The audience that a token is for when a caller asks for `requested`, empty meaning the default.
+   *
+   * @throws Rejected `field-invalid` for one that the service is not configured with
+   */
+  audienceFor(requested: string): string {
+    if (requested === '') return this.#audiences[0];
+    if (this.serves(requested)) return requested;
+    throw new Rejected({
+      kind: 'field-invalid',
+      violations: [{ field: 'audience', description: 'must be an audience of POSTERN_AUDIENCE, or empty' }],
+    });
+  }
+
+  /** Whether an audience, perhaps one of an earlier configuration, is still one that tokens can be for. */
+  serves(audience: string): boolean {
+    return this.#audiences.includes(audience);
+  }
+
+  /** @throws Rejected `trust-stale` while this process has no signing key yet */
+  issueToUser(user: {
+    userId: string;
+    sessionId: string;
+    roles: readonly string[];
+    audience: string;
+  }): Promise<IssuedAccessToken> {
+    const { userId: subject, sessionId, roles, audience } = user;
+    const tokenId = createTokenId(randomBytes(16));
+    return this.#issue({ subject, sessionId, clientId: 'postern', roles, audience, tokenId });
+  }
+
+  /**
+   * @param service.tokenId as `createTokenId` makes one, recorded by the caller
+   * @throws Rejected `trust-stale` while this process has no signing key yet
+   */
+  issueToService(service: {
+    accountId: string;
+    roles: readonly string[];
+    audience: string;
+    tokenId: string;
+  }): Promise<IssuedAccessToken> {
+    const { accountId, roles, audience, tokenId } = service;
+    return this.#issue({
+      subject: accountId,
+      sessionId: null,
+      clientId: accountId,
+      roles,
+      audience,
+      tokenId,
+    });
+  }
+
+  async #issue(
+    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds' | 'lifetimeSeconds'>,
+  ): Promise<IssuedAccessToken> {
+    const signer = this.#signer();
+    if (!signer) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    const token = await signAccessToken(signer, {
+      ...contents,
+      issuer: this.#issuer,
+      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
+      lifetimeSeconds: this.lifetimeSeconds,
+    });
+    return { token, expiresInSeconds: this.lifetimeSeconds };
+  }
+}
+
+/** What a login, a refresh or a change of password gives. */
+export interface IssuedTokens {
+  readonly accessToken: string;
+  readonly expiresInSeconds: number;
+  readonly refreshToken: string;
+  readonly refreshExpiresInSeconds: number;
+  readonly sessionId: string;
+  readonly userId: string;
+}

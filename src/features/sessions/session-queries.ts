@@ -1,0 +1,277 @@
+import type { Knex } from 'knex';
+
+import type { RefreshableSession } from './refresh-decision.ts';
+import type { Revocation } from '../../domain/revocation-set.ts';
+import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
+import { prepared } from '../../database/prepared.ts';
+import { REVOCATION_MARGIN_SECONDS } from '../revocations/revocation-queries.ts';
+
+export interface NewSession {
+  readonly id: string;
+  readonly userId: string;
+  /** Of `RefreshTokens.nonceFor`. */
+  readonly nonce: Uint8Array;
+  readonly audience: string;
+  readonly clientAddress: string | null;
+  readonly userAgent: string | null;
+  readonly lifetimeSeconds: number;
+  readonly accessTokenSeconds: number;
+}
+
+/** A session and its user, as a refresh needs them, at one moment of the database's clock. */
+export interface SessionRecord extends RefreshableSession {
+  readonly userId: string;
+  readonly nonce: Uint8Array;
+  readonly audience: string;
+  readonly userDisabled: boolean;
+  readonly roles: readonly string[];
+  readonly nowMs: number;
+}
+
+/** Which sessions end: one, all of a user's, all but one of them, or everybody's. */
+export type SessionChoice =
+  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
+
+interface SessionRow {
+  user_id: string;
+  nonce: Buffer;
+  generation: number;
+  audience: string;
+  created_at: Date;
+  rotated_at: Date | null;
+  expires_at: Date;
+  ended_at: Date | null;
+  user_disabled: boolean;
+  roles: string[];
+  now: Date;
+}
+
+interface EndedRow {
+  id: string;
+  revoked_until: Date;
+}
+
+/**
+ * Opens a session and ends the user's oldest live ones beyond `most` together with it; hold the lock on the user's row.
+ *
+ * @returns the revocations of the sessions that ended now
+ */
+export async function insertSession(
+  db: Knex,
+  session: NewSession,
+  most: number,
+  audit: AuditRecord,
+): Promise<Revocation[]> {
+  const audited = auditInsertFrom('made', audit);
+  const { rows } = await prepared<{ rows: EndedRow[] }>(
+    db,
+    'insert-session',
+    // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come. The other
+    // parts of the statement do not see the new session: they leave one less. By an array, which is made once: of a join
+    // PostgreSQL may look for the oldest anew for each session that there is.
+    `WITH made AS (
+       INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
+       SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
+       FROM clock_timestamp() AS moment
+       RETURNING id
+     ), audited AS (${audited.sql}), ${endedAndRevoked(
+       `user_id = ? AND id = ANY (ARRAY(
+          SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
+          ORDER BY created_at DESC, id DESC OFFSET ?))`,
+     )}
+     SELECT * FROM ended`,
+    [
+      session.id,
+      session.userId,
+      Buffer.from(session.nonce),
+      session.audience,
+      session.clientAddress,
+      session.userAgent,
+      session.accessTokenSeconds,
+      session.lifetimeSeconds,
+      ...audited.bindings,
+      'session-limit',
+      session.userId,
+      session.userId,
+      most - 1,
+      REVOCATION_MARGIN_SECONDS,
+    ],
+  );
+  return rows.map(toRevocation);
+}
+
+export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
+  const { rows } = await prepared<{ rows: SessionRow[] }>(
+    db,
+    'find-session',
+    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.expires_at, s.ended_at,
+            u.disabled_at IS NOT NULL AS user_disabled, u.roles, clock_timestamp() AS now
+     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
+    [id],
+  );
+  return rows[0] ? toRecord(rows[0]) : null;
+}
+
+/** A session as people see it: without the nonce, of which its refresh tokens are made (A06). */
+export interface ListedSession {
+  readonly id: string;
+  readonly userId: string;
+  readonly audience: string;
+  readonly clientAddress: string | null;
+  readonly userAgent: string | null;
+  readonly createdAt: Date;
+  readonly refreshedAt: Date | null;
+  readonly expiresAt: Date;
+  readonly endedAt: Date | null;
+}
+
+interface ListedRow {
+  id: string;
+  user_id: string;
+  audience: string;
+  client_address: string | null;
+  user_agent: string | null;
+  created_at: Date;
+  rotated_at: Date | null;
+  expires_at: Date;
+  ended_at: Date | null;
+}
+
+/** One page of a user's sessions in the order of their ids. */
+export async function listSessionsOf(
+  db: Knex,
+  choice: { userId: string; includeEnded: boolean },
+  page: { afterId: string | null; limit: number },
+): Promise<ListedSession[]> {
+  const { rows } = await db.raw<{ rows: ListedRow[] }>(
+    `SELECT id, user_id, audience, host(client_address) AS client_address, user_agent,
+            created_at, rotated_at, expires_at, ended_at
+     FROM sessions
+     WHERE user_id = ? AND id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000')
+       ${choice.includeEnded ? '' : 'AND ended_at IS NULL AND expires_at > now()'}
+     ORDER BY id LIMIT ?`,
+    [choice.userId, page.afterId, page.limit],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    userId: row.user_id,
+    audience: row.audience,
+    clientAddress: row.client_address,
+    userAgent: row.user_agent,
+    createdAt: row.created_at,
+    refreshedAt: row.rotated_at,
+    expiresAt: row.expires_at,
+    endedAt: row.ended_at,
+  }));
+}
+
+/**
+ * Makes `to` the newest generation, in one conditional UPDATE: of any number of racers one gets the roles that the user
+ * has at that moment, the others null (S03); only the winner is audited. Null, too, when the session has ended or its user is disabled meanwhile.
+ */
+export async function rotateSession(
+  db: Knex,
+  rotation: { id: string; to: number; accessTokenSeconds: number },
+  audit: AuditRecord,
+): Promise<{ roles: readonly string[]; nowMs: number } | null> {
+  const audited = auditInsertFrom('rotated', audit);
+  const { rows } = await prepared<{ rows: { roles: string[]; now: Date }[] }>(
+    db,
+    'rotate-session',
+    `WITH rotated AS (
+       UPDATE sessions s SET generation = ?, rotated_at = clock_timestamp(),
+              access_expires_at = clock_timestamp() + make_interval(secs => ?)
+       FROM users u
+       WHERE s.id = ? AND s.generation < ? AND s.ended_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
+       RETURNING u.roles, s.rotated_at AS now
+     ), audited AS (${audited.sql})
+     SELECT roles, now FROM rotated`,
+    [rotation.to, rotation.accessTokenSeconds, rotation.id, rotation.to, ...audited.bindings],
+  );
+  return rows[0] ? { roles: rows[0].roles, nowMs: rows[0].now.getTime() } : null;
+}
+
+/**
+ * Ends live sessions and revokes those whose access tokens may still be good. For more than one session hold the lock
+ * on the user's row, so that no login opens another meanwhile.
+ *
+ * @returns the revocations of the sessions that ended now
+ */
+export async function endSessions(db: Knex, choice: SessionChoice, reason: string): Promise<Revocation[]> {
+  const [condition, values] = conditionOf(choice);
+  return endWhere(db, condition, values, reason);
+}
+
+/** Keeps every login and refresh waiting until the transaction ends, however long it takes. */
+export async function lockAllSessions(trx: Knex): Promise<void> {
+  await trx.raw('SET LOCAL statement_timeout = 0');
+  await trx.raw('SET LOCAL lock_timeout = 0');
+  await trx.raw('LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE');
+}
+
+async function endWhere(
+  db: Knex,
+  condition: string,
+  values: readonly (string | number)[],
+  reason: string,
+): Promise<Revocation[]> {
+  const { rows } = await db.raw<{ rows: EndedRow[] }>(
+    `WITH ${endedAndRevoked(condition)} SELECT * FROM ended`,
+    [reason, ...values, REVOCATION_MARGIN_SECONDS],
+  );
+  return rows.map(toRevocation);
+}
+
+/** Parts of a WITH. They take the reason, the values of the condition, and the margin of revocations, seconds. */
+function endedAndRevoked(condition: string): string {
+  return `ended AS (
+       UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
+       RETURNING id, access_expires_at + make_interval(secs => ?) AS revoked_until
+     ), revoked AS (
+       INSERT INTO revocations (kind, id, expires_at)
+       SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()
+       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
+         written_at = excluded.written_at
+       WHERE excluded.expires_at > revocations.expires_at
+     )`;
+}
+
+function toRevocation({ id, revoked_until }: EndedRow): Revocation {
+  return { kind: 'sid', id, expiresAtSeconds: Math.ceil(revoked_until.getTime() / 1000) };
+}
+
+function conditionOf(choice: SessionChoice): [string, string[]] {
+  if (choice === 'all') return ['expires_at > now()', []];
+  if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
+  if (choice.exceptSessionId === undefined) return ['user_id = ?', [choice.userId]];
+  return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];
+}
+
+/**
+ * Deletes a batch of sessions past their absolute end and returns how many. Until then a row stays, ended or not: it is
+ * the evidence by which an old refresh token is known as reused (S16).
+ */
+export async function purgeSessions(db: Knex, limit: number): Promise<number> {
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    `DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+       SELECT ctid FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT ? FOR UPDATE SKIP LOCKED))`,
+    [limit],
+  );
+  return rowCount;
+}
+
+function toRecord(row: SessionRow): SessionRecord {
+  return {
+    userId: row.user_id,
+    nonce: row.nonce,
+    generation: row.generation,
+    audience: row.audience,
+    createdAtMs: row.created_at.getTime(),
+    rotatedAtMs: row.rotated_at?.getTime() ?? null,
+    expiresAtMs: row.expires_at.getTime(),
+    ended: row.ended_at !== null,
+    userDisabled: row.user_disabled,
+    roles: row.roles,
+    nowMs: row.now.getTime(),
+  };
+}

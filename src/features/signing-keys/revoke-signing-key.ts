@@ -1,0 +1,46 @@
+import type { AuditedBy, AuditEvent } from '../../domain/audit-event.ts';
+import type { MasterKey } from '../../crypto/sealed-envelope.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { insertAuditEvent } from '../audit/audit-queries.ts';
+import type { Database } from '../../database/database.ts';
+import * as store from './signing-key-queries.ts';
+import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+import { StoredKeyChecks } from './check-stored-keys.ts';
+
+/**
+ * Ends a key at once, with every token that it signed: for a private key that may be known to others. When it was the
+ * active one, the waiting key or a new one signs from now on. Repeating it changes nothing.
+ *
+ * @returns the kid of the key that signs now
+ * @throws Rejected `not-found` for a kid that no key has; EnvelopeError when a new key is wanted and no given master key
+ *   seals the others
+ */
+export async function revokeSigningKey(
+  database: Database,
+  policy: SigningKeyPolicy,
+  masterKeys: readonly MasterKey[],
+  { kid, actor, origin }: { readonly kid: string } & AuditedBy,
+): Promise<{ active: string }> {
+  return database.unlimited(async (trx) => {
+    await store.lockSigningKeys(trx);
+    if (!(await store.listAllKeys(trx)).some((key) => key.kid === kid)) {
+      throw new Rejected({ kind: 'not-found', what: 'signing key' });
+    }
+    await store.revokeKey(trx, kid);
+    const target = { type: 'signing-key', id: kid } as const;
+    const event: AuditEvent = { action: 'key.revoke', outcome: 'ok', actor, target };
+    await insertAuditEvent(trx, { event, origin });
+    const left = await store.listVerifyingKeys(trx);
+    const active = left.find(({ state }) => state === 'active');
+    if (active) return { active: active.kid };
+    const { good } = await new StoredKeyChecks(masterKeys).sort(left);
+    const pending = good.find(({ stored }) => stored.state === 'pending')?.stored;
+    if (pending) {
+      await store.activateKey(trx, pending.kid);
+      return { active: pending.kid };
+    }
+    const key = await newSealedKey(trx, policy.algorithm, masterKeys);
+    await store.insertActiveKey(trx, key);
+    return { active: key.kid };
+  });
+}

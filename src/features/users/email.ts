@@ -1,0 +1,68 @@
+import type { FieldRule } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+
+/** An e-mail address in its canonical form; only `canonicalEmail` makes one. */
+export type Email = string & { readonly canonical: 'email' };
+
+export type CanonicalEmail =
+  { readonly ok: true; readonly email: Email } | { readonly ok: false; readonly description: string };
+
+const MAX_BYTES = 254;
+const MAX_LOCAL_BYTES = 64;
+
+/** Printable ASCII without the space. */
+const visibleAscii = /^[\x21-\x7e]*$/;
+/** RFC 5322 section 3.2.3, dot-atom: no quoted strings, no comments, no leading, trailing or double dot. */
+const dotAtom = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
+/** RFC 1123 section 2.1: letters, digits and inner hyphens, at most 63 a label. */
+const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/**
+ * The one form in which Postern stores, looks up and compares e-mail addresses; applying it twice changes nothing.
+ * Returns the canonical address, or one line that says what to change.
+ *
+ * ASCII only, checked before the case is folded: Unicode folding maps U+212A (the Kelvin sign) to `k` and maps
+ * dotted and dotless i by locale, so that a stranger's address could become another person's. Internationalised
+ * domains are taken in their ASCII form (`xn--…`), because mapping them here would tie identities to the Unicode
+ * version of the runtime. Nothing is trimmed, and dots and plus signs in the local part count: which of them a
+ * mail host ignores is that host's affair.
+ */
+export function canonicalEmail(text: string): CanonicalEmail {
+  if (text.length < 3 || text.length > MAX_BYTES) return refused(`must be 3 to ${MAX_BYTES} bytes long`);
+  if (!visibleAscii.test(text)) {
+    return refused('must be ASCII without spaces; write an international domain in its xn-- form');
+  }
+  // ASCII by now, so this folds A-Z and nothing else.
+  const folded = text.toLowerCase();
+  const [local = '', domain, ...more] = folded.split('@');
+  if (domain === undefined || more.length > 0) return refused('must have exactly one @');
+  if (local.length > MAX_LOCAL_BYTES)
+    return refused(`must have at most ${MAX_LOCAL_BYTES} bytes before the @`);
+  if (!dotAtom.test(local)) return refused('must have a plain mailbox name, without quotes, before the @');
+  if (!isHostName(domain)) return refused('must have a domain name after the @');
+  return { ok: true, email: folded as Email };
+}
+
+/** The same as a field rule, for requests that are checked as a whole. */
+export const emailAddress: FieldRule<string> = (value, field) => {
+  const result = canonicalEmail(value);
+  return result.ok ? [] : [{ field, description: result.description }];
+};
+
+/** The canonical form of a request's `email`. @throws Rejected `field-invalid` */
+export function requireEmail(text: string): Email {
+  const result = canonicalEmail(text);
+  if (result.ok) return result.email;
+  const violations = [{ field: 'email', description: result.description }];
+  throw new Rejected({ kind: 'field-invalid', violations });
+}
+
+/** A last label of digits alone would be an IPv4 address (RFC 3696 section 2), not a name. */
+function isHostName(domain: string): boolean {
+  const labels = domain.split('.');
+  return labels.every((label) => hostLabel.test(label)) && !/^[0-9]+$/.test(labels.at(-1) ?? '');
+}
+
+function refused(description: string): CanonicalEmail {
+  return { ok: false, description };
+}

@@ -1,0 +1,15 @@
+import type { CallBudget } from '../../domain/operation-call.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import type { Database } from '../../database/database.ts';
+import { findUserByEmail, findUserById, type User } from './user-queries.ts';
+import { resolveUserRef, type UserRef } from './user-ref.ts';
+
+/** @throws Rejected `field-invalid`, `not-found`, `store-unavailable` */
+export async function getUser(database: Database, choice: UserRef, budget: CallBudget): Promise<User> {
+  const row = resolveUserRef(choice);
+  const user = await database.run(budget, (db) =>
+    'id' in row ? findUserById(db, row.id) : findUserByEmail(db, row.email),
+  );
+  if (user) return user;
+  throw new Rejected({ kind: 'not-found', what: 'user' });
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+
+import { budgetOf, ownOrigin } from '../../domain/operation-call.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import type { PasswordHasher } from '../../passwords/password-hasher.ts';
+import type { Database } from '../../database/database.ts';
+import { countUsers } from './user-queries.ts';
+import { createUser } from './create-user.ts';
+
+const LIMIT_MS = 5_000;
+
+export interface DemoUser {
+  readonly email: string;
+  readonly password: string;
+}
+
+/** A first user with a random password, so that a newcomer can log in at once; null when there are users already. */
+export async function makeDemoUser(database: Database, hasher: PasswordHasher): Promise<DemoUser | null> {
+  const budget = budgetOf(LIMIT_MS, Date.now());
+  if ((await database.run(budget, (db) => countUsers(db))) > 0) return null;
+  const demo = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };
+  try {
+    const passwords = { hasher, policy: { minLength: 12 } };
+    const actor = { type: 'operator', id: null } as const;
+    await createUser(
+      { database, passwords },
+      { ...demo, roles: [], actor },
+      { ...budget, origin: ownOrigin },
+    );
+  } catch (error) {
+    // A command made a first user in this very moment.
+    if (error instanceof Rejected && error.rejection.kind === 'email-taken') return null;
+    throw error;
+  }
+  return demo;
+}

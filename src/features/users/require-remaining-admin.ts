@@ -1,0 +1,25 @@
+import { ADMIN_ROLE } from '../../domain/caller.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import type { Transaction } from '../../database/database.ts';
+import { lockOthersWithRole, type User } from './user-queries.ts';
+
+/**
+ * Refuses a change after which no enabled user is an administrator, also when two such changes meet (A05). Service
+ * accounts do not count: a person must be able to mend things.
+ *
+ * @param before the user as it is, whose row the transaction has locked
+ * @param after what the change leaves of the user; null when it deletes the user
+ * @throws Rejected `last-admin`
+ */
+export async function requireRemainingAdmin(
+  trx: Transaction,
+  before: User,
+  after: Pick<User, 'roles' | 'disabled'> | null,
+): Promise<void> {
+  if (!administers(before) || (after !== null && administers(after))) return;
+  if (!(await lockOthersWithRole(trx, before.id, ADMIN_ROLE))) throw new Rejected({ kind: 'last-admin' });
+}
+
+function administers({ roles, disabled }: Pick<User, 'roles' | 'disabled'>): boolean {
+  return !disabled && roles.includes(ADMIN_ROLE);
+}

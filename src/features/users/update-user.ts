@@ -1,0 +1,106 @@
+import type { AuditAction, AuditActor, AuditEvent } from '../../domain/audit-event.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
+import { type Email, emailAddress, requireEmail } from './email.ts';
+import { type FieldRules, ifGiven, requireValid } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import type { Revocation } from '../../domain/revocation-set.ts';
+import { userEtag } from './user-etag.ts';
+import { userRoles } from '../../domain/roles.ts';
+import { insertAuditEvent } from '../audit/audit-queries.ts';
+import type { Database, Transaction } from '../../database/database.ts';
+import { dropPasswordReset } from './password-reset-queries.ts';
+import { endSessions } from '../sessions/session-queries.ts';
+import { lockWholeUser, replaceUser, type User } from './user-queries.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+import { requireRemainingAdmin } from './require-remaining-admin.ts';
+import { resolveUserRef, type UserRef } from './user-ref.ts';
+
+/** What is to be another way; undefined stays as it is. */
+export interface UserChanges {
+  readonly email?: string | undefined;
+  readonly roles?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
+}
+
+export interface UserUpdate {
+  readonly user: UserRef;
+  /** The state that the caller has seen, or empty to change any. */
+  readonly etag: string;
+  readonly changes: UserChanges;
+  readonly actor: AuditActor;
+  /** How the trail names it. */
+  readonly action: Extract<AuditAction, 'user.update' | 'user.disable' | 'user.enable'>;
+}
+
+const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
+  email: ifGiven(emailAddress),
+  roles: ifGiven(userRoles),
+};
+
+/**
+ * Changes a user. Disabling, and another e-mail or other roles, end the user's sessions: what a token says of its user
+ * must not outlive its truth. The first two end a pending reset of the password as well. Repeating it changes nothing.
+ *
+ * @param dependencies.trust see `deleteServiceAccount`
+ * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `email-taken`, `store-unavailable`
+ */
+export async function updateUser(
+  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
+  { user: choice, etag, changes, actor, action }: UserUpdate,
+  call: OperationCall,
+): Promise<User> {
+  const { email, roles, disabled } = changes;
+  requireValid(rules, { email, roles });
+  const row = resolveUserRef(choice);
+  const wanted = {
+    ...(email !== undefined && { email: requireEmail(email) }),
+    ...(roles !== undefined && { roles: [...new Set(roles)].sort() }),
+    ...(disabled !== undefined && { disabled }),
+  };
+  const { user, revocations } = await database.transaction(call, async (trx) => {
+    const before = await lockWholeUser(trx, row);
+    if (!before) throw new Rejected({ kind: 'not-found', what: 'user' });
+    if (etag !== '' && etag !== userEtag(before)) throw new Rejected({ kind: 'conflict' });
+    const target = { ...before, email: before.email as Email, ...wanted };
+    const changed = differences(before, target);
+    await requireRemainingAdmin(trx, before, target);
+    const after = changed.length > 0 ? await replaceUser(trx, target) : before;
+    // A token that somebody may still have in the mailbox of before, or from before the lock-out.
+    if (after.disabled || changed.includes('email')) await dropPasswordReset(trx, after.id);
+    const ended = await endWhatIsUntrue(trx, after, changed);
+    const event: AuditEvent = {
+      action,
+      outcome: 'ok',
+      actor,
+      target: { type: 'user', id: after.id },
+      details: { before: visible(before), after: visible(after), changed, sessions: ended.length },
+    };
+    await insertAuditEvent(trx, { event, origin: call.origin });
+    return { user: after, revocations: ended };
+  });
+  trust?.revoke(revocations);
+  return user;
+}
+
+type Changeable = 'email' | 'roles' | 'disabled';
+
+function differences(before: User, after: Pick<User, Changeable>): Changeable[] {
+  return (['email', 'roles', 'disabled'] as const).filter(
+    (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
+  );
+}
+
+async function endWhatIsUntrue(
+  trx: Transaction,
+  user: User,
+  changed: readonly Changeable[],
+): Promise<Revocation[]> {
+  if (user.disabled) return endSessions(trx, { userId: user.id }, 'user-disabled');
+  const isUntrue = changed.includes('email') || changed.includes('roles');
+  return isUntrue ? endSessions(trx, { userId: user.id }, 'user-changed') : [];
+}
+
+/** For the trail, which has no e-mail in it: whom it concerns is told by the id. */
+function visible({ roles, disabled }: User): object {
+  return { roles, disabled };
+}

@@ -1,0 +1,321 @@
+import { randomUUID } from 'node:crypto';
+import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
+
+import type { CallOrigin } from '../../domain/operation-call.ts';
+import { Rejected, type Rejection } from '../../domain/rejection.ts';
+import { callEnded, type FinishedCall, requestIdOf } from '../../rpc/call-context.ts';
+import { type Call, originOf, STORE_LIMIT_MS } from '../../rpc/call.ts';
+import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
+import { MAX_MESSAGE_BYTES } from '../limits.ts';
+import type { UnaryHandler } from '../../rpc/handlers.ts';
+import {
+  presentableText,
+  type RpcStatus,
+  statusOf,
+  statusOfError,
+  unreadableRequest,
+} from '../../rpc/rejection-status.ts';
+import { Code } from '../../rpc/status-code.ts';
+import { encodeStatusDetails } from '../../rpc/status-details.ts';
+import { verifiedClientNames } from '../peer-certificate.ts';
+import type { WaitingCall, WaitingCalls } from '../waiting-calls.ts';
+
+/** A method that is answered here. */
+export interface FastMethod {
+  readonly path: string;
+  readonly decode: (bytes: Buffer) => unknown;
+  readonly encode: (response: unknown) => Buffer;
+  readonly deadlineMs: number;
+  readonly handler: UnaryHandler<unknown, unknown>;
+}
+
+/** What all calls of a server share. */
+export interface FastPathContext {
+  readonly throughUnixSocket: () => boolean;
+  readonly isTrustedProxy: (address: string) => boolean;
+  /** The calls whose request has not come. */
+  readonly unsent: WaitingCalls;
+  /** Those whose answer is not read. */
+  readonly unread: WaitingCalls;
+  readonly onFinish: (call: FinishedCall) => void;
+  /** Notes that a connection has just been of use. */
+  readonly touch: (session: Http2Session | undefined) => void;
+  /** Notes that a call was reset. */
+  readonly onReset: (session: Http2Session | undefined) => void;
+  /** How a connection's other end is named, also when it has gone. */
+  readonly peerOf: (session: Http2Session | undefined) => string;
+}
+
+const RESPONSE_HEADERS = Object.freeze({
+  ':status': 200,
+  'content-type': 'application/grpc+proto',
+  'grpc-accept-encoding': 'identity,deflate,gzip',
+  'grpc-encoding': 'identity',
+});
+const WITH_TRAILERS = Object.freeze({ waitForTrailers: true });
+const MS_PER_UNIT: Readonly<Record<string, number>> = {
+  H: 3.6e6,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** One unary call on its HTTP/2 stream (gRPC over HTTP/2: a length-prefixed message each way, the status in trailers). */
+export class FastCall implements Call, FinishedCall, WaitingCall {
+  readonly startedAtMs = performance.now();
+  waitsSinceMs = this.startedAtMs;
+  readonly caller = null;
+  readonly requestId: string;
+  code: Code = Code.OK;
+  durationMs = 0;
+  reason: FinishedCall['reason'];
+  cause: unknown;
+  isFault = false;
+  didNothing = false;
+  readonly #method: FastMethod;
+  readonly #stream: ServerHttp2Stream;
+  /** The stream forgets it when it is closed. */
+  readonly #session: Http2Session | undefined;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #context: FastPathContext;
+  readonly #fallback: () => void;
+  #received: Buffer | null = null;
+  #ended: AbortController | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #finished = false;
+
+  constructor(
+    method: FastMethod,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    context: FastPathContext,
+    fallback: () => void,
+  ) {
+    this.#method = method;
+    this.#stream = stream;
+    this.#session = stream.session;
+    this.#headers = headers;
+    this.#context = context;
+    this.#fallback = fallback;
+    this.requestId = requestIdOf(headers['x-request-id']) ?? randomUUID();
+    context.unsent.add(this);
+    stream.on('error', ignore);
+    stream.on('close', this.#onClose);
+    stream.on('data', this.#onData);
+    stream.on('end', this.#onEnd);
+  }
+
+  get path(): string {
+    return this.#method.path;
+  }
+
+  get peer(): string {
+    return this.#context.peerOf(this.#session);
+  }
+
+  get countedOn(): Http2Session | null {
+    return this.#session ?? null;
+  }
+
+  get throughUnixSocket(): boolean {
+    return this.#context.throughUnixSocket();
+  }
+
+  get isTrustedProxy(): (address: string) => boolean {
+    return this.#context.isTrustedProxy;
+  }
+
+  get deadlineMs(): number {
+    return Date.now() + this.#msLeft();
+  }
+
+  get storeDeadlineMs(): number {
+    return Date.now() + STORE_LIMIT_MS - (performance.now() - this.startedAtMs);
+  }
+
+  get signal(): AbortSignal {
+    this.#ended ??= new AbortController();
+    if (this.#finished) this.#ended.abort(callEnded);
+    return this.#ended.signal;
+  }
+
+  get origin(): CallOrigin {
+    return originOf(this, this.#headers['user-agent']);
+  }
+
+  get authorization(): readonly string[] {
+    const { authorization } = this.#headers;
+    return authorization === undefined ? [] : [authorization];
+  }
+
+  get clientNames(): readonly string[] {
+    const socket = this.#stream.session?.socket;
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return [];
+    return verifiedClientNames({ sslPeerCertificate: socket.getPeerCertificate() });
+  }
+
+  noteRefusal(reason: FinishedCall['reason'], cause: unknown, isFault: boolean): void {
+    this.reason = reason;
+    this.cause = cause;
+    this.isFault = isFault;
+  }
+
+  noteNothingDone(): void {
+    this.didNothing = true;
+  }
+
+  /** Usually all there is; a message that comes in pieces is put together on the long way. */
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#received !== null) this.#handOver(Buffer.concat([this.#received, chunk]));
+    else if (isWholeMessage(chunk)) this.#received = chunk;
+    else this.#handOver(chunk);
+  };
+
+  readonly #onEnd = (): void => {
+    this.#context.unsent.delete(this);
+    const received = this.#received;
+    if (received === null) {
+      this.#refuse({ code: Code.UNIMPLEMENTED, message: 'the request has no message; send one' });
+      return;
+    }
+    this.#received = null;
+    this.#run(received.subarray(PREFIX_BYTES));
+  };
+
+  readonly #onClose = (): void => {
+    this.#finish(Code.CANCELLED);
+    this.#context.unread.delete(this);
+    if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#context.onReset(this.#session);
+  };
+
+  giveUpWaiting(why: Rejection): void {
+    if (this.#finished) {
+      this.#stream.close(constants.NGHTTP2_CANCEL);
+      return;
+    }
+    const status = statusOf(why);
+    this.reason = status.reason;
+    this.#refuse(status);
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  /** grpc-js takes the stream as it was: with nothing read, and none of our listeners on it. */
+  #handOver(received: Buffer): void {
+    const stream = this.#stream;
+    this.#context.unsent.delete(this);
+    stream.off('close', this.#onClose);
+    stream.off('data', this.#onData);
+    stream.off('end', this.#onEnd);
+    stream.pause();
+    stream.unshift(received);
+    this.#fallback();
+  }
+
+  #run(message: Buffer): void {
+    let request: unknown;
+    try {
+      request = this.#method.decode(message);
+    } catch (error) {
+      this.cause = error;
+      const status = unreadableRequest();
+      this.reason = status.reason;
+      this.#refuse(status);
+      return;
+    }
+    try {
+      const response = this.#method.handler(request, this);
+      if (!(response instanceof Promise)) {
+        this.#reply(response);
+        return;
+      }
+      this.#timer = setTimeout(
+        () => this.#fail(new Rejected({ kind: 'deadline-exceeded' })),
+        Math.max(0, this.#msLeft()),
+      );
+      response.then(this.#reply, this.#fail);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  readonly #reply = (response: unknown): void => {
+    if (this.#isGone()) return;
+    let message: EncodedMessage;
+    try {
+      message =
+        response instanceof EncodedMessage ? response : new EncodedMessage(this.#method.encode(response));
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    const stream = this.#stream;
+    stream.respond(RESPONSE_HEADERS, WITH_TRAILERS);
+    stream.on('wantTrailers', () =>
+      stream.sendTrailers({ 'grpc-status': 0, 'grpc-message': 'OK', 'x-request-id': this.requestId }),
+    );
+    stream.end(message.frame);
+    this.#finish(Code.OK);
+  };
+
+  readonly #fail = (error: unknown): void => {
+    if (!this.#finished) this.#refuse(statusOfError(error, this));
+  };
+
+  #refuse(status: RpcStatus): void {
+    if (this.#isGone()) return;
+    const details = encodeStatusDetails(status);
+    this.#stream.respond(
+      {
+        ':status': 200,
+        'content-type': 'application/grpc+proto',
+        'grpc-status': status.code,
+        'grpc-message': encodeURI(presentableText(status.message)),
+        ...(details && { 'grpc-status-details-bin': details.toString('base64') }),
+        'x-request-id': this.requestId,
+      },
+      { endStream: true },
+    );
+    this.#finish(status.code);
+  }
+
+  #isGone(): boolean {
+    if (this.#finished) return true;
+    if (!this.#stream.destroyed && !this.#stream.closed) return false;
+    this.#finish(Code.CANCELLED);
+    return true;
+  }
+
+  #finish(code: Code): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#context.unsent.delete(this);
+    this.#context.touch(this.#session);
+    clearTimeout(this.#timer);
+    this.#ended?.abort(callEnded);
+    this.code = code;
+    this.waitsSinceMs = performance.now();
+    this.durationMs = this.waitsSinceMs - this.startedAtMs;
+    if (!this.#stream.destroyed) this.#context.unread.add(this);
+    this.#context.onFinish(this);
+  }
+
+  /** Until the caller's deadline or the method's own, whichever is sooner. */
+  #msLeft(): number {
+    const timeout = this.#headers['grpc-timeout'];
+    const unit = typeof timeout === 'string' ? MS_PER_UNIT[timeout.at(-1) ?? ''] : undefined;
+    const callersMs = unit === undefined ? Infinity : unit * Number.parseInt(String(timeout), 10);
+    return Math.min(callersMs, this.#method.deadlineMs) - (performance.now() - this.startedAtMs);
+  }
+}
+
+/** One message, uncompressed, of a size that is taken, and nothing else. */
+function isWholeMessage(received: Buffer): boolean {
+  if (received.length < PREFIX_BYTES || received.length > PREFIX_BYTES + MAX_MESSAGE_BYTES) return false;
+  return received[0] === 0 && received.length === PREFIX_BYTES + received.readUInt32BE(1);
+}
+
+/** A fault of the stream is followed by its close. */
+function ignore(): void {}

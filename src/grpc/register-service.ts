@@ -1,0 +1,75 @@
+import type {
+  MethodDefinition,
+  Server,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+
+import type {
+  ClientStreamHandler,
+  ServerStreamHandler,
+  ServiceHandlers,
+  UnaryHandler,
+} from '../rpc/handlers.ts';
+import { clientStream } from './client-stream.ts';
+import type { FastPath } from './fast-path/fast-path.ts';
+import { EncodedMessage } from '../rpc/encoded-message.ts';
+import { type MethodGuard, guardMethod } from '../rpc/method-guard.ts';
+import { ruleOf } from '../rpc/method-table.ts';
+import { serverStream } from './server-stream.ts';
+import { withStrictDecoding } from './strict-decoding.ts';
+import { unary } from './unary.ts';
+
+/** Adds one of our services: strict decoding, the method's rule and the guard around its handler. */
+export function serveMethods<Service extends object>(
+  server: Server,
+  service: Service,
+  gate: MethodGuard,
+  handlers: ServiceHandlers<Service>,
+  direct?: FastPath,
+): void {
+  const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
+  const implementation: UntypedServiceImplementation = {};
+  const methods = service as Record<string, MethodDefinition<unknown, unknown>>;
+  for (const [name, handler] of Object.entries(handlers)) {
+    const method = methods[name];
+    if (!method) throw new Error(`the contract has no method ${name}`);
+    const rule = ruleOf(method.path);
+    definition[name] = { ...withStrictDecoding(method), responseSerialize: passingEncoded(method) };
+    // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
+    if (method.requestStream) {
+      const run = handler as ClientStreamHandler<unknown, unknown>;
+      implementation[name] = clientStream(rule, guardMethod(rule, gate, run));
+    } else if (method.responseStream) {
+      const run = handler as ServerStreamHandler<unknown, unknown>;
+      implementation[name] = serverStream(
+        rule,
+        guardMethod(rule, gate, () => undefined),
+        run,
+      );
+    } else {
+      const run = handler as UnaryHandler<unknown, unknown>;
+      implementation[name] = unary(rule, guardMethod(rule, gate, run));
+      if (rule.isHot) direct?.add(definition[name], rule, run);
+    }
+  }
+  server.addService(definition, implementation);
+}
+
+function passingEncoded({
+  responseSerialize,
+}: MethodDefinition<unknown, unknown>): (response: unknown) => Buffer {
+  return (response) => (response instanceof EncodedMessage ? response.bytes : responseSerialize(response));
+}
+
+/** Takes the services that a library brings, and refuses to add a method that the method table does not know. */
+export function foreignServices(server: Server): Server {
+  const guarded: Pick<Server, 'addService'> = {
+    addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation) {
+      for (const { path } of Object.values(definition)) ruleOf(path);
+      server.addService(definition, implementation);
+    },
+  };
+  // The libraries call nothing else of a server.
+  return guarded as Server;
+}

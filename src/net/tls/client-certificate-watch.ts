@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+
+import { certificateFaults, expiryMs } from './certificate-files.ts';
+import { ExpiryAlarm } from './expiry-warning.ts';
+
+const LOOK_EVERY_MS = 600_000;
+
+/**
+ * Looks at a certificate that is shown to another service, for its end. Whoever connects reads the file on its own, and a
+ * file of no use is told by the failed connection, or by the one before it, which goes on; here it is passed over.
+ *
+ * @param onExpiring called at once and then once a day while less than two weeks are left
+ * @returns how to end that
+ */
+export function watchClientCertificate(path: string, onExpiring: (expiresAtMs: number) => void): () => void {
+  const alarm = new ExpiryAlarm(onExpiring);
+  const look = () => {
+    const endsAtMs = endOf(path);
+    if (endsAtMs !== null) alarm.look(endsAtMs);
+  };
+  look();
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+function endOf(path: string): number | null {
+  let pem: string;
+  try {
+    pem = readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+  const names = { cert: path, key: path, ca: path };
+  return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : expiryMs(pem);
+}

@@ -1,0 +1,125 @@
+import { Code, codeName } from '../rpc/status-code.ts';
+
+import { ADMIN_ROLE } from '../domain/caller.ts';
+import { sourceOf } from '../net/cidr.ts';
+import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
+import { Rejected } from '../domain/rejection.ts';
+import type { FinishedCall, UnheardRefusal } from '../rpc/call-context.ts';
+import { methodTable } from '../rpc/method-table.ts';
+import { peerAddress } from '../net/peer-address.ts';
+
+/** The part of a logger that this file uses. */
+interface Log {
+  isLevelEnabled(level: string): boolean;
+  debug(fields: object, event: string): void;
+  info(fields: object, event: string): void;
+  error(fields: object, event: string): void;
+}
+
+type LineBudget = Pick<AuditRateLimiter, 'take'>;
+
+const TELL_EVERY_MS = 60_000;
+
+/**
+ * One line for each call (O03): a fault of ours at error, what was refused and what changed a session or an account at
+ * info, the many others at debug. What anybody can bring about without having shown anything has a budget of lines, lest
+ * a flood of junk fill the disk and bury the rest; of the others a line tells how many they were. Faults have a budget of
+ * their own, which no junk uses up. The metrics count every call.
+ */
+export class CallLines {
+  readonly #log: Log;
+  readonly #refusals: LineBudget;
+  readonly #faults: LineBudget;
+  #leftOut = { refusals: 0, faults: 0 };
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(log: Log, newBudget: () => LineBudget) {
+    this.#log = log;
+    this.#refusals = newBudget();
+    this.#faults = newBudget();
+  }
+
+  describe(call: FinishedCall): void {
+    const isUnheard = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
+    if (isUnheard) {
+      if (this.#log.isLevelEnabled('debug')) this.#log.debug(fieldsOf(call), 'call');
+      return;
+    }
+    const isFault = call.code === Code.INTERNAL || call.isFault === true;
+    const budget = isFault ? this.#faults : this.#refusals;
+    if (isAnybodys(call) && !budget.take(sourceOf(addressOf(call)))) {
+      this.#leaveOut(isFault ? 'faults' : 'refusals');
+      return;
+    }
+    if (isFault) this.#log.error({ ...fieldsOf(call), cause: call.cause }, 'call');
+    else this.#log.info({ ...fieldsOf(call), ...refusalDetail(call.cause) }, 'call');
+  }
+
+  /** The line that the call itself could not have: it had ended before. */
+  describeUnheard(refusal: UnheardRefusal): void {
+    const { path, reason, peer, requestId, cause } = refusal;
+    if (!this.#refusals.take(sourceOf(addressOf(refusal)))) {
+      this.#leaveOut('refusals');
+      return;
+    }
+    const fields = { method: path, reason, peer, request_id: requestId, ...refusalDetail(cause) };
+    this.#log.info(fields, 'unheard-refusal');
+  }
+
+  #leaveOut(kind: 'refusals' | 'faults'): void {
+    this.#leftOut[kind] += 1;
+    this.#timer ??= setTimeout(() => this.tellLeftOut(), TELL_EVERY_MS).unref();
+  }
+
+  /** Says how many calls had no line since this was said last. */
+  tellLeftOut(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { refusals, faults } = this.#leftOut;
+    this.#leftOut = { refusals: 0, faults: 0 };
+    if (faults > 0) this.#log.error({ faults }, 'calls-left-out');
+    if (refusals > 0) this.#log.info({ refusals }, 'calls-left-out');
+  }
+}
+
+/** Whether a stranger can make as many of these as he likes. A token that was used twice ends its session, once. */
+function isAnybodys({ code, reason, didNothing, caller }: FinishedCall): boolean {
+  if (caller?.roles.includes(ADMIN_ROLE)) return false;
+  if (reason === 'REFRESH_TOKEN_REUSED') return false;
+  return code !== Code.OK || reason !== undefined || didNothing === true;
+}
+
+/** For whom a call was made, as far as a gateway is believed; else who made it. */
+function addressOf({ cause, peer }: Pick<FinishedCall, 'cause' | 'peer'>): string | null {
+  const told = cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
+  return told ? told.address : peerAddress(peer);
+}
+
+function fieldsOf(call: FinishedCall): object {
+  return {
+    method: call.path,
+    code: codeName(call.code),
+    ...(call.reason !== undefined && { reason: call.reason }),
+    peer: call.peer,
+    request_id: call.requestId,
+    duration_ms: Math.round(call.durationMs * 10) / 10,
+  };
+}
+
+/** What the log may know of a refusal beyond its reason; none of it comes from the caller's text. */
+function refusalDetail(cause: unknown): object {
+  if (!(cause instanceof Rejected)) return {};
+  const { rejection } = cause;
+  if (rejection.kind === 'invalid-credentials')
+    return { detail: rejection.cause, ...(rejection.account && { account: rejection.account }) };
+  if (rejection.kind === 'reset-token-invalid' || rejection.kind === 'refresh-refused')
+    return { detail: rejection.cause };
+  if (rejection.kind === 'login-rate-limited') return { account: rejection.account };
+  if (rejection.kind === 'token-refused') return { detail: rejection.refusal.detail };
+  if (rejection.kind === 'store-unavailable' || rejection.kind === 'server-overloaded') {
+    return { detail: rejection.cause };
+  }
+  if (rejection.kind === 'trust-stale' && cause.cause instanceof Error)
+    return { detail: cause.cause.message };
+  return {};
+}

@@ -1,0 +1,97 @@
+import { Code, codeName } from '../../rpc/status-code.ts';
+import type { CallCounts, MethodCounts } from './call-counts.ts';
+import type { StreamKind } from '../../rpc/call-context.ts';
+import type { Readings } from './exposition.ts';
+
+const LOGIN = '/postern.v1.AuthService/Login';
+const REFRESH = '/postern.v1.AuthService/RefreshToken';
+const tooLarge = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
+const refusedRefreshes = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
+
+/** Rate, errors and duration of every method that was called. */
+export function callReadings(counts: CallCounts): Readings {
+  return {
+    calls: () =>
+      [...counts].flatMap(({ method, codes }) =>
+        [...codes].flatMap((count, code) =>
+          count > 0 || code === 0 ? [[[method, codeName(code)], count] as const] : [],
+        ),
+      ),
+    refusals: () =>
+      [...counts].flatMap(({ method, reasons }) =>
+        [...reasons].map(([reason, count]) => [[method, reason], count] as const),
+      ),
+    callDuration: () =>
+      [...counts].flatMap(({ method, duration }) =>
+        duration === null ? [] : [[[method], duration] as const],
+      ),
+  };
+}
+
+/** What is open, and what was closed for want of room. Asked for when somebody looks: the listeners are made later. */
+export interface Listeners {
+  readonly grpc: () => {
+    readonly openStreams: Readonly<Record<StreamKind, number>>;
+    readonly closedConnections: number;
+    readonly retiredConnections: number;
+  };
+  readonly http: () => { readonly closedConnections: number };
+}
+
+export function listenerReadings({ grpc, http }: Listeners): Readings {
+  return {
+    openStreams: () => Object.entries(grpc().openStreams).map(([kind, count]) => [[kind], count] as const),
+    connectionsClosed: () => [
+      [['grpc'], grpc().closedConnections],
+      [['http'], http().closedConnections],
+    ],
+    connectionsRetired: () => grpc().retiredConnections,
+  };
+}
+
+/** What became of logins and refreshes. @param repeats how many refreshes gave the same successor again */
+export function loginReadings(counts: CallCounts, repeats: () => number): Readings {
+  return {
+    logins() {
+      const login = counts.of(LOGIN);
+      return outcomes(login, {
+        ok: okOf(login),
+        refused: refusalsOf(login, ['INVALID_CREDENTIALS']),
+        throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
+        overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
+      });
+    },
+    refreshes() {
+      const refresh = counts.of(REFRESH);
+      return outcomes(refresh, {
+        rotated: okOf(refresh) - repeats(),
+        repeated: repeats(),
+        reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
+        refused: refusalsOf(refresh, refusedRefreshes),
+        throttled: refusalsOf(refresh, ['REFRESH_RATE_LIMITED']),
+      });
+    },
+  };
+}
+
+function okOf({ codes }: MethodCounts): number {
+  return codes[0] ?? 0;
+}
+
+function refusalsOf({ reasons }: MethodCounts, wanted: readonly string[]): number {
+  return wanted.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
+}
+
+/** Calls that no server could have answered otherwise: what was sent is not a request of the method. */
+function malformedOf(calls: MethodCounts): number {
+  const { [Code.INVALID_ARGUMENT]: invalid = 0, [Code.UNIMPLEMENTED]: unreadable = 0 } = calls.codes;
+  return invalid + unreadable + refusalsOf(calls, tooLarge);
+}
+
+/** The known outcomes, `malformed` and, as `failed`, whatever else became of the calls. */
+function outcomes(calls: MethodCounts, named: Readonly<Record<string, number>>) {
+  const known = { ...named, malformed: malformedOf(calls) };
+  const total = calls.codes.reduce((sum, count) => sum + count, 0);
+  const failed = Object.values(known).reduce((left, count) => left - count, total);
+  return Object.entries({ ...known, failed }).map(([outcome, count]) => [[outcome], count] as const);
+}

@@ -1,0 +1,34 @@
+import { DurationHistogram } from '../../domain/histogram.ts';
+import type { Readings } from './exposition.ts';
+
+const EVERY_MS = 100;
+
+/** The process itself: event loop, processor, memory. `stop` ends its timer. */
+export class ProcessMeter {
+  readonly #lag = new DurationHistogram();
+  readonly #timer: NodeJS.Timeout;
+  #expectedMs = performance.now() + EVERY_MS;
+
+  constructor() {
+    this.#timer = setInterval(() => {
+      const nowMs = performance.now();
+      this.#lag.observe(Math.max(0, nowMs - this.#expectedMs));
+      this.#expectedMs = nowMs + EVERY_MS;
+    }, EVERY_MS);
+    this.#timer.unref();
+  }
+
+  readonly readings: Readings = {
+    eventLoopLag: () => this.#lag,
+    eventLoopBusy: () => performance.eventLoopUtilization().active / 1000,
+    cpu: () => (process.cpuUsage().user + process.cpuUsage().system) / 1e6,
+    residentMemory: () => process.memoryUsage.rss(),
+    startTime: () => performance.timeOrigin / 1000,
+    heapUsed: () => process.memoryUsage().heapUsed,
+    externalMemory: () => process.memoryUsage().external,
+  };
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,197 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { AuditActor, AuditEvent, AuditTarget } from '../domain/audit-event.ts';
+import { ADMIN_ROLE } from '../domain/caller.ts';
+import { isUuid } from '../domain/validation.ts';
+import { sourceOf } from '../net/cidr.ts';
+import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
+import { type RefusalDetails, traceOfCredential } from '../features/audit/refusal-details.ts';
+import { holdMsOf, Rejected } from '../domain/rejection.ts';
+import type { AuditRecord } from '../features/audit/audit-queries.ts';
+import type { Authenticate } from './authenticate.ts';
+import type { Call, GuardedCall } from './call.ts';
+import type { MethodAudit, MethodRule } from './method-table.ts';
+import type { UnheardRefusal } from './call-context.ts';
+import { statusOf } from './rejection-status.ts';
+
+/** What stands before every method that is not public. */
+export interface MethodGuard {
+  readonly authenticate: Authenticate;
+  /** Writes to the audit trail in a statement of its own; throws when it cannot. */
+  readonly writeAudit: (record: AuditRecord) => Promise<void>;
+  readonly refusals: Pick<AuditRateLimiter, 'take' | 'missed'>;
+  /** Told of a refusal that found its way into the log only. */
+  readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
+  /** Told why a credential is not good with which a caller would be believed in what it says of its own caller. */
+  readonly onDisbelieved: (why: string) => void;
+  /** Told of a refused credential whose caller has left, so that the call itself tells nothing of it. */
+  readonly onUnheard: (refusal: UnheardRefusal) => void;
+}
+
+type GuardedHandler<Request, Response> = (
+  request: Request,
+  call: GuardedCall,
+) => Response | Promise<Response>;
+
+/**
+ * Puts a method's rule before its handler: who may call it, and that the audit trail hears of every call. Both come from
+ * the method table, so no handler can forget either.
+ */
+export function guardMethod<Request, Response>(
+  rule: MethodRule,
+  gate: MethodGuard,
+  handler: (request: Request, call: Call) => Response | Promise<Response>,
+): GuardedHandler<Request, Response> {
+  const { access, audit } = rule;
+  if (access === 'public') {
+    const open = rule.namesClient === true ? believingServices(gate, handler) : handler;
+    return audit ? audited(audit, gate, async (...call) => open(...call)) : open;
+  }
+  const guarded = async (request: Request, call: GuardedCall) => {
+    call.caller = await gate.authenticate(access, call);
+    return handler(request, call);
+  };
+  return audit ? audited(audit, gate, guarded) : guarded;
+}
+
+/**
+ * Believes a service account in what it says of its own caller (L12). A credential that is not good for that refuses
+ * nothing: the call needs none, and whoever logs in anew may still send the user's old token. The caller is then a
+ * stranger as without it, and the operator hears why. Answered from memory, so that nobody's login costs more by it
+ * than the check of a signature.
+ */
+function believingServices<Request, Response>(
+  gate: MethodGuard,
+  handler: (request: Request, call: Call) => Response | Promise<Response>,
+): (request: Request, call: GuardedCall) => Promise<Response> {
+  return async (request, call) => {
+    if (namesClient(request) && !call.origin.isTrustedForwarder)
+      call.isOfService = await isOfService(gate, call);
+    return handler(request, call);
+  };
+}
+
+function namesClient(request: unknown): boolean {
+  return (
+    typeof request === 'object' && request !== null && 'client' in request && request.client !== undefined
+  );
+}
+
+async function isOfService(gate: MethodGuard, call: GuardedCall): Promise<boolean> {
+  try {
+    await gate.authenticate('service', call);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    const { kind } = error.rejection;
+    const { reason, message } = statusOf(error.rejection);
+    if (kind !== 'credentials-missing') gate.onDisbelieved(`${reason ?? kind}: ${message}`);
+    return false;
+  }
+}
+
+/**
+ * One event for each call (A07): a change writes its own, in its transaction; reads, and whatever is refused or fails,
+ * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same. Of callers
+ * who are no administrators, as many refusals are written as there is room for, lest anybody fill the database.
+ *
+ * What is known is written before the answer is held back, and whether or not the caller still waits for it: whoever
+ * guesses and leaves must leave a trace.
+ */
+function audited<Request, Response>(
+  audit: MethodAudit,
+  gate: MethodGuard,
+  run: (request: Request, call: GuardedCall) => Promise<Response>,
+): GuardedHandler<Request, Response> {
+  return async (request, call) => {
+    const event = { action: audit.action, target: targetOf(request) };
+    let response: Response;
+    try {
+      response = await run(request, call);
+    } catch (error) {
+      const trace = traceOf(audit, error);
+      if (trace) await writeRefusal(gate, { event, trace, error }, call);
+      const holdMs = holdMsOf(error);
+      // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
+      if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
+      if (call.signal.aborted) tellUnheard(gate, error, call);
+      throw error;
+    }
+    if (audit.success === 'here')
+      await gate.writeAudit({
+        event: { ...event, outcome: 'ok', actor: actorOf(call, null) },
+        origin: call.origin,
+      });
+    return response;
+  };
+}
+
+async function writeRefusal(
+  gate: MethodGuard,
+  refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalDetails; error: unknown },
+  call: GuardedCall,
+): Promise<void> {
+  const { trace, error } = refused;
+  const { origin = call.origin, details, ...subject } = trace;
+  const isAdministrator = call.caller?.roles.includes(ADMIN_ROLE) === true;
+  const room = isAdministrator ? { unwritten: 0 } : gate.refusals.take(sourceOf(origin.address));
+  if (!room) return;
+  const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
+  const event: AuditEvent = {
+    ...refused.event,
+    outcome: 'refused',
+    actor: actorOf(call, error),
+    ...subject,
+    reason: reasonOf(error),
+    ...(Object.keys(noted).length > 0 && { details: noted }),
+  };
+  const record = { event, origin };
+  try {
+    await gate.writeAudit(record);
+  } catch (failure) {
+    gate.refusals.missed();
+    gate.onUnwritten(record, failure);
+  }
+}
+
+function tellUnheard(gate: MethodGuard, error: unknown, { path, peer, origin }: GuardedCall): void {
+  if (!(error instanceof Rejected) || traceOfCredential(error.rejection) === null) return;
+  const { reason } = statusOf(error.rejection);
+  if (reason === undefined) return;
+  gate.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error });
+}
+
+/** Null for what the trail does not keep: of administration it keeps everything. */
+function traceOf({ refusals }: MethodAudit, error: unknown): RefusalDetails | null {
+  const trace = error instanceof Rejected ? traceOfCredential(error.rejection) : null;
+  return trace ?? (refusals === 'all' ? {} : null);
+}
+
+function actorOf(call: GuardedCall, error: unknown): AuditActor {
+  if (call.caller) return { type: call.caller.type, id: call.caller.id };
+  const known = error instanceof Rejected && error.rejection.kind === 'admin-required';
+  return known ? error.rejection.caller : { type: 'anonymous', id: null };
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Rejected)) return 'INTERNAL';
+  return statusOf(error.rejection).reason ?? error.rejection.kind.toUpperCase().replaceAll('-', '_');
+}
+
+const targetFields: readonly (readonly [field: string, type: AuditTarget['type']])[] = [
+  ['sessionId', 'session'],
+  ['userId', 'user'],
+  ['clientId', 'service'],
+  ['kid', 'signing-key'],
+];
+
+/** What a request is about, as far as it names it well: a caller's junk does not go into the trail. */
+function targetOf(request: unknown): AuditTarget | null {
+  if (typeof request !== 'object' || request === null) return null;
+  for (const [field, type] of targetFields) {
+    const id = (request as Readonly<Record<string, unknown>>)[field];
+    if (typeof id !== 'string' || id === '') continue;
+    if (isUuid(id) || (type === 'signing-key' && /^[\w-]{1,64}$/.test(id))) return { type, id };
+  }
+  return null;
+}

@@ -1,0 +1,243 @@
+import {
+  type FieldViolation,
+  type RefreshRefusalReason,
+  Rejected,
+  type Rejection,
+} from '../domain/rejection.ts';
+import type { DenialReason, ReasonName } from './reasons.ts';
+import { Code } from './status-code.ts';
+
+/** How a call ended that was not answered, as values: each door writes them in its own form. */
+export interface RpcStatus {
+  readonly code: Code;
+  /** Absent for the statuses that gRPC itself defines. */
+  readonly reason?: ReasonName;
+  readonly message: string;
+  readonly retryAfterMs?: number;
+  readonly violations?: readonly FieldViolation[];
+}
+
+const MAX_TEXT_LENGTH = 1_024;
+
+/** A message as it may go into a header: not endless, and without half characters. */
+export function presentableText(message: string): string {
+  return message.slice(0, MAX_TEXT_LENGTH).toWellFormed();
+}
+
+/** The one answer to a message that cannot be decoded. */
+export function unreadableRequest(): RpcStatus {
+  const description = 'the request is not a valid message of this method; check its encoding';
+  return statusOf({ kind: 'field-invalid', violations: [{ field: '', description }] });
+}
+
+/** For faults of our own: the caller learns nothing of them but the request id in the trailer. */
+export function internalStatus(): RpcStatus {
+  return {
+    code: Code.INTERNAL,
+    message: 'internal error; report the x-request-id of this call to the operator',
+  };
+}
+
+/** The one way from a rejection to a status. Equal rejections have equal statuses. */
+export function statusOf(rejection: Rejection): RpcStatus {
+  switch (rejection.kind) {
+    case 'invalid-credentials':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'INVALID_CREDENTIALS',
+        message: 'the credentials are wrong',
+      };
+    case 'credentials-missing':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'CREDENTIALS_MISSING',
+        message: "send the token in the request, or once as metadata 'authorization: Bearer <token>'",
+      };
+    case 'reset-token-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'RESET_TOKEN_INVALID',
+        message: 'the reset token is not good, or not any more; ask an administrator for another',
+      };
+    case 'token-refused':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: rejection.refusal.reason,
+        message: rejection.refusal.detail,
+      };
+    case 'refresh-refused':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: rejection.reason,
+        message: refreshMessages[rejection.reason],
+      };
+    case 'field-invalid':
+      return {
+        code: Code.INVALID_ARGUMENT,
+        reason: 'FIELD_INVALID',
+        message: oneLine(rejection.violations),
+        violations: rejection.violations,
+      };
+    case 'password-policy':
+      return {
+        code: Code.INVALID_ARGUMENT,
+        reason: 'PASSWORD_POLICY',
+        message: oneLine(rejection.violations),
+        violations: rejection.violations,
+      };
+    case 'login-rate-limited':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'LOGIN_RATE_LIMITED',
+        message: 'too many failed logins; wait before the next one',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'refresh-rate-limited':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'REFRESH_RATE_LIMITED',
+        message: 'this refresh token came again too often; go on with the tokens that it was exchanged for',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'admin-required':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'ADMIN_REQUIRED',
+        message: "the caller needs the role 'admin'",
+      };
+    case 'service-required':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'SERVICE_REQUIRED',
+        message: "the caller needs a service account's access token, or a certificate with a listed name",
+      };
+    case 'email-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'EMAIL_TAKEN',
+        message: 'another user has this e-mail',
+      };
+    case 'name-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'NAME_TAKEN',
+        message: 'another service account has this name',
+      };
+    case 'last-admin':
+      return {
+        code: Code.FAILED_PRECONDITION,
+        reason: 'LAST_ADMIN',
+        message: "the change would leave no enabled user with the role 'admin'",
+      };
+    case 'no-signing-keys':
+      return {
+        code: Code.FAILED_PRECONDITION,
+        reason: 'NO_SIGNING_KEYS',
+        message: 'in HS256 mode there are no signing keys; change the secret in the settings',
+      };
+    case 'not-found':
+      return {
+        code: Code.NOT_FOUND,
+        reason: 'RESOURCE_NOT_FOUND',
+        message: `no such ${rejection.what}`,
+      };
+    case 'conflict':
+      return {
+        code: Code.ABORTED,
+        reason: 'CONFLICT',
+        message: 'somebody else changed the same thing at this moment: read it again and retry',
+      };
+    case 'store-unavailable':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'STORE_UNAVAILABLE',
+        message: 'the database does not answer; retry later',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'server-overloaded':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'SERVER_OVERLOADED',
+        message: 'too much work is queued to answer in time; retry later',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'trust-stale':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'TRUST_STALE',
+        message:
+          'keys and revocations are not known here yet, or too old; retry later or call another instance',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'shutting-down':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'SHUTTING_DOWN',
+        message: 'this process is stopping; call another instance',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'message-too-large':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'MESSAGE_TOO_LARGE',
+        message: `the message is larger than ${rejection.maxBytes} bytes; send less`,
+      };
+    case 'metadata-too-large':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'METADATA_TOO_LARGE',
+        message: `the metadata is larger than ${rejection.maxBytes} bytes; send less`,
+      };
+    case 'reader-too-slow':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'READER_TOO_SLOW',
+        message:
+          'this stream was not read fast enough; read on a thread that is free, and reconnect with the last cursor',
+      };
+    case 'too-many-streams':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'STREAM_LIMIT_REACHED',
+        message:
+          'too many streams are open on this connection, from this address or in this process; end one before the next',
+      };
+    case 'stream-idle':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'STREAM_IDLE',
+        message: 'nothing was said on this stream for minutes; open it again when it is needed',
+      };
+    case 'deadline-exceeded':
+      return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the work was done' };
+    case 'cancelled':
+      return { code: Code.CANCELLED, message: 'the caller cancelled the call' };
+    default:
+      return rejection satisfies never;
+  }
+}
+
+const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
+  REFRESH_TOKEN_INVALID: 'this is not a refresh token of this service; log in again',
+  REFRESH_TOKEN_EXPIRED: 'the session has expired; log in again',
+  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so its session has ended; log in again',
+  REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
+};
+
+function oneLine(violations: readonly FieldViolation[]): string {
+  return violations
+    .map(({ field, description }) => (field ? `${field}: ${description}` : description))
+    .join('; ');
+}
+
+/** The status of whatever a handler threw, and the reason for the log. What is not `Rejected` is a fault of ours. */
+export function statusOfError(
+  error: unknown,
+  context: { reason?: ReasonName | DenialReason | undefined; cause?: unknown },
+): RpcStatus {
+  context.cause = error;
+  if (!(error instanceof Rejected)) return internalStatus();
+  const status = statusOf(error.rejection);
+  context.reason = status.reason;
+  return status;
+}

@@ -1,0 +1,33 @@
+import type { AuditActor } from '../../domain/audit-event.ts';
+import type { PageCursors } from '../../domain/paging.ts';
+import type { MasterKey } from '../../crypto/sealed-envelope.ts';
+import type { SecretDigests } from '../../crypto/keyed-digests.ts';
+import type { AdminServiceService } from '../../generated/postern/v1/admin.ts';
+import type { SigningKeyPolicy } from '../../features/signing-keys/advance-signing-keys.ts';
+import type { PasswordTools } from '../../features/users/validate-new-password.ts';
+import type { Database } from '../../database/database.ts';
+import type { TrustBundle } from '../../trust/trust-bundle.ts';
+import { type Call, callerOf } from '../../rpc/call.ts';
+import type { ServiceHandlers } from '../../rpc/handlers.ts';
+
+/** What administration works with. */
+export interface AdminDependencies {
+  readonly database: Database;
+  readonly trust: TrustBundle;
+  readonly passwords: PasswordTools;
+  readonly digests: SecretDigests;
+  readonly cursors: PageCursors;
+  /** null in HS256 mode. */
+  readonly signingKeys: {
+    readonly policy: SigningKeyPolicy;
+    readonly masterKeys: readonly MasterKey[];
+  } | null;
+}
+
+export type AdminHandlers = ServiceHandlers<typeof AdminServiceService>;
+
+/** The caller as the audit trail names it. */
+export function actorOf(call: Call): AuditActor {
+  const { type, id } = callerOf(call);
+  return { type, id };
+}

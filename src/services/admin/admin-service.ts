@@ -1,0 +1,17 @@
+import { adminImport } from './import-users.ts';
+import { adminKeys } from './signing-keys.ts';
+import { adminServiceAccounts } from './service-accounts.ts';
+import { adminSessions } from './sessions-and-audit.ts';
+import type { AdminHandlers, AdminDependencies } from './admin-dependencies.ts';
+import { adminUsers } from './users.ts';
+
+/** postern.v1.AdminService: wire to operation and back. Who may call and what is audited stands in the method table. */
+export function adminService(tools: AdminDependencies): AdminHandlers {
+  return {
+    ...adminUsers(tools),
+    ...adminImport(tools),
+    ...adminSessions(tools),
+    ...adminServiceAccounts(tools),
+    ...adminKeys(tools),
+  };
+}

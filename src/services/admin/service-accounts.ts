@@ -1,0 +1,58 @@
+import { requireValid, uuid } from '../../domain/validation.ts';
+import type { ServiceCredentials } from '../../generated/postern/v1/admin.ts';
+import { createServiceAccount } from '../../features/service-accounts/create-service-account.ts';
+import { deleteServiceAccount } from '../../features/service-accounts/delete-service-account.ts';
+import { listPage } from '../../domain/paging.ts';
+import { listServiceAccounts } from '../../features/service-accounts/list-service-accounts.ts';
+import {
+  DEFAULT_OVERLAP_SECONDS,
+  rotateServiceSecret,
+} from '../../features/service-accounts/rotate-service-secret.ts';
+import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
+
+type MadeSecret = Awaited<ReturnType<typeof createServiceAccount>>;
+
+/** The RPCs about programs that have tokens of their own. */
+export function adminServiceAccounts(
+  tools: AdminDependencies,
+): Pick<
+  AdminHandlers,
+  'createServiceAccount' | 'listServiceAccounts' | 'deleteServiceAccount' | 'rotateServiceSecret'
+> {
+  const { database, cursors } = tools;
+  return {
+    createServiceAccount: async ({ name, roles }, call) =>
+      credentials(await createServiceAccount(tools, { name, roles, actor: actorOf(call) }, call)),
+    listServiceAccounts: async (request, call) => {
+      const { rows, nextPageToken } = await listPage(cursors, ['service-accounts'], request, (position) =>
+        listServiceAccounts(database, position, call),
+      );
+      const serviceAccounts = rows.map(({ id, roles, previousSecretUntil, ...account }) => ({
+        ...account,
+        clientId: id,
+        roles: [...roles],
+        previousSecretUntil: previousSecretUntil ?? undefined,
+      }));
+      return { serviceAccounts, nextPageToken };
+    },
+    deleteServiceAccount: async ({ clientId }, call) => {
+      requireValid({ clientId: uuid }, { clientId });
+      await deleteServiceAccount(tools, { account: { id: clientId }, actor: actorOf(call) }, call);
+      return {};
+    },
+    rotateServiceSecret: async ({ clientId, overlap }, call) => {
+      requireValid({ clientId: uuid }, { clientId });
+      const overlapSeconds = overlap ?? DEFAULT_OVERLAP_SECONDS;
+      const change = { account: { id: clientId }, overlapSeconds, actor: actorOf(call) };
+      return credentials(await rotateServiceSecret(tools, change, call));
+    },
+  };
+}
+
+function credentials({ account, clientSecret }: MadeSecret): ServiceCredentials {
+  return {
+    clientId: account.id,
+    clientSecret: clientSecret.reveal(),
+    previousSecretUntil: account.previousSecretUntil ?? undefined,
+  };
+}

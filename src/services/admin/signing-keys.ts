@@ -1,0 +1,63 @@
+import { requireValid, text } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { EnvelopeError } from '../../crypto/sealed-envelope.ts';
+import type { SigningKey } from '../../generated/postern/v1/admin.ts';
+import { revokeSigningKey } from '../../features/signing-keys/revoke-signing-key.ts';
+import { rotateSigningKey } from '../../features/signing-keys/rotate-signing-key.ts';
+import { listAllKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
+import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
+
+const RETRY_AFTER_MS = 1_000;
+
+/** The RPCs about signing keys. */
+export function adminKeys(
+  tools: AdminDependencies,
+): Pick<AdminHandlers, 'listSigningKeys' | 'rotateSigningKey' | 'revokeSigningKey'> {
+  const { database } = tools;
+  const atWork = () => {
+    if (tools.signingKeys) return tools.signingKeys;
+    throw new Rejected({ kind: 'no-signing-keys' });
+  };
+  return {
+    listSigningKeys: async (_request, call) => {
+      if (!tools.signingKeys) return { signingKeys: [] };
+      const keys = await database.run(call, listAllKeys);
+      return { signingKeys: keys.map(signingKeyMessage) };
+    },
+    rotateSigningKey: async ({ now }, call) => {
+      const { policy, masterKeys } = atWork();
+      const how = { now, actor: actorOf(call), origin: call.origin };
+      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(database, policy, masterKeys, how));
+      return { kid, activateAt: new Date(activateAtMs) };
+    },
+    revokeSigningKey: async ({ kid }, call) => {
+      requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
+      const { policy, masterKeys } = atWork();
+      const which = { kid, actor: actorOf(call), origin: call.origin };
+      const { active } = await orElsewhere(revokeSigningKey(database, policy, masterKeys, which));
+      return { activeKid: active };
+    },
+  };
+}
+
+/** What this instance's master key cannot do, since the keys were sealed anew with another, one that has it can. */
+async function orElsewhere<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError)) throw cause;
+    throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS }, { cause });
+  }
+}
+
+/** Neither half of the key: the public one is in the key set (A06). */
+function signingKeyMessage(key: StoredSigningKey): SigningKey {
+  return {
+    kid: key.kid,
+    algorithm: key.algorithm,
+    state: key.state,
+    createdAt: new Date(key.createdAtMs),
+    activateAt: new Date(key.activatedAtMs ?? key.activateAtMs),
+    removeAt: key.removeAtMs === null ? undefined : new Date(key.removeAtMs),
+  };
+}

@@ -1,0 +1,31 @@
+import { Code } from '../../rpc/status-code.ts';
+
+import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import type { Denial } from './denial.ts';
+import { overwriting } from './overwrite-header.ts';
+
+const RETRY_AFTER_SECONDS = 1;
+
+/** What makes Envoy answer the client itself. Equal denials are equal to the byte. */
+export function deniedResponse(denial: Denial): CheckResponse {
+  const { code, reason, message, challenge } = denial;
+  const headers = [
+    overwriting('content-type', 'application/json'),
+    // A shared cache must not answer the next caller, who may have a token.
+    overwriting('cache-control', 'no-store'),
+    ...(challenge === null ? [] : [overwriting('www-authenticate', bearerChallenge(challenge))]),
+    ...(code === Code.UNAVAILABLE ? [overwriting('retry-after', String(RETRY_AFTER_SECONDS))] : []),
+  ];
+  const body = `${JSON.stringify({ reason, message })}\n`;
+  return {
+    status: { code, message, details: [] },
+    httpResponse: { $case: 'deniedResponse', value: { status: { code: denial.http }, headers, body } },
+    dynamicMetadata: undefined,
+  };
+}
+
+/** Our messages and `headerText` have neither quotes nor backslashes, so nothing in them ends the quoted string. */
+function bearerChallenge(parameters: Readonly<Record<string, string>>): string {
+  const all = Object.entries({ realm: 'postern', ...parameters });
+  return `Bearer ${all.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+}

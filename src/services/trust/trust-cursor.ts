@@ -1,0 +1,28 @@
+import { optional, requireValid, text } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
+
+/** An era of 64 bits before a transaction number of 64 bits. */
+const LARGEST_PLACE = 2n ** 128n - 1n;
+const says = 'one that this service gave out, or empty for everything';
+const cursorRules = {
+  cursor: optional(text({ minBytes: 1, maxBytes: 41, form: { pattern: /1\.(?:0|[1-9][0-9]{0,38})/, says } })),
+};
+
+/** A place as text for watchers: opaque to them, the same at every instance, with a version in front. */
+export function formatCursor(place: bigint): string {
+  return `1.${place}`;
+}
+
+/**
+ * The place that a watcher resumes from, or null when it asks for everything.
+ *
+ * @throws Rejected `field-invalid` for a text that no server made
+ */
+export function parseCursor(cursor: string): bigint | null {
+  requireValid(cursorRules, { cursor });
+  if (cursor === '') return null;
+  const place = BigInt(cursor.slice('1.'.length));
+  if (place <= LARGEST_PLACE) return place;
+  const violations = [{ field: 'cursor', description: `must be ${says}` }];
+  throw new Rejected({ kind: 'field-invalid', violations });
+}

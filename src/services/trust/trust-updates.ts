@@ -1,0 +1,78 @@
+import type { ClaimsPolicy } from '../../domain/claims.ts';
+import { isUuid } from '../../domain/validation.ts';
+import type { Revocation } from '../../domain/revocation-set.ts';
+import { type Revocation as WireRevocation, TrustUpdate } from '../../generated/postern/v1/trust.ts';
+import { EncodedMessage } from '../../rpc/encoded-message.ts';
+
+/** Below the 64 KiB of the contract by more than what an estimate may be wrong. */
+const CHUNK_BYTES = 60 * 1024;
+/** Tags, lengths and the expiry of one revocation, at most. */
+const BYTES_BESIDE_ID = 24;
+const MAX_UINT32 = 2 ** 32 - 1;
+
+export function keysUpdate(cursor: string, jwks: string, policy: ClaimsPolicy): EncodedMessage {
+  const value = {
+    jwks,
+    issuer: policy.issuer,
+    audiences: [...policy.audiences],
+    maxLifetime: policy.maxLifetimeSeconds,
+    clockSkew: policy.skewSeconds,
+  };
+  return encode({ cursor, update: { $case: 'keys', value } });
+}
+
+export function heartbeatUpdate(cursor: string, ageMs: number): EncodedMessage {
+  const newsAgeMs = Math.min(Math.round(ageMs), MAX_UINT32);
+  return encode({ cursor, update: { $case: 'heartbeat', value: { newsAgeMs } } });
+}
+
+/**
+ * Revocations as updates of at most 64 KiB each, and at last one that is complete and has the cursor: whoever loses the
+ * stream before it goes on from what it had. `cursor` null for a part that others follow: none of it is complete.
+ *
+ * @param labels.before the cursor that the watcher has already; empty when it has none
+ */
+export function* revocationUpdates(
+  revocations: Iterable<Revocation>,
+  labels: { readonly before: string; readonly cursor: string | null; readonly snapshot: boolean },
+): Generator<EncodedMessage, void, undefined> {
+  const { before, cursor, snapshot } = labels;
+  let chunk: WireRevocation[] = [];
+  let bytes = 0;
+  const take = (complete: boolean) => {
+    const value = { revocations: chunk, complete, snapshot };
+    chunk = [];
+    bytes = 0;
+    return encode({
+      cursor: complete ? (cursor ?? before) : before,
+      update: { $case: 'revocations', value },
+    });
+  };
+  for (const { kind, id, expiresAtSeconds } of revocations) {
+    const size = Buffer.byteLength(id) + BYTES_BESIDE_ID;
+    if (bytes + size > CHUNK_BYTES) yield take(false);
+    chunk.push({ revoked: revoked(kind, id), expiresAt: expiresAtSeconds });
+    bytes += size;
+  }
+  if (cursor !== null) yield take(true);
+  else if (chunk.length > 0) yield take(false);
+}
+
+function revoked(kind: Revocation['kind'], id: string): WireRevocation['revoked'] {
+  switch (kind) {
+    case 'sid':
+      return isUuid(id)
+        ? { $case: 'sessionId', value: Buffer.from(id.replaceAll('-', ''), 'hex') }
+        : { $case: 'sessionName', value: id };
+    case 'jti':
+      return { $case: 'tokenId', value: id };
+    case 'kid':
+      return { $case: 'keyId', value: id };
+    default:
+      return kind satisfies never;
+  }
+}
+
+function encode(update: TrustUpdate): EncodedMessage {
+  return new EncodedMessage(TrustUpdate.encode(update).finish());
+}

@@ -1,0 +1,42 @@
+import type { VerifiedClaims } from '../domain/claims.ts';
+import { AuthServiceService, SubjectType, VerifiedToken } from '../generated/postern/v1/auth.ts';
+import { bearerToken } from '../rpc/bearer-token.ts';
+import { EncodedReplyCache } from '../rpc/encoded-reply-cache.ts';
+import type { ServiceHandlers } from '../rpc/handlers.ts';
+
+/** The one method of AuthService that needs no database: what a sidecar serves. */
+export const verificationOnly = { verifyToken: AuthServiceService.verifyToken };
+
+export interface VerificationOperations {
+  verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
+}
+
+/** `postern.v1.AuthService/VerifyToken`: wire to operation and back, at once for a token that was seen before. */
+export function verificationService(
+  operations: VerificationOperations,
+): ServiceHandlers<typeof verificationOnly> {
+  const replies = new EncodedReplyCache<VerifiedClaims>();
+  const answer = (claims: VerifiedClaims) =>
+    replies.of(claims, () => VerifiedToken.encode(verifiedToken(claims)).finish());
+  return {
+    verifyToken: (request, call) => {
+      const token = request.accessToken === '' ? bearerToken(call.authorization) : request.accessToken;
+      const claims = operations.verifyToken({ token, audience: request.audience });
+      return claims instanceof Promise ? claims.then(answer) : answer(claims);
+    },
+  };
+}
+
+function verifiedToken(claims: VerifiedClaims): VerifiedToken {
+  return {
+    subject: claims.subject,
+    sessionId: claims.sessionId ?? '',
+    tokenId: claims.tokenId ?? '',
+    issuer: claims.issuer ?? '',
+    audience: [...claims.audience],
+    roles: [...claims.roles],
+    issuedAt: claims.issuedAtSeconds === null ? undefined : new Date(claims.issuedAtSeconds * 1000),
+    expiresAt: new Date(claims.expiresAtSeconds * 1000),
+    subjectType: claims.subjectType === 'user' ? SubjectType.USER : SubjectType.SERVICE,
+  };
+}

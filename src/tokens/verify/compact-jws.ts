@@ -1,0 +1,64 @@
+import type { TokenRefusal } from '../../domain/rejection.ts';
+import { refusals } from './token-refusals.ts';
+
+/** No token is looked at beyond this length (T02). Postern's own stay under 1536 bytes. */
+export const MAX_TOKEN_BYTES = 8192;
+
+/** The three segments of a compact JWS, each canonical base64url, still encoded. */
+export interface CompactForm {
+  readonly ok: true;
+  readonly header: string;
+  readonly payload: string;
+  readonly signature: string;
+}
+
+/** The six bits that each ASCII character stands for (RFC 4648 section 5), 0xff for what is not in the alphabet. */
+const sixBits = new Uint8Array(128).fill(0xff);
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+for (let value = 0; value < ALPHABET.length; value++) sixBits[ALPHABET.charCodeAt(value)] = value;
+
+/**
+ * Takes a compact JWS apart on its text, before anything is decoded (T01, T02, T08, T09): three segments, none empty,
+ * the base64url alphabet and nothing else, each segment in the one spelling that its bytes have. Decoders skip spaces,
+ * padding and stray bits, and so one signature would get many texts, each a new key to a cache or a deny list.
+ */
+export function splitCompactForm(token: string): CompactForm | { readonly ok: false; refusal: TokenRefusal } {
+  // A UTF-8 text has at least one byte for each UTF-16 unit: the length alone refuses a megabyte without reading it.
+  if (token.length > MAX_TOKEN_BYTES || Buffer.byteLength(token) > MAX_TOKEN_BYTES)
+    return refuse(refusals.tooLarge);
+  const firstDot = token.indexOf('.');
+  const secondDot = token.indexOf('.', firstDot + 1);
+  if (firstDot < 0 || secondDot < 0 || token.includes('.', secondDot + 1))
+    return refuse(refusals.notThreeSegments);
+  const header = token.slice(0, firstDot);
+  const payload = token.slice(firstDot + 1, secondDot);
+  const signature = token.slice(secondDot + 1);
+  if (header === '' || payload === '' || signature === '') return refuse(refusals.notThreeSegments);
+  if (!isCanonicalBase64url(header) || !isCanonicalBase64url(payload) || !isCanonicalBase64url(signature)) {
+    return refuse(refusals.notCanonical);
+  }
+  return { ok: true, header, payload, signature };
+}
+
+/** Whether the text is the one base64url spelling, without padding, of some bytes (RFC 4648 sections 3.5 and 5). */
+export function isCanonicalBase64url(text: string): boolean {
+  let last = 0;
+  for (let at = 0; at < text.length; at++) {
+    last = sixBits[text.charCodeAt(at)] ?? 0xff;
+    if (last === 0xff) return false;
+  }
+  switch (text.length % 4) {
+    case 0:
+      return true;
+    case 2:
+      return (last & 0b1111) === 0;
+    case 3:
+      return (last & 0b11) === 0;
+    default:
+      return false;
+  }
+}
+
+function refuse(refusal: TokenRefusal): { readonly ok: false; refusal: TokenRefusal } {
+  return { ok: false, refusal };
+}

@@ -1,0 +1,141 @@
+import { status } from '@grpc/grpc-js';
+
+import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
+import { leadsToThisMachine } from '../net/listen-address.ts';
+import { download } from './download.ts';
+import type { SourceEvent } from './stream-trust-source.ts';
+import type { TrustBundle } from './trust-bundle.ts';
+import { readKeySet, UnusableKeys } from './trusted-keys.ts';
+
+const FETCH_LIMIT_MS = 5_000;
+const MOST_BYTES = 256 * 1024;
+const STANDARD_MAX_AGE_SECONDS = 300;
+const SHORTEST_PAUSE_MS = 1_000;
+/** Tokens of made-up keys must not make a verifier ask all the time. */
+const LOOK_AGAIN_EVERY_MS = 30_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+/** Postern's own limit: no access token lives longer. */
+const MAX_LIFETIME_SECONDS = 86_400;
+
+/**
+ * Feeds a trust bundle with the keys of a JWKS URL, asked again when the answer's `max-age` is over. There is no news of
+ * revocations, so a bundle fed by it is only as fresh as its keys.
+ */
+export class JwksTrustSource {
+  readonly policy: ClaimsPolicy;
+  readonly #url: URL;
+  readonly #bundle: TrustBundle;
+  readonly #report: (event: SourceEvent) => void;
+  #connected = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #lookedAtMs = -Infinity;
+  #looking: Promise<void> | null = null;
+  #pauseMs = SHORTEST_PAUSE_MS;
+  /** When the newest request that has been answered was sent, monotonic. */
+  #answeredAsOfMs = -Infinity;
+
+  /**
+   * @throws TypeError for an address that is no http or https URL, and for plaintext from another machine that nobody
+   *   allowed: whoever is on the way could put keys of his own into the set
+   */
+  constructor(
+    origin: { jwksUrl: string; issuer: string; audiences: readonly string[]; insecure?: boolean },
+    bundle: TrustBundle,
+    report: (event: SourceEvent) => void,
+  ) {
+    this.#url = new URL(origin.jwksUrl);
+    if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
+    if (this.#url.protocol === 'http:' && origin.insecure !== true && !leadsToThisMachine(this.#url)) {
+      throw new TypeError(
+        `the keys would come from ${this.#url.host} in plaintext: give an https URL, or insecure: true if what lies between encrypts`,
+      );
+    }
+    this.policy = Object.freeze({
+      issuer: origin.issuer,
+      audiences: origin.audiences,
+      maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
+      skewSeconds: DEFAULT_SKEW_SECONDS,
+    });
+    this.#bundle = bundle;
+    this.#report = report;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Whether a key that is unknown here may be asked for now. */
+  get mayLookAgain(): boolean {
+    return this.#looking !== null || performance.now() - this.#lookedAtMs >= LOOK_AGAIN_EVERY_MS;
+  }
+
+  start(): void {
+    void this.#fetch();
+  }
+
+  /** Reads the key set ahead of its time, once for many callers. */
+  lookAgain(): Promise<void> {
+    if (this.#looking) return this.#looking;
+    this.#lookedAtMs = performance.now();
+    clearTimeout(this.#timer);
+    this.#looking = this.#fetch().finally(() => (this.#looking = null));
+    return this.#looking;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #fetch(): Promise<void> {
+    const readAtMs = performance.now();
+    // Two requests may be under way at once: a slow older answer must not take the place of a newer one.
+    const isOutrun = () => this.#stopped || readAtMs < this.#answeredAsOfMs;
+    try {
+      const { json, maxAgeSeconds } = await fetchKeySet(this.#url);
+      const ring = await readKeySet(json);
+      if (isOutrun()) return;
+      this.#answeredAsOfMs = readAtMs;
+      this.#bundle.replaceKeys(ring);
+      const validMs = Math.min(Math.max(maxAgeSeconds * 1000, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
+      // Good for as long as its max-age says; only then it begins to be stale.
+      this.#bundle.confirm(readAtMs + validMs);
+      if (!this.#connected) this.#report({ kind: 'connected' });
+      this.#connected = true;
+      this.#pauseMs = SHORTEST_PAUSE_MS;
+      this.#later(validMs);
+    } catch (error) {
+      if (isOutrun()) return;
+      this.#connected = false;
+      this.#report(failureOf(error));
+      this.#later(this.#pauseMs * (0.5 + Math.random() / 2));
+      this.#pauseMs = Math.min(this.#pauseMs * 2, 60_000);
+    }
+  }
+
+  #later(delayMs: number): void {
+    if (this.#stopped) return;
+    // A look ahead of time may have been on its way beside the regular one: one round goes on, not two.
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#fetch(), delayMs);
+    // A verifier alone is no reason for its process to go on.
+    this.#timer.unref();
+  }
+}
+
+/** A set without a key that verifies is no news: the keys before it stay, and it is asked for again. */
+function failureOf(error: unknown): SourceEvent {
+  if (error instanceof UnusableKeys) return { kind: 'unusable', error };
+  const details = `the key set could not be fetched: ${error instanceof Error ? error.message : String(error)}`;
+  return { kind: 'disconnected', end: { code: status.UNAVAILABLE, details } };
+}
+
+async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
+  const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MOST_BYTES });
+  const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
+  return {
+    json: body.toString('utf8'),
+    maxAgeSeconds: maxAge === undefined ? STANDARD_MAX_AGE_SECONDS : Number(maxAge),
+  };
+}

@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { checkedBy } from '../services/ext-authz/check.ts';
+import { until } from '../support/wait-for.ts';
+import { runPostern, startPostern } from '../support/run-postern.ts';
+import { openServiceDesk } from '../support/admin-fixture.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { invoke, startTestService } from '../support/test-service.ts';
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+const verify = 'postern.v1.AuthService/VerifyToken';
+let store: TestDatabase;
+let credential: Record<string, string>;
+const folder = mkdtempSync(`${tmpdir()}/postern-`);
+const listeners = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+beforeAll(async () => {
+  store = await createTestDatabase();
+});
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await store.drop();
+});
+
+test('S13 starts while the centre is down, becomes ready with it, and goes on without it until its news are old', async () => {
+  const first = await startTestService({}, store);
+  const { port } = new URL(`http://${first.grpcAddress}`);
+  await first.addUser(email, password);
+  const [token, revoked] = [await first.tokenOf(email, password), await first.tokenOf(email, password)];
+  const { id, secret } = await (await openServiceDesk(store)).createService('sidecar');
+  credential = { POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
+  await first.stop();
+
+  const sidecar = startPostern(['sidecar', '--upstream', `127.0.0.1:${port}`], {
+    environment: {
+      ...credential,
+      POSTERN_GRPC_LISTEN: `unix:${folder}/sidecar.sock`,
+      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      POSTERN_MAX_STALENESS: '2s',
+    },
+  });
+  const { grpc: address, http } = await sidecar.listening;
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  const verdict = async (access_token: string) => {
+    const { code, reason } = await invoke(client, verify, { access_token });
+    return code === grpc.status.OK ? 'good' : reason;
+  };
+  const readiness = async () => (await fetch(`http://${http}/readyz`)).status;
+  const health = async () =>
+    (await invoke(client, 'grpc.health.v1.Health/Check', { service: '' })).response?.['status'];
+  expect([await readiness(), await verdict(token), await health()]).toEqual([
+    503,
+    'TRUST_STALE',
+    'NOT_SERVING',
+  ]);
+  // Which audiences there are comes with the keys: a route that names one is not wrong, it cannot be judged yet.
+  const beforeNews = await checkedBy(
+    { call: (method, request) => invoke(client, method, request) },
+    { headers: { authorization: `Bearer ${token}` } },
+    { audience: 'postern' },
+  );
+  expect([beforeNews.http, beforeNews.body.reason]).toEqual([503, 'TRUST_STALE']);
+
+  const centre = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
+  await until(async () => (await verdict(token)) === 'good', 'the sidecar is ready');
+  await until(async () => (await health()) === 'SERVING', 'health says so');
+  expect(await readiness()).toBe(200);
+  await centre.call('postern.v1.AuthService/RevokeToken', { token: revoked });
+  await until(async () => (await verdict(revoked)) === 'TOKEN_REVOKED', 'the revocation came');
+  const check = await invoke(client, 'envoy.service.auth.v3.Authorization/Check', {
+    attributes: { request: { http: { headers: { authorization: `Bearer ${token}` } } } },
+  });
+  expect(check.response).toMatchObject({ ok_response: expect.anything() });
+  // Nothing else is served here.
+  const login = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
+  expect(login.code).toBe(grpc.status.UNIMPLEMENTED);
+
+  await centre.stop();
+  expect([await verdict(token), await verdict(revoked)]).toEqual(['good', 'TOKEN_REVOKED']);
+  await until(async () => (await verdict(token)) === 'TRUST_STALE', 'the news are too old');
+  const again = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
+  await until(async () => (await verdict(token)) === 'good', 'the sidecar resumed');
+  expect(await verdict(revoked)).toBe('TOKEN_REVOKED');
+  client.close();
+  sidecar.kill('SIGTERM');
+  expect((await sidecar.end).exitCode).toBe(0);
+  await again.stop();
+}, 40_000);
+
+test("A02 watches with tokens for the service's own audience when it is told which that is", async () => {
+  const centre = await startTestService({
+    POSTERN_AUDIENCE: 'shop,postern',
+    POSTERN_API_AUDIENCE: 'postern',
+  });
+  const { id, secret } = await (await openServiceDesk(centre.database)).createService('sidecar');
+  const account = { ...listeners, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
+  const start = (environment: Record<string, string>) =>
+    startPostern(['sidecar', '--upstream', centre.grpcAddress], { environment });
+  const [untold, told] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
+  const { http } = await told.listening;
+  await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'it has its first news');
+  await until(() => untold.output.stderr.includes('upstream-lost'), 'a line says why not');
+  expect(untold.output.stderr).toContain("a token for the audience 'postern'");
+  for (const sidecar of [untold, told]) {
+    sidecar.kill('SIGTERM');
+    expect((await sidecar.end).exitCode).toBe(0);
+  }
+  await centre.stop();
+}, 20_000);
+
+const readable = 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ';
+test.each([
+  [['sidecar'], '--upstream'],
+  [['sidecar', '--upstream', 'unix:'], readable],
+  [['sidecar', '--upstream', 'dns:///'], readable],
+  [['sidecar', '--upstream', 'not an address'], 'is not an address'],
+  [['sidecar', '--upstream', 'postern.example.com:443'], 'POSTERN_UPSTREAM_CA'],
+])('%j is refused with a line that says what to do', async (words, says) => {
+  const { exitCode, stderr } = await runPostern(words, { environment: listeners });
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(says);
+});

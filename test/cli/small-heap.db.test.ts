@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { expect, test } from '@jest/globals';
+
+const module = fileURLToPath(new URL('../../dist/cli/heap-limits.js', import.meta.url));
+
+/** How far the heap of a new process grows, in MiB, while many small things live for a moment, and what it says meanwhile. */
+async function heapAfterGarbage(before: string): Promise<{ young: number; whole: number; said: string }> {
+  const script = `
+    ${before}
+    const { getHeapSpaceStatistics, getHeapStatistics } = await import('node:v8');
+    const live = [];
+    for (let i = 0; i < 3_000_000; i++) live[i % 50_000] = { i, text: String(i) };
+    const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').space_size;
+    console.log(JSON.stringify({ young, whole: getHeapStatistics().total_heap_size }));`;
+  const words = ['--input-type=module', '--eval', script];
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, words);
+  const { young, whole } = JSON.parse(stdout) as { young: number; whole: number };
+  return { young: young / 2 ** 20, whole: whole / 2 ** 20, said: stderr };
+}
+
+test('the heap of a sidecar stays small, where one left alone grows, and V8 knows the flags', async () => {
+  const alone = await heapAfterGarbage('');
+  const small = await heapAfterGarbage(`(await import(${JSON.stringify(module)})).keepHeapSmall();`);
+  expect(small.said).toBe('');
+  expect(small.young).toBeLessThanOrEqual(4);
+  expect(small.young).toBeLessThan(alone.young / 2);
+  expect(small.whole).toBeLessThan(alone.whole * 0.75);
+});

@@ -1,0 +1,168 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+
+import { certificateFindings } from '../../src/cli/doctor/certificate-findings.ts';
+import { createAuthority, writeIssued } from '../support/certificates.ts';
+import { until } from '../support/wait-for.ts';
+import { endEveryPostern, runPostern, startPostern } from '../support/run-postern.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey } from '../support/test-service.ts';
+
+const DAY_MS = 86_400_000;
+const authority = createAuthority('ours');
+const folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
+const ca = join(folder, 'ca.crt');
+const server = writeIssued(folder, 'server', authority.issue({}));
+const watcher = writeIssued(folder, 'watcher', authority.issue({ dns: ['sidecar.example.org'] }));
+const stranger = writeIssued(folder, 'stranger', authority.issue({ dns: ['stranger.example.org'] }));
+writeFileSync(ca, authority.cert);
+const listeners = {
+  POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+  POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+  POSTERN_TLS_CERT: server.cert,
+  POSTERN_TLS_KEY: server.key,
+};
+let store: TestDatabase;
+let production: Record<string, string>;
+beforeAll(async () => {
+  store = await createTestDatabase();
+  production = { DATABASE_URL: store.url, POSTERN_MASTER_KEY: masterKey, POSTERN_HASH_CONCURRENCY: '1' };
+});
+afterEach(endEveryPostern);
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await store.drop();
+});
+
+function readiness(http: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const request = get(`https://${http}/readyz`, { ca: authority.cert, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.once('error', reject);
+  });
+}
+
+function servedUntil(http: string): Promise<number> {
+  const [host = '', port = ''] = http.split(':');
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(port), ca: authority.cert }, () => {
+      resolve(Date.parse(socket.getPeerCertificate().valid_to));
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+}
+
+test('N09 a service on every interface takes a new certificate at SIGHUP, and feeds a sidecar that shows a listed one', async () => {
+  const serve = startPostern(['serve'], {
+    environment: {
+      ...production,
+      ...listeners,
+      // N10: allowed, since nothing of it is plaintext.
+      POSTERN_GRPC_LISTEN: '0.0.0.0:0',
+      POSTERN_TLS_CLIENT_CA: ca,
+      POSTERN_TLS_SERVICE_IDENTITIES: 'sidecar.example.org',
+    },
+  });
+  const { grpc, http, pid } = await serve.listening;
+  const upstream = grpc.replace('0.0.0.0', '127.0.0.1');
+  const sidecarShowing = ({ cert, key }: { cert: string; key: string }) =>
+    startPostern(['sidecar', '--upstream', upstream], {
+      environment: {
+        ...listeners,
+        POSTERN_UPSTREAM_CA: ca,
+        POSTERN_UPSTREAM_CERT: cert,
+        POSTERN_UPSTREAM_KEY: key,
+      },
+    });
+  const [known, unknown] = [sidecarShowing(watcher), sidecarShowing(stranger)];
+  const { http: sidecarHttp } = await known.listening;
+  await until(async () => (await readiness(sidecarHttp)) === 200, 'the sidecar is ready');
+  const refused = /"upstream-lost"/;
+  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is told');
+  expect(unknown.output.stderr).toContain('a certificate with a listed name');
+  expect(await readiness((await unknown.listening).http)).toBe(503);
+
+  writeIssued(folder, 'server', authority.issue({ validForMs: 10 * DAY_MS }));
+  process.kill(pid, 'SIGHUP');
+  await until(() => serve.output.stderr.includes('certificate-reloaded'), 'the certificate is taken up');
+  expect(await servedUntil(http)).toBeLessThan(Date.now() + 11 * DAY_MS);
+  expect(serve.output.stderr).toContain('certificate-expiring');
+  expect(await readiness(sidecarHttp)).toBe(200);
+  serve.kill('SIGTERM');
+  expect((await serve.end).exitCode).toBe(0);
+}, 30_000);
+
+test('N09 a sidecar warns of the end of the certificate that it shows', async () => {
+  const warnings = async (name: string, days: number) => {
+    const shown = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
+    const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
+      environment: {
+        POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+        POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+        POSTERN_UPSTREAM_CA: ca,
+        POSTERN_UPSTREAM_CERT: shown.cert,
+        POSTERN_UPSTREAM_KEY: shown.key,
+      },
+    });
+    await sidecar.listening;
+    sidecar.kill('SIGTERM');
+    const { exitCode, stderr } = await sidecar.end;
+    expect(exitCode).toBe(0);
+    return stderr.split('\n').filter((line) => line.includes('certificate-expiring'));
+  };
+  const [warning = '', ...more] = await warnings('ends-soon', 10);
+  expect(JSON.parse(warning)).toMatchObject({ level: 'warn', detail: 'POSTERN_UPSTREAM_CERT' });
+  expect(more).toEqual([]);
+  expect(await warnings('ends-late', 60)).toEqual([]);
+});
+
+test('N09 N10 serve takes no plaintext from other machines, and names each fault in a line', async () => {
+  const { exitCode, stderr, stdout } = await runPostern(['serve'], {
+    environment: {
+      ...production,
+      POSTERN_GRPC_LISTEN: '0.0.0.0:0',
+      POSTERN_HTTP_LISTEN: '0.0.0.0:0',
+      POSTERN_TLS_CLIENT_CA: join(folder, 'nowhere'),
+    },
+  });
+  expect([exitCode, stdout]).toEqual([3, '']);
+  for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
+    expect(stderr).toContain(`- ${name} would take plaintext from other machines`);
+  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA needs TLS/);
+  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA cannot be read \(ENOENT\)/);
+});
+
+test.each([
+  ['is good', 90, 'ok', / is good until \d{4}-\d\d-\d\d, for (89|90) days/],
+  ['ends soon', 3, 'warning', /for [23] days/],
+])('N09 a certificate that %s is told of', (_name, days, verdict, says) => {
+  const { cert } = writeIssued(folder, 'looked-at', authority.issue({ validForMs: days * DAY_MS }));
+  const settings = { tlsCert: cert, tlsClientCa: null, upstreamCa: 'system', upstreamCert: null };
+  expect(certificateFindings(settings)).toMatchObject([{ verdict, says: expect.stringMatching(says) }]);
+});
+
+test('N09 doctor tells of each certificate, and fails for one that has ended', async () => {
+  const { cert, key } = writeIssued(folder, 'ended', authority.issue({ validForMs: -DAY_MS }));
+  const { exitCode, stdout } = await runPostern(['doctor'], {
+    environment: {
+      ...listeners,
+      POSTERN_DATA_DIR: join(folder, 'none'),
+      POSTERN_TLS_CERT: cert,
+      POSTERN_TLS_KEY: key,
+      POSTERN_TLS_CLIENT_CA: ca,
+      POSTERN_UPSTREAM_CA: join(folder, 'nowhere'),
+    },
+  });
+  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_TLS_CERT expired on \d{4}-\d\d-\d\d$/m);
+  expect(stdout).toMatch(/^ok {4}certificates {2}POSTERN_TLS_CLIENT_CA is good until/m);
+  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_UPSTREAM_CA cannot be read \(ENOENT\)$/m);
+  expect(exitCode).toBe(3);
+});

@@ -1,0 +1,129 @@
+/**
+ * What stands beside a service judges as the service does: the verifier in process, and of a sidecar both VerifyToken and
+ * Envoy's Check. With ES256 all four are asked about every hostile token. With RS256 and EdDSA the verifier in process gets
+ * every one as well, and is held against the service's own twin; the ways over gRPC get some of each class, at least one.
+ */
+import * as grpc from '@grpc/grpc-js';
+import { afterEach, expect, test } from '@jest/globals';
+
+import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
+import { checkOfToken, saysTheSame } from '../services/ext-authz/check.ts';
+import { goodTokens } from '../security/good-tokens.ts';
+import { classOf, hostileTokens, someOfEachClass } from '../security/hostile-tokens.ts';
+import { inBatches } from '../security/in-batches.ts';
+import { serviceUnderAttack } from '../security/running-service.ts';
+import { until } from '../support/wait-for.ts';
+import { endEveryPostern, startPostern } from '../support/run-postern.ts';
+import { openServiceDesk } from '../support/admin-fixture.ts';
+import { invoke, type Outcome, type TestService } from '../support/test-service.ts';
+
+const verify = 'postern.v1.AuthService/VerifyToken';
+/** Beyond it, gRPC itself refuses a message before anybody reads it. */
+const maxMessageBytes = 64 * 1024 - 4;
+/** '' for a good token, or the reason for which it is refused. */
+type Judge = (token: string) => Promise<string>;
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function inProcess(verifier: Verifier, token: string): Promise<string> {
+  try {
+    await verifier.verify(token);
+    return '';
+  } catch (error) {
+    if (!(error instanceof PosternError)) throw error;
+    return error.reason ?? grpc.status[error.code];
+  }
+}
+
+const reasonIn = ({ code, reason }: Outcome) =>
+  code === grpc.status.OK ? '' : (reason ?? grpc.status[code]);
+
+/** The ways to have a token judged beside this service, ready to be asked. */
+async function besides(
+  service: TestService,
+): Promise<Record<'within' | 'sidecarVerify' | 'sidecarCheck', Judge>> {
+  const { id, secret } = await (await openServiceDesk(service.database)).createService('beside');
+  const credential = { clientId: id, clientSecret: secret };
+  const verifier = createVerifier({ trust: { upstream: { address: service.grpcAddress }, credential } });
+  closers.push(() => verifier.close());
+  closers.push(endEveryPostern);
+  const sidecar = startPostern(['sidecar', '--upstream', service.grpcAddress], {
+    environment: {
+      POSTERN_CLIENT_ID: id,
+      POSTERN_CLIENT_SECRET: secret,
+      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+    },
+  });
+  const { grpc: address, http } = await sidecar.listening;
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  closers.push(() => client.close());
+  await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'the sidecar is ready');
+  expect(await verifier.ready(5_000)).toBe(true);
+  const call: TestService['call'] = (method, request) => invoke(client, method, request);
+  return {
+    within: (token) => inProcess(verifier, token),
+    sidecarVerify: async (token) => reasonIn(await call(verify, { access_token: token })),
+    sidecarCheck: (token) => checkOfToken({ call }, token),
+  };
+}
+
+test.each([
+  { mode: 'ES256', oneIn: 1 },
+  { mode: 'RS256', oneIn: 8 },
+  { mode: 'EdDSA', oneIn: 8 },
+] as const)(
+  'E04 T01-T20 a verifier in process and a sidecar say of every token what VerifyToken says: $mode',
+  async ({ mode, oneIn }) => {
+    const { service, setting, twin } = await serviceUnderAttack(mode);
+    closers.push(() => service.stop());
+    const { within, sidecarVerify, sidecarCheck } = await besides(service);
+    const differing: string[] = [];
+    const hold = (name: string, central: string, who: string, verdict: string, same: boolean) => {
+      if (!same) differing.push(`${name}: the service ${central}, ${who} ${verdict}`);
+    };
+
+    /** Every verdict on a token; those that differ from the service's are noted. */
+    const verdictsOn = async ({ name, token }: { name: string; token: string }) => {
+      const [central, verified, checked, own] = await Promise.all([
+        service.call(verify, { access_token: token }).then(reasonIn),
+        sidecarVerify(token),
+        sidecarCheck(token),
+        within(token),
+      ]);
+      // Without a token in the message, the services ask the metadata for one.
+      const isJudged = token !== '' && Buffer.byteLength(token) <= maxMessageBytes;
+      hold(name, central, 'the sidecar', verified, verified === central);
+      hold(name, central, 'its Check', checked, saysTheSame(token, checked, central));
+      hold(name, central, 'in process', own, !isJudged || own === central);
+      return [central, verified, checked, own];
+    };
+
+    const all = [...hostileTokens(setting)];
+    const some = [...someOfEachClass(all, oneIn)];
+    const classes = new Set(all.map(classOf));
+    expect(new Set(some.map(classOf))).toEqual(classes);
+    expect(classes.size).toBeGreaterThan(30);
+    expect(all.length).toBeGreaterThan(640);
+    await inBatches(some, async (token) => {
+      if ((await verdictsOn(token)).includes('')) differing.push(`${token.name} was accepted`);
+    });
+    await inBatches(all, async ({ name, token }) => {
+      const [own, verdict] = await Promise.all([within(token), twin.verify(token)]);
+      const central = verdict.ok ? '' : verdict.refusal.reason;
+      hold(name, central, 'in process', own, own !== '' && own === central);
+    });
+    expect(differing).toEqual([]);
+
+    for (const { name, token } of goodTokens(setting)) {
+      expect([name, ...(await verdictsOn({ name, token }))]).toEqual([name, '', '', '', '']);
+      // Once more, from memory.
+      await verdictsOn({ name: `${name}, again`, token });
+    }
+    expect(differing).toEqual([]);
+  },
+  60_000,
+);

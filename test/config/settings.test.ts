@@ -1,0 +1,599 @@
+import { inspect } from 'node:util';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { createAuthority } from '../support/certificates.ts';
+import {
+  type Environment,
+  type LoadOptions,
+  loadSettings,
+  SettingsError,
+  settingsTable,
+  wantsStackTraces,
+} from '../../src/config/load-settings.ts';
+
+const masterKey = randomBytes(32).toString('base64');
+const sharedSecret = randomBytes(32).toString('hex');
+const production = {
+  DATABASE_URL: 'postgres://postern:s3cret-word@db.example/postern?sslmode=verify-full',
+  POSTERN_MASTER_KEY: masterKey,
+  POSTERN_ISSUER: 'https://auth.example',
+};
+
+function faultsOf(environment: Environment, options?: LoadOptions): readonly string[] {
+  try {
+    loadSettings(environment, options);
+    return [];
+  } catch (error) {
+    if (error instanceof SettingsError) return error.faults;
+    throw error;
+  }
+}
+
+describe('defaults', () => {
+  test('an empty environment is embedded mode', () => {
+    expect(loadSettings({})).toMatchObject({
+      production: false,
+      databaseUrl: null,
+      dataDir: '.postern',
+      migrate: 'auto',
+      grpcListen: { kind: 'tcp', host: '127.0.0.1', port: 50051 },
+      httpListen: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
+      issuer: 'http://127.0.0.1:8080',
+      audiences: ['postern'],
+      apiAudience: null,
+      algorithm: 'ES256',
+      secret: null,
+      legacyDoor: null,
+      masterKey: null,
+      masterKeyPrevious: null,
+      accessTokenTtlSeconds: 600,
+      keyRotationSeconds: 30 * 86_400,
+      jwksMaxAgeSeconds: 600,
+      tokenCacheBytes: 64 * 1024 * 1024,
+      passwordMinLength: 12,
+      reflection: true,
+      insecure: false,
+      traceEndpoint: null,
+      logLevel: 'info',
+      warnings: [],
+    });
+    expect(loadSettings({}).hashConcurrency).toBeGreaterThanOrEqual(1);
+  });
+
+  test('N13 reflection is off in production unless it is turned on', () => {
+    expect(loadSettings(production)).toMatchObject({ production: true, reflection: false });
+    expect(loadSettings({ ...production, POSTERN_REFLECTION: 'on' }).reflection).toBe(true);
+    expect(loadSettings({ POSTERN_REFLECTION: 'off' }).reflection).toBe(false);
+  });
+
+  test('an empty variable counts as absent and is warned of', () => {
+    const { production: isProduction, warnings } = loadSettings({ DATABASE_URL: '', POSTERN_AUDIENCE: '' });
+    expect(isProduction).toBe(false);
+    expect(warnings).toEqual([
+      'DATABASE_URL is set but empty, and so taken as absent',
+      'POSTERN_AUDIENCE is set but empty, and so taken as absent',
+    ]);
+  });
+});
+
+describe('values', () => {
+  test.each([
+    'postgres:///postern',
+    'postgresql://user@host',
+    'postgres://user:p%40ss%2Fword@[::1]:5433/db?sslmode=verify-ca&sslrootcert=/etc/ca.pem',
+    'postgres://user:word@/db?host=/run/postgresql',
+    'postgres://user:word@one:5432,two,[::1]:5433/db?target_session_attrs=read-write&sslmode=require',
+  ])('takes DATABASE_URL=%s as it is', (text) => {
+    expect(loadSettings({ ...production, DATABASE_URL: text }).databaseUrl?.reveal()).toBe(text);
+  });
+
+  test('each is read', () => {
+    const settings = loadSettings({
+      ...production,
+      POSTERN_MIGRATE: 'off',
+      POSTERN_GRPC_LISTEN: 'unix:/run/postern.sock',
+      POSTERN_HTTP_LISTEN: '[::1]:0',
+      POSTERN_AUDIENCE: 'api, web',
+      POSTERN_API_AUDIENCE: 'web',
+      POSTERN_ALGORITHM: 'EdDSA',
+      POSTERN_MASTER_KEY_PREVIOUS: randomBytes(32).toString('base64'),
+      POSTERN_ACCESS_TOKEN_TTL: '1s',
+      POSTERN_KEY_ROTATION: '2s',
+      POSTERN_JWKS_MAX_AGE: '1s',
+      POSTERN_TOKEN_CACHE: '0',
+      POSTERN_HASH_CONCURRENCY: '3',
+      POSTERN_PASSWORD_MIN_LENGTH: '8',
+      POSTERN_LOG_LEVEL: 'trace',
+    });
+    expect(settings).toMatchObject({
+      migrate: 'off',
+      grpcListen: { kind: 'unix', path: '/run/postern.sock' },
+      httpListen: { kind: 'tcp', host: '::1', port: 0 },
+      audiences: ['api', 'web'],
+      apiAudience: 'web',
+      algorithm: 'EdDSA',
+      accessTokenTtlSeconds: 1,
+      keyRotationSeconds: 2,
+      jwksMaxAgeSeconds: 1,
+      tokenCacheBytes: 0,
+      hashConcurrency: 3,
+      passwordMinLength: 8,
+      logLevel: 'trace',
+      warnings: [],
+    });
+    expect(settings.masterKey?.base64()).toEqual(Buffer.from(masterKey, 'base64'));
+    expect(settings.databaseUrl?.reveal()).toBe(production.DATABASE_URL);
+  });
+
+  test.each([
+    ['DATABASE_URL', 'mysql://host/db'],
+    ['DATABASE_URL', 'postgres://user:word@one:5432,two:port/db'],
+    ['DATABASE_URL', 'postgres://user:word@one,/db'],
+    ['DATABASE_URL', 'postgres://user:word@one,two/db?target_session_attrs=any'],
+    ['DATABASE_URL', 'postgres://user:p@ss/word@host/db'],
+    ['DATABASE_URL', 'postgres://user:p@ss#word@host/db'],
+    ['DATABASE_URL', 'postgres://user:pass word@host/db'],
+    ['DATABASE_URL', 'postgres://host/db?sslmode=on'],
+    ['POSTERN_MIGRATE', 'yes'],
+    ['POSTERN_GRPC_LISTEN', ':50051'],
+    ['POSTERN_ISSUER', 'auth.example'],
+    ['POSTERN_ISSUER', 'https://auth.example?x'],
+    ['POSTERN_ISSUER', 'https://auth.example#'],
+    ['POSTERN_ISSUER', 'https://user:word@auth.example'],
+    ['POSTERN_ISSUER', 'https://auth.example '],
+    ['POSTERN_ISSUER', `https://${'a'.repeat(256)}`],
+    ['POSTERN_AUDIENCE', 'api,'],
+    ['POSTERN_AUDIENCE', 'api,api'],
+    ['POSTERN_AUDIENCE', 'ap i'],
+    ['POSTERN_AUDIENCE', 'é'],
+    ['POSTERN_AUDIENCE', Array.from({ length: 17 }, (_, index) => `a${index}`).join(',')],
+    ['POSTERN_API_AUDIENCE', 'postern,web'],
+    ['POSTERN_API_AUDIENCE', 'elsewhere'],
+    ['POSTERN_ALGORITHM', 'es256'],
+    ['POSTERN_ALGORITHM', 'none'],
+    ['POSTERN_LEGACY_HS256_UNTIL', '2026-02-30'],
+    ['POSTERN_LEGACY_HS256_UNTIL', '2026-12-31T10:00'],
+    ['POSTERN_LEGACY_HS256_UNTIL', 'soon'],
+    ['POSTERN_ACCESS_TOKEN_TTL', '600'],
+    ['POSTERN_ACCESS_TOKEN_TTL', '0s'],
+    ['POSTERN_ACCESS_TOKEN_TTL', '25h'],
+    ['POSTERN_ACCESS_TOKEN_TTL', '1500ms'],
+    ['POSTERN_JWKS_MAX_AGE', '2d'],
+    ['POSTERN_TOKEN_CACHE', '64MB'],
+    ['POSTERN_TOKEN_CACHE', '17GiB'],
+    ['POSTERN_HASH_CONCURRENCY', '0'],
+    ['POSTERN_PASSWORD_MIN_LENGTH', '7'],
+    ['POSTERN_REFLECTION', '1'],
+    ['POSTERN_TLS_SERVICE_IDENTITIES', '*.example.org'],
+    ['POSTERN_TLS_ADMIN_IDENTITIES', 'spiffe://example.org/a,'],
+    ['POSTERN_INSECURE', 'yes'],
+    ['POSTERN_LOG_LEVEL', 'verbose'],
+  ])('refuses %s=%j, naming it and not its value', (name, text) => {
+    const [fault, ...others] = faultsOf({ POSTERN_MASTER_KEY: masterKey, [name]: text }).filter(
+      (line) => !line.includes('go together'),
+    );
+    expect(others).toEqual([]);
+    expect(fault).toMatch(new RegExp(`^${name} `));
+    if (text.length > 5) expect(fault).not.toContain(text);
+  });
+
+  test('every fault is reported at once', () => {
+    const faults = faultsOf({
+      DATABASE_URL: 'nonsense',
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_ACCESS_TOKEN_TTL: '10',
+      POSTERN_GRPC_LISTEN: '0.0.0.0:50051',
+      POSTERN_AUDIENC: 'x',
+    });
+    expect(faults.map((line) => line.split(' ')[0])).toEqual([
+      'DATABASE_URL',
+      'POSTERN_ACCESS_TOKEN_TTL',
+      'POSTERN_MASTER_KEY',
+      'POSTERN_SECRET',
+      'POSTERN_GRPC_LISTEN',
+      'POSTERN_AUDIENC',
+    ]);
+  });
+
+  test('A02 the audience of the API is one of the audiences, wherever they are known', () => {
+    const elsewhere = { POSTERN_AUDIENCE: 'shop,web', POSTERN_API_AUDIENCE: 'postern' };
+    const fault =
+      'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it there, or name one that is there';
+    for (const purpose of ['serve', 'keys', 'command'] as const)
+      expect(faultsOf(elsewhere, { for: purpose })).toEqual([fault]);
+    expect(faultsOf({ ...elsewhere, POSTERN_AUDIENCE: 'shop,postern' })).toEqual([]);
+    // Its upstream tells it which audiences there are.
+    expect(loadSettings({ POSTERN_API_AUDIENCE: 'postern' }, { for: 'sidecar' }).apiAudience).toBe('postern');
+  });
+
+  test('unknown names are refused with the nearest known one', () => {
+    expect(faultsOf({ POSTERN_ACESS_TOKEN_TTL: '1m' })).toEqual([
+      'POSTERN_ACESS_TOKEN_TTL is not a setting; did you mean POSTERN_ACCESS_TOKEN_TTL?',
+    ]);
+    expect(faultsOf({ POSTERN_XYZZY_PLUGH_AND_MORE: '1' })).toEqual([
+      'POSTERN_XYZZY_PLUGH_AND_MORE is not a setting; remove it',
+    ]);
+    // Only secrets may come from files.
+    expect(faultsOf({ POSTERN_ISSUER_FILE: '/x' })).toHaveLength(1);
+  });
+
+  test('a Kubernetes Service named postern does not keep the service from starting', () => {
+    const links = {
+      POSTERN_SERVICE_HOST: '10.0.0.1',
+      POSTERN_SERVICE_PORT: '50051',
+      POSTERN_SERVICE_PORT_GRPC: '50051',
+      POSTERN_PORT: 'tcp://10.0.0.1:50051',
+      POSTERN_PORT_50051_TCP: 'tcp://10.0.0.1:50051',
+      POSTERN_PORT_50051_TCP_ADDR: '10.0.0.1',
+    };
+    expect(faultsOf(links)).toEqual([]);
+    expect(faultsOf({ POSTERN_PORT: '50051' })).toHaveLength(1);
+  });
+});
+
+describe('secrets', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, content: string | Buffer) => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+
+  test('come from files, without one newline at the end', () => {
+    const settings = loadSettings({
+      DATABASE_URL_FILE: file('url', `${production.DATABASE_URL}\n`),
+      POSTERN_MASTER_KEY_FILE: file('key', `${masterKey}\r\n`),
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_SECRET_FILE: file('secret', ` ${sharedSecret}\n\n`),
+    });
+    expect(settings.production).toBe(true);
+    expect(settings.masterKey?.reveal()).toBe(masterKey);
+    expect(settings.secret?.reveal()).toBe(` ${sharedSecret}\n`);
+  });
+
+  test.each([
+    ['missing', () => join(folder, 'no-such-file'), /cannot be read.*ENOENT/],
+    ['a folder', () => folder, /cannot be read.*EISDIR/],
+    ['empty', () => file('empty', '\n'), /an empty file/],
+    ['no key', () => file('short', 'c2hvcnQ='), /names a file whose text is 5 bytes long, not 32/],
+    ['not UTF-8', () => file('binary', Buffer.from([0xff, 0xfe, 0xff])), /cannot be read/],
+  ])('a file that is %s is a fault', (_name, path, expected) => {
+    const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path() });
+    expect(faults).toEqual([expect.stringMatching(expected)]);
+    expect(faults[0]).toMatch(/^POSTERN_MASTER_KEY_FILE /);
+    expect(faults[0]).not.toContain(folder);
+  });
+
+  test('a secret set in both ways is a fault', () => {
+    expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_FILE: '/x' })).toEqual([
+      'POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE do not go together; remove one',
+    ]);
+  });
+
+  test('a rule between settings names the variable that is set', () => {
+    const secret = file('for-none', sharedSecret);
+    expect(faultsOf({ POSTERN_SECRET_FILE: secret })).toEqual([
+      'POSTERN_SECRET_FILE goes with POSTERN_ALGORITHM=HS256 only; remove it, or sign with HS256',
+    ]);
+    const key = file('same', masterKey);
+    expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS_FILE: key })).toEqual([
+      'POSTERN_MASTER_KEY_PREVIOUS_FILE needs another key in POSTERN_MASTER_KEY; set the new one there, the old one here',
+    ]);
+  });
+
+  test('are never printed', () => {
+    const settings = loadSettings({
+      ...production,
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_SECRET: sharedSecret,
+    });
+    const secret = settings.secret;
+    const printed = [
+      inspect(settings, { depth: 9, showHidden: true }),
+      JSON.stringify(settings),
+      String(secret),
+    ];
+    for (const text of printed) {
+      expect(text).toContain('[secret]');
+      expect(text).not.toContain(sharedSecret);
+      expect(text).not.toContain(masterKey);
+      expect(text).not.toContain('s3cret-word');
+    }
+  });
+
+  test('are never in a fault, wherever they were set', () => {
+    const misplaced = Object.fromEntries(
+      settingsTable()
+        .match(/`(DATABASE_URL|POSTERN_\w+)`/g)
+        ?.map((name) => [name.slice(1, -1), `${sharedSecret} `]) ?? [],
+    );
+    const faults = faultsOf({ ...misplaced, POSTERN_UNKNOWN: sharedSecret });
+    expect(faults.length).toBeGreaterThan(20);
+    expect(faults.join('\n')).not.toContain(sharedSecret);
+  });
+});
+
+describe('keys', () => {
+  test('K07 production needs the master key, except for commands that only find the database', () => {
+    const without = { ...production, POSTERN_MASTER_KEY: undefined };
+    const expected = [expect.stringMatching(/^POSTERN_MASTER_KEY is required with DATABASE_URL/)];
+    expect(faultsOf(without)).toEqual(expected);
+    expect(faultsOf(without, { for: 'keys' })).toEqual(expected);
+    expect(faultsOf({ ...without, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: sharedSecret })).toEqual(
+      expected,
+    );
+    expect(faultsOf(without, { for: 'command' })).toEqual([]);
+  });
+
+  test.each([
+    ['too short', randomBytes(31).toString('base64')],
+    ['too long', randomBytes(33).toString('base64')],
+    ['hex', randomBytes(32).toString('hex')],
+    ['without padding', masterKey.slice(0, -1)],
+    ['with white space', ` ${masterKey}`],
+    ['one byte repeated', Buffer.alloc(32, 7).toString('base64')],
+  ])('K07 a master key that is %s is refused for every purpose', (_name, key) => {
+    expect(faultsOf({ POSTERN_MASTER_KEY: key }, { for: 'command' })).toEqual([
+      expect.stringMatching(/^POSTERN_MASTER_KEY is .*openssl rand -base64 32$/),
+    ]);
+  });
+
+  test('the previous master key goes only beside another one', () => {
+    expect(faultsOf({ POSTERN_MASTER_KEY_PREVIOUS: masterKey })).toHaveLength(1);
+    expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS: masterKey })).toHaveLength(
+      1,
+    );
+  });
+
+  test.each([
+    ['31 bytes', randomBytes(16).toString('hex').slice(1)],
+    ['the FastAPI tutorial', '09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7'],
+    ['the FastAPI tutorial in capitals', '09D25E094FAA6CA2556C818166B7A9563B93F7099F6F0F4CAA6CF63B88E8D3E7'],
+    ['the jwt.io debugger', 'a-string-secret-at-least-256-bits-long'],
+    ['changeme', 'changeme-changeme-changeme-changeme'],
+    ['change-me', 'please-change_me-before-production-1234'],
+    ['your secret', 'your-secret-key-of-at-least-32-bytes!!'],
+    ['openssl', 'output of: openssl rand -hex 32, put here'],
+    ['one character', 'x'.repeat(64)],
+    ['secret repeated', 'secret'.repeat(8)],
+    ['the digits', '0123456789abcdef0123456789abcdef'],
+    ['the alphabet', 'abcdefghijklmnopqrstuvwxyzabcdefghijkl'],
+  ])('K10 L18 an HS256 secret that is %s is refused, also as the legacy one', (_name, text) => {
+    const expected = (name: string) => [
+      expect.stringMatching(new RegExp(`^${name} is .*openssl rand -hex 32$`)),
+    ];
+    expect(faultsOf({ POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: text })).toEqual(
+      expected('POSTERN_SECRET'),
+    );
+    const legacy = { POSTERN_LEGACY_HS256_SECRET: text, POSTERN_LEGACY_HS256_UNTIL: '2030-01-01' };
+    expect(faultsOf(legacy)).toEqual(expected('POSTERN_LEGACY_HS256_SECRET'));
+  });
+
+  test('K10 secrets as tools make them are taken', () => {
+    for (let run = 0; run < 200; run++) {
+      for (const encoding of ['hex', 'base64', 'base64url'] as const) {
+        const text = randomBytes(32).toString(encoding);
+        expect(faultsOf({ POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: text })).toEqual([]);
+      }
+    }
+  });
+
+  test('the secret goes with HS256 only', () => {
+    expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' })).toEqual([
+      expect.stringMatching(/^POSTERN_SECRET is required/),
+    ]);
+    expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' }, { for: 'command' })).toEqual([]);
+    expect(faultsOf({ POSTERN_SECRET: sharedSecret })).toEqual([
+      expect.stringMatching(/^POSTERN_SECRET goes with/),
+    ]);
+  });
+
+  test('rotation is not faster than key sets are fetched', () => {
+    expect(faultsOf({ POSTERN_KEY_ROTATION: '5m' })).toEqual([
+      expect.stringMatching(/^POSTERN_KEY_ROTATION must/),
+    ]);
+    expect(faultsOf({ POSTERN_KEY_ROTATION: '10m' })).toEqual([]);
+  });
+});
+
+describe('the legacy door', () => {
+  const legacy = { POSTERN_LEGACY_HS256_SECRET: sharedSecret, POSTERN_LEGACY_HS256_UNTIL: '2027-01-31' };
+  const nowMs = Date.UTC(2026, 11, 1);
+
+  test.each([
+    ['2027-01-31', Date.UTC(2027, 0, 31)],
+    ['2027-01-31T12:00:00Z', Date.UTC(2027, 0, 31, 12)],
+    ['2027-01-31T12:00+02:00', Date.UTC(2027, 0, 31, 10)],
+  ])('is open until %s', (text, untilMs) => {
+    const { legacyDoor, warnings } = loadSettings({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: text }, { nowMs });
+    expect(legacyDoor?.untilMs).toBe(untilMs);
+    expect(legacyDoor?.secret.utf8().toString()).toBe(sharedSecret);
+    expect(warnings).toEqual([]);
+  });
+
+  test('may have closed, with a warning', () => {
+    const { warnings } = loadSettings(legacy, { nowMs: Date.UTC(2027, 0, 31) });
+    expect(warnings).toEqual([expect.stringMatching(/^POSTERN_LEGACY_HS256_UNTIL has passed/)]);
+  });
+
+  test('needs both settings, and another algorithm', () => {
+    expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: undefined })).toHaveLength(1);
+    expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_SECRET: undefined })).toHaveLength(1);
+    expect(faultsOf({ ...legacy, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: sharedSecret })).toEqual([
+      expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET and POSTERN_ALGORITHM=HS256 do not go together/),
+    ]);
+  });
+});
+
+const authority = createAuthority('test');
+const issued = authority.issue({});
+const files: Readonly<Record<string, string>> = {
+  '/cert': issued.cert,
+  '/key': issued.key,
+  '/other-key': authority.issue({}).key,
+  '/locked-key': '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n',
+  '/ca': authority.cert,
+  '/junk': 'junk',
+  '/torn': issued.cert.replace(/\n.{40}/, '\n'),
+};
+const readFile = (path: string) => {
+  const text = files[path];
+  if (text === undefined) throw Object.assign(new Error('no file'), { code: 'ENOENT' });
+  return text;
+};
+const secured = {
+  POSTERN_TLS_CERT: '/cert',
+  POSTERN_TLS_KEY: '/key',
+  POSTERN_ISSUER: 'https://auth.example',
+};
+
+describe('certificates', () => {
+  const upstream = {
+    POSTERN_UPSTREAM_CA: '/ca',
+    POSTERN_UPSTREAM_CERT: '/cert',
+    POSTERN_UPSTREAM_KEY: '/key',
+  };
+  const clientCa = { ...secured, POSTERN_TLS_CLIENT_CA: '/ca' };
+
+  test('are read into settings', () => {
+    const identities = {
+      POSTERN_TLS_SERVICE_IDENTITIES: 'API.example.org',
+      POSTERN_TLS_ADMIN_IDENTITIES: 'spiffe://example.org/Admin, ops.example.org',
+    };
+    expect(loadSettings({ ...clientCa, ...identities }, { readFile })).toMatchObject({
+      tlsCert: '/cert',
+      tlsKey: '/key',
+      tlsClientCa: '/ca',
+      tlsServiceIdentities: ['api.example.org'],
+      tlsAdminIdentities: ['spiffe://example.org/Admin', 'ops.example.org'],
+      warnings: [],
+    });
+    expect(loadSettings({}).tlsAdminIdentities).toEqual([]);
+    expect(faultsOf(upstream, { for: 'sidecar', readFile })).toEqual([]);
+    expect(faultsOf({ ...upstream, POSTERN_UPSTREAM_CA: 'system' }, { for: 'sidecar', readFile })).toEqual(
+      [],
+    );
+  });
+
+  test.each<[string, Record<string, string | undefined>, RegExp]>([
+    ['no key', { POSTERN_TLS_KEY: undefined }, /^POSTERN_TLS_CERT and POSTERN_TLS_KEY go together/],
+    ['no certificate', { POSTERN_TLS_CERT: undefined }, /^POSTERN_TLS_CERT and POSTERN_TLS_KEY go together/],
+    ['another key', { POSTERN_TLS_KEY: '/other-key' }, /^POSTERN_TLS_KEY is not the key of the first/],
+    ['a locked key', { POSTERN_TLS_KEY: '/locked-key' }, /^POSTERN_TLS_KEY is locked with a passphrase/],
+    ['a key for a certificate', { POSTERN_TLS_CERT: '/key' }, /^POSTERN_TLS_CERT holds no certificate/],
+    ['a certificate for a key', { POSTERN_TLS_KEY: '/cert' }, /^POSTERN_TLS_KEY holds no private key/],
+    [
+      'a torn certificate',
+      { POSTERN_TLS_CERT: '/torn' },
+      /^POSTERN_TLS_CERT holds a certificate that cannot/,
+    ],
+    ['no such key file', { POSTERN_TLS_KEY: '/nowhere' }, /^POSTERN_TLS_KEY cannot be read \(ENOENT\)/],
+    [
+      'junk for authorities',
+      { POSTERN_TLS_CLIENT_CA: '/junk' },
+      /^POSTERN_TLS_CLIENT_CA holds no certificate/,
+    ],
+    ['names and no authority', { POSTERN_TLS_ADMIN_IDENTITIES: 'a' }, /need POSTERN_TLS_CLIENT_CA/],
+    [
+      'an upstream certificate and no TLS to it',
+      { ...upstream, POSTERN_UPSTREAM_CA: undefined },
+      /^POSTERN_UPSTREAM_CERT needs TLS/,
+    ],
+    ['half an upstream pair', { ...upstream, POSTERN_UPSTREAM_KEY: undefined }, /^POSTERN_UPSTREAM_CERT and/],
+  ])('N09 %s is one line', (_name, change, says) => {
+    expect(faultsOf({ ...secured, ...change }, { readFile })).toEqual([expect.stringMatching(says)]);
+  });
+
+  test('N09 every file at fault is told at once', () => {
+    const all = { POSTERN_TLS_CERT: '/junk', POSTERN_TLS_KEY: '/nowhere', POSTERN_TLS_CLIENT_CA: '/junk' };
+    const names = (environment: Environment, options: LoadOptions) =>
+      faultsOf(environment, options).map((fault) => fault.split(' ')[0]);
+    expect(names(all, { readFile }).sort()).toEqual(Object.keys(all).sort());
+    const both = { ...all, ...upstream, POSTERN_UPSTREAM_CERT: '/nowhere', POSTERN_UPSTREAM_CA: '/junk' };
+    expect(names(both, { for: 'sidecar', readFile })).toHaveLength(5);
+    // Commands touch no socket, and may run as somebody who must not read the key.
+    expect(faultsOf(both, { for: 'command', readFile })).toEqual([]);
+  });
+
+  test('N09 client authorities need a certificate of our own', () => {
+    expect(faultsOf({ POSTERN_TLS_CLIENT_CA: '/ca' }, { readFile })).toEqual([
+      expect.stringMatching(/^POSTERN_TLS_CLIENT_CA needs TLS/),
+    ]);
+  });
+
+  test('an issuer that says http is warned of', () => {
+    const { warnings } = loadSettings({ ...secured, POSTERN_ISSUER: undefined }, { readFile });
+    expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER begins with http:/)]);
+  });
+});
+
+describe('listeners', () => {
+  test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
+    'N10 %s takes no plaintext from other machines',
+    (name) => {
+      for (const address of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', 'auth.example:1']) {
+        expect(faultsOf({ [name]: address })).toEqual([
+          expect.stringMatching(`^${name} .*POSTERN_INSECURE=true`),
+        ]);
+        expect(faultsOf({ [name]: address, POSTERN_INSECURE: 'true' })).toEqual([]);
+        // A command listens nowhere.
+        expect(faultsOf({ [name]: address }, { for: 'command' })).toEqual([]);
+      }
+    },
+  );
+
+  test('N10 TLS is as good as staying on this machine', () => {
+    for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
+      expect(faultsOf({ ...secured, [name]: '0.0.0.0:1' }, { readFile })).toEqual([]);
+    // A certificate that cannot be used is a fault of its own, and plaintext no way out of it.
+    const broken = { ...secured, POSTERN_TLS_CERT: '/nowhere', POSTERN_GRPC_LISTEN: '0.0.0.0:1' };
+    expect(faultsOf(broken, { readFile })).toEqual([
+      expect.stringMatching(/^POSTERN_TLS_CERT cannot be read/),
+    ]);
+  });
+
+  test('two on one address are a fault', () => {
+    const twice = (text: string) => faultsOf({ POSTERN_GRPC_LISTEN: text, POSTERN_HTTP_LISTEN: text });
+    expect(twice('127.0.0.1:9')).toHaveLength(1);
+    expect(twice('unix:/a')).toHaveLength(1);
+    expect(twice('127.0.0.1:0')).toEqual([]);
+  });
+
+  test('N07 the gRPC library may not tell callers its errors in production', () => {
+    const debugging = { GRPC_NODE_DEBUG_SEND_ERROR_DETAILS: 'true' };
+    expect(faultsOf({ ...production, ...debugging })).toEqual([
+      expect.stringMatching(/^GRPC_NODE_DEBUG_SEND_ERROR_DETAILS/),
+    ]);
+    expect(faultsOf(debugging)).toEqual([]);
+  });
+});
+
+test('production without an issuer of its own is warned of', () => {
+  const { warnings } = loadSettings({ ...production, POSTERN_ISSUER: undefined });
+  expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER is not set/)]);
+});
+
+test('nobody else is warned of what only a service uses', () => {
+  for (const purpose of ['sidecar', 'keys', 'command'] as const) {
+    const environment = { ...production, POSTERN_ISSUER: undefined };
+    expect(loadSettings(environment, { for: purpose }).warnings).toEqual([]);
+  }
+});
+
+test('the table for the documentation has a line for each setting', () => {
+  const lines = settingsTable().trimEnd().split('\n');
+  expect(lines).toContain(
+    '| `POSTERN_ACCESS_TOKEN_TTL` | `10m` | How long an access token is good, `1s` to `24h` |',
+  );
+  expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(6);
+  expect(lines.every((line) => line.split('|').length === 5)).toBe(true);
+});
+
+test('stack traces are for debug and trace', () => {
+  expect(wantsStackTraces({ POSTERN_LOG_LEVEL: 'debug' })).toBe(true);
+  expect(wantsStackTraces({ POSTERN_LOG_LEVEL: 'info' })).toBe(false);
+  expect(wantsStackTraces({})).toBe(false);
+});

@@ -1,0 +1,61 @@
+import { describe, expect, test } from '@jest/globals';
+
+import { explainFailure } from '../../src/cli/explain-failure.ts';
+import { Rejected } from '../../src/domain/rejection.ts';
+import { messageOf, translateStoreError } from '../../src/database/pg-errors.ts';
+
+const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
+/** As Node gives it for a name with several addresses. */
+const bothAddresses = Object.assign(
+  new AggregateError([
+    withCode('connect ECONNREFUSED ::1:5432', 'ECONNREFUSED'),
+    withCode('connect ECONNREFUSED 127.0.0.1:5432', 'ECONNREFUSED'),
+  ]),
+  { code: 'ECONNREFUSED' },
+);
+
+describe('one line says what happened', () => {
+  test.each<[string, unknown, string]>([
+    [
+      'several addresses',
+      bothAddresses,
+      'connect ECONNREFUSED ::1:5432; connect ECONNREFUSED 127.0.0.1:5432',
+    ],
+    ['no text', Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+    ['a statement before it', new Error('select\n  1 - timeout expired'), 'timeout expired'],
+    ['several lines', new Error('one\n  two'), 'one two'],
+    ['no error at all', 'text', 'text'],
+  ])('of %s', (_what, error, line) => {
+    expect(messageOf(error)).toBe(line);
+  });
+});
+
+test('a host with several addresses that all refuse is a database that is away, in words', () => {
+  const rejected = translateStoreError(bothAddresses);
+  expect(rejected).toBeInstanceOf(Rejected);
+  expect((rejected as Rejected).rejection).toMatchObject({
+    kind: 'store-unavailable',
+    cause: 'connect ECONNREFUSED ::1:5432; connect ECONNREFUSED 127.0.0.1:5432',
+  });
+});
+
+test.each([
+  withCode('password authentication failed for user "p"', '28P01'),
+  withCode('database "p" does not exist', '3D000'),
+  new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string'),
+  new AggregateError([new Error('timeout expired'), withCode('role "p" does not exist', '28000')]),
+])('who is refused by the database is told to look at DATABASE_URL (%#)', (error) => {
+  const { exitCode, lines } = explainFailure(error);
+  expect(exitCode).toBe(3);
+  expect(lines.join('\n')).toContain('DATABASE_URL');
+  expect(lines.join('\n')).toContain('the database refuses the connection: ');
+});
+
+test('who asks for TLS of a database that has none is told so', () => {
+  const refused = new Error('The server does not support SSL connections');
+  for (const error of [refused, new AggregateError([refused, new Error('timeout expired')])]) {
+    const { exitCode, lines } = explainFailure(translateStoreError(error));
+    expect(exitCode).toBe(3);
+    expect(lines.join('\n')).toMatch(/DATABASE_URL .*asks for TLS.*\n.*sslmode=disable/);
+  }
+});

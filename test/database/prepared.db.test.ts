@@ -1,0 +1,118 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Knex } from 'knex';
+
+import { budgetOf, ownOrigin } from '../../src/domain/operation-call.ts';
+import { loginThrottlePolicy } from '../../src/features/authentication/throttle/throttle-policy.ts';
+import { insertAuditEvent } from '../../src/features/audit/audit-queries.ts';
+import type { Database } from '../../src/database/database.ts';
+import {
+  forgiveAttempt,
+  reserveAttempt,
+} from '../../src/features/authentication/throttle/throttle-queries.ts';
+import { prepared } from '../../src/database/prepared.ts';
+import { findSession, insertSession, rotateSession } from '../../src/features/sessions/session-queries.ts';
+import { oneConnection } from '../support/one-connection.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+
+let store: TestDatabase;
+/** Of one connection, which everything runs on. */
+let database: Database;
+beforeAll(async () => {
+  store = await createTestDatabase();
+  database = oneConnection(store);
+});
+afterAll(async () => {
+  await database.close();
+  await store.drop();
+});
+
+const budget = () => budgetOf(5_000, Date.now());
+
+/** How often each prepared statement of this connection was used. */
+async function usesOf(db: Knex): Promise<Record<string, number>> {
+  const { rows } = await db.raw<{ rows: { name: string; uses: number }[] }>(
+    'SELECT name, (generic_plans + custom_plans)::int AS uses FROM pg_prepared_statements',
+  );
+  return Object.fromEntries(rows.map(({ name, uses }) => [name, uses]));
+}
+
+async function double(db: Knex, value: number): Promise<number | undefined> {
+  const sql = 'SELECT 2 * ?::int AS doubled';
+  const { rows } = await prepared<{ rows: { doubled: number }[] }>(db, 'doubled', sql, [value]);
+  return rows[0]?.doubled;
+}
+
+test('what logins and refreshes ask is parsed once for a connection', async () => {
+  const [user] = await store.query(
+    `INSERT INTO users (id, email) VALUES (gen_random_uuid(), 'a@example.com') RETURNING id`,
+  );
+  const userId = String(user?.['id']);
+  const actor = { type: 'user', id: userId } as const;
+  const audit = { event: { action: 'token.refresh', outcome: 'ok', actor } as const, origin: ownOrigin };
+  const uses = await database.transaction(budget(), async (trx) => {
+    for (let turn = 0; turn < 3; turn += 1) {
+      const id = randomUUID();
+      const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
+      const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
+      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(turn < 2 ? 0 : 1);
+      expect((await findSession(trx, id))?.userId).toBe(userId);
+      expect(await rotateSession(trx, { id, to: 2, accessTokenSeconds: 60 }, audit)).not.toBeNull();
+      await insertAuditEvent(trx, audit);
+    }
+    const keys = { pair: randomBytes(32), account: randomBytes(32) };
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect(await reserveAttempt(trx, keys, loginThrottlePolicy)).toBeNull();
+      await forgiveAttempt(trx, keys, loginThrottlePolicy);
+    }
+    return usesOf(trx);
+  });
+  expect(uses).toEqual({
+    'reserve-attempt': 3,
+    'forgive-attempt': 3,
+    'insert-session': 3,
+    'find-session': 3,
+    'rotate-session': 3,
+    'insert-audit-event': 3,
+  });
+});
+
+test('each name belongs to one statement', () => {
+  const folder = fileURLToPath(new URL('../../src', import.meta.url));
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('-queries.ts'))
+    .flatMap((file) => {
+      const source = readFileSync(join(folder, file), 'utf8');
+      return [...source.matchAll(/prepared(?:<[^(]*>)?\(\s*\w+,\s*'([\w-]+)'/g)].map(([, name]) => name);
+    });
+  expect(names.length).toBeGreaterThanOrEqual(6);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+test('a statement that the server has lost is prepared again, alone and in a transaction', async () => {
+  expect(await database.run(budget(), (db) => double(db, 1))).toBe(2);
+  // As a pooler does between two clients.
+  await database.run(budget(), (db) => db.raw('DEALLOCATE ALL'));
+  expect(await database.run(budget(), (db) => double(db, 2))).toBe(4);
+
+  let attempts = 0;
+  const doubled = await database.transaction(budget(), async (trx) => {
+    attempts += 1;
+    if (attempts === 1) await trx.raw('DEALLOCATE ALL');
+    return double(trx, 3);
+  });
+  expect([doubled, attempts]).toEqual([6, 2]);
+});
+
+test('a statement whose table has changed is prepared again', async () => {
+  await store.query('CREATE TABLE grown (id int); INSERT INTO grown VALUES (7)');
+  const read = (db: Knex) =>
+    prepared<{ rows: object[] }>(db, 'read-grown', 'SELECT * FROM grown WHERE id = ?', [7]);
+  await database.run(budget(), read);
+  await store.query(`ALTER TABLE grown ADD COLUMN more text DEFAULT 'm'`);
+  expect((await database.run(budget(), read)).rows).toEqual([{ id: 7, more: 'm' }]);
+});

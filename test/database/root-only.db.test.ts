@@ -1,0 +1,185 @@
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
+import { dataDirectoryFault, prepareDataDirectory } from '../../src/database/embedded/data-directory.ts';
+import { masterKeyFrom } from '../../src/features/root-key/master-key-file.ts';
+import { ServerTls } from '../../src/net/tls/server-tls.ts';
+import { createAuthority, writeIssued } from '../support/certificates.ts';
+import { runPostern } from '../support/run-postern.ts';
+
+/** An ordinary user, who need not have a name. */
+const STRANGER = 4_711;
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-root-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+// Only root can make what these tests are about, and only root is asked to be careful.
+const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip;
+
+/** What others can do to a file or folder of root's, and what is said of it. */
+const openings: readonly (readonly [name: string, open: (path: string) => void, says: RegExp])[] = [
+  ['belongs to another', (path) => chownSync(path, STRANGER, 0), /belongs to user 4711/],
+  ['may be written by everybody', (path) => chmodSync(path, 0o757), /may be written by everybody/],
+  [
+    'may be written by a group',
+    (path) => {
+      chownSync(path, 0, STRANGER);
+      chmodSync(path, 0o770);
+    },
+    /may be written by group 4711/,
+  ],
+];
+const folderAt = (path: string) => {
+  mkdirSync(path);
+  return path;
+};
+
+describeAsRoot('D21 as root, a data directory', () => {
+  test.each(openings)('that %s is refused, and nothing is made in it', (_name, open, says) => {
+    const dataDir = folderAt(join(folder, 'data'));
+    open(dataDir);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(says);
+    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
+    expect(String(dataDirectoryFault(dataDir))).toMatch(says);
+    expect(() => readFileSync(join(dataDir, 'master.key'))).toThrow('ENOENT');
+  });
+
+  test('below a folder that everybody may write is refused', () => {
+    const dataDir = join(folderAt(join(folder, 'above')), 'data');
+    mkdirSync(dataDir);
+    chmodSync(join(folder, 'above'), 0o777);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/above may be written by everybody/);
+    // As in /tmp: others cannot take it away.
+    chmodSync(join(folder, 'above'), 0o1777);
+    expect(prepareDataDirectory(dataDir).root).toBe(dataDir);
+  });
+
+  test('of its own in the folder of another is taken', () => {
+    const above = folderAt(join(folder, 'home'));
+    chownSync(above, STRANGER, STRANGER);
+    expect(prepareDataDirectory(join(above, 'data')).root).toBe(join(above, 'data'));
+  });
+
+  test('through the link of another is refused', () => {
+    symlinkSync(folderAt(join(folder, 'data')), join(folder, 'link'));
+    lchownSync(join(folder, 'link'), STRANGER, STRANGER);
+    expect(() => prepareDataDirectory(join(folder, 'link'))).toThrow(/link belongs to user 4711/);
+  });
+
+  test.each(['pgdata', 'run'])('is refused while its %s is that of another', (name) => {
+    const dataDir = folderAt(join(folder, 'data'));
+    mkdirSync(join(dataDir, name));
+    chownSync(join(dataDir, name), STRANGER, STRANGER);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/belongs to (another )?user/);
+  });
+
+  test('is refused while its pgdata is a link', () => {
+    const dataDir = folderAt(join(folder, 'data'));
+    symlinkSync(folderAt(join(folder, 'elsewhere')), join(dataDir, 'pgdata'));
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/is a symbolic link/);
+  });
+
+  test.each(openings)('whose master key %s is refused', (_name, open, says) => {
+    const dataDir = folderAt(join(folder, 'data'));
+    const key = masterKeyFrom(dataDir, true);
+    expect(masterKeyFrom(dataDir, true)).toBe(key);
+    open(join(dataDir, 'master.key'));
+    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
+  });
+
+  test('that others may write ends the commands with 3, and doctor finds it', async () => {
+    const dataDir = folderAt(join(folder, 'data'));
+    chmodSync(dataDir, 0o777);
+    for (const words of [['serve'], ['migrate'], ['user', 'list'], ['doctor']]) {
+      const environment = { POSTERN_DATA_DIR: dataDir, POSTERN_GRPC_LISTEN: '127.0.0.1:0' };
+      const { exitCode, stdout, stderr } = await runPostern(words, { environment });
+      expect([words, exitCode]).toEqual([words, 3]);
+      expect(stdout + stderr).toMatch(/may be written by everybody; root takes only .*chmod go-w/);
+    }
+  });
+});
+
+describeAsRoot('D21 as root, a file that a setting names', () => {
+  const key = Buffer.from('0123456789abcdef0123456789ABCDEF').toString('base64');
+  const settings = { DATABASE_URL: 'postgres://postern@localhost/postern', POSTERN_INSECURE: 'true' };
+  const faultsOf = (environment: Record<string, string>) => {
+    try {
+      loadSettings({ ...settings, ...environment });
+      return [];
+    } catch (error) {
+      if (error instanceof SettingsError) return error.faults;
+      throw error;
+    }
+  };
+  const secretIn = (...below: string[]) => {
+    const path = join(folder, ...below);
+    writeFileSync(path, key, { mode: 0o600 });
+    return path;
+  };
+
+  test('and nobody else may change is taken', () => {
+    expect(faultsOf({ POSTERN_MASTER_KEY_FILE: secretIn('key') })).toEqual([]);
+  });
+
+  test.each(openings)('and that %s is refused', (_name, open, says) => {
+    const path = secretIn('key');
+    open(path);
+    const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path });
+    expect(faults).toEqual([
+      expect.stringMatching(/^POSTERN_MASTER_KEY_FILE names a file that others may change/),
+    ]);
+    expect(faults[0]).toMatch(says);
+    expect(faults[0]).not.toContain(key);
+  });
+
+  test.each(openings)('in a folder that %s is refused', (_name, open, says) => {
+    folderAt(join(folder, 'secrets'));
+    const path = secretIn('secrets', 'key');
+    open(join(folder, 'secrets'));
+    expect(faultsOf({ POSTERN_MASTER_KEY_FILE: path })).toEqual([expect.stringMatching(says)]);
+  });
+
+  test('through the link of another is refused, through one of root is taken, as Kubernetes mounts secrets', () => {
+    symlinkSync(secretIn('key'), join(folder, 'link'));
+    expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([]);
+    lchownSync(join(folder, 'link'), STRANGER, STRANGER);
+    expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([
+      expect.stringMatching(/link belongs to user 4711/),
+    ]);
+  });
+
+  test('for TLS is refused at the start, and not taken up later', async () => {
+    const issued = createAuthority('ours').issue({ dns: ['localhost'] });
+    const { cert, key: keyFile } = writeIssued(folder, 'server', issued);
+    const tls = { POSTERN_TLS_CERT: cert, POSTERN_TLS_KEY: keyFile };
+    const master = { POSTERN_MASTER_KEY_FILE: secretIn('master') };
+    expect(faultsOf({ ...master, ...tls })).toEqual([]);
+    const events: string[] = [];
+    const server = await ServerTls.open({ cert, key: keyFile, ca: null }, (event) =>
+      events.push(JSON.stringify(event)),
+    );
+    chmodSync(keyFile, 0o646);
+    expect(faultsOf({ ...master, ...tls })).toEqual([
+      expect.stringMatching(/^POSTERN_TLS_KEY can be changed by others: .* may be written by everybody/),
+    ]);
+    await server.reload();
+    server.stop();
+    expect(events.join()).toMatch(/unusable.*POSTERN_TLS_KEY can be changed by others/);
+  });
+});

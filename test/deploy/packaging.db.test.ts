@@ -1,0 +1,163 @@
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+
+import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { startTestService } from '../support/test-service.ts';
+
+jest.setTimeout(30_000);
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const bins = join(root, 'node_modules', '.bin');
+const environment = { ...process.env, PATH: `${bins}:${process.env['PATH'] ?? ''}` };
+const folder = mkdtempSync(join(tmpdir(), 'postern-package-'));
+const run = promisify(execFile);
+const buf = (...words: string[]) => run(join(bins, 'buf'), words, { cwd: root, env: environment });
+afterAll(async () => {
+  await endEveryPostern();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Packed {
+  readonly filename: string;
+  readonly version: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+describe('the package', () => {
+  let packed: Packed;
+  const unpacked = join(folder, 'package');
+
+  beforeAll(() => {
+    const words = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
+    const [first] = JSON.parse(
+      execFileSync('npm', words, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+    ) as Packed[];
+    if (!first) throw new Error('npm packed nothing');
+    packed = first;
+    execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', folder]);
+    symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'));
+  });
+
+  test('holds what runs, and neither sources, tests nor secrets', () => {
+    const paths = packed.files.map(({ path }) => path);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'package.json',
+        'dist/command/postern.js',
+        'dist/client/postern-client.js',
+        'proto/postern/v1/auth.proto',
+      ]),
+    );
+    if (existsSync(join(root, 'README.md'))) expect(paths).toContain('README.md');
+    const allowed = /^(dist\/|proto\/|(package\.json|README\.md|LICENSE(\.\w+)?|CHANGELOG\.md)$)/;
+    expect(paths.filter((path) => !allowed.test(path) || path.endsWith('.tsbuildinfo'))).toEqual([]);
+    expect(paths.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
+    expect(paths.filter((path) => /(^|\/)\.env|\.(pem|key|p12)$|\.npmrc$|postern-data/.test(path))).toEqual(
+      [],
+    );
+    for (const path of paths) {
+      expect(readFileSync(join(unpacked, path), 'utf8')).not.toMatch(
+        /-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/]/,
+      );
+    }
+  });
+
+  test('runs under plain node', async () => {
+    const bin = join(unpacked, 'dist', 'command', 'postern.js');
+    const end = await runPostern(['--version'], { bin, cwd: folder });
+    expect(end).toEqual({ exitCode: 0, stdout: `${packed.version}\n`, stderr: '' });
+  });
+
+  test('X03 the command runs the grpc-js whose version it checks: none is bundled', () => {
+    const folderOfCommand = join(unpacked, 'dist', 'command');
+    const parts = readdirSync(folderOfCommand).filter((name) => name.endsWith('.js'));
+    const code = parts.map((name) => readFileSync(join(folderOfCommand, name), 'utf8')).join('\n');
+    expect(code).toContain('// node_modules/pg/lib/client.js');
+    expect(code).toContain('from "@grpc/grpc-js"');
+    expect(code).not.toContain('// node_modules/@grpc/grpc-js/');
+  });
+
+  test('its import of knex works outside jest', async () => {
+    const module = pathToFileURL(join(unpacked, 'dist', 'database', 'database.js')).href;
+    const script = `const { Database } = await import(${JSON.stringify(module)}); console.log(typeof Database);`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: folder });
+    expect(stdout).toBe('function\n');
+  });
+});
+
+test('the lock file names no registry', () => {
+  expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toContain('"resolved": "http');
+});
+
+describe('the contract', () => {
+  const filesBelow = (path: string) =>
+    readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
+      .sort();
+
+  test('generated code is what the proto files give', async () => {
+    const fresh = join(folder, 'fresh');
+    await buf('generate', '-o', fresh);
+    const [made, kept] = [join(fresh, 'src', 'generated'), join(root, 'src', 'generated')];
+    const names = filesBelow(made);
+    expect(names.length).toBeGreaterThan(0);
+    expect(filesBelow(kept).filter((name) => name !== 'descriptor-set.ts')).toEqual(names);
+    for (const name of names) {
+      expect(readFileSync(join(kept, name), 'utf8')).toBe(readFileSync(join(made, name), 'utf8'));
+    }
+  });
+
+  test('the descriptors of reflection are what the proto files give', async () => {
+    // The script writes below its working directory: a copy of the inputs, so that the checkout stays as it is.
+    const copy = join(folder, 'descriptors');
+    mkdirSync(join(copy, 'src', 'generated'), { recursive: true });
+    symlinkSync(join(root, 'package.json'), join(copy, 'package.json'));
+    cpSync(join(root, 'proto'), join(copy, 'proto'), { recursive: true });
+    cpSync(join(root, 'buf.yaml'), join(copy, 'buf.yaml'));
+    await run(process.execPath, ['proto/embed-descriptors.js'], { cwd: copy, env: environment });
+    const name = join('src', 'generated', 'descriptor-set.ts');
+    expect(readFileSync(join(root, name), 'utf8')).toBe(readFileSync(join(copy, name), 'utf8'));
+  });
+
+  test('buf finds nothing to object to', async () => {
+    expect((await buf('lint')).stdout).toBe('');
+  });
+});
+
+describe('a stranger with buf curl', () => {
+  test.each([
+    ['through reflection alone', 'on', []],
+    ['from the proto files, where there is no reflection', 'off', ['--schema', 'proto']],
+  ])('logs in and has the token verified %s', async (_name, reflection, schema) => {
+    const service = await startTestService({ POSTERN_REFLECTION: reflection });
+    const credentials = { email: 'ada@example.com', password: 'correct horse battery' };
+    const id = await service.addUser(credentials.email, credentials.password);
+    const call = async (method: string, body: object, ...words: string[]) => {
+      const url = `http://${service.grpcAddress}/postern.v1.AuthService/${method}`;
+      const protocol = ['--protocol', 'grpc', '--http2-prior-knowledge'];
+      const { stdout } = await buf('curl', ...schema, ...protocol, ...words, '-d', JSON.stringify(body), url);
+      return JSON.parse(stdout) as Record<string, unknown>;
+    };
+    const { accessToken } = await call('Login', credentials);
+    expect(typeof accessToken).toBe('string');
+    const verified = await call('VerifyToken', {}, '-H', `authorization: Bearer ${String(accessToken)}`);
+    expect(JSON.stringify(verified)).toContain(id);
+    await service.stop();
+  });
+});

@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto';
+
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
+import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
+import { MAX_ISSUED_TOKEN_BYTES } from '../../src/tokens/issue/sign-access-token.ts';
+import type { TokenMode } from '../security/forge.ts';
+import { verifierUnderTest } from '../security/verifier-under-test.ts';
+
+const faultsOf = (roles: readonly string[]) =>
+  userRoles(roles, 'roles').map(({ description }) => description);
+const longest = Array.from({ length: 16 }, (_, index) => 'r'.repeat(index < 8 ? 11 : 10));
+const modes: readonly TokenMode[] = ['ES256', 'RS256', 'EdDSA', 'HS256'];
+
+test('roles are bounded in number, each and together', () => {
+  expect(faultsOf(longest)).toEqual([]);
+  expect(faultsOf([...longest.slice(1), 'r'.repeat(12)])).toEqual([
+    'must be at most 168 bytes long together',
+  ]);
+  expect(faultsOf(['r'.repeat(64), 's'.repeat(64)])).toEqual([]);
+  expect(faultsOf(['r'.repeat(65)])).toEqual(['must be at most 64 bytes long']);
+  expect(faultsOf(Array.from({ length: 17 }, () => 'r'))).toEqual(['must have at most 16 items']);
+  expect(faultsOf(['Admin'])).toHaveLength(1);
+});
+
+/** Roles as wide as the rule lets them be, and those that it would refuse left out. */
+const acceptedRoles = fc
+  .array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 64 })), {
+    maxLength: 16,
+    size: 'max',
+  })
+  .map((lengths) => lengths.map((length) => 'r'.repeat(length)))
+  .map((roles) => roles.filter((_, end) => faultsOf(roles.slice(0, end + 1)).length === 0));
+/** An issuer and an audience of the most bytes that the settings take; quotes and backslashes count twice in JSON. */
+const names = fc
+  .tuple(fc.integer({ min: 20, max: 250 }), fc.constantFrom('a', '"', '\\', 'ab"'))
+  .map(([length, filler]) => {
+    const issuer = 'https://auth.example/'.padEnd(length, 'i');
+    let audience = '';
+    while (leaveRoomForRoles(issuer, [audience + filler])) audience += filler;
+    return { issuer, audience };
+  });
+
+describe.each(modes)('T26 with %s', (mode) => {
+  const subject = verifierUnderTest(mode);
+  const user = () => ({ subject: randomUUID(), sessionId: randomUUID() });
+
+  test('every user whose roles are accepted gets a token', async () => {
+    const { issue } = await subject;
+    const property = fc.asyncProperty(acceptedRoles, names, async (roles, { issuer, audience }) => {
+      const token = await issue({ ...user(), roles, issuer, audience });
+      expect(token.length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+    });
+    await fc.assert(property, { numRuns: 300 });
+  });
+
+  test('also the one with the most roles, under the longest names', async () => {
+    const { issue } = await subject;
+    const issuer = 'https://auth.example/'.padEnd(128, 'i');
+    const token = await issue({ ...user(), roles: longest, issuer, audience: 'a'.repeat(128) });
+    expect(token.length).toBeGreaterThan(mode === 'RS256' ? 1520 : 950);
+  });
+});
+
+test('T26 settings that leave no room for roles are refused', () => {
+  const load = (issuerLength: number, audience: string) => () =>
+    loadSettings({
+      POSTERN_ISSUER: 'https://auth.example/'.padEnd(issuerLength, 'i'),
+      POSTERN_AUDIENCE: `short,${audience}`,
+    });
+  expect(load(128, 'a'.repeat(128))).not.toThrow();
+  expect(load(128, 'a'.repeat(129))).toThrow(SettingsError);
+  expect(load(128, '"'.repeat(65))).toThrow('may have 256 bytes together');
+});

@@ -1,0 +1,185 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  each,
+  type FieldRules,
+  ipAddress,
+  nested,
+  optional,
+  requireValid,
+  text,
+  unrestricted,
+  uuid,
+  violationsIn,
+  wholeNumber,
+} from '../../src/domain/validation.ts';
+import { Rejected } from '../../src/domain/rejection.ts';
+
+interface Request {
+  displayName: string;
+  userId: string;
+  client?: { address: string; userAgent: string } | undefined;
+  roles: string[];
+  pageSize: number;
+  all: boolean;
+}
+
+const rules: FieldRules<Request> = {
+  displayName: text({ minBytes: 1, maxBytes: 16 }),
+  userId: optional(uuid),
+  client: nested<{ address: string; userAgent: string }>({
+    address: optional(ipAddress),
+    userAgent: text({ minBytes: 0, maxBytes: 8 }),
+  }),
+  roles: each(text({ minBytes: 1, maxBytes: 8, form: { pattern: /[a-z]+/, says: 'lower-case letters' } }), {
+    maxItems: 2,
+  }),
+  pageSize: wholeNumber({ min: 0, max: 100 }),
+  all: unrestricted,
+};
+const good: Request = { displayName: 'Ada', userId: '', roles: ['admin'], pageSize: 0, all: true };
+
+const says = (rule: typeof uuid, value: string) => rule(value, 'f').map(({ description }) => description);
+
+describe('a request', () => {
+  test('that is good passes', () => {
+    expect(() => requireValid(rules, good)).not.toThrow();
+    expect(() =>
+      requireValid(rules, {
+        ...good,
+        userId: '0190d6f2-8f3a-7c21-9d55-0242ac120002',
+        client: { address: '2001:db8::1', userAgent: 'curl/8' },
+      }),
+    ).not.toThrow();
+  });
+
+  test('N12 is told every violation at once, with the names of the proto file', () => {
+    const bad: Request = {
+      displayName: '',
+      userId: 'x',
+      client: { address: 'x', userAgent: 'much too long' },
+      roles: ['ok', 'NOT'],
+      pageSize: -1,
+      all: true,
+    };
+    expect(violationsIn(rules, bad)).toEqual([
+      { field: 'display_name', description: 'must not be empty' },
+      { field: 'user_id', description: 'must be a UUID in lower case with hyphens' },
+      { field: 'client.address', description: 'must be an IPv4 or IPv6 address' },
+      { field: 'client.user_agent', description: 'must be at most 8 bytes long' },
+      { field: 'roles[1]', description: 'must be lower-case letters' },
+      { field: 'page_size', description: 'must be a whole number from 0 to 100' },
+    ]);
+    let thrown: unknown;
+    try {
+      requireValid(rules, bad);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(Rejected);
+    expect((thrown as Rejected).rejection).toEqual({
+      kind: 'field-invalid',
+      violations: violationsIn(rules, bad),
+    });
+  });
+
+  test('with too many items is not looked at item by item', () => {
+    expect(violationsIn(rules, { ...good, roles: ['!', '!', '!'] })).toEqual([
+      { field: 'roles', description: 'must have at most 2 items' },
+    ]);
+  });
+});
+
+describe('text', () => {
+  const rule = text({ minBytes: 2, maxBytes: 6 });
+
+  test.each([
+    ['ab', []],
+    ['\u00e9', []],
+    ['abcdef', []],
+    ['a', ['must be at least 2 bytes long']],
+    ['', ['must be at least 2 bytes long']],
+    ['abcdefg', ['must be at most 6 bytes long']],
+    ['\u20ac\u20ac\u20ac', ['must be at most 6 bytes long']],
+    ['a\0b', ['must not contain control characters']],
+    ['a\nb', ['must not contain control characters']],
+    ['a\u001b[m', ['must not contain control characters']],
+    ['a\u007f', ['must not contain control characters']],
+    ['a\u0085', ['must not contain control characters']],
+    ['a\u2028', ['must not contain control characters']],
+    ['a\ud800', ['must be well-formed Unicode']],
+    ['\udc00\0', ['must not contain control characters', 'must be well-formed Unicode']],
+  ])('N12 %j', (value, expected) => {
+    expect(says(rule, value)).toEqual(expected);
+  });
+
+  test('a form is of the whole text, whatever the pattern says', () => {
+    const letters = text({ minBytes: 0, maxBytes: 9, form: { pattern: /[a-z]*/, says: 'letters' } });
+    expect(says(letters, 'abc')).toEqual([]);
+    expect(says(letters, 'abc1')).toEqual(['must be letters']);
+    expect(says(letters, '1abc')).toEqual(['must be letters']);
+  });
+
+  test('N12 what passes is text that PostgreSQL stores and a log line holds; what fails is not echoed', () => {
+    const wide = text({ minBytes: 0, maxBytes: 64 });
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 80 }), (value) => {
+        const violations = wide(value, 'f');
+        const fine =
+          Buffer.from(value, 'utf8').toString('utf8') === value &&
+          Buffer.byteLength(value) <= 64 &&
+          // eslint-disable-next-line no-control-regex -- they are what is looked for
+          !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(value);
+        expect(violations.length === 0).toBe(fine);
+        if (value.length > 8) expect(JSON.stringify(violations)).not.toContain(value);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('uuid', () => {
+  test.each([
+    ['0190d6f2-8f3a-7c21-9d55-0242ac120002', true],
+    ['0190D6F2-8F3A-7C21-9D55-0242AC120002', false],
+    ['0190d6f28f3a7c219d550242ac120002', false],
+    ['{0190d6f2-8f3a-7c21-9d55-0242ac120002}', false],
+    ['0190d6f2-8f3a-7c21-9d55-0242ac12000g', false],
+    ['0190d6f2-8f3a-7c21-9d55-0242ac120002\n', false],
+    ['', false],
+  ])('%j', (value, isGood) => {
+    expect(says(uuid, value).length === 0).toBe(isGood);
+  });
+
+  test('every UUID of any version', () => {
+    fc.assert(fc.property(fc.uuid(), (value) => expect(says(uuid, value)).toEqual([])));
+  });
+});
+
+describe('ipAddress', () => {
+  test.each([
+    ['192.0.2.1', true],
+    ['2001:db8::1', true],
+    ['::ffff:192.0.2.1', true],
+    ['fe80::1%eth0', false],
+    ['[2001:db8::1]', false],
+    ['192.0.2.1:80', false],
+    ['192.0.2.0/24', false],
+    ['192.0.2', false],
+    ['0192.0.2.1', false],
+    [' 192.0.2.1', false],
+    ['', false],
+  ])('%j', (value, isGood) => {
+    expect(says(ipAddress, value).length === 0).toBe(isGood);
+  });
+
+  test('every address', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (value) => expect(says(ipAddress, value)).toEqual([])),
+    );
+  });
+});
+
+test.each([NaN, 0.5, Infinity, -1, 101])('wholeNumber refuses %p', (value) => {
+  expect(wholeNumber({ min: 0, max: 100 })(value, 'f')).toHaveLength(1);
+});

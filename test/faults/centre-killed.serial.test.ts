@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
+import { account, type Tokens } from '../support/account.ts';
+import { until } from '../support/wait-for.ts';
+import { endEveryPostern, startPostern } from '../support/run-postern.ts';
+import { openServiceDesk } from '../support/admin-fixture.ts';
+import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { addUser, invoke } from '../support/test-service.ts';
+
+/** Heartbeats come every two seconds, so the watchers have at least two more when the centre dies. */
+const MAX_STALENESS_MS = 4_000;
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+const folder = mkdtempSync(`${tmpdir()}/postern-`);
+let store: TestDatabase;
+let centre: ServiceProcess;
+/** On the same database; those who watch the centre do not know of it. */
+let other: ServiceProcess;
+let credential: { clientId: string; clientSecret: string };
+let verifier: Verifier;
+const clients: grpc.Client[] = [];
+
+/** Whatever judges tokens from what the centre told it. */
+interface Watcher {
+  /** `OK`, or the reason. */
+  verdict(token: string): Promise<string>;
+}
+
+beforeAll(async () => {
+  store = await createTestDatabase();
+  [centre, other] = await Promise.all([startServiceProcess(store.url), startServiceProcess(store.url)]);
+  await Promise.all([untilReady(centre), untilReady(other), addUser(store, email, password)]);
+  const { id, secret } = await (await openServiceDesk(store)).createService('watcher');
+  credential = { clientId: id, clientSecret: secret };
+}, 30_000);
+afterAll(async () => {
+  verifier.close();
+  for (const client of clients) client.close();
+  await Promise.all([centre.stop(), other.stop()]);
+  await endEveryPostern();
+  rmSync(folder, { recursive: true });
+  await store.drop();
+}, 30_000);
+
+async function startSidecar(name: string): Promise<Watcher & { readiness(): Promise<number> }> {
+  const { grpc: address, http } = await startPostern(['sidecar', '--upstream', centre.grpcAddress], {
+    environment: {
+      POSTERN_CLIENT_ID: credential.clientId,
+      POSTERN_CLIENT_SECRET: credential.clientSecret,
+      POSTERN_GRPC_LISTEN: `unix:${folder}/${name}.sock`,
+      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      POSTERN_MAX_STALENESS: `${MAX_STALENESS_MS / 1000}s`,
+    },
+  }).listening;
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  clients.push(client);
+  return {
+    verdict: (token) =>
+      account.verdict({ call: (method, request) => invoke(client, method, request) }, token),
+    readiness: async () => (await fetch(`http://${http}/readyz`)).status,
+  };
+}
+
+function startVerifier(): Watcher {
+  verifier = createVerifier({
+    trust: { upstream: { address: centre.grpcAddress }, credential },
+    maxStalenessMs: MAX_STALENESS_MS,
+  });
+  return {
+    async verdict(token) {
+      try {
+        await verifier.verify(token);
+        return 'OK';
+      } catch (error) {
+        if (!(error instanceof PosternError)) throw error;
+        return error.reason ?? grpc.status[error.code];
+      }
+    },
+  };
+}
+
+/** Nothing of what the process still had to do is done. */
+async function killCentre(): Promise<void> {
+  centre.running.kill('SIGKILL');
+  expect((await centre.running.end).exitCode).toBeNull();
+}
+
+async function restartCentre(): Promise<void> {
+  const { grpcAddress } = centre;
+  await centre.stop();
+  centre = await startServiceProcess(store.url, { POSTERN_GRPC_LISTEN: grpcAddress });
+}
+
+const login = (): Promise<Tokens> => account.login(other, email, password);
+
+test('S13 the centre is killed: those beside it go on, keep what it acknowledged last, refuse in time and resume without a gap', async () => {
+  const watchers = [await startSidecar('first'), startVerifier()];
+  const verdicts = ({ access_token }: Tokens) =>
+    Promise.all(watchers.map((watcher) => watcher.verdict(access_token)));
+  const untilAll = async (tokens: Tokens, verdict: string, limitMs?: number) => {
+    const reached = async () => (await verdicts(tokens)).every((one) => one === verdict);
+    await until(reached, `everyone says ${verdict}`, limitMs);
+  };
+  const kept = await login();
+  await untilAll(kept, 'OK');
+
+  // More than once, since what a dying process still sent is a matter of moments.
+  const lastWords: Tokens[] = [];
+  for (let deaths = 1; ; deaths += 1) {
+    const last = await login();
+    const news = await login();
+    await untilAll(last, 'OK');
+    await account.revoke(centre, news.refresh_token);
+    await untilAll(news, 'TOKEN_REVOKED');
+    expect(await account.revoke(centre, last.refresh_token)).toBe('OK');
+    await killCentre();
+    await untilAll(last, 'TOKEN_REVOKED', 1_000);
+    expect(await verdicts(kept)).toEqual(['OK', 'OK']);
+    lastWords.push(last);
+    if (deaths === 2) break;
+    await restartCentre();
+  }
+
+  const meanwhile = await login();
+  expect(await verdicts(meanwhile)).toEqual(['OK', 'OK']);
+  expect(await account.revoke(other, meanwhile.refresh_token)).toBe('OK');
+  await untilAll(kept, 'TRUST_STALE');
+  expect(verifier.state()).toMatchObject({ status: 'stale', connected: false });
+  const [sidecar] = watchers as [Awaited<ReturnType<typeof startSidecar>>, Watcher];
+  expect(await sidecar.readiness()).toBe(503);
+  const late = await startSidecar('late');
+  watchers.push(late);
+  expect([await late.verdict(kept.access_token), await late.readiness()]).toEqual(['TRUST_STALE', 503]);
+
+  await restartCentre();
+  const heard = new Set<string>();
+  const allRevoked = async () => {
+    const now = await verdicts(meanwhile);
+    for (const verdict of now) heard.add(verdict);
+    return now.every((verdict) => verdict === 'TOKEN_REVOKED');
+  };
+  await until(allRevoked, 'what was revoked meanwhile is refused');
+  // At no moment was it good again.
+  expect([...heard].filter((verdict) => verdict === 'OK')).toEqual([]);
+  await untilAll(kept, 'OK');
+  for (const last of lastWords) await untilAll(last, 'TOKEN_REVOKED', 1);
+  await until(async () => (await late.readiness()) === 200, 'the late sidecar is ready');
+}, 60_000);

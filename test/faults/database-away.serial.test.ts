@@ -1,0 +1,138 @@
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+
+import { Road } from '../support/tcp-proxy.mjs';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { checkedBy } from '../services/ext-authz/check.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+
+const email = 'ann@example.com';
+const password = 'correct horse battery';
+let store: TestDatabase;
+let road: Road;
+let port: number;
+let service: TestService | undefined;
+
+beforeEach(async () => {
+  store = await createTestDatabase();
+  const url = new URL(store.url);
+  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  port = await road.open();
+});
+afterEach(async () => {
+  await service?.stop();
+  service = undefined;
+  await road.close();
+  await store.drop();
+});
+
+function startThroughRoad(): Promise<TestService> {
+  const { username, pathname } = new URL(store.url);
+  return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, store);
+}
+
+const login = () => service?.call('postern.v1.AuthService/Login', { email, password });
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('it did not come about in 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const isReady = async () => (await fetch(`${service?.httpUrl ?? ''}/readyz`)).status === 200;
+
+test('D03 a lost database answers UNAVAILABLE, verification goes on, and all comes back by itself', async () => {
+  service = await startThroughRoad();
+  await service.addUser(email, password);
+  const token = await service.tokenOf(email, password);
+  await road.close();
+
+  const refused = await login();
+  expect([refused?.code, refused?.reason]).toEqual([status.UNAVAILABLE, 'STORE_UNAVAILABLE']);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
+  expect(verified.code).toBe(status.OK);
+  await until(async () => !(await isReady()));
+  expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
+  const health = await service.call('grpc.health.v1.Health/Check', { service: '' });
+  expect(health.response).toEqual({ status: 'NOT_SERVING' });
+  // Envoy must go on asking: its checks are answered from memory.
+  const forEnvoy = { service: 'envoy.service.auth.v3.Authorization' };
+  expect((await service.call('grpc.health.v1.Health/Check', forEnvoy)).response).toEqual({
+    status: 'SERVING',
+  });
+  const checked = await checkedBy(service, { headers: { authorization: `Bearer ${token}` } });
+  expect(checked.allowed).toBe(true);
+
+  await road.open(port);
+  await until(isReady);
+  expect((await login())?.code).toBe(status.OK);
+});
+
+test('D10 a database that swallows everything is given up within 2 s, and verification does not wait', async () => {
+  service = await startThroughRoad();
+  await service.addUser(email, password);
+  const token = await service.tokenOf(email, password);
+  road.swallowing = true;
+  const startMs = performance.now();
+  const refusing = login();
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
+  const verifiedAfterMs = performance.now() - startMs;
+  expect(verified.code).toBe(status.OK);
+  expect((await refusing)?.reason).toBe('STORE_UNAVAILABLE');
+  expect(verifiedAfterMs).toBeLessThan(performance.now() - startMs);
+  road.swallowing = false;
+  await until(async () => (await login())?.code === status.OK);
+});
+
+test('D11 while every connection waits for a lock, what is answered from memory is answered', async () => {
+  const running = await startThroughRoad();
+  service = running;
+  await running.addUser(email, password);
+  const tokens = [await running.tokenOf(email, password), await running.tokenOf(email, password)];
+  const holder = new Client({ connectionString: store.url });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE login_throttle IN ACCESS EXCLUSIVE MODE');
+  let answered = 0;
+  // More than there are connections.
+  const logins = Array.from({ length: 40 }, async (_, person) => {
+    const outcome = await running.call('postern.v1.AuthService/Login', {
+      email: `p${person}@example.com`,
+      password,
+    });
+    answered += 1;
+    return outcome.code;
+  });
+  const isCrowded = async () => {
+    const metrics = await (await fetch(`${running.httpUrl}/metrics`)).text();
+    return /^postern_db_pool\{[^}]*state="waiting"\} [1-9]/m.test(metrics);
+  };
+  await until(isCrowded);
+
+  for (const access_token of tokens) {
+    expect((await running.call('postern.v1.AuthService/VerifyToken', { access_token })).code).toBe(status.OK);
+  }
+  expect((await running.call('postern.v1.AuthService/GetJwks', {})).code).toBe(status.OK);
+  expect((await running.call('grpc.health.v1.Health/Check', { service: '' })).code).toBe(status.OK);
+  expect((await fetch(`${running.httpUrl}/livez`)).status).toBe(200);
+  expect(answered).toBeLessThan(logins.length);
+  const codes = await Promise.all(logins);
+  expect(codes.every((code) => code === status.UNAVAILABLE || code === status.ABORTED)).toBe(true);
+  await holder.end();
+  expect((await login())?.code).toBe(status.OK);
+});
+
+test('D04 without a database at boot the service listens, is not ready, and becomes ready when it comes', async () => {
+  await road.close();
+  service = await startThroughRoad();
+  expect(await isReady()).toBe(false);
+  expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: 'a.b.c' });
+  expect(verified.reason).toBe('TRUST_STALE');
+  await road.open(port);
+  await until(isReady);
+  await service.addUser(email, password);
+  expect((await login())?.code).toBe(status.OK);
+});

@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { expect, test } from '@jest/globals';
+
+const bench = fileURLToPath(new URL('../soak/revocation-delay.mjs', import.meta.url));
+
+interface Delays {
+  readonly what: string;
+  readonly p50Ms: number;
+  readonly maxMs: number;
+}
+
+test('S12 S13 a revoke on one service is kept by another at once, and within a second when its news were cut', async () => {
+  const run = promisify(execFile)(process.execPath, [bench, '--revokes', '24', '--cuts', '8', '--json']);
+  // Its exit code tells of the goals on a quiet machine; here the machine runs other tests.
+  const { stdout } = await run.catch((error: unknown) => error as { stdout: string });
+  const [listening, cut] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Delays);
+  expect([listening?.what, cut?.what]).toEqual(['listening', 'cut']);
+  expect(listening?.p50Ms).toBeLessThan(150);
+  expect(listening?.maxMs).toBeLessThan(1_000);
+  expect(cut?.maxMs).toBeLessThan(1_200);
+}, 30_000);

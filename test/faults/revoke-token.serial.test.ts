@@ -1,0 +1,140 @@
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { ownOrigin } from '../../src/domain/operation-call.ts';
+import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
+import { rotateSigningKey } from '../../src/features/signing-keys/rotate-signing-key.ts';
+import { decode, encode } from '../security/forge.ts';
+import { account, verdictOf } from '../support/account.ts';
+import { until } from '../support/wait-for.ts';
+import { Road } from '../support/tcp-proxy.mjs';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+
+const ann = { email: 'ann@example.com', password: 'correct horse battery' };
+const policy = {
+  algorithm: 'ES256',
+  rotationSeconds: 86_400,
+  jwksMaxAgeSeconds: 600,
+  accessTokenTtlSeconds: 600,
+} as const;
+/** What a caller is told that has to try again. */
+const again = ['TRUST_STALE', 'STORE_UNAVAILABLE', 'SERVER_OVERLOADED'];
+
+let database: TestDatabase;
+let near: TestService;
+let road: Road;
+let port: number;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  near = await startTestService({}, database);
+  await near.addUser(ann.email, ann.password);
+  const url = new URL(database.url);
+  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  port = await road.open();
+});
+afterAll(async () => {
+  await near.stop();
+  await road.close();
+  await database.drop();
+});
+
+/** A second instance on the same database, at the far end of the road. */
+function startFar(): Promise<TestService> {
+  const { username, pathname } = new URL(database.url);
+  return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, database);
+}
+
+const kidOf = (token: string) => (JSON.parse(decode(token.split('.')[0] ?? '')) as { kid: string }).kid;
+
+/** A well-formed token of a key that there is not. */
+function strange(token: string, kid: string): string {
+  const [header = '', ...rest] = token.split('.');
+  return [encode(JSON.stringify({ ...JSON.parse(decode(header)), kid })), ...rest].join('.');
+}
+
+/** Logs in with a key that signs since this very moment. */
+async function loginUnderNewKey(): Promise<string> {
+  const master = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
+  const actor = { type: 'operator', id: null } as const;
+  const { kid } = await rotateSigningKey(database.database, policy, master, {
+    now: true,
+    actor,
+    origin: ownOrigin,
+  });
+  let token = '';
+  await until(async () => kidOf((token = await near.tokenOf(ann.email, ann.password))) === kid, 'it signs');
+  return token;
+}
+
+const untilRefused = (token: string) =>
+  until(async () => (await account.verdict(near, token)) === 'TOKEN_REVOKED', 'the token is refused', 2_000);
+
+describe('S11 a token whose key was made a moment ago', () => {
+  test.each([
+    ['a database that takes 20 ms', 10, 10],
+    ['a database that takes 400 ms', 200, 3],
+  ])(
+    'is ended when OK is answered, with %s',
+    async (_name, delayMs, rounds) => {
+      road.delayMs = 0;
+      const far = await startFar();
+      road.delayMs = delayMs;
+      try {
+        for (let round = 0; round < rounds; round += 1) {
+          const token = await loginUnderNewKey();
+          const first = await account.revoke(far, token);
+          expect(['OK', ...again]).toContain(first);
+          if (first !== 'OK') {
+            await until(async () => (await account.revoke(far, token)) === 'OK', 'a retry is answered OK');
+          }
+          await untilRefused(token);
+        }
+      } finally {
+        road.delayMs = 0;
+        await far.stop();
+      }
+    },
+    60_000,
+  );
+});
+
+describe('S11 an instance that has no keys yet', () => {
+  test('says so, and ends the token as soon as it has them', async () => {
+    const { access_token: token } = await account.login(near, ann.email, ann.password);
+    await road.close();
+    const far = await startFar();
+    try {
+      const askedMs = performance.now();
+      const outcome = await far.call('postern.v1.AuthService/RevokeToken', { token });
+      expect([outcome.code, verdictOf(outcome)]).toEqual([status.UNAVAILABLE, 'TRUST_STALE']);
+      expect(performance.now() - askedMs).toBeLessThan(2_500);
+      expect(await account.verdict(near, token)).toBe('OK');
+      // Junk has nothing to end, whoever has what keys.
+      expect(await account.revoke(far, 'junk')).toBe('OK');
+
+      const waiting = account.revoke(far, token);
+      await road.open(port);
+      expect(['OK', ...again]).toContain(await waiting);
+      await until(async () => (await account.revoke(far, token)) === 'OK', 'a retry is answered OK');
+      await untilRefused(token);
+    } finally {
+      await far.stop();
+    }
+  }, 30_000);
+});
+
+test('S11 tokens of a thousand keys that are not keep nobody from being logged out', async () => {
+  const [token, other] = [
+    await near.tokenOf(ann.email, ann.password),
+    await near.tokenOf(ann.email, ann.password),
+  ];
+  const flood = Array.from({ length: 1_000 }, (_, index) =>
+    account.revoke(near, strange(token, `none-${index}`)),
+  );
+  expect(await account.revoke(near, other)).toBe('OK');
+  expect(await account.verdict(near, other)).toBe('TOKEN_REVOKED');
+  expect(new Set(await Promise.all(flood))).toEqual(new Set(['OK']));
+  expect(await account.verdict(near, token)).toBe('OK');
+}, 30_000);

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { canonicalEmail } from '../../../src/features/users/email.ts';
+import { Rejected } from '../../../src/domain/rejection.ts';
+import { LoginThrottle } from '../../../src/features/authentication/throttle/login-throttle.ts';
+import { testCall } from '../../support/admin-fixture.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+import { untilBlocked } from '../../support/until-blocked.ts';
+
+let database: TestDatabase;
+let throttle: LoginThrottle;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  throttle = new LoginThrottle(database.database, () => new Uint8Array(32));
+});
+afterAll(() => database.drop());
+
+const canonical = canonicalEmail('ann@example.com');
+if (!canonical.ok) throw new Error('a good e-mail was refused');
+const subject = { email: canonical.email, address: '192.0.2.1' };
+const failures = async () => {
+  const rows = await database.query('SELECT failures FROM login_throttle ORDER BY failures');
+  return rows.map((row) => Number(row['failures']));
+};
+const wrong = () => Promise.reject(new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' }));
+
+test('L09 whoever leaves while the attempt is noted has nothing evaluated, and nothing counted without a trace', async () => {
+  await expect(throttle.guard(subject, testCall(), wrong)).rejects.toThrow('invalid-credentials');
+  expect(await failures()).toEqual([1, 1]);
+  const left = new AbortController();
+  const call = { ...testCall(), signal: left.signal };
+  const { refused } = await database.database.transaction(testCall(), async (trx) => {
+    await trx.raw('SELECT FROM login_throttle FOR UPDATE');
+    const attempt = throttle.guard(subject, call, () =>
+      database.database.run(call, (db) => db.raw('SELECT 1')),
+    );
+    await untilBlocked(
+      database,
+      attempt.catch(() => undefined),
+    );
+    left.abort();
+    return { refused: expect(attempt).rejects.toMatchObject({ rejection: { kind: 'cancelled' } }) };
+  });
+  await refused;
+  await untilFailures([1, 1]);
+});
+
+test('L09 whoever has left by the time of the turn takes no place in a counter', async () => {
+  const call = { ...testCall(), signal: AbortSignal.abort() };
+  const evaluate = () => Promise.reject(new Error('evaluated for nobody'));
+  await expect(throttle.guard(subject, call, evaluate)).rejects.toMatchObject({
+    rejection: { kind: 'cancelled' },
+  });
+  expect(await failures()).toEqual([1, 1]);
+});
+
+test('L02 the next in line is not told by its own time how long the check before it took', async () => {
+  const holdMs = 1_000;
+  const held = () =>
+    Promise.reject(new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password', holdMs }));
+  const other = { ...subject, address: '192.0.2.2' };
+  const startedMs = performance.now();
+  const width = 3;
+  const first = Array.from({ length: width }, () => throttle.guard(other, testCall(), held));
+  const next = throttle.guard(other, testCall(), () => Promise.resolve(performance.now() - startedMs));
+  // The verdicts themselves are told at once: what is held back is the answer.
+  for (const { status } of await Promise.allSettled(first)) expect(status).toBe('rejected');
+  expect(performance.now() - startedMs).toBeLessThan(holdMs);
+  expect(await next).toBeGreaterThanOrEqual(holdMs);
+});
+
+/** What did not count is taken back beside the answer. */
+async function untilFailures(expected: number[]): Promise<void> {
+  const untilMs = Date.now() + 2_000;
+  while (JSON.stringify(await failures()) !== JSON.stringify(expected) && Date.now() < untilMs);
+  expect(await failures()).toEqual(expected);
+}

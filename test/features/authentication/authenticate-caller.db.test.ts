@@ -1,0 +1,160 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import type { AccessClass } from '../../../src/domain/caller.ts';
+import { Rejected } from '../../../src/domain/rejection.ts';
+import { Secret } from '../../../src/domain/secret.ts';
+import { AccessTokenIssuer } from '../../../src/features/sessions/access-token-issuer.ts';
+import { authenticateCaller } from '../../../src/features/authentication/authenticate-caller.ts';
+import { createKeyRing } from '../../../src/tokens/verify/key-ring.ts';
+import { createSharedSecretSigner, importSharedSecret } from '../../../src/tokens/issue/shared-secret-key.ts';
+import { TokenVerifier } from '../../../src/tokens/verify/token-verifier.ts';
+import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
+import { openServiceDesk, type ServiceDesk, testCall } from '../../support/admin-fixture.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+
+const issuerName = 'http://127.0.0.1:8080';
+let database: TestDatabase;
+let desk: ServiceDesk;
+let issuer: AccessTokenIssuer;
+let verifier: TokenVerifier;
+const trust = new TrustBundle();
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  desk = await openServiceDesk(database);
+  const sharedSecret = importSharedSecret(new Secret(randomBytes(32).toString('hex')));
+  const signer = createSharedSecretSigner(sharedSecret);
+  issuer = new AccessTokenIssuer({
+    issuer: issuerName,
+    audiences: ['postern', 'shop'],
+    lifetimeSeconds: 600,
+    signer: () => signer,
+    nowMs: Date.now,
+  });
+  const policy = {
+    issuer: issuerName,
+    audiences: ['postern', 'shop'],
+    maxLifetimeSeconds: 600,
+    skewSeconds: 5,
+  } as const;
+  verifier = new TokenVerifier({
+    trust,
+    policy: () => policy,
+    sharedSecret,
+    legacyDoor: null,
+    cache: null,
+    nowMs: Date.now,
+  });
+  trust.replaceKeys(createKeyRing([]));
+  trust.take({ revocations: [], cursor: 0n, complete: true, readAtMs: performance.now() });
+});
+afterAll(() => database.drop());
+
+async function answer(token: string, access: Exclude<AccessClass, 'public'>): Promise<string> {
+  const dependencies = {
+    verifier,
+    trust,
+    maxStalenessMs: 600_000,
+    database: database.database,
+    apiAudience: 'postern',
+  };
+  try {
+    const caller = await authenticateCaller(dependencies, { token, access }, testCall());
+    return `${caller.type} ${caller.roles.join(',')}`.trim();
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    const { rejection } = error;
+    return rejection.kind === 'token-refused' ? rejection.refusal.reason : rejection.kind;
+  }
+}
+
+async function userToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
+  const id = randomUUID();
+  await database.query('INSERT INTO users (id, email, roles) VALUES ($1, $2, $3)', [
+    id,
+    `${id}@example.com`,
+    roles,
+  ]);
+  const { token } = await issuer.issueToUser({
+    userId: id,
+    sessionId: randomUUID(),
+    roles,
+    audience,
+  });
+  return { id, token };
+}
+
+async function serviceToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
+  const { id } = await desk.createService(`service-${randomUUID()}`, roles);
+  const tokenId = randomUUID();
+  const { token } = await issuer.issueToService({ accountId: id, roles, audience, tokenId });
+  return { id, token };
+}
+
+test('A02 each kind of caller against each class of access', async () => {
+  const callers = {
+    garbage: 'junk',
+    'admin user elsewhere': (await userToken(['admin'], 'shop')).token,
+    'admin service elsewhere': (await serviceToken(['admin'], 'shop')).token,
+    user: (await userToken([])).token,
+    'admin user': (await userToken(['admin'])).token,
+    service: (await serviceToken(['reader'])).token,
+    'admin service': (await serviceToken(['admin'])).token,
+  };
+  const answers: Record<string, string[]> = {};
+  for (const [name, token] of Object.entries(callers)) {
+    answers[name] = [
+      await answer(token, 'user'),
+      await answer(token, 'service'),
+      await answer(token, 'admin'),
+    ];
+  }
+  expect(answers).toEqual({
+    garbage: ['TOKEN_MALFORMED', 'TOKEN_MALFORMED', 'TOKEN_MALFORMED'],
+    'admin user elsewhere': ['TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID'],
+    'admin service elsewhere': ['TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID', 'TOKEN_CLAIMS_INVALID'],
+    user: ['user', 'service-required', 'admin-required'],
+    'admin user': ['user admin', 'service-required', 'user admin'],
+    service: ['TOKEN_CLAIMS_INVALID', 'service reader', 'admin-required'],
+    'admin service': ['TOKEN_CLAIMS_INVALID', 'service admin', 'service admin'],
+  });
+});
+
+test('A03 a role that was taken away administers no more, whatever the token says', async () => {
+  for (const { id, token } of [await userToken(['admin']), await serviceToken(['admin'])]) {
+    expect(await answer(token, 'admin')).toMatch(/ admin$/);
+    await database.query(`UPDATE users SET roles = '{}' WHERE id = $1`, [id]);
+    await database.query(`UPDATE service_accounts SET roles = '{}' WHERE id = $1`, [id]);
+    expect(await answer(token, 'admin')).toBe('admin-required');
+  }
+});
+
+test('A03 a role that was given counts before the token says so', async () => {
+  const { id, token } = await serviceToken([]);
+  await database.query(`UPDATE service_accounts SET roles = '{admin}' WHERE id = $1`, [id]);
+  expect(await answer(token, 'admin')).toBe('service admin');
+});
+
+test('A03 the deleted and the disabled administer no more, past every revocation', async () => {
+  const service = await serviceToken(['admin']);
+  await database.query('DELETE FROM service_accounts WHERE id = $1', [service.id]);
+  const user = await userToken(['admin']);
+  await database.query('UPDATE users SET disabled_at = now() WHERE id = $1', [user.id]);
+  expect([await answer(service.token, 'admin'), await answer(user.token, 'admin')]).toEqual([
+    'admin-required',
+    'admin-required',
+  ]);
+});
+
+test("A04 a user whose id is a service account's has none of its roles", async () => {
+  const { id } = await serviceToken(['admin']);
+  const { token } = await issuer.issueToUser({
+    userId: id,
+    sessionId: randomUUID(),
+    roles: ['admin'],
+    audience: 'postern',
+  });
+  expect(await answer(token, 'admin')).toBe('admin-required');
+});

@@ -1,0 +1,244 @@
+import { randomBytes } from 'node:crypto';
+
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+
+import { makeScannableSecret } from '../../../src/crypto/api-secret.ts';
+import { updateUser } from '../../../src/features/users/update-user.ts';
+import { lockUser } from '../../../src/features/users/user-queries.ts';
+import { ENOUGH_FILES, limitOpenFiles, NO_MORE_FILES } from '../../support/open-files.ts';
+import { endEveryPostern } from '../../support/run-postern.ts';
+import { openServiceDesk, type ServiceDesk, testCall } from '../../support/admin-fixture.ts';
+import { startServiceProcess, untilReady } from '../../support/service-process.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+import { startTestService, type TestService } from '../../support/test-service.ts';
+import { untilBlocked } from '../../support/until-blocked.ts';
+
+const password = 'correct horse battery';
+const better = 'a staple for the horse';
+const operator = { type: 'operator', id: null } as const;
+let database: TestDatabase;
+let service: TestService;
+let second: TestService;
+let desk: ServiceDesk;
+let email: string;
+let userId: string;
+let count = 0;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  service = await startTestService({}, database);
+  second = await startTestService({}, database);
+  desk = await openServiceDesk(database);
+});
+beforeEach(async () => {
+  count += 1;
+  email = `mary${count}@example.com`;
+  userId = await service.addUser(email, password);
+});
+afterAll(async () => {
+  await service.stop();
+  await second.stop();
+  await endEveryPostern();
+  await database.drop();
+});
+
+const reset = (reset_token: string, new_password = better, at: Pick<TestService, 'call'> = service) =>
+  at.call('postern.v1.AuthService/ResetPassword', { reset_token, new_password });
+const login = async (typed: string) =>
+  (await service.call('postern.v1.AuthService/Login', { email, password: typed })).code;
+
+test('L17 a token sets a password once and ends all sessions', async () => {
+  const access = await service.tokenOf(email, password);
+  const token = await desk.resetFor(email);
+  expect(token).toMatch(/^prs_[0-9A-Za-z]{49}$/);
+  expect(await login(password)).toBe(status.OK);
+  expect(await reset(token)).toMatchObject({ code: status.OK, response: {} });
+  expect([await login(password), await login(better)]).toEqual([status.UNAUTHENTICATED, status.OK]);
+  const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: access });
+  expect(verified.reason).toBe('TOKEN_REVOKED');
+  expect((await reset(token, 'yet another passphrase')).reason).toBe('RESET_TOKEN_INVALID');
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('L17 lets in a user who has no password, and has a token for an hour', async () => {
+  await database.query('UPDATE users SET password_hash = NULL WHERE email = $1', [email]);
+  const token = await desk.resetFor(email.toUpperCase());
+  const [row] = await database.query(
+    `SELECT extract(epoch FROM expires_at - now())::int AS seconds FROM password_resets r
+     JOIN users u ON u.id = r.user_id WHERE u.email = $1`,
+    [email],
+  );
+  expect(Number(row?.['seconds'])).toBeGreaterThan(3_590);
+  expect(Number(row?.['seconds'])).toBeLessThanOrEqual(3_600);
+  await reset(token);
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('L17 unknown, malformed, old and replaced tokens get one answer, to the byte', async () => {
+  const replaced = await desk.resetFor(email);
+  const old = await desk.resetFor(email);
+  await database.query(`UPDATE password_resets SET expires_at = now() - interval '1 second'`);
+  const tokens = [
+    '',
+    'prs_',
+    'junk\0',
+    'a'.repeat(60_000),
+    makeScannableSecret('prs_', randomBytes(32)),
+    makeScannableSecret('psk_', randomBytes(32)),
+    `${old} `,
+    replaced,
+    old,
+  ];
+  const outcomes = await Promise.all(tokens.map((token) => reset(token)));
+  const shapes = outcomes.map(({ code, message, reason, trailers }) =>
+    JSON.stringify([code, message, reason, trailers.get('grpc-status-details-bin').map(String)]),
+  );
+  expect(outcomes[0]).toMatchObject({ code: status.UNAUTHENTICATED, reason: 'RESET_TOKEN_INVALID' });
+  expect(new Set(shapes).size).toBe(1);
+  expect(await login(password)).toBe(status.OK);
+});
+
+test('a newer token ends the one before it', async () => {
+  const first = await desk.resetFor(email);
+  const next = await desk.resetFor(email);
+  expect((await reset(first)).reason).toBe('RESET_TOKEN_INVALID');
+  expect((await reset(next)).code).toBe(status.OK);
+});
+
+test.each(['', 'short', 'passwordpassword', 'a\0bcdefghijklmnop', 'x'.repeat(1025), 'postern postern'])(
+  'L05 L07 a password that the policy refuses leaves the token good',
+  async (wanted) => {
+    const token = await desk.resetFor(email);
+    const { code, reason } = await reset(token, wanted);
+    expect([code, reason]).toEqual([status.INVALID_ARGUMENT, 'PASSWORD_POLICY']);
+    expect((await reset(token, `mary${count}mary${count}`)).reason).toBe('PASSWORD_POLICY');
+    expect((await reset(token)).code).toBe(status.OK);
+  },
+);
+
+test('L17 the present password is refused, in whatever way it is written, and leaves the token good', async () => {
+  const accented = 'crème brûlée à la carte';
+  await reset(await desk.resetFor(email), accented);
+  const token = await desk.resetFor(email);
+  for (const same of [accented, accented.normalize('NFD')]) {
+    expect(await reset(token, same)).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      reason: 'PASSWORD_POLICY',
+      message: 'new_password: must not be the current password; choose another',
+    });
+  }
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L17 guesses of the present password at once are no more than one', async () => {
+  const token = await desk.resetFor(email);
+  const answers = await database.database.transaction(testCall(), async (trx) => {
+    await lockUser(trx, userId);
+    const wrong = reset(token);
+    await untilBlocked(database, wrong);
+    const right = reset(token, password);
+    await untilBlocked(database, right, 2);
+    return { wrong, right };
+  });
+  expect((await answers.wrong).code).toBe(status.OK);
+  expect((await answers.right).reason).toBe('RESET_TOKEN_INVALID');
+});
+
+test('a disabled user resets nothing, an enabled one does', async () => {
+  const token = await desk.resetFor(email);
+  await database.query('UPDATE users SET disabled_at = now() WHERE email = $1', [email]);
+  expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
+  await database.query('UPDATE users SET disabled_at = NULL WHERE email = $1', [email]);
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test.each([
+  ['another e-mail', [{ email: 'mary-elsewhere@example.com' }]],
+  ['being disabled, though enabled again', [{ disabled: true }, { disabled: false }]],
+])('L17 %s ends a pending token', async (_what, steps) => {
+  const token = await desk.resetFor(email);
+  for (const changes of steps) {
+    const update = {
+      user: { userId },
+      etag: '',
+      changes,
+      actor: operator,
+      action: 'user.update',
+    } as const;
+    await updateUser({ database: database.database, trust: null }, update, testCall());
+  }
+  expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
+  expect(await database.query('SELECT 1 FROM password_resets WHERE user_id = $1', [userId])).toEqual([]);
+});
+
+test('L17 other roles leave a pending token good', async () => {
+  const token = await desk.resetFor(email);
+  const changes = { roles: ['reader'] };
+  const update = { user: { userId }, etag: '', changes, actor: operator, action: 'user.update' } as const;
+  await updateUser({ database: database.database, trust: null }, update, testCall());
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L17 no token is made for an e-mail that its user is just giving up', async () => {
+  const { made } = await database.database.transaction(testCall(), async (trx) => {
+    await trx('users')
+      .where({ id: userId })
+      .update({ email: `moved-${email}` });
+    const making = desk.resetFor(email);
+    await untilBlocked(
+      database,
+      making.catch(() => undefined),
+    );
+    return { made: expect(making).rejects.toMatchObject({ rejection: { kind: 'not-found' } }) };
+  });
+  await made;
+});
+
+test('L17 of many uses at once one wins, and its password is the one that counts', async () => {
+  const token = await desk.resetFor(email);
+  const wanted = Array.from({ length: 4 }, (_, index) => `a new passphrase no. ${index}`);
+  const outcomes = await Promise.all(
+    wanted.map((next, index) => reset(token, next, index % 2 === 0 ? service : second)),
+  );
+  const won = wanted.filter((_, index) => outcomes[index]?.code === status.OK);
+  expect(won).toHaveLength(1);
+  for (const { code, reason } of outcomes) if (code !== status.OK) expect(reason).toBe('RESET_TOKEN_INVALID');
+  for (const typed of wanted)
+    expect(await login(typed)).toBe(won.includes(typed) ? status.OK : status.UNAUTHENTICATED);
+});
+
+test('a reset lets a user in whom failed logins keep waiting', async () => {
+  for (let guess = 0; guess < 5; guess += 1) await login(`guessed password ${guess}`);
+  expect(await login(password)).toBe(status.RESOURCE_EXHAUSTED);
+  await reset(await desk.resetFor(email));
+  expect(await login(better)).toBe(status.OK);
+});
+
+test('D02 making and using a token is audited', async () => {
+  await reset(await desk.resetFor(email));
+  const rows = await database.query(
+    `SELECT action, actor_type FROM audit_events e JOIN users u ON u.id::text = e.target_id
+     WHERE u.email = $1 ORDER BY e.id`,
+    [email],
+  );
+  expect(rows).toEqual([
+    { action: 'user.create', actor_type: 'operator' },
+    { action: 'password.reset.create', actor_type: 'operator' },
+    { action: 'password.reset', actor_type: 'user' },
+  ]);
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux('L07 a list of common passwords that cannot be read now is read at the next reset', async () => {
+  const token = await desk.resetFor(email);
+  const cold = await startServiceProcess(database.url);
+  await untilReady(cold);
+  // Opens a connection to the database, which stays.
+  await cold.call('postern.v1.AuthService/Login', { email, password });
+  limitOpenFiles(cold.pid, NO_MORE_FILES);
+  expect(await reset(token, better, cold)).toMatchObject({ code: status.INTERNAL, reason: undefined });
+  limitOpenFiles(cold.pid, ENOUGH_FILES);
+  expect((await reset(token, 'passwordpassword', cold)).reason).toBe('PASSWORD_POLICY');
+  expect((await reset(token, better, cold)).code).toBe(status.OK);
+  await cold.stop();
+});

@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { createAuthClient, serviceCredential } from '../../../src/client/postern-client.ts';
+import { loginThrottlePolicy } from '../../../src/features/authentication/throttle/throttle-policy.ts';
+import { createAuthority, type Issued, writeIssued } from '../../support/certificates.ts';
+import { type Credentials, openServiceDesk, type ServiceDesk } from '../../support/admin-fixture.ts';
+import { invoke, type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
+
+const password = 'correct horse battery';
+const gateway = 'spiffe://example.org/gateway';
+const free = loginThrottlePolicy.delaysSeconds.findIndex((delay) => delay > 0) + 1;
+const authority = createAuthority('ours');
+const folder = mkdtempSync(join(tmpdir(), 'postern-vouching-'));
+const caFile = join(folder, 'ca.crt');
+const listed = authority.issue({ uris: [gateway] });
+const unlisted = authority.issue({ uris: ['spiffe://example.org/other'] });
+/** Plaintext, for tokens. */
+let service: TestService;
+/** For certificates. */
+let secured: TestService;
+let desk: ServiceDesk;
+let account: Credentials;
+let email: string;
+let count = 0;
+const clients = new Map<Issued | null, grpc.Client>();
+const alone = { 'grpc.use_local_subchannel_pool': 1 };
+
+beforeAll(async () => {
+  writeFileSync(caFile, authority.cert);
+  const server = writeIssued(folder, 'server', authority.issue({}));
+  service = await startTestService();
+  secured = await startTestService(
+    {
+      POSTERN_TLS_CERT: server.cert,
+      POSTERN_TLS_KEY: server.key,
+      POSTERN_TLS_CLIENT_CA: caFile,
+      POSTERN_TLS_SERVICE_IDENTITIES: gateway,
+    },
+    service.database,
+  );
+  clients.set(null, new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure(), alone));
+  for (const shown of [listed, unlisted]) {
+    const { cert, key } = shown;
+    const secure = grpc.credentials.createSsl(
+      Buffer.from(authority.cert),
+      Buffer.from(key),
+      Buffer.from(cert),
+    );
+    clients.set(shown, new grpc.Client(secured.grpcAddress, secure, alone));
+  }
+  desk = await openServiceDesk(service.database);
+  account = await desk.createService('gateway');
+});
+afterAll(async () => {
+  for (const client of clients.values()) client.close();
+  await secured.stop();
+  await service.stop();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(async () => {
+  count += 1;
+  email = `user${count}@example.com`;
+  await service.addUser(email, password);
+});
+
+interface Attempt {
+  readonly typed?: string;
+  readonly address?: string;
+  readonly shown?: Issued | null;
+  readonly token?: string;
+}
+
+function call(shown: Issued | null, method: string, request: object, token?: string): Promise<Outcome> {
+  const client = clients.get(shown);
+  if (!client) throw new Error('no such client');
+  const headers = new grpc.Metadata();
+  if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+  return invoke(client, `postern.v1.AuthService/${method}`, { ...request }, headers);
+}
+const login = ({ typed = password, address = '192.0.2.7', shown = null, token }: Attempt) =>
+  call(shown, 'Login', { email, password: typed, client: { address, user_agent: 'a browser' } }, token);
+
+/** What the audit trail has as the origin of a failed login: null for this machine. */
+async function originOf(attempt: Attempt): Promise<unknown> {
+  const { reason } = await login({ ...attempt, typed: 'wrong' });
+  expect(reason).toBe('INVALID_CREDENTIALS');
+  const [row] = await service.database.query(
+    `SELECT host(client_address) AS address FROM audit_events WHERE action = 'login' AND outcome = 'refused'
+     ORDER BY id DESC LIMIT 1`,
+  );
+  return row?.['address'];
+}
+
+async function tokenOf({ id, secret }: Credentials): Promise<string> {
+  const { response } = await call(null, 'IssueServiceToken', { client_id: id, client_secret: secret });
+  return String(response?.['access_token']);
+}
+async function userToken(): Promise<string> {
+  return String((await login({})).response?.['access_token']);
+}
+const disbelief = () =>
+  [...service.logLines, ...secured.logLines]
+    .map((line) => JSON.parse(line) as { event: string; detail: string })
+    .filter(({ event }) => event === 'client-not-believed')
+    .map(({ detail }) => detail.split(':')[0]);
+
+describe('L12 whose word for `client` is taken', () => {
+  test('that of a service account with its access token', async () => {
+    expect(await originOf({ token: await tokenOf(account) })).toBe('192.0.2.7');
+    expect((await login({ token: await tokenOf(account) })).code).toBe(grpc.status.OK);
+  });
+
+  test('that of a service with a listed certificate', async () => {
+    expect(await originOf({ shown: listed })).toBe('192.0.2.7');
+  });
+
+  test('that of the shipped client with a service credential', async () => {
+    const upstream = { address: service.grpcAddress };
+    const credential = serviceCredential(upstream, { clientId: account.id, clientSecret: account.secret });
+    const client = createAuthClient({ ...upstream, credential });
+    const told = { address: '198.51.100.3', userAgent: 'a browser' };
+    const { userId } = await client.login({ email, password, client: told });
+    client.close();
+    credential.close();
+    const [row] = await service.database.query(
+      `SELECT host(client_address) AS address, user_agent FROM audit_events WHERE action = 'login' AND actor_id = $1`,
+      [userId],
+    );
+    expect(row).toEqual({ address: '198.51.100.3', user_agent: 'a browser' });
+  });
+
+  test('nobody else’s, and the login goes on as a stranger’s with a line in the log', async () => {
+    const user = await userToken();
+    const revoked = await tokenOf(account);
+    await call(null, 'RevokeToken', { token: revoked });
+    expect(disbelief()).toEqual([]);
+    const attempts: readonly [attempt: Attempt, reason: string | null][] = [
+      [{}, null],
+      [{ token: user }, 'SERVICE_REQUIRED'],
+      [{ token: 'junk' }, 'TOKEN_MALFORMED'],
+      [{ token: revoked }, 'TOKEN_REVOKED'],
+      [{ shown: unlisted }, 'SERVICE_REQUIRED'],
+      // Whoever sends a token is judged by it alone.
+      [{ shown: listed, token: 'junk' }, 'TOKEN_MALFORMED'],
+    ];
+    for (const [attempt] of attempts) {
+      expect(await originOf(attempt)).toBeNull();
+      await service.database.query('DELETE FROM login_throttle');
+      expect((await login(attempt)).code).toBe(grpc.status.OK);
+    }
+    const reasons = attempts.flatMap(([, reason]) => (reason === null ? [] : [reason]));
+    expect(disbelief()).toEqual(reasons);
+    expect([...service.logLines, ...secured.logLines].join('\n')).not.toContain(user);
+  });
+});
+
+test('L10 L12 behind a gateway with a service credential one guesser does not throttle the others', async () => {
+  const token = await tokenOf(account);
+  for (let n = 0; n < free; n += 1) await login({ token, typed: 'wrong' });
+  expect((await login({ token })).reason).toBe('LOGIN_RATE_LIMITED');
+  expect((await login({ token, address: '192.0.2.8' })).code).toBe(grpc.status.OK);
+});
+
+test('L10 L12 an IPv4 address is one source however it is written, and another one another', async () => {
+  const token = await tokenOf(account);
+  const forms = [
+    '192.0.2.7',
+    '::ffff:192.0.2.7',
+    '::FFFF:C000:207',
+    '0:0:0:0:0:ffff:192.0.2.7',
+    '64:ff9b::192.0.2.7',
+  ];
+  expect(forms.length).toBe(free);
+  for (const address of forms) await login({ token, address, typed: 'wrong' });
+  for (const address of forms) expect((await login({ token, address })).reason).toBe('LOGIN_RATE_LIMITED');
+  expect((await login({ token, address: '::ffff:192.0.2.8' })).code).toBe(grpc.status.OK);
+  expect(await originOf({ token, address: '::ffff:c000:209' })).toBe('192.0.2.9');
+});

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { DatabaseClock } from '../../../src/domain/database-clock.ts';
+import { budgetOf } from '../../../src/domain/operation-call.ts';
+import { RevocationFeed } from '../../../src/features/revocations/revocation-feed.ts';
+import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+
+let store: TestDatabase;
+beforeAll(async () => {
+  store = await createTestDatabase();
+});
+afterAll(() => store.drop());
+
+/** As a server writes that gives out a transaction number again which the feed has gone past. */
+async function revokeAtOldNumber(): Promise<string> {
+  const id = randomUUID();
+  await store.query(
+    `INSERT INTO revocations (kind, id, expires_at, written_by) VALUES ('sid', $1, now() + interval '1 hour', '3')`,
+    [id],
+  );
+  return id;
+}
+
+function listenTo(trust: TrustBundle): string[] {
+  const told: string[] = [];
+  trust.subscribe((change) => {
+    if (change.kind === 'revocations') told.push(...change.revocations.map(({ id }) => id));
+  });
+  return told;
+}
+
+test('S13 a server that began anew is read from the beginning, since it gives numbers out again', async () => {
+  const trust = new TrustBundle();
+  const feed = new RevocationFeed(store.database, trust, new DatabaseClock());
+  const first = await revokeAtOldNumber();
+  await feed.refresh();
+  const cursor = trust.cursor ?? 0n;
+  const told = listenTo(trust);
+  const second = await revokeAtOldNumber();
+  await feed.refresh();
+  expect(told).toEqual([]);
+  // What a crash does: the statistics begin anew, and the numbers go back.
+  await store.query(`SELECT pg_stat_reset_shared('bgwriter')`);
+  await feed.refresh();
+  expect(told).toEqual([second]);
+  expect([...trust.revocations()].map(({ id }) => id)).toEqual(expect.arrayContaining([first, second]));
+  expect(trust.missedSince(cursor)).toBeNull();
+});
+
+test('D12 a server that writes no more is asked over a new connection the next time', async () => {
+  const feed = new RevocationFeed(store.database, new TrustBundle(), new DatabaseClock());
+  const backend = async () => {
+    const { rows } = await store.database.run(budgetOf(1_000, Date.now()), (db) =>
+      db.raw<{ rows: { pid: number }[] }>('SELECT pg_backend_pid() AS pid'),
+    );
+    return rows[0]?.pid;
+  };
+  const before = await backend();
+  await feed.refresh();
+  expect(await backend()).toBe(before);
+  await store.database.run(budgetOf(1_000, Date.now()), (db) =>
+    db.raw('SET default_transaction_read_only = on'),
+  );
+  await feed.refresh();
+  expect(await backend()).not.toBe(before);
+});

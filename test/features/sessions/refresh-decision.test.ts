@@ -1,0 +1,184 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { decideRefresh, sessionEndMs } from '../../../src/features/sessions/refresh-decision.ts';
+import {
+  type Limits,
+  newHistory,
+  type Outcome,
+  type SessionUnderTest,
+  sessionLives,
+} from './refresh-machine.ts';
+
+const limits: Limits = { graceMs: 10_000, idleMs: 600_000, lifetimeMs: 3_600_000 };
+const RUNS = 2_000;
+
+/** The decision with the writing that the store does for it, on a row in memory. */
+class SessionInMemory implements SessionUnderTest {
+  readonly #limits: Limits;
+  row: { generation: number; rotatedAtMs: number | null; ended: boolean } = {
+    generation: 1,
+    rotatedAtMs: null,
+    ended: false,
+  };
+  nowMs = 0;
+
+  constructor(given: Limits = limits) {
+    this.#limits = given;
+  }
+
+  decide(generation: number) {
+    const session = { ...this.row, createdAtMs: 0, expiresAtMs: this.#limits.lifetimeMs };
+    return decideRefresh(session, generation, this.nowMs, this.#limits);
+  }
+
+  present(generation: number): Outcome {
+    const decision = this.decide(generation);
+    if (decision.kind === 'rotate') {
+      this.row = { ...this.row, generation: decision.to, rotatedAtMs: this.nowMs };
+      return decision.to;
+    }
+    if (decision.kind === 'reuse') this.row = { ...this.row, ended: true };
+    return decision.kind === 'repeat' ? decision.generation : decision.kind;
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+  }
+
+  revoke(): void {
+    this.row = { ...this.row, ended: true };
+  }
+}
+
+describe('as a state machine', () => {
+  test.each([
+    ['S03 S05 with a grace time', limits],
+    ['S07 with none', { ...limits, graceMs: 0 }],
+    ['S10 with a grace time longer than the idle time', { ...limits, graceMs: 60_000, idleMs: 30_000 }],
+  ])('%s every answer follows from what happened before', async (_name, given) => {
+    await fc.assert(
+      fc.asyncProperty(sessionLives(given, 40), (steps) =>
+        fc.asyncModelRun(() => ({ model: newHistory(given), real: new SessionInMemory(given) }), steps),
+      ),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+/** When, and with which of the tokens that were ever given out, somebody comes. */
+const visits = fc.array(
+  fc.record({ afterMs: fc.integer({ min: 0, max: 15_000 }), behind: fc.integer({ min: 0, max: 4 }) }),
+  { maxLength: 40 },
+);
+
+test('S03 of all tokens ever given out at most one can be exchanged, and every success of one token is the same', () => {
+  fc.assert(
+    fc.property(visits, (steps) => {
+      const session = new SessionInMemory();
+      const successors = new Map<number, number>();
+      for (const { afterMs, behind } of steps) {
+        session.pass(afterMs);
+        const { generation: newest } = session.row;
+        const all = Array.from({ length: newest }, (_, index) => index + 1);
+        const exchangeable = all.filter((generation) => session.decide(generation).kind === 'rotate');
+        expect(exchangeable.length).toBeLessThanOrEqual(1);
+        const presented = Math.max(1, newest - behind);
+        const outcome = session.present(presented);
+        if (typeof outcome !== 'number') continue;
+        expect(outcome).toBe(successors.get(presented) ?? outcome);
+        successors.set(presented, outcome);
+      }
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('S04 an honest client whose answers get lost, and who retries within the grace time, is never logged out', () => {
+  const refreshes = fc.array(
+    fc.record({
+      afterMs: fc.integer({ min: 0, max: limits.idleMs - limits.graceMs }),
+      // When it tries again, counted from its first attempt; the answer to the last attempt arrives.
+      retriesAfterMs: fc.array(fc.integer({ min: 0, max: limits.graceMs - 1 }), { maxLength: 6 }),
+    }),
+    { maxLength: 30 },
+  );
+  fc.assert(
+    fc.property(refreshes, (steps) => {
+      const session = new SessionInMemory({ ...limits, lifetimeMs: Infinity });
+      let held = 1;
+      for (const { afterMs, retriesAfterMs } of steps) {
+        session.pass(afterMs);
+        const firstMs = session.nowMs;
+        const answers = [0, ...retriesAfterMs.toSorted((a, b) => a - b)].map((delayMs) => {
+          session.nowMs = firstMs + delayMs;
+          return session.present(held);
+        });
+        expect(new Set(answers)).toEqual(new Set([held + 1]));
+        held += 1;
+      }
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('S06 a thief and a victim who come further apart than the grace time both end up outside', () => {
+  const party = fc.constantFrom<'thief' | 'victim'>('thief', 'victim');
+  const visit = fc.record({ who: party, afterMs: fc.integer({ min: limits.graceMs, max: 60_000 }) });
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 3 }), fc.array(visit, { maxLength: 20 }), (before, steps) => {
+      const session = new SessionInMemory();
+      let generation = 1;
+      for (let count = 0; count < before; count += 1) generation = session.present(generation) as number;
+      const held = { thief: generation, victim: generation };
+      let caught = false;
+      for (const { who, afterMs } of steps) {
+        session.pass(afterMs);
+        const other = who === 'thief' ? 'victim' : 'thief';
+        const outcome = session.present(held[who]);
+        const exchangedByOther = held[other] > held[who];
+        if (caught) expect(outcome).toBe('ended');
+        else expect(outcome).toBe(exchangedByOther ? 'reuse' : held[who] + 1);
+        caught ||= outcome === 'reuse';
+        if (typeof outcome === 'number') held[who] = outcome;
+      }
+      if (new Set(steps.map(({ who }) => who)).size === 2) expect(caught).toBe(true);
+      if (caught)
+        expect([session.present(held.thief), session.present(held.victim)]).toEqual(['ended', 'ended']);
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test('S05 the window opens at the first exchange and no repetition moves its end', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: limits.graceMs - 1 }), { maxLength: 60 }), (delaysMs) => {
+      const session = new SessionInMemory();
+      session.present(1);
+      for (const delayMs of delaysMs.toSorted((a, b) => a - b)) {
+        session.nowMs = delayMs;
+        expect(session.present(1)).toBe(2);
+      }
+      session.nowMs = limits.graceMs;
+      expect(session.present(1)).toBe('reuse');
+    }),
+  );
+});
+
+test('S07 without a grace time the second use is reuse, even in the same millisecond', () => {
+  const session = new SessionInMemory({ ...limits, graceMs: 0 });
+  expect([session.present(1), session.present(1), session.present(2)]).toEqual([2, 'reuse', 'ended']);
+});
+
+test('S10 refreshes move the idle end and never the absolute one', () => {
+  const session = { createdAtMs: 0, rotatedAtMs: null, expiresAtMs: limits.lifetimeMs };
+  expect(sessionEndMs(session, limits)).toBe(limits.idleMs);
+  expect(sessionEndMs({ ...session, rotatedAtMs: 5_000 }, limits)).toBe(limits.idleMs + 5_000);
+  expect(sessionEndMs({ ...session, rotatedAtMs: limits.lifetimeMs - 1 }, limits)).toBe(limits.lifetimeMs);
+});
+
+test('a generation above the stored one, after a failover that lost exchanges, counts as the newest', () => {
+  const session = new SessionInMemory();
+  session.row.generation = 3;
+  expect([session.present(7), session.present(7), session.present(3)]).toEqual([8, 8, 'reuse']);
+});

@@ -1,0 +1,71 @@
+import { expect, test } from '@jest/globals';
+
+import { RepeatRateLimiter, repeatBudgetPolicy } from '../../../src/features/sessions/repeat-rate-limiter.ts';
+
+const graceMs = 10_000;
+function budgetAt(policy: Partial<ReturnType<typeof repeatBudgetPolicy>> = {}) {
+  const clock = { nowMs: 0 };
+  return {
+    clock,
+    budget: new RepeatRateLimiter({ ...repeatBudgetPolicy(graceMs), ...policy }, () => clock.nowMs),
+  };
+}
+const taken = (budget: RepeatRateLimiter, times: number, token = 'a', session = 's') =>
+  Array.from({ length: times }, () => budget.take(session, token, graceMs)).filter((waitMs) => waitMs === 0)
+    .length;
+
+test('S18 a hundred repeats in a row, then a hundred more in a grace time, whichever token of the session it is', () => {
+  const { clock, budget } = budgetAt();
+  expect(taken(budget, 150)).toBe(100);
+  expect(budget.take('s', 'b', graceMs)).toBe(100);
+  clock.nowMs = 99;
+  expect(budget.take('s', 'a', graceMs)).toBeLessThanOrEqual(2);
+  clock.nowMs = 100;
+  expect(taken(budget, 5)).toBe(1);
+  clock.nowMs += graceMs;
+  expect(taken(budget, 150)).toBe(100);
+  expect(taken(budget, 5, 'a', 'another session')).toBe(5);
+});
+
+test('S18 what was refused is known again without a look at the session, and nothing else is taken for it', () => {
+  const { clock, budget } = budgetAt();
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+  taken(budget, 100);
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+  expect(taken(budget, 1)).toBe(0);
+  expect(budget.waitMsOf('s', 'a')).toBe(100);
+  expect([
+    budget.waitMsOf('s', 'the next'),
+    budget.waitMsOf('s', 'forged'),
+    budget.waitMsOf('t', 'a'),
+  ]).toEqual([0, 0, 0]);
+  clock.nowMs = 100;
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+});
+
+test('S18 S06 once the grace time is over the token is looked at again: it is reuse then', () => {
+  const { clock, budget } = budgetAt({ refillMs: 1_000_000 });
+  taken(budget, 100);
+  expect(budget.take('s', 'a', 3_000)).toBe(1_000_000);
+  clock.nowMs = 2_999;
+  expect(budget.waitMsOf('s', 'a')).toBeGreaterThan(0);
+  clock.nowMs = 3_000;
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+});
+
+test('S18 a bounded number of sessions is remembered, the ones that repeat among them', () => {
+  const { budget } = budgetAt({ mostSessions: 3 });
+  taken(budget, 101);
+  for (const other of ['t', 'u', 'v', 'w']) {
+    taken(budget, 1, 'a', other);
+    if (other === 'v') break;
+    budget.take('s', 'a', graceMs);
+  }
+  expect(budget.waitMsOf('s', 'a')).toBeGreaterThan(0);
+  for (const other of ['w', 'x', 'y']) taken(budget, 1, 'a', other);
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+});
+
+test('without a grace time the policy is one that works', () => {
+  expect(repeatBudgetPolicy(0).refillMs).toBeGreaterThan(0);
+});

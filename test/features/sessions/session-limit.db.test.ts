@@ -1,0 +1,71 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Knex } from 'knex';
+
+import { budgetOf, ownOrigin } from '../../../src/domain/operation-call.ts';
+import type { Database } from '../../../src/database/database.ts';
+import { insertSession } from '../../../src/features/sessions/session-queries.ts';
+import { oneConnection } from '../../support/one-connection.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+
+const OTHERS = 3_000;
+/** After five plans PostgreSQL keeps one for all values. */
+const BEFORE_A_PLAN_IS_KEPT = 6;
+
+let store: TestDatabase;
+/** Of one connection, which plans are kept for. */
+let database: Database;
+beforeAll(async () => {
+  store = await createTestDatabase();
+  await store.query('ALTER TABLE sessions SET (autovacuum_enabled = off)');
+  database = oneConnection(store);
+});
+afterAll(async () => {
+  await database.close();
+  await store.drop();
+});
+
+/** Opens a session of which each user may have three; tells how many ended for it and how many rows were read. */
+function open(userId: string) {
+  const session = { id: randomUUID(), userId, nonce: randomBytes(16), audience: 'postern' };
+  const details = { clientAddress: null, userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
+  const actor = { type: 'user', id: userId } as const;
+  const audit = { event: { action: 'login', outcome: 'ok', actor } as const, origin: ownOrigin };
+  const readBy = async (trx: Knex) => {
+    const { rows } = await trx.raw<{ rows: { read: number }[] }>(
+      `SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE relname = 'sessions'`,
+    );
+    return rows[0]?.read ?? Infinity;
+  };
+  return database.transaction(budgetOf(5_000, Date.now()), async (trx) => {
+    const ended = await insertSession(trx, { ...session, ...details }, 3, audit);
+    return { id: session.id, ended: ended.length, read: await readBy(trx) };
+  });
+}
+
+test('S14 the oldest sessions of a user end without a look at those of everybody else, with a plan of emptier times too', async () => {
+  const [userId, other] = [randomUUID(), randomUUID()];
+  await store.query(
+    `INSERT INTO users (id, email) VALUES ($1::uuid, 'a@example.com'), ($2::uuid, 'b@example.com')`,
+    [userId, other],
+  );
+  const opened = [];
+  for (let turn = 0; turn < BEFORE_A_PLAN_IS_KEPT; turn += 1) opened.push(await open(userId));
+  expect(opened.map(({ ended }) => ended)).toEqual([0, 0, 0, 1, 1, 1]);
+
+  await store.query(
+    `INSERT INTO sessions (id, user_id, nonce, audience, created_at, access_expires_at, expires_at)
+     SELECT uuidv7(), $1, '\\x00', 'postern', now(), now() + interval '1 minute', now() + interval '1 day'
+     FROM generate_series(1, $2::int)`,
+    [other, OTHERS],
+  );
+  const { id, ended, read } = await open(userId);
+  expect(ended).toBe(1);
+  expect(read).toBeLessThan(50);
+  const left = await store.query(
+    `SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL ORDER BY created_at DESC`,
+    [userId],
+  );
+  expect(left.map((row) => row['id'])).toEqual([id, opened.at(-1)?.id, opened.at(-2)?.id]);
+});

@@ -1,0 +1,148 @@
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+
+import { startTestService, type TestService } from '../../support/test-service.ts';
+
+const password = 'correct horse battery';
+let service: TestService;
+let email: string;
+let count = 0;
+beforeAll(async () => {
+  service = await startTestService();
+});
+beforeEach(async () => {
+  count += 1;
+  email = `user${count}@example.com`;
+  await service.addUser(email, password);
+});
+afterAll(() => service.stop());
+
+interface Tokens {
+  access_token: string;
+  refresh_token: string;
+  session_id: string;
+  expires_in: number;
+  refresh_expires_in: number;
+}
+
+const call = (method: string, request: Record<string, unknown>) =>
+  service.call(`postern.v1.AuthService/${method}`, request);
+async function login(): Promise<Tokens> {
+  const { response, message } = await call('Login', { email, password });
+  if (!response) throw new Error(message);
+  return response as unknown as Tokens;
+}
+async function refresh(token: string): Promise<Tokens> {
+  const { response, reason } = await call('RefreshToken', { refresh_token: token });
+  if (!response) throw new Error(reason);
+  return response as unknown as Tokens;
+}
+const refusalOf = async (method: string, request: Record<string, unknown>) =>
+  (await call(method, request)).reason;
+const verdict = async (token: string) => {
+  const { code, reason } = await call('VerifyToken', { access_token: token });
+  return code === status.OK ? 'good' : reason;
+};
+/** Makes the newest rotation look as old as this. */
+const age = (session: Tokens, interval: string) =>
+  service.database.query(
+    `UPDATE sessions SET rotated_at = rotated_at - $2::interval, created_at = created_at - $2::interval WHERE id = $1`,
+    [session.session_id, interval],
+  );
+
+test('a refresh keeps the session and gives new tokens of it', async () => {
+  const first = await login();
+  expect(first.refresh_token).toMatch(/^prt_[\w-]{70}$/);
+  expect(first.refresh_expires_in).toBe(14 * 86_400);
+  const second = await refresh(first.refresh_token);
+  expect(second.session_id).toBe(first.session_id);
+  expect(second.refresh_token).not.toBe(first.refresh_token);
+  expect([await verdict(first.access_token), await verdict(second.access_token)]).toEqual(['good', 'good']);
+});
+
+test('S04 the retry of a lost answer gets the same successor inside the grace time', async () => {
+  const first = await login();
+  const second = await refresh(first.refresh_token);
+  const again = await refresh(first.refresh_token);
+  expect(again.refresh_token).toBe(second.refresh_token);
+  expect((await refresh(second.refresh_token)).session_id).toBe(first.session_id);
+});
+
+test('S06 after the grace time the old token ends the session for both, and it stays ended', async () => {
+  const first = await login();
+  const second = await refresh(first.refresh_token);
+  await age(first, '11 seconds');
+  expect(await refusalOf('RefreshToken', { refresh_token: first.refresh_token })).toBe(
+    'REFRESH_TOKEN_REUSED',
+  );
+  expect(await refusalOf('RefreshToken', { refresh_token: second.refresh_token })).toBe(
+    'REFRESH_TOKEN_REVOKED',
+  );
+  expect(await verdict(second.access_token)).toBe('TOKEN_REVOKED');
+  const audited = await service.database.query(
+    `SELECT reason FROM audit_events WHERE action = 'token.reuse' AND target_id = $1`,
+    [first.session_id],
+  );
+  expect(audited).toEqual([{ reason: 'REFRESH_TOKEN_REUSED' }]);
+});
+
+test('S05 only the immediate predecessor has a grace time', async () => {
+  const first = await login();
+  const second = await refresh(first.refresh_token);
+  await refresh(second.refresh_token);
+  expect(await refusalOf('RefreshToken', { refresh_token: first.refresh_token })).toBe(
+    'REFRESH_TOKEN_REUSED',
+  );
+});
+
+test('S10 idle and absolute lifetimes end a session', async () => {
+  const idle = await login();
+  await age(idle, '14 days');
+  expect(await refusalOf('RefreshToken', { refresh_token: idle.refresh_token })).toBe(
+    'REFRESH_TOKEN_EXPIRED',
+  );
+  const old = await login();
+  await service.database.query('UPDATE sessions SET expires_at = now() WHERE id = $1', [old.session_id]);
+  expect(await refusalOf('RefreshToken', { refresh_token: old.refresh_token })).toBe('REFRESH_TOKEN_EXPIRED');
+});
+
+test('S11 revoking is idempotent, ends access and refresh tokens, and junk is OK', async () => {
+  const tokens = await login();
+  for (const token of [
+    tokens.refresh_token,
+    tokens.refresh_token,
+    tokens.access_token,
+    'junk',
+    '',
+    'prt_junk',
+  ]) {
+    expect((await call('RevokeToken', { token })).code).toBe(status.OK);
+  }
+  expect(await verdict(tokens.access_token)).toBe('TOKEN_REVOKED');
+  expect(await refusalOf('RefreshToken', { refresh_token: tokens.refresh_token })).toBe(
+    'REFRESH_TOKEN_REVOKED',
+  );
+});
+
+test('S12 all sessions of a user end at once, those of others go on', async () => {
+  const [one, two] = [await login(), await login()];
+  const other = email;
+  email = `other-${email}`;
+  await service.addUser(email, password);
+  const stranger = await login();
+  email = other;
+  await call('RevokeToken', { token: one.access_token, all_sessions: true });
+  expect([await verdict(one.access_token), await verdict(two.access_token)]).toEqual([
+    'TOKEN_REVOKED',
+    'TOKEN_REVOKED',
+  ]);
+  expect(await verdict(stranger.access_token)).toBe('good');
+});
+
+test('T13 an access token is no refresh token, and a refresh token no access token', async () => {
+  const tokens = await login();
+  expect(await refusalOf('RefreshToken', { refresh_token: tokens.access_token })).toBe(
+    'REFRESH_TOKEN_INVALID',
+  );
+  expect(await verdict(tokens.refresh_token)).toBe('TOKEN_MALFORMED');
+});

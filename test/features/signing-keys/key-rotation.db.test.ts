@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+
+import { ownOrigin } from '../../../src/domain/operation-call.ts';
+import { masterKeyOf, sealedBy } from '../../../src/crypto/sealed-envelope.ts';
+import { advanceSigningKeys } from '../../../src/features/signing-keys/advance-signing-keys.ts';
+import { StoredKeyChecks } from '../../../src/features/signing-keys/check-stored-keys.ts';
+import { ensureSigningKey } from '../../../src/features/signing-keys/ensure-signing-key.ts';
+import { revokeSigningKey } from '../../../src/features/signing-keys/revoke-signing-key.ts';
+import { rewrapSigningKeys } from '../../../src/features/signing-keys/rewrap-signing-keys.ts';
+import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
+import { Database } from '../../../src/database/database.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+import { masterKey, startTestService } from '../../support/test-service.ts';
+
+const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
+const policy = {
+  algorithm: 'ES256',
+  rotationSeconds: 86_400,
+  jwksMaxAgeSeconds: 600,
+  accessTokenTtlSeconds: 600,
+} as const;
+const key = masterKeyOf(randomBytes(32));
+let store: TestDatabase;
+beforeEach(async () => {
+  store = await createTestDatabase();
+});
+afterEach(() => store.drop());
+
+const states = async () =>
+  (await store.query('SELECT state FROM signing_keys ORDER BY state')).map(({ state }) => state);
+
+test('K04 twenty rotations at once from two pools leave one active and one pending key', async () => {
+  await ensureSigningKey(store.database, 'ES256', [key]);
+  const other = new Database({
+    address: { url: store.url },
+    applicationName: 'test',
+    maxConnections: 5,
+    warn: () => undefined,
+  });
+  const results = await Promise.all(
+    Array.from({ length: 20 }, (_, index) =>
+      rotateSigningKey(index % 2 ? other : store.database, policy, [key], { now: false, ...byOperator }),
+    ),
+  );
+  await other.close();
+  expect(new Set(results.map(({ kid }) => kid)).size).toBe(1);
+  expect(await states()).toEqual(['active', 'pending']);
+});
+
+test('K03 a pending key waits for its time by the database clock', async () => {
+  await ensureSigningKey(store.database, 'ES256', [key]);
+  await rotateSigningKey(store.database, policy, [key], { now: false, ...byOperator });
+  expect(await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).toEqual([]);
+  await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
+  expect(
+    (await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
+  ).toEqual(['activate']);
+  expect(await states()).toEqual(['active', 'retired']);
+  await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
+  await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]));
+  expect(await states()).toEqual(['active']);
+});
+
+test('K08 rewrap moves every key, and the root key, to the new master key, and does nothing the second time', async () => {
+  await ensureSigningKey(store.database, 'ES256', [key]);
+  await rotateSigningKey(store.database, policy, [key], { now: true, ...byOperator });
+  const next = masterKeyOf(randomBytes(32));
+  expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 3, already: 0 });
+  expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 3 });
+  const rows = await store.query('SELECT sealed_private_key AS sealed FROM signing_keys');
+  expect(rows.map(({ sealed }) => sealedBy(sealed as Buffer))).toEqual([next.id, next.id]);
+  await expect(rewrapSigningKeys(store.database, [key])).rejects.toThrow('another master key');
+});
+
+test('K09 a running service picks up a rotation, and refuses what a revoked key signed', async () => {
+  const service = await startTestService({}, store);
+  await service.addUser('ann@example.com', 'correct horse battery');
+  const login = () => service.tokenOf('ann@example.com', 'correct horse battery');
+  const verify = async (token: string) =>
+    (await service.call('postern.v1.AuthService/VerifyToken', { access_token: token })).reason;
+  const kidOf = (token: string) =>
+    (JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: string }).kid;
+  const current = masterKeyOf(Buffer.from(masterKey, 'base64'));
+
+  const old = await login();
+  const { kid } = await rotateSigningKey(store.database, policy, [current], { now: true, ...byOperator });
+  const deadline = Date.now() + 2_500;
+  while (kidOf(await login()) !== kid) expect(Date.now()).toBeLessThan(deadline);
+  expect(await verify(old)).toBeUndefined();
+
+  const { active } = await revokeSigningKey(store.database, policy, [current], {
+    kid: kidOf(old),
+    ...byOperator,
+  });
+  expect(active).toBe(kid);
+  const revokedBy = Date.now() + 2_500;
+  while ((await verify(old)) !== 'TOKEN_KEY_UNKNOWN') expect(Date.now()).toBeLessThan(revokedBy);
+  expect(await verify(await login())).toBeUndefined();
+  await service.stop();
+});
+
+test('revoking the only key leaves a new one that signs', async () => {
+  await ensureSigningKey(store.database, 'ES256', [key]);
+  const [row] = await store.query('SELECT kid FROM signing_keys');
+  await revokeSigningKey(store.database, policy, [key], { kid: String(row?.['kid']), ...byOperator });
+  expect(await states()).toEqual(['active', 'revoked']);
+  const [revoked] = await store.query(`SELECT sealed_private_key FROM signing_keys WHERE state = 'revoked'`);
+  expect(revoked).toEqual({ sealed_private_key: null });
+  await expect(
+    revokeSigningKey(store.database, policy, [key], { kid: 'nothing', ...byOperator }),
+  ).rejects.toThrow('not-found');
+});

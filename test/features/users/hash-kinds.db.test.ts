@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { budgetOf } from '../../../src/domain/operation-call.ts';
+import { argon2idHash } from '../../../src/passwords/hashing/argon2id.ts';
+import { formats, readStoredHash } from '../../../src/passwords/formats/format-table.ts';
+import { distinctHashKinds } from '../../../src/features/users/user-queries.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+
+/** A kind of each format, in the order of the format table. */
+const kinds = [
+  '$argon2id$v=19$m=65536,t=3,p=4$',
+  '$argon2i$v=19$m=512,t=2,p=2$',
+  '$argon2d$v=19$m=512,t=2,p=2$',
+  '$2b$12$',
+  '$pbkdf2$131000$',
+  '$pbkdf2-sha256$29000$',
+  '$pbkdf2-sha512$25000$',
+  'pbkdf2_sha1$1000$',
+  'pbkdf2_sha256$600000$',
+  'pbkdf2:sha1:1000$',
+  'pbkdf2:sha256:600000$',
+  'pbkdf2:sha512:1000$',
+  '$scrypt$ln=16,r=8,p=1$',
+  'scrypt$16384$$8$5$',
+  'scrypt:32768:8:1$',
+];
+
+let fresh: TestDatabase;
+beforeAll(async () => {
+  fresh = await createTestDatabase();
+});
+afterAll(() => fresh.drop());
+
+const kindsStored = () => fresh.database.run(budgetOf(5_000, Date.now()), (db) => distinctHashKinds(db));
+const store = (hash: string | null, count = 1) =>
+  fresh.query(
+    `INSERT INTO users (id, email, password_hash) SELECT gen_random_uuid(), gen_random_uuid()::text, $1
+       FROM generate_series(1, $2::int)`,
+    [hash, count],
+  );
+
+test('users with new hashes or none have no kinds', async () => {
+  await store(argon2idHash('x'), 3);
+  await store(null, 3);
+  expect(await kindsStored()).toEqual([]);
+});
+
+test('the kind of a hash of every format, which its format can complete again', async () => {
+  const hashes = formats.map((format, at) => format.complete(kinds[at] ?? ''));
+  for (const hash of hashes) {
+    expect(typeof readStoredHash(hash)).toBe('object');
+    await store(hash, 2);
+  }
+  expect((await kindsStored()).sort()).toEqual([...kinds].sort());
+});
+
+test('damaged texts of any length can be stored and harm nothing', async () => {
+  for (const text of ['', '$', '$$', 'x'.repeat(10_000), '$y'.repeat(5_000), '$2b$10', 'a\n$b$c']) {
+    await store(text);
+  }
+  const found = await kindsStored();
+  expect(found).toEqual(expect.arrayContaining(kinds));
+  expect(Math.max(...found.map((kind) => kind.length))).toBeLessThanOrEqual(100);
+});
+
+test('steps through the index, past any number of users', async () => {
+  await store(formats[3]?.complete('$2b$12$') ?? '', 30_000);
+  await fresh.query('ANALYZE users');
+  const [row] = await fresh.query(`
+    EXPLAIN (FORMAT JSON) SELECT postern_hash_kind(password_hash) FROM users
+    WHERE password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'
+      AND postern_hash_kind(password_hash) > '$2b$11$' ORDER BY 1 LIMIT 1`);
+  expect(JSON.stringify(row)).toContain('users_other_hash_kind');
+  const startedMs = performance.now();
+  await kindsStored();
+  expect(performance.now() - startedMs).toBeLessThan(250);
+});

@@ -1,0 +1,261 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { gzipSync } from 'node:zlib';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import type { VerifiedClaims } from '../../src/domain/claims.ts';
+import { Rejected } from '../../src/domain/rejection.ts';
+import { VerifiedToken, VerifyTokenRequest } from '../../src/generated/postern/v1/auth.ts';
+import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { Code } from '../../src/rpc/status-code.ts';
+import { FastCall } from '../../src/grpc/fast-path/fast-call.ts';
+import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
+import { someClaims } from '../support/claims.ts';
+import { until } from '../support/wait-for.ts';
+
+const VERIFY = '/postern.v1.AuthService/VerifyToken';
+const IDLE_MS = 400;
+const claims = someClaims({
+  issuer: 'here',
+  audience: ['postern'],
+  roles: ['reader'],
+  issuedAtSeconds: 1,
+  expiresAtSeconds: 2,
+});
+
+/** What a handler may do, by the token that it is asked about. */
+function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<VerifiedClaims> {
+  switch (token) {
+    case 'at once':
+      return claims;
+    case 'later':
+      return Promise.resolve(claims);
+    case 'never':
+      return new Promise(() => undefined);
+    case 'refused':
+      throw new Rejected({
+        kind: 'token-refused',
+        refusal: { reason: 'TOKEN_EXPIRED', detail: 'the token is too old, über 1 %' },
+      });
+    case 'refused with half a character':
+      throw new Rejected({
+        kind: 'token-refused',
+        refusal: { reason: 'TOKEN_MALFORMED', detail: `\ud800${'x'.repeat(2_000)}` },
+      });
+    case 'refused later':
+      return Promise.reject(new Rejected({ kind: 'trust-stale', retryAfterMs: 70 }));
+    case 'a fault':
+      throw new Error('a secret');
+    case 'a fault later':
+      return Promise.reject(new Error('a secret'));
+    case 'not to be encoded':
+      return { ...claims, expiresAtSeconds: NaN };
+    default:
+      return { ...claims, subject: token };
+  }
+}
+
+interface Listener {
+  readonly session: ClientHttp2Session;
+  readonly finished: FinishedCall[];
+}
+let direct: Listener;
+/** The same server where everything takes the long way through grpc-js, as it does while traces are made. */
+let long: Listener;
+const listeners: BareListener[] = [];
+
+async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
+  const finished: FinishedCall[] = [];
+  const listener = await startBareListener({
+    services: (add) => add(verificationOnly, verificationService({ verifyToken })),
+    limits: { requestMs: 300 },
+    onFinish: (call) => finished.push(call),
+    ...options,
+  });
+  listeners.push(listener);
+  return { session: connect(`http://${listener.address}`), finished };
+}
+
+beforeAll(async () => {
+  direct = await listen({});
+  long = await listen({
+    tracing: { startCall: () => ({ run: (part) => part(), end: () => undefined }) },
+  });
+});
+afterAll(async () => {
+  direct.session.destroy();
+  long.session.destroy();
+  for (const listener of listeners) await listener.stop();
+});
+
+interface Answer {
+  readonly headers: Record<string, unknown>;
+  readonly body: Buffer;
+  readonly trailers: Record<string, unknown>;
+}
+
+/** @param pieces what is sent, each in a DATA frame of its own; null leaves the request open */
+function call(
+  { session }: Listener,
+  pieces: readonly Buffer[] | null,
+  extra: Record<string, string> = {},
+): { answer: Promise<Answer>; cancel: () => void } {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': VERIFY,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...extra,
+  });
+  stream.on('error', () => undefined);
+  const send = async () => {
+    for (const piece of pieces ?? [])
+      await new Promise<void>((resolve) => void stream.write(piece, () => resolve()));
+    if (pieces !== null) stream.end();
+  };
+  void send();
+  const answer = new Promise<Answer>((resolve) => {
+    let headers: Record<string, unknown> = {};
+    let trailers: Record<string, unknown> = {};
+    const parts: Buffer[] = [];
+    stream.on('response', (got: Record<string, unknown>) => (headers = { ...got }));
+    stream.on('trailers', (got: Record<string, unknown>) => (trailers = { ...got }));
+    stream.on('data', (part: Buffer) => parts.push(part));
+    stream.on('close', () => resolve({ headers, trailers, body: Buffer.concat(parts) }));
+  });
+  return { answer, cancel: () => stream.close(8) };
+}
+
+function framed(message: Uint8Array, flag = 0): Buffer {
+  const head = Buffer.of(flag, 0, 0, 0, 0);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+const about = (accessToken: string) =>
+  Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '' }).finish());
+const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
+
+/** What may differ between two answers to the same call. */
+function comparable({ headers, body, trailers }: Answer) {
+  const told = Object.entries<unknown>({ ...headers, ...trailers }).filter(
+    ([name]) => !['date', 'x-request-id'].includes(name),
+  );
+  return { told: Object.fromEntries(told), body: body.toString('hex') };
+}
+
+describe('a call is answered the same, whichever way it goes', () => {
+  const ordinary: [string, Buffer[], Record<string, string>][] = [
+    ...[
+      'at once',
+      'later',
+      'refused',
+      'refused with half a character',
+      'refused later',
+      'a fault',
+      'a fault later',
+      'not to be encoded',
+      'somebody',
+    ].map((token): [string, Buffer[], Record<string, string>] => [token, [framed(about(token))], {}]),
+    ['an empty message', [framed(Buffer.alloc(0))], {}],
+    ['junk', [framed(Buffer.from('ffffffffff', 'hex'))], {}],
+    ['a token in the header', [framed(Buffer.alloc(0))], { authorization: 'Bearer somebody' }],
+    ['identity named', [framed(about('at once'))], { 'grpc-encoding': 'identity' }],
+    ['a deadline', [framed(about('later'))], { 'grpc-timeout': '5S' }],
+    ['another content type', [framed(about('at once'))], { 'content-type': 'application/grpc+proto' }],
+  ];
+  test.each(ordinary)('%s, directly', async (_name, pieces, headers) => {
+    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    const answers = [comparable(await one.answer), comparable(await other.answer)];
+    expect(answers[0]).toEqual(answers[1]);
+    const [ended, expected] = [direct.finished.at(-1), long.finished.at(-1)];
+    expect(ended).toBeInstanceOf(FastCall);
+    expect(expected).not.toBeInstanceOf(FastCall);
+    expect(ended).toMatchObject({ code: expected?.code, path: VERIFY });
+    expect(ended?.reason).toBe(expected?.reason);
+    expect(JSON.stringify(answers[0])).not.toContain('secret');
+  });
+
+  const others: [string, Buffer[], Record<string, string>][] = [
+    ...[1, 3, 4, 5, 9].map((bytes): [string, Buffer[], Record<string, string>] => [
+      `${bytes} bytes of a message, and no more`,
+      [framed(about('at once')).subarray(0, bytes)],
+      {},
+    ]),
+    ['byte by byte', bytewise(framed(about('somebody'))), {}],
+    ['in two pieces', [framed(about('somebody')).subarray(0, 9), framed(about('somebody')).subarray(9)], {}],
+    ['gzip', [framed(gzipSync(about('somebody')), 1)], { 'grpc-encoding': 'gzip' }],
+    ['a compressed flag alone', [framed(about('somebody'), 1)], {}],
+    ['two messages', [framed(about('at once')), framed(about('at once'))], {}],
+    ['a message and a byte', [Buffer.concat([framed(about('at once')), Buffer.of(0)])], {}],
+    ['a message that is too long', [framed(Buffer.alloc(65_537))], {}],
+    ['too much metadata', [framed(about('at once'))], { 'x-large': 'a'.repeat(17_000) }],
+    ['a timeout that is none', [framed(about('at once'))], { 'grpc-timeout': 'soon' }],
+    ['another kind of content', [framed(about('at once'))], { 'content-type': 'application/json' }],
+    ['GET', [framed(about('at once'))], { ':method': 'GET' }],
+  ];
+  test.each(others)('%s, by the long way', async (_name, pieces, headers) => {
+    const before = direct.finished.length;
+    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    expect(comparable(await one.answer)).toEqual(comparable(await other.answer));
+    expect(direct.finished.slice(before).filter((ended) => ended instanceof FastCall)).toEqual([]);
+  });
+});
+
+test.each(['80m', '80000u', '80000000n'])('N05 a deadline of %s ends a call in time', async (timeout) => {
+  const startMs = performance.now();
+  const { headers } = await call(direct, [framed(about('never'))], { 'grpc-timeout': timeout }).answer;
+  expect(headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
+  expect(direct.finished.at(-1)).toMatchObject({ code: Code.DEADLINE_EXCEEDED });
+  // Far below the deadline that the method itself has.
+  expect(performance.now() - startMs).toBeLessThan(2_000);
+});
+
+test('the answer has the request id of its call, or a new one where that is unfit', async () => {
+  const good = await call(direct, [framed(about('at once'))], { 'x-request-id': 'a-1' }).answer;
+  expect(good.trailers['x-request-id']).toBe('a-1');
+  expect(VerifiedToken.decode(good.body.subarray(5)).subject).toBe('ann');
+  const bad = await call(direct, [framed(about('refused'))], { 'x-request-id': 'a b' }).answer;
+  expect(bad.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test('a call that its caller leaves has ended once, as cancelled, and its late answer goes nowhere', async () => {
+  const before = direct.finished.length;
+  const left = call(direct, [framed(about('never'))]);
+  // What comes after it on the same connection has been answered, so it has arrived.
+  await call(direct, [framed(about('at once'))]).answer;
+  left.cancel();
+  await left.answer;
+  await until(() => direct.finished.length === before + 2, 'both have ended');
+  const ended = direct.finished.slice(before);
+  expect(ended.map(({ code }) => code)).toEqual([Code.OK, Code.CANCELLED]);
+  // The log names who left.
+  const { localPort = 0 } = direct.session.socket;
+  expect(ended.map(({ peer }) => peer)).toEqual(ended.map(() => `127.0.0.1:${localPort}`));
+});
+
+test('whoever leaves with the whole connection is named, too', async () => {
+  const listener = await listen({});
+  call(listener, [framed(about('never'))]);
+  await call(listener, [framed(about('at once'))]).answer;
+  const { localPort = 0 } = listener.session.socket;
+  listener.session.destroy();
+  await until(() => listener.finished.length === 2, 'both have ended');
+  expect(listener.finished.at(-1)).toMatchObject({ code: Code.CANCELLED, peer: `127.0.0.1:${localPort}` });
+});
+
+test('N05 a request that does not come is waited for no longer than others', async () => {
+  const answer = await call(direct, null).answer;
+  expect(answer.headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
+});
+
+test('a connection that is in use is not closed as idle, and one that is not is', async () => {
+  const listener = await listen({ limits: { connection: { 'grpc.max_connection_idle_ms': IDLE_MS } } });
+  const startMs = performance.now();
+  const isClosed = () => listener.session.closed || listener.session.destroyed;
+  while (performance.now() - startMs < 3 * IDLE_MS && !isClosed())
+    await call(listener, [framed(about('at once'))]).answer;
+  expect(isClosed()).toBe(false);
+  await until(isClosed, 'an idle connection is closed');
+});

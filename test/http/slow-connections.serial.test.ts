@@ -1,0 +1,200 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Agent, get } from 'node:http';
+import { Agent as TlsAgent, get as getTls } from 'node:https';
+import { connect, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { type ConnectionLimits, ConnectionSeats } from '../../src/net/connection-seats.ts';
+import { HttpServer } from '../../src/http/http-server.ts';
+import { ServerTls } from '../../src/net/tls/server-tls.ts';
+import { createAuthority, writeIssued } from '../support/certificates.ts';
+import { until } from '../support/wait-for.ts';
+
+const SLOW_SOCKETS = 3_000;
+const COMES_BACK_AFTER_MS = 2_000;
+const PROBES = 100;
+const PROBE_LIMIT_MS = 1_000;
+
+const folder = mkdtempSync(join(tmpdir(), 'postern-slow-'));
+const authority = createAuthority('ours');
+let tls: ServerTls;
+beforeAll(async () => {
+  const { cert, key } = writeIssued(folder, 'server', authority.issue({ dns: ['localhost'] }));
+  tls = await ServerTls.open({ cert, key, ca: null }, () => undefined);
+});
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+afterAll(() => {
+  tls.stop();
+  rmSync(folder, { recursive: true });
+});
+
+interface Target {
+  readonly port: number;
+  readonly http: HttpServer;
+}
+
+async function listen(isSecure: boolean): Promise<Target> {
+  const facts = { publication: null, unreadiness: () => [], metrics: () => '' };
+  const http = new HttpServer(facts, isSecure ? tls : null);
+  const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  cleanups.push(() => http.stop());
+  return { port: address.kind === 'tcp' ? address.port : 0, http };
+}
+
+/** What one attacker's sockets say, and whether each is opened again soon after it was closed. */
+interface Attack {
+  readonly says: string;
+  readonly again: boolean;
+}
+
+async function attack({ port, http }: Target, { says, again }: Attack): Promise<void> {
+  const sockets = new Set<Socket>();
+  let going = true;
+  const open = () => {
+    if (!going) return;
+    const socket = connect(port, '127.0.0.1', () => {
+      if (says !== '') socket.write(says);
+    });
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      if (again) setTimeout(open, COMES_BACK_AFTER_MS);
+    });
+    socket.resume();
+  };
+  cleanups.push(() => {
+    going = false;
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let each = 0; each < SLOW_SOCKETS; each++) open();
+  // The listener has seen them all: a thousand have a seat.
+  await until(() => http.closedConnections >= SLOW_SOCKETS - 1_000, 'all have been there', 30_000);
+}
+
+/** How long a probe took that opened a connection of its own, ms; Infinity when it had no answer. */
+function probe(port: number, isSecure: boolean, agent: Agent | false = false): Promise<number> {
+  const startMs = performance.now();
+  return new Promise((resolve) => {
+    const options = { port, host: '127.0.0.1', path: '/livez', agent, ca: authority.cert };
+    const request = (isSecure ? getTls : get)(options, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode === 200 ? performance.now() - startMs : Infinity));
+    });
+    request.on('error', () => resolve(Infinity));
+    request.setTimeout(5_000, () => request.destroy());
+  });
+}
+
+test.each<[string, boolean, Attack]>([
+  ['say nothing', false, { says: '', again: false }],
+  ['send half a request', false, { says: 'GET /livez HTTP/1.1\r\nhost: a\r\n', again: false }],
+  ['asked once and stay', false, { says: 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n', again: false }],
+  ['come back when they are closed', false, { says: '', again: true }],
+  ['begin no handshake of TLS', true, { says: '', again: false }],
+])(
+  'N04 probes are answered while 3,000 sockets of this machine %s',
+  async (_what, isSecure, slow) => {
+    const target = await listen(isSecure);
+    await attack(target, slow);
+    const tookMs: number[] = [];
+    for (let each = 0; each < PROBES; each++) tookMs.push(await probe(target.port, isSecure));
+    expect(tookMs.filter((ms) => ms > PROBE_LIMIT_MS)).toEqual([]);
+  },
+  60_000,
+);
+
+test.each([
+  ['plaintext', false],
+  ['TLS', true],
+])('N04 a connection of %s that was served is kept while the silent give way', async (_name, isSecure) => {
+  const target = await listen(isSecure);
+  const agent = new (isSecure ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 1 });
+  cleanups.push(() => agent.destroy());
+  expect(await probe(target.port, isSecure, agent)).toBeLessThan(Infinity);
+  const held = () => Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
+  await until(() => held().length === 1, 'the connection is kept');
+  const before = held();
+  await attack(target, { says: '', again: false });
+  expect(await probe(target.port, isSecure, agent)).toBeLessThan(Infinity);
+  await until(() => held().length === 1, 'the connection is kept again');
+  expect(held()[0] === before[0]).toBe(true);
+});
+
+describe('seats', () => {
+  const addressOf = ({ remoteAddress = '' }: Socket) =>
+    remoteAddress === '127.0.0.1' ? null : remoteAddress;
+
+  /** A listener that is told who connects, and sockets that have no other end. */
+  function seats(limits: ConnectionLimits, takesFromServed: boolean) {
+    const seats = new ConnectionSeats(limits, addressOf, { takesFromServed });
+    let admit: (socket: Socket) => void = () => undefined;
+    const listener = {
+      address: () => ({ address: '127.0.0.1', family: 'IPv4', port: 1 }),
+      prependListener: (_event: string, listener: (socket: Socket) => void) => (admit = listener),
+    };
+    seats.standBefore(listener as unknown as Server);
+    let remotePort = 0;
+    const open = (remoteAddress: string) => {
+      remotePort += 1;
+      const closed: (() => void)[] = [];
+      const socket = {
+        remoteAddress,
+        remotePort,
+        localAddress: '127.0.0.1',
+        localPort: 1,
+        destroyed: false,
+        once: (_event: string, listener: () => void) => closed.push(listener),
+        destroy() {
+          this.destroyed = true;
+          for (const listener of closed.splice(0)) listener();
+        },
+      };
+      admit(socket as unknown as Socket);
+      return socket as unknown as Socket;
+    };
+    return { seats, open };
+  }
+
+  const left = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => !destroyed);
+
+  test('N04 one address has a quarter, in which its own oldest silent one gives way', () => {
+    const { seats: all, open } = seats({ most: 8, mostPerAddress: 2 }, true);
+    const [one, two] = [open('192.0.2.1'), open('192.0.2.1')];
+    const others = [open('192.0.2.2'), open('192.0.2.3')];
+    all.served(one);
+    const three = open('192.0.2.1');
+    expect(left([one, two, three, ...others])).toEqual([true, false, true, true, true]);
+    // This machine and trusted proxies have no such share.
+    const local = Array.from({ length: 4 }, () => open('127.0.0.1'));
+    expect(left([one, three, ...others, ...local])).toEqual(Array.from({ length: 8 }, () => true));
+    expect(all.closed).toBe(1);
+  });
+
+  test('N04 the silent go first, then whoever was served longest ago, or nobody', () => {
+    const { seats: all, open } = seats({ most: 4, mostPerAddress: 4 }, true);
+    const sockets = Array.from({ length: 4 }, () => open('127.0.0.1'));
+    for (const index of [0, 1, 0]) all.served(sockets[index] as Socket);
+    const next = [open('127.0.0.1')];
+    expect(left(sockets)).toEqual([true, true, false, true]);
+    // The newest quarter is left in peace while others were served.
+    all.served(next[0] as Socket);
+    next.push(open('127.0.0.1'));
+    expect(left([...sockets, ...next])).toEqual([true, false, false, true, true, true]);
+    next.push(open('127.0.0.1'));
+    expect(left([...sockets, ...next])).toEqual([true, false, false, false, true, true, true]);
+
+    const strict = seats({ most: 2, mostPerAddress: 2 }, false);
+    const served = [strict.open('127.0.0.1'), strict.open('127.0.0.1')];
+    for (const socket of served) strict.seats.served(socket);
+    expect(left([...served, strict.open('127.0.0.1')])).toEqual([true, true, false]);
+    served[0]?.destroy();
+    expect(left([strict.open('127.0.0.1')])).toEqual([true]);
+  });
+});

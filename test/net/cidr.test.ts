@@ -1,0 +1,101 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { networkTest, parseNetwork, plainIp, sourceOf } from '../../src/net/cidr.ts';
+
+describe('L10 one source', () => {
+  test.each([
+    [null, 'local'],
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:0DB8:0001::', '2001:db8:1:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    ['::5:6:7:8:9:192.0.2.1', '0:5:6:7::/64'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['::FFFF:C000:0201', '192.0.2.1'],
+    ['0:0:0:0:0:ffff:c000:201', '192.0.2.1'],
+    ['64:ff9b::192.0.2.1', '192.0.2.1'],
+    ['64:ff9b::c000:201', '192.0.2.1'],
+    ['2002:c000:201:7::1', '192.0.2.1'],
+    ['2002:c000:0201:ffff::', '192.0.2.1'],
+    // Of a translator's own prefix nobody else knows where the IPv4 address is.
+    ['64:ff9b:1::c000:201', '64:ff9b:1:0::/64'],
+  ])('%s is %s', (address, source) => expect(sourceOf(address)).toBe(source));
+
+  test('whatever way an IPv4 address is written, and however the rest of an IPv6 address within its /64', () => {
+    const octet = fc.integer({ min: 0, max: 255 });
+    fc.assert(
+      fc.property(
+        fc.tuple(octet, octet, octet, octet),
+        fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+        (ip, low) => {
+          const [a, b, c, d] = ip;
+          const hex = `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+          const forms = [
+            ip.join('.'),
+            `::ffff:${ip.join('.')}`,
+            `::ffff:${hex}`,
+            `64:ff9b::${hex}`,
+            `2002:${hex}::1`,
+          ];
+          expect(new Set(forms.map(sourceOf))).toEqual(new Set([ip.join('.')]));
+          const end = low
+            .toString(16)
+            .padStart(16, '0')
+            .replace(/(.{4})(?=.)/g, '$1:');
+          expect(sourceOf(`2001:db8:a:b:${end}`)).toBe('2001:db8:a:b::/64');
+        },
+      ),
+    );
+  });
+});
+
+test.each([
+  ['192.0.2.1', '192.0.2.1'],
+  ['::ffff:192.0.2.1', '192.0.2.1'],
+  ['::ffff:7f00:1', '127.0.0.1'],
+  ['fe80::1%eth0', 'fe80::1'],
+  ['::ffff:192.0.2.1%eth0', '192.0.2.1'],
+  ['2001:db8::1', '2001:db8::1'],
+  // What only a translator or a tunnel vouches for is not taken for the address of the peer: that would be trust.
+  ['64:ff9b::192.0.2.1', '64:ff9b::192.0.2.1'],
+  ['2002:c000:201::1', '2002:c000:201::1'],
+  ['', null],
+  ['localhost', null],
+  ['192.0.2.1:80', null],
+])('the plain address of %s is %s', (text, address) => expect(plainIp(text)).toBe(address));
+
+describe('L12 a network has an address', () => {
+  const isIn = (networks: string, address: string) =>
+    networkTest(
+      networks.split(',').map((text) => {
+        const network = parseNetwork(text);
+        if (!network) throw new Error(`no network: ${text}`);
+        return network;
+      }),
+    )(address);
+  test.each([
+    ['192.0.2.0/24', '192.0.2.7', true],
+    ['192.0.2.0/24', '::ffff:192.0.2.7', true],
+    ['192.0.2.0/24', '::ffff:c000:207', true],
+    ['192.0.2.0/24', '198.51.100.1', false],
+    ['::ffff:192.0.2.0/120', '192.0.2.7', true],
+    ['::ffff:c000:200/120', '::ffff:192.0.2.7', true],
+    ['::ffff:192.0.2.0/120', '192.0.3.7', false],
+    ['::ffff:192.0.2.1', '192.0.2.1', true],
+    ['::ffff:192.0.2.1', '192.0.2.2', false],
+    ['2001:db8::/32', '2001:db8:1::1', true],
+    ['2001:db8::/32', '192.0.2.1', false],
+    // Anybody may put an address of this network into one of theirs.
+    ['192.0.2.0/24', '64:ff9b::192.0.2.7', false],
+    ['192.0.2.0/24', '2002:c000:207::1', false],
+    ['192.0.2.0/24', 'nonsense', false],
+  ])('%s: %s %s', (networks, address, expected) => expect(isIn(networks, address)).toBe(expected));
+
+  test.each(['192.0.2.0/33', '::ffff:192.0.2.0/129', '2001:db8::/064', 'fe80::1%eth0', 'example.com', ''])(
+    'what is none: %s',
+    (text) => expect(parseNetwork(text)).toBeNull(),
+  );
+});

@@ -1,0 +1,128 @@
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+
+import type { Caller } from '../../src/domain/caller.ts';
+import { AuditRateLimiter, refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { Rejected } from '../../src/domain/rejection.ts';
+import type { FinishedCall } from '../../src/rpc/call-context.ts';
+import { CallLines } from '../../src/observability/call-log.ts';
+
+const LOGIN = '/postern.v1.AuthService/Login';
+const VERIFY = '/postern.v1.AuthService/VerifyToken';
+const REVOKE = '/postern.v1.AuthService/RevokeToken';
+const most = refusalBudgetPolicy.perSource;
+
+let written: { level: string; event: string; [field: string]: unknown }[];
+let lines: CallLines;
+beforeEach(() => {
+  jest.useFakeTimers();
+  written = [];
+  const at = (level: string) => (fields: object, event: string) =>
+    void written.push({ ...fields, level, event });
+  const log = { isLevelEnabled: () => true, debug: at('debug'), info: at('info'), error: at('error') };
+  lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now()));
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+function call(path: string, code: status, more: Partial<FinishedCall> = {}): FinishedCall {
+  return {
+    requestId: 'id',
+    path,
+    peer: '192.0.2.1:4711',
+    throughUnixSocket: false,
+    isTrustedProxy: () => false,
+    startedAtMs: 0,
+    durationMs: 1,
+    caller: null,
+    code,
+    ...more,
+  };
+}
+const junk = (more: Partial<FinishedCall> = {}) =>
+  call(VERIFY, status.UNAUTHENTICATED, { reason: 'TOKEN_MALFORMED', ...more });
+const describe = (calls: number, of: FinishedCall) => {
+  for (let n = 0; n < calls; n += 1) lines.describe(of);
+};
+const caller = (roles: string[]): Caller => ({
+  type: 'user',
+  id: 'ann',
+  sessionId: 's',
+  roles,
+  claims: null,
+});
+
+test('O03 refusals of a source have the lines of the budget, and one line tells how many had none', () => {
+  describe(5_000, junk());
+  expect(written).toHaveLength(most);
+  describe(1, junk({ peer: '192.0.2.2:4711' }));
+  expect(written).toHaveLength(most + 1);
+  jest.advanceTimersByTime(60_000);
+  expect(written.at(-1)).toEqual({ level: 'info', event: 'calls-left-out', refusals: 5_000 - most });
+  const before = written.length;
+  jest.advanceTimersByTime(600_000);
+  expect(written).toHaveLength(before);
+});
+
+test('O03 at the end it is told at once', () => {
+  describe(most + 7, junk());
+  lines.tellLeftOut();
+  expect(written.at(-1)).toMatchObject({ event: 'calls-left-out', refusals: 7 });
+  lines.tellLeftOut();
+  expect(written).toHaveLength(most + 1);
+});
+
+test.each<[string, FinishedCall]>([
+  ['what was granted', call(LOGIN, status.OK)],
+  ['a logout', call(REVOKE, status.OK)],
+  ['the reuse of a refresh token', call(LOGIN, status.UNAUTHENTICATED, { reason: 'REFRESH_TOKEN_REUSED' })],
+  [
+    "an administrator's refusal",
+    call('/postern.v1.AdminService/GetUser', status.NOT_FOUND, { caller: caller(['admin']) }),
+  ],
+  ['a fault of ours', call(LOGIN, status.INTERNAL)],
+  ['a fault behind an answer', call(VERIFY, status.OK, { reason: 'TRUST_STALE', isFault: true })],
+])('O03 %s has its line whatever else goes on', (_name, one) => {
+  describe(2 * most, junk());
+  const before = written.length;
+  describe(3, one);
+  expect(written.slice(before).map(({ event }) => event)).toEqual(['call', 'call', 'call']);
+});
+
+test('O03 faults have lines that junk does not use up, and a budget all the same', () => {
+  describe(10 * most, junk());
+  const before = written.length;
+  describe(2 * most, call(LOGIN, status.INTERNAL));
+  expect(written.slice(before).map(({ level }) => level)).toEqual(Array<string>(most).fill('error'));
+  lines.tellLeftOut();
+  expect(written.slice(-2)).toEqual([
+    { level: 'error', event: 'calls-left-out', faults: most },
+    { level: 'info', event: 'calls-left-out', refusals: 9 * most },
+  ]);
+});
+
+test.each<[string, FinishedCall]>([
+  ['a logout that ended nothing', call(REVOKE, status.OK, { didNothing: true })],
+  [
+    'a denial that is an answer',
+    call('/envoy.service.auth.v3.Authorization/Check', status.OK, { reason: 'TOKEN_EXPIRED' }),
+  ],
+  ['a call that its caller gave up', call(VERIFY, status.CANCELLED)],
+  ['a method that is not there', call('/no.such/Method', status.UNIMPLEMENTED)],
+  ['a user who administers nothing', call(VERIFY, status.PERMISSION_DENIED, { caller: caller(['reader']) })],
+])('O03 %s is within the budget', (_name, one) => {
+  describe(2 * most, one);
+  expect(written).toHaveLength(most);
+});
+
+test('O03 behind a gateway that is believed, each of its callers is a source', () => {
+  const from = (address: string) => {
+    const origin = { requestId: 'id', address, userAgent: null, isTrustedForwarder: true };
+    const cause = new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password', origin });
+    return call(LOGIN, status.UNAUTHENTICATED, { reason: 'INVALID_CREDENTIALS', cause });
+  };
+  describe(2 * most, from('198.51.100.1'));
+  describe(1, from('198.51.100.2'));
+  expect(written).toHaveLength(most + 1);
+});

@@ -1,0 +1,84 @@
+import { expect, test } from '@jest/globals';
+import { hashSync } from '@node-rs/argon2';
+import fc from 'fast-check';
+import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
+import { HashRunner } from '../../src/passwords/hashing/hash-runner.ts';
+
+const dummy = argon2idHash('nobody has this one');
+const current = argon2idHash('right');
+
+function verify(stored: string | null, password: string, desk = new HashRunner(() => performance.now())) {
+  return desk.run({ kind: 'verify', stored, dummy, password });
+}
+
+test('right and wrong', () => {
+  expect(verify(current, 'right')).toMatchObject({ matches: true, needsRehash: false, damage: null });
+  expect(verify(current, 'wrong')).toMatchObject({ matches: false, needsRehash: false, damage: null });
+});
+
+test('L04 a weaker hash asks for a new one, once the password is right', () => {
+  const weaker = hashSync('right', { memoryCost: 4096, timeCost: 1 });
+  expect(verify(weaker, 'right')).toMatchObject({ matches: true, needsRehash: true });
+  expect(verify(weaker, 'wrong')).toMatchObject({ matches: false, needsRehash: false });
+});
+
+test('L01 nobody has the password of the dummy, not even who knows it', () => {
+  expect(verify(null, 'nobody has this one')).toMatchObject({ matches: false, damage: null });
+  expect(verify('junk', 'nobody has this one')).toMatchObject({ matches: false, damage: 'unknown-format' });
+});
+
+test('damage that only the library sees is no match and does not throw', () => {
+  // The last character of a 16-byte salt holds two bits; other bits set are not canonical base64.
+  const [, , , , salt = ''] = current.split('$');
+  const damaged = current.replace(salt, `${salt.slice(0, -1)}/`);
+  expect(verify(damaged, 'right')).toMatchObject({ matches: false, damage: 'damaged' });
+});
+
+test('no stored text whatever makes a check throw or match', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.string().map((rest) => `$argon2id$${rest}`),
+        fc.nat(current.length - 1).map((at) => current.slice(0, at)),
+        fc
+          .tuple(fc.nat(current.length - 1), fc.string({ minLength: 1, maxLength: 1 }))
+          .filter(([at, character]) => current[at] !== character && at > 30)
+          .map(([at, character]) => current.slice(0, at) + character + current.slice(at + 1)),
+      ),
+      (stored) => {
+        expect(verify(stored, 'right')).toMatchObject({ matches: false });
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+/** Time of the processor spent, so that other work on the machine does not count. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+test('L02 unknown users, damaged texts, weaker and current hashes cost the same', () => {
+  const desk = new HashRunner(cpuMs);
+  const cases = {
+    current,
+    unknown: null,
+    damaged: 'junk',
+    weaker: hashSync('right', { memoryCost: 4096, timeCost: 1 }),
+    half: hashSync('right', { memoryCost: 19_456, timeCost: 1 }),
+  };
+  const names = Object.keys(cases) as (keyof typeof cases)[];
+  const times = new Map(names.map((name) => [name, [] as number[]]));
+  for (let round = 0; round < 41; round++) {
+    for (const name of names) times.get(name)?.push(verify(cases[name], 'wrong', desk).workMs);
+  }
+  const medianOf = (name: keyof typeof cases): number => times.get(name)?.sort((a, b) => a - b)[20] ?? NaN;
+  for (const name of names) {
+    const ratio = medianOf(name) / medianOf('current');
+    // Medians of interleaved runs, so the bound can hold on a busy machine too.
+    if (!(ratio > 0.8 && ratio < 1.25))
+      throw new Error(`${name} takes ${ratio} of the time of a current hash`);
+  }
+});

@@ -1,0 +1,161 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  checkNewPassword,
+  MAX_PASSWORD_BYTES,
+  type NewPasswordRules,
+  normalisePassword,
+  passwordToCheckAtLogin,
+} from '../../src/passwords/password-policy.ts';
+
+const common = new Set(['password', 'qwerty', '1234567890', 'iloveyou', 'leavemealone']);
+const rules: NewPasswordRules = {
+  field: 'new_password',
+  minLength: 12,
+  context: ['ada.lovelace', 'postern'],
+  isCommon: (text) => common.has(text),
+};
+
+const faults = (password: string, changes: Partial<NewPasswordRules> = {}) =>
+  checkNewPassword(password, { ...rules, ...changes }).map(({ description }) => description);
+const atLogin = (password: string) => passwordToCheckAtLogin(password, 'password');
+
+const tooLong = 'must be at most 1024 bytes long';
+const tooShort = 'must be at least 12 characters long; a few words in a row make a good password';
+const tooCommon = 'is among the passwords that attackers try first; choose another';
+const tooClose = 'must not be made of the e-mail address or the name of the service; choose other words';
+
+describe('L05 any text of enough characters is good', () => {
+  test.each([
+    'correct horse battery staple',
+    '   leading and trailing   ',
+    'twelve chars',
+    'no digits at all',
+    '90210 55318 77',
+    'пароль из слов',
+    '密碼密語通行證號碼安全鎖',
+    '🦊🐢🦉🐝🦋🐌🐙🦀🐳🦔🐿🦕',
+    'tab\tand\nline break',
+    'x7$'.padEnd(64, 'kd92mQ'),
+    'b'.padEnd(1024, 'another kd92mQ'),
+  ])('%j', (password) => {
+    expect(faults(password)).toEqual([]);
+    expect(atLogin(password)).toEqual([]);
+  });
+});
+
+describe('L05 length', () => {
+  test('counts characters, not bytes or UTF-16 units, after normalisation', () => {
+    expect(faults('🦊🐢🦉🐝🦋🐌🐙🦀🐳🦔🐿')).toEqual([tooShort]);
+    expect(faults('e\u0301a\u0301i\u0301o\u0301u\u0301y\u0301')).toEqual([tooShort]);
+    expect(faults('elevenchars')).toEqual([tooShort]);
+    expect(faults('elevenchars', { minLength: 11 })).toEqual([]);
+  });
+
+  test('1024 bytes and no more, counted after normalisation, at setting as at login', () => {
+    const hangul = '\uac01'.repeat(341);
+    for (const good of ['é'.repeat(256) + 'àb'.padEnd(500, 'kd92mQ'), hangul.normalize('NFD') + 'x']) {
+      expect([faults(good, { minLength: 1 }).includes(tooLong), atLogin(good)]).toEqual([false, []]);
+    }
+    for (const long of ['ab'.padEnd(1025, 'kd92mQ'), `${hangul}xy`, 'é'.repeat(513), 'x'.repeat(4_000_000)]) {
+      expect(faults(long)).toEqual([tooLong]);
+      expect(atLogin(long)).toEqual([{ field: 'password', description: tooLong }]);
+    }
+  });
+
+  test('normalising never shortens so much that the early refusal is wrong', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 50 }), (text) => {
+        const decomposed = text.normalize('NFD');
+        expect(decomposed.length).toBeLessThanOrEqual(3 * Buffer.byteLength(normalisePassword(text)));
+      }),
+    );
+  });
+});
+
+test.each([
+  ['', 'must not be empty'],
+  ['nul \0 inside of it', 'must not contain the NUL character'],
+  ['surrogate \ud800 alone', 'must be well-formed Unicode'],
+])('L06 %j is refused at setting and at login', (password, description) => {
+  expect(faults(password)).toEqual([description]);
+  expect(atLogin(password)).toEqual([{ field: 'password', description }]);
+});
+
+test('L05 a stricter policy locks nobody out: short and common passwords can still be checked', () => {
+  expect(atLogin('x')).toEqual([]);
+  expect(atLogin('password')).toEqual([]);
+});
+
+describe('L07 well-known passwords', () => {
+  test.each([
+    'leavemealone',
+    'LeaveMeAlone',
+    'password1234',
+    'Password!23',
+    '1234password',
+    '123456789012',
+    'qwertyqwerty',
+    'PasswordPassword',
+    'aaaaaaaaaaaaaa',
+    'abcabcabcabc',
+  ])('%s', (password) => {
+    expect(faults(password, { minLength: 8 })).toEqual([tooCommon]);
+  });
+
+  test.each(['my password is a river', 'qwerty under the apple tree', 'iloveyou and the sea'])(
+    'as a small part of a longer one they are good: %s',
+    (password) => {
+      expect(faults(password)).toEqual([]);
+    },
+  );
+});
+
+describe('L07 words that an attacker tries for this person', () => {
+  test.each([
+    'postern12345',
+    'Postern!2026',
+    'ada.lovelace',
+    'AdaLovelace99',
+    'lovelace1843',
+    'postern-postern',
+  ])('%s', (password) => {
+    expect(faults(password)).toContain(tooClose);
+  });
+
+  test.each(['postern in the rain', 'the analytical engine of ada', 'canada goose nebula'])(
+    'as a small part of a longer one they are good: %s',
+    (password) => {
+      expect(faults(password)).toEqual([]);
+    },
+  );
+
+  test('words of one or two letters are not looked for', () => {
+    expect(faults('al al al al al x', { context: ['al', ''] })).toEqual([]);
+  });
+});
+
+test('several faults are told at once, each under the name of the field', () => {
+  expect(checkNewPassword('postern', { ...rules, isCommon: () => true })).toEqual(
+    [tooShort, tooCommon, tooClose].map((description) => ({ field: 'new_password', description })),
+  );
+});
+
+test('L06 normalising is NFC and twice is once', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
+      expect(normalisePassword(normalisePassword(text))).toBe(normalisePassword(text));
+      expect(normalisePassword(text.normalize('NFD'))).toBe(normalisePassword(text));
+    }),
+  );
+});
+
+test('L05 any text whatever: no throw, no echo, and what can be set can be checked', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 2 * MAX_PASSWORD_BYTES }), (text) => {
+      const found = faults(text);
+      if (found.length === 0) expect(atLogin(text)).toEqual([]);
+      if (text.length > 12) expect(found.join()).not.toContain(text);
+    }),
+  );
+});

@@ -1,0 +1,119 @@
+import { describe, expect, test } from '@jest/globals';
+import { hashSync } from '@node-rs/argon2';
+import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
+import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
+import { RefusalDelay } from '../../src/passwords/hashing/refusal-delay.ts';
+import { slowestOfEachFormat } from '../../src/passwords/hashing/slow-hash-kinds.ts';
+import { waitingCaller } from './waiting-caller.ts';
+
+const bcrypt12 = '$2b$12$';
+const floorWith = (times: Record<string, number[]>) => {
+  const asked: string[] = [];
+  const floor = new RefusalDelay((stored) => {
+    asked.push(stored);
+    const next = Object.entries(times)
+      .find(([kind]) => stored.startsWith(kind))?.[1]
+      .shift();
+    return next === undefined ? Promise.reject(new Error('no room')) : Promise.resolve(next);
+  });
+  return { floor, asked };
+};
+
+describe('which kinds are slow', () => {
+  test('the dearest of each format, with a readable example', () => {
+    const kinds = [
+      '$2b$10$',
+      bcrypt12,
+      '$2a$11$',
+      'pbkdf2_sha256$600000$',
+      'pbkdf2_sha256$260000$',
+      'scrypt$16384$$8$5$',
+    ];
+    expect(slowestOfEachFormat(kinds).map(({ kind, format }) => [kind, format])).toEqual([
+      [bcrypt12, 'bcrypt'],
+      ['pbkdf2_sha256$600000$', 'pbkdf2_sha256'],
+      ['scrypt$16384$$8$5$', 'django scrypt'],
+    ]);
+  });
+
+  test('quick, damaged, dearer than allowed and unknown kinds are none', () => {
+    const kinds = [
+      '$2b$04$',
+      '$argon2id$v=19$m=4096,t=1,p=1$',
+      '',
+      '$2b$',
+      '$2b$31$',
+      'md5$',
+      'pbkdf2_sha256$0$',
+      '$$$',
+    ];
+    expect(slowestOfEachFormat(kinds)).toEqual([]);
+  });
+});
+
+describe('L02 the floor under refusals', () => {
+  test('is nothing while no slower hash is stored', async () => {
+    const { floor, asked } = floorWith({});
+    await floor.expect(['$2b$04$']);
+    floor.observe(argon2idHash('x'), 500);
+    floor.observe('junk', 500);
+    expect([floor.ms, asked]).toEqual([0, []]);
+  });
+
+  test('is above what the slowest kind takes, measured once', async () => {
+    const { floor, asked } = floorWith({ [bcrypt12]: [900, 240, 260, 250], pbkdf2: [100, 100, 100, 100] });
+    await floor.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
+    await floor.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
+    expect(asked).toHaveLength(8);
+    expect(floor.ms).toBe(240 * 1.25);
+  });
+
+  test('is a high estimate until a kind could be measured, and measured then', async () => {
+    const { floor } = floorWith({ [bcrypt12]: [] });
+    await floor.expect([bcrypt12]);
+    expect(floor.ms).toBeGreaterThan(300);
+    const later = floorWith({ [bcrypt12]: [240, 240] });
+    await later.floor.expect([bcrypt12]);
+    expect(later.floor.ms).toBeGreaterThan(300);
+  });
+
+  test('follows real checks when they take longer, one outlier aside, and comes down with the last slow hash', async () => {
+    const { floor } = floorWith({ [bcrypt12]: [240, 240, 240, 240] });
+    const stored = `${bcrypt12}${'.'.repeat(53)}`;
+    await floor.expect([bcrypt12]);
+    for (let login = 0; login < 10; login++) floor.observe(stored, 400);
+    floor.observe(stored, 1500);
+    expect(floor.ms).toBe(400 * 1.25);
+    await floor.expect([]);
+    expect(floor.ms).toBe(0);
+  });
+
+  test('notices a slow hash before anybody told of it, and is never over two seconds', () => {
+    const { floor } = floorWith({});
+    floor.observe(`${bcrypt12}${'.'.repeat(53)}`, 60_000);
+    expect(floor.ms).toBe(2_000);
+  });
+});
+
+describe('holding a refusal', () => {
+  test('L02 lasts until the slowest kind would have been checked, counted from the start of the check', async () => {
+    const hasher = await PasswordHasher.start({ concurrency: 1 });
+    const slow = hashSync('x', { memoryCost: 65_536, timeCost: 4 });
+    const verdict = await hasher.verify(slow, 'wrong', waitingCaller());
+    const whole = hasher.holdMsOf({ ...verdict, workMs: 0 });
+    expect(whole).toBeGreaterThan(verdict.workMs);
+    expect(hasher.holdMsOf({ ...verdict, workMs: 1 })).toBe(whole - 1);
+    expect(hasher.holdMsOf({ ...verdict, workMs: whole + 1 })).toBe(0);
+    await hasher.stop();
+  });
+
+  test('a kind that nobody stores costs nothing, a slow one is measured in the hashing thread', async () => {
+    const hasher = await PasswordHasher.start({ concurrency: 1 });
+    const verdict = { matches: false, needsRehash: false, workMs: 0 };
+    await hasher.expectKinds(['$2b$04$']);
+    expect(hasher.holdMsOf(verdict)).toBe(0);
+    await hasher.expectKinds(['$argon2id$v=19$m=65536,t=4,p=1$']);
+    expect(hasher.holdMsOf(verdict)).toBeGreaterThan(20);
+    await hasher.stop();
+  });
+});

@@ -1,0 +1,204 @@
+import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+
+import { status } from '@grpc/grpc-js';
+import { hashSync } from '@node-rs/argon2';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { loginThrottlePolicy } from '../../src/features/authentication/throttle/throttle-policy.ts';
+import { refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { until } from '../support/wait-for.ts';
+import { scrape } from '../support/scrape.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { type Message, methodOf, startTestService, type TestService } from '../support/test-service.ts';
+
+const password = 'correct horse battery';
+/** So slow that every refusal is held for longer than the guessers here wait. */
+const slowHash = hashSync('another', { memoryCost: 131_072, timeCost: 10 });
+const impatienceMs = 450;
+const guesses = 119;
+const free = loginThrottlePolicy.delaysSeconds.findIndex((delay) => delay > 0) + 1;
+
+let database: TestDatabase;
+let service: TestService;
+let session: ClientHttp2Session;
+let email: string;
+let count = 0;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await database.query(
+    `INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'slow@example.com', $1)`,
+    [slowHash],
+  );
+  service = await startTestService({ POSTERN_TRUSTED_PROXIES: '127.0.0.0/8' }, database);
+  // The service measures the slow hash in the one hashing thread; a guess beside it would wait in the queue.
+  await untilHashingIsIdle();
+}, 60_000);
+afterAll(async () => {
+  await service.stop();
+  await database.drop();
+});
+afterEach(() => session.destroy());
+beforeEach(async () => {
+  await database.query('DELETE FROM login_throttle');
+  await database.query('DELETE FROM audit_events');
+  service.logLines.length = 0;
+  session = connect(`http://${service.grpcAddress}`);
+  count += 1;
+  email = `user${count}@example.com`;
+  await service.addUser(email, password);
+});
+
+async function untilHashingIsIdle(): Promise<void> {
+  let idle = 0;
+  await until(
+    async () => {
+      const isIdle = (await scrape(service.httpUrl)).value('postern_hash_running') === 0;
+      idle = isIdle ? idle + 1 : 0;
+      // One look may fall between two measurements.
+      return idle === 3;
+    },
+    'the hashing thread to be idle',
+    30_000,
+  );
+}
+
+/** A call on the HTTP/2 connection itself, so that it can be left in every way that there is. */
+function send(method: string, request: Message, headers: Record<string, string> = {}): ClientHttp2Stream {
+  const { path, requestSerialize } = methodOf(`postern.v1.AuthService/${method}`);
+  const message = requestSerialize(request);
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  stream.on('error', () => undefined);
+  stream.resume();
+  stream.end(Buffer.concat([prefix, message]));
+  return stream;
+}
+
+const ended = (stream: ClientHttp2Stream): Promise<void> =>
+  stream.closed ? Promise.resolve() : new Promise<void>((resolve) => stream.once('close', () => resolve()));
+
+const refusals = async (reason: string) => {
+  const [row] = await database.query(
+    `SELECT count(*)::int AS n FROM audit_events WHERE outcome = 'refused' AND reason = $1`,
+    [reason],
+  );
+  return Number(row?.['n']);
+};
+
+const failures = async () => {
+  const [row] = await database.query('SELECT coalesce(sum(failures), 0)::int AS n FROM login_throttle');
+  return Number(row?.['n']);
+};
+const lines = (event: string, reason: string) =>
+  service.logLines.filter(
+    (line) => line.includes(`"event":"${event}"`) && line.includes(`"reason":"${reason}"`),
+  ).length;
+const reasonsCounted = async (reason: string) =>
+  (await scrape(service.httpUrl)).value('postern_rpc_refusals_total', { reason }) ?? 0;
+const evaluated = () => refusals('INVALID_CREDENTIALS');
+const throttled = () => refusals('LOGIN_RATE_LIMITED');
+
+/** How a guesser goes away who does not wait for the answer; the latest moment is that at which the deadline passes. */
+const departures = {
+  'lets the deadline pass': ended,
+  'resets the stream': async (stream: ClientHttp2Stream, isKnown: () => Promise<boolean>) => {
+    await until(async () => stream.closed || (await isKnown()), 'a verdict, or the deadline');
+    stream.close(constants.NGHTTP2_CANCEL);
+    await ended(stream);
+  },
+  'cuts the connection': async (stream: ClientHttp2Stream, isKnown: () => Promise<boolean>) => {
+    await until(async () => stream.closed || (await isKnown()), 'a verdict, or the deadline');
+    session.destroy();
+    await ended(stream);
+    session = connect(`http://${service.grpcAddress}`);
+  },
+} as const;
+
+const timeout = { 'grpc-timeout': `${impatienceMs}m` };
+/** Over long before a slow hash is. */
+const shortTimeout = { 'grpc-timeout': '300m' };
+
+/** The user's next hash is one that takes longer than `shortTimeout`; a login that succeeds makes it a quick one. */
+const slowDown = () =>
+  database.query('UPDATE users SET password_hash = $2 WHERE email = $1', [email, slowHash]);
+
+test('L09 a right password whose caller has left opens no session, and is no failure', async () => {
+  const client = { address: '198.51.100.1' };
+  const request = { email, password: 'another', client };
+  await slowDown();
+  for (let time = 0; time < free + 1; time += 1) {
+    await ended(send('Login', request, shortTimeout));
+    await untilHashingIsIdle();
+  }
+  await until(async () => (await failures()) === 0, 'what was counted before to be taken back');
+  expect(await database.query('SELECT id FROM sessions')).toEqual([]);
+  expect((await service.call('postern.v1.AuthService/Login', request)).code).toBe(status.OK);
+}, 60_000);
+
+test('L09 O03 guesses of the current password at ChangePassword count although nobody waits for the verdict', async () => {
+  const { response } = await service.call('postern.v1.AuthService/Login', { email, password });
+  await slowDown();
+  await database.query('DELETE FROM login_throttle');
+  const headers = { ...shortTimeout, authorization: `Bearer ${String(response?.['access_token'])}` };
+  for (let guess = 1; guess <= 2 * free && lines('call', 'LOGIN_RATE_LIMITED') === 0; guess += 1) {
+    const request = { current_password: `wrong ${guess}`, new_password: 'a staple for the horse' };
+    await ended(send('ChangePassword', request, headers));
+    await untilHashingIsIdle();
+  }
+  expect(lines('call', 'LOGIN_RATE_LIMITED')).toBe(1);
+  await until(async () => (await evaluated()) === free, 'an event for each guess');
+}, 60_000);
+
+describe('L09 O03 whoever guesses without waiting for the verdict is throttled and leaves a trace like anybody', () => {
+  test.each([
+    ...Object.entries(departures).map(([how, leave]) => [how, 'while it is held', leave, false] as const),
+    ['lets the deadline pass', 'while the hash runs', ended, true] as const,
+  ])(
+    'and %s %s',
+    async (_how, _when, leave, isSlow) => {
+      if (isSlow) await slowDown();
+      // A guesser each: the audit trail keeps so many refusals of one source.
+      const client = { address: `192.0.2.${count}` };
+      const countedBefore = await reasonsCounted('INVALID_CREDENTIALS');
+      for (let guess = 1; guess <= guesses; guess += 1) {
+        const before = await evaluated();
+        const stream = send(
+          'Login',
+          { email, password: `wrong ${guess}`, client },
+          isSlow ? shortTimeout : timeout,
+        );
+        await leave(stream, async () => (await evaluated()) > before);
+        // A guess beside a slow one would wait in the queue, and be left there: nothing is evaluated then.
+        if (isSlow) await untilHashingIsIdle();
+      }
+      // Those that found no turn beside the ones that are held were not evaluated; all others have their event.
+      const throttledCalls = () => lines('call', 'LOGIN_RATE_LIMITED');
+      await until(
+        async () =>
+          throttledCalls() > 0 &&
+          (await throttled()) >= throttledCalls() &&
+          lines('unheard-refusal', 'INVALID_CREDENTIALS') >= free,
+        'an event for every guess that was evaluated or throttled',
+      );
+      expect(guesses).toBeLessThan(refusalBudgetPolicy.perSource);
+      // A pause may be over before the last guess.
+      expect(await evaluated()).toBeLessThanOrEqual(free + 3);
+      expect(await evaluated()).toBeGreaterThanOrEqual(free);
+      expect(await reasonsCounted('INVALID_CREDENTIALS')).toBeGreaterThanOrEqual(countedBefore + free);
+      const right = await service.call('postern.v1.AuthService/Login', {
+        email,
+        password: isSlow ? 'another' : password,
+        client,
+      });
+      expect(right.reason).toBe('LOGIN_RATE_LIMITED');
+    },
+    120_000,
+  );
+});

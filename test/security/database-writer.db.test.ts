@@ -1,0 +1,305 @@
+import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+
+import { makeScannableSecret } from '../../src/crypto/api-secret.ts';
+import { masterKeyOf, seal } from '../../src/crypto/sealed-envelope.ts';
+import { RootKey } from '../../src/features/root-key/root-key.ts';
+import { RefreshTokens } from '../../src/tokens/issue/refresh-token-codec.ts';
+import { account, type Tokens, verdictOf } from '../support/account.ts';
+import { type Credentials, openServiceDesk, type ServiceDesk } from '../support/admin-fixture.ts';
+import { createServiceRole } from '../support/service-role.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+
+const ann = { email: 'ann@example.com', password: 'correct horse battery' };
+const eve = { email: 'eve@example.com', password: 'another horse battery' };
+
+/** Who has the service's role in the database and not its master key; the service runs as the same role. */
+let store: TestDatabase;
+let writer: Client;
+let service: TestService;
+const running = new Set<TestService>();
+let desk: ServiceDesk;
+let roleUrl: string;
+let annId: string;
+let eveId: string;
+
+beforeAll(async () => {
+  store = await createTestDatabase();
+  roleUrl = (await createServiceRole(store)).url;
+  writer = new Client({ connectionString: roleUrl });
+  await writer.connect();
+  service = await start();
+  desk = await openServiceDesk(store);
+  annId = await service.addUser(ann.email, ann.password, ['admin']);
+  eveId = await service.addUser(eve.email, eve.password);
+});
+afterAll(async () => {
+  for (const started of running) await started.stop();
+  await writer.end();
+  await store.drop();
+});
+
+async function start(): Promise<TestService> {
+  const started = await startTestService({ DATABASE_URL: roleUrl, POSTERN_MIGRATE: 'off' }, store);
+  running.add(started);
+  return started;
+}
+
+/** The SQLSTATE with which a statement of the writer ends. */
+function sqlState(sql: string, values: unknown[] = []): Promise<string> {
+  return writer.query(sql, values).then(
+    ({ rowCount }) => `done: ${rowCount ?? 0}`,
+    (error: unknown) => (error as { code: string }).code,
+  );
+}
+
+async function issueVerdict({ id, secret }: Credentials): Promise<string> {
+  const request = { client_id: id, client_secret: secret };
+  return verdictOf(await service.call('postern.v1.AuthService/IssueServiceToken', request));
+}
+
+async function resetVerdict(token: string): Promise<string> {
+  const request = { reset_token: token, new_password: 'yet another battery' };
+  return verdictOf(await service.call('postern.v1.AuthService/ResetPassword', request));
+}
+
+/** What somebody may take for keys who has the whole database: what it holds, nothing, and hashes of these. */
+async function guessedKeys(): Promise<Buffer[]> {
+  const { rows } = await writer.query<{ bytes: Buffer }>(
+    `SELECT sealed_key AS bytes FROM refresh_root
+     UNION ALL SELECT sealed_private_key FROM signing_keys WHERE sealed_private_key IS NOT NULL`,
+  );
+  const found = [Buffer.alloc(32), ...rows.map(({ bytes }) => bytes)];
+  return found.flatMap((bytes) => [bytes, createHash('sha256').update(bytes).digest()]);
+}
+
+/** Digests of a secret as they can be made with those keys, or with none. */
+async function guessedDigests(secret: string, purpose: string): Promise<Buffer[]> {
+  const keys = await guessedKeys();
+  const derived = keys.map((key) => Buffer.from(hkdfSync('sha256', key, '', `postern ${purpose}`, 32)));
+  return [
+    createHash('sha256').update(secret).digest(),
+    Buffer.from(secret),
+    ...[...keys, ...derived].map((key) => createHmac('sha256', key).update(secret).digest()),
+  ];
+}
+
+describe('D20 a database writer makes nothing that passes for ours', () => {
+  test('no refresh token for a session, whose row he may write', async () => {
+    const [session, nonce] = ['018f0000-0000-7000-8000-00000000000a', randomBytes(16)];
+    await writer.query(
+      `INSERT INTO sessions (id, user_id, nonce, audience, access_expires_at, expires_at)
+       VALUES ($1, $2, $3, 'postern', now(), now() + interval '1 day')`,
+      [session, annId, nonce],
+    );
+    const roots = (await guessedKeys()).filter(({ length }) => length === 32);
+    expect(roots.length).toBeGreaterThan(2);
+    for (const root of roots) {
+      const token = new RefreshTokens(root).make(nonce, session, 1);
+      expect(await account.refreshVerdict(service, token)).toBe('REFRESH_TOKEN_INVALID');
+    }
+  });
+
+  test('no secret of a service account', async () => {
+    const secret = makeScannableSecret('psk_', randomBytes(32));
+    const id = '018f0000-0000-7000-8000-00000000000b';
+    for (const digest of await guessedDigests(secret, 'service secret')) {
+      await writer.query('DELETE FROM service_accounts WHERE id = $1', [id]);
+      await writer.query(
+        `INSERT INTO service_accounts (id, name, roles, secret_digest) VALUES ($1, 'mallory', '{admin}', $2)`,
+        [id, digest],
+      );
+      expect(await issueVerdict({ id, secret })).toBe('INVALID_CREDENTIALS');
+    }
+  });
+
+  test('no token that resets a password', async () => {
+    const token = makeScannableSecret('prs_', randomBytes(32));
+    for (const digest of await guessedDigests(token, 'password reset token')) {
+      await writer.query(
+        `INSERT INTO password_resets (user_id, token_digest, expires_at) VALUES ($1, $2, now() + interval '1 hour')
+         ON CONFLICT (user_id) DO UPDATE SET token_digest = excluded.token_digest`,
+        [annId, digest],
+      );
+      expect(await resetVerdict(token)).toBe('RESET_TOKEN_INVALID');
+    }
+    await writer.query('DELETE FROM password_resets');
+  });
+
+  test('no root key: one of his own keeps the service from starting, and a running one keeps its own', async () => {
+    const { refresh_token: token } = await account.login(service, ann.email, ann.password);
+    const [row] = (await writer.query<{ sealed_key: Buffer }>('SELECT sealed_key FROM refresh_root')).rows;
+    const [key] = (
+      await writer.query<{ sealed: Buffer }>('SELECT sealed_private_key AS sealed FROM signing_keys')
+    ).rows;
+    const his = seal(randomBytes(32), 'refresh root', masterKeyOf(randomBytes(32)), randomBytes(12));
+    for (const [sealed, fault] of [
+      [his, 'another master key'],
+      [key?.sealed, 'altered or moved'],
+      [Buffer.alloc(0), 'not in a known format'],
+    ] as const) {
+      await writer.query('UPDATE refresh_root SET sealed_key = $1', [sealed]);
+      await expect(start()).rejects.toThrow(fault);
+    }
+    expect(await sqlState('DELETE FROM refresh_root')).toBe('42501');
+    await writer.query('UPDATE refresh_root SET sealed_key = $1', [row?.sealed_key]);
+    await account.refresh(service, token);
+  });
+});
+
+describe("D20 a database writer makes nothing that he was given another's", () => {
+  const moving = (table: string) => `UPDATE ${table} SET user_id = $1 WHERE user_id = $2`;
+
+  test('not his secret that of another service account', async () => {
+    const billing = await desk.createService('billing', ['ledger']);
+    const his = await desk.createService('his');
+    const copy = `UPDATE service_accounts SET secret_digest = o.secret_digest FROM service_accounts o
+      WHERE service_accounts.id = $1 AND o.id = $2`;
+    expect(await sqlState(copy, [billing.id, his.id])).toBe('done: 1');
+    expect(await issueVerdict({ id: billing.id, secret: his.secret })).toBe('INVALID_CREDENTIALS');
+    expect(await issueVerdict(his)).toBe('OK');
+    // Nor the secret that a rotation gave him, in the place of the one before.
+    const rotated = await desk.rotate(his.id, 0);
+    await writer.query(
+      `UPDATE service_accounts SET previous_digest = o.secret_digest, previous_until = 'infinity'
+       FROM service_accounts o WHERE service_accounts.id = $1 AND o.id = $2`,
+      [billing.id, his.id],
+    );
+    expect(await issueVerdict({ id: billing.id, secret: rotated })).toBe('INVALID_CREDENTIALS');
+    expect(await issueVerdict({ id: his.id, secret: rotated })).toBe('OK');
+  });
+
+  test('not his token to reset a password that of another user', async () => {
+    const token = await desk.resetFor(eve.email);
+    expect(await sqlState(moving('password_resets'), [annId, eveId])).toBe('done: 1');
+    expect(await resetVerdict(token)).toBe('RESET_TOKEN_INVALID');
+    expect(await sqlState(moving('password_resets'), [eveId, annId])).toBe('done: 1');
+    expect(await resetVerdict(token)).toBe('OK');
+    eve.password = 'yet another battery';
+  });
+
+  test('not his session that of another user', async () => {
+    const his = await account.login(service, eve.email, eve.password);
+    const row = `UPDATE sessions SET user_id = $2 WHERE id = $1`;
+    expect(await sqlState(row, [his.session_id, annId])).toBe('done: 1');
+    expect(await account.refreshVerdict(service, his.refresh_token)).toBe('REFRESH_TOKEN_INVALID');
+    // With all sessions of that user it would be a logout of hers.
+    expect(await account.revoke(service, his.refresh_token, true)).toBe('OK');
+    expect(
+      await writer.query('SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL', [his.session_id]),
+    ).toMatchObject({ rowCount: 1 });
+    const [other] = (
+      await writer.query<{ nonce: Buffer }>('SELECT nonce FROM sessions WHERE id <> $1', [his.session_id])
+    ).rows;
+    await writer.query('UPDATE sessions SET nonce = $2 WHERE id = $1', [his.session_id, other?.nonce]);
+    expect(await account.refreshVerdict(service, his.refresh_token)).toBe('REFRESH_TOKEN_INVALID');
+  });
+
+  test('while what was made before secrets and sessions named their owners goes on', async () => {
+    const { id } = await desk.createService('older');
+    const secret = makeScannableSecret('psk_', randomBytes(32));
+    await store.query('UPDATE service_accounts SET secret_digest = $2 WHERE id = $1', [
+      id,
+      desk.digests.ofServiceSecret(secret),
+    ]);
+    expect(await issueVerdict({ id, secret })).toBe('OK');
+    const root = new RootKey();
+    await root.prepare(store.database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+    const [session, nonce] = ['018f0000-0000-7000-8000-00000000000c', randomBytes(16)];
+    await store.query(
+      `INSERT INTO sessions (id, user_id, nonce, audience, access_expires_at, expires_at)
+       VALUES ($1, $2, $3, 'postern', now(), now() + interval '1 day')`,
+      [session, eveId, nonce],
+    );
+    await account.refresh(service, root.tokens().make(nonce, session, 1));
+  });
+});
+
+describe('D20 what was revoked stays so for a database writer', () => {
+  let tokens: Tokens;
+  let revoked: string;
+  beforeAll(async () => {
+    tokens = await account.login(service, ann.email, ann.password);
+    expect(await account.revoke(service, tokens.access_token)).toBe('OK');
+    revoked = tokens.session_id;
+  });
+
+  test.each([
+    'DELETE FROM revocations WHERE id = $1',
+    `UPDATE revocations SET expires_at = now() WHERE id = $1`,
+    `UPDATE revocations SET expires_at = expires_at - interval '1 second' WHERE id = $1`,
+    `UPDATE revocations SET id = 'other' WHERE id = $1`,
+    `UPDATE revocations SET kind = 'jti' WHERE id = $1`,
+    `UPDATE revocations SET written_by = '3' WHERE id = $1`,
+    `INSERT INTO revocations (kind, id, expires_at) VALUES ('sid', $1, now())
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at`,
+    `INSERT INTO revocations (kind, id, expires_at, written_by) VALUES ('sid', $1 || '2', now() + interval '1 year', '3')`,
+  ])('a revocation in force: %s', async (statement) => {
+    expect(await sqlState(statement, [revoked])).toBe('42501');
+  });
+
+  test('so that an instance that starts now refuses the token as well', async () => {
+    const later = await start();
+    expect(await account.verdict(later, tokens.access_token)).toBe('TOKEN_REVOKED');
+    await later.stop();
+    running.delete(later);
+  });
+
+  test('while what has expired goes, and a revocation may be made longer and repeated', async () => {
+    await store.query(
+      `INSERT INTO revocations (kind, id, expires_at) VALUES ('jti', 'old', now() - interval '1 s')`,
+    );
+    expect(await sqlState(`DELETE FROM revocations WHERE id = 'old'`)).toBe('done: 1');
+    expect(
+      await sqlState(
+        `INSERT INTO revocations (kind, id, expires_at) SELECT kind, id, expires_at + interval '1 second'
+         FROM revocations WHERE id = $1
+         ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by`,
+        [revoked],
+      ),
+    ).toBe('done: 1');
+  });
+
+  test.each([
+    `UPDATE signing_keys SET state = 'retired' WHERE kid = $1`,
+    `UPDATE signing_keys SET sealed_private_key = '\\x00' WHERE kid = $1`,
+    `UPDATE signing_keys SET kid = 'other' WHERE kid = $1`,
+    `DELETE FROM signing_keys WHERE kid = $1`,
+    `INSERT INTO signing_keys SELECT * FROM signing_keys WHERE kid = $1 ON CONFLICT (kid) DO UPDATE SET state = 'active'`,
+  ])('a revoked key: %s', async (statement) => {
+    await store.query(
+      `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at)
+       VALUES ('gone', 'ES256', 'revoked', '{}', now()) ON CONFLICT DO NOTHING`,
+    );
+    expect(await sqlState(statement, ['gone'])).toBe('42501');
+  });
+
+  test('and their owner may do all of that, to restore and repair', async () => {
+    await store.query(
+      `INSERT INTO revocations (kind, id, expires_at, written_by) VALUES ('jti', 'mine', 'infinity', '3')`,
+    );
+    await store.query(`UPDATE revocations SET expires_at = now() + interval '1 hour' WHERE id = 'mine'`);
+    await store.query(`DELETE FROM revocations WHERE id = 'mine'`);
+    await store.query(`DELETE FROM signing_keys WHERE kid = 'gone'`);
+  });
+});
+
+test('D20 what a database writer can do: give roles and password hashes, and so be any user, on the record', async () => {
+  const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
+  const password = 'correct horse b\u00e4ttery';
+  await writer.query('UPDATE users SET password_hash = $2 WHERE id = $1', [annId, hash]);
+  const asAnn = await account.login(service, ann.email, password);
+  const authorization = `Bearer ${asAnn.access_token}`;
+  const made = await service.call('postern.v1.AdminService/ListUsers', {}, { authorization });
+  expect(verdictOf(made)).toBe('OK');
+  const { rows } = await writer.query(
+    `SELECT DISTINCT action FROM audit_events WHERE actor_id = $1 AND action IN ('login', 'user.read')`,
+    [annId],
+  );
+  expect(rows).toHaveLength(2);
+  expect(await sqlState('DELETE FROM audit_events')).toBe('42501');
+  expect(await sqlState(`UPDATE audit_events SET actor_id = NULL`)).toBe('42501');
+});

@@ -1,0 +1,135 @@
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
+import { forge, json, secretKey, type TokenMode } from './forge.ts';
+import { goodTokens } from './good-tokens.ts';
+import { hostileTokens } from './hostile-tokens.ts';
+import { inBatches } from './in-batches.ts';
+import { quickest } from './quickest.ts';
+import { serviceUnderAttack, type ServiceUnderAttack } from './running-service.ts';
+import { legacySecret } from './verifier-under-test.ts';
+
+/** The requests of gRPC end here (N02): a longer token does not reach the verifier. */
+const maxMessageBytes = 64 * 1024;
+/** One call and its answer, the way there and back included. */
+const limitMs = 50;
+const untilMs = Date.now() + 86_400_000;
+const doorOpen = {
+  POSTERN_LEGACY_HS256_SECRET: legacySecret.reveal(),
+  POSTERN_LEGACY_HS256_UNTIL: new Date(untilMs).toISOString().replace(/\.\d+Z$/, 'Z'),
+};
+
+const settings: readonly { readonly name: string; readonly mode: TokenMode; readonly legacyDoor: boolean }[] =
+  [
+    { name: 'ES256', mode: 'ES256', legacyDoor: false },
+    { name: 'RS256', mode: 'RS256', legacyDoor: false },
+    { name: 'EdDSA', mode: 'EdDSA', legacyDoor: false },
+    { name: 'HS256', mode: 'HS256', legacyDoor: false },
+    { name: 'ES256 with the legacy door open', mode: 'ES256', legacyDoor: true },
+  ];
+
+describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyDoor }) => {
+  let subject: ServiceUnderAttack;
+  beforeAll(async () => {
+    const door = legacyDoor ? { key: importSharedSecret(legacySecret), untilMs } : null;
+    subject = await serviceUnderAttack(mode, legacyDoor ? doorOpen : {}, door);
+  }, 60_000);
+  afterAll(() => subject.service.stop());
+
+  /** What VerifyToken answers: `OK`, or the code and, where Postern itself refuses, the reason. */
+  async function rpcVerdict(token: string, asHeader = false): Promise<string> {
+    const { code, reason } = await subject.service.call(
+      'postern.v1.AuthService/VerifyToken',
+      asHeader ? {} : { access_token: token },
+      asHeader ? { authorization: `Bearer ${token}` } : {},
+    );
+    return [status[code], reason].filter((part) => part !== undefined).join(' ');
+  }
+
+  async function expectedVerdict(token: string): Promise<string> {
+    if (Buffer.byteLength(token) > maxMessageBytes - 4) return 'RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE';
+    // Without a token in the message, the header is asked for one.
+    if (token === '') return 'UNAUTHENTICATED CREDENTIALS_MISSING';
+    const verdict = await subject.twin.verify(token);
+    return verdict.ok ? 'OK' : `UNAUTHENTICATED ${verdict.refusal.reason}`;
+  }
+
+  test('T01-T20 the service refuses each as the verifier in process does', async () => {
+    const wrong: string[] = [];
+    const hostile = await inBatches(hostileTokens(subject.setting), async ({ name, row, token }) => {
+      const [expected, answer] = [await expectedVerdict(token), await rpcVerdict(token)];
+      if (answer !== expected) wrong.push(`${row} ${name}: ${answer}, in process ${expected}`);
+      if (expected === 'OK') wrong.push(`${row} ${name}: accepted in process`);
+    });
+    expect(wrong).toEqual([]);
+    expect(hostile.length).toBeGreaterThanOrEqual(640);
+  }, 60_000);
+
+  test('T02 it does so soon', async () => {
+    const slow: string[] = [];
+    let number = 0;
+    for (const { name, row, token } of hostileTokens(subject.setting)) {
+      // The verifier is timed with every token elsewhere; here it is the way there and back.
+      if (token.length < 4_000 && ++number % 10 > 0) continue;
+      const ms = await quickest(limitMs, 10, () => rpcVerdict(token));
+      if (ms > limitMs) slow.push(`${row} ${name}: refused only after ${ms} ms`);
+    }
+    expect(slow).toEqual([]);
+  }, 60_000);
+
+  test('T01-T20 so it does when the token stands in the authorization header', async () => {
+    const wrong: string[] = [];
+    // Only a token68 of RFC 7235 gets through a header to the verifier. The verifier is the same, so some will do.
+    const some = [...hostileTokens(subject.setting)]
+      .filter(({ token }) => /^[A-Za-z0-9\-._~+/]+=*$/.test(token) && token.length <= 12_000)
+      .filter((_, number) => number % 5 === 0);
+    await inBatches(some, async ({ name, row, token }) => {
+      const [expected, answer] = [await expectedVerdict(token), await rpcVerdict(token, true)];
+      if (answer !== expected) wrong.push(`${row} ${name}: ${answer}, in process ${expected}`);
+    });
+    expect(wrong).toEqual([]);
+  }, 60_000);
+
+  test('good tokens are accepted', async () => {
+    const refused: string[] = [];
+    for (const { name, token } of goodTokens(subject.setting)) {
+      const answer = await rpcVerdict(token);
+      if (answer !== 'OK') refused.push(`${name}: ${answer}`);
+    }
+    expect(refused).toEqual([]);
+  });
+
+  test('a token of the earlier login is judged by the door alone', async () => {
+    const { nowSeconds } = subject.setting;
+    const claims = { user_id: 42, exp: nowSeconds + 600 };
+    const sign = (content: object, secret = legacySecret.reveal()) =>
+      forge('HS256', json({ alg: 'HS256', typ: 'JWT' }), json(content), secretKey(secret));
+    const verdicts = new Map([
+      [sign(claims), legacyDoor ? 'OK' : null],
+      [sign(claims, 'your-256-bit-secret'), null],
+      [sign({ ...claims, exp: nowSeconds - 60 }), null],
+      [sign({ ...claims, user_id: ['42'] }), null],
+      [sign({ ...claims, iss: subject.setting.issuer }), null],
+      [sign({ exp: claims.exp }), null],
+    ]);
+    for (const [token, verdict] of verdicts) {
+      const answer = await rpcVerdict(token);
+      expect(answer).toBe(await expectedVerdict(token));
+      expect(answer).toMatch(verdict ?? /^UNAUTHENTICATED TOKEN_/);
+    }
+  });
+
+  test('T25 no line of the log has a piece of a token', () => {
+    const [, claims = '', signature = ''] = subject.setting.validToken.split('.');
+    const log = subject.service.logLines.join('\n');
+    expect(log).toContain('TOKEN_MALFORMED');
+    for (const piece of [
+      claims.slice(0, 40),
+      signature.slice(0, 40),
+      'aaaaaaaaaaaaaaaa',
+      '"level":"error"',
+    ]) {
+      expect(log).not.toContain(piece);
+    }
+  });
+});

@@ -1,0 +1,202 @@
+import * as grpc from '@grpc/grpc-js';
+import { hashSync } from '@node-rs/argon2';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
+import { endEveryPostern, startPostern } from '../support/run-postern.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { invoke, masterKey, type Outcome } from '../support/test-service.ts';
+import { alterBuild } from './altered-build.ts';
+import { auc } from './auc.ts';
+
+const password = 'correct horse battery staple';
+const usersOfClass = 400;
+/** Four standard errors above chance at 240 samples, and no way to tell who has an account. */
+const inseparable = 0.6;
+/** Far beyond chance; how far depends on how busy the machine is. */
+const separable = 0.7;
+
+/** What a stranger may meet behind an e-mail, all refused; each user is tried once, as a throttle would have it. */
+const quickClasses = {
+  unknown: null,
+  wrong: { hash: argon2idHash(`${password}, not`), disabled: false },
+  disabled: { hash: argon2idHash(password), disabled: true },
+  passwordless: { hash: null, disabled: false },
+} as const;
+/** Costs 2 times a hash of ours: far enough to be told by its time, near enough to be measured often. */
+const slowHash = (text: string) => hashSync(text, { memoryCost: 38_912, timeCost: 2 });
+const slowClasses = {
+  unknown: null,
+  slow: { hash: slowHash('another'), disabled: false },
+  slowDisabled: { hash: slowHash(password), disabled: true },
+} as const;
+type Classes = Readonly<Record<string, { readonly hash: string | null; readonly disabled: boolean } | null>>;
+
+let quick: TestDatabase;
+let slow: TestDatabase;
+
+beforeAll(async () => {
+  quick = await databaseWith(quickClasses);
+  slow = await databaseWith(slowClasses);
+});
+afterAll(async () => {
+  await endEveryPostern();
+  await quick.drop();
+  await slow.drop();
+});
+
+async function databaseWith(classes: Classes): Promise<TestDatabase> {
+  const database = await createTestDatabase();
+  for (const [name, user] of Object.entries(classes)) {
+    if (user === null) continue;
+    await database.query(
+      `INSERT INTO users (id, email, password_hash, disabled_at)
+       SELECT gen_random_uuid(), $1 || n || '@example.com', $2, CASE WHEN $3 THEN now() END
+         FROM generate_series(1, $4::int) AS n`,
+      [name, user.hash, user.disabled, usersOfClass],
+    );
+  }
+  return database;
+}
+
+class Attack {
+  readonly times = new Map<string, number[]>();
+  readonly shapes = new Set<string>();
+  readonly #client: grpc.Client;
+  readonly #names: readonly string[];
+  #tried = 0;
+
+  constructor(address: string, classes: Classes) {
+    this.#client = new grpc.Client(address, grpc.credentials.createInsecure());
+    this.#names = Object.keys(classes);
+    for (const name of this.#names) this.times.set(name, []);
+  }
+
+  /** One login of each class in every round, in an order of chance: what slows the machine slows all alike. */
+  async run(rounds: number): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      this.#tried++;
+      for (const { name } of this.#names
+        .map((name) => ({ name, at: Math.random() }))
+        .sort((a, b) => a.at - b.at)) {
+        const { outcome, ms } = await this.#login(`${name}${this.#tried}@example.com`);
+        this.shapes.add(shapeOf(outcome));
+        this.times.get(name)?.push(ms);
+      }
+    }
+  }
+
+  async warmUp(): Promise<void> {
+    for (let n = 0; n < 40; n++) await this.#login(`warm${n}@example.com`);
+  }
+
+  /** The pair of classes that time tells apart best. */
+  worst(): { pair: string; auc: number } {
+    const pairs = this.#names.flatMap((a, at) => this.#names.slice(at + 1).map((b) => [a, b] as const));
+    const found = pairs.map(([a, b]) => ({
+      pair: `${a}, ${b}`,
+      auc: auc(this.times.get(a) ?? [], this.times.get(b) ?? []),
+    }));
+    return found.reduce((worst, next) => (next.auc > worst.auc ? next : worst), { pair: '', auc: 0 });
+  }
+
+  end(): void {
+    this.#client.close();
+  }
+
+  async #login(email: string): Promise<{ outcome: Outcome; ms: number }> {
+    const startedMs = performance.now();
+    const outcome = await invoke(this.#client, 'postern.v1.AuthService/Login', { email, password });
+    return { outcome, ms: performance.now() - startedMs };
+  }
+}
+
+/** All that a stranger sees of an answer, but for what names the call. */
+function shapeOf({ code, message, trailers }: Outcome): string {
+  const { 'x-request-id': requestId, date, ...rest } = trailers.toHttp2Headers();
+  const lengths = [requestId, date].map((value) => String(value).length);
+  return JSON.stringify([
+    code,
+    message,
+    Object.entries(rest).map(([name, value]) => [name, String(value)]),
+    lengths,
+  ]);
+}
+
+async function attack(database: TestDatabase, classes: Classes, bin?: string): Promise<Attack> {
+  const postern = startPostern(['serve'], {
+    environment: {
+      DATABASE_URL: database.url,
+      POSTERN_MASTER_KEY: masterKey,
+      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      POSTERN_HASH_CONCURRENCY: '1',
+      POSTERN_LOG_LEVEL: 'fatal',
+    },
+    ...(bin !== undefined && { bin }),
+  });
+  const { grpc: address } = await postern.listening;
+  const attacker = new Attack(address, classes);
+  await attacker.warmUp();
+  return attacker;
+}
+
+async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
+  await attacker.run(rounds);
+  // Chance moves the figure of few samples; what is really separable stays so with more of them.
+  for (let again = 0; again < 3 && attacker.worst().auc >= inseparable; again++) await attacker.run(rounds);
+  const { pair, auc: separation } = attacker.worst();
+  attacker.end();
+  if (separation >= inseparable) throw new Error(`${pair} are told apart by time: AUC ${separation}`);
+  expect([...attacker.shapes]).toEqual([expect.stringContaining('[16,')]);
+}
+
+/** What the measure says of a build with a defence taken out; noise makes it smaller, never larger for long. */
+async function separationIn(
+  altered: Parameters<typeof alterBuild>[0],
+  database: TestDatabase,
+  classes: Classes,
+): Promise<number> {
+  const { bin, remove } = alterBuild(altered);
+  const attacker = await attack(database, classes, bin);
+  for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
+  attacker.end();
+  remove();
+  return attacker.worst().auc;
+}
+
+describe('unknown, wrong password, disabled and without a password', () => {
+  test('L01 L02 are refused alike to the byte, and time does not tell them apart', async () => {
+    await isInseparable(await attack(quick, quickClasses), 100);
+  }, 180_000);
+
+  test('L02 the same measure sees at once when the dummy hash is missing', async () => {
+    const alteration = {
+      file: 'passwords/hash-desk.js',
+      take: 'this.#timed(() => argon2idVerify(job.dummy, job.password));',
+      put: '',
+    };
+    expect(await separationIn(alteration, quick, quickClasses)).toBeGreaterThan(separable);
+  }, 180_000);
+});
+
+describe('while some stored hashes are slower', () => {
+  test('L01 L02 users with and without one are refused alike, and time does not tell them apart', async () => {
+    await isInseparable(await attack(slow, slowClasses), 30);
+  }, 180_000);
+
+  test('L02 the same measure sees at once when refusals do not wait', async () => {
+    const alteration = {
+      file: 'grpc/let-in.js',
+      take: 'await pause(holdMs, undefined, { ref: false });',
+      put: ';',
+    };
+    expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(separable);
+  }, 180_000);
+});
+
+test('the measure: equal samples, disjoint ones, both directions', () => {
+  expect([auc([1, 2, 3], [1, 2, 3]), auc([1, 2], [3, 4]), auc([3, 4], [1, 2]), auc([1, 3], [2, 4])]).toEqual([
+    0.5, 1, 1, 0.75,
+  ]);
+});

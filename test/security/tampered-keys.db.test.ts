@@ -1,0 +1,278 @@
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+
+import { ownOrigin } from '../../src/domain/operation-call.ts';
+import { type MasterKey, masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
+import { checkStoredKey, StoredKeyChecks } from '../../src/features/signing-keys/check-stored-keys.ts';
+import { rotateSigningKey } from '../../src/features/signing-keys/rotate-signing-key.ts';
+import { sealSigningKey } from '../../src/features/signing-keys/seal-signing-key.ts';
+import {
+  listVerifyingKeys,
+  type StoredSigningKey,
+} from '../../src/features/signing-keys/signing-key-queries.ts';
+import { signAccessToken } from '../../src/tokens/issue/sign-access-token.ts';
+import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/issue/signing-key.ts';
+import { account } from '../support/account.ts';
+import { until } from '../support/wait-for.ts';
+import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { scrape } from '../support/scrape.ts';
+import { createServiceRole } from '../support/service-role.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+
+const ann = { email: 'ann@example.com', password: 'correct horse battery' };
+const ours = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
+const policy = {
+  algorithm: 'ES256',
+  rotationSeconds: 86_400,
+  jwksMaxAgeSeconds: 600,
+  accessTokenTtlSeconds: 600,
+} as const;
+
+/** A database whose keys are one retired and one active, and who writes to it: the role of the service, without the master key. */
+let store: TestDatabase;
+let writer: Client;
+let adminId: string;
+/** The attacker's own pair. */
+let forged: SigningKeyPair;
+const running: TestService[] = [];
+
+beforeEach(async () => {
+  store = await createTestDatabase();
+  const first = await startTestService({}, store);
+  adminId = await first.addUser(ann.email, ann.password, ['admin']);
+  await rotate();
+  await first.stop();
+  const role = await createServiceRole(store);
+  writer = new Client({ connectionString: role.url });
+  await writer.connect();
+  forged = await generateSigningKey('ES256');
+});
+afterEach(async () => {
+  for (const service of running.splice(0)) await service.stop();
+  await endEveryPostern();
+  await writer.end();
+  await store.drop();
+});
+
+async function rotate(now = true): Promise<string> {
+  const by = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
+  return (await rotateSigningKey(store.database, policy, ours, { now, ...by })).kid;
+}
+
+async function start(): Promise<TestService> {
+  const service = await startTestService({}, store);
+  running.push(service);
+  return service;
+}
+
+/** A token as Postern makes it, for the administrator, signed with the attacker's key. */
+async function forgedToken(): Promise<string> {
+  return signAccessToken(await importSigner(forged), {
+    subject: adminId,
+    sessionId: '018f0000-0000-7000-8000-000000000001',
+    clientId: 'postern',
+    roles: ['admin'],
+    audience: 'postern',
+    tokenId: 'AAAAAAAAAAAAAAAAAAAAAA',
+    issuer: 'postern',
+    issuedAtSeconds: Math.floor(Date.now() / 1000),
+    lifetimeSeconds: 600,
+  });
+}
+
+async function publishedKids(service: TestService): Promise<string[]> {
+  const answer = await fetch(`${service.httpUrl}/.well-known/jwks.json`);
+  return ((await answer.json()) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
+}
+
+async function kidsOf(state: string): Promise<string[]> {
+  return (await store.query('SELECT kid FROM signing_keys WHERE state = $1', [state])).map(({ kid }) =>
+    String(kid),
+  );
+}
+
+/** The forged pair in place of a row's public half. */
+const overwrite = (state: string) =>
+  writer.query('UPDATE signing_keys SET public_jwk = $1 WHERE state = $2', [forged.publicJwk, state]);
+
+/** What Postern says of its keys at the level of errors. */
+function errorsOf(service: TestService): { event: string; message: string }[] {
+  return service.logLines
+    .map((line) => JSON.parse(line) as { level: string; event: string; cause?: { message: string } })
+    .filter(({ level }) => level === 'error')
+    .map(({ event, cause }) => ({ event, message: cause?.message ?? '' }));
+}
+
+const refusedKeys = async (service: TestService) =>
+  (await scrape(service.httpUrl)).samples.find(({ name }) => name === 'postern_signing_keys_refused')?.value;
+const ready = async (service: TestService) => (await fetch(`${service.httpUrl}/readyz`)).status;
+const environment = () => ({
+  DATABASE_URL: store.url,
+  POSTERN_MASTER_KEY: masterKey,
+  POSTERN_GRPC_LISTEN: '127.0.0.1:0',
+  POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+});
+
+/** Long enough for several looks at the keys: each tampering here rings, and a rotation comes through after it. */
+async function afterLooks(service: TestService): Promise<void> {
+  const kid = await rotate(false);
+  await until(async () => (await publishedKids(service)).includes(kid), 'the new key is published');
+}
+
+/** What a database writer may try to have his public key published. The statement's first value is the forged JWK. */
+const attempts: readonly (readonly [string, string])[] = [
+  ['the public half of a retired key', `UPDATE signing_keys SET public_jwk = $1 WHERE state = 'retired'`],
+  [
+    'kid and public half of a retired key',
+    `UPDATE signing_keys SET public_jwk = $1, kid = $1::jsonb->>'kid' WHERE state = 'retired'`,
+  ],
+  [
+    'the public half under the kid of a retired key',
+    `UPDATE signing_keys SET public_jwk = jsonb_set($1, '{kid}', to_jsonb(kid)) WHERE state = 'retired'`,
+  ],
+  [
+    'a row of its own with the envelope of the active key',
+    `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, sealed_private_key, activate_at, remove_at)
+     SELECT $1::jsonb->>'kid', 'ES256', 'retired', $1, sealed_private_key, now(), now() + interval '1 day'
+     FROM signing_keys WHERE state = 'active'`,
+  ],
+  [
+    'a row of its own without an envelope',
+    `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at, remove_at)
+     SELECT $1::jsonb->>'kid', 'ES256', 'retired', $1, now(), now() + interval '1 day'`,
+  ],
+  [
+    'a pending row that is due',
+    `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, sealed_private_key, activate_at)
+     SELECT $1::jsonb->>'kid', 'ES256', 'pending', $1, sealed_private_key, now() - interval '1 minute'
+     FROM signing_keys WHERE state = 'active'`,
+  ],
+  [
+    'a row whose kid is no thumbprint',
+    `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at, remove_at)
+     SELECT E'x\n\x1b[31m', 'ES256', 'retired', $1, now(), now() + interval '1 day'`,
+  ],
+];
+
+describe('K06 a running service does not trust what a database writer puts in place of a key', () => {
+  test.each(attempts)('%s', async (_what, statement) => {
+    const service = await start();
+    const { access_token: before } = await account.login(service, ann.email, ann.password);
+    const [active] = await kidsOf('active');
+    expect((await writer.query(statement, [forged.publicJwk])).rowCount).toBe(1);
+    await until(async () => (await refusedKeys(service)) === 1, 'the row is left out');
+    await afterLooks(service);
+
+    const token = await forgedToken();
+    expect(await publishedKids(service)).not.toContain(forged.kid);
+    expect(await account.verdict(service, token)).toBe('TOKEN_KEY_UNKNOWN');
+    const authorization = `Bearer ${token}`;
+    const listed = await service.call('postern.v1.AdminService/ListUsers', {}, { authorization });
+    expect(listed.code).toBe(status.UNAUTHENTICATED);
+    // The other keys go on, and one line tells of it.
+    expect(await kidsOf('active')).toEqual([active]);
+    expect(await ready(service)).toBe(200);
+    expect(await account.verdict(service, before)).toBe('OK');
+    await account.login(service, ann.email, ann.password);
+    expect(errorsOf(service).map(({ event }) => event)).toEqual(['signing-key-refused']);
+    const doctor = await runPostern(['doctor'], { environment: environment() });
+    expect(doctor.exitCode).toBe(3);
+    expect(doctor.stdout).toMatch(/FAIL {2}keys .*(not trusted|altered|not in a known format)/);
+    expect(doctor.stdout).not.toContain('\x1b');
+  });
+
+  test('a revoked row, whatever else it says', async () => {
+    const service = await start();
+    const [kid = ''] = await kidsOf('retired');
+    const [row] = await store.query('SELECT * FROM signing_keys WHERE kid = $1', [kid]);
+    await until(async () => (await publishedKids(service)).includes(kid), 'the key is published');
+    await store.query(`UPDATE signing_keys SET state = 'revoked' WHERE kid = $1`, [kid]);
+    await afterLooks(service);
+    expect(row?.['sealed_private_key']).not.toBeNull();
+    expect(await publishedKids(service)).not.toContain(kid);
+    expect([await refusedKeys(service), errorsOf(service)]).toEqual([0, []]);
+  });
+});
+
+describe('K06 when it is the row of the active key', () => {
+  test('a running service is not ready and signs nothing, judges by its other keys, and comes back with the row', async () => {
+    const service = await start();
+    const { access_token: before, refresh_token: refresh } = await account.login(
+      service,
+      ann.email,
+      ann.password,
+    );
+    await rotate();
+    await until(async () => (await publishedKids(service)).length === 3, 'the rotation is known');
+    const [{ kid, public_jwk: genuine } = {}] = await store.query(
+      `SELECT kid, public_jwk FROM signing_keys WHERE state = 'active'`,
+    );
+    await overwrite('active');
+    await until(async () => (await ready(service)) === 503, 'it is not ready');
+    const login = await service.call('postern.v1.AuthService/Login', ann);
+    expect([login.code, login.reason]).toEqual([status.UNAVAILABLE, 'TRUST_STALE']);
+    expect(await account.refreshVerdict(service, refresh)).toBe('TRUST_STALE');
+    expect(await account.verdict(service, before)).toBe('OK');
+    expect(await publishedKids(service)).toEqual((await kidsOf('retired')).sort());
+    expect(await kidsOf('pending')).toEqual([]);
+    expect(errorsOf(service).filter(({ event }) => event !== 'call')).toEqual([
+      { event: 'store-unusable', message: expect.stringContaining(String(kid)) as unknown as string },
+    ]);
+    await writer.query('UPDATE signing_keys SET public_jwk = $1 WHERE kid = $2', [genuine, kid]);
+    await until(async () => (await ready(service)) === 200, 'it is ready again');
+    await account.login(service, ann.email, ann.password);
+  });
+
+  test('and no other is left, tokens are not judged, and no empty set is told', async () => {
+    await writer.query(`DELETE FROM signing_keys WHERE state = 'retired'`);
+    const service = await start();
+    const { access_token: token } = await account.login(service, ann.email, ann.password);
+    await overwrite('active');
+    await until(async () => (await ready(service)) === 503, 'it is not ready');
+    expect(await account.verdict(service, token)).toBe('TRUST_STALE');
+    expect(await account.verdict(service, await forgedToken())).toBe('TRUST_STALE');
+  });
+});
+
+describe('K06 a start', () => {
+  const rows = () => store.query('SELECT * FROM signing_keys ORDER BY kid');
+
+  test.each(attempts)('is refused, and nothing is made, for %s', async (_what, statement) => {
+    await writer.query(statement, [forged.publicJwk]);
+    const before = await rows();
+    await expect(start()).rejects.toThrow(/not trusted|altered|not in a known format/);
+    expect(await rows()).toEqual(before);
+  });
+
+  test('ends with exit code 3, and revoking the key lets it start', async () => {
+    await overwrite('retired');
+    const end = await runPostern(['serve'], { environment: environment() });
+    expect(end.exitCode).toBe(3);
+    const [kid = ''] = await kidsOf('retired');
+    expect(end.stderr).toContain(`the stored signing key ${kid} is not trusted`);
+    expect(end.stderr).toContain('postern key revoke KID');
+    const revoke = await runPostern(['key', 'revoke', kid], { environment: environment() });
+    expect(revoke.exitCode).toBe(0);
+    const service = await start();
+    await account.login(service, ann.email, ann.password);
+  });
+});
+
+test('K06 an envelope whose private half belongs to another public key is refused', async () => {
+  const { publicJwk, kid } = await generateSigningKey('ES256');
+  const sealedPrivateKey = sealSigningKey({ ...forged, kid }, ours[0] as MasterKey);
+  const row = { kid, publicJwk, algorithm: 'ES256', sealedPrivateKey } as unknown as StoredSigningKey;
+  await expect(checkStoredKey(row, ours)).rejects.toThrow('does not belong to its private half');
+});
+
+test('K06 keys that are as they were are not opened again', async () => {
+  const checks = new StoredKeyChecks(ours);
+  const stored = await store.database.unlimited((trx) => listVerifyingKeys(trx));
+  const { good } = await checks.sort(stored);
+  const again = await checks.sort(await store.database.unlimited((trx) => listVerifyingKeys(trx)));
+  expect(again.good.map(({ verifying }) => verifying)).toEqual(good.map(({ verifying }) => verifying));
+  for (const [index, { verifying }] of again.good.entries()) expect(verifying).toBe(good[index]?.verifying);
+  expect(good).toHaveLength(2);
+});

@@ -1,0 +1,132 @@
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { AdminServiceService } from '../../src/generated/postern/v1/admin.ts';
+import { methodTable, ruleOf } from '../../src/rpc/method-table.ts';
+import { serveMethods } from '../../src/grpc/register-service.ts';
+import { callAny } from '../support/any-call.ts';
+import { type CallerKind, type Callers, makeCallers, otherAudience } from '../support/callers.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
+
+const guarded = Object.entries(methodTable)
+  .filter(([, { access }]) => access !== 'public')
+  .map(([path, { access, audit }]) => ({ method: path.slice(1), access, audit }));
+
+/** What becomes of each caller by the class of the method; 'in' is whatever the method then says of an empty request. */
+const verdicts: Record<string, Record<CallerKind, string>> = {
+  user: {
+    none: 'UNAUTHENTICATED CREDENTIALS_MISSING',
+    garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
+    expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
+    revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    user: 'in',
+    service: 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    admin: 'in',
+    'admin service': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+  },
+  service: {
+    none: 'UNAUTHENTICATED CREDENTIALS_MISSING',
+    garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
+    expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
+    revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    user: 'PERMISSION_DENIED SERVICE_REQUIRED',
+    service: 'in',
+    admin: 'PERMISSION_DENIED SERVICE_REQUIRED',
+    'admin service': 'in',
+  },
+  admin: {
+    none: 'UNAUTHENTICATED CREDENTIALS_MISSING',
+    garbage: 'UNAUTHENTICATED TOKEN_MALFORMED',
+    expired: 'UNAUTHENTICATED TOKEN_EXPIRED',
+    revoked: 'UNAUTHENTICATED TOKEN_REVOKED',
+    'other audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    'service for another audience': 'UNAUTHENTICATED TOKEN_CLAIMS_INVALID',
+    user: 'PERMISSION_DENIED ADMIN_REQUIRED',
+    service: 'PERMISSION_DENIED ADMIN_REQUIRED',
+    admin: 'in',
+    'admin service': 'in',
+  },
+};
+
+let service: TestService;
+let client: grpc.Client;
+let callers: Callers;
+beforeAll(async () => {
+  service = await startTestService({ POSTERN_AUDIENCE: `postern,${otherAudience}` });
+  client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+  callers = await makeCallers(service);
+});
+afterAll(async () => {
+  client.close();
+  await service.stop();
+});
+
+let calls = 0;
+async function answerTo(kind: CallerKind, method: string): Promise<{ verdict: string; requestId: string }> {
+  const metadata = callers[kind].clone();
+  const requestId = `matrix-${(calls += 1)}`;
+  metadata.set('x-request-id', requestId);
+  const { code, reason } = await callAny(client, method, [{}], metadata);
+  const isRefused = code === grpc.status.UNAUTHENTICATED || code === grpc.status.PERMISSION_DENIED;
+  return { verdict: isRefused ? `${grpc.status[code]} ${reason}` : 'in', requestId };
+}
+
+async function eventsOf(requestIds: readonly string[]): Promise<Record<string, Record<string, unknown>[]>> {
+  const rows = await service.database.query(
+    `SELECT request_id, action, outcome, reason, actor_type, actor_id FROM audit_events
+     WHERE request_id = ANY($1) ORDER BY id`,
+    [requestIds],
+  );
+  return Object.fromEntries(requestIds.map((id) => [id, rows.filter(({ request_id }) => request_id === id)]));
+}
+
+test('A01 every RPC of the contract has its rule, and none is served without one', () => {
+  expect(guarded.length).toBeGreaterThan(15);
+  expect(() => ruleOf('/postern.v1.AdminService/Unheard')).toThrow('no rule for');
+  expect(() => ruleOf('toString')).toThrow('no rule for');
+  const server = new grpc.Server();
+  const unheard = {
+    getUser: { ...AdminServiceService.getUser, path: '/postern.v1.AdminService/Unheard' },
+  } as unknown as typeof AdminServiceService;
+  const gate = {
+    authenticate: () => Promise.reject(new Error('not asked')),
+    writeAudit: () => Promise.resolve(),
+    refusals: { take: () => null, missed: () => undefined },
+    onUnwritten: () => undefined,
+    onDisbelieved: () => undefined,
+    onUnheard: () => undefined,
+  };
+  expect(() => serveMethods(server, unheard, gate, { getUser: () => ({}) } as never)).toThrow('no rule for');
+});
+
+describe.each(guarded)('A02 $method ($access)', ({ method, access, audit }) => {
+  test('A07 lets in whom it should and no one else, and each call leaves one event', async () => {
+    const answers = await Promise.all(
+      (Object.keys(callers) as CallerKind[]).map(async (kind) => ({
+        kind,
+        ...(await answerTo(kind, method)),
+      })),
+    );
+    expect(Object.fromEntries(answers.map(({ kind, verdict }) => [kind, verdict]))).toEqual(verdicts[access]);
+    if (audit?.refusals !== 'all') return;
+    const events = await eventsOf(answers.map(({ requestId }) => requestId));
+    for (const { kind, verdict, requestId } of answers) {
+      expect({ kind, events: events[requestId] }).toEqual({
+        kind,
+        events: [expect.objectContaining({ action: audit.action })],
+      });
+      if (verdict === 'in') continue;
+      const isKnown = kind === 'user' || kind === 'service';
+      expect(events[requestId]?.[0]).toMatchObject({
+        outcome: 'refused',
+        reason: verdict.split(' ')[1],
+        actor_type: isKnown ? kind : 'anonymous',
+        actor_id: isKnown ? expect.any(String) : null,
+      });
+    }
+  });
+});

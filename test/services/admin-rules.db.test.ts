@@ -1,0 +1,275 @@
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+import { methodTable } from '../../src/rpc/method-table.ts';
+import { account } from '../support/account.ts';
+import { bearing, callerPassword, serviceToken } from '../support/callers.ts';
+import { openServiceDesk, type ServiceDesk } from '../support/admin-fixture.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import {
+  type Message,
+  methodOf,
+  type Outcome,
+  startTestService,
+  type TestService,
+} from '../support/test-service.ts';
+
+let database: TestDatabase;
+let service: TestService;
+let second: TestService;
+let desk: ServiceDesk;
+let chief: string;
+let chiefToken: string;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  [service, second] = await Promise.all([startTestService({}, database), startTestService({}, database)]);
+  desk = await openServiceDesk(database);
+  chief = await service.addUser('chief@example.com', callerPassword, ['admin']);
+  chiefToken = await service.tokenOf('chief@example.com', callerPassword);
+});
+afterAll(async () => {
+  await Promise.all([service.stop(), second.stop()]);
+  await database.drop();
+});
+
+const admin = (method: string, request: Message, token = chiefToken, at = service): Promise<Outcome> =>
+  at.call(`postern.v1.AdminService/${method}`, request, { authorization: `Bearer ${token}` });
+const verdict = ({ code, reason }: Outcome) => reason ?? grpc.status[code];
+async function rolesOf(userId: string): Promise<unknown> {
+  return (await admin('GetUser', { user_id: userId })).response?.['roles'];
+}
+
+test('A03 a role that was taken away is gone at the next call, on every instance, whatever the token says', async () => {
+  const id = await service.addUser('deputy@example.com', callerPassword, ['admin']);
+  const token = await service.tokenOf('deputy@example.com', callerPassword);
+  expect(verdict(await admin('ListUsers', {}, token, second))).toBe('OK');
+  // Past the service, so that no revocation of the session helps.
+  await database.query(`UPDATE users SET roles = '{}' WHERE id = $1`, [id]);
+  for (const at of [service, second]) {
+    expect(verdict(await admin('ListUsers', {}, token, at))).toBe('ADMIN_REQUIRED');
+    expect(verdict(await admin('UpdateUser', { user_id: id, roles: { roles: ['admin'] } }, token, at))).toBe(
+      'ADMIN_REQUIRED',
+    );
+  }
+  expect(await rolesOf(id)).toEqual([]);
+  const account = await desk.createService('robot', ['admin']);
+  const robot = await serviceToken(service, account);
+  expect(verdict(await admin('ListUsers', {}, robot))).toBe('OK');
+  await database.query(`UPDATE service_accounts SET roles = '{}' WHERE id = $1`, [account.id]);
+  expect(verdict(await admin('ListUsers', {}, robot, second))).toBe('ADMIN_REQUIRED');
+});
+
+test('A04 nobody gives themselves a role, nor sets what no request may set', async () => {
+  const id = await service.addUser('plain@example.com', callerPassword, ['user']);
+  const token = await service.tokenOf('plain@example.com', callerPassword);
+  for (const [method, request] of [
+    ['UpdateUser', { user_id: id, roles: { roles: ['admin'] } }],
+    ['CreateUser', { email: 'twin@example.com', password: callerPassword, roles: ['admin'] }],
+    ['CreateServiceAccount', { name: 'mine', roles: ['admin'] }],
+    ['CreatePasswordReset', { user_id: chief }],
+  ] as const)
+    expect([method, verdict(await admin(method, request, token))]).toEqual([method, 'ADMIN_REQUIRED']);
+  expect(await rolesOf(id)).toEqual(['user']);
+
+  // Fields of the stored row that the contract does not have: an unknown field is no field.
+  const smuggled = await sendRaw('CreateUser', [
+    ...fields(1, 'smuggler@example.com'),
+    ...fields(2, callerPassword),
+    ...[4, 5, 6, 7, 100].flatMap((field) => fields(field, 'admin')),
+  ]);
+  expect(smuggled.response).toMatchObject({ email: 'smuggler@example.com', roles: [], disabled: false });
+  const known = String(smuggled.response?.['id']);
+  const forced = await sendRaw('UpdateUser', [
+    ...fields(1, known),
+    ...[6, 7, 8, 50].flatMap((field) => fields(field, '$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA')),
+  ]);
+  expect(forced.code).toBe(grpc.status.OK);
+  expect(
+    verdict(
+      await service.call('postern.v1.AuthService/Login', {
+        email: 'smuggler@example.com',
+        password: callerPassword,
+      }),
+    ),
+  ).toBe('OK');
+});
+
+/** A protobuf field of bytes, of a number below 128 * 16. */
+function fields(field: number, value: string): number[] {
+  const tag = (field << 3) | 2;
+  const bytes = Buffer.from(value);
+  return [...(tag < 128 ? [tag] : [(tag & 127) | 128, tag >> 7]), bytes.length, ...bytes];
+}
+
+function sendRaw(method: string, bytes: number[]): Promise<Outcome> {
+  const client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    const definition = methodOf(`postern.v1.AdminService/${method}`);
+    client.makeUnaryRequest(
+      definition.path,
+      (raw: Buffer) => raw,
+      definition.responseDeserialize,
+      Buffer.from(bytes),
+      bearing(chiefToken),
+      (error, response) => {
+        client.close();
+        if (error) reject(error);
+        else
+          resolve({
+            code: grpc.status.OK,
+            message: '',
+            reason: undefined,
+            trailers: new grpc.Metadata(),
+            response: response as Message,
+          });
+      },
+    );
+  });
+}
+
+test('A05 of two parallel demotions over two services one administrator is left', async () => {
+  const other = await service.addUser('other-chief@example.com', callerPassword, ['admin']);
+  const robot = await serviceToken(service, await desk.createService('referee', ['admin']));
+  const demotions: ((id: string) => [string, Message])[] = [
+    (id) => ['UpdateUser', { user_id: id, roles: { roles: [] } }],
+    (id) => ['UpdateUser', { user_id: id, disabled: true }],
+    (id) => ['DeleteUser', { user_id: id }],
+  ];
+  for (const demote of demotions) {
+    await database.query(`UPDATE users SET roles = '{admin}', disabled_at = NULL WHERE id = ANY($1)`, [
+      [chief, other],
+    ]);
+    const answers = await Promise.all(
+      [chief, other].map((id, n) => admin(...demote(id), robot, n === 0 ? service : second)),
+    );
+    expect(answers.map(verdict).sort()).toEqual(['LAST_ADMIN', 'OK']);
+    const refused = answers.find(({ reason }) => reason === 'LAST_ADMIN');
+    expect(refused?.code).toBe(grpc.status.FAILED_PRECONDITION);
+    const left = await database.query(
+      `SELECT id FROM users WHERE 'admin' = ANY(roles) AND disabled_at IS NULL`,
+    );
+    expect(left.length).toBe(1);
+  }
+  const [left] = await database.query(
+    `SELECT email FROM users WHERE 'admin' = ANY(roles) AND disabled_at IS NULL`,
+  );
+  chiefToken = await service.tokenOf(String(left?.['email']), callerPassword);
+});
+
+test('A06 no answer to a look has a hash, a secret, a token or key material in it', async () => {
+  const account = await desk.createService('looked-at');
+  await serviceToken(service, account);
+  const reset = await desk.resetFor('plain@example.com');
+  const login = await service.call('postern.v1.AuthService/Login', {
+    email: 'plain@example.com',
+    password: callerPassword,
+  });
+  const [user] = await database.query(
+    `SELECT id, password_hash FROM users WHERE email = 'plain@example.com'`,
+  );
+  const looks = Object.keys(methodTable)
+    .filter((path) => /AdminService\/(Get|List)/.test(path))
+    .map((path) => path.split('/')[2] ?? '');
+  expect(looks.length).toBeGreaterThanOrEqual(6);
+  const request = { user_id: String(user?.['id']), page_size: 1_000, include_ended: true };
+  const answers = await Promise.all(looks.map((method) => admin(method, request)));
+  expect(answers.map(verdict)).toEqual(looks.map(() => 'OK'));
+  const text = JSON.stringify(answers.map(({ response }) => response));
+  for (const listed of [
+    account.id,
+    String(login.response?.['session_id']),
+    'plain@example.com',
+    'service.token',
+  ])
+    expect(text).toContain(listed);
+  for (const secret of [
+    account.secret,
+    reset,
+    String(login.response?.['access_token']),
+    String(login.response?.['refresh_token']),
+    String(user?.['password_hash']),
+    callerPassword,
+  ])
+    expect(text.includes(secret.slice(4, 40)) || text.includes(secret)).toBe(false);
+  expect(text).not.toMatch(/argon2|"d":|private|_hash|digest|ciphertext|nonce/i);
+});
+
+test('A08 pages are bounded, and a cursor is good for its own list alone', async () => {
+  for (let n = 0; n < 3; n += 1) await desk.createService(`paged-${n}`);
+  const first = await admin('ListUsers', { page_size: 1 });
+  const cursor = String(first.response?.['next_page_token']);
+  expect((first.response?.['users'] as object[]).length).toBe(1);
+  const next = await admin('ListUsers', { page_size: 1, page_token: cursor }, chiefToken, second);
+  expect((next.response?.['users'] as { id: string }[])[0]?.id).not.toBe(
+    (first.response?.['users'] as { id: string }[])[0]?.id,
+  );
+  const plain = (await admin('GetUser', { email: 'plain@example.com' })).response?.['id'];
+  const flipped = cursor.slice(0, -2) + (cursor.endsWith('AA') ? 'BB' : 'AA');
+  for (const [method, request] of [
+    ['ListUsers', { page_token: flipped }],
+    ['ListUsers', { page_token: `${cursor}A` }],
+    ['ListUsers', { page_token: 'x'.repeat(5_000) }],
+    ['ListUsers', { page_token: String((first.response?.['users'] as { id: string }[])[0]?.id) }],
+    ['ListUsers', { page_token: cursor, role: 'user' }],
+    ['ListServiceAccounts', { page_token: cursor }],
+    ['ListAuditEvents', { page_token: cursor }],
+    ['ListSessions', { user_id: plain, page_token: cursor }],
+  ] as const) {
+    const { code, reason } = await admin(method, request);
+    expect([method, code, reason]).toEqual([method, grpc.status.INVALID_ARGUMENT, 'FIELD_INVALID']);
+  }
+  await database.query(
+    `INSERT INTO service_accounts (id, name, roles, secret_digest) SELECT gen_random_uuid(), 'crowd-' || n, '{}', decode(repeat('00', 32), 'hex') FROM generate_series(1, 1100) n`,
+  );
+  const most = await admin('ListServiceAccounts', { page_size: 4_000_000_000 });
+  expect((most.response?.['service_accounts'] as object[]).length).toBe(1_000);
+  expect(most.response?.['next_page_token']).not.toBe('');
+});
+
+test.each([
+  [
+    'an action that does not exist',
+    { action: 'user.updated' },
+    'action: must be one of login, token.refresh, ',
+  ],
+  ['an outcome that does not exist', { outcome: 'failed' }, 'outcome: must be one of ok, refused'],
+  ['an actor who is an e-mail', { actor: 'plain@example.com' }, 'actor: must be the id of a user or service'],
+  [
+    'an actor whose id is cut short',
+    { actor: '0198c0de-aaaa-7' },
+    'actor: must be the id of a user or service',
+  ],
+  ['a target that is an e-mail', { target: 'plain@example.com' }, 'target: must be an id: '],
+  ['a target in capitals', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: must be an id as '],
+])('the audit trail is not asked for %s', async (_name, filter, says) => {
+  const { code, reason, message } = await admin('ListAuditEvents', filter);
+  expect([code, reason]).toEqual([grpc.status.INVALID_ARGUMENT, 'FIELD_INVALID']);
+  expect(message).toContain(says);
+});
+
+test.each([
+  { action: 'user.update', outcome: 'refused' },
+  { actor: '0198c0de-aaaa-7000-8000-0123456789ab' },
+  { actor: 'spiffe://example.org/ops' },
+  { actor: 'ops.example.org' },
+  { actor: 'localhost' },
+  { target: 'w1f5Ck-0_vXcQjKq0mXoQbZ3Ykq7mTn1l0bE6Yk2h8s' },
+])('what may be in the audit trail is looked for: %j', async (filter) => {
+  expect(await admin('ListAuditEvents', filter)).toMatchObject({ code: grpc.status.OK });
+});
+
+test('a session that has ended is ended again without a fault, and each time is in the trail', async () => {
+  await service.addUser('ended@example.com', callerPassword);
+  const { session_id } = await account.login(service, 'ended@example.com', callerPassword);
+  const ended = [];
+  for (let turn = 0; turn < 3; turn += 1) ended.push(await admin('RevokeSessions', { session_id }));
+  expect(ended.map(({ code, response }) => [code, response?.['ended']])).toEqual([
+    [grpc.status.OK, 1],
+    [grpc.status.OK, 0],
+    [grpc.status.OK, 0],
+  ]);
+  const { response } = await admin('ListAuditEvents', { action: 'session.revoke', target: session_id });
+  expect(response?.['events']).toHaveLength(3);
+  const unknown = { session_id: '0198c0de-aaaa-7000-8000-0123456789ab' };
+  expect(await admin('RevokeSessions', unknown)).toMatchObject({ reason: 'RESOURCE_NOT_FOUND' });
+});

@@ -1,0 +1,55 @@
+import { type AuditActor } from '../../src/domain/audit-event.ts';
+import { budgetOf, type OperationCall, ownOrigin } from '../../src/domain/operation-call.ts';
+import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
+import { SecretDigests } from '../../src/crypto/keyed-digests.ts';
+import { createPasswordReset } from '../../src/features/authentication/password-reset/create-password-reset.ts';
+import { createServiceAccount } from '../../src/features/service-accounts/create-service-account.ts';
+import { deleteServiceAccount } from '../../src/features/service-accounts/delete-service-account.ts';
+import { RootKey } from '../../src/features/root-key/root-key.ts';
+import { rotateServiceSecret } from '../../src/features/service-accounts/rotate-service-secret.ts';
+import type { TestDatabase } from './test-database.ts';
+import { masterKey } from './test-service.ts';
+
+const actor: AuditActor = { type: 'operator', id: null };
+
+export interface Credentials {
+  readonly id: string;
+  readonly secret: string;
+}
+
+/** What an administrator does beside the running services of a test, on the database that they share. */
+export interface ServiceDesk {
+  readonly digests: SecretDigests;
+  createService(name: string, roles?: string[]): Promise<Credentials>;
+  /** The new secret. */
+  rotate(id: string, overlapSeconds: number): Promise<string>;
+  deleteService(id: string): Promise<void>;
+  resetFor(email: string): Promise<string>;
+}
+
+export function testCall(): OperationCall {
+  return { ...budgetOf(5_000, Date.now()), origin: ownOrigin };
+}
+
+export async function openServiceDesk({ database }: TestDatabase): Promise<ServiceDesk> {
+  const root = new RootKey();
+  await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
+  const tools = { database, digests: new SecretDigests((purpose) => root.derive(purpose)), trust: null };
+  return {
+    digests: tools.digests,
+    async createService(name, roles = []) {
+      const made = await createServiceAccount(tools, { name, roles, actor }, testCall());
+      return { id: made.account.id, secret: made.clientSecret.reveal() };
+    },
+    async rotate(id, overlapSeconds) {
+      const change = { account: { id }, overlapSeconds, actor };
+      return (await rotateServiceSecret(tools, change, testCall())).clientSecret.reveal();
+    },
+    async deleteService(id) {
+      await deleteServiceAccount(tools, { account: { id }, actor }, testCall());
+    },
+    async resetFor(email) {
+      return (await createPasswordReset(tools, { user: { email }, actor }, testCall())).resetToken.reveal();
+    },
+  };
+}

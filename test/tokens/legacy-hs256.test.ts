@@ -1,0 +1,201 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import jwt from 'jsonwebtoken';
+import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
+import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache.ts';
+import { forge, json, secretKey, type TokenMode } from '../security/forge.ts';
+import {
+  legacySecret,
+  sharedSecret,
+  startSeconds,
+  verifierUnderTest,
+  type VerifierUnderTest,
+} from '../security/verifier-under-test.ts';
+
+const modes: readonly TokenMode[] = ['ES256', 'HS256'];
+const exp = startSeconds + 1800;
+const jwtHeader = json({ alg: 'HS256', typ: 'JWT' });
+
+function ofTutorial(claims: object, header = jwtHeader, secret = legacySecret.reveal()): string {
+  return forge('HS256', header, json(claims), secretKey(secret));
+}
+
+describe.each(modes)('the legacy door, %s', (mode) => {
+  let subject: VerifierUnderTest;
+
+  beforeEach(async () => {
+    const legacyDoor = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    subject = await verifierUnderTest(mode, { legacyDoor, cache: new VerifiedTokenCache(1 << 20) });
+  });
+
+  async function reasonOf(token: string, requiredAudience?: string): Promise<string> {
+    const verdict = await subject.verifier.verify(token, requiredAudience);
+    return verdict.ok ? 'accepted' : verdict.refusal.reason;
+  }
+
+  test.each([
+    [42, '42'],
+    [0, '0'],
+    [-7, '-7'],
+    [9_007_199_254_740_991, '9007199254740991'],
+    ['someone@example.org', 'someone@example.org'],
+    ['42', '42'],
+  ])('accepts user_id %j as the subject', async (userId, expected) => {
+    expect(await subject.verifier.verify(ofTutorial({ user_id: userId, exp }))).toEqual({
+      ok: true,
+      claims: {
+        subject: expected,
+        subjectType: 'user',
+        sessionId: null,
+        tokenId: null,
+        clientId: null,
+        issuer: null,
+        audience: [],
+        roles: [],
+        issuedAtSeconds: null,
+        expiresAtSeconds: exp,
+        keyId: null,
+      },
+    });
+  });
+
+  test('accepts both headers of the tutorial, jsonwebtoken with its iat, and white space', async () => {
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256' })))).toBe('accepted');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ typ: 'JWT', alg: 'HS256' })))).toBe(
+      'accepted',
+    );
+    expect(
+      await reasonOf(
+        jwt.sign({ user_id: 1, iat: startSeconds }, legacySecret.reveal(), { expiresIn: '30m' }),
+      ),
+    ).toBe('accepted');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp: exp + 0.5, name: 'extra', roles: ['admin'] }))).toBe(
+      'accepted',
+    );
+  });
+
+  test('roles in such a token count for nothing', async () => {
+    const verdict = await subject.verifier.verify(
+      ofTutorial({ user_id: 1, exp, roles: ['admin'], sid: 's', jti: 'j' }),
+    );
+    expect(verdict).toMatchObject({ ok: true, claims: { roles: [], sessionId: null, tokenId: null } });
+  });
+
+  test('T16 exp is required, and a date that is over is over', async () => {
+    for (const wrong of [undefined, null, '1', 0, -1, String(exp), [exp], 2 ** 40]) {
+      expect(await reasonOf(ofTutorial({ user_id: 1, exp: wrong }))).toBe('TOKEN_CLAIMS_INVALID');
+    }
+    const overflow = forge('HS256', jwtHeader, '{"user_id":1,"exp":1e400}', secretKey(legacySecret.utf8()));
+    expect(await reasonOf(overflow)).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp: startSeconds - 5 }))).toBe('TOKEN_EXPIRED');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp: startSeconds - 4 }))).toBe('accepted');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp, nbf: startSeconds + 60 }))).toBe(
+      'TOKEN_NOT_YET_VALID',
+    );
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iat: startSeconds + 60 }))).toBe(
+      'TOKEN_NOT_YET_VALID',
+    );
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iat: 'x' }))).toBe('TOKEN_CLAIMS_INVALID');
+  });
+
+  test('a user_id that could be two users is refused', async () => {
+    const wrong = [
+      undefined,
+      null,
+      true,
+      '',
+      1.5,
+      2 ** 53,
+      [1],
+      { id: 1 },
+      'x'.repeat(257),
+      'a\0',
+      'a\n',
+      '\ud800',
+    ];
+    for (const userId of wrong)
+      expect(await reasonOf(ofTutorial({ user_id: userId, exp }))).toBe('TOKEN_CLAIMS_INVALID');
+    const minusZero = forge(
+      'HS256',
+      jwtHeader,
+      `{"user_id":-0,"exp":${exp}}`,
+      secretKey(legacySecret.utf8()),
+    );
+    expect(await reasonOf(minusZero)).toBe('TOKEN_CLAIMS_INVALID');
+    const twice = forge(
+      'HS256',
+      jwtHeader,
+      `{"user_id":1,"user_id":2,"exp":${exp}}`,
+      secretKey(legacySecret.utf8()),
+    );
+    expect(await reasonOf(twice)).toBe('TOKEN_MALFORMED');
+  });
+
+  test('a token for somebody else is refused', async () => {
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp, aud: 'postern' }))).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iss: 'https://auth.example/realm' }))).toBe(
+      'TOKEN_CLAIMS_INVALID',
+    );
+  });
+
+  test('T03 a token with sub, a kid or another header has no business at this door', async () => {
+    const elsewhere =
+      mode === 'ES256'
+        ? ['TOKEN_ALG_NOT_ALLOWED']
+        : ['TOKEN_SIGNATURE_INVALID', 'TOKEN_KEY_UNKNOWN', 'TOKEN_TYPE_INVALID'];
+    for (const token of [
+      ofTutorial({ user_id: 1, sub: '1', exp }),
+      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'JWT', kid: 'x' })),
+      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'at+jwt' })),
+      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'jwt' })),
+      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: '' })),
+    ]) {
+      expect(elsewhere).toContain(await reasonOf(token));
+    }
+    for (const alg of ['none', 'HS512', 'hs256']) {
+      expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg, typ: 'JWT' })))).toBe(
+        'TOKEN_ALG_NOT_ALLOWED',
+      );
+    }
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', crit: [] })))).toBe(
+      'TOKEN_MALFORMED',
+    );
+  });
+
+  test('T20 another secret opens it not', async () => {
+    const text = legacySecret.reveal();
+    for (const secret of [
+      `${text}\n`,
+      text.slice(1),
+      text.toUpperCase(),
+      Buffer.from(text, 'hex').toString('latin1'),
+      '',
+      sharedSecret.reveal(),
+    ]) {
+      expect(await reasonOf(ofTutorial({ user_id: 1, exp }, jwtHeader, secret))).toBe(
+        'TOKEN_SIGNATURE_INVALID',
+      );
+    }
+  });
+
+  test('a caller who requires an audience does not get one', async () => {
+    expect(await reasonOf(ofTutorial({ user_id: 1, exp }), 'postern')).toBe('TOKEN_CLAIMS_INVALID');
+  });
+
+  test('T24 when it closes, remembered tokens are refused as well', async () => {
+    const token = ofTutorial({ user_id: 1, exp: startSeconds + 86_400 });
+    expect(await reasonOf(token)).toBe('accepted');
+    subject.clock.seconds += 3599;
+    expect(await reasonOf(token)).toBe('accepted');
+    subject.clock.seconds += 1;
+    const closed = mode === 'ES256' ? 'TOKEN_ALG_NOT_ALLOWED' : 'TOKEN_SIGNATURE_INVALID';
+    expect(await reasonOf(ofTutorial({ user_id: 2, exp: startSeconds + 86_400 }))).toBe(closed);
+    expect(await reasonOf(token)).toBe('TOKEN_ALG_NOT_ALLOWED');
+  });
+});
+
+test('T03 without a door no HS256 token is tried', async () => {
+  const { verifier } = await verifierUnderTest('ES256');
+  expect(await verifier.verify(ofTutorial({ user_id: 1, exp }))).toMatchObject({
+    refusal: { reason: 'TOKEN_ALG_NOT_ALLOWED' },
+  });
+});
