@@ -1,4 +1,4 @@
-// The plots of the README: every goal and how far each figure is from it, and what a call costs as the data grow.
+// The plots of docs/benchmarks.md: every goal and how far each figure is from it, and what a call costs as the data grow.
 import { goalInWords, numberInWords } from './figure-words.mjs';
 import { dotAt, lineFrom, pathThrough, svgOf, textAt } from './svg.mjs';
 

@@ -1,6 +1,6 @@
 // Measures the service beside its baselines and writes bench/results: npm run bench -- [--quick] [--only NAME] [--pairs 7] [--users 1000000]
 // Each scenario is a process of its own: one that fails is written down as failed, and the rest goes on. A full run also
-// draws the plots and puts the table into the README; `--quick` (one short pair, no verdicts) and `--only` leave it as it is.
+// draws the plots and puts the table into docs/benchmarks.md; `--quick` (one short pair, no verdicts) and `--only` leave it as it is.
 // `--users 10000000` adds a point to the cost of a login, and ten minutes. Exits with 1 after a failure, not after a missed goal.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -103,7 +103,7 @@ console.log(table);
 console.error(`done after ${minutes()}`);
 if (isWhole) {
   for (const { file, svg } of plots) writeFileSync(here(`results/${file}`), svg);
-  const readme = here('../README.md');
-  writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), table));
+  const page = here('../docs/benchmarks.md');
+  writeFileSync(page, withTable(readFileSync(page, 'utf8'), table));
 }
 process.exit(rows.some(({ failed }) => failed) ? 1 : 0);

@@ -17,5 +17,5 @@ export function summary(
   },
 ): string;
 /** @throws Error when there are no markers */
-export function withTable(readme: string, table: string): string;
-export function tableOf(readme: string): string;
+export function withTable(page: string, table: string): string;
+export function tableOf(page: string): string;

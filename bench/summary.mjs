@@ -1,4 +1,4 @@
-// The rows as a Markdown table, with a reason from `misses.json` for each goal that was missed, and its place in the README.
+// The rows as a Markdown table, with a reason from `misses.json` for each goal that was missed, and its place in docs/benchmarks.md.
 import { goalInWords, spreadInWords } from './figure-words.mjs';
 
 const BEGIN = '<!-- bench -->';
@@ -29,7 +29,7 @@ export function summary(rows, { facts, plots, reasons }) {
         ]
       : ['Not measured on a quiet machine yet.']),
     '',
-    ...plots.flatMap(({ file, title }) => [`![${title}](bench/results/${file})`, '']),
+    ...plots.flatMap(({ file, title }) => [`![${title}](../bench/results/${file})`, '']),
     HEAD,
     RULE,
     ...rows.map((row) => `| ${cellsOf(row).join(' | ')} |`),
@@ -55,15 +55,15 @@ function cellsOf(row) {
   ];
 }
 
-/** The README with the table between its markers. @throws Error when it has none */
-export function withTable(readme, table) {
-  const from = readme.indexOf(BEGIN);
-  const to = readme.indexOf(END);
-  if (from < 0 || to < from) throw new Error(`the README has no ${BEGIN} ... ${END}`);
-  return `${readme.slice(0, from + BEGIN.length)}\n${table}\n${readme.slice(to)}`;
+/** The page with the table between its markers. @throws Error when it has none */
+export function withTable(page, table) {
+  const from = page.indexOf(BEGIN);
+  const to = page.indexOf(END);
+  if (from < 0 || to < from) throw new Error(`the page has no ${BEGIN} ... ${END}`);
+  return `${page.slice(0, from + BEGIN.length)}\n${table}\n${page.slice(to)}`;
 }
 
 /** What stands there now. */
-export function tableOf(readme) {
-  return readme.slice(readme.indexOf(BEGIN) + BEGIN.length, readme.indexOf(END)).trim();
+export function tableOf(page) {
+  return page.slice(page.indexOf(BEGIN) + BEGIN.length, page.indexOf(END)).trim();
 }

@@ -65,19 +65,19 @@ describe('the table', () => {
   test('shows the plots above', () => {
     const plots = [{ file: 'goals.svg', title: 'What was measured' }];
     expect(summary([verifySeen(95)], { ...noReasons, plots })).toContain(
-      '\n![What was measured](bench/results/goals.svg)\n',
+      '\n![What was measured](../bench/results/goals.svg)\n',
     );
   });
 });
 
-describe('the README', () => {
-  const readme = read('README.md');
-  const table = tableOf(readme);
+describe('docs/benchmarks.md', () => {
+  const page = read('docs/benchmarks.md');
+  const table = tableOf(page);
 
   test('gets a table between its markers and stays as it is around them', () => {
-    const changed = withTable(readme, 'NEW');
+    const changed = withTable(page, 'NEW');
     expect(tableOf(changed)).toBe('NEW');
-    expect(withTable(changed, table)).toBe(readme);
+    expect(withTable(changed, table)).toBe(page);
     expect(() => withTable('without markers', 'NEW')).toThrow('<!-- bench -->');
   });
 
@@ -86,7 +86,8 @@ describe('the README', () => {
   });
 
   test('shows no plot that is not there', () => {
-    for (const [, path = ''] of table.matchAll(/\]\((.*?)\)/g)) expect(existsSync(file(path))).toBe(true);
+    const plots = [...table.matchAll(/\]\((.*?)\)/g)];
+    for (const [, path = ''] of plots) expect(existsSync(file(`docs/${path}`))).toBe(true);
   });
 });
 
