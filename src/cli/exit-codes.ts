@@ -25,7 +25,7 @@ const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   interrupted: 'interrupted with Ctrl-C',
 };
 
-/** The same as a Markdown table, for the README. */
+/** The same as a Markdown table, for docs/cli.md. */
 export function exitCodesTable(): string {
   const names = Object.keys(exitCodes) as (keyof typeof exitCodes)[];
   const rows = names.map((name) => `| ${exitCodes[name]} | ${meanings[name]} |`);

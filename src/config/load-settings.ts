@@ -90,7 +90,7 @@ export function wantsStackTraces(environment: Environment = process.env): boolea
   return /^(debug|trace)$/.test(environment[settingRows.logLevel.name] ?? '');
 }
 
-/** The settings as a Markdown table, for the README. */
+/** The settings as a Markdown table, for docs/settings.md. */
 export function settingsTable(): string {
   const lines = rowsByKey.map(
     ([, row]) =>

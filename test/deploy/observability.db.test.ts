@@ -6,7 +6,7 @@ import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
 
 import { Reason } from '../../src/generated/postern/v1/reason.ts';
-import { metricDefinitions, metricsTable } from '../../src/observability/metrics/definitions.ts';
+import { metricDefinitions } from '../../src/observability/metrics/definitions.ts';
 import { methodTable } from '../../src/rpc/method-table.ts';
 import { familyOf, type Scrape, scrape } from '../support/scrape.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
@@ -152,8 +152,4 @@ test.each([
 
 test('the check refuses what is not PromQL', () => {
   expect(() => readQuery('sum by (a (b)')).toThrow('not PromQL');
-});
-
-test('the README has the table of metrics', () => {
-  expect(read('README.md')).toContain(`<!-- metrics -->\n${metricsTable()}<!-- /metrics -->`);
 });

@@ -4,7 +4,7 @@ import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
-import { Code } from '../../src/rpc/status-code.ts';
+import { Code, codeName } from '../../src/rpc/status-code.ts';
 import { AuditRateLimiter, refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
 import { CallLines } from '../../src/observability/call-log.ts';
 import { methodTable } from '../../src/rpc/method-table.ts';

@@ -118,7 +118,7 @@ export const metricDefinitions = {
 
 export type MetricKey = keyof typeof metricDefinitions;
 
-/** The metrics as a Markdown table, for the README. */
+/** The metrics as a Markdown table, for docs/metrics.md. */
 export function metricsTable(): string {
   const lines = Object.values(metricDefinitions).map(({ name, type, labels, help }: MetricDefinition) => {
     const braces = labels.length === 0 ? '' : `{${labels.join(',')}}`;

@@ -1,0 +1,56 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+
+import { expect, test } from '@jest/globals';
+
+import { commands } from '../../src/cli/commands.ts';
+import { exitCodesTable } from '../../src/cli/exit-codes.ts';
+import { settingsTable } from '../../src/config/load-settings.ts';
+import { AdminServiceService } from '../../src/generated/postern/v1/admin.ts';
+import { AuthServiceService } from '../../src/generated/postern/v1/auth.ts';
+import { Reason } from '../../src/generated/postern/v1/reason.ts';
+import { metricsTable } from '../../src/observability/metrics/definitions.ts';
+import { formats } from '../../src/passwords/formats/format-table.ts';
+
+const file = (path: string) => new URL(`../../${path}`, import.meta.url);
+const read = (path: string) => readFileSync(file(path), 'utf8');
+const namesOf = (service: object) =>
+  Object.values(service).map(({ path }: { path: string }) => path.split('/').at(-1) ?? '');
+
+test.each([
+  ['settings', 'docs/settings.md', settingsTable],
+  ['exit codes', 'docs/cli.md', exitCodesTable],
+  ['metrics', 'docs/metrics.md', metricsTable],
+])('the table of %s is the one that the program goes by', (name, page, table) => {
+  const [before = '', rest = ''] = read(page).split(`<!-- ${name} -->\n`);
+  const after = rest.slice(rest.indexOf(`<!-- /${name} -->`));
+  const expected = `${before}<!-- ${name} -->\n${table()}${after}`;
+  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(file(page), expected);
+  expect(read(page)).toBe(expected);
+});
+
+test('every command is in the table of commands', () => {
+  const page = read('docs/cli.md');
+  for (const { path } of commands) expect(page).toContain(path.length === 1 ? `postern ${path[0]}` : path[1]);
+});
+
+test('every RPC is in its table', () => {
+  for (const name of namesOf(AuthServiceService)) expect(read('docs/api.md')).toContain(`| \`${name}\` |`);
+  for (const name of namesOf(AdminServiceService))
+    expect(read('docs/administration.md')).toMatch(new RegExp(`^\\|.*\`${name}\``, 'm'));
+});
+
+test('every reason is in the table of refusals, once', () => {
+  const reasons = Object.keys(Reason).filter(
+    (name) => !['REASON_UNSPECIFIED', 'UNRECOGNIZED'].includes(name),
+  );
+  const [, table = ''] = read('docs/api.md').split('## Refusals');
+  const told = [...table.matchAll(/^\| [A-Z_]* ?\|(.*)\|.*\|$/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name),
+  );
+  expect(told.sort()).toEqual(reasons.sort());
+});
+
+test('every format of password hashes is in the table of what can be imported', () => {
+  const page = read('docs/migrating.md');
+  for (const { name } of formats) expect(page).toContain(`| \`${name}\` |`);
+});
