@@ -12,7 +12,7 @@ import { openServiceDesk } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const page = readFileSync(`${root}/docs/client.md`, 'utf8');
+const page = readFileSync(`${root}/docs/verifying.md`, 'utf8');
 const password = 'correct horse battery';
 let service: TestService;
 let folder: string;

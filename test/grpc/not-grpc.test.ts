@@ -184,7 +184,7 @@ test.each([
       await until(() => finished.length > 0, 'it has ended');
       raw.destroy();
       const expected = path === VERIFY ? Code.OK : Code.CANCELLED;
-      expect(finished.map(({ code, path }) => [path, Code[code]])).toEqual([[path, Code[expected]]]);
+      expect(finished.map(({ code, path }) => [path, codeName(code)])).toEqual([[path, codeName(expected)]]);
     }
     expect(errors).toEqual([]);
   },
