@@ -119,6 +119,16 @@ test('every page that code, messages and contract name is there', () => {
   expect(named.filter(({ page }) => !checkout.exists(page))).toEqual([]);
 });
 
+test('every name of code in the page of the architecture is in the code', () => {
+  const code = filesBelow('src', /\.ts$/)
+    .map((path) => checkout.read(path))
+    .join('\n');
+  const spans = [...withoutBlocks(checkout.read('docs/architecture.md')).matchAll(/`([^`\n]+)`/g)];
+  const names = spans.flatMap(([, span = '']) => (/^[A-Za-z]+[a-z][A-Z]\w*$/.test(span) ? [span] : []));
+  expect(names.length).toBeGreaterThan(10);
+  expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
+});
+
 test('every page of docs/ is linked from the README', () => {
   const readme = checkout.read('README.md');
   const pages = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
