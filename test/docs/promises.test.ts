@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from '@jest/globals';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs/promises.md'), 'utf8');
 const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id);
 /** As the page says above its rows. */
