@@ -36,7 +36,7 @@ export const masterKey = randomBytes(32).toString('base64');
 export const password = 'correct horse battery';
 
 /** A migrated database in a cluster of its own. `stop` removes all of it. */
-export async function openHouse() {
+export async function openBenchService() {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-bench-'));
   const embedded = await openEmbeddedPostgres({ dataDir, holder: 'service', report: () => undefined });
   const { host, user, port, database } = embedded.connection;

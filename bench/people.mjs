@@ -1,19 +1,19 @@
 // People who log in, in the scenarios of logins: more of them than hashing threads, so that these always have work.
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { openTokenHouse } from './token-fixture.mjs';
+import { openTokenFixture } from './token-fixture.mjs';
 
 /** As many as the service has when it is not told. */
 export const hashThreads = Math.max(1, availableParallelism() - 1);
 const PEOPLE = 4 * hashThreads;
 
-/** A house with so many people, none of whose sessions has to end for another. */
-export async function openPeopledHouse() {
-  const house = await openTokenHouse({
+/** A fixture with so many people, none of whose sessions has to end for another. */
+export async function openFixtureWithUsers() {
+  const fixture = await openTokenFixture({
     POSTERN_HASH_CONCURRENCY: String(hashThreads),
     POSTERN_SESSIONS_PER_USER: '10000',
   });
   const emails = Array.from({ length: PEOPLE }, () => `${randomUUID()}@example.com`);
-  for (const email of emails) await house.addUser(email);
-  return { ...house, emails };
+  for (const email of emails) await fixture.addUser(email);
+  return { ...fixture, emails };
 }

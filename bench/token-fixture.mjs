@@ -13,7 +13,7 @@ import { loadKeyRing } from '../dist/features/signing-keys/load-key-ring.js';
 import { listVerifyingKeys } from '../dist/features/signing-keys/signing-key-queries.js';
 import { openSession, unaryCall } from './load/callers.mjs';
 import { postern, startMeasured } from './measured-process.mjs';
-import { masterKey, openHouse, password } from './bench-service.mjs';
+import { masterKey, openBenchService, password } from './bench-service.mjs';
 
 export const LOGIN = '/postern.v1.AuthService/Login';
 export const VERIFY = '/postern.v1.AuthService/VerifyToken';
@@ -22,11 +22,11 @@ export const issuer = 'http://127.0.0.1:8080';
 export const audience = 'postern';
 const TOKEN_SECONDS = 86_400;
 
-/** @param {object} extra more settings for every service of this house */
-export async function openTokenHouse(extra = {}) {
-  const house = await openHouse();
+/** @param {object} extra more settings for every service of this fixture */
+export async function openTokenFixture(extra = {}) {
+  const fixture = await openBenchService();
   const environment = {
-    DATABASE_URL: house.url,
+    DATABASE_URL: fixture.url,
     POSTERN_MASTER_KEY: masterKey,
     POSTERN_GRPC_LISTEN: '127.0.0.1:0',
     POSTERN_HTTP_LISTEN: '127.0.0.1:0',
@@ -36,11 +36,11 @@ export async function openTokenHouse(extra = {}) {
   /** The service, ready to answer. */
   const serve = ({ command = postern, ...options } = {}) =>
     startReady([command, 'serve'], { ...options, environment: { ...environment, ...options.environment } });
-  await house.addUser(email);
+  await fixture.addUser(email);
   const service = await serve();
   const tokens = TokenSet.decode(await callOnce(service.grpc, LOGIN, loginMessage(email)));
   await service.stop();
-  const ring = await loadKeyRing(await house.database.unlimited((trx) => listVerifyingKeys(trx)), [
+  const ring = await loadKeyRing(await fixture.database.unlimited((trx) => listVerifyingKeys(trx)), [
     masterKeyOf(Buffer.from(masterKey, 'base64')),
   ]);
   const minter = new AccessTokenIssuer({
@@ -51,7 +51,7 @@ export async function openTokenHouse(extra = {}) {
     nowMs: Date.now,
   });
   return {
-    ...house,
+    ...fixture,
     environment,
     serve,
     token: tokens.accessToken,

@@ -46,7 +46,7 @@ export async function serveTrust(keys) {
 }
 
 /** The same with a key, tokens, and `revocations` from the start. */
-export async function trustHouse(revocations) {
+export async function trustFixture(revocations) {
   const pair = await generateSigningKey('ES256');
   const signer = await importSigner(pair);
   const served = await serveTrust(createKeyRing([await importVerificationKey(pair.publicJwk)], signer));

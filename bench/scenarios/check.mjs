@@ -4,7 +4,7 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { callOnce, openTokenHouse } from '../token-fixture.mjs';
+import { callOnce, openTokenFixture } from '../token-fixture.mjs';
 
 const vendored = fileURLToPath(new URL('../../proto/vendor', import.meta.url));
 const { Check } = loadSync('envoy/service/auth/v3/external_auth.proto', { includeDirs: [vendored] })[
@@ -34,20 +34,20 @@ export function checkMessage(token) {
 }
 
 export async function run(plan) {
-  const house = await openTokenHouse();
+  const fixture = await openTokenFixture();
   try {
-    const message = checkMessage(house.token);
-    const service = await house.serve();
+    const message = checkMessage(fixture.token);
+    const service = await fixture.serve();
     const answer = await callOnce(service.grpc, CHECK, message).finally(() => service.stop());
     if (!answer.includes('x-postern-subject')) throw new Error('the check was denied');
     const start = {
       baseline: () => startMeasured([benchServer('bare'), CHECK, answer.toString('base64')]),
-      contender: () => house.serve(),
+      contender: () => fixture.serve(),
     };
     const load = ({ grpc }, seconds) =>
       h2load({ address: grpc, path: CHECK, message, seconds, answerBytes: answer.length });
     return [await compareServers(rowOf('check'), start, load, plan)];
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }

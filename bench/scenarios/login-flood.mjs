@@ -7,7 +7,7 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { openSession, unaryCall } from '../load/callers.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
-import { openPeopledHouse } from '../people.mjs';
+import { openFixtureWithUsers } from '../people.mjs';
 import { spread } from '../pairs.mjs';
 import { percentile } from '../bench-service.mjs';
 import { VERIFY, verifyMessage } from '../token-fixture.mjs';
@@ -19,13 +19,13 @@ const TIMES_AS_LONG = 2;
 
 /** This process only sends a VerifyToken every few milliseconds and takes its time; the flood comes from another one. */
 export async function run(plan) {
-  const house = await openPeopledHouse();
+  const fixture = await openFixtureWithUsers();
   try {
-    const serve = () => house.serve({ pinned: false });
-    const message = verifyMessage(house.token);
+    const serve = () => fixture.serve({ pinned: false });
+    const message = verifyMessage(fixture.token);
     const load = ({ grpc }, seconds, side) => {
       const probing = () => probe(grpc, message, seconds * TIMES_AS_LONG);
-      return side === 'contender' ? inFlood(grpc, house.emails, probing) : probing();
+      return side === 'contender' ? inFlood(grpc, fixture.emails, probing) : probing();
     };
     const rounds = await sampleServers({ baseline: serve, contender: serve }, load, plan);
     const all = (name) => spread(rounds.map(({ contender }) => contender[name]));
@@ -38,7 +38,7 @@ export async function run(plan) {
       ratioRow(rowOf('login-flood', 'login-flood-times-idle'), rounds, plan),
     ];
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }
 

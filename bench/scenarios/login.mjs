@@ -3,19 +3,19 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { ratioRow } from '../measured-row.mjs';
-import { hashThreads, openPeopledHouse } from '../people.mjs';
+import { hashThreads, openFixtureWithUsers } from '../people.mjs';
 import { spread } from '../pairs.mjs';
 import { LOGIN, loginMessage } from '../token-fixture.mjs';
 
 /** The threads of the baseline are in this process, which has nothing else to do meanwhile. */
 export async function run(plan) {
-  const house = await openPeopledHouse();
+  const fixture = await openFixtureWithUsers();
   const bare = bareHashing(hashThreads);
   try {
-    const messages = house.emails.map(loginMessage);
+    const messages = fixture.emails.map(loginMessage);
     const start = {
       baseline: () => ({ stop: () => undefined }),
-      contender: () => house.serve({ pinned: false }),
+      contender: () => fixture.serve({ pinned: false }),
     };
     const load = ({ grpc }, seconds, side) => {
       if (side === 'baseline') return bare.hash(seconds);
@@ -28,6 +28,6 @@ export async function run(plan) {
     return [row];
   } finally {
     await bare.stop();
-    await house.stop();
+    await fixture.stop();
   }
 }

@@ -3,7 +3,7 @@ import { compareServers, longWarmUp } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
-import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
+import { callOnce, email, LOGIN, loginMessage, openTokenFixture } from '../token-fixture.mjs';
 
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
 /** Sessions, and so calls under way at once. */
@@ -17,27 +17,27 @@ const POOL_SIZE = 10;
  * carry as well, so nothing is pinned.
  */
 export async function run(plan) {
-  const house = await openTokenHouse({ POSTERN_SESSIONS_PER_USER: '10000' });
+  const fixture = await openTokenFixture({ POSTERN_SESSIONS_PER_USER: '10000' });
   try {
-    const [own, bare] = await openSessions(house, 2);
+    const [own, bare] = await openSessions(fixture, 2);
     const refreshTokens = own.map(({ refreshToken }) => refreshToken);
     const ids = bare.map(({ sessionId }) => sessionId);
-    const script = [benchServer('update-returning'), house.url, String(POOL_SIZE), ...ids];
+    const script = [benchServer('update-returning'), fixture.url, String(POOL_SIZE), ...ids];
     const start = {
       baseline: () => startMeasured(script, { pinned: false }),
-      contender: () => house.serve({ pinned: false }),
+      contender: () => fixture.serve({ pinned: false }),
     };
     const load = (server, seconds, side) =>
       side === 'baseline' ? updates(server, seconds) : refreshes(server, seconds, refreshTokens);
     return [await compareServers(rowOf('refresh'), start, load, longWarmUp(plan))];
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }
 
 /** So many lots of sessions, of one user. */
-async function openSessions(house, lots) {
-  const service = await house.serve();
+async function openSessions(fixture, lots) {
+  const service = await fixture.serve();
   const opened = [];
   while (opened.length < lots * IN_FLIGHT) {
     opened.push(TokenSet.decode(await callOnce(service.grpc, LOGIN, loginMessage(email))));

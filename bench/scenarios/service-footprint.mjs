@@ -1,13 +1,13 @@
 import { footprintRows } from '../footprint.mjs';
 import { rowOf } from '../goals.mjs';
-import { callOnce, email, LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
+import { callOnce, email, LOGIN, loginMessage, openTokenFixture } from '../token-fixture.mjs';
 
 const TOKENS = 500;
 const LOGINS = 20;
 
 /** The service on a database that runs already; logins are among what it does, since a hashing thread takes its 19 MiB. */
 export async function run(plan) {
-  const house = await openTokenHouse();
+  const fixture = await openTokenFixture();
   try {
     const rows = {
       start: rowOf('service-footprint', 'service-start'),
@@ -16,9 +16,9 @@ export async function run(plan) {
     const andThen = async ({ grpc }) => {
       for (let login = 0; login < LOGINS; login++) await callOnce(grpc, LOGIN, loginMessage(email));
     };
-    const work = { tokens: await house.mint(TOKENS), andThen };
-    return await footprintRows(rows, () => house.serve({ pinned: false }), work, plan);
+    const work = { tokens: await fixture.mint(TOKENS), andThen };
+    return await footprintRows(rows, () => fixture.serve({ pinned: false }), work, plan);
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }

@@ -11,9 +11,9 @@ const IN_FLIGHT = 20;
 
 /** The caller is this process. */
 export function run(plan) {
-  return besideCentre(async ({ house, startSidecar }) => {
+  return besideCentre(async ({ fixture, startSidecar }) => {
     const load = {
-      tokens: await house.issue(TOKENS),
+      tokens: await fixture.issue(TOKENS),
       checks: plan.quick ? QUICK_CHECKS : CHECKS,
       inFlight: IN_FLIGHT,
     };

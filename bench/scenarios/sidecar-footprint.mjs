@@ -5,12 +5,12 @@ import { besideCentre } from '../sidecar.mjs';
 const TOKENS = 500;
 
 export function run(plan) {
-  return besideCentre(async ({ house, startSidecar }) => {
+  return besideCentre(async ({ fixture, startSidecar }) => {
     const rows = {
       start: rowOf('sidecar-footprint', 'sidecar-start'),
       memory: rowOf('sidecar-footprint', 'sidecar-memory'),
     };
-    const tokens = await house.issue(TOKENS);
+    const tokens = await fixture.issue(TOKENS);
     return footprintRows(rows, () => startSidecar({ pinned: false }), { tokens }, plan);
   });
 }

@@ -7,8 +7,8 @@ import { besideCentre } from '../sidecar.mjs';
 import { VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 export function run(plan) {
-  return besideCentre(async ({ house, nextSocket, startSidecar }) => {
-    const [token] = await house.issue(1);
+  return besideCentre(async ({ fixture, nextSocket, startSidecar }) => {
+    const [token] = await fixture.issue(1);
     const first = await startSidecar();
     const answer = await verifyAnswer(first.grpc, token).finally(() => first.stop());
     const bare = [benchServer('bare'), VERIFY, answer.toString('base64')];

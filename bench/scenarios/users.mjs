@@ -8,7 +8,7 @@ import { unbundledPostern } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
 import { hashSync } from '../quick-argon2.mjs';
 import { password } from '../bench-service.mjs';
-import { LOGIN, loginMessage, openTokenHouse } from '../token-fixture.mjs';
+import { LOGIN, loginMessage, openTokenFixture } from '../token-fixture.mjs';
 
 const LEAST_USERS = 1_000;
 const QUICK_USERS = 10_000;
@@ -21,7 +21,7 @@ const emailOf = (place) => `user-${String(place)}@example.com`;
  * leave behind is swept out before each sample, since a thousand users would come back sooner than a million.
  */
 export async function run(plan) {
-  const house = await openTokenHouse();
+  const fixture = await openTokenFixture();
   try {
     const most = plan.quick ? QUICK_USERS : plan.users;
     const sizes = [];
@@ -29,7 +29,7 @@ export async function run(plan) {
     const start = {};
     for (const size of sizes) {
       const side = size === LEAST_USERS ? 'baseline' : String(size);
-      start[side] = await openUsers(house, size);
+      start[side] = await openUsers(fixture, size);
     }
     const load = ({ grpc }, seconds, side) => {
       const size = side === 'baseline' ? LEAST_USERS : Number(side);
@@ -43,16 +43,16 @@ export async function run(plan) {
     row.also['logins a second at 1,000'] = spread(perSecond);
     return [row];
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }
 
 /** A database with so many users, and how to start a service on it. */
-async function openUsers(house, size) {
+async function openUsers(fixture, size) {
   console.error(`  making ${size.toLocaleString('en')} users`);
   const name = `users_${String(size)}`;
-  const url = await house.copy(name);
-  const query = (sql, values = []) => house.query(sql, values, name);
+  const url = await fixture.copy(name);
+  const query = (sql, values = []) => fixture.query(sql, values, name);
   const { memoryKib, passes, lanes, saltBytes, tagBytes } = argon2idParameters;
   const hash = hashSync(password, {
     memoryCost: memoryKib,
@@ -71,6 +71,6 @@ async function openUsers(house, size) {
     await query('TRUNCATE sessions, audit_events, login_throttle');
     await query('CHECKPOINT');
     const flags = ['--import', import.meta.resolve('../with-quick-argon2.mjs')];
-    return house.serve({ command: unbundledPostern, environment: { DATABASE_URL: url }, flags });
+    return fixture.serve({ command: unbundledPostern, environment: { DATABASE_URL: url }, flags });
   };
 }

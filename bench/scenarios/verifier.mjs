@@ -3,7 +3,7 @@ import { createVerifier } from '../../dist/client/postern-client.js';
 import { rowOf } from '../goals.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
 import { sampleRounds, spread } from '../pairs.mjs';
-import { trustHouse } from '../trust-fixture.mjs';
+import { trustFixture } from '../trust-fixture.mjs';
 
 const REVOCATIONS = 10_000;
 /** More than the processor's first cache holds. */
@@ -17,19 +17,19 @@ const ROLES = 2;
  * core, its pool's threads and the stream included.
  */
 export async function run(plan) {
-  const house = await trustHouse(REVOCATIONS);
-  const verifier = createVerifier({ trust: { upstream: { address: house.address } } });
+  const fixture = await trustFixture(REVOCATIONS);
+  const verifier = createVerifier({ trust: { upstream: { address: fixture.address } } });
   try {
     if (!(await verifier.ready(10_000))) throw new Error('the verifier did not become ready');
-    return [...(await seenBefore(house, verifier, plan)), await firstSight(house, verifier, plan)];
+    return [...(await seenBefore(fixture, verifier, plan)), await firstSight(fixture, verifier, plan)];
   } finally {
     verifier.close();
-    await house.stop();
+    await fixture.stop();
   }
 }
 
-async function seenBefore(house, verifier, plan) {
-  const known = await house.issue(KNOWN_TOKENS);
+async function seenBefore(fixture, verifier, plan) {
+  const known = await fixture.issue(KNOWN_TOKENS);
   for (const token of known) await verifier.verify(token);
   const bytes = known.map((token) => Buffer.from(token));
   const judge = (token) => {
@@ -68,18 +68,18 @@ async function seenBefore(house, verifier, plan) {
   ];
 }
 
-async function firstSight(house, verifier, plan) {
-  const { issuer, audiences } = house.policy;
+async function firstSight(fixture, verifier, plan) {
+  const { issuer, audiences } = fixture.policy;
   const rules = { issuer, audience: audiences, algorithms: ['ES256'], typ: 'at+jwt' };
   const sampleOf = (verifyOne) => async () => {
-    const tokens = await house.issue(Math.ceil(NEW_TOKENS * plan.seconds));
+    const tokens = await fixture.issue(Math.ceil(NEW_TOKENS * plan.seconds));
     return timed(async () => {
       for (const token of tokens) await verifyOne(token);
       return tokens.length;
     });
   };
   const sides = {
-    baseline: sampleOf((token) => jwtVerify(token, house.publicKey, rules)),
+    baseline: sampleOf((token) => jwtVerify(token, fixture.publicKey, rules)),
     contender: sampleOf((token) => verifier.verify(token)),
   };
   await sampleRounds(sides, 1, () => undefined);

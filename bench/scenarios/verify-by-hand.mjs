@@ -4,20 +4,20 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
-import { openTokenHouse, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
+import { openTokenFixture, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 /** The hand-written server gets HS256, which verifies faster than ES256, and the same claims. */
 export async function run(plan) {
-  const house = await openTokenHouse();
+  const fixture = await openTokenFixture();
   try {
     const secret = randomBytes(32).toString('hex');
-    const byHandToken = jwt.sign(jwt.decode(house.token), secret, { algorithm: 'HS256' });
+    const byHandToken = jwt.sign(jwt.decode(fixture.token), secret, { algorithm: 'HS256' });
     const sides = {
       baseline: {
         token: byHandToken,
-        start: () => startMeasured([benchServer('by-hand'), house.url, secret]),
+        start: () => startMeasured([benchServer('by-hand'), fixture.url, secret]),
       },
-      contender: { token: house.token, start: () => house.serve() },
+      contender: { token: fixture.token, start: () => fixture.serve() },
     };
     for (const side of Object.values(sides)) {
       const server = await side.start();
@@ -30,6 +30,6 @@ export async function run(plan) {
     };
     return [await compareServers(rowOf('verify-by-hand'), start, load, plan)];
   } finally {
-    await house.stop();
+    await fixture.stop();
   }
 }

@@ -144,7 +144,7 @@ export async function startService(
         await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirst);
         await slowHashes.refresh(performance.now());
       },
-      afterwards() {
+      onChecked() {
         grpc.setServing('verification', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
         reportClock(log, clock);
       },

@@ -24,13 +24,13 @@ const TICKS = 10;
  *
  * @returns takes the timer back
  */
-export function startBusyTolerantTimeout(ms: number, strike: () => void): () => void {
+export function startBusyTolerantTimeout(ms: number, onTimeout: () => void): () => void {
   let left = TICKS;
   const ticking = setInterval(() => {
     left -= 1;
     if (left > 0) return;
     clearInterval(ticking);
-    strike();
+    onTimeout();
   }, ms / TICKS);
   return () => clearInterval(ticking);
 }

@@ -222,7 +222,7 @@ function resetUnlessRead(stream: ServerHttp2Stream): void {
   stream.once('close', () => clearTimeout(timer));
 }
 
-/** What may leave the house in place of what grpc-js or a handler wanted to say. */
+/** What is sent in place of what grpc-js or a handler wanted to say. */
 function presentable(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
   // grpc-js itself measures the messages that it takes, and says so without details; what is ours has metadata.
   if (status.code === Code.RESOURCE_EXHAUSTED && !status.metadata)

@@ -18,7 +18,7 @@ const WINDOW_MS = 60_000;
 export function guardConnections(server: Server, seats: ConnectionSeats): void {
   for (const http2Server of http2ServersOf(server)) {
     http2Server.updateSettings({ maxHeaderListSize: MAX_HEADER_LIST_BYTES });
-    seats.standBefore(http2Server);
+    seats.install(http2Server);
     http2Server.on('session', (session) => {
       session.once('stream', () => seats.served(session.socket));
       endWhenFlooded(session);

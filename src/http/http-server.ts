@@ -109,7 +109,7 @@ export class HttpServer {
       if (address.kind === 'unix') this.#server.listen(address.path, bound);
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
-    this.#seats.standBefore(this.#server);
+    this.#seats.install(this.#server);
     if (address.kind === 'unix') return address;
     return { ...address, port: (this.#server.address() as AddressInfo).port };
   }

@@ -84,7 +84,7 @@ export class ConnectionSeats {
    * Takes its place before whatever else listens for connections of a bound server. Who comes through a unix socket is
    * let in by its permissions, and has no address that would tell one connection from another: those are counted alone.
    */
-  standBefore(server: Server): void {
+  install(server: Server): void {
     if (typeof server.address() === 'string') {
       server.maxConnections = this.#limits.most;
       return;

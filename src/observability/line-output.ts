@@ -41,7 +41,7 @@ export class LineOutput {
   #chunk: Chunk | null = null;
   #isInBrokenLine = false;
   #lost = 0;
-  #untold = 0;
+  #unreported = 0;
   #pauseMs = FIRST_PAUSE_MS;
 
   /** @param lineAbout the line that tells of lost ones, with its end; empty for none */
@@ -115,7 +115,7 @@ export class LineOutput {
     }
     this.#waiting = this.#waiting.slice(count);
     this.#waitingBytes -= bytes;
-    const told = this.#waiting.length === 0 ? this.#untold : 0;
+    const told = this.#waiting.length === 0 ? this.#unreported : 0;
     const about = told > 0 ? this.#lineAbout(told) : '';
     parts.push(Buffer.from(about));
     const rest = Buffer.concat(parts);
@@ -144,7 +144,7 @@ export class LineOutput {
     chunk.rest = chunk.rest.subarray(written);
     if (written > 0) this.#pauseMs = FIRST_PAUSE_MS;
     if (chunk.rest.length > 0) return written > 0;
-    this.#untold -= chunk.told;
+    this.#unreported -= chunk.told;
     this.#isInBrokenLine = false;
     this.#chunk = null;
     return true;
@@ -164,7 +164,7 @@ export class LineOutput {
 
   #lose(lines: number): void {
     this.#lost += lines;
-    this.#untold += lines;
+    this.#unreported += lines;
   }
 }
 

@@ -6,10 +6,10 @@ import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 
-/** What a call is called in the audit trail, and what `let-in.ts` writes of it. */
+/** What a call is called in the audit trail, and what `method-guard.ts` writes of it. */
 export interface MethodAudit {
   readonly action: AuditAction;
-  /** Who writes a success down: the operation with its change, `let-in.ts`, or nobody. */
+  /** Who writes a success down: the operation with its change, `method-guard.ts`, or nobody. */
   readonly success: 'with-change' | 'here' | 'nobody';
   /** Whether every refusal and failure is written, or those of a credential only. */
   readonly refusals: 'all' | 'of-credentials';
@@ -22,7 +22,7 @@ export interface MethodRule {
   readonly openToUnixSockets?: boolean;
   /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for a stream that has no end. */
   readonly deadlineMs: number | null;
-  /** Whether the server answers ordinary calls on the HTTP/2 stream itself: `direct-calls.ts`. */
+  /** Whether the server answers ordinary calls on the HTTP/2 stream itself: `the fast path`. */
   readonly isHot?: boolean;
   /** Whether a success is told in the log, too: who logged in, out or was changed. */
   readonly isEvent?: boolean;

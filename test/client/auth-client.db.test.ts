@@ -126,10 +126,10 @@ test('a call that finds nobody tries again and then says so', async () => {
 });
 
 test('a connection that ends under a call is repeated for what is safe to repeat, and for nothing else', async () => {
-  const road = createServer();
+  const proxy = createServer();
   const fallen: string[] = [];
   const answered: string[] = [];
-  road.on('stream', (stream, { ':path': path = '' }) => {
+  proxy.on('stream', (stream, { ':path': path = '' }) => {
     stream.on('error', () => undefined);
     // What a call gets when its connection is ended for what others did on it.
     if (!fallen.includes(path)) {
@@ -143,8 +143,8 @@ test('a connection that ends under a call is repeated for what is safe to repeat
       { endStream: true },
     );
   });
-  await new Promise<void>((resolve) => road.listen(0, '127.0.0.1', resolve));
-  const { port } = road.address() as AddressInfo;
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const { port } = proxy.address() as AddressInfo;
   const other = createAuthClient({ address: `127.0.0.1:${port}`, deadlineMs: 5_000 });
   const path = (method: string) => `/postern.v1.AuthService/${method}`;
 
@@ -166,7 +166,7 @@ test('a connection that ends under a call is repeated for what is safe to repeat
     expect(answered).not.toContain(path(method));
   }
   other.close();
-  await new Promise((resolve) => road.close(resolve));
+  await new Promise((resolve) => proxy.close(resolve));
 });
 
 test('what cannot travel in a header, and a call of a closed client, fail as every call does', async () => {

@@ -5,7 +5,7 @@ import { Database } from '../../src/database/database.ts';
 import { ChangeListener } from '../../src/database/change-listener.ts';
 import { type Queryable, PrimaryConnector } from '../../src/database/primary-connector.ts';
 import { until } from '../support/wait-for.ts';
-import { RoadToDatabase } from '../support/database-proxy.ts';
+import { DatabaseProxy } from '../support/database-proxy.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
 interface Pretended extends Queryable {
@@ -61,9 +61,9 @@ test('D12 when none writes, every fault is told', async () => {
 
 test('D12 the pool and the alarm move to the server that is there', async () => {
   const store = await createTestDatabase();
-  const roads = [new RoadToDatabase(store.url), new RoadToDatabase(store.url)] as const;
-  const ports = [await roads[0].open(), await roads[1].open()] as const;
-  await roads[0].close();
+  const proxies = [new DatabaseProxy(store.url), new DatabaseProxy(store.url)] as const;
+  const ports = [await proxies[0].open(), await proxies[1].open()] as const;
+  await proxies[0].close();
   const { username, pathname } = new URL(store.url);
   const url = `postgres://${username}@127.0.0.1:${ports[0]},127.0.0.1:${ports[1]}${pathname}`;
   const address = { url };
@@ -86,8 +86,8 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
   try {
     await until(answers, 'the second server answers');
     await until(() => rings > 0, 'the alarm listens');
-    await roads[1].close();
-    await roads[0].open(ports[0]);
+    await proxies[1].close();
+    await proxies[0].open(ports[0]);
     await until(answers, 'the first server answers');
     const before = rings;
     await until(() => rings > before, 'the alarm was renewed');
@@ -99,7 +99,7 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
   } finally {
     alarm.stop();
     await database.close();
-    await Promise.all(roads.map((road) => road.close()));
+    await Promise.all(proxies.map((proxy) => proxy.close()));
     await store.drop();
   }
 });

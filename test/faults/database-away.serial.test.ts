@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
-import { Road } from '../support/tcp-proxy.mjs';
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { checkedBy } from '../services/ext-authz/check.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
@@ -10,24 +10,24 @@ import { startTestService, type TestService } from '../support/test-service.ts';
 const email = 'ann@example.com';
 const password = 'correct horse battery';
 let store: TestDatabase;
-let road: Road;
+let proxy: TcpProxy;
 let port: number;
 let service: TestService | undefined;
 
 beforeEach(async () => {
   store = await createTestDatabase();
   const url = new URL(store.url);
-  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
-  port = await road.open();
+  proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  port = await proxy.open();
 });
 afterEach(async () => {
   await service?.stop();
   service = undefined;
-  await road.close();
+  await proxy.close();
   await store.drop();
 });
 
-function startThroughRoad(): Promise<TestService> {
+function startThroughProxy(): Promise<TestService> {
   const { username, pathname } = new URL(store.url);
   return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, store);
 }
@@ -45,10 +45,10 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 const isReady = async () => (await fetch(`${service?.httpUrl ?? ''}/readyz`)).status === 200;
 
 test('D03 a lost database answers UNAVAILABLE, verification goes on, and all comes back by itself', async () => {
-  service = await startThroughRoad();
+  service = await startThroughProxy();
   await service.addUser(email, password);
   const token = await service.tokenOf(email, password);
-  await road.close();
+  await proxy.close();
 
   const refused = await login();
   expect([refused?.code, refused?.reason]).toEqual([status.UNAVAILABLE, 'STORE_UNAVAILABLE']);
@@ -66,16 +66,16 @@ test('D03 a lost database answers UNAVAILABLE, verification goes on, and all com
   const checked = await checkedBy(service, { headers: { authorization: `Bearer ${token}` } });
   expect(checked.allowed).toBe(true);
 
-  await road.open(port);
+  await proxy.open(port);
   await until(isReady);
   expect((await login())?.code).toBe(status.OK);
 });
 
 test('D10 a database that swallows everything is given up within 2 s, and verification does not wait', async () => {
-  service = await startThroughRoad();
+  service = await startThroughProxy();
   await service.addUser(email, password);
   const token = await service.tokenOf(email, password);
-  road.swallowing = true;
+  proxy.swallowing = true;
   const startMs = performance.now();
   const refusing = login();
   const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: token });
@@ -83,12 +83,12 @@ test('D10 a database that swallows everything is given up within 2 s, and verifi
   expect(verified.code).toBe(status.OK);
   expect((await refusing)?.reason).toBe('STORE_UNAVAILABLE');
   expect(verifiedAfterMs).toBeLessThan(performance.now() - startMs);
-  road.swallowing = false;
+  proxy.swallowing = false;
   await until(async () => (await login())?.code === status.OK);
 });
 
 test('D11 while every connection waits for a lock, what is answered from memory is answered', async () => {
-  const running = await startThroughRoad();
+  const running = await startThroughProxy();
   service = running;
   await running.addUser(email, password);
   const tokens = [await running.tokenOf(email, password), await running.tokenOf(email, password)];
@@ -125,13 +125,13 @@ test('D11 while every connection waits for a lock, what is answered from memory 
 });
 
 test('D04 without a database at boot the service listens, is not ready, and becomes ready when it comes', async () => {
-  await road.close();
-  service = await startThroughRoad();
+  await proxy.close();
+  service = await startThroughProxy();
   expect(await isReady()).toBe(false);
   expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
   const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: 'a.b.c' });
   expect(verified.reason).toBe('TRUST_STALE');
-  await road.open(port);
+  await proxy.open(port);
   await until(isReady);
   await service.addUser(email, password);
   expect((await login())?.code).toBe(status.OK);

@@ -7,7 +7,7 @@ import { rotateSigningKey } from '../../src/features/signing-keys/rotate-signing
 import { decode, encode } from '../security/forge.ts';
 import { account, verdictOf } from '../support/account.ts';
 import { until } from '../support/wait-for.ts';
-import { Road } from '../support/tcp-proxy.mjs';
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 
@@ -23,7 +23,7 @@ const again = ['TRUST_STALE', 'STORE_UNAVAILABLE', 'SERVER_OVERLOADED'];
 
 let database: TestDatabase;
 let near: TestService;
-let road: Road;
+let proxy: TcpProxy;
 let port: number;
 
 beforeAll(async () => {
@@ -31,16 +31,16 @@ beforeAll(async () => {
   near = await startTestService({}, database);
   await near.addUser(ann.email, ann.password);
   const url = new URL(database.url);
-  road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
-  port = await road.open();
+  proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+  port = await proxy.open();
 });
 afterAll(async () => {
   await near.stop();
-  await road.close();
+  await proxy.close();
   await database.drop();
 });
 
-/** A second instance on the same database, at the far end of the road. */
+/** A second instance on the same database, at the far end of the proxy. */
 function startFar(): Promise<TestService> {
   const { username, pathname } = new URL(database.url);
   return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, database);
@@ -78,9 +78,9 @@ describe('S11 a token whose key was made a moment ago', () => {
   ])(
     'is ended when OK is answered, with %s',
     async (_name, delayMs, rounds) => {
-      road.delayMs = 0;
+      proxy.delayMs = 0;
       const far = await startFar();
-      road.delayMs = delayMs;
+      proxy.delayMs = delayMs;
       try {
         for (let round = 0; round < rounds; round += 1) {
           const token = await loginUnderNewKey();
@@ -92,7 +92,7 @@ describe('S11 a token whose key was made a moment ago', () => {
           await untilRefused(token);
         }
       } finally {
-        road.delayMs = 0;
+        proxy.delayMs = 0;
         await far.stop();
       }
     },
@@ -103,7 +103,7 @@ describe('S11 a token whose key was made a moment ago', () => {
 describe('S11 an instance that has no keys yet', () => {
   test('says so, and ends the token as soon as it has them', async () => {
     const { access_token: token } = await account.login(near, ann.email, ann.password);
-    await road.close();
+    await proxy.close();
     const far = await startFar();
     try {
       const askedMs = performance.now();
@@ -115,7 +115,7 @@ describe('S11 an instance that has no keys yet', () => {
       expect(await account.revoke(far, 'junk')).toBe('OK');
 
       const waiting = account.revoke(far, token);
-      await road.open(port);
+      await proxy.open(port);
       expect(['OK', ...again]).toContain(await waiting);
       await until(async () => (await account.revoke(far, token)) === 'OK', 'a retry is answered OK');
       await untilRefused(token);

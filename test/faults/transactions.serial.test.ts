@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { budgetOf } from '../../src/domain/operation-call.ts';
 import type { Rejected } from '../../src/domain/rejection.ts';
 import { Database } from '../../src/database/database.ts';
-import { Road } from '../support/tcp-proxy.mjs';
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let store: TestDatabase;
@@ -48,8 +48,8 @@ describe('D06 a connection lost at COMMIT', () => {
   ])('%s: the caller hears UNAVAILABLE, and whatever happened, all of it did', async (_name, isCommitted) => {
     await store.query('TRUNCATE probe');
     const url = new URL(store.url);
-    const road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
-    const port = await road.open();
+    const proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+    const port = await proxy.open();
     const database = new Database({
       address: { url: `postgres://${url.username}@127.0.0.1:${port}${url.pathname}` },
       applicationName: 'test',
@@ -59,9 +59,9 @@ describe('D06 a connection lost at COMMIT', () => {
     const losing = database.transaction(budget(), async (trx) => {
       await trx.raw('INSERT INTO probe VALUES (1), (2)');
       // Towards the database everything takes a moment, in which the COMMIT is under way.
-      if (!isCommitted) road.swallowing = true;
-      road.delayMs = isCommitted ? 50 : 0;
-      setTimeout(() => road.cut(), isCommitted ? 75 : 100);
+      if (!isCommitted) proxy.swallowing = true;
+      proxy.delayMs = isCommitted ? 50 : 0;
+      setTimeout(() => proxy.cut(), isCommitted ? 75 : 100);
     });
     await expect(losing).rejects.toMatchObject(unavailable);
     expect(await values()).toEqual(
@@ -73,7 +73,7 @@ describe('D06 a connection lost at COMMIT', () => {
         : [],
     );
     await database.close();
-    await road.close();
+    await proxy.close();
   });
 });
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { RetryInfo } from '../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../src/generated/google/rpc/status.ts';
 import { until } from '../support/wait-for.ts';
-import { Road } from '../support/tcp-proxy.mjs';
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { scrape } from '../support/scrape.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { type Outcome, startTestService, type TestService } from '../support/test-service.ts';
@@ -24,19 +24,19 @@ function retryDelayOf({ trailers }: Outcome): number | undefined {
 
 describe('an instance that has not reached its database', () => {
   let store: TestDatabase;
-  let road: Road;
+  let proxy: TcpProxy;
   let databaseUrl: string;
   let port: number;
   beforeAll(async () => {
     store = await createTestDatabase();
     const url = new URL(store.url);
-    road = new Road(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
-    port = await road.open();
-    await road.close();
+    proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+    port = await proxy.open();
+    await proxy.close();
     databaseUrl = `postgres://${url.username}@127.0.0.1:${port}${url.pathname}`;
   });
   afterAll(async () => {
-    await road.close();
+    await proxy.close();
     await store.drop();
   });
 
@@ -64,14 +64,14 @@ describe('an instance that has not reached its database', () => {
       expect(blind.value('postern_signing_keys')).toBeUndefined();
       expect(blind.value('postern_revocations_live')).toBeUndefined();
 
-      await road.open(port);
+      await proxy.open(port);
       await until(async () => (await keySetOf(service)).status === 200, 'the keys are known');
       const known = await keySetOf(service);
       expect(known.headers.get('cache-control')).toBe('public, max-age=600');
       const text = await known.text();
       expect((JSON.parse(text) as { keys: unknown[] }).keys).toHaveLength(1);
       expect((await keySetOverGrpc(service)).response?.['jwks']).toBe(text);
-      await road.close();
+      await proxy.close();
       expect(await (await keySetOf(service)).text()).toBe(text);
     } finally {
       await service.stop();

@@ -139,7 +139,7 @@ describe('seats', () => {
       address: () => ({ address: '127.0.0.1', family: 'IPv4', port: 1 }),
       prependListener: (_event: string, listener: (socket: Socket) => void) => (admit = listener),
     };
-    seats.standBefore(listener as unknown as Server);
+    seats.install(listener as unknown as Server);
     let remotePort = 0;
     const open = (remoteAddress: string) => {
       remotePort += 1;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { RoadToDatabase } from '../support/database-proxy.ts';
+import { DatabaseProxy } from '../support/database-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 import { runTool } from './run-tool.ts';
@@ -16,19 +16,19 @@ const languages = [
 for (const { tool, flag, unauthenticated, unavailable } of languages) {
   describeWith(tool, `the example ${tool}`, () => {
     let database: TestDatabase;
-    let road: RoadToDatabase;
+    let proxy: DatabaseProxy;
     let service: TestService;
 
     beforeAll(async () => {
       database = await createTestDatabase();
-      road = new RoadToDatabase(database.url);
+      proxy = new DatabaseProxy(database.url);
       const { username, pathname } = new URL(database.url);
-      const url = `postgres://${username}@127.0.0.1:${await road.open()}${pathname}`;
+      const url = `postgres://${username}@127.0.0.1:${await proxy.open()}${pathname}`;
       service = await startTestService({ DATABASE_URL: url }, database);
     });
     afterAll(async () => {
       await service.stop();
-      await road.close();
+      await proxy.close();
       await database.drop();
     });
 
@@ -58,7 +58,7 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
     });
 
     test('comes back when the service says so, while the database is away', async () => {
-      await road.close();
+      await proxy.close();
       const { exitCode, stderr } = await run(password);
       expect(exitCode).toBe(1);
       const told = stderr.split('\n').filter((line) => line.startsWith(`${unavailable} STORE_UNAVAILABLE: `));

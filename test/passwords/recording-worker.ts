@@ -4,12 +4,12 @@
  */
 const code = `
   import { parentPort } from 'node:worker_threads';
-  import { HashDesk } from ${JSON.stringify(new URL('../../dist/passwords/hashing/hash-runner.js', import.meta.url).href)};
-  const desk = new HashDesk(() => performance.now());
+  import { HashRunner } from ${JSON.stringify(new URL('../../dist/passwords/hashing/hash-runner.js', import.meta.url).href)};
+  const runner = new HashRunner(() => performance.now());
   parentPort.on('message', (job) => {
     if (job.password === 'crash: exit') process.exit(3);
     if (job.password === 'crash: throw') throw new Error('thrown in the thread');
-    const answer = desk.do(job);
+    const answer = runner.run(job);
     parentPort.postMessage(answer.kind === 'hashed' ? answer : { ...answer, damage: job.dummy });
   });
 `;

@@ -172,7 +172,7 @@ describe('unknown, wrong password, disabled and without a password', () => {
 
   test('L02 the same measure sees at once when the dummy hash is missing', async () => {
     const alteration = {
-      file: 'passwords/hash-desk.js',
+      file: 'passwords/hashing/hash-runner.js',
       take: 'this.#timed(() => argon2idVerify(job.dummy, job.password));',
       put: '',
     };
@@ -187,7 +187,7 @@ describe('while some stored hashes are slower', () => {
 
   test('L02 the same measure sees at once when refusals do not wait', async () => {
     const alteration = {
-      file: 'grpc/let-in.js',
+      file: 'rpc/method-guard.js',
       take: 'await pause(holdMs, undefined, { ref: false });',
       put: ';',
     };

@@ -13,9 +13,9 @@ import { setUserState } from '../../dist/features/users/set-user-state.js';
 import { PasswordHasher } from '../../dist/passwords/password-hasher.js';
 import { Database } from '../../dist/database/database.js';
 import { postmasterOf } from '../../dist/database/embedded/process-state.js';
-import { Road } from '../support/tcp-proxy.mjs';
+import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { Ledger } from './ledger.mjs';
-import { openHouse, password, percentile } from '../../bench/bench-service.mjs';
+import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -35,21 +35,21 @@ const limits = {
   quickMs: 250 * slack,
 };
 
-const house = await openHouse();
-const road = new Road(house.socket);
-const port = await road.open();
+const fixture = await openBenchService();
+const proxy = new TcpProxy(fixture.socket);
+const port = await proxy.open();
 const environment = {
   POSTERN_MAX_STALENESS: `${STALENESS_S}s`,
   // As long as the longest fault: an honest client comes again when it can.
   POSTERN_REFRESH_GRACE: '1m',
 };
 const hasher = await PasswordHasher.start({ concurrency: 1 });
-let service = await house.serve(environment, house.urlThrough(port));
+let service = await fixture.serve(environment, fixture.urlThrough(port));
 let rounds = 0;
 
 /** All of PostgreSQL's processes. */
 function serverProcesses() {
-  const postmaster = postmasterOf(join(house.dataDir, 'pgdata'));
+  const postmaster = postmasterOf(join(fixture.dataDir, 'pgdata'));
   if (postmaster === null) throw new Error('PostgreSQL does not run');
   const parentOf = (pid) => {
     try {
@@ -86,22 +86,22 @@ async function repeatedly(lastMs, everyMs, act) {
 
 /** Each hurts, waits, and has mended what it hurt when it resolves. `away`: nobody can write meanwhile. */
 const scenarios = {
-  terminated: { run: () => repeatedly(1_200 * scale, 100, () => house.query(terminate)) },
+  terminated: { run: () => repeatedly(1_200 * scale, 100, () => fixture.query(terminate)) },
   crashed: {
     away: true,
     async run() {
-      await road.close();
-      process.kill(postmasterOf(join(house.dataDir, 'pgdata')), 'SIGQUIT');
+      await proxy.close();
+      process.kill(postmasterOf(join(fixture.dataDir, 'pgdata')), 'SIGQUIT');
       await pause(1_200 * scale);
       for (;;) {
-        const isBack = await house.query('SELECT 1').then(
+        const isBack = await fixture.query('SELECT 1').then(
           () => true,
           () => false,
         );
         if (isBack) break;
         await pause(50);
       }
-      await road.open(port);
+      await proxy.open(port);
     },
   },
   frozen: {
@@ -120,26 +120,26 @@ const scenarios = {
     away: true,
     silent: true,
     async run() {
-      road.swallowing = true;
+      proxy.swallowing = true;
       await pause(2_500 * scale);
-      road.swallowing = false;
+      proxy.swallowing = false;
     },
   },
   'slow and cut': {
     async run() {
-      road.delayMs = 20;
-      await repeatedly(1_200 * scale, 250, () => road.cut());
-      road.delayMs = 0;
+      proxy.delayMs = 20;
+      await repeatedly(1_200 * scale, 250, () => proxy.cut());
+      proxy.delayMs = 0;
     },
   },
   'read-only': {
     away: true,
     async run() {
-      await house.query('ALTER DATABASE postern SET default_transaction_read_only = on');
-      await house.query(terminate);
+      await fixture.query('ALTER DATABASE postern SET default_transaction_read_only = on');
+      await fixture.query(terminate);
       await pause(1_200 * scale);
       // Takes effect on new connections only: who keeps an old one stays read-only for ever.
-      await house.query(
+      await fixture.query(
         'BEGIN READ WRITE; ALTER DATABASE postern RESET default_transaction_read_only; COMMIT',
       );
     },
@@ -147,10 +147,10 @@ const scenarios = {
   'disk full': {
     away: true,
     async run() {
-      await house.query(`CREATE OR REPLACE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
+      await fixture.query(`CREATE OR REPLACE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$`);
       const tables = ['sessions', 'revocations', 'audit_events', 'users'];
-      const each = (make) => house.query(tables.map(make).join(';'));
+      const each = (make) => fixture.query(tables.map(make).join(';'));
       await each(
         (table) =>
           `CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON ${table} EXECUTE FUNCTION disk_full()`,
@@ -163,7 +163,7 @@ const scenarios = {
     async run() {
       const held = [];
       const take = async () => {
-        const client = new pg.Client(house.embedded.connection);
+        const client = new pg.Client(fixture.embedded.connection);
         client.on('error', () => undefined);
         await client.connect();
         held.push(client);
@@ -186,7 +186,7 @@ const scenarios = {
         await pause(300 + Math.random() * 300);
         const dead = service;
         await dead.kill();
-        service = await house.serve(environment, house.urlThrough(port));
+        service = await fixture.serve(environment, fixture.urlThrough(port));
       }
     },
   },
@@ -212,7 +212,7 @@ async function watchReaders(token, isOver, state) {
 /** An operator beside the service, by the same way to the database: makes users and disables some. */
 async function operate(name, isOver) {
   const database = new Database({
-    address: { url: house.urlThrough(port) },
+    address: { url: fixture.urlThrough(port) },
     applicationName: 'postern operator',
     maxConnections: 2,
     warn: () => undefined,
@@ -252,7 +252,7 @@ async function settleUsers(users, ledger) {
 async function endure(name, { run, away, silent, isKill }) {
   rounds += 1;
   const email = `clients-${rounds}@example.com`;
-  await house.addUser(email);
+  await fixture.addUser(email);
   const ledger = new Ledger(() => service, { email, password });
   ledger.mayLoseService = isKill === true;
   const pid = service.pid;
@@ -283,7 +283,7 @@ async function endure(name, { run, away, silent, isKill }) {
   const took = await reading;
   const users = await operating;
 
-  const sessions = await ledger.settle(house.query);
+  const sessions = await ledger.settle(fixture.query);
   await settleUsers(users, ledger);
   const slowestMs = Math.max(...ledger.writes.map(({ tookMs }) => tookMs));
   if (slowestMs > limits.writeMs) ledger.fault(`a write took ${Math.round(slowestMs)} ms`);
@@ -339,13 +339,15 @@ async function endure(name, { run, away, silent, isKill }) {
 
 /** D13: no lock and no transaction of a dead process is left, and the keys are as they were. */
 async function settleKills(ledger) {
-  const [left] = await house.query(
+  const [left] = await fixture.query(
     `SELECT count(*)::int AS count FROM pg_stat_activity
      WHERE application_name LIKE 'postern %' AND application_name NOT LIKE '% ' || $1 AND state LIKE 'idle in transaction%'`,
     [String(service.pid)],
   );
-  const [keys] = await house.query(`SELECT count(*)::int AS count FROM signing_keys WHERE state = 'active'`);
-  const [locks] = await house.query(
+  const [keys] = await fixture.query(
+    `SELECT count(*)::int AS count FROM signing_keys WHERE state = 'active'`,
+  );
+  const [locks] = await fixture.query(
     `SELECT count(*)::int AS count FROM pg_locks WHERE NOT granted OR locktype = 'advisory'`,
   );
   if (left.count > 0) ledger.fault('a transaction of a killed service is open');
@@ -365,6 +367,6 @@ try {
   process.exitCode = ok ? 0 : 1;
 } finally {
   await hasher.stop();
-  await house.stop();
-  await road.close();
+  await fixture.stop();
+  await proxy.close();
 }

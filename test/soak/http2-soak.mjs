@@ -11,7 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { frameType, RawHttp2 } from '../support/raw-http2.mjs';
 import { attacks } from './http2-attacks.mjs';
-import { openHouse, percentile } from '../../bench/bench-service.mjs';
+import { openBenchService, percentile } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string' }, scale: { type: 'string' }, only: { type: 'string' } },
@@ -20,8 +20,8 @@ const scale = Number(values.scale ?? 1);
 const chosen = attacks.filter(({ name }) => name.includes(values.only ?? ''));
 const END_LIMIT_MS = 3_000;
 
-const house = await openHouse();
-const service = await house.serve();
+const fixture = await openBenchService();
+const service = await fixture.serve();
 // The first calls load what they need; that is no attack's doing.
 for (let call = 0; call < 300; call++) await lookOn();
 const untilMs = performance.now() + Number(values.seconds ?? 0) * 1000;
@@ -39,7 +39,7 @@ try {
     `${JSON.stringify({ attack: 'all', rssGrowthKiB: residentKiB() - firstKiB, well: allWell })}\n`,
   );
 } finally {
-  await house.stop();
+  await fixture.stop();
 }
 process.exitCode = allWell ? 0 : 1;
 

@@ -3,7 +3,7 @@
 // In `cut` rounds the other service's listening connection is terminated at the moment of the revoke. With --duration
 // it goes on for so long, in rounds of the given size. Exits with 1 beyond p50 20 ms, p99 100 ms, or 1 s when cut.
 import { parseArgs } from 'node:util';
-import { openHouse, password, percentile } from '../../bench/bench-service.mjs';
+import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -17,9 +17,9 @@ const goals = { p50Ms: 20, p99Ms: 100, cutMs: 1_000 };
 const GIVE_UP_MS = 10_000;
 const email = 'bench@example.com';
 
-const house = await openHouse();
-await house.addUser(email);
-const [here, there] = [await house.serve(), await house.serve()];
+const fixture = await openBenchService();
+await fixture.addUser(email);
+const [here, there] = [await fixture.serve(), await fixture.serve()];
 
 async function login(service) {
   const { response, verdict } = await service.call('Login', { email, password });
@@ -29,7 +29,7 @@ async function login(service) {
 
 async function delayOf(tokens, cut) {
   const terminate = () =>
-    house.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
+    fixture.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
       `postern alarm ${there.pid}`,
     ]);
   const cutting = cut ? terminate() : undefined;
@@ -88,5 +88,5 @@ try {
   const { maxMs } = report('cut', cut);
   process.exitCode = p50Ms <= goals.p50Ms && p99Ms <= goals.p99Ms && maxMs <= goals.cutMs ? 0 : 1;
 } finally {
-  await house.stop();
+  await fixture.stop();
 }

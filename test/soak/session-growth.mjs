@@ -12,7 +12,7 @@ import { uuidV7 } from '../../dist/domain/uuid.js';
 import { purgeExpired } from '../../dist/features/maintenance/purge-expired.js';
 import { Database } from '../../dist/database/database.js';
 import { endSessions, insertSession, rotateSession } from '../../dist/features/sessions/session-queries.js';
-import { openHouse } from '../../bench/bench-service.mjs';
+import { openBenchService } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -34,10 +34,10 @@ const CLERKS = 6;
 /** Of the sessions, so many are logged out each day; the rest are left to expire. */
 const LOGOUT_SHARE = 0.05;
 
-const house = await openHouse();
-await house.query('ALTER SYSTEM SET autovacuum_naptime = 1');
-await house.query('SELECT pg_reload_conf()');
-await house.query(`CREATE SCHEMA bench;
+const fixture = await openBenchService();
+await fixture.query('ALTER SYSTEM SET autovacuum_naptime = 1');
+await fixture.query('SELECT pg_reload_conf()');
+await fixture.query(`CREATE SCHEMA bench;
   CREATE TABLE bench.clock (shift interval NOT NULL);
   INSERT INTO bench.clock VALUES ('0');
   CREATE FUNCTION bench.now() RETURNS timestamptz STABLE LANGUAGE sql
@@ -47,13 +47,13 @@ await house.query(`CREATE SCHEMA bench;
   ALTER DATABASE postern SET search_path = bench, pg_catalog, public;
   ALTER DATABASE postern SET synchronous_commit = off`);
 const database = new Database({
-  address: house.embedded.connection,
+  address: fixture.embedded.connection,
   applicationName: 'bench',
   maxConnections: CLERKS,
   warn: () => undefined,
 });
 const userIds = Array.from({ length: USERS }, () => randomUUID());
-await house.query(
+await fixture.query(
   "INSERT INTO users (id, email) SELECT id, id || '@example.com' FROM unnest($1::uuid[]) AS id",
   [userIds],
 );
@@ -117,7 +117,7 @@ async function inParallel(count, act) {
 }
 
 async function measure(day) {
-  const [row] = await house.query(
+  const [row] = await fixture.query(
     `SELECT (SELECT count(*)::int FROM sessions) AS sessions, (SELECT count(*)::int FROM revocations) AS revocations,
             pg_total_relation_size('sessions')::int AS "sessionsBytes", pg_indexes_size('sessions')::int AS "ofThatIndexes",
             pg_total_relation_size('revocations')::int AS "revocationsBytes", s.n_dead_tup::int AS dead,
@@ -139,16 +139,16 @@ try {
     await inParallel(loginsADay, login);
     await inParallel(refreshesADay, refresh);
     await inParallel(Math.floor(live.length * LOGOUT_SHARE), logOut);
-    await house.query(`UPDATE bench.clock SET shift = shift + interval '1 day'`);
+    await fixture.query(`UPDATE bench.clock SET shift = shift + interval '1 day'`);
     today = day + 1;
     // Their clients see them expire and log in again.
     live = live.filter(({ expiresOn }) => expiresOn > today);
     const beforeMs = performance.now();
     await purgeExpired(database, new globalThis.AbortController().signal);
     purgeMs = Math.max(purgeMs, performance.now() - beforeMs);
-    const [trail] = await house.query(`SELECT pg_total_relation_size('audit_events')::int AS bytes`);
+    const [trail] = await fixture.query(`SELECT pg_total_relation_size('audit_events')::int AS bytes`);
     auditBytes += trail.bytes;
-    await house.query('TRUNCATE audit_events');
+    await fixture.query('TRUNCATE audit_events');
     const point = await measure(day);
     curve.push(point);
     if (day % Math.ceil(days / 15) === 0 || day === days) console.log(JSON.stringify(point));
@@ -172,5 +172,5 @@ try {
   process.exitCode = last <= middle * 1.25 && hotShare >= 0.9 ? 0 : 1;
 } finally {
   await database.close();
-  await house.stop();
+  await fixture.stop();
 }

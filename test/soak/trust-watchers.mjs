@@ -31,8 +31,8 @@ if (values['as-watchers-of']) watch(values['as-watchers-of']);
 else await serve();
 
 async function serve() {
-  const house = await serveTrust(createKeyRing([]));
-  house.revoke(revocations);
+  const fixture = await serveTrust(createKeyRing([]));
+  fixture.revoke(revocations);
   const idleBytes = process.memoryUsage.rss();
   let peakBytes = idleBytes;
   let blockedMs = 0;
@@ -46,7 +46,7 @@ async function serve() {
   const startMs = performance.now();
   const child = fork(
     fileURLToPath(import.meta.url),
-    ['--as-watchers-of', house.address, '--watchers', watchers, '--revocations', revocations].map(String),
+    ['--as-watchers-of', fixture.address, '--watchers', watchers, '--revocations', revocations].map(String),
   );
   child.once('exit', (code) => code && process.exit(1));
   const [ready] = await once(child, 'message');
@@ -56,7 +56,7 @@ async function serve() {
   for (let round = 0; round < rounds; round++) {
     const sentMs = performance.now();
     const told = once(child, 'message');
-    house.revoke(1);
+    fixture.revoke(1);
     await told;
     delaysMs.push(performance.now() - sentMs);
   }
@@ -64,7 +64,7 @@ async function serve() {
   clearInterval(sampler);
   child.disconnect();
   const stopMs = performance.now();
-  await house.stop(8_000);
+  await fixture.stop(8_000);
   const stoppedMs = performance.now() - stopMs;
   const complete = ready.decoded >= revocations && ready.alike;
   delaysMs.sort((one, other) => one - other);

@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createVerifier } from '../../dist/client/postern-client.js';
-import { openHouse, password, percentile } from '../../bench/bench-service.mjs';
+import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -23,10 +23,10 @@ const GIVE_UP_MS = 10_000;
 const AT_ONCE = 2;
 const email = 'bench@example.com';
 
-const house = await openHouse();
-await house.addUser(email);
-const services = await Promise.all([1, 2, 3].map(() => house.serve()));
-const credential = await house.addServiceAccount('fleet');
+const fixture = await openBenchService();
+await fixture.addUser(email);
+const services = await Promise.all([1, 2, 3].map(() => fixture.serve()));
+const credential = await fixture.addServiceAccount('fleet');
 const alive = new Set(services);
 const [, victim] = services;
 
@@ -173,5 +173,5 @@ try {
   process.exitCode = lost === 0 && report.slowest.p99Ms <= goal.slowestP99Ms ? 0 : 1;
 } finally {
   for (const verifier of verifiers) verifier.close();
-  await house.stop();
+  await fixture.stop();
 }

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /** A way to the database that can be closed, and made to swallow all that is sent. */
-export class RoadToDatabase {
+export class DatabaseProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   swallowing = false;

@@ -1,5 +1,5 @@
 /** A way to the database that can be closed, slowed, cut, and made to swallow all that is sent. */
-export class Road {
+export class TcpProxy {
   /** @param target the path of a unix socket */
   constructor(target: string);
   /** What is sent meanwhile is lost, on the connections of that time for good: nobody hears of their end. */

@@ -1,8 +1,8 @@
 import { connect, createServer } from 'node:net';
 import { setTimeout } from 'node:timers';
 
-/** See `road.d.mts`; plain JavaScript because the benches use it too. */
-export class Road {
+/** See `proxy.d.mts`; plain JavaScript because the benches use it too. */
+export class TcpProxy {
   swallowing = false;
   delayMs = 0;
   #server;

@@ -46,13 +46,13 @@ export class DatabaseMonitor {
     prepare: () => Promise<void>;
     refresh: () => Promise<void>;
     /** Called after each look at the database, successful or not. */
-    afterwards: () => void;
+    onChecked: () => void;
     report: (event: StoreEvent, cause?: unknown) => void;
     onFatal: (error: unknown) => void;
   }) {
     this.#prepare = options.prepare;
     this.#refresh = options.refresh;
-    this.#onChecked = options.afterwards;
+    this.#onChecked = options.onChecked;
     this.#report = options.report;
     this.#onFatal = options.onFatal;
   }

@@ -110,7 +110,9 @@ function keeperOfIdleTimes(server: Server): (session: Http2Session | undefined) 
     sessionIdleTimeouts?: Map<ServerHttp2Session, { lastIdle: number }>;
   };
   if (!(times instanceof Map))
-    throw new Error('this version of @grpc/grpc-js counts idle time elsewhere; mend direct-calls.ts');
+    throw new Error(
+      'this version of @grpc/grpc-js counts idle time elsewhere; change grpc/fast-path/fast-path.ts',
+    );
   return (session) => {
     const time = times.get(session as ServerHttp2Session);
     if (time) time.lastIdle = Date.now();

@@ -15,7 +15,7 @@ function watchUnderTest() {
         refreshes.push({ succeed: resolve, fail: () => reject(away) });
         for (const tell of begun.splice(0)) tell();
       }),
-    afterwards: () => undefined,
+    onChecked: () => undefined,
     report: () => undefined,
     onFatal: (error) => {
       throw error;

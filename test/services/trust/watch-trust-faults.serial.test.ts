@@ -102,7 +102,7 @@ test('S13 a watcher that is cut off again and again, and comes back to either in
     const [host = '', port = ''] = address.split(':');
     return new Wire(() => connect(Number(port), host));
   });
-  const roads = await Promise.all(wires.map(async (wire) => `127.0.0.1:${await wire.open()}`));
+  const proxies = await Promise.all(wires.map(async (wire) => `127.0.0.1:${await wire.open()}`));
   const committed: string[] = [];
   let isWriting = true;
   // Transactions of different lengths, so that later ones commit before earlier ones.
@@ -122,7 +122,7 @@ test('S13 a watcher that is cut off again and again, and comes back to either in
   let snapshots = 0;
   for (let round = 0; round < 40; round++) {
     const at = round % 2;
-    const watch = watchOn(roads[at] ?? '', cursor);
+    const watch = watchOn(proxies[at] ?? '', cursor);
     const enough = Math.floor(Math.random() * 8);
     await watch.until(() => watch.updates.length > enough);
     if (Math.random() < 0.5) wires[at]?.cut();
@@ -133,7 +133,7 @@ test('S13 a watcher that is cut off again and again, and comes back to either in
   }
   isWriting = false;
   await Promise.all(writers);
-  const last = watchOn(roads[0] ?? '', cursor);
+  const last = watchOn(proxies[0] ?? '', cursor);
   const missing = () => committed.filter((name) => !learned.has(name) && !last.revoked.has(name));
   await last.until(() => missing().length === 0);
   expect(committed.length).toBeGreaterThan(100);
