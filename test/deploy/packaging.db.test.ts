@@ -21,7 +21,7 @@ import { startTestService } from '../support/test-service.ts';
 
 jest.setTimeout(30_000);
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const bins = join(root, 'node_modules', '.bin');
 const environment = { ...process.env, PATH: `${bins}:${process.env['PATH'] ?? ''}` };
 const folder = mkdtempSync(join(tmpdir(), 'postern-package-'));
