@@ -19,14 +19,8 @@ import type { AddService } from '../grpc/grpc-server.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
-import { changePassword } from '../features/authentication/change-password.ts';
-import { issueServiceToken } from '../features/service-accounts/issue-service-token.ts';
-import { login } from '../features/authentication/login.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
-import { refreshToken } from '../features/authentication/refresh-session.ts';
-import { resetPassword } from '../features/authentication/password-reset/reset-password.ts';
-import { revokeToken } from '../features/authentication/revoke-token.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/keyed-limiter.ts';
 import { verifyToken } from '../features/authentication/verify-token.ts';
@@ -65,13 +59,6 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const logins = new ConcurrencyLimit(hasher.capacity + parts.loginsBesideHashes, () =>
     Math.max(LOGIN_RETRY_MS, hasher.load.averageMs * hasher.capacity),
   );
-  const sessions = {
-    database,
-    trust,
-    turns: new KeyedLimiter(SESSION_TURNS),
-    policy: sessionPolicyOf(settings),
-    refreshTokens: () => refreshRoot.tokens(),
-  };
   const repeats = new RepeatRateLimiter(repeatBudgetPolicy(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
   );
@@ -81,20 +68,26 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     add(
       AuthServiceService,
       authService({
-        login: (input, call) =>
-          logins.run(() => login({ ...sessions, hasher, issuer, onDamagedHash, throttle }, input, call)),
-        verifyToken: (input) => verifyToken(verification, input),
-        refreshToken: (input, call) => refreshToken({ ...sessions, issuer, repeats, onRepeat }, input, call),
-        revokeToken: (input, call) => revokeToken({ ...sessions, verifier, nextRefresh, nowMs }, input, call),
-        issueServiceToken: (input, call) =>
-          issueServiceToken({ database, digests, issuer, trust }, input, call),
-        changePassword: (input, call) =>
-          logins.run(() =>
-            changePassword({ ...sessions, passwords, issuer, apiAudience, throttle }, input, call),
-          ),
-        resetPassword: (input, call) =>
-          resetPassword({ database, passwords, digests, trust, throttle }, input, call),
-        getJwks: jwks,
+        database,
+        trust,
+        hasher,
+        passwords,
+        throttle,
+        logins,
+        turns: new KeyedLimiter(SESSION_TURNS),
+        repeats,
+        policy: sessionPolicyOf(settings),
+        refreshTokens: () => refreshRoot.tokens(),
+        digests,
+        issuer,
+        verifier,
+        verification,
+        apiAudience,
+        jwks,
+        nextRefresh,
+        nowMs,
+        onRepeat,
+        onDamagedHash,
       }),
     );
     add(TrustServiceService, trustService(trust, policy, parts.broadcast));

@@ -1,56 +1,73 @@
-import type { Caller } from '../domain/caller.ts';
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
-import type { OperationCall } from '../domain/operation-call.ts';
+import type { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
 import { Rejected } from '../domain/rejection.ts';
-import type { PasswordChange } from '../features/authentication/change-password.ts';
-import type {
-  IssuedServiceToken,
-  ServiceTokenInput,
+import {
+  type ChangePasswordDependencies,
+  changePassword,
+} from '../features/authentication/change-password.ts';
+import { login, type LoginDependencies, type LoginInput } from '../features/authentication/login.ts';
+import {
+  resetPassword,
+  type ResetPasswordDependencies,
+} from '../features/authentication/password-reset/reset-password.ts';
+import { type RefreshDependencies, refreshToken } from '../features/authentication/refresh-session.ts';
+import { type RevokeDependencies, revokeToken } from '../features/authentication/revoke-token.ts';
+import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import {
+  type IssuedServiceToken,
+  issueServiceToken,
+  type ServiceTokenDependencies,
 } from '../features/service-accounts/issue-service-token.ts';
 import type { IssuedTokens } from '../features/sessions/access-token-issuer.ts';
-import type { LoginInput } from '../features/authentication/login.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
-import { type VerificationOperations, verificationService } from './verification-service.ts';
+import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { verificationService } from './verification-service.ts';
 
 const RETRY_AFTER_MS = 1_000;
 
-/** What the service does, wired to its dependencies in `compose/services.ts`. */
-export interface AuthOperations extends VerificationOperations {
-  login(input: LoginInput, call: OperationCall): Promise<IssuedTokens>;
-  refreshToken(input: { refreshToken: string }, call: OperationCall): Promise<IssuedTokens>;
-  /** Gives whether anything ended. */
-  revokeToken(input: { token: string; allSessions: boolean }, call: OperationCall): Promise<boolean>;
-  issueServiceToken(input: ServiceTokenInput, call: OperationCall): Promise<IssuedServiceToken>;
-  changePassword(input: PasswordChange & { caller: Caller }, call: OperationCall): Promise<IssuedTokens>;
-  resetPassword(input: { resetToken: string; newPassword: string }, call: OperationCall): Promise<void>;
-  /** Null while no keys are known yet. */
-  getJwks(): { json: string; maxAgeSeconds: number } | null;
+/** What the RPCs of AuthService work with. */
+export interface AuthDependencies
+  extends
+    LoginDependencies,
+    ChangePasswordDependencies,
+    RefreshDependencies,
+    RevokeDependencies,
+    ResetPasswordDependencies,
+    ServiceTokenDependencies {
+  readonly trust: TrustBundle;
+  readonly verification: VerifyDependencies;
+  /** How many calls may be under way that check a password of a user. */
+  readonly logins: ConcurrencyLimit;
+  /** The public key set; null while no keys are known. */
+  readonly jwks: () => { readonly json: string; readonly maxAgeSeconds: number } | null;
 }
 
-/** postern.v1.AuthService: wire to operation and back. */
-export function authService(operations: AuthOperations): ServiceHandlers<typeof AuthServiceService> {
+/** postern.v1.AuthService: wire message → operation → wire message. */
+export function authService(dependencies: AuthDependencies): ServiceHandlers<typeof AuthServiceService> {
+  const { logins, verification, jwks } = dependencies;
   return {
-    login: async (request, call) => tokenSet(await operations.login(loginInput(request), call)),
-    ...verificationService(operations),
-    refreshToken: async (request, call) => tokenSet(await operations.refreshToken(request, call)),
+    login: async (request, call) =>
+      tokenSet(await logins.run(() => login(dependencies, loginInput(request), call))),
+    ...verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
+    refreshToken: async (request, call) => tokenSet(await refreshToken(dependencies, request, call)),
     revokeToken: async (request, call) => {
-      const hasEnded = await operations.revokeToken(request, call);
+      const hasEnded = await revokeToken(dependencies, request, call);
       if (!hasEnded) call.noteNothingDone();
       return {};
     },
     issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>
-      serviceTokenSet(await operations.issueServiceToken({ clientId, clientSecret, audience }, call)),
-    changePassword: async ({ currentPassword, newPassword }, call) =>
-      tokenSet(
-        await operations.changePassword({ currentPassword, newPassword, caller: callerOf(call) }, call),
-      ),
+      serviceTokenSet(await issueServiceToken(dependencies, { clientId, clientSecret, audience }, call)),
+    changePassword: async ({ currentPassword, newPassword }, call) => {
+      const change = { currentPassword, newPassword, caller: callerOf(call) };
+      return tokenSet(await logins.run(() => changePassword(dependencies, change, call)));
+    },
     resetPassword: async ({ resetToken, newPassword }, call) => {
-      await operations.resetPassword({ resetToken, newPassword }, call);
+      await resetPassword(dependencies, { resetToken, newPassword }, call);
       return {};
     },
     getJwks: () => {
-      const keySet = operations.getJwks();
+      const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
       return { jwks: keySet.json, maxAge: keySet.maxAgeSeconds };
     },
