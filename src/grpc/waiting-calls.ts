@@ -1,4 +1,5 @@
 import type { Http2Session } from 'node:http2';
+import { getHeapStatistics } from 'node:v8';
 
 import type { Rejection } from '../domain/rejection.ts';
 import type { StreamShare } from './stream-share.ts';
@@ -6,15 +7,24 @@ import type { StreamShare } from './stream-share.ts';
 const LOOK_EVERY_MS = 500;
 /** What waits for longer counts as an open stream. What honest callers send comes at once. */
 const SLOW_MS = 500;
-/** In the process, so that a burst between two looks is bounded as well: sixteen connections' worth of calls. */
-const MOST_WAITING = 4_096;
+/** What an open stream costs. */
+const BYTES_OF_A_STREAM = 12 * 1024;
+/** In the process, so that a burst between two looks is bounded as well: half of the heap that Node allows itself. */
+const MAX_WAITING_CALLS = Math.floor(getHeapStatistics().heap_size_limit / 2 / BYTES_OF_A_STREAM);
+const RETRY_AFTER_MS = 1_000;
 
 /** A call on which its caller has to do something next. */
 export interface WaitingCall {
   readonly waitsSinceMs: number;
   /** On whose account it counts when it is slow; null when it is counted already, or has none any more. */
   readonly countedOn: Http2Session | null;
-  giveUpWaiting(why: Rejection & { kind: 'deadline-exceeded' | 'too-many-streams' }): void;
+  giveUpWaiting(why: Rejection): void;
+}
+
+/** How a call waits: whether a look has found it waiting before, and what gives back the share that it holds. */
+interface Wait {
+  wasSeen: boolean;
+  giveBack: (() => void) | null;
 }
 
 /**
@@ -23,15 +33,16 @@ export interface WaitingCall {
  * hold it for as long as the connection lasts. One timer looks after all of them: a call that goes on at once costs none.
  */
 export class WaitingCalls {
-  /** In the order in which they began to wait, so that a look ends at the first young one; with the share that it holds. */
-  readonly #waiting = new Map<WaitingCall, (() => void) | null>();
+  /** In the order in which they began to wait. */
+  readonly #waiting = new Map<WaitingCall, Wait>();
   readonly #limitMs: number;
   readonly #share: StreamShare | null;
   readonly #most: number;
   #timer: NodeJS.Timeout | null = null;
+  #reading: NodeJS.Immediate | undefined;
 
   /** @param share what slow ones count in */
-  constructor(limitMs: number, share: StreamShare | null, most = MOST_WAITING) {
+  constructor(limitMs: number, share: StreamShare | null, most = MAX_WAITING_CALLS) {
     this.#limitMs = limitMs;
     this.#share = share;
     this.#most = most;
@@ -39,39 +50,53 @@ export class WaitingCalls {
 
   add(call: WaitingCall): void {
     if (this.#waiting.size >= this.#most) this.#endOldest();
-    this.#waiting.set(call, null);
-    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+    this.#waiting.set(call, { wasSeen: false, giveBack: null });
+    this.#timer ??= setInterval(() => this.#readAndLook(), LOOK_EVERY_MS).unref();
   }
 
   delete(call: WaitingCall): void {
-    this.#waiting.get(call)?.();
+    this.#waiting.get(call)?.giveBack?.();
     this.#waiting.delete(call);
   }
 
   #endOldest(): void {
     const [oldest] = this.#waiting.keys();
-    if (oldest) this.#end(oldest, 'too-many-streams');
+    // It may be an honest one in a crowd, which is told to come again.
+    const cause = `${this.#most} calls wait for their callers`;
+    if (oldest) this.#end(oldest, { kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  #end(call: WaitingCall, kind: 'deadline-exceeded' | 'too-many-streams'): void {
+  #end(call: WaitingCall, why: Rejection): void {
     this.delete(call);
-    call.giveUpWaiting({ kind });
+    call.giveUpWaiting(why);
+  }
+
+  /**
+   * Reads what has arrived before it looks: while this process stood still, requests may have come that lie unread in their
+   * sockets, and Node polls those between the timers and the immediates of one turn of its loop.
+   */
+  #readAndLook(): void {
+    clearImmediate(this.#reading);
+    this.#reading = setImmediate(() => (this.#reading = setImmediate(() => this.#look())));
   }
 
   #look(): void {
     const nowMs = performance.now();
-    for (const [call, held] of this.#waiting) {
+    for (const [call, wait] of this.#waiting) {
       const waitedMs = nowMs - call.waitsSinceMs;
-      if (waitedMs >= this.#limitMs) this.#end(call, 'deadline-exceeded');
-      else if (waitedMs < SLOW_MS) break;
-      else if (held === null && this.#share !== null && call.countedOn !== null) {
-        const taken = this.#share.take(call.countedOn);
-        if (taken === null) this.#end(call, 'too-many-streams');
-        else this.#waiting.set(call, taken);
-      }
+      if (waitedMs >= this.#limitMs) this.#end(call, { kind: 'deadline-exceeded' });
+      // Slow is what waited at the look before as well, whatever the clock says: the time in which nobody could read is ours.
+      else if (wait.wasSeen && waitedMs >= SLOW_MS) this.#count(call, wait);
+      wait.wasSeen = true;
     }
     if (this.#waiting.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
+  }
+
+  #count(call: WaitingCall, wait: Wait): void {
+    if (wait.giveBack !== null || this.#share === null || call.countedOn === null) return;
+    wait.giveBack = this.#share.take(call.countedOn);
+    if (wait.giveBack === null) this.#end(call, { kind: 'too-many-streams' });
   }
 }

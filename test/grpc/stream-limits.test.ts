@@ -201,6 +201,39 @@ test.each([
   await until(() => listener.server.openStreams.anonymous === 0, 'all are given back');
 });
 
+test.each([
+  ['directly answered', VERIFY],
+  ['other', CHECK],
+])('N15 %s requests that came while this process stood still are not slow', async (_name, path) => {
+  const listener = await listen({
+    services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
+  });
+  const raw = await connect(listener);
+  raw.send(...opened(path, ids(100), false), ...opened(CHECK, [1_001]));
+  const isAnswer = (id: number) => (frame: { stream: number; type: number }) =>
+    frame.stream === id && frame.type === frameType['data'];
+  expect(await raw.next(isAnswer(1_001))).not.toBeNull();
+  // They lie in the socket before the timer strikes that looks for slow ones.
+  raw.send(...ids(100).map((id) => message(id)));
+  const startMs = performance.now();
+  while (performance.now() - startMs < 1_200);
+  for (const id of ids(100)) expect(await raw.next(isEnd(id), 5_000)).not.toBeNull();
+  expect(refusedOf(listener)).toHaveLength(0);
+});
+
+test.each(['HEAD', 'GET', 'PUT'])('N15 a stream that %s opened and leaves open is closed', async (method) => {
+  const listener = await listen();
+  const raw = await connect(listener);
+  const fields = callFields(VERIFY, { ':method': method });
+  // More than a connection may have at once, so that each must have been closed.
+  for (let each = 0; each < 300; each++) {
+    const id = 1 + 2 * each;
+    raw.send(headers(id, fields));
+    expect(await raw.next(({ stream, type }) => stream === id && type === frameType['reset'])).not.toBeNull();
+  }
+  expect(listener.finished).toHaveLength(0);
+});
+
 test('N15 a burst of requests that do not come ends the oldest, in whatever time it comes', () => {
   const ended: number[] = [];
   const waiting = new WaitingCalls(60_000, null, 3);

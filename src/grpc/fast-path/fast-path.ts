@@ -1,4 +1,10 @@
-import type { Http2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 
 import type { MethodDefinition, Server } from '@grpc/grpc-js';
 
@@ -80,11 +86,13 @@ export class FastPath {
 
 /**
  * gRPC is POST and nothing else. grpc-js answers all of them, with an error of its own at HEAD, which has no body: anybody
- * could make faults that are none.
+ * could make faults that are none. The stream is closed, whatever else its caller would send: it passes no limit of open
+ * streams (N15).
  */
 function refuseMethod(stream: ServerHttp2Stream): void {
   stream.on('error', ignore);
   stream.respond({ ':status': 405, allow: 'POST' }, { endStream: true });
+  stream.close(constants.NGHTTP2_NO_ERROR);
 }
 
 /** A fault of the stream is followed by its close. */
