@@ -87,6 +87,7 @@ async function exchange(
         );
         if (!rotated) continue;
         const after = { ...session, rotatedAtMs: rotated.nowMs, roles: rotated.roles, nowMs: rotated.nowMs };
+        dependencies.repeats.moveOn(presented.sessionId);
         return issue(dependencies, presented.sessionId, after, decision.to);
       }
       case 'repeat':

@@ -66,6 +66,12 @@ export class RepeatRateLimiter {
     return timingSafeEqual(bucket.refused.digest, digestOf(token)) ? this.#waitMs(bucket) : 0;
   }
 
+  /** Lets every token be judged again: the session has moved on, and an older one that comes now is theft. */
+  moveOn(sessionId: string): void {
+    const bucket = this.#sessions.get(sessionId);
+    if (bucket) bucket.refused = null;
+  }
+
   #waitMs(bucket: SessionBucket): number {
     const { perSession, refillMs } = this.#policy;
     refill(bucket, { most: perSession, everyMs: refillMs }, this.#nowMs());

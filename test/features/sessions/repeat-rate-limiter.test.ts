@@ -43,6 +43,14 @@ test('S18 what was refused is known again without a look at the session, and not
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
+test('S18 S06 once the session has moved on the token is looked at again: it may be theft by now', () => {
+  const { budget } = budgetAt();
+  taken(budget, 101);
+  expect(budget.waitMsOf('s', 'a')).toBe(100);
+  budget.moveOn('s');
+  expect(budget.waitMsOf('s', 'a')).toBe(0);
+});
+
 test('S18 S06 once the grace time is over the token is looked at again: it is reuse then', () => {
   const { clock, budget } = budgetAt({ refillMs: 1_000_000 });
   taken(budget, 100);
