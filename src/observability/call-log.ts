@@ -40,8 +40,8 @@ export class CallLines {
   }
 
   describe(call: FinishedCall): void {
-    const isUnheard = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
-    if (isUnheard) {
+    const isQuiet = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
+    if (isQuiet) {
       if (this.#log.isLevelEnabled('debug')) this.#log.debug(fieldsOf(call), 'call');
       return;
     }

@@ -89,7 +89,13 @@ export function dataDirectoryFault(dataDir: string): Error | null {
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   try {
     if (existing === wanted) requireRootsOwn(existing, 'anyone');
-    rmdirSync(mkdtempSync(join(existing, '.postern-')));
+    const probe = mkdtempSync(join(existing, '.postern-'));
+    try {
+      // Of a directory that is still to be made, what lies above it counts.
+      requireRootsOwn(probe, 'anyone');
+    } finally {
+      rmdirSync(probe);
+    }
     return null;
   } catch (cause) {
     return unusable(wanted, cause);
