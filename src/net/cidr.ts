@@ -16,7 +16,8 @@ export function plainIp(text: string): string | null {
  * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
  * particular for callers on this machine. An IPv4 address that a translator or a tunnel has put into one of IPv6 is
  * itself: all of IPv4 would else be one source behind NAT64 (RFC 6052 section 2.1), and the holder of one address 65 536
- * of them by 6to4 (RFC 3056 section 2).
+ * of them by 6to4 (RFC 3056 section 2). A translator with a prefix of its own (RFC 8215, RFC 6052 section 2.2) cannot be told
+ * from a subscriber: it counts by /64, so name it in POSTERN_TRUSTED_PROXIES.
  */
 export function sourceOf(address: string | null): string {
   if (address === null) return 'local';
