@@ -84,7 +84,11 @@ export default tseslint.config(
       'no-restricted-properties': [
         'error',
         ...lostTimers,
-        { object: 'process', property: 'env', message: 'Only config/load-settings.ts reads the environment.' },
+        {
+          object: 'process',
+          property: 'env',
+          message: 'Only config/load-settings.ts reads the environment.',
+        },
       ],
     },
   },
