@@ -21,9 +21,8 @@ export interface WaitingCall {
   giveUpWaiting(why: Rejection): void;
 }
 
-/** How a call waits: whether a look has found it waiting before, and what gives back the share that it holds. */
+/** Of a call that a look has found waiting before: what gives back the share that it holds, if it does. */
 interface Wait {
-  wasSeen: boolean;
   giveBack: (() => void) | null;
 }
 
@@ -33,8 +32,8 @@ interface Wait {
  * hold it for as long as the connection lasts. One timer looks after all of them: a call that goes on at once costs none.
  */
 export class WaitingCalls {
-  /** In the order in which they began to wait. */
-  readonly #waiting = new Map<WaitingCall, Wait>();
+  /** In the order in which they began to wait; null until a look has found them, so that a quick call costs no object. */
+  readonly #waiting = new Map<WaitingCall, Wait | null>();
   readonly #limitMs: number;
   readonly #share: StreamShare | null;
   readonly #most: number;
@@ -50,7 +49,7 @@ export class WaitingCalls {
 
   add(call: WaitingCall): void {
     if (this.#waiting.size >= this.#most) this.#endOldest();
-    this.#waiting.set(call, { wasSeen: false, giveBack: null });
+    this.#waiting.set(call, null);
     this.#timer ??= setInterval(() => this.#readAndLook(), LOOK_EVERY_MS).unref();
   }
 
@@ -86,8 +85,8 @@ export class WaitingCalls {
       const waitedMs = nowMs - call.waitsSinceMs;
       if (waitedMs >= this.#limitMs) this.#end(call, { kind: 'deadline-exceeded' });
       // Slow is what waited at the look before as well, whatever the clock says: the time in which nobody could read is ours.
-      else if (wait.wasSeen && waitedMs >= SLOW_MS) this.#count(call, wait);
-      wait.wasSeen = true;
+      else if (wait === null) this.#waiting.set(call, { giveBack: null });
+      else if (waitedMs >= SLOW_MS) this.#count(call, wait);
     }
     if (this.#waiting.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
