@@ -100,10 +100,10 @@ test.each([
     Array.from({ length: 8 }, () => Code.RESOURCE_EXHAUSTED),
   );
   expect(listener.server.openStreams.anonymous).toBe(32);
-  // The stream of a refused one is closed, not only answered.
-  expect(
-    await raw.next(({ stream, type }) => stream === 79 && type === frameType['reset'], 1_000),
-  ).not.toBeNull();
+  // The stream of a refused one is closed, not only answered: by a reset, unless both sides have said that they are done.
+  const isClosed = ({ stream, type }: { stream: number; type: number }) =>
+    stream === 79 && type === frameType['reset'];
+  expect(await raw.next(sends ? isEnd(79) : isClosed, 1_000)).not.toBeNull();
 
   raw.send(reset(1));
   await until(() => listener.server.openStreams.anonymous === 31, 'room for one');
@@ -319,11 +319,16 @@ test('N15 questions to reflection are read no faster than its answers are', asyn
   const raw = await connect(await listen());
   const question = Buffer.from([0x3a, 0]);
   raw.send(settings([[setting['initialWindow'], 0]]), headers(1, callFields(REFLECTION)));
-  // As many as the window takes. Whoever reads them all grants more.
+  // As many as the window takes. Whoever reads them all grants more, for ever; what Node itself reads ahead is 64 KiB at most.
   raw.send(...Array.from({ length: 9_000 }, () => message(1, question, 0, 0)));
-  const isGrant = ({ type, stream }: { type: number; stream: number }) =>
-    type === frameType['windowUpdate'] && stream === 1;
-  expect(await raw.next(isGrant, 1_500)).toBeNull();
+  const seen = new Set<unknown>();
+  const isNewGrant = (frame: { type: number; stream: number }) =>
+    frame.type === frameType['windowUpdate'] && frame.stream === 1 && !seen.has(frame);
+  for (let grant; (grant = await raw.next(isNewGrant, 1_500)) !== null;) {
+    seen.add(grant);
+    expect(seen.size).toBeLessThan(8);
+    raw.send(...Array.from({ length: 4_000 }, () => message(1, question, 0, 0)));
+  }
   raw.send(windowUpdate(1, 2 ** 24), windowUpdate(0, 2 ** 24));
-  expect(await raw.next(isGrant)).not.toBeNull();
+  expect(await raw.next(isNewGrant)).not.toBeNull();
 });
