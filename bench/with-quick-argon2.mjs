@@ -13,7 +13,7 @@ require.cache[require.resolve('@node-rs/argon2')].exports = quick;
 
 const hooks = `
   export function resolve(specifier, context, next) {
-    const isEntry = specifier === './hash-worker-url.js';
+    const isEntry = specifier.endsWith('/hash-worker-url.js');
     return isEntry ? { url: ${JSON.stringify(import.meta.url)}, shortCircuit: true } : next(specifier, context);
   }
 `;
