@@ -1,12 +1,14 @@
 import { constants, type Http2Session } from 'node:http2';
 
+import { type Bucket, refill } from '../domain/token-bucket.ts';
+
 /**
  * nghttp2 ends a connection after 1,000 resets and 33 more a second, in the middle of its calls, and Node 20 cannot be
  * told otherwise. An honest caller whose deadlines expire gets there within a second: a gateway with 256 calls at once
  * and 200 ms for each sends 1,280 resets a second while a process stands still. So the connection is retired before, in
  * peace; what lies between the two is room for resets that are on their way.
  */
-const RESETS = { burst: 500, perSecond: 33 };
+const RESETS = { most: 500, everyMs: 1_000 / 33 };
 /** Calls under way on a retired connection may end within this time. */
 const GRACE_MS = 60_000;
 
@@ -15,11 +17,6 @@ const GRACE_MS = 60_000;
  * whose resets come too fast to be counted here.
  */
 export const resetOptions = { streamResetBurst: 2_000, streamResetRate: 66 };
-
-interface Bucket {
-  left: number;
-  atMs: number;
-}
 
 /**
  * Retires connections on which too many calls were reset: GOAWAY, and the calls under way are answered. New ones go over
@@ -39,10 +36,9 @@ export class ResetLimit {
   note(session: Http2Session | undefined): void {
     if (!session || session.closed || session.destroyed) return;
     const nowMs = performance.now();
-    const bucket = this.#buckets.get(session) ?? { left: RESETS.burst, atMs: nowMs };
-    const refilled = bucket.left + ((nowMs - bucket.atMs) / 1000) * RESETS.perSecond;
-    bucket.left = Math.min(RESETS.burst, refilled) - 1;
-    bucket.atMs = nowMs;
+    const bucket = this.#buckets.get(session) ?? { left: RESETS.most, atMs: nowMs };
+    refill(bucket, RESETS, nowMs);
+    bucket.left -= 1;
     this.#buckets.set(session, bucket);
     if (bucket.left < 0) this.#retire(session);
   }

@@ -38,7 +38,7 @@ export function serverStream<Request, Response>(
     const run = async () => {
       const isLetIn = rule.openToUnixSockets === true && context.throughUnixSocket;
       if (!isLetIn) await admit(call.request, served);
-      // Those of public methods are counted before their request has come (call-boundary.ts).
+      // Those of public methods are counted before their request has come (call-interceptor.ts).
       if (rule.access !== 'public' && !context.hold('watching'))
         throw new Rejected({ kind: 'too-many-streams' });
       for await (const response of handler(call.request, served)) {
@@ -70,7 +70,7 @@ async function write<Request, Response>(
       context.end(statusOfError(new Rejected({ kind: 'reader-too-slow' }), context));
     }, READER_LIMIT_MS);
     signal.addEventListener('abort', done, { once: true });
-    // What is encoded already goes past the serializer (serve-methods.ts).
+    // What is encoded already goes past the serializer (register-service.ts).
     call.write(response as Response, done);
   });
 }

@@ -1,3 +1,5 @@
+import { type Bucket, refill } from '../../domain/token-bucket.ts';
+
 export interface RefusalBudgetPolicy {
   /** Refusals in a row of one source that are written. */
   readonly perSource: number;
@@ -21,12 +23,6 @@ export const refusalBudgetPolicy: RefusalBudgetPolicy = {
   inAllRefillMs: 1_000,
   mostSources: 10_000,
 };
-
-/** Fills by itself with time. */
-export interface Bucket {
-  left: number;
-  atMs: number;
-}
 
 /**
  * How many refusals of callers who have shown nothing go into the audit trail, and how many lines about them into the
@@ -79,9 +75,4 @@ export class AuditRateLimiter {
     if (this.#sources.size > mostSources && oldest !== undefined) this.#sources.delete(oldest);
     return bucket;
   }
-}
-
-export function refill(bucket: Bucket, rate: { most: number; everyMs: number }, nowMs: number): void {
-  bucket.left = Math.min(rate.most, bucket.left + (nowMs - bucket.atMs) / rate.everyMs);
-  bucket.atMs = nowMs;
 }

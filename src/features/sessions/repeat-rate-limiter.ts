@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-import { type Bucket, refill } from '../audit/audit-rate-limiter.ts';
+import { type Bucket, refill } from '../../domain/token-bucket.ts';
 
 export interface RepeatBudgetPolicy {
   /** Repeats of one session in a row: fifty tabs that wake at once are honest. */
