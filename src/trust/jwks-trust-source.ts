@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
+import { Backoff } from '../domain/backoff.ts';
 import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
 import { leadsToThisMachine } from '../net/listen-address.ts';
 import { download } from './download.ts';
@@ -31,7 +32,8 @@ export class JwksTrustSource {
   #stopped = false;
   #lookedAtMs = -Infinity;
   #looking: Promise<void> | null = null;
-  #pauseMs = SHORTEST_PAUSE_MS;
+  /** After failures: 0.5 to 1 s, 1 to 2, 2 to 4 and so on, 30 to 60 s at most. */
+  readonly #backoff = new Backoff({ firstMs: SHORTEST_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
   /** When the newest request that has been answered was sent, monotonic. */
   #answeredAsOfMs = -Infinity;
 
@@ -103,14 +105,13 @@ export class JwksTrustSource {
       this.#bundle.confirm(readAtMs + validMs);
       if (!this.#connected) this.#report({ kind: 'connected' });
       this.#connected = true;
-      this.#pauseMs = SHORTEST_PAUSE_MS;
+      this.#backoff.reset();
       this.#later(validMs);
     } catch (error) {
       if (isOutrun()) return;
       this.#connected = false;
       this.#report(failureOf(error));
-      this.#later(this.#pauseMs * (0.5 + Math.random() / 2));
-      this.#pauseMs = Math.min(this.#pauseMs * 2, 60_000);
+      this.#later(this.#backoff.next());
     }
   }
 

@@ -1,5 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 
+import { Backoff } from '../domain/backoff.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
@@ -7,8 +8,7 @@ import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
 import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts';
 
-const FIRST_RETRY_MS = 50;
-const LONGEST_RETRY_MS = 2_000;
+const MAX_RETRY_MS = 2_000;
 const PURGE_EVERY_MS = 1_000;
 /** Node's timers hold no more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -50,7 +50,8 @@ export class StreamTrustSource {
   #policy: ClaimsPolicy | null = null;
   #complete = false;
   #connected = false;
-  #retryMs = 0;
+  /** None, then 25 to 50 ms, 50 to 100 and so on, 1 to 2 s at most. */
+  readonly #backoff: Backoff;
   #stopped = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #renewTimer: NodeJS.Timeout | undefined;
@@ -62,6 +63,14 @@ export class StreamTrustSource {
 
   constructor(options: StreamTrustSourceOptions) {
     this.#options = options;
+    const random = options.random ?? Math.random;
+    this.#backoff = new Backoff({
+      firstMs: 50,
+      maxMs: MAX_RETRY_MS,
+      startsAtOnce: true,
+      jitter: 0.5,
+      random,
+    });
   }
 
   /** Whether a stream is open and has told something. */
@@ -162,14 +171,14 @@ export class StreamTrustSource {
     if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();
     if (replaced && !replaced.ended) {
       this.#stream = replaced;
-      this.#renewAt(performance.now() + LONGEST_RETRY_MS);
+      this.#renewAt(performance.now() + MAX_RETRY_MS);
     } else {
       this.#lost(end);
     }
   }
 
   #opened(): void {
-    this.#retryMs = 0;
+    this.#backoff.reset();
     if (this.#connected) return;
     this.#connected = true;
     this.#options.report({ kind: 'connected' });
@@ -181,10 +190,8 @@ export class StreamTrustSource {
     clearTimeout(this.#renewTimer);
     this.#connected = false;
     this.#options.report({ kind: 'disconnected', end });
-    // Half of the pause is random, so that a thousand watchers of one server do not come back in one instant.
-    const jitter = 0.5 + (this.#options.random ?? Math.random)() / 2;
-    this.#retryTimer = setTimeout(() => void this.#open(), this.#retryMs * jitter);
-    this.#retryMs = Math.min(Math.max(this.#retryMs * 2, FIRST_RETRY_MS), LONGEST_RETRY_MS);
+    // Half of the delay is random, so that a thousand watchers of one server do not come back in one instant.
+    this.#retryTimer = setTimeout(() => void this.#open(), this.#backoff.next());
   }
 
   #enqueue(update: TrustUpdate): void {
