@@ -1,6 +1,4 @@
-import { Rejected } from '../domain/rejection.ts';
-
-const RETRY_AFTER_MS = 1_000;
+import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
 export class QueryUnanswered extends Error {

@@ -1,12 +1,11 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
 import { optional, requireValid, text } from '../../domain/validation.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../../tokens/verify/token-verifier.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
 /** How long a verification waits for the first keys and revocations of a process that has just started. */
 const FIRST_NEWS_WAIT_MS = 1_000;
-const RETRY_AFTER_MS = 1_000;
 
 export interface VerifyDependencies {
   readonly verifier: TokenVerifier;

@@ -1,6 +1,6 @@
 import { Backoff } from '../../domain/backoff.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
-import { Rejected, type Rejection } from '../../domain/rejection.ts';
+import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from '../../passwords/hashing/call-deadline.ts';
 
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
@@ -9,7 +9,6 @@ const REFRESH_EVERY_MS = 500;
 const HURRY_EVERY_MS = 1_000;
 /** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
 const MOST_WAITING = 1_000;
-const RETRY_AFTER_MS = 1_000;
 
 /** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
 export type StoreState = 'reachable' | 'unreachable' | 'unusable';

@@ -1,13 +1,11 @@
 import { requireValid, text } from '../../domain/validation.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { EnvelopeError } from '../../crypto/sealed-envelope.ts';
 import type { SigningKey } from '../../generated/postern/v1/admin.ts';
 import { revokeSigningKey } from '../../features/signing-keys/revoke-signing-key.ts';
 import { rotateSigningKey } from '../../features/signing-keys/rotate-signing-key.ts';
 import { listAllKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
-
-const RETRY_AFTER_MS = 1_000;
 
 /** The RPCs about signing keys. */
 export function adminKeys(

@@ -1,5 +1,5 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   AuthorizationService,
   type CheckRequest,
@@ -28,7 +28,6 @@ export interface Authorizer {
 const MAX_CHECK_MS = 150;
 /** How long a check waits for the first keys and revocations of a process that has just started. */
 export const CHECK_FIRST_NEWS_WAIT_MS = 100;
-const RETRY_AFTER_MS = 1_000;
 
 /**
  * envoy.service.auth.v3.Authorization. Every answer is an OK of gRPC, for a denial, too: the filter takes any other
