@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
 import { Backoff } from '../domain/backoff.ts';
+import { sleepUnlessAborted } from '../domain/sleep.ts';
 import { isLost, PosternError } from './postern-error.ts';
 
 export interface RetryPolicy {
@@ -40,7 +41,7 @@ export async function withRetry<T>(
       const asked = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
       const pauseMs = asked + backoff.next();
       if (performance.now() + pauseMs >= endMs) throw error;
-      await pause(pauseMs, signal);
+      await sleepUnlessAborted(pauseMs, signal);
     }
   }
 }
@@ -48,17 +49,4 @@ export async function withRetry<T>(
 function isTransient(error: unknown): error is PosternError {
   if (!(error instanceof PosternError)) return false;
   return error.code === status.UNAVAILABLE || error.code === status.ABORTED || isLost(error);
-}
-
-function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, delayMs);
-    signal?.addEventListener('abort', done, { once: true });
-    if (signal?.aborted) done();
-  });
 }

@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 import knex, { type Knex } from 'knex';
 import type { ClientConfig } from 'pg';
 
@@ -197,7 +199,7 @@ async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<
       return await work();
     } catch (error) {
       if (!isRetryable(error) || attempt === MAX_ATTEMPTS || budget.signal.aborted) throw error;
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_JITTER_MS * attempt));
+      await pause(Math.random() * RETRY_JITTER_MS * attempt);
     }
   }
 }

@@ -3,6 +3,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import { Backoff } from '../domain/backoff.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
+import { MAX_TIMER_MS } from '../domain/timeout.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
@@ -10,8 +11,6 @@ import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts
 
 const MAX_RETRY_MS = 2_000;
 const PURGE_EVERY_MS = 1_000;
-/** Node's timers hold no more. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What a watcher shows of itself when the server wants to know who it is. */
 export interface WatchCredential {
@@ -160,7 +159,7 @@ export class StreamTrustSource {
   #renewAt(moment: number): void {
     clearTimeout(this.#renewTimer);
     if (moment === Infinity) return;
-    const delayMs = Math.min(Math.max(0, moment - performance.now()), LONGEST_TIMER_MS);
+    const delayMs = Math.min(Math.max(0, moment - performance.now()), MAX_TIMER_MS);
     this.#renewTimer = setTimeout(() => void this.#open(), delayMs);
   }
 

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
 
 import { Backoff } from '../../domain/backoff.ts';
+import { withTimeout } from '../../domain/timeout.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { DataDirectoryError, EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { readOwner } from './owner-marker.ts';
@@ -153,14 +154,7 @@ export class EmbeddedServer {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       child.kill(signal);
-      const timer = new AbortController();
-      await Promise.race([
-        ended,
-        pause(signal === 'SIGTERM' ? SMART_STOP_LIMIT_MS : STOP_LIMIT_MS, undefined, {
-          signal: timer.signal,
-        }).catch(() => undefined),
-      ]);
-      timer.abort();
+      await withTimeout(ended, signal === 'SIGTERM' ? SMART_STOP_LIMIT_MS : STOP_LIMIT_MS, () => undefined);
     }
   }
 

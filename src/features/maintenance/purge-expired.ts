@@ -1,5 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
-
+import { sleepUnlessAborted } from '../../domain/sleep.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { purgeAuditEvents } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
@@ -40,7 +39,7 @@ export async function purgeExpired(database: Database, signal: AbortSignal): Pro
     });
     purged += deleted.reduce((sum, count) => sum + count, 0);
     if (!deleted.includes(BATCH_ROWS)) break;
-    await pause(PAUSE_BETWEEN_BATCHES_MS, undefined, { signal }).catch(() => undefined);
+    await sleepUnlessAborted(PAUSE_BETWEEN_BATCHES_MS, signal);
   }
   return purged;
 }
@@ -63,7 +62,7 @@ export class ExpiryPurge {
   async #run(database: Database, report: (purged: number) => void, everyMs: number): Promise<void> {
     const { signal } = this.#stop;
     for (;;) {
-      await pause(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
       // Whatever is wrong with the database, those who serve callers tell it.
       const purged = await purgeExpired(database, signal).catch(() => 0);

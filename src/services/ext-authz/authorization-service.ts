@@ -1,4 +1,5 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
+import { withTimeout } from '../../domain/timeout.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   AuthorizationService,
@@ -106,15 +107,9 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
 }
 
-async function inTime(response: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_resolve, reject) => {
-    const rejection = {
-      kind: 'server-overloaded',
-      cause: `no verdict within ${MAX_CHECK_MS} ms`,
-      retryAfterMs: RETRY_AFTER_MS,
-    } as const;
-    timer = setTimeout(() => reject(new Rejected(rejection)), MAX_CHECK_MS);
+function inTime(response: Promise<Answer>): Promise<Answer> {
+  return withTimeout(response, MAX_CHECK_MS, () => {
+    const cause = `no verdict within ${MAX_CHECK_MS} ms`;
+    throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   });
-  return Promise.race([response, tooLate]).finally(() => clearTimeout(timer));
 }
