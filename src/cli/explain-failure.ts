@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { errorText } from '../domain/error-text.ts';
 import { SettingsError, wantsStackTraces } from '../config/load-settings.ts';
 import { NotInstalled } from '../domain/not-installed.ts';
 import { type FieldViolation, Rejected, type Rejection } from '../domain/rejection.ts';
@@ -93,7 +94,7 @@ function explain(error: unknown): ExplainedFailure {
       'Check the user, the password and the name of the database in DATABASE_URL.',
     );
   }
-  const what = error instanceof Error ? error.message : String(error);
+  const what = errorText(error);
   return failure(
     exitCodes.unexpected,
     `an unexpected fault: ${what}`,

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 
+import { errorText } from '../domain/error-text.ts';
 import { leadsToThisMachine } from '../net/listen-address.ts';
 import { download, DownloadTooLarge } from '../trust/download.ts';
 import { CommandFailure } from './command-failure.ts';
@@ -53,7 +54,7 @@ async function fetchKeySet(address: string, insecure: boolean): Promise<string> 
     }
     throw new CommandFailure(
       exitCodes.unavailable,
-      `the key set could not be fetched: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `the key set could not be fetched: ${errorText(cause)}`,
       'Check the address and that the service runs, or save the set and give the file.',
       { cause },
     );

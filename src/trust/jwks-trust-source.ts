@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
+import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/backoff.ts';
 import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
 import { leadsToThisMachine } from '../net/listen-address.ts';
@@ -128,7 +129,7 @@ export class JwksTrustSource {
 /** A set without a key that verifies is no news: the keys before it stay, and it is asked for again. */
 function failureOf(error: unknown): SourceEvent {
   if (error instanceof UnusableKeys) return { kind: 'unusable', error };
-  const details = `the key set could not be fetched: ${error instanceof Error ? error.message : String(error)}`;
+  const details = `the key set could not be fetched: ${errorText(error)}`;
   return { kind: 'disconnected', end: { code: status.UNAVAILABLE, details } };
 }
 

@@ -1,5 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 
+import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/backoff.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
@@ -127,7 +128,7 @@ export class StreamTrustSource {
     try {
       shown = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${messageOf(error)}` });
+      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${errorText(error)}` });
       return;
     }
     if (this.#stopped) return;
@@ -239,8 +240,4 @@ export class StreamTrustSource {
 function codeOf(error: unknown): status {
   const { code } = error as { code?: status };
   return code !== undefined && code in status ? code : status.UNKNOWN;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
