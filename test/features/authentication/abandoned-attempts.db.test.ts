@@ -33,10 +33,10 @@ test('L09 whoever leaves while the attempt is noted has nothing evaluated, and n
   const call = { ...testCall(), signal: left.signal };
   const { refused } = await database.database.transaction(testCall(), async (trx) => {
     await trx.raw('SELECT FROM login_throttle FOR UPDATE');
-    const attempt = throttle.guard(subject, call, async () => ({
-      ok: true,
-      value: await database.database.run(call, (db) => db.raw('SELECT 1')),
-    }));
+    const attempt = throttle.guard(subject, call, async () => {
+      await database.database.run(call, (db) => db.raw('SELECT 1'));
+      return { ok: true, value: null };
+    });
     await untilBlocked(
       database,
       attempt.catch(() => undefined),
