@@ -54,6 +54,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
+  const checking = { ...verification, firstNewsWaitMs: CHECK_FIRST_NEWS_WAIT_MS };
   const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
   const logins = new ConcurrencyLimit(hasher.capacity + parts.loginsBesideHashes, () =>
@@ -106,7 +107,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       failClosedAuthorization,
       authorizationService({
         audiences: settings.audiences,
-        verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+        verifyToken: (input) => verifyToken(checking, input),
       }),
     );
   };

@@ -60,7 +60,8 @@ export class GrpcServer {
 
   constructor(options: {
     services: (add: AddService) => void;
-    gate: MethodGuard;
+    /** Absent where only public methods are served of which nothing is audited. */
+    guard?: MethodGuard;
     health: HealthNames;
     reflection: boolean;
     trustedProxies?: readonly Network[];
@@ -117,7 +118,7 @@ export class GrpcServer {
     });
     addHttp2Options(this.#server, resetOptions);
     const add: AddService = (service, handlers) =>
-      serveMethods(this.#server, service, options.gate, handlers, this.#direct);
+      serveMethods(this.#server, service, options.guard, handlers, this.#direct);
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());

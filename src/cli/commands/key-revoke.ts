@@ -12,8 +12,8 @@ export const keyRevoke: CommandDefinition = (command) => {
     .argument('<kid>', 'the key, as key list shows it')
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {
-      const { active } = await openSigningKeys(({ database, policy, masterKeys }) =>
-        revokeSigningKey(database, policy, masterKeys, { kid, actor: operator, origin: ownOrigin }),
+      const { active } = await openSigningKeys((keys) =>
+        revokeSigningKey(keys, { kid, actor: operator, origin: ownOrigin }),
       );
       if (json) printJson({ revoked: kid, active });
       else printLines([`${kid} is revoked; ${active} signs`]);

@@ -6,9 +6,7 @@ import { openSigningKeys } from '../open/with-keys.ts';
 /** `postern key rewrap [--json]`, with the old master key in POSTERN_MASTER_KEY_PREVIOUS */
 export const keyRewrap: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const result = await openSigningKeys(({ database, masterKeys }) =>
-      rewrapSigningKeys(database, masterKeys),
-    );
+    const result = await openSigningKeys(rewrapSigningKeys);
     if (json) printJson(result);
     else {
       printLines([`${result.rewrapped} sealed with the current master key, ${result.already} were already`]);

@@ -13,8 +13,8 @@ export const keyRotate: CommandDefinition = (command) => {
     )
     .option('--json', 'print JSON')
     .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
-      const key = await openSigningKeys(({ database, policy, masterKeys }) =>
-        rotateSigningKey(database, policy, masterKeys, {
+      const key = await openSigningKeys((keys) =>
+        rotateSigningKey(keys, {
           now: now === true,
           actor: operator,
           origin: ownOrigin,

@@ -15,7 +15,11 @@ export const serviceList: CommandDefinition = (command) => {
       const all: ServiceAccount[] = [];
       for (let page: ServiceAccount[] | undefined; page === undefined || page.length === PAGE;) {
         const afterId = all.at(-1)?.id ?? null;
-        page = await listServiceAccounts(database, { afterId, limit: PAGE }, budgetOf(LIMIT_MS, Date.now()));
+        page = await listServiceAccounts(
+          { database },
+          { afterId, limit: PAGE },
+          budgetOf(LIMIT_MS, Date.now()),
+        );
         all.push(...page);
       }
       return all;

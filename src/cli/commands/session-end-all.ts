@@ -23,9 +23,11 @@ export const sessionEndAll: CommandDefinition = (command) => {
     .action(async ({ afterRestore, json }: Options) => {
       const result = afterRestore
         ? await openSigningKeys(({ database, policy, masterKeys }) =>
-            endAllSessions(database, { policy, masterKeys }, by),
+            endAllSessions({ database }, { replaceKeys: { policy, masterKeys }, ...by }),
           )
-        : await openDatabaseFor({ schema: true }, (database) => endAllSessions(database, null, by));
+        : await openDatabaseFor({ schema: true }, (database) =>
+            endAllSessions({ database }, { replaceKeys: null, ...by }),
+          );
       if (json) printJson(result);
       else {
         printLines([`${result.sessions} sessions ended; everybody has to log in again`]);

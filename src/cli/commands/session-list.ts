@@ -21,7 +21,7 @@ export const sessionList: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ email, all: includeEnded = false, json }: Options) => {
       const sessions = await openDatabaseFor({ schema: true }, async (database) => {
-        const { id: userId } = await getUser(database, { email }, commandCall(LIMIT_MS));
+        const { id: userId } = await getUser({ database }, { email }, commandCall(LIMIT_MS));
         const all: ListedSession[] = [];
         for (let page: ListedSession[] | undefined; page === undefined || page.length === PAGE;) {
           const position = { afterId: all.at(-1)?.id ?? null, limit: PAGE };

@@ -31,7 +31,7 @@ export const sessionRevoke: CommandDefinition = (command) => {
       }
       const ended = await openDatabaseFor({ schema: true }, async (database) => {
         const userId =
-          email === undefined ? '' : (await getUser(database, { email }, commandCall(LIMIT_MS))).id;
+          email === undefined ? '' : (await getUser({ database }, { email }, commandCall(LIMIT_MS))).id;
         const wanted = { userId, sessionId: sessionId ?? '', actor: operator };
         return revokeSessions({ database, trust: null }, wanted, commandCall(LIMIT_MS));
       });

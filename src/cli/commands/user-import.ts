@@ -77,11 +77,9 @@ async function run(path: string, options: Options): Promise<void> {
   try {
     await openDatabaseFor({ schema: true }, (database) =>
       importUsers(
-        database,
-        rowsOf(textLines(source.chunks)),
-        { dryRun, allowAdmin, actor: operator },
+        { database },
+        { rows: rowsOf(textLines(source.chunks)), dryRun, allowAdmin, actor: operator, onVerdict },
         call,
-        onVerdict,
       ),
     );
   } catch (error) {

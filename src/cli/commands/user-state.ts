@@ -18,7 +18,7 @@ function changesState(disabled: boolean): CommandDefinition {
       .option('--json', 'print JSON')
       .action(async ({ email, json }: { email: string; json?: boolean }) => {
         const user = await openDatabaseFor({ schema: true }, (database) =>
-          setUserState(database, { email, disabled, actor: operator }, commandCall(LIMIT_MS)),
+          setUserState({ database }, { email, disabled, actor: operator }, commandCall(LIMIT_MS)),
         );
         if (json) printJson(userDocument(user));
         else printLines([`${disabled ? 'disabled' : 'enabled'} ${user.email}`]);

@@ -26,7 +26,7 @@ export function openSigningKeys<T>(work: (tools: KeyTools) => Promise<T>): Promi
       );
     }
     const masterKeys = masterKeysOf(settings);
-    await requireMasterKey(database, masterKeys);
+    await requireMasterKey({ database, masterKeys });
     return work({ database, policy: keyPolicyOf(settings, algorithm), masterKeys });
   });
 }

@@ -23,7 +23,10 @@ const EVERY_MS = 60_000;
  * @returns how many rows were deleted
  * @throws Rejected `store-unavailable`; what was deleted until then is
  */
-export async function purgeExpired(database: Database, signal: AbortSignal): Promise<number> {
+export async function purgeExpired(
+  { database }: { readonly database: Database },
+  { signal }: { readonly signal: AbortSignal },
+): Promise<number> {
   let purged = 0;
   while (!signal.aborted) {
     const deleted = await database.transaction(budgetOf(BATCH_LIMIT_MS, Date.now()), async (trx) => {
@@ -65,7 +68,7 @@ export class ExpiryPurge {
       await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
       // Whatever is wrong with the database, those who serve callers tell it.
-      const purged = await purgeExpired(database, signal).catch(() => 0);
+      const purged = await purgeExpired({ database }, { signal }).catch(() => 0);
       if (purged > 0) report(purged);
     }
   }

@@ -68,7 +68,13 @@ export function rootIsSealedBy(sealed: Uint8Array, masterKeys: readonly MasterKe
  *
  * @throws EnvelopeError when no given master key sealed what is there
  */
-export async function requireMasterKey(database: Database, masterKeys: readonly MasterKey[]): Promise<void> {
+export async function requireMasterKey({
+  database,
+  masterKeys,
+}: {
+  readonly database: Database;
+  readonly masterKeys: readonly MasterKey[];
+}): Promise<void> {
   await database.unlimited(async (trx) => {
     const sealed = await findRefreshRoot(trx);
     if (sealed) unseal(sealed, IDENTITY, masterKeys);

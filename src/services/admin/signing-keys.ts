@@ -13,7 +13,7 @@ export function adminKeys(
 ): Pick<AdminHandlers, 'listSigningKeys' | 'rotateSigningKey' | 'revokeSigningKey'> {
   const { database } = tools;
   const atWork = () => {
-    if (tools.signingKeys) return tools.signingKeys;
+    if (tools.signingKeys) return { database, ...tools.signingKeys };
     throw new Rejected({ kind: 'no-signing-keys' });
   };
   return {
@@ -23,16 +23,14 @@ export function adminKeys(
       return { signingKeys: keys.map(signingKeyMessage) };
     },
     rotateSigningKey: async ({ now }, call) => {
-      const { policy, masterKeys } = atWork();
       const how = { now, actor: actorOf(call), origin: call.origin };
-      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(database, policy, masterKeys, how));
+      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(atWork(), how));
       return { kid, activateAt: new Date(activateAtMs) };
     },
     revokeSigningKey: async ({ kid }, call) => {
       requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
-      const { policy, masterKeys } = atWork();
       const which = { kid, actor: actorOf(call), origin: call.origin };
-      const { active } = await orElsewhere(revokeSigningKey(database, policy, masterKeys, which));
+      const { active } = await orElsewhere(revokeSigningKey(atWork(), which));
       return { activeKid: active };
     },
   };
