@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { timeInWords } from '../../src/cli/relative-time.ts';
+import { timeInWords } from '../../src/cli/commands/token/relative-time.ts';
 import { visibleText } from '../../src/cli/output.ts';
 
 test.each([

@@ -5,7 +5,7 @@ import type { CommandDefinition } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { openDatabaseFor } from '../open/open-database-for.ts';
 
 interface Options {
   readonly grantTo?: string;

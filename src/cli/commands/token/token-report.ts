@@ -1,4 +1,4 @@
-import type { TokenInspection } from '../tokens/verify/inspect-token.ts';
+import type { TokenInspection } from '../../../tokens/verify/inspect-token.ts';
 import { timeInWords } from './relative-time.ts';
 
 /** The findings about a token as lines for a person. */

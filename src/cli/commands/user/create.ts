@@ -1,10 +1,10 @@
-import { createUser, requireGoodUser } from '../../features/users/create-user.ts';
-import { PasswordHasher } from '../../passwords/password-hasher.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { readSecret } from '../read-secret.ts';
-import { userDocument } from '../user-view.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { createUser, requireGoodUser } from '../../../features/users/create-user.ts';
+import { PasswordHasher } from '../../../passwords/password-hasher.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { readSecret } from '../../read-secret.ts';
+import { userDocument } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 30_000;
 

@@ -1,7 +1,7 @@
-import { createPasswordReset } from '../../features/authentication/password-reset/create-password-reset.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines, tell } from '../output.ts';
-import { openDigests } from '../open/with-digests.ts';
+import { createPasswordReset } from '../../../features/authentication/password-reset/create-password-reset.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines, tell } from '../../output.ts';
+import { openDigests } from '../../open/open-digests.ts';
 
 const LIMIT_MS = 5_000;
 

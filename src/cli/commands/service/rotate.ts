@@ -1,17 +1,17 @@
 import { Option } from 'commander';
 
-import { parseDurationMs } from '../../config/quantities.ts';
+import { parseDurationMs } from '../../../config/quantities.ts';
 import {
   DEFAULT_OVERLAP_SECONDS,
   MAX_OVERLAP_SECONDS,
   rotateServiceSecret,
-} from '../../features/service-accounts/rotate-service-secret.ts';
-import { serviceNamed } from '../../features/service-accounts/service-account-name.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printJson, printLines, tell } from '../output.ts';
-import { openDigests } from '../open/with-digests.ts';
+} from '../../../features/service-accounts/rotate-service-secret.ts';
+import { serviceNamed } from '../../../features/service-accounts/service-account-name.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { printJson, printLines, tell } from '../../output.ts';
+import { openDigests } from '../../open/open-digests.ts';
 
 const LIMIT_MS = 5_000;
 

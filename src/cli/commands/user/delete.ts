@@ -1,7 +1,7 @@
-import { deleteUser } from '../../features/users/delete-user.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { deleteUser } from '../../../features/users/delete-user.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -1,9 +1,9 @@
-import { budgetOf } from '../../domain/operation-call.ts';
-import { listUsers, type User } from '../../features/users/user-queries.ts';
-import type { CommandDefinition } from '../command.ts';
-import { printJson, printTable } from '../output.ts';
-import { userDocument, userHeadings, userRow } from '../user-view.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { budgetOf } from '../../../domain/operation-call.ts';
+import { listUsers, type User } from '../../../features/users/user-queries.ts';
+import type { CommandDefinition } from '../../command.ts';
+import { printJson, printTable } from '../../output.ts';
+import { userDocument, userHeadings, userRow } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;

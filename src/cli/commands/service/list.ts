@@ -1,9 +1,9 @@
-import { budgetOf } from '../../domain/operation-call.ts';
-import { listServiceAccounts } from '../../features/service-accounts/list-service-accounts.ts';
-import type { ServiceAccount } from '../../features/service-accounts/service-account-queries.ts';
-import type { CommandDefinition } from '../command.ts';
-import { printJson, printTable } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { budgetOf } from '../../../domain/operation-call.ts';
+import { listServiceAccounts } from '../../../features/service-accounts/list-service-accounts.ts';
+import type { ServiceAccount } from '../../../features/service-accounts/service-account-queries.ts';
+import type { CommandDefinition } from '../../command.ts';
+import { printJson, printTable } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;

@@ -1,8 +1,8 @@
-import { setUserState } from '../../features/users/set-user-state.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { userDocument } from '../user-view.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { setUserState } from '../../../features/users/set-user-state.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { userDocument } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

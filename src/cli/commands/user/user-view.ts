@@ -1,4 +1,4 @@
-import type { User } from '../features/users/user-queries.ts';
+import type { User } from '../../../features/users/user-queries.ts';
 
 export const userHeadings = ['ID', 'E-MAIL', 'ROLES', 'STATE', 'CREATED'] as const;
 

@@ -1,8 +1,8 @@
-import { getUser } from '../../features/users/get-user.ts';
-import { type ListedSession, listSessionsOf } from '../../features/sessions/session-queries.ts';
-import { commandCall, type CommandDefinition } from '../command.ts';
-import { printJson, printTable } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { getUser } from '../../../features/users/get-user.ts';
+import { type ListedSession, listSessionsOf } from '../../../features/sessions/session-queries.ts';
+import { commandCall, type CommandDefinition } from '../../command.ts';
+import { printJson, printTable } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const PAGE = 500;
 const LIMIT_MS = 10_000;

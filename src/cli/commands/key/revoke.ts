@@ -1,8 +1,8 @@
-import { ownOrigin } from '../../domain/operation-call.ts';
-import { revokeSigningKey } from '../../features/signing-keys/revoke-signing-key.ts';
-import { type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { openSigningKeys } from '../open/with-keys.ts';
+import { ownOrigin } from '../../../domain/operation-call.ts';
+import { revokeSigningKey } from '../../../features/signing-keys/revoke-signing-key.ts';
+import { type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openSigningKeys } from '../../open/open-signing-keys.ts';
 
 /** `postern key revoke KID [--json]` */
 export const keyRevoke: CommandDefinition = (command) => {

@@ -1,11 +1,11 @@
-import { updateUser, type UserChanges } from '../../features/users/update-user.ts';
-import type { User } from '../../features/users/user-queries.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printJson, printLines, tell } from '../output.ts';
-import { userDocument } from '../user-view.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { updateUser, type UserChanges } from '../../../features/users/update-user.ts';
+import type { User } from '../../../features/users/user-queries.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { printJson, printLines, tell } from '../../output.ts';
+import { userDocument } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -1,16 +1,20 @@
 import { Option } from 'commander';
 
-import { auditActions, auditOutcomes } from '../../domain/audit-event.ts';
-import { isUuid } from '../../domain/validation.ts';
-import { parseCount, parseDurationMs } from '../../config/quantities.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import { auditFilter, type AuditQuery } from '../../features/audit/list-audit-events.ts';
-import { type AuditFilter, listAuditEvents, type RecordedEvent } from '../../features/audit/audit-queries.ts';
-import { commandCall, type CommandDefinition } from '../command.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printJson, printTable, tell } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { auditActions, auditOutcomes } from '../../../domain/audit-event.ts';
+import { isUuid } from '../../../domain/validation.ts';
+import { parseCount, parseDurationMs } from '../../../config/quantities.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import { auditFilter, type AuditQuery } from '../../../features/audit/list-audit-events.ts';
+import {
+  type AuditFilter,
+  listAuditEvents,
+  type RecordedEvent,
+} from '../../../features/audit/audit-queries.ts';
+import { commandCall, type CommandDefinition } from '../../command.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { printJson, printTable, tell } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 10_000;
 const MOST = 1_000;

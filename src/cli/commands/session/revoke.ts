@@ -1,12 +1,12 @@
 import { Option } from 'commander';
 
-import { getUser } from '../../features/users/get-user.ts';
-import { revokeSessions } from '../../features/authentication/revoke-sessions.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { getUser } from '../../../features/users/get-user.ts';
+import { revokeSessions } from '../../../features/authentication/revoke-sessions.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -1,8 +1,8 @@
-import { deleteServiceAccount } from '../../features/service-accounts/delete-service-account.ts';
-import { serviceNamed } from '../../features/service-accounts/service-account-name.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { deleteServiceAccount } from '../../../features/service-accounts/delete-service-account.ts';
+import { serviceNamed } from '../../../features/service-accounts/service-account-name.ts';
+import { commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -1,7 +1,7 @@
-import { rewrapSigningKeys } from '../../features/signing-keys/rewrap-signing-keys.ts';
-import type { CommandDefinition } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { openSigningKeys } from '../open/with-keys.ts';
+import { rewrapSigningKeys } from '../../../features/signing-keys/rewrap-signing-keys.ts';
+import type { CommandDefinition } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openSigningKeys } from '../../open/open-signing-keys.ts';
 
 /** `postern key rewrap [--json]`, with the old master key in POSTERN_MASTER_KEY_PREVIOUS */
 export const keyRewrap: CommandDefinition = (command) => {

@@ -2,7 +2,7 @@ import { SecretDigests } from '../../crypto/keyed-digests.ts';
 import { masterKeysOf } from '../../features/root-key/master-keys.ts';
 import { RootKey } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
-import { openDatabaseFor } from './with-database.ts';
+import { openDatabaseFor } from './open-database-for.ts';
 
 export interface DigestTools {
   readonly database: Database;

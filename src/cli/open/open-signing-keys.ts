@@ -6,7 +6,7 @@ import { requireMasterKey } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { openDatabaseFor } from './with-database.ts';
+import { openDatabaseFor } from './open-database-for.ts';
 
 export interface KeyTools {
   readonly database: Database;

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 
-import { leadsToThisMachine } from '../net/listen-address.ts';
-import { download, DownloadTooLarge } from '../trust/download.ts';
-import { CommandFailure } from './command-failure.ts';
-import { exitCodes } from './exit-codes.ts';
-import { readText, readTextFile } from './read-text.ts';
+import { leadsToThisMachine } from '../../../net/listen-address.ts';
+import { download, DownloadTooLarge } from '../../../trust/download.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { readText, readTextFile } from '../../read-text.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const limitMs = 5_000;

@@ -1,9 +1,9 @@
-import { ownOrigin } from '../../domain/operation-call.ts';
-import { endAllSessions } from '../../features/authentication/end-all-sessions.ts';
-import { type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
-import { openSigningKeys } from '../open/with-keys.ts';
+import { ownOrigin } from '../../../domain/operation-call.ts';
+import { endAllSessions } from '../../../features/authentication/end-all-sessions.ts';
+import { type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { openSigningKeys } from '../../open/open-signing-keys.ts';
 
 const by = { actor: operator, origin: ownOrigin };
 

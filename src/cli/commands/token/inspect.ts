@@ -1,17 +1,17 @@
 import type { Command } from 'commander';
-import { Secret } from '../../domain/secret.ts';
+import { Secret } from '../../../domain/secret.ts';
 import {
   type InspectionOptions,
   inspectToken,
   type TokenInspection,
-} from '../../tokens/verify/inspect-token.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { loadKeySet } from '../load-key-set.ts';
-import { printJson, printLines } from '../output.ts';
-import { readSecret } from '../read-secret.ts';
-import { readText, readTextFile, withoutLastNewline } from '../read-text.ts';
-import { describeToken, timesInWords } from '../token-report.ts';
+} from '../../../tokens/verify/inspect-token.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { loadKeySet } from './load-key-set.ts';
+import { printJson, printLines } from '../../output.ts';
+import { readSecret } from '../../read-secret.ts';
+import { readText, readTextFile, withoutLastNewline } from '../../read-text.ts';
+import { describeToken, timesInWords } from './token-report.ts';
 
 interface Options {
   readonly file?: string;

@@ -1,8 +1,8 @@
-import { budgetOf } from '../../domain/operation-call.ts';
-import { listAllKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
-import type { CommandDefinition } from '../command.ts';
-import { printJson, printTable } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { budgetOf } from '../../../domain/operation-call.ts';
+import { listAllKeys, type StoredSigningKey } from '../../../features/signing-keys/signing-key-queries.ts';
+import type { CommandDefinition } from '../../command.ts';
+import { printJson, printTable } from '../../output.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -1,20 +1,20 @@
 import { extname } from 'node:path';
 import { type Command, Option } from 'commander';
 
-import { type OperationCall, ownOrigin } from '../../domain/operation-call.ts';
-import type { ImportVerdict } from '../../features/users/import/import-row.ts';
-import { importUsers } from '../../features/users/import/import-users.ts';
-import { operator } from '../command.ts';
-import { CommandFailure } from '../command-failure.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { csvRows } from '../import/csv-rows.ts';
-import type { FileRow } from '../import/file-row.ts';
-import { openImportSource } from '../import/import-source.ts';
-import { jsonRows } from '../import/json-rows.ts';
-import { textLines } from '../import/text-lines.ts';
-import { printJson, printLines, tell } from '../output.ts';
-import { ProgressLine } from '../progress-line.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { type OperationCall, ownOrigin } from '../../../domain/operation-call.ts';
+import type { ImportVerdict } from '../../../features/users/import/import-row.ts';
+import { importUsers } from '../../../features/users/import/import-users.ts';
+import { operator } from '../../command.ts';
+import { CommandFailure } from '../../command-failure.ts';
+import { exitCodes } from '../../exit-codes.ts';
+import { csvRows } from '../../import/csv-rows.ts';
+import type { FileRow } from '../../import/file-row.ts';
+import { openImportSource } from '../../import/import-source.ts';
+import { jsonRows } from '../../import/json-rows.ts';
+import { textLines } from '../../import/text-lines.ts';
+import { printJson, printLines, tell } from '../../output.ts';
+import { ProgressLine } from '../../progress-line.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 interface Options {
   readonly format?: 'csv' | 'jsonl';
