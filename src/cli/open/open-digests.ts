@@ -9,7 +9,7 @@ export interface DigestTools {
   readonly digests: SecretDigests;
 }
 
-/** Opens what commands need that make secrets: the key of their digests, which the master key opens. */
+/** Opens the database, and the key for digests of secrets, which the master key seals. For commands that create secrets. */
 export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promise<T> {
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const root = new RootKey();

@@ -11,13 +11,12 @@ import {
   type RecordedEvent,
 } from '../../../features/audit/audit-queries.ts';
 import { commandCall, type CommandDefinition } from '../../command.ts';
-import { CommandFailure } from '../../command-failure.ts';
-import { exitCodes } from '../../exit-codes.ts';
-import { printJson, printTable, tell } from '../../output.ts';
+import { wrongUse } from '../../command-failure.ts';
+import { printJson, printNotice, printTable } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 10_000;
-const MOST = 1_000;
+const MAX_LIMIT = 1_000;
 
 interface Options {
   readonly actor?: string;
@@ -34,63 +33,68 @@ interface Options {
 /** `postern audit list [--actor ID] [--target ID] [--action A] [--outcome O] [--since T] [--until T] [--before ID] [--limit N] [--json]` */
 export const auditList: CommandDefinition = (command) => {
   command
-    .option('--actor <id>', 'only what this user or service account did')
-    .option('--target <id>', 'only what was done to this user, session, token, service account or key')
-    .addOption(new Option('--action <name>', 'only this').choices(auditActions))
-    .addOption(new Option('--outcome <word>', 'only what ended so').choices(auditOutcomes))
+    .option('--actor <id>', 'only actions by this user or service account')
+    .option('--target <id>', 'only actions on this user, session, token, service account or key')
+    .addOption(new Option('--action <name>', 'only this action').choices(auditActions))
+    .addOption(new Option('--outcome <word>', 'only this outcome').choices(auditOutcomes))
     .option(
       '--since <time>',
-      'only this late: a duration back from now, such as 24h, or 2026-01-31T00:00:00Z',
+      'only from this time on: a duration back from now, such as 24h, or 2026-01-31T00:00:00Z',
     )
-    .option('--until <time>', 'only before this time, written alike')
-    .option('--before <id>', 'go on with what is older than this event: the next page')
-    .option('--limit <count>', `how many at most, up to ${MOST}`, '50')
-    .option('--json', 'print one JSON array')
-    .addHelpText('after', '\nThe newest come first.')
+    .option('--until <time>', 'only before this time, in the same formats')
+    .option('--before <id>', 'only events older than this one, for the next page')
+    .option('--limit <count>', `the number of events at most, up to ${MAX_LIMIT}`, '50')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nThe newest events come first.')
     .action(async (options: Options) => {
-      const { limit, before } = { limit: limitOf(options.limit), before: options.before ?? null };
+      const limit = parseLimit(options.limit);
+      const before = options.before ?? null;
       if (before !== null && !isUuid(before))
-        throw wrongUse('--before is no id of an event', 'Take it from the list before.');
-      const filter = filterOf({
+        throw wrongUse(
+          '--before is not the id of an event',
+          'Use the id of the last event of the previous page.',
+        );
+      const filter = parseFilter({
         actor: options.actor ?? '',
         target: options.target ?? '',
         action: options.action ?? '',
         outcome: options.outcome ?? '',
-        since: timeOf('--since', options.since),
-        until: timeOf('--until', options.until),
+        since: parseTime('--since', options.since),
+        until: parseTime('--until', options.until),
       });
-      const found = await openDatabaseFor({ schema: true }, (database) =>
+      const rows = await openDatabaseFor({ schema: true }, (database) =>
         database.run(commandCall(LIMIT_MS), (db) =>
-          // One more than is shown tells whether there are older ones.
+          // One more than is printed, to see whether there are older events.
           listAuditEvents(db, filter, { beforeId: before, limit: limit + 1 }),
         ),
       );
-      const events = found.slice(0, limit);
-      if (options.json) printJson(events.map(document));
-      else printTable(['AT', 'ACTION', 'OUTCOME', 'REASON', 'ACTOR', 'TARGET', 'ADDRESS'], events.map(row));
+      const events = rows.slice(0, limit);
+      if (options.json) printJson(events.map(eventDocument));
+      else
+        printTable(['AT', 'ACTION', 'OUTCOME', 'REASON', 'ACTOR', 'TARGET', 'ADDRESS'], events.map(eventRow));
       const last = events.at(-1);
-      if (last && found.length > limit) tell(`There are older ones: --before ${last.id}`);
+      if (last && rows.length > limit) printNotice(`There are older events: --before ${last.id}`);
     });
 };
 
-/** What breaks a rule of the service is an option that is written wrong. */
-function filterOf(query: AuditQuery): AuditFilter {
+/** Reports a value that the service would reject as a wrong option. */
+function parseFilter(query: AuditQuery): AuditFilter {
   try {
     return auditFilter(query);
   } catch (error) {
     if (!(error instanceof Rejected) || error.rejection.kind !== 'field-invalid') throw error;
     const lines = error.rejection.violations.map(({ field, description }) => `--${field} ${description}`);
-    throw wrongUse(lines.join('\n'), 'user list, service list and audit list show the ids.');
+    throw wrongUse(lines.join('\n'), 'Find the ids with user list, service list and audit list.');
   }
 }
 
-function limitOf(text: string): number {
+function parseLimit(text: string): number {
   const count = parseCount(text);
-  if (count !== null && count >= 1 && count <= MOST) return count;
-  throw wrongUse(`--limit is not a number from 1 to ${MOST}`, 'Go on from the last event with --before.');
+  if (count !== null && count >= 1 && count <= MAX_LIMIT) return count;
+  throw wrongUse(`--limit must be a number from 1 to ${MAX_LIMIT}`, 'Use --before for the next page.');
 }
 
-function timeOf(option: string, text: string | undefined): Date | undefined {
+function parseTime(option: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined;
   const backMs = parseDurationMs(text);
   if (backMs !== null) return new Date(Date.now() - backMs);
@@ -99,31 +103,27 @@ function timeOf(option: string, text: string | undefined): Date | undefined {
     : null;
   if (time && !Number.isNaN(time.getTime())) return time;
   throw wrongUse(
-    `${option} is no time`,
-    'Write 30m, 24h or 7d, or 2026-01-31 (midnight UTC), or 2026-01-31T12:00:00Z.',
+    `${option} is not a time`,
+    'Write a duration such as 30m, 24h or 7d, or a time such as 2026-01-31 (midnight UTC) or 2026-01-31T12:00:00Z.',
   );
 }
 
-function wrongUse(what: string, advice: string): CommandFailure {
-  return new CommandFailure(exitCodes.wrongUse, what, advice);
-}
-
-function row(event: RecordedEvent): string[] {
+function eventRow(event: RecordedEvent): string[] {
   const { at, action, outcome, reason, actorType, actorId, targetType, targetId, clientAddress } = event;
-  const named = (type: string | null, id: string | null) => (type ? `${type} ${id ?? ''}`.trimEnd() : '');
+  const reference = (type: string | null, id: string | null) => (type ? `${type} ${id ?? ''}`.trimEnd() : '');
   return [
     at.toISOString(),
     action,
     outcome,
     reason ?? '',
-    named(actorType, actorId),
-    named(targetType, targetId),
+    reference(actorType, actorId),
+    reference(targetType, targetId),
     clientAddress ?? '',
   ];
 }
 
-/** An event as `--json` prints it; the names are those of the gRPC contract. */
-function document(event: RecordedEvent): object {
+/** An event as `--json` prints it. The names are those of the gRPC contract. */
+function eventDocument(event: RecordedEvent): object {
   return {
     id: event.id,
     at: event.at.toISOString(),

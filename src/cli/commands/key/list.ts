@@ -1,6 +1,5 @@
-import { budgetOf } from '../../../domain/operation-call.ts';
 import { listAllKeys, type StoredSigningKey } from '../../../features/signing-keys/signing-key-queries.ts';
-import type { CommandDefinition } from '../../command.ts';
+import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
@@ -10,24 +9,24 @@ const LIMIT_MS = 5_000;
 export const keyList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
     const keys = await openDatabaseFor({ schema: true }, (database) =>
-      database.run(budgetOf(LIMIT_MS, Date.now()), (db) => listAllKeys(db)),
+      database.run(commandCall(LIMIT_MS), (db) => listAllKeys(db)),
     );
-    if (json) printJson(keys.map(document));
-    else printTable(['KID', 'ALGORITHM', 'STATE', 'CREATED', 'NEXT'], keys.map(row));
+    if (json) printJson(keys.map(keyDocument));
+    else printTable(['KID', 'ALGORITHM', 'STATE', 'CREATED', 'NEXT'], keys.map(keyRow));
   });
 };
 
-function row(key: StoredSigningKey): string[] {
-  return [key.kid, key.algorithm, key.state, time(key.createdAtMs) ?? '', next(key)];
+function keyRow(key: StoredSigningKey): string[] {
+  return [key.kid, key.algorithm, key.state, time(key.createdAtMs) ?? '', nextChange(key)];
 }
 
-function next(key: StoredSigningKey): string {
+function nextChange(key: StoredSigningKey): string {
   if (key.state === 'pending') return `signs from ${time(key.activateAtMs) ?? ''}`;
-  if (key.state === 'retired') return `is removed after ${time(key.removeAtMs) ?? ''}`;
+  if (key.state === 'retired') return `removed after ${time(key.removeAtMs) ?? ''}`;
   return '';
 }
 
-function document(key: StoredSigningKey): object {
+function keyDocument(key: StoredSigningKey): object {
   return {
     kid: key.kid,
     algorithm: key.algorithm,

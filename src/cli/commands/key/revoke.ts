@@ -7,15 +7,15 @@ import { openSigningKeys } from '../../open/open-signing-keys.ts';
 /** `postern key revoke KID [--json]` */
 export const keyRevoke: CommandDefinition = (command) => {
   command
-    // One kid in 64 begins with a hyphen (base64url), and must not be taken for an option in an emergency.
+    // One kid in 64 begins with a hyphen (base64url). It must not be parsed as an option, least of all in an emergency.
     .allowUnknownOption()
-    .argument('<kid>', 'the key, as key list shows it')
+    .argument('<kid>', 'the key id, as key list prints it')
     .option('--json', 'print JSON')
     .action(async (kid: string, { json }: { json?: boolean }) => {
       const { active } = await openSigningKeys(({ database, policy, masterKeys }) =>
         revokeSigningKey(database, policy, masterKeys, { kid, actor: operator, origin: ownOrigin }),
       );
       if (json) printJson({ revoked: kid, active });
-      else printLines([`${kid} is revoked; ${active} signs`]);
+      else printLines([`revoked ${kid}; ${active} signs now`]);
     });
 };

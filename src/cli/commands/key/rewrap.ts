@@ -11,7 +11,9 @@ export const keyRewrap: CommandDefinition = (command) => {
     );
     if (json) printJson(result);
     else {
-      printLines([`${result.rewrapped} sealed with the current master key, ${result.already} were already`]);
+      printLines([
+        `sealed ${result.rewrapped} keys with the current master key; ${result.already} were sealed with it already`,
+      ]);
     }
   });
 };

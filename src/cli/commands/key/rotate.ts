@@ -9,7 +9,7 @@ export const keyRotate: CommandDefinition = (command) => {
   command
     .option(
       '--now',
-      'sign with the new key at once; verifiers that cache the key set may refuse its tokens for a while',
+      'sign with the new key at once; verifiers with a cached key set may refuse its tokens for a while',
     )
     .option('--json', 'print JSON')
     .action(async ({ now, json }: { now?: boolean; json?: boolean }) => {
@@ -22,13 +22,17 @@ export const keyRotate: CommandDefinition = (command) => {
       );
       const activateAt = new Date(key.activateAtMs).toISOString();
       if (json) printJson({ kid: key.kid, activate_at: activateAt });
-      else printLines([lineOf(key, activateAt, now === true)]);
+      else printLines([describe(key, activateAt, now === true)]);
     });
 };
 
-function lineOf({ kid, wasWaiting }: { kid: string; wasWaiting: boolean }, activateAt: string, now: boolean) {
-  if (now) return wasWaiting ? `${kid}, which was waiting, signs now` : `${kid} signs now`;
+function describe(
+  { kid, wasWaiting }: { kid: string; wasWaiting: boolean },
+  activateAt: string,
+  now: boolean,
+) {
+  if (now) return wasWaiting ? `${kid}, which was pending, signs now` : `${kid} signs now`;
   return wasWaiting
-    ? `${kid} is waiting already and signs from ${activateAt}; no other key was made (--now: it signs at once)`
+    ? `${kid} is already pending and signs from ${activateAt}; no key was created (--now makes it sign at once)`
     : `${kid} is published and signs from ${activateAt}`;
 }

@@ -1,31 +1,28 @@
-import { budgetOf } from '../../../domain/operation-call.ts';
 import { listServiceAccounts } from '../../../features/service-accounts/list-service-accounts.ts';
 import type { ServiceAccount } from '../../../features/service-accounts/service-account-queries.ts';
-import type { CommandDefinition } from '../../command.ts';
+import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
+import { readAllPages } from '../../read-all-pages.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
-const PAGE = 500;
 const LIMIT_MS = 10_000;
 
-/** `postern service list [--json]`; JSON comes as one array. */
+/** `postern service list [--json]` */
 export const serviceList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const accounts = await openDatabaseFor({ schema: true }, async (database) => {
-      const all: ServiceAccount[] = [];
-      for (let page: ServiceAccount[] | undefined; page === undefined || page.length === PAGE;) {
-        const afterId = all.at(-1)?.id ?? null;
-        page = await listServiceAccounts(database, { afterId, limit: PAGE }, budgetOf(LIMIT_MS, Date.now()));
-        all.push(...page);
-      }
-      return all;
-    });
-    if (json) printJson(accounts.map(document));
-    else printTable(['CLIENT ID', 'NAME', 'ROLES', 'CREATED', 'SECRET OF', 'BEFORE IT'], accounts.map(row));
+    const accounts = await openDatabaseFor({ schema: true }, (database) =>
+      readAllPages((page) => listServiceAccounts(database, page, commandCall(LIMIT_MS))),
+    );
+    if (json) printJson(accounts.map(accountDocument));
+    else
+      printTable(
+        ['CLIENT ID', 'NAME', 'ROLES', 'CREATED', 'SECRET CREATED', 'PREVIOUS SECRET'],
+        accounts.map(accountRow),
+      );
   });
 };
 
-function row(account: ServiceAccount): string[] {
+function accountRow(account: ServiceAccount): string[] {
   const until = account.previousSecretUntil;
   return [
     account.id,
@@ -33,12 +30,12 @@ function row(account: ServiceAccount): string[] {
     account.roles.join(','),
     account.createdAt.toISOString(),
     account.secretCreatedAt.toISOString(),
-    until === null ? '' : `good until ${until.toISOString()}`,
+    until === null ? '' : `valid until ${until.toISOString()}`,
   ];
 }
 
-/** An account as `--json` prints it; the names are those of the gRPC contract. */
-function document(account: ServiceAccount): object {
+/** A service account as `--json` prints it. The names are those of the gRPC contract. */
+function accountDocument(account: ServiceAccount): object {
   return {
     client_id: account.id,
     name: account.name,

@@ -5,7 +5,7 @@ import { printJson, printLines } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { openSigningKeys } from '../../open/open-signing-keys.ts';
 
-const by = { actor: operator, origin: ownOrigin };
+const origin = { actor: operator, origin: ownOrigin };
 
 interface Options {
   readonly afterRestore?: boolean;
@@ -17,19 +17,21 @@ export const sessionEndAll: CommandDefinition = (command) => {
   command
     .option(
       '--after-restore',
-      'end also what a backup revives: every access token, by new signing keys, and pending password resets',
+      'also end what a restored backup revives: access tokens, by new signing keys, and pending password resets',
     )
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
       const result = afterRestore
         ? await openSigningKeys(({ database, policy, masterKeys }) =>
-            endAllSessions(database, { policy, masterKeys }, by),
+            endAllSessions(database, { policy, masterKeys }, origin),
           )
-        : await openDatabaseFor({ schema: true }, (database) => endAllSessions(database, null, by));
+        : await openDatabaseFor({ schema: true }, (database) => endAllSessions(database, null, origin));
       if (json) printJson(result);
       else {
-        printLines([`${result.sessions} sessions ended; everybody has to log in again`]);
-        if (result.active !== null) printLines([`the signing keys are revoked; ${result.active} signs`]);
+        printLines([
+          `ended ${result.sessions} ${result.sessions === 1 ? 'session' : 'sessions'}; every user has to log in again`,
+        ]);
+        if (result.active !== null) printLines([`revoked the signing keys; ${result.active} signs now`]);
       }
     });
 };

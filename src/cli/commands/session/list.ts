@@ -2,9 +2,9 @@ import { getUser } from '../../../features/users/get-user.ts';
 import { type ListedSession, listSessionsOf } from '../../../features/sessions/session-queries.ts';
 import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
+import { readAllPages } from '../../read-all-pages.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
-const PAGE = 500;
 const LIMIT_MS = 10_000;
 
 interface Options {
@@ -13,38 +13,32 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `postern session list --email E [--all] [--json]`; JSON comes as one array. */
+/** `postern session list --email E [--all] [--json]` */
 export const sessionList: CommandDefinition = (command) => {
   command
-    .requiredOption('--email <address>', 'whose')
-    .option('--all', 'list those that have ended, too')
+    .requiredOption('--email <address>', "the user's e-mail address")
+    .option('--all', 'include sessions that have ended')
     .option('--json', 'print JSON')
     .action(async ({ email, all: includeEnded = false, json }: Options) => {
       const sessions = await openDatabaseFor({ schema: true }, async (database) => {
         const { id: userId } = await getUser(database, { email }, commandCall(LIMIT_MS));
-        const all: ListedSession[] = [];
-        for (let page: ListedSession[] | undefined; page === undefined || page.length === PAGE;) {
-          const position = { afterId: all.at(-1)?.id ?? null, limit: PAGE };
-          page = await database.run(commandCall(LIMIT_MS), (db) =>
-            listSessionsOf(db, { userId, includeEnded }, position),
-          );
-          all.push(...page);
-        }
-        return all;
+        return readAllPages((page) =>
+          database.run(commandCall(LIMIT_MS), (db) => listSessionsOf(db, { userId, includeEnded }, page)),
+        );
       });
-      if (json) printJson(sessions.map(document));
-      else printTable(['ID', 'AUDIENCE', 'ADDRESS', 'CREATED', 'EXPIRES', 'ENDED'], sessions.map(row));
+      if (json) printJson(sessions.map(sessionDocument));
+      else printTable(['ID', 'AUDIENCE', 'ADDRESS', 'CREATED', 'EXPIRES', 'ENDED'], sessions.map(sessionRow));
     });
 };
 
-function row(session: ListedSession): string[] {
+function sessionRow(session: ListedSession): string[] {
   const { id, audience, clientAddress, createdAt, expiresAt, endedAt } = session;
   const times = [createdAt, expiresAt, endedAt].map((time) => time?.toISOString() ?? '');
   return [id, audience, clientAddress ?? '', ...times];
 }
 
-/** A session as `--json` prints it; the names are those of the gRPC contract. */
-function document(session: ListedSession): object {
+/** A session as `--json` prints it. The names are those of the gRPC contract. */
+function sessionDocument(session: ListedSession): object {
   return {
     id: session.id,
     user_id: session.userId,

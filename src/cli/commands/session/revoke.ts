@@ -1,10 +1,7 @@
-import { Option } from 'commander';
-
 import { getUser } from '../../../features/users/get-user.ts';
 import { revokeSessions } from '../../../features/authentication/revoke-sessions.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
-import { CommandFailure } from '../../command-failure.ts';
-import { exitCodes } from '../../exit-codes.ts';
+import { wrongUse } from '../../command-failure.ts';
 import { printJson, printLines } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
@@ -18,25 +15,24 @@ interface Options {
 /** `postern session revoke (ID | --email E) [--json]` */
 export const sessionRevoke: CommandDefinition = (command) => {
   command
-    .argument('[id]', 'a session, as session list shows it')
-    .addOption(new Option('--email <address>', 'every session of this user'))
+    .argument('[id]', 'the session id, as session list prints it')
+    .option('--email <address>', 'revoke every session of this user')
     .option('--json', 'print JSON')
     .action(async (sessionId: string | undefined, { email, json }: Options) => {
       if ((sessionId === undefined) === (email === undefined)) {
-        throw new CommandFailure(
-          exitCodes.wrongUse,
-          'say which sessions are to end',
-          'Give the id of one, or --email for all of a user.',
+        throw wrongUse(
+          'either a session id or --email is required',
+          'Give the id of one session, or --email for all sessions of a user.',
         );
       }
       const ended = await openDatabaseFor({ schema: true }, async (database) => {
         const userId =
           email === undefined ? '' : (await getUser(database, { email }, commandCall(LIMIT_MS))).id;
-        const wanted = { userId, sessionId: sessionId ?? '', actor: operator };
-        return revokeSessions({ database, trust: null }, wanted, commandCall(LIMIT_MS));
+        const target = { userId, sessionId: sessionId ?? '', actor: operator };
+        return revokeSessions({ database, trust: null }, target, commandCall(LIMIT_MS));
       });
       if (json) printJson({ ended });
-      else if (sessionId !== undefined && ended === 0) printLines(['the session had ended already']);
+      else if (sessionId !== undefined && ended === 0) printLines(['the session had already ended']);
       else printLines([`ended ${ended} ${ended === 1 ? 'session' : 'sessions'}`]);
     });
 };

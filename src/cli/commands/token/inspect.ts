@@ -1,17 +1,17 @@
-import type { Command } from 'commander';
 import { Secret } from '../../../domain/secret.ts';
 import {
   type InspectionOptions,
   inspectToken,
   type TokenInspection,
 } from '../../../tokens/verify/inspect-token.ts';
-import { CommandFailure } from '../../command-failure.ts';
+import { collectOption, type CommandDefinition } from '../../command.ts';
+import { CommandFailure, wrongUse } from '../../command-failure.ts';
 import { exitCodes } from '../../exit-codes.ts';
 import { loadKeySet } from './load-key-set.ts';
 import { printJson, printLines } from '../../output.ts';
 import { readSecret } from '../../read-secret.ts';
-import { readText, readTextFile, withoutLastNewline } from '../../read-text.ts';
-import { describeToken, timesInWords } from './token-report.ts';
+import { readText, readTextFile, removeFinalNewline } from '../../read-text.ts';
+import { describeToken, describeTimes } from './token-report.ts';
 
 interface Options {
   readonly file?: string;
@@ -24,25 +24,28 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `postern token inspect`: everything is decided here, and the token never leaves the machine. */
-export function tokenInspect(command: Command): void {
+/** `postern token inspect`. The token is checked locally and never leaves the machine. */
+export const tokenInspect: CommandDefinition = (command) => {
   command
-    .argument('[TOKEN]', 'the token; `-`, or nothing in a pipe, reads it from standard input')
+    .argument('[TOKEN]', 'the token; `-`, or no argument in a pipe, reads it from standard input')
     .option('--file <path>', 'read the token from a file')
-    .option('--jwks <file|url>', 'check the signature with this key set; of a URL only the set is fetched')
-    .option('--insecure', 'allow an http URL of another machine, where something in between encrypts')
-    .option('--secret-file <path>', 'check an HS256 signature with the secret in this file')
-    .option('--secret-stdin', 'check an HS256 signature with the secret on standard input')
+    .option(
+      '--jwks <file|url>',
+      'verify the signature with this key set; from a URL, only the key set is fetched',
+    )
+    .option('--insecure', 'allow an http URL of another machine, for connections encrypted by other means')
+    .option('--secret-file <path>', 'verify an HS256 signature with the secret in this file')
+    .option('--secret-stdin', 'verify an HS256 signature with the secret on standard input')
     .option('--issuer <text>', 'require this issuer')
-    .option('--audience <name>', 'require one of these audiences; may be given again', addTo)
-    .option('--json', 'print one JSON document')
+    .option('--audience <name>', 'require one of these audiences; may be given several times', collectOption)
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      `\nEnds with ${exitCodes.ok} when nothing speaks against the token, with ${exitCodes.tokenRefused} when it would be refused.\n` +
-        'Without --jwks or --secret-… the signature is not checked: do not take the result for a proof.',
+      `\nThe exit code is ${exitCodes.ok} if no problem was found, and ${exitCodes.tokenRefused} if the token would be refused.\n` +
+        'Without --jwks, --secret-file or --secret-stdin the signature is not checked, so that the result proves nothing.',
     )
     .action(run);
-}
+};
 
 async function run(argument: string | undefined, options: Options): Promise<void> {
   const token = await readToken(argument, options);
@@ -56,65 +59,65 @@ async function run(argument: string | undefined, options: Options): Promise<void
   });
   const keysGiven = Object.keys(keys).length > 0;
   const refused = inspection.problems.length > 0 || (keysGiven && inspection.signature.verdict !== 'valid');
-  report(inspection, refused, nowMs / 1000, options.json === true);
+  printReport(inspection, refused, nowMs / 1000, options.json === true);
   if (refused) {
-    const reason = inspection.problems[0]?.reason ?? 'its signature could not be checked with the keys given';
+    const reason = inspection.problems[0]?.reason ?? 'the given keys could not verify its signature';
     throw new CommandFailure(
       exitCodes.tokenRefused,
       `the token would be refused: ${reason}`,
-      'The report says why.',
+      'The report on standard output says why.',
     );
   }
 }
 
-function report(inspection: TokenInspection, refused: boolean, nowSeconds: number, asJson: boolean): void {
+function printReport(
+  inspection: TokenInspection,
+  refused: boolean,
+  nowSeconds: number,
+  asJson: boolean,
+): void {
   if (!asJson) {
     printLines(describeToken(inspection, refused, nowSeconds));
     return;
   }
   const { header, claims, signature, problems, notes } = inspection;
-  const times = timesInWords(claims, nowSeconds);
+  const times = describeTimes(claims, nowSeconds);
   printJson({ refused, header, claims, times, signature, problems, notes });
 }
 
-const WAYS_TO_GIVE_IT = 'Give it as TOKEN, with --file, or in a pipe.';
+const TOKEN_ADVICE = 'Give it as TOKEN, with --file, or in a pipe.';
 
 async function readToken(argument: string | undefined, { file, secretStdin }: Options): Promise<string> {
   if (argument !== undefined && file !== undefined)
-    throw wrongUse('the token is given twice', 'Leave out TOKEN or --file.');
+    throw wrongUse('the token is given twice', 'Omit TOKEN or --file.');
   if (file !== undefined) {
-    const text = withoutLastNewline(await readTextFile(file, 'the token'));
-    if (text === '') throw wrongUse('the file holds no token', 'Check what --file names.');
+    const text = removeFinalNewline(await readTextFile(file, 'the token'));
+    if (text === '') throw wrongUse('the file is empty', 'Check the path given with --file.');
     return text;
   }
-  if (argument === '') throw wrongUse('the token is empty', WAYS_TO_GIVE_IT);
+  if (argument === '') throw wrongUse('the token is empty', TOKEN_ADVICE);
   if (argument !== undefined && argument !== '-') return argument;
   if (secretStdin === true)
-    throw wrongUse('standard input cannot hold both token and secret', 'Use --file or --secret-file.');
-  if (argument === undefined && process.stdin.isTTY) throw wrongUse('there is no token', WAYS_TO_GIVE_IT);
-  const text = withoutLastNewline(await readText(process.stdin, 'the token'));
-  if (text === '') throw wrongUse('standard input holds no token', WAYS_TO_GIVE_IT);
+    throw wrongUse(
+      'standard input cannot carry both the token and the secret',
+      'Use --file or --secret-file.',
+    );
+  if (argument === undefined && process.stdin.isTTY) throw wrongUse('there is no token', TOKEN_ADVICE);
+  const text = removeFinalNewline(await readText(process.stdin, 'the token'));
+  if (text === '') throw wrongUse('standard input is empty', TOKEN_ADVICE);
   return text;
 }
 
 async function readKeys(options: Options): Promise<Pick<InspectionOptions, 'jwks' | 'sharedSecret'>> {
   const { jwks, insecure = false, secretFile, secretStdin = false } = options;
   if (secretFile !== undefined && secretStdin)
-    throw wrongUse('the secret is given twice', 'Leave out one of the two.');
+    throw wrongUse('the secret is given twice', 'Omit --secret-file or --secret-stdin.');
   const sharedSecret = secretStdin
     ? await readSecret({ name: 'secret', fromStdin: true, isNew: false })
     : secretFile !== undefined &&
-      new Secret(withoutLastNewline(await readTextFile(secretFile, 'the secret')));
+      new Secret(removeFinalNewline(await readTextFile(secretFile, 'the secret')));
   return {
     ...(sharedSecret !== false && { sharedSecret }),
     ...(jwks !== undefined && { jwks: await loadKeySet(jwks, insecure) }),
   };
-}
-
-function addTo(value: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, value];
-}
-
-function wrongUse(message: string, advice: string): CommandFailure {
-  return new CommandFailure(exitCodes.wrongUse, message, advice);
 }

@@ -5,12 +5,12 @@ const units = [
   { name: 'second', seconds: 1 },
 ] as const;
 
-/** A distance in time as a person says it, in one unit and rounded down: `in 4 minutes`, `3 days ago`, `now`. */
-export function timeInWords(seconds: number): string {
-  const length = Math.floor(Math.abs(seconds));
-  const unit = units.find((candidate) => length >= candidate.seconds);
+/** Formats a relative time in one unit, rounded down: `in 4 minutes`, `3 days ago`, `now`. */
+export function formatRelativeTime(seconds: number): string {
+  const distance = Math.floor(Math.abs(seconds));
+  const unit = units.find((candidate) => distance >= candidate.seconds);
   if (unit === undefined) return 'now';
-  const count = Math.floor(length / unit.seconds);
-  const words = `${count} ${unit.name}${count === 1 ? '' : 's'}`;
-  return seconds < 0 ? `${words} ago` : `in ${words}`;
+  const count = Math.floor(distance / unit.seconds);
+  const text = `${count} ${unit.name}${count === 1 ? '' : 's'}`;
+  return seconds < 0 ? `${text} ago` : `in ${text}`;
 }

@@ -1,7 +1,7 @@
 import type { TokenInspection } from '../../../tokens/verify/inspect-token.ts';
-import { timeInWords } from './relative-time.ts';
+import { formatRelativeTime } from './relative-time.ts';
 
-/** The findings about a token as lines for a person. */
+/** Formats the result of an inspection for a terminal. */
 export function describeToken(inspection: TokenInspection, refused: boolean, nowSeconds: number): string[] {
   const { header, claims, signature, problems, notes } = inspection;
   return [
@@ -13,27 +13,27 @@ export function describeToken(inspection: TokenInspection, refused: boolean, now
       'Problems',
       problems.map(({ reason, detail }) => `${reason}: ${detail}`),
     ),
-    `Verdict: ${verdictWords(inspection, refused)}`,
+    `Verdict: ${describeVerdict(inspection, refused)}`,
   ];
 }
 
-/** What `exp`, `iat` and `nbf` mean now, for the JSON document. */
-export function timesInWords(claims: unknown, nowSeconds: number): Record<string, string> {
+/** Explains the time claims (`exp`, `iat`, `nbf`, `auth_time`) relative to now, for the JSON document. */
+export function describeTimes(claims: unknown, nowSeconds: number): Record<string, string> {
   if (typeof claims !== 'object' || claims === null) return {};
-  const known = Object.entries(claims).flatMap(([name, value]) => {
-    const words = claimTimeInWords(name, value, nowSeconds);
-    return words === null ? [] : [[name, words] as const];
+  const described = Object.entries(claims).flatMap(([name, value]) => {
+    const text = describeTime(name, value, nowSeconds);
+    return text === null ? [] : [[name, text] as const];
   });
-  return Object.fromEntries(known);
+  return Object.fromEntries(described);
 }
 
-function verdictWords({ signature, problems }: TokenInspection, refused: boolean): string {
+function describeVerdict({ signature, problems }: TokenInspection, refused: boolean): string {
   const [first] = problems;
   if (first !== undefined) return `refused, ${first.reason}`;
-  if (signature.verdict === 'valid') return 'good, unless it was revoked: only the service knows that';
+  if (signature.verdict === 'valid') return 'valid, unless it was revoked, which only the service knows';
   return refused
-    ? 'refused, the signature could not be checked with the keys given'
-    : 'no fault found, but the signature is NOT CHECKED';
+    ? 'refused, the given keys could not verify the signature'
+    : 'no problem found, but the signature was NOT CHECKED';
 }
 
 function section(title: string, lines: readonly string[]): string[] {
@@ -41,27 +41,27 @@ function section(title: string, lines: readonly string[]): string[] {
 }
 
 function members(value: unknown, nowSeconds: number): string[] {
-  if (value === null) return ['cannot be read'];
+  if (value === null) return ['not readable'];
   if (typeof value !== 'object' || Array.isArray(value)) return [`not an object: ${JSON.stringify(value)}`];
   const width = Math.max(0, ...Object.keys(value).map((name) => name.length));
   return Object.entries(value).map(([name, member]) => {
     const text = typeof member === 'string' ? member : JSON.stringify(member);
-    const words = claimTimeInWords(name, member, nowSeconds);
-    return `${name.padEnd(width)}  ${text}${words === null ? '' : `  (${words})`}`;
+    const time = describeTime(name, member, nowSeconds);
+    return `${name.padEnd(width)}  ${text}${time === null ? '' : `  (${time})`}`;
   });
 }
 
-function claimTimeInWords(name: string, value: unknown, nowSeconds: number): string | null {
-  // Beyond 2^40 seconds a verifier refuses, and before long a Date cannot hold the year.
+function describeTime(name: string, value: unknown, nowSeconds: number): string | null {
+  // A verifier refuses times from 2^40 seconds on, and a Date cannot represent much later ones.
   if (typeof value !== 'number' || !(value > 0 && value < 2 ** 40)) return null;
-  const past = value <= nowSeconds;
+  const isPast = value <= nowSeconds;
   const verbs: Readonly<Record<string, string>> = {
-    exp: past ? 'expired' : 'expires',
-    iat: past ? 'issued' : 'issued, it says,',
-    nbf: past ? 'good since' : 'good from',
+    exp: isPast ? 'expired' : 'expires',
+    iat: isPast ? 'issued' : 'claims to be issued',
+    nbf: isPast ? 'valid since' : 'valid from',
     auth_time: 'logged in',
   };
   if (!Object.hasOwn(verbs, name)) return null;
   const moment = new Date(value * 1000).toISOString().replace(/\.000Z$/, 'Z');
-  return `${verbs[name] ?? ''} ${timeInWords(value - nowSeconds)}, ${moment}`;
+  return `${verbs[name] ?? ''} ${formatRelativeTime(value - nowSeconds)}, ${moment}`;
 }

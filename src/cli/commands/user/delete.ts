@@ -8,9 +8,9 @@ const LIMIT_MS = 5_000;
 /** `postern user delete --email E [--json]` */
 export const userDelete: CommandDefinition = (command) => {
   command
-    .requiredOption('--email <address>', 'whom')
+    .requiredOption('--email <address>', "the user's e-mail address")
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nWhat the user did stays in the audit trail, under the id that is printed.')
+    .addHelpText('after', '\nThe audit trail keeps the actions of the user, under the id that is printed.')
     .action(async ({ email, json }: { email: string; json?: boolean }) => {
       const deletion = { user: { email }, etag: '', actor: operator };
       const { id } = await openDatabaseFor({ schema: true }, (database) =>

@@ -1,18 +1,18 @@
 import { extname } from 'node:path';
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 
 import { type OperationCall, ownOrigin } from '../../../domain/operation-call.ts';
 import type { ImportVerdict } from '../../../features/users/import/import-row.ts';
 import { importUsers } from '../../../features/users/import/import-users.ts';
-import { operator } from '../../command.ts';
-import { CommandFailure } from '../../command-failure.ts';
+import { type CommandDefinition, operator } from '../../command.ts';
+import { wrongUse } from '../../command-failure.ts';
 import { exitCodes } from '../../exit-codes.ts';
 import { csvRows } from '../../import/csv-rows.ts';
 import type { FileRow } from '../../import/file-row.ts';
 import { openImportSource } from '../../import/import-source.ts';
 import { jsonRows } from '../../import/json-rows.ts';
 import { textLines } from '../../import/text-lines.ts';
-import { printJson, printLines, tell } from '../../output.ts';
+import { printJson, printLines, printNotice } from '../../output.ts';
 import { ProgressLine } from '../../progress-line.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
@@ -23,7 +23,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** Each batch has its own limit, and Ctrl-C ends the reading, so that no batch is cut in two. */
+/** No deadline: each batch has its own time limit. Ctrl-C ends the reading of the file, so that no batch is interrupted. */
 const call: OperationCall = {
   deadlineMs: Number.POSITIVE_INFINITY,
   signal: new AbortController().signal,
@@ -31,30 +31,33 @@ const call: OperationCall = {
 };
 
 /** `postern user import FILE|- [--format csv|jsonl] [--dry-run] [--allow-admin] [--json]` */
-export function userImport(command: Command): void {
+export const userImport: CommandDefinition = (command) => {
   command
     .argument('<FILE>', 'a .csv or .jsonl file; `-` reads standard input')
     .addOption(
-      new Option('--format <name>', 'what the file is, unless its name says so').choices(['csv', 'jsonl']),
+      new Option('--format <name>', 'the format of the file, if its extension does not say').choices([
+        'csv',
+        'jsonl',
+      ]),
     )
-    .option('--dry-run', 'tell what would become of each row, and change nothing')
-    .option('--allow-admin', 'take rows with the role admin, which are refused otherwise')
+    .option('--dry-run', 'report the result of each row without changing anything')
+    .option('--allow-admin', 'accept rows with the role admin, which are refused by default')
     .option('--json', 'print one JSON line for each refused row, then one with the counts')
     .addHelpText(
       'after',
       `
-Fields: email, password_hash (as the other program stored it; none: a user without a password), roles, disabled.
-In JSON lines, roles is a list and disabled is true or false. A CSV file names its columns in its first line and has
-spaces or semicolons between roles; a cell with a comma in it must be in quotes.
+Fields: email, password_hash (as the other program stored it; empty for a user without a password), roles, disabled.
+In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
+separates roles by spaces or semicolons; a cell that contains a comma must be in quotes.
 
-Users that exist are skipped and never changed: the same file may be imported again.
-Ends with ${exitCodes.ok} when no row was refused, with ${exitCodes.refused} when some were; the others are imported all the same.`,
+Users that exist are skipped and never changed, so that the same file may be imported again.
+The exit code is ${exitCodes.ok} if no row was refused, and ${exitCodes.refused} if some were. The other rows are imported in both cases.`,
     )
     .action(run);
-}
+};
 
 async function run(path: string, options: Options): Promise<void> {
-  const rowsOf = (options.format ?? formatByName(path)) === 'csv' ? csvRows : jsonRows;
+  const readRows = (options.format ?? formatByExtension(path)) === 'csv' ? csvRows : jsonRows;
   const interruption = new AbortController();
   const onInterrupt = () => interruption.abort();
   const source = await openImportSource(path, interruption.signal);
@@ -68,17 +71,17 @@ async function run(path: string, options: Options): Promise<void> {
     if (verdict.outcome === 'refused') {
       progress.clear();
       if (json) printJson({ line, refused: verdict.reason });
-      else tell(`line ${line}: ${verdict.reason}`);
+      else printNotice(`line ${line}: ${verdict.reason}`);
     }
     progress.show(() => summary() + percentOf(source.progress()));
   };
-  // Once: a second Ctrl-C ends the process at once.
+  // Only the first Ctrl-C: a second one ends the process at once.
   process.once('SIGINT', onInterrupt);
   try {
     await openDatabaseFor({ schema: true }, (database) =>
       importUsers(
         database,
-        rowsOf(textLines(source.chunks)),
+        readRows(textLines(source.chunks)),
         { dryRun, allowAdmin, actor: operator },
         call,
         onVerdict,
@@ -86,7 +89,7 @@ async function run(path: string, options: Options): Promise<void> {
     );
   } catch (error) {
     progress.clear();
-    tell(`not finished: ${summary()}`);
+    printNotice(`not finished: ${summary()}`);
     throw error;
   } finally {
     process.off('SIGINT', onInterrupt);
@@ -97,15 +100,12 @@ async function run(path: string, options: Options): Promise<void> {
   if (counts.refused > 0) process.exitCode = exitCodes.refused;
 }
 
-function formatByName(path: string): 'csv' | 'jsonl' {
+function formatByExtension(path: string): 'csv' | 'jsonl' {
   const extension = extname(path).toLowerCase();
   if (extension === '.csv') return 'csv';
   if (extension === '.jsonl' || extension === '.ndjson') return 'jsonl';
-  throw new CommandFailure(
-    exitCodes.wrongUse,
-    path === '-'
-      ? 'nothing says what standard input holds'
-      : 'the name of the file does not say what it holds',
+  throw wrongUse(
+    path === '-' ? 'the format of standard input is unknown' : 'the file has no extension of a known format',
     'Give --format csv or --format jsonl.',
   );
 }

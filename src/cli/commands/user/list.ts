@@ -1,28 +1,19 @@
-import { budgetOf } from '../../../domain/operation-call.ts';
-import { listUsers, type User } from '../../../features/users/user-queries.ts';
-import type { CommandDefinition } from '../../command.ts';
+import { listUsers } from '../../../features/users/user-queries.ts';
+import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
-import { userDocument, userHeadings, userRow } from './user-view.ts';
+import { userDocument, USER_HEADINGS, userRow } from './user-view.ts';
+import { readAllPages } from '../../read-all-pages.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
-const PAGE = 500;
 const LIMIT_MS = 10_000;
 
-/** `postern user list [--json]`; JSON comes as one array. */
+/** `postern user list [--json]` */
 export const userList: CommandDefinition = (command) => {
   command.option('--json', 'print JSON').action(async ({ json }: { json?: boolean }) => {
-    const users = await openDatabaseFor({ schema: true }, async (database) => {
-      const all: User[] = [];
-      for (let page: User[] | undefined; page === undefined || page.length === PAGE;) {
-        const afterId = all.at(-1)?.id ?? null;
-        page = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
-          listUsers(db, { afterId, limit: PAGE }),
-        );
-        all.push(...page);
-      }
-      return all;
-    });
+    const users = await openDatabaseFor({ schema: true }, (database) =>
+      readAllPages((page) => database.run(commandCall(LIMIT_MS), (db) => listUsers(db, page))),
+    );
     if (json) printJson(users.map(userDocument));
-    else printTable(userHeadings, users.map(userRow));
+    else printTable(USER_HEADINGS, users.map(userRow));
   });
 };
