@@ -6,7 +6,7 @@ import { requireMasterKey } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { openDatabaseFor } from './with-database.ts';
+import { openDatabaseFor } from './open-database-for.ts';
 
 export interface KeyTools {
   readonly database: Database;
@@ -14,14 +14,14 @@ export interface KeyTools {
   readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
 }
 
-/** Opens what commands need that change signing keys, once the master key has shown to be that of the service. */
+/** Opens the database for a command that changes signing keys, after checking that the master key is the service's. */
 export function openSigningKeys<T>(work: (tools: KeyTools) => Promise<T>): Promise<T> {
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const { algorithm } = settings;
     if (algorithm === 'HS256') {
       throw new CommandFailure(
         exitCodes.refused,
-        'with POSTERN_ALGORITHM=HS256 there are no signing keys, only POSTERN_SECRET',
+        'there are no signing keys with POSTERN_ALGORITHM=HS256, only POSTERN_SECRET',
         'Change the secret in the environment of every program that shares it.',
       );
     }

@@ -1,10 +1,10 @@
-import { createUser, requireGoodUser } from '../../features/users/create-user.ts';
-import { PasswordHasher } from '../../passwords/password-hasher.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines } from '../output.ts';
-import { readSecret } from '../read-secret.ts';
-import { userDocument } from '../user-view.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { createUser, requireGoodUser } from '../../../features/users/create-user.ts';
+import { PasswordHasher } from '../../../passwords/password-hasher.ts';
+import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { readSecret } from '../../read-secret.ts';
+import { userDocument } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 30_000;
 
@@ -18,12 +18,12 @@ interface Options {
 /** `postern user create --email E [--password-stdin] [--role R]... [--json]` */
 export const userCreate: CommandDefinition = (command) => {
   command
-    .requiredOption('--email <address>', 'the e-mail that the user logs in with')
+    .requiredOption('--email <address>', 'the e-mail address with which the user logs in')
     .option('--password-stdin', 'read the password from standard input instead of asking for it')
-    .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
+    .option('--role <name>', 'a role; may be given several times', collectOption, [])
     .option('--json', 'print JSON')
     .action(async ({ email, passwordStdin, role, json }: Options) => {
-      // Before anybody is asked to think of a password.
+      // Before the prompt: nobody should choose a password in vain.
       requireGoodUser({ email, roles: role });
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
       const hasher = await PasswordHasher.start({ concurrency: 1 });

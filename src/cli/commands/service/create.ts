@@ -1,7 +1,7 @@
-import { createServiceAccount } from '../../features/service-accounts/create-service-account.ts';
-import { commandCall, type CommandDefinition, operator } from '../command.ts';
-import { printJson, printLines, tell } from '../output.ts';
-import { openDigests } from '../open/with-digests.ts';
+import { createServiceAccount } from '../../../features/service-accounts/create-service-account.ts';
+import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines, printNotice } from '../../output.ts';
+import { openDigests } from '../../open/open-digests.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -13,8 +13,8 @@ interface Options {
 /** `postern service create NAME [--role R]... [--json]` */
 export const serviceCreate: CommandDefinition = (command) => {
   command
-    .argument('<name>', 'what people call it')
-    .option('--role <name>', 'a role, once for each', (role, roles: string[]) => [...roles, role], [])
+    .argument('<name>', 'the name of the account')
+    .option('--role <name>', 'a role; may be given several times', collectOption, [])
     .option('--json', 'print JSON')
     .action(async (name: string, { role, json }: Options) => {
       const { account, clientSecret } = await openDigests((tools) =>
@@ -25,6 +25,6 @@ export const serviceCreate: CommandDefinition = (command) => {
         return;
       }
       printLines([`client_id      ${account.id}`, `client_secret  ${clientSecret.reveal()}`]);
-      tell('Keep the secret now: it is not shown again.');
+      printNotice('Store the secret now: it is not shown again.');
     });
 };

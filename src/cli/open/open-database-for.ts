@@ -3,17 +3,17 @@ import type { Database } from '../../database/database.ts';
 import { holdsCluster } from '../../database/embedded/data-directory.ts';
 import { requireSchema } from '../../database/migrate.ts';
 import { openDatabase } from '../../database/open-database.ts';
-import { tell } from '../output.ts';
+import { printNotice } from '../output.ts';
 
 const MAX_CONNECTIONS = 2;
 
 /**
- * Opens the database that the service uses, does the work and closes it again; works beside a running service and
- * without one.
+ * Opens the database of the service, runs the work and closes the database. A running service is not disturbed, and none
+ * is needed.
  *
- * @param needs.schema whether the schema must be one that `serve` takes; only who can do without may make an embedded
- *   database
- * @param needs.keys whether the master key is wanted
+ * @param needs.schema whether the schema must be one that `serve` accepts. Only a command that works without it may create
+ *   an embedded database.
+ * @param needs.keys whether the command needs the master key
  */
 export async function openDatabaseFor<T>(
   needs: { schema: boolean; keys?: boolean },
@@ -27,9 +27,9 @@ export async function openDatabaseFor<T>(
     holder: 'command',
     mayMake: !needs.schema,
     maxConnections: MAX_CONNECTIONS,
-    report: tell,
+    report: printNotice,
   });
-  if (isNew) tell(`made an embedded database in ${settings.dataDir}`);
+  if (isNew) printNotice(`created an embedded database in ${settings.dataDir}`);
   try {
     if (needs.schema) await requireSchema(opened.database, { newer: settings.migrate === 'auto' });
     return await work(opened.database, settings);
