@@ -4,7 +4,8 @@ import type { RefreshableSession } from './refresh-decision.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { prepared } from '../../database/prepared.ts';
-import { REVOCATION_MARGIN_SECONDS } from '../revocations/revocation-queries.ts';
+import { purgeBatch } from '../../database/purge-batch.ts';
+import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
 export interface NewSession {
   readonly id: string;
@@ -228,11 +229,7 @@ function endedAndRevoked(condition: string): string {
        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
        RETURNING id, access_expires_at + make_interval(secs => ?) AS revoked_until
      ), revoked AS (
-       INSERT INTO revocations (kind, id, expires_at)
-       SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()
-       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
-         written_at = excluded.written_at
-       WHERE excluded.expires_at > revocations.expires_at
+       ${revocationUpsert("SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()")}
      )`;
 }
 
@@ -247,17 +244,14 @@ function conditionOf(choice: SessionChoice): [string, string[]] {
   return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];
 }
 
+const SECONDS_KEPT_AFTER_END = 86_400;
+
 /**
  * Deletes a batch of sessions past their absolute end and returns how many. Until then a row stays, ended or not: it is
  * the evidence by which an old refresh token is known as reused (S16).
  */
-export async function purgeSessions(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM sessions WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgeSessions(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'sessions', keptSeconds: SECONDS_KEPT_AFTER_END }, limit);
 }
 
 function toRecord(row: SessionRow): SessionRecord {

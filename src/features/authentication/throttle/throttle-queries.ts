@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 
 import type { LoginThrottlePolicy } from './throttle-policy.ts';
 import { prepared } from '../../../database/prepared.ts';
+import { purgeBatch } from '../../../database/purge-batch.ts';
 
 /**
  * Under which keyed hashes an attempt counts. Every statement here locks the row of the pair before that of the account:
@@ -121,11 +122,6 @@ export async function deleteAttempts(db: Knex, keys: AttemptKeys): Promise<void>
 }
 
 /** Forgets a batch of counters that mean nothing any more, and returns how many. */
-export async function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM login_throttle WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM login_throttle WHERE expires_at < now() LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'login_throttle', keptSeconds: 0 }, limit);
 }
