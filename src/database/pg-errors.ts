@@ -89,7 +89,7 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** A SQLSTATE, or Node's name of a fault. */
-export function codeOf(error: unknown): string | undefined {
+function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' ? code : undefined;
 }

@@ -21,7 +21,7 @@ export interface HttpFacts {
 }
 
 /** The issuer's keys, for verifiers. */
-export interface Publication {
+interface Publication {
   readonly issuer: string;
   /** Null while no keys are known yet. */
   jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;

@@ -19,7 +19,7 @@ export async function clockFinding(database: Database, limitMs: number): Promise
 }
 
 /** @param aheadMs of this machine's clock, below 0 when it is behind */
-export function judgeClock(aheadMs: number): Finding {
+function judgeClock(aheadMs: number): Finding {
   const seconds = (Math.abs(aheadMs) / 1000).toFixed(1);
   if (Math.abs(aheadMs) <= CLOCK_TOLERANCE_MS) {
     const says = `this clock and the database's differ by ${seconds} s`;

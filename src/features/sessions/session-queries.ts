@@ -29,9 +29,8 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions end: one, all of a user's, all but one of them, or everybody's. */
-export type SessionChoice =
-  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
+/** Which sessions end: one, all of a user's, or everybody's. */
+export type SessionChoice = 'all' | { readonly sessionId: string } | { readonly userId: string };
 
 interface SessionRow {
   user_id: string;
@@ -240,8 +239,7 @@ function toRevocation({ id, revoked_until }: EndedRow): Revocation {
 function conditionOf(choice: SessionChoice): [string, string[]] {
   if (choice === 'all') return ['expires_at > now()', []];
   if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
-  if (choice.exceptSessionId === undefined) return ['user_id = ?', [choice.userId]];
-  return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];
+  return ['user_id = ?', [choice.userId]];
 }
 
 const SECONDS_KEPT_AFTER_END = 86_400;

@@ -39,7 +39,7 @@ export interface TokenInspection {
   readonly notes: readonly string[];
 }
 
-export interface SignatureFinding {
+interface SignatureFinding {
   readonly verdict: 'valid' | 'invalid' | 'not checked';
   readonly why: string;
 }

@@ -1,5 +1,5 @@
 /** A JSON value as `parseStrictJson` gives it: objects have no prototype, so `__proto__` is a member like any other. */
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [member: string]: JsonValue | undefined;
 }
