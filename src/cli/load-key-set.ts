@@ -7,7 +7,7 @@ import { exitCodes } from './exit-codes.ts';
 import { readText, readTextFile } from './read-text.ts';
 
 const MAX_BYTES = 1024 * 1024;
-const limitMs = 5_000;
+const LIMIT_MS = 5_000;
 
 /**
  * The JWKS document in a file or at an http(s) address, parsed and not yet believed. Nothing but the request for the
@@ -43,7 +43,7 @@ async function fetchKeySet(address: string, insecure: boolean): Promise<string> 
     );
   }
   try {
-    const { body } = await download(url, { limitMs, maxBytes: MAX_BYTES });
+    const { body } = await download(url, { limitMs: LIMIT_MS, maxBytes: MAX_BYTES });
     return await readText(Readable.from([body]), 'the key set', MAX_BYTES);
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause;

@@ -12,15 +12,15 @@ const DEFAULT_MAX_BYTES = 64 * 1024;
 export async function readText(
   stream: Readable,
   what: string,
-  mostBytes = DEFAULT_MAX_BYTES,
+  maxBytes = DEFAULT_MAX_BYTES,
 ): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Uint8Array);
     size += bytes.length;
-    if (size > mostBytes)
-      throw refused(`${what} is longer than ${mostBytes / 1024} KiB`, 'Check where it comes from.');
+    if (size > maxBytes)
+      throw refused(`${what} is longer than ${maxBytes / 1024} KiB`, 'Check where it comes from.');
     chunks.push(bytes);
   }
   try {
@@ -31,9 +31,9 @@ export async function readText(
 }
 
 /** The text of a file named on the command line. */
-export async function readTextFile(path: string, what: string, mostBytes?: number): Promise<string> {
+export async function readTextFile(path: string, what: string, maxBytes?: number): Promise<string> {
   try {
-    return await readText(createReadStream(path), what, mostBytes);
+    return await readText(createReadStream(path), what, maxBytes);
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';

@@ -13,7 +13,7 @@ import { printJson, printTable, tell } from '../output.ts';
 import { openDatabaseFor } from '../open/with-database.ts';
 
 const LIMIT_MS = 10_000;
-const MOST = 1_000;
+const MAX_LIMIT = 1_000;
 
 interface Options {
   readonly actor?: string;
@@ -40,7 +40,7 @@ export const auditList: CommandDefinition = (command) => {
     )
     .option('--until <time>', 'only before this time, written alike')
     .option('--before <id>', 'go on with what is older than this event: the next page')
-    .option('--limit <count>', `how many at most, up to ${MOST}`, '50')
+    .option('--limit <count>', `how many at most, up to ${MAX_LIMIT}`, '50')
     .option('--json', 'print one JSON array')
     .addHelpText('after', '\nThe newest come first.')
     .action(async (options: Options) => {
@@ -82,8 +82,11 @@ function filterOf(query: AuditQuery): AuditFilter {
 
 function limitOf(text: string): number {
   const count = parseCount(text);
-  if (count !== null && count >= 1 && count <= MOST) return count;
-  throw wrongUse(`--limit is not a number from 1 to ${MOST}`, 'Go on from the last event with --before.');
+  if (count !== null && count >= 1 && count <= MAX_LIMIT) return count;
+  throw wrongUse(
+    `--limit is not a number from 1 to ${MAX_LIMIT}`,
+    'Go on from the last event with --before.',
+  );
 }
 
 function timeOf(option: string, text: string | undefined): Date | undefined {

@@ -7,7 +7,7 @@ import { exitCodes } from '../exit-codes.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';
 import type { TextLine } from './text-lines.ts';
 
-const separator = /[ ;]+/;
+const SEPARATOR = /[ ;]+/;
 /** As spreadsheets and PostgreSQL's COPY write them. */
 const truth: ReadonlyMap<string, boolean> = new Map([
   ...['true', 't', '1'].map((word) => [word, true] as const),
@@ -82,7 +82,7 @@ function readRow(columns: readonly string[], cells: readonly string[]): ImportRo
     email: cell('email'),
     passwordHash: cell('password_hash') || null,
     roles: cell('roles')
-      .split(separator)
+      .split(SEPARATOR)
       .filter((role) => role !== ''),
     disabled,
   };

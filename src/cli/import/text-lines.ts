@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 /** More than any row needs; a file without line ends must not fill the memory. */
-const MOST_BYTES = 64 * 1024;
+const MAX_LINE_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = '\ufeff';
@@ -20,13 +20,13 @@ export async function* textLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<
   let bytes = 0;
   const take = (part: Buffer) => {
     bytes += part.length;
-    if (bytes <= MOST_BYTES) parts.push(part);
+    if (bytes <= MAX_LINE_BYTES) parts.push(part);
     else parts = [];
   };
   const finish = (): TextLine => {
     const read =
-      bytes > MOST_BYTES
-        ? { line, unreadable: `the line is over ${MOST_BYTES / 1024} KiB long` }
+      bytes > MAX_LINE_BYTES
+        ? { line, unreadable: `the line is over ${MAX_LINE_BYTES / 1024} KiB long` }
         : toLine(line, Buffer.concat(parts));
     line += 1;
     parts = [];

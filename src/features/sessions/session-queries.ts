@@ -52,14 +52,14 @@ interface EndedRow {
 }
 
 /**
- * Opens a session and ends the user's oldest live ones beyond `most` together with it; hold the lock on the user's row.
+ * Opens a session and ends the user's oldest live ones beyond `maxSessions` together with it; hold the lock on the user's row.
  *
  * @returns the revocations of the sessions that ended now
  */
 export async function insertSession(
   db: Knex,
   session: NewSession,
-  most: number,
+  maxSessions: number,
   audit: AuditRecord,
 ): Promise<Revocation[]> {
   const audited = auditInsertFrom('made', audit);
@@ -93,7 +93,7 @@ export async function insertSession(
       'session-limit',
       session.userId,
       session.userId,
-      most - 1,
+      maxSessions - 1,
       REVOCATION_MARGIN_SECONDS,
     ],
   );

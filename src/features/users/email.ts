@@ -11,11 +11,11 @@ const MAX_BYTES = 254;
 const MAX_LOCAL_BYTES = 64;
 
 /** Printable ASCII without the space. */
-const visibleAscii = /^[\x21-\x7e]*$/;
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
 /** RFC 5322 section 3.2.3, dot-atom: no quoted strings, no comments, no leading, trailing or double dot. */
-const dotAtom = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
+const DOT_ATOM = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 /** RFC 1123 section 2.1: letters, digits and inner hyphens, at most 63 a label. */
-const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const HOST_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
  * The one form in which Postern stores, looks up and compares e-mail addresses; applying it twice changes nothing.
@@ -29,7 +29,7 @@ const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
  */
 export function canonicalEmail(text: string): CanonicalEmail {
   if (text.length < 3 || text.length > MAX_BYTES) return refused(`must be 3 to ${MAX_BYTES} bytes long`);
-  if (!visibleAscii.test(text)) {
+  if (!VISIBLE_ASCII.test(text)) {
     return refused('must be ASCII without spaces; write an international domain in its xn-- form');
   }
   // ASCII by now, so this folds A-Z and nothing else.
@@ -38,7 +38,7 @@ export function canonicalEmail(text: string): CanonicalEmail {
   if (domain === undefined || more.length > 0) return refused('must have exactly one @');
   if (local.length > MAX_LOCAL_BYTES)
     return refused(`must have at most ${MAX_LOCAL_BYTES} bytes before the @`);
-  if (!dotAtom.test(local)) return refused('must have a plain mailbox name, without quotes, before the @');
+  if (!DOT_ATOM.test(local)) return refused('must have a plain mailbox name, without quotes, before the @');
   if (!isHostName(domain)) return refused('must have a domain name after the @');
   return { ok: true, email: folded as Email };
 }
@@ -60,7 +60,7 @@ export function requireEmail(text: string): Email {
 /** A last label of digits alone would be an IPv4 address (RFC 3696 section 2), not a name. */
 function isHostName(domain: string): boolean {
   const labels = domain.split('.');
-  return labels.every((label) => hostLabel.test(label)) && !/^[0-9]+$/.test(labels.at(-1) ?? '');
+  return labels.every((label) => HOST_LABEL.test(label)) && !/^[0-9]+$/.test(labels.at(-1) ?? '');
 }
 
 function refused(description: string): CanonicalEmail {

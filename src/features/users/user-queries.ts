@@ -54,7 +54,7 @@ const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
 ];
 
 /** The condition of the index `users_other_hash_kind`, word for word. */
-const otherHash = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
+const OTHER_HASH = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
 
 /** @throws Rejected `email-taken` when another user has the e-mail */
 export async function insertUser(
@@ -176,11 +176,11 @@ export async function upgradePasswordHash(
 export async function distinctHashKinds(db: Knex): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { kind: string }[] }>(`
     WITH RECURSIVE kinds AS (
-      (SELECT postern_hash_kind(password_hash) AS kind FROM users WHERE ${otherHash} ORDER BY 1 LIMIT 1)
+      (SELECT postern_hash_kind(password_hash) AS kind FROM users WHERE ${OTHER_HASH} ORDER BY 1 LIMIT 1)
       UNION ALL
       SELECT (
         SELECT postern_hash_kind(password_hash) FROM users
-        WHERE ${otherHash} AND postern_hash_kind(password_hash) > kinds.kind ORDER BY 1 LIMIT 1
+        WHERE ${OTHER_HASH} AND postern_hash_kind(password_hash) > kinds.kind ORDER BY 1 LIMIT 1
       ) FROM kinds WHERE kinds.kind IS NOT NULL
     )
     SELECT kind FROM kinds WHERE kind IS NOT NULL LIMIT 1000`);

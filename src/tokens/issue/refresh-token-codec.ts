@@ -10,7 +10,7 @@ const MAC_BYTES = 32;
 const FORM = /^prt_[A-Za-z0-9_-]{70}$/;
 
 /** What a PostgreSQL integer holds, less one; a refresh every second takes 68 years to get there. */
-export const maxGeneration = 0x7fff_fffe;
+export const MAX_GENERATION = 0x7fff_fffe;
 
 const NONCE_RANDOM_BYTES = 16;
 const HOLDER_MAC_BYTES = 16;
@@ -106,7 +106,7 @@ export function parseRefreshToken(text: string): PresentedRefreshToken | null {
   // Unused bits of the last character must be zero, or one token would have several spellings.
   if (bytes.length !== NAMED_BYTES + MAC_BYTES || bytes.toString('base64url') !== encoded) return null;
   const generation = bytes.readUInt32BE(SESSION_BYTES);
-  if (generation > maxGeneration) return null;
+  if (generation > MAX_GENERATION) return null;
   const sessionId = uuidOfBytes(bytes.subarray(0, SESSION_BYTES));
   return { sessionId, generation, mac: bytes.subarray(NAMED_BYTES) };
 }

@@ -49,7 +49,7 @@ export async function reserveAttempt(
          failures = CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END,
          expires_at = CASE WHEN t.expires_at <= clock_timestamp()
                            THEN clock_timestamp() + make_interval(secs => :window) ELSE t.expires_at END
-       WHERE t.failures < :most OR t.expires_at <= clock_timestamp() OR (SELECT known FROM pair)
+       WHERE t.failures < :max OR t.expires_at <= clock_timestamp() OR (SELECT known FROM pair)
        RETURNING true
      )
      SELECT EXISTS (SELECT FROM account) AS admitted,
@@ -65,17 +65,17 @@ export async function reserveAttempt(
       allowance: policy.knownSourceAllowance,
       forget: policy.forgetAfterSeconds,
       window: policy.accountWindowSeconds,
-      most: policy.mostPerAccount,
+      max: policy.maxPerAccount,
     },
   );
   const [row] = rows;
   if (row?.admitted) return null;
   // A racer whose row this statement could not see yet has been counted at this very moment.
   const waitMs = Number(row?.wait_ms ?? 0);
-  return Math.max(waitMs, SHORTEST_WAIT_MS);
+  return Math.max(waitMs, MIN_WAIT_MS);
 }
 
-const SHORTEST_WAIT_MS = 1_000;
+const MIN_WAIT_MS = 1_000;
 
 /** The right password came: its source begins anew and is known, and the account has one failure less. */
 export async function forgiveAttempt(
