@@ -1,4 +1,4 @@
-import { Rejected } from '../domain/rejection.ts';
+import { Rejected, type Rejection } from '../domain/rejection.ts';
 
 const RETRY_AFTER_MS = 1_000;
 
@@ -50,9 +50,13 @@ export function isRetryable(error: unknown): boolean {
   return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '') || isStalePreparedStatement(error);
 }
 
-/** True when the error says that another row already has the value that the named unique index protects. */
-export function violatesUnique(error: unknown, index: string): boolean {
-  return sqlState(error) === '23505' && (error as { constraint?: unknown }).constraint === index;
+/** For `catch`: rejects when another row has the value that the named unique index protects; every other error stays itself. */
+export function rejectDuplicate(index: string, rejection: Rejection): (error: unknown) => never {
+  return (error) => {
+    const isDuplicate =
+      sqlState(error) === '23505' && (error as { constraint?: unknown }).constraint === index;
+    throw isDuplicate ? new Rejected(rejection, { cause: error }) : error;
+  };
 }
 
 /** Turns what pg and knex throw when the database cannot serve into a rejection; every other error stays itself. */

@@ -109,15 +109,16 @@ test('drains: refuses what waits, and waits for what runs, however often it is a
 test('by key: calls with one key take turns, those with another do not wait for them', async () => {
   const limiter = new KeyedLimiter({ width: 1, maxWaiting: 1, maxWaitMs: 20 });
   const log: string[] = [];
+  const note = (text: string) => () => Promise.resolve(void log.push(text));
   let endFirst = () => {};
   const first = limiter.run('one', () => new Promise<void>((resolve) => (endFirst = resolve)));
-  const second = limiter.run('one', async () => void log.push('second'));
-  await limiter.run('other', async () => void log.push('other'));
+  const second = limiter.run('one', note('second'));
+  await limiter.run('other', note('other'));
   const overloaded = { rejection: { kind: 'server-overloaded', retryAfterMs: 1_000 } };
-  await expect(limiter.run('one', async () => {})).rejects.toMatchObject(overloaded);
+  await expect(limiter.run('one', note('on top'))).rejects.toMatchObject(overloaded);
   await expect(second).rejects.toMatchObject(overloaded);
   endFirst();
   await first;
-  await limiter.run('one', async () => void log.push('third'));
+  await limiter.run('one', note('third'));
   expect(log).toEqual(['other', 'third']);
 });

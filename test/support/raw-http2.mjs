@@ -93,7 +93,7 @@ export function settings(values = []) {
   );
 }
 
-export const settingsAck = frame(frameType.settings, flag.ack, 0);
+const settingsAck = frame(frameType.settings, flag.ack, 0);
 
 export function windowUpdate(stream, increment) {
   return frame(frameType.windowUpdate, 0, stream, uint32(increment));
