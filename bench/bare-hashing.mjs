@@ -1,9 +1,9 @@
 // What a processor can do at most: threads that do nothing but argon2id, with the parameters of the service, in a loop.
 import { URL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { argon2idParameters } from '../dist/passwords/hashing/argon2id.js';
+import { ARGON2ID_PARAMETERS } from '../dist/passwords/hashing/argon2id.js';
 
-const { memoryKib, passes, lanes, tagBytes } = argon2idParameters;
+const { memoryKib, passes, lanes, tagBytes } = ARGON2ID_PARAMETERS;
 const options = { memoryCost: memoryKib, timeCost: passes, parallelism: lanes, outputLen: tagBytes };
 const threadCode = `
   import { parentPort } from 'node:worker_threads';

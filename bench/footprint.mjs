@@ -8,7 +8,7 @@ import { VERIFY, verifyMessage } from './token-fixture.mjs';
 
 const CALLS = 5_000;
 const CALLERS = 20;
-const LONGEST_SECONDS = 60;
+const MAX_SECONDS = 60;
 
 /**
  * @param {{ start: import('./goals.mjs').Row, memory: import('./goals.mjs').Row }} rows
@@ -24,9 +24,9 @@ export async function footprintRows(rows, startOne, { tokens, andThen }, plan) {
       const idleMb = server.memory().nowMb;
       let sent = 0;
       const next = () => (sent < CALLS ? messages[sent++ % messages.length] : null);
-      const load = { address: server.grpc, path: VERIFY, callers: CALLERS, seconds: LONGEST_SECONDS, next };
+      const load = { address: server.grpc, path: VERIFY, callers: CALLERS, seconds: MAX_SECONDS, next };
       const { calls } = await callersLoad(load);
-      if (calls < CALLS) throw new Error(`only ${calls} calls were answered in ${LONGEST_SECONDS} s`);
+      if (calls < CALLS) throw new Error(`only ${calls} calls were answered in ${MAX_SECONDS} s`);
       await andThen?.(server);
       return { startMs: server.listeningMs, idleMb, afterMb: server.memory().nowMb };
     } finally {

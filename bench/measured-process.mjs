@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath, URL } from 'node:url';
 
-export const SERVER_CORE = 0;
+const SERVER_CORE = 0;
 /** Where the load and PostgreSQL run; `run.mjs` puts each scenario there. */
 export const LOAD_CORE = 1;
 export const canPin = process.platform === 'linux' && availableParallelism() > 1;

@@ -89,10 +89,10 @@ function panel(row, left, width) {
   const right = left + width;
   const bottom = PANEL.top + PANEL.height;
   const goal = row.goal.atLeast ?? row.goal.atMost;
-  const most = Math.max(1.5, goal * 1.15, ...row.curve.map(({ high }) => high * 1.05));
-  const yOf = (ratio) => bottom - (ratio / most) * PANEL.height;
+  const max = Math.max(1.5, goal * 1.15, ...row.curve.map(({ high }) => high * 1.05));
+  const yOf = (ratio) => bottom - (ratio / max) * PANEL.height;
   const xOf = (index) => left + ((index + 0.5) / row.curve.length) * width;
-  const ticks = Array.from({ length: Math.floor(most / 0.5) + 1 }, (_, index) => index * 0.5);
+  const ticks = Array.from({ length: Math.floor(max / 0.5) + 1 }, (_, index) => index * 0.5);
   const sizes = row.curve.map(({ at }, index) =>
     textAt(xOf(index), bottom + 18, at.toLocaleString('en'), 'quiet', 'middle'),
   );

@@ -3,10 +3,10 @@
 import { createRequire } from 'node:module';
 
 const real = createRequire(import.meta.url)('@node-rs/argon2');
-const least = { memoryCost: 8, timeCost: 1, parallelism: 1 };
+const MIN = { memoryCost: 8, timeCost: 1, parallelism: 1 };
 
 export function hashRawSync(password, options) {
-  return real.hashRawSync(password, { ...options, ...least });
+  return real.hashRawSync(password, { ...options, ...MIN });
 }
 
 /** A text that claims the parameters that were asked for, so that no login finds it too weak. */

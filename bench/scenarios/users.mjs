@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { argon2idParameters } from '../../dist/passwords/hashing/argon2id.js';
+import { ARGON2ID_PARAMETERS } from '../../dist/passwords/hashing/argon2id.js';
 import { longWarmUp, sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
@@ -10,7 +10,7 @@ import { hashSync } from '../quick-argon2.mjs';
 import { password } from '../bench-service.mjs';
 import { LOGIN, loginMessage, openTokenFixture } from '../token-fixture.mjs';
 
-const LEAST_USERS = 1_000;
+const MIN_USERS = 1_000;
 const QUICK_USERS = 10_000;
 const CALLERS = 8;
 const emailOf = (place) => `user-${String(place)}@example.com`;
@@ -23,16 +23,16 @@ const emailOf = (place) => `user-${String(place)}@example.com`;
 export async function run(plan) {
   const fixture = await openTokenFixture();
   try {
-    const most = plan.quick ? QUICK_USERS : plan.users;
+    const max = plan.quick ? QUICK_USERS : plan.users;
     const sizes = [];
-    for (let size = LEAST_USERS; size <= most; size *= 10) sizes.push(size);
+    for (let size = MIN_USERS; size <= max; size *= 10) sizes.push(size);
     const start = {};
     for (const size of sizes) {
-      const side = size === LEAST_USERS ? 'baseline' : String(size);
+      const side = size === MIN_USERS ? 'baseline' : String(size);
       start[side] = await openUsers(fixture, size);
     }
     const load = ({ grpc }, seconds, side) => {
-      const size = side === 'baseline' ? LEAST_USERS : Number(side);
+      const size = side === 'baseline' ? MIN_USERS : Number(side);
       const next = () => loginMessage(emailOf(1 + randomInt(size)));
       return callersLoad({ address: grpc, path: LOGIN, callers: CALLERS, seconds, next });
     };
@@ -53,7 +53,7 @@ async function openUsers(fixture, size) {
   const name = `users_${String(size)}`;
   const url = await fixture.copy(name);
   const query = (sql, values = []) => fixture.query(sql, values, name);
-  const { memoryKib, passes, lanes, saltBytes, tagBytes } = argon2idParameters;
+  const { memoryKib, passes, lanes, saltBytes, tagBytes } = ARGON2ID_PARAMETERS;
   const hash = hashSync(password, {
     memoryCost: memoryKib,
     timeCost: passes,

@@ -17,7 +17,7 @@ export interface Upstream {
 }
 
 /** Files are read anew for every connection, so that renewed ones need no restart. */
-export interface UpstreamTls {
+interface UpstreamTls {
   /** A file with the authorities to believe, PEM. */
   readonly caFile?: string;
   /** Files with the client's certificate and key, PEM (mutual TLS). */

@@ -5,7 +5,7 @@ import { isLost, PosternError } from './postern-error.ts';
 /** How long the token before goes on being used after a renewal failed, until the next attempt. */
 const PAUSE_AFTER_FAILURE_MS = 2_000;
 /** A refusal of a token that is newer than this makes no other: it would be refused as well, over and over. */
-const SHORTEST_LIFE_MS = 1_000;
+const MIN_LIFE_MS = 1_000;
 
 export interface Renewal<Value> {
   readonly value: Value;
@@ -69,7 +69,7 @@ export class RenewingToken<Value> {
   forget(refused?: Value): void {
     const held = this.#held;
     if (!held || (refused !== undefined && refused !== held.value)) return;
-    if (performance.now() - held.madeAtMs >= SHORTEST_LIFE_MS) this.#held = null;
+    if (performance.now() - held.madeAtMs >= MIN_LIFE_MS) this.#held = null;
   }
 
   async #renew(): Promise<Held<Value>> {

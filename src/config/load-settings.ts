@@ -8,10 +8,10 @@ import { InvalidSetting } from './setting-parsers.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import { type Setting, settingRows } from './settings-table.ts';
 
-export type { Algorithm, LogLevel, SettingsPurpose } from './setting-rules.ts';
+export type { SettingsPurpose } from './setting-rules.ts';
 
 /** Tokens of the time before Postern, signed with this secret, are accepted until this moment (Unix time, ms). */
-export interface LegacyDoor {
+interface LegacyDoor {
   readonly secret: Secret;
   readonly untilMs: number;
 }

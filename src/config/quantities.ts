@@ -1,5 +1,5 @@
-const millisecondsPer = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-const bytesPer = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
+const MILLISECONDS_PER = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const BYTES_PER = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
 /**
  * `500ms`, `10s`, `10m`, `12h`, `30d`: one whole number and one unit. The result is in milliseconds, null for
@@ -9,7 +9,7 @@ export function parseDurationMs(text: string): number | null {
   if (text === '0') return 0;
   const match = /^(0|[1-9]\d{0,8})(ms|s|m|h|d)$/.exec(text);
   if (match === null) return null;
-  return Number(match[1]) * millisecondsPer[match[2] as keyof typeof millisecondsPer];
+  return Number(match[1]) * MILLISECONDS_PER[match[2] as keyof typeof MILLISECONDS_PER];
 }
 
 /** `64MiB`, `1GiB`, `512KiB` or `0`, in bytes; null for anything else. */
@@ -17,7 +17,7 @@ export function parseByteSize(text: string): number | null {
   if (text === '0') return 0;
   const match = /^([1-9]\d{0,8})(KiB|MiB|GiB)$/.exec(text);
   if (match === null) return null;
-  return Number(match[1]) * bytesPer[match[2] as keyof typeof bytesPer];
+  return Number(match[1]) * BYTES_PER[match[2] as keyof typeof BYTES_PER];
 }
 
 /** A plain whole number, without sign, leading zero or exponent; null for anything else. */

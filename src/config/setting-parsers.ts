@@ -27,33 +27,33 @@ export const toggle: SettingParser<boolean> = (text) => {
 };
 
 /** Whole seconds between two durations, both allowed. */
-export function seconds(shortest: string, longest: string): SettingParser<number> {
+export function seconds(min: string, max: string): SettingParser<number> {
   return (text) => {
     const ms = parseDurationMs(text);
     if (ms === null)
       throw new InvalidSetting('is not a duration; write a number and a unit, such as 10s, 10m, 12h or 30d');
-    if (ms < (parseDurationMs(shortest) ?? 0) || ms > (parseDurationMs(longest) ?? Infinity)) {
-      throw new InvalidSetting(`must be from ${shortest} to ${longest}`);
+    if (ms < (parseDurationMs(min) ?? 0) || ms > (parseDurationMs(max) ?? Infinity)) {
+      throw new InvalidSetting(`must be from ${min} to ${max}`);
     }
     if (ms % 1000 !== 0) throw new InvalidSetting('must be whole seconds');
     return ms / 1000;
   };
 }
 
-export function bytesUpTo(most: string): SettingParser<number> {
+export function bytesUpTo(max: string): SettingParser<number> {
   return (text) => {
     const size = parseByteSize(text);
     if (size === null) throw new InvalidSetting('is not a size; write 512KiB, 64MiB or 1GiB, or 0');
-    if (size > (parseByteSize(most) ?? 0)) throw new InvalidSetting(`must be at most ${most}`);
+    if (size > (parseByteSize(max) ?? 0)) throw new InvalidSetting(`must be at most ${max}`);
     return size;
   };
 }
 
-export function count(least: number, most: number): SettingParser<number> {
+export function count(min: number, max: number): SettingParser<number> {
   return (text) => {
     const value = parseCount(text);
-    if (value === null || value < least || value > most) {
-      throw new InvalidSetting(`must be a whole number from ${least} to ${most}`);
+    if (value === null || value < min || value > max) {
+      throw new InvalidSetting(`must be a whole number from ${min} to ${max}`);
     }
     return value;
   };

@@ -3,7 +3,7 @@ import type { Network } from '../net/cidr.ts';
 import type { Secret } from '../domain/secret.ts';
 import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/roles.ts';
 
-export type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
+type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 /** One value for each setting, in the order of the documentation. Production means that `databaseUrl` is set. */

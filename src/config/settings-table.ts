@@ -5,7 +5,7 @@ import type { SettingParser } from './setting-parsers.ts';
 import * as value from './setting-parsers.ts';
 
 /** What a default may depend on. */
-export interface Surroundings {
+interface Surroundings {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly cores: number;

@@ -1,5 +1,5 @@
 /** Secrets printed in documentation that many services run with. Their texts are public, so anyone can forge with them. */
-const published = new Set([
+const PUBLISHED = new Set([
   '09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7', // the FastAPI security tutorial
   'a-string-secret-at-least-256-bits-long', // the jwt.io debugger
   'your-256-bit-secret-your-256-bit-secret',
@@ -7,7 +7,7 @@ const published = new Set([
 ]);
 
 /** What example files put where a secret should go; compared with everything but letters and digits left out. */
-const placeholderWords = [
+const PLACEHOLDER_WORDS = [
   'changeme',
   'changethis',
   'replaceme',
@@ -24,7 +24,7 @@ const placeholderWords = [
   'keyboardcat',
 ];
 
-const sequences = ['0123456789abcdef', '1234567890', '0123456789', 'abcdefghijklmnopqrstuvwxyz'];
+const SEQUENCES = ['0123456789abcdef', '1234567890', '0123456789', 'abcdefghijklmnopqrstuvwxyz'];
 
 /**
  * What is wrong with a shared HS256 secret, or null. At least 32 bytes (RFC 7518 section 3.2), and not one that an
@@ -33,10 +33,10 @@ const sequences = ['0123456789abcdef', '1234567890', '0123456789', 'abcdefghijkl
 export function sharedSecretFault(text: string): string | null {
   if (Buffer.byteLength(text) < 32) return 'is shorter than 32 bytes';
   const plain = text.toLowerCase().replace(/[^a-z0-9]/g, '');
-  if (published.has(text.trim().toLowerCase()))
+  if (PUBLISHED.has(text.trim().toLowerCase()))
     return 'is an example published in documentation, known to everyone';
-  if (placeholderWords.some((word) => plain.includes(word))) return 'is a placeholder from an example';
-  if (isShortTextRepeated(text) || sequences.some((sequence) => isRepetitionOf(sequence, plain))) {
+  if (PLACEHOLDER_WORDS.some((word) => plain.includes(word))) return 'is a placeholder from an example';
+  if (isShortTextRepeated(text) || SEQUENCES.some((sequence) => isRepetitionOf(sequence, plain))) {
     return 'is a short or obvious text repeated';
   }
   return null;

@@ -1,5 +1,5 @@
 import { errorText } from '../domain/error-text.ts';
-import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
+import { Rejected, type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
 export class QueryUnanswered extends Error {
@@ -49,9 +49,13 @@ export function isRetryable(error: unknown): boolean {
   return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '') || isStalePreparedStatement(error);
 }
 
-/** True when the error says that another row already has the value that the named unique index protects. */
-export function violatesUnique(error: unknown, index: string): boolean {
-  return sqlState(error) === '23505' && (error as { constraint?: unknown }).constraint === index;
+/** For `catch`: rejects when another row has the value that the named unique index protects; every other error stays itself. */
+export function rejectDuplicate(index: string, rejection: Rejection): (error: unknown) => never {
+  return (error) => {
+    const isDuplicate =
+      sqlState(error) === '23505' && (error as { constraint?: unknown }).constraint === index;
+    throw isDuplicate ? new Rejected(rejection, { cause: error }) : error;
+  };
 }
 
 /** Turns what pg and knex throw when the database cannot serve into a rejection; every other error stays itself. */
@@ -88,7 +92,7 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** A SQLSTATE, or Node's name of a fault. */
-export function codeOf(error: unknown): string | undefined {
+function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' ? code : undefined;
 }

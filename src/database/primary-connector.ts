@@ -8,7 +8,7 @@ const HEAD_START_MS = 250;
 const ATTEMPT_LIMIT_MS = 1_000;
 
 /** A server was reached and does not write: a standby, or a primary that was told to stop. */
-export class ServerReadOnly extends Error {
+class ServerReadOnly extends Error {
   /** The SQLSTATE that a write would have met. */
   readonly code = '25006';
   constructor() {

@@ -186,8 +186,8 @@ function readClaims(
     tokenId: null,
     clientId: null,
     issuer: null,
-    audience: none,
-    roles: none,
+    audience: NONE,
+    roles: NONE,
   };
   if (profile === 'legacy') {
     const subject = String(claims.user_id);
@@ -236,7 +236,7 @@ function isWholeNumber(value: unknown): value is number {
   return Number.isSafeInteger(value) && !Object.is(value, -0);
 }
 
-const none: readonly string[] = Object.freeze([]);
+const NONE: readonly string[] = Object.freeze([]);
 
 function claimsInvalid(detail: string): TokenRefusal {
   return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });

@@ -5,20 +5,20 @@ import { Rejected } from './rejection.ts';
  * connection or anybody's time (L13): a flood of logins would otherwise wait for connections that honest calls need.
  */
 export class ConcurrencyLimit {
-  readonly #most: number;
+  readonly #max: number;
   readonly #retryAfterMs: () => number;
   #underWay = 0;
 
   /** @param retryAfterMs what a refused caller is told to wait */
-  constructor(most: number, retryAfterMs: () => number) {
-    this.#most = most;
+  constructor(max: number, retryAfterMs: () => number) {
+    this.#max = max;
     this.#retryAfterMs = retryAfterMs;
   }
 
   /** @throws Rejected `server-overloaded` */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#underWay >= this.#most) {
-      const cause = `${this.#most} are under way`;
+    if (this.#underWay >= this.#max) {
+      const cause = `${this.#max} are under way`;
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
     }
     this.#underWay += 1;

@@ -20,7 +20,7 @@ export class DatabaseClock {
   readonly #wallMs: () => number;
   readonly #monotonicMs: () => number;
   /** Between which two values the database's time less the monotonic time lies, ms. */
-  #kept: { readonly least: number; readonly most: number } | null = null;
+  #kept: { readonly min: number; readonly max: number } | null = null;
   #reported: 'agrees' | 'differs' = 'agrees';
 
   /** @param wallMs Unix time, ms @param monotonicMs ms */
@@ -30,10 +30,10 @@ export class DatabaseClock {
   }
 
   observe({ databaseMs, sentMs, receivedMs }: ClockReading): void {
-    const read = { least: databaseMs - receivedMs, most: databaseMs - sentMs };
+    const read = { min: databaseMs - receivedMs, max: databaseMs - sentMs };
     const kept = this.#kept;
-    const agree = kept !== null && kept.least <= read.most && read.least <= kept.most;
-    if (!agree || read.most - read.least < kept.most - kept.least) this.#kept = read;
+    const agree = kept !== null && kept.min <= read.max && read.min <= kept.max;
+    if (!agree || read.max - read.min < kept.max - kept.min) this.#kept = read;
   }
 
   /** By how much this machine's clock is ahead of the database's, ms, below 0 when it is behind; null before the first reading. */
@@ -66,6 +66,6 @@ export class DatabaseClock {
 
   #databaseMs(): number | null {
     const kept = this.#kept;
-    return kept === null ? null : this.#monotonicMs() + (kept.least + kept.most) / 2;
+    return kept === null ? null : this.#monotonicMs() + (kept.min + kept.max) / 2;
   }
 }

@@ -1,65 +1,47 @@
-import { Rejected } from './rejection.ts';
-
-const RETRY_AFTER_MS = 1_000;
+import { BoundedQueue, type QueueRules } from './bounded-queue.ts';
+import { Rejected, RETRY_AFTER_MS } from './rejection.ts';
 
 export interface KeyedLimits {
-  /** How many calls about one thing may run at once. */
+  /** How many calls with one key may run at once. */
   readonly width: number;
   /** How many may wait; fifty tabs that wake at once are honest, ten times as many are a fault. */
   readonly maxWaiting: number;
-  /** Who waits longer behind the others hears so. */
+  /** Who waits longer behind the others is refused. */
   readonly maxWaitMs: number;
 }
 
-interface Line {
-  running: number;
-  readonly waiting: Set<() => void>;
-}
-
 /**
- * Lets a few calls about the same thing run and has the others wait, where waiting costs nothing: neither a database
- * connection nor a place in a counter (S09). Calls about different things do not wait for each other. Only for callers
- * who have shown that the thing is theirs, or whose thing nobody else's depends on: a stranger could fill the line.
+ * A `BoundedQueue` for each key: a few calls with the same key run and the others wait, where waiting costs nothing,
+ * neither a database connection nor a place in a counter (S09). Calls with different keys do not wait for each other. Use
+ * only keys that an unauthenticated caller cannot choose for somebody else: otherwise one caller could fill another's queue.
  */
 export class KeyedLimiter {
-  readonly #limits: KeyedLimits;
-  readonly #lines = new Map<string, Line>();
+  readonly #rules: QueueRules<void>;
+  readonly #queues = new Map<string, BoundedQueue>();
 
-  constructor(limits: KeyedLimits) {
-    this.#limits = limits;
+  constructor({ width, maxWaiting, maxWaitMs }: KeyedLimits) {
+    this.#rules = {
+      width,
+      maxWaiting,
+      whenFull: () => overloaded('too many calls about one thing'),
+      watch: (_call, leave) => {
+        const isLate = () => leave(overloaded('other calls about the same thing take too long'));
+        const timer = setTimeout(isLate, maxWaitMs);
+        return () => clearTimeout(timer);
+      },
+    };
   }
 
-  /** @throws Rejected `server-overloaded` when too many wait for the same thing, or the turn does not come in time */
-  async run<T>(thing: string, work: () => Promise<T>): Promise<T> {
-    const line = this.#lines.get(thing) ?? { running: 0, waiting: new Set() };
-    this.#lines.set(thing, line);
-    if (line.running >= this.#limits.width) await this.#wait(line);
-    else line.running += 1;
+  /** @throws Rejected `server-overloaded` when too many wait with the same key, or the turn does not come in time */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const queue = this.#queues.get(key) ?? new BoundedQueue(this.#rules);
+    this.#queues.set(key, queue);
     try {
-      return await work();
+      return await queue.run(work);
     } finally {
-      const [next] = line.waiting;
-      // Whoever ends hands its place over, so `running` stays as it is.
-      if (next) next();
-      else line.running -= 1;
-      if (line.running === 0) this.#lines.delete(thing);
+      // Whoever was refused comes here late, and by then another queue may stand under the key.
+      if (queue.running === 0 && this.#queues.get(key) === queue) this.#queues.delete(key);
     }
-  }
-
-  #wait(line: Line): Promise<void> {
-    if (line.waiting.size >= this.#limits.maxWaiting) throw overloaded('too many calls about one thing');
-    return new Promise((resolve, reject) => {
-      const go = () => {
-        clearTimeout(timer);
-        line.waiting.delete(go);
-        resolve();
-      };
-      const timer = setTimeout(() => {
-        line.waiting.delete(go);
-        reject(overloaded('other calls about the same thing take too long'));
-      }, this.#limits.maxWaitMs);
-      line.waiting.add(go);
-    });
   }
 }
 

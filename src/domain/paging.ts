@@ -3,7 +3,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { bytesOfUuid, uuidOfBytes } from './uuid.ts';
 
 const DEFAULT_SIZE = 50;
-const MOST = 1_000;
+const MAX_SIZE = 1_000;
 
 /** Which page a caller asks for: at most 1000 rows, 50 for a size of 0; an empty token is the first page. */
 export interface PageRequest {
@@ -31,7 +31,7 @@ export async function listPage<Row extends { readonly id: string }>(
   request: PageRequest,
   read: (page: { afterId: string | null; limit: number }) => Promise<readonly Row[]>,
 ): Promise<Page<Row>> {
-  const size = request.pageSize === 0 ? DEFAULT_SIZE : Math.min(request.pageSize, MOST);
+  const size = request.pageSize === 0 ? DEFAULT_SIZE : Math.min(request.pageSize, MAX_SIZE);
   const afterId = request.pageToken === '' ? null : positionIn(cursors, query, request.pageToken);
   // One more than is asked for tells whether there is another page.
   const rows = await read({ afterId, limit: size + 1 });

@@ -35,7 +35,7 @@ export interface RefusedSubject {
 }
 
 /** What a login attempt adds to its refusal, for the log and the audit trail. */
-export interface RefusedLogin {
+interface RefusedLogin {
   /** A keyed hash of the e-mail: people type passwords into that field (O05). */
   readonly account?: string;
   /** For whom the caller called, when it is believed in that (L12). */

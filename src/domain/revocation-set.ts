@@ -1,4 +1,5 @@
 import type { VerifiedClaims } from './claims.ts';
+import { uuidOfBytes } from './uuid.ts';
 
 /** What a revocation names: a session, one token, or a signing key. Never a token's text: a signature has twins. */
 export type RevocationKind = 'sid' | 'jti' | 'kid';
@@ -10,7 +11,7 @@ export interface Revocation {
   readonly expiresAtSeconds: number;
 }
 
-const kinds = ['sid', 'jti', 'kid'] as const;
+const KINDS = ['sid', 'jti', 'kid'] as const;
 
 /**
  * Every revocation that still matters, in memory. A million of them take under 110 bytes each, because an id that is a
@@ -20,7 +21,7 @@ export class RevocationSet {
   readonly #expiries = { sid: new CompactIds(), jti: new CompactIds(), kid: new CompactIds() };
 
   get size(): number {
-    return kinds.reduce((sum, kind) => sum + this.#expiries[kind].size, 0);
+    return KINDS.reduce((sum, kind) => sum + this.#expiries[kind].size, 0);
   }
 
   /** Adds a revocation and returns whether that changed anything. Said twice, the later expiry counts. */
@@ -55,17 +56,17 @@ export class RevocationSet {
   }
 
   /**
-   * Forgets what has expired and returns how many that were. Looks at no more than `mostLookedAt` entries of each kind
+   * Forgets what has expired and returns how many that were. Looks at no more than `maxLookedAt` entries of each kind
    * and goes on from there at the next call, so that a large set never stops the event loop for long (2000 of a million
    * take one or two milliseconds).
    */
-  purge(nowSeconds: number, mostLookedAt = 2000): number {
-    return kinds.reduce((sum, kind) => sum + this.#expiries[kind].purge(nowSeconds, mostLookedAt), 0);
+  purge(nowSeconds: number, maxLookedAt = 2000): number {
+    return KINDS.reduce((sum, kind) => sum + this.#expiries[kind].purge(nowSeconds, maxLookedAt), 0);
   }
 
   /** Every revocation, for a snapshot. Entries that are added or purged meanwhile may or may not be seen. */
   *[Symbol.iterator](): Generator<Revocation, void, undefined> {
-    for (const kind of kinds) {
+    for (const kind of KINDS) {
       for (const [id, expiresAtSeconds] of this.#expiries[kind]) yield { kind, id, expiresAtSeconds };
     }
   }
@@ -103,9 +104,9 @@ class CompactIds {
     return true;
   }
 
-  purge(nowSeconds: number, mostLookedAt: number): number {
+  purge(nowSeconds: number, maxLookedAt: number): number {
     let purged = 0;
-    for (let looked = 0; looked < mostLookedAt; looked++) {
+    for (let looked = 0; looked < maxLookedAt; looked++) {
       this.#cursor ??= this.#walk();
       const next = this.#cursor.next();
       if (next.done === true) {
@@ -129,14 +130,14 @@ class CompactIds {
 }
 
 /** Where the 16 bytes of a UUID stand in its 36 characters. */
-const byteOffsets = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+const BYTE_OFFSETS = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 const scratch = new Array<number>(16).fill(0);
 
 /** A UUID in lower case as 16 characters of one byte each; null for any other text. */
 function packUuid(id: string): string | null {
   if (id.length !== 36 || id[8] !== '-' || id[13] !== '-' || id[18] !== '-' || id[23] !== '-') return null;
   for (let index = 0; index < 16; index++) {
-    const offset = byteOffsets[index] ?? 0;
+    const offset = BYTE_OFFSETS[index] ?? 0;
     const high = hexValue(id.charCodeAt(offset));
     const low = hexValue(id.charCodeAt(offset + 1));
     if (high < 0 || low < 0) return null;
@@ -146,8 +147,7 @@ function packUuid(id: string): string | null {
 }
 
 function unpackUuid(packed: string): string {
-  const hex = Buffer.from(packed, 'latin1').toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return uuidOfBytes(Buffer.from(packed, 'latin1'));
 }
 
 function hexValue(code: number): number {

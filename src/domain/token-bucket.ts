@@ -5,8 +5,8 @@ export interface Bucket {
   atMs: number;
 }
 
-/** Fills a bucket for the time since it was last filled, up to `most`. */
-export function refill(bucket: Bucket, rate: { most: number; everyMs: number }, nowMs: number): void {
-  bucket.left = Math.min(rate.most, bucket.left + (nowMs - bucket.atMs) / rate.everyMs);
+/** Fills a bucket for the time since it was last filled, up to `max`. */
+export function refill(bucket: Bucket, rate: { max: number; everyMs: number }, nowMs: number): void {
+  bucket.left = Math.min(rate.max, bucket.left + (nowMs - bucket.atMs) / rate.everyMs);
   bucket.atMs = nowMs;
 }

@@ -24,7 +24,7 @@ export interface TextLimits {
  * PostgreSQL cannot store NUL, line breaks forge log lines, escapes repaint terminals; U+2028 and U+2029 break lines
  * without being `Cc`.
  */
-const controlCharacter = /[\p{Cc}\u2028\u2029]/u;
+const CONTROL_CHARACTER = /[\p{Cc}\u2028\u2029]/u;
 
 /**
  * Text within `limits`. Control characters are never good, nor are lone surrogates: they become U+FFFD in UTF-8, so
@@ -36,7 +36,7 @@ export function text(limits: TextLimits): FieldRule<string> {
     if (bytes > limits.maxBytes) return broken(field, `must be at most ${limits.maxBytes} bytes long`);
     return [
       ...(bytes < limits.minBytes ? broken(field, tooShort(limits.minBytes)) : []),
-      ...(controlCharacter.test(value) ? broken(field, 'must not contain control characters') : []),
+      ...(CONTROL_CHARACTER.test(value) ? broken(field, 'must not contain control characters') : []),
       ...(!value.isWellFormed() ? broken(field, 'must be well-formed Unicode') : []),
       ...(limits.form !== undefined && bytes >= limits.minBytes && !matchesWhole(limits.form.pattern, value)
         ? broken(field, `must be ${limits.form.says}`)

@@ -16,19 +16,19 @@ import { Health, type HealthGroup, type HealthNames } from '../services/health-s
 import { addHttp2Options } from './grpc-js-internals.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import {
-  anonymousStreams,
+  ANONYMOUS_STREAMS,
   connectionLimits,
   MAX_CONNECTIONS,
   REQUEST_LIMIT_MS,
   STREAM_IDLE_MS,
   type StreamLimits,
   UNREAD_LIMIT_MS,
-  watchingStreams,
+  WATCHING_STREAMS,
 } from './limits.ts';
 import { strangerAt } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './session-origins.ts';
-import { ResetLimit, resetOptions } from './reset-limit.ts';
+import { ResetLimit, RESET_OPTIONS } from './reset-limit.ts';
 import { clearStaleSocket } from '../net/unix-socket.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
@@ -88,8 +88,8 @@ export class GrpcServer {
     this.#origins = new SessionOrigins(strangerOfSocket);
     const strangerOf = (session: Http2Session) => this.#origins.strangerOf(session);
     this.#streams = {
-      anonymous: new StreamShare(limits.anonymous ?? anonymousStreams, strangerOf),
-      watching: new StreamShare(limits.watching ?? watchingStreams, strangerOf),
+      anonymous: new StreamShare(limits.anonymous ?? ANONYMOUS_STREAMS, strangerOf),
+      watching: new StreamShare(limits.watching ?? WATCHING_STREAMS, strangerOf),
     };
     const everyCall = {
       throughUnixSocket: () => this.#throughUnixSocket,
@@ -116,7 +116,7 @@ export class GrpcServer {
       ...limits.connection,
       interceptors: [...(options.tracing ? [tracingInterceptor(options.tracing)] : []), interceptor],
     });
-    addHttp2Options(this.#server, resetOptions);
+    addHttp2Options(this.#server, RESET_OPTIONS);
     const add: AddService = (service, handlers) =>
       serveMethods(this.#server, service, options.guard, handlers, this.#direct);
     options.services(add);

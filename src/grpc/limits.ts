@@ -26,9 +26,9 @@ export interface StreamLimits {
 }
 
 /** Of callers without a credential: Health/Watch, reflection, and requests that are slow to come (N15). */
-export const anonymousStreams: StreamLimits = { perConnection: 32, perAddress: 256, perProcess: 1_024 };
+export const ANONYMOUS_STREAMS: StreamLimits = { perConnection: 32, perAddress: 256, perProcess: 1_024 };
 /** WatchTrust, whose callers have shown who they are. Behind a proxy many may share one connection. */
-export const watchingStreams: StreamLimits = { perConnection: 256, perAddress: 1_024, perProcess: 4_096 };
+export const WATCHING_STREAMS: StreamLimits = { perConnection: 256, perAddress: 1_024, perProcess: 4_096 };
 /** After so long without a message an anonymous stream ends: whoever needs it opens it again. */
 export const STREAM_IDLE_MS = 5 * MINUTE_MS;
 

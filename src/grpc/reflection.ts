@@ -20,7 +20,7 @@ interface ReflectionMethod {
 }
 
 const require = createRequire(import.meta.url);
-const paths = [
+const PATHS = [
   '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
 ] as const;
@@ -48,7 +48,7 @@ export function addReflection(server: Server): void {
     if (!method) throw new Error(`the reflection library has no ${path}`);
     return method;
   };
-  for (const path of paths) {
+  for (const path of PATHS) {
     const serverReflectionInfo: MethodDefinition<Message, Message> = {
       path,
       requestStream: true,

@@ -8,7 +8,7 @@ import { type Bucket, refill } from '../domain/token-bucket.ts';
  * and 200 ms for each sends 1,280 resets a second while a process stands still. So the connection is retired before, in
  * peace; what lies between the two is room for resets that are on their way.
  */
-const RESETS = { most: 500, everyMs: 1_000 / 33 };
+const RESETS = { max: 500, everyMs: 1_000 / 33 };
 /** Calls under way on a retired connection may end within this time. */
 const GRACE_MS = 60_000;
 
@@ -16,7 +16,7 @@ const GRACE_MS = 60_000;
  * For nghttp2 itself, where Node takes them (from 22.10 on; earlier ones do not look at them): it still ends a connection
  * whose resets come too fast to be counted here.
  */
-export const resetOptions = { streamResetBurst: 2_000, streamResetRate: 66 };
+export const RESET_OPTIONS = { streamResetBurst: 2_000, streamResetRate: 66 };
 
 /**
  * Retires connections on which too many calls were reset: GOAWAY, and the calls under way are answered. New ones go over
@@ -36,7 +36,7 @@ export class ResetLimit {
   note(session: Http2Session | undefined): void {
     if (!session || session.closed || session.destroyed) return;
     const nowMs = performance.now();
-    const bucket = this.#buckets.get(session) ?? { left: RESETS.most, atMs: nowMs };
+    const bucket = this.#buckets.get(session) ?? { left: RESETS.max, atMs: nowMs };
     refill(bucket, RESETS, nowMs);
     bucket.left -= 1;
     this.#buckets.set(session, bucket);

@@ -35,19 +35,19 @@ export class WaitingCalls {
   readonly #waiting = new Map<WaitingCall, Wait | null>();
   readonly #limitMs: number;
   readonly #share: StreamShare | null;
-  readonly #most: number;
+  readonly #max: number;
   #timer: NodeJS.Timeout | null = null;
   #reading: NodeJS.Immediate | undefined;
 
   /** @param share what slow ones count in */
-  constructor(limitMs: number, share: StreamShare | null, most = MAX_WAITING_CALLS) {
+  constructor(limitMs: number, share: StreamShare | null, max = MAX_WAITING_CALLS) {
     this.#limitMs = limitMs;
     this.#share = share;
-    this.#most = most;
+    this.#max = max;
   }
 
   add(call: WaitingCall): void {
-    if (this.#waiting.size >= this.#most) this.#endOldest();
+    if (this.#waiting.size >= this.#max) this.#endOldest();
     this.#waiting.set(call, null);
     this.#timer ??= setInterval(() => this.#readAndLook(), LOOK_EVERY_MS).unref();
   }
@@ -60,7 +60,7 @@ export class WaitingCalls {
   #endOldest(): void {
     const [oldest] = this.#waiting.keys();
     // It may be an honest one in a crowd, which is told to come again.
-    const cause = `${this.#most} calls wait for their callers`;
+    const cause = `${this.#max} calls wait for their callers`;
     if (oldest) this.#end(oldest, { kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 

@@ -21,7 +21,7 @@ export interface HttpFacts {
 }
 
 /** The issuer's keys, for verifiers. */
-export interface Publication {
+interface Publication {
   readonly issuer: string;
   /** Null while no keys are known yet. */
   jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;
@@ -56,7 +56,7 @@ const MAX_CONNECTIONS = 1_000;
 const BACKLOG = 4_096;
 const nobodyIsAProxy: (address: string) => boolean = () => false;
 /** Slow senders are looked for every second; Node would look every 30 s. */
-const parserLimits = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
+const PARSER_LIMITS = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
 /** Nothing sent and nothing read for so long ends a connection. */
 const SILENCE_LIMIT_MS = 15_000;
@@ -88,7 +88,7 @@ export class HttpServer {
       request.once('end', () => this.#seats.served(request.socket));
       respond(request, response, routes, facts);
     };
-    this.#server = tls === null ? createServer(parserLimits, serve) : secureServer(tls, serve);
+    this.#server = tls === null ? createServer(PARSER_LIMITS, serve) : secureServer(tls, serve);
     this.#server.setTimeout(SILENCE_LIMIT_MS);
     this.#server.headersTimeout = headersTimeoutMs;
     this.#server.requestTimeout = 10_000;
@@ -129,7 +129,7 @@ export class HttpServer {
 
 function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1]): Server {
   const server = createTlsServer(
-    { ...parserLimits, ...tls.context, handshakeTimeout: HANDSHAKE_LIMIT_MS },
+    { ...PARSER_LIMITS, ...tls.context, handshakeTimeout: HANDSHAKE_LIMIT_MS },
     serve,
   );
   tls.subscribe((context) => server.setSecureContext(context));

@@ -54,9 +54,9 @@ export function parseNetwork(text: string): Network | null {
   const [, address = '', length] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = isIP(address);
   if (version === 0 || address.includes('%')) return null;
-  const most = version === 4 ? 32 : 128;
-  const prefix = length === undefined ? most : Number(length);
-  if (prefix > most) return null;
+  const maxPrefix = version === 4 ? 32 : 128;
+  const prefix = length === undefined ? maxPrefix : Number(length);
+  if (prefix > maxPrefix) return null;
   const plain = plainIp(address) ?? address;
   if (version === 6 && plain !== address && prefix >= MAPPED_PREFIX)
     return { address: plain, prefix: prefix - MAPPED_PREFIX, family: 'ipv4' };

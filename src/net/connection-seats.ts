@@ -2,9 +2,9 @@ import type { Server, Socket } from 'node:net';
 
 export interface ConnectionLimits {
   /** Connections at once. */
-  readonly most: number;
+  readonly max: number;
   /** Of these, from one address. */
-  readonly mostPerAddress: number;
+  readonly maxPerAddress: number;
 }
 
 /** One address may take this share of all connections, so that nobody shuts the others out alone. */
@@ -17,8 +17,8 @@ const SHARE_OF_NEWCOMERS = 0.25;
 /** What is being closed counts for Node until the next turn of the event loop, in which the whole backlog may come. */
 const BEING_CLOSED = 1_024;
 
-export function sharesOf(most: number): ConnectionLimits {
-  return { most, mostPerAddress: Math.max(1, Math.floor(most * SHARE_OF_ONE_ADDRESS)) };
+export function sharesOf(max: number): ConnectionLimits {
+  return { max, maxPerAddress: Math.max(1, Math.floor(max * SHARE_OF_ONE_ADDRESS)) };
 }
 
 interface Seat {
@@ -86,10 +86,10 @@ export class ConnectionSeats {
    */
   install(server: Server): void {
     if (typeof server.address() === 'string') {
-      server.maxConnections = this.#limits.most;
+      server.maxConnections = this.#limits.max;
       return;
     }
-    server.maxConnections = this.#limits.most + BEING_CLOSED;
+    server.maxConnections = this.#limits.max + BEING_CLOSED;
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
   }
 
@@ -105,8 +105,8 @@ export class ConnectionSeats {
     const address = this.#addressOf(socket);
     const room = address === null ? this.#everybody : (this.#byAddress.get(address) ?? new Room());
     const isFull =
-      (address !== null && !this.#hasRoom(room, this.#limits.mostPerAddress)) ||
-      !this.#hasRoom(this.#everybody, this.#limits.most);
+      (address !== null && !this.#hasRoom(room, this.#limits.maxPerAddress)) ||
+      !this.#hasRoom(this.#everybody, this.#limits.max);
     if (isFull) {
       this.#closed += 1;
       socket.destroy();
@@ -126,11 +126,11 @@ export class ConnectionSeats {
   }
 
   /** Whether there is a seat, if need be somebody else's. */
-  #hasRoom(room: Room, most: number): boolean {
-    if (room.size < most) return true;
+  #hasRoom(room: Room, max: number): boolean {
+    if (room.size < max) return true;
     const [silent] = room.silent;
     const [served] = this.#takesFromServed ? room.served : [];
-    const seat = room.silent.size > most * SHARE_OF_NEWCOMERS ? silent : (served ?? silent);
+    const seat = room.silent.size > max * SHARE_OF_NEWCOMERS ? silent : (served ?? silent);
     if (!seat) return false;
     this.#closed += 1;
     this.#remove(seat);

@@ -1,6 +1,6 @@
 const EVERY_MS = 60_000;
 /** Texts that are told apart; faults differ in a few words only, and nobody's input is among them. */
-const MOST_TEXTS = 100;
+const MAX_TEXTS = 100;
 
 interface Told {
   atMs: number;
@@ -24,7 +24,7 @@ export function deduplicateLines(
       known.again += 1;
       return;
     }
-    if (told.size >= MOST_TEXTS) told.clear();
+    if (told.size >= MAX_TEXTS) told.clear();
     const isSameTrouble = known !== undefined && nowMs() - known.atMs < 2 * EVERY_MS;
     told.set(line, { atMs: nowMs(), again: 0 });
     report(line, isSameTrouble ? known.again : 0);

@@ -3,8 +3,8 @@ import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 import { Backoff } from '../domain/backoff.ts';
 
 /** Of lines that wait for a slow reader or disk. */
-const MOST_WAITING_BYTES = 1024 * 1024;
-const MOST_BYTES_AT_ONCE = 65_536;
+const MAX_WAITING_BYTES = 1024 * 1024;
+const MAX_BYTES_AT_ONCE = 65_536;
 const FIRST_PAUSE_MS = 5;
 const LINE_END = 0x0a;
 /** Errors after which the same bytes may be written a moment later. */
@@ -62,7 +62,7 @@ export class LineOutput {
 
   write(line: string): void {
     const bytes = Buffer.from(line);
-    if (this.#waitingBytes + bytes.length > MOST_WAITING_BYTES) {
+    if (this.#waitingBytes + bytes.length > MAX_WAITING_BYTES) {
       this.#lose(1);
       return;
     }
@@ -109,7 +109,7 @@ export class LineOutput {
     let bytes = 0;
     let count = 0;
     for (const line of this.#waiting) {
-      if (count > 0 && bytes + line.length > MOST_BYTES_AT_ONCE) break;
+      if (count > 0 && bytes + line.length > MAX_BYTES_AT_ONCE) break;
       bytes += line.length;
       count += 1;
       parts.push(line);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 
 /** The list's place in its package; beside its code, which would keep every entry in memory as an object. */
-const listFile = '@zxcvbn-ts/language-common/src/passwords.json';
+const LIST_FILE = '@zxcvbn-ts/language-common/src/passwords.json';
 
 /**
  * The 49,000 passwords that people choose most, in lower case, for `NewPasswordRules.isCommon` (ASVS 6.2.4). Packed
@@ -40,6 +40,6 @@ export class CommonPasswords {
 
 /** Reads the list: about 30 ms, so only once there is a password to be set. */
 export async function loadCommonPasswords(): Promise<CommonPasswords> {
-  const json = await readFile(createRequire(import.meta.url).resolve(listFile), 'utf8');
+  const json = await readFile(createRequire(import.meta.url).resolve(LIST_FILE), 'utf8');
   return new CommonPasswords(JSON.parse(json) as string[]);
 }

@@ -5,7 +5,7 @@ import type { FieldViolation } from '../domain/rejection.ts';
 export const MAX_PASSWORD_BYTES = 1024;
 
 /** Normalising shortens text to a third of its bytes at most (Hangul), so anything longer is too long either way. */
-const maxUnnormalisedLength = 3 * MAX_PASSWORD_BYTES;
+const MAX_UNNORMALISED_LENGTH = 3 * MAX_PASSWORD_BYTES;
 
 /** No list has longer ones worth looking for. */
 const MAX_COMMON_PASSWORD_LENGTH = 64;
@@ -68,7 +68,7 @@ export const passwordToCheckAtLogin: FieldRule<string> = (password, field) =>
 function faultsOfText(password: string): readonly string[] {
   if (password === '') return ['must not be empty'];
   if (
-    password.length > maxUnnormalisedLength ||
+    password.length > MAX_UNNORMALISED_LENGTH ||
     Buffer.byteLength(normalisePassword(password), 'utf8') > MAX_PASSWORD_BYTES
   ) {
     return [`must be at most ${MAX_PASSWORD_BYTES} bytes long`];
@@ -108,8 +108,8 @@ function fromFirstToLastLetter(text: string): string {
  */
 function isMostlyCommon(password: string, isCommon: (text: string) => boolean): boolean {
   const folded = password.toLowerCase();
-  const shortest = Math.ceil((folded.length * 2) / 3);
-  for (let length = folded.length; length >= shortest && shortest <= MAX_COMMON_PASSWORD_LENGTH; length--) {
+  const minLength = Math.ceil((folded.length * 2) / 3);
+  for (let length = folded.length; length >= minLength && minLength <= MAX_COMMON_PASSWORD_LENGTH; length--) {
     if (isCommon(folded.slice(0, length)) || isCommon(folded.slice(-length))) return true;
   }
   const core = fromFirstToLastLetter(folded);

@@ -5,8 +5,6 @@ export type ImportedHashJudgement =
       readonly ok: true;
       /** The format's name, for counts and the audit. */
       readonly format: string;
-      /** Whether checking it takes longer than a hash of ours, so that refusals must wait for it (L02). */
-      readonly slow: boolean;
     }
   /** One line that continues "the password hash …"; never has text of the hash in it beyond a cost. */
   | { readonly ok: false; readonly reason: string };
@@ -28,5 +26,5 @@ export function validateImportedHash(text: string): ImportedHashJudgement {
   }
   const read = format.read(text);
   if (typeof read === 'string') return { ok: false, reason: read };
-  return { ok: true, format: format.name, slow: read.work > 1 };
+  return { ok: true, format: format.name };
 }

@@ -187,7 +187,7 @@ function reasonOf(error: unknown): string {
   return statusOf(error.rejection).reason ?? error.rejection.kind.toUpperCase().replaceAll('-', '_');
 }
 
-const targetFields: readonly (readonly [field: string, type: AuditTarget['type']])[] = [
+const TARGET_FIELDS: readonly (readonly [field: string, type: AuditTarget['type']])[] = [
   ['sessionId', 'session'],
   ['userId', 'user'],
   ['clientId', 'service'],
@@ -197,7 +197,7 @@ const targetFields: readonly (readonly [field: string, type: AuditTarget['type']
 /** What a request is about, as far as it names it well: a caller's junk does not go into the trail. */
 function targetOf(request: unknown): AuditTarget | null {
   if (typeof request !== 'object' || request === null) return null;
-  for (const [field, type] of targetFields) {
+  for (const [field, type] of TARGET_FIELDS) {
     const id = (request as Readonly<Record<string, unknown>>)[field];
     if (typeof id !== 'string' || id === '') continue;
     if (isUuid(id) || (type === 'signing-key' && /^[\w-]{1,64}$/.test(id))) return { type, id };

@@ -10,7 +10,7 @@ import type { TrustBundle } from './trust-bundle.ts';
 import { readKeySet, UnusableKeys } from './trusted-keys.ts';
 
 const FETCH_LIMIT_MS = 5_000;
-const MOST_BYTES = 256 * 1024;
+const MAX_BYTES = 256 * 1024;
 const STANDARD_MAX_AGE_SECONDS = 300;
 const SHORTEST_PAUSE_MS = 1_000;
 /** Tokens of made-up keys must not make a verifier ask all the time. */
@@ -134,7 +134,7 @@ function failureOf(error: unknown): SourceEvent {
 }
 
 async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
-  const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MOST_BYTES });
+  const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MAX_BYTES });
   const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
   return {
     json: body.toString('utf8'),

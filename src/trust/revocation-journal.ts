@@ -6,7 +6,7 @@ export interface PlacedRevocation extends Revocation {
 }
 
 /** Enough for a minute of thousands of logouts a second; a watcher that was away for longer begins anew. */
-const MOST_KEPT = 100_000;
+const DEFAULT_MAX_KEPT = 100_000;
 
 /**
  * The newest revocations in order, so that a watcher that comes back is told only what it missed. Complete from its
@@ -17,10 +17,10 @@ export class RevocationJournal {
   #entries: PlacedRevocation[] = [];
   readonly #places = new Map<string, bigint>();
   #start: bigint | null = null;
-  readonly #mostKept: number;
+  readonly #maxKept: number;
 
-  constructor(mostKept = MOST_KEPT) {
-    this.#mostKept = mostKept;
+  constructor(maxKept = DEFAULT_MAX_KEPT) {
+    this.#maxKept = maxKept;
   }
 
   /** Begins anew at a cursor: nothing before it is told any more. */
@@ -48,7 +48,7 @@ export class RevocationJournal {
       kept.push(revocation);
     }
     this.#insert(kept);
-    if (this.#entries.length > this.#mostKept) this.#shorten(cursor);
+    if (this.#entries.length > this.#maxKept) this.#shorten(cursor);
     return fresh;
   }
 
@@ -61,7 +61,7 @@ export class RevocationJournal {
   /** A transaction that committed late has a place among those that are here already. */
   #insert(revocations: readonly PlacedRevocation[]): void {
     const lowest = revocations.reduce<bigint | null>(
-      (least, { place }) => (least === null || place < least ? place : least),
+      (first, { place }) => (first === null || place < first ? place : first),
       null,
     );
     if (lowest === null) return;
@@ -72,8 +72,8 @@ export class RevocationJournal {
 
   /** Drops about the older half, in whole transactions: what shares a place is kept or dropped together. */
   #shorten(cursor: bigint): void {
-    const middle = this.#entries[this.#entries.length - Math.ceil(this.#mostKept / 2)]?.place ?? cursor;
-    const isOneHuge = this.#entries.length - this.#firstAt(middle) > this.#mostKept;
+    const middle = this.#entries[this.#entries.length - Math.ceil(this.#maxKept / 2)]?.place ?? cursor;
+    const isOneHuge = this.#entries.length - this.#firstAt(middle) > this.#maxKept;
     const wanted = isOneHuge ? middle + 1n : middle;
     const start = wanted < cursor ? wanted : cursor;
     if (this.#start !== null && start <= this.#start) return;

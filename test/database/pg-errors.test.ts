@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 
 import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
-import { messageOf, translateStoreError } from '../../src/database/pg-errors.ts';
+import { messageOf, rejectDuplicate, translateStoreError } from '../../src/database/pg-errors.ts';
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
 /** As Node gives it for a name with several addresses. */
@@ -58,4 +58,14 @@ test('who asks for TLS of a database that has none is told so', () => {
     expect(exitCode).toBe(3);
     expect(lines.join('\n')).toMatch(/DATABASE_URL .*asks for TLS.*\n.*sslmode=disable/);
   }
+});
+
+test('a value that another row has is a refusal only under the index that is meant', () => {
+  const reject = rejectDuplicate('users_email_key', { kind: 'email-taken' });
+  const duplicate = (constraint: string) => Object.assign(withCode('duplicate key', '23505'), { constraint });
+  expect(() => reject(duplicate('users_email_key'))).toThrow(
+    expect.objectContaining({ rejection: { kind: 'email-taken' } }),
+  );
+  const another = duplicate('users_pkey');
+  expect(() => reject(another)).toThrow(another);
 });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
 import { budgetOf, ownOrigin } from '../../src/domain/operation-call.ts';
-import { loginThrottlePolicy } from '../../src/features/authentication/throttle/throttle-policy.ts';
+import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
 import { insertAuditEvent } from '../../src/features/audit/audit-queries.ts';
 import type { Database } from '../../src/database/database.ts';
 import {
@@ -66,8 +66,8 @@ test('what logins and refreshes ask is parsed once for a connection', async () =
     }
     const keys = { pair: randomBytes(32), account: randomBytes(32) };
     for (let turn = 0; turn < 3; turn += 1) {
-      expect(await reserveAttempt(trx, keys, loginThrottlePolicy)).toBeNull();
-      await forgiveAttempt(trx, keys, loginThrottlePolicy);
+      expect(await reserveAttempt(trx, keys, LOGIN_THROTTLE_POLICY)).toBeNull();
+      await forgiveAttempt(trx, keys, LOGIN_THROTTLE_POLICY);
     }
     return usesOf(trx);
   });

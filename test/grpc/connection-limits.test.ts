@@ -163,7 +163,7 @@ test('N04 one address gets its share of the connections, and another still gets 
   });
   guardConnections(
     server,
-    new ConnectionSeats({ most: 10, mostPerAddress: 2 }, () => address, { takesFromServed: false }),
+    new ConnectionSeats({ max: 10, maxPerAddress: 2 }, () => address, { takesFromServed: false }),
   );
   const open = async () => {
     const raw = await RawHttp2.open(`127.0.0.1:${port}`).catch(() => null);

@@ -7,7 +7,7 @@ import { authenticateBy } from '../../src/rpc/authenticate.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import { strangerAt } from '../../src/net/peer-address.ts';
 import { StreamShare } from '../../src/grpc/stream-share.ts';
-import { anonymousStreams, STREAM_IDLE_MS, watchingStreams } from '../../src/grpc/limits.ts';
+import { ANONYMOUS_STREAMS, STREAM_IDLE_MS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
 import { TrustServiceService } from '../../src/generated/postern/v1/trust.ts';
 import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
 import { type WaitingCall, WaitingCalls } from '../../src/grpc/waiting-calls.ts';
@@ -82,8 +82,8 @@ const isEnd =
     (type === frameType['reset'] || (type === frameType['headers'] && (flags & flag['endStream']) !== 0));
 
 test('N15 the shares are those that are documented', () => {
-  expect(anonymousStreams).toEqual({ perConnection: 32, perAddress: 256, perProcess: 1_024 });
-  expect(watchingStreams).toEqual({ perConnection: 256, perAddress: 1_024, perProcess: 4_096 });
+  expect(ANONYMOUS_STREAMS).toEqual({ perConnection: 32, perAddress: 256, perProcess: 1_024 });
+  expect(WATCHING_STREAMS).toEqual({ perConnection: 256, perAddress: 1_024, perProcess: 4_096 });
   expect(STREAM_IDLE_MS).toBe(300_000);
 });
 

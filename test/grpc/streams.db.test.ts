@@ -7,7 +7,7 @@ import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import type { ClientStreamHandler, ServerStreamHandler } from '../../src/rpc/handlers.ts';
 import { clientStream } from '../../src/grpc/client-stream.ts';
 import { guardMethod } from '../../src/rpc/method-guard.ts';
-import { anonymousStreams, watchingStreams } from '../../src/grpc/limits.ts';
+import { ANONYMOUS_STREAMS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
 import { serverStream } from '../../src/grpc/server-stream.ts';
 import { StreamShare } from '../../src/grpc/stream-share.ts';
 import { WaitingCalls } from '../../src/grpc/waiting-calls.ts';
@@ -40,8 +40,8 @@ let client: grpc.Client;
 let server: grpc.Server;
 const stopStreams = new Set<() => void>();
 const streams = {
-  anonymous: new StreamShare(anonymousStreams, () => null),
-  watching: new StreamShare(watchingStreams, () => null),
+  anonymous: new StreamShare(ANONYMOUS_STREAMS, () => null),
+  watching: new StreamShare(WATCHING_STREAMS, () => null),
 };
 const finished: FinishedCall[] = [];
 const refuse = () =>

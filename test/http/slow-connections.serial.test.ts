@@ -165,7 +165,7 @@ describe('seats', () => {
   const left = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => !destroyed);
 
   test('N04 one address has a quarter, in which its own oldest silent one gives way', () => {
-    const { seats: all, open } = seats({ most: 8, mostPerAddress: 2 }, true);
+    const { seats: all, open } = seats({ max: 8, maxPerAddress: 2 }, true);
     const [one, two] = [open('192.0.2.1'), open('192.0.2.1')];
     const others = [open('192.0.2.2'), open('192.0.2.3')];
     all.served(one);
@@ -178,7 +178,7 @@ describe('seats', () => {
   });
 
   test('N04 the silent go first, then whoever was served longest ago, or nobody', () => {
-    const { seats: all, open } = seats({ most: 4, mostPerAddress: 4 }, true);
+    const { seats: all, open } = seats({ max: 4, maxPerAddress: 4 }, true);
     const sockets = Array.from({ length: 4 }, () => open('127.0.0.1'));
     for (const index of [0, 1, 0]) all.served(sockets[index] as Socket);
     const next = [open('127.0.0.1')];
@@ -190,7 +190,7 @@ describe('seats', () => {
     next.push(open('127.0.0.1'));
     expect(left([...sockets, ...next])).toEqual([true, false, false, false, true, true, true]);
 
-    const strict = seats({ most: 2, mostPerAddress: 2 }, false);
+    const strict = seats({ max: 2, maxPerAddress: 2 }, false);
     const served = [strict.open('127.0.0.1'), strict.open('127.0.0.1')];
     for (const socket of served) strict.seats.served(socket);
     expect(left([...served, strict.open('127.0.0.1')])).toEqual([true, true, false]);

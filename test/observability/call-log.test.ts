@@ -10,7 +10,7 @@ import { CallLines } from '../../src/observability/call-log.ts';
 const LOGIN = '/postern.v1.AuthService/Login';
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
 const REVOKE = '/postern.v1.AuthService/RevokeToken';
-const most = refusalBudgetPolicy.perSource;
+const max = refusalBudgetPolicy.perSource;
 
 let written: { level: string; event: string; [field: string]: unknown }[];
 let lines: CallLines;
@@ -55,22 +55,22 @@ const caller = (roles: string[]): Caller => ({
 
 test('O03 refusals of a source have the lines of the budget, and one line tells how many had none', () => {
   describe(5_000, junk());
-  expect(written).toHaveLength(most);
+  expect(written).toHaveLength(max);
   describe(1, junk({ peer: '192.0.2.2:4711' }));
-  expect(written).toHaveLength(most + 1);
+  expect(written).toHaveLength(max + 1);
   jest.advanceTimersByTime(60_000);
-  expect(written.at(-1)).toEqual({ level: 'info', event: 'calls-left-out', refusals: 5_000 - most });
+  expect(written.at(-1)).toEqual({ level: 'info', event: 'calls-left-out', refusals: 5_000 - max });
   const before = written.length;
   jest.advanceTimersByTime(600_000);
   expect(written).toHaveLength(before);
 });
 
 test('O03 at the end it is told at once', () => {
-  describe(most + 7, junk());
+  describe(max + 7, junk());
   lines.tellLeftOut();
   expect(written.at(-1)).toMatchObject({ event: 'calls-left-out', refusals: 7 });
   lines.tellLeftOut();
-  expect(written).toHaveLength(most + 1);
+  expect(written).toHaveLength(max + 1);
 });
 
 test.each<[string, FinishedCall]>([
@@ -84,21 +84,21 @@ test.each<[string, FinishedCall]>([
   ['a fault of ours', call(LOGIN, status.INTERNAL)],
   ['a fault behind an answer', call(VERIFY, status.OK, { reason: 'TRUST_STALE', isFault: true })],
 ])('O03 %s has its line whatever else goes on', (_name, one) => {
-  describe(2 * most, junk());
+  describe(2 * max, junk());
   const before = written.length;
   describe(3, one);
   expect(written.slice(before).map(({ event }) => event)).toEqual(['call', 'call', 'call']);
 });
 
 test('O03 faults have lines that junk does not use up, and a budget all the same', () => {
-  describe(10 * most, junk());
+  describe(10 * max, junk());
   const before = written.length;
-  describe(2 * most, call(LOGIN, status.INTERNAL));
-  expect(written.slice(before).map(({ level }) => level)).toEqual(Array<string>(most).fill('error'));
+  describe(2 * max, call(LOGIN, status.INTERNAL));
+  expect(written.slice(before).map(({ level }) => level)).toEqual(Array<string>(max).fill('error'));
   lines.tellLeftOut();
   expect(written.slice(-2)).toEqual([
-    { level: 'error', event: 'calls-left-out', faults: most },
-    { level: 'info', event: 'calls-left-out', refusals: 9 * most },
+    { level: 'error', event: 'calls-left-out', faults: max },
+    { level: 'info', event: 'calls-left-out', refusals: 9 * max },
   ]);
 });
 
@@ -112,8 +112,8 @@ test.each<[string, FinishedCall]>([
   ['a method that is not there', call('/no.such/Method', status.UNIMPLEMENTED)],
   ['a user who administers nothing', call(VERIFY, status.PERMISSION_DENIED, { caller: caller(['reader']) })],
 ])('O03 %s is within the budget', (_name, one) => {
-  describe(2 * most, one);
-  expect(written).toHaveLength(most);
+  describe(2 * max, one);
+  expect(written).toHaveLength(max);
 });
 
 test('O03 behind a gateway that is believed, each of its callers is a source', () => {
@@ -122,7 +122,7 @@ test('O03 behind a gateway that is believed, each of its callers is a source', (
     const cause = new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password', origin });
     return call(LOGIN, status.UNAUTHENTICATED, { reason: 'INVALID_CREDENTIALS', cause });
   };
-  describe(2 * most, from('198.51.100.1'));
+  describe(2 * max, from('198.51.100.1'));
   describe(1, from('198.51.100.2'));
-  expect(written).toHaveLength(most + 1);
+  expect(written).toHaveLength(max + 1);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { hashSync, parseOptions } from '@node-rs/argon2';
-import { argon2idHash, argon2idParameters } from '../../src/passwords/hashing/argon2id.ts';
+import { argon2idHash, ARGON2ID_PARAMETERS } from '../../src/passwords/hashing/argon2id.ts';
 import { argon2Format } from '../../src/passwords/formats/argon2-format.ts';
 import { readStoredHash } from '../../src/passwords/formats/format-table.ts';
 
@@ -85,5 +85,5 @@ describe('refuses to work for', () => {
 
 test('takes the dearest parameters that it allows', () => {
   expect(readable(withParameters('m=262144,t=10,p=16')).work).toBeGreaterThan(60);
-  expect(argon2idParameters.memoryKib).toBe(19_456);
+  expect(ARGON2ID_PARAMETERS.memoryKib).toBe(19_456);
 });

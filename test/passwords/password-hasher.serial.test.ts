@@ -87,16 +87,16 @@ describe('beside the rest of the process', () => {
     const startedMs = performance.now();
     let hashesMs: number | undefined;
     const hashes = round(dear).then(() => (hashesMs = performance.now() - startedMs));
-    let longestMs = 0;
+    let maxMs = 0;
     while (hashesMs === undefined) {
       const askedMs = performance.now();
       await stat(new URL(import.meta.url));
       await crypto.subtle.digest('SHA-256', new Uint8Array(64));
-      longestMs = Math.max(longestMs, performance.now() - askedMs);
+      maxMs = Math.max(maxMs, performance.now() - askedMs);
     }
     await hashes;
     await four.stop();
-    expect(longestMs / hashesMs).toBeLessThan(0.4);
+    expect(maxMs / hashesMs).toBeLessThan(0.4);
   });
 
   test('on Linux the hashing threads, and no others, run at lowered priority', async () => {

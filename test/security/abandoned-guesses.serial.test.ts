@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { hashSync } from '@node-rs/argon2';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { loginThrottlePolicy } from '../../src/features/authentication/throttle/throttle-policy.ts';
+import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
 import { refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
 import { until } from '../support/wait-for.ts';
 import { scrape } from '../support/scrape.ts';
@@ -16,7 +16,7 @@ const password = 'correct horse battery';
 const slowHash = hashSync('another', { memoryCost: 131_072, timeCost: 10 });
 const impatienceMs = 450;
 const guesses = 119;
-const free = loginThrottlePolicy.delaysSeconds.findIndex((delay) => delay > 0) + 1;
+const free = LOGIN_THROTTLE_POLICY.delaysSeconds.findIndex((delay) => delay > 0) + 1;
 
 let database: TestDatabase;
 let service: TestService;

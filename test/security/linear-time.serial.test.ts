@@ -44,18 +44,18 @@ const [LONG, QUARTER] = [64 * 1024, 16 * 1024];
 /** Whatever takes no longer than this for a whole message cannot be made into an attack. */
 const NO_TIME_MS = 15;
 /** Four times the text may take four times as long, and more for what a machine under load does; a square takes 16 times. */
-const MOST_GROWTH = 10;
+const MAX_GROWTH = 10;
 
 /** CPU time of this process, which others on the machine hardly change; the least of several tries. */
 async function cpuMs(work: () => unknown, tries = 4): Promise<number> {
-  let least = Infinity;
+  let min = Infinity;
   for (let left = tries; left > 0; left -= 1) {
     const before = process.cpuUsage();
     await work();
     const { user, system } = process.cpuUsage(before);
-    least = Math.min(least, (user + system) / 1_000);
+    min = Math.min(min, (user + system) / 1_000);
   }
-  return least;
+  return min;
 }
 
 const refused = (work: () => unknown): unknown => {
@@ -208,12 +208,12 @@ describe('N16 text from strangers takes time that grows with its length and no f
     const [long, quarter] = [make(LONG), make(QUARTER)];
     let growth = Infinity;
     // Noise makes a measurement longer and never shorter, so that one good one is proof.
-    for (let attempt = 0; attempt < 3 && growth > MOST_GROWTH; attempt += 1) {
+    for (let attempt = 0; attempt < 3 && growth > MAX_GROWTH; attempt += 1) {
       const longMs = await cpuMs(() => read(long));
       if (longMs <= NO_TIME_MS) return;
       growth = longMs / (await cpuMs(() => read(quarter)));
     }
-    expect(growth).toBeLessThanOrEqual(MOST_GROWTH);
+    expect(growth).toBeLessThanOrEqual(MAX_GROWTH);
   });
 
   // Its texts have no such length: judged beyond the limit of what is looked at, for whoever raises it.
@@ -260,9 +260,9 @@ describe('N16 a header of an HTTP request', () => {
     try {
       const harmless = 'a'.repeat(value.length);
       let dearness = Infinity;
-      for (let attempt = 0; attempt < 3 && dearness > MOST_GROWTH; attempt += 1)
+      for (let attempt = 0; attempt < 3 && dearness > MAX_GROWTH; attempt += 1)
         dearness = (await cpuMs(() => ask(value), 8)) / (await cpuMs(() => ask(harmless), 8));
-      expect(dearness).toBeLessThanOrEqual(MOST_GROWTH);
+      expect(dearness).toBeLessThanOrEqual(MAX_GROWTH);
       expect([
         await ask(value),
         await ask(`"other", ${keySet.etag}`),

@@ -221,9 +221,9 @@ test('A08 pages are bounded, and a cursor is good for its own list alone', async
   await database.query(
     `INSERT INTO service_accounts (id, name, roles, secret_digest) SELECT gen_random_uuid(), 'crowd-' || n, '{}', decode(repeat('00', 32), 'hex') FROM generate_series(1, 1100) n`,
   );
-  const most = await admin('ListServiceAccounts', { page_size: 4_000_000_000 });
-  expect((most.response?.['service_accounts'] as object[]).length).toBe(1_000);
-  expect(most.response?.['next_page_token']).not.toBe('');
+  const largest = await admin('ListServiceAccounts', { page_size: 4_000_000_000 });
+  expect((largest.response?.['service_accounts'] as object[]).length).toBe(1_000);
+  expect(largest.response?.['next_page_token']).not.toBe('');
 });
 
 test.each([

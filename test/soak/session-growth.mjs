@@ -29,7 +29,7 @@ const DAY_SECONDS = 86_400;
 const lifetimeSeconds = Number(values['ttl-days']) * DAY_SECONDS;
 const ACCESS_TOKEN_SECONDS = 600;
 const USERS = 1_000;
-const MOST_SESSIONS = 100;
+const MAX_SESSIONS = 100;
 const CLERKS = 6;
 /** Of the sessions, so many are logged out each day; the rest are left to expire. */
 const LOGOUT_SHARE = 0.05;
@@ -85,7 +85,7 @@ async function login() {
     lifetimeSeconds,
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
-  await database.run(budget(), (db) => insertSession(db, session, MOST_SESSIONS, audit('login', userId, id)));
+  await database.run(budget(), (db) => insertSession(db, session, MAX_SESSIONS, audit('login', userId, id)));
   live.push({ id, userId, generation: 1, expiresOn: today + Number(values['ttl-days']) });
 }
 
@@ -165,7 +165,7 @@ try {
       lastThirdPeakBytes: last,
       growth: Number((last / middle).toFixed(3)),
       hotShare,
-      longestPurgeMs: Math.round(purgeMs),
+      maxPurgeMs: Math.round(purgeMs),
       auditBytesARefresh: Math.round(auditBytes / refreshes),
     }),
   );

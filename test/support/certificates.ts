@@ -10,7 +10,7 @@ export interface Issued {
   readonly key: string;
 }
 
-export interface Wanted {
+interface Wanted {
   readonly dns?: readonly string[];
   readonly uris?: readonly string[];
   /** From now; negative for one that has expired. */

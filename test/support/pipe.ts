@@ -8,7 +8,7 @@ export interface Pipe {
   /** For a child, blocking as a shell's pipe is. */
   readonly writer: number;
   /** What is in it now, so many bytes at most. */
-  read(mostBytes?: number): string;
+  read(maxBytes?: number): string;
   /** The reader goes away, and comes again. */
   abandon(): void;
   attend(): void;
@@ -28,10 +28,10 @@ export function openPipe(): Pipe {
   };
   return {
     writer,
-    read(mostBytes = Infinity) {
+    read(maxBytes = Infinity) {
       const chunks: Buffer[] = [];
       const chunk = Buffer.alloc(65_536);
-      for (let left = mostBytes; left > 0;) {
+      for (let left = maxBytes; left > 0;) {
         try {
           const read = readSync(reader ?? -1, chunk, 0, Math.min(left, chunk.length), null);
           if (read === 0) break;

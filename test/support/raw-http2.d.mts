@@ -28,7 +28,6 @@ export function headers(stream: number, fields: Record<string, string>, flags?: 
 export function message(stream: number, bytes?: Buffer, compressed?: number, flags?: number): Buffer;
 export function reset(stream: number, code?: number): Buffer;
 export function settings(values?: readonly (readonly [id: number, value: number])[]): Buffer;
-export const settingsAck: Buffer;
 export function windowUpdate(stream: number, increment: number): Buffer;
 
 /** A connection that has said no more than its attacker lets it. */

@@ -46,10 +46,10 @@ function text(value) {
 
 /** RFC 7541, 5.1 */
 function integer(value, bits) {
-  const most = 2 ** bits - 1;
-  if (value < most) return Buffer.of(value);
-  const bytes = [most];
-  let rest = value - most;
+  const max = 2 ** bits - 1;
+  if (value < max) return Buffer.of(value);
+  const bytes = [max];
+  let rest = value - max;
   for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
   return Buffer.from([...bytes, rest]);
 }
@@ -93,7 +93,7 @@ export function settings(values = []) {
   );
 }
 
-export const settingsAck = frame(frameType.settings, flag.ack, 0);
+const settingsAck = frame(frameType.settings, flag.ack, 0);
 
 export function windowUpdate(stream, increment) {
   return frame(frameType.windowUpdate, 0, stream, uint32(increment));

@@ -23,7 +23,7 @@ export async function scrape(httpUrl: string): Promise<Scrape> {
 }
 
 /** @throws Error at the first line that is not of the format */
-export function parseScrape(text: string): Scrape {
+function parseScrape(text: string): Scrape {
   if (!text.endsWith('\n')) throw new Error('the last line has no end');
   const types = new Map<string, string>();
   const samples: Scrape['samples'][number][] = [];

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 
 import {
   looksLikeRefreshToken,
-  maxGeneration,
+  MAX_GENERATION,
   parseRefreshToken,
   RefreshTokens,
 } from '../../src/tokens/issue/refresh-token-codec.ts';
@@ -23,7 +23,7 @@ function isTaken(text: string, held = tokens, itsNonce = nonce): boolean {
 }
 
 test('what was made is taken apart again and is genuine, for every session and generation', () => {
-  const generation = fc.integer({ min: 1, max: maxGeneration });
+  const generation = fc.integer({ min: 1, max: MAX_GENERATION });
   fc.assert(
     fc.property(fc.uuid(), generation, fc.uint8Array({ minLength: 16, maxLength: 16 }), (id, count, salt) => {
       const made = tokens.make(salt, id, count);
@@ -77,7 +77,7 @@ describe('S02 refused', () => {
     ['a character more', `${token}A`],
     ['the other base64 alphabet', `${token.slice(0, -3)}+/A`],
     ['a text of a megabyte', PREFIX + 'A'.repeat(1_000_000)],
-    ['a generation beyond an integer column', tokens.make(nonce, sessionId, maxGeneration + 1)],
+    ['a generation beyond an integer column', tokens.make(nonce, sessionId, MAX_GENERATION + 1)],
   ])('%s', (_name, text) => expect(parseRefreshToken(text)).toBeNull());
 
   test('any text but the token itself', () => {

@@ -82,8 +82,8 @@ test('S13 property: whoever resumes within what is kept lacks nothing, whatever 
     advance: fc.nat({ max: 8 }),
   });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 30 }), (steps, mostKept) => {
-      const journal = new RevocationJournal(mostKept);
+    fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 30 }), (steps, maxKept) => {
+      const journal = new RevocationJournal(maxKept);
       const all = new Map<string, PlacedRevocation>();
       let cursor = 100n;
       journal.begin(cursor);

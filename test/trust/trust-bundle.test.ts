@@ -165,14 +165,14 @@ test('S13 property: a watcher that loses its stream at any time and resumes by c
   );
   const acts = fc.array(fc.record({ act, choice: fc.nat() }), { maxLength: 120 });
   const sizes = fc.record({
-    mostKept: fc.integer({ min: 1, max: 20 }),
+    maxKept: fc.integer({ min: 1, max: 20 }),
     pageRows: fc.integer({ min: 1, max: 4 }),
   });
   fc.assert(
-    fc.property(acts, sizes, (steps, { mostKept, pageRows }) => {
+    fc.property(acts, sizes, (steps, { maxKept, pageRows }) => {
       const table = new Table();
       // Two instances of the service, one database.
-      const [one, other] = [0, 1].map(() => new TrustBundle(undefined, new RevocationJournal(mostKept))) as [
+      const [one, other] = [0, 1].map(() => new TrustBundle(undefined, new RevocationJournal(maxKept))) as [
         TrustBundle,
         TrustBundle,
       ];

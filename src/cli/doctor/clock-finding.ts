@@ -19,7 +19,7 @@ export async function clockFinding(database: Database, limitMs: number): Promise
 }
 
 /** @param aheadMs by how much this machine's clock is ahead of the database's; negative when it is behind */
-export function clockDifferenceFinding(aheadMs: number): Finding {
+function clockDifferenceFinding(aheadMs: number): Finding {
   const seconds = (Math.abs(aheadMs) / 1000).toFixed(1);
   if (Math.abs(aheadMs) <= CLOCK_TOLERANCE_MS) {
     const message = `the clocks of this machine and the database differ by ${seconds} s`;

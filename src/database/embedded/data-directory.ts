@@ -30,7 +30,7 @@ export interface DataDirectory {
 export const UNPRIVILEGED_ID = 65_534;
 
 /** `sun_path` holds 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`. */
-const LONGEST_SOCKET_FOLDER = 107 - '/.s.PGSQL.5432.lock'.length;
+const MAX_SOCKET_FOLDER_BYTES = 107 - '/.s.PGSQL.5432.lock'.length;
 
 /** Makes the folders, closed to everybody else, and says where they are. */
 export function prepareDataDirectory(dataDir: string): DataDirectory {
@@ -124,7 +124,7 @@ export function giveTo(ownerId: number | null, path: string): void {
 
 function socketFolder(root: string): string {
   const near = join(root, 'run');
-  if (Buffer.byteLength(near) <= LONGEST_SOCKET_FOLDER) return near;
+  if (Buffer.byteLength(near) <= MAX_SOCKET_FOLDER_BYTES) return near;
   const name = createHash('sha256').update(root).digest('hex').slice(0, 16);
   return join(tmpdir(), `postern-${process.getuid?.() ?? 0}-${name}`);
 }

@@ -9,7 +9,7 @@ export interface RefusalBudgetPolicy {
   readonly inAll: number;
   readonly inAllRefillMs: number;
   /** Sources that are remembered; the one that was silent for longest is forgotten first. */
-  readonly mostSources: number;
+  readonly maxSources: number;
 }
 
 /**
@@ -21,7 +21,7 @@ export const refusalBudgetPolicy: RefusalBudgetPolicy = {
   sourceRefillMs: 10_000,
   inAll: 3_000,
   inAllRefillMs: 1_000,
-  mostSources: 10_000,
+  maxSources: 10_000,
 };
 
 /**
@@ -47,8 +47,8 @@ export class AuditRateLimiter {
   take(source: string): { readonly unwritten: number } | null {
     const { perSource, sourceRefillMs, inAll, inAllRefillMs } = this.#policy;
     const own = this.#bucketOf(source);
-    refill(own, { most: perSource, everyMs: sourceRefillMs }, this.#nowMs());
-    refill(this.#all, { most: inAll, everyMs: inAllRefillMs }, this.#nowMs());
+    refill(own, { max: perSource, everyMs: sourceRefillMs }, this.#nowMs());
+    refill(this.#all, { max: inAll, everyMs: inAllRefillMs }, this.#nowMs());
     if (own.left < 1 || this.#all.left < 1) {
       this.missed();
       return null;
@@ -66,13 +66,13 @@ export class AuditRateLimiter {
   }
 
   #bucketOf(source: string): Bucket {
-    const { perSource, mostSources } = this.#policy;
+    const { perSource, maxSources } = this.#policy;
     const bucket = this.#sources.get(source) ?? { left: perSource, atMs: this.#nowMs() };
     // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
     this.#sources.delete(source);
     this.#sources.set(source, bucket);
     const [oldest] = this.#sources.keys();
-    if (this.#sources.size > mostSources && oldest !== undefined) this.#sources.delete(oldest);
+    if (this.#sources.size > maxSources && oldest !== undefined) this.#sources.delete(oldest);
     return bucket;
   }
 }

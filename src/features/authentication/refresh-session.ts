@@ -22,7 +22,7 @@ import type { SessionPolicy } from '../sessions/session-policy.ts';
 import type { KeyedLimiter } from '../../domain/keyed-limiter.ts';
 
 /** A racer that lost looks again; after the first loss the answer is known unless rotations go on all the while. */
-const MOST_ATTEMPTS = 4;
+const MAX_ATTEMPTS = 4;
 
 export interface RefreshDependencies {
   readonly database: Database;
@@ -62,7 +62,7 @@ async function exchange(
 ): Promise<IssuedTokens> {
   const { database, issuer, refreshTokens, policy, turns } = dependencies;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
-  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const session = await database.run(call, (db) => findSession(db, presented.sessionId));
     if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
     const target = { type: 'session', id: presented.sessionId } as const;

@@ -8,7 +8,7 @@ const REFRESH_EVERY_MS = 500;
 /** How often a caller who waits for news may bring a refresh forward. */
 const HURRY_EVERY_MS = 1_000;
 /** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
-const MOST_WAITING = 1_000;
+const MAX_WAITING = 1_000;
 
 /** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
 export type StoreState = 'reachable' | 'unreachable' | 'unusable';
@@ -85,7 +85,7 @@ export class DatabaseMonitor {
   async nextRefresh(call: CallBudget): Promise<void> {
     const departure = cancellationOf(call, Date.now());
     if (departure !== undefined) throw new Rejected(departure);
-    if (this.#waiting.size >= MOST_WAITING) {
+    if (this.#waiting.size >= MAX_WAITING) {
       const cause = 'too many calls wait for news from the database';
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
     }

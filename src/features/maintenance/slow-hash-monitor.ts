@@ -7,9 +7,8 @@ const EVERY_MS = 60_000;
 const LIMIT_MS = 1_000;
 
 /**
- * Keeps the hasher told which kinds of password hashes are stored, so that refusals wait for the slowest (L02): at the
- * start, every minute, and when `look` is called after an import. A slow hash that comes in between is noticed at its
- * first login.
+ * Tells the hasher which kinds of password hashes are stored, so that refusals wait for the slowest (L02): at the start
+ * and every minute. A slow hash that comes in between, by an import, is noticed at its first login.
  */
 export class SlowHashMonitor {
   readonly #database: Database;
@@ -21,16 +20,15 @@ export class SlowHashMonitor {
     this.#hasher = hasher;
   }
 
-  /** Looks when it is time to. Resolves without waiting for measurements. `nowMs` is monotonic. */
+  /**
+   * Reads the kinds when it is time to, and does not wait for measurements. `nowMs` is monotonic.
+   *
+   * @throws Rejected `store-unavailable`
+   */
   async refresh(nowMs: number): Promise<void> {
     if (nowMs < this.#nextMs) return;
-    await this.look();
-    this.#nextMs = nowMs + EVERY_MS;
-  }
-
-  /** @throws Rejected `store-unavailable` */
-  async look(): Promise<void> {
     const kinds = await this.#database.run(budgetOf(LIMIT_MS, Date.now()), (db) => distinctHashKinds(db));
     void this.#hasher.expectKinds(kinds);
+    this.#nextMs = nowMs + EVERY_MS;
   }
 }

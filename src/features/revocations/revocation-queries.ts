@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 
+import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Revocation, RevocationKind } from '../../domain/revocation-set.ts';
 
 /**
@@ -39,15 +40,24 @@ interface FeedRow {
   readonly age_ms: string;
 }
 
-/** Revokes one token or key until `expiresAtSeconds` (Unix time); repeating it changes nothing. */
+/**
+ * Writes revocations from rows of kind, id and expiry (a SELECT or VALUES); of one that is written already the later expiry
+ * counts. For a statement of its own, and for a part of a WITH.
+ */
+export function revocationUpsert(rows: string): string {
+  return `INSERT INTO revocations (kind, id, expires_at) ${rows}
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
+       written_at = excluded.written_at
+     WHERE excluded.expires_at > revocations.expires_at`;
+}
+
+/** Revokes one token or session until `expiresAtSeconds` (Unix time); repeating it changes nothing. */
 export async function insertRevocation(db: Knex, revocation: Revocation): Promise<void> {
-  await db.raw(
-    `INSERT INTO revocations (kind, id, expires_at) VALUES (?, ?, to_timestamp(?))
-     ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = pg_current_xact_id(),
-       written_at = now()
-     WHERE excluded.expires_at > revocations.expires_at`,
-    [revocation.kind, revocation.id, revocation.expiresAtSeconds],
-  );
+  await db.raw(revocationUpsert('VALUES (?, ?, to_timestamp(?))'), [
+    revocation.kind,
+    revocation.id,
+    revocation.expiresAtSeconds,
+  ]);
 }
 
 /**
@@ -102,11 +112,6 @@ function writtenRevocation(kind: RevocationKind, row: FeedRow): WrittenRevocatio
 }
 
 /** Forgets a batch of expired revocations and returns how many. */
-export async function purgeRevocations(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM revocations WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM revocations WHERE expires_at < now() LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgeRevocations(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'revocations', keptSeconds: 0 }, limit);
 }

@@ -51,7 +51,7 @@ const rules: FieldRules<ServiceTokenInput> = {
  * Of a service that asks for a token at every turn instead of when the last one expires, the oldest tokens beyond this
  * many end: deleting the account must be able to revoke them all within one transaction.
  */
-const MOST_LIVE_TOKENS = 10_000;
+const MAX_LIVE_TOKENS = 10_000;
 
 /**
  * Gives a service account an access token. Ids and secrets of a wrong form are refused before the database is asked,
@@ -84,7 +84,7 @@ export async function issueServiceToken(
     accountId,
     secretDigest,
     lifetimeSeconds: issuer.lifetimeSeconds,
-    countUpTo: MOST_LIVE_TOKENS,
+    countUpTo: MAX_LIVE_TOKENS,
   };
   const event: AuditEvent = {
     action: 'service.token',
@@ -97,9 +97,9 @@ export async function issueServiceToken(
   const lasting = unabandoned(call);
   const recorded = await database.run(lasting, (db) => recordServiceToken(db, issue, { event, origin }));
   if (!recorded) throw refused('wrong-secret', accountId);
-  if (recorded.held > MOST_LIVE_TOKENS) {
+  if (recorded.held > MAX_LIVE_TOKENS) {
     trust.revoke(
-      await database.run(lasting, (db) => revokeOldestServiceTokens(db, accountId, MOST_LIVE_TOKENS)),
+      await database.run(lasting, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
     );
   }
   const { token, expiresInSeconds } = await issuer.issueToService({

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex';
 
-import { Rejected } from '../../domain/rejection.ts';
-import { violatesUnique } from '../../database/pg-errors.ts';
+import { rejectDuplicate } from '../../database/pg-errors.ts';
 
 /** A program that has tokens of its own. */
 export interface ServiceAccount {
@@ -41,16 +40,11 @@ export async function insertServiceAccount(
   account: { id: string; name: string; roles: readonly string[]; secretDigest: Uint8Array },
 ): Promise<ServiceAccount> {
   const { id, name, roles, secretDigest } = account;
-  try {
-    const [row] = await db<ServiceAccountRow>('service_accounts')
-      .insert({ id, name, roles: [...roles], secret_digest: Buffer.from(secretDigest) })
-      .returning(['id', 'name', 'roles', 'secret_created_at', 'previous_until', 'created_at']);
-    return toServiceAccount(row as PublicRow);
-  } catch (error) {
-    if (violatesUnique(error, 'service_accounts_name_key'))
-      throw new Rejected({ kind: 'name-taken' }, { cause: error });
-    throw error;
-  }
+  const [row] = await db<ServiceAccountRow>('service_accounts')
+    .insert({ id, name, roles: [...roles], secret_digest: Buffer.from(secretDigest) })
+    .returning(['id', 'name', 'roles', 'secret_created_at', 'previous_until', 'created_at'])
+    .catch(rejectDuplicate('service_accounts_name_key', { kind: 'name-taken' }));
+  return toServiceAccount(row as PublicRow);
 }
 
 /** The digests of the secrets that are good now, newest first; none when there is no such account. */

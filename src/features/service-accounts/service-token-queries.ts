@@ -1,8 +1,9 @@
 import type { Knex } from 'knex';
 
+import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
-import { REVOCATION_MARGIN_SECONDS } from '../revocations/revocation-queries.ts';
+import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
 /**
  * Notes that a token is about to be given to an account, unless the account is gone or the secret that asked for it is
@@ -78,10 +79,7 @@ async function revokeWhere(
        DELETE FROM service_tokens WHERE ${condition}
        RETURNING id, expires_at + make_interval(secs => ?) AS expires_at
      ), revoked AS (
-       INSERT INTO revocations (kind, id, expires_at) SELECT 'jti', id, expires_at FROM ended WHERE expires_at > now()
-       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
-         written_at = excluded.written_at
-       WHERE excluded.expires_at > revocations.expires_at
+       ${revocationUpsert("SELECT 'jti', id, expires_at FROM ended WHERE expires_at > now()")}
      )
      SELECT id, expires_at FROM ended WHERE expires_at > now()`,
     [...values, REVOCATION_MARGIN_SECONDS],
@@ -94,12 +92,6 @@ async function revokeWhere(
 }
 
 /** Forgets a batch of tokens that have expired everywhere and returns how many. */
-export async function purgeServiceTokens(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM service_tokens WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM service_tokens WHERE expires_at < now() - make_interval(secs => ?) LIMIT ?
-       FOR UPDATE SKIP LOCKED))`,
-    [REVOCATION_MARGIN_SECONDS, limit],
-  );
-  return rowCount;
+export function purgeServiceTokens(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'service_tokens', keptSeconds: REVOCATION_MARGIN_SECONDS }, limit);
 }

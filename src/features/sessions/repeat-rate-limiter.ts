@@ -8,17 +8,17 @@ export interface RepeatBudgetPolicy {
   /** After so long a session may have one more. */
   readonly refillMs: number;
   /** Sessions that are remembered; the one that was silent for longest is forgotten first. */
-  readonly mostSessions: number;
+  readonly maxSessions: number;
 }
 
-const MOST_PER_GRACE_TIME = 100;
+const MAX_PER_GRACE_TIME = 100;
 
 /** A hundred in a row, and then a hundred more in each grace time. */
 export function repeatBudgetPolicy(graceMs: number): RepeatBudgetPolicy {
   return {
-    perSession: MOST_PER_GRACE_TIME,
-    refillMs: Math.max(1, graceMs / MOST_PER_GRACE_TIME),
-    mostSessions: 10_000,
+    perSession: MAX_PER_GRACE_TIME,
+    refillMs: Math.max(1, graceMs / MAX_PER_GRACE_TIME),
+    maxSessions: 10_000,
   };
 }
 
@@ -74,19 +74,19 @@ export class RepeatRateLimiter {
 
   #waitMs(bucket: SessionBucket): number {
     const { perSession, refillMs } = this.#policy;
-    refill(bucket, { most: perSession, everyMs: refillMs }, this.#nowMs());
+    refill(bucket, { max: perSession, everyMs: refillMs }, this.#nowMs());
     return bucket.left >= 1 ? 0 : Math.ceil((1 - bucket.left) * refillMs);
   }
 
   #bucketOf(sessionId: string): SessionBucket {
-    const { perSession, mostSessions } = this.#policy;
+    const { perSession, maxSessions } = this.#policy;
     const known = this.#sessions.get(sessionId);
     const bucket = known ?? { left: perSession, atMs: this.#nowMs(), refused: null };
     // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
     this.#sessions.delete(sessionId);
     this.#sessions.set(sessionId, bucket);
     const [oldest] = this.#sessions.keys();
-    if (this.#sessions.size > mostSessions && oldest !== undefined) this.#sessions.delete(oldest);
+    if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
     return bucket;
   }
 }

@@ -4,7 +4,8 @@ import type { RefreshableSession } from './refresh-decision.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { prepared } from '../../database/prepared.ts';
-import { REVOCATION_MARGIN_SECONDS } from '../revocations/revocation-queries.ts';
+import { purgeBatch } from '../../database/purge-batch.ts';
+import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
 export interface NewSession {
   readonly id: string;
@@ -28,9 +29,8 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions end: one, all of a user's, all but one of them, or everybody's. */
-export type SessionChoice =
-  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
+/** Which sessions end: one, all of a user's, or everybody's. */
+export type SessionChoice = 'all' | { readonly sessionId: string } | { readonly userId: string };
 
 interface SessionRow {
   user_id: string;
@@ -52,14 +52,14 @@ interface EndedRow {
 }
 
 /**
- * Opens a session and ends the user's oldest live ones beyond `most` together with it; hold the lock on the user's row.
+ * Opens a session and ends the user's oldest live ones beyond `maxSessions` together with it; hold the lock on the user's row.
  *
  * @returns the revocations of the sessions that ended now
  */
 export async function insertSession(
   db: Knex,
   session: NewSession,
-  most: number,
+  maxSessions: number,
   audit: AuditRecord,
 ): Promise<Revocation[]> {
   const audited = auditInsertFrom('made', audit);
@@ -93,7 +93,7 @@ export async function insertSession(
       'session-limit',
       session.userId,
       session.userId,
-      most - 1,
+      maxSessions - 1,
       REVOCATION_MARGIN_SECONDS,
     ],
   );
@@ -228,11 +228,7 @@ function endedAndRevoked(condition: string): string {
        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
        RETURNING id, access_expires_at + make_interval(secs => ?) AS revoked_until
      ), revoked AS (
-       INSERT INTO revocations (kind, id, expires_at)
-       SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()
-       ON CONFLICT (kind, id) DO UPDATE SET expires_at = excluded.expires_at, written_by = excluded.written_by,
-         written_at = excluded.written_at
-       WHERE excluded.expires_at > revocations.expires_at
+       ${revocationUpsert("SELECT 'sid', id::text, revoked_until FROM ended WHERE revoked_until > now()")}
      )`;
 }
 
@@ -243,21 +239,17 @@ function toRevocation({ id, revoked_until }: EndedRow): Revocation {
 function conditionOf(choice: SessionChoice): [string, string[]] {
   if (choice === 'all') return ['expires_at > now()', []];
   if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
-  if (choice.exceptSessionId === undefined) return ['user_id = ?', [choice.userId]];
-  return ['user_id = ? AND id <> ?', [choice.userId, choice.exceptSessionId]];
+  return ['user_id = ?', [choice.userId]];
 }
+
+const SECONDS_KEPT_AFTER_END = 86_400;
 
 /**
  * Deletes a batch of sessions past their absolute end and returns how many. Until then a row stays, ended or not: it is
  * the evidence by which an old refresh token is known as reused (S16).
  */
-export async function purgeSessions(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM sessions WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgeSessions(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'sessions', keptSeconds: SECONDS_KEPT_AFTER_END }, limit);
 }
 
 function toRecord(row: SessionRow): SessionRecord {

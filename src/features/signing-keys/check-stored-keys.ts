@@ -56,7 +56,7 @@ export interface CheckedKey {
 }
 
 /** A stored key that may not. The fault is the same object for as long as the row is the same. */
-export interface RefusedKey {
+interface RefusedKey {
   readonly stored: StoredSigningKey;
   readonly fault: Error;
 }

@@ -12,9 +12,9 @@ const MAX_BYTES = 254;
 const MAX_LOCAL_BYTES = 64;
 
 /** Printable ASCII without the space. */
-const visibleAscii = /^[\x21-\x7e]*$/;
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
 /** RFC 5322 section 3.2.3, dot-atom: no quoted strings, no comments, no leading, trailing or double dot. */
-const dotAtom = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
+const DOT_ATOM = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 
 /**
  * The one form in which Postern stores, looks up and compares e-mail addresses; applying it twice changes nothing.
@@ -28,7 +28,7 @@ const dotAtom = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)
  */
 export function canonicalEmail(text: string): CanonicalEmail {
   if (text.length < 3 || text.length > MAX_BYTES) return refused(`must be 3 to ${MAX_BYTES} bytes long`);
-  if (!visibleAscii.test(text)) {
+  if (!VISIBLE_ASCII.test(text)) {
     return refused('must be ASCII without spaces; write an international domain in its xn-- form');
   }
   // ASCII by now, so this folds A-Z and nothing else.
@@ -37,7 +37,7 @@ export function canonicalEmail(text: string): CanonicalEmail {
   if (domain === undefined || more.length > 0) return refused('must have exactly one @');
   if (local.length > MAX_LOCAL_BYTES)
     return refused(`must have at most ${MAX_LOCAL_BYTES} bytes before the @`);
-  if (!dotAtom.test(local)) return refused('must have a plain mailbox name, without quotes, before the @');
+  if (!DOT_ATOM.test(local)) return refused('must have a plain mailbox name, without quotes, before the @');
   if (!isHostName(domain)) return refused('must have a domain name after the @');
   return { ok: true, email: folded as Email };
 }

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 
+import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Email } from './email.ts';
 
 interface PasswordResetRow {
@@ -65,13 +66,8 @@ export async function dropPasswordReset(db: Knex, userId: string): Promise<void>
 }
 
 /** Forgets a batch of expired resets and returns how many. */
-export async function purgePasswordResets(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM password_resets WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM password_resets WHERE expires_at < now() LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgePasswordResets(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'password_resets', keptSeconds: 0 }, limit);
 }
 
 /** Forgets every pending reset. */

@@ -1,8 +1,7 @@
 import type { Knex } from 'knex';
 
 import type { Email } from './email.ts';
-import { Rejected } from '../../domain/rejection.ts';
-import { violatesUnique } from '../../database/pg-errors.ts';
+import { rejectDuplicate } from '../../database/pg-errors.ts';
 
 /** A person who can log in. */
 export interface User {
@@ -54,23 +53,20 @@ const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
 ];
 
 /** The condition of the index `users_other_hash_kind`, word for word. */
-const otherHash = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
+const OTHER_HASH = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
+
+const rejectTakenEmail = rejectDuplicate('users_email_key', { kind: 'email-taken' });
 
 /** @throws Rejected `email-taken` when another user has the e-mail */
 export async function insertUser(
   db: Knex,
   user: { id: string; email: Email; passwordHash: string | null; roles: readonly string[] },
 ): Promise<User> {
-  try {
-    const [row] = await db<UserRow>('users')
-      .insert({ id: user.id, email: user.email, password_hash: user.passwordHash, roles: [...user.roles] })
-      .returning(PUBLIC_COLUMNS);
-    return toUser(row as PublicRow);
-  } catch (error) {
-    if (violatesUnique(error, 'users_email_key'))
-      throw new Rejected({ kind: 'email-taken' }, { cause: error });
-    throw error;
-  }
+  const [row] = await db<UserRow>('users')
+    .insert({ id: user.id, email: user.email, password_hash: user.passwordHash, roles: [...user.roles] })
+    .returning(PUBLIC_COLUMNS)
+    .catch(rejectTakenEmail);
+  return toUser(row as PublicRow);
 }
 
 /**
@@ -176,11 +172,11 @@ export async function upgradePasswordHash(
 export async function distinctHashKinds(db: Knex): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { kind: string }[] }>(`
     WITH RECURSIVE kinds AS (
-      (SELECT postern_hash_kind(password_hash) AS kind FROM users WHERE ${otherHash} ORDER BY 1 LIMIT 1)
+      (SELECT postern_hash_kind(password_hash) AS kind FROM users WHERE ${OTHER_HASH} ORDER BY 1 LIMIT 1)
       UNION ALL
       SELECT (
         SELECT postern_hash_kind(password_hash) FROM users
-        WHERE ${otherHash} AND postern_hash_kind(password_hash) > kinds.kind ORDER BY 1 LIMIT 1
+        WHERE ${OTHER_HASH} AND postern_hash_kind(password_hash) > kinds.kind ORDER BY 1 LIMIT 1
       ) FROM kinds WHERE kinds.kind IS NOT NULL
     )
     SELECT kind FROM kinds WHERE kind IS NOT NULL LIMIT 1000`);
@@ -228,22 +224,17 @@ export async function replaceUser(
   db: Knex,
   user: { id: string; email: Email; roles: readonly string[]; disabled: boolean },
 ): Promise<User> {
-  try {
-    const [row] = await db<UserRow>('users')
-      .where({ id: user.id })
-      .update({
-        email: user.email,
-        roles: [...user.roles],
-        disabled_at: user.disabled ? db.raw<never>('coalesce(disabled_at, clock_timestamp())') : null,
-        updated_at: db.raw<never>('clock_timestamp()'),
-      })
-      .returning(PUBLIC_COLUMNS);
-    return toUser(row as PublicRow);
-  } catch (error) {
-    if (violatesUnique(error, 'users_email_key'))
-      throw new Rejected({ kind: 'email-taken' }, { cause: error });
-    throw error;
-  }
+  const [row] = await db<UserRow>('users')
+    .where({ id: user.id })
+    .update({
+      email: user.email,
+      roles: [...user.roles],
+      disabled_at: user.disabled ? db.raw<never>('coalesce(disabled_at, clock_timestamp())') : null,
+      updated_at: db.raw<never>('clock_timestamp()'),
+    })
+    .returning(PUBLIC_COLUMNS)
+    .catch(rejectTakenEmail);
+  return toUser(row as PublicRow);
 }
 
 /** The user's sessions go with the row: end them before, so that their revocations stay. */

@@ -3,7 +3,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { PasswordHasher } from '../../passwords/password-hasher.ts';
 
 /** What the settings ask of new passwords. */
-export interface PasswordPolicy {
+interface PasswordPolicy {
   /** In code points. */
   readonly minLength: number;
 }

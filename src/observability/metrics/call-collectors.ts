@@ -5,8 +5,8 @@ import type { Readings } from './exposition.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
-const tooLarge = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
-const refusedRefreshes = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
+const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
+const REFUSED_REFRESHES = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
 /** Rate, errors and duration of every method that was called. */
 export function callReadings(counts: CallCounts): Readings {
@@ -67,7 +67,7 @@ export function loginReadings(counts: CallCounts, repeats: () => number): Readin
         rotated: okOf(refresh) - repeats(),
         repeated: repeats(),
         reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
-        refused: refusalsOf(refresh, refusedRefreshes),
+        refused: refusalsOf(refresh, REFUSED_REFRESHES),
         throttled: refusalsOf(refresh, ['REFRESH_RATE_LIMITED']),
       });
     },
@@ -85,7 +85,7 @@ function refusalsOf({ reasons }: MethodCounts, wanted: readonly string[]): numbe
 /** Calls that no server could have answered otherwise: what was sent is not a request of the method. */
 function malformedOf(calls: MethodCounts): number {
   const { [Code.INVALID_ARGUMENT]: invalid = 0, [Code.UNIMPLEMENTED]: unreadable = 0 } = calls.codes;
-  return invalid + unreadable + refusalsOf(calls, tooLarge);
+  return invalid + unreadable + refusalsOf(calls, TOO_LARGE);
 }
 
 /** The known outcomes, `malformed` and, as `failed`, whatever else became of the calls. */

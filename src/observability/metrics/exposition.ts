@@ -4,7 +4,7 @@ import { type MetricDefinition, metricDefinitions, type MetricKey } from './defi
 type Value = number | DurationHistogram;
 
 /** What a metric is now: one value, values with their labels in the order of the definition, or null for none. */
-export type Reading = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
+type Reading = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
 
 /** How each metric is read. What a process does not have is left out. */
 export type Readings = { readonly [Key in MetricKey]?: () => Reading };

@@ -1,4 +1,4 @@
-import { argon2idParameters, argon2idVerify } from '../hashing/argon2id.ts';
+import { ARGON2ID_PARAMETERS, argon2idVerify } from '../hashing/argon2id.ts';
 import { canonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 
@@ -6,16 +6,16 @@ import type { PasswordFormat } from './password-format.ts';
  * Version 19 only, parameters without leading zeros in this order, no key id and no associated data, base64 without
  * padding: salt of 8 to 48 bytes, tag of 16 to 64.
  */
-const phcText =
+const PHC_TEXT =
   /^\$argon2(?:id|i|d)\$v=19\$m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,3})\$([A-Za-z0-9+/]{11,64})\$([A-Za-z0-9+/]{22,86})$/;
 
 /**
  * A hostile stored text must not burn memory or time: imports bring texts that somebody else made. The dearest takes
  * about 70 hashes of ours. Lanes cost nothing by themselves; argon2-cffi once made 8 by default.
  */
-const dearest = { memoryKib: 262_144, passes: 10, lanes: 16 };
+const MAX_COST = { memoryKib: 262_144, passes: 10, lanes: 16 };
 
-/** argon2 as a PHC string, from the cheapest parameters that the algorithm knows to `dearest`. */
+/** argon2 as a PHC string, from the cheapest parameters that the algorithm knows to `MAX_COST`. */
 export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): PasswordFormat {
   return {
     name: variant,
@@ -23,26 +23,26 @@ export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): Passw
     claims: (stored) => stored.startsWith(`$${variant}$`),
 
     read(stored) {
-      const [, m, t, p, saltText = '', tagText = ''] = phcText.exec(stored) ?? [];
+      const [, m, t, p, saltText = '', tagText = ''] = PHC_TEXT.exec(stored) ?? [];
       const salt = canonicalBase64(saltText, 'bare');
       const tag = canonicalBase64(tagText, 'bare');
       if (m === undefined || salt === undefined || tag === undefined) {
         return `is not a well-formed ${variant} PHC string of version 19`;
       }
       const [memoryKib, passes, lanes] = [Number(m), Number(t), Number(p)];
-      if (memoryKib > dearest.memoryKib || passes > dearest.passes || lanes > dearest.lanes) {
-        return `is dearer than m=${dearest.memoryKib},t=${dearest.passes},p=${dearest.lanes}, the most that ${variant} may cost`;
+      if (memoryKib > MAX_COST.memoryKib || passes > MAX_COST.passes || lanes > MAX_COST.lanes) {
+        return `is dearer than m=${MAX_COST.memoryKib},t=${MAX_COST.passes},p=${MAX_COST.lanes}, the most that ${variant} may cost`;
       }
       if (memoryKib < 8 * lanes) return 'has less memory than argon2 needs for its lanes';
-      const work = (memoryKib * passes) / (argon2idParameters.memoryKib * argon2idParameters.passes);
+      const work = (memoryKib * passes) / (ARGON2ID_PARAMETERS.memoryKib * ARGON2ID_PARAMETERS.passes);
       return {
         work,
         needsRehash:
           variant !== 'argon2id' ||
           work < 1 ||
-          memoryKib < argon2idParameters.memoryKib ||
-          salt.length < argon2idParameters.saltBytes ||
-          tag.length < argon2idParameters.tagBytes,
+          memoryKib < ARGON2ID_PARAMETERS.memoryKib ||
+          salt.length < ARGON2ID_PARAMETERS.saltBytes ||
+          tag.length < ARGON2ID_PARAMETERS.tagBytes,
         // The library takes the variant from the text.
         verify: (password) => argon2idVerify(stored, password),
       };

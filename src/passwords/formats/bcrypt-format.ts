@@ -5,10 +5,10 @@ import type { PasswordFormat } from './password-format.ts';
  * Cost, 16 bytes of salt and 23 of digest in bcrypt's own base64, whose last letters have bits to spare: only the
  * letters with those bits clear are what a library writes. 2x marks hashes of a library with a sign fault.
  */
-const bcryptText = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/;
+const BCRYPT_TEXT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/;
 
 /** The lowest that the algorithm knows; the highest takes about a second. */
-const costs = { least: 4, most: 14 };
+const COSTS = { min: 4, max: 14 };
 
 /** bcryptjs at cost 10 takes 72 ms where a hash of ours takes 10 to 20. */
 const WORK_AT_COST_10 = 7;
@@ -24,11 +24,11 @@ export const bcryptFormat: PasswordFormat = {
   claims: (stored) => /^\$2[a-z]?\$/.test(stored),
 
   read(stored) {
-    const [, costText] = bcryptText.exec(stored) ?? [];
+    const [, costText] = BCRYPT_TEXT.exec(stored) ?? [];
     if (costText === undefined) return 'is not a well-formed bcrypt hash of the kinds 2a, 2b or 2y';
     const cost = Number(costText);
-    if (cost > costs.most) return `has cost ${cost}; the most that bcrypt may cost is ${costs.most}`;
-    if (cost < costs.least) return `has cost ${cost}; bcrypt knows none below ${costs.least}`;
+    if (cost > COSTS.max) return `has cost ${cost}; the most that bcrypt may cost is ${COSTS.max}`;
+    if (cost < COSTS.min) return `has cost ${cost}; bcrypt knows none below ${COSTS.min}`;
     return {
       work: WORK_AT_COST_10 * 2 ** (cost - 10),
       needsRehash: true,

@@ -2,7 +2,7 @@ import { canonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 import { scryptHash } from './scrypt-hash.ts';
 
-const text =
+const TEXT =
   /^scrypt\$([1-9]\d{0,9})\$([\x21-\x23\x25-\x7e]{1,128})\$([1-9]\d{0,3})\$([1-9]\d{0,3})\$([A-Za-z0-9+/]{86}==)$/;
 
 /** Django's scrypt: `scrypt$N$salt$r$p$digest`, the salt the text itself, the digest base64 with padding. */
@@ -12,7 +12,7 @@ export const djangoScryptFormat: PasswordFormat = {
   claims: (stored) => stored.startsWith('scrypt$'),
 
   read(stored) {
-    const [, n, salt = '', r, p, expected = ''] = text.exec(stored) ?? [];
+    const [, n, salt = '', r, p, expected = ''] = TEXT.exec(stored) ?? [];
     if (n === undefined) return 'is not a well-formed scrypt hash as Django writes it';
     return scryptHash({
       n: Number(n),

@@ -2,7 +2,7 @@ import { canonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 import { anyDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
 
-const text = /^\$pbkdf2(?:-sha256|-sha512)?\$([1-9]\d{0,9})\$([A-Za-z0-9./]{1,342})\$([A-Za-z0-9./]{27,86})$/;
+const TEXT = /^\$pbkdf2(?:-sha256|-sha512)?\$([1-9]\d{0,9})\$([A-Za-z0-9./]{1,342})\$([A-Za-z0-9./]{27,86})$/;
 
 /** passlib's PBKDF2: base64 without padding, with `.` in the place of `+`. */
 export function passlibPbkdf2Format(ident: string, digest: Pbkdf2Digest): PasswordFormat {
@@ -12,7 +12,7 @@ export function passlibPbkdf2Format(ident: string, digest: Pbkdf2Digest): Passwo
     claims: (stored) => stored.startsWith(`$${ident}$`),
 
     read(stored) {
-      const [, iterations, salt = '', expected = ''] = text.exec(stored) ?? [];
+      const [, iterations, salt = '', expected = ''] = TEXT.exec(stored) ?? [];
       if (iterations === undefined) return `is not a well-formed ${ident} hash as passlib writes it`;
       return pbkdf2Hash({ digest, iterations, salt: fromAdapted(salt), expected: fromAdapted(expected) });
     },

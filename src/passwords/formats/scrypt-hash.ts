@@ -5,10 +5,10 @@ import type { StoredHash } from './password-format.ts';
  * The memory of one hash is 128·N·r bytes, its time grows with N·r·p. OWASP's dearest advice, N=2^17, r=8, p=1, takes
  * 128 MiB and a third of a second.
  */
-const most = { memoryBytes: 128 * 2 ** 20, blocks: 2 ** 21, lanes: 16, saltBytes: 256 };
+const MAX = { memoryBytes: 128 * 2 ** 20, blocks: 2 ** 21, lanes: 16, saltBytes: 256 };
 
 /** 2^17 blocks (N=2^14, r=8, p=1) take 43 ms where a hash of ours takes 10 to 20. */
-const workOfBlock = 4 / 2 ** 17;
+const WORK_OF_BLOCK = 4 / 2 ** 17;
 
 /** scrypt (RFC 7914) as parsed by any of its ways of writing; the costs are decimal digits. */
 export function scryptHash(parts: {
@@ -19,21 +19,21 @@ export function scryptHash(parts: {
   readonly expected: Buffer | undefined;
 }): StoredHash | string {
   const { n, r, p, salt, expected } = parts;
-  if (salt === undefined || salt.length === 0 || salt.length > most.saltBytes) return 'has a damaged salt';
+  if (salt === undefined || salt.length === 0 || salt.length > MAX.saltBytes) return 'has a damaged salt';
   if (expected === undefined || expected.length < 16 || expected.length > 64) return 'has a damaged digest';
-  if (128 * n * r > most.memoryBytes) {
-    return `needs more memory than ${most.memoryBytes / 2 ** 20} MiB, the most that scrypt may take`;
+  if (128 * n * r > MAX.memoryBytes) {
+    return `needs more memory than ${MAX.memoryBytes / 2 ** 20} MiB, the most that scrypt may take`;
   }
-  if (p > most.lanes || n * r * p > most.blocks) {
-    return `is dearer than N*r*p = ${most.blocks} or p = ${most.lanes}, the most that scrypt may cost`;
+  if (p > MAX.lanes || n * r * p > MAX.blocks) {
+    return `is dearer than N*r*p = ${MAX.blocks} or p = ${MAX.lanes}, the most that scrypt may cost`;
   }
   // RFC 7914 section 2: N is a power of two above 1, and below 2^(16r), which the bound on memory leaves to r = 1.
   if (n < 2 || !Number.isInteger(Math.log2(n)) || Math.log2(n) >= 16 * r) {
     return 'has an N that scrypt does not know';
   }
-  const options = { N: n, r, p, maxmem: 2 * most.memoryBytes };
+  const options = { N: n, r, p, maxmem: 2 * MAX.memoryBytes };
   return {
-    work: n * r * p * workOfBlock,
+    work: n * r * p * WORK_OF_BLOCK,
     needsRehash: true,
     verify: (password) => timingSafeEqual(scryptSync(password, salt, expected.length, options), expected),
   };

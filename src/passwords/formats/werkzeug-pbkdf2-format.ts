@@ -1,7 +1,7 @@
 import type { PasswordFormat } from './password-format.ts';
 import { anyDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
 
-const text = /^pbkdf2:sha(?:1|256|512):([1-9]\d{0,9})\$([A-Za-z0-9]{1,128})\$((?:[0-9a-f]{2}){20,64})$/;
+const TEXT = /^pbkdf2:sha(?:1|256|512):([1-9]\d{0,9})\$([A-Za-z0-9]{1,128})\$((?:[0-9a-f]{2}){20,64})$/;
 
 /** Werkzeug's (Flask's) PBKDF2: the salt is the text itself, the digest lower-case hexadecimal. */
 export function werkzeugPbkdf2Format(digest: Pbkdf2Digest): PasswordFormat {
@@ -12,7 +12,7 @@ export function werkzeugPbkdf2Format(digest: Pbkdf2Digest): PasswordFormat {
     claims: (stored) => stored.startsWith(`${ident}:`),
 
     read(stored) {
-      const [, iterations, salt = '', expected = ''] = text.exec(stored) ?? [];
+      const [, iterations, salt = '', expected = ''] = TEXT.exec(stored) ?? [];
       if (iterations === undefined) return `is not a well-formed ${ident} hash as Werkzeug writes it`;
       return pbkdf2Hash({
         digest,

@@ -1,7 +1,7 @@
 import type { PasswordFormat } from './password-format.ts';
 import { scryptHash } from './scrypt-hash.ts';
 
-const text =
+const TEXT =
   /^scrypt:([1-9]\d{0,9}):([1-9]\d{0,3}):([1-9]\d{0,3})\$([A-Za-z0-9]{1,128})\$((?:[0-9a-f]{2}){64})$/;
 
 /** Werkzeug's (Flask's) scrypt: `scrypt:N:r:p$salt$digest`, the salt the text itself, the digest hexadecimal. */
@@ -11,7 +11,7 @@ export const werkzeugScryptFormat: PasswordFormat = {
   claims: (stored) => stored.startsWith('scrypt:'),
 
   read(stored) {
-    const [, n, r, p, salt = '', expected = ''] = text.exec(stored) ?? [];
+    const [, n, r, p, salt = '', expected = ''] = TEXT.exec(stored) ?? [];
     if (n === undefined) return 'is not a well-formed scrypt hash as Werkzeug writes it';
     return scryptHash({
       n: Number(n),

@@ -10,7 +10,7 @@ export function loadArgon2(): typeof import('@node-rs/argon2') {
 }
 
 /** What new hashes are made with: the OWASP minimum. Raising a number here upgrades rows at login. */
-export const argon2idParameters = {
+export const ARGON2ID_PARAMETERS = {
   memoryKib: 19_456,
   passes: 2,
   lanes: 1,
@@ -24,11 +24,11 @@ export const argon2idParameters = {
  */
 export function argon2idHash(password: string): string {
   return loadArgon2().hashSync(password, {
-    memoryCost: argon2idParameters.memoryKib,
-    timeCost: argon2idParameters.passes,
-    parallelism: argon2idParameters.lanes,
-    outputLen: argon2idParameters.tagBytes,
-    salt: randomBytes(argon2idParameters.saltBytes),
+    memoryCost: ARGON2ID_PARAMETERS.memoryKib,
+    timeCost: ARGON2ID_PARAMETERS.passes,
+    parallelism: ARGON2ID_PARAMETERS.lanes,
+    outputLen: ARGON2ID_PARAMETERS.tagBytes,
+    salt: randomBytes(ARGON2ID_PARAMETERS.saltBytes),
   });
 }
 
@@ -39,7 +39,7 @@ export function argon2idVerify(phc: string, password: string): boolean {
 
 /** Does the given part of one hash's work with current parameters, for its time only; `part` is from 0 to 0.5. */
 export function argon2idWork(part: number): void {
-  const { memoryKib, passes, saltBytes } = argon2idParameters;
+  const { memoryKib, passes, saltBytes } = ARGON2ID_PARAMETERS;
   loadArgon2().hashRawSync('', {
     memoryCost: Math.max(8, Math.round(memoryKib * passes * part)),
     timeCost: 1,

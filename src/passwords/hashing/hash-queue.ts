@@ -1,16 +1,8 @@
+import { BoundedQueue } from '../../domain/bounded-queue.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from './call-deadline.ts';
 import { MovingAverage } from './statistics.ts';
-
-interface QueuedJob<Job, Answer> {
-  readonly job: Job;
-  readonly call: CallBudget;
-  /** Ends the watch for the caller's departure. */
-  stopWatch(): void;
-  resolve(answer: Answer): void;
-  reject(error: Error): void;
-}
 
 export interface HashQueueOptions<Job, Answer> {
   /** How many jobs run at once. */
@@ -33,14 +25,20 @@ const MIN_RETRY_MS = 50;
  */
 export class HashQueue<Job, Answer extends { readonly workMs: number }> {
   readonly #options: HashQueueOptions<Job, Answer>;
-  readonly #queue = new Set<QueuedJob<Job, Answer>>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #queue: BoundedQueue<CallBudget>;
   readonly #workMs = new MovingAverage();
   #refused = 0;
   #closed = false;
 
   constructor(options: HashQueueOptions<Job, Answer>) {
     this.#options = options;
+    this.#queue = new BoundedQueue({
+      width: options.concurrency,
+      maxWaiting: options.maxQueued,
+      whenFull: () => this.#overloaded('queue-full'),
+      watch: (call, leave) => this.#watch(call, leave),
+      whyNotNow: (call) => this.#whyNotNow(call),
+    });
   }
 
   get capacity(): number {
@@ -48,7 +46,7 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
   }
 
   get load(): { running: number; queued: number; averageMs: number } {
-    return { running: this.#running.size, queued: this.#queue.size, averageMs: this.#workMs.value ?? 0 };
+    return { running: this.#queue.running, queued: this.#queue.waiting, averageMs: this.#workMs.value ?? 0 };
   }
 
   /** How many were refused for want of room or time. */
@@ -60,82 +58,51 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
    * Rejects with `Rejected` of kind `shutting-down`, `server-overloaded`, `cancelled` or `deadline-exceeded`, or with
    * the error of `run`.
    */
-  submit(job: Job, call: CallBudget): Promise<Answer> {
-    const refusal = this.#refusalAtDoor(call);
-    if (refusal !== undefined) return Promise.reject(new Rejected(refusal));
-    return new Promise((resolve, reject) => {
-      const stopWatch = onCancelled(call, this.#options.now, (why) => {
-        this.#queue.delete(ticket);
-        reject(new Rejected(why));
-      });
-      const ticket: QueuedJob<Job, Answer> = { job, call, stopWatch, resolve, reject };
-      this.#queue.add(ticket);
-      this.#dispatch();
-    });
+  async submit(job: Job, call: CallBudget): Promise<Answer> {
+    const refusal = this.#closed ? SHUTTING_DOWN : cancellationOf(call, this.#options.now());
+    if (refusal !== undefined) throw new Rejected(refusal);
+    return this.#queue.run(() => this.#run(job), call);
   }
 
   /** Refuses what waits and what comes, and resolves when nothing runs any more. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const ticket of this.#queue) {
-      ticket.stopWatch();
-      ticket.reject(new Rejected(shuttingDown));
-    }
-    this.#queue.clear();
-    await Promise.all(this.#running);
+    await this.#queue.drain(() => new Rejected(SHUTTING_DOWN));
   }
 
-  #refusalAtDoor(call: CallBudget): Rejection | undefined {
-    if (this.#closed) return shuttingDown;
-    const departure = cancellationOf(call, this.#options.now());
-    if (departure !== undefined) return departure;
-    // With a free permit the job runs, whatever the average says: only so can the average come down again.
-    if (this.#running.size < this.#options.concurrency) return undefined;
-    if (this.#queue.size >= this.#options.maxQueued) return this.#overloaded('queue-full');
-    const turnsToWait = Math.floor(this.#queue.size / this.#options.concurrency) + 1;
-    return this.#isTooLate(call, turnsToWait) ? this.#overloaded('deadline-too-close') : undefined;
+  /** With a free permit a job runs, whatever the average says: only so can the average come down again. */
+  #watch(call: CallBudget, leave: (why: Error) => void): () => void {
+    const turnsToWait = Math.floor(this.#queue.waiting / this.#options.concurrency) + 1;
+    if (this.#isTooLate(call, turnsToWait)) throw this.#overloaded('deadline-too-close');
+    return onCancelled(call, this.#options.now, (why) => leave(new Rejected(why)));
   }
 
-  /** Invariant: something waits only while every permit is out. */
-  #dispatch(): void {
-    for (const ticket of this.#queue) {
-      if (this.#running.size >= this.#options.concurrency) return;
-      this.#queue.delete(ticket);
-      ticket.stopWatch();
-      // Too late for this one, while others wait who could still be served.
-      if (this.#queue.size > 0 && this.#isTooLate(ticket.call, 0)) {
-        ticket.reject(new Rejected(this.#overloaded('deadline-too-close')));
-        continue;
-      }
-      const done: Promise<void> = this.#run(ticket).finally(() => {
-        this.#running.delete(done);
-        this.#dispatch();
-      });
-      this.#running.add(done);
-    }
+  /** Too late for this one, while others wait who could still be served. */
+  #whyNotNow(call: CallBudget): Rejected | undefined {
+    const isTooLate = this.#queue.waiting > 0 && this.#isTooLate(call, 0);
+    return isTooLate ? this.#overloaded('deadline-too-close') : undefined;
   }
 
-  /** Never rejects: what goes wrong is the ticket's. */
-  async #run(ticket: QueuedJob<Job, Answer>): Promise<void> {
-    try {
-      const answer = await this.#options.run(ticket.job);
-      this.#workMs.add(answer.workMs);
-      ticket.resolve(answer);
-    } catch (error) {
-      ticket.reject(error instanceof Error ? error : new Error('a hash failed', { cause: error }));
-    }
+  async #run(job: Job): Promise<Answer> {
+    const answer = await this.#options.run(job);
+    this.#workMs.add(answer.workMs);
+    return answer;
   }
 
   #isTooLate(call: CallBudget, turnsToWait: number): boolean {
     return this.#options.now() + (turnsToWait + 1) * (this.#workMs.value ?? 0) > call.deadlineMs;
   }
 
-  #overloaded(cause: string): Rejection {
+  #overloaded(cause: string): Rejected {
     this.#refused += 1;
-    const turns = Math.ceil((this.#running.size + this.#queue.size) / this.#options.concurrency);
+    const turns = Math.ceil((this.#queue.running + this.#queue.waiting) / this.#options.concurrency);
     const drainMs = Math.ceil(turns * (this.#workMs.value ?? 0));
-    return { kind: 'server-overloaded', cause, retryAfterMs: Math.max(MIN_RETRY_MS, drainMs) };
+    return new Rejected({
+      kind: 'server-overloaded',
+      cause,
+      retryAfterMs: Math.max(MIN_RETRY_MS, drainMs),
+    });
   }
 }
 
-const shuttingDown: Rejection = { kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS };
+const SHUTTING_DOWN: Rejection = { kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS };

@@ -19,7 +19,7 @@ export class RecentMedian {
 }
 
 /** How much the newest sample counts: a change of pace is followed within about ten samples. */
-const newestShare = 0.2;
+const NEWEST_SHARE = 0.2;
 
 /** Exponential moving average; undefined before the first sample. */
 export class MovingAverage {
@@ -30,6 +30,6 @@ export class MovingAverage {
   }
 
   add(sample: number): void {
-    this.#value = this.#value === undefined ? sample : this.#value + newestShare * (sample - this.#value);
+    this.#value = this.#value === undefined ? sample : this.#value + NEWEST_SHARE * (sample - this.#value);
   }
 }

@@ -10,7 +10,7 @@ import { importUsers } from '../../features/users/import/import-users.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
 /** Their verdicts fit into the 4 MiB that clients take as an answer. */
-const MOST_ROWS = 10_000;
+const MAX_ROWS = 10_000;
 const MAX_REASON_LENGTH = 256;
 
 /** The RPC that takes users from another program. */
@@ -53,8 +53,8 @@ async function* rowsOf(
     if (!options && users.length === 0)
       throw refused('users', 'must not be empty in a message without options; leave the message out');
     rows += users.length;
-    if (rows > MOST_ROWS)
-      throw refused('users', `must be at most ${MOST_ROWS} in one call; send the rest in another`);
+    if (rows > MAX_ROWS)
+      throw refused('users', `must be at most ${MAX_ROWS} in one call; send the rest in another`);
     for (const { email, passwordHash, roles, disabled } of users) {
       yield { email, passwordHash: passwordHash === '' ? null : passwordHash, roles, disabled };
     }

@@ -2,8 +2,8 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';
 import type { StreamCall } from '../../rpc/handlers.ts';
 
-const MOST_PENDING_UPDATES = 1_024;
-const MOST_PENDING_BYTES = 1024 * 1024;
+const MAX_PENDING_UPDATES = 1_024;
+const MAX_PENDING_BYTES = 1024 * 1024;
 
 /** One watcher's updates that are not sent yet. Bounded: a reader that falls behind is closed, and resumes by cursor. */
 export class SubscriberQueue {
@@ -24,7 +24,7 @@ export class SubscriberQueue {
   push(update: EncodedMessage): void {
     this.#pending.push(update);
     this.#pendingBytes += update.bytes.length;
-    if (this.#pending.length > MOST_PENDING_UPDATES || this.#pendingBytes > MOST_PENDING_BYTES) {
+    if (this.#pending.length > MAX_PENDING_UPDATES || this.#pendingBytes > MAX_PENDING_BYTES) {
       this.#pending = [];
       this.#pendingBytes = 0;
       this.#call.fail(new Rejected({ kind: 'reader-too-slow' }));

@@ -2,10 +2,12 @@ import { optional, requireValid, text } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
 
 /** An era of 64 bits before a transaction number of 64 bits. */
-const LARGEST_PLACE = 2n ** 128n - 1n;
-const says = 'one that this service gave out, or empty for everything';
+const MAX_POSITION = 2n ** 128n - 1n;
+const CURSOR_FORM = 'one that this service gave out, or empty for everything';
 const cursorRules = {
-  cursor: optional(text({ minBytes: 1, maxBytes: 41, form: { pattern: /1\.(?:0|[1-9][0-9]{0,38})/, says } })),
+  cursor: optional(
+    text({ minBytes: 1, maxBytes: 41, form: { pattern: /1\.(?:0|[1-9][0-9]{0,38})/, says: CURSOR_FORM } }),
+  ),
 };
 
 /** A place as text for watchers: opaque to them, the same at every instance, with a version in front. */
@@ -22,7 +24,7 @@ export function parseCursor(cursor: string): bigint | null {
   requireValid(cursorRules, { cursor });
   if (cursor === '') return null;
   const place = BigInt(cursor.slice('1.'.length));
-  if (place <= LARGEST_PLACE) return place;
-  const violations = [{ field: 'cursor', description: `must be ${says}` }];
+  if (place <= MAX_POSITION) return place;
+  const violations = [{ field: 'cursor', description: `must be ${CURSOR_FORM}` }];
   throw new Rejected({ kind: 'field-invalid', violations });
 }

@@ -9,7 +9,7 @@ export interface TrustSnapshot {
 }
 
 /** Beside 100,000 revocations this is little to tell each watcher on top; above it a new snapshot is cheaper. */
-const MOST_MISSED = 500;
+const MAX_MISSED = 500;
 const KEPT_UNUSED_MS = 10_000;
 
 /** The list of all revocations as incomplete updates, encoded once for all the watchers that start at about the same time. */
@@ -36,7 +36,7 @@ export class TrustSnapshots {
 
   #isUsable(): boolean {
     const missed = this.#trust.missedSince(this.#latestCursor);
-    return missed !== null && missed.length <= MOST_MISSED;
+    return missed !== null && missed.length <= MAX_MISSED;
   }
 
   async #encode(cursor: bigint): Promise<TrustSnapshot> {

@@ -1,4 +1,5 @@
 import type { ClaimsPolicy } from '../../domain/claims.ts';
+import { bytesOfUuid } from '../../domain/uuid.ts';
 import { isUuid } from '../../domain/validation.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type Revocation as WireRevocation, TrustUpdate } from '../../generated/postern/v1/trust.ts';
@@ -62,7 +63,7 @@ function revoked(kind: Revocation['kind'], id: string): WireRevocation['revoked'
   switch (kind) {
     case 'sid':
       return isUuid(id)
-        ? { $case: 'sessionId', value: Buffer.from(id.replaceAll('-', ''), 'hex') }
+        ? { $case: 'sessionId', value: bytesOfUuid(id) }
         : { $case: 'sessionName', value: id };
     case 'jti':
       return { $case: 'tokenId', value: id };

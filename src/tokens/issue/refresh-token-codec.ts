@@ -1,5 +1,7 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 
+import { bytesOfUuid, uuidOfBytes } from '../../domain/uuid.ts';
+
 const PREFIX = 'prt_';
 const SESSION_BYTES = 16;
 const GENERATION_BYTES = 4;
@@ -8,7 +10,7 @@ const MAC_BYTES = 32;
 const FORM = /^prt_[A-Za-z0-9_-]{70}$/;
 
 /** What a PostgreSQL integer holds, less one; a refresh every second takes 68 years to get there. */
-export const maxGeneration = 0x7fff_fffe;
+export const MAX_GENERATION = 0x7fff_fffe;
 
 const NONCE_RANDOM_BYTES = 16;
 const HOLDER_MAC_BYTES = 16;
@@ -60,17 +62,13 @@ export class RefreshTokens {
 
   /** @param nonce the session's */
   make(nonce: Uint8Array, sessionId: string, generation: number): string {
-    const named = Buffer.alloc(NAMED_BYTES);
-    named.write(sessionId.replaceAll('-', ''), 0, SESSION_BYTES, 'hex');
-    named.writeUInt32BE(generation, SESSION_BYTES);
+    const named = namedBytes(sessionId, generation);
     return PREFIX + Buffer.concat([named, this.#mac(nonce, named)]).toString('base64url');
   }
 
   /** Whether the token was made here for the session with this nonce; compared in constant time (S02). */
   isGenuine(nonce: Uint8Array, token: PresentedRefreshToken): boolean {
-    const named = Buffer.alloc(NAMED_BYTES);
-    named.write(token.sessionId.replaceAll('-', ''), 0, SESSION_BYTES, 'hex');
-    named.writeUInt32BE(token.generation, SESSION_BYTES);
+    const named = namedBytes(token.sessionId, token.generation);
     return timingSafeEqual(this.#mac(nonce, named), token.mac);
   }
 
@@ -92,6 +90,14 @@ export class RefreshTokens {
   }
 }
 
+/** What the MAC is over. */
+function namedBytes(sessionId: string, generation: number): Buffer {
+  const named = Buffer.alloc(NAMED_BYTES);
+  named.set(bytesOfUuid(sessionId));
+  named.writeUInt32BE(generation, SESSION_BYTES);
+  return named;
+}
+
 /** Takes a refresh token apart, or gives null for whatever is not exactly of its form; needs no database (S02). */
 export function parseRefreshToken(text: string): PresentedRefreshToken | null {
   if (!FORM.test(text)) return null;
@@ -100,9 +106,8 @@ export function parseRefreshToken(text: string): PresentedRefreshToken | null {
   // Unused bits of the last character must be zero, or one token would have several spellings.
   if (bytes.length !== NAMED_BYTES + MAC_BYTES || bytes.toString('base64url') !== encoded) return null;
   const generation = bytes.readUInt32BE(SESSION_BYTES);
-  if (generation > maxGeneration) return null;
-  const hex = bytes.toString('hex', 0, SESSION_BYTES);
-  const sessionId = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  if (generation > MAX_GENERATION) return null;
+  const sessionId = uuidOfBytes(bytes.subarray(0, SESSION_BYTES));
   return { sessionId, generation, mac: bytes.subarray(NAMED_BYTES) };
 }
 

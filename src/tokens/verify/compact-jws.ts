@@ -13,9 +13,9 @@ export interface CompactForm {
 }
 
 /** The six bits that each ASCII character stands for (RFC 4648 section 5), 0xff for what is not in the alphabet. */
-const sixBits = new Uint8Array(128).fill(0xff);
+const SIX_BITS = new Uint8Array(128).fill(0xff);
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-for (let value = 0; value < ALPHABET.length; value++) sixBits[ALPHABET.charCodeAt(value)] = value;
+for (let value = 0; value < ALPHABET.length; value++) SIX_BITS[ALPHABET.charCodeAt(value)] = value;
 
 /**
  * Takes a compact JWS apart on its text, before anything is decoded (T01, T02, T08, T09): three segments, none empty,
@@ -44,7 +44,7 @@ export function splitCompactForm(token: string): CompactForm | { readonly ok: fa
 export function isCanonicalBase64url(text: string): boolean {
   let last = 0;
   for (let at = 0; at < text.length; at++) {
-    last = sixBits[text.charCodeAt(at)] ?? 0xff;
+    last = SIX_BITS[text.charCodeAt(at)] ?? 0xff;
     if (last === 0xff) return false;
   }
   switch (text.length % 4) {

@@ -10,7 +10,7 @@ import { MAX_TOKEN_BYTES, splitCompactForm } from './compact-jws.ts';
 import { readClaimsSegment, readHeader, type TokenHeader } from './token-format.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { refusals } from './token-refusals.ts';
-import { accessTokenType, isLegacyToken, sharedSecretType } from './select-key.ts';
+import { ACCESS_TOKEN_TYPE, isLegacyToken, SHARED_SECRET_TYPE } from './select-key.ts';
 import { importSharedSecret } from '../issue/shared-secret-key.ts';
 import { isSigningAlgorithm } from '../signing-algorithm.ts';
 import { importVerificationKey, KeyRefused, type VerificationKey } from './verification-key.ts';
@@ -39,7 +39,7 @@ export interface TokenInspection {
   readonly notes: readonly string[];
 }
 
-export interface SignatureFinding {
+interface SignatureFinding {
   readonly verdict: 'valid' | 'invalid' | 'not checked';
   readonly why: string;
 }
@@ -125,7 +125,7 @@ function headerProblems(
   { ring, secret }: GivenKeys,
 ): TokenRefusal[] {
   const isHmac = alg === 'HS256';
-  const type = isHmac ? sharedSecretType : accessTokenType;
+  const type = isHmac ? SHARED_SECRET_TYPE : ACCESS_TOKEN_TYPE;
   const key = ring === null || kid === undefined ? null : (ring.find(kid) ?? 'unknown');
   // A verifier has a key set or a shared secret, so the one that was given says what the other kind of token meets.
   const isOfOtherKind = isHmac ? ring !== null && secret === null : secret !== null && ring === null;

@@ -3,7 +3,7 @@ import type { Signer } from '../issue/signer.ts';
 import type { VerificationKey } from './verification-key.ts';
 
 /** The public key set as it goes out: serialised once, so that serving it costs nothing (K11). */
-export interface Jwks {
+interface Jwks {
   readonly json: string;
   /** A strong entity tag, with its quotes: equal sets have equal tags. */
   readonly etag: string;

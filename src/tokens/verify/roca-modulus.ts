@@ -1,6 +1,6 @@
 /** The primes whose product divides that of the faulty generator for every key size. 2 tells nothing. */
 // prettier-ignore
-const primes = [
+const PRIMES = [
   3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127,
   131, 137, 139, 149, 151, 157, 163, 167,
 ];
@@ -14,7 +14,7 @@ const primes = [
  */
 export function isRocaModulus(modulus: Uint8Array): boolean {
   const number = BigInt(`0x${Buffer.from(modulus).toString('hex')}`);
-  return primes.every((prime) => powersOf65537(prime).has(Number(number % BigInt(prime))));
+  return PRIMES.every((prime) => powersOf65537(prime).has(Number(number % BigInt(prime))));
 }
 
 function powersOf65537(prime: number): ReadonlySet<number> {

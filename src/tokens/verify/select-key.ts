@@ -31,8 +31,8 @@ export interface SelectedKey {
 
 const HMAC_SHA256_BYTES = 32;
 /** T12; RFC 9068 section 4 allows the full media type. */
-export const accessTokenType = /^(?:application\/)?at\+jwt$/i;
-export const sharedSecretType = /^(?:application\/)?(?:at\+)?jwt$/i;
+export const ACCESS_TOKEN_TYPE = /^(?:application\/)?at\+jwt$/i;
+export const SHARED_SECRET_TYPE = /^(?:application\/)?(?:at\+)?jwt$/i;
 
 /**
  * Chooses the key, in this order: an alg outside the closed list (none, HS*, anything else), a kid that is not
@@ -52,7 +52,7 @@ export function selectKey(
   if (sharedSecret !== null) {
     if (alg !== 'HS256') return refuse(refusals.algNotAllowed);
     if (kid !== undefined) return refuse(refusals.kidWithSharedSecret);
-    if (typ === undefined || !sharedSecretType.test(typ)) return refuse(refusals.typeInvalid);
+    if (typ === undefined || !SHARED_SECRET_TYPE.test(typ)) return refuse(refusals.typeInvalid);
     return hmacKey(sharedSecret, 'shared-secret', Infinity);
   }
   if (!isSigningAlgorithm(alg)) return refuse(refusals.algNotAllowed);
@@ -60,7 +60,7 @@ export function selectKey(
   const key = ring.find(kid);
   if (key === undefined) return refuse(refusals.keyUnknown);
   if (key.algorithm !== alg) return refuse(refusals.algOfOtherKey);
-  if (typ === undefined || !accessTokenType.test(typ)) return refuse(refusals.typeInvalid);
+  if (typ === undefined || !ACCESS_TOKEN_TYPE.test(typ)) return refuse(refusals.typeInvalid);
   // The key's own copy of the kid: a slice of the header would keep the header alive with a remembered token.
   const { kid: keyId, signatureBytes } = key;
   return { ok: true, key, keyId, signatureBytes, profile: 'access', refusedFromMs: Infinity };

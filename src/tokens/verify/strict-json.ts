@@ -1,5 +1,5 @@
 /** A JSON value as `parseStrictJson` gives it: objects have no prototype, so `__proto__` is a member like any other. */
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [member: string]: JsonValue | undefined;
 }
@@ -8,9 +8,9 @@ export interface JsonObject {
 const MAX_DEPTH = 16;
 
 /** RFC 8259 section 6, at the place where the scanner stands. */
-const numberForm = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const NUMBER_FORM = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
-const escapes = new Map([
+const ESCAPES = new Map([
   ['"', '"'],
   ['\\', '\\'],
   ['/', '/'],
@@ -127,7 +127,7 @@ class Scanner {
     const letter = this.#text[this.#at + 1] ?? fail();
     if (letter !== 'u') {
       this.#at += 2;
-      return escapes.get(letter) ?? fail();
+      return ESCAPES.get(letter) ?? fail();
     }
     const hex = this.#text.slice(this.#at + 2, this.#at + 6);
     if (!/^[0-9a-fA-F]{4}$/.test(hex)) fail();
@@ -136,8 +136,8 @@ class Scanner {
   }
 
   #number(): number {
-    numberForm.lastIndex = this.#at;
-    const digits = numberForm.exec(this.#text)?.[0] ?? fail();
+    NUMBER_FORM.lastIndex = this.#at;
+    const digits = NUMBER_FORM.exec(this.#text)?.[0] ?? fail();
     this.#at += digits.length;
     return Number(digits);
   }

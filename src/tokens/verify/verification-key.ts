@@ -42,7 +42,7 @@ export class KeyRefused extends Error {
 }
 
 /** RSA below this is refused; above it, one signature would cost an attacker's choice of time. */
-const rsaBits = { least: 2048, most: 4096 };
+const RSA_BITS = { min: 2048, max: 4096 };
 
 /**
  * Imports a public key of a JWKS or of the trust stream. Refused are private members, members that are not in the
@@ -107,8 +107,8 @@ function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Algorith
     const modulus = Buffer.from(value, 'base64url');
     const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
     const isOdd = ((modulus.at(-1) ?? 0) & 1) === 1;
-    if (modulus[0] === 0 || !isOdd || bits < rsaBits.least || bits > rsaBits.most) {
-      throw new KeyRefused(`n must have ${rsaBits.least} to ${rsaBits.most} bits and be odd`);
+    if (modulus[0] === 0 || !isOdd || bits < RSA_BITS.min || bits > RSA_BITS.max) {
+      throw new KeyRefused(`n must have ${RSA_BITS.min} to ${RSA_BITS.max} bits and be odd`);
     }
     if (isRocaModulus(modulus))
       throw new KeyRefused('n is of a generator whose keys can be factored (CVE-2017-15361)');

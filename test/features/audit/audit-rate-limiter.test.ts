@@ -4,7 +4,7 @@ import { AuditRateLimiter } from '../../../src/features/audit/audit-rate-limiter
 
 function budgetAt(policy: Partial<ConstructorParameters<typeof AuditRateLimiter>[0]>) {
   const clock = { nowMs: 0 };
-  const rates = { perSource: 3, sourceRefillMs: 1_000, inAll: 5, inAllRefillMs: 500, mostSources: 100 };
+  const rates = { perSource: 3, sourceRefillMs: 1_000, inAll: 5, inAllRefillMs: 500, maxSources: 100 };
   return { clock, budget: new AuditRateLimiter({ ...rates, ...policy }, () => clock.nowMs) };
 }
 const taken = (budget: AuditRateLimiter, source: string, times: number) =>
@@ -25,7 +25,7 @@ test('what one source is refused does not cost the others, and all together have
 });
 
 test('however long the flood, the rate holds, whatever number of sources it comes from', () => {
-  const { clock, budget } = budgetAt({ mostSources: 10 });
+  const { clock, budget } = budgetAt({ maxSources: 10 });
   let written = 0;
   for (let n = 0; n < 10_000; n += 1) {
     clock.nowMs += 10;

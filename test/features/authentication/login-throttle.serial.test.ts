@@ -1,14 +1,14 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { loginThrottlePolicy } from '../../../src/features/authentication/throttle/throttle-policy.ts';
+import { LOGIN_THROTTLE_POLICY } from '../../../src/features/authentication/throttle/throttle-policy.ts';
 import { RetryInfo } from '../../../src/generated/google/rpc/error_details.ts';
 import { Status } from '../../../src/generated/google/rpc/status.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
 
 const password = 'correct horse battery';
-const free = loginThrottlePolicy.delaysSeconds.findIndex((delay) => delay > 0) + 1;
+const free = LOGIN_THROTTLE_POLICY.delaysSeconds.findIndex((delay) => delay > 0) + 1;
 let store: TestDatabase;
 let one: TestService;
 let two: TestService;
@@ -73,7 +73,7 @@ test('L10 five failures are free, then a pause that grows, and it passes by itse
   await pass('10 seconds');
   expect((await login(password)).code).toBe(status.OK);
   // The right password gave the source its free failures back, and more.
-  const known = free + loginThrottlePolicy.knownSourceAllowance;
+  const known = free + LOGIN_THROTTLE_POLICY.knownSourceAllowance;
   expect(await guess(known)).toEqual(Array.from({ length: known }, () => 'INVALID_CREDENTIALS'));
   expect(await guess(1)).toEqual(['LOGIN_RATE_LIMITED']);
 });
@@ -131,7 +131,7 @@ describe('L12 whom a service believes', () => {
 });
 
 test('delays never shrink and none is longer than an hour', () => {
-  const { delaysSeconds: delays } = loginThrottlePolicy;
+  const { delaysSeconds: delays } = LOGIN_THROTTLE_POLICY;
   expect(delays).toEqual([...delays].sort((a, b) => a - b));
   expect(Math.max(...delays)).toBe(3600);
 });

@@ -6,14 +6,14 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { createAuthClient, serviceCredential } from '../../../src/client/postern-client.ts';
-import { loginThrottlePolicy } from '../../../src/features/authentication/throttle/throttle-policy.ts';
+import { LOGIN_THROTTLE_POLICY } from '../../../src/features/authentication/throttle/throttle-policy.ts';
 import { createAuthority, type Issued, writeIssued } from '../../support/certificates.ts';
 import { type Credentials, openServiceDesk, type ServiceDesk } from '../../support/admin-fixture.ts';
 import { invoke, type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
 
 const password = 'correct horse battery';
 const gateway = 'spiffe://example.org/gateway';
-const free = loginThrottlePolicy.delaysSeconds.findIndex((delay) => delay > 0) + 1;
+const free = LOGIN_THROTTLE_POLICY.delaysSeconds.findIndex((delay) => delay > 0) + 1;
 const authority = createAuthority('ours');
 const folder = mkdtempSync(join(tmpdir(), 'postern-vouching-'));
 const caFile = join(folder, 'ca.crt');

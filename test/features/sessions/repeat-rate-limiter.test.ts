@@ -62,7 +62,7 @@ test('S18 S06 once the grace time is over the token is looked at again: it is re
 });
 
 test('S18 a bounded number of sessions is remembered, the ones that repeat among them', () => {
-  const { budget } = budgetAt({ mostSessions: 3 });
+  const { budget } = budgetAt({ maxSessions: 3 });
   taken(budget, 101);
   for (const other of ['t', 'u', 'v', 'w']) {
     taken(budget, 1, 'a', other);

@@ -37,7 +37,7 @@ const httpStatuses: Readonly<Record<string, number>> = {
 export type CheckServer = Pick<TestService, 'call'>;
 
 /** The RPC of a check failed, which no denial may be. */
-export class CheckFailure extends Error {
+class CheckFailure extends Error {
   readonly code: status;
   readonly reason: string | undefined;
 

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { budgetOf, type OperationCall, unabandoned } from '../../../domain/operation-call.ts';
 import type { Email } from '../../users/email.ts';
-import { loginThrottlePolicy } from './throttle-policy.ts';
+import { LOGIN_THROTTLE_POLICY } from './throttle-policy.ts';
 import { sourceOf } from '../../../net/cidr.ts';
 import { Rejected } from '../../../domain/rejection.ts';
 import { cancellationOf } from '../../../passwords/hashing/call-deadline.ts';
@@ -82,7 +82,7 @@ export class LoginThrottle {
     const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
     // Or whoever leaves at this moment would have a failure counted against somebody's e-mail without a trace.
     const waitMs = await this.#database.run(unabandoned(call), (db) =>
-      reserveAttempt(db, keys, loginThrottlePolicy),
+      reserveAttempt(db, keys, LOGIN_THROTTLE_POLICY),
     );
     if (waitMs !== null) {
       return { ok: false, refusal: { kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs } };
@@ -96,7 +96,7 @@ export class LoginThrottle {
     }
     if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...attempt } };
     // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
-    void this.#quietly((db) => forgiveAttempt(db, keys, loginThrottlePolicy));
+    void this.#quietly((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
     return verdict;
   }
 

@@ -8,7 +8,7 @@ export interface LoginThrottlePolicy {
   /** After so long without an attempt a source begins anew. */
   readonly forgetAfterSeconds: number;
   /** Failures for one e-mail in one window, all sources together (NIST SP 800-63B section 3.2.2). */
-  readonly mostPerAccount: number;
+  readonly maxPerAccount: number;
   readonly accountWindowSeconds: number;
   /**
    * Further failures that are free for a source where the right password was given before: attempts count while they are
@@ -26,10 +26,10 @@ const DAY = 24 * HOUR;
  * Five failures are free, then 5 s, doubling to an hour: a single source gets some forty guesses in a day, which is well
  * below the hundred that close an account's unknown sources until its window ends. Nothing lasts longer than a day.
  */
-export const loginThrottlePolicy: LoginThrottlePolicy = {
+export const LOGIN_THROTTLE_POLICY: LoginThrottlePolicy = {
   delaysSeconds: [0, 0, 0, 0, ...Array.from({ length: 11 }, (_, step) => Math.min(5 * 2 ** step, HOUR))],
   forgetAfterSeconds: DAY,
-  mostPerAccount: 100,
+  maxPerAccount: 100,
   accountWindowSeconds: DAY,
   knownSourceAllowance: 15,
   knownSourceSeconds: 30 * DAY,

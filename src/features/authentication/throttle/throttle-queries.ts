@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 
 import type { LoginThrottlePolicy } from './throttle-policy.ts';
 import { prepared } from '../../../database/prepared.ts';
+import { purgeBatch } from '../../../database/purge-batch.ts';
 
 /**
  * Under which keyed hashes an attempt counts. Every statement here locks the row of the pair before that of the account:
@@ -48,7 +49,7 @@ export async function reserveAttempt(
          failures = CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END,
          expires_at = CASE WHEN t.expires_at <= clock_timestamp()
                            THEN clock_timestamp() + make_interval(secs => :window) ELSE t.expires_at END
-       WHERE t.failures < :most OR t.expires_at <= clock_timestamp() OR (SELECT known FROM pair)
+       WHERE t.failures < :max OR t.expires_at <= clock_timestamp() OR (SELECT known FROM pair)
        RETURNING true
      )
      SELECT EXISTS (SELECT FROM account) AS admitted,
@@ -64,17 +65,17 @@ export async function reserveAttempt(
       allowance: policy.knownSourceAllowance,
       forget: policy.forgetAfterSeconds,
       window: policy.accountWindowSeconds,
-      most: policy.mostPerAccount,
+      max: policy.maxPerAccount,
     },
   );
   const [row] = rows;
   if (row?.admitted) return null;
   // A racer whose row this statement could not see yet has been counted at this very moment.
   const waitMs = Number(row?.wait_ms ?? 0);
-  return Math.max(waitMs, SHORTEST_WAIT_MS);
+  return Math.max(waitMs, MIN_WAIT_MS);
 }
 
-const SHORTEST_WAIT_MS = 1_000;
+const MIN_WAIT_MS = 1_000;
 
 /** The right password came: its source begins anew and is known, and the account has one failure less. */
 export async function forgiveAttempt(
@@ -121,11 +122,6 @@ export async function deleteAttempts(db: Knex, keys: AttemptKeys): Promise<void>
 }
 
 /** Forgets a batch of counters that mean nothing any more, and returns how many. */
-export async function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
-  const { rowCount } = await db.raw<{ rowCount: number }>(
-    `DELETE FROM login_throttle WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM login_throttle WHERE expires_at < now() LIMIT ? FOR UPDATE SKIP LOCKED))`,
-    [limit],
-  );
-  return rowCount;
+export function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
+  return purgeBatch(db, { table: 'login_throttle', keptSeconds: 0 }, limit);
 }
