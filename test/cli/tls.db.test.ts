@@ -135,7 +135,7 @@ test('N09 N10 serve takes no plaintext from other machines, and names each fault
   });
   expect([exitCode, stdout]).toEqual([3, '']);
   for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
-    expect(stderr).toContain(`- ${name} would take plaintext from other machines`);
+    expect(stderr).toMatch(new RegExp(`- ${name} .*plaintext from other machines`));
   expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA needs TLS/);
   expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA cannot be read \(ENOENT\)/);
 });
