@@ -14,11 +14,11 @@ const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 export function bearerTokenOf(values: readonly string[]): string | null {
   const [value, ...others] = values;
   if (value === undefined || value.trim() === '') return null;
-  if (others.length > 0) throw malformed('the authorization header came more than once; send it once');
+  if (others.length > 0) throw malformed('the call has more than one authorization header; send one');
   const token = BEARER.exec(value)?.[1];
   if (token !== undefined) return token;
   if (!/^bearer\s+\S/i.test(value)) return null;
-  throw malformed("the authorization header is not 'Bearer', one space and one token");
+  throw malformed("the authorization header must be 'Bearer', one space and one token");
 }
 
 function malformed(message: string): PosternError {

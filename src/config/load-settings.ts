@@ -231,7 +231,7 @@ function certificateFileFaults(
         return readFile(path);
       } catch (error) {
         if (error instanceof OpenToOthers) {
-          faults.push(`${settingRows[key].name} names a file that other users can change: ${error.message}`);
+          faults.push(`${settingRows[key].name} can be changed by others: ${error.message}`);
           return null;
         }
         const { code = 'not text' } = error as NodeJS.ErrnoException;

@@ -47,7 +47,8 @@ export class KeyedLimiter {
   }
 
   #wait(line: Line): Promise<void> {
-    if (line.waiting.size >= this.#limits.maxWaiting) throw overloaded('too many calls about one thing');
+    if (line.waiting.size >= this.#limits.maxWaiting)
+      throw overloaded('too many calls for the same user or session');
     return new Promise((resolve, reject) => {
       const go = () => {
         clearTimeout(timer);
@@ -56,7 +57,7 @@ export class KeyedLimiter {
       };
       const timer = setTimeout(() => {
         line.waiting.delete(go);
-        reject(overloaded('other calls about the same thing take too long'));
+        reject(overloaded('other calls for the same user or session take too long'));
       }, this.#limits.maxWaitMs);
       line.waiting.add(go);
     });

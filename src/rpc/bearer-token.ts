@@ -13,12 +13,12 @@ const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 export function bearerToken(values: readonly string[]): string {
   const [value, ...others] = values;
   if (value === undefined || value.trim() === '') throw new Rejected({ kind: 'credentials-missing' });
-  if (others.length > 0) throw malformed('the authorization header came more than once; send it once');
+  if (others.length > 0) throw malformed('the call has more than one authorization header; send one');
   const token = BEARER.exec(value)?.[1];
   if (token !== undefined) return token;
   if (!/^bearer(\s|$)/i.test(value)) throw new Rejected({ kind: 'credentials-missing' });
   if (/^bearer\s*$/i.test(value)) throw new Rejected({ kind: 'credentials-missing' });
-  throw malformed("the authorization header is not 'Bearer', one space and one token");
+  throw malformed("the authorization header must be 'Bearer', one space and one token");
 }
 
 function malformed(detail: string): Rejected {

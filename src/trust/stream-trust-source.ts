@@ -119,7 +119,10 @@ export class StreamTrustSource {
     try {
       shown = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${messageOf(error)}` });
+      this.#failed(this.#stream, {
+        code: codeOf(error),
+        details: `no access token for the stream: ${messageOf(error)}`,
+      });
       return;
     }
     if (this.#stopped) return;

@@ -36,7 +36,7 @@ test('doctor tells of each package that is missing, and ends as serve does', asy
   expect(JSON.parse(traced.stdout)).toContainEqual({
     about: 'tracing',
     verdict: 'fault',
-    says: expect.stringMatching(/^traces were asked for /),
+    says: expect.stringMatching(/^OTEL_EXPORTER_OTLP_ENDPOINT is set/),
     advice: expect.stringMatching(/^Install with optional dependencies /),
   });
   expect(existsSync(join(folder, 'data'))).toBe(false);
@@ -70,6 +70,8 @@ test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
-    expect(stderr).toMatch(/^postern: traces were asked for .*\nInstall with optional dependencies .*\n$/m);
+    expect(stderr).toMatch(
+      /^postern: OTEL_EXPORTER_OTLP_ENDPOINT is set.*\nInstall with optional dependencies .*\n$/m,
+    );
   },
 );

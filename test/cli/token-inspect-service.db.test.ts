@@ -77,7 +77,7 @@ test.each([
     () => subject.setting.validToken,
     ['--audience', 'billing'],
     'TOKEN_CLAIMS_INVALID',
-    'aud names no audience that is accepted here',
+    'aud has no accepted audience',
   ],
   [
     'unreadable',

@@ -148,7 +148,7 @@ test('the middleware of Express and Connect answers for the handler', async () =
 test('a bad set-up fails at the start, every fault at once', () => {
   const setUp = (methods: object) => authInterceptor({ verifier, methods: methods as never, services: [] });
   expect(() => setUp({ 'T/Open': { role: ['admin'] }, '/t.T/A': { optional: true, roles: ['x'] } })).toThrow(
-    /full method name.*'role' that means nothing.*no service has the method '\/t\.T\/A'.*without a token/s,
+    /full method name.*member 'role'.*no service has the method '\/t\.T\/A'.*without a token/s,
   );
   expect(() => requireToken(verifier, { roles: [] })).toThrow('roles that are not a list');
   expect(() => requireTokenHook(verifier, { audiences: ['x'] } as never)).toThrow("'audiences'");

@@ -133,7 +133,7 @@ export class EmbeddedServer {
 
   #onExit(): void {
     if (this.#stopping) return;
-    this.#report(`the embedded PostgreSQL ended unexpectedly; starting it again in ${this.#restartMs} ms`);
+    this.#report(`the embedded PostgreSQL stopped unexpectedly; restarting it in ${this.#restartMs} ms`);
     setTimeout(() => {
       if (this.#stopping) return;
       this.start().then(

@@ -31,7 +31,7 @@ export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): Passw
       }
       const [memoryKib, passes, lanes] = [Number(m), Number(t), Number(p)];
       if (memoryKib > dearest.memoryKib || passes > dearest.passes || lanes > dearest.lanes) {
-        return `is dearer than m=${dearest.memoryKib},t=${dearest.passes},p=${dearest.lanes}, the most that ${variant} may cost`;
+        return `costs more than m=${dearest.memoryKib},t=${dearest.passes},p=${dearest.lanes}, the maximum for ${variant}`;
       }
       if (memoryKib < 8 * lanes) return 'has less memory than argon2 needs for its lanes';
       const work = (memoryKib * passes) / (argon2idParameters.memoryKib * argon2idParameters.passes);

@@ -27,8 +27,8 @@ export const bcryptFormat: PasswordFormat = {
     const [, costText] = bcryptText.exec(stored) ?? [];
     if (costText === undefined) return 'is not a well-formed bcrypt hash of the kinds 2a, 2b or 2y';
     const cost = Number(costText);
-    if (cost > costs.most) return `has cost ${cost}; the most that bcrypt may cost is ${costs.most}`;
-    if (cost < costs.least) return `has cost ${cost}; bcrypt knows none below ${costs.least}`;
+    if (cost > costs.most) return `has cost ${cost}; the maximum for bcrypt is ${costs.most}`;
+    if (cost < costs.least) return `has cost ${cost}; the minimum for bcrypt is ${costs.least}`;
     return {
       work: WORK_AT_COST_10 * 2 ** (cost - 10),
       needsRehash: true,
