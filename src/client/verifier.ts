@@ -188,7 +188,7 @@ function trustFaults(trust: unknown): string[] {
 }
 
 function meaningless(place: string, given: object, known: readonly string[]): string[] {
-  return unknownMembers(given, known).map((name) => `${place}${name} is not an option`);
+  return unknownMembers(given, known).map((name) => `${place}${name} is not an option here`);
 }
 
 const isOfUnknownKey = (verdict: TokenVerdict) =>

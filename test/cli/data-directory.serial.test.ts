@@ -96,7 +96,7 @@ test('K07 doctor makes no master key in place of one that is lost', async () => 
   rmSync(path);
   const { exitCode, stdout } = await run(dataDir, ['doctor']);
   expect(exitCode).toBe(3);
-  expect(stdout).toContain(`FAIL  keys          ${path} is not there. Put it back from a backup.`);
+  expect(stdout).toContain(`FAIL  keys          ${path} is missing.`);
   expect(existsSync(path)).toBe(false);
 }, 60_000);
 

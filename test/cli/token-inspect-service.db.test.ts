@@ -43,7 +43,7 @@ test.each([
     () => forged({ claims: { exp: Math.floor(Date.now() / 1000) - 3600, iat: 1_700_000_000 } }),
     [],
     'TOKEN_EXPIRED',
-    'the time of the token is over',
+    'the token has expired',
   ],
   [
     'of a foreign signature',
@@ -70,7 +70,7 @@ test.each([
       ),
     [],
     'TOKEN_TYPE_INVALID',
-    'typ is not the type of an access token',
+    'typ is not that of an access token',
   ],
   [
     'for another audience',
