@@ -34,12 +34,12 @@ export function requireSoundRules(
 ): void {
   const served = services && new Set(services.flatMap((one) => Object.values(one).map(({ path }) => path)));
   const faults = Object.entries(methods).flatMap(([name, access]) => [
-    ...(METHOD_NAME.test(name) ? [] : [`'${name}' is not a full method name, /package.Service/Method`]),
+    ...(METHOD_NAME.test(name) ? [] : [`'${name}' is not a full method name; write /package.Service/Method`]),
     ...(served && !served.has(name) ? [`no service has the method '${name}'`] : []),
     ...accessFaults(access).map((fault) => `${name} ${fault}`),
   ]);
   faults.push(...accessFaults(otherwise).map((fault) => `otherwise ${fault}`));
-  if (faults.length > 0) throw new TypeError(`the rules for methods are not sound: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new TypeError(`the access rules are invalid: ${faults.join('; ')}`);
 }
 
 const sound = new WeakSet<Requirements>();
@@ -48,7 +48,7 @@ const sound = new WeakSet<Requirements>();
 export function requireSoundRequirements(requirements: Requirements): void {
   if (sound.has(requirements)) return;
   const faults = memberFaults(requirements, ['audience', 'roles']);
-  if (faults.length > 0) throw new TypeError(`the requirements are not sound: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
   sound.add(requirements);
 }
 
@@ -57,17 +57,19 @@ function accessFaults(access: unknown): string[] {
   if (!isRecord(access)) return ["is neither 'public' nor an object"];
   const faults = memberFaults(access, ['audience', 'roles', 'optional']);
   if (!('optional' in access)) return faults;
-  if (access['optional'] !== true) faults.push('has an optional that is not true: leave it away');
-  if ('roles' in access) faults.push('asks roles of callers who may come without a token');
+  if (access['optional'] !== true)
+    faults.push("has an 'optional' that is not true; set it to true or remove it");
+  if ('roles' in access)
+    faults.push("has both 'roles' and 'optional', but a caller without a token has no roles; remove one");
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
   if (!isRecord(value)) return ['is not an object with audience and roles'];
   const { audience, roles } = value;
-  const faults = unknownMembers(value, known).map((name) => `has a member '${name}' that means nothing`);
-  if (audience !== undefined && !isName(audience)) faults.push('has an audience that is no text');
+  const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
+  if (audience !== undefined && !isName(audience)) faults.push('has an audience that is not a string');
   if (roles !== undefined && !(Array.isArray(roles) && roles.length > 0 && roles.every(isName)))
-    faults.push('has roles that are not a list of texts');
+    faults.push('has roles that are not a list of strings');
   return faults;
 }

@@ -180,7 +180,8 @@ function callOnce<Request, Response>(
       if (requestId !== undefined) metadata.set('x-request-id', requestId);
       if (accessToken !== undefined) metadata.set('authorization', `Bearer ${accessToken}`);
     } catch {
-      const text = 'requestId and accessToken travel in a header: printable ASCII, without line breaks';
+      const text =
+        'requestId and accessToken are sent as headers and must be printable ASCII, without line breaks';
       reject(new PosternError(text, { code: status.INVALID_ARGUMENT }));
       return;
     }

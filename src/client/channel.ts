@@ -50,11 +50,11 @@ export function channelCredentials({ address, tls, insecure = false }: Upstream)
   if (!tls) {
     if (insecure || reachesOnlyThisMachine(address)) return credentials.createInsecure();
     throw new TypeError(
-      `${address} would be spoken to in plaintext beyond this machine: give tls, or insecure: true if what lies between encrypts`,
+      `the connection to ${address} would leave this machine in plaintext; set tls, or insecure: true if a proxy between encrypts it`,
     );
   }
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
-    throw new TypeError('tls.certFile and tls.keyFile go together; give both or neither');
+    throw new TypeError('tls.certFile and tls.keyFile go together; set both or neither');
   }
   return credentials.createFromSecureContext(renewingContext(tls));
 }

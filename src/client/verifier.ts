@@ -154,10 +154,11 @@ const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'
 function requireSoundOptions(options: VerifierOptions): void {
   const { trust, maxStalenessMs, whenStale, cacheBytes } = options;
   const faults = meaningless('', options, OPTIONS);
-  if (maxStalenessMs !== undefined && !(maxStalenessMs > 0)) faults.push('maxStalenessMs must be above 0');
+  if (maxStalenessMs !== undefined && !(maxStalenessMs > 0))
+    faults.push('maxStalenessMs must be greater than 0');
   if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
     faults.push("whenStale must be 'refuse' or 'accept'");
-  if (cacheBytes !== undefined && !(cacheBytes >= 0)) faults.push('cacheBytes must not be below 0');
+  if (cacheBytes !== undefined && !(cacheBytes >= 0)) faults.push('cacheBytes must not be negative');
   faults.push(...trustFaults(trust));
   if (faults.length > 0) throw new TypeError(`createVerifier: ${faults.join('; ')}`);
 }
@@ -170,7 +171,7 @@ function trustFaults(trust: unknown): string[] {
       faults.push('trust.insecure must be true or false');
     if (!isName(issuer)) faults.push('trust.issuer is missing');
     if (!Array.isArray(audiences) || audiences.length === 0 || !audiences.every(isName))
-      faults.push('trust.audiences must name at least one');
+      faults.push('trust.audiences must name at least one audience');
     return faults;
   }
   if (!isRecord(trust) || !isRecord(trust['upstream']))
@@ -187,7 +188,7 @@ function trustFaults(trust: unknown): string[] {
 }
 
 function meaningless(place: string, given: object, known: readonly string[]): string[] {
-  return unknownMembers(given, known).map((name) => `${place}${name} means nothing`);
+  return unknownMembers(given, known).map((name) => `${place}${name} is not an option here`);
 }
 
 const isOfUnknownKey = (verdict: TokenVerdict) =>
@@ -208,7 +209,7 @@ function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: Sour
 }
 
 function failStale(): never {
-  throw new PosternError('keys and revocations are not known here yet, or too old', {
+  throw new PosternError('keys and revocations are not loaded yet, or are too old; retry later', {
     code: status.UNAVAILABLE,
     reason: 'TRUST_STALE',
     retryDelayMs: RETRY_AFTER_MS,

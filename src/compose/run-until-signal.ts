@@ -124,7 +124,8 @@ function takeLinesOfGrpc(log: Logger): void {
   );
   setLogger({
     error(detail: string) {
-      if (detail.startsWith('Failed to add metadata entry')) warn('a header of a call was no metadata');
+      if (detail.startsWith('Failed to add metadata entry'))
+        warn('a call had a header that is not valid gRPC metadata');
       else if (!detail.startsWith('No address added')) warn(detail);
     },
     info: (detail: string) => log.info({ detail }, 'grpc'),

@@ -5,7 +5,7 @@ const NODE_AT_END_OF_LIFE = 20;
 /** Why this `@grpc/grpc-js` must not serve; null when it may. Before, one message ended the process (CVE-2026-48068, -48069). */
 export function grpcFault(version: string): string | null {
   if (isAtLeast(version, OLDEST_GRPC)) return null;
-  return `@grpc/grpc-js ${version} has known crash faults: install ${OLDEST_GRPC.join('.')} or later`;
+  return `@grpc/grpc-js ${version} has bugs that can crash the process: install ${OLDEST_GRPC.join('.')} or later`;
 }
 
 /** Not by a collator, which takes 14 ms to make at each start. */

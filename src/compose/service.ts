@@ -259,10 +259,12 @@ export async function startService(
         unreadiness: () => [
           ...(stopping ? ['the service is stopping'] : []),
           ...(watch.state === 'unreachable' ? ['the database does not answer'] : []),
-          ...(watch.state === 'unusable' ? ['the database holds what cannot be used: see the log'] : []),
-          ...(trust.loaded ? [] : ['no signing keys and revocations yet']),
+          ...(watch.state === 'unusable'
+            ? ['the database has signing keys or a schema that cannot be used; see the log']
+            : []),
+          ...(trust.loaded ? [] : ['signing keys and revocations are not loaded yet']),
           ...(trust.loaded && trust.ageMs > verification.maxStalenessMs
-            ? ['the news of revocations are too old']
+            ? ['the known revocations are too old']
             : []),
         ],
       },

@@ -57,8 +57,8 @@ export function upstreamFault(settings: Settings, upstream: string): { what: str
   if (reachesOnlyThisMachine(upstream)) return null;
   if (settings.upstreamCa !== null || settings.insecure) return null;
   return {
-    what: `--upstream ${upstream} would be spoken to in plaintext beyond this machine`,
-    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if what lies between encrypts.',
+    what: `the connection to --upstream ${upstream} would leave this machine in plaintext`,
+    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if a proxy between encrypts it.',
   };
 }
 
@@ -185,8 +185,8 @@ export async function startSidecar(
       publication: null,
       unreadiness: () => [
         ...(stopping ? ['the sidecar is stopping'] : []),
-        ...(trust.loaded ? [] : ['nothing has come from the upstream yet']),
-        ...(trust.loaded && !ready() ? ['the news of revocations are too old'] : []),
+        ...(trust.loaded ? [] : ['nothing has been received from the upstream yet']),
+        ...(trust.loaded && !ready() ? ['the known revocations are too old'] : []),
       ],
     },
     tls.of(settings.httpListen),

@@ -26,14 +26,14 @@ export function welcomeMessage(
   const grpcurl = `grpcurl ${secured ? `-cacert ca.crt${known.replaceAll('--', '-')}` : '-plaintext'}`;
   const lines = [
     '',
-    `  A demo user was made; this is the only time that its password is shown:  ${email}  ${password}`,
+    `  A demo user was created. Its password is shown only now:  ${email}  ${password}`,
     '',
-    ...(secured ? [`  ca.crt below stands for the authority of this server's certificate.`, ''] : []),
+    ...(secured ? [`  Replace ca.crt below with the CA certificate of this server's certificate.`, ''] : []),
     '  Log in:',
     `    ${buf} -d '${credentials}' ${url}/Login`,
     `    ${grpcurl} -d '${credentials}' ${target} postern.v1.AuthService/Login`,
     '',
-    '  Have the token verified:',
+    '  Verify a token:',
     `    TOKEN=$(${buf} -d '${credentials}' ${url}/Login | sed -n 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/p')`,
     `    ${buf} -H "authorization: Bearer $TOKEN" -d '{}' ${url}/VerifyToken`,
     `    ${grpcurl} -H "authorization: Bearer $TOKEN" ${target} postern.v1.AuthService/VerifyToken`,

@@ -10,18 +10,18 @@ import { type Setting, settingRows } from './settings-table.ts';
 
 export type { SettingsPurpose } from './setting-rules.ts';
 
-/** Tokens of the time before Postern, signed with this secret, are accepted until this moment (Unix time, ms). */
+/** Tokens of an earlier login system, signed with this secret, are accepted until this moment (Unix time, ms). */
 interface LegacyDoor {
   readonly secret: Secret;
   readonly untilMs: number;
 }
 
-/** Everything that the environment decides, parsed and checked. */
+/** All settings, parsed and checked. */
 export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUntilMs'> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyDoor: LegacyDoor | null;
-  /** Lines for whoever starts the service: what is allowed, yet probably not meant. */
+  /** Lines for whoever starts the service: what is allowed, but probably a mistake. */
   readonly warnings: readonly string[];
 }
 
@@ -30,12 +30,12 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface LoadOptions {
   /** `serve` when left out. */
   readonly for?: SettingsPurpose;
-  /** Gives a file's text, or throws. */
+  /** Returns a file's text, or throws. */
   readonly readFile?: (path: string) => string;
   readonly nowMs?: number;
 }
 
-/** Every fault of the settings at once: each line names a setting, says what is wrong and what to do, never its value. */
+/** Every fault of the settings at once. Each line names a setting and says what is wrong and what to do, never the value. */
 export class SettingsError extends Error {
   readonly faults: readonly string[];
 
@@ -50,15 +50,15 @@ type Key = keyof SettingValues;
 type ReadFile = (path: string) => string;
 
 /**
- * Reads the environment into settings. An empty variable counts as absent, as compose files and libpq have it, but
- * with a warning, since it may be a substitution that failed. A secret may stand in the file that NAME_FILE names.
- * Throws `SettingsError` with every fault found, names that begin with POSTERN_ and mean nothing included.
+ * Reads the environment into settings. An empty variable counts as absent, as in compose files and libpq, but with a
+ * warning, because it may be a failed substitution. A secret can be in the file that NAME_FILE names. Throws
+ * `SettingsError` with every fault found, including unknown names that begin with POSTERN_.
  */
 export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
   const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
   const { given, faults } = parseEach(environment, readFile);
   const faulty = new Set(faults.keys());
-  // A faulty DATABASE_URL was still meant to be one, so the rules of production go on to be checked.
+  // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
   const production = given.has('databaseUrl') || faulty.has('databaseUrl');
   const surroundings = { purpose, production, cores: availableParallelism() };
   const values = Object.fromEntries(
@@ -85,7 +85,7 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   return Object.freeze({ ...rest, production, legacyDoor, warnings });
 }
 
-/** Whether a failing command should print where it failed; asked before the settings are known to be right. */
+/** Whether a failing command should print a stack trace. Asked before the settings are known to be valid. */
 export function wantsStackTraces(environment: Environment = process.env): boolean {
   return /^(debug|trace)$/.test(environment[settingRows.logLevel.name] ?? '');
 }
@@ -135,14 +135,14 @@ function parsed(row: Setting<unknown>, text: string, environment: Environment): 
   }
 }
 
-/** Whether only NAME_FILE is set: a fault names the variable that is there to be mended. */
+/** Whether only NAME_FILE is set. A fault must name the variable that is set. */
 function comesFromFile(row: Setting<unknown>, environment: Environment): boolean {
   return (
     row.isSecret && (environment[`${row.name}_FILE`] ?? '') !== '' && (environment[row.name] ?? '') === ''
   );
 }
 
-/** A rule between settings knows them by their first names only. */
+/** A rule between settings says NAME. Where only NAME_FILE is set, its message must say NAME_FILE. */
 function namedAsSet(line: string, environment: Environment): string {
   return rowsByKey
     .filter(([, row]) => comesFromFile(row, environment))
@@ -153,21 +153,21 @@ function textOf(row: Setting<unknown>, environment: Environment, readFile: ReadF
   const text = environment[row.name] ?? '';
   const path = row.isSecret ? (environment[`${row.name}_FILE`] ?? '') : '';
   if (path === '') return text === '' ? null : text;
-  if (text !== '') throw new InvalidSetting(`and ${row.name}_FILE do not go together; remove one`);
+  if (text !== '') throw new InvalidSetting(`and ${row.name}_FILE are both set; remove one`);
   return textOfFile(path, readFile);
 }
 
-/** The path is not repeated in a fault: it may be the secret itself, set under the wrong name. */
+/** The fault does not repeat the path, which may be the secret itself, set under the wrong name. */
 function textOfFile(path: string, readFile: ReadFile): string {
   let text: string;
   try {
     text = readFile(path);
   } catch (error) {
     if (error instanceof OpenToOthers)
-      throw new InvalidSetting(`names a file that others may change: ${error.message}`);
+      throw new InvalidSetting(`names a file that other users can change: ${error.message}`);
     const { code = 'not text' } = error as NodeJS.ErrnoException;
     throw new InvalidSetting(
-      `names a file that cannot be read (${code}); check the path and who may read it`,
+      `names a file that cannot be read (${code}); check the path and the file's permissions`,
     );
   }
   const content = text.replace(/\r?\n$/, '');
@@ -176,12 +176,12 @@ function textOfFile(path: string, readFile: ReadFile): string {
 }
 
 function readTextFile(path: string): string {
-  // A pipe that whoever started us opened has no place where another could be put.
+  // A pipe (such as /dev/fd/3) was opened by whoever started the process and cannot be replaced by another user.
   if (statSync(path).isFile()) requireRootsOwn(path, 'root');
   return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
 }
 
-/** A misspelt setting would silently leave its default in force, perhaps the weaker one. */
+/** A misspelt setting would silently leave its default in force, which may be less secure. */
 function unknownNames(environment: Environment): string[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith('POSTERN_') && !knownNames.includes(name))
@@ -194,8 +194,8 @@ function unknownNames(environment: Environment): string[] {
 }
 
 /**
- * Kubernetes tells every pod about a Service called `postern` in variables of these shapes; refusing them would keep
- * the service from starting under its own name.
+ * Kubernetes gives every pod variables of these forms about a Service called `postern`. If they were faults, Postern
+ * could not start where its Service has its own name.
  */
 function isServiceLink(name: string, text: string): boolean {
   if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))
@@ -203,7 +203,7 @@ function isServiceLink(name: string, text: string): boolean {
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
 }
 
-/** The files are read where they are used: a command may run as somebody who must not read the key. */
+/** The files are read only for the purposes that use them: a command may run as a user who must not read the key. */
 function certificateFileFaults(
   values: SettingValues,
   faulty: ReadonlySet<Key>,
@@ -235,7 +235,9 @@ function certificateFileFaults(
           return null;
         }
         const { code = 'not text' } = error as NodeJS.ErrnoException;
-        faults.push(`${settingRows[key].name} cannot be read (${code}); check the path and who may read it`);
+        faults.push(
+          `${settingRows[key].name} cannot be read (${code}); check the path and the file's permissions`,
+        );
         return null;
       }
     };
@@ -252,23 +254,23 @@ function certificateFileFaults(
 function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
   if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
   return [
-    'POSTERN_ISSUER begins with http: although the listeners speak TLS; verifiers would look there for the keys',
+    'POSTERN_ISSUER begins with http: although the listeners use TLS; verifiers would look for the keys at that URL, so use https:',
   ];
 }
 
 function warningsAbout(environment: Environment, legacyUntilMs: number | null, nowMs: number): string[] {
   const warnings = knownNames
     .filter((name) => environment[name] === '')
-    .map((name) => `${name} is set but empty, and so taken as absent`);
+    .map((name) => `${name} is set but empty, and counts as absent`);
   if (legacyUntilMs !== null && legacyUntilMs <= nowMs) {
     warnings.push(
-      'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of the legacy secret are refused, and both can go',
+      'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of POSTERN_LEGACY_HS256_SECRET are refused; remove both settings',
     );
   }
   return warnings;
 }
 
-/** A sidecar is told by its upstream which issuer to believe, and commands issue nothing. */
+/** A sidecar gets the issuer from its upstream, and commands issue no tokens. */
 function warningsAboutIssuer(
   environment: Environment,
   production: boolean,
@@ -276,6 +278,6 @@ function warningsAboutIssuer(
 ): string[] {
   if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
   return [
-    'POSTERN_ISSUER is not set: give the service a URL of its own, by which verifiers tell it from others',
+    'POSTERN_ISSUER is not set: set it to a URL of this service, so that verifiers can tell its tokens from those of others',
   ];
 }

@@ -2,8 +2,8 @@ const MILLISECONDS_PER = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_0
 const BYTES_PER = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
 /**
- * `500ms`, `10s`, `10m`, `12h`, `30d`: one whole number and one unit. The result is in milliseconds, null for
- * anything else: a bare number but `0` is refused because half of its readers would take it for the wrong unit.
+ * `500ms`, `10s`, `10m`, `12h`, `30d`: one whole number and one unit. The result is in milliseconds, or null for
+ * anything else. A number without a unit is refused, except `0`, because readers would differ on what the unit is.
  */
 export function parseDurationMs(text: string): number | null {
   if (text === '0') return 0;

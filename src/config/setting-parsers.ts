@@ -9,7 +9,7 @@ import { Secret } from '../domain/secret.ts';
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */
 export type SettingParser<T> = (text: string) => T;
 
-/** The rest of the sentence that begins with the setting's name. Never quotes the value: it may be a secret astray. */
+/** The message continues a sentence that begins with the setting's name. It never quotes the value, which may be a misplaced secret. */
 export class InvalidSetting extends Error {}
 
 export function oneOf<const T extends string>(...choices: readonly T[]): SettingParser<T> {
@@ -23,10 +23,10 @@ export function oneOf<const T extends string>(...choices: readonly T[]): Setting
 export const toggle: SettingParser<boolean> = (text) => {
   if (/^(on|true)$/i.test(text)) return true;
   if (/^(off|false)$/i.test(text)) return false;
-  throw new InvalidSetting('must be on or off (true and false do too)');
+  throw new InvalidSetting('must be on or off (true and false also work)');
 };
 
-/** Whole seconds between two durations, both allowed. */
+/** Whole seconds, from one duration to another, both included. */
 export function seconds(min: string, max: string): SettingParser<number> {
   return (text) => {
     const ms = parseDurationMs(text);
@@ -35,7 +35,7 @@ export function seconds(min: string, max: string): SettingParser<number> {
     if (ms < (parseDurationMs(min) ?? 0) || ms > (parseDurationMs(max) ?? Infinity)) {
       throw new InvalidSetting(`must be from ${min} to ${max}`);
     }
-    if (ms % 1000 !== 0) throw new InvalidSetting('must be whole seconds');
+    if (ms % 1000 !== 0) throw new InvalidSetting('must be a whole number of seconds');
     return ms / 1000;
   };
 }
@@ -43,7 +43,10 @@ export function seconds(min: string, max: string): SettingParser<number> {
 export function bytesUpTo(max: string): SettingParser<number> {
   return (text) => {
     const size = parseByteSize(text);
-    if (size === null) throw new InvalidSetting('is not a size; write 512KiB, 64MiB or 1GiB, or 0');
+    if (size === null)
+      throw new InvalidSetting(
+        'is not a size; write a number and a unit, such as 512KiB, 64MiB or 1GiB, or 0',
+      );
     if (size > (parseByteSize(max) ?? 0)) throw new InvalidSetting(`must be at most ${max}`);
     return size;
   };
@@ -74,14 +77,11 @@ export const directory: SettingParser<string> = (text) => {
   return text;
 };
 
-/** Kept as written: verifiers compare `iss` byte by byte, so a tidied spelling would be another issuer. */
 export const networks: SettingParser<readonly Network[]> = (text) =>
   text.split(',').map((part) => {
     const network = parseNetwork(part.trim());
     if (network === null) {
-      throw new InvalidSetting(
-        'must be networks with commas between them, such as 192.0.2.0/24,2001:db8::/32',
-      );
+      throw new InvalidSetting('must be CIDR ranges separated by commas, such as 192.0.2.0/24,2001:db8::/32');
     }
     return network;
   });
@@ -95,17 +95,18 @@ export const name: SettingParser<string> = (text) => {
 
 export const clientSecret: SettingParser<Secret> = (text) => {
   if (!/^[\x21-\x7e]{16,256}$/.test(text))
-    throw new InvalidSetting('must be the secret as it was printed, on one line');
+    throw new InvalidSetting('must be the secret exactly as it was printed, on one line');
   return new Secret(text);
 };
 
-/** Where a collector takes OTLP over HTTP. */
+/** The URL at which a collector receives OTLP over HTTP. */
 export const collector: SettingParser<string> = (text) => {
   if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
     throw new InvalidSetting('must be an http or https URL, such as http://127.0.0.1:4318');
   return text;
 };
 
+/** Kept as written: verifiers compare `iss` byte by byte, so a normalised spelling would be another issuer. */
 export const issuer: SettingParser<string> = (text) => {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\/[\x21-\x7e]+$/.test(text))
@@ -113,7 +114,7 @@ export const issuer: SettingParser<string> = (text) => {
   if (/[?#]/.test(text))
     throw new InvalidSetting('must have no query and no fragment (OpenID Connect Discovery, section 3)');
   if (url.username !== '' || url.password !== '')
-    throw new InvalidSetting('must not carry a user name or password');
+    throw new InvalidSetting('must not contain a user name or a password');
   if (text.length > 256) throw new InvalidSetting('must be at most 256 characters long');
   return text;
 };
@@ -130,10 +131,11 @@ export const audiences: SettingParser<readonly [string, ...string[]]> = (text) =
   const [first = '', ...others] = text.split(',').map((entry) => entry.trim());
   const all = [first, ...others] as const;
   if (!all.every((entry) => AUDIENCE.test(entry))) {
-    throw new InvalidSetting('must be names of 1 to 256 visible ASCII characters, with commas between them');
+    throw new InvalidSetting('must be names of 1 to 256 visible ASCII characters, separated by commas');
   }
-  if (all.length > 16) throw new InvalidSetting('must be at most 16 names');
-  if (new Set(all).size !== all.length) throw new InvalidSetting('names an audience twice');
+  if (all.length > 16) throw new InvalidSetting('must have at most 16 names');
+  if (new Set(all).size !== all.length)
+    throw new InvalidSetting('contains the same audience twice; remove one');
   return all;
 };
 
@@ -141,7 +143,7 @@ export const clientNames: SettingParser<readonly string[]> = (text) => {
   const names = text.split(',').map((entry) => readClientName(entry.trim()));
   if (names.some((name) => name === null)) {
     throw new InvalidSetting(
-      'must be URIs and DNS names without wildcards, such as spiffe://example.org/api, with commas between them',
+      'must be URIs and DNS names without wildcards, separated by commas, such as spiffe://example.org/api,api.example.org',
     );
   }
   return names.flatMap((name) => name ?? []);
@@ -156,7 +158,7 @@ export const momentMs: SettingParser<number> = (text) => {
   const moment = Date.parse(text);
   if (!isRealDay || Number.isNaN(moment)) {
     throw new InvalidSetting(
-      'must be a date or a time with its zone, such as 2027-01-31 or 2027-01-31T12:00:00Z',
+      'must be a date, or a time with a time zone, such as 2027-01-31 or 2027-01-31T12:00:00Z',
     );
   }
   return moment;
@@ -165,10 +167,10 @@ export const momentMs: SettingParser<number> = (text) => {
 const NO_HOST = /^[a-z]+:\/\/(?:[^@/?#]*@)?(?:[:/?#]|$)/;
 
 function parsedDatabaseUrl(text: string): URL | null {
-  // libpq allows credentials with no host (a socket); the URL standard does not, so a host is lent for the check.
+  // libpq allows credentials without a host (a socket). The URL standard does not, so a host is inserted for the check.
   const withHost = text.replace('@/', '@localhost/');
   const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
-  // A raw / or # in the password ends the address there, and the rest of the password would become the host's name.
+  // A raw / or # in the password ends the authority there, so that a part of the password would be taken for the host name.
   return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
 }
 
@@ -177,21 +179,21 @@ export const databaseUrl: SettingParser<Secret> = (text) => {
   const [url] = servers;
   if (!url || servers.includes(null)) {
     throw new InvalidSetting(
-      'must be a postgres:// URL; percent-encode what is special in its password, such as @ : / ? # and spaces',
+      'must be a postgres:// URL; percent-encode special characters in its password, such as @ : / ? # and spaces',
     );
   }
   if (servers.length > 1 && databaseServers(text).some((server) => NO_HOST.test(server))) {
-    throw new InvalidSetting('names several servers, one of which has no host');
+    throw new InvalidSetting('has several servers, one of which has no host; give each a host');
   }
   if ((url.searchParams.get('target_session_attrs') ?? 'read-write') !== 'read-write') {
     throw new InvalidSetting(
-      'has another target_session_attrs than read-write: Postern uses the server that writes',
+      'has a target_session_attrs other than read-write; Postern needs the primary, so set read-write or remove it',
     );
   }
   const sslmode = url.searchParams.get('sslmode');
   if (sslmode !== null && !/^(disable|allow|prefer|require|verify-ca|verify-full)$/.test(sslmode)) {
     throw new InvalidSetting(
-      'has an unknown sslmode; write disable, allow, prefer, require, verify-ca or verify-full',
+      'has an unknown sslmode; use disable, allow, prefer, require, verify-ca or verify-full',
     );
   }
   return new Secret(text);

@@ -6,7 +6,7 @@ import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/role
 type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
-/** One value for each setting, in the order of the documentation. Production means that `databaseUrl` is set. */
+/** One value for each setting, in the order of the documentation. Production mode means that `databaseUrl` is set. */
 export interface SettingValues {
   readonly databaseUrl: Secret | null;
   readonly dataDir: string;
@@ -16,14 +16,14 @@ export interface SettingValues {
   readonly issuer: string;
   /** The first is the default audience. */
   readonly audiences: readonly [string, ...string[]];
-  /** One of them; null for the first. In a sidecar, which knows none of them, any name. */
+  /** One of `audiences`, or null for the first. In a sidecar, which does not know the audiences, any name. */
   readonly apiAudience: string | null;
   readonly algorithm: Algorithm;
-  /** Used as UTF-8 text. Set exactly when the algorithm is HS256; for `command` it may be missing there. */
+  /** Used as UTF-8 text. Set if and only if the algorithm is HS256; for `command` it may be missing even then. */
   readonly secret: Secret | null;
   readonly legacySecret: Secret | null;
   readonly legacyUntilMs: number | null;
-  /** `base64()` gives its 32 bytes. May be null in embedded mode (the data directory holds one) and for `command`. */
+  /** `base64()` returns its 32 bytes. May be null in embedded mode (the data directory holds one) and for `command`. */
   readonly masterKey: Secret | null;
   readonly masterKeyPrevious: Secret | null;
   readonly accessTokenTtlSeconds: number;
@@ -62,15 +62,15 @@ export interface SettingValues {
 }
 
 /**
- * What the settings are wanted for. A wrong value is a fault for every purpose, a missing one only where it is used:
- * `serve` needs all, `sidecar` its listeners and the way to the service, `keys` (commands that open or seal signing
- * keys) everything but fit listeners, and `command` no more than the way to the database.
+ * What the settings are loaded for. An invalid value is a fault for every purpose, a missing one only where it is used:
+ * `serve` needs all settings; `sidecar` needs its listeners and its upstream; `keys` (commands that open or seal signing
+ * keys) needs everything but usable listeners; `command` needs only the database.
  */
 export type SettingsPurpose = 'serve' | 'sidecar' | 'keys' | 'command';
 
 export interface SettingsRead {
   readonly values: SettingValues;
-  /** Settings already at fault alone; a rule that reads one of them would only blame it twice. */
+  /** Settings whose own value is invalid. A rule that reads one of them is skipped, lest the same fault is reported twice. */
   readonly faulty: ReadonlySet<keyof SettingValues>;
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
@@ -98,22 +98,24 @@ const rules: readonly Rule[] = [
     isBroken: ({ masterKey, masterKeyPrevious: previous }) =>
       previous !== null && (masterKey === null || masterKey.base64().equals(previous.base64())),
     fault:
-      'POSTERN_MASTER_KEY_PREVIOUS needs another key in POSTERN_MASTER_KEY; set the new one there, the old one here',
+      'POSTERN_MASTER_KEY_PREVIOUS needs a different key in POSTERN_MASTER_KEY; set the new key in POSTERN_MASTER_KEY and the old one in POSTERN_MASTER_KEY_PREVIOUS',
   },
   {
-    // T26: a token that grows beyond its limit would be no token, at the first login of whoever has many roles.
+    // T26: with a long issuer and audience, the token of a user with many roles would exceed the size limit of tokens,
+    // and this would show only at that user's login.
     reads: ['issuer', 'audiences'],
     isBroken: ({ issuer, audiences }) => !leaveRoomForRoles(issuer, audiences),
     fault:
-      `POSTERN_ISSUER and each name of POSTERN_AUDIENCE may have ${MAX_ISSUER_AND_AUDIENCE_BYTES} bytes together; ` +
-      'shorten one, or tokens have no room for roles',
+      `POSTERN_ISSUER and the longest name of POSTERN_AUDIENCE may have ${MAX_ISSUER_AND_AUDIENCE_BYTES} bytes together; ` +
+      'shorten one, because tokens need room for roles',
   },
   {
-    // Nobody could get a token for it, so nobody could administer. A sidecar is told the audiences by its upstream.
+    // Otherwise nobody could get a token for it, so nobody could administer. A sidecar gets the audiences from its upstream.
     reads: ['audiences', 'apiAudience'],
     for: ['serve', 'keys', 'command'],
     isBroken: ({ audiences, apiAudience }) => apiAudience !== null && !audiences.includes(apiAudience),
-    fault: 'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it there, or name one that is there',
+    fault:
+      'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it to POSTERN_AUDIENCE, or use a name that is listed there',
   },
   {
     reads: ['algorithm', 'secret'],
@@ -124,7 +126,8 @@ const rules: readonly Rule[] = [
   {
     reads: ['algorithm', 'secret'],
     isBroken: ({ algorithm, secret }) => algorithm !== 'HS256' && secret !== null,
-    fault: 'POSTERN_SECRET goes with POSTERN_ALGORITHM=HS256 only; remove it, or sign with HS256',
+    fault:
+      'POSTERN_SECRET is used only with POSTERN_ALGORITHM=HS256; remove it, or set POSTERN_ALGORITHM=HS256',
   },
   {
     reads: ['legacySecret', 'legacyUntilMs'],
@@ -134,13 +137,13 @@ const rules: readonly Rule[] = [
   {
     reads: ['algorithm', 'legacySecret'],
     isBroken: ({ algorithm, legacySecret }) => algorithm === 'HS256' && legacySecret !== null,
-    fault: 'POSTERN_LEGACY_HS256_SECRET and POSTERN_ALGORITHM=HS256 do not go together; remove one',
+    fault: 'POSTERN_LEGACY_HS256_SECRET cannot be used with POSTERN_ALGORITHM=HS256; remove one',
   },
   {
     reads: ['keyRotationSeconds', 'jwksMaxAgeSeconds'],
     isBroken: ({ keyRotationSeconds, jwksMaxAgeSeconds }) => keyRotationSeconds < jwksMaxAgeSeconds,
     fault:
-      'POSTERN_KEY_ROTATION must not be below POSTERN_JWKS_MAX_AGE, for which a new key is published before it signs',
+      'POSTERN_KEY_ROTATION must be at least POSTERN_JWKS_MAX_AGE, because a new key is published for that long before it signs',
   },
   {
     reads: ['clientId', 'clientSecret'],
@@ -156,7 +159,7 @@ const rules: readonly Rule[] = [
     reads: ['tlsCert', 'tlsKey', 'tlsClientCa'],
     isBroken: ({ tlsCert, tlsKey, tlsClientCa }) =>
       tlsClientCa !== null && tlsCert === null && tlsKey === null,
-    fault: 'POSTERN_TLS_CLIENT_CA needs TLS; set POSTERN_TLS_CERT and POSTERN_TLS_KEY as well',
+    fault: 'POSTERN_TLS_CLIENT_CA needs TLS; also set POSTERN_TLS_CERT and POSTERN_TLS_KEY',
   },
   {
     reads: ['tlsClientCa', 'tlsServiceIdentities', 'tlsAdminIdentities'],
@@ -164,7 +167,7 @@ const rules: readonly Rule[] = [
       tlsClientCa === null && tlsServiceIdentities.length + tlsAdminIdentities.length > 0,
     fault:
       'POSTERN_TLS_SERVICE_IDENTITIES and POSTERN_TLS_ADMIN_IDENTITIES need POSTERN_TLS_CLIENT_CA, ' +
-      'the authorities whose word is believed; set it as well',
+      'the CA certificates that client certificates are verified with; set it as well',
   },
   {
     reads: ['upstreamCert', 'upstreamKey'],
@@ -174,7 +177,7 @@ const rules: readonly Rule[] = [
   {
     reads: ['upstreamCa', 'upstreamCert'],
     isBroken: ({ upstreamCa, upstreamCert }) => upstreamCa === null && upstreamCert !== null,
-    fault: 'POSTERN_UPSTREAM_CERT needs TLS to the upstream; set POSTERN_UPSTREAM_CA to a file or to system',
+    fault: 'POSTERN_UPSTREAM_CERT needs TLS to the upstream; set POSTERN_UPSTREAM_CA to a file, or to system',
   },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),
@@ -185,16 +188,17 @@ const rules: readonly Rule[] = [
     fault: 'POSTERN_HTTP_LISTEN is the same address as POSTERN_GRPC_LISTEN; change one',
   },
   {
-    // N07: the gRPC library would send the text of internal errors to callers.
+    // N07: with it, the gRPC library sends the text of internal errors to callers.
     reads: [],
     for: ['serve'],
     isBroken: (_values, { production, environment }) =>
       production && !['', 'false'].includes(environment['GRPC_NODE_DEBUG_SEND_ERROR_DETAILS'] ?? ''),
-    fault: 'GRPC_NODE_DEBUG_SEND_ERROR_DETAILS shows internal errors to callers; remove it in production',
+    fault:
+      'GRPC_NODE_DEBUG_SEND_ERROR_DETAILS makes the gRPC library send internal errors to callers; remove it in production',
   },
 ];
 
-/** A line for each rule between settings that does not hold. */
+/** One line for each broken rule between settings. */
 export function brokenSettingRules(read: SettingsRead): string[] {
   return rules
     .filter((rule) => rule.for?.includes(read.purpose) ?? true)
@@ -203,15 +207,15 @@ export function brokenSettingRules(read: SettingsRead): string[] {
     .map((rule) => rule.fault);
 }
 
-/** N10: passwords and tokens must not cross a network in the clear unless someone says that they do not. */
+/** N10: passwords and tokens must not cross a network in plaintext, unless somebody states that a proxy encrypts them. */
 function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],
     for: ['serve', 'sidecar'],
     isBroken: (values) => !values.insecure && values.tlsCert === null && !staysOnThisMachine(values[key]),
     fault:
-      `${name} would take plaintext from other machines; set POSTERN_TLS_CERT and POSTERN_TLS_KEY, ` +
-      'listen on 127.0.0.1 or unix:PATH, or set POSTERN_INSECURE=true if what stands in front encrypts',
+      `${name} would accept plaintext from other machines; set POSTERN_TLS_CERT and POSTERN_TLS_KEY, ` +
+      'listen on 127.0.0.1 or unix:PATH, or set POSTERN_INSECURE=true if a proxy in front terminates TLS',
   };
 }
 

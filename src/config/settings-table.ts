@@ -4,7 +4,7 @@ import type { SettingsPurpose, SettingValues } from './setting-rules.ts';
 import type { SettingParser } from './setting-parsers.ts';
 import * as value from './setting-parsers.ts';
 
-/** What a default may depend on. */
+/** What a default can depend on. */
 interface Surroundings {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
@@ -21,7 +21,7 @@ export interface Setting<T> {
   readonly fallback: (surroundings: Surroundings) => T;
 }
 
-/** The documented default is parsed like any other value, so what is printed is what happens. */
+/** The documented default goes through the parser like any other value, so the documentation cannot differ from it. */
 function setting<T>(name: string, standard: string, about: string, parse: SettingParser<T>): Setting<T> {
   return { name, shown: `\`${standard}\``, about, isSecret: false, parse, fallback: () => parse(standard) };
 }
@@ -30,17 +30,17 @@ function optional<T>(name: string, about: string, parse: SettingParser<T>): Sett
   return { name, shown: 'absent', about, isSecret: false, parse, fallback: () => null };
 }
 
-/** Also read from the file that `NAME_FILE` names. */
+/** A secret can also be read from the file that `NAME_FILE` names. */
 function secret(name: string, about: string, parse: SettingParser<Secret>): Setting<Secret | null> {
   return { ...optional(name, about, parse), isSecret: true };
 }
 
-/** Names of client certificates, with commas between them. */
+/** Names of client certificates, separated by commas. */
 function identities(name: string, about: string): Setting<readonly string[]> {
   return { ...setting(name, '', about, value.clientNames), shown: 'none', fallback: () => [] };
 }
 
-/** A sidecar has ports of its own, so that it runs beside `serve`. */
+/** A sidecar has default ports of its own, so that it can run beside `serve`. */
 function listener(
   name: string,
   standard: { serve: string; sidecar: string },
@@ -53,54 +53,56 @@ function listener(
   };
 }
 
-/** Every setting, in the order of the documentation; a new one is a row here and its type in `SettingValues`. */
+/** Every setting, in the order of the documentation. A new setting is a row here and its type in `SettingValues`. */
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
   databaseUrl: secret(
     'DATABASE_URL',
-    'PostgreSQL, as `postgres://user:password@host/database`; `sslmode` and `sslrootcert` as in libpq. Of several hosts, ' +
-      '`host1:5432,host2:5432`, the one that writes is used (as with `target_session_attrs=read-write`). Without it ' +
-      'an embedded PostgreSQL runs in `POSTERN_DATA_DIR`. Setting it is what this page calls production',
+    'The PostgreSQL database, `postgres://user:password@host/database`. `sslmode` and `sslrootcert` mean the same as in ' +
+      'libpq. Of several hosts, `host1:5432,host2:5432`, Postern uses the primary, as libpq does with ' +
+      '`target_session_attrs=read-write`. When absent, an embedded PostgreSQL runs in `POSTERN_DATA_DIR`. When set, ' +
+      'the process runs in production mode.',
     value.databaseUrl,
   ),
   dataDir: setting(
     'POSTERN_DATA_DIR',
     '.postern',
-    'Where the embedded database and its master key live',
+    'The directory of the embedded database and its master key.',
     value.directory,
   ),
   migrate: setting(
     'POSTERN_MIGRATE',
     'auto',
-    '`auto`: `serve` brings the schema up to date; `off`: it refuses to start on another schema',
+    '`auto`: `serve` applies missing migrations at start. `off`: `serve` refuses to start unless the schema is up to date.',
     value.oneOf('auto', 'off'),
   ),
   grpcListen: listener(
     'POSTERN_GRPC_LISTEN',
     { serve: '127.0.0.1:50051', sidecar: '127.0.0.1:50061' },
-    'Where gRPC calls are accepted: `HOST:PORT` (port 0: any free one), `[IPV6]:PORT` or `unix:PATH`',
+    'The address of the gRPC listener: `HOST:PORT` (port 0 takes any free port), `[IPV6]:PORT` or `unix:PATH`.',
   ),
   httpListen: listener(
     'POSTERN_HTTP_LISTEN',
     { serve: '127.0.0.1:8080', sidecar: '127.0.0.1:8081' },
-    'Where the key set, health and metrics are served; written like `POSTERN_GRPC_LISTEN`',
+    'The address of the HTTP listener, which serves the key set, health and metrics. Same forms as `POSTERN_GRPC_LISTEN`.',
   ),
   issuer: setting(
     'POSTERN_ISSUER',
     'http://127.0.0.1:8080',
-    'The `iss` of every token, an http or https URL',
+    'The issuer (`iss`) of every token: an http or https URL.',
     value.issuer,
   ),
   audiences: setting(
     'POSTERN_AUDIENCE',
     'postern',
-    'Who tokens are for, with commas between the names; the first is the default',
+    'The audiences (`aud`) that tokens can have, separated by commas. The first is the default.',
     value.audiences,
   ),
   apiAudience: {
     ...optional(
       'POSTERN_API_AUDIENCE',
-      'The one of `POSTERN_AUDIENCE` whose tokens administer, watch and change passwords: nobody who is handed a token ' +
-        'for something else can do that with it. In a sidecar, what its service account asks for',
+      "The audience of Postern's own API, one of `POSTERN_AUDIENCE`. Only tokens for it can call AdminService, WatchTrust " +
+        'and ChangePassword, so that a service which receives a token for itself cannot use it here. In a sidecar: the ' +
+        'audience that its service account requests.',
       value.audience,
     ),
     shown: 'the first of `POSTERN_AUDIENCE`',
@@ -108,106 +110,114 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   algorithm: setting(
     'POSTERN_ALGORITHM',
     'ES256',
-    'How tokens are signed: `ES256`, `RS256`, `EdDSA`, or `HS256` with `POSTERN_SECRET`',
+    'The signature algorithm of tokens: `ES256`, `RS256`, `EdDSA`, or `HS256` with `POSTERN_SECRET`.',
     value.oneOf('ES256', 'RS256', 'EdDSA', 'HS256'),
   ),
   secret: secret(
     'POSTERN_SECRET',
-    'The shared secret of `HS256`, at least 32 bytes, used as text and never decoded (`openssl rand -hex 32`)',
+    'The shared secret for `HS256`: at least 32 bytes of text, used as they are, without decoding (`openssl rand -hex 32`).',
     value.sharedSecret,
   ),
   legacySecret: secret(
     'POSTERN_LEGACY_HS256_SECRET',
-    'Also accept the `HS256` tokens that an earlier login signed with this secret',
+    'The `HS256` secret of an earlier login system. Tokens signed with it are accepted until `POSTERN_LEGACY_HS256_UNTIL`.',
     value.sharedSecret,
   ),
   legacyUntilMs: optional(
     'POSTERN_LEGACY_HS256_UNTIL',
-    'When that ends: a date (its first instant in UTC) or a time such as `2027-01-31T12:00:00Z`',
+    'When tokens of `POSTERN_LEGACY_HS256_SECRET` stop being accepted: a date (midnight UTC at its start) or a time such as ' +
+      '`2027-01-31T12:00:00Z`.',
     value.momentMs,
   ),
   masterKey: secret(
     'POSTERN_MASTER_KEY',
-    '32 bytes in base64 (`openssl rand -base64 32`) that seal the keys in the database. Required in production; ' +
-      'the embedded database makes its own',
+    'The key that encrypts the signing keys and the root key in the database: 32 bytes in base64 ' +
+      '(`openssl rand -base64 32`). Required in production. With the embedded database it is generated when absent.',
     value.masterKey,
   ),
   masterKeyPrevious: secret(
     'POSTERN_MASTER_KEY_PREVIOUS',
-    'The master key before this one, while keys are re-sealed',
+    'The previous master key. Set it during a rotation, until `postern key rewrap` has encrypted every key with the new one.',
     value.masterKey,
   ),
   accessTokenTtlSeconds: setting(
     'POSTERN_ACCESS_TOKEN_TTL',
     '10m',
-    'How long an access token is good, `1s` to `24h`',
+    'The lifetime of an access token, `1s` to `24h`.',
     value.seconds('1s', '24h'),
   ),
   refreshTokenTtlSeconds: setting(
     'POSTERN_REFRESH_TOKEN_TTL',
     '30d',
-    'How long a session lasts from login, refreshed or not, `1s` to `3650d`',
+    'The lifetime of a session, counted from login, `1s` to `3650d`. Refreshing does not extend it.',
     value.seconds('1s', '3650d'),
   ),
   refreshIdleSeconds: setting(
     'POSTERN_REFRESH_IDLE',
     '14d',
-    'How long a session lasts without a refresh, `1s` to `3650d`',
+    'A session expires when it is not refreshed for this long, `1s` to `3650d`.',
     value.seconds('1s', '3650d'),
   ),
   refreshGraceSeconds: setting(
     'POSTERN_REFRESH_GRACE',
     '10s',
-    'How long a refresh token gives the same successor again after its first use (a lost answer, many tabs), up to ' +
-      '`1m`, a hundred times in a row; `0s`: any second use ends the session',
+    'How long after its first use a refresh token may be used again, up to `1m`. It then returns the same new tokens ' +
+      '(for clients that lost the response, and for several tabs), up to 100 times in a row. With `0s`, any second use ' +
+      'ends the session.',
     value.seconds('0s', '1m'),
   ),
   sessionsPerUser: setting(
     'POSTERN_SESSIONS_PER_USER',
     '100',
-    'Live sessions of one user, 1 to 10000; a further login ends the oldest',
+    'The maximum number of live sessions per user, 1 to 10000. A further login ends the oldest.',
     value.count(1, 10_000),
   ),
   keyRotationSeconds: setting(
     'POSTERN_KEY_ROTATION',
     '30d',
-    'How long a signing key signs before the next takes over; not below `POSTERN_JWKS_MAX_AGE`',
+    'How long a signing key is used before the next one replaces it. At least `POSTERN_JWKS_MAX_AGE`.',
     value.seconds('1s', '3650d'),
   ),
   jwksMaxAgeSeconds: setting(
     'POSTERN_JWKS_MAX_AGE',
     '10m',
-    'How long others may cache the key set, and so how long a new key is published before it signs, `1s` to `24h`',
+    'How long verifiers may cache the key set, `1s` to `24h`. A new key is published for this long before it signs.',
     value.seconds('1s', '24h'),
   ),
   maxStalenessSeconds: setting(
     'POSTERN_MAX_STALENESS',
     '5m',
-    'How long verification goes on without news of revocations, `1s` to `24h`; then it answers UNAVAILABLE. Alert at 60 s',
+    'How old the known revocations may be, `1s` to `24h`. When they are older, verification answers UNAVAILABLE. ' +
+      'Alert at 60 s.',
     value.seconds('1s', '24h'),
   ),
   tokenCacheBytes: setting(
     'POSTERN_TOKEN_CACHE',
     '64MiB',
-    'Memory for tokens already verified; `0` turns it off',
+    'The memory of the verification cache, which holds tokens already verified. `0` turns the cache off.',
     value.bytesUpTo('16GiB'),
   ),
   hashConcurrency: {
-    ...setting('POSTERN_HASH_CONCURRENCY', '1', 'Passwords hashed at once, 1 to 256', value.count(1, 256)),
+    ...setting(
+      'POSTERN_HASH_CONCURRENCY',
+      '1',
+      'The maximum number of passwords hashed at once, 1 to 256.',
+      value.count(1, 256),
+    ),
     shown: 'cores − 1, at least 1',
     fallback: ({ cores }) => Math.max(1, cores - 1),
   },
   passwordMinLength: setting(
     'POSTERN_PASSWORD_MIN_LENGTH',
     '12',
-    'Characters in a new password, 8 to 64',
+    'The minimum length of a new password in characters, 8 to 64.',
     value.count(8, 64),
   ),
   trustedProxies: {
     ...setting(
       'POSTERN_TRUSTED_PROXIES',
       '',
-      'Networks (`192.0.2.0/24,2001:db8::/32`) whose callers are believed in what they say of `client`, as service accounts are',
+      'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` is trusted, as that of service accounts is.',
       value.networks,
     ),
     shown: 'none',
@@ -216,80 +226,87 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   maxConnections: setting(
     'POSTERN_MAX_CONNECTIONS',
     '10000',
-    'gRPC connections at once, 10 to 1000000, a quarter of them from one address; for one more the oldest is closed that has called nothing, or itself',
+    'The maximum number of gRPC connections, 10 to 1000000. One address can have a quarter of them. A connection beyond ' +
+      'the limit replaces the oldest one that has made no call; if there is none, it is closed itself.',
     value.count(10, 1_000_000),
   ),
   shutdownDelaySeconds: setting(
     'POSTERN_SHUTDOWN_DELAY',
     '0s',
-    'How long calls are still answered after SIGTERM, while health and `/readyz` already say no, up to `60s`',
+    'How long after SIGTERM calls are still answered, up to `60s`. Health and `/readyz` report not ready from SIGTERM on.',
     value.seconds('0s', '60s'),
   ),
   reflection: {
-    ...setting(
-      'POSTERN_REFLECTION',
-      'on',
-      'Whether gRPC reflection tells callers the contract',
-      value.toggle,
-    ),
+    ...setting('POSTERN_REFLECTION', 'on', 'Whether gRPC reflection is served.', value.toggle),
     shown: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
   clientId: optional(
     'POSTERN_CLIENT_ID',
-    'The service account as which a sidecar watches, as `postern service create` printed it',
+    'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',
     value.name,
   ),
-  clientSecret: secret('POSTERN_CLIENT_SECRET', 'Its secret', value.clientSecret),
+  clientSecret: secret('POSTERN_CLIENT_SECRET', 'The secret of `POSTERN_CLIENT_ID`.', value.clientSecret),
   tlsCert: optional(
     'POSTERN_TLS_CERT',
-    'A file with the certificate of both listeners and what leads from it to its authority, PEM; turns TLS on',
+    "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for both listeners.",
     value.directory,
   ),
   tlsKey: optional(
     'POSTERN_TLS_KEY',
-    'The file of its private key, PEM, without a passphrase',
+    'A PEM file with the private key of `POSTERN_TLS_CERT`, without a passphrase.',
     value.directory,
   ),
   tlsClientCa: optional(
     'POSTERN_TLS_CLIENT_CA',
-    'A file with the authorities of client certificates, PEM; every gRPC client must then show one',
+    'A PEM file with the CA certificates for client certificates. When set, every gRPC client must present a certificate ' +
+      'of one of them (mutual TLS).',
     value.directory,
   ),
   tlsServiceIdentities: identities(
     'POSTERN_TLS_SERVICE_IDENTITIES',
-    'URIs and DNS names (`spiffe://example.org/api,api.example.org`) whose certificate lets watch and say who the `client` of a login is, as a service account does',
+    'URIs and DNS names of client certificates (`spiffe://example.org/api,api.example.org`) that may do what a service ' +
+      'account may: call WatchTrust, and set the `client` of a login.',
   ),
   tlsAdminIdentities: identities(
     'POSTERN_TLS_ADMIN_IDENTITIES',
-    'URIs and DNS names whose certificate lets administer; not one of a proxy, which would lend it to its callers',
+    "URIs and DNS names of client certificates that may call AdminService. Do not list a proxy: all of the proxy's callers " +
+      'would become administrators.',
   ),
   upstreamCa: optional(
     'POSTERN_UPSTREAM_CA',
-    'A file with the authorities that vouch for the upstream of a sidecar, PEM, or `system`; turns TLS to it on',
+    "A PEM file with the CA certificates for the sidecar's upstream, or `system` for those of the operating system. Turns " +
+      'TLS to the upstream on.',
     value.directory,
   ),
   upstreamCert: optional(
     'POSTERN_UPSTREAM_CERT',
-    'A file with the client certificate that a sidecar shows to its upstream, PEM',
+    'A PEM file with the client certificate that a sidecar presents to its upstream.',
     value.directory,
   ),
-  upstreamKey: optional('POSTERN_UPSTREAM_KEY', 'The file of its private key, PEM', value.directory),
+  upstreamKey: optional(
+    'POSTERN_UPSTREAM_KEY',
+    'A PEM file with the private key of `POSTERN_UPSTREAM_CERT`.',
+    value.directory,
+  ),
   insecure: setting(
     'POSTERN_INSECURE',
     'off',
-    'Allow plaintext beyond this machine, when something in front encrypts',
+    'Allow listening in plaintext on addresses that other machines can reach. For deployments where a proxy in front ' +
+      'terminates TLS.',
     value.toggle,
   ),
   traceEndpoint: optional(
     'OTEL_EXPORTER_OTLP_ENDPOINT',
-    'A collector that takes traces by OTLP over HTTP, such as `http://127.0.0.1:4318`. Without it there are none',
+    'The OpenTelemetry collector to which traces are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`. When absent, ' +
+      'no traces are recorded.',
     value.collector,
   ),
   logLevel: setting(
     'POSTERN_LOG_LEVEL',
     'info',
-    '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`; from `debug` on, commands print stack traces',
+    'The lowest level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`. With `debug` and ' +
+      '`trace`, failing commands print stack traces.',
     value.oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
   ),
 };

@@ -71,7 +71,10 @@ export function namedMasterKey(
   const keyId = sealedBy(envelope);
   const masterKey = masterKeys.find((candidate) => candidate.id === keyId);
   if (masterKey) return masterKey;
-  throw new EnvelopeError('other-master-key', `${identity} was sealed by another master key (id ${keyId})`);
+  throw new EnvelopeError(
+    'other-master-key',
+    `${identity} was encrypted with another master key (id ${keyId})`,
+  );
 }
 
 /**

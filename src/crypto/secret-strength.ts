@@ -34,10 +34,10 @@ export function sharedSecretFault(text: string): string | null {
   if (Buffer.byteLength(text) < 32) return 'is shorter than 32 bytes';
   const plain = text.toLowerCase().replace(/[^a-z0-9]/g, '');
   if (PUBLISHED.has(text.trim().toLowerCase()))
-    return 'is an example published in documentation, known to everyone';
+    return 'is an example from public documentation, which anyone can know';
   if (PLACEHOLDER_WORDS.some((word) => plain.includes(word))) return 'is a placeholder from an example';
   if (isShortTextRepeated(text) || SEQUENCES.some((sequence) => isRepetitionOf(sequence, plain))) {
-    return 'is a short or obvious text repeated';
+    return 'is a repeated short or obvious text';
   }
   return null;
 }
@@ -48,7 +48,7 @@ export function masterKeyFault(text: string): string | null {
   // Node's decoder skips what is not base64; only a text that it writes back unchanged was the key that was meant.
   if (bytes.toString('base64') !== text) return 'is not base64';
   if (bytes.length !== 32) return `is ${bytes.length} bytes long, not 32`;
-  if (bytes.every((byte) => byte === bytes[0])) return 'is one byte repeated';
+  if (bytes.every((byte) => byte === bytes[0])) return 'is a single repeated byte';
   return null;
 }
 

@@ -46,10 +46,10 @@ export class ConnectionQueue {
 }
 
 function crowded(): Rejected {
-  const cause = 'too many calls want a connection';
+  const cause = 'too many calls wait for a database connection';
   return new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
 }
 
 function silent(): Rejected {
-  return storeUnavailable('every connection is in use, and none became free in time');
+  return storeUnavailable('every database connection is in use, and none became free in time');
 }

@@ -163,7 +163,7 @@ export class Database {
     const { state, role } = this.#circuit ?? {};
     if (state?.isOpen === true && role === 'guarded') {
       throw storeUnavailable(
-        'it has been silent for some time, and nobody waits until it has answered a probe',
+        'the database has not answered for some time; calls are refused until a probe succeeds',
       );
     }
     const startMs = performance.now();
@@ -212,7 +212,7 @@ async function withinBudget<T>(budget: CallBudget, work: (isOver: () => boolean)
   const storeMs = Math.min(STORE_LIMIT_MS, (budget.storeDeadlineMs ?? Infinity) - nowMs);
   if (storeMs <= 0) {
     // Other work has used up what the call has.
-    const cause = 'the call had waited too long before it came to the database';
+    const cause = 'the call had waited too long before it reached the database';
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 

@@ -74,8 +74,8 @@ export async function requireSchema(database: Database, { newer }: { newer: bool
   if (applied === known || (newer && applied > known)) return;
   throw new SchemaMismatch(
     applied < known
-      ? `the database schema is at migration ${applied} and this program needs ${known}: run 'postern migrate'`
-      : `the database schema is at migration ${applied} and this program knows ${known}: ` +
+      ? `the database schema is at migration ${applied}, and this version of Postern needs ${known}: run 'postern migrate'`
+      : `the database schema is at migration ${applied}, and this version of Postern knows only ${known}: ` +
           'run a newer Postern, or this one with POSTERN_MIGRATE=auto',
   );
 }
@@ -99,8 +99,8 @@ function pendingAfter(
     const migration = known[index];
     if (row.number !== migration?.number || row.checksum !== migration.checksum) {
       throw new SchemaMismatch(
-        `migration ${row.number} (${row.name}) in the database is not the one that this program knows: ` +
-          "this is another program's or a changed schema, point DATABASE_URL to an own database",
+        `migration ${row.number} (${row.name}) in the database differs from the one in this version of Postern: ` +
+          'the schema was changed, or belongs to another program; set DATABASE_URL to a database of its own',
       );
     }
   }

@@ -12,7 +12,7 @@ export class QueryUnanswered extends Error {
 /** COMMIT of a transaction that an error had ended: the error was swallowed, and nothing is stored. */
 export class CommitRefused extends Error {
   constructor() {
-    super('the transaction was rolled back at its commit: an error inside it was swallowed');
+    super('the transaction was rolled back at its commit, because an error inside it was ignored');
     this.name = 'CommitRefused';
   }
 }
@@ -62,13 +62,13 @@ export function rejectDuplicate(index: string, rejection: Rejection): (error: un
 export function translateStoreError(error: unknown): unknown {
   if (error instanceof Rejected) return error;
   if (isStalePreparedStatement(error)) {
-    const cause = 'a pooler lends out connections by the transaction: docs/operations.md, PgBouncer';
+    const cause = 'a connection pooler in transaction mode is in use: see docs/operations.md, PgBouncer';
     return storeUnavailable(cause, { cause: error });
   }
   if (isRetryable(error)) return new Rejected({ kind: 'conflict' }, { cause: error });
   if (!isUnavailable(error)) return error;
   const cause = /unsupported startup parameter/.test((error as Error).message)
-    ? 'a pooler refuses the time limits that Postern sends: docs/operations.md, PgBouncer'
+    ? 'a connection pooler refuses the timeouts that Postern sets: see docs/operations.md, PgBouncer'
     : (sqlState(error) ?? messageOf(error));
   return storeUnavailable(cause, { cause: error });
 }
@@ -105,7 +105,7 @@ export function messageOf(error: unknown): string {
   const text = errorText(error);
   // Knex puts the statement and a dash before what the database said.
   const said = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
-  return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a text');
+  return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a message');
 }
 
 /**

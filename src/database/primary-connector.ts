@@ -12,7 +12,7 @@ class ServerReadOnly extends Error {
   /** The SQLSTATE that a write would have met. */
   readonly code = '25006';
   constructor() {
-    super('the server does not write');
+    super('the server is read-only');
     this.name = 'ServerReadOnly';
   }
 }

@@ -47,13 +47,13 @@ async function requireOrdinaryRole(trx: Knex.Transaction, role: string): Promise
   if (!found) {
     throw new GrantRefused(
       'there is no such database role',
-      'Make it first, with CREATE ROLE … LOGIN PASSWORD … in psql.',
+      'Create it first, with CREATE ROLE … LOGIN PASSWORD … in psql.',
     );
   }
   if (found.superuser || found.owns) {
     throw new GrantRefused(
-      `the role ${found.superuser ? 'is a superuser' : "owns Postern's tables"}, so that no grant can limit it`,
-      'Name another role, as which the service is to log in.',
+      `the role ${found.superuser ? 'is a superuser' : "owns Postern's tables"}, so grants cannot limit it`,
+      'Name another role, one with which the service logs in.',
     );
   }
   return found;
@@ -86,14 +86,14 @@ async function requireTheseRightsAlone(trx: Knex.Transaction, role: string): Pro
   if (surplus.length > 0) {
     throw new GrantRefused(
       `the role would still have ${inWords(surplus)}, through PUBLIC, another role or another grantor`,
-      'Revoke that there (for instance REVOKE CREATE ON SCHEMA public FROM PUBLIC), and run it again. Nothing was granted.',
+      'Revoke it there (for instance with REVOKE CREATE ON SCHEMA public FROM PUBLIC), and run the command again. Nothing was granted.',
     );
   }
   const missing = rows.filter((row) => !row.held && isWanted(row));
   if (missing.length > 0) {
     throw new GrantRefused(
-      `this connection may not grant ${inWords(missing)}`,
-      "Run it as the owner of Postern's tables. Nothing was granted.",
+      `the user of this connection may not grant ${inWords(missing)}`,
+      "Run the command as the owner of Postern's tables. Nothing was granted.",
     );
   }
 }

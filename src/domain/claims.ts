@@ -243,7 +243,7 @@ function claimsInvalid(detail: string): TokenRefusal {
 }
 
 const IDENTIFIER_RULE = 'must be a string of 1 to 256 characters without control characters';
-const DATE_RULE = 'must be a number of seconds above 0 and below 2^40';
+const DATE_RULE = 'must be a number of seconds, greater than 0 and less than 2^40';
 
 const invalid = {
   sub: claimsInvalid(`sub ${IDENTIFIER_RULE}`),
@@ -254,18 +254,18 @@ const invalid = {
   exp: claimsInvalid(`exp ${DATE_RULE}`),
   iat: claimsInvalid(`iat ${DATE_RULE}`),
   nbf: claimsInvalid(`nbf ${DATE_RULE}`),
-  iss: claimsInvalid('iss is not the issuer that is trusted here'),
+  iss: claimsInvalid('iss is not the trusted issuer'),
   audType: claimsInvalid('aud must be a string or a list of strings'),
-  aud: claimsInvalid('aud names no audience that is accepted here'),
-  requiredAudience: claimsInvalid('aud does not name the audience that the caller requires'),
-  lifetime: claimsInvalid('the time from iat to exp is longer than a token may live'),
+  aud: claimsInvalid('aud has no accepted audience'),
+  requiredAudience: claimsInvalid('aud does not have the required audience'),
+  lifetime: claimsInvalid('the time from iat to exp is longer than the maximum lifetime of a token'),
   userId: claimsInvalid('user_id must be a whole number or a string of 1 to 256 characters'),
-  notLegacy: claimsInvalid('a token of the earlier login names no sub, iss or aud'),
+  notLegacy: claimsInvalid('a token of the earlier login system must not have sub, iss or aud'),
 } as const;
 
 const expired: TokenRefusal = Object.freeze({
   reason: 'TOKEN_EXPIRED',
-  detail: 'the time of the token is over',
+  detail: 'the token has expired',
 });
 
 const notYetValid = {

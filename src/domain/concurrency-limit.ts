@@ -18,7 +18,7 @@ export class ConcurrencyLimit {
   /** @throws Rejected `server-overloaded` */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#underWay >= this.#max) {
-      const cause = `${this.#max} are under way`;
+      const cause = `${this.#max} calls of this kind are being served`;
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
     }
     this.#underWay += 1;

@@ -23,9 +23,9 @@ export class KeyedLimiter {
     this.#rules = {
       width,
       maxWaiting,
-      whenFull: () => overloaded('too many calls about one thing'),
+      whenFull: () => overloaded('too many calls for the same user or session'),
       watch: (_call, leave) => {
-        const isLate = () => leave(overloaded('other calls about the same thing take too long'));
+        const isLate = () => leave(overloaded('other calls for the same user or session take too long'));
         const timer = setTimeout(isLate, maxWaitMs);
         return () => clearTimeout(timer);
       },

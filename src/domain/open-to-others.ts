@@ -12,8 +12,8 @@ const UNMAPPED_ID = 65_534;
 export class OpenToOthers extends Error {
   constructor(what: string) {
     super(
-      `${what}; root takes only what nobody else can change: give it to root (chown root), ` +
-        'take the right to write from group and others (chmod go-w), or start Postern as its owner',
+      `${what}; as root, Postern uses only files that no other user can change: make root its owner (chown root), ` +
+        'remove write permission for group and others (chmod go-w), or start Postern as its owner',
     );
     this.name = 'OpenToOthers';
   }
@@ -40,9 +40,9 @@ export function requireRootsOwn(path: string, above: 'root' | 'anyone'): void {
     // A link's own permissions mean nothing.
     const isGuarded = isLink || (!isItself && (found.mode & STICKY) !== 0);
     if (!isGuarded && (found.mode & WRITABLE_BY_ALL) !== 0)
-      throw new OpenToOthers(`${place} may be written by everybody`);
+      throw new OpenToOthers(`${place} is writable by everybody`);
     if (!isGuarded && (found.mode & WRITABLE_BY_GROUP) !== 0 && !isRoots(found.gid))
-      throw new OpenToOthers(`${place} may be written by group ${found.gid}`);
+      throw new OpenToOthers(`${place} is writable by group ${found.gid}`);
   }
 }
 

@@ -46,7 +46,8 @@ export async function listPage<Row extends { readonly id: string }>(
 function positionIn(cursors: PageCursors, query: object, token: string): string {
   const position = cursors.read(query, token);
   if (position !== null) return position;
-  const description = 'must be the next_page_token of this list with this filter; begin with an empty one';
+  const description =
+    'must be a next_page_token of the same list with the same filter; leave it empty for the first page';
   throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'page_token', description }] });
 }
 

@@ -8,7 +8,7 @@ const LINGER_MS = 1_000;
 function refusalOf(code: string): { status: number; line: string } | null {
   if (code === 'HPE_HEADER_OVERFLOW')
     return { status: 431, line: 'the headers are larger than 8 KiB; send less' };
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return { status: 408, line: 'the request did not come in time' };
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return { status: 408, line: 'the request did not arrive in time' };
   return code.startsWith('HPE_') ? { status: 400, line: 'this is not an HTTP request' } : null;
 }
 

@@ -153,7 +153,7 @@ function answer(request: IncomingMessage, routes: Routes, facts: HttpFacts): Ans
   const route = routes.get(path);
   if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { ...text(405, 'only GET and HEAD are served\n'), headers: { allow: 'GET, HEAD' } };
+    return { ...text(405, 'only GET and HEAD are allowed\n'), headers: { allow: 'GET, HEAD' } };
   }
   return route(request, facts);
 }
@@ -162,7 +162,7 @@ function jwks(request: IncomingMessage, publication: Publication): Answer {
   const keySet = publication.jwks();
   // An empty set that may be kept would have its reader refuse every token until max-age is over.
   if (keySet === null) {
-    const unknown = text(503, 'no keys are known here yet; ask again in a second\n');
+    const unknown = text(503, 'the keys are not loaded yet; retry in a second\n');
     return { ...unknown, headers: { ...unknown.headers, 'retry-after': '1' } };
   }
   const { json, etag, maxAgeSeconds } = keySet;

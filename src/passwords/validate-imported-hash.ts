@@ -21,7 +21,7 @@ export function validateImportedHash(text: string): ImportedHashJudgement {
   if (format === undefined) {
     return {
       ok: false,
-      reason: `is in no known format; known are ${formats.map(({ name }) => name).join(', ')}`,
+      reason: `is in no known format; the known formats are ${formats.map(({ name }) => name).join(', ')}`,
     };
   }
   const read = format.read(text);

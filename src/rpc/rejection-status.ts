@@ -51,13 +51,14 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'CREDENTIALS_MISSING',
-        message: "send the token in the request, or once as metadata 'authorization: Bearer <token>'",
+        message:
+          "the call has no token; send it in the request or as metadata 'authorization: Bearer <token>'",
       };
     case 'reset-token-invalid':
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'RESET_TOKEN_INVALID',
-        message: 'the reset token is not good, or not any more; ask an administrator for another',
+        message: 'the reset token is invalid or has expired; ask an administrator for a new one',
       };
     case 'token-refused':
       return {
@@ -89,14 +90,14 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.RESOURCE_EXHAUSTED,
         reason: 'LOGIN_RATE_LIMITED',
-        message: 'too many failed logins; wait before the next one',
+        message: 'too many failed logins; wait before trying again',
         retryAfterMs: rejection.retryAfterMs,
       };
     case 'refresh-rate-limited':
       return {
         code: Code.RESOURCE_EXHAUSTED,
         reason: 'REFRESH_RATE_LIMITED',
-        message: 'this refresh token came again too often; go on with the tokens that it was exchanged for',
+        message: 'this refresh token was used too often; use the tokens that it was exchanged for',
         retryAfterMs: rejection.retryAfterMs,
       };
     case 'admin-required':
@@ -109,7 +110,8 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'SERVICE_REQUIRED',
-        message: "the caller needs a service account's access token, or a certificate with a listed name",
+        message:
+          'the caller needs an access token of a service account, or a client certificate with a listed identity',
       };
     case 'email-taken':
       return {
@@ -127,25 +129,26 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.FAILED_PRECONDITION,
         reason: 'LAST_ADMIN',
-        message: "the change would leave no enabled user with the role 'admin'",
+        message:
+          "the change would leave no enabled user with the role 'admin'; make another administrator first",
       };
     case 'no-signing-keys':
       return {
         code: Code.FAILED_PRECONDITION,
         reason: 'NO_SIGNING_KEYS',
-        message: 'in HS256 mode there are no signing keys; change the secret in the settings',
+        message: 'HS256 mode has no signing keys; change POSTERN_SECRET instead',
       };
     case 'not-found':
       return {
         code: Code.NOT_FOUND,
         reason: 'RESOURCE_NOT_FOUND',
-        message: `no such ${rejection.what}`,
+        message: `the ${rejection.what} does not exist`,
       };
     case 'conflict':
       return {
         code: Code.ABORTED,
         reason: 'CONFLICT',
-        message: 'somebody else changed the same thing at this moment: read it again and retry',
+        message: 'the resource was changed concurrently; read it again and retry',
       };
     case 'store-unavailable':
       return {
@@ -166,7 +169,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         code: Code.UNAVAILABLE,
         reason: 'TRUST_STALE',
         message:
-          'keys and revocations are not known here yet, or too old; retry later or call another instance',
+          'keys and revocations are not loaded here yet, or are too old; retry later or call another instance',
         retryAfterMs: rejection.retryAfterMs,
       };
     case 'shutting-down':
@@ -193,23 +196,23 @@ export function statusOf(rejection: Rejection): RpcStatus {
         code: Code.RESOURCE_EXHAUSTED,
         reason: 'READER_TOO_SLOW',
         message:
-          'this stream was not read fast enough; read on a thread that is free, and reconnect with the last cursor',
+          'the stream was not read fast enough; read it without blocking, and reconnect with the last cursor',
       };
     case 'too-many-streams':
       return {
         code: Code.RESOURCE_EXHAUSTED,
         reason: 'STREAM_LIMIT_REACHED',
         message:
-          'too many streams are open on this connection, from this address or in this process; end one before the next',
+          'too many streams are open on this connection, from this address or in this process; end one before opening another',
       };
     case 'stream-idle':
       return {
         code: Code.UNAVAILABLE,
         reason: 'STREAM_IDLE',
-        message: 'nothing was said on this stream for minutes; open it again when it is needed',
+        message: 'the stream was idle for minutes; open it again when it is needed',
       };
     case 'deadline-exceeded':
-      return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the work was done' };
+      return { code: Code.DEADLINE_EXCEEDED, message: 'the deadline passed before the call was finished' };
     case 'cancelled':
       return { code: Code.CANCELLED, message: 'the caller cancelled the call' };
     default:
@@ -220,7 +223,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
 const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
   REFRESH_TOKEN_INVALID: 'this is not a refresh token of this service; log in again',
   REFRESH_TOKEN_EXPIRED: 'the session has expired; log in again',
-  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so its session has ended; log in again',
+  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so the session has ended; log in again',
   REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
 };
 

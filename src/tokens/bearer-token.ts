@@ -17,11 +17,11 @@ const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 export function readBearerToken(values: readonly string[]): BearerToken {
   const [value, ...others] = values;
   if (value === undefined || value.trim() === '') return { kind: 'missing' };
-  if (others.length > 0) return malformed('the authorization header came more than once; send it once');
+  if (others.length > 0) return malformed('the call has more than one authorization header; send one');
   const token = BEARER.exec(value)?.[1];
   if (token !== undefined) return { kind: 'token', token };
   if (!/^bearer\s+\S/i.test(value)) return { kind: 'missing' };
-  return malformed("the authorization header is not 'Bearer', one space and one token");
+  return malformed("the authorization header must be 'Bearer', one space and one token");
 }
 
 function malformed(detail: string): BearerToken {

@@ -26,14 +26,14 @@ export async function download(url: URL, limits: { limitMs: number; maxBytes: nu
   };
   const get = async (): Promise<Download> => {
     const response = await fetch(url, { redirect: 'error', signal: controller.signal });
-    if (!response.ok) throw new Error(`it answers ${response.status}`);
+    if (!response.ok) throw new Error(`the server answered with status ${response.status}`);
     reader = response.body?.getReader();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
       bytes += part.value.length;
       if (bytes > limits.maxBytes)
-        throw new DownloadTooLarge(`it is longer than ${limits.maxBytes / 1024} KiB`);
+        throw new DownloadTooLarge(`the response is longer than ${limits.maxBytes / 1024} KiB`);
       chunks.push(part.value);
     }
     return { body: Buffer.concat(chunks), headers: response.headers };

@@ -51,7 +51,7 @@ export class JwksTrustSource {
     if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
     if (this.#url.protocol === 'http:' && origin.insecure !== true && !leadsToThisMachine(this.#url)) {
       throw new TypeError(
-        `the keys would come from ${this.#url.host} in plaintext: give an https URL, or insecure: true if what lies between encrypts`,
+        `the keys would be fetched from ${this.#url.host} in plaintext: give an https URL, or insecure: true if a proxy between encrypts the connection`,
       );
     }
     this.policy = Object.freeze({

@@ -128,7 +128,10 @@ export class StreamTrustSource {
     try {
       shown = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${errorText(error)}` });
+      this.#failed(this.#stream, {
+        code: codeOf(error),
+        details: `no access token for the stream: ${errorText(error)}`,
+      });
       return;
     }
     if (this.#stopped) return;

@@ -41,8 +41,8 @@ export async function readKeySet(json: string): Promise<KeyRing> {
   if (!Array.isArray(members)) throw new UnusableKeys('the key set has no list of keys');
   if (members.length === 0) {
     throw new UnusableKeys(
-      'the service publishes no keys: it has none yet, or it signs with a shared secret (POSTERN_ALGORITHM=HS256); ' +
-        'what is signed so only the service itself can verify: call its VerifyToken, or have it sign with ES256',
+      'the service publishes no keys: it has none yet, or signs with a shared secret (POSTERN_ALGORITHM=HS256); ' +
+        'only the service itself can verify HS256 tokens: call its VerifyToken, or let it sign with ES256',
     );
   }
   const read = await Promise.allSettled(members.map((member) => importVerificationKey(member)));
@@ -51,7 +51,7 @@ export async function readKeySet(json: string): Promise<KeyRing> {
   const [refused] = read.flatMap((result): unknown[] =>
     result.status === 'rejected' ? [result.reason] : [],
   );
-  throw new UnusableKeys(refused instanceof KeyRefused ? refused.message : 'no key of the set can be used', {
+  throw new UnusableKeys(refused instanceof KeyRefused ? refused.message : 'no key of the set is usable', {
     cause: refused,
   });
 }

@@ -39,7 +39,7 @@ export class TrustStream {
     const listen = () => {
       clearTimeout(this.#silence);
       this.#silence = setTimeout(() => {
-        end({ code: status.UNAVAILABLE, details: `nothing came for ${SILENCE_LIMIT_MS / 1000} s` });
+        end({ code: status.UNAVAILABLE, details: `nothing was received for ${SILENCE_LIMIT_MS / 1000} s` });
         call.cancel();
       }, SILENCE_LIMIT_MS);
     };

@@ -73,8 +73,8 @@ describe('defaults', () => {
     const { production: isProduction, warnings } = loadSettings({ DATABASE_URL: '', POSTERN_AUDIENCE: '' });
     expect(isProduction).toBe(false);
     expect(warnings).toEqual([
-      'DATABASE_URL is set but empty, and so taken as absent',
-      'POSTERN_AUDIENCE is set but empty, and so taken as absent',
+      expect.stringMatching(/^DATABASE_URL is set but empty/),
+      expect.stringMatching(/^POSTERN_AUDIENCE is set but empty/),
     ]);
   });
 });
@@ -200,8 +200,7 @@ describe('values', () => {
 
   test('A02 the audience of the API is one of the audiences, wherever they are known', () => {
     const elsewhere = { POSTERN_AUDIENCE: 'shop,web', POSTERN_API_AUDIENCE: 'postern' };
-    const fault =
-      'POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE; add it there, or name one that is there';
+    const fault = expect.stringMatching(/^POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE/);
     for (const purpose of ['serve', 'keys', 'command'] as const)
       expect(faultsOf(elsewhere, { for: purpose })).toEqual([fault]);
     expect(faultsOf({ ...elsewhere, POSTERN_AUDIENCE: 'shop,postern' })).toEqual([]);
@@ -269,18 +268,18 @@ describe('secrets', () => {
 
   test('a secret set in both ways is a fault', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_FILE: '/x' })).toEqual([
-      'POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE do not go together; remove one',
+      expect.stringMatching(/^POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE .*remove one/),
     ]);
   });
 
   test('a rule between settings names the variable that is set', () => {
     const secret = file('for-none', sharedSecret);
     expect(faultsOf({ POSTERN_SECRET_FILE: secret })).toEqual([
-      'POSTERN_SECRET_FILE goes with POSTERN_ALGORITHM=HS256 only; remove it, or sign with HS256',
+      expect.stringMatching(/^POSTERN_SECRET_FILE .*POSTERN_ALGORITHM=HS256/),
     ]);
     const key = file('same', masterKey);
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS_FILE: key })).toEqual([
-      'POSTERN_MASTER_KEY_PREVIOUS_FILE needs another key in POSTERN_MASTER_KEY; set the new one there, the old one here',
+      expect.stringMatching(/^POSTERN_MASTER_KEY_PREVIOUS_FILE needs .* POSTERN_MASTER_KEY;/),
     ]);
   });
 
@@ -387,7 +386,7 @@ describe('keys', () => {
     ]);
     expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' }, { for: 'command' })).toEqual([]);
     expect(faultsOf({ POSTERN_SECRET: sharedSecret })).toEqual([
-      expect.stringMatching(/^POSTERN_SECRET goes with/),
+      expect.stringMatching(/^POSTERN_SECRET .*only with POSTERN_ALGORITHM=HS256/),
     ]);
   });
 
@@ -423,7 +422,7 @@ describe('the legacy door', () => {
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_SECRET: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: sharedSecret })).toEqual([
-      expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET and POSTERN_ALGORITHM=HS256 do not go together/),
+      expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET .*POSTERN_ALGORITHM=HS256.*remove one/),
     ]);
   });
 });
@@ -585,8 +584,8 @@ test('nobody else is warned of what only a service uses', () => {
 
 test('the table for the documentation has a line for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
-  expect(lines).toContain(
-    '| `POSTERN_ACCESS_TOKEN_TTL` | `10m` | How long an access token is good, `1s` to `24h` |',
+  expect(lines).toContainEqual(
+    expect.stringMatching(/^\| `POSTERN_ACCESS_TOKEN_TTL` \| `10m` \| .*`1s` to `24h`/),
   );
   expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(6);
   expect(lines.every((line) => line.split('|').length === 5)).toBe(true);

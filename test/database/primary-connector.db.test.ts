@@ -55,7 +55,7 @@ test('D12 a server that is silent delays the others by a moment', async () => {
 
 test('D12 when none writes, every fault is told', async () => {
   const { closed, connect } = pretend({ one: 'read-only', two: 'refuses' });
-  await expect(connect()).rejects.toThrow('the server does not write; two refuses');
+  await expect(connect()).rejects.toThrow('the server is read-only; two refuses');
   expect(closed).toEqual(['one']);
 });
 

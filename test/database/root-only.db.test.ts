@@ -35,14 +35,14 @@ const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip;
 /** What others can do to a file or folder of root's, and what is said of it. */
 const openings: readonly (readonly [name: string, open: (path: string) => void, says: RegExp])[] = [
   ['belongs to another', (path) => chownSync(path, STRANGER, 0), /belongs to user 4711/],
-  ['may be written by everybody', (path) => chmodSync(path, 0o757), /may be written by everybody/],
+  ['may be written by everybody', (path) => chmodSync(path, 0o757), /is writable by everybody/],
   [
     'may be written by a group',
     (path) => {
       chownSync(path, 0, STRANGER);
       chmodSync(path, 0o770);
     },
-    /may be written by group 4711/,
+    /is writable by group 4711/,
   ],
 ];
 const folderAt = (path: string) => {
@@ -64,7 +64,7 @@ describeAsRoot('D21 as root, a data directory', () => {
     const dataDir = join(folderAt(join(folder, 'above')), 'data');
     mkdirSync(dataDir);
     chmodSync(join(folder, 'above'), 0o777);
-    expect(() => prepareDataDirectory(dataDir)).toThrow(/above may be written by everybody/);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/above is writable by everybody/);
     // As in /tmp: others cannot take it away.
     chmodSync(join(folder, 'above'), 0o1777);
     expect(prepareDataDirectory(dataDir).root).toBe(dataDir);
@@ -110,7 +110,7 @@ describeAsRoot('D21 as root, a data directory', () => {
       const environment = { POSTERN_DATA_DIR: dataDir, POSTERN_GRPC_LISTEN: '127.0.0.1:0' };
       const { exitCode, stdout, stderr } = await runPostern(words, { environment });
       expect([words, exitCode]).toEqual([words, 3]);
-      expect(stdout + stderr).toMatch(/may be written by everybody; root takes only .*chmod go-w/);
+      expect(stdout + stderr).toMatch(/is writable by everybody; .*chmod go-w/);
     }
   });
 });
@@ -141,9 +141,7 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     const path = secretIn('key');
     open(path);
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path });
-    expect(faults).toEqual([
-      expect.stringMatching(/^POSTERN_MASTER_KEY_FILE names a file that others may change/),
-    ]);
+    expect(faults).toEqual([expect.stringMatching(/^POSTERN_MASTER_KEY_FILE names a file that other/)]);
     expect(faults[0]).toMatch(says);
     expect(faults[0]).not.toContain(key);
   });
@@ -176,7 +174,7 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     );
     chmodSync(keyFile, 0o646);
     expect(faultsOf({ ...master, ...tls })).toEqual([
-      expect.stringMatching(/^POSTERN_TLS_KEY can be changed by others: .* may be written by everybody/),
+      expect.stringMatching(/^POSTERN_TLS_KEY can be changed by others: .* is writable by everybody/),
     ]);
     await server.reload();
     server.stop();

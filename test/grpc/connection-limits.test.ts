@@ -216,7 +216,7 @@ describe('the HTTP listener', () => {
       speak('GET /livez HTTP/1.1\r\nhost: a\r\n', 'x-more: a\r\n'),
     ]);
     expect(large).toMatch(/^HTTP\/1\.1 431 [^]*\r\n\r\nthe headers are larger than 8 KiB; send less\n$/);
-    expect(slow).toMatch(/^HTTP\/1\.1 408 [^]*\r\n\r\nthe request did not come in time\n$/);
+    expect(slow).toMatch(/^HTTP\/1\.1 408 [^]*\r\n\r\nthe request did not arrive in time\n$/);
     expect(await speak('GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')).toContain('200 OK');
   });
 

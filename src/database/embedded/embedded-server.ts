@@ -135,7 +135,7 @@ export class EmbeddedServer {
   #onExit(): void {
     if (this.#stopping) return;
     const delayMs = this.#backoff.next();
-    this.#report(`the embedded PostgreSQL ended unexpectedly; starting it again in ${delayMs} ms`);
+    this.#report(`the embedded PostgreSQL stopped unexpectedly; restarting it in ${delayMs} ms`);
     setTimeout(() => {
       if (this.#stopping) return;
       this.start().then(

@@ -68,5 +68,7 @@ async function run([program = '', ...options]: readonly string[]): Promise<void>
     child.once('close', resolve);
   });
   if (code === 0) return;
-  throw new EmbeddedPostgresError(`the database cluster could not be made: ${errors.trim() || String(code)}`);
+  throw new EmbeddedPostgresError(
+    `the database cluster could not be created: ${errors.trim() || String(code)}`,
+  );
 }

@@ -62,7 +62,7 @@ function hydrateLinks(native: string): void {
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'EEXIST') continue;
       throw new NotInstalled(
-        'the libraries of the embedded PostgreSQL are not linked, since its install script was not run, and they ' +
+        'the libraries of the embedded PostgreSQL are not linked, because its install script was not run, and they ' +
           'cannot be linked now',
         'Run: npm rebuild --ignore-scripts=false',
         { cause },

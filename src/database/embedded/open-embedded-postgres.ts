@@ -127,7 +127,7 @@ async function waitForPlace(
       unmarkedSinceMs !== undefined &&
       Date.now() - unmarkedSinceMs > ORPHAN_AFTER_MS
     ) {
-      report('ending an embedded PostgreSQL whose service was killed');
+      report('stopping the embedded PostgreSQL of a service that was killed');
       process.kill(postmaster, 'SIGINT');
       unmarkedSinceMs = undefined;
     }
@@ -137,8 +137,8 @@ async function waitForPlace(
     }
     if (Date.now() - startMs > WAIT_LIMIT_MS) {
       throw new EmbeddedPostgresError(
-        `the embedded PostgreSQL (process ${postmaster ?? 'unknown'}) in ${dataDir} is held by another program and did not end. ` +
-          'End it, or set POSTERN_DATA_DIR to another folder.',
+        `the embedded PostgreSQL (process ${postmaster ?? 'unknown'}) in ${dataDir} is used by another program and did not stop. ` +
+          'Stop it, or set POSTERN_DATA_DIR to another folder.',
       );
     }
     await pause(LOOK_EVERY_MS);

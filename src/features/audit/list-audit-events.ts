@@ -38,15 +38,15 @@ const actor: FieldRule<string> = (value, field) =>
         {
           field,
           description:
-            'must be the id of a user or service account, a UUID in lower case with hyphens, or the name of a client certificate',
+            'must be the id of a user or service account, a UUID in lower case with hyphens, or the identity of a client certificate',
         },
       ];
 
 /** Of tokens and keys others may have chosen the id, so that only what is surely none is refused. */
 const target: FieldRule<string> = (value, field) => {
   const description = value.includes('@')
-    ? 'must be an id: the audit trail has no e-mail in it'
-    : 'must be an id as the audit trail has it, a UUID in lower case with hyphens';
+    ? 'must be an id, because the audit trail contains no e-mails'
+    : 'must be an id; write a UUID in lower case with hyphens';
   const isNoId = value.includes('@') || (BROKEN_UUID.test(value) && !isUuid(value));
   return isNoId ? [{ field, description }] : idLength(value, field);
 };
@@ -54,7 +54,7 @@ const target: FieldRule<string> = (value, field) => {
 const point: FieldRule<Date | undefined> = (value, field) =>
   value === undefined || (value.getTime() >= 0 && value.getTime() < YEAR_10000_MS)
     ? []
-    : [{ field, description: 'must be a time from the year 1970 to the year 9999' }];
+    : [{ field, description: 'must be a time between the years 1970 and 9999' }];
 
 const rules: FieldRules<AuditQuery> = {
   actor: optional(actor),

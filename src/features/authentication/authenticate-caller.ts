@@ -33,14 +33,14 @@ export async function authenticateCaller(
   const { apiAudience } = dependencies;
   if (!claims.audience.includes(apiAudience))
     throw claimsInvalid(
-      `this needs a token for the audience '${apiAudience}'; ask for one with that audience`,
+      `this method needs a token for the audience '${apiAudience}'; request one with that audience`,
     );
   const { subjectType: type, subject: id, sessionId, roles } = claims;
   const caller: Caller = { type, id, sessionId, roles, claims };
   switch (access) {
     case 'user':
       if (type === 'user') return caller;
-      throw claimsInvalid("this needs a user's token, not a service account's");
+      throw claimsInvalid('this method needs the token of a user, not of a service account');
     case 'service':
       if (type === 'service') return caller;
       throw new Rejected({ kind: 'service-required' });

@@ -52,7 +52,7 @@ type Choice = { readonly sessionId: string } | { readonly userId: string };
 
 function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
   if ((userId === '') === (sessionId === '')) {
-    const description = 'give the user_id or the session_id, and not both';
+    const description = 'set either user_id or session_id';
     throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'user_id', description }] });
   }
   const [field, id] = userId === '' ? ['session_id', sessionId] : ['user_id', userId];

@@ -194,6 +194,6 @@ function lastSecondOf(tokenExpiresAtSeconds: number): number {
 
 function notRevocable(): Rejected {
   const description =
-    'has neither jti nor sid, so that it cannot be revoked: it ends when it expires, or with the secret that signed it';
+    'has neither jti nor sid and therefore cannot be revoked: it is valid until it expires or its signing secret is removed';
   return new Rejected({ kind: 'field-invalid', violations: [{ field: 'token', description }] });
 }

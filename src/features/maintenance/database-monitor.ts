@@ -86,7 +86,7 @@ export class DatabaseMonitor {
     const departure = cancellationOf(call, Date.now());
     if (departure !== undefined) throw new Rejected(departure);
     if (this.#waiting.size >= MAX_WAITING) {
-      const cause = 'too many calls wait for news from the database';
+      const cause = 'too many calls wait for a check of the database';
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
     }
     await new Promise<void>((resolve, reject) => {

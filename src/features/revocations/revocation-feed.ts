@@ -52,7 +52,8 @@ export class RevocationFeed {
     // The first page's horizon holds for the whole read: later pages show whatever it leaves out, or the next read does.
     const cursor = horizonOf(first);
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
-      if (page.era !== first.era) throw storeUnavailable('another server answered in the middle of a list');
+      if (page.era !== first.era)
+        throw storeUnavailable('the database server changed while the list of revocations was read');
       const complete = page.rows.length < PAGE_ROWS;
       const revocations = page.rows.map(({ writtenBy, kind, id, expiresAtSeconds }) => ({
         kind,

@@ -23,11 +23,11 @@ export function masterKeyFrom(dataDir: string, mayMake: boolean): string {
     if (cause instanceof OpenToOthers)
       throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
     const code = String((cause as NodeJS.ErrnoException).code);
-    throw new DataDirectoryError(`the master key ${path} cannot be read or made (${code})`, { cause });
+    throw new DataDirectoryError(`the master key ${path} cannot be read or created (${code})`, { cause });
   }
-  if (text === null) throw new DataDirectoryError(`${path} is not there. Put it back from a backup.`);
+  if (text === null) throw new DataDirectoryError(`${path} is missing. Restore it from a backup.`);
   if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
-  throw new DataDirectoryError(`${path} does not hold a master key any more. Put it back from a backup.`);
+  throw new DataDirectoryError(`${path} no longer contains a master key. Restore it from a backup.`);
 }
 
 function readOrMake(dataDir: string, path: string): string {

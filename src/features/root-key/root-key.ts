@@ -102,7 +102,7 @@ export async function rewrapRefreshRoot(
 function notReadYet(): never {
   throw new Rejected({
     kind: 'store-unavailable',
-    cause: 'the root key of refresh tokens is not read yet',
+    cause: 'the root key has not been read from the database yet',
     retryAfterMs: RETRY_AFTER_MS,
   });
 }
@@ -113,7 +113,7 @@ async function findOrMakeRoot(trx: Transaction, masterKeys: readonly MasterKey[]
   if (found) return found;
   for (const key of await listVerifyingKeys(trx)) openSigningKey(key, masterKeys).fill(0);
   const [masterKey] = masterKeys;
-  if (!masterKey) throw new Error('no master key is given');
+  if (!masterKey) throw new Error('there is no master key');
   await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKey, randomBytes(12)));
   return (await findRefreshRoot(trx)) ?? new Uint8Array();
 }

@@ -14,7 +14,7 @@ const nameText = text({
 export const serviceName: FieldRule<string> = (value, field) => {
   const violations = nameText(value, field);
   if (violations.length > 0 || !isUuid(value.toLowerCase())) return violations;
-  return [{ field, description: 'must not look like an id; choose a name' }];
+  return [{ field, description: 'must not be a UUID; choose a name' }];
 };
 
 /** The account that a word names: its id, or its name. */

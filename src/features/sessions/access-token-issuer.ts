@@ -46,7 +46,7 @@ export class AccessTokenIssuer {
     if (this.serves(requested)) return requested;
     throw new Rejected({
       kind: 'field-invalid',
-      violations: [{ field: 'audience', description: 'must be an audience of POSTERN_AUDIENCE, or empty' }],
+      violations: [{ field: 'audience', description: 'must be one of POSTERN_AUDIENCE, or empty' }],
     });
   }
 

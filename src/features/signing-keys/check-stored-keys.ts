@@ -31,7 +31,8 @@ export async function checkStoredKey(
   key: StoredSigningKey,
   masterKeys: readonly MasterKey[],
 ): Promise<VerificationKey> {
-  if (!KID.test(key.kid)) throw new StoredKeyRefused('with a kid that is no thumbprint', 'it is not ours');
+  if (!KID.test(key.kid))
+    throw new StoredKeyRefused('whose kid is not a thumbprint', 'Postern did not create it');
   const privatePkcs8 = openSigningKey(key, masterKeys);
   try {
     const verifying = await importVerificationKey(key.publicJwk);
@@ -46,7 +47,7 @@ export async function checkStoredKey(
   } finally {
     privatePkcs8.fill(0);
   }
-  throw new StoredKeyRefused(key.kid, 'its public half does not belong to its private half');
+  throw new StoredKeyRefused(key.kid, 'its public key does not match its private key');
 }
 
 /** A stored key that may be used. */

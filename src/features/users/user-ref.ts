@@ -17,6 +17,6 @@ export function resolveUserRef(choice: UserRef): { readonly id: string } | { rea
 export function parseUserRef(request: { readonly userId: string; readonly email: string }): UserRef {
   const { userId, email } = request;
   if ((userId === '') !== (email === '')) return userId === '' ? { email } : { userId };
-  const description = 'give the user_id or the email, and not both';
+  const description = 'set either user_id or email';
   throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'user_id', description }] });
 }

@@ -178,7 +178,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.#context.unsent.delete(this);
     const received = this.#received;
     if (received === null) {
-      this.#refuse({ code: Code.UNIMPLEMENTED, message: 'the request has no message; send one' });
+      this.#refuse({ code: Code.UNIMPLEMENTED, message: 'the call has no request message; send one' });
       return;
     }
     this.#received = null;

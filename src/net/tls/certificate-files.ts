@@ -28,7 +28,7 @@ export function certificateFaults({ cert, key, ca }: CertificateFiles, names: Fi
   if (faults.length > 0 || chain === null || privateKey === null) return faults;
   if (!(chain as X509Certificate[])[0]?.checkPrivateKey(privateKey as KeyObject)) {
     return [
-      `${names.key} is not the key of the first certificate in ${names.cert}; give the two that belong together`,
+      `${names.key} is not the key of the first certificate in ${names.cert}; use a certificate and a key that belong together`,
     ];
   }
   // The last word is OpenSSL's: it also refuses what is too weak.
@@ -44,11 +44,11 @@ export function expiryMs(pem: string): number {
 function certificatesIn(pem: string): X509Certificate[] {
   const blocks = blocksIn(pem);
   if (blocks.length === 0)
-    throw new Error('holds no certificate; it must be PEM, with BEGIN CERTIFICATE in it');
+    throw new Error('holds no certificate; use a PEM file that contains BEGIN CERTIFICATE');
   try {
     return blocks.map((block) => new X509Certificate(block));
   } catch {
-    throw new Error('holds a certificate that cannot be read; write it anew');
+    throw new Error('holds a certificate that cannot be parsed; replace the file');
   }
 }
 
@@ -66,11 +66,11 @@ function blocksIn(pem: string): string[] {
 
 function privateKeyIn(pem: string): KeyObject {
   if (/ENCRYPTED/.test(pem))
-    throw new Error('is locked with a passphrase; write it without one, readable by the service alone');
+    throw new Error('is locked with a passphrase; store it without one, readable only by the service');
   try {
     return createPrivateKey(pem);
   } catch {
-    throw new Error('holds no private key; it must be PEM, with BEGIN PRIVATE KEY in it');
+    throw new Error('holds no private key; use a PEM file that contains BEGIN PRIVATE KEY');
   }
 }
 

@@ -119,7 +119,7 @@ export class ServerTls {
     const faults = certificateFaults(files, names);
     if (faults.length > 0 || expiryMs(files.cert ?? '') > Date.now() || this.expiresAtMs <= Date.now())
       return faults;
-    return [`${names.cert} has expired, and the one before has not`];
+    return [`${names.cert} has expired, and the certificate in use has not`];
   }
 
   #refuse(faults: string[]): void {

@@ -7,113 +7,149 @@ export interface MetricDefinition {
 }
 
 /**
- * Every metric of `/metrics`. Names and labels are a promise to dashboards and alerts. `/metrics` is as public as the key
- * set beside it, so that no row may tell of one user: not even whether an e-mail that failed belongs to somebody.
+ * Every metric of `/metrics`. Dashboards and alerts depend on names and labels, so these never change. `/metrics` is as
+ * public as the key set beside it. No metric may therefore tell anything about one user, not even whether the e-mail of a
+ * failed login belongs to an account.
  */
 export const metricDefinitions = {
-  calls: counter('postern_rpc_calls_total', 'Calls that ended, by gRPC status', 'method', 'code'),
-  refusals: counter('postern_rpc_refusals_total', 'Refused calls, by ErrorInfo reason', 'method', 'reason'),
-  callDuration: histogram('postern_rpc_duration_seconds', 'How long unary calls took', 'method'),
+  calls: counter(
+    'postern_rpc_calls_total',
+    'Finished calls, by method and gRPC status code.',
+    'method',
+    'code',
+  ),
+  refusals: counter(
+    'postern_rpc_refusals_total',
+    'Refused calls, by method and ErrorInfo reason.',
+    'method',
+    'reason',
+  ),
+  callDuration: histogram('postern_rpc_duration_seconds', 'Duration of unary calls, by method.', 'method'),
   openStreams: gauge(
     'postern_rpc_streams',
-    'Open streams: anonymous (Health/Watch, reflection, requests that are slow to come), watching (WatchTrust)',
+    'Open streams, by kind: anonymous (Health/Watch, reflection, calls whose request has not arrived yet) or watching (WatchTrust).',
     'kind',
   ),
   connectionsClosed: counter(
     'postern_connections_closed_total',
-    'Connections that were closed because their listener had all that it takes',
+    'Connections closed because a connection limit of their listener was reached.',
     'listener',
   ),
   connectionsRetired: counter(
     'postern_connections_retired_total',
-    'gRPC connections that were told to go because too many of their calls were reset: deadlines that expire, or a flood',
+    'gRPC connections closed with GOAWAY because too many of their calls were reset, by expiring deadlines or by a flood.',
   ),
   logins: counter(
     'postern_logins_total',
-    'Logins: ok, refused (wrong credentials), throttled, overloaded, malformed (not a valid request), failed (anything else)',
+    'Logins, by outcome: ok, refused (wrong credentials), throttled (rate limit), overloaded (hashing queue full), malformed (invalid request) or failed (anything else).',
     'outcome',
   ),
   refreshes: counter(
     'postern_refreshes_total',
-    'Refreshes: rotated, repeated (within the grace time), reused (the session ended), refused, throttled (repeated too often), malformed, failed',
+    'Token refreshes, by outcome: rotated, repeated (same token again within the grace period), reused (token reuse, which ended the session), refused, throttled (repeated too often), malformed (invalid request) or failed (anything else).',
     'outcome',
   ),
   revocations: counter(
     'postern_revocations_total',
-    'Sessions, tokens and keys that this process revoked: logouts, ended sessions, reuse',
+    'Revocations made by this process, by kind: session, token or key. Logouts and token reuse count as well.',
     'kind',
   ),
   revocationsLive: gauge(
     'postern_revocations_live',
-    'Revocations in memory; absent before the first list of them',
+    'Revocations held in memory. Absent until the first list is loaded.',
   ),
   revocationDelay: histogram(
     'postern_revocation_delay_seconds',
-    "From a revocation's transaction to this process refusing by it, by the database's clock",
+    "Time from a revocation's transaction until this process enforces it, by the database's clock.",
   ),
-  trustAge: gauge('postern_trust_age_seconds', 'Age of the news of revocations; +Inf before the first'),
-  trustState: gauge('postern_trust_state', '1 for the state that holds: loading, fresh, stale', 'state'),
-  watchers: gauge('postern_trust_watchers', 'Verifiers that watch this process'),
+  trustAge: gauge(
+    'postern_trust_age_seconds',
+    'Age of the known revocations. +Inf until the first list is loaded.',
+  ),
+  trustState: gauge(
+    'postern_trust_state',
+    'State of the keys and revocations, 1 for the current one: loading, fresh or stale.',
+    'state',
+  ),
+  watchers: gauge('postern_trust_watchers', 'Open WatchTrust streams of verifiers.'),
   upstreamConnected: gauge(
     'postern_upstream_connected',
-    'Of a sidecar: whether the stream from the central service is open',
+    'Whether the WatchTrust stream of this sidecar to its upstream is open (1) or not (0).',
   ),
-  cacheHits: counter('postern_token_cache_hits_total', 'Tokens that were seen before'),
-  cacheMisses: counter('postern_token_cache_misses_total', 'Tokens that were not'),
-  cacheEntries: gauge('postern_token_cache_entries', 'Tokens remembered'),
-  cacheBytes: gauge('postern_token_cache_bytes', 'What they take'),
-  hashRunning: gauge('postern_hash_running', 'Passwords being hashed'),
-  hashQueued: gauge('postern_hash_queued', 'Passwords waiting for that'),
+  cacheHits: counter('postern_token_cache_hits_total', 'Access tokens found in the verification cache.'),
+  cacheMisses: counter(
+    'postern_token_cache_misses_total',
+    'Access tokens not found in the verification cache.',
+  ),
+  cacheEntries: gauge('postern_token_cache_entries', 'Access tokens in the verification cache.'),
+  cacheBytes: gauge('postern_token_cache_bytes', 'Memory used by the verification cache, in bytes.'),
+  hashRunning: gauge('postern_hash_running', 'Password hashes being computed.'),
+  hashQueued: gauge('postern_hash_queued', 'Password hashes waiting in the queue.'),
   hashRefused: counter(
     'postern_hash_refused_total',
-    'Hashes refused because the queue was full or the deadline near',
+    'Password hashes refused because the queue was full or the deadline of the call too near.',
   ),
-  hashAverage: gauge('postern_hash_average_seconds', 'Moving average of one hash'),
+  hashAverage: gauge('postern_hash_average_seconds', 'Moving average of the duration of one password hash.'),
   poolConnections: gauge(
     'postern_db_pool',
-    'Connections of a pool that are used or free, and uses that wait for one',
+    'Database connections by pool and state: used, free, or waiting (requests that wait for a connection).',
     'pool',
     'state',
   ),
-  poolMost: gauge('postern_db_pool_max', 'Connections that a pool may have', 'pool'),
-  databaseReachable: gauge('postern_db_reachable', 'Whether the last look at the database succeeded'),
-  circuitOpen: gauge('postern_db_circuit_open', 'Whether calls are refused because the database was silent'),
+  poolMost: gauge('postern_db_pool_max', 'Maximum number of database connections, by pool.', 'pool'),
+  databaseReachable: gauge(
+    'postern_db_reachable',
+    'Whether the last check of the database succeeded (1) or not (0).',
+  ),
+  circuitOpen: gauge(
+    'postern_db_circuit_open',
+    'Whether the circuit breaker is open (1): the database did not answer, and calls that need it are refused.',
+  ),
   clockOffset: gauge(
     'postern_clock_offset_seconds',
-    "By how much the clock of this process's machine is ahead of the database's",
+    "How far this machine's clock is ahead of the database's. Negative when it is behind.",
   ),
   keys: gauge(
     'postern_signing_keys',
-    'Published keys: pending, active, retired; absent before they are known',
+    'Published signing keys, by state: pending, active or retired. Absent until the keys are loaded.',
     'state',
   ),
   keysRefused: gauge(
     'postern_signing_keys_refused',
-    'Stored signing keys that this process leaves out: their rows were altered, or another master key sealed them',
+    'Stored signing keys that this process ignores, because the row was altered or was encrypted with another master key.',
   ),
-  keyAge: gauge('postern_signing_key_age_seconds', 'How long the active key has signed'),
-  keyRotation: gauge('postern_signing_key_rotation_seconds', 'After how long it is to be replaced'),
+  keyAge: gauge('postern_signing_key_age_seconds', 'Time since the active signing key was activated.'),
+  keyRotation: gauge(
+    'postern_signing_key_rotation_seconds',
+    'Time after which a signing key is replaced (POSTERN_KEY_ROTATION).',
+  ),
   keySteps: counter(
     'postern_signing_key_steps_total',
-    'Steps of the rotation that this process took: prepare, activate, remove',
+    'Steps of signing key rotation made by this process, by step: prepare, activate or remove.',
     'step',
   ),
-  purgedRows: counter('postern_purged_rows_total', 'Expired rows that this process deleted'),
+  purgedRows: counter('postern_purged_rows_total', 'Expired database rows deleted by this process.'),
   certificateExpiry: gauge(
     'postern_tls_certificate_expiry_timestamp_seconds',
-    "When the listeners' certificate ends; absent in plaintext",
+    "Expiry time of the listeners' TLS certificate, in Unix time. Absent in plaintext.",
   ),
   linesLost: counter(
     'postern_log_lines_lost_total',
-    'Lines of the log that were dropped because nobody read, or the disk was full',
+    'Log lines dropped because the reader of standard error was too slow or the disk was full.',
   ),
-  eventLoopLag: histogram('postern_event_loop_lag_seconds', 'How late a timer of 100 ms came'),
-  eventLoopBusy: counter('postern_event_loop_busy_seconds_total', 'Time that the event loop was not idle'),
-  cpu: counter('process_cpu_seconds_total', 'CPU time of the process, all threads'),
-  residentMemory: gauge('process_resident_memory_bytes', 'Resident memory'),
-  startTime: gauge('process_start_time_seconds', 'When the process started, Unix time'),
-  heapUsed: gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use'),
-  externalMemory: gauge('nodejs_external_memory_bytes', 'Memory of buffers outside of the heap'),
+  eventLoopLag: histogram('postern_event_loop_lag_seconds', 'How late a 100 ms timer fired.'),
+  eventLoopBusy: counter(
+    'postern_event_loop_busy_seconds_total',
+    'Time during which the event loop was not idle.',
+  ),
+  cpu: counter('process_cpu_seconds_total', 'CPU time of the process, all threads.'),
+  residentMemory: gauge('process_resident_memory_bytes', 'Resident memory of the process, in bytes.'),
+  startTime: gauge('process_start_time_seconds', 'Start time of the process, in Unix time.'),
+  heapUsed: gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use, in bytes.'),
+  externalMemory: gauge(
+    'nodejs_external_memory_bytes',
+    'Memory of buffers outside the JavaScript heap, in bytes.',
+  ),
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
 export type MetricKey = keyof typeof metricDefinitions;

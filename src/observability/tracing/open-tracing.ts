@@ -13,7 +13,7 @@ export async function openTracing(
   if (endpoint === null) return undefined;
   const { startTracing } = await import('./open-telemetry.ts').catch((cause: unknown) => {
     throw new NotInstalled(
-      'traces were asked for (OTEL_EXPORTER_OTLP_ENDPOINT), and OpenTelemetry cannot be loaded',
+      'OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry cannot be loaded',
       'Install with optional dependencies (npm ci), or remove OTEL_EXPORTER_OTLP_ENDPOINT.',
       { cause },
     );

@@ -31,7 +31,7 @@ export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): Passw
       }
       const [memoryKib, passes, lanes] = [Number(m), Number(t), Number(p)];
       if (memoryKib > MAX_COST.memoryKib || passes > MAX_COST.passes || lanes > MAX_COST.lanes) {
-        return `is dearer than m=${MAX_COST.memoryKib},t=${MAX_COST.passes},p=${MAX_COST.lanes}, the most that ${variant} may cost`;
+        return `costs more than m=${MAX_COST.memoryKib},t=${MAX_COST.passes},p=${MAX_COST.lanes}, the maximum for ${variant}`;
       }
       if (memoryKib < 8 * lanes) return 'has less memory than argon2 needs for its lanes';
       const work = (memoryKib * passes) / (ARGON2ID_PARAMETERS.memoryKib * ARGON2ID_PARAMETERS.passes);

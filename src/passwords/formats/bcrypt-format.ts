@@ -27,8 +27,8 @@ export const bcryptFormat: PasswordFormat = {
     const [, costText] = BCRYPT_TEXT.exec(stored) ?? [];
     if (costText === undefined) return 'is not a well-formed bcrypt hash of the kinds 2a, 2b or 2y';
     const cost = Number(costText);
-    if (cost > COSTS.max) return `has cost ${cost}; the most that bcrypt may cost is ${COSTS.max}`;
-    if (cost < COSTS.min) return `has cost ${cost}; bcrypt knows none below ${COSTS.min}`;
+    if (cost > COSTS.max) return `has cost ${cost}; the maximum for bcrypt is ${COSTS.max}`;
+    if (cost < COSTS.min) return `has cost ${cost}; the minimum for bcrypt is ${COSTS.min}`;
     return {
       work: WORK_AT_COST_10 * 2 ** (cost - 10),
       needsRehash: true,

@@ -24,7 +24,7 @@ export function pbkdf2Hash(parts: {
   if (expected?.length !== length) return 'has a damaged digest';
   const iterations = Number(parts.iterations);
   if (iterations > MAX_ITERATIONS) {
-    return `has ${parts.iterations.slice(0, 12)} iterations; the most that PBKDF2 may have is ${MAX_ITERATIONS}`;
+    return `has ${parts.iterations.slice(0, 12)} iterations; the maximum for PBKDF2 is ${MAX_ITERATIONS}`;
   }
   return {
     work: (iterations / 1_000_000) * WORK_OF_MILLION[digest],

@@ -22,14 +22,14 @@ export function scryptHash(parts: {
   if (salt === undefined || salt.length === 0 || salt.length > MAX.saltBytes) return 'has a damaged salt';
   if (expected === undefined || expected.length < 16 || expected.length > 64) return 'has a damaged digest';
   if (128 * n * r > MAX.memoryBytes) {
-    return `needs more memory than ${MAX.memoryBytes / 2 ** 20} MiB, the most that scrypt may take`;
+    return `needs more memory than ${MAX.memoryBytes / 2 ** 20} MiB, the maximum for scrypt`;
   }
   if (p > MAX.lanes || n * r * p > MAX.blocks) {
-    return `is dearer than N*r*p = ${MAX.blocks} or p = ${MAX.lanes}, the most that scrypt may cost`;
+    return `costs more than N*r*p = ${MAX.blocks} or p = ${MAX.lanes}, the maximum for scrypt`;
   }
   // RFC 7914 section 2: N is a power of two above 1, and below 2^(16r), which the bound on memory leaves to r = 1.
   if (n < 2 || !Number.isInteger(Math.log2(n)) || Math.log2(n) >= 16 * r) {
-    return 'has an N that scrypt does not know';
+    return 'has an N that is not valid for scrypt';
   }
   const options = { N: n, r, p, maxmem: 2 * MAX.memoryBytes };
   return {

@@ -49,12 +49,15 @@ async function* rowsOf(
   let rows = 0;
   for (let message = first; !message.done; message = await others.next()) {
     const { options, users } = message.value;
-    if (message !== first && options) throw refused('options', 'must be in the first message only');
+    if (message !== first && options) throw refused('options', 'is allowed only in the first message');
     if (!options && users.length === 0)
-      throw refused('users', 'must not be empty in a message without options; leave the message out');
+      throw refused('users', 'must not be empty in a message without options; do not send such a message');
     rows += users.length;
     if (rows > MAX_ROWS)
-      throw refused('users', `must be at most ${MAX_ROWS} in one call; send the rest in another`);
+      throw refused(
+        'users',
+        `must have at most ${MAX_ROWS} rows in one call; send the rest in further calls`,
+      );
     for (const { email, passwordHash, roles, disabled } of users) {
       yield { email, passwordHash: passwordHash === '' ? null : passwordHash, roles, disabled };
     }

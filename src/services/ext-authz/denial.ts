@@ -41,19 +41,19 @@ export function denialOf(error: unknown): Denial {
   const { denial } = error;
   switch (denial.kind) {
     case 'role-missing':
-      return forbidden('ROLE_MISSING', 'a role that this needs is missing', {
+      return forbidden('ROLE_MISSING', 'the token does not have a required role', {
         error: 'insufficient_scope',
         scope: denial.required.join(' '),
       });
     case 'identity-unfit':
       return forbidden('IDENTITY_UNFIT', denial.detail, null);
     case 'request-unreadable':
-      return forbidden('REQUEST_UNREADABLE', 'the request has no readable HTTP headers', null);
+      return forbidden('REQUEST_UNREADABLE', 'the HTTP headers of the request cannot be read', null);
     case 'route-misconfigured':
       return {
         ...internal,
         reason: 'ROUTE_MISCONFIGURED',
-        message: 'this route asks for something that cannot be checked; report it to the operator',
+        message: 'the ext_authz configuration of this route is invalid; report it to the operator',
       };
     default:
       return denial satisfies never;
@@ -84,7 +84,7 @@ function forbidden(reason: Denial['reason'], message: string, challenge: Denial[
 function fromRejection({ rejection }: Rejected): Denial {
   const { code, reason, message: said } = statusOf(rejection);
   const isMissing = rejection.kind === 'credentials-missing';
-  const message = isMissing ? "send the token once, as 'authorization: Bearer <token>'" : said;
+  const message = isMissing ? "the request has no token; send it as 'authorization: Bearer <token>'" : said;
   if (reason === undefined) return internal;
   if (code === Code.UNAVAILABLE) {
     return { ...internal, reason, message, isFault: false };

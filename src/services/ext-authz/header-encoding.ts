@@ -13,7 +13,7 @@ const ESCAPED = /[^\x21-\x7e]|[%,"\\]/gu;
  */
 export function headerText(name: string): string {
   if (/[\p{Cc}\p{Cs}]/u.test(name)) {
-    throw new Denied({ kind: 'identity-unfit', detail: 'a name in the token has control characters' });
+    throw new Denied({ kind: 'identity-unfit', detail: 'a claim of the token contains control characters' });
   }
   return name.replace(ESCAPED, (character) =>
     [...Buffer.from(character)]

@@ -30,7 +30,7 @@ const ROLE = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
  */
 export function routePolicy(extensions: Extensions, audiences: readonly string[] | null): RoutePolicy {
   for (const key of Object.keys(extensions)) {
-    if (!KEYS.has(key)) throw misconfigured(`knows ${[...KEYS].join(', ')} and no other key`);
+    if (!KEYS.has(key)) throw misconfigured(`has an unknown key; the keys are ${[...KEYS].join(', ')}`);
   }
   const optional = choice(extensions, 'mode', ['required', 'optional']) === 'optional';
   const policy = {
@@ -42,7 +42,7 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
   };
   if (optional && policy.rolesAny.length + policy.rolesAll.length > 0) {
     throw misconfigured(
-      'requires roles of callers who may come without a token: take mode or the roles away',
+      'requires roles although the token is optional; remove the roles, or set mode to required',
     );
   }
   return policy;
@@ -53,21 +53,21 @@ function configuredAudience(extensions: Extensions, audiences: readonly string[]
   if (audience === undefined) return '';
   if (audiences === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   if (audiences.includes(audience)) return audience;
-  throw misconfigured('names an audience that POSTERN_AUDIENCE does not');
+  throw misconfigured('has an audience that is not in POSTERN_AUDIENCE');
 }
 
 function roleList(extensions: Extensions, key: string): readonly string[] {
   const roles = own(extensions, key)?.split(',') ?? [];
   const trimmed = roles.map((role) => role.trim());
   if (trimmed.every((role) => ROLE.test(role))) return trimmed;
-  throw misconfigured(`has a ${key} that is not a comma list of roles as x-postern-roles shows them`);
+  throw misconfigured(`has a ${key} that is not a comma-separated list of roles as in x-postern-roles`);
 }
 
 /** @returns the value, the first of `allowed` when the key is absent */
 function choice(extensions: Extensions, key: string, allowed: readonly string[]): string | undefined {
   const value = own(extensions, key) ?? allowed[0];
   if (value !== undefined && allowed.includes(value)) return value;
-  throw misconfigured(`has a ${key} other than ${allowed.join(' and ')}`);
+  throw misconfigured(`has a ${key} other than ${allowed.join(' or ')}`);
 }
 
 function own(extensions: Extensions, key: string): string | undefined {

@@ -3,7 +3,7 @@ import { Rejected } from '../../domain/rejection.ts';
 
 /** An era of 64 bits before a transaction number of 64 bits. */
 const MAX_POSITION = 2n ** 128n - 1n;
-const CURSOR_FORM = 'one that this service gave out, or empty for everything';
+const CURSOR_FORM = 'a cursor of this service, or empty for everything';
 const cursorRules = {
   cursor: optional(
     text({ minBytes: 1, maxBytes: 41, form: { pattern: /1\.(?:0|[1-9][0-9]{0,38})/, says: CURSOR_FORM } }),

@@ -48,7 +48,7 @@ export async function kidOfPrivateKey(privatePkcs8: Uint8Array): Promise<string>
     const key = createPrivateKey({ key: Buffer.from(privatePkcs8), format: 'der', type: 'pkcs8' });
     return await thumbprintOf(createPublicKey(key).export({ format: 'jwk' }) as ThumbprintMembers);
   } catch (cause) {
-    throw new KeyRefused('its private half is not PKCS #8', { cause });
+    throw new KeyRefused('its private key is not PKCS #8', { cause });
   }
 }
 
@@ -60,7 +60,7 @@ export async function importSigner(pair: SigningKeyPair): Promise<Signer> {
   const { algorithm } = pair;
   const verificationKey = await importVerificationKey(pair.publicJwk);
   if (verificationKey.kid !== pair.kid || verificationKey.algorithm !== algorithm) {
-    throw new KeyRefused('kid or algorithm is not the one of its public half');
+    throw new KeyRefused('kid or algorithm is not that of its public key');
   }
   if (algorithm === 'RS256' && verificationKey.signatureBytes * 8 < RSA_MODULUS_BITS) {
     throw new KeyRefused(`an RSA key that signs must have ${RSA_MODULUS_BITS} bits`);
@@ -73,11 +73,11 @@ export async function importSigner(pair: SigningKeyPair): Promise<Signer> {
     ]);
     der.fill(0);
   } catch (cause) {
-    throw new KeyRefused('its private half is not PKCS #8 of the algorithm', { cause });
+    throw new KeyRefused('its private key is not PKCS #8 of the algorithm', { cause });
   }
   const signer = createSigner({ algorithm, kid: pair.kid, key: privateKey });
   if (!(await signatureMatches(await signer.sign({}), verificationKey))) {
-    throw new KeyRefused('its private and public halves do not belong together');
+    throw new KeyRefused('its private key and its public key do not belong together');
   }
   return signer;
 }

@@ -53,7 +53,7 @@ interface GivenKeys {
 export async function inspectToken(text: string, options: InspectionOptions): Promise<TokenInspection> {
   const notes = kindNotes(text);
   if (text.length > MAX_TOKEN_BYTES) {
-    const signature = notChecked('the text is too long to be read');
+    const signature = notChecked('the text is too long to be parsed');
     return { header: null, claims: null, problems: [refusals.tooLarge], signature, notes };
   }
   const [headerSegment = '', claimsSegment = ''] = text.trim().split('.');
@@ -80,12 +80,12 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
 
 function kindNotes(text: string): string[] {
   const notes: string[] = [];
-  if (text !== text.trim()) notes.push('there is white space around the token, which a verifier refuses');
+  if (text !== text.trim()) notes.push('there is white space around the token; verifiers refuse it');
   const plain = text.trim();
   if (/^bearer /i.test(plain))
-    notes.push('this is a whole authorization header: the token begins after "Bearer "');
+    notes.push('this is an authorization header; the token begins after "Bearer "');
   if (plain.startsWith('prt_'))
-    notes.push('this is a refresh token: only RefreshToken and RevokeToken take it');
+    notes.push('this is a refresh token; only RefreshToken and RevokeToken accept it');
   if (plain.startsWith('{')) notes.push('this is JSON; only the compact serialisation is accepted');
   if (plain.split('.').length === 5)
     notes.push('this is an encrypted token (JWE); only signed ones are accepted');
@@ -113,7 +113,7 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
     notes.push('the key set holds no keys: the service has none yet, or signs with a shared secret');
   const byKid = new Map<string, VerificationKey>();
   for (const [index, jwk] of (listed ?? []).entries()) {
-    const key = await usable(`key ${index + 1} of the set is left out`, () => importVerificationKey(jwk));
+    const key = await usable(`key ${index + 1} of the set is ignored`, () => importVerificationKey(jwk));
     if (key !== null) byKid.set(key.kid, key);
   }
   return { ring: createKeyRing([...byKid.values()]), secret };
@@ -152,7 +152,7 @@ async function judgeSignature(
     if (ring === null) return notChecked('no key set was given');
     key = kid === undefined ? undefined : ring.find(kid);
     if (key === undefined) return notChecked('the key set has no usable key with this kid');
-    if (key.algorithm !== alg) return notChecked('the key with this kid is of another algorithm');
+    if (key.algorithm !== alg) return notChecked('the key with this kid has another algorithm');
   }
   const bytes = Buffer.byteLength(signature, 'base64url');
   return (await signatureMatches(token, key))

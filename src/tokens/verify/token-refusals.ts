@@ -22,12 +22,18 @@ export const refusals = {
   claimsNotUtf8: refusal('TOKEN_MALFORMED', 'the claims are not UTF-8'),
   claimsNotJson: refusal('TOKEN_MALFORMED', 'the claims are not one JSON object with distinct members'),
 
-  algNotAllowed: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not an algorithm that is accepted here'),
+  algNotAllowed: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not an accepted algorithm'),
   algOfOtherKey: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not the algorithm of the key'),
   keyUnknown: refusal('TOKEN_KEY_UNKNOWN', 'no key with this kid is published'),
-  kidWithSharedSecret: refusal('TOKEN_KEY_UNKNOWN', 'a token of the shared secret has no kid'),
-  typeInvalid: refusal('TOKEN_TYPE_INVALID', 'typ is not the type of an access token'),
-  signatureLength: refusal('TOKEN_SIGNATURE_INVALID', 'the signature has not the length of the algorithm'),
+  kidWithSharedSecret: refusal(
+    'TOKEN_KEY_UNKNOWN',
+    'a token signed with the shared secret must not have a kid',
+  ),
+  typeInvalid: refusal('TOKEN_TYPE_INVALID', 'typ is not that of an access token'),
+  signatureLength: refusal(
+    'TOKEN_SIGNATURE_INVALID',
+    'the signature does not have the length that the algorithm requires',
+  ),
   signatureInvalid: refusal('TOKEN_SIGNATURE_INVALID', 'the signature does not match'),
   revoked: refusal('TOKEN_REVOKED', 'the token, its session or its key was revoked'),
 } as const;

@@ -59,7 +59,7 @@ export async function importVerificationKey(jwk: unknown): Promise<VerificationK
   try {
     key = KeyObject.from(await importJWK({ ...publicJwk }, alg));
   } catch (cause) {
-    throw new KeyRefused('its numbers are not a public key of the algorithm', { cause });
+    throw new KeyRefused('its values are not a public key of the algorithm', { cause });
   }
   const signatureBytes = algorithmTable[alg].signatureBytes ?? byteLength(publicJwk.n);
   return { kid, algorithm: alg, jwk: publicJwk, signatureBytes, key };
@@ -80,14 +80,13 @@ function readPublicJwk(jwk: unknown): PublicJwk {
   const { alg, kid } = given;
   if (!isSigningAlgorithm(alg)) throw new KeyRefused('alg must be ES256, RS256 or EdDSA');
   const row = algorithmTable[alg];
-  if (given.kty !== row.kty || given.crv !== row.crv)
-    throw new KeyRefused('kty or crv is not the one of its alg');
+  if (given.kty !== row.kty || given.crv !== row.crv) throw new KeyRefused('kty or crv does not match alg');
   if (given.use !== 'sig') throw new KeyRefused('use must be sig');
   if (typeof kid !== 'string') throw new KeyRefused('kid must be a string');
   const known = ['kty', 'crv', 'kid', 'alg', 'use', ...row.members];
   // d, p, q and k are among the unknown: a private key that was published by mistake must not be passed on.
   if (Object.keys(given).some((member) => !known.includes(member))) {
-    throw new KeyRefused(`it may have no members but ${known.join(', ')}`);
+    throw new KeyRefused(`it has members other than ${known.join(', ')}`);
   }
   const numbers = Object.fromEntries(
     row.members.map((member) => [member, readNumber(given[member], member, row)]),
@@ -111,7 +110,7 @@ function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Algorith
       throw new KeyRefused(`n must have ${RSA_BITS.min} to ${RSA_BITS.max} bits and be odd`);
     }
     if (isRocaModulus(modulus))
-      throw new KeyRefused('n is of a generator whose keys can be factored (CVE-2017-15361)');
+      throw new KeyRefused('n was made by a key generator whose keys can be factored (CVE-2017-15361)');
   }
   return value;
 }

@@ -22,15 +22,15 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
-/** What becomes of a row. */
+/** The outcome of a row. */
 export const ImportOutcome = {
   /** IMPORT_OUTCOME_UNSPECIFIED - Never sent. */
   IMPORT_OUTCOME_UNSPECIFIED: 0,
-  /** CREATED - The row is a user now, or would be one. */
+  /** CREATED - The user was created, or would be in a dry run. */
   CREATED: 1,
-  /** SKIPPED - A user with this e-mail exists, made before or by this very import. */
+  /** SKIPPED - A user with this e-mail exists, perhaps from an earlier row of this import. */
   SKIPPED: 2,
-  /** REFUSED - The row breaks a rule. */
+  /** REFUSED - The row is invalid. */
   REFUSED: 3,
   UNRECOGNIZED: -1,
 } as const;
@@ -47,43 +47,46 @@ export namespace ImportOutcome {
 
 /** A person who can log in. */
 export interface User {
-  /** A UUID. */
+  /** The user's id, a UUID. */
   id: string;
-  /** The e-mail in its canonical form, lower case. */
+  /** The e-mail in its canonical form, in lower case. */
   email: string;
-  /** What the user may do, in alphabetical order. */
+  /** The roles, in alphabetical order. */
   roles: string[];
-  /** Whether logins are refused. */
+  /** Whether the user is disabled: logins are refused. */
   disabled: boolean;
-  /** When the user was made. */
+  /** When the user was created. */
   createdAt:
     | Date
     | undefined;
-  /** When an administrator, or a new password, last changed the user. */
+  /** When an administrator or a new password last changed the user. */
   updatedAt:
     | Date
     | undefined;
-  /** Changes with every change of the user; opaque. See UpdateUserRequest. */
+  /**
+   * The version of the user, opaque. It differs after every change. See
+   * UpdateUserRequest.
+   */
   etag: string;
 }
 
-/** Describes the new user. */
+/** The user to create. */
 export interface CreateUserRequest {
-  /** The e-mail, 3 to 254 bytes; upper and lower case are the same. */
+  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
   email: string;
   /**
-   * A first password by the password policy, or empty for a user who cannot log in
-   * until a password is set with a reset token.
+   * The first password, which must satisfy the password policy. If empty, the user
+   * cannot log in until a password is set with a reset token.
    */
   password: string;
   /**
-   * At most 16 roles of lower-case letters, digits and `._:-`, together at most
-   * 168 bytes.
+   * The roles: at most 16, of lower-case letters, digits and `._:-`, with at most
+   * 168 bytes together.
    */
   roles: string[];
 }
 
-/** Names a user by one of the two. */
+/** The user to return, by exactly one of the two fields. */
 export interface GetUserRequest {
   /** The user's id, a UUID. */
   userId: string;
@@ -91,58 +94,58 @@ export interface GetUserRequest {
   email: string;
 }
 
-/** Asks for a page of users. All filters must hold. */
+/** A request for a page of users. A user must match all filters. */
 export interface ListUsersRequest {
-  /** The most users that the page may have. */
+  /** The maximum number of users on the page. */
   pageSize: number;
-  /** `next_page_token` of the page before, or empty for the first. */
+  /** `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
-  /** Only the user with this e-mail, or empty. */
+  /** Only the user with this e-mail. Empty for any. */
   email: string;
-  /** Only users whose e-mail begins so, or empty. */
+  /** Only users whose e-mail begins with this text. Empty for any. */
   emailPrefix: string;
-  /** Only users with this role, or empty. */
+  /** Only users with this role. Empty for any. */
   role: string;
-  /** Only disabled users, or only enabled ones. */
+  /** Only disabled users (true) or only enabled users (false). Absent for both. */
   disabled?: boolean | undefined;
 }
 
 /** A page of users. */
 export interface UserPage {
-  /** The users, the oldest first. */
+  /** The users, oldest first. */
   users: User[];
-  /** The token of the next page, empty on the last one. */
+  /** The token of the next page. Empty on the last page. */
   nextPageToken: string;
 }
 
-/** A list of roles. Being a message, it can be absent. */
+/** A list of roles. A message, unlike a repeated field, can be absent. */
 export interface RoleList {
-  /** The roles; none at all takes every role away. */
+  /** The roles. An empty list removes every role. */
   roles: string[];
 }
 
-/** Says what to change. Fields that are left out stay as they are. */
+/** The change of a user. An absent field is not changed. */
 export interface UpdateUserRequest {
   /** The user's id, a UUID. */
   userId: string;
   /**
-   * The `etag` of the user as last read, to change nothing that another
-   * administrator has changed since; empty to change it anyhow.
+   * The `etag` of the user as last read. If the user has changed since, the call
+   * fails with CONFLICT. Empty to skip this check.
    */
   etag: string;
   /** The new e-mail. */
   email?:
     | string
     | undefined;
-  /** The new roles, in place of all others. */
+  /** The new roles, which replace the current ones. */
   roles:
     | RoleList
     | undefined;
-  /** Whether logins are refused. */
+  /** Whether the user is disabled: logins are refused. */
   disabled?: boolean | undefined;
 }
 
-/** Names the user to delete. */
+/** The user to delete. */
 export interface DeleteUserRequest {
   /** The user's id, a UUID. */
   userId: string;
@@ -150,41 +153,41 @@ export interface DeleteUserRequest {
   etag: string;
 }
 
-/** Says nothing more. */
+/** Empty. */
 export interface DeleteUserResponse {
 }
 
-/** How to import. */
+/** The options of an import. */
 export interface ImportOptions {
-  /** Gives the same verdicts and makes no user. */
+  /** Returns the verdicts without creating users. */
   dryRun: boolean;
   /**
-   * Takes rows with the role `admin`, which are refused otherwise: elsewhere the
-   * word may mean less.
+   * Accepts rows with the role `admin`. They are refused otherwise, because the
+   * role may mean less in the other program.
    */
   allowAdmin: boolean;
 }
 
-/** A user as another program's table has it. */
+/** A user of another program. */
 export interface UserToImport {
-  /** The e-mail, 3 to 254 bytes; upper and lower case are the same. */
+  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
   email: string;
   /**
-   * The password hash as the other program stored it, or empty for a user who
-   * cannot log in until a password is set with a reset token.
+   * The password hash as the other program stored it. If empty, the user cannot log
+   * in until a password is set with a reset token.
    */
   passwordHash: string;
-  /** As for CreateUser. */
+  /** The roles, as in CreateUserRequest. */
   roles: string[];
-  /** Whether logins are refused. */
+  /** Whether the user is disabled: logins are refused. */
   disabled: boolean;
 }
 
-/** A part of an import, as many rows as fit into 64 KiB. */
+/** A part of an import: as many rows as fit into 64 KiB. */
 export interface ImportUsersRequest {
   /**
-   * In the first message only, with or without users; left out, all options are
-   * off.
+   * Allowed in the first message only, with or without users. When absent, all
+   * options are off.
    */
   options:
     | ImportOptions
@@ -195,28 +198,28 @@ export interface ImportUsersRequest {
 
 /** The verdict on a row. */
 export interface ImportVerdict {
-  /** What becomes of it. */
+  /** The outcome of the row. */
   outcome: ImportOutcome;
   /**
-   * Which rules a refused row breaks, in one line that repeats nothing of the row;
-   * at most 256 bytes. Empty for others.
+   * Why the row was refused: one line of at most 256 bytes, which repeats nothing of
+   * the row. Empty for other outcomes.
    */
   reason: string;
 }
 
-/** What came of an import. */
+/** The result of an import. */
 export interface ImportedUsers {
-  /** One for each row, in the order in which they were sent. */
+  /** One verdict for each row, in the order of the rows. */
   verdicts: ImportVerdict[];
-  /** How many rows became users. */
+  /** The number of rows created. */
   created: number;
-  /** How many were skipped. */
+  /** The number of rows skipped. */
   skipped: number;
-  /** How many were refused. */
+  /** The number of rows refused. */
   refused: number;
 }
 
-/** Names a user by one of the two. */
+/** The user who needs a password, by exactly one of the two fields. */
 export interface CreatePasswordResetRequest {
   /** The user's id, a UUID. */
   userId: string;
@@ -224,40 +227,40 @@ export interface CreatePasswordResetRequest {
   email: string;
 }
 
-/** A way to set a password, for the user alone. */
+/** A reset token, to be delivered to the user only. */
 export interface PasswordReset {
-  /** The user, a UUID. */
+  /** The user's id, a UUID. */
   userId: string;
   /**
-   * The token to give to ResetPassword: `prs_` and 49 characters. Keep it as
-   * secret as a password.
+   * The token for ResetPassword: `prs_` and 49 characters. Keep it as secret as a
+   * password.
    */
   resetToken: string;
-  /** From when on the token is refused. */
+  /** When the token expires. */
   expiresAt: Date | undefined;
 }
 
-/** Asks for a page of sessions. */
+/** A request for a page of sessions. */
 export interface ListSessionsRequest {
-  /** Whose, a UUID. */
+  /** The user's id, a UUID. */
   userId: string;
-  /** The most sessions that the page may have. */
+  /** The maximum number of sessions on the page. */
   pageSize: number;
-  /** `next_page_token` of the page before, or empty for the first. */
+  /** `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
-  /** Whether to list those that have ended, too, as far as they are remembered. */
+  /** Whether to include sessions that have ended, as long as they are kept. */
   includeEnded: boolean;
 }
 
-/** What a login opened. */
+/** A session, which a login opens. */
 export interface Session {
-  /** A UUID, `sid` in its tokens. */
+  /** The session's id, a UUID: `sid` in its tokens. */
   id: string;
-  /** Whose, a UUID. */
+  /** The user's id, a UUID. */
   userId: string;
-  /** The audience of its access tokens. */
+  /** The audience of the session's access tokens. */
   audience: string;
-  /** The IP address that the login came from, or empty. */
+  /** The IP address of the login, or empty. */
   clientAddress: string;
   /** The User-Agent of the login, or empty. */
   userAgent: string;
@@ -265,27 +268,27 @@ export interface Session {
   createdAt:
     | Date
     | undefined;
-  /** When its refresh token was last used; absent before the first time. */
+  /** When the session was last refreshed. Absent before the first refresh. */
   refreshedAt:
     | Date
     | undefined;
-  /** When it ends at the latest. */
+  /** When the session expires at the latest. */
   expiresAt:
     | Date
     | undefined;
-  /** When it was ended; absent while it goes on. */
+  /** When the session was ended. Absent for a live session. */
   endedAt: Date | undefined;
 }
 
 /** A page of sessions. */
 export interface SessionPage {
-  /** The sessions, the oldest first. */
+  /** The sessions, oldest first. */
   sessions: Session[];
-  /** The token of the next page, empty on the last one. */
+  /** The token of the next page. Empty on the last page. */
   nextPageToken: string;
 }
 
-/** Names what is to end, by one of the two. */
+/** The sessions to end, by exactly one of the two fields. */
 export interface RevokeSessionsRequest {
   /** Ends every session of this user, a UUID. */
   userId: string;
@@ -293,223 +296,227 @@ export interface RevokeSessionsRequest {
   sessionId: string;
 }
 
-/** What ended. */
+/** The result of RevokeSessions. */
 export interface RevokedSessions {
   /**
-   * How many sessions ended now; 0 for one that had ended already, which is no
-   * fault.
+   * The number of sessions ended by this call. 0 for a session that had already
+   * ended, which is not an error.
    */
   ended: number;
 }
 
-/** Describes the new service account. */
+/** The service account to create. */
 export interface CreateServiceAccountRequest {
-  /** 1 to 64 letters, digits and `._:/-`, no UUID. */
+  /** The name: 1 to 64 letters, digits and `._:/-`. It must not be a UUID. */
   name: string;
-  /** As for users. */
+  /** The roles, as in CreateUserRequest. */
   roles: string[];
 }
 
-/** What a service asks for tokens with. */
+/** The credentials with which a service calls IssueServiceToken. */
 export interface ServiceCredentials {
   /** The account's id, a UUID. */
   clientId: string;
   /** The secret: `psk_` and 49 characters. */
   clientSecret: string;
-  /** Until when the secret before this one is good as well; absent when it is not. */
+  /** Until when the previous secret is valid as well. Absent when it is not valid. */
   previousSecretUntil: Date | undefined;
 }
 
-/** Asks for a page of service accounts. */
+/** A request for a page of service accounts. */
 export interface ListServiceAccountsRequest {
-  /** The most accounts that the page may have. */
+  /** The maximum number of accounts on the page. */
   pageSize: number;
-  /** `next_page_token` of the page before, or empty for the first. */
+  /** `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
 }
 
-/** A program that has tokens of its own. */
+/** An account of a program, which gets access tokens for itself. */
 export interface ServiceAccount {
   /** The account's id, a UUID. */
   clientId: string;
-  /** What people call it. */
+  /** The name. */
   name: string;
-  /** What it may do, in alphabetical order. */
+  /** The roles, in alphabetical order. */
   roles: string[];
-  /** When it was made. */
+  /** When the account was created. */
   createdAt:
     | Date
     | undefined;
-  /** When its newest secret was made. */
+  /** When the current secret was created. */
   secretCreatedAt:
     | Date
     | undefined;
-  /** Until when the secret before the newest is good as well; absent when it is not. */
+  /** Until when the previous secret is valid as well. Absent when it is not valid. */
   previousSecretUntil: Date | undefined;
 }
 
 /** A page of service accounts. */
 export interface ServiceAccountPage {
-  /** The accounts, the oldest first. */
+  /** The accounts, oldest first. */
   serviceAccounts: ServiceAccount[];
-  /** The token of the next page, empty on the last one. */
+  /** The token of the next page. Empty on the last page. */
   nextPageToken: string;
 }
 
-/** Names the service account to delete. */
+/** The service account to delete. */
 export interface DeleteServiceAccountRequest {
   /** The account's id, a UUID. */
   clientId: string;
 }
 
-/** Says nothing more. */
+/** Empty. */
 export interface DeleteServiceAccountResponse {
 }
 
-/** Asks for another secret. */
+/** The service account that gets a new secret. */
 export interface RotateServiceSecretRequest {
   /** The account's id, a UUID. */
   clientId: string;
   /**
-   * Seconds that the secret before stays good, at most 30 days; a day when left
-   * out. With 0 it counts as leaked: it ends now, with every token of the account.
+   * For how many seconds the current secret stays valid: at most 30 days, and one
+   * day when absent. With 0 the secret counts as leaked: it becomes invalid now, and
+   * every token of the account is revoked.
    */
   overlap?: number | undefined;
 }
 
-/** Asks for all signing keys. */
+/** A request for all signing keys. */
 export interface ListSigningKeysRequest {
 }
 
-/** A key that access tokens are signed with; its public half is in GetJwks. */
+/** A key that access tokens are signed with. GetJwks returns its public key. */
 export interface SigningKey {
-  /** Its name in the header of tokens. */
+  /** The key's id: `kid` in the header of tokens. */
   kid: string;
-  /** ES256, RS256 or EdDSA. */
+  /** The algorithm: ES256, RS256 or EdDSA. */
   algorithm: string;
   /**
-   * pending (published, signs later), active (signs), retired (verifies what it
-   * signed) or revoked.
+   * pending (published, does not sign yet), active (signs), retired (still verifies
+   * the tokens that it signed) or revoked.
    */
   state: string;
-  /** When it was made. */
+  /** When the key was created. */
   createdAt:
     | Date
     | undefined;
-  /** From when on it signs, or signed. */
+  /** When the key becomes, or became, active. */
   activateAt:
     | Date
     | undefined;
-  /** When a retired key goes; absent for others. */
+  /** When a retired key is removed. Absent for other keys. */
   removeAt: Date | undefined;
 }
 
 /** All signing keys. */
 export interface SigningKeyList {
-  /** The keys, the newest first. */
+  /** The keys, newest first. */
   signingKeys: SigningKey[];
 }
 
-/** Asks for a new key. */
+/** A request for a new signing key. */
 export interface RotateSigningKeyRequest {
   /**
-   * Signs with the new key at once. Verifiers that keep an older key set refuse its
-   * tokens until they ask again.
+   * Activates the new key at once. Verifiers with a cached key set refuse its tokens
+   * until they fetch the set again.
    */
   now: boolean;
 }
 
 /** The new key. */
 export interface RotatedSigningKey {
-  /** Its name in the header of tokens. */
+  /** The key's id. */
   kid: string;
-  /** From when on it signs. */
+  /** When the key becomes active. */
   activateAt: Date | undefined;
 }
 
-/** Names the key to end. */
+/** The signing key to revoke. */
 export interface RevokeSigningKeyRequest {
-  /** Its name in the header of tokens. */
+  /** The key's id. */
   kid: string;
 }
 
-/** What goes on. */
+/** The result of RevokeSigningKey. */
 export interface RevokedSigningKey {
-  /** The key that signs now. */
+  /** The id of the key that is active now. */
   activeKid: string;
 }
 
-/** Asks for a page of the audit trail. All filters must hold. */
+/** A request for a page of the audit trail. An event must match all filters. */
 export interface ListAuditEventsRequest {
-  /** The most events that the page may have. */
+  /** The maximum number of events on the page. */
   pageSize: number;
-  /** `next_page_token` of the page before, or empty for the first. */
+  /** `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
   /**
-   * The id of the user or service account that did it, the name of the
-   * certificate, or empty.
+   * The actor: the id of a user or service account, or the identity of a client
+   * certificate. Empty for any.
    */
   actor: string;
-  /** The id of what it was done to, or empty. */
+  /** The id of the target. Empty for any. */
   target: string;
   /**
-   * What was done, such as `user.update`, or empty. A name that is no action is
-   * refused, with the list of those that are.
+   * The action, such as `user.update`. Empty for any. An unknown action is refused,
+   * with a list of the known ones.
    */
   action: string;
-  /** `ok`, `refused` or empty. */
+  /** The outcome, `ok` or `refused`. Empty for both. */
   outcome: string;
-  /** Only what happened at this time or later. */
+  /** Only events at this time or later. */
   since:
     | Date
     | undefined;
-  /** Only what happened before this time. */
+  /** Only events before this time. */
   until: Date | undefined;
 }
 
-/** One thing that happened or was refused. */
+/** An event of the audit trail: an action that was done or refused. */
 export interface AuditEvent {
-  /** A UUID. */
+  /** The event's id, a UUID. */
   id: string;
-  /** When it happened. */
+  /** When the event happened. */
   at:
     | Date
     | undefined;
-  /** What was done, such as `user.update`. */
+  /** The action, such as `user.update`. */
   action: string;
   /** `ok` or `refused`. */
   outcome: string;
-  /** The `Reason` of what was refused, or a word on why it was done; may be empty. */
+  /** The `Reason` of a refusal, or a word on why the action was done. May be empty. */
   reason: string;
   /**
-   * anonymous, user, service, certificate (a client certificate) or operator (a
-   * command beside the database).
+   * The kind of actor: anonymous, user, service, certificate (a client certificate)
+   * or operator (a command that uses the database directly).
    */
   actorType: string;
   /**
-   * Who did it: the id of a user or service account, the name of a
+   * The actor: the id of a user or service account, the identity of a client
    * certificate, or empty.
    */
   actorId: string;
-  /** user, session, token, service, signing-key or empty. */
+  /** The kind of target: user, session, token, service, signing-key or empty. */
   targetType: string;
-  /** The id of what it was done to, or empty. */
+  /** The id of the target, or empty. */
   targetId: string;
-  /** The IP address that the call came from, or empty. */
+  /** The IP address of the caller, or empty. */
   clientAddress: string;
   /** The User-Agent of the call, or empty. */
   userAgent: string;
   /** The `x-request-id` of the call, or empty. */
   requestId: string;
-  /** More, such as what it was before and after, as a JSON object; may be empty. */
+  /**
+   * Further details as a JSON object, such as values before and after a change. May
+   * be empty.
+   */
   details: string;
 }
 
 /** A page of the audit trail. */
 export interface AuditEventPage {
-  /** The events, the newest first. */
+  /** The events, newest first. */
   events: AuditEvent[];
-  /** The token of the next page, empty on the last one. */
+  /** The token of the next page. Empty on the last page. */
   nextPageToken: string;
 }
 
@@ -3217,27 +3224,30 @@ export const AuditEventPage: MessageFns<AuditEventPage> = {
 };
 
 /**
- * Managing accounts, sessions and keys. Open to users and service accounts that
- * have the role `admin` at the moment of the call.
+ * Manages users, service accounts, sessions and signing keys. Open to users and
+ * service accounts that have the role `admin` at the time of the call, and to
+ * client certificates with a listed identity.
  *
- * Every call brings an access token as `authorization: Bearer ...` metadata. It
- * names the audience of Postern itself, lest a service that is handed an
- * administrator's token for its own use administers with it.
- * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
- * ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for a field that breaks its
- * rule; UNAVAILABLE STORE_UNAVAILABLE while the database is away.
- * Every call is in the audit trail, refused ones and reads included. No answer
- * has a password, its hash, a refresh token or a private key in it; a secret is
- * shown once, to whoever makes it.
+ * Callers send an access token in the `authorization: Bearer ...` metadata. The
+ * token must be for Postern's own audience, so that a service which receives an
+ * administrator's token for itself cannot administer with it.
  *
- * Lists come in pages. `page_size` is taken as at most 1000, and as 50 when it is
- * 0. A `next_page_token` is opaque and good at every instance of the service, for
- * the RPC and the filter that it was made for; it is empty on the last page.
+ * Every RPC can return UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason;
+ * PERMISSION_DENIED ADMIN_REQUIRED; INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE
+ * STORE_UNAVAILABLE while the database is unreachable.
+ *
+ * The audit trail records calls, including reads and refused ones. No response
+ * contains a password, a password hash, a refresh token or a private key. A secret
+ * is shown once, when it is created.
+ *
+ * Lists are paged. A `page_size` above 1000 counts as 1000, and 0 as 50. A
+ * `next_page_token` is opaque, and valid at every instance of the service for the
+ * same RPC and filter. It is empty on the last page.
  */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
   /**
-   * Makes a user.
+   * Creates a user.
    *
    * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
    */
@@ -3261,8 +3271,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): User => User.decode(value),
   },
   /**
-   * Lists users, the oldest first. A user who is made meanwhile comes at the end;
-   * none comes twice.
+   * Lists users, oldest first. A user who is created during the listing comes last.
+   * No user is listed twice.
    */
   listUsers: {
     path: "/postern.v1.AdminService/ListUsers" as const,
@@ -3277,10 +3287,11 @@ export const AdminServiceService = {
    * Changes a user.
    *
    * Disabling a user, and any change of e-mail or roles, ends the user's sessions,
-   * so that no access token goes on with a role that was taken away.
+   * so that no access token keeps a role that was removed.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND; ALREADY_EXISTS EMAIL_TAKEN; ABORTED CONFLICT
-   * when the user is not as `etag` says; FAILED_PRECONDITION LAST_ADMIN when no
-   * enabled user with the role `admin` would be left.
+   * when the user has changed since `etag` was read; FAILED_PRECONDITION LAST_ADMIN
+   * when no enabled user with the role `admin` would remain.
    */
   updateUser: {
     path: "/postern.v1.AdminService/UpdateUser" as const,
@@ -3292,7 +3303,7 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): User => User.decode(value),
   },
   /**
-   * Deletes a user and ends the user's sessions. The audit trail stays.
+   * Deletes a user and ends the user's sessions. The audit trail is kept.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; ABORTED CONFLICT; FAILED_PRECONDITION
    * LAST_ADMIN, as for UpdateUser.
@@ -3307,20 +3318,19 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): DeleteUserResponse => DeleteUserResponse.decode(value),
   },
   /**
-   * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
-   * and Werkzeug write them. They are checked at login as they are, and replaced by
-   * argon2id then.
+   * Imports users from another program, with the password hashes that it stored:
+   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
+   * Werkzeug write them. A login is checked against the imported hash, which is then
+   * replaced by argon2id.
    *
-   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
-   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
-   * and the others are imported all the same; a user who exists is skipped and
-   * never changed. So after a failure, when some of the rows may be imported, the
-   * same call may be made again.
-   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message that has neither
-   * users nor options. A stream without rows, of no message or of the options
-   * alone, is an import of nobody: OK, without verdicts.
+   * A call takes at most 10000 rows and 60 seconds. Import more rows with further
+   * calls. The response has a verdict for each row. An invalid row is refused, and
+   * the others are imported nevertheless. A user who exists is skipped and never
+   * changed, so a call that failed halfway can be repeated.
+   *
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
+   * `options` after the first message, or a message without users and options. A
+   * stream without rows gets OK, without verdicts.
    */
   importUsers: {
     path: "/postern.v1.AdminService/ImportUsers" as const,
@@ -3332,8 +3342,10 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): ImportedUsers => ImportedUsers.decode(value),
   },
   /**
-   * Makes a token with which a user sets a password by ResetPassword, once, within
-   * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Creates a reset token, with which the user can set a password by ResetPassword,
+   * once, within an hour. The previous reset token of the user becomes invalid.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   createPasswordReset: {
     path: "/postern.v1.AdminService/CreatePasswordReset" as const,
@@ -3346,7 +3358,7 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): PasswordReset => PasswordReset.decode(value),
   },
   /**
-   * Lists the sessions of a user, the oldest first.
+   * Lists the sessions of a user, oldest first.
    * NOT_FOUND RESOURCE_NOT_FOUND for an unknown user.
    */
   listSessions: {
@@ -3359,10 +3371,10 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): SessionPage => SessionPage.decode(value),
   },
   /**
-   * Ends one session, or all of a user's. Repeating it is good.
+   * Ends one session, or all sessions of a user. The call is idempotent.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. NOT_FOUND RESOURCE_NOT_FOUND.
    */
   revokeSessions: {
     path: "/postern.v1.AdminService/RevokeSessions" as const,
@@ -3375,7 +3387,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): RevokedSessions => RevokedSessions.decode(value),
   },
   /**
-   * Makes a service account and its secret, which is not shown again.
+   * Creates a service account and its secret. The secret is not shown again.
+   *
    * ALREADY_EXISTS NAME_TAKEN.
    */
   createServiceAccount: {
@@ -3388,7 +3401,7 @@ export const AdminServiceService = {
     responseSerialize: (value: ServiceCredentials): Buffer => Buffer.from(ServiceCredentials.encode(value).finish()),
     responseDeserialize: (value: Buffer): ServiceCredentials => ServiceCredentials.decode(value),
   },
-  /** Lists service accounts, the oldest first. */
+  /** Lists service accounts, oldest first. */
   listServiceAccounts: {
     path: "/postern.v1.AdminService/ListServiceAccounts" as const,
     requestStream: false as const,
@@ -3400,7 +3413,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): ServiceAccountPage => ServiceAccountPage.decode(value),
   },
   /**
-   * Deletes a service account and ends every token that it holds.
+   * Deletes a service account and revokes its tokens.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   deleteServiceAccount: {
@@ -3415,7 +3429,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): DeleteServiceAccountResponse => DeleteServiceAccountResponse.decode(value),
   },
   /**
-   * Gives a service account another secret, which is not shown again.
+   * Creates a new secret for a service account. The secret is not shown again.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   rotateServiceSecret: {
@@ -3428,7 +3443,7 @@ export const AdminServiceService = {
     responseSerialize: (value: ServiceCredentials): Buffer => Buffer.from(ServiceCredentials.encode(value).finish()),
     responseDeserialize: (value: Buffer): ServiceCredentials => ServiceCredentials.decode(value),
   },
-  /** Lists all signing keys, the newest first. Empty in HS256 mode. */
+  /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: {
     path: "/postern.v1.AdminService/ListSigningKeys" as const,
     requestStream: false as const,
@@ -3440,7 +3455,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): SigningKeyList => SigningKeyList.decode(value),
   },
   /**
-   * Publishes a new signing key, or answers the one that is already waiting.
+   * Publishes a new signing key. If a pending key exists, returns that one.
+   *
    * FAILED_PRECONDITION NO_SIGNING_KEYS in HS256 mode.
    */
   rotateSigningKey: {
@@ -3454,8 +3470,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): RotatedSigningKey => RotatedSigningKey.decode(value),
   },
   /**
-   * Ends a signing key at once, with every token that it signed: for a private key
-   * that others may know. When it was the active one, another signs from now on.
+   * Revokes a signing key at once, with every token that it signed. For a private
+   * key that may have leaked. If it was the active key, another one becomes active.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; FAILED_PRECONDITION NO_SIGNING_KEYS in HS256
    * mode.
@@ -3470,7 +3486,7 @@ export const AdminServiceService = {
     responseSerialize: (value: RevokedSigningKey): Buffer => Buffer.from(RevokedSigningKey.encode(value).finish()),
     responseDeserialize: (value: Buffer): RevokedSigningKey => RevokedSigningKey.decode(value),
   },
-  /** Lists what the audit trail holds, the newest first. */
+  /** Lists the events of the audit trail, newest first. */
   listAuditEvents: {
     path: "/postern.v1.AdminService/ListAuditEvents" as const,
     requestStream: false as const,
@@ -3485,7 +3501,7 @@ export const AdminServiceService = {
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
   /**
-   * Makes a user.
+   * Creates a user.
    *
    * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
    */
@@ -3493,100 +3509,106 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   /** Returns a user. NOT_FOUND RESOURCE_NOT_FOUND. */
   getUser: handleUnaryCall<GetUserRequest, User>;
   /**
-   * Lists users, the oldest first. A user who is made meanwhile comes at the end;
-   * none comes twice.
+   * Lists users, oldest first. A user who is created during the listing comes last.
+   * No user is listed twice.
    */
   listUsers: handleUnaryCall<ListUsersRequest, UserPage>;
   /**
    * Changes a user.
    *
    * Disabling a user, and any change of e-mail or roles, ends the user's sessions,
-   * so that no access token goes on with a role that was taken away.
+   * so that no access token keeps a role that was removed.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND; ALREADY_EXISTS EMAIL_TAKEN; ABORTED CONFLICT
-   * when the user is not as `etag` says; FAILED_PRECONDITION LAST_ADMIN when no
-   * enabled user with the role `admin` would be left.
+   * when the user has changed since `etag` was read; FAILED_PRECONDITION LAST_ADMIN
+   * when no enabled user with the role `admin` would remain.
    */
   updateUser: handleUnaryCall<UpdateUserRequest, User>;
   /**
-   * Deletes a user and ends the user's sessions. The audit trail stays.
+   * Deletes a user and ends the user's sessions. The audit trail is kept.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; ABORTED CONFLICT; FAILED_PRECONDITION
    * LAST_ADMIN, as for UpdateUser.
    */
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
-   * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
-   * and Werkzeug write them. They are checked at login as they are, and replaced by
-   * argon2id then.
+   * Imports users from another program, with the password hashes that it stored:
+   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
+   * Werkzeug write them. A login is checked against the imported hash, which is then
+   * replaced by argon2id.
    *
-   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
-   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
-   * and the others are imported all the same; a user who exists is skipped and
-   * never changed. So after a failure, when some of the rows may be imported, the
-   * same call may be made again.
-   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message that has neither
-   * users nor options. A stream without rows, of no message or of the options
-   * alone, is an import of nobody: OK, without verdicts.
+   * A call takes at most 10000 rows and 60 seconds. Import more rows with further
+   * calls. The response has a verdict for each row. An invalid row is refused, and
+   * the others are imported nevertheless. A user who exists is skipped and never
+   * changed, so a call that failed halfway can be repeated.
+   *
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
+   * `options` after the first message, or a message without users and options. A
+   * stream without rows gets OK, without verdicts.
    */
   importUsers: handleClientStreamingCall<ImportUsersRequest, ImportedUsers>;
   /**
-   * Makes a token with which a user sets a password by ResetPassword, once, within
-   * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Creates a reset token, with which the user can set a password by ResetPassword,
+   * once, within an hour. The previous reset token of the user becomes invalid.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   createPasswordReset: handleUnaryCall<CreatePasswordResetRequest, PasswordReset>;
   /**
-   * Lists the sessions of a user, the oldest first.
+   * Lists the sessions of a user, oldest first.
    * NOT_FOUND RESOURCE_NOT_FOUND for an unknown user.
    */
   listSessions: handleUnaryCall<ListSessionsRequest, SessionPage>;
   /**
-   * Ends one session, or all of a user's. Repeating it is good.
+   * Ends one session, or all sessions of a user. The call is idempotent.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. NOT_FOUND RESOURCE_NOT_FOUND.
    */
   revokeSessions: handleUnaryCall<RevokeSessionsRequest, RevokedSessions>;
   /**
-   * Makes a service account and its secret, which is not shown again.
+   * Creates a service account and its secret. The secret is not shown again.
+   *
    * ALREADY_EXISTS NAME_TAKEN.
    */
   createServiceAccount: handleUnaryCall<CreateServiceAccountRequest, ServiceCredentials>;
-  /** Lists service accounts, the oldest first. */
+  /** Lists service accounts, oldest first. */
   listServiceAccounts: handleUnaryCall<ListServiceAccountsRequest, ServiceAccountPage>;
   /**
-   * Deletes a service account and ends every token that it holds.
+   * Deletes a service account and revokes its tokens.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   deleteServiceAccount: handleUnaryCall<DeleteServiceAccountRequest, DeleteServiceAccountResponse>;
   /**
-   * Gives a service account another secret, which is not shown again.
+   * Creates a new secret for a service account. The secret is not shown again.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   rotateServiceSecret: handleUnaryCall<RotateServiceSecretRequest, ServiceCredentials>;
-  /** Lists all signing keys, the newest first. Empty in HS256 mode. */
+  /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: handleUnaryCall<ListSigningKeysRequest, SigningKeyList>;
   /**
-   * Publishes a new signing key, or answers the one that is already waiting.
+   * Publishes a new signing key. If a pending key exists, returns that one.
+   *
    * FAILED_PRECONDITION NO_SIGNING_KEYS in HS256 mode.
    */
   rotateSigningKey: handleUnaryCall<RotateSigningKeyRequest, RotatedSigningKey>;
   /**
-   * Ends a signing key at once, with every token that it signed: for a private key
-   * that others may know. When it was the active one, another signs from now on.
+   * Revokes a signing key at once, with every token that it signed. For a private
+   * key that may have leaked. If it was the active key, another one becomes active.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; FAILED_PRECONDITION NO_SIGNING_KEYS in HS256
    * mode.
    */
   revokeSigningKey: handleUnaryCall<RevokeSigningKeyRequest, RevokedSigningKey>;
-  /** Lists what the audit trail holds, the newest first. */
+  /** Lists the events of the audit trail, newest first. */
   listAuditEvents: handleUnaryCall<ListAuditEventsRequest, AuditEventPage>;
 }
 
 export interface AdminServiceClient extends Client {
   /**
-   * Makes a user.
+   * Creates a user.
    *
    * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
    */
@@ -3619,8 +3641,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: User) => void,
   ): ClientUnaryCall;
   /**
-   * Lists users, the oldest first. A user who is made meanwhile comes at the end;
-   * none comes twice.
+   * Lists users, oldest first. A user who is created during the listing comes last.
+   * No user is listed twice.
    */
   listUsers(
     request: ListUsersRequest,
@@ -3641,10 +3663,11 @@ export interface AdminServiceClient extends Client {
    * Changes a user.
    *
    * Disabling a user, and any change of e-mail or roles, ends the user's sessions,
-   * so that no access token goes on with a role that was taken away.
+   * so that no access token keeps a role that was removed.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND; ALREADY_EXISTS EMAIL_TAKEN; ABORTED CONFLICT
-   * when the user is not as `etag` says; FAILED_PRECONDITION LAST_ADMIN when no
-   * enabled user with the role `admin` would be left.
+   * when the user has changed since `etag` was read; FAILED_PRECONDITION LAST_ADMIN
+   * when no enabled user with the role `admin` would remain.
    */
   updateUser(
     request: UpdateUserRequest,
@@ -3662,7 +3685,7 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: User) => void,
   ): ClientUnaryCall;
   /**
-   * Deletes a user and ends the user's sessions. The audit trail stays.
+   * Deletes a user and ends the user's sessions. The audit trail is kept.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; ABORTED CONFLICT; FAILED_PRECONDITION
    * LAST_ADMIN, as for UpdateUser.
@@ -3683,20 +3706,19 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteUserResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Makes users of rows from another program, with the password hashes that it
-   * stored: argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django
-   * and Werkzeug write them. They are checked at login as they are, and replaced by
-   * argon2id then.
+   * Imports users from another program, with the password hashes that it stored:
+   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
+   * Werkzeug write them. A login is checked against the imported hash, which is then
+   * replaced by argon2id.
    *
-   * Takes at most 10000 rows and 60 seconds a call; more rows go into further
-   * calls. Answers with a verdict on each row: one that breaks a rule is refused,
-   * and the others are imported all the same; a user who exists is skipped and
-   * never changed. So after a failure, when some of the rows may be imported, the
-   * same call may be made again.
-   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is not as described:
-   * too many rows, `options` after the first message, a message that has neither
-   * users nor options. A stream without rows, of no message or of the options
-   * alone, is an import of nobody: OK, without verdicts.
+   * A call takes at most 10000 rows and 60 seconds. Import more rows with further
+   * calls. The response has a verdict for each row. An invalid row is refused, and
+   * the others are imported nevertheless. A user who exists is skipped and never
+   * changed, so a call that failed halfway can be repeated.
+   *
+   * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
+   * `options` after the first message, or a message without users and options. A
+   * stream without rows gets OK, without verdicts.
    */
   importUsers(
     callback: (error: ServiceError | null, response: ImportedUsers) => void,
@@ -3715,8 +3737,10 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: ImportedUsers) => void,
   ): ClientWritableStream<ImportUsersRequest>;
   /**
-   * Makes a token with which a user sets a password by ResetPassword, once, within
-   * an hour. The one made before it ends. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Creates a reset token, with which the user can set a password by ResetPassword,
+   * once, within an hour. The previous reset token of the user becomes invalid.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   createPasswordReset(
     request: CreatePasswordResetRequest,
@@ -3734,7 +3758,7 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: PasswordReset) => void,
   ): ClientUnaryCall;
   /**
-   * Lists the sessions of a user, the oldest first.
+   * Lists the sessions of a user, oldest first.
    * NOT_FOUND RESOURCE_NOT_FOUND for an unknown user.
    */
   listSessions(
@@ -3753,10 +3777,10 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: SessionPage) => void,
   ): ClientUnaryCall;
   /**
-   * Ends one session, or all of a user's. Repeating it is good.
+   * Ends one session, or all sessions of a user. The call is idempotent.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. NOT_FOUND RESOURCE_NOT_FOUND.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. NOT_FOUND RESOURCE_NOT_FOUND.
    */
   revokeSessions(
     request: RevokeSessionsRequest,
@@ -3774,7 +3798,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: RevokedSessions) => void,
   ): ClientUnaryCall;
   /**
-   * Makes a service account and its secret, which is not shown again.
+   * Creates a service account and its secret. The secret is not shown again.
+   *
    * ALREADY_EXISTS NAME_TAKEN.
    */
   createServiceAccount(
@@ -3792,7 +3817,7 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ServiceCredentials) => void,
   ): ClientUnaryCall;
-  /** Lists service accounts, the oldest first. */
+  /** Lists service accounts, oldest first. */
   listServiceAccounts(
     request: ListServiceAccountsRequest,
     callback: (error: ServiceError | null, response: ServiceAccountPage) => void,
@@ -3809,7 +3834,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: ServiceAccountPage) => void,
   ): ClientUnaryCall;
   /**
-   * Deletes a service account and ends every token that it holds.
+   * Deletes a service account and revokes its tokens.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   deleteServiceAccount(
@@ -3828,7 +3854,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteServiceAccountResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Gives a service account another secret, which is not shown again.
+   * Creates a new secret for a service account. The secret is not shown again.
+   *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   rotateServiceSecret(
@@ -3846,7 +3873,7 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ServiceCredentials) => void,
   ): ClientUnaryCall;
-  /** Lists all signing keys, the newest first. Empty in HS256 mode. */
+  /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys(
     request: ListSigningKeysRequest,
     callback: (error: ServiceError | null, response: SigningKeyList) => void,
@@ -3863,7 +3890,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: SigningKeyList) => void,
   ): ClientUnaryCall;
   /**
-   * Publishes a new signing key, or answers the one that is already waiting.
+   * Publishes a new signing key. If a pending key exists, returns that one.
+   *
    * FAILED_PRECONDITION NO_SIGNING_KEYS in HS256 mode.
    */
   rotateSigningKey(
@@ -3882,8 +3910,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: RotatedSigningKey) => void,
   ): ClientUnaryCall;
   /**
-   * Ends a signing key at once, with every token that it signed: for a private key
-   * that others may know. When it was the active one, another signs from now on.
+   * Revokes a signing key at once, with every token that it signed. For a private
+   * key that may have leaked. If it was the active key, another one becomes active.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND; FAILED_PRECONDITION NO_SIGNING_KEYS in HS256
    * mode.
@@ -3903,7 +3931,7 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RevokedSigningKey) => void,
   ): ClientUnaryCall;
-  /** Lists what the audit trail holds, the newest first. */
+  /** Lists the events of the audit trail, newest first. */
   listAuditEvents(
     request: ListAuditEventsRequest,
     callback: (error: ServiceError | null, response: AuditEventPage) => void,

@@ -20,11 +20,11 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
-/** Whom a token speaks for. */
+/** The kind of subject of a token. */
 export const SubjectType = {
   /** SUBJECT_TYPE_UNSPECIFIED - Never sent. */
   SUBJECT_TYPE_UNSPECIFIED: 0,
-  /** USER - A person, with a session. */
+  /** USER - A user, with a session. */
   USER: 1,
   /** SERVICE - A service account. */
   SERVICE: 2,
@@ -40,170 +40,171 @@ export namespace SubjectType {
   export type UNRECOGNIZED = typeof SubjectType.UNRECOGNIZED;
 }
 
-/** Asks for a session. */
+/** A login. */
 export interface LoginRequest {
-  /** The user's e-mail, 3 to 254 bytes; upper and lower case are the same. */
+  /** The user's e-mail, 3 to 254 bytes, not case-sensitive. */
   email: string;
   /**
-   * The password, 1 to 1024 bytes of any Unicode text without NUL. Compared in
-   * Unicode normalisation form NFC; nothing is trimmed or cut.
+   * The password: 1 to 1024 bytes of Unicode text without NUL. It is compared in
+   * Unicode normalisation form NFC, and never trimmed or truncated.
    */
   password: string;
-  /**
-   * The audience that the access token is for: one that the service is
-   * configured with, or empty for its default.
-   */
+  /** The audience of the access token: a configured one, or empty for the default. */
   audience: string;
   /**
-   * Where the login comes from, told by a gateway that the service trusts: by its
-   * network address, its client certificate, or a service account's access token
-   * as `authorization: Bearer ...` metadata.
+   * The device that logs in, as a gateway in front of Postern sees it. Postern
+   * trusts a gateway by its network address (POSTERN_TRUSTED_PROXIES), its client
+   * certificate, or a service account's access token in the
+   * `authorization: Bearer ...` metadata.
    */
   client: ClientInfo | undefined;
 }
 
-/** The device behind a call, as the caller in front of Postern saw it. */
+/** The device that a gateway calls for. */
 export interface ClientInfo {
   /**
-   * Its IP address, IPv4 or IPv6 text, or empty. Believed only from trusted
-   * callers; from others it changes nothing.
+   * Its IP address, as IPv4 or IPv6 text, or empty. Ignored unless the caller is
+   * trusted.
    */
   address: string;
-  /** Its User-Agent, at most 256 bytes without control characters. */
+  /** Its User-Agent: at most 256 bytes, without control characters. */
   userAgent: string;
 }
 
-/** Brings a refresh token. */
+/** A refresh. */
 export interface RefreshTokenRequest {
-  /** The refresh token as Login or RefreshToken gave it. Access tokens are refused. */
+  /** The refresh token from Login or RefreshToken. Access tokens are refused. */
   refreshToken: string;
 }
 
-/** Names what is to end. */
+/** A logout. */
 export interface RevokeTokenRequest {
   /**
-   * An access token or a refresh token of the session. A service account's access
-   * token, which has no session, ends alone.
+   * An access token or a refresh token of the session. The access token of a service
+   * account has no session; only the token itself is revoked.
    */
   token: string;
-  /** Ends all sessions of the user. Only a token that is still good can ask for it. */
+  /** Ends all sessions of the user. Only has an effect with a valid token. */
   allSessions: boolean;
 }
 
-/** Says nothing: good and unknown tokens are answered alike. */
+/** Empty: valid and unknown tokens get the same answer. */
 export interface RevokeTokenResponse {
 }
 
-/** Asks for a service account's access token. */
+/** A request for an access token of a service account. */
 export interface IssueServiceTokenRequest {
-  /** The account's id as it was made, a UUID. */
+  /** The account's id, a UUID. */
   clientId: string;
-  /** Its secret: `psk_` and 49 letters and digits, the last six of them a checksum. */
+  /**
+   * Its secret: `psk_` and 49 letters and digits, of which the last six are a
+   * checksum.
+   */
   clientSecret: string;
   /**
-   * The audience that the token is for: a configured one, or empty for the
-   * default. What watches, administers or speaks for others here needs one for
-   * the audience of Postern itself.
+   * The audience of the token: a configured one, or empty for the default. To call
+   * WatchTrust or AdminService, or to set `client` in a login, the token must be for
+   * Postern's own audience.
    */
   audience: string;
 }
 
-/** Asks for another password. */
+/** A change of password. */
 export interface ChangePasswordRequest {
-  /** The password as it is, 1 to 1024 bytes. */
+  /** The current password, 1 to 1024 bytes. */
   currentPassword: string;
-  /** The password as it shall be; see Login for what it may hold. */
+  /** The new password. See LoginRequest for its form. */
   newPassword: string;
 }
 
-/** Sets a password without knowing the one before. */
+/** A new password for a user who does not know the current one. */
 export interface ResetPasswordRequest {
   /**
-   * The token that the administrator's system delivered: `prs_` and 49 letters
-   * and digits, the last six of them a checksum.
+   * The reset token: `prs_` and 49 letters and digits, of which the last six are a
+   * checksum.
    */
   resetToken: string;
-  /** The password as it shall be; see Login for what it may hold. */
+  /** The new password. See LoginRequest for its form. */
   newPassword: string;
 }
 
-/** Says nothing: the user logs in with the new password. */
+/** Empty: the user logs in with the new password. */
 export interface ResetPasswordResponse {
 }
 
-/** What a successful login answers (the names are those of RFC 6749 section 5.1). */
+/** The tokens of a session, with the field names of RFC 6749 section 5.1. */
 export interface TokenSet {
-  /** The access token: a JWS in compact form (RFC 9068), at most 1.5 KB. */
+  /** The access token: a compact JWS (RFC 9068) of at most 1.5 KB. */
   accessToken: string;
   /** Always "bearer" (RFC 6750). */
   tokenType: string;
   /** Seconds until the access token expires. */
   expiresIn: number;
   /**
-   * The token to give to RefreshToken, opaque: `prt_` and 70 characters. Keep it
+   * The refresh token, for RefreshToken. Opaque: `prt_` and 70 characters. Keep it
    * as secret as a password. Empty for a service account.
    */
   refreshToken: string;
   /** Seconds until the refresh token expires unused; 0 for a service account. */
   refreshExpiresIn: number;
-  /** The session, a UUID. Empty for a service account. */
+  /** The session's id, a UUID. Empty for a service account. */
   sessionId: string;
-  /** The user who logged in, a UUID. Empty for a service account. */
+  /** The user's id, a UUID. Empty for a service account. */
   userId: string;
 }
 
-/** Asks whether a token is good. */
+/** A token to verify. */
 export interface VerifyTokenRequest {
   /**
-   * The access token, or empty with `authorization: Bearer ...` metadata. More
-   * than 8192 bytes are refused unread.
+   * The access token, or empty to use the `authorization: Bearer ...` metadata. A
+   * token of more than 8192 bytes is refused without being parsed.
    */
   accessToken: string;
   /**
-   * The audience that the token must be for: one that the service is configured
-   * with, or empty to accept every configured one.
+   * The audience that the token must have: a configured one, or empty to accept any
+   * configured one.
    */
   audience: string;
 }
 
-/** What a good access token says. Every text is at most 256 bytes. */
+/** The claims of a valid access token. Every string has at most 256 bytes. */
 export interface VerifiedToken {
-  /** The user's or service account's id (claim `sub`). */
+  /** The id of the user or service account (claim `sub`). */
   subject: string;
-  /** The session, empty for a service (claim `sid`). */
+  /** The session's id (claim `sid`). Empty for a service account. */
   sessionId: string;
-  /** The token's own id, empty where an HS256 token has none (claim `jti`). */
+  /** The token's id (claim `jti`). Empty for an HS256 token without one. */
   tokenId: string;
-  /** Who signed the token (claim `iss`). */
+  /** The issuer of the token (claim `iss`). */
   issuer: string;
-  /** Whom the token is for (claim `aud`). */
+  /** The audiences of the token (claim `aud`). */
   audience: string[];
-  /** What the subject may do (claim `roles`). */
+  /** The roles of the subject (claim `roles`). */
   roles: string[];
-  /** When the token was signed (claim `iat`). */
+  /** When the token was issued (claim `iat`). */
   issuedAt:
     | Date
     | undefined;
-  /** From when on the token is refused (claim `exp`). */
+  /** When the token expires (claim `exp`). */
   expiresAt:
     | Date
     | undefined;
-  /** Whether the subject is a person or a service. */
+  /** Whether the subject is a user or a service account. */
   subjectType: SubjectType;
 }
 
-/** Asks for the public keys. */
+/** A request for the public keys. */
 export interface GetJwksRequest {
 }
 
 /** The public keys that access tokens are verified with. */
 export interface JsonWebKeySet {
   /**
-   * A JSON Web Key Set (RFC 7517 section 5), the same text that
-   * `/.well-known/jwks.json` serves. Empty of keys in HS256 mode.
+   * A JSON Web Key Set (RFC 7517 section 5): the same text as
+   * `/.well-known/jwks.json`. Has no keys in HS256 mode.
    */
   jwks: string;
-  /** Seconds that a verifier may go on using this set without asking again. */
+  /** Seconds for which a verifier may cache this set. */
   maxAge: number;
 }
 
@@ -1112,21 +1113,23 @@ export const JsonWebKeySet: MessageFns<JsonWebKeySet> = {
 };
 
 /**
- * Logging in and having tokens verified. Open to every caller.
+ * Logs users in and verifies tokens. Open to every caller.
  *
- * Every refusal carries a `google.rpc.ErrorInfo` with a name of `Reason`, which
- * says what gRPC answers without one. The `x-request-id` trailer names the call; give it when you report a fault.
- * Any RPC may answer UNAVAILABLE (with RetryInfo) and DEADLINE_EXCEEDED; a call
- * that brings no deadline gets one of five seconds.
+ * Every refusal has a `google.rpc.ErrorInfo` with a name of `Reason`; statuses
+ * that gRPC itself defines have none (see `Reason`). The `x-request-id` trailer
+ * identifies the call; include it when you report a problem. Every RPC can return
+ * UNAVAILABLE (with RetryInfo) and DEADLINE_EXCEEDED. A call without a deadline
+ * gets one of five seconds.
  */
 export type AuthServiceService = typeof AuthServiceService;
 export const AuthServiceService = {
   /**
-   * Checks an e-mail and a password and opens a session.
+   * Checks an e-mail and a password, and opens a session.
    *
-   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in equal
-   * time; INVALID_ARGUMENT FIELD_INVALID for a field that breaks its rule;
-   * UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
+   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
+   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED.
    */
   login: {
     path: "/postern.v1.AuthService/Login" as const,
@@ -1138,12 +1141,12 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
   },
   /**
-   * Says who an access token speaks for, or why it is refused.
+   * Verifies an access token and returns its claims.
    *
-   * The token comes in the field, or as `authorization: Bearer ...` metadata; the
-   * field wins. UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason;
-   * UNAVAILABLE TRUST_STALE while this process cannot tell. A good token is never
-   * called unauthenticated because the database is away.
+   * The token is in the field, or in the `authorization: Bearer ...` metadata. If
+   * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
+   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken: {
     path: "/postern.v1.AuthService/VerifyToken" as const,
@@ -1157,16 +1160,17 @@ export const AuthServiceService = {
   /**
    * Exchanges a refresh token for a new pair of tokens of the same session.
    *
-   * Each refresh token is good once. Bringing it again within the grace time of
-   * its first use (a lost answer, a second tab) gives the same successor; later it
-   * is theft or a mistake, and the session ends. A refresh token that two callers
-   * share therefore never keeps both logged in for long.
+   * A refresh token can be used once. Used again within the grace period after its
+   * first use (a lost response, a second browser tab), it returns the same new
+   * tokens. Used again later, it counts as stolen, and the session ends. A refresh
+   * token that a thief shares therefore never keeps both parties logged in for
+   * long.
+   *
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
-   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
-   * comes again more than a hundred times within its grace time: the session and
-   * the tokens that were given out go on. UNAVAILABLE
-   * STORE_UNAVAILABLE: retry with the same token.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
+   * used more than a hundred times within its grace period; the session and its
+   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: {
     path: "/postern.v1.AuthService/RefreshToken" as const,
@@ -1178,15 +1182,16 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
   },
   /**
-   * Ends the session of a token, or every session of its user: a logout.
+   * Logs out: ends the session of a token, or every session of its user.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
-   * The session of an expired access token goes on; its refresh token ends it.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. The call is idempotent. An unknown, expired or
+   * malformed token gets OK as well (RFC 7009 section 2.2), because nobody accepts
+   * it. An expired access token does not end its session; the refresh token does.
+   *
    * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
-   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
-   * that has neither jti nor sid: it cannot be revoked.
+   * the answer is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another
+   * issuing program that has neither `jti` nor `sid`: it cannot be revoked.
    */
   revokeToken: {
     path: "/postern.v1.AuthService/RevokeToken" as const,
@@ -1198,11 +1203,11 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): RevokeTokenResponse => RevokeTokenResponse.decode(value),
   },
   /**
-   * Gives a service account its access token, in exchange for its id and secret.
+   * Issues an access token to a service account, for its id and secret.
    *
-   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
-   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
-   * An account may hold 10000 tokens; a further one ends the oldest.
+   * There is no refresh token: call again when the access token expires. An account
+   * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
    */
   issueServiceToken: {
     path: "/postern.v1.AuthService/IssueServiceToken" as const,
@@ -1215,14 +1220,16 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
   },
   /**
-   * Changes the password of the user whose access token, for the audience of
-   * Postern itself, comes as `authorization: Bearer ...` metadata.
+   * Changes the password of the calling user.
    *
-   * All of the user's sessions end, and the answer belongs to a new one.
+   * The user's access token is in the `authorization: Bearer ...` metadata and must
+   * be for Postern's own audience. All sessions of the user end, and the response
+   * has the tokens of a new one.
+   *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
-   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
-   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword: {
     path: "/postern.v1.AuthService/ChangePassword" as const,
@@ -1235,13 +1242,16 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
   },
   /**
-   * Sets a password with a token that an administrator had made for the user.
+   * Sets a new password with a reset token, which an administrator creates with
+   * CreatePasswordReset.
    *
-   * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
-   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
-   * password breaks the policy, or is the current one.
+   * A reset token can be used once, within an hour. A newer token, a change of the
+   * password or e-mail, and disabling the user make it invalid. All sessions of the
+   * user end.
+   *
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is invalid, used or
+   * expired; INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the
+   * policy or equals the current one. The token stays valid after PASSWORD_POLICY.
    */
   resetPassword: {
     path: "/postern.v1.AuthService/ResetPassword" as const,
@@ -1254,9 +1264,10 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): ResetPasswordResponse => ResetPasswordResponse.decode(value),
   },
   /**
-   * Returns the public keys that access tokens are verified with. Answered from
-   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
-   * set that may be kept would have its reader refuse every token.
+   * Returns the public keys that access tokens are verified with, from memory.
+   *
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
+   * an empty set would refuse every token.
    */
   getJwks: {
     path: "/postern.v1.AuthService/GetJwks" as const,
@@ -1271,93 +1282,103 @@ export const AuthServiceService = {
 
 export interface AuthServiceServer extends UntypedServiceImplementation {
   /**
-   * Checks an e-mail and a password and opens a session.
+   * Checks an e-mail and a password, and opens a session.
    *
-   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in equal
-   * time; INVALID_ARGUMENT FIELD_INVALID for a field that breaks its rule;
-   * UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
+   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
+   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED.
    */
   login: handleUnaryCall<LoginRequest, TokenSet>;
   /**
-   * Says who an access token speaks for, or why it is refused.
+   * Verifies an access token and returns its claims.
    *
-   * The token comes in the field, or as `authorization: Bearer ...` metadata; the
-   * field wins. UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason;
-   * UNAVAILABLE TRUST_STALE while this process cannot tell. A good token is never
-   * called unauthenticated because the database is away.
+   * The token is in the field, or in the `authorization: Bearer ...` metadata. If
+   * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
+   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken: handleUnaryCall<VerifyTokenRequest, VerifiedToken>;
   /**
    * Exchanges a refresh token for a new pair of tokens of the same session.
    *
-   * Each refresh token is good once. Bringing it again within the grace time of
-   * its first use (a lost answer, a second tab) gives the same successor; later it
-   * is theft or a mistake, and the session ends. A refresh token that two callers
-   * share therefore never keeps both logged in for long.
+   * A refresh token can be used once. Used again within the grace period after its
+   * first use (a lost response, a second browser tab), it returns the same new
+   * tokens. Used again later, it counts as stolen, and the session ends. A refresh
+   * token that a thief shares therefore never keeps both parties logged in for
+   * long.
+   *
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
-   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
-   * comes again more than a hundred times within its grace time: the session and
-   * the tokens that were given out go on. UNAVAILABLE
-   * STORE_UNAVAILABLE: retry with the same token.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
+   * used more than a hundred times within its grace period; the session and its
+   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: handleUnaryCall<RefreshTokenRequest, TokenSet>;
   /**
-   * Ends the session of a token, or every session of its user: a logout.
+   * Logs out: ends the session of a token, or every session of its user.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
-   * The session of an expired access token goes on; its refresh token ends it.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. The call is idempotent. An unknown, expired or
+   * malformed token gets OK as well (RFC 7009 section 2.2), because nobody accepts
+   * it. An expired access token does not end its session; the refresh token does.
+   *
    * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
-   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
-   * that has neither jti nor sid: it cannot be revoked.
+   * the answer is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another
+   * issuing program that has neither `jti` nor `sid`: it cannot be revoked.
    */
   revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
   /**
-   * Gives a service account its access token, in exchange for its id and secret.
+   * Issues an access token to a service account, for its id and secret.
    *
-   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
-   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
-   * An account may hold 10000 tokens; a further one ends the oldest.
+   * There is no refresh token: call again when the access token expires. An account
+   * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
    */
   issueServiceToken: handleUnaryCall<IssueServiceTokenRequest, TokenSet>;
   /**
-   * Changes the password of the user whose access token, for the audience of
-   * Postern itself, comes as `authorization: Bearer ...` metadata.
+   * Changes the password of the calling user.
    *
-   * All of the user's sessions end, and the answer belongs to a new one.
+   * The user's access token is in the `authorization: Bearer ...` metadata and must
+   * be for Postern's own audience. All sessions of the user end, and the response
+   * has the tokens of a new one.
+   *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
-   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
-   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword: handleUnaryCall<ChangePasswordRequest, TokenSet>;
   /**
-   * Sets a password with a token that an administrator had made for the user.
+   * Sets a new password with a reset token, which an administrator creates with
+   * CreatePasswordReset.
    *
-   * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
-   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
-   * password breaks the policy, or is the current one.
+   * A reset token can be used once, within an hour. A newer token, a change of the
+   * password or e-mail, and disabling the user make it invalid. All sessions of the
+   * user end.
+   *
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is invalid, used or
+   * expired; INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the
+   * policy or equals the current one. The token stays valid after PASSWORD_POLICY.
    */
   resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
   /**
-   * Returns the public keys that access tokens are verified with. Answered from
-   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
-   * set that may be kept would have its reader refuse every token.
+   * Returns the public keys that access tokens are verified with, from memory.
+   *
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
+   * an empty set would refuse every token.
    */
   getJwks: handleUnaryCall<GetJwksRequest, JsonWebKeySet>;
 }
 
 export interface AuthServiceClient extends Client {
   /**
-   * Checks an e-mail and a password and opens a session.
+   * Checks an e-mail and a password, and opens a session.
    *
-   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in equal
-   * time; INVALID_ARGUMENT FIELD_INVALID for a field that breaks its rule;
-   * UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
+   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
+   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED.
    */
   login(request: LoginRequest, callback: (error: ServiceError | null, response: TokenSet) => void): ClientUnaryCall;
   login(
@@ -1372,12 +1393,12 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenSet) => void,
   ): ClientUnaryCall;
   /**
-   * Says who an access token speaks for, or why it is refused.
+   * Verifies an access token and returns its claims.
    *
-   * The token comes in the field, or as `authorization: Bearer ...` metadata; the
-   * field wins. UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason;
-   * UNAVAILABLE TRUST_STALE while this process cannot tell. A good token is never
-   * called unauthenticated because the database is away.
+   * The token is in the field, or in the `authorization: Bearer ...` metadata. If
+   * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
+   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken(
     request: VerifyTokenRequest,
@@ -1397,16 +1418,17 @@ export interface AuthServiceClient extends Client {
   /**
    * Exchanges a refresh token for a new pair of tokens of the same session.
    *
-   * Each refresh token is good once. Bringing it again within the grace time of
-   * its first use (a lost answer, a second tab) gives the same successor; later it
-   * is theft or a mistake, and the session ends. A refresh token that two callers
-   * share therefore never keeps both logged in for long.
+   * A refresh token can be used once. Used again within the grace period after its
+   * first use (a lost response, a second browser tab), it returns the same new
+   * tokens. Used again later, it counts as stolen, and the session ends. A refresh
+   * token that a thief shares therefore never keeps both parties logged in for
+   * long.
+   *
    * UNAUTHENTICATED REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED,
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
-   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED, with RetryInfo, for a token that
-   * comes again more than a hundred times within its grace time: the session and
-   * the tokens that were given out go on. UNAVAILABLE
-   * STORE_UNAVAILABLE: retry with the same token.
+   * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
+   * used more than a hundred times within its grace period; the session and its
+   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken(
     request: RefreshTokenRequest,
@@ -1424,15 +1446,16 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenSet) => void,
   ): ClientUnaryCall;
   /**
-   * Ends the session of a token, or every session of its user: a logout.
+   * Logs out: ends the session of a token, or every session of its user.
    *
-   * Once this is answered the access tokens of what ended are refused everywhere
-   * within a fraction of a second. Repeating it is good. A token that is unknown,
-   * expired or junk is answered OK, too (RFC 7009 section 2.2): nobody accepts it.
-   * The session of an expired access token goes on; its refresh token ends it.
+   * Access tokens of an ended session are refused everywhere within a fraction of a
+   * second after the response. The call is idempotent. An unknown, expired or
+   * malformed token gets OK as well (RFC 7009 section 2.2), because nobody accepts
+   * it. An expired access token does not end its session; the refresh token does.
+   *
    * UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or SERVER_OVERLOADED: retry until
-   * it is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another program
-   * that has neither jti nor sid: it cannot be revoked.
+   * the answer is OK. INVALID_ARGUMENT FIELD_INVALID for an HS256 token of another
+   * issuing program that has neither `jti` nor `sid`: it cannot be revoked.
    */
   revokeToken(
     request: RevokeTokenRequest,
@@ -1450,11 +1473,11 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Gives a service account its access token, in exchange for its id and secret.
+   * Issues an access token to a service account, for its id and secret.
    *
-   * There is no refresh token: ask again when it expires. UNAUTHENTICATED
-   * INVALID_CREDENTIALS whatever is wrong with id or secret, their form included.
-   * An account may hold 10000 tokens; a further one ends the oldest.
+   * There is no refresh token: call again when the access token expires. An account
+   * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
    */
   issueServiceToken(
     request: IssueServiceTokenRequest,
@@ -1472,14 +1495,16 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenSet) => void,
   ): ClientUnaryCall;
   /**
-   * Changes the password of the user whose access token, for the audience of
-   * Postern itself, comes as `authorization: Bearer ...` metadata.
+   * Changes the password of the calling user.
    *
-   * All of the user's sessions end, and the answer belongs to a new one.
+   * The user's access token is in the `authorization: Bearer ...` metadata and must
+   * be for Postern's own audience. All sessions of the user end, and the response
+   * has the tokens of a new one.
+   *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * INVALID_ARGUMENT PASSWORD_POLICY when the new one breaks the policy, or is the
-   * current one; UNAUTHENTICATED TOKEN_REVOKED when the session of the access
-   * token has ended; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
    */
   changePassword(
     request: ChangePasswordRequest,
@@ -1497,13 +1522,16 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenSet) => void,
   ): ClientUnaryCall;
   /**
-   * Sets a password with a token that an administrator had made for the user.
+   * Sets a new password with a reset token, which an administrator creates with
+   * CreatePasswordReset.
    *
-   * The token is good once and for an hour; a newer one ends it, as does any
-   * change of the password or the e-mail, and disabling the user. All of the user's sessions end.
-   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is unknown, used or old;
-   * INVALID_ARGUMENT PASSWORD_POLICY, which leaves the token good, when the new
-   * password breaks the policy, or is the current one.
+   * A reset token can be used once, within an hour. A newer token, a change of the
+   * password or e-mail, and disabling the user make it invalid. All sessions of the
+   * user end.
+   *
+   * UNAUTHENTICATED RESET_TOKEN_INVALID for a token that is invalid, used or
+   * expired; INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the
+   * policy or equals the current one. The token stays valid after PASSWORD_POLICY.
    */
   resetPassword(
     request: ResetPasswordRequest,
@@ -1521,9 +1549,10 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Returns the public keys that access tokens are verified with. Answered from
-   * memory. UNAVAILABLE TRUST_STALE while this process knows no keys yet: an empty
-   * set that may be kept would have its reader refuse every token.
+   * Returns the public keys that access tokens are verified with, from memory.
+   *
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
+   * an empty set would refuse every token.
    */
   getJwks(
     request: GetJwksRequest,

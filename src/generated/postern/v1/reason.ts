@@ -7,70 +7,80 @@
 /* eslint-disable */
 
 /**
- * Why a call was refused. Every refusal carries one of these names as
+ * Why a call was refused. Every refusal has one of these names as
  * `google.rpc.ErrorInfo.reason`, with `domain` = "postern", in the
- * `grpc-status-details-bin` trailer. The list is closed and append-only: a name
- * never changes its meaning or its status code, and no number is used again.
+ * `grpc-status-details-bin` trailer. The list is append-only: a name never changes
+ * its meaning or its status code, and no number is reused.
  *
- * No reason goes with what gRPC itself defines: CANCELLED and DEADLINE_EXCEEDED;
- * UNIMPLEMENTED for an unknown method, an unknown compression, or not exactly one
- * message where one is due; INTERNAL for a fault of the service. Headers of more
- * than 20 KiB are refused by HTTP/2, without a status of the service. The foreign
- * services (health, reflection, ext_authz) answer as their own contracts say.
+ * Statuses that gRPC itself defines have no reason: CANCELLED; DEADLINE_EXCEEDED;
+ * UNIMPLEMENTED for an unknown method, an unknown compression, or a number of
+ * request messages other than one where one is required; INTERNAL for a fault of
+ * the service. HTTP/2 refuses headers of more than 20 KiB before Postern sees the
+ * call. The services of other projects (health, reflection, ext_authz) answer as
+ * their own contracts say.
  */
 export const Reason = {
   /** REASON_UNSPECIFIED - Never sent. */
   REASON_UNSPECIFIED: 0,
   /**
-   * INVALID_CREDENTIALS - UNAUTHENTICATED. The e-mail and password do not open an account. Unknown
-   * address, wrong password, disabled account and account without a password
-   * all answer exactly this.
+   * INVALID_CREDENTIALS - UNAUTHENTICATED. The credentials are wrong. An unknown e-mail, a wrong
+   * password, a disabled account and an account without a password all get exactly
+   * this answer. So do all failures of IssueServiceToken.
    */
   INVALID_CREDENTIALS: 1,
-  /** CREDENTIALS_MISSING - UNAUTHENTICATED. The call needs a credential and carries none. */
+  /** CREDENTIALS_MISSING - UNAUTHENTICATED. The call needs a credential and has none. */
   CREDENTIALS_MISSING: 2,
-  /** RESET_TOKEN_INVALID - UNAUTHENTICATED. The password reset token is unknown, used or too old. */
+  /** RESET_TOKEN_INVALID - UNAUTHENTICATED. The reset token is invalid, has been used or has expired. */
   RESET_TOKEN_INVALID: 3,
   /**
-   * TOKEN_MALFORMED - UNAUTHENTICATED. The text is not a compact JWS in canonical form with
-   * exactly the header members alg, kid and typ.
+   * TOKEN_MALFORMED - UNAUTHENTICATED. The token is not a compact JWS in canonical form whose header
+   * has exactly the members alg, kid and typ.
    */
   TOKEN_MALFORMED: 4,
   /** TOKEN_TOO_LARGE - UNAUTHENTICATED. The token is longer than 8192 bytes. */
   TOKEN_TOO_LARGE: 5,
-  /** TOKEN_ALG_NOT_ALLOWED - UNAUTHENTICATED. The header's alg is not the algorithm of the key. */
+  /** TOKEN_ALG_NOT_ALLOWED - UNAUTHENTICATED. The `alg` of the header is not the algorithm of the key. */
   TOKEN_ALG_NOT_ALLOWED: 6,
-  /** TOKEN_KEY_UNKNOWN - UNAUTHENTICATED. No published key has this kid; it may have been revoked. */
+  /**
+   * TOKEN_KEY_UNKNOWN - UNAUTHENTICATED. No published key has this `kid`. The key may have been
+   * removed or revoked.
+   */
   TOKEN_KEY_UNKNOWN: 7,
-  /** TOKEN_SIGNATURE_INVALID - UNAUTHENTICATED. The signature is not the key's signature of this token. */
+  /** TOKEN_SIGNATURE_INVALID - UNAUTHENTICATED. The signature does not match the token. */
   TOKEN_SIGNATURE_INVALID: 8,
-  /** TOKEN_TYPE_INVALID - UNAUTHENTICATED. The header's typ is not the one of an access token. */
+  /** TOKEN_TYPE_INVALID - UNAUTHENTICATED. The `typ` of the header is not that of an access token. */
   TOKEN_TYPE_INVALID: 9,
   /**
-   * TOKEN_CLAIMS_INVALID - UNAUTHENTICATED. A claim is absent, of the wrong type or not the expected
-   * one (issuer, audience, lifetime).
+   * TOKEN_CLAIMS_INVALID - UNAUTHENTICATED. A claim is missing, has the wrong type or does not have the
+   * expected value (issuer, audience, lifetime).
    */
   TOKEN_CLAIMS_INVALID: 10,
-  /** TOKEN_EXPIRED - UNAUTHENTICATED. The token's time is over: log in or refresh. */
+  /** TOKEN_EXPIRED - UNAUTHENTICATED. The token has expired: refresh the session or log in. */
   TOKEN_EXPIRED: 11,
-  /** TOKEN_NOT_YET_VALID - UNAUTHENTICATED. The token's time has not come; compare the clocks. */
+  /** TOKEN_NOT_YET_VALID - UNAUTHENTICATED. The token is not valid yet: check the clocks. */
   TOKEN_NOT_YET_VALID: 12,
   /** TOKEN_REVOKED - UNAUTHENTICATED. The token, its session or its user was revoked. */
   TOKEN_REVOKED: 13,
-  /** REFRESH_TOKEN_INVALID - UNAUTHENTICATED. The text is not a refresh token of this service. */
+  /** REFRESH_TOKEN_INVALID - UNAUTHENTICATED. This is not a refresh token of this service. */
   REFRESH_TOKEN_INVALID: 14,
-  /** REFRESH_TOKEN_EXPIRED - UNAUTHENTICATED. The session was idle too long or is too old: log in. */
+  /**
+   * REFRESH_TOKEN_EXPIRED - UNAUTHENTICATED. The session has expired, by its idle time or its lifetime: log
+   * in.
+   */
   REFRESH_TOKEN_EXPIRED: 15,
   /**
-   * REFRESH_TOKEN_REUSED - UNAUTHENTICATED. The refresh token was used before, so it may be stolen:
-   * the session has ended.
+   * REFRESH_TOKEN_REUSED - UNAUTHENTICATED. The refresh token was used before and may have been stolen.
+   * The session has ended: log in.
    */
   REFRESH_TOKEN_REUSED: 16,
   /** REFRESH_TOKEN_REVOKED - UNAUTHENTICATED. The session of the refresh token has ended: log in. */
   REFRESH_TOKEN_REVOKED: 17,
-  /** ADMIN_REQUIRED - PERMISSION_DENIED. The caller is not an administrator. */
+  /** ADMIN_REQUIRED - PERMISSION_DENIED. The caller does not have the role `admin`. */
   ADMIN_REQUIRED: 18,
-  /** SERVICE_REQUIRED - PERMISSION_DENIED. The caller is not a service account. */
+  /**
+   * SERVICE_REQUIRED - PERMISSION_DENIED. The caller is neither a service account nor has a client
+   * certificate with a listed identity.
+   */
   SERVICE_REQUIRED: 19,
   /** LOGIN_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. Too many failed logins. */
   LOGIN_RATE_LIMITED: 20,
@@ -79,65 +89,62 @@ export const Reason = {
   /** SERVER_OVERLOADED - UNAVAILABLE, with RetryInfo. Too much work is queued to answer in time. */
   SERVER_OVERLOADED: 22,
   /**
-   * TRUST_STALE - UNAVAILABLE, with RetryInfo. The keys and revocations known here are absent
-   * or too old to judge a token.
+   * TRUST_STALE - UNAVAILABLE, with RetryInfo. This process has no keys and revocations yet, or
+   * they are too old to verify a token with.
    */
   TRUST_STALE: 23,
-  /** SHUTTING_DOWN - UNAVAILABLE, with RetryInfo. This process is stopping: call another one. */
+  /** SHUTTING_DOWN - UNAVAILABLE, with RetryInfo. This process is stopping: call another instance. */
   SHUTTING_DOWN: 24,
-  /** FIELD_INVALID - INVALID_ARGUMENT, with BadRequest. A field breaks its rule. */
+  /** FIELD_INVALID - INVALID_ARGUMENT, with BadRequest. A field is invalid. */
   FIELD_INVALID: 25,
   /**
-   * PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the policy, or is
-   * the current one (ChangePassword, ResetPassword).
+   * PASSWORD_POLICY - INVALID_ARGUMENT, with BadRequest. The new password breaks the password policy,
+   * or equals the current one (ChangePassword, ResetPassword).
    */
   PASSWORD_POLICY: 26,
   /** EMAIL_TAKEN - ALREADY_EXISTS. Another user has this e-mail. */
   EMAIL_TAKEN: 27,
   /** NAME_TAKEN - ALREADY_EXISTS. Another service account has this name. */
   NAME_TAKEN: 28,
-  /** RESOURCE_NOT_FOUND - NOT_FOUND. Nothing has this id. */
+  /** RESOURCE_NOT_FOUND - NOT_FOUND. The resource does not exist. */
   RESOURCE_NOT_FOUND: 29,
   /** LAST_ADMIN - FAILED_PRECONDITION. The change would leave no administrator. */
   LAST_ADMIN: 30,
-  /** CONFLICT - ABORTED. Somebody else changed the same thing: read it again and retry. */
+  /** CONFLICT - ABORTED. The resource was changed concurrently: read it again and retry. */
   CONFLICT: 31,
-  /**
-   * NO_SIGNING_KEYS - FAILED_PRECONDITION. In HS256 mode there are no signing keys to change, only
-   * the secret in the settings.
-   */
+  /** NO_SIGNING_KEYS - FAILED_PRECONDITION. HS256 mode has no signing keys; its secret is a setting. */
   NO_SIGNING_KEYS: 32,
   /**
-   * ROLE_MISSING - PERMISSION_DENIED. The subject of the token lacks a role. Never sent by
-   * Postern's own RPCs: it is what a service behind `postern/client` answers, and
-   * what stands in the body of a request that ext_authz denies.
+   * ROLE_MISSING - PERMISSION_DENIED. The subject of the token does not have a required role.
+   * Never sent by Postern's own RPCs: services that use `postern/client` send it,
+   * and ext_authz puts it into the body of a denied request.
    */
   ROLE_MISSING: 33,
   /**
-   * MESSAGE_TOO_LARGE - RESOURCE_EXHAUSTED. A request message has more than 65536 bytes, as sent or
+   * MESSAGE_TOO_LARGE - RESOURCE_EXHAUSTED. A request message has more than 65536 bytes, compressed or
    * decompressed.
    */
   MESSAGE_TOO_LARGE: 34,
   /** METADATA_TOO_LARGE - RESOURCE_EXHAUSTED. The metadata has more than 16384 bytes. */
   METADATA_TOO_LARGE: 35,
   /**
-   * READER_TOO_SLOW - RESOURCE_EXHAUSTED. A stream was not read fast enough: open it again with
-   * the last cursor.
+   * READER_TOO_SLOW - RESOURCE_EXHAUSTED. The client did not read the stream fast enough: open it
+   * again with the last cursor.
    */
   READER_TOO_SLOW: 36,
   /**
-   * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token came again too often
-   * within the grace time of its first use. The session goes on.
+   * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token was used again too often
+   * within the grace period after its first use. The session continues.
    */
   REFRESH_RATE_LIMITED: 48,
   /**
    * STREAM_LIMIT_REACHED - RESOURCE_EXHAUSTED. Too many streams are open on the connection, from the
-   * address or in the process: end one before the next.
+   * address or in the process: end one before opening another.
    */
   STREAM_LIMIT_REACHED: 49,
   /**
-   * STREAM_IDLE - UNAVAILABLE. Nothing was said for minutes on a stream of a caller without a
-   * credential: open it again when it is needed.
+   * STREAM_IDLE - UNAVAILABLE. A stream of a caller without a credential was idle for minutes:
+   * open it again when it is needed.
    */
   STREAM_IDLE: 50,
   UNRECOGNIZED: -1,

@@ -18,26 +18,30 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
-/** Asks for the stream. */
+/** A request for the stream. */
 export interface WatchTrustRequest {
-  /** The cursor of the last update that was taken, or empty for everything. */
+  /**
+   * The cursor of the last update that was processed, or empty to start from the
+   * beginning.
+   */
   cursor: string;
 }
 
-/** One change, or a sign of life. */
+/** One change, or a heartbeat. */
 export interface TrustUpdate {
   /**
-   * Where to resume from once this update is taken; opaque, and good at every
-   * instance of the service. Empty until the first revocations are complete.
+   * The position after this update, from which a stream can be resumed. Opaque, and
+   * valid at every instance of the service. Empty until the first list of
+   * revocations is complete.
    */
   cursor: string;
   /** What changed. */
   update:
     | //
-    /** The full set of keys, in place of the one before. */
+    /** The full set of keys. Replaces the previous set. */
     { $case: "keys"; value: TrustedKeys }
     | //
-    /** Revocations to add to the ones known. */
+    /** Revocations to add to the known ones. */
     { $case: "revocations"; value: Revocations }
     | //
     /** Nothing changed. */
@@ -45,62 +49,62 @@ export interface TrustUpdate {
     | undefined;
 }
 
-/** What a token must match. */
+/** The keys and rules that a token is verified with. */
 export interface TrustedKeys {
   /**
-   * A JSON Web Key Set (RFC 7517 section 5). Empty of keys in HS256 mode, in which
-   * nothing can be verified outside the service.
+   * A JSON Web Key Set (RFC 7517 section 5). Has no keys in HS256 mode, in which
+   * tokens cannot be verified outside the service.
    */
   jwks: string;
-  /** The `iss` that a token must have. */
+  /** The required `iss` of a token. */
   issuer: string;
-  /** The audiences, of which a token must name one. */
+  /** The accepted audiences. A token must have at least one of them. */
   audiences: string[];
-  /** The longest time between `iat` and `exp`, in seconds. */
+  /** The maximum time between `iat` and `exp`, in seconds. */
   maxLifetime: number;
-  /** What is granted to clocks that differ, in seconds. */
+  /** The allowed difference between clocks, in seconds. */
   clockSkew: number;
 }
 
 /** Revocations in force. */
 export interface Revocations {
-  /** In no order. */
+  /** In no particular order. */
   revocations: Revocation[];
-  /** Whether everything up to the cursor has now been told. */
+  /** Whether all revocations up to the cursor have now been sent. */
   complete: boolean;
-  /** Whether these belong to the list that is told from its beginning. */
+  /** Whether these are part of a full list, sent from its beginning. */
   snapshot: boolean;
 }
 
-/** One thing that is refused from now on. */
+/** One revocation: tokens that match it are refused. */
 export interface Revocation {
   /** What is refused. */
   revoked:
     | //
-    /** A session by the 16 bytes of its UUID: every token with that `sid`. */
+    /** A session, as the 16 bytes of its UUID: every token with that `sid`. */
     { $case: "sessionId"; value: Buffer }
     | //
-    /** A token by its `jti`. */
+    /** A token, as its `jti`. */
     { $case: "tokenId"; value: string }
     | //
-    /** A key by its `kid`: every token that it signed. */
+    /** A signing key, as its `kid`: every token that it signed. */
     { $case: "keyId"; value: string }
     | //
-    /** A session whose id is not a UUID. */
+    /** A session whose id is not a UUID: every token with that `sid`. */
     { $case: "sessionName"; value: string }
     | undefined;
   /**
-   * Unix time in seconds from which on it can be forgotten: every token that it
-   * concerns has expired.
+   * When the revocation can be dropped, in Unix time (seconds): every token that it
+   * matches has expired by then.
    */
   expiresAt: number;
 }
 
-/** A sign of life. */
+/** Shows that the stream is alive and that nothing changed. */
 export interface Heartbeat {
   /**
-   * How old this server's own knowledge of revocations is, in milliseconds. It
-   * grows while the server's database is away.
+   * The age of this server's own list of revocations, in milliseconds. It grows
+   * while the server cannot reach its database.
    */
   newsAgeMs: number;
 }
@@ -529,26 +533,31 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 /**
- * What a process needs to verify access tokens by itself, pushed as it changes.
- * For sidecars and in-process verifiers.
+ * Pushes signing keys and revocations to processes that verify access tokens
+ * themselves: sidecars and in-process verifiers.
  */
 export type TrustServiceService = typeof TrustServiceService;
 export const TrustServiceService = {
   /**
-   * Streams the signing keys and the revocations that are in force, then every
-   * change.
+   * Streams the signing keys and all revocations in force, then every change.
    *
-   * The first update has the keys, then come the revocations in chunks of at most
-   * 64 KiB; after the one that says `complete` the watcher knows everything up to
-   * its cursor. A watcher that lost its stream brings the last cursor and is told
-   * what it missed, or everything again when that is not known any more; taking a
-   * revocation twice does no harm. A heartbeat comes every two seconds: one that
-   * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
-   * The access token of a watcher names the audience of Postern itself, else
-   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
-   * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
-   * TRUST_STALE while this process has no keys yet.
+   * The first update has the keys. The revocations follow in chunks of at most
+   * 64 KiB. After the chunk with `complete` set, the client has everything up to
+   * that update's cursor. To resume a lost stream, send the last cursor: the server
+   * sends what was missed, or everything again if it no longer has that. Receiving
+   * a revocation twice is harmless.
+   *
+   * A heartbeat comes every two seconds. Treat the connection as dead after ten
+   * seconds without an update. A stream that is not read fast enough ends with
+   * RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   *
+   * The caller needs an access token of a service account, for Postern's own
+   * audience, or a client certificate with a listed identity.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
+   * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
    */
   watchTrust: {
     path: "/postern.v1.TrustService/WatchTrust" as const,
@@ -563,40 +572,50 @@ export const TrustServiceService = {
 
 export interface TrustServiceServer extends UntypedServiceImplementation {
   /**
-   * Streams the signing keys and the revocations that are in force, then every
-   * change.
+   * Streams the signing keys and all revocations in force, then every change.
    *
-   * The first update has the keys, then come the revocations in chunks of at most
-   * 64 KiB; after the one that says `complete` the watcher knows everything up to
-   * its cursor. A watcher that lost its stream brings the last cursor and is told
-   * what it missed, or everything again when that is not known any more; taking a
-   * revocation twice does no harm. A heartbeat comes every two seconds: one that
-   * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
-   * The access token of a watcher names the audience of Postern itself, else
-   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
-   * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
-   * TRUST_STALE while this process has no keys yet.
+   * The first update has the keys. The revocations follow in chunks of at most
+   * 64 KiB. After the chunk with `complete` set, the client has everything up to
+   * that update's cursor. To resume a lost stream, send the last cursor: the server
+   * sends what was missed, or everything again if it no longer has that. Receiving
+   * a revocation twice is harmless.
+   *
+   * A heartbeat comes every two seconds. Treat the connection as dead after ten
+   * seconds without an update. A stream that is not read fast enough ends with
+   * RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   *
+   * The caller needs an access token of a service account, for Postern's own
+   * audience, or a client certificate with a listed identity.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
+   * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
    */
   watchTrust: handleServerStreamingCall<WatchTrustRequest, TrustUpdate>;
 }
 
 export interface TrustServiceClient extends Client {
   /**
-   * Streams the signing keys and the revocations that are in force, then every
-   * change.
+   * Streams the signing keys and all revocations in force, then every change.
    *
-   * The first update has the keys, then come the revocations in chunks of at most
-   * 64 KiB; after the one that says `complete` the watcher knows everything up to
-   * its cursor. A watcher that lost its stream brings the last cursor and is told
-   * what it missed, or everything again when that is not known any more; taking a
-   * revocation twice does no harm. A heartbeat comes every two seconds: one that
-   * stays away for ten means a dead connection. A watcher that does not read is
-   * closed with RESOURCE_EXHAUSTED READER_TOO_SLOW.
-   * The access token of a watcher names the audience of Postern itself, else
-   * UNAUTHENTICATED TOKEN_CLAIMS_INVALID.
-   * INVALID_ARGUMENT FIELD_INVALID for a cursor that no server made; UNAVAILABLE
-   * TRUST_STALE while this process has no keys yet.
+   * The first update has the keys. The revocations follow in chunks of at most
+   * 64 KiB. After the chunk with `complete` set, the client has everything up to
+   * that update's cursor. To resume a lost stream, send the last cursor: the server
+   * sends what was missed, or everything again if it no longer has that. Receiving
+   * a revocation twice is harmless.
+   *
+   * A heartbeat comes every two seconds. Treat the connection as dead after ten
+   * seconds without an update. A stream that is not read fast enough ends with
+   * RESOURCE_EXHAUSTED READER_TOO_SLOW.
+   *
+   * The caller needs an access token of a service account, for Postern's own
+   * audience, or a client certificate with a listed identity.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason
+   * (TOKEN_CLAIMS_INVALID for another audience); PERMISSION_DENIED
+   * SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
+   * UNAVAILABLE TRUST_STALE while this process has no keys yet.
    */
   watchTrust(request: WatchTrustRequest, options?: Partial<CallOptions>): ClientReadableStream<TrustUpdate>;
   watchTrust(
