@@ -1,8 +1,8 @@
-import type { ExitCode } from './exit-codes.ts';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
 
 /**
- * Ends a command: `message` says what happened, `advice` what to do now. Both are written for a person and hold no
- * secret; they go to standard error, without a stack trace.
+ * Ends a command with an exit code. `message` says what happened and `advice` what to do. Both are printed to standard
+ * error without a stack trace, so neither may contain a secret.
  */
 export class CommandFailure extends Error {
   readonly exitCode: ExitCode;
@@ -14,4 +14,9 @@ export class CommandFailure extends Error {
     this.exitCode = exitCode;
     this.advice = advice;
   }
+}
+
+/** The failure for arguments or options that do not fit together or cannot be parsed. */
+export function wrongUse(message: string, advice: string): CommandFailure {
+  return new CommandFailure(exitCodes.wrongUse, message, advice);
 }

@@ -2,13 +2,18 @@ import type { AuditActor } from '../domain/audit-event.ts';
 import { budgetOf, type OperationCall, ownOrigin } from '../domain/operation-call.ts';
 import type { Command } from 'commander';
 
-/** Whoever may run commands beside the database; the audit trail knows no more of that person. */
+/** The actor that the audit trail records for a command. Postern does not know which person ran it. */
 export const operator: AuditActor = { type: 'operator', id: null };
 
-/** A command as an operation sees it. */
+/** The operation call of a command: a time limit, and no caller on the network. */
 export function commandCall(limitMs: number): OperationCall {
   return { ...budgetOf(limitMs, Date.now()), origin: ownOrigin };
 }
 
-/** Gives a command its arguments, options and action. The action returns when the work is done, or throws. */
+/** Adds arguments, options and an action to a command. The action returns when the work is done, or throws. */
 export type CommandDefinition = (command: Command) => void;
+
+/** Parses an option that may be given several times, such as `--role`. */
+export function collectOption(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}

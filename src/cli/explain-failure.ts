@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { errorText } from '../domain/error-text.ts';
 import { SettingsError, wantsStackTraces } from '../config/load-settings.ts';
 import { NotInstalled } from '../domain/not-installed.ts';
 import { type FieldViolation, Rejected, type Rejection } from '../domain/rejection.ts';
@@ -19,7 +20,7 @@ export interface ExplainedFailure {
   readonly lines: readonly string[];
 }
 
-/** What happened, then what to do. Where it happened is added when POSTERN_LOG_LEVEL asks for debug or trace. */
+/** Says what happened, then what to do. The stack trace is added when POSTERN_LOG_LEVEL is debug or trace. */
 export function explainFailure(error: unknown): ExplainedFailure {
   const explained = explain(error);
   return wantsStackTraces()
@@ -29,11 +30,11 @@ export function explainFailure(error: unknown): ExplainedFailure {
 
 function explain(error: unknown): ExplainedFailure {
   if (error instanceof CommandFailure) return failure(error.exitCode, error.message, error.advice);
-  if (error instanceof Rejected && wantsTlsOfDatabase(error.cause)) {
+  if (error instanceof Rejected && isTlsMissingInDatabase(error.cause)) {
     return failure(
       exitCodes.settings,
-      'DATABASE_URL (or PGSSLMODE) asks for TLS, and the database server has none',
-      'Turn TLS on in the server (ssl = on), or, where nobody can listen on the way, set sslmode=disable.',
+      'DATABASE_URL (or PGSSLMODE) asks for TLS, but the database server does not support it',
+      'Turn on TLS in the server (ssl = on). Where nobody can listen on the network, you may set sslmode=disable instead.',
     );
   }
   if (error instanceof Rejected) return explainRejection(error.rejection);
@@ -45,7 +46,7 @@ function explain(error: unknown): ExplainedFailure {
     return failure(
       exitCodes.refused,
       error.message,
-      "Run 'postern serve' or 'postern migrate', which make it, or set POSTERN_DATA_DIR or DATABASE_URL to where the data is. Nothing was changed.",
+      "Run 'postern serve' or 'postern migrate' to create it, or set POSTERN_DATA_DIR or DATABASE_URL to existing data. Nothing was changed.",
     );
   }
   if (error instanceof DataDirectoryError)
@@ -60,74 +61,74 @@ function explain(error: unknown): ExplainedFailure {
       exitCodes.settings,
       error.message,
       error.reason === 'other-master-key'
-        ? 'Set POSTERN_MASTER_KEY to the key that sealed it, or POSTERN_MASTER_KEY_PREVIOUS beside a new one. Nothing was changed.'
-        : 'Somebody else than Postern wrote to its table: find out who. Then restore the row from a backup, or, of a signing key, postern key revoke KID. Nothing was changed.',
+        ? 'Set POSTERN_MASTER_KEY, or POSTERN_MASTER_KEY_PREVIOUS next to a new master key, to the key that sealed it. Nothing was changed.'
+        : 'Something other than Postern wrote to its table: find out who did. Then restore the row from a backup or, for a signing key, run: postern key revoke KID. Nothing was changed.',
     );
   }
   if (error instanceof StoredKeyRefused) {
     return failure(
       exitCodes.settings,
       error.message,
-      'Somebody else than Postern wrote to the signing_keys table: find out who. Then restore the row from a backup, or postern key revoke KID. Nothing was changed.',
+      'Something other than Postern wrote to the signing_keys table: find out who did. Then restore the row from a backup, or run: postern key revoke KID. Nothing was changed.',
     );
   }
   if (isAddressRefused(error)) {
     return failure(
       exitCodes.settings,
       error.message,
-      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses, or paths of sockets, that this user may listen on.',
+      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses or socket paths on which this user may listen.',
     );
   }
   const addressInUse = addressInUseBy(error);
   if (addressInUse !== undefined) {
     return failure(
       exitCodes.settings,
-      `${addressInUse} is in use: another program listens there`,
-      'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
+      `${addressInUse} is in use by another program`,
+      'Stop that program, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
     );
   }
   if (isRefusedByDatabase(error)) {
     return failure(
       exitCodes.settings,
       `the database refuses the connection: ${messageOf(error)}`,
-      'Check the user, the password and the name of the database in DATABASE_URL.',
+      'Check the user, the password and the database name in DATABASE_URL.',
     );
   }
-  const what = error instanceof Error ? error.message : String(error);
+  const message = errorText(error);
   return failure(
     exitCodes.unexpected,
-    `an unexpected fault: ${what}`,
-    'Run it again with POSTERN_LOG_LEVEL=debug to see where it happened.',
+    `unexpected error: ${message}`,
+    'Run the command again with POSTERN_LOG_LEVEL=debug to see where it happened.',
   );
 }
 
-/** A user or password that is not let in, or is missing; a database that does not exist. Of several servers, by any. */
+/** A user or password that is refused or missing, or a database that does not exist, on any of the servers. */
 function isRefusedByDatabase(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isRefusedByDatabase);
   if (!(error instanceof Error)) return false;
   return /^SASL: /.test(error.message) || /^(28000|28P01|3D000)$/.test(sqlState(error) ?? '');
 }
 
-/** A running service may wait until the server has it; whoever sits at the terminal is told what is set. */
-function wantsTlsOfDatabase(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.some(wantsTlsOfDatabase);
+/** A running service waits until the server supports TLS; a command reports the setting instead. */
+function isTlsMissingInDatabase(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isTlsMissingInDatabase);
   return error instanceof Error && error.message.includes('The server does not support SSL');
 }
 
-/** Not there, or not ours: no waiting helps. */
+/** The address does not exist here or is not permitted, so that waiting does not help. */
 function isAddressRefused(error: unknown): error is Error {
   return (
     error instanceof Error && /^listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
   );
 }
 
-/** The address that another program holds; Node gives it in its message, whatever its kind. */
+/** The address that is in use. Node gives it only in the message, for every kind of address. */
 function addressInUseBy(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   return /^listen EADDRINUSE: address already in use (.+)/.exec(error.message)?.[1];
 }
 
-/** The rules that the service holds its callers to, as they meet whoever sits at the terminal. */
+/** Explains a rejection by a rule of the service to the person at the terminal. */
 function explainRejection(rejection: Rejection): ExplainedFailure {
   switch (rejection.kind) {
     case 'field-invalid':
@@ -140,35 +141,35 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'email-taken':
       return failure(
         exitCodes.refused,
-        'a user with this e-mail address exists',
-        'Choose another, or change that user.',
+        'a user with this e-mail address already exists',
+        'Choose another address, or change the existing user.',
       );
     case 'name-taken':
       return failure(
         exitCodes.refused,
-        'a service account with this name exists',
-        'Choose another, or delete that account.',
+        'a service account with this name already exists',
+        'Choose another name, or delete the existing account.',
       );
     case 'last-admin':
       return failure(
         exitCodes.refused,
-        'no enabled user with the role admin would be left',
-        'Make another administrator first.',
+        'no enabled user with the role admin would remain',
+        'Create another administrator first.',
       );
     case 'no-signing-keys':
       return failure(
         exitCodes.refused,
-        'in HS256 mode there are no signing keys',
+        'there are no signing keys in HS256 mode',
         'Change POSTERN_SECRET in the environment of every program that shares it.',
       );
     case 'conflict':
       return failure(
         exitCodes.refused,
-        'somebody else changed it at the same time',
-        'Look at it again, then decide anew.',
+        'the resource was changed concurrently',
+        'Check its current state, then run the command again.',
       );
     case 'not-found':
-      return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check how it is written.');
+      return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check the spelling.');
     case 'invalid-credentials':
     case 'refresh-refused':
     case 'login-rate-limited':
@@ -187,14 +188,14 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'metadata-too-large':
       return failure(
         exitCodes.refused,
-        `more than ${rejection.maxBytes} bytes were sent at once`,
+        `the request is larger than ${rejection.maxBytes} bytes`,
         'Send less and run the command again.',
       );
     case 'store-unavailable':
       return failure(
         exitCodes.unavailable,
-        `the database does not answer (${rejection.cause})`,
-        'Check DATABASE_URL and that the database runs.',
+        `the database does not respond (${rejection.cause})`,
+        'Check DATABASE_URL and that the database is running.',
       );
     case 'server-overloaded':
     case 'trust-stale':
@@ -207,7 +208,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'cancelled':
       return failure(
         exitCodes.unavailable,
-        `the work was not done (${rejection.kind})`,
+        `the operation was not completed (${rejection.kind})`,
         'Try again in a moment.',
       );
   }
@@ -217,6 +218,6 @@ function describeViolations(violations: readonly FieldViolation[]): string {
   return violations.map(({ field, description }) => `${field}: ${description}`).join('\n');
 }
 
-function failure(exitCode: ExitCode, what: string, advice: string): ExplainedFailure {
-  return { exitCode, lines: [...`postern: ${what}`.split('\n'), advice] };
+function failure(exitCode: ExitCode, message: string, advice: string): ExplainedFailure {
+  return { exitCode, lines: [...`postern: ${message}`.split('\n'), advice] };
 }

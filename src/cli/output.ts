@@ -1,18 +1,18 @@
 import { exitCodes } from './exit-codes.ts';
 
-/** Standard output is data: these lines, and nothing else, are what a pipe receives. */
+/** Prints data to standard output, which carries nothing else: what a pipe receives. */
 export function printLines(lines: readonly string[]): void {
-  process.stdout.write(lines.map((line) => `${visibleText(line)}\n`).join(''));
+  process.stdout.write(lines.map((line) => `${escapeControlCharacters(line)}\n`).join(''));
 }
 
-/** One JSON document on one line. */
+/** Prints one JSON document on one line. */
 export function printJson(document: unknown): void {
-  process.stdout.write(`${visibleText(JSON.stringify(document))}\n`);
+  process.stdout.write(`${escapeControlCharacters(JSON.stringify(document))}\n`);
 }
 
-/** A table for the eye, its columns as wide as they need to be; without rows, only the headings. */
+/** Prints a table with aligned columns; without rows, only the headings. */
 export function printTable(headings: readonly string[], rows: readonly (readonly string[])[]): void {
-  const cells = [headings, ...rows].map((row) => row.map(visibleText));
+  const cells = [headings, ...rows].map((row) => row.map(escapeControlCharacters));
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   printLines(
     cells.map((row) =>
@@ -24,34 +24,37 @@ export function printTable(headings: readonly string[], rows: readonly (readonly
   );
 }
 
-/** Standard error is talk: progress, hints, failures. What it does not take is lost, and decides nothing. */
-export function tell(...lines: readonly string[]): void {
-  process.stderr.write(lines.map((line) => `${visibleText(line)}\n`).join(''));
+/** Prints progress, hints and failures to standard error. A failed write is ignored: no result depends on these lines. */
+export function printNotice(...lines: readonly string[]): void {
+  process.stderr.write(lines.map((line) => `${escapeControlCharacters(line)}\n`).join(''));
 }
 
 /**
- * A reader that has seen enough (`postern … | head`) closes the pipe; what is written then is lost, as it should be. Data
- * that a full disk does not take makes the command one that failed.
+ * Handles write errors of standard output and standard error. A reader that has seen enough (`postern … | head`) closes the
+ * pipe; the rest of the output is dropped without an error. Any other error, such as a full disk, makes the command fail.
  */
-export function outliveClosedPipes(): void {
+export function handleOutputErrors(): void {
   process.stderr.on('error', () => undefined);
   process.stdout.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
     if (code === 'EPIPE' || code === 'ECONNRESET') return;
-    tell(
-      `postern: standard output could not be written (${code}), so that some of the answer is lost`,
-      'What the command changed stays changed. Make room before the next one.',
+    printNotice(
+      `postern: standard output could not be written (${code}); part of the output is lost`,
+      'Changes that the command made are kept. Free some space before you run another command.',
     );
     process.exitCode = exitCodes.unexpected;
   });
 }
 
 /**
- * Control characters, and those that turn the direction of writing. A terminal obeys them, so a claim, an e-mail
- * address or a user agent that holds them could rewrite what its reader sees, or type for him.
+ * Control characters, and those that change the direction of text. A terminal interprets them, so a claim, an e-mail
+ * address or a user agent that contains them could rewrite what is on the screen, or type as if from the keyboard.
  */
-const UNSEEN = /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu;
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Cs}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu;
 
-/** The text with each such character spelt as its `\u` escape, which JSON reads back as the same text. */
-export function visibleText(text: string): string {
-  return text.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/** Replaces each such character by its `\u` escape. JSON stays the same JSON. */
+export function escapeControlCharacters(text: string): string {
+  return text.replace(
+    CONTROL_CHARACTERS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -1,6 +1,6 @@
-const EVERY_MS = 100;
+const INTERVAL_MS = 100;
 
-/** One line at the bottom of a terminal that tells how far long work is; nothing when standard error is no terminal. */
+/** A progress line at the bottom of the terminal. Prints nothing when standard error is not a terminal. */
 export class ProgressLine {
   readonly #out: NodeJS.WriteStream;
   #nextMs = 0;
@@ -10,15 +10,15 @@ export class ProgressLine {
     this.#out = out;
   }
 
-  /** Shows what `text` gives, at most ten times a second. */
+  /** Prints the result of `text`, at most ten times a second. */
   show(text: () => string): void {
     if (!this.#out.isTTY || performance.now() < this.#nextMs) return;
-    this.#nextMs = performance.now() + EVERY_MS;
+    this.#nextMs = performance.now() + INTERVAL_MS;
     this.#out.write(`\r\u001b[K${text()}`);
     this.#shown = true;
   }
 
-  /** Makes room for other lines. */
+  /** Removes the line, so that other lines can be printed. */
   clear(): void {
     if (this.#shown) this.#out.write('\r\u001b[K');
     this.#shown = false;

@@ -6,8 +6,10 @@ import { exitCodes } from './exit-codes.ts';
 const DEFAULT_MAX_BYTES = 64 * 1024;
 
 /**
- * All of a stream as text, at most 64 KiB unless said otherwise. Bytes that are not UTF-8 are refused rather than
- * replaced: two different passwords must not become one. `what` names it in errors: `the token`.
+ * Reads a whole stream as text, up to 64 KiB by default. Bytes that are not UTF-8 are refused rather than replaced: two
+ * different passwords must not become one.
+ *
+ * @param what names the text in errors, for example `the token`
  */
 export async function readText(
   stream: Readable,
@@ -20,7 +22,7 @@ export async function readText(
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Uint8Array);
     size += bytes.length;
     if (size > maxBytes)
-      throw refused(`${what} is longer than ${maxBytes / 1024} KiB`, 'Check where it comes from.');
+      throw refused(`${what} is larger than ${maxBytes / 1024} KiB`, 'Check where it comes from.');
     chunks.push(bytes);
   }
   try {
@@ -30,19 +32,19 @@ export async function readText(
   }
 }
 
-/** The text of a file named on the command line. */
+/** Reads a file named on the command line, like `readText`. */
 export async function readTextFile(path: string, what: string, maxBytes?: number): Promise<string> {
   try {
     return await readText(createReadStream(path), what, maxBytes);
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw refused(`${what} cannot be read from its file (${code})`, 'Check the path and who may read it.');
+    throw refused(`${what} cannot be read from its file (${code})`, 'Check the path and its permissions.');
   }
 }
 
-/** Without the one newline that editors and `echo` put at the end. */
-export function withoutLastNewline(text: string): string {
+/** Removes one newline at the end, as editors and `echo` add it. */
+export function removeFinalNewline(text: string): string {
   return text.replace(/\r?\n$/, '');
 }
 

@@ -3,12 +3,12 @@ import { Command, CommanderError } from 'commander';
 import { type CommandRow, commands, groups } from './commands.ts';
 import { describeExitCodes, exitCodes } from './exit-codes.ts';
 import { explainFailure } from './explain-failure.ts';
-import { outliveClosedPipes, tell } from './output.ts';
+import { handleOutputErrors, printNotice } from './output.ts';
 
-/** Runs one command; gives the exit code. Data goes to standard output, everything that is said to standard error. */
+/** Runs one command and returns the exit code. Data goes to standard output, messages to standard error. */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
-  outliveClosedPipes();
-  const called = words[0] === 'help' ? asksForHelp(words.slice(1)) : words;
+  handleOutputErrors();
+  const called = words[0] === 'help' ? helpOption(words.slice(1)) : words;
   const program = buildProgram();
   try {
     for (const row of commands) {
@@ -18,9 +18,9 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
     await program.parseAsync(called, { from: 'user' });
     return Number(process.exitCode ?? exitCodes.ok);
   } catch (error) {
-    if (error instanceof CommanderError) return endOfParsing(error, called);
+    if (error instanceof CommanderError) return reportParseError(error, called);
     const { exitCode, lines } = explainFailure(error);
-    tell(...lines);
+    printNotice(...lines);
     return exitCode;
   }
 }
@@ -30,14 +30,14 @@ function buildProgram(): Command {
     .description('Postern, an authentication service over gRPC.')
     .usage('COMMAND [options]')
     .version(ownVersion(), '--version', 'print the version')
-    .helpOption('-h, --help', 'explain the command')
+    .helpOption('-h, --help', 'show the help of the command')
     .helpCommand(false)
     .addHelpText(
       'after',
       `\nSettings come from the environment (DATABASE_URL, POSTERN_…).\n\n${describeExitCodes()}`,
     )
     .exitOverride();
-  // Its errors come back as exceptions and are told once, without the values that stand in them.
+  // Its errors arrive as exceptions; reportParseError prints them once, without the values in them.
   program.configureOutput({ outputError: () => undefined });
   return program;
 }
@@ -49,39 +49,39 @@ function addCommand(program: Command, { path: [first, second], summary }: Comman
 }
 
 function addGroup(program: Command, name: string): Command {
-  const about = groups[name];
-  if (about === undefined) throw new Error(`the command group ${name} has no line in the table`);
-  return program.command(name).description(about).usage('COMMAND [options]').helpCommand(false);
+  const description = groups[name];
+  if (description === undefined) throw new Error(`the command group ${name} has no description`);
+  return program.command(name).description(description).usage('COMMAND [options]').helpCommand(false);
 }
 
-function endOfParsing(error: CommanderError, words: readonly string[]): number {
+function reportParseError(error: CommanderError, words: readonly string[]): number {
   if (error.exitCode === 0) return exitCodes.ok;
-  // A group without its verb: the help that was printed says all.
+  // A group without a verb: commander has printed its help.
   if (error.code === 'commander.help') return exitCodes.wrongUse;
-  tell(...`postern: ${withoutValues(error.message)}`.split('\n'));
+  printNotice(...`postern: ${removeValues(error.message)}`.split('\n'));
   if (words.some((word) => /^--(password|secret|client-secret)(=|$)/.test(word))) {
-    tell(
-      'Secrets are never taken from an argument, which shell history and process list keep: pipe them in.',
+    printNotice(
+      'Secrets are never taken from an argument: the shell history and the process list would show them. Pipe them in.',
     );
   }
-  tell(`See: ${['postern', ...wordsOfCommand(words), '--help'].join(' ')}`);
+  printNotice(`See: ${['postern', ...commandPath(words), '--help'].join(' ')}`);
   return exitCodes.wrongUse;
 }
 
-/** `help token inspect` is `token inspect --help`: only a command that is called by its words is loaded. */
-function asksForHelp(words: readonly string[]): readonly string[] {
-  return wordsOfCommand(words).length === words.length ? [...words, '--help'] : words;
+/** Turns `help token inspect` into `token inspect --help`, since only the command that is called is loaded. */
+function helpOption(words: readonly string[]): readonly string[] {
+  return commandPath(words).length === words.length ? [...words, '--help'] : words;
 }
 
-/** As many of the first words as name a command or a group of them. */
-function wordsOfCommand(words: readonly string[]): readonly string[] {
+/** The leading words that name a command or a group of commands. */
+function commandPath(words: readonly string[]): readonly string[] {
   const known = commands.find((row) => row.path.every((word, index) => words[index] === word))?.path;
   const [first = ''] = words;
   return known ?? (Object.hasOwn(groups, first) ? [first] : []);
 }
 
-/** `--password=hunter2`, `-phunter2` and a token pasted where a command belongs must not be repeated on the screen. */
-function withoutValues(message: string): string {
+/** Removes values from an error: `--password=hunter2`, `-phunter2` or a token in the place of a command must not be printed. */
+function removeValues(message: string): string {
   return message
     .replace(/^error: /, '')
     .replace(/(unknown option '--[^=]*)=.*'/s, "$1'")

@@ -89,41 +89,35 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       ? Promise.reject(new PosternError('the client is closed', { code: status.CANCELLED }))
       : callOnce(...call);
 
+  const retried = <Response>(
+    { deadlineMs, signal }: Sending,
+    call: (remainingMs: number) => Promise<Response>,
+  ) => withRetry(deadlineMs ?? standardDeadlineMs, retry, call, signal);
+
   const repeated = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
     settings: Sending = {},
-  ): Promise<Response> =>
-    withRetry(
-      settings.deadlineMs ?? standardDeadlineMs,
-      retry,
-      (remainingMs) => attempt(invoke, request, remainingMs, settings),
-      settings.signal,
-    );
+  ): Promise<Response> => retried(settings, (remainingMs) => attempt(invoke, request, remainingMs, settings));
 
   const careful = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
     settings: Sending = {},
   ): Promise<Response> =>
-    withRetry(
-      settings.deadlineMs ?? standardDeadlineMs,
-      retry,
-      async (remainingMs) => {
-        try {
-          return await attempt(invoke, request, remainingMs, settings, (error, peer) => {
-            // As long as a call has no connection, its peer is what the channel was made for.
-            if (peer === target) neverSent.add(error);
-          });
-        } catch (error) {
-          const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
-          if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
-            throw new Unrepeatable(error);
-          throw error;
-        }
-      },
-      settings.signal,
-    ).catch((error: unknown) => {
+    retried(settings, async (remainingMs) => {
+      try {
+        return await attempt(invoke, request, remainingMs, settings, (error, peer) => {
+          // As long as a call has no connection, its peer is what the channel was made for.
+          if (peer === target) neverSent.add(error);
+        });
+      } catch (error) {
+        const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
+        if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
+          throw new Unrepeatable(error);
+        throw error;
+      }
+    }).catch((error: unknown) => {
       throw error instanceof Unrepeatable ? error.error : error;
     });
 

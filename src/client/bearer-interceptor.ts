@@ -1,5 +1,6 @@
 import { InterceptingCall, type Interceptor, Metadata, type StatusObject, status } from '@grpc/grpc-js';
 
+import { errorText } from '../domain/error-text.ts';
 import { PosternError } from './postern-error.ts';
 
 /** Who has the token: a `ServiceCredential`, or a `UserSession`. */
@@ -37,6 +38,6 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
 /** The call that could not begin ends as the one for its token did. */
 function statusOf(error: unknown): StatusObject {
   const code = error instanceof PosternError ? error.code : status.UNAUTHENTICATED;
-  const why = error instanceof Error ? error.message : String(error);
+  const why = errorText(error);
   return { code, details: `no token for this call: ${why}`, metadata: new Metadata() };
 }

@@ -1,5 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
+import { Backoff } from '../domain/backoff.ts';
+import { sleepUnlessAborted } from '../domain/sleep.ts';
 import { isLost, PosternError } from './postern-error.ts';
 
 export interface RetryPolicy {
@@ -27,18 +29,19 @@ export async function withRetry<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   const endMs = performance.now() + deadlineMs;
+  // As a rule 25 to 50, 50 to 100, 100 to 200 ms and so on, 1 to 2 s at most.
+  const backoff = new Backoff({ firstMs: policy.firstPauseMs, maxMs: policy.longestPauseMs, jitter: 0.5 });
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await call(endMs - performance.now());
     } catch (error) {
       if (!isTransient(error) || attempt >= policy.attempts) throw error;
-      const doubled = Math.min(policy.firstPauseMs * 2 ** (attempt - 1), policy.longestPauseMs);
       // One instance is stopping: another may be there at once, and only when it is not, the time it asked for helps.
       const tryElsewhere = error.reason === 'SHUTTING_DOWN' && attempt === 1;
       const asked = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
-      const pauseMs = asked + doubled * (0.5 + Math.random() / 2);
+      const pauseMs = asked + backoff.next();
       if (performance.now() + pauseMs >= endMs) throw error;
-      await pause(pauseMs, signal);
+      await sleepUnlessAborted(pauseMs, signal);
     }
   }
 }
@@ -46,17 +49,4 @@ export async function withRetry<T>(
 function isTransient(error: unknown): error is PosternError {
   if (!(error instanceof PosternError)) return false;
   return error.code === status.UNAVAILABLE || error.code === status.ABORTED || isLost(error);
-}
-
-function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, delayMs);
-    signal?.addEventListener('abort', done, { once: true });
-    if (signal?.aborted) done();
-  });
 }

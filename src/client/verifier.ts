@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims.ts';
+import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { type TokenVerdict, TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
@@ -69,7 +70,6 @@ export interface Verifier {
 const MAX_STALENESS_MS = 300_000;
 const CACHE_BYTES = 64 * 1024 * 1024;
 const NOTHING_REQUIRED: Requirements = {};
-const RETRY_DELAY_MS = 1_000;
 
 /**
  * A verifier that begins to learn at once; `ready` tells when it can judge.
@@ -211,6 +211,6 @@ function failStale(): never {
   throw new PosternError('keys and revocations are not known here yet, or too old', {
     code: status.UNAVAILABLE,
     reason: 'TRUST_STALE',
-    retryDelayMs: RETRY_DELAY_MS,
+    retryDelayMs: RETRY_AFTER_MS,
   });
 }

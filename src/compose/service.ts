@@ -125,11 +125,17 @@ export async function startService(
     const masterKeys = masterKeysOf(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
-      ? databaseKeys(trustDatabase, trust, keyPolicy, masterKeys, (news) => {
-          if (!('cause' in news)) counts.keySteps[news.kind] += 1;
-          describeKeyNews(log, news);
+      ? databaseKeys({
+          database: trustDatabase,
+          trust,
+          policy: keyPolicy,
+          masterKeys,
+          report(news) {
+            if (!('cause' in news)) counts.keySteps[news.kind] += 1;
+            describeKeyNews(log, news);
+          },
         })
-      : sharedSecret(trustDatabase, trust);
+      : sharedSecret({ database: trustDatabase, trust });
     const slowHashes = new SlowHashMonitor(trustDatabase, hasher);
     const watch = new DatabaseMonitor({
       async prepare() {
@@ -203,7 +209,7 @@ export async function startService(
         everything: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
         verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
-      gate: {
+      guard: {
         authenticate: authenticateBy(
           { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
           (token, access, call) =>
@@ -273,7 +279,7 @@ export async function startService(
     );
     // Last: its password is told once, and must not be lost with a start that failed.
     const isFirstStart = !settings.production && watch.state === 'reachable';
-    const demoUser = isFirstStart ? await makeDemoUser(database, hasher) : null;
+    const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
   } catch (error) {
     await stop();

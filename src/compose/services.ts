@@ -1,6 +1,7 @@
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
+import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { RepeatRateLimiter, repeatBudgetPolicy } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
@@ -29,7 +30,6 @@ import type { Database } from '../database/database.ts';
 
 /** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
 const SESSION_TURNS = { width: 1, maxWaiting: 500, maxWaitMs: 1_000 };
-const LOGIN_RETRY_MS = 1_000;
 
 /** What the RPCs are made of. */
 export interface RpcParts {
@@ -54,10 +54,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
+  const checking = { ...verification, firstNewsWaitMs: CHECK_FIRST_NEWS_WAIT_MS };
   const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
   const logins = new ConcurrencyLimit(hasher.capacity + parts.loginsBesideHashes, () =>
-    Math.max(LOGIN_RETRY_MS, hasher.load.averageMs * hasher.capacity),
+    Math.max(RETRY_AFTER_MS, hasher.load.averageMs * hasher.capacity),
   );
   const repeats = new RepeatRateLimiter(repeatBudgetPolicy(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
@@ -106,7 +107,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       failClosedAuthorization,
       authorizationService({
         audiences: settings.audiences,
-        verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+        verifyToken: (input) => verifyToken(checking, input),
       }),
     );
   };

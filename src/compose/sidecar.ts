@@ -136,6 +136,7 @@ export async function startSidecar(
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
   const verification = { verifier, trust, maxStalenessMs };
+  const checking = { ...verification, firstNewsWaitMs: CHECK_FIRST_NEWS_WAIT_MS };
   const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
 
   // Listeners
@@ -154,21 +155,13 @@ export async function startSidecar(
           get audiences() {
             return source.policy?.audiences ?? null;
           },
-          verifyToken: (input) => verifyToken(verification, input, CHECK_FIRST_NEWS_WAIT_MS),
+          verifyToken: (input) => verifyToken(checking, input),
         }),
       );
     },
     health: {
       everything: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
       verification: [],
-    },
-    gate: {
-      authenticate: () => Promise.reject(new Error('a sidecar serves public methods only')),
-      writeAudit: () => Promise.reject(new Error('a sidecar has no audit trail')),
-      refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
-      onDisbelieved: () => undefined,
-      onUnheard: () => undefined,
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,

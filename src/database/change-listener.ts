@@ -1,11 +1,10 @@
 import { Client, type ClientConfig } from 'pg';
 
+import { Backoff } from '../domain/backoff.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import { PrimaryConnector } from './primary-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 1_000;
-const FIRST_RETRY_MS = 50;
-const LONGEST_RETRY_MS = 2_000;
 const PING_EVERY_MS = 5_000;
 const PING_TIMEOUT_MS = 2_000;
 
@@ -22,7 +21,8 @@ export class ChangeListener {
   /** Every connection that is being made or lasts. */
   readonly #open = new Set<Client>();
   #timer: NodeJS.Timeout | undefined;
-  #retryMs = FIRST_RETRY_MS;
+  /** 50, 100, 200, ... 2000 ms. */
+  readonly #backoff = new Backoff({ firstMs: 50, maxMs: 2_000 });
   #stopped = false;
 
   constructor(options: { address: DatabaseAddress; applicationName: string; onChange: () => void }) {
@@ -53,7 +53,7 @@ export class ChangeListener {
       this.#client = client;
       await client.query('LISTEN postern_trust');
       if (this.#isLost(client)) return;
-      this.#retryMs = FIRST_RETRY_MS;
+      this.#backoff.reset();
       this.#onChange();
       this.#later(PING_EVERY_MS, () => this.#ping(client));
     } catch {
@@ -90,8 +90,7 @@ export class ChangeListener {
 
   #again(): void {
     this.#onChange();
-    this.#later(this.#retryMs, () => this.#listen());
-    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    this.#later(this.#backoff.next(), () => this.#listen());
   }
 
   /**

@@ -1,9 +1,7 @@
 import { BoundedQueue } from '../domain/bounded-queue.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { startBusyTolerantTimeout } from './timeouts.ts';
 import { storeUnavailable } from './pg-errors.ts';
-
-const RETRY_AFTER_MS = 1_000;
 
 /**
  * Stands before knex's pool, whose own queue cannot be left: there a call that was cancelled would still be served, and

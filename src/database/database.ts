@@ -1,8 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 import knex, { type Knex } from 'knex';
 import type { ClientConfig } from 'pg';
 
 import type { CallBudget } from '../domain/operation-call.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { Tracer } from '../domain/tracer.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
@@ -29,7 +31,6 @@ const LOCK_TIMEOUT_MS = 250;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;
-const OVERLOADED_RETRY_MS = 1_000;
 
 /** What a table's queries run on inside a transaction. */
 export type Transaction = Knex.Transaction;
@@ -198,7 +199,7 @@ async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<
       return await work();
     } catch (error) {
       if (!isRetryable(error) || attempt === MAX_ATTEMPTS || budget.signal.aborted) throw error;
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_JITTER_MS * attempt));
+      await pause(Math.random() * RETRY_JITTER_MS * attempt);
     }
   }
 }
@@ -212,7 +213,7 @@ async function withinBudget<T>(budget: CallBudget, work: (isOver: () => boolean)
   if (storeMs <= 0) {
     // Other work has used up what the call has.
     const cause = 'the call had waited too long before it came to the database';
-    throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: OVERLOADED_RETRY_MS });
+    throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 
   let isOver = false;

@@ -1,5 +1,6 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
+import { withTimeout } from '../domain/timeout.ts';
 import { startIoFairTimeout, startBusyTolerantTimeout } from './timeouts.ts';
 import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from './pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';
@@ -75,10 +76,8 @@ export class GuardedPgClient extends PgClient {
 
   /** Says goodbye, which a frozen server never answers, and closes the socket in any case. */
   override async destroyRawConnection(connection: PgConnection): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, GOODBYE_LIMIT_MS)));
-    await Promise.race([connection.end().catch(() => undefined), tooLong]);
-    clearTimeout(timer);
+    const goodbye = connection.end().catch(() => undefined);
+    await withTimeout(goodbye, GOODBYE_LIMIT_MS, () => undefined);
     connection.connection.stream.destroy();
   }
 

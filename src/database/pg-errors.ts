@@ -1,6 +1,5 @@
-import { Rejected, type Rejection } from '../domain/rejection.ts';
-
-const RETRY_AFTER_MS = 1_000;
+import { errorText } from '../domain/error-text.ts';
+import { Rejected, type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 
 /** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
 export class QueryUnanswered extends Error {
@@ -103,7 +102,7 @@ export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map(messageOf))].join('; ');
   }
-  const text = error instanceof Error ? error.message : String(error);
+  const text = errorText(error);
   // Knex puts the statement and a dash before what the database said.
   const said = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
   return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a text');

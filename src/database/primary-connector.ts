@@ -1,5 +1,6 @@
 import type { ClientConfig } from 'pg';
 
+import { withTimeout } from '../domain/timeout.ts';
 import { messageOf } from './pg-errors.ts';
 
 /** The server that wrote the last time answers within this, or the others are asked as well. */
@@ -79,18 +80,15 @@ export class PrimaryConnector {
 /** The connection when its server says in time that it writes; otherwise it is closed. */
 async function writing<C extends Queryable>(opening: Promise<C>, close: (connection: C) => void): Promise<C> {
   const connection = await opening;
-  let timer: NodeJS.Timeout | undefined;
-  const silence = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('timeout expired')), ATTEMPT_LIMIT_MS);
-  });
   try {
-    const { rows } = await Promise.race([connection.query('SHOW transaction_read_only'), silence]);
+    const asked = connection.query('SHOW transaction_read_only');
+    const { rows } = await withTimeout(asked, ATTEMPT_LIMIT_MS, () => {
+      throw new Error('timeout expired');
+    });
     if (rows[0]?.transaction_read_only !== 'off') throw new ServerReadOnly();
     return connection;
   } catch (error) {
     close(connection);
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }

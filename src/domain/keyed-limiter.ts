@@ -1,7 +1,5 @@
 import { BoundedQueue, type QueueRules } from './bounded-queue.ts';
-import { Rejected } from './rejection.ts';
-
-const RETRY_AFTER_MS = 1_000;
+import { Rejected, RETRY_AFTER_MS } from './rejection.ts';
 
 export interface KeyedLimits {
   /** How many calls with one key may run at once. */

@@ -1,6 +1,9 @@
 import type { AuditActor, AuditTarget } from './audit-event.ts';
 import type { CallOrigin } from './operation-call.ts';
 
+/** When a caller who is refused for a passing reason may come again, where nothing better is known. */
+export const RETRY_AFTER_MS = 1_000;
+
 /** Why a token is refused; the names are those of the `Reason` enum in the public contract. */
 export type TokenRefusalReason =
   | 'TOKEN_MALFORMED'

@@ -13,7 +13,7 @@ import {
 import { type CallContext, callEnded, type FinishedCall, requestIdOf } from '../rpc/call-context.ts';
 import { attachContext } from './attached-context.ts';
 import { statusObject } from './status-object.ts';
-import type { Rejection } from '../domain/rejection.ts';
+import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { verifiedClientNames } from './peer-certificate.ts';
@@ -39,7 +39,6 @@ interface BaseCall extends ServerInterceptingCallInterface {
   deadlineTimer: NodeJS.Timeout | null;
 }
 
-const SHUTDOWN_RETRY_MS = 1_000;
 /** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
 const HALF_CLOSE_SETTLES_MS = 20;
 /** The status of a stream waits behind what the caller has not read yet; after this time the stream is reset. */
@@ -213,7 +212,7 @@ export function callInterceptor(options: {
 }
 
 function stoppingStatus(): RpcStatus {
-  return statusOf({ kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS });
+  return statusOf({ kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS });
 }
 
 function resetUnlessRead(stream: ServerHttp2Stream): void {

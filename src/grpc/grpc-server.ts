@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 
-import type { ListenAddress } from '../net/listen-address.ts';
+import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts';
 import { type Network, networkTest } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
@@ -60,7 +60,8 @@ export class GrpcServer {
 
   constructor(options: {
     services: (add: AddService) => void;
-    gate: MethodGuard;
+    /** Absent where only public methods are served of which nothing is audited. */
+    guard?: MethodGuard;
     health: HealthNames;
     reflection: boolean;
     trustedProxies?: readonly Network[];
@@ -117,7 +118,7 @@ export class GrpcServer {
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
     const add: AddService = (service, handlers) =>
-      serveMethods(this.#server, service, options.gate, handlers, this.#direct);
+      serveMethods(this.#server, service, options.guard, handlers, this.#direct);
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
@@ -131,7 +132,7 @@ export class GrpcServer {
   async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
     if (address.kind === 'unix') await clearStaleSocket(address.path);
-    const target = address.kind === 'unix' ? `unix:${address.path}` : hostAndPort(address.host, address.port);
+    const target = formatListenAddress(address);
     const credentials = tls === null ? ServerCredentials.createInsecure() : new TlsCredentials(tls);
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, credentials, (error, port) => {
@@ -193,8 +194,4 @@ function whyUnbound(error: Error): Error {
     error.message,
   )?.[1];
   return said === undefined ? error : new Error(said, { cause: error });
-}
-
-function hostAndPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

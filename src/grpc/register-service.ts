@@ -24,7 +24,7 @@ import { unary } from './unary.ts';
 export function serveMethods<Service extends object>(
   server: Server,
   service: Service,
-  gate: MethodGuard,
+  guard: MethodGuard | undefined,
   handlers: ServiceHandlers<Service>,
   direct?: FastPath,
 ): void {
@@ -39,17 +39,17 @@ export function serveMethods<Service extends object>(
     // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
     if (method.requestStream) {
       const run = handler as ClientStreamHandler<unknown, unknown>;
-      implementation[name] = clientStream(rule, guardMethod(rule, gate, run));
+      implementation[name] = clientStream(rule, guardMethod(method.path, rule, guard, run));
     } else if (method.responseStream) {
       const run = handler as ServerStreamHandler<unknown, unknown>;
       implementation[name] = serverStream(
         rule,
-        guardMethod(rule, gate, () => undefined),
+        guardMethod(method.path, rule, guard, () => undefined),
         run,
       );
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
-      implementation[name] = unary(rule, guardMethod(rule, gate, run));
+      implementation[name] = unary(rule, guardMethod(method.path, rule, guard, run));
       if (rule.isHot) direct?.add(definition[name], rule, run);
     }
   }

@@ -1,7 +1,7 @@
 import type { Http2Session } from 'node:http2';
 import { getHeapStatistics } from 'node:v8';
 
-import type { Rejection } from '../domain/rejection.ts';
+import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { StreamShare } from './stream-share.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -11,7 +11,6 @@ const SLOW_MS = 500;
 const BYTES_OF_A_STREAM = 12 * 1024;
 /** In the process, so that a burst between two looks is bounded as well: half of the heap that Node allows itself. */
 const MAX_WAITING_CALLS = Math.floor(getHeapStatistics().heap_size_limit / 2 / BYTES_OF_A_STREAM);
-const RETRY_AFTER_MS = 1_000;
 
 /** A call on which its caller has to do something next. */
 export interface WaitingCall {

@@ -13,6 +13,17 @@ export function plainIp(text: string): string | null {
 }
 
 /**
+ * Whether an address leads to this machine alone (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
+ *
+ * @param address as `plainIp` gives it
+ */
+export function isLoopback(address: string): boolean {
+  return address.includes(':')
+    ? startsWith(groupsOf(address), [0, 0, 0, 0, 0, 0, 0, 1])
+    : address.startsWith('127.');
+}
+
+/**
  * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
  * particular for callers on this machine. An IPv4 address that a translator or a tunnel has put into one of IPv6 is
  * itself: all of IPv4 would else be one source behind NAT64 (RFC 6052 section 2.1), and the holder of one address 65 536

@@ -1,4 +1,7 @@
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
+
+import { isLoopback, plainIp } from './cidr.ts';
+import { isHostName } from './host-name.ts';
 
 /** Where a server accepts calls. An IPv6 `host` stands without brackets; port 0 lets the system choose. */
 export type ListenAddress =
@@ -7,10 +10,6 @@ export type ListenAddress =
 
 /** The kernel's `sun_path` holds 108 bytes with its closing NUL; a longer path would be cut or refused at bind. */
 const MAX_SOCKET_PATH_BYTES = 107;
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
 
 /** `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:///ABSOLUTE/PATH`; null for anything else. */
 export function parseListenAddress(text: string): ListenAddress | null {
@@ -21,7 +20,7 @@ export function parseListenAddress(text: string): ListenAddress | null {
   const port = Number(portText);
   if (port > 65_535) return null;
   if (ipv6 !== undefined) return isIPv6(ipv6) ? { kind: 'tcp', host: ipv6, port } : null;
-  return name !== undefined && isHost(name) ? { kind: 'tcp', host: name, port } : null;
+  return name !== undefined && (isIPv4(name) || isHostName(name)) ? { kind: 'tcp', host: name, port } : null;
 }
 
 /** The text that `parseListenAddress` reads back as the same address. */
@@ -36,9 +35,8 @@ export function formatListenAddress(address: ListenAddress): string {
  */
 export function staysOnThisMachine(address: ListenAddress): boolean {
   if (address.kind === 'unix') return true;
-  if (isIPv4(address.host)) return loopback.check(address.host, 'ipv4');
-  if (isIPv6(address.host)) return loopback.check(address.host, 'ipv6');
-  return address.host.toLowerCase() === 'localhost';
+  const ip = plainIp(address.host);
+  return ip === null ? address.host.toLowerCase() === 'localhost' : isLoopback(ip);
 }
 
 /** The same of an http or https URL. */
@@ -50,14 +48,4 @@ function parseSocketPath(rest: string): ListenAddress | null {
   const path = rest.startsWith('///') ? rest.slice(2) : rest;
   if (path === '' || path.startsWith('//') || path.includes('\0')) return null;
   return Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES ? { kind: 'unix', path } : null;
-}
-
-function isHost(name: string): boolean {
-  if (isIPv4(name)) return true;
-  const labels = name.split('.');
-  const everyLabelIsFit = labels.every((label) =>
-    /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label),
-  );
-  // A name whose last label is a number is a mistyped IPv4 address, and some resolvers would read it as one.
-  return name.length <= 253 && everyLabelIsFit && !/^\d+$/.test(labels.at(-1) ?? '');
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-import { plainIp, sourceOf } from './cidr.ts';
+import { isLoopback, plainIp, sourceOf } from './cidr.ts';
 
 /** The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`); null for a unix socket. */
 export function peerIp(peer: string): string | null {
@@ -15,10 +15,6 @@ export function peerIp(peer: string): string | null {
 export function peerAddress(peer: string): string | null {
   const address = peerIp(peer);
   return address === null || isLoopback(address) ? null : address;
-}
-
-export function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }
 
 /**

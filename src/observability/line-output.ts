@@ -1,10 +1,11 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 
+import { Backoff } from '../domain/backoff.ts';
+
 /** Of lines that wait for a slow reader or disk. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 const MAX_BYTES_AT_ONCE = 65_536;
 const FIRST_PAUSE_MS = 5;
-const LONGEST_PAUSE_MS = 200;
 const LINE_END = 0x0a;
 /** Errors after which the same bytes may be written a moment later. */
 const PASSING = new Set(['EAGAIN', 'EBUSY', 'EINTR']);
@@ -42,7 +43,8 @@ export class LineOutput {
   #isInBrokenLine = false;
   #lost = 0;
   #unreported = 0;
-  #pauseMs = FIRST_PAUSE_MS;
+  /** 5, 10, 20, ... 200 ms. */
+  readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: 200 });
 
   /** @param lineAbout the line that tells of lost ones, with its end; empty for none */
   constructor(fd: number, lineAbout: (lost: number) => string = () => '') {
@@ -97,8 +99,7 @@ export class LineOutput {
 
   #sendLater(): void {
     // What nobody reads is no reason to go on.
-    setTimeout(() => this.#send(), this.#pauseMs).unref();
-    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+    setTimeout(() => this.#send(), this.#backoff.next()).unref();
   }
 
   #nextChunk(): Chunk | null {
@@ -142,7 +143,7 @@ export class LineOutput {
 
   #took(chunk: Chunk, written: number): boolean {
     chunk.rest = chunk.rest.subarray(written);
-    if (written > 0) this.#pauseMs = FIRST_PAUSE_MS;
+    if (written > 0) this.#backoff.reset();
     if (chunk.rest.length > 0) return written > 0;
     this.#unreported -= chunk.told;
     this.#isInBrokenLine = false;

@@ -1,7 +1,5 @@
 import { Rejected } from '../domain/rejection.ts';
-
-/** RFC 6750 section 2.1: the scheme in any case, one space, one token68. */
-const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
+import { readBearerToken } from '../tokens/bearer-token.ts';
 
 /**
  * The token of an `authorization: Bearer ...` header.
@@ -11,16 +9,9 @@ const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
  *   there are several or the value is not one token
  */
 export function bearerToken(values: readonly string[]): string {
-  const [value, ...others] = values;
-  if (value === undefined || value.trim() === '') throw new Rejected({ kind: 'credentials-missing' });
-  if (others.length > 0) throw malformed('the authorization header came more than once; send it once');
-  const token = BEARER.exec(value)?.[1];
-  if (token !== undefined) return token;
-  if (!/^bearer(\s|$)/i.test(value)) throw new Rejected({ kind: 'credentials-missing' });
-  if (/^bearer\s*$/i.test(value)) throw new Rejected({ kind: 'credentials-missing' });
-  throw malformed("the authorization header is not 'Bearer', one space and one token");
-}
-
-function malformed(detail: string): Rejected {
-  return new Rejected({ kind: 'token-refused', refusal: { reason: 'TOKEN_MALFORMED', detail } });
+  const read = readBearerToken(values);
+  if (read.kind === 'token') return read.token;
+  if (read.kind === 'missing') throw new Rejected({ kind: 'credentials-missing' });
+  const { detail } = read;
+  throw new Rejected({ kind: 'token-refused', refusal: { reason: 'TOKEN_MALFORMED', detail } });
 }

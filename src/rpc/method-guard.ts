@@ -14,7 +14,7 @@ import type { MethodAudit, MethodRule } from './method-table.ts';
 import type { UnheardRefusal } from './call-context.ts';
 import { statusOf } from './rejection-status.ts';
 
-/** What stands before every method that is not public. */
+/** What stands before every method that is not public, and writes down every call that is audited. */
 export interface MethodGuard {
   readonly authenticate: Authenticate;
   /** Writes to the audit trail in a statement of its own; throws when it cannot. */
@@ -36,22 +36,31 @@ type GuardedHandler<Request, Response> = (
 /**
  * Puts a method's rule before its handler: who may call it, and that the audit trail hears of every call. Both come from
  * the method table, so no handler can forget either.
+ *
+ * @param guard undefined in a process that serves only public methods of which nothing is audited
+ * @throws Error for any other method without a guard: such a process does not start
  */
 export function guardMethod<Request, Response>(
+  path: string,
   rule: MethodRule,
-  gate: MethodGuard,
+  guard: MethodGuard | undefined,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): GuardedHandler<Request, Response> {
   const { access, audit } = rule;
+  if (guard === undefined) {
+    const needsNone = access === 'public' && audit === undefined && rule.namesClient !== true;
+    if (needsNone) return handler;
+    throw new Error(`${path} is not served without a guard: it is not public, or its calls are audited`);
+  }
   if (access === 'public') {
-    const open = rule.namesClient === true ? believingServices(gate, handler) : handler;
-    return audit ? audited(audit, gate, async (...call) => open(...call)) : open;
+    const open = rule.namesClient === true ? believingServices(guard, handler) : handler;
+    return audit ? audited(audit, guard, async (...call) => open(...call)) : open;
   }
   const guarded = async (request: Request, call: GuardedCall) => {
-    call.caller = await gate.authenticate(access, call);
+    call.caller = await guard.authenticate(access, call);
     return handler(request, call);
   };
-  return audit ? audited(audit, gate, guarded) : guarded;
+  return audit ? audited(audit, guard, guarded) : guarded;
 }
 
 /**
@@ -61,12 +70,12 @@ export function guardMethod<Request, Response>(
  * than the check of a signature.
  */
 function believingServices<Request, Response>(
-  gate: MethodGuard,
+  guard: MethodGuard,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): (request: Request, call: GuardedCall) => Promise<Response> {
   return async (request, call) => {
     if (namesClient(request) && !call.origin.isTrustedForwarder)
-      call.isOfService = await isOfService(gate, call);
+      call.isOfService = await isOfService(guard, call);
     return handler(request, call);
   };
 }
@@ -77,15 +86,15 @@ function namesClient(request: unknown): boolean {
   );
 }
 
-async function isOfService(gate: MethodGuard, call: GuardedCall): Promise<boolean> {
+async function isOfService(guard: MethodGuard, call: GuardedCall): Promise<boolean> {
   try {
-    await gate.authenticate('service', call);
+    await guard.authenticate('service', call);
     return true;
   } catch (error) {
     if (!(error instanceof Rejected)) throw error;
     const { kind } = error.rejection;
     const { reason, message } = statusOf(error.rejection);
-    if (kind !== 'credentials-missing') gate.onDisbelieved(`${reason ?? kind}: ${message}`);
+    if (kind !== 'credentials-missing') guard.onDisbelieved(`${reason ?? kind}: ${message}`);
     return false;
   }
 }
@@ -100,7 +109,7 @@ async function isOfService(gate: MethodGuard, call: GuardedCall): Promise<boolea
  */
 function audited<Request, Response>(
   audit: MethodAudit,
-  gate: MethodGuard,
+  guard: MethodGuard,
   run: (request: Request, call: GuardedCall) => Promise<Response>,
 ): GuardedHandler<Request, Response> {
   return async (request, call) => {
@@ -110,15 +119,15 @@ function audited<Request, Response>(
       response = await run(request, call);
     } catch (error) {
       const trace = traceOf(audit, error);
-      if (trace) await writeRefusal(gate, { event, trace, error }, call);
+      if (trace) await writeRefusal(guard, { event, trace, error }, call);
       const holdMs = holdMsOf(error);
       // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
       if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
-      if (call.signal.aborted) tellUnheard(gate, error, call);
+      if (call.signal.aborted) tellUnheard(guard, error, call);
       throw error;
     }
     if (audit.success === 'here')
-      await gate.writeAudit({
+      await guard.writeAudit({
         event: { ...event, outcome: 'ok', actor: actorOf(call, null) },
         origin: call.origin,
       });
@@ -127,14 +136,14 @@ function audited<Request, Response>(
 }
 
 async function writeRefusal(
-  gate: MethodGuard,
+  guard: MethodGuard,
   refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalDetails; error: unknown },
   call: GuardedCall,
 ): Promise<void> {
   const { trace, error } = refused;
   const { origin = call.origin, details, ...subject } = trace;
   const isAdministrator = call.caller?.roles.includes(ADMIN_ROLE) === true;
-  const room = isAdministrator ? { unwritten: 0 } : gate.refusals.take(sourceOf(origin.address));
+  const room = isAdministrator ? { unwritten: 0 } : guard.refusals.take(sourceOf(origin.address));
   if (!room) return;
   const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
   const event: AuditEvent = {
@@ -147,18 +156,18 @@ async function writeRefusal(
   };
   const record = { event, origin };
   try {
-    await gate.writeAudit(record);
+    await guard.writeAudit(record);
   } catch (failure) {
-    gate.refusals.missed();
-    gate.onUnwritten(record, failure);
+    guard.refusals.missed();
+    guard.onUnwritten(record, failure);
   }
 }
 
-function tellUnheard(gate: MethodGuard, error: unknown, { path, peer, origin }: GuardedCall): void {
+function tellUnheard(guard: MethodGuard, error: unknown, { path, peer, origin }: GuardedCall): void {
   if (!(error instanceof Rejected) || traceOfCredential(error.rejection) === null) return;
   const { reason } = statusOf(error.rejection);
   if (reason === undefined) return;
-  gate.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error });
+  guard.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error });
 }
 
 /** Null for what the trail does not keep: of administration it keeps everything. */

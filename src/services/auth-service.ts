@@ -1,6 +1,6 @@
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
 import type { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
-import { Rejected } from '../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import {
   type ChangePasswordDependencies,
   changePassword,
@@ -23,8 +23,6 @@ import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { verificationService } from './verification-service.ts';
-
-const RETRY_AFTER_MS = 1_000;
 
 /** What the RPCs of AuthService work with. */
 export interface AuthDependencies

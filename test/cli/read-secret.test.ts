@@ -33,7 +33,7 @@ describe('from standard input', () => {
     ['nothing', '', exitCodes.wrongUse, /is empty/],
     ['one newline', '\n', exitCodes.wrongUse, /is empty/],
     ['not UTF-8', Buffer.from([0x70, 0xff]), exitCodes.refused, /not UTF-8/],
-    ['more than 64 KiB', 'x'.repeat(65_537), exitCodes.refused, /longer than 64 KiB/],
+    ['more than 64 KiB', 'x'.repeat(65_537), exitCodes.refused, /64 KiB/],
   ])('%s is refused', async (_name, bytes, exitCode, message) => {
     await expect(piped(bytes)).rejects.toEqual(failure(exitCode, message));
   });
@@ -43,13 +43,13 @@ describe('at a terminal', () => {
   const ask = (screen: ReturnType<typeof terminal>, isNew = true) =>
     readSecret({ name: 'password', fromStdin: false, isNew }, screen);
 
-  test('a new one is asked for twice and never shown', async () => {
+  test('a new secret is asked for twice and never shown', async () => {
     const screen = terminal('hunter2\rhunter2\r', true);
     expect((await ask(screen)).reveal()).toBe('hunter2');
     expect(screen.shown()).toBe('Password: \nPassword again: \n');
   });
 
-  test('one that exists is asked for once', async () => {
+  test('an existing secret is asked for once', async () => {
     const screen = terminal('hunter2\r', true);
     expect((await ask(screen, false)).reveal()).toBe('hunter2');
     expect(screen.shown()).toBe('Password: \n');
@@ -60,7 +60,7 @@ describe('at a terminal', () => {
   });
 
   test.each([
-    ['two that differ', 'one\rtwo\r', exitCodes.wrongUse, /not the same/],
+    ['two that differ', 'one\rtwo\r', exitCodes.wrongUse, /do not match/],
     ['an empty one', '\r', exitCodes.wrongUse, /is empty/],
     ['Ctrl-C', 'hun\x03', exitCodes.interrupted, /interrupted/],
     ['Ctrl-D', '\x04', exitCodes.wrongUse, /ended before/],

@@ -67,19 +67,19 @@ test('for people: the secret on standard output, the advice beside it, a table w
   const table = (await postern('service', 'list')).stdout;
   expect(table).toMatch(/ tables /);
   expect(table).not.toContain('psk_');
-  expect((await postern('service', 'rotate', 'tables')).stderr).toMatch(/good until \d{4}-/);
+  expect((await postern('service', 'rotate', 'tables')).stderr).toMatch(/until \d{4}-/);
   expect((await postern('service', 'delete', 'tables')).stdout).toMatch(/^deleted tables /);
 });
 
 test('what the rules refuse ends with its exit code and says why', async () => {
   await json('create', 'taken');
   const refusals: [number, RegExp, string[]][] = [
-    [5, /service account with this name exists/, ['create', 'taken']],
+    [5, /name already exists/, ['create', 'taken']],
     [5, /name: /, ['create', 'two words']],
-    [5, /name: must not look like an id/, ['create', '01890000-0000-7000-8000-000000000000']],
+    [5, /name: .*\bid\b/, ['create', '01890000-0000-7000-8000-000000000000']],
     [5, /roles\[0\]: /, ['create', 'roles', '--role', 'Not A Role']],
-    [5, /there is no such service account/, ['delete', 'nobody']],
-    [5, /there is no such service account/, ['rotate', '01890000-0000-7000-8000-000000000000']],
+    [5, /no such service account/, ['delete', 'nobody']],
+    [5, /no such service account/, ['rotate', '01890000-0000-7000-8000-000000000000']],
     [2, /--overlap/, ['rotate', 'taken', '--overlap', '31d']],
     [2, /--overlap/, ['rotate', 'taken', '--overlap', 'soon']],
     [2, /--overlap/, ['rotate', 'taken', '--overlap', '1h', '--now']],
@@ -119,7 +119,7 @@ test('L17 a reset token from the command line sets a password', async () => {
   await service.addUser('ada@example.com', 'correct horse battery');
   const { stdout, stderr, exitCode } = await postern('user', 'reset-password', '--email', 'Ada@example.com');
   expect(exitCode).toBe(0);
-  expect(stderr).toMatch(/Good once, until \d{4}-/);
+  expect(stderr).toMatch(/until \d{4}-/);
   const outcome = await service.call('postern.v1.AuthService/ResetPassword', {
     reset_token: stdout.trimEnd(),
     new_password: 'a staple for the horse',

@@ -135,21 +135,21 @@ test('N09 N10 serve takes no plaintext from other machines, and names each fault
   });
   expect([exitCode, stdout]).toEqual([3, '']);
   for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
-    expect(stderr).toContain(`- ${name} would take plaintext from other machines`);
-  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA needs TLS/);
-  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA cannot be read \(ENOENT\)/);
+    expect(stderr).toMatch(new RegExp(`- ${name} .*plaintext`));
+  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA .*TLS/);
+  expect(stderr).toMatch(/- POSTERN_TLS_CLIENT_CA .*\(ENOENT\)/);
 });
 
 test.each([
-  ['is good', 90, 'ok', / is good until \d{4}-\d\d-\d\d, for (89|90) days/],
-  ['ends soon', 3, 'warning', /for [23] days/],
-])('N09 a certificate that %s is told of', (_name, days, verdict, says) => {
+  ['is valid', 90, 'ok', / \d{4}-\d\d-\d\d, for (89|90) days/],
+  ['expires soon', 3, 'warning', /for [23] days/],
+])('N09 a certificate that %s is reported', (_name, days, verdict, message) => {
   const { cert } = writeIssued(folder, 'looked-at', authority.issue({ validForMs: days * DAY_MS }));
   const settings = { tlsCert: cert, tlsClientCa: null, upstreamCa: 'system', upstreamCert: null };
-  expect(certificateFindings(settings)).toMatchObject([{ verdict, says: expect.stringMatching(says) }]);
+  expect(certificateFindings(settings)).toMatchObject([{ verdict, message: expect.stringMatching(message) }]);
 });
 
-test('N09 doctor tells of each certificate, and fails for one that has ended', async () => {
+test('N09 doctor reports each certificate, and fails for an expired one', async () => {
   const { cert, key } = writeIssued(folder, 'ended', authority.issue({ validForMs: -DAY_MS }));
   const { exitCode, stdout } = await runPostern(['doctor'], {
     environment: {
@@ -161,8 +161,8 @@ test('N09 doctor tells of each certificate, and fails for one that has ended', a
       POSTERN_UPSTREAM_CA: join(folder, 'nowhere'),
     },
   });
-  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_TLS_CERT expired on \d{4}-\d\d-\d\d$/m);
-  expect(stdout).toMatch(/^ok {4}certificates {2}POSTERN_TLS_CLIENT_CA is good until/m);
-  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_UPSTREAM_CA cannot be read \(ENOENT\)$/m);
+  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_TLS_CERT expired .*\d{4}-\d\d-\d\d$/m);
+  expect(stdout).toMatch(/^ok {4}certificates {2}POSTERN_TLS_CLIENT_CA .*\d{4}-\d\d-\d\d/m);
+  expect(stdout).toMatch(/^FAIL {2}certificates {2}POSTERN_UPSTREAM_CA .*\(ENOENT\)$/m);
   expect(exitCode).toBe(3);
 });

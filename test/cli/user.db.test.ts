@@ -69,10 +69,10 @@ test('disable keeps a user from logging in, enable lets them in, list shows both
 test('what the rules refuse ends with exit code 5 and says why', async () => {
   await create('taken@example.com', password);
   const refusals: [Promise<CommandEnd>, RegExp][] = [
-    [create('taken@example.com', password), /user with this e-mail address exists/],
+    [create('taken@example.com', password), /e-mail address already exists/],
     [create('not an address', password), /email: /],
     [create('short@example.com', 'short'), /password: .*12/],
-    [user(['disable', '--email', 'nobody@example.com']), /there is no such user/],
+    [user(['disable', '--email', 'nobody@example.com']), /no such user/],
   ];
   for (const [command, expected] of refusals) {
     const { exitCode, stdout, stderr } = await command;
@@ -85,22 +85,22 @@ test('what the rules refuse ends with exit code 5 and says why', async () => {
 test('a password is not taken from an argument', async () => {
   const end = await user(['create', '--email', 'bob@example.com', '--password', password]);
   expect(end.exitCode).toBe(2);
-  expect(end.stderr).toContain('never taken from an argument');
+  expect(end.stderr).toContain('Secrets are never');
 });
 
 test('a user who cannot be made so is refused before a password is asked for', async () => {
-  for (const [words, says] of [
+  for (const [words, expected] of [
     [['--email', 'junk'], 'postern: email: '],
     [['--email', 'new@example.com', '--role', 'NO ROLE'], 'postern: roles[0]: '],
   ] as const) {
     const { exitCode, stdout, stderr } = await user(['create', ...words]);
     expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
-    expect(stderr).toContain(says);
+    expect(stderr).toContain(expected);
     expect(stderr).not.toContain('terminal');
   }
 });
 
-test('faults of the settings are told together, with exit code 3', async () => {
+test('faults of the settings are reported together, with exit code 3', async () => {
   const environment = { DATABASE_URL: 'mysql://x', POSTERN_LOG_LEVEL: 'loud', POSTERN_DATA_DIRR: 'x' };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(3);
@@ -117,10 +117,7 @@ test('a database that does not answer ends the command with exit code 4 within s
   };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(4);
-  expect(stderr).toBe(
-    'postern: the database does not answer (connect ECONNREFUSED 127.0.0.1:1)\n' +
-      'Check DATABASE_URL and that the database runs.\n',
-  );
+  expect(stderr).toMatch(/^postern: .*\(connect ECONNREFUSED 127\.0\.0\.1:1\)\n.*DATABASE_URL.*\n$/);
   expect(Date.now() - startMs).toBeLessThan(8_000);
 });
 
@@ -130,7 +127,7 @@ test('a database that is not there, on a server that answers, is a fault of the 
   const environment = { DATABASE_URL: url.href, POSTERN_MASTER_KEY: masterKey };
   const { exitCode, stdout, stderr } = await runPostern(['user', 'list'], { environment });
   expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
-  expect(stderr).toContain('the database refuses the connection: database "nowhere" does not exist\n');
+  expect(stderr).toContain('database "nowhere" does not exist\n');
 });
 
 test('a database server without TLS, where DATABASE_URL asks for it, is a fault of the settings', async () => {

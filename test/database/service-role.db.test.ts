@@ -163,7 +163,9 @@ describe('D16 a service as that role', () => {
     await database.query(
       `INSERT INTO revocations (kind, id, expires_at) VALUES ('jti', 'old', now() - interval '2 days')`,
     );
-    expect(await purgeExpired(asRole, new AbortController().signal)).toBeGreaterThanOrEqual(2);
+    expect(
+      await purgeExpired({ database: asRole }, { signal: new AbortController().signal }),
+    ).toBeGreaterThanOrEqual(2);
   });
 
   test('starts with POSTERN_MIGRATE=auto as well, as long as there is nothing to migrate', async () => {
@@ -228,7 +230,7 @@ describe('D17 the purge of audit events', () => {
     expect([await purge(3), await purge(3), await purge(3)]).toEqual([3, 2, 0]);
     expect(await left()).toBe(2);
     await insert('401 days');
-    await purgeExpired(asRole, new AbortController().signal);
+    await purgeExpired({ database: asRole }, { signal: new AbortController().signal });
     expect(await left()).toBe(2);
   });
 
@@ -354,7 +356,7 @@ describe('migrate --grant-to', () => {
     expect(end).toMatchObject({ exitCode: 0, stderr: '' });
     const here = open(inSchema(url));
     await requireSchema(here, { newer: false });
-    expect(await purgeExpired(here, new AbortController().signal)).toBe(0);
+    expect(await purgeExpired({ database: here }, { signal: new AbortController().signal })).toBe(0);
     await here.close();
     expect(await sqlStateOf(inSchema(url), 'DELETE FROM audit_events')).toBe('42501');
     expect(await sqlStateOf(url, 'SELECT FROM public.users')).toBe('42501');

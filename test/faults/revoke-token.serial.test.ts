@@ -58,11 +58,14 @@ function strange(token: string, kid: string): string {
 async function loginUnderNewKey(): Promise<string> {
   const master = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
   const actor = { type: 'operator', id: null } as const;
-  const { kid } = await rotateSigningKey(database.database, policy, master, {
-    now: true,
-    actor,
-    origin: ownOrigin,
-  });
+  const { kid } = await rotateSigningKey(
+    { database: database.database, policy, masterKeys: master },
+    {
+      now: true,
+      actor,
+      origin: ownOrigin,
+    },
+  );
   let token = '';
   await until(async () => kidOf((token = await near.tokenOf(ann.email, ann.password))) === kid, 'it signs');
   return token;

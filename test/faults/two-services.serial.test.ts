@@ -145,7 +145,7 @@ test('no login survives the disabling of its user that it ran beside', async () 
     );
     const disabling = new Promise((resolve) => setTimeout(resolve, round * 20)).then(() =>
       setUserState(
-        store.database,
+        { database: store.database },
         { email, disabled: true, actor: { type: 'operator', id: null } },
         { ...budgetOf(5_000, Date.now()), origin: ownOrigin },
       ),

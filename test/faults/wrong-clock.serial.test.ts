@@ -120,7 +120,7 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
   test.each([
     [AHEAD_MS, 'warning', /^this machine's clock is 2(50\.0|49\.9|50\.1) s ahead of the database's$/],
     [-AHEAD_MS, 'warning', /^this machine's clock is 2(50\.0|49\.9|50\.1) s behind the database's$/],
-    [0, 'ok', /^this clock and the database's differ by 0\.\d s$/],
+    [0, 'ok', / differ by 0\.\d s$/],
   ])('doctor says so: %d ms', async (shiftMs, verdict, says) => {
     const { stdout, exitCode } = await runPostern(['doctor', '--json'], {
       environment: {

@@ -260,7 +260,7 @@ test('N15 watchers who showed who they are have a share of their own, and strang
           await new Promise((resolve) => call.signal.addEventListener('abort', resolve));
         },
       }),
-    gate: {
+    guard: {
       authenticate: openToAll
         ? () => Promise.resolve({ type: 'service', id: 'one', roles: [], claims: null } as never)
         : authenticate,

@@ -1,7 +1,24 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { networkTest, parseNetwork, plainIp, sourceOf } from '../../src/net/cidr.ts';
+import { isLoopback, networkTest, parseNetwork, plainIp, sourceOf } from '../../src/net/cidr.ts';
+
+describe('loopback', () => {
+  test.each([
+    ['127.0.0.1', true],
+    ['127.255.255.254', true],
+    ['::1', true],
+    ['0:0:0:0:0:0:0:1', true],
+    ['::0.0.0.1', true],
+    ['128.0.0.1', false],
+    ['12.7.0.1', false],
+    ['::', false],
+    ['::2', false],
+    ['1::1', false],
+    ['::127.0.0.1', false],
+    ['64:ff9b::127.0.0.1', false],
+  ])('%s: %s', (address, is) => expect(isLoopback(address)).toBe(is));
+});
 
 describe('L10 one source', () => {
   test.each([

@@ -92,7 +92,7 @@ test('A01 every RPC of the contract has its rule, and none is served without one
   const unheard = {
     getUser: { ...AdminServiceService.getUser, path: '/postern.v1.AdminService/Unheard' },
   } as unknown as typeof AdminServiceService;
-  const gate = {
+  const guard = {
     authenticate: () => Promise.reject(new Error('not asked')),
     writeAudit: () => Promise.resolve(),
     refusals: { take: () => null, missed: () => undefined },
@@ -100,7 +100,7 @@ test('A01 every RPC of the contract has its rule, and none is served without one
     onDisbelieved: () => undefined,
     onUnheard: () => undefined,
   };
-  expect(() => serveMethods(server, unheard, gate, { getUser: () => ({}) } as never)).toThrow('no rule for');
+  expect(() => serveMethods(server, unheard, guard, { getUser: () => ({}) } as never)).toThrow('no rule for');
 });
 
 describe.each(guarded)('A02 $method ($access)', ({ method, access, audit }) => {

@@ -144,7 +144,7 @@ try {
     // Their clients see them expire and log in again.
     live = live.filter(({ expiresOn }) => expiresOn > today);
     const beforeMs = performance.now();
-    await purgeExpired(database, new globalThis.AbortController().signal);
+    await purgeExpired({ database }, { signal: new globalThis.AbortController().signal });
     purgeMs = Math.max(purgeMs, performance.now() - beforeMs);
     const [trail] = await fixture.query(`SELECT pg_total_relation_size('audit_events')::int AS bytes`);
     auditBytes += trail.bytes;

@@ -9,18 +9,10 @@ export interface BareListener {
   stop(): Promise<void>;
 }
 
-/** The gRPC listener alone, on a port of its own. It serves health; its gate knows nobody and writes nothing down. */
+/** The gRPC listener alone, on a port of its own. It serves health, and has no guard. */
 export async function startBareListener(options: Partial<ListenerOptions> = {}): Promise<BareListener> {
   const server = new GrpcServer({
     services: () => undefined,
-    gate: {
-      authenticate: () => Promise.reject(new Error('nobody is asked')),
-      writeAudit: () => Promise.resolve(),
-      refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
-      onDisbelieved: () => undefined,
-      onUnheard: () => undefined,
-    },
     health: { everything: [''], verification: [] },
     reflection: false,
     onFinish: () => undefined,

@@ -1,10 +1,10 @@
 import type { CommandDefinition } from '../command.ts';
 import { runDiagnostics } from '../doctor/diagnostics.ts';
+import { type Finding, findingDocument } from '../doctor/finding.ts';
 import { exitCodes } from '../exit-codes.ts';
-import type { Finding } from '../doctor/finding.ts';
 import { printJson, printLines } from '../output.ts';
 
-const marks = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
+const LABELS = { ok: 'ok  ', warning: 'warn', fault: 'FAIL' } as const;
 
 /** `postern doctor [--json]` */
 export const doctor: CommandDefinition = (command) => {
@@ -12,20 +12,19 @@ export const doctor: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nEnds as serve would: with the exit code of the first fault that is found. A port in use is only a warning,' +
-        '\nsince the Postern that runs may be who holds it.',
+      '\nThe exit code is that with which serve would end on the first fault. A port in use is only a warning, because' +
+        '\na running Postern may hold it.',
     )
     .action(async ({ json }: { json?: boolean }) => {
       const findings = await runDiagnostics();
-      if (json)
-        printJson(findings.map(({ about, verdict, says, advice }) => ({ about, verdict, says, advice })));
-      else printLines(findings.flatMap(lines));
+      if (json) printJson(findings.map(findingDocument));
+      else printLines(findings.flatMap(linesOf));
       const fault = findings.find(({ verdict }) => verdict === 'fault');
       if (fault) process.exitCode = fault.exitCode ?? exitCodes.settings;
     });
 };
 
-function lines({ about, verdict, says, advice }: Finding): string[] {
-  const first = `${marks[verdict]}  ${about.padEnd(12)}  ${says}`;
+function linesOf({ check, verdict, message, advice }: Finding): string[] {
+  const first = `${LABELS[verdict]}  ${check.padEnd(12)}  ${message}`;
   return advice === undefined ? [first] : [first, `                    ${advice}`];
 }

@@ -5,7 +5,7 @@ import type { CommandDefinition } from '../command.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printJson, printLines } from '../output.ts';
-import { openDatabaseFor } from '../open/with-database.ts';
+import { openDatabaseFor } from '../open/open-database-for.ts';
 
 interface Options {
   readonly grantTo?: string;
@@ -15,7 +15,7 @@ interface Options {
 /** `postern migrate [--grant-to ROLE] [--json]` */
 export const migrate: CommandDefinition = (command) => {
   command
-    .option('--grant-to <role>', 'give this database role what the service needs, and nothing else')
+    .option('--grant-to <role>', 'grant this database role exactly the privileges that the service needs')
     .option('--json', 'print JSON')
     .action(async ({ grantTo, json }: Options) => {
       const result = await openDatabaseFor({ schema: false }, async (database) => {
@@ -27,10 +27,10 @@ export const migrate: CommandDefinition = (command) => {
       else {
         printLines(
           result.applied.length === 0
-            ? [`the schema is current (migration ${result.schema})`]
+            ? [`the schema is up to date (migration ${result.schema})`]
             : result.applied.map((name) => `applied ${name}`),
         );
-        if (grantTo !== undefined) printLines([`granted ${grantTo} what the service needs`]);
+        if (grantTo !== undefined) printLines([`granted ${grantTo} the privileges that the service needs`]);
       }
     });
 };

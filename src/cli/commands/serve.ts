@@ -3,13 +3,13 @@ import type { CommandDefinition } from '../command.ts';
 /** `postern serve` */
 export const serve: CommandDefinition = (command) => {
   command.action(async () => {
-    const [{ runUntilSignal }, { startService }, { welcomeMessage: firstSteps }] = await Promise.all([
+    const [{ runUntilSignal }, { startService }, { welcomeMessage }] = await Promise.all([
       import('../../compose/run-until-signal.ts'),
       import('../../compose/service.ts'),
       import('../../compose/welcome-message.ts'),
     ]);
     await runUntilSignal('serve', startService, ({ demoUser, grpc, tls }) =>
-      demoUser ? firstSteps(demoUser, grpc, tls) : '',
+      demoUser ? welcomeMessage(demoUser, grpc, tls) : '',
     );
   });
 };

@@ -1,12 +1,14 @@
-import { CommandFailure } from '../command-failure.ts';
+import { wrongUse } from '../command-failure.ts';
 import type { CommandDefinition } from '../command.ts';
-import { exitCodes } from '../exit-codes.ts';
 import { keepHeapSmall } from '../heap-limits.ts';
 
 /** `postern sidecar --upstream HOST:PORT|unix:PATH` */
 export const sidecar: CommandDefinition = (command) => {
   command
-    .requiredOption('--upstream <address>', 'where the service is: HOST:PORT, unix:PATH or dns:///NAME:PORT')
+    .requiredOption(
+      '--upstream <address>',
+      'address of the service: HOST:PORT, unix:PATH or dns:///NAME:PORT',
+    )
     .action(async ({ upstream }: { upstream: string }) => {
       keepHeapSmall();
       const [{ runUntilSignal }, { startSidecar, upstreamFault }] = await Promise.all([
@@ -15,7 +17,7 @@ export const sidecar: CommandDefinition = (command) => {
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
         const fault = upstreamFault(settings, upstream);
-        if (fault !== null) throw new CommandFailure(exitCodes.wrongUse, fault.what, fault.advice);
+        if (fault !== null) throw wrongUse(fault.what, fault.advice);
         return startSidecar(settings, upstream, log, linesLost);
       });
     });

@@ -8,7 +8,7 @@ import type { Finding } from './finding.ts';
 
 const DAY_MS = 86_400_000;
 
-/** How long each certificate that the settings name is good; nothing without TLS. */
+/** Checks whether each configured certificate can be read, and when it expires. Empty without TLS. */
 export function certificateFindings(
   settings: Pick<Settings, 'tlsCert' | 'tlsClientCa' | 'upstreamCa' | 'upstreamCert'>,
 ): Finding[] {
@@ -18,36 +18,47 @@ export function certificateFindings(
     POSTERN_TLS_CLIENT_CA: tlsClientCa,
     POSTERN_UPSTREAM_CA: upstreamCa === 'system' ? null : upstreamCa,
     POSTERN_UPSTREAM_CERT: upstreamCert,
-  }).flatMap(([name, path]) => (path === null ? [] : [expiry(name, path, Date.now())]));
+  }).flatMap(([setting, path]) => (path === null ? [] : [certificateFinding(setting, path, Date.now())]));
 }
 
-function expiry(name: string, path: string, nowMs: number): Finding {
+function certificateFinding(setting: string, path: string, nowMs: number): Finding {
   let pem: string;
   try {
     requireRootsOwn(path, 'root');
     pem = readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof OpenToOthers) {
-      const says = `${name} can be changed by others: ${error.message}`;
-      return { about: 'certificates', verdict: 'fault', says };
-    }
-    const says = `${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`;
-    return { about: 'certificates', verdict: 'fault', says, advice: 'Check the path and who may read it.' };
+    return unreadable(setting, error);
   }
-  const [fault] = certificateFaults({ cert: null, key: null, ca: pem }, { cert: name, key: name, ca: name });
-  if (fault !== undefined) return { about: 'certificates', verdict: 'fault', says: fault };
-  const endsMs = expiryMs(pem);
-  const day = new Date(endsMs).toISOString().slice(0, 10);
-  const days = Math.floor((endsMs - nowMs) / DAY_MS);
-  if (endsMs <= nowMs) {
+  const names = { cert: setting, key: setting, ca: setting };
+  const [fault] = certificateFaults({ cert: null, key: null, ca: pem }, names);
+  if (fault !== undefined) return { check: 'certificates', verdict: 'fault', message: fault };
+  return expiryFinding(setting, expiryMs(pem), nowMs);
+}
+
+function unreadable(setting: string, error: unknown): Finding {
+  if (error instanceof OpenToOthers) {
+    const message = `${setting} can be changed by other users: ${error.message}`;
+    return { check: 'certificates', verdict: 'fault', message };
+  }
+  return {
+    check: 'certificates',
+    verdict: 'fault',
+    message: `${setting} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`,
+    advice: 'Check the path and its permissions.',
+  };
+}
+
+function expiryFinding(setting: string, expiresMs: number, nowMs: number): Finding {
+  const day = new Date(expiresMs).toISOString().slice(0, 10);
+  if (expiresMs <= nowMs) {
     return {
-      about: 'certificates',
+      check: 'certificates',
       verdict: 'fault',
-      says: `${name} expired on ${day}`,
-      advice: 'Put a new one in its place; serve takes it up within ten seconds.',
+      message: `${setting} expired on ${day}`,
+      advice: 'Replace the file; serve loads the new certificate within ten seconds.',
     };
   }
-  const says = `${name} is good until ${day}, for ${days} days`;
-  if (endsMs - nowMs > EXPIRY_WARNING_MS) return { about: 'certificates', verdict: 'ok', says };
-  return { about: 'certificates', verdict: 'warning', says, advice: 'Renew it soon.' };
+  const message = `${setting} is valid until ${day}, for ${Math.floor((expiresMs - nowMs) / DAY_MS)} days`;
+  if (expiresMs - nowMs > EXPIRY_WARNING_MS) return { check: 'certificates', verdict: 'ok', message };
+  return { check: 'certificates', verdict: 'warning', message, advice: 'Renew it soon.' };
 }

@@ -18,81 +18,84 @@ import { keyFindings } from './key-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 
 const LIMIT_MS = 5_000;
-const OLDEST_SUPPORTED_NODE = 22;
+const MIN_NODE_MAJOR = 22;
 
-/** Looks at everything that `serve` needs, and changes nothing. */
+/** Checks everything that `serve` needs. Changes nothing. */
 export async function runDiagnostics(): Promise<Finding[]> {
   let settings: Settings;
   try {
     settings = loadSettings();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    return error.faults.map((says) => ({ about: 'settings', verdict: 'fault', says }));
+    return error.faults.map((message) => ({ check: 'settings', verdict: 'fault', message }));
   }
   return [
     {
-      about: 'settings',
+      check: 'settings',
       verdict: 'ok',
-      says: settings.production ? 'DATABASE_URL is set: production' : 'embedded mode',
+      message: settings.production
+        ? 'production mode (DATABASE_URL is set)'
+        : 'embedded mode (DATABASE_URL is not set)',
     },
-    ...settings.warnings.map((says): Finding => ({ about: 'settings', verdict: 'warning', says })),
-    runtime(),
+    ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
+    runtimeFinding(),
     ...certificateFindings(settings),
     ...(await tracingFindings(settings.traceEndpoint)),
-    ...(await storeFindings(settings)),
-    await port('POSTERN_GRPC_LISTEN', settings.grpcListen),
-    await port('POSTERN_HTTP_LISTEN', settings.httpListen),
+    ...(await databaseFindings(settings)),
+    await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
+    await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
   ];
 }
 
-function runtime(): Finding {
+function runtimeFinding(): Finding {
   const { node } = process.versions;
-  if (Number.parseInt(node, 10) >= OLDEST_SUPPORTED_NODE)
-    return { about: 'runtime', verdict: 'ok', says: `Node ${node}` };
+  if (Number.parseInt(node, 10) >= MIN_NODE_MAJOR)
+    return { check: 'runtime', verdict: 'ok', message: `Node ${node}` };
   return {
-    about: 'runtime',
+    check: 'runtime',
     verdict: 'warning',
-    says: `Node ${node} is past its end of life`,
+    message: `Node ${node} has reached its end of life`,
     advice: 'Use Node 24 or later.',
   };
 }
 
-/** Whether traces can be made, not whether somebody takes them: a service runs on without its collector. */
+/** Checks that the tracing packages load. The collector is not contacted: the service also runs without it. */
 async function tracingFindings(endpoint: string | null): Promise<Finding[]> {
   if (endpoint === null) return [];
   try {
     const tracing = await openTracing(endpoint, 'postern');
     await tracing?.stop();
-    return [{ about: 'tracing', verdict: 'ok', says: `traces go to ${endpoint}` }];
+    return [{ check: 'tracing', verdict: 'ok', message: `traces go to ${endpoint}` }];
   } catch (error) {
     return [faultOf('tracing', error)];
   }
 }
 
-async function storeFindings(settings: Settings): Promise<Finding[]> {
+async function databaseFindings(settings: Settings): Promise<Finding[]> {
   if (!settings.production && !holdsCluster(settings.dataDir)) {
     const fault = embeddedPackageFault() ?? dataDirectoryFault(settings.dataDir);
     if (fault) return [faultOf('database', fault)];
     return [
       {
-        about: 'database',
+        check: 'database',
         verdict: 'ok',
-        says: `there is no data in ${settings.dataDir} yet: the first start makes it`,
+        message: `there is no data in ${settings.dataDir} yet; the first start creates it`,
       },
     ];
   }
   try {
-    const opened = await openForLooking(settings);
+    const opened = await openExisting(settings);
     const { database, address } = opened;
     try {
       const { rows } = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
         db.raw<{ rows: { server_version: string }[] }>('SHOW server_version'),
       );
+      const version = rows[0]?.server_version ?? '';
       return [
-        { about: 'database', verdict: 'ok', says: `PostgreSQL ${rows[0]?.server_version ?? ''} answers` },
+        { check: 'database', verdict: 'ok', message: `PostgreSQL ${version} responds` },
         await clockFinding(database, LIMIT_MS),
         ...(settings.production ? poolingFindings(await detectPooling(address)) : []),
-        ...(await schemaAndKeys(database, settings)),
+        ...(await schemaAndKeyFindings(database, settings)),
       ];
     } finally {
       await opened.close();
@@ -102,7 +105,7 @@ async function storeFindings(settings: Settings): Promise<Finding[]> {
   }
 }
 
-function openForLooking(settings: Settings): Promise<OpenedDatabase> {
+function openExisting(settings: Settings): Promise<OpenedDatabase> {
   return openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
@@ -113,55 +116,55 @@ function openForLooking(settings: Settings): Promise<OpenedDatabase> {
   });
 }
 
-async function schemaAndKeys(database: Database, settings: Settings): Promise<Finding[]> {
+async function schemaAndKeyFindings(database: Database, settings: Settings): Promise<Finding[]> {
   try {
     const { applied, known } = await readSchemaState(database);
-    if (applied < known) {
-      const says = `the schema is at migration ${applied} of ${known}`;
-      if (settings.migrate === 'auto')
-        return [{ about: 'schema', verdict: 'ok', says: `${says}: serve brings it up to date` }];
-      return [
-        {
-          about: 'schema',
-          verdict: 'fault',
-          says,
-          advice: 'Run: postern migrate',
-          exitCode: exitCodes.refused,
-        },
-      ];
-    }
+    if (applied < known) return [oldSchemaFinding(applied, known, settings.migrate === 'auto')];
     if (settings.migrate === 'off') await requireSchema(database, { newer: false });
     const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
-    const says = `the schema is at migration ${applied}${newer}`;
-    const schema: Finding = { about: 'schema', verdict: 'ok', says };
+    const message = `the schema is at migration ${applied}${newer}`;
+    const schema: Finding = { check: 'schema', verdict: 'ok', message };
     return [schema, ...(await keyFindings(database, settings, LIMIT_MS))];
   } catch (error) {
     return [faultOf('schema', error)];
   }
 }
 
-async function port(name: string, address: ListenAddress): Promise<Finding> {
+function oldSchemaFinding(applied: number, known: number, isMigratedByServe: boolean): Finding {
+  const message = `the schema is at migration ${applied} of ${known}`;
+  if (isMigratedByServe)
+    return { check: 'schema', verdict: 'ok', message: `${message}; serve brings it up to date` };
+  return {
+    check: 'schema',
+    verdict: 'fault',
+    message,
+    advice: 'Run: postern migrate',
+    exitCode: exitCodes.refused,
+  };
+}
+
+async function portFinding(setting: string, address: ListenAddress): Promise<Finding> {
   const text = formatListenAddress(address);
   const fault = await new Promise<string | undefined>((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    const listening = () => server.close(() => resolve(undefined));
-    if (address.kind === 'unix') server.listen(address.path, listening);
-    else server.listen(address.port, address.host, listening);
+    const onListening = () => server.close(() => resolve(undefined));
+    if (address.kind === 'unix') server.listen(address.path, onListening);
+    else server.listen(address.port, address.host, onListening);
   });
-  if (fault === undefined) return { about: 'ports', verdict: 'ok', says: `${text} is free` };
+  if (fault === undefined) return { check: 'ports', verdict: 'ok', message: `${text} is free` };
   if (fault === 'EADDRINUSE') {
     return {
-      about: 'ports',
+      check: 'ports',
       verdict: 'warning',
-      says: `${text} is in use, perhaps by a running Postern`,
-      advice: `If it is another program, stop it or set ${name}: serve would end with exit code ${exitCodes.settings}.`,
+      message: `${text} is in use, perhaps by a running Postern`,
+      advice: `If another program uses it, stop that program or change ${setting}; serve would end with exit code ${exitCodes.settings}.`,
     };
   }
   return {
-    about: 'ports',
+    check: 'ports',
     verdict: 'fault',
-    says: `${text} cannot be used (${fault})`,
-    advice: `Set ${name}.`,
+    message: `${text} cannot be used (${fault})`,
+    advice: `Change ${setting}.`,
   };
 }

@@ -1,25 +1,31 @@
 import type { ExitCode } from '../exit-codes.ts';
 import { explainFailure } from '../explain-failure.ts';
 
-/** What one look found. */
+/** The result of one check of `postern doctor`. */
 export interface Finding {
-  readonly about:
+  readonly check:
     'settings' | 'runtime' | 'certificates' | 'tracing' | 'database' | 'clock' | 'schema' | 'keys' | 'ports';
   readonly verdict: 'ok' | 'warning' | 'fault';
-  readonly says: string;
+  readonly message: string;
   /** What to do about it. */
   readonly advice?: string;
-  /** With which a command or `serve` ends that meets this fault; "settings" where nothing else is said. */
+  /** The exit code with which `serve` would end on this fault; `settings` by default. */
   readonly exitCode?: ExitCode;
 }
 
-export function faultOf(about: Finding['about'], error: unknown): Finding {
+/** A finding as `doctor --json` prints it. The names of its members are frozen. */
+export function findingDocument({ check, verdict, message, advice }: Finding): object {
+  return { about: check, verdict, says: message, advice };
+}
+
+/** The finding for an error that `serve` would end with. */
+export function faultOf(check: Finding['check'], error: unknown): Finding {
   const { lines, exitCode } = explainFailure(error);
-  const [says = '', ...advice] = lines;
+  const [message = '', ...advice] = lines;
   return {
-    about,
+    check,
     verdict: 'fault',
-    says: says.replace(/^postern: /, ''),
+    message: message.replace(/^postern: /, ''),
     advice: advice.join(' '),
     exitCode,
   };

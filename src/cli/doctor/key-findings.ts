@@ -9,34 +9,37 @@ import { findRefreshRoot } from '../../features/root-key/root-key-queries.ts';
 import { listVerifyingKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
 import { faultOf, type Finding } from './finding.ts';
 
-/** Whether every stored key, and the root key, is what it claims to be and opens with the master key. */
+/** Checks that the master key opens every stored signing key and the root key, and that none was altered. */
 export async function keyFindings(
   database: Database,
   settings: Settings,
   limitMs: number,
 ): Promise<Finding[]> {
   try {
-    const within = () => budgetOf(limitMs, Date.now());
+    const budget = () => budgetOf(limitMs, Date.now());
     const isShared = settings.algorithm === 'HS256';
-    const stored = isShared ? [] : await database.run(within(), (db) => listVerifyingKeys(db));
-    const root = await database.run(within(), (db) => findRefreshRoot(db));
+    const stored = isShared ? [] : await database.run(budget(), (db) => listVerifyingKeys(db));
+    const root = await database.run(budget(), (db) => findRefreshRoot(db));
     const shared = isShared ? [signedWithSecret] : [];
-    if (stored.length === 0 && root === null) return isShared ? shared : [noneYet];
+    if (stored.length === 0 && root === null) return isShared ? shared : [noKeysYet];
     const masterKeys = masterKeysOf(settings, { mayMake: false });
-    const looks = await Promise.all(stored.map((key) => lookAt(key, masterKeys)));
-    const faults = looks.flatMap((fault) => (fault ? [fault] : []));
+    const results = await Promise.all(stored.map((key) => storedKeyFault(key, masterKeys)));
+    const faults = results.flatMap((fault) => (fault ? [fault] : []));
     const isCurrent = root === null || rootIsSealedBy(root, masterKeys) === masterKeys[0];
     return [
       ...shared,
-      ...(faults.length > 0 || isShared ? faults : [opened(stored.length)]),
-      ...(isCurrent ? [] : [toRewrap]),
+      ...(faults.length > 0 || isShared ? faults : [keysOpened(stored.length)]),
+      ...(isCurrent ? [] : [rewrapNeeded]),
     ];
   } catch (error) {
     return [faultOf('keys', error)];
   }
 }
 
-async function lookAt(key: StoredSigningKey, masterKeys: readonly MasterKey[]): Promise<Finding | null> {
+async function storedKeyFault(
+  key: StoredSigningKey,
+  masterKeys: readonly MasterKey[],
+): Promise<Finding | null> {
   try {
     await checkStoredKey(key, masterKeys);
     return null;
@@ -46,22 +49,26 @@ async function lookAt(key: StoredSigningKey, masterKeys: readonly MasterKey[]): 
 }
 
 const signedWithSecret: Finding = {
-  about: 'keys',
+  check: 'keys',
   verdict: 'ok',
-  says: 'HS256: tokens are signed with POSTERN_SECRET',
+  message: 'HS256: tokens are signed with POSTERN_SECRET',
 };
 
-const noneYet: Finding = { about: 'keys', verdict: 'ok', says: 'no signing key yet: serve makes one' };
-
-const opened = (count: number): Finding => ({
-  about: 'keys',
+const noKeysYet: Finding = {
+  check: 'keys',
   verdict: 'ok',
-  says: `the master key opens all ${count} signing keys`,
+  message: 'there is no signing key yet; serve creates one',
+};
+
+const keysOpened = (count: number): Finding => ({
+  check: 'keys',
+  verdict: 'ok',
+  message: `the master key opens every signing key (${count})`,
 });
 
-const toRewrap: Finding = {
-  about: 'keys',
+const rewrapNeeded: Finding = {
+  check: 'keys',
   verdict: 'warning',
-  says: 'the keys are sealed by POSTERN_MASTER_KEY_PREVIOUS',
+  message: 'the keys are sealed with POSTERN_MASTER_KEY_PREVIOUS',
   advice: 'Once every instance has both master keys, run: postern key rewrap',
 };

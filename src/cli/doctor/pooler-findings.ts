@@ -1,7 +1,7 @@
 import type { Pooling } from '../../database/pooler-detection.ts';
 import type { Finding } from './finding.ts';
 
-/** What a pooler between Postern and the database means. */
+/** Reports a connection pooler in front of the database that does not suit Postern. */
 export function poolingFindings(pooling: Pooling): Finding[] {
   switch (pooling) {
     case 'none':
@@ -9,19 +9,20 @@ export function poolingFindings(pooling: Pooling): Finding[] {
     case 'limits-ignored':
       return [
         {
-          about: 'database',
+          check: 'database',
           verdict: 'warning',
-          says: 'something between here and the database drops the time limits that Postern sends',
-          advice: 'Set them for the role instead: docs/operations.md, PgBouncer.',
+          message: 'something between Postern and the database drops the timeouts that Postern sets',
+          advice: 'Set the timeouts on the database role instead: docs/operations.md, PgBouncer.',
         },
       ];
     case 'transaction':
       return [
         {
-          about: 'database',
+          check: 'database',
           verdict: 'fault',
-          says: 'a pooler lends out connections by the transaction, so that news of revocations come late',
-          advice: 'Use session pooling (pool_mode = session), or connect past the pooler.',
+          message:
+            'a connection pooler uses transaction pooling, which delays the notification of revocations',
+          advice: 'Use session pooling (pool_mode = session), or connect to PostgreSQL directly.',
         },
       ];
   }

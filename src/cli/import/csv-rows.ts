@@ -7,18 +7,18 @@ import { exitCodes } from '../exit-codes.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';
 import type { TextLine } from './text-lines.ts';
 
-const SEPARATOR = /[ ;]+/;
-/** As spreadsheets and PostgreSQL's COPY write them. */
-const truth: ReadonlyMap<string, boolean> = new Map([
-  ...['true', 't', '1'].map((word) => [word, true] as const),
-  ...['false', 'f', '0', ''].map((word) => [word, false] as const),
+const ROLE_SEPARATOR = /[ ;]+/;
+/** Booleans as spreadsheets and PostgreSQL's COPY write them. */
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 't', '1'].map((text) => [text, true] as const),
+  ...['false', 'f', '0', ''].map((text) => [text, false] as const),
 ]);
 
 /**
- * Rows of a file of comma-separated values with a header; empty lines are passed over. Each line is parsed by itself,
- * since no field can hold a line end: a quote that was left open spoils its line, and not the rest of the file.
+ * Reads the rows of a CSV file with a header. Empty lines are skipped. Each line is parsed on its own, since no field may
+ * contain a line break: an unclosed quote makes its line invalid, not the rest of the file.
  *
- * @throws CommandFailure when the header is not one of an import
+ * @throws CommandFailure when the header is not that of an import file
  */
 export async function* csvRows(lines: AsyncIterable<TextLine>): AsyncGenerator<FileRow> {
   let columns: readonly string[] | undefined;
@@ -29,10 +29,10 @@ export async function* csvRows(lines: AsyncIterable<TextLine>): AsyncGenerator<F
     else if (typeof cells === 'string') yield { line: line.line, unreadable: cells };
     else yield { line: line.line, ...readRow(columns, cells) };
   }
-  if (columns === undefined) throw badHeader(1, 'there is none: the file is empty');
+  if (columns === undefined) throw badHeader(1, 'the header is missing: the file is empty');
 }
 
-/** The cells of a line, or why there are none. The library's own messages repeat what stands in the file. */
+/** The cells of a line, or why it cannot be parsed. The library's own messages would quote the file. */
 function cellsOf(text: string): string[] | string {
   try {
     const records: string[][] = parse(text, { record_delimiter: '\n' });
@@ -40,8 +40,8 @@ function cellsOf(text: string): string[] | string {
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     return error.code === 'CSV_QUOTE_NOT_CLOSED'
-      ? 'a quote is not closed on its line'
-      : 'a quote stands inside a cell: put the whole cell in quotes, and write each quote in it twice';
+      ? 'a quote is not closed in this line'
+      : 'a cell contains a quote: put the whole cell in quotes, and double each quote in it';
   }
 }
 
@@ -52,37 +52,37 @@ function requireHeader(line: number, cells: string[] | string): readonly string[
   if (unknown !== undefined) {
     throw badHeader(
       line,
-      `the column ${nameInError(unknown)} is unknown; known are ${known}, with commas between them`,
+      `the column ${nameInError(unknown)} is unknown; known columns, separated by commas: ${known}`,
     );
   }
-  const twice = cells.find((name, index) => cells.indexOf(name) !== index);
-  if (twice !== undefined) throw badHeader(line, `the column '${twice}' is there twice`);
-  if (!cells.includes('email')) throw badHeader(line, "there is no column 'email'");
+  const duplicate = cells.find((name, index) => cells.indexOf(name) !== index);
+  if (duplicate !== undefined) throw badHeader(line, `the column '${duplicate}' appears twice`);
+  if (!cells.includes('email')) throw badHeader(line, "the column 'email' is missing");
   return cells;
 }
 
-function badHeader(line: number, says: string): CommandFailure {
+function badHeader(line: number, problem: string): CommandFailure {
   return new CommandFailure(
     exitCodes.refused,
-    `line ${line}: ${says}`,
-    'The first line of a CSV file names its columns. Nothing was changed.',
+    `line ${line}: ${problem}`,
+    'The first line of a CSV file must name its columns. Nothing was changed.',
   );
 }
 
 function readRow(columns: readonly string[], cells: readonly string[]): ImportRow | UnreadableRow {
   if (cells.length !== columns.length) {
     return {
-      unreadable: `there are ${cells.length} cells for ${columns.length} columns; a cell with a comma in it must be in quotes`,
+      unreadable: `the line has ${cells.length} cells, the header ${columns.length}; put a cell that contains a comma in quotes`,
     };
   }
   const cell = (name: (typeof importFields)[number]) => cells[columns.indexOf(name)] ?? '';
-  const disabled = truth.get(cell('disabled').toLowerCase());
+  const disabled = BOOLEANS.get(cell('disabled').toLowerCase());
   if (disabled === undefined) return { unreadable: 'disabled: must be true or false' };
   return {
     email: cell('email'),
     passwordHash: cell('password_hash') || null,
     roles: cell('roles')
-      .split(SEPARATOR)
+      .split(ROLE_SEPARATOR)
       .filter((role) => role !== ''),
     disabled,
   };

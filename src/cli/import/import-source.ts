@@ -2,20 +2,20 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
 
-import { CommandFailure } from '../command-failure.ts';
+import { CommandFailure, wrongUse } from '../command-failure.ts';
 import { exitCodes } from '../exit-codes.ts';
 
 /** The bytes of an import file, and how much of it has been read. */
 export interface ImportSource {
   readonly chunks: AsyncIterable<Buffer>;
-  /** From 0 to 1; undefined for a pipe, whose length nobody knows. */
+  /** From 0 to 1; undefined for a pipe, whose length is unknown. */
   progress(): number | undefined;
 }
 
-/** Opens a file, or standard input for `-`. When `stop` aborts, the chunks end with an error of exit code 130. */
+/** Opens a file, or standard input for `-`. When `stop` aborts, the chunks end with a failure with exit code 130. */
 export async function openImportSource(path: string, stop: AbortSignal): Promise<ImportSource> {
   if (path === '-' && process.stdin.isTTY) {
-    throw new CommandFailure(exitCodes.wrongUse, 'standard input is a terminal', 'Pipe a file in.');
+    throw wrongUse('standard input is a terminal', 'Pipe a file in.');
   }
   let bytesRead = 0;
   const bytes = path === '-' ? undefined : await sizeOf(path);
@@ -43,8 +43,8 @@ async function* readAll(
 
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    const found = await stat(path);
-    return found.isFile() ? found.size : undefined;
+    const stats = await stat(path);
+    return stats.isFile() ? stats.size : undefined;
   } catch (error) {
     throw unreadable(error);
   }
@@ -54,7 +54,7 @@ function interrupted(): CommandFailure {
   return new CommandFailure(
     exitCodes.interrupted,
     'interrupted',
-    'Running it again skips the users that exist.',
+    'Run the command again to continue: users that exist are skipped.',
   );
 }
 
@@ -64,6 +64,6 @@ function unreadable(error: unknown): unknown {
   return new CommandFailure(
     exitCodes.refused,
     `the file cannot be read (${code})`,
-    'Check the path and who may read it.',
+    'Check the path and its permissions.',
   );
 }

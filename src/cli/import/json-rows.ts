@@ -3,7 +3,7 @@ import { parseStrictJson } from '../../tokens/verify/strict-json.ts';
 import { type FileRow, importFields, nameInError } from './file-row.ts';
 import type { TextLine } from './text-lines.ts';
 
-/** Rows of a file with one JSON object on each line; empty lines are passed over. */
+/** Reads the rows of a file with one JSON object a line. Empty lines are skipped. */
 export async function* jsonRows(lines: AsyncIterable<TextLine>): AsyncGenerator<FileRow> {
   for await (const line of lines) {
     if ('unreadable' in line) yield line;
@@ -13,18 +13,20 @@ export async function* jsonRows(lines: AsyncIterable<TextLine>): AsyncGenerator<
 
 function readRow(text: string): ImportRow | UnreadableRow {
   const row = parseStrictJson(text);
-  if (row === null) return { unreadable: 'the line must be one JSON object with no member twice' };
+  if (row === null) return { unreadable: 'the line must be one JSON object without duplicate members' };
   const unknown = Object.keys(row).find((name) => !(importFields as readonly string[]).includes(name));
   if (unknown !== undefined) {
-    return { unreadable: `${nameInError(unknown)} is unknown; known are ${importFields.join(', ')}` };
+    return {
+      unreadable: `the member ${nameInError(unknown)} is unknown; known members: ${importFields.join(', ')}`,
+    };
   }
   const { email, password_hash = null, roles = [], disabled = false } = row;
-  if (typeof email !== 'string') return { unreadable: 'email: must be there, as text' };
+  if (typeof email !== 'string') return { unreadable: 'email: must be a string' };
   if (password_hash !== null && typeof password_hash !== 'string') {
-    return { unreadable: 'password_hash: must be text, or null for a user without a password' };
+    return { unreadable: 'password_hash: must be a string, or null for a user without a password' };
   }
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string')) {
-    return { unreadable: 'roles: must be a list of texts' };
+    return { unreadable: 'roles: must be an array of strings' };
   }
   if (typeof disabled !== 'boolean') return { unreadable: 'disabled: must be true or false' };
   return { email, passwordHash: password_hash, roles, disabled };

@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import type { ClientConfig } from 'pg';
 
+import { Backoff } from '../../domain/backoff.ts';
+import { withTimeout } from '../../domain/timeout.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { DataDirectoryError, EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { readOwner } from './owner-marker.ts';
@@ -13,8 +15,6 @@ import { ENVIRONMENT, type RunAs } from './run-as.ts';
 
 const START_LIMIT_MS = 30_000;
 const LOOK_EVERY_MS = 10;
-const FIRST_RESTART_MS = 100;
-const LONGEST_RESTART_MS = 5_000;
 const STOP_LIMIT_MS = 5_000;
 /** For the commands that joined this one's server to finish their work. */
 const SMART_STOP_LIMIT_MS = 60_000;
@@ -43,7 +43,8 @@ export class EmbeddedServer {
   readonly #report: (line: string) => void;
   #child: ChildProcess | undefined;
   #stopping = false;
-  #restartMs = FIRST_RESTART_MS;
+  /** 100, 200, 400, ... 5000 ms. */
+  readonly #backoff = new Backoff({ firstMs: 100, maxMs: 5_000 });
 
   constructor(options: {
     directory: DataDirectory;
@@ -133,20 +134,18 @@ export class EmbeddedServer {
 
   #onExit(): void {
     if (this.#stopping) return;
-    this.#report(`the embedded PostgreSQL ended unexpectedly; starting it again in ${this.#restartMs} ms`);
+    const delayMs = this.#backoff.next();
+    this.#report(`the embedded PostgreSQL ended unexpectedly; starting it again in ${delayMs} ms`);
     setTimeout(() => {
       if (this.#stopping) return;
       this.start().then(
-        () => {
-          this.#restartMs = FIRST_RESTART_MS;
-        },
+        () => this.#backoff.reset(),
         (error: unknown) => {
           this.#report(String(error));
           this.#onExit();
         },
       );
-    }, this.#restartMs);
-    this.#restartMs = Math.min(this.#restartMs * 2, LONGEST_RESTART_MS);
+    }, delayMs);
   }
 
   /** Asks, then insists: every signal is stronger than the one before it. */
@@ -155,14 +154,7 @@ export class EmbeddedServer {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       child.kill(signal);
-      const timer = new AbortController();
-      await Promise.race([
-        ended,
-        pause(signal === 'SIGTERM' ? SMART_STOP_LIMIT_MS : STOP_LIMIT_MS, undefined, {
-          signal: timer.signal,
-        }).catch(() => undefined),
-      ]);
-      timer.abort();
+      await withTimeout(ended, signal === 'SIGTERM' ? SMART_STOP_LIMIT_MS : STOP_LIMIT_MS, () => undefined);
     }
   }
 

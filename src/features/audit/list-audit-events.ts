@@ -72,13 +72,12 @@ const rules: FieldRules<AuditQuery> = {
  */
 export async function listAuditEvents(
   { database, cursors }: { readonly database: Database; readonly cursors: PageCursors },
-  query: AuditQuery,
-  page: PageRequest,
-  budget: CallBudget,
+  query: AuditQuery & PageRequest,
+  call: CallBudget,
 ): Promise<Page<RecordedEvent>> {
   const filter = auditFilter(query);
-  return listPage(cursors, ['audit-events', filter], page, ({ afterId, limit }) =>
-    database.run(budget, (db) => readAuditEvents(db, filter, { beforeId: afterId, limit })),
+  return listPage(cursors, ['audit-events', filter], query, ({ afterId, limit }) =>
+    database.run(call, (db) => readAuditEvents(db, filter, { beforeId: afterId, limit })),
   );
 }
 

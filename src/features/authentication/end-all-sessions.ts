@@ -1,30 +1,22 @@
 import type { AuditEvent, AuditedBy } from '../../domain/audit-event.ts';
-import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deleteAllPasswordResets } from '../users/password-reset-queries.ts';
 import { endSessions, lockAllSessions } from '../sessions/session-queries.ts';
 import * as store from '../signing-keys/signing-key-queries.ts';
-import { newSealedKey, type SigningKeyPolicy } from '../signing-keys/advance-signing-keys.ts';
-
-/** How a new signing key is made. */
-export interface KeyMaking {
-  readonly policy: SigningKeyPolicy;
-  readonly masterKeys: readonly MasterKey[];
-}
+import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-keys.ts';
 
 /**
  * Ends every session of every user, and revokes their access tokens.
  *
- * @param replaceKeys for a database that was restored from a backup: revokes every signing key as well and makes a new
+ * @param input.replaceKeys for a database that was restored from a backup: revokes every signing key as well and makes a new
  *   one, which ends access tokens that this database does not know of, and forgets pending password resets, which may
  *   have been used (D18). Null to leave both alone.
  * @returns how many sessions ended, and the kid of the key that signs if it is a new one
  */
 export async function endAllSessions(
-  database: Database,
-  replaceKeys: KeyMaking | null,
-  by: AuditedBy,
+  { database }: { readonly database: Database },
+  { replaceKeys, ...by }: { readonly replaceKeys: KeyMaking | null } & AuditedBy,
 ): Promise<{ sessions: number; active: string | null }> {
   return database.unlimited(async (trx) => {
     await lockAllSessions(trx);

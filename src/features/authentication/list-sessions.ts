@@ -11,12 +11,15 @@ import { getUser } from '../users/get-user.ts';
  */
 export async function listSessions(
   { database, cursors }: { readonly database: Database; readonly cursors: PageCursors },
-  { userId, includeEnded }: { readonly userId: string; readonly includeEnded: boolean },
-  page: PageRequest,
-  budget: CallBudget,
+  {
+    userId,
+    includeEnded,
+    ...page
+  }: { readonly userId: string; readonly includeEnded: boolean } & PageRequest,
+  call: CallBudget,
 ): Promise<Page<ListedSession>> {
-  await getUser(database, { userId }, budget);
+  await getUser({ database }, { userId }, call);
   return listPage(cursors, ['sessions', userId, includeEnded], page, (position) =>
-    database.run(budget, (db) => listSessionsOf(db, { userId, includeEnded }, position)),
+    database.run(call, (db) => listSessionsOf(db, { userId, includeEnded }, position)),
   );
 }

@@ -1,18 +1,14 @@
 import type { CallOrigin, OperationCall } from '../../domain/operation-call.ts';
-import { canonicalEmail, type Email, emailAddress } from '../users/email.ts';
+import { canonicalEmail, emailAddress } from '../users/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../../domain/validation.ts';
 import { plainIp } from '../../net/cidr.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
-import type { PasswordHasher } from '../../passwords/password-hasher.ts';
-import type { Database } from '../../database/database.ts';
-import { findLoginRecord, lockUser, type LoginRecord, upgradePasswordHash } from '../users/user-queries.ts';
-import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
-import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
-import type { LoginThrottle } from './throttle/login-throttle.ts';
-import { type OpenedSession, openSession } from '../sessions/open-session.ts';
-import type { SessionPolicy } from '../sessions/session-policy.ts';
+import type { Transaction } from '../../database/database.ts';
+import { findLoginRecord, upgradePasswordHash } from '../users/user-queries.ts';
+import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
+import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
+import { completeLogin, type CompleteLoginDependencies } from './complete-login.ts';
 
 export interface LoginInput {
   readonly email: string;
@@ -32,118 +28,45 @@ const rules: FieldRules<LoginInput> = {
   }),
 };
 
-export interface LoginDependencies {
-  readonly database: Database;
-  readonly hasher: PasswordHasher;
-  readonly issuer: AccessTokenIssuer;
-  readonly refreshTokens: () => RefreshTokens;
-  readonly policy: SessionPolicy;
-  readonly trust: TrustBundle;
-  readonly throttle: LoginThrottle;
-  /** Told of a user whose stored hash no password can match any more: only a reset helps. */
-  readonly onDamagedHash: (userId: string, damage: string) => void;
-}
-
-/** What is to be checked, and for what. */
-interface LoginAttempt {
-  readonly email: Email;
-  readonly password: string;
-  readonly audience: string;
-  readonly origin: CallOrigin;
-}
-
-type OpenedFor = OpenedSession & { readonly userId: string; readonly roles: readonly string[] };
+export interface LoginDependencies extends CheckPasswordDependencies, CompleteLoginDependencies {}
 
 /**
- * Checks an e-mail and a password and opens a session. A user who does not exist, is disabled or has no password costs
- * the same hash as a wrong password and is refused alike.
+ * Checks an e-mail and a password and opens a session.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `store-unavailable`, `server-overloaded`
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `login-rate-limited`, `store-unavailable`, `server-overloaded`
  */
 export async function login(
   dependencies: LoginDependencies,
   input: LoginInput,
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const { issuer } = dependencies;
   requireValid(rules, input);
-  const audience = issuer.audienceFor(input.audience);
+  const audience = dependencies.issuer.audienceFor(input.audience);
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
+  const { email } = canonical;
+  const { password } = input;
 
-  const attempt = {
-    email: canonical.email,
-    password: input.password,
-    audience,
-    origin: originOf(input, call.origin),
-  };
   // A login may wait honestly for its turn and its hash: each use of the database has its limit by itself.
-  const patient = { deadlineMs: call.deadlineMs, signal: call.signal, origin: attempt.origin };
-  const subject = { email: canonical.email, address: attempt.origin.address };
-  const opened = await dependencies.throttle.guard(subject, patient, async () => {
-    // A first login beside this one may have stored a stronger hash meanwhile: then the password is checked against that.
-    const first = await checkAndOpen(dependencies, attempt, patient);
-    const result = first ?? (await checkAndOpen(dependencies, attempt, patient));
-    if (result === null) throw new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' });
-    return result;
-  });
-  const { token, expiresInSeconds } = await issuer.issueToUser({
-    userId: opened.userId,
-    sessionId: opened.sessionId,
-    roles: opened.roles,
-    audience,
-  });
-  const { sessionId, userId, refreshToken, refreshExpiresInSeconds } = opened;
-  return {
-    accessToken: token,
-    expiresInSeconds,
-    refreshToken,
-    refreshExpiresInSeconds,
-    sessionId,
-    userId,
-  };
-}
-
-/** null when another hash was stored between the check and the opening of the session. */
-async function checkAndOpen(
-  dependencies: LoginDependencies,
-  attempt: LoginAttempt,
-  call: OperationCall,
-): Promise<OpenedFor | null> {
-  const { database, hasher } = dependencies;
-  const record = await database.run(call, (db) => findLoginRecord(db, attempt.email));
-  const verdict = await hasher.verify(record?.passwordHash ?? null, attempt.password, {
+  const patient = {
     deadlineMs: call.deadlineMs,
     signal: call.signal,
-    onDamage: (damage) => record && dependencies.onDamagedHash(record.id, damage),
+    origin: originOf(input, call.origin),
+  };
+  const findUser = () => dependencies.database.run(patient, (db) => findLoginRecord(db, email));
+  const attempt = { email, password, findUser, holdsRefusal: true };
+  const verdict = await checkPassword(dependencies, attempt, patient, async (checked) => {
+    const { user } = checked;
+    const stronger = checked.needsRehash ? await strongerHash(dependencies, password, patient) : null;
+    const change = async (trx: Transaction) => {
+      if (stronger !== null && user.passwordHash !== null)
+        await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: stronger });
+      return [];
+    };
+    return completeLogin(dependencies, { user, audience, action: 'login', change }, patient);
   });
-  const user = admitted(record, verdict.matches, hasher.holdMsOf(verdict));
-  const stronger = verdict.needsRehash ? await strongerHash(hasher, attempt.password, call) : null;
-  return openFor(dependencies, user, { ...attempt, stronger }, call);
-}
-
-/**
- * The password was checked without a lock; under it the user must still be who was checked, or a password changed, or a
- * user disabled, at this very moment would leave a session behind.
- */
-async function openFor(
-  { database, refreshTokens, policy, trust }: LoginDependencies,
-  user: LoginRecord,
-  { audience, stronger, origin }: LoginAttempt & { readonly stronger: string | null },
-  call: OperationCall,
-): Promise<OpenedFor | null> {
-  const opened = await database.transaction(call, async (trx) => {
-    const locked = admitted(await lockUser(trx, user.id), true);
-    if (locked.passwordHash !== user.passwordHash) return null;
-    if (stronger !== null && user.passwordHash !== null) {
-      await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: stronger });
-    }
-    const opening = { userId: user.id, audience, action: 'login' } as const;
-    const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, origin);
-    return { ...session, userId: user.id, roles: locked.roles };
-  });
-  if (opened !== null) trust.revoke(opened.revocations);
-  return opened;
+  if (!verdict.ok) throw new Rejected(verdict.refusal);
+  return verdict.value;
 }
 
 /** What a trusted caller says of its own caller counts; what anybody else says is not believed (L12). */
@@ -156,22 +79,9 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   };
 }
 
-function admitted(record: LoginRecord | null, matches: boolean, holdMs = 0): LoginRecord {
-  if (record && matches && !record.disabled) return record;
-  const cause = !record
-    ? 'unknown-user'
-    : record.passwordHash === null
-      ? 'no-password'
-      : matches
-        ? 'disabled'
-        : 'wrong-password';
-  const subject = record ? ({ target: { type: 'user', id: record.id } } as const) : {};
-  throw new Rejected({ kind: 'invalid-credentials', cause, subject, holdMs });
-}
-
 /** The password is at hand only now; null when there is no room for the work, and the next login does it. */
 async function strongerHash(
-  hasher: PasswordHasher,
+  { hasher }: Pick<LoginDependencies, 'hasher'>,
   password: string,
   call: OperationCall,
 ): Promise<string | null> {

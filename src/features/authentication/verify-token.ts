@@ -1,18 +1,18 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
 import { optional, requireValid, text } from '../../domain/validation.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../../tokens/verify/token-verifier.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
-/** How long a verification waits for the first keys and revocations of a process that has just started. */
 const FIRST_NEWS_WAIT_MS = 1_000;
-const RETRY_AFTER_MS = 1_000;
 
 export interface VerifyDependencies {
   readonly verifier: TokenVerifier;
   readonly trust: TrustBundle;
   /** Verification goes on for so long without news of revocations. */
   readonly maxStalenessMs: number;
+  /** How long a process that has just started may take to get its first keys and revocations; by default a second. */
+  readonly firstNewsWaitMs?: number;
 }
 
 const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 })) };
@@ -21,31 +21,28 @@ const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 }))
  * Says whom an access token speaks for. Answers at once, without a promise, for a token that was seen before.
  *
  * @param input.audience empty to accept every configured audience
- * @param firstNewsWaitMs how long a process that has just started may take to get its first keys and revocations
  * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while nothing is known, or nothing new for too long
  */
 export function verifyToken(
   dependencies: VerifyDependencies,
   input: { readonly token: string; readonly audience: string },
-  firstNewsWaitMs = FIRST_NEWS_WAIT_MS,
 ): VerifiedClaims | Promise<VerifiedClaims> {
   const { verifier, trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
   // Revocations alone are no news yet: without keys every token would be one of an unknown key.
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
-    return afterNews(dependencies, input.token, requiredAudience, firstNewsWaitMs);
+    return afterNews(dependencies, input.token, requiredAudience);
   const verdict = verifier.verify(input.token, requiredAudience);
   return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);
 }
 
 async function afterNews(
-  { verifier, trust, maxStalenessMs }: VerifyDependencies,
+  { verifier, trust, maxStalenessMs, firstNewsWaitMs = FIRST_NEWS_WAIT_MS }: VerifyDependencies,
   token: string,
   requiredAudience: string | undefined,
-  waitMs: number,
 ): Promise<VerifiedClaims> {
-  await trust.whenLoaded(waitMs);
+  await trust.whenLoaded(firstNewsWaitMs);
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   return accepted(await verifier.verify(token, requiredAudience));

@@ -1,17 +1,14 @@
+import { Backoff } from '../../domain/backoff.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
-import { Rejected, type Rejection } from '../../domain/rejection.ts';
+import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from '../../passwords/hashing/call-deadline.ts';
 
-const FIRST_RETRY_MS = 100;
-/** A database that is back is known within 2 s: this pause, and an attempt that began while it was away (D03). */
-const LONGEST_RETRY_MS = 500;
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
 const REFRESH_EVERY_MS = 500;
 /** How often a caller who waits for news may bring a refresh forward. */
 const HURRY_EVERY_MS = 1_000;
 /** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
 const MAX_WAITING = 1_000;
-const RETRY_AFTER_MS = 1_000;
 
 /** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
 export type StoreState = 'reachable' | 'unreachable' | 'unusable';
@@ -33,7 +30,11 @@ export class DatabaseMonitor {
   #prepared = false;
   /** Undefined until the first attempt has ended. */
   #reported: StoreState | undefined;
-  #retryMs = FIRST_RETRY_MS;
+  /**
+   * 100, 200, 400, 500 ms. A database that is back is known within 2 s: the longest delay, and an attempt that began while
+   * it was away (D03).
+   */
+  readonly #backoff = new Backoff({ firstMs: 100, maxMs: 500 });
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #underWay = false;
@@ -128,14 +129,13 @@ export class DatabaseMonitor {
       await this.#refresh();
       for (const served of waiting) if (this.#waiting.delete(served)) served();
       this.#tell('reachable');
-      this.#retryMs = FIRST_RETRY_MS;
+      this.#backoff.reset();
       this.#schedule(this.#takeWaking() ? 0 : REFRESH_EVERY_MS);
     } catch (error) {
       const isAway = error instanceof Rejected && error.rejection.kind === 'store-unavailable';
       if (!isAway && !this.#prepared) return error;
       this.#tell(isAway ? 'unreachable' : 'unusable', error);
-      this.#schedule(this.#retryMs);
-      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+      this.#schedule(this.#backoff.next());
     } finally {
       this.#underWay = false;
       if (!this.#stopped) this.#onChecked();

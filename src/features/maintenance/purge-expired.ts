@@ -1,5 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
-
+import { sleepUnlessAborted } from '../../domain/sleep.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { purgeAuditEvents } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
@@ -24,7 +23,10 @@ const EVERY_MS = 60_000;
  * @returns how many rows were deleted
  * @throws Rejected `store-unavailable`; what was deleted until then is
  */
-export async function purgeExpired(database: Database, signal: AbortSignal): Promise<number> {
+export async function purgeExpired(
+  { database }: { readonly database: Database },
+  { signal }: { readonly signal: AbortSignal },
+): Promise<number> {
   let purged = 0;
   while (!signal.aborted) {
     const deleted = await database.transaction(budgetOf(BATCH_LIMIT_MS, Date.now()), async (trx) => {
@@ -40,7 +42,7 @@ export async function purgeExpired(database: Database, signal: AbortSignal): Pro
     });
     purged += deleted.reduce((sum, count) => sum + count, 0);
     if (!deleted.includes(BATCH_ROWS)) break;
-    await pause(PAUSE_BETWEEN_BATCHES_MS, undefined, { signal }).catch(() => undefined);
+    await sleepUnlessAborted(PAUSE_BETWEEN_BATCHES_MS, signal);
   }
   return purged;
 }
@@ -63,10 +65,10 @@ export class ExpiryPurge {
   async #run(database: Database, report: (purged: number) => void, everyMs: number): Promise<void> {
     const { signal } = this.#stop;
     for (;;) {
-      await pause(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+      await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
       // Whatever is wrong with the database, those who serve callers tell it.
-      const purged = await purgeExpired(database, signal).catch(() => 0);
+      const purged = await purgeExpired({ database }, { signal }).catch(() => 0);
       if (purged > 0) report(purged);
     }
   }

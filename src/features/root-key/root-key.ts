@@ -1,6 +1,6 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { type MasterKey, namedMasterKey, seal, sealedBy, unseal } from '../../crypto/sealed-envelope.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { findRefreshRoot, insertRefreshRoot, replaceRefreshRoot } from './root-key-queries.ts';
@@ -9,7 +9,6 @@ import { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
 
 const IDENTITY = 'refresh root';
-const RETRY_AFTER_MS = 1_000;
 
 /** The root key of refresh tokens: sealed in the database, opened once for each process. */
 export class RootKey {
@@ -69,7 +68,13 @@ export function rootIsSealedBy(sealed: Uint8Array, masterKeys: readonly MasterKe
  *
  * @throws EnvelopeError when no given master key sealed what is there
  */
-export async function requireMasterKey(database: Database, masterKeys: readonly MasterKey[]): Promise<void> {
+export async function requireMasterKey({
+  database,
+  masterKeys,
+}: {
+  readonly database: Database;
+  readonly masterKeys: readonly MasterKey[];
+}): Promise<void> {
   await database.unlimited(async (trx) => {
     const sealed = await findRefreshRoot(trx);
     if (sealed) unseal(sealed, IDENTITY, masterKeys);

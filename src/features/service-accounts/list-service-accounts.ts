@@ -9,9 +9,9 @@ import { listServiceAccountRows, type ServiceAccount } from './service-account-q
  * @throws Rejected `store-unavailable`
  */
 export function listServiceAccounts(
-  database: Database,
+  { database }: { readonly database: Database },
   page: { readonly afterId: string | null; readonly limit: number },
-  budget: CallBudget,
+  call: CallBudget,
 ): Promise<ServiceAccount[]> {
-  return database.run(budget, (db) => listServiceAccountRows(db, page));
+  return database.run(call, (db) => listServiceAccountRows(db, page));
 }

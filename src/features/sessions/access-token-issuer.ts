@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   type AccessTokenContents,
   createTokenId,
   signAccessToken,
 } from '../../tokens/issue/sign-access-token.ts';
 import type { Signer } from '../../tokens/issue/signer.ts';
-
-const RETRY_AFTER_MS = 1_000;
 
 export interface IssuedAccessToken {
   readonly token: string;

@@ -12,6 +12,17 @@ export interface SigningKeyPolicy extends KeyPolicy {
   readonly algorithm: SigningAlgorithm;
 }
 
+/** How a new signing key is made. */
+export interface KeyMaking {
+  readonly policy: SigningKeyPolicy;
+  readonly masterKeys: readonly MasterKey[];
+}
+
+/** What changes of the signing keys work with. */
+export interface SigningKeyDependencies extends KeyMaking {
+  readonly database: Database;
+}
+
 /**
  * The keys whose life goes on: those that may be used. None at all when the active one may not: what comes in its place is
  * for an operator to decide, and a key that was made now would hide that somebody writes to the table.
@@ -25,11 +36,12 @@ export function stagesOf({ good, refused }: CheckedKeys): readonly KeyStage[] {
  *
  * @throws EnvelopeError when a key is due and no given master key seals the keys now
  */
-export async function advanceSigningKeys(
-  database: Database,
-  policy: SigningKeyPolicy,
-  checks: StoredKeyChecks,
-): Promise<KeyStep[]> {
+export async function advanceSigningKeys(dependencies: {
+  readonly database: Database;
+  readonly policy: SigningKeyPolicy;
+  readonly checks: StoredKeyChecks;
+}): Promise<KeyStep[]> {
+  const { database, policy, checks } = dependencies;
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     const keys = await checks.sort(await store.listVerifyingKeys(trx));

@@ -12,11 +12,12 @@ import { checkStoredKey } from './check-stored-keys.ts';
  *
  * @throws EnvelopeError when a stored key does not open, StoredKeyRefused when its public half is another's
  */
-export async function ensureSigningKey(
-  database: Database,
-  algorithm: SigningAlgorithm,
-  masterKeys: readonly [MasterKey, ...MasterKey[]],
-): Promise<void> {
+export async function ensureSigningKey(dependencies: {
+  readonly database: Database;
+  readonly algorithm: SigningAlgorithm;
+  readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
+}): Promise<void> {
+  const { database, algorithm, masterKeys } = dependencies;
   await database.unlimited(async (trx) => {
     await lockSigningKeys(trx);
     const keys = await listVerifyingKeys(trx);

@@ -1,10 +1,8 @@
 import type { AuditedBy, AuditEvent } from '../../domain/audit-event.ts';
-import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
-import type { Database } from '../../database/database.ts';
 import * as store from './signing-key-queries.ts';
-import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+import { newSealedKey, type SigningKeyDependencies } from './advance-signing-keys.ts';
 import { StoredKeyChecks } from './check-stored-keys.ts';
 
 /**
@@ -16,9 +14,7 @@ import { StoredKeyChecks } from './check-stored-keys.ts';
  *   seals the others
  */
 export async function revokeSigningKey(
-  database: Database,
-  policy: SigningKeyPolicy,
-  masterKeys: readonly MasterKey[],
+  { database, policy, masterKeys }: SigningKeyDependencies,
   { kid, actor, origin }: { readonly kid: string } & AuditedBy,
 ): Promise<{ active: string }> {
   return database.unlimited(async (trx) => {

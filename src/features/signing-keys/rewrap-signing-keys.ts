@@ -9,14 +9,15 @@ import { openSigningKey, sealSigningKey } from './seal-signing-key.ts';
  * Seals every private key, and the root key of refresh tokens, with the current master key. All of them in one transaction: a kill in the middle leaves
  * each row as it was, and services that know both master keys read either state.
  *
- * @param masterKeys the current one, then the previous one
+ * @param dependencies.masterKeys the current one, then the previous one
  * @throws EnvelopeError when a key opens with none of them, StoredKeyRefused when its row was altered; nothing is changed
  *   then
  */
-export async function rewrapSigningKeys(
-  database: Database,
-  masterKeys: readonly [MasterKey, ...MasterKey[]],
-): Promise<{ rewrapped: number; already: number }> {
+export async function rewrapSigningKeys(dependencies: {
+  readonly database: Database;
+  readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
+}): Promise<{ rewrapped: number; already: number }> {
+  const { database, masterKeys } = dependencies;
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     let rewrapped = 0;

@@ -1,10 +1,8 @@
 import type { AuditedBy } from '../../domain/audit-event.ts';
 import { activationTime, removalTime } from './key-lifecycle.ts';
-import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
-import type { Database } from '../../database/database.ts';
 import * as store from './signing-key-queries.ts';
-import { newSealedKey, type SigningKeyPolicy } from './advance-signing-keys.ts';
+import { newSealedKey, type SigningKeyDependencies } from './advance-signing-keys.ts';
 import { StoredKeyChecks } from './check-stored-keys.ts';
 
 /**
@@ -16,10 +14,8 @@ import { StoredKeyChecks } from './check-stored-keys.ts';
  * @throws EnvelopeError when no given master key seals the keys now
  */
 export async function rotateSigningKey(
-  database: Database,
-  policy: SigningKeyPolicy,
-  masterKeys: readonly MasterKey[],
-  options: { readonly now: boolean } & AuditedBy,
+  { database, policy, masterKeys }: SigningKeyDependencies,
+  { now, actor, origin }: { readonly now: boolean } & AuditedBy,
 ): Promise<{ kid: string; activateAtMs: number; wasWaiting: boolean }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
@@ -40,13 +36,13 @@ export async function rotateSigningKey(
       event: {
         action: 'key.rotate',
         outcome: 'ok',
-        actor: options.actor,
+        actor,
         target: { type: 'signing-key', id: next.kid },
-        details: { now: options.now },
+        details: { now },
       },
-      origin: options.origin,
+      origin,
     });
-    if (!options.now) return { kid: next.kid, activateAtMs: next.activateAtMs, wasWaiting };
+    if (!now) return { kid: next.kid, activateAtMs: next.activateAtMs, wasWaiting };
     const active = keys.find(({ state }) => state === 'active');
     if (active) await store.retireKey(trx, active.kid, removalTime(policy, nowMs));
     await store.activateKey(trx, next.kid);

@@ -33,13 +33,14 @@ export interface SigningKeySource {
  * left out, and the other keys go on; when it is that of the active key, nothing is signed until somebody decides. A set that has not
  * changed is not imported again.
  */
-export function databaseKeys(
-  database: Database,
-  trust: TrustBundle,
-  policy: SigningKeyPolicy,
-  masterKeys: readonly [MasterKey, ...MasterKey[]],
-  report: (news: KeyNews) => void,
-): SigningKeySource {
+export function databaseKeys(dependencies: {
+  readonly database: Database;
+  readonly trust: TrustBundle;
+  readonly policy: SigningKeyPolicy;
+  readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
+  readonly report: (news: KeyNews) => void;
+}): SigningKeySource {
+  const { database, trust, policy, masterKeys, report } = dependencies;
   const checks = new StoredKeyChecks(masterKeys);
   let current = '';
   let keys: CheckedKeys = { good: [], refused: [] };
@@ -55,7 +56,7 @@ export function databaseKeys(
 
   const advance = async () => {
     try {
-      for (const step of await advanceSigningKeys(database, policy, checks)) report(step);
+      for (const step of await advanceSigningKeys({ database, policy, checks })) report(step);
       isLeftBehind = false;
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
@@ -89,7 +90,7 @@ export function databaseKeys(
   };
 
   return {
-    prepare: () => ensureSigningKey(database, policy.algorithm, masterKeys),
+    prepare: () => ensureSigningKey({ database, algorithm: policy.algorithm, masterKeys }),
     async refresh() {
       keys = await read();
       const nowMs = await database.run(budgetOf(READ_LIMIT_MS, Date.now()), readClock);
@@ -114,7 +115,13 @@ export function databaseKeys(
 }
 
 /** HS256 mode: the shared secret is the only key and no set is published; the database is only asked for life. */
-export function sharedSecret(database: Database, trust: TrustBundle): SigningKeySource {
+export function sharedSecret({
+  database,
+  trust,
+}: {
+  readonly database: Database;
+  readonly trust: TrustBundle;
+}): SigningKeySource {
   return {
     prepare: () => Promise.resolve(),
     async refresh() {

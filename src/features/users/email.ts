@@ -1,5 +1,6 @@
 import type { FieldRule } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
+import { isHostName } from '../../net/host-name.ts';
 
 /** An e-mail address in its canonical form; only `canonicalEmail` makes one. */
 export type Email = string & { readonly canonical: 'email' };
@@ -14,8 +15,6 @@ const MAX_LOCAL_BYTES = 64;
 const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
 /** RFC 5322 section 3.2.3, dot-atom: no quoted strings, no comments, no leading, trailing or double dot. */
 const DOT_ATOM = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
-/** RFC 1123 section 2.1: letters, digits and inner hyphens, at most 63 a label. */
-const HOST_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
  * The one form in which Postern stores, looks up and compares e-mail addresses; applying it twice changes nothing.
@@ -55,12 +54,6 @@ export function requireEmail(text: string): Email {
   if (result.ok) return result.email;
   const violations = [{ field: 'email', description: result.description }];
   throw new Rejected({ kind: 'field-invalid', violations });
-}
-
-/** A last label of digits alone would be an IPv4 address (RFC 3696 section 2), not a name. */
-function isHostName(domain: string): boolean {
-  const labels = domain.split('.');
-  return labels.every((label) => HOST_LABEL.test(label)) && !/^[0-9]+$/.test(labels.at(-1) ?? '');
 }
 
 function refused(description: string): CanonicalEmail {

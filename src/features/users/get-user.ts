@@ -5,9 +5,13 @@ import { findUserByEmail, findUserById, type User } from './user-queries.ts';
 import { resolveUserRef, type UserRef } from './user-ref.ts';
 
 /** @throws Rejected `field-invalid`, `not-found`, `store-unavailable` */
-export async function getUser(database: Database, choice: UserRef, budget: CallBudget): Promise<User> {
+export async function getUser(
+  { database }: { readonly database: Database },
+  choice: UserRef,
+  call: CallBudget,
+): Promise<User> {
   const row = resolveUserRef(choice);
-  const user = await database.run(budget, (db) =>
+  const user = await database.run(call, (db) =>
     'id' in row ? findUserById(db, row.id) : findUserByEmail(db, row.email),
   );
   if (user) return user;

@@ -33,9 +33,8 @@ const rules: FieldRules<Omit<UserQuery, 'disabled'>> = {
  */
 export async function listUsers(
   { database, cursors }: { readonly database: Database; readonly cursors: PageCursors },
-  { email, emailPrefix, role, disabled }: UserQuery,
-  page: PageRequest,
-  budget: CallBudget,
+  { email, emailPrefix, role, disabled, ...page }: UserQuery & PageRequest,
+  call: CallBudget,
 ): Promise<Page<User>> {
   requireValid(rules, { email, emailPrefix, role });
   const filter = {
@@ -46,6 +45,6 @@ export async function listUsers(
     disabled: disabled ?? null,
   } satisfies { email: Email | null; [field: string]: unknown };
   return listPage(cursors, ['users', filter], page, (position) =>
-    database.run(budget, (db) => readUsers(db, position, filter)),
+    database.run(call, (db) => readUsers(db, position, filter)),
   );
 }

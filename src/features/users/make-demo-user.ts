@@ -15,7 +15,13 @@ export interface DemoUser {
 }
 
 /** A first user with a random password, so that a newcomer can log in at once; null when there are users already. */
-export async function makeDemoUser(database: Database, hasher: PasswordHasher): Promise<DemoUser | null> {
+export async function makeDemoUser({
+  database,
+  hasher,
+}: {
+  readonly database: Database;
+  readonly hasher: PasswordHasher;
+}): Promise<DemoUser | null> {
   const budget = budgetOf(LIMIT_MS, Date.now());
   if ((await database.run(budget, (db) => countUsers(db))) > 0) return null;
   const demo = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };

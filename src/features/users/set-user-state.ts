@@ -11,7 +11,7 @@ import { updateUser } from './update-user.ts';
  * @throws Rejected `field-invalid`, `not-found`, `last-admin`, `store-unavailable`
  */
 export function setUserState(
-  database: Database,
+  { database }: { readonly database: Database },
   change: { email: string; disabled: boolean; actor: AuditActor },
   call: OperationCall,
 ): Promise<User> {

@@ -2,6 +2,7 @@ import { constants } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 
+import { errorText } from '../../domain/error-text.ts';
 import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
 import { ExpiryAlarm } from './expiry-warning.ts';
@@ -107,7 +108,7 @@ export class ServerTls {
       files = await readFiles(this.#paths);
       faults = this.#faultsOf(files);
     } catch (error) {
-      faults = [error instanceof Error ? error.message : String(error)];
+      faults = [errorText(error)];
     }
     if (faults.length > 0) this.#refuse(faults);
     else if (files !== null) this.#take(files);

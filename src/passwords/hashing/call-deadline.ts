@@ -1,5 +1,6 @@
 import type { CallBudget } from '../../domain/operation-call.ts';
 import type { Rejection } from '../../domain/rejection.ts';
+import { MAX_TIMER_MS } from '../../domain/timeout.ts';
 import type { HashDamage } from '../formats/password-format.ts';
 
 /** The budget of the caller who waits for a hash. */
@@ -7,9 +8,6 @@ export interface HashCall extends CallBudget {
   /** Told when the stored text cannot be checked, so that the caller can log it beside the user's id. */
   readonly onDamage?: (damage: HashDamage) => void;
 }
-
-/** The longest delay that a timer takes; a deadline beyond it needs none. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Why nobody waits for the answer any more; undefined while somebody does. */
 export function cancellationOf(call: CallBudget, nowMs: number): Rejection | undefined {
@@ -26,6 +24,7 @@ export function onCancelled(
   leave: (why: Rejection) => void,
 ): () => void {
   const delayMs = call.deadlineMs - now();
+  // A deadline beyond what a timer takes needs none.
   const timer =
     delayMs <= MAX_TIMER_MS ? setTimeout(() => end({ kind: 'deadline-exceeded' }), delayMs) : undefined;
   const onAbort = () => end(cancellationOf(call, now()) ?? { kind: 'cancelled' });

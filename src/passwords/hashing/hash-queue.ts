@@ -1,6 +1,6 @@
 import { BoundedQueue } from '../../domain/bounded-queue.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
-import { Rejected, type Rejection } from '../../domain/rejection.ts';
+import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from './call-deadline.ts';
 import { MovingAverage } from './statistics.ts';
 
@@ -15,7 +15,6 @@ export interface HashQueueOptions<Job, Answer> {
 
 /** Told to a caller who is refused when next to nothing is waiting. */
 const MIN_RETRY_MS = 50;
-const SHUTDOWN_RETRY_MS = 1000;
 
 /**
  * Who may hash, and when: first come, first served, with bounded waiting. A job that would be answered after its
@@ -106,4 +105,4 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
   }
 }
 
-const SHUTTING_DOWN: Rejection = { kind: 'shutting-down', retryAfterMs: SHUTDOWN_RETRY_MS };
+const SHUTTING_DOWN: Rejection = { kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS };

@@ -1,9 +1,8 @@
 import type { AuditActor } from '../../domain/audit-event.ts';
 import type { PageCursors } from '../../domain/paging.ts';
-import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { AdminServiceService } from '../../generated/postern/v1/admin.ts';
-import type { SigningKeyPolicy } from '../../features/signing-keys/advance-signing-keys.ts';
+import type { KeyMaking } from '../../features/signing-keys/advance-signing-keys.ts';
 import type { PasswordTools } from '../../features/users/validate-new-password.ts';
 import type { Database } from '../../database/database.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -18,10 +17,7 @@ export interface AdminDependencies {
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
   /** null in HS256 mode. */
-  readonly signingKeys: {
-    readonly policy: SigningKeyPolicy;
-    readonly masterKeys: readonly MasterKey[];
-  } | null;
+  readonly signingKeys: KeyMaking | null;
 }
 
 export type AdminHandlers = ServiceHandlers<typeof AdminServiceService>;

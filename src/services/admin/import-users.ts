@@ -14,7 +14,7 @@ const MAX_ROWS = 10_000;
 const MAX_REASON_LENGTH = 256;
 
 /** The RPC that takes users from another program. */
-export function adminImport({ database }: AdminDependencies): Pick<AdminHandlers, 'importUsers'> {
+export function adminImport(tools: AdminDependencies): Pick<AdminHandlers, 'importUsers'> {
   return {
     importUsers: async (requests, call): Promise<ImportedUsers> => {
       const messages = requests[Symbol.asyncIterator]();
@@ -23,11 +23,15 @@ export function adminImport({ database }: AdminDependencies): Pick<AdminHandlers
         const { dryRun = false, allowAdmin = false } = (first.done ? null : first.value.options) ?? {};
         const verdicts: VerdictMessage[] = [];
         const counts = await importUsers(
-          database,
-          rowsOf(first, messages),
-          { dryRun, allowAdmin, actor: actorOf(call) },
+          tools,
+          {
+            rows: rowsOf(first, messages),
+            dryRun,
+            allowAdmin,
+            actor: actorOf(call),
+            onVerdict: (_row, verdict) => verdicts.push(verdictMessage(verdict)),
+          },
           call,
-          (_row, verdict) => verdicts.push(verdictMessage(verdict)),
         );
         return { verdicts, ...counts };
       } finally {

@@ -19,13 +19,13 @@ export function adminServiceAccounts(
   AdminHandlers,
   'createServiceAccount' | 'listServiceAccounts' | 'deleteServiceAccount' | 'rotateServiceSecret'
 > {
-  const { database, cursors } = tools;
+  const { cursors } = tools;
   return {
     createServiceAccount: async ({ name, roles }, call) =>
       credentials(await createServiceAccount(tools, { name, roles, actor: actorOf(call) }, call)),
     listServiceAccounts: async (request, call) => {
       const { rows, nextPageToken } = await listPage(cursors, ['service-accounts'], request, (position) =>
-        listServiceAccounts(database, position, call),
+        listServiceAccounts(tools, position, call),
       );
       const serviceAccounts = rows.map(({ id, roles, previousSecretUntil, ...account }) => ({
         ...account,

@@ -15,14 +15,14 @@ export function adminSessions(
 ): Pick<AdminHandlers, 'listSessions' | 'revokeSessions' | 'listAuditEvents'> {
   return {
     listSessions: async (request, call) => {
-      const { rows, nextPageToken } = await listSessions(tools, request, request, call);
+      const { rows, nextPageToken } = await listSessions(tools, request, call);
       return { sessions: rows.map(sessionMessage), nextPageToken };
     },
     revokeSessions: async ({ userId, sessionId }, call) => ({
       ended: await revokeSessions(tools, { userId, sessionId, actor: actorOf(call) }, call),
     }),
     listAuditEvents: async (request, call) => {
-      const { rows, nextPageToken } = await listAuditEvents(tools, request, request, call);
+      const { rows, nextPageToken } = await listAuditEvents(tools, request, call);
       return { events: rows.map(auditEventMessage), nextPageToken };
     },
   };

@@ -1,5 +1,5 @@
 import { requireValid, text } from '../../domain/validation.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { EnvelopeError } from '../../crypto/sealed-envelope.ts';
 import type { SigningKey } from '../../generated/postern/v1/admin.ts';
 import { revokeSigningKey } from '../../features/signing-keys/revoke-signing-key.ts';
@@ -7,15 +7,13 @@ import { rotateSigningKey } from '../../features/signing-keys/rotate-signing-key
 import { listAllKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
-const RETRY_AFTER_MS = 1_000;
-
 /** The RPCs about signing keys. */
 export function adminKeys(
   tools: AdminDependencies,
 ): Pick<AdminHandlers, 'listSigningKeys' | 'rotateSigningKey' | 'revokeSigningKey'> {
   const { database } = tools;
   const atWork = () => {
-    if (tools.signingKeys) return tools.signingKeys;
+    if (tools.signingKeys) return { database, ...tools.signingKeys };
     throw new Rejected({ kind: 'no-signing-keys' });
   };
   return {
@@ -25,16 +23,14 @@ export function adminKeys(
       return { signingKeys: keys.map(signingKeyMessage) };
     },
     rotateSigningKey: async ({ now }, call) => {
-      const { policy, masterKeys } = atWork();
       const how = { now, actor: actorOf(call), origin: call.origin };
-      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(database, policy, masterKeys, how));
+      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(atWork(), how));
       return { kid, activateAt: new Date(activateAtMs) };
     },
     revokeSigningKey: async ({ kid }, call) => {
       requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
-      const { policy, masterKeys } = atWork();
       const which = { kid, actor: actorOf(call), origin: call.origin };
-      const { active } = await orElsewhere(revokeSigningKey(database, policy, masterKeys, which));
+      const { active } = await orElsewhere(revokeSigningKey(atWork(), which));
       return { activeKid: active };
     },
   };

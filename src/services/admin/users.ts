@@ -22,12 +22,11 @@ export function adminUsers(
       const user = { email, password: password === '' ? null : password, roles, actor: actorOf(call) };
       return userMessage(await createUser(tools, user, call));
     },
-    getUser: async (request, call) => userMessage(await getUser(tools.database, parseUserRef(request), call)),
+    getUser: async (request, call) => userMessage(await getUser(tools, parseUserRef(request), call)),
     listUsers: async (request, call) => {
       const { rows, nextPageToken } = await listUsers(
         tools,
         { ...request, disabled: request.disabled },
-        request,
         call,
       );
       return { users: rows.map(userMessage), nextPageToken };

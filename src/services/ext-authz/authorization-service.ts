@@ -1,5 +1,6 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { withTimeout } from '../../domain/timeout.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   AuthorizationService,
   type CheckRequest,
@@ -28,7 +29,6 @@ export interface Authorizer {
 const MAX_CHECK_MS = 150;
 /** How long a check waits for the first keys and revocations of a process that has just started. */
 export const CHECK_FIRST_NEWS_WAIT_MS = 100;
-const RETRY_AFTER_MS = 1_000;
 
 /**
  * envoy.service.auth.v3.Authorization. Every answer is an OK of gRPC, for a denial, too: the filter takes any other
@@ -107,15 +107,9 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
 }
 
-async function inTime(response: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_resolve, reject) => {
-    const rejection = {
-      kind: 'server-overloaded',
-      cause: `no verdict within ${MAX_CHECK_MS} ms`,
-      retryAfterMs: RETRY_AFTER_MS,
-    } as const;
-    timer = setTimeout(() => reject(new Rejected(rejection)), MAX_CHECK_MS);
+function inTime(response: Promise<Answer>): Promise<Answer> {
+  return withTimeout(response, MAX_CHECK_MS, () => {
+    const cause = `no verdict within ${MAX_CHECK_MS} ms`;
+    throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   });
-  return Promise.race([response, tooLate]).finally(() => clearTimeout(timer));
 }

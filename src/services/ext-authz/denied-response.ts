@@ -1,10 +1,9 @@
 import { Code } from '../../rpc/status-code.ts';
 
 import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import { RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { Denial } from './denial.ts';
 import { overwriting } from './overwrite-header.ts';
-
-const RETRY_AFTER_SECONDS = 1;
 
 /** What makes Envoy answer the client itself. Equal denials are equal to the byte. */
 export function deniedResponse(denial: Denial): CheckResponse {
@@ -14,7 +13,7 @@ export function deniedResponse(denial: Denial): CheckResponse {
     // A shared cache must not answer the next caller, who may have a token.
     overwriting('cache-control', 'no-store'),
     ...(challenge === null ? [] : [overwriting('www-authenticate', bearerChallenge(challenge))]),
-    ...(code === Code.UNAVAILABLE ? [overwriting('retry-after', String(RETRY_AFTER_SECONDS))] : []),
+    ...(code === Code.UNAVAILABLE ? [overwriting('retry-after', String(RETRY_AFTER_MS / 1000))] : []),
   ];
   const body = `${JSON.stringify({ reason, message })}\n`;
   return {

@@ -1,4 +1,4 @@
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { Denied } from './denial.ts';
 
 /** What a route asks of its callers, from the `context_extensions` of its ext_authz configuration. */
@@ -18,7 +18,6 @@ export interface RoutePolicy {
 type Extensions = Readonly<Record<string, string>>;
 
 const KEYS: ReadonlySet<string> = new Set(['audience', 'roles_any', 'roles_all', 'mode', 'strip_token']);
-const RETRY_AFTER_MS = 1_000;
 const ROLE = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
 
 /**

@@ -1,5 +1,5 @@
 import type { ClaimsPolicy } from '../../domain/claims.ts';
-import { Rejected } from '../../domain/rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
 import { refusals } from '../../tokens/verify/token-refusals.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -13,7 +13,6 @@ import { heartbeatUpdate, keysUpdate, revocationUpdates } from './trust-updates.
 import { SubscriberQueue } from './subscriber-queue.ts';
 
 const FIRST_NEWS_WAIT_MS = 1_000;
-const RETRY_AFTER_MS = 1_000;
 
 /**
  * postern.v1.TrustService. The order in which a watcher learns is what makes its cursor safe: a snapshot (or what it

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { canonicalEmail } from '../../../src/features/users/email.ts';
-import { Rejected } from '../../../src/domain/rejection.ts';
+import { invalidCredentials } from '../../../src/features/authentication/login-verdict.ts';
 import { LoginThrottle } from '../../../src/features/authentication/throttle/login-throttle.ts';
 import { testCall } from '../../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -22,18 +22,21 @@ const failures = async () => {
   const rows = await database.query('SELECT failures FROM login_throttle ORDER BY failures');
   return rows.map((row) => Number(row['failures']));
 };
-const wrong = () => Promise.reject(new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password' }));
+const wrong = () => Promise.resolve(invalidCredentials('wrong-password', undefined));
 
 test('L09 whoever leaves while the attempt is noted has nothing evaluated, and nothing counted without a trace', async () => {
-  await expect(throttle.guard(subject, testCall(), wrong)).rejects.toThrow('invalid-credentials');
+  expect(await throttle.guard(subject, testCall(), wrong)).toMatchObject({
+    refusal: { kind: 'invalid-credentials', account: expect.stringMatching(/^[0-9a-f]{16}$/) as unknown },
+  });
   expect(await failures()).toEqual([1, 1]);
   const left = new AbortController();
   const call = { ...testCall(), signal: left.signal };
   const { refused } = await database.database.transaction(testCall(), async (trx) => {
     await trx.raw('SELECT FROM login_throttle FOR UPDATE');
-    const attempt = throttle.guard(subject, call, () =>
-      database.database.run(call, (db) => db.raw('SELECT 1')),
-    );
+    const attempt = throttle.guard(subject, call, async () => {
+      await database.database.run(call, (db) => db.raw('SELECT 1'));
+      return { ok: true, value: null };
+    });
     await untilBlocked(
       database,
       attempt.catch(() => undefined),
@@ -56,17 +59,19 @@ test('L09 whoever has left by the time of the turn takes no place in a counter',
 
 test('L02 the next in line is not told by its own time how long the check before it took', async () => {
   const holdMs = 1_000;
-  const held = () =>
-    Promise.reject(new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password', holdMs }));
+  const held = () => Promise.resolve(invalidCredentials('wrong-password', undefined, holdMs));
   const other = { ...subject, address: '192.0.2.2' };
   const startedMs = performance.now();
   const width = 3;
   const first = Array.from({ length: width }, () => throttle.guard(other, testCall(), held));
-  const next = throttle.guard(other, testCall(), () => Promise.resolve(performance.now() - startedMs));
+  const next = throttle.guard(other, testCall(), () =>
+    Promise.resolve({ ok: true, value: performance.now() - startedMs }),
+  );
   // The verdicts themselves are told at once: what is held back is the answer.
-  for (const { status } of await Promise.allSettled(first)) expect(status).toBe('rejected');
+  for (const { ok } of await Promise.all(first)) expect(ok).toBe(false);
   expect(performance.now() - startedMs).toBeLessThan(holdMs);
-  expect(await next).toBeGreaterThanOrEqual(holdMs);
+  const verdict = await next;
+  expect(verdict.ok && verdict.value).toBeGreaterThanOrEqual(holdMs);
 });
 
 /** What did not count is taken back beside the answer. */

@@ -30,8 +30,8 @@ test('T05 a good token waits for the keys when only the revocations have come, a
   });
   const trust = new TrustBundle();
   const verifier = new TokenVerifier({ trust, policy: () => policy, cache: null, nowMs: Date.now });
-  const verify = async (waitMs: number) =>
-    verifyToken({ verifier, trust, maxStalenessMs: 60_000 }, { token, audience: '' }, waitMs);
+  const verify = async (firstNewsWaitMs: number) =>
+    verifyToken({ verifier, trust, maxStalenessMs: 60_000, firstNewsWaitMs }, { token, audience: '' });
   trust.take({ revocations: [], cursor: 1n, complete: true, readAtMs: performance.now() });
   await expect(verify(0)).rejects.toMatchObject({ rejection: { kind: 'trust-stale' } });
 

@@ -44,14 +44,14 @@ test('S16 what has expired goes, and an ended session stays as evidence until it
   await insert(3, '25 hours');
   await insert(5, '23 hours');
   await insert(7, '-1 hour');
-  expect(await purgeExpired(service.database.database, signal)).toBe(3 + 3 + 5);
+  expect(await purgeExpired({ database: service.database.database }, { signal })).toBe(3 + 3 + 5);
   expect(await left()).toEqual([5 + 7, 7]);
 });
 
 test('S16 a large heap goes in batches while sessions are refreshed as fast as ever', async () => {
   await insert(6_000, '2 days');
   let newest = (await account.login(service, email, password)).refresh_token;
-  const purging = purgeExpired(service.database.database, signal);
+  const purging = purgeExpired({ database: service.database.database }, { signal });
   const state = { over: false };
   void purging.finally(() => (state.over = true));
   const tookMs: number[] = [];
@@ -72,10 +72,13 @@ test('S16 two instances at once purge everything once, and pass over a row that 
   const { database } = service.database;
   await database.unlimited(async (trx) => {
     await trx.raw('SELECT 1 FROM sessions WHERE id = ? FOR UPDATE', [String(held?.['id'])]);
-    const purged = await Promise.all([purgeExpired(database, signal), purgeExpired(database, signal)]);
+    const purged = await Promise.all([
+      purgeExpired({ database }, { signal }),
+      purgeExpired({ database }, { signal }),
+    ]);
     expect(purged[0] + purged[1]).toBe(3_999);
   });
-  expect(await purgeExpired(database, signal)).toBe(1);
+  expect(await purgeExpired({ database }, { signal })).toBe(1);
   expect(await left()).toEqual([0, 0]);
 });
 

@@ -32,7 +32,7 @@ const states = async () =>
   (await store.query('SELECT state FROM signing_keys ORDER BY state')).map(({ state }) => state);
 
 test('K04 twenty rotations at once from two pools leave one active and one pending key', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const other = new Database({
     address: { url: store.url },
     applicationName: 'test',
@@ -41,7 +41,10 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   });
   const results = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      rotateSigningKey(index % 2 ? other : store.database, policy, [key], { now: false, ...byOperator }),
+      rotateSigningKey(
+        { database: index % 2 ? other : store.database, policy, masterKeys: [key] },
+        { now: false, ...byOperator },
+      ),
     ),
   );
   await other.close();
@@ -50,28 +53,46 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
 });
 
 test('K03 a pending key waits for its time by the database clock', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, [key], { now: false, ...byOperator });
-  expect(await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).toEqual([]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
+  await rotateSigningKey(
+    { database: store.database, policy, masterKeys: [key] },
+    { now: false, ...byOperator },
+  );
+  expect(
+    await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) }),
+  ).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
   expect(
-    (await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
+    (await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) })).map(
+      ({ kind }) => kind,
+    ),
   ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
-  await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]));
+  await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) });
   expect(await states()).toEqual(['active']);
 });
 
 test('K08 rewrap moves every key, and the root key, to the new master key, and does nothing the second time', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, [key], { now: true, ...byOperator });
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
+  await rotateSigningKey(
+    { database: store.database, policy, masterKeys: [key] },
+    { now: true, ...byOperator },
+  );
   const next = masterKeyOf(randomBytes(32));
-  expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 3, already: 0 });
-  expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 3 });
+  expect(await rewrapSigningKeys({ database: store.database, masterKeys: [next, key] })).toEqual({
+    rewrapped: 3,
+    already: 0,
+  });
+  expect(await rewrapSigningKeys({ database: store.database, masterKeys: [next] })).toEqual({
+    rewrapped: 0,
+    already: 3,
+  });
   const rows = await store.query('SELECT sealed_private_key AS sealed FROM signing_keys');
   expect(rows.map(({ sealed }) => sealedBy(sealed as Buffer))).toEqual([next.id, next.id]);
-  await expect(rewrapSigningKeys(store.database, [key])).rejects.toThrow('another master key');
+  await expect(rewrapSigningKeys({ database: store.database, masterKeys: [key] })).rejects.toThrow(
+    'another master key',
+  );
 });
 
 test('K09 a running service picks up a rotation, and refuses what a revoked key signed', async () => {
@@ -85,15 +106,21 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
   const current = masterKeyOf(Buffer.from(masterKey, 'base64'));
 
   const old = await login();
-  const { kid } = await rotateSigningKey(store.database, policy, [current], { now: true, ...byOperator });
+  const { kid } = await rotateSigningKey(
+    { database: store.database, policy, masterKeys: [current] },
+    { now: true, ...byOperator },
+  );
   const deadline = Date.now() + 2_500;
   while (kidOf(await login()) !== kid) expect(Date.now()).toBeLessThan(deadline);
   expect(await verify(old)).toBeUndefined();
 
-  const { active } = await revokeSigningKey(store.database, policy, [current], {
-    kid: kidOf(old),
-    ...byOperator,
-  });
+  const { active } = await revokeSigningKey(
+    { database: store.database, policy, masterKeys: [current] },
+    {
+      kid: kidOf(old),
+      ...byOperator,
+    },
+  );
   expect(active).toBe(kid);
   const revokedBy = Date.now() + 2_500;
   while ((await verify(old)) !== 'TOKEN_KEY_UNKNOWN') expect(Date.now()).toBeLessThan(revokedBy);
@@ -102,13 +129,19 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
 });
 
 test('revoking the only key leaves a new one that signs', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const [row] = await store.query('SELECT kid FROM signing_keys');
-  await revokeSigningKey(store.database, policy, [key], { kid: String(row?.['kid']), ...byOperator });
+  await revokeSigningKey(
+    { database: store.database, policy, masterKeys: [key] },
+    { kid: String(row?.['kid']), ...byOperator },
+  );
   expect(await states()).toEqual(['active', 'revoked']);
   const [revoked] = await store.query(`SELECT sealed_private_key FROM signing_keys WHERE state = 'revoked'`);
   expect(revoked).toEqual({ sealed_private_key: null });
   await expect(
-    revokeSigningKey(store.database, policy, [key], { kid: 'nothing', ...byOperator }),
+    revokeSigningKey(
+      { database: store.database, policy, masterKeys: [key] },
+      { kid: 'nothing', ...byOperator },
+    ),
   ).rejects.toThrow('not-found');
 });

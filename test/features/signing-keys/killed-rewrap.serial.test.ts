@@ -26,7 +26,7 @@ const stored = () => store.database.unlimited((trx) => listVerifyingKeys(trx));
 /** So many keys that sealing them anew takes a moment. */
 beforeAll(async () => {
   store = await createTestDatabase();
-  await ensureSigningKey(store.database, 'ES256', [masterKey(sealing)]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [masterKey(sealing)] });
   await store.database.unlimited(async (trx) => {
     for (let made = 1; made < KEYS; made += 1) {
       const key = await newSealedKey(trx, 'ES256', [masterKey(sealing)]);

@@ -25,11 +25,14 @@ console.log('ready');
 await once(process.stdin, 'data');
 const outcomes = await Promise.allSettled(
   Array.from({ length: 10 }, () =>
-    rotateSigningKey(database, policy, [masterKeyOf(Buffer.from(masterKey, 'base64'))], {
-      now: now === 'yes',
-      actor: { type: 'operator', id: null },
-      origin: ownOrigin,
-    }),
+    rotateSigningKey(
+      { database, policy, masterKeys: [masterKeyOf(Buffer.from(masterKey, 'base64'))] },
+      {
+        now: now === 'yes',
+        actor: { type: 'operator', id: null },
+        origin: ownOrigin,
+      },
+    ),
   ),
 );
 console.log(JSON.stringify(outcomes.map(({ value, reason }) => value?.kid ?? `failed: ${String(reason)}`)));

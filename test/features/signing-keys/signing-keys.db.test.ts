@@ -31,13 +31,15 @@ test('K05 ten first starts at once make one key', async () => {
         warn: () => undefined,
       }),
   );
-  await Promise.all(pools.map((pool) => ensureSigningKey(pool, 'ES256', [key])));
+  await Promise.all(
+    pools.map((pool) => ensureSigningKey({ database: pool, algorithm: 'ES256', masterKeys: [key] })),
+  );
   await Promise.all(pools.map((pool) => pool.close()));
   expect(await rows()).toHaveLength(1);
 });
 
 test('K04 the database itself refuses a second active key', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await expect(
     store.query(
       `INSERT INTO signing_keys (kid, algorithm, state, public_jwk, activate_at) VALUES ('x', 'ES256', 'active', '{}', now())`,
@@ -46,7 +48,7 @@ test('K04 the database itself refuses a second active key', async () => {
 });
 
 test('K06 the private key is sealed: no member d and no PKCS #8 in the row', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const [row] = await rows();
   expect(Object.keys(row?.['public_jwk'] as object)).not.toContain('d');
   const sealed = row?.['sealed_private_key'] as Buffer;
@@ -55,20 +57,26 @@ test('K06 the private key is sealed: no member d and no PKCS #8 in the row', asy
 });
 
 test('K07 another master key is refused and nothing is written', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const before = await rows();
   const other = masterKeyOf(randomBytes(32));
-  await expect(ensureSigningKey(store.database, 'ES256', [other])).rejects.toThrow(EnvelopeError);
+  await expect(
+    ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [other] }),
+  ).rejects.toThrow(EnvelopeError);
   expect(await rows()).toEqual(before);
-  await expect(ensureSigningKey(store.database, 'ES256', [other, key])).resolves.toBeUndefined();
+  await expect(
+    ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [other, key] }),
+  ).resolves.toBeUndefined();
 });
 
 test('K06 an envelope that was altered, or moved to another row, does not open', async () => {
-  await ensureSigningKey(store.database, 'ES256', [key]);
+  await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await store.query(
     `UPDATE signing_keys SET sealed_private_key = set_byte(sealed_private_key, 40, 1 + get_byte(sealed_private_key, 40) % 255)`,
   );
-  await expect(ensureSigningKey(store.database, 'ES256', [key])).rejects.toThrow('altered');
+  await expect(
+    ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] }),
+  ).rejects.toThrow('altered');
   await store.query(
     `UPDATE signing_keys SET sealed_private_key = set_byte(sealed_private_key, 40, 0), algorithm = 'EdDSA'`,
   );

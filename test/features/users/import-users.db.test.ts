@@ -48,11 +48,9 @@ async function importRows(
   const verdicts: ImportVerdict[] = [];
   const call = { ...budgetOf(60_000, Date.now()), ...(signal && { signal }), origin: ownOrigin };
   const counts = await importUsers(
-    service.database.database,
-    rows,
-    { dryRun, allowAdmin, actor: operator },
+    { database: service.database.database },
+    { rows, onVerdict: (_row, verdict) => void verdicts.push(verdict), dryRun, allowAdmin, actor: operator },
     call,
-    (_row, verdict) => void verdicts.push(verdict),
   );
   return { counts, verdicts };
 }
@@ -193,11 +191,15 @@ test('rows are taken only when those before are stored', async () => {
   let told = 0;
   let furthest = 0;
   await importUsers(
-    service.database.database,
-    stream(people, (index) => (furthest = Math.max(furthest, index - told))),
-    { dryRun: false, allowAdmin: false, actor: operator },
+    { database: service.database.database },
+    {
+      rows: stream(people, (index) => (furthest = Math.max(furthest, index - told))),
+      onVerdict: () => (told += 1),
+      dryRun: false,
+      allowAdmin: false,
+      actor: operator,
+    },
     { ...budgetOf(60_000, Date.now()), origin: ownOrigin },
-    () => (told += 1),
   );
   expect(furthest).toBeLessThan(500);
 });
@@ -211,11 +213,15 @@ test('D02 an import that breaks off leaves whole batches, each with its audit ev
   });
   await expect(
     importUsers(
-      service.database.database,
-      failing,
-      { dryRun: false, allowAdmin: false, actor: operator },
+      { database: service.database.database },
+      {
+        rows: failing,
+        onVerdict: (_row, verdict) => void verdicts.push(verdict),
+        dryRun: false,
+        allowAdmin: false,
+        actor: operator,
+      },
       { ...budgetOf(60_000, Date.now()), origin: ownOrigin },
-      (_row, verdict) => void verdicts.push(verdict),
     ),
   ).rejects.toThrow('the line broke');
   expect(verdicts).toHaveLength(1000);

@@ -177,9 +177,11 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
     );
   expect(kids()).toEqual([[expect.any(String)]]);
   const { kid } = await rotateSigningKey(
-    store.database,
-    rotation,
-    [masterKeyOf(Buffer.from(masterKey, 'base64'))],
+    {
+      database: store.database,
+      policy: rotation,
+      masterKeys: [masterKeyOf(Buffer.from(masterKey, 'base64'))],
+    },
     { now: false, actor: { type: 'operator', id: null }, origin: ownOrigin },
   );
   await watch.until(() => watch.keys.length > 1);

@@ -5,7 +5,7 @@ import { budgetOf, type OperationCall, unabandoned } from '../../../domain/opera
 import type { Email } from '../../users/email.ts';
 import { LOGIN_THROTTLE_POLICY } from './throttle-policy.ts';
 import { sourceOf } from '../../../net/cidr.ts';
-import { holdMsOf, Rejected } from '../../../domain/rejection.ts';
+import { Rejected } from '../../../domain/rejection.ts';
 import { cancellationOf } from '../../../passwords/hashing/call-deadline.ts';
 import type { Database, Transaction } from '../../../database/database.ts';
 import {
@@ -15,6 +15,7 @@ import {
   releaseAttempt,
   reserveAttempt,
 } from './throttle-queries.ts';
+import type { EvaluatedLogin, LoginVerdict } from '../login-verdict.ts';
 import { KeyedLimiter } from '../../../domain/keyed-limiter.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
@@ -47,29 +48,35 @@ export class LoginThrottle {
    * Evaluates a password unless too many wrong ones came before. A wrong one counts although its caller has left: what is
    * known by then is not taken back (L09).
    *
-   * @param evaluate rejects with `invalid-credentials` once the password is known to be wrong, at once and whether or not
-   *   anybody still waits; any other failure means that nothing wrong was found out, and does not count
-   * @throws Rejected `login-rate-limited`, and what `evaluate` throws; both of them tell the log and the audit trail
-   *   which account it was, by a keyed hash
+   * @param evaluate gives a refusal once the password is known to be wrong, at once and whether or not anybody still
+   *   waits; whatever it throws means that nothing wrong was found out, and does not count
+   * @returns what `evaluate` gave, or `login-rate-limited`; both refusals tell the log and the audit trail which account
+   *   it was, by a keyed hash
+   * @throws Rejected `cancelled`, `deadline-exceeded`, `store-unavailable`, `server-overloaded`, and what `evaluate` throws
    */
   async guard<T>(
     subject: { email: Email; address: string | null },
     call: OperationCall,
-    evaluate: () => Promise<T>,
-  ): Promise<T> {
+    evaluate: () => Promise<EvaluatedLogin<T>>,
+  ): Promise<LoginVerdict<T>> {
     const keys = this.#keysOf(subject);
     return new Promise((resolve, reject) => {
       const work = async () => {
         const attempt = this.#guarded(keys, call, evaluate);
         attempt.then(resolve, reject);
+        const holdMs = await attempt.then(holdMsOf, () => 0);
         // Whoever is next in line would tell by its own time how long this one's hash took (L02).
-        await attempt.catch((error: unknown) => pause(holdMsOf(error), undefined, { ref: false }));
+        if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
       };
       this.#turns.run(keys.pair.toString('base64'), work).catch(reject);
     });
   }
 
-  async #guarded<T>(keys: HashedKeys, call: OperationCall, evaluate: () => Promise<T>): Promise<T> {
+  async #guarded<T>(
+    keys: HashedKeys,
+    call: OperationCall,
+    evaluate: () => Promise<EvaluatedLogin<T>>,
+  ): Promise<LoginVerdict<T>> {
     const departure = cancellationOf(call, Date.now());
     if (departure !== undefined) throw new Rejected(departure);
     const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
@@ -78,20 +85,19 @@ export class LoginThrottle {
       reserveAttempt(db, keys, LOGIN_THROTTLE_POLICY),
     );
     if (waitMs !== null) {
-      throw new Rejected({ kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs });
+      return { ok: false, refusal: { kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs } };
     }
-    let result: T;
+    let verdict: EvaluatedLogin<T>;
     try {
-      result = await evaluate();
+      verdict = await evaluate();
     } catch (error) {
-      if (error instanceof Rejected && error.rejection.kind === 'invalid-credentials')
-        throw new Rejected({ ...error.rejection, ...attempt });
       void this.#quietly((db) => releaseAttempt(db, keys));
       throw error;
     }
+    if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...attempt } };
     // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
     void this.#quietly((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
-    return result;
+    return verdict;
   }
 
   /**
@@ -114,4 +120,9 @@ export class LoginThrottle {
     const hash = (text: string) => createHmac('sha256', this.#key()).update(text).digest();
     return { account: hash(`account\n${email}`), pair: hash(`pair\n${email}\n${sourceOf(address)}`) };
   }
+}
+
+/** For how long a refusal holds its answer back, ms. */
+function holdMsOf(verdict: LoginVerdict<unknown>): number {
+  return verdict.ok ? 0 : (verdict.refusal.holdMs ?? 0);
 }

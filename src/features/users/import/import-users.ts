@@ -14,12 +14,15 @@ import { type AcceptedRow, validateImportRow } from './validate-import-row.ts';
 /** Rows of one transaction: enough to make its round trips cheap, few enough to hold no lock for long. */
 const BATCH_ROWS = 500;
 
-export interface ImportOptions {
+export interface UserImport<Row> {
+  readonly rows: AsyncIterable<Row>;
   /** Gives the same verdicts and makes no user. Remembers about 50 bytes of each e-mail; a real import remembers none. */
   readonly dryRun: boolean;
   /** Without it, a row with the role `admin` is refused. */
   readonly allowAdmin: boolean;
   readonly actor: AuditActor;
+  /** Called for each row in order, once its batch is committed. */
+  readonly onVerdict: (row: Row, verdict: ImportVerdict) => void;
 }
 
 /**
@@ -28,20 +31,18 @@ export interface ImportOptions {
  * it ends early, by a fault or because `rows` throws, the batches whose verdicts were given stay. An existing user is
  * never changed, so running the same import again is harmless.
  *
- * @param onVerdict called for each row in order, once its batch is committed
  * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and what `rows` throws
  */
 export async function importUsers<Row extends ImportRow | UnreadableRow>(
-  database: Database,
-  rows: AsyncIterable<Row>,
-  options: ImportOptions,
+  { database }: { readonly database: Database },
+  input: UserImport<Row>,
   call: OperationCall,
-  onVerdict: (row: Row, verdict: ImportVerdict) => void,
 ): Promise<ImportCounts> {
   const total = { created: 0, skipped: 0, refused: 0 };
-  const takeBatch = options.dryRun ? dryRun(database, call) : realRun(database, options.actor, call);
+  const { rows, actor, onVerdict } = input;
+  const takeBatch = input.dryRun ? dryRun(database, call) : realRun(database, actor, call);
   for await (const batch of batches(rows)) {
-    const judged = batch.map((row) => ({ row, judgement: validateImportRow(row, options) }));
+    const judged = batch.map((row) => ({ row, judgement: validateImportRow(row, input) }));
     const accepted = judged.flatMap(({ judgement }) => (judgement.ok ? [judgement.accepted] : []));
     const fresh = await takeBatch(firstOfEach(accepted), judged.length - accepted.length);
     for (const { row, judgement } of judged) {
@@ -50,8 +51,8 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
       onVerdict(row, verdict);
     }
   }
-  const { dryRun: dry_run, actor } = options;
-  const event = { action: 'user.import', outcome: 'ok', actor, details: { dry_run, ...total } } as const;
+  const details = { dry_run: input.dryRun, ...total };
+  const event = { action: 'user.import', outcome: 'ok', actor, details } as const;
   await database.run(call, (db) => insertAuditEvent(db, { event, origin: call.origin }));
   return total;
 }

@@ -1,0 +1,44 @@
+import { createUser, requireGoodUser } from '../../../features/users/create-user.ts';
+import { PasswordHasher } from '../../../passwords/password-hasher.ts';
+import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
+import { printJson, printLines } from '../../output.ts';
+import { readSecret } from '../../read-secret.ts';
+import { userDocument } from './user-view.ts';
+import { openDatabaseFor } from '../../open/open-database-for.ts';
+
+const LIMIT_MS = 30_000;
+
+interface Options {
+  readonly email: string;
+  readonly passwordStdin?: boolean;
+  readonly role: readonly string[];
+  readonly json?: boolean;
+}
+
+/** `postern user create --email E [--password-stdin] [--role R]... [--json]` */
+export const userCreate: CommandDefinition = (command) => {
+  command
+    .requiredOption('--email <address>', 'the e-mail address with which the user logs in')
+    .option('--password-stdin', 'read the password from standard input instead of asking for it')
+    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--json', 'print JSON')
+    .action(async ({ email, passwordStdin, role, json }: Options) => {
+      // Before the prompt: nobody should choose a password in vain.
+      requireGoodUser({ email, roles: role });
+      const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
+      const hasher = await PasswordHasher.start({ concurrency: 1 });
+      try {
+        const user = await openDatabaseFor({ schema: true }, (database, settings) =>
+          createUser(
+            { database, passwords: { hasher, policy: { minLength: settings.passwordMinLength } } },
+            { email, password: password.reveal(), roles: role, actor: operator },
+            commandCall(LIMIT_MS),
+          ),
+        );
+        if (json) printJson(userDocument(user));
+        else printLines([`created ${user.email} (${user.id})`]);
+      } finally {
+        await hasher.stop();
+      }
+    });
+};

@@ -1,0 +1,19 @@
+import { SecretDigests } from '../../crypto/keyed-digests.ts';
+import { masterKeysOf } from '../../features/root-key/master-keys.ts';
+import { RootKey } from '../../features/root-key/root-key.ts';
+import type { Database } from '../../database/database.ts';
+import { openDatabaseFor } from './open-database-for.ts';
+
+export interface DigestTools {
+  readonly database: Database;
+  readonly digests: SecretDigests;
+}
+
+/** Opens the database, and the key for digests of secrets, which the master key seals. For commands that create secrets. */
+export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promise<T> {
+  return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
+    const root = new RootKey();
+    await root.prepare(database, masterKeysOf(settings));
+    return work({ database, digests: new SecretDigests((purpose) => root.derive(purpose)) });
+  });
+}
