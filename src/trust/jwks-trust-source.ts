@@ -12,10 +12,10 @@ import { readKeySet, UnusableKeys } from './trusted-keys.ts';
 const FETCH_LIMIT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
 const STANDARD_MAX_AGE_SECONDS = 300;
-const SHORTEST_PAUSE_MS = 1_000;
+const MIN_PAUSE_MS = 1_000;
 /** Tokens of made-up keys must not make a verifier ask all the time. */
 const LOOK_AGAIN_EVERY_MS = 30_000;
-const LONGEST_PAUSE_MS = 3_600_000;
+const MAX_PAUSE_MS = 3_600_000;
 /** Postern's own limit: no access token lives longer. */
 const MAX_LIFETIME_SECONDS = 86_400;
 
@@ -34,7 +34,7 @@ export class JwksTrustSource {
   #lookedAtMs = -Infinity;
   #looking: Promise<void> | null = null;
   /** After failures: 0.5 to 1 s, 1 to 2, 2 to 4 and so on, 30 to 60 s at most. */
-  readonly #backoff = new Backoff({ firstMs: SHORTEST_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
+  readonly #backoff = new Backoff({ firstMs: MIN_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
   /** When the newest request that has been answered was sent, monotonic. */
   #answeredAsOfMs = -Infinity;
 
@@ -101,7 +101,7 @@ export class JwksTrustSource {
       if (isOutrun()) return;
       this.#answeredAsOfMs = readAtMs;
       this.#bundle.replaceKeys(ring);
-      const validMs = Math.min(Math.max(maxAgeSeconds * 1000, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
+      const validMs = Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS);
       // Good for as long as its max-age says; only then it begins to be stale.
       this.#bundle.confirm(readAtMs + validMs);
       if (!this.#connected) this.#report({ kind: 'connected' });
