@@ -26,8 +26,8 @@ function file(name: string, text: string): string {
 }
 const run = (words: readonly string[], stdin = '') =>
   runPostern(['user', 'import', ...words], { environment: { DATABASE_URL: database.url }, stdin });
-const countOf = async (house: string) =>
-  (await database.query('SELECT FROM users WHERE email LIKE $1', [`%@${house}.example`])).length;
+const countOf = async (company: string) =>
+  (await database.query('SELECT FROM users WHERE email LIKE $1', [`%@${company}.example`])).length;
 
 test('imports a file, says which lines were refused and why, and may be run again', async () => {
   const path = file(

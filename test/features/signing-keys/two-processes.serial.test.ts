@@ -78,7 +78,7 @@ test.each([
     expect(refused).toEqual([]);
     expect(calls).toBeGreaterThan(0);
   },
-  30_000,
+  120_000,
 );
 
 test('K05 two services that start at once on an empty database make one key, and both publish it', async () => {
@@ -105,4 +105,4 @@ test('K05 two services that start at once on an empty database make one key, and
     for (const { end } of services) expect((await end).exitCode).toBe(0);
     await database.drop();
   }
-}, 60_000);
+}, 120_000);
