@@ -6,8 +6,8 @@ import * as ofDatabase from '../../src/database/time-limits.ts';
 /** How many other programs may want each processor while the tests run. */
 const FACTOR = 12;
 
-// A machine that is busy with other work must not fail a test: the time limits of calls and of the database are longer
-// in `npm test`. Tests of the limits themselves are `*.serial.test.ts`, where they are as they are in the product.
+// A machine that is busy with other work must not fail a test: in `npm test` the time limits of calls and of the
+// database are longer, and hashing threads keep their priority. `*.serial.test.ts` run with what the product has.
 for (const [path, limits] of [
   ['../../src/rpc/time-limits.ts', ofCalls],
   ['../../src/database/time-limits.ts', ofDatabase],
@@ -15,3 +15,7 @@ for (const [path, limits] of [
   const longer = Object.fromEntries(Object.entries(limits).map(([name, ms]) => [name, ms * FACTOR]));
   jest.unstable_mockModule(path, () => longer);
 }
+
+jest.unstable_mockModule('../../src/passwords/hashing/hash-worker-url.ts', () => ({
+  hashWorkerUrl: new URL('./hash-worker.mjs', import.meta.url),
+}));

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, test } from '@jest/globals';
 
+import { replacing } from '../../support/replaced-modules.ts';
 import { endEveryPostern, startPostern } from '../../support/run-postern.ts';
 import { createTestDatabase } from '../../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../../support/test-service.ts';
@@ -22,8 +23,11 @@ afterAll(async () => {
 async function rotatingProcess(url: string, now: boolean) {
   const path = fileURLToPath(new URL('rotating-process.mjs', import.meta.url));
   const environment = { PATH: process.env.PATH, DATABASE_URL: url, MASTER_KEY: masterKey };
-  const child = spawn(process.execPath, [path], {
-    env: { ...environment, NOW: now ? 'yes' : 'no' },
+  const patient = replacing({
+    'database/time-limits.js': new URL('../../support/patient-database-limits.mjs', import.meta.url),
+  });
+  const child = spawn(process.execPath, [...patient.nodeOptions, path], {
+    env: { ...environment, ...patient.environment, NOW: now ? 'yes' : 'no' },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   children.add(child);
