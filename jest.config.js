@@ -10,12 +10,15 @@ const everyKind = {
     ],
   },
 };
+/** Sees to it that a busy machine fails no test. */
+const patient = { setupFilesAfterEnv: ['<rootDir>/test/support/patient-limits.ts'] };
 /** Tests of these need programs that npm does not bring: npm run test:interop. */
 const interop = '<rootDir>/test/interop/';
 
 /** `*.test.ts`: needs neither a build nor a database. */
 const pure = {
   ...everyKind,
+  ...patient,
   displayName: 'pure',
   testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', interop, '\\.(db|serial)\\.test\\.ts$'],
@@ -24,6 +27,7 @@ const pure = {
 /** `*.db.test.ts`: runs what was built, on a database of its own in a PostgreSQL that this run starts. */
 export const db = {
   ...everyKind,
+  ...patient,
   displayName: 'db',
   testMatch: ['**/*.db.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', interop],
@@ -32,7 +36,12 @@ export const db = {
 };
 
 /** `*.serial.test.ts`: hurts a database, kills or floods a service, or measures time; one file at a time. */
-export const serial = { ...db, displayName: 'serial', testMatch: ['**/*.serial.test.ts'] };
+export const serial = {
+  ...db,
+  displayName: 'serial',
+  testMatch: ['**/*.serial.test.ts'],
+  setupFilesAfterEnv: [],
+};
 
 /** @type {import('jest').Config} */
-export default { projects: [pure, db], maxWorkers: 2, testTimeout: 20_000 };
+export default { projects: [pure, db], maxWorkers: 2, testTimeout: 180_000 };

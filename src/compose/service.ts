@@ -9,6 +9,7 @@ import { AuditRateLimiter, refusalBudgetPolicy } from '../features/audit/audit-r
 import { Rejected } from '../domain/rejection.ts';
 import { deduplicateLines } from '../observability/deduplicate-lines.ts';
 import { authenticateBy } from '../rpc/authenticate.ts';
+import { AUDIT_LIMIT_MS } from '../rpc/time-limits.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { HttpServer } from '../http/http-server.ts';
@@ -41,8 +42,6 @@ import { TrustBundle } from '../trust/trust-bundle.ts';
 const MAX_CONNECTIONS = 10;
 /** Of its own, so that slow queries of others never delay the news of revocations (D11). */
 const TRUST_CONNECTIONS = 2;
-/** To write down a call that has spent its own time. */
-const AUDIT_LIMIT_MS = 1_000;
 /** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
 const TRUST_WATCHDOG_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;

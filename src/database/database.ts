@@ -9,26 +9,21 @@ import type { Tracer } from '../domain/tracer.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { ConnectionQueue } from './connection-queue.ts';
+import {
+  CONNECT_LIMIT_MS,
+  CONNECT_TIMEOUT_MS,
+  IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  LOCK_TIMEOUT_MS,
+  SILENCE_FROM_MS,
+  STATEMENT_TIMEOUT_MS,
+  STORE_LIMIT_MS,
+  WATCHDOG_MS,
+} from './time-limits.ts';
 import { startIoFairTimeout } from './timeouts.ts';
 import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './pg-errors.ts';
 import { type GuardedConfig, GuardedPgClient } from './pg-client.ts';
 import { PrimaryConnector } from './primary-connector.ts';
 
-/**
- * What one use of the database may take; a call with several has one limit for all of them besides. A login that had to
- * wait for its hash before still answers within 2 s.
- */
-const STORE_LIMIT_MS = 1_700;
-/** Longer than `statement_timeout`, so that a living server gets to say so itself. */
-const WATCHDOG_MS = 2_250;
-/** A failure that came after so long, and not from the server, was silence. */
-const SILENCE_FROM_MS = 900;
-const CONNECT_TIMEOUT_MS = 1_000;
-/** The same by the clock, whatever our own loop was busy with. */
-const CONNECT_LIMIT_MS = 2_000;
-const STATEMENT_TIMEOUT_MS = 2_000;
-const LOCK_TIMEOUT_MS = 250;
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;
 

@@ -2,8 +2,9 @@ import type { ServerUnaryCall } from '@grpc/grpc-js';
 
 import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin } from '../domain/operation-call.ts';
-import { type Call, type GuardedCall, originOf, STORE_LIMIT_MS } from '../rpc/call.ts';
+import { type Call, type GuardedCall, originOf } from '../rpc/call.ts';
 import type { CallContext } from '../rpc/call-context.ts';
+import { STORE_LIMIT_MS } from '../rpc/time-limits.ts';
 import { contextOf } from './attached-context.ts';
 
 type InterceptedCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;

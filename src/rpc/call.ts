@@ -36,9 +36,6 @@ export function callerOf(call: Call): Caller {
 /** Of what a caller says of itself, the audit trail keeps no more. */
 const MAX_USER_AGENT_LENGTH = 256;
 
-/** A caller of a writing RPC has its UNAVAILABLE within 2 s, from its arrival and over all that the call does. */
-export const STORE_LIMIT_MS = 1_900;
-
 export function originOf(
   { requestId, peer, isTrustedProxy }: Pick<CallContext, 'requestId' | 'peer' | 'isTrustedProxy'>,
   userAgent: unknown,

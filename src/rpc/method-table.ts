@@ -5,6 +5,7 @@ import type { AdminServiceService } from '../generated/postern/v1/admin.ts';
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
+import { IMPORT_DEADLINE_MS, STANDARD_DEADLINE_MS } from './time-limits.ts';
 
 /** What a call is called in the audit trail, and what `method-guard.ts` writes of it. */
 export interface MethodAudit {
@@ -40,9 +41,6 @@ interface AdminRule extends MethodRule {
 
 type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Service]: Rule };
 
-const STANDARD_DEADLINE_MS = 5_000;
-/** For a stream of rows, many transactions long. */
-const IMPORT_DEADLINE_MS = 60_000;
 const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const openEvent = { ...open, isEvent: true } as const;
 const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true } as const;

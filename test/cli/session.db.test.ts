@@ -74,7 +74,7 @@ test('D18 a restored backup revives revoked sessions, and the step after the res
     expect(trail.filter(({ action }) => action === 'key.revoke')).toHaveLength(1);
   });
   await backup.drop();
-}, 60_000);
+});
 
 test('without a restore it ends the sessions of a running service, and leaves its keys', async () => {
   const store = await createTestDatabase();

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { checkedBy } from '../services/ext-authz/check.ts';
 import { until } from '../support/wait-for.ts';
 import { runPostern, startPostern } from '../support/run-postern.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { invoke, startTestService } from '../support/test-service.ts';
 
@@ -31,7 +31,7 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   const { port } = new URL(`http://${first.grpcAddress}`);
   await first.addUser(email, password);
   const [token, revoked] = [await first.tokenOf(email, password), await first.tokenOf(email, password)];
-  const { id, secret } = await (await openServiceDesk(store)).createService('sidecar');
+  const { id, secret } = await (await openAdminFixture(store)).createService('sidecar');
   credential = { POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
   await first.stop();
 
@@ -89,14 +89,14 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   sidecar.kill('SIGTERM');
   expect((await sidecar.end).exitCode).toBe(0);
   await again.stop();
-}, 40_000);
+});
 
 test("A02 watches with tokens for the service's own audience when it is told which that is", async () => {
   const centre = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
     POSTERN_API_AUDIENCE: 'postern',
   });
-  const { id, secret } = await (await openServiceDesk(centre.database)).createService('sidecar');
+  const { id, secret } = await (await openAdminFixture(centre.database)).createService('sidecar');
   const account = { ...listeners, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
   const start = (environment: Record<string, string>) =>
     startPostern(['sidecar', '--upstream', centre.grpcAddress], { environment });
@@ -110,7 +110,7 @@ test("A02 watches with tokens for the service's own audience when it is told whi
     expect((await sidecar.end).exitCode).toBe(0);
   }
   await centre.stop();
-}, 20_000);
+});
 
 const addressForms = 'HOST:PORT';
 test.each([

@@ -98,7 +98,7 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
   expect(await readiness(sidecarHttp)).toBe(200);
   serve.kill('SIGTERM');
   expect((await serve.end).exitCode).toBe(0);
-}, 30_000);
+});
 
 test('N09 a sidecar warns of the end of the certificate that it shows', async () => {
   const warnings = async (name: string, days: number) => {

@@ -109,18 +109,6 @@ test('faults of the settings are reported together, with exit code 3', async () 
   }
 });
 
-test('a database that does not answer ends the command with exit code 4 within seconds', async () => {
-  const startMs = Date.now();
-  const environment = {
-    DATABASE_URL: 'postgres://postern@127.0.0.1:1/postern',
-    POSTERN_MASTER_KEY: masterKey,
-  };
-  const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
-  expect(exitCode).toBe(4);
-  expect(stderr).toMatch(/^postern: .*\(connect ECONNREFUSED 127\.0\.0\.1:1\)\n.*DATABASE_URL.*\n$/);
-  expect(Date.now() - startMs).toBeLessThan(8_000);
-});
-
 test('a database that is not there, on a server that answers, is a fault of the settings', async () => {
   const url = new URL(database.url);
   url.pathname = '/nowhere';

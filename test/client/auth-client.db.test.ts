@@ -12,7 +12,7 @@ import {
   serviceCredential,
 } from '../../src/client/postern-client.ts';
 import { until } from '../support/wait-for.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
@@ -22,7 +22,7 @@ let client: AuthClient;
 beforeAll(async () => {
   service = await startTestService({ POSTERN_ACCESS_TOKEN_TTL: '1s' });
   await service.addUser(email, password);
-  client = createAuthClient({ address: service.grpcAddress });
+  client = createAuthClient({ address: service.grpcAddress, deadlineMs: 60_000 });
 });
 afterAll(async () => {
   client.close();
@@ -68,7 +68,7 @@ const callsOf = (method: string) =>
   service.logLines.filter((line) => line.includes(`AuthService/${method}"`)).length;
 
 test('a service token is asked for once for many callers', async () => {
-  const { id, secret } = await (await openServiceDesk(service.database)).createService('many');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('many');
   const credential = serviceCredential(
     { address: service.grpcAddress },
     { clientId: id, clientSecret: secret },
@@ -110,7 +110,7 @@ test('a session is refreshed once for many callers', async () => {
   expect(await failureOf(client.refreshToken(session.tokens.refreshToken))).toMatchObject({
     reason: 'REFRESH_TOKEN_REVOKED',
   });
-}, 20_000);
+});
 
 test('a call that finds nobody tries again and then says so', async () => {
   const lonely = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
@@ -145,7 +145,7 @@ test('a connection that ends under a call is repeated for what is safe to repeat
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const { port } = proxy.address() as AddressInfo;
-  const other = createAuthClient({ address: `127.0.0.1:${port}`, deadlineMs: 5_000 });
+  const other = createAuthClient({ address: `127.0.0.1:${port}`, deadlineMs: 60_000 });
   const path = (method: string) => `/postern.v1.AuthService/${method}`;
 
   for (const [method, work] of [

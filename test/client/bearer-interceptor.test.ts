@@ -76,7 +76,7 @@ function echo(client: grpc.Client, metadata = new grpc.Metadata()): Promise<stri
       text.responseDeserialize,
       'x',
       metadata,
-      { deadline: Date.now() + 5_000 },
+      { deadline: Date.now() + 60_000 },
       (error, authorization) =>
         resolve(error ? `${grpc.status[error.code]} ${error.details}` : (authorization ?? '')),
     ),
@@ -108,7 +108,7 @@ test('every call carries the token of its moment, and only that', async () => {
     text.requestSerialize,
     text.responseDeserialize,
     new grpc.Metadata(),
-    { deadline: Date.now() + 5_000 },
+    { deadline: Date.now() + 60_000 },
   );
   stream.on('data', (word: string) => words.push(word));
   // Written before the token is there.

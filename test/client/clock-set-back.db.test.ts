@@ -8,7 +8,7 @@ import { type SourceEvent, StreamTrustSource } from '../../src/trust/stream-trus
 import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { account } from '../support/account.ts';
 import { until } from '../support/wait-for.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 test('S17 a watcher whose clock was ahead and is set back learns again what it forgot by it', async () => {
-  const { id, secret } = await (await openServiceDesk(service.database)).createService('watcher');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('watcher');
   const watcher = { clientId: id, clientSecret: secret };
   const credential = serviceCredential({ address: service.grpcAddress }, watcher);
   const client = new TrustServiceClient(service.grpcAddress, credentials.createInsecure());

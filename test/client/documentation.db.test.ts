@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { until } from '../support/wait-for.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -38,7 +38,7 @@ test('every export is on the page', () => {
 });
 
 test('the program on the page runs as it is', async () => {
-  const { id, secret } = await (await openServiceDesk(service.database)).createService('orders');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('orders');
   const sidecar = await startPostern(['sidecar', '--upstream', service.grpcAddress], {
     environment: {
       POSTERN_CLIENT_ID: id,
@@ -88,7 +88,7 @@ test('the program on the page runs as it is', async () => {
     'by the sidecar true',
     'logged out TOKEN_REVOKED',
   ]);
-}, 40_000);
+});
 
 const stubs = `
 import { makeGenericClientConstructor } from '@grpc/grpc-js';

@@ -14,7 +14,7 @@ import {
   type VerifiedClaims,
   type Verifier,
 } from '../../src/client/postern-client.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
@@ -37,7 +37,7 @@ beforeAll(async () => {
   service = await startTestService();
   await service.addUser(email, password, ['reader']);
   token = await service.tokenOf(email, password);
-  const { id, secret } = await (await openServiceDesk(service.database)).createService('guard');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('guard');
   verifier = createVerifier({
     trust: {
       upstream: { address: service.grpcAddress },
@@ -89,7 +89,7 @@ function call(method: string, ...authorization: string[]): Promise<string | unde
       text.responseDeserialize,
       'x',
       metadata,
-      { deadline: Date.now() + 5_000 },
+      { deadline: Date.now() + 60_000 },
       (error, response) => resolve(error ? (reasonOf(error.metadata) ?? grpc.status[error.code]) : response),
     );
   });

@@ -14,7 +14,7 @@ import { inBatches } from '../security/in-batches.ts';
 import { serviceUnderAttack } from '../security/running-service.ts';
 import { until } from '../support/wait-for.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { invoke, type Outcome, type TestService } from '../support/test-service.ts';
 
 const verify = 'postern.v1.AuthService/VerifyToken';
@@ -45,7 +45,7 @@ const reasonIn = ({ code, reason }: Outcome) =>
 async function besides(
   service: TestService,
 ): Promise<Record<'within' | 'sidecarVerify' | 'sidecarCheck', Judge>> {
-  const { id, secret } = await (await openServiceDesk(service.database)).createService('beside');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('beside');
   const credential = { clientId: id, clientSecret: secret };
   const verifier = createVerifier({ trust: { upstream: { address: service.grpcAddress }, credential } });
   closers.push(() => verifier.close());

@@ -82,7 +82,7 @@ test('N09 renewed files are used for the next connection, and half a pair is not
     const startMs = performance.now();
     let last = '';
     // The channel waits between its attempts; each call that finds it waiting is told so.
-    while (last !== 'OK' && performance.now() - startMs < 5_000) last = await answer();
+    while (last !== 'OK' && performance.now() - startMs < 60_000) last = await answer();
     expect(last).toBe('OK');
   } finally {
     client.close();

@@ -7,7 +7,7 @@ import { TrustServiceClient } from '../../src/generated/postern/v1/trust.ts';
 import { type SourceEvent, StreamTrustSource } from '../../src/trust/stream-trust-source.ts';
 import { TrustBundle } from '../../src/trust/trust-bundle.ts';
 import { until } from '../support/wait-for.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 let service: TestService;
@@ -22,7 +22,7 @@ afterEach(() => {
 afterAll(() => service.stop());
 
 async function newCredential(name: string): Promise<ServiceCredential> {
-  const { id, secret } = await (await openServiceDesk(service.database)).createService(name);
+  const { id, secret } = await (await openAdminFixture(service.database)).createService(name);
   const account = { clientId: id, clientSecret: secret };
   const credential = serviceCredential({ address: service.grpcAddress }, account);
   closers.push(() => credential.close());

@@ -8,7 +8,7 @@ import {
   type VerifierOptions,
 } from '../../src/client/postern-client.ts';
 import { until } from '../support/wait-for.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
   store = await createTestDatabase();
   service = await startTestService({}, store);
   await service.addUser(email, password, ['reader']);
-  const { id, secret } = await (await openServiceDesk(store)).createService('verifier');
+  const { id, secret } = await (await openAdminFixture(store)).createService('verifier');
   credential = { clientId: id, clientSecret: secret };
 });
 afterEach(() => {
@@ -100,14 +100,14 @@ test('S13 goes on without the service, then refuses, and resumes without a gap',
   expect(await verdictOf(verifier, lost)).toBe('TOKEN_REVOKED');
   for (const one of verifiers.splice(0)) one.close();
   await again.stop();
-}, 30_000);
+});
 
 test('a shared secret is refused with a clear message', async () => {
   const shared = await startTestService({
     POSTERN_ALGORITHM: 'HS256',
     POSTERN_SECRET: 'an-hs256-secret-of-more-than-32-bytes',
   });
-  const { id, secret } = await (await openServiceDesk(shared.database)).createService('verifier');
+  const { id, secret } = await (await openAdminFixture(shared.database)).createService('verifier');
   const events: unknown[] = [];
   const verifier = verifierOf(shared, {
     trust: {
@@ -173,7 +173,7 @@ test('a service that is not there is UNAVAILABLE, and a listener that throws kee
 
 test('A02 watches where its own audience is another than the first, with tokens for it', async () => {
   const own = await startTestService({ POSTERN_AUDIENCE: 'shop,postern', POSTERN_API_AUDIENCE: 'postern' });
-  const { id, secret } = await (await openServiceDesk(own.database)).createService('verifier');
+  const { id, secret } = await (await openAdminFixture(own.database)).createService('verifier');
   const account = { clientId: id, clientSecret: secret };
   const upstream = { address: own.grpcAddress };
   const ends: string[] = [];

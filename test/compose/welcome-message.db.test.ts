@@ -77,4 +77,4 @@ test('the lines of a first start on a socket work when they are pasted', async (
     await endEveryPostern();
     rmSync(folder, { recursive: true });
   }
-}, 60_000);
+});

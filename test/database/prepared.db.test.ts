@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
-import { budgetOf, ownOrigin } from '../../src/domain/operation-call.ts';
+import { testCall } from '../support/test-call.ts';
 import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
 import { insertAuditEvent } from '../../src/features/audit/audit-queries.ts';
 import type { Database } from '../../src/database/database.ts';
@@ -31,7 +31,7 @@ afterAll(async () => {
   await store.drop();
 });
 
-const budget = () => budgetOf(5_000, Date.now());
+const budget = () => testCall();
 
 /** How often each prepared statement of this connection was used. */
 async function usesOf(db: Knex): Promise<Record<string, number>> {
@@ -53,7 +53,10 @@ test('what logins and refreshes ask is parsed once for a connection', async () =
   );
   const userId = String(user?.['id']);
   const actor = { type: 'user', id: userId } as const;
-  const audit = { event: { action: 'token.refresh', outcome: 'ok', actor } as const, origin: ownOrigin };
+  const audit = {
+    event: { action: 'token.refresh', outcome: 'ok', actor } as const,
+    origin: testCall().origin,
+  };
   const uses = await database.transaction(budget(), async (trx) => {
     for (let turn = 0; turn < 3; turn += 1) {
       const id = randomUUID();
@@ -89,6 +92,7 @@ test('each name belongs to one statement', () => {
       const source = readFileSync(join(folder, file), 'utf8');
       return [...source.matchAll(/prepared(?:<[^(]*>)?\(\s*\w+,\s*'([\w-]+)'/g)].map(([, name]) => name);
     });
+  expect(names).toEqual(expect.arrayContaining(['rotate-session', 'insert-audit-event']));
   expect(names.length).toBeGreaterThanOrEqual(6);
   expect(new Set(names).size).toBe(names.length);
 });

@@ -4,7 +4,7 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 
-import { budgetOf } from '../../src/domain/operation-call.ts';
+import { testCall } from '../support/test-call.ts';
 import { purgeExpired } from '../../src/features/maintenance/purge-expired.ts';
 import { purgeAuditEvents } from '../../src/features/audit/audit-queries.ts';
 import { Database } from '../../src/database/database.ts';
@@ -149,9 +149,7 @@ describe('D16 a service as that role', () => {
     await json('user', 'disable', '--email', 'bob@example.com');
     await json('user', 'enable', '--email', 'bob@example.com');
     await json('user', 'list');
-    await asRole.run(budgetOf(2_000, Date.now()), (db) =>
-      db.raw('DELETE FROM users WHERE email = ?', [bob.email]),
-    );
+    await asRole.run(testCall(), (db) => db.raw('DELETE FROM users WHERE email = ?', [bob.email]));
   });
 
   test('purges what has expired', async () => {
@@ -221,8 +219,7 @@ describe('D17 the purge of audit events', () => {
       [age, count],
     );
   const left = async () => (await database.query(`SELECT at FROM audit_events WHERE action = 'aged'`)).length;
-  const purge = (limit: number) =>
-    asRole.run(budgetOf(2_000, Date.now()), (db) => purgeAuditEvents(db, limit));
+  const purge = (limit: number) => asRole.run(testCall(), (db) => purgeAuditEvents(db, limit));
 
   test('takes the oldest beyond 400 days, some at a time', async () => {
     await insert('401 days', 5);

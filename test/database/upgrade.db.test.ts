@@ -6,7 +6,7 @@ import { migrations } from '../../src/database/migrations/migrations.ts';
 import { account, type Callee } from '../support/account.ts';
 import { nextMigration } from '../support/next-migration.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
-import { testCall } from '../support/admin-fixture.ts';
+import { testCall } from '../support/test-call.ts';
 import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, masterKey, startTestService, type TestService } from '../support/test-service.ts';

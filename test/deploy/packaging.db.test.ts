@@ -14,12 +14,10 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { startTestService } from '../support/test-service.ts';
-
-jest.setTimeout(30_000);
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bins = join(root, 'node_modules', '.bin');

@@ -110,6 +110,7 @@ test('every page that code, messages and contract name is there', () => {
   const files = ['src', 'proto', 'test', 'bench', 'deploy', '.ci'].flatMap((folder) =>
     filesBelow(folder, /./),
   );
+  expect(files).toEqual(expect.arrayContaining(['src/cli/postern.ts', 'deploy/bundle.mjs']));
   const named = files
     .filter((path) => path !== 'test/docs/links.test.ts')
     .flatMap((path) =>
@@ -123,6 +124,7 @@ test('every name of code in the page of the architecture is in the code', () => 
   const code = filesBelow('src', /\.ts$/)
     .map((path) => checkout.read(path))
     .join('\n');
+  expect(code.length).toBeGreaterThan(100_000);
   const spans = [...withoutBlocks(checkout.read('docs/architecture.md')).matchAll(/`([^`\n]+)`/g)];
   const names = spans.flatMap(([, span = '']) => (/^[A-Za-z]+[a-z][A-Z]\w*$/.test(span) ? [span] : []));
   expect(names.length).toBeGreaterThan(10);
@@ -132,6 +134,7 @@ test('every name of code in the page of the architecture is in the code', () => 
 test('every page of docs/ is linked from the README', () => {
   const readme = checkout.read('README.md');
   const pages = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
+  expect(pages.length).toBeGreaterThan(5);
   expect(pages.filter((page) => !readme.includes(`](${page})`))).toEqual([]);
 });
 

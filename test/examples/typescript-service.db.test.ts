@@ -8,14 +8,12 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import * as grpc from '@grpc/grpc-js';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { OrderServiceClient } from '../../examples/typescript-service/generated/orders.ts';
 import { until } from '../interop/until.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
-
-jest.setTimeout(30_000);
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const example = join(root, 'examples', 'typescript-service');
@@ -33,7 +31,7 @@ beforeAll(async () => {
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   await run(process.execPath, [tsc, '-p', example]);
   const words = [join(example, 'dist', 'server.js'), postern.grpcAddress];
-  const { id, secret } = await (await openServiceDesk(postern.database)).createService('orders');
+  const { id, secret } = await (await openAdminFixture(postern.database)).createService('orders');
   const child = spawn(process.execPath, [...words, '127.0.0.1:0'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, CLIENT_ID: id, CLIENT_SECRET: secret },

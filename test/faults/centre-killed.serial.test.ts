@@ -8,7 +8,7 @@ import { createVerifier, PosternError, type Verifier } from '../../src/client/po
 import { account, type Tokens } from '../support/account.ts';
 import { until } from '../support/wait-for.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, invoke } from '../support/test-service.ts';
@@ -36,7 +36,7 @@ beforeAll(async () => {
   store = await createTestDatabase();
   [centre, other] = await Promise.all([startServiceProcess(store.url), startServiceProcess(store.url)]);
   await Promise.all([untilReady(centre), untilReady(other), addUser(store, email, password)]);
-  const { id, secret } = await (await openServiceDesk(store)).createService('watcher');
+  const { id, secret } = await (await openAdminFixture(store)).createService('watcher');
   credential = { clientId: id, clientSecret: secret };
 }, 30_000);
 afterAll(async () => {

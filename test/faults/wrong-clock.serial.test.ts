@@ -5,7 +5,7 @@ import { account, type Tokens } from '../support/account.ts';
 import { until } from '../support/wait-for.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { scrape } from '../support/scrape.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { type ServiceProcess, startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, masterKey } from '../support/test-service.ts';
@@ -84,8 +84,8 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
   );
 
   test('so does the token of a service', async () => {
-    const desk = await openServiceDesk(store);
-    const { id, secret } = await desk.createService('shop');
+    const fixture = await openAdminFixture(store);
+    const { id, secret } = await fixture.createService('shop');
     const { response } = await ahead.call('postern.v1.AuthService/IssueServiceToken', {
       client_id: id,
       client_secret: secret,
@@ -94,7 +94,7 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
     const { exp, jti } = timesOf(token);
     expect(exp - Date.now() / 1000).toBeLessThanOrEqual(TTL_SECONDS + 5);
     expect(await account.verdict(right, token)).toBe('OK');
-    await desk.deleteService(id);
+    await fixture.deleteService(id);
     await refused(right, token);
     expect(await revokedUntil(jti)).toBeGreaterThanOrEqual(exp + 65);
   });

@@ -95,7 +95,7 @@ function ask(fields: Record<string, string>, body: Buffer | null): Promise<Answe
     stream.on('close', () => resolve(answer));
     stream.resume();
     // What would go on for as long as anybody listens.
-    setTimeout(() => stream.close(8), 1_000).unref();
+    setTimeout(() => stream.close(8), 30_000).unref();
   });
 }
 

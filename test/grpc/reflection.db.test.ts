@@ -103,7 +103,7 @@ onLinux(
     const service = await startServiceProcess(database.url, { POSTERN_REFLECTION: 'on' });
     const stranger = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
     const list = () => ask('v1', [{ list_services: '' }], stranger);
-    await new Promise((resolve) => stranger.waitForReady(Date.now() + 5_000, resolve));
+    await new Promise((resolve) => stranger.waitForReady(Date.now() + 60_000, resolve));
 
     limitOpenFiles(service.pid, NO_MORE_FILES);
     const refused = [await list(), await list()];

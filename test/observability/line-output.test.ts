@@ -95,7 +95,7 @@ describe('into a pipe', () => {
     flushLines([output, new LineOutput(pipe.writer)], 200);
     const tookMs = performance.now() - startedMs;
     expect(tookMs).toBeGreaterThanOrEqual(200);
-    expect(tookMs).toBeLessThan(2_000);
+    expect(tookMs).toBeLessThan(20_000);
   });
 });
 

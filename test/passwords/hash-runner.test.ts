@@ -7,8 +7,8 @@ import { HashRunner } from '../../src/passwords/hashing/hash-runner.ts';
 const dummy = argon2idHash('nobody has this one');
 const current = argon2idHash('right');
 
-function verify(stored: string | null, password: string, desk = new HashRunner(() => performance.now())) {
-  return desk.run({ kind: 'verify', stored, dummy, password });
+function verify(stored: string | null, password: string, runner = new HashRunner(() => performance.now())) {
+  return runner.run({ kind: 'verify', stored, dummy, password });
 }
 
 test('right and wrong', () => {
@@ -61,7 +61,7 @@ function cpuMs(): number {
 }
 
 test('L02 unknown users, damaged texts, weaker and current hashes cost the same', () => {
-  const desk = new HashRunner(cpuMs);
+  const runner = new HashRunner(cpuMs);
   const cases = {
     current,
     unknown: null,
@@ -72,7 +72,7 @@ test('L02 unknown users, damaged texts, weaker and current hashes cost the same'
   const names = Object.keys(cases) as (keyof typeof cases)[];
   const times = new Map(names.map((name) => [name, [] as number[]]));
   for (let round = 0; round < 41; round++) {
-    for (const name of names) times.get(name)?.push(verify(cases[name], 'wrong', desk).workMs);
+    for (const name of names) times.get(name)?.push(verify(cases[name], 'wrong', runner).workMs);
   }
   const medianOf = (name: keyof typeof cases): number => times.get(name)?.sort((a, b) => a - b)[20] ?? NaN;
   for (const name of names) {

@@ -1,8 +1,5 @@
-/**
- * Thread code for tests, as a data: URL because no worker starts from a .ts file. It hashes like the real one; a
- * check it answers with the dummy that it was sent, in the place of the damage; a `crash:` password ends it.
- */
-const code = `
+/** Thread code for tests, as a data: URL because no worker starts from a .ts file. It hashes like the real one. */
+const codeThat = (changesVerdict: string) => `
   import { parentPort } from 'node:worker_threads';
   import { HashRunner } from ${JSON.stringify(new URL('../../dist/passwords/hashing/hash-runner.js', import.meta.url).href)};
   const runner = new HashRunner(() => performance.now());
@@ -10,13 +7,17 @@ const code = `
     if (job.password === 'crash: exit') process.exit(3);
     if (job.password === 'crash: throw') throw new Error('thrown in the thread');
     const answer = runner.run(job);
-    parentPort.postMessage(answer.kind === 'hashed' ? answer : { ...answer, damage: job.dummy });
+    parentPort.postMessage(answer.kind === 'hashed' ? answer : { ...answer, ${changesVerdict} });
   });
 `;
 
-export const recordingWorkerUrl = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+const urlOf = (code: string) => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+
+/** A check is answered with the dummy that it was sent, in the place of the damage; a `crash:` password ends it. */
+export const recordingWorkerUrl = urlOf(codeThat('damage: job.dummy'));
+
+/** Each check is said to have taken so long, however busy the machine is. */
+export const timedWorkerUrl = (workMs: number) => urlOf(codeThat(`workMs: ${workMs}`));
 
 /** Thread code that ends before it takes a job, like one whose native library is missing. */
-export const brokenWorkerUrl = new URL(
-  `data:text/javascript,${encodeURIComponent("throw new Error('no such library');")}`,
-);
+export const brokenWorkerUrl = urlOf("throw new Error('no such library');");

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { callAny, sendStream } from '../support/any-call.ts';
 import { bearing } from '../support/callers.ts';
-import { openServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import {
   masterKey,
@@ -148,8 +148,8 @@ async function driveFaults(): Promise<void> {
   planted['lastAccess'] = await service.tokenOf(say('email'), say('changedPassword'));
   for (const table of ['users', 'sessions', 'login_throttle', 'service_accounts', 'audit_events'])
     await database.query(`ALTER TABLE ${table} ADD CONSTRAINT broken_on_purpose CHECK (false) NOT VALID`);
-  const desk = await openServiceDesk(database);
-  await expect(desk.createService('faulty')).rejects.toThrow();
+  const fixture = await openAdminFixture(database);
+  await expect(fixture.createService('faulty')).rejects.toThrow();
   await call('AuthService/Login', { email: say('email'), password: say('changedPassword') });
   await call('AuthService/Login', { email: say('passwordTypedAsEmail'), password: say('wrongPassword') });
   await call(
@@ -255,4 +255,4 @@ test('O01 O02 O05 no canary is in a log line, an answer, a page over HTTP or a r
     encodeURIComponent(say('email')),
   ])
     expect(leaksIn(`{"event":"call","x":"${leak}"}`)).toHaveLength(1);
-}, 30_000);
+});

@@ -8,7 +8,7 @@ import { masterKeyOf, seal } from '../../src/crypto/sealed-envelope.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { RefreshTokens } from '../../src/tokens/issue/refresh-token-codec.ts';
 import { account, type Tokens, verdictOf } from '../support/account.ts';
-import { type Credentials, openServiceDesk, type ServiceDesk } from '../support/admin-fixture.ts';
+import { type Credentials, openAdminFixture, type AdminFixture } from '../support/admin-fixture.ts';
 import { createServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -21,7 +21,7 @@ let store: TestDatabase;
 let writer: Client;
 let service: TestService;
 const running = new Set<TestService>();
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 let roleUrl: string;
 let annId: string;
 let eveId: string;
@@ -32,7 +32,7 @@ beforeAll(async () => {
   writer = new Client({ connectionString: roleUrl });
   await writer.connect();
   service = await start();
-  desk = await openServiceDesk(store);
+  fixture = await openAdminFixture(store);
   annId = await service.addUser(ann.email, ann.password, ['admin']);
   eveId = await service.addUser(eve.email, eve.password);
 });
@@ -154,15 +154,15 @@ describe("D20 a database writer makes nothing that he was given another's", () =
   const moving = (table: string) => `UPDATE ${table} SET user_id = $1 WHERE user_id = $2`;
 
   test('not his secret that of another service account', async () => {
-    const billing = await desk.createService('billing', ['ledger']);
-    const his = await desk.createService('his');
+    const billing = await fixture.createService('billing', ['ledger']);
+    const his = await fixture.createService('his');
     const copy = `UPDATE service_accounts SET secret_digest = o.secret_digest FROM service_accounts o
       WHERE service_accounts.id = $1 AND o.id = $2`;
     expect(await sqlState(copy, [billing.id, his.id])).toBe('done: 1');
     expect(await issueVerdict({ id: billing.id, secret: his.secret })).toBe('INVALID_CREDENTIALS');
     expect(await issueVerdict(his)).toBe('OK');
     // Nor the secret that a rotation gave him, in the place of the one before.
-    const rotated = await desk.rotate(his.id, 0);
+    const rotated = await fixture.rotate(his.id, 0);
     await writer.query(
       `UPDATE service_accounts SET previous_digest = o.secret_digest, previous_until = 'infinity'
        FROM service_accounts o WHERE service_accounts.id = $1 AND o.id = $2`,
@@ -173,7 +173,7 @@ describe("D20 a database writer makes nothing that he was given another's", () =
   });
 
   test('not his token to reset a password that of another user', async () => {
-    const token = await desk.resetFor(eve.email);
+    const token = await fixture.resetFor(eve.email);
     expect(await sqlState(moving('password_resets'), [annId, eveId])).toBe('done: 1');
     expect(await resetVerdict(token)).toBe('RESET_TOKEN_INVALID');
     expect(await sqlState(moving('password_resets'), [eveId, annId])).toBe('done: 1');
@@ -199,11 +199,11 @@ describe("D20 a database writer makes nothing that he was given another's", () =
   });
 
   test('while what was made before secrets and sessions named their owners goes on', async () => {
-    const { id } = await desk.createService('older');
+    const { id } = await fixture.createService('older');
     const secret = makeScannableSecret('psk_', randomBytes(32));
     await store.query('UPDATE service_accounts SET secret_digest = $2 WHERE id = $1', [
       id,
-      desk.digests.ofServiceSecret(secret),
+      fixture.digests.ofServiceSecret(secret),
     ]);
     expect(await issueVerdict({ id, secret })).toBe('OK');
     const root = new RootKey();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { openServiceDesk, type ServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture, type AdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 const password = 'correct horse battery';
@@ -10,10 +10,10 @@ const changedPassword = 'a staple for the horse';
 const resetPassword = 'the third of passphrases';
 const email = 'canary@example.com';
 let service: TestService;
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 beforeAll(async () => {
   service = await startTestService();
-  desk = await openServiceDesk(service.database);
+  fixture = await openAdminFixture(service.database);
   await service.addUser(email, password);
 });
 afterAll(() => service.stop());
@@ -35,9 +35,9 @@ async function everyRow(): Promise<string> {
 test('S01 L17 O01 no secret, reset token or password is in the database, the log or an answer to junk', async () => {
   const call = (method: string, request: Record<string, unknown>, metadata?: Record<string, string>) =>
     service.call(`postern.v1.AuthService/${method}`, request, metadata);
-  const account = await desk.createService('canary');
-  const next = await desk.rotate(account.id, 3_600);
-  const used = await desk.resetFor(email);
+  const account = await fixture.createService('canary');
+  const next = await fixture.rotate(account.id, 3_600);
+  const used = await fixture.resetFor(email);
   const messages: string[] = [];
   const say = async (outcome: ReturnType<typeof call>) => messages.push((await outcome).message);
 
@@ -51,7 +51,7 @@ test('S01 L17 O01 no secret, reset token or password is in the database, the log
   const change = { current_password: resetPassword, new_password: changedPassword };
   await say(call('ChangePassword', { ...change, current_password: password }, { authorization }));
   await say(call('ChangePassword', change, { authorization }));
-  const pending = await desk.resetFor(email);
+  const pending = await fixture.resetFor(email);
   const token = String(
     (await call('IssueServiceToken', { client_id: account.id, client_secret: next })).response?.[
       'access_token'

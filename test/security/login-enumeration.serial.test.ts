@@ -3,10 +3,10 @@ import { hashSync } from '@node-rs/argon2';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
-import { endEveryPostern, startPostern } from '../support/run-postern.ts';
+import { replacing } from '../support/replaced-modules.ts';
+import { endEveryPostern, type PosternOptions, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { invoke, masterKey, type Outcome } from '../support/test-service.ts';
-import { alterBuild } from './altered-build.ts';
 import { auc } from './auc.ts';
 
 const password = 'correct horse battery staple';
@@ -123,9 +123,15 @@ function shapeOf({ code, message, trailers }: Outcome): string {
   ]);
 }
 
-async function attack(database: TestDatabase, classes: Classes, bin?: string): Promise<Attack> {
+async function attack(
+  database: TestDatabase,
+  classes: Classes,
+  altered: Pick<PosternOptions, 'bin' | 'nodeOptions' | 'environment'> = {},
+): Promise<Attack> {
   const postern = startPostern(['serve'], {
+    ...altered,
     environment: {
+      ...altered.environment,
       DATABASE_URL: database.url,
       POSTERN_MASTER_KEY: masterKey,
       POSTERN_GRPC_LISTEN: '127.0.0.1:0',
@@ -133,7 +139,6 @@ async function attack(database: TestDatabase, classes: Classes, bin?: string): P
       POSTERN_HASH_CONCURRENCY: '1',
       POSTERN_LOG_LEVEL: 'fatal',
     },
-    ...(bin !== undefined && { bin }),
   });
   const { grpc: address } = await postern.listening;
   const attacker = new Attack(address, classes);
@@ -153,15 +158,13 @@ async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
 
 /** What the measure says of a build with a defence taken out; noise makes it smaller, never larger for long. */
 async function separationIn(
-  altered: Parameters<typeof alterBuild>[0],
+  altered: Parameters<typeof replacing>[0],
   database: TestDatabase,
   classes: Classes,
 ): Promise<number> {
-  const { bin, remove } = alterBuild(altered);
-  const attacker = await attack(database, classes, bin);
+  const attacker = await attack(database, classes, replacing(altered));
   for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
   attacker.end();
-  remove();
   return attacker.worst().auc;
 }
 
@@ -172,9 +175,7 @@ describe('unknown, wrong password, disabled and without a password', () => {
 
   test('L02 the same measure sees at once when the dummy hash is missing', async () => {
     const alteration = {
-      file: 'passwords/hashing/hash-runner.js',
-      take: 'this.#timed(() => argon2idVerify(job.dummy, job.password));',
-      put: '',
+      'passwords/hashing/hash-worker-url.js': new URL('./no-dummy-worker-url.mjs', import.meta.url),
     };
     expect(await separationIn(alteration, quick, quickClasses)).toBeGreaterThan(separable);
   }, 180_000);
@@ -187,9 +188,7 @@ describe('while some stored hashes are slower', () => {
 
   test('L02 the same measure sees at once when refusals do not wait', async () => {
     const alteration = {
-      file: 'rpc/method-guard.js',
-      take: 'await pause(holdMs, undefined, { ref: false });',
-      put: ';',
+      'passwords/hashing/refusal-delay.js': new URL('./no-refusal-delay.mjs', import.meta.url),
     };
     expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(separable);
   }, 180_000);

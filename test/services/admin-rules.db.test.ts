@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { methodTable } from '../../src/rpc/method-table.ts';
 import { account } from '../support/account.ts';
 import { bearing, callerPassword, serviceToken } from '../support/callers.ts';
-import { openServiceDesk, type ServiceDesk } from '../support/admin-fixture.ts';
+import { openAdminFixture, type AdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import {
   type Message,
@@ -17,22 +17,22 @@ import {
 let database: TestDatabase;
 let service: TestService;
 let second: TestService;
-let desk: ServiceDesk;
-let chief: string;
-let chiefToken: string;
+let fixture: AdminFixture;
+let adminId: string;
+let adminToken: string;
 beforeAll(async () => {
   database = await createTestDatabase();
   [service, second] = await Promise.all([startTestService({}, database), startTestService({}, database)]);
-  desk = await openServiceDesk(database);
-  chief = await service.addUser('chief@example.com', callerPassword, ['admin']);
-  chiefToken = await service.tokenOf('chief@example.com', callerPassword);
+  fixture = await openAdminFixture(database);
+  adminId = await service.addUser('admin@example.com', callerPassword, ['admin']);
+  adminToken = await service.tokenOf('admin@example.com', callerPassword);
 });
 afterAll(async () => {
   await Promise.all([service.stop(), second.stop()]);
   await database.drop();
 });
 
-const admin = (method: string, request: Message, token = chiefToken, at = service): Promise<Outcome> =>
+const admin = (method: string, request: Message, token = adminToken, at = service): Promise<Outcome> =>
   at.call(`postern.v1.AdminService/${method}`, request, { authorization: `Bearer ${token}` });
 const verdict = ({ code, reason }: Outcome) => reason ?? grpc.status[code];
 async function rolesOf(userId: string): Promise<unknown> {
@@ -52,7 +52,7 @@ test('A03 a role that was taken away is gone at the next call, on every instance
     );
   }
   expect(await rolesOf(id)).toEqual([]);
-  const account = await desk.createService('robot', ['admin']);
+  const account = await fixture.createService('robot', ['admin']);
   const robot = await serviceToken(service, account);
   expect(verdict(await admin('ListUsers', {}, robot))).toBe('OK');
   await database.query(`UPDATE service_accounts SET roles = '{}' WHERE id = $1`, [account.id]);
@@ -66,7 +66,7 @@ test('A04 nobody gives themselves a role, nor sets what no request may set', asy
     ['UpdateUser', { user_id: id, roles: { roles: ['admin'] } }],
     ['CreateUser', { email: 'twin@example.com', password: callerPassword, roles: ['admin'] }],
     ['CreateServiceAccount', { name: 'mine', roles: ['admin'] }],
-    ['CreatePasswordReset', { user_id: chief }],
+    ['CreatePasswordReset', { user_id: adminId }],
   ] as const)
     expect([method, verdict(await admin(method, request, token))]).toEqual([method, 'ADMIN_REQUIRED']);
   expect(await rolesOf(id)).toEqual(['user']);
@@ -110,7 +110,7 @@ function sendRaw(method: string, bytes: number[]): Promise<Outcome> {
       (raw: Buffer) => raw,
       definition.responseDeserialize,
       Buffer.from(bytes),
-      bearing(chiefToken),
+      bearing(adminToken),
       (error, response) => {
         client.close();
         if (error) reject(error);
@@ -128,8 +128,8 @@ function sendRaw(method: string, bytes: number[]): Promise<Outcome> {
 }
 
 test('A05 of two parallel demotions over two services one administrator is left', async () => {
-  const other = await service.addUser('other-chief@example.com', callerPassword, ['admin']);
-  const robot = await serviceToken(service, await desk.createService('referee', ['admin']));
+  const other = await service.addUser('other-admin@example.com', callerPassword, ['admin']);
+  const robot = await serviceToken(service, await fixture.createService('referee', ['admin']));
   const demotions: ((id: string) => [string, Message])[] = [
     (id) => ['UpdateUser', { user_id: id, roles: { roles: [] } }],
     (id) => ['UpdateUser', { user_id: id, disabled: true }],
@@ -137,10 +137,10 @@ test('A05 of two parallel demotions over two services one administrator is left'
   ];
   for (const demote of demotions) {
     await database.query(`UPDATE users SET roles = '{admin}', disabled_at = NULL WHERE id = ANY($1)`, [
-      [chief, other],
+      [adminId, other],
     ]);
     const answers = await Promise.all(
-      [chief, other].map((id, n) => admin(...demote(id), robot, n === 0 ? service : second)),
+      [adminId, other].map((id, n) => admin(...demote(id), robot, n === 0 ? service : second)),
     );
     expect(answers.map(verdict).sort()).toEqual(['LAST_ADMIN', 'OK']);
     const refused = answers.find(({ reason }) => reason === 'LAST_ADMIN');
@@ -153,13 +153,13 @@ test('A05 of two parallel demotions over two services one administrator is left'
   const [left] = await database.query(
     `SELECT email FROM users WHERE 'admin' = ANY(roles) AND disabled_at IS NULL`,
   );
-  chiefToken = await service.tokenOf(String(left?.['email']), callerPassword);
+  adminToken = await service.tokenOf(String(left?.['email']), callerPassword);
 });
 
 test('A06 no answer to a look has a hash, a secret, a token or key material in it', async () => {
-  const account = await desk.createService('looked-at');
+  const account = await fixture.createService('looked-at');
   await serviceToken(service, account);
-  const reset = await desk.resetFor('plain@example.com');
+  const reset = await fixture.resetFor('plain@example.com');
   const login = await service.call('postern.v1.AuthService/Login', {
     email: 'plain@example.com',
     password: callerPassword,
@@ -195,11 +195,11 @@ test('A06 no answer to a look has a hash, a secret, a token or key material in i
 });
 
 test('A08 pages are bounded, and a cursor is good for its own list alone', async () => {
-  for (let n = 0; n < 3; n += 1) await desk.createService(`paged-${n}`);
+  for (let n = 0; n < 3; n += 1) await fixture.createService(`paged-${n}`);
   const first = await admin('ListUsers', { page_size: 1 });
   const cursor = String(first.response?.['next_page_token']);
   expect((first.response?.['users'] as object[]).length).toBe(1);
-  const next = await admin('ListUsers', { page_size: 1, page_token: cursor }, chiefToken, second);
+  const next = await admin('ListUsers', { page_size: 1, page_token: cursor }, adminToken, second);
   expect((next.response?.['users'] as { id: string }[])[0]?.id).not.toBe(
     (first.response?.['users'] as { id: string }[])[0]?.id,
   );

@@ -14,8 +14,8 @@ import {
 const method = 'postern.v1.AdminService/ImportUsers';
 /** bcrypt of `correct horse bättery`. */
 const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
-const crowd = (from: number, count: number, house: string) =>
-  Array.from({ length: count }, (_, index) => ({ email: `p${from + index}@${house}.example` }));
+const crowd = (from: number, count: number, company: string) =>
+  Array.from({ length: count }, (_, index) => ({ email: `p${from + index}@${company}.example` }));
 
 let service: TestService;
 let client: grpc.Client;
@@ -23,8 +23,8 @@ let admin: grpc.Metadata;
 beforeAll(async () => {
   service = await startTestService();
   client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
-  await service.addUser('chief@example.com', callerPassword, ['admin']);
-  admin = bearing(await service.tokenOf('chief@example.com', callerPassword));
+  await service.addUser('admin@example.com', callerPassword, ['admin']);
+  admin = bearing(await service.tokenOf('admin@example.com', callerPassword));
 });
 afterAll(async () => {
   client.close();
@@ -32,11 +32,11 @@ afterAll(async () => {
 });
 
 const send = (requests: Iterable<Message | Buffer, undefined>) => sendStream(client, method, requests, admin);
-const usersOf = async (house: string) =>
+const usersOf = async (company: string) =>
   Number(
     (
       await service.database.query('SELECT count(*)::int AS n FROM users WHERE email LIKE $1', [
-        `%@${house}.example`,
+        `%@${company}.example`,
       ])
     )[0]?.['n'],
   );

@@ -1,5 +1,4 @@
 import { type AuditActor } from '../../src/domain/audit-event.ts';
-import { budgetOf, type OperationCall, ownOrigin } from '../../src/domain/operation-call.ts';
 import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
 import { SecretDigests } from '../../src/crypto/keyed-digests.ts';
 import { createPasswordReset } from '../../src/features/authentication/password-reset/create-password-reset.ts';
@@ -7,6 +6,7 @@ import { createServiceAccount } from '../../src/features/service-accounts/create
 import { deleteServiceAccount } from '../../src/features/service-accounts/delete-service-account.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { rotateServiceSecret } from '../../src/features/service-accounts/rotate-service-secret.ts';
+import { testCall } from './test-call.ts';
 import type { TestDatabase } from './test-database.ts';
 import { masterKey } from './test-service.ts';
 
@@ -18,7 +18,7 @@ export interface Credentials {
 }
 
 /** What an administrator does beside the running services of a test, on the database that they share. */
-export interface ServiceDesk {
+export interface AdminFixture {
   readonly digests: SecretDigests;
   createService(name: string, roles?: string[]): Promise<Credentials>;
   /** The new secret. */
@@ -27,11 +27,7 @@ export interface ServiceDesk {
   resetFor(email: string): Promise<string>;
 }
 
-export function testCall(): OperationCall {
-  return { ...budgetOf(5_000, Date.now()), origin: ownOrigin };
-}
-
-export async function openServiceDesk({ database }: TestDatabase): Promise<ServiceDesk> {
+export async function openAdminFixture({ database }: TestDatabase): Promise<AdminFixture> {
   const root = new RootKey();
   await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
   const tools = { database, digests: new SecretDigests((purpose) => root.derive(purpose)), trust: null };

@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 
-import { invoke, type Message, methodOf, type Outcome, reasonOf } from './test-service.ts';
+import { CALL_LIMIT_MS, invoke, type Message, methodOf, type Outcome, reasonOf } from './test-service.ts';
 
 /** One call of a method of whatever kind. A stream of answers counts as answered by its first, and is cancelled then. */
 export function callAny(
@@ -31,7 +31,7 @@ export function sendStream(
       (request) => (Buffer.isBuffer(request) ? request : definition.requestSerialize(request)),
       definition.responseDeserialize,
       metadata,
-      { deadline: Date.now() + 60_000 },
+      { deadline: Date.now() + CALL_LIMIT_MS },
       (_error, answer) => (response = answer as Message | undefined),
     );
     let ended = false;
@@ -73,7 +73,7 @@ function firstAnswer(
       definition.responseDeserialize,
       request,
       metadata,
-      { deadline: Date.now() + 10_000 },
+      { deadline: Date.now() + CALL_LIMIT_MS },
     );
     call.once('data', (response: Message) => {
       resolve(outcomeOf({ code: grpc.status.OK, details: '', metadata: new grpc.Metadata() }, response));

@@ -2,7 +2,7 @@ import { Metadata } from '@grpc/grpc-js';
 
 import { activeKey } from '../security/running-service.ts';
 import { decode, forge } from '../security/forge.ts';
-import { openServiceDesk } from './admin-fixture.ts';
+import { openAdminFixture } from './admin-fixture.ts';
 import type { TestService } from './test-service.ts';
 
 export const callerPassword = 'correct horse battery';
@@ -31,26 +31,26 @@ export function bearing(token: string): Metadata {
 /** An audience beside Postern's own, with which the service of `makeCallers` must be configured. */
 export const otherAudience = 'shop';
 
-/** Makes an administrator `chief@example.com`, a user `plain@example.com`, and two service accounts. */
+/** Makes an administrator `admin@example.com`, a user `plain@example.com`, and two service accounts. */
 export async function makeCallers(service: TestService): Promise<Callers> {
-  const desk = await openServiceDesk(service.database);
-  await service.addUser('chief@example.com', callerPassword, ['admin']);
+  const fixture = await openAdminFixture(service.database);
+  await service.addUser('admin@example.com', callerPassword, ['admin']);
   await service.addUser('plain@example.com', callerPassword, ['user']);
-  const admin = await service.tokenOf('chief@example.com', callerPassword);
-  const revoked = await service.tokenOf('chief@example.com', callerPassword);
+  const admin = await service.tokenOf('admin@example.com', callerPassword);
+  const revoked = await service.tokenOf('admin@example.com', callerPassword);
   await service.call('postern.v1.AuthService/RevokeToken', { token: revoked });
-  const chiefService = await desk.createService('chief', ['admin']);
+  const adminService = await fixture.createService('admin-service', ['admin']);
   return {
     none: new Metadata(),
     garbage: bearing('garbage'),
     expired: bearing(await expiredTwin(service, admin)),
     revoked: bearing(revoked),
-    'other audience': bearing(await service.tokenOf('chief@example.com', callerPassword, otherAudience)),
-    'service for another audience': bearing(await serviceToken(service, chiefService, otherAudience)),
+    'other audience': bearing(await service.tokenOf('admin@example.com', callerPassword, otherAudience)),
+    'service for another audience': bearing(await serviceToken(service, adminService, otherAudience)),
     user: bearing(await service.tokenOf('plain@example.com', callerPassword)),
-    service: bearing(await serviceToken(service, await desk.createService('plain'))),
+    service: bearing(await serviceToken(service, await fixture.createService('plain'))),
     admin: bearing(admin),
-    'admin service': bearing(await serviceToken(service, chiefService)),
+    'admin service': bearing(await serviceToken(service, adminService)),
   };
 }
 

@@ -172,7 +172,7 @@ export class RawHttp2 {
   }
 
   /** Resolves with the first frame that fits, old ones included, or null when the connection ends or time is up. */
-  async next(fits, limitMs = 5_000) {
+  async next(fits, limitMs = 60_000) {
     let timer;
     const found = await new Promise((resolve) => {
       timer = setTimeout(resolve, limitMs, null);
@@ -194,7 +194,7 @@ export class RawHttp2 {
   }
 
   /** Whether the server ended the connection in time. */
-  async closed(limitMs = 5_000) {
+  async closed(limitMs = 60_000) {
     let timer;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, limitMs)));
     await Promise.race([this.#closed, late]);

@@ -94,10 +94,10 @@ export class TrustWatch {
     });
   }
 
-  /** Resolves when the condition holds after an update; rejects when the stream ends or 10 s pass before. */
+  /** Resolves when the condition holds after an update; rejects when the stream ends or two minutes pass before. */
   async until(condition: () => boolean): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('it did not come about in 10 s')), 10_000);
+      const timer = setTimeout(() => reject(new Error('it did not come about in two minutes')), 120_000);
       this.#look = () => {
         if (condition()) resolve();
         else if (this.#ended) reject(new Error(`the stream ended: ${this.#ended.message}`));

@@ -4,7 +4,7 @@ const LOOK_EVERY_MS = 20;
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 10_000,
+  limitMs = 120_000,
 ): Promise<number> {
   const startMs = performance.now();
   while (!(await condition())) {

@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 
-import { openServiceDesk } from './admin-fixture.ts';
+import { openAdminFixture } from './admin-fixture.ts';
 import type { TestDatabase } from './test-database.ts';
 import type { TestService } from './test-service.ts';
 
@@ -9,7 +9,7 @@ let made = 0;
 /** What a new service account shows of itself to watch. */
 export async function watcherMetadata(service: TestService, store: TestDatabase): Promise<Metadata> {
   made += 1;
-  const { id, secret } = await (await openServiceDesk(store)).createService(`watcher-${made}`);
+  const { id, secret } = await (await openAdminFixture(store)).createService(`watcher-${made}`);
   const { response, message } = await service.call('postern.v1.AuthService/IssueServiceToken', {
     client_id: id,
     client_secret: secret,

@@ -11,19 +11,20 @@ import { createKeyRing } from '../../../src/tokens/verify/key-ring.ts';
 import { createSharedSecretSigner, importSharedSecret } from '../../../src/tokens/issue/shared-secret-key.ts';
 import { TokenVerifier } from '../../../src/tokens/verify/token-verifier.ts';
 import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
-import { openServiceDesk, type ServiceDesk, testCall } from '../../support/admin-fixture.ts';
+import { openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
+import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
 const issuerName = 'http://127.0.0.1:8080';
 let database: TestDatabase;
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 let issuer: AccessTokenIssuer;
 let verifier: TokenVerifier;
 const trust = new TrustBundle();
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  desk = await openServiceDesk(database);
+  fixture = await openAdminFixture(database);
   const sharedSecret = importSharedSecret(new Secret(randomBytes(32).toString('hex')));
   const signer = createSharedSecretSigner(sharedSecret);
   issuer = new AccessTokenIssuer({
@@ -87,7 +88,7 @@ async function userToken(roles: string[], audience = 'postern'): Promise<{ id: s
 }
 
 async function serviceToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
-  const { id } = await desk.createService(`service-${randomUUID()}`, roles);
+  const { id } = await fixture.createService(`service-${randomUUID()}`, roles);
   const tokenId = randomUUID();
   const { token } = await issuer.issueToService({ accountId: id, roles, audience, tokenId });
   return { id, token };

@@ -60,7 +60,8 @@ test('a stored hash dearer than allowed is never worked on', async () => {
   await importUser(email, `$2b$31$${'.'.repeat(53)}`);
   const startedMs = performance.now();
   expect((await login(email, 'any password')).reason).toBe('INVALID_CREDENTIALS');
-  expect(performance.now() - startedMs).toBeLessThan(2_000);
+  // The work would take days.
+  expect(performance.now() - startedMs).toBeLessThan(60_000);
 });
 
 test('L07 a well-known password cannot be set', async () => {

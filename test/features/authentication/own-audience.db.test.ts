@@ -6,17 +6,17 @@ import jwt from 'jsonwebtoken';
 
 import { callAny } from '../../support/any-call.ts';
 import { bearing, serviceToken } from '../../support/callers.ts';
-import { openServiceDesk } from '../../support/admin-fixture.ts';
+import { openAdminFixture } from '../../support/admin-fixture.ts';
 import { type Message, startTestService, type TestService } from '../../support/test-service.ts';
 
 const AUTH = 'postern.v1.AuthService';
 const ADMIN = 'postern.v1.AdminService';
-const email = 'chief@example.com';
+const email = 'admin@example.com';
 const password = 'correct horse battery';
 const legacySecret = '5f1d0c9b8a7e6d5c4b3a29181706f5e4d3c2b1a0998877665544332211ffeedd';
 const sharedSecret = 'b9b1a1e0d6c84f3b9c5a2f7e8d41c6035f7a9e2b1c8d4f60a3e5b7d9f1c2e4a6';
 let service: TestService;
-let chief: string;
+let adminId: string;
 beforeAll(async () => {
   service = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
@@ -24,7 +24,7 @@ beforeAll(async () => {
     POSTERN_LEGACY_HS256_SECRET: legacySecret,
     POSTERN_LEGACY_HS256_UNTIL: '2999-01-01',
   });
-  chief = await service.addUser(email, password, ['admin']);
+  adminId = await service.addUser(email, password, ['admin']);
 });
 afterAll(() => service.stop());
 
@@ -64,7 +64,7 @@ test("A02 an administrator's token for another audience administers nothing, and
 });
 
 test('A02 a watcher with a token for another audience is refused, and leaves an event', async () => {
-  const account = await (await openServiceDesk(service.database)).createService('watcher');
+  const account = await (await openAdminFixture(service.database)).createService('watcher');
   const watch = 'postern.v1.TrustService/WatchTrust';
   const events = async () =>
     service.database.query(`SELECT reason FROM audit_events WHERE action = 'trust.watch'`);
@@ -106,7 +106,7 @@ test('A02 L16 a password is changed with a token for Postern only, and the new s
 });
 
 test('A02 L12 a service is believed in whom it logs in for with a token for Postern only', async () => {
-  const account = await (await openServiceDesk(service.database)).createService('gateway');
+  const account = await (await openAdminFixture(service.database)).createService('gateway');
   const originBy = async (token: string) => {
     const request = { email, password: 'wrong', client: { address: '192.0.2.7' } };
     await service.call(`${AUTH}/Login`, request, bearer(token));
@@ -125,7 +125,7 @@ test('A02 L12 a service is believed in whom it logs in for with a token for Post
 });
 
 test('A02 a token of the legacy door is good for nobody here, were its user an administrator', async () => {
-  const token = jwt.sign({ user_id: chief }, legacySecret, { expiresIn: 600 });
+  const token = jwt.sign({ user_id: adminId }, legacySecret, { expiresIn: 600 });
   expect((await service.call(`${AUTH}/VerifyToken`, { access_token: token })).code).toBe(status.OK);
   for (const method of [`${ADMIN}/ListUsers`, `${AUTH}/ChangePassword`])
     expect(await reasonFor(token, method)).toBe('TOKEN_CLAIMS_INVALID');

@@ -3,16 +3,16 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { canonicalEmail } from '../../../src/features/users/email.ts';
 import { refusalBudgetPolicy } from '../../../src/features/audit/audit-rate-limiter.ts';
 import { account } from '../../support/account.ts';
-import { openServiceDesk, type ServiceDesk } from '../../support/admin-fixture.ts';
+import { openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
 
 const password = 'correct horse battery';
 let service: TestService;
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 let ann: string;
 beforeAll(async () => {
   service = await startTestService({ POSTERN_TRUSTED_PROXIES: '127.0.0.0/8', POSTERN_REFRESH_GRACE: '0s' });
-  desk = await openServiceDesk(service.database);
+  fixture = await openAdminFixture(service.database);
   ann = await service.addUser('ann@example.com', password);
 });
 afterAll(() => service.stop());
@@ -104,14 +104,14 @@ test('S06 O03 refused refreshes: reuse is one event with the end of the session,
 });
 
 test('O03 refused service secrets, reset tokens and password changes', async () => {
-  const robot = await desk.createService('robot');
-  const stranger = await desk.createService('stranger');
+  const robot = await fixture.createService('robot');
+  const stranger = await fixture.createService('stranger');
   const secret = await traced('IssueServiceToken', { client_id: robot.id, client_secret: stranger.secret });
   expect(secret.events).toMatchObject([
     { action: 'service.token', outcome: 'refused', target_id: robot.id, details: { cause: 'wrong-secret' } },
   ]);
-  const token = await desk.resetFor('ann@example.com');
-  await desk.resetFor('ann@example.com');
+  const token = await fixture.resetFor('ann@example.com');
+  await fixture.resetFor('ann@example.com');
   const reset = await traced('ResetPassword', { reset_token: token, new_password: 'a staple for the horse' });
   expect(reset.events).toMatchObject([
     { action: 'password.reset', reason: 'RESET_TOKEN_INVALID', details: { cause: 'unknown-or-old' } },
@@ -131,8 +131,8 @@ test('O03 refused service secrets, reset tokens and password changes', async () 
 });
 
 test('a flood from one source fills neither the trail nor the way of others, and says what it left out', async () => {
-  const robot = await desk.createService('flooded');
-  const guess = (await desk.createService('guess')).secret;
+  const robot = await fixture.createService('flooded');
+  const guess = (await fixture.createService('guess')).secret;
   const count = async () =>
     Number((await service.database.query('SELECT count(*)::int AS n FROM audit_events'))[0]?.['n']);
   const before = await count();
@@ -149,4 +149,4 @@ test('a flood from one source fills neither the trail nor the way of others, and
   expect(written).toBeGreaterThan(refusalBudgetPolicy.perSource / 2);
   const other = await login('carol@example.com', 'wrong', '198.51.100.9');
   expect(other.events[0]?.['details']).toMatchObject({ unwritten: refused - written });
-}, 20_000);
+});

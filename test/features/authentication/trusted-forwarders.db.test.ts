@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { createAuthClient, serviceCredential } from '../../../src/client/postern-client.ts';
 import { LOGIN_THROTTLE_POLICY } from '../../../src/features/authentication/throttle/throttle-policy.ts';
 import { createAuthority, type Issued, writeIssued } from '../../support/certificates.ts';
-import { type Credentials, openServiceDesk, type ServiceDesk } from '../../support/admin-fixture.ts';
+import { type Credentials, openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
 import { invoke, type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
 
 const password = 'correct horse battery';
@@ -23,7 +23,7 @@ const unlisted = authority.issue({ uris: ['spiffe://example.org/other'] });
 let service: TestService;
 /** For certificates. */
 let secured: TestService;
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 let account: Credentials;
 let email: string;
 let count = 0;
@@ -53,8 +53,8 @@ beforeAll(async () => {
     );
     clients.set(shown, new grpc.Client(secured.grpcAddress, secure, alone));
   }
-  desk = await openServiceDesk(service.database);
-  account = await desk.createService('gateway');
+  fixture = await openAdminFixture(service.database);
+  account = await fixture.createService('gateway');
 });
 afterAll(async () => {
   for (const client of clients.values()) client.close();

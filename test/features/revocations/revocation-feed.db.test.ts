@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { DatabaseClock } from '../../../src/domain/database-clock.ts';
-import { budgetOf } from '../../../src/domain/operation-call.ts';
+import { testCall } from '../../support/test-call.ts';
 import { RevocationFeed } from '../../../src/features/revocations/revocation-feed.ts';
 import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -53,7 +53,7 @@ test('S13 a server that began anew is read from the beginning, since it gives nu
 test('D12 a server that writes no more is asked over a new connection the next time', async () => {
   const feed = new RevocationFeed(store.database, new TrustBundle(), new DatabaseClock());
   const backend = async () => {
-    const { rows } = await store.database.run(budgetOf(1_000, Date.now()), (db) =>
+    const { rows } = await store.database.run(testCall(), (db) =>
       db.raw<{ rows: { pid: number }[] }>('SELECT pg_backend_pid() AS pid'),
     );
     return rows[0]?.pid;
@@ -61,9 +61,7 @@ test('D12 a server that writes no more is asked over a new connection the next t
   const before = await backend();
   await feed.refresh();
   expect(await backend()).toBe(before);
-  await store.database.run(budgetOf(1_000, Date.now()), (db) =>
-    db.raw('SET default_transaction_read_only = on'),
-  );
+  await store.database.run(testCall(), (db) => db.raw('SET default_transaction_read_only = on'));
   await feed.refresh();
   expect(await backend()).not.toBe(before);
 });

@@ -8,7 +8,8 @@ import {
   replaceServiceSecret,
 } from '../../../src/features/service-accounts/service-account-queries.ts';
 import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
-import { openServiceDesk, type ServiceDesk, testCall } from '../../support/admin-fixture.ts';
+import { openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
+import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { untilBlocked } from '../../support/until-blocked.ts';
 import { type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
@@ -16,12 +17,12 @@ import { type Outcome, startTestService, type TestService } from '../../support/
 let database: TestDatabase;
 let service: TestService;
 let second: TestService;
-let desk: ServiceDesk;
+let fixture: AdminFixture;
 beforeAll(async () => {
   database = await createTestDatabase();
   service = await startTestService({ POSTERN_AUDIENCE: 'postern,other' }, database);
   second = await startTestService({ POSTERN_AUDIENCE: 'postern,other' }, database);
-  desk = await openServiceDesk(database);
+  fixture = await openAdminFixture(database);
 });
 afterAll(async () => {
   await service.stop();
@@ -42,7 +43,7 @@ const verdict = async (token: string, at = service) => {
 };
 /** Asks again until the answer is the expected one, for as long as a revocation may take to arrive. */
 async function becomes(expected: string, token: string, at: TestService): Promise<void> {
-  const untilMs = Date.now() + 2_000;
+  const untilMs = Date.now() + 60_000;
   while ((await verdict(token, at)) !== expected && Date.now() < untilMs);
   expect(await verdict(token, at)).toBe(expected);
 }
@@ -50,7 +51,7 @@ const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>;
 
 test('T26 a service token names its account, its roles, and no session', async () => {
-  const account = await desk.createService('billing', ['reader', 'auditor']);
+  const account = await fixture.createService('billing', ['reader', 'auditor']);
   expect(account.secret).toMatch(/^psk_[0-9A-Za-z]{49}$/);
   const { response } = await issue(account.id, account.secret);
   expect(response).toMatchObject({
@@ -95,10 +96,10 @@ describe('every failure has one answer, to the byte', () => {
     return { code, message, reason, details };
   };
   test('bad ids, bad secrets, strangers, and another account', async () => {
-    const account = await desk.createService('matrix');
-    const other = await desk.createService('matrix-other');
-    const gone = await desk.createService('matrix-gone');
-    await desk.deleteService(gone.id);
+    const account = await fixture.createService('matrix');
+    const other = await fixture.createService('matrix-other');
+    const gone = await fixture.createService('matrix-gone');
+    await fixture.deleteService(gone.id);
     const { id, secret } = account;
     const flipped = secret.slice(0, 10) + (secret[10] === 'a' ? 'b' : 'a') + secret.slice(11);
     const pairs: [string, string][] = [
@@ -133,12 +134,12 @@ describe('every failure has one answer, to the byte', () => {
 });
 
 test('two secrets are good during a rotation, and only those two', async () => {
-  const { id, secret: first } = await desk.createService('rotating');
-  const second = await desk.rotate(id, 3_600);
+  const { id, secret: first } = await fixture.createService('rotating');
+  const second = await fixture.rotate(id, 3_600);
   const answersOf = async (...secrets: string[]) =>
     Promise.all(secrets.map(async (secret) => (await issue(id, secret)).reason ?? 'good'));
   expect(await answersOf(first, second)).toEqual(['good', 'good']);
-  const third = await desk.rotate(id, 3_600);
+  const third = await fixture.rotate(id, 3_600);
   expect(await answersOf(first, second, third)).toEqual(['INVALID_CREDENTIALS', 'good', 'good']);
   await database.query(
     `UPDATE service_accounts SET previous_until = now() - interval '1 second' WHERE id = $1`,
@@ -148,11 +149,11 @@ test('two secrets are good during a rotation, and only those two', async () => {
 });
 
 test('a rotation with an overlap leaves tokens alone; one without ends them and the old secret', async () => {
-  const account = await desk.createService('leaked');
+  const account = await fixture.createService('leaked');
   const token = await tokenOf(account);
-  const next = await desk.rotate(account.id, 60);
+  const next = await fixture.rotate(account.id, 60);
   expect(await verdict(token)).toBe('good');
-  const last = await desk.rotate(account.id, 0);
+  const last = await fixture.rotate(account.id, 0);
   await becomes('TOKEN_REVOKED', token, service);
   await becomes('TOKEN_REVOKED', token, second);
   expect((await issue(account.id, account.secret)).reason).toBe('INVALID_CREDENTIALS');
@@ -161,11 +162,11 @@ test('a rotation with an overlap leaves tokens alone; one without ends them and 
 });
 
 test('S12 deleting a service account ends its tokens on every instance, and those of others go on', async () => {
-  const account = await desk.createService('doomed');
-  const neighbour = await tokenOf(await desk.createService('neighbour'));
+  const account = await fixture.createService('doomed');
+  const neighbour = await tokenOf(await fixture.createService('neighbour'));
   const tokens = await Promise.all(Array.from({ length: 5 }, () => tokenOf(account)));
   for (const token of tokens) expect(await verdict(token, second)).toBe('good');
-  await desk.deleteService(account.id);
+  await fixture.deleteService(account.id);
   for (const token of tokens) {
     await becomes('TOKEN_REVOKED', token, second);
     await becomes('TOKEN_REVOKED', token, service);
@@ -176,10 +177,10 @@ test('S12 deleting a service account ends its tokens on every instance, and thos
 
 test('S12 no token survives a deletion that races its issue', async () => {
   for (let round = 0; round < 5; round += 1) {
-    const account = await desk.createService(`raced-${round}`);
+    const account = await fixture.createService(`raced-${round}`);
     const issues = Array.from({ length: 8 }, () => issue(account.id, account.secret));
     await issues[round];
-    await desk.deleteService(account.id);
+    await fixture.deleteService(account.id);
     for (const { response, reason } of await Promise.all(issues)) {
       if (response) await becomes('TOKEN_REVOKED', String(response['access_token']), second);
       else expect(reason).toBe('INVALID_CREDENTIALS');
@@ -188,8 +189,8 @@ test('S12 no token survives a deletion that races its issue', async () => {
 });
 
 test('a secret that ends while a token is being issued issues none', async () => {
-  const { id, secret } = await desk.createService('overtaken');
-  const { digests } = desk;
+  const { id, secret } = await fixture.createService('overtaken');
+  const { digests } = fixture;
   const issued = await database.database.transaction(testCall(), async (trx) => {
     await lockServiceAccount(trx, { id });
     await replaceServiceSecret(trx, {
@@ -205,14 +206,14 @@ test('a secret that ends while a token is being issued issues none', async () =>
 });
 
 test('S11 a service ends its own token alone', async () => {
-  const account = await desk.createService('leaving');
+  const account = await fixture.createService('leaving');
   const [one, other] = [await tokenOf(account), await tokenOf(account)];
   await service.call('postern.v1.AuthService/RevokeToken', { token: one, all_sessions: true });
   expect([await verdict(one), await verdict(other)]).toEqual(['TOKEN_REVOKED', 'good']);
 });
 
 test('a service that asks all the time holds a bounded number of tokens', async () => {
-  const account = await desk.createService('greedy');
+  const account = await fixture.createService('greedy');
   const oldest = await tokenOf(account);
   await database.query(
     `UPDATE service_tokens SET expires_at = now() + interval '1 minute' WHERE account_id = $1`,
@@ -237,7 +238,7 @@ test('a service that asks all the time holds a bounded number of tokens', async 
     signer: () => null,
     nowMs: Date.now,
   });
-  const dependencies = { ...desk, database: database.database, issuer, trust: new TrustBundle() };
+  const dependencies = { ...fixture, database: database.database, issuer, trust: new TrustBundle() };
   const request = { clientId: account.id, clientSecret: account.secret, audience: '' };
   const { answered } = await database.database.transaction(testCall(), async (trx) => {
     await lockServiceAccount(trx, { id: account.id });
@@ -253,15 +254,15 @@ test('a service that asks all the time holds a bounded number of tokens', async 
   });
   await answered;
   expect(await held()).toEqual([{ count: 10_000 }]);
-  await desk.deleteService(account.id);
+  await fixture.deleteService(account.id);
   await becomes('TOKEN_REVOKED', newest, service);
 });
 
-test('an issued token and what the desk does are audited, without a secret', async () => {
-  const account = await desk.createService('audited');
+test('issuing a token and every change of an account are audited, without a secret', async () => {
+  const account = await fixture.createService('audited');
   const { jti } = claimsOf(await tokenOf(account)) as { jti: string };
-  const next = await desk.rotate(account.id, 60);
-  await desk.deleteService(account.id);
+  const next = await fixture.rotate(account.id, 60);
+  await fixture.deleteService(account.id);
   const rows = await database.query(
     `SELECT action, actor_type, target_id FROM audit_events WHERE target_id = $1 OR actor_id = $1 ORDER BY id`,
     [account.id],

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
-import { budgetOf, ownOrigin } from '../../../src/domain/operation-call.ts';
+import { testCall } from '../../support/test-call.ts';
 import type { Database } from '../../../src/database/database.ts';
 import { insertSession } from '../../../src/features/sessions/session-queries.ts';
 import { oneConnection } from '../../support/one-connection.ts';
@@ -31,14 +31,14 @@ function open(userId: string) {
   const session = { id: randomUUID(), userId, nonce: randomBytes(16), audience: 'postern' };
   const details = { clientAddress: null, userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
   const actor = { type: 'user', id: userId } as const;
-  const audit = { event: { action: 'login', outcome: 'ok', actor } as const, origin: ownOrigin };
+  const audit = { event: { action: 'login', outcome: 'ok', actor } as const, origin: testCall().origin };
   const readBy = async (trx: Knex) => {
     const { rows } = await trx.raw<{ rows: { read: number }[] }>(
       `SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE relname = 'sessions'`,
     );
     return rows[0]?.read ?? Infinity;
   };
-  return database.transaction(budgetOf(5_000, Date.now()), async (trx) => {
+  return database.transaction(testCall(), async (trx) => {
     const ended = await insertSession(trx, { ...session, ...details }, 3, audit);
     return { id: session.id, ended: ended.length, read: await readBy(trx) };
   });

@@ -108,7 +108,7 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     await account.login(started, ann.email, ann.password);
     expect(toldBy(forgotten)).toHaveLength(1);
     expect(toldBy(forgotten)[0]).toContain('another master key');
-  }, 60_000);
+  });
 
   test('AdminService of the forgotten one refuses to rotate and to revoke, and that of the other does it', async () => {
     const { access_token } = await account.login(current, ann.email, ann.password);
@@ -132,7 +132,7 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     expect(await keys()).toEqual(before);
     expect((await call(current, 'RotateSigningKey', { now: true })).code).toBe(grpc.status.OK);
     expect(new Set(await sealers())).toEqual(new Set([fresh.id]));
-  }, 60_000);
+  });
 });
 
 describe('K08 whatever seals a key seals it as the root key is sealed', () => {
@@ -242,7 +242,7 @@ test('K07 commands with the master key of before change nothing', async () => {
     expect(end.stdout + end.stderr).toContain('another master key');
   }
   expect([await keys(), await sealers()]).toEqual(before);
-}, 60_000);
+});
 
 test('K08 doctor says that the keys are yet to be sealed anew, and then no more', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [old] });

@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { operator } from '../../../src/cli/command.ts';
-import { budgetOf, ownOrigin } from '../../../src/domain/operation-call.ts';
+import { testCall } from '../../support/test-call.ts';
 import type {
   ImportCounts,
   ImportRow,
@@ -23,8 +23,8 @@ const row = (email: string, rest: Partial<ImportRow> = {}): ImportRow => ({
   disabled: false,
   ...rest,
 });
-const crowd = (count: number, house: string) =>
-  Array.from({ length: count }, (_, index) => row(`person${index}@${house}.example`));
+const crowd = (count: number, company: string) =>
+  Array.from({ length: count }, (_, index) => row(`person${index}@${company}.example`));
 
 let service: TestService;
 beforeAll(async () => {
@@ -46,7 +46,7 @@ async function importRows(
 ): Promise<{ counts: ImportCounts; verdicts: ImportVerdict[] }> {
   const { dryRun = false, allowAdmin = false, signal } = options;
   const verdicts: ImportVerdict[] = [];
-  const call = { ...budgetOf(60_000, Date.now()), ...(signal && { signal }), origin: ownOrigin };
+  const call = { ...testCall(), ...(signal && { signal }) };
   const counts = await importUsers(
     { database: service.database.database },
     { rows, onVerdict: (_row, verdict) => void verdicts.push(verdict), dryRun, allowAdmin, actor: operator },
@@ -68,22 +68,22 @@ const audits = () =>
 test('imported users are stored by the rules of all users, and can log in', async () => {
   await importRows(
     stream([
-      row('Ann@House.example', { roles: ['writer', 'auditor', 'writer'] }),
-      row('out@house.example', { disabled: true }),
-      row('none@house.example', { passwordHash: null }),
+      row('Ann@Company.example', { roles: ['writer', 'auditor', 'writer'] }),
+      row('out@company.example', { disabled: true }),
+      row('none@company.example', { passwordHash: null }),
     ]),
   );
-  expect(await usersLike('%@house.example')).toEqual([
-    { email: 'ann@house.example', roles: ['auditor', 'writer'], disabled: false },
-    { email: 'none@house.example', roles: [], disabled: false },
-    { email: 'out@house.example', roles: [], disabled: true },
+  expect(await usersLike('%@company.example')).toEqual([
+    { email: 'ann@company.example', roles: ['auditor', 'writer'], disabled: false },
+    { email: 'none@company.example', roles: [], disabled: false },
+    { email: 'out@company.example', roles: [], disabled: true },
   ]);
   const login = async (email: string) =>
     (await service.call('postern.v1.AuthService/Login', { email, password: 'correct horse b\u00e4ttery' }))
       .code;
-  expect(await login('ann@house.example')).toBe(status.OK);
-  expect(await login('out@house.example')).toBe(status.UNAUTHENTICATED);
-  expect(await login('none@house.example')).toBe(status.UNAUTHENTICATED);
+  expect(await login('ann@company.example')).toBe(status.OK);
+  expect(await login('out@company.example')).toBe(status.UNAUTHENTICATED);
+  expect(await login('none@company.example')).toBe(status.UNAUTHENTICATED);
 });
 
 test('a dry run gives the verdicts of the import after it and writes nothing; a second import skips all', async () => {
@@ -126,7 +126,7 @@ test('a dry run gives the verdicts of the import after it and writes nothing; a 
 
 test('A07 each batch leaves one audit event, with counts that add up', async () => {
   const before = (await audits()).length;
-  const rows = [...crowd(700, 'audit'), row('x'), row('chief@audit.example', { roles: ['admin'] })];
+  const rows = [...crowd(700, 'audit'), row('x'), row('admin@audit.example', { roles: ['admin'] })];
   const { counts } = await importRows(stream(rows), { allowAdmin: true });
   const events = (await audits()).slice(before).map(({ details }) => details as Record<string, number>);
   expect(events).toEqual([
@@ -199,7 +199,7 @@ test('rows are taken only when those before are stored', async () => {
       allowAdmin: false,
       actor: operator,
     },
-    { ...budgetOf(60_000, Date.now()), origin: ownOrigin },
+    testCall(),
   );
   expect(furthest).toBeLessThan(500);
 });
@@ -221,7 +221,7 @@ test('D02 an import that breaks off leaves whole batches, each with its audit ev
         allowAdmin: false,
         actor: operator,
       },
-      { ...budgetOf(60_000, Date.now()), origin: ownOrigin },
+      testCall(),
     ),
   ).rejects.toThrow('the line broke');
   expect(verdicts).toHaveLength(1000);

@@ -1,14 +1,25 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
+import { ownOrigin } from '../../../src/domain/operation-call.ts';
+import { revokeSigningKey } from '../../../src/features/signing-keys/revoke-signing-key.ts';
+import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
 import { exitCodes } from '../../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern, startPostern } from '../../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
-import { invoke, masterKey } from '../../support/test-service.ts';
+import { invoke, masterKey, startTestService } from '../../support/test-service.ts';
 
 /** The promise, from the moment that the revocation is stored. */
 const LIMIT_MS = 2_000;
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
+const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
+const policy = {
+  algorithm: 'ES256',
+  rotationSeconds: 86_400,
+  jwksMaxAgeSeconds: 600,
+  accessTokenTtlSeconds: 600,
+} as const;
 let database: TestDatabase;
 let environment: Record<string, string>;
 /** Two service processes on one database. */
@@ -91,4 +102,37 @@ test('K09 a revoked kid is refused by every service process within 2 s', async (
     expect(kidOf(fresh)).toBe(active);
     expect(await verdictOf(verifying, fresh)).toBe('OK');
   }
-}, 30_000);
+}, 60_000);
+
+test('K09 a running service picks up a rotation, and refuses what a revoked key signed', async () => {
+  const store = await createTestDatabase();
+  const service = await startTestService({}, store);
+  await service.addUser('ann@example.com', 'correct horse battery');
+  const login = () => service.tokenOf('ann@example.com', 'correct horse battery');
+  const verify = async (token: string) =>
+    (await service.call('postern.v1.AuthService/VerifyToken', { access_token: token })).reason;
+  const current = masterKeyOf(Buffer.from(masterKey, 'base64'));
+
+  const old = await login();
+  const { kid } = await rotateSigningKey(
+    { database: store.database, policy, masterKeys: [current] },
+    { now: true, ...byOperator },
+  );
+  const deadline = Date.now() + 2_500;
+  while (kidOf(await login()) !== kid) expect(Date.now()).toBeLessThan(deadline);
+  expect(await verify(old)).toBeUndefined();
+
+  const { active } = await revokeSigningKey(
+    { database: store.database, policy, masterKeys: [current] },
+    {
+      kid: kidOf(old),
+      ...byOperator,
+    },
+  );
+  expect(active).toBe(kid);
+  const revokedBy = Date.now() + 2_500;
+  while ((await verify(old)) !== 'TOKEN_KEY_UNKNOWN') expect(Date.now()).toBeLessThan(revokedBy);
+  expect(await verify(await login())).toBeUndefined();
+  await service.stop();
+  await store.drop();
+});
