@@ -38,7 +38,7 @@ export const password = 'correct horse battery';
 /** A migrated database in a cluster of its own. `stop` removes all of it. */
 export async function openBenchService() {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-bench-'));
-  const embedded = await openEmbeddedPostgres({ dataDir, holder: 'service', report: () => undefined });
+  const embedded = await openEmbeddedPostgres({ dataDir, ownerKind: 'service', report: () => undefined });
   const { host, user, port, database } = embedded.connection;
   const db = new Database({
     address: embedded.connection,

@@ -20,7 +20,7 @@ export type Verdict = 'met' | 'missed' | 'no verdict' | 'none';
 export function sampleRounds(
   sides: Readonly<Record<string, () => Promise<Sample>>>,
   pairs: number,
-  tell?: (line: string) => void,
+  report?: (line: string) => void,
 ): Promise<Round[]>;
 export function ratioOf(
   rounds: readonly Round[],

@@ -23,10 +23,10 @@ const figures = {
  *
  * @param {Record<string, () => Promise<Sample>>} sides
  * @param {number} pairs
- * @param {(line: string) => void} tell of the progress
+ * @param {(line: string) => void} report of the progress
  * @returns {Promise<Record<string, Sample>[]>} the samples by side
  */
-export async function sampleRounds(sides, pairs, tell = console.error) {
+export async function sampleRounds(sides, pairs, report = console.error) {
   const turns = Object.entries(sides.baseline ? { ...sides, control: sides.baseline } : sides);
   const rounds = [];
   for (let pair = 0; pair < pairs; pair++) {
@@ -36,7 +36,7 @@ export async function sampleRounds(sides, pairs, tell = console.error) {
       round[name] = await sample();
     }
     rounds.push(round);
-    tell(`  ${pair + 1} of ${pairs}`);
+    report(`  ${pair + 1} of ${pairs}`);
   }
   return rounds;
 }

@@ -1,5 +1,5 @@
 // The plots of docs/benchmarks.md: every goal and how far each figure is from it, and what a call costs as the data grow.
-import { goalInWords, numberInWords } from './figure-words.mjs';
+import { goalInWords, numberInWords } from './format-figures.mjs';
 import { dotAt, lineFrom, pathThrough, svgOf, textAt } from './svg.mjs';
 
 const WIDTH = 860;

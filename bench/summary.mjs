@@ -1,5 +1,5 @@
 // The rows as a Markdown table, with a reason from `misses.json` for each goal that was missed, and its place in docs/benchmarks.md.
-import { goalInWords, spreadInWords } from './figure-words.mjs';
+import { goalInWords, spreadInWords } from './format-figures.mjs';
 
 const BEGIN = '<!-- bench -->';
 const END = '<!-- /bench -->';

@@ -39,7 +39,7 @@ export async function serveTrust(keys) {
       const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
       const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, place });
       const revocations = Array.from({ length: count }, one);
-      bundle.take({ revocations, cursor: place + 1n, complete: true, readAtMs: performance.now() });
+      bundle.applyUpdates({ revocations, cursor: place + 1n, complete: true, readAtMs: performance.now() });
     },
     stop: (graceMs = 2_000) => server.stop({ delayMs: 0, graceMs }),
   };

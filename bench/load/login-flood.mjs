@@ -13,7 +13,7 @@ const { calls, seconds } = await callersLoad({
   path: LOGIN,
   callers: messages.length,
   seconds: Infinity,
-  next: (person) => (isOver ? null : messages[person]),
+  next: (index) => (isOver ? null : messages[index]),
   took() {
     if (!isIn) process.stdout.write('flooding\n');
     isIn = true;

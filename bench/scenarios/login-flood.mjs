@@ -7,7 +7,7 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { openSession, unaryCall } from '../load/callers.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
-import { openFixtureWithUsers } from '../people.mjs';
+import { openFixtureWithUsers } from '../user-fixture.mjs';
 import { spread } from '../pairs.mjs';
 import { percentile } from '../bench-service.mjs';
 import { VERIFY, verifyMessage } from '../token-fixture.mjs';

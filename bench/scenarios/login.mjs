@@ -3,7 +3,7 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { ratioRow } from '../measured-row.mjs';
-import { hashThreads, openFixtureWithUsers } from '../people.mjs';
+import { hashThreads, openFixtureWithUsers } from '../user-fixture.mjs';
 import { spread } from '../pairs.mjs';
 import { LOGIN, loginMessage } from '../token-fixture.mjs';
 

@@ -2,7 +2,7 @@ import { measureChecks } from '../envoy-checks.mjs';
 import { rowOf } from '../goals.mjs';
 import { figureRow } from '../measured-row.mjs';
 import { spread } from '../pairs.mjs';
-import { besideCentre } from '../sidecar.mjs';
+import { withSidecars } from '../sidecar-fixture.mjs';
 
 const TOKENS = 500;
 const CHECKS = 20_000;
@@ -11,7 +11,7 @@ const IN_FLIGHT = 20;
 
 /** The caller is this process. */
 export function run(plan) {
-  return besideCentre(async ({ fixture, startSidecar }) => {
+  return withSidecars(async ({ fixture, startSidecar }) => {
     const load = {
       tokens: await fixture.issue(TOKENS),
       checks: plan.quick ? QUICK_CHECKS : CHECKS,

@@ -1,11 +1,11 @@
 import { footprintRows } from '../footprint.mjs';
 import { rowOf } from '../goals.mjs';
-import { besideCentre } from '../sidecar.mjs';
+import { withSidecars } from '../sidecar-fixture.mjs';
 
 const TOKENS = 500;
 
 export function run(plan) {
-  return besideCentre(async ({ fixture, startSidecar }) => {
+  return withSidecars(async ({ fixture, startSidecar }) => {
     const rows = {
       start: rowOf('sidecar-footprint', 'sidecar-start'),
       memory: rowOf('sidecar-footprint', 'sidecar-memory'),

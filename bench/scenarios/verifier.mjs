@@ -32,13 +32,13 @@ async function seenBefore(fixture, verifier, plan) {
   const known = await fixture.issue(KNOWN_TOKENS);
   for (const token of known) await verifier.verify(token);
   const bytes = known.map((token) => Buffer.from(token));
-  const judge = (token) => {
+  const verify = (token) => {
     if (verifier.verify(token).roles.length !== ROLES) throw new Error('another token');
   };
   const sides = {
-    making: (index) => bytes[index].latin1Slice(),
-    newText: (index) => judge(bytes[index].latin1Slice()),
-    sameText: (index) => judge(known[index]),
+    minting: (index) => bytes[index].latin1Slice(),
+    newText: (index) => verify(bytes[index].latin1Slice()),
+    sameText: (index) => verify(known[index]),
   };
   const sampleOf = (act) => () =>
     timed(() => {
@@ -54,10 +54,10 @@ async function seenBefore(fixture, verifier, plan) {
   const rounds = await sampleRounds(samples, plan.pairs);
 
   const rate = ({ calls, cpuSeconds }) => calls / cpuSeconds;
-  const judging = rounds.map(({ making, newText }) => 1 / (1 / rate(newText) - 1 / rate(making)));
+  const verifying = rounds.map(({ making: minting, newText }) => 1 / (1 / rate(newText) - 1 / rate(minting)));
   const withMaking = spread(rounds.map(({ newText }) => rate(newText)));
   return [
-    figureRow(rowOf('verifier', 'verifier-new-text'), judging, plan, {
+    figureRow(rowOf('verifier', 'verifier-new-text'), verifying, plan, {
       'with making the string': withMaking,
     }),
     figureRow(

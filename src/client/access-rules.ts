@@ -27,7 +27,7 @@ const METHOD_NAME = /^\/[A-Za-z_][\w.]*\/[A-Za-z_]\w*$/;
  * @param services what the server serves; without it a misspelt method name is not noticed
  * @throws TypeError that names every fault
  */
-export function requireSoundRules(
+export function validateRules(
   methods: Readonly<Record<string, MethodAccess>>,
   otherwise: MethodAccess,
   services?: readonly ServiceDefinition[],
@@ -42,14 +42,14 @@ export function requireSoundRules(
   if (faults.length > 0) throw new TypeError(`the access rules are invalid: ${faults.join('; ')}`);
 }
 
-const sound = new WeakSet<Requirements>();
+const validated = new WeakSet<Requirements>();
 
 /** Looks at an object once. @throws TypeError */
-export function requireSoundRequirements(requirements: Requirements): void {
-  if (sound.has(requirements)) return;
+export function validateRequirements(requirements: Requirements): void {
+  if (validated.has(requirements)) return;
   const faults = memberFaults(requirements, ['audience', 'roles']);
   if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
-  sound.add(requirements);
+  validated.add(requirements);
 }
 
 function accessFaults(access: unknown): string[] {

@@ -10,6 +10,6 @@ export function isName(value: unknown): value is string {
 }
 
 /** The members that mean nothing, a misspelt one say. */
-export function unknownMembers(given: object, known: readonly string[]): string[] {
-  return Object.keys(given).filter((name) => !known.includes(name));
+export function unknownMembers(argument: object, known: readonly string[]): string[] {
+  return Object.keys(argument).filter((name) => !known.includes(name));
 }

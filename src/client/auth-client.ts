@@ -28,7 +28,7 @@ export interface CallSettings {
 }
 
 /** With the bearer of methods that have one. */
-type Sending = CallSettings & { readonly accessToken?: string };
+type AuthorizedCallSettings = CallSettings & { readonly accessToken?: string };
 
 /** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
 export interface AuthClient {
@@ -73,7 +73,7 @@ type Invoke<Request, Response> = (
 
 const DEADLINE_MS = 5_000;
 /** Refusals after which nothing has happened: repeating even a login leaves nothing behind. */
-const NOTHING_DONE = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
+const SAFE_TO_RETRY = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
 
 /** A client of the service at `address`; connects when it is first used and again whenever the connection is lost. */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
@@ -90,20 +90,20 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       : callOnce(...call);
 
   const retried = <Response>(
-    { deadlineMs, signal }: Sending,
+    { deadlineMs, signal }: AuthorizedCallSettings,
     call: (remainingMs: number) => Promise<Response>,
   ) => withRetry(deadlineMs ?? standardDeadlineMs, retry, call, signal);
 
-  const repeated = <Request, Response>(
+  const withRetries = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
-    settings: Sending = {},
+    settings: AuthorizedCallSettings = {},
   ): Promise<Response> => retried(settings, (remainingMs) => attempt(invoke, request, remainingMs, settings));
 
-  const careful = <Request, Response>(
+  const withSafeRetries = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
-    settings: Sending = {},
+    settings: AuthorizedCallSettings = {},
   ): Promise<Response> =>
     retried(settings, async (remainingMs) => {
       try {
@@ -112,40 +112,44 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
           if (peer === target) neverSent.add(error);
         });
       } catch (error) {
-        const nothingDone = error instanceof PosternError && NOTHING_DONE.has(error.reason ?? '');
+        const nothingDone = error instanceof PosternError && SAFE_TO_RETRY.has(error.reason ?? '');
         if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
-          throw new Unrepeatable(error);
+          throw new NotRetryable(error);
         throw error;
       }
     }).catch((error: unknown) => {
-      throw error instanceof Unrepeatable ? error.error : error;
+      throw error instanceof NotRetryable ? error.error : error;
     });
 
   return {
     async login({ email, password, audience = '', client }, settings) {
       const accessToken = await credential?.accessToken();
       const bearer = accessToken === undefined ? {} : { accessToken };
-      return careful(
+      return withSafeRetries(
         stub.login.bind(stub),
         { email, password, audience, client },
         { ...settings, ...bearer },
       );
     },
     verifyToken: ({ accessToken, audience = '' }, settings) =>
-      repeated(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
+      withRetries(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
     refreshToken: (refreshToken, settings) =>
-      repeated(stub.refreshToken.bind(stub), { refreshToken }, settings),
+      withRetries(stub.refreshToken.bind(stub), { refreshToken }, settings),
     async revokeToken({ token, allSessions = false }, settings) {
-      await repeated(stub.revokeToken.bind(stub), { token, allSessions }, settings);
+      await withRetries(stub.revokeToken.bind(stub), { token, allSessions }, settings);
     },
     issueServiceToken: ({ clientId, clientSecret, audience = '' }, settings) =>
-      repeated(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
+      withRetries(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
     changePassword: ({ accessToken, currentPassword, newPassword }, settings) =>
-      careful(stub.changePassword.bind(stub), { currentPassword, newPassword }, { ...settings, accessToken }),
+      withSafeRetries(
+        stub.changePassword.bind(stub),
+        { currentPassword, newPassword },
+        { ...settings, accessToken },
+      ),
     async resetPassword({ resetToken, newPassword }, settings) {
-      await careful(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
+      await withSafeRetries(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
     },
-    getJwks: (settings) => repeated(stub.getJwks.bind(stub), {}, settings),
+    getJwks: (settings) => withRetries(stub.getJwks.bind(stub), {}, settings),
     close() {
       isClosed = true;
       stub.close();
@@ -154,7 +158,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 }
 
 /** Takes an error past the retries. */
-class Unrepeatable extends Error {
+class NotRetryable extends Error {
   readonly error: PosternError;
 
   constructor(error: PosternError) {
@@ -167,7 +171,7 @@ function callOnce<Request, Response>(
   invoke: Invoke<Request, Response>,
   request: Request,
   remainingMs: number,
-  { signal, requestId, accessToken }: Sending,
+  { signal, requestId, accessToken }: AuthorizedCallSettings,
   onFailure: (error: PosternError, peer: string) => void = () => undefined,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {

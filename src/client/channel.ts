@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
-import { parseListenAddress, staysOnThisMachine } from '../net/listen-address.ts';
+import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
 /** Where a Postern is and how to speak with it. */
 export interface Upstream {
@@ -48,7 +48,7 @@ export const channelOptions: ChannelOptions = {
  */
 export function channelCredentials({ address, tls, insecure = false }: Upstream): ChannelCredentials {
   if (!tls) {
-    if (insecure || reachesOnlyThisMachine(address)) return credentials.createInsecure();
+    if (insecure || isLocalTarget(address)) return credentials.createInsecure();
     throw new TypeError(
       `the connection to ${address} would leave this machine in plaintext; set tls, or insecure: true if a proxy between encrypts it`,
     );
@@ -86,13 +86,13 @@ function renewingContext(tls: UpstreamTls): SecureContext {
   }) as SecureContext;
 }
 
-type Texts = readonly (string | undefined)[];
+type PemTexts = readonly (string | undefined)[];
 
-function readAll({ caFile, certFile, keyFile }: UpstreamTls): Texts {
+function readAll({ caFile, certFile, keyFile }: UpstreamTls): PemTexts {
   return [caFile, certFile, keyFile].map((path) => (path === undefined ? path : readFileSync(path, 'utf8')));
 }
 
-function contextOf([ca, cert, key]: Texts): SecureContext {
+function contextOf([ca, cert, key]: PemTexts): SecureContext {
   return createSecureContext({ minVersion: 'TLSv1.2', ca, cert, key });
 }
 
@@ -108,7 +108,9 @@ export function isTarget(text: string): boolean {
   if (scheme === 'dns') return hasPort(rest.replace(/^\/\/[^/]*\//, '').replaceAll('_', '-'));
   return rest
     .split(',')
-    .every((place) => hasPort(place) && isIP(place.replace(/:\d+$|[[\]]/g, '')) === Number(scheme.at(-1)));
+    .every(
+      (address) => hasPort(address) && isIP(address.replace(/:\d+$|[[\]]/g, '')) === Number(scheme.at(-1)),
+    );
 }
 
 function hasPort(text: string): boolean {
@@ -117,10 +119,10 @@ function hasPort(text: string): boolean {
 }
 
 /** Whether every address of a gRPC target is on this machine. */
-export function reachesOnlyThisMachine(target: string): boolean {
-  const places = target.replace(/^dns:(\/\/[^/]*\/)?|^ipv[46]:/, '').split(',');
-  return places.every((place) => {
+export function isLocalTarget(target: string): boolean {
+  const addresses = target.replace(/^dns:(\/\/[^/]*\/)?|^ipv[46]:/, '').split(',');
+  return addresses.every((place) => {
     const address = parseListenAddress(place);
-    return address !== null && staysOnThisMachine(address);
+    return address !== null && isLocalAddress(address);
   });
 }

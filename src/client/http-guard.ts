@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import type { VerifiedClaims } from '../domain/claims.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, requireSoundRequirements } from './access-rules.ts';
+import { type Requirements, validateRequirements } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 /** The headers of a request: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
@@ -56,7 +56,7 @@ export async function authenticateRequest(
   headers: RequestHeaders,
   requirements: Requirements = {},
 ): Promise<HttpVerdict> {
-  requireSoundRequirements(requirements);
+  validateRequirements(requirements);
   try {
     const token = bearerTokenOf(authorizationOf(headers));
     if (token === null) return { ok: false, refusal: MISSING };
@@ -72,7 +72,7 @@ export async function authenticateRequest(
  * @throws TypeError for requirements that are not sound
  */
 export function requireToken(verifier: Verifier, requirements: Requirements = {}) {
-  requireSoundRequirements(requirements);
+  validateRequirements(requirements);
   return (request: NodeRequest, response: NodeResponse, next: () => void): void => {
     void authenticateRequest(verifier, headersOf(request), requirements).then((verdict) => {
       if (verdict.ok) {
@@ -94,7 +94,7 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
  * @throws TypeError for requirements that are not sound
  */
 export function requireTokenHook(verifier: Verifier, requirements: Requirements = {}) {
-  requireSoundRequirements(requirements);
+  validateRequirements(requirements);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const verdict = await authenticateRequest(verifier, headersOf(request.raw), requirements);
     if (verdict.ok) {

@@ -12,11 +12,11 @@ export interface Renewal<Value> {
   readonly lifetimeMs: number;
 }
 
-interface Held<Value> {
+interface CachedToken<Value> {
   readonly value: Value;
-  readonly madeAtMs: number;
+  readonly issuedAtMs: number;
   readonly renewAtMs: number;
-  readonly endsAtMs: number;
+  readonly expiresAtMs: number;
 }
 
 /**
@@ -24,68 +24,68 @@ interface Held<Value> {
  * of an answer, they go on with the one they have.
  */
 export class RenewingToken<Value> {
-  readonly #make: () => Promise<Renewal<Value>>;
-  readonly #renewAtShare: () => number;
-  #held: Held<Value> | null;
-  #making: Promise<Held<Value>> | null = null;
+  readonly #fetch: () => Promise<Renewal<Value>>;
+  readonly #renewAtFraction: () => number;
+  #cached: CachedToken<Value> | null;
+  #fetching: Promise<CachedToken<Value>> | null = null;
   #pausedUntilMs = -Infinity;
 
-  /** @param renewAtShare after which share of its life a value is renewed, 0 to 1 */
+  /** @param renewAtFraction after which share of its life a value is renewed, 0 to 1 */
   constructor(
-    make: () => Promise<Renewal<Value>>,
-    renewAtShare: () => number,
+    fetch: () => Promise<Renewal<Value>>,
+    renewAtFraction: () => number,
     first: Renewal<Value> | null = null,
   ) {
-    this.#make = make;
-    this.#renewAtShare = renewAtShare;
-    this.#held = first && this.#hold(first, performance.now());
+    this.#fetch = fetch;
+    this.#renewAtFraction = renewAtFraction;
+    this.#cached = first && this.#toCached(first, performance.now());
   }
 
   /** One that is good for a while, or at least still good while another cannot be had. */
   async current(): Promise<Value> {
-    const held = this.#held;
+    const cached = this.#cached;
     const nowMs = performance.now();
-    if (held && nowMs < held.renewAtMs) return held.value;
-    if (held && nowMs < held.endsAtMs && nowMs < this.#pausedUntilMs) return held.value;
+    if (cached && nowMs < cached.renewAtMs) return cached.value;
+    if (cached && nowMs < cached.expiresAtMs && nowMs < this.#pausedUntilMs) return cached.value;
     try {
       return (await this.renewed()).value;
     } catch (error) {
-      if (!held || this.#held !== held || !isForWantOfAnAnswer(error)) throw error;
-      if (performance.now() >= held.endsAtMs) throw error;
+      if (!cached || this.#cached !== cached || !isUnanswered(error)) throw error;
+      if (performance.now() >= cached.expiresAtMs) throw error;
       this.#pausedUntilMs = performance.now() + PAUSE_AFTER_FAILURE_MS;
-      return held.value;
+      return cached.value;
     }
   }
 
   /** One that is good until `renewAtMs` (monotonic); made anew when the one before is past that. */
   renewed(): Promise<{ readonly value: Value; readonly renewAtMs: number }> {
-    const held = this.#held;
-    if (held && performance.now() < held.renewAtMs) return Promise.resolve(held);
-    this.#making ??= this.#renew().finally(() => (this.#making = null));
-    return this.#making;
+    const cached = this.#cached;
+    if (cached && performance.now() < cached.renewAtMs) return Promise.resolve(cached);
+    this.#fetching ??= this.#renew().finally(() => (this.#fetching = null));
+    return this.#fetching;
   }
 
   /** Takes note that the service refused a value; a newer one than that stays. */
   forget(refused?: Value): void {
-    const held = this.#held;
-    if (!held || (refused !== undefined && refused !== held.value)) return;
-    if (performance.now() - held.madeAtMs >= MIN_LIFE_MS) this.#held = null;
+    const cached = this.#cached;
+    if (!cached || (refused !== undefined && refused !== cached.value)) return;
+    if (performance.now() - cached.issuedAtMs >= MIN_LIFE_MS) this.#cached = null;
   }
 
-  async #renew(): Promise<Held<Value>> {
-    const askedMs = performance.now();
-    const held = this.#hold(await this.#make(), askedMs);
-    this.#held = held;
-    return held;
+  async #renew(): Promise<CachedToken<Value>> {
+    const requestedAtMs = performance.now();
+    const cached = this.#toCached(await this.#fetch(), requestedAtMs);
+    this.#cached = cached;
+    return cached;
   }
 
-  #hold({ value, lifetimeMs }: Renewal<Value>, madeAtMs: number): Held<Value> {
-    const renewAtMs = madeAtMs + lifetimeMs * this.#renewAtShare();
-    return { value, madeAtMs, renewAtMs, endsAtMs: madeAtMs + lifetimeMs };
+  #toCached({ value, lifetimeMs }: Renewal<Value>, issuedAtMs: number): CachedToken<Value> {
+    const renewAtMs = issuedAtMs + lifetimeMs * this.#renewAtFraction();
+    return { value, issuedAtMs, renewAtMs, expiresAtMs: issuedAtMs + lifetimeMs };
   }
 }
 
-function isForWantOfAnAnswer(error: unknown): boolean {
+function isUnanswered(error: unknown): boolean {
   return (
     error instanceof PosternError &&
     (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED || isLost(error))

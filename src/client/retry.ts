@@ -38,8 +38,8 @@ export async function withRetry<T>(
       if (!isTransient(error) || attempt >= policy.attempts) throw error;
       // One instance is stopping: another may be there at once, and only when it is not, the time it asked for helps.
       const tryElsewhere = error.reason === 'SHUTTING_DOWN' && attempt === 1;
-      const asked = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
-      const pauseMs = asked + backoff.next();
+      const requestedDelayMs = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
+      const pauseMs = requestedDelayMs + backoff.next();
       if (performance.now() + pauseMs >= endMs) throw error;
       await sleepUnlessAborted(pauseMs, signal);
     }

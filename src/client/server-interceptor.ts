@@ -12,7 +12,7 @@ import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type MethodAccess, type Requirements, requireSoundRules } from './access-rules.ts';
+import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
@@ -46,11 +46,11 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
  */
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   const { verifier, methods = {}, otherwise = {} } = options;
-  requireSoundRules(methods, otherwise, options.services);
+  validateRules(methods, otherwise, options.services);
   const rules = new Map(Object.entries(methods).map(([path, access]) => [path, ruleOf(access)]));
-  const otherRule = ruleOf(otherwise);
+  const defaultRule = ruleOf(otherwise);
   return (method, call) => {
-    const rule = rules.get(method.path) ?? otherRule;
+    const rule = rules.get(method.path) ?? defaultRule;
     if (rule === 'public') return new ServerInterceptingCall(call);
     return new ServerInterceptingCall(call, {
       start(next) {
@@ -62,7 +62,7 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
             };
             const refuse = (error: unknown) => call.sendStatus(refusalOf(error));
             try {
-              const verdict = judge(verifier, rule, metadata);
+              const verdict = authorize(verifier, rule, metadata);
               if (verdict instanceof Promise) verdict.then(admit, refuse);
               else admit(verdict);
             } catch (error) {
@@ -88,7 +88,7 @@ function ruleOf(access: MethodAccess): Rule | 'public' {
   return { isOptional: true, requirements: audience === undefined ? {} : { audience } };
 }
 
-function judge(
+function authorize(
   verifier: Verifier,
   { isOptional, requirements }: Rule,
   metadata: Metadata,

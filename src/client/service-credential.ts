@@ -4,8 +4,8 @@ import type { Upstream } from './channel.ts';
 import { RenewingToken } from './renewing-token.ts';
 
 /** A new token is asked for when this share of the one before is over; jitter keeps many holders apart. */
-const RENEW_AT_SHARE = 0.75;
-const JITTER_SHARE = 0.1;
+const RENEW_AT_FRACTION = 0.75;
+const JITTER_FRACTION = 0.1;
 
 export interface ServiceToken {
   readonly accessToken: string;
@@ -27,7 +27,7 @@ export class ServiceCredential implements WatchCredential {
         const { accessToken, expiresInSeconds } = await issue();
         return { value: accessToken, lifetimeMs: expiresInSeconds * 1000 };
       },
-      () => RENEW_AT_SHARE + Math.random() * JITTER_SHARE,
+      () => RENEW_AT_FRACTION + Math.random() * JITTER_FRACTION,
     );
     this.#close = close;
   }

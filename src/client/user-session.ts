@@ -3,7 +3,7 @@ import type { AuthClient } from './auth-client.ts';
 import { RenewingToken } from './renewing-token.ts';
 
 /** A refresh comes when this share of the access token's life is over. */
-const RENEW_AT_SHARE = 0.8;
+const RENEW_AT_FRACTION = 0.8;
 
 /** The tokens of a person who is logged in, kept fresh. */
 export interface UserSession {
@@ -36,7 +36,7 @@ export function createUserSession(
       await onTokens(newest);
       return renewalOf(newest);
     },
-    () => RENEW_AT_SHARE,
+    () => RENEW_AT_FRACTION,
     renewalOf(tokens),
   );
 

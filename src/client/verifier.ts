@@ -12,7 +12,7 @@ import { channelCredentials, channelOptions, type Upstream } from './channel.ts'
 import { isName, isRecord, unknownMembers } from './argument-checks.ts';
 import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, requireSoundRequirements } from './access-rules.ts';
+import { type Requirements, validateRequirements } from './access-rules.ts';
 
 /** Where a verifier learns what to trust. */
 export type TrustOrigin =
@@ -69,7 +69,7 @@ export interface Verifier {
 
 const MAX_STALENESS_MS = 300_000;
 const CACHE_BYTES = 64 * 1024 * 1024;
-const NOTHING_REQUIRED: Requirements = {};
+const NO_REQUIREMENTS: Requirements = {};
 
 /**
  * A verifier that begins to learn at once; `ready` tells when it can judge.
@@ -77,7 +77,7 @@ const NOTHING_REQUIRED: Requirements = {};
  * @throws TypeError for options that cannot be meant
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  requireSoundOptions(options);
+  validateOptions(options);
   const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
@@ -89,7 +89,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       process.emitWarning(`onEvent of createVerifier threw: ${String(error)}`);
     }
   });
-  const tellsRevocations = 'upstream' in origin;
+  const hasRevocations = 'upstream' in origin;
   const verifier = new TokenVerifier({
     trust: bundle,
     policy: () => source.policy ?? failStale(),
@@ -99,7 +99,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   source.start();
 
   const isStale = () => whenStale === 'refuse' && bundle.ageMs > maxStalenessMs;
-  const conclude = (verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims => {
+  const claimsOrThrow = (verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims => {
     if (!verdict.ok) {
       const { reason, detail } = verdict.refusal;
       throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
@@ -113,28 +113,29 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 
   /** A key set that is read now and then lacks a new key for a while: it is read once more before its token is refused. */
-  const lookAgain = async (jwks: JwksTrustSource, token: string, requirements: Requirements) => {
-    await jwks.lookAgain();
-    return conclude(await verifier.verify(token, requirements.audience), requirements);
+  const refetchAndVerify = async (jwks: JwksTrustSource, token: string, requirements: Requirements) => {
+    await jwks.refetch();
+    return claimsOrThrow(await verifier.verify(token, requirements.audience), requirements);
   };
 
   return {
-    verify(token, requirements = NOTHING_REQUIRED) {
-      requireSoundRequirements(requirements);
+    verify(token, requirements = NO_REQUIREMENTS) {
+      validateRequirements(requirements);
       if (!bundle.loaded || isStale()) failStale();
       const verdict = verifier.verify(token, requirements.audience);
-      if (verdict instanceof Promise) return verdict.then((late) => conclude(late, requirements));
-      if (isOfUnknownKey(verdict) && source instanceof JwksTrustSource && source.mayLookAgain) {
-        return lookAgain(source, token, requirements);
+      if (verdict instanceof Promise)
+        return verdict.then((resolved) => claimsOrThrow(resolved, requirements));
+      if (hasUnknownKey(verdict) && source instanceof JwksTrustSource && source.canRefetch) {
+        return refetchAndVerify(source, token, requirements);
       }
-      return conclude(verdict, requirements);
+      return claimsOrThrow(verdict, requirements);
     },
     state() {
       const { ageMs, loaded } = bundle;
       return {
         status: !loaded ? 'waiting' : ageMs > maxStalenessMs ? 'stale' : 'ready',
         connected: source.connected,
-        ageMs: tellsRevocations && loaded ? Math.max(0, Math.round(ageMs)) : null,
+        ageMs: hasRevocations && loaded ? Math.max(0, Math.round(ageMs)) : null,
         revocations: bundle.revocationCount,
       };
     },
@@ -151,9 +152,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
 const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'];
 
-function requireSoundOptions(options: VerifierOptions): void {
+function validateOptions(options: VerifierOptions): void {
   const { trust, maxStalenessMs, whenStale, cacheBytes } = options;
-  const faults = meaningless('', options, OPTIONS);
+  const faults = unknownOptionFaults('', options, OPTIONS);
   if (maxStalenessMs !== undefined && !(maxStalenessMs > 0))
     faults.push('maxStalenessMs must be greater than 0');
   if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
@@ -166,7 +167,7 @@ function requireSoundOptions(options: VerifierOptions): void {
 function trustFaults(trust: unknown): string[] {
   if (isRecord(trust) && 'jwksUrl' in trust) {
     const { issuer, audiences, insecure } = trust;
-    const faults = meaningless('trust.', trust, ['jwksUrl', 'issuer', 'audiences', 'insecure']);
+    const faults = unknownOptionFaults('trust.', trust, ['jwksUrl', 'issuer', 'audiences', 'insecure']);
     if (insecure !== undefined && typeof insecure !== 'boolean')
       faults.push('trust.insecure must be true or false');
     if (!isName(issuer)) faults.push('trust.issuer is missing');
@@ -177,7 +178,7 @@ function trustFaults(trust: unknown): string[] {
   if (!isRecord(trust) || !isRecord(trust['upstream']))
     return ['trust must have an upstream, { address: "host:port" }, or a jwksUrl'];
   const { upstream, credential } = trust;
-  const faults = meaningless('trust.', trust, ['upstream', 'credential']);
+  const faults = unknownOptionFaults('trust.', trust, ['upstream', 'credential']);
   if (!isName(upstream['address'])) faults.push('trust.upstream.address is missing');
   if (credential === undefined) return faults;
   if (!isRecord(credential) || !isName(credential['clientId']) || !isName(credential['clientSecret']))
@@ -187,11 +188,11 @@ function trustFaults(trust: unknown): string[] {
   return faults;
 }
 
-function meaningless(place: string, given: object, known: readonly string[]): string[] {
-  return unknownMembers(given, known).map((name) => `${place}${name} is not an option here`);
+function unknownOptionFaults(prefix: string, options: object, known: readonly string[]): string[] {
+  return unknownMembers(options, known).map((name) => `${prefix}${name} is not an option here`);
 }
 
-const isOfUnknownKey = (verdict: TokenVerdict) =>
+const hasUnknownKey = (verdict: TokenVerdict) =>
   !verdict.ok && verdict.refusal.reason === 'TOKEN_KEY_UNKNOWN';
 
 function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
@@ -200,12 +201,12 @@ function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: Sour
   }
   const { upstream, credential } = origin;
   const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
-  const shown = credential ? serviceCredential(upstream, credential) : null;
+  const watchCredential = credential ? serviceCredential(upstream, credential) : null;
   const release = () => {
     client.close();
-    shown?.close();
+    watchCredential?.close();
   };
-  return { source: new StreamTrustSource({ client, bundle, credential: shown, report }), release };
+  return { source: new StreamTrustSource({ client, bundle, credential: watchCredential, report }), release };
 }
 
 function failStale(): never {

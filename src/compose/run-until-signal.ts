@@ -29,7 +29,7 @@ export type Start<Started extends Running> = (
 
 const STANDARD_OUTPUT = 1;
 /** How long the end of the process waits for its last lines to be taken. */
-const LAST_LINES_MS = 200;
+const FLUSH_LIMIT_MS = 200;
 
 /**
  * Runs a service or a sidecar until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls;
@@ -46,26 +46,26 @@ export async function runUntilSignal<Started extends Running>(
   try {
     const settings = loadSettings(undefined, { for: purpose });
     requireSafeGrpc();
-    const { log, output: talk } = openLog(settings.logLevel);
-    const data = new LineOutput(STANDARD_OUTPUT);
-    process.once('exit', () => flushLines([talk, data], LAST_LINES_MS));
+    const { log, output: logOutput } = openLog(settings.logLevel);
+    const standardOutput = new LineOutput(STANDARD_OUTPUT);
+    process.once('exit', () => flushLines([logOutput, standardOutput], FLUSH_LIMIT_MS));
     for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
     warnOfOldNode(log);
-    takeLinesOfNode(log);
-    takeLinesOfGrpc(log);
-    exitOnUnknownFaults(log);
+    redirectNodeWarnings(log);
+    redirectGrpcLogs(log);
+    exitOnUncaughtErrors(log);
     await run(
       log,
-      (fail) => start(settings, log, fail, () => talk.linesLost),
+      (fail) => start(settings, log, fail, () => logOutput.linesLost),
       (started) => {
-        talk.write(greet(started));
+        logOutput.write(greet(started));
         const [grpc, http] = [formatListenAddress(started.grpc), formatListenAddress(started.http)];
-        data.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
+        standardOutput.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
       },
     );
   } finally {
     // What the command line says of the end may find a reader that stands still, and is not waited for either.
-    setTimeout(() => process.exit(), LAST_LINES_MS).unref();
+    setTimeout(() => process.exit(), FLUSH_LIMIT_MS).unref();
   }
 }
 
@@ -104,7 +104,7 @@ function reloadOnHangup(tls: ServerTls | null): void {
 }
 
 /** Half-broken is worse than down: what nobody expected ends the process, and whoever runs it starts it again. */
-function exitOnUnknownFaults(log: Logger): void {
+function exitOnUncaughtErrors(log: Logger): void {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (cause: unknown) => {
       log.fatal({ cause }, event);
@@ -117,7 +117,7 @@ function exitOnUnknownFaults(log: Logger): void {
  * grpc-js would write lines of its own among the log's, and wait for whoever reads them. That it could not listen, its
  * caller is told. Of a header that it cannot keep it repeats all that was sent, a token perhaps (O01).
  */
-function takeLinesOfGrpc(log: Logger): void {
+function redirectGrpcLogs(log: Logger): void {
   const warn = deduplicateLines(
     (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'grpc'),
     () => performance.now(),
@@ -135,7 +135,7 @@ function takeLinesOfGrpc(log: Logger): void {
 }
 
 /** Node would print its warnings itself, and wait for whoever reads them. */
-function takeLinesOfNode(log: Logger): void {
+function redirectNodeWarnings(log: Logger): void {
   const warn = deduplicateLines(
     (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'node'),
     () => performance.now(),

@@ -4,8 +4,8 @@ import type { Settings } from '../config/load-settings.ts';
 import { budgetOf } from '../domain/operation-call.ts';
 import { DatabaseClock } from '../domain/database-clock.ts';
 import { type ListenAddress } from '../net/listen-address.ts';
-import { networkTest } from '../net/cidr.ts';
-import { AuditRateLimiter, refusalBudgetPolicy } from '../features/audit/audit-rate-limiter.ts';
+import { networkMatcher } from '../net/cidr.ts';
+import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { deduplicateLines } from '../observability/deduplicate-lines.ts';
 import { authenticateBy } from '../rpc/authenticate.ts';
@@ -16,13 +16,13 @@ import { HttpServer } from '../http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
-import { CallLines } from '../observability/call-log.ts';
+import { CallLogger } from '../observability/call-log.ts';
 import type { Logger } from '../observability/log.ts';
 import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
-import { type KeyNews, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
+import { type KeyEvent, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
 import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
 import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
-import { masterKeysOf } from '../features/root-key/master-keys.ts';
+import { loadMasterKeys } from '../features/root-key/master-keys.ts';
 import { keyPolicyOf } from '../features/signing-keys/key-policy.ts';
 import { RootKey } from '../features/root-key/root-key.ts';
 import { SlowHashMonitor } from '../features/maintenance/slow-hash-monitor.ts';
@@ -90,8 +90,8 @@ export async function startService(
     const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
-      holder: 'service',
-      mayMake: true,
+      ownerKind: 'service',
+      createIfMissing: true,
       maxConnections: MAX_CONNECTIONS,
       report: (detail) => log.warn({ detail }, 'database'),
       warn: warnOfDatabase,
@@ -120,8 +120,8 @@ export async function startService(
     });
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust, clock);
-    const refreshRoot = new RootKey();
-    const masterKeys = masterKeysOf(settings);
+    const rootKey = new RootKey();
+    const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
       ? databaseKeys({
@@ -129,19 +129,19 @@ export async function startService(
           trust,
           policy: keyPolicy,
           masterKeys,
-          report(news) {
-            if (!('cause' in news)) counts.keySteps[news.kind] += 1;
-            describeKeyNews(log, news);
+          report(event) {
+            if (!('cause' in event)) counts.keySteps[event.kind] += 1;
+            logKeyEvent(log, event);
           },
         })
       : sharedSecret({ database: trustDatabase, trust });
     const slowHashes = new SlowHashMonitor(trustDatabase, hasher);
-    const watch = new DatabaseMonitor({
+    const databaseMonitor = new DatabaseMonitor({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
         if (settings.migrate === 'off') await requireSchema(database, { newer: false });
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
-        await refreshRoot.prepare(database, masterKeys);
+        await rootKey.prepare(database, masterKeys);
         await keys.prepare();
       },
       async refresh() {
@@ -156,18 +156,18 @@ export async function startService(
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else if (event === 'store-unusable') log.error({ cause }, event);
-        else log.warn({ detail: whyUnavailable(cause) }, event);
+        else log.warn({ detail: unavailableDetail(cause) }, event);
         grpc.setServing('everything', event === 'store-reachable');
       },
       onFatal,
     });
-    cleanups.push(() => watch.stop());
-    const alarm = new ChangeListener({
+    cleanups.push(() => databaseMonitor.stop());
+    const changeListener = new ChangeListener({
       address: opened.address,
       applicationName: `postern alarm ${process.pid}`,
-      onChange: () => watch.refreshNow(),
+      onChange: () => databaseMonitor.refreshNow(),
     });
-    cleanups.push(() => alarm.stop());
+    cleanups.push(() => changeListener.stop());
 
     const purge = new ExpiryPurge({
       database,
@@ -181,25 +181,25 @@ export async function startService(
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
-    const warnOfDisbelief = deduplicateLines(
+    const warnOfRefusedForwarder = deduplicateLines(
       (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
       () => performance.now(),
     );
-    const budget = () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now());
-    const lines = new CallLines(log, budget);
-    cleanups.push(() => lines.tellLeftOut());
-    const broadcast = new TrustBroadcaster(trust, tokens.policy);
+    const newRateLimiter = () => new AuditRateLimiter(auditRateLimits, () => performance.now());
+    const callLogger = new CallLogger(log, newRateLimiter);
+    cleanups.push(() => callLogger.logOmitted());
+    const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
         settings,
         database,
         hasher,
-        refreshRoot,
+        rootKey,
         tokens,
-        broadcast,
+        broadcaster,
         signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
-        loginsBesideHashes: MAX_CONNECTIONS,
-        nextRefresh: (call) => watch.nextRefresh(call),
+        extraConcurrentLogins: MAX_CONNECTIONS,
+        nextRefresh: (call) => databaseMonitor.nextRefresh(call),
         onRepeat: () => (counts.repeats += 1),
         onDamagedHash: (userId, damage) =>
           log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
@@ -216,13 +216,13 @@ export async function startService(
         ),
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
-        refusals: budget(),
+        refusals: newRateLimiter(),
         onUnwritten: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
-        onDisbelieved: warnOfDisbelief,
-        onUnheard(refusal) {
-          counts.calls.recordUnheard(refusal);
-          lines.describeUnheard(refusal);
+        onForwarderRefused: warnOfRefusedForwarder,
+        onRefusedAfterEnd(refusal) {
+          counts.calls.recordRefusalAfterEnd(refusal);
+          callLogger.logRefusalAfterEnd(refusal);
         },
       },
       reflection: settings.reflection,
@@ -231,7 +231,7 @@ export async function startService(
       tracing,
       onFinish(call) {
         counts.calls.record(call);
-        lines.describe(call);
+        callLogger.logCall(call);
       },
     });
     const metrics = serviceMetrics({
@@ -242,10 +242,10 @@ export async function startService(
       hasher,
       pools: { service: database, trust: trustDatabase },
       circuit,
-      reachable: () => watch.state !== 'unreachable',
+      reachable: () => databaseMonitor.state !== 'unreachable',
       clock,
       revocationDelay: feed.delay,
-      broadcast,
+      broadcaster,
       keys,
       keyRotationSeconds: settings.keyRotationSeconds,
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
@@ -255,10 +255,10 @@ export async function startService(
       {
         metrics: metrics.text,
         publication: { issuer: settings.issuer, jwks: tokens.jwks },
-        unreadiness: () => [
+        unreadyReasons: () => [
           ...(stopping ? ['the service is stopping'] : []),
-          ...(watch.state === 'unreachable' ? ['the database does not answer'] : []),
-          ...(watch.state === 'unusable'
+          ...(databaseMonitor.state === 'unreachable' ? ['the database does not answer'] : []),
+          ...(databaseMonitor.state === 'unusable'
             ? ['the database has signing keys or a schema that cannot be used; see the log']
             : []),
           ...(trust.loaded ? [] : ['signing keys and revocations are not loaded yet']),
@@ -268,10 +268,10 @@ export async function startService(
         ],
       },
       tls.of(settings.httpListen),
-      { isTrustedProxy: networkTest(settings.trustedProxies) },
+      { isTrustedProxy: networkMatcher(settings.trustedProxies) },
     );
-    await Promise.all([watch.start(), hasher.ready()]);
-    alarm.start();
+    await Promise.all([databaseMonitor.start(), hasher.ready()]);
+    changeListener.start();
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());
     const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
@@ -279,7 +279,7 @@ export async function startService(
       grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
     );
     // Last: its password is told once, and must not be lost with a start that failed.
-    const isFirstStart = !settings.production && watch.state === 'reachable';
+    const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
   } catch (error) {
@@ -289,17 +289,17 @@ export async function startService(
 }
 
 function reportClock(log: Logger, clock: DatabaseClock): void {
-  const news = clock.takeNews();
-  if (news === null) return;
+  const event = clock.takeTransition();
+  if (event === null) return;
   const line = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
-  if (news === 'differs') log.warn(line, 'clock-differs');
+  if (event === 'differs') log.warn(line, 'clock-differs');
   else log.info(line, 'clock-agrees');
 }
 
-function describeKeyNews(log: Logger, news: KeyNews): void {
-  if (news.kind === 'refused') log.error({ cause: news.cause }, 'signing-key-refused');
-  else if (news.kind === 'left-behind') log.error({ cause: news.cause }, 'signing-key-not-made');
-  else log.info({ step: news.kind, ...('kid' in news && { kid: news.kid }) }, 'signing-keys');
+function logKeyEvent(log: Logger, event: KeyEvent): void {
+  if (event.kind === 'refused') log.error({ cause: event.cause }, 'signing-key-refused');
+  else if (event.kind === 'left-behind') log.error({ cause: event.cause }, 'signing-key-not-made');
+  else log.info({ step: event.kind, ...('kid' in event && { kid: event.kid }) }, 'signing-keys');
 }
 
 function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
@@ -307,9 +307,9 @@ function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
 }
 
 /** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */
-function whyUnavailable(error: unknown): string {
+function unavailableDetail(error: unknown): string {
   if (!(error instanceof Rejected) || error.rejection.kind !== 'store-unavailable') return String(error);
   const { cause } = error.rejection;
-  const said = error.cause === undefined ? cause : messageOf(error.cause);
-  return said === cause ? cause : `${cause}: ${said}`;
+  const detail = error.cause === undefined ? cause : messageOf(error.cause);
+  return detail === cause ? cause : `${cause}: ${detail}`;
 }

@@ -3,7 +3,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { PageCursors } from '../domain/paging.ts';
-import { RepeatRateLimiter, repeatBudgetPolicy } from '../features/sessions/repeat-rate-limiter.ts';
+import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
 import { AuthServiceService } from '../generated/postern/v1/auth.ts';
@@ -13,7 +13,7 @@ import type { AdminDependencies } from '../services/admin/admin-dependencies.ts'
 import { authService } from '../services/auth-service.ts';
 import {
   authorizationService,
-  CHECK_FIRST_NEWS_WAIT_MS,
+  CHECK_INITIAL_LOAD_WAIT_MS,
   failClosedAuthorization,
 } from '../services/ext-authz/authorization-service.ts';
 import type { AddService } from '../grpc/grpc-server.ts';
@@ -29,19 +29,19 @@ import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
 /** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
-const SESSION_TURNS = { width: 1, maxWaiting: 500, maxWaitMs: 1_000 };
+const SESSION_LIMITS = { concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 };
 
 /** What the RPCs are made of. */
 export interface RpcParts {
   readonly settings: Settings;
   readonly database: Database;
   readonly hasher: PasswordHasher;
-  readonly refreshRoot: RootKey;
+  readonly rootKey: RootKey;
   readonly tokens: Tokens;
-  readonly broadcast: TrustBroadcaster;
+  readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** How many logins may ask the database while they do not wait for a hash. */
-  readonly loginsBesideHashes: number;
+  readonly extraConcurrentLogins: number;
   /** Waits for what the database holds by now. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
   /** Told when a refresh token is repeated within its grace time. */
@@ -51,19 +51,19 @@ export interface RpcParts {
 
 /** Gives every RPC of the service its operation, and every operation what it works with. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
-  const { settings, database, hasher, refreshRoot, nextRefresh, onRepeat, onDamagedHash } = parts;
+  const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
-  const checking = { ...verification, firstNewsWaitMs: CHECK_FIRST_NEWS_WAIT_MS };
-  const throttle = new LoginThrottle(database, () => refreshRoot.derive('login throttle'));
+  const checking = { ...verification, firstNewsWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
+  const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
-  const logins = new ConcurrencyLimit(hasher.capacity + parts.loginsBesideHashes, () =>
+  const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>
     Math.max(RETRY_AFTER_MS, hasher.load.averageMs * hasher.capacity),
   );
-  const repeats = new RepeatRateLimiter(repeatBudgetPolicy(settings.refreshGraceSeconds * 1000), () =>
+  const repeatRateLimiter = new RepeatRateLimiter(repeatRateLimits(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
   );
-  const digests = new SecretDigests((purpose) => refreshRoot.derive(purpose));
+  const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   return (add) => {
     add(
@@ -75,10 +75,10 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         passwords,
         throttle,
         logins,
-        turns: new KeyedLimiter(SESSION_TURNS),
-        repeats,
+        sessionLimiter: new KeyedLimiter(SESSION_LIMITS),
+        repeatRateLimiter,
         policy: sessionPolicyOf(settings),
-        refreshTokens: () => refreshRoot.tokens(),
+        refreshTokens: () => rootKey.tokens(),
         digests,
         issuer,
         verifier,
@@ -91,7 +91,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         onDamagedHash,
       }),
     );
-    add(TrustServiceService, trustService(trust, policy, parts.broadcast));
+    add(TrustServiceService, trustService(trust, policy, parts.broadcaster));
     add(
       AdminServiceService,
       adminService({
@@ -99,7 +99,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         trust,
         passwords,
         digests,
-        cursors: new PageCursors(() => refreshRoot.derive('page cursor')),
+        cursors: new PageCursors(() => rootKey.derive('page cursor')),
         signingKeys: parts.signingKeys,
       }),
     );

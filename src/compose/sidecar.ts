@@ -2,21 +2,21 @@ import {
   channelCredentials,
   channelOptions,
   isTarget,
-  reachesOnlyThisMachine,
+  isLocalTarget,
   type Upstream,
 } from '../client/channel.ts';
 import { serviceCredential } from '../client/service-credential.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
-import { AuditRateLimiter, refusalBudgetPolicy } from '../features/audit/audit-rate-limiter.ts';
+import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { deduplicateLines } from '../observability/deduplicate-lines.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { CallCounts } from '../observability/metrics/call-counts.ts';
-import { CallLines } from '../observability/call-log.ts';
+import { CallLogger } from '../observability/call-log.ts';
 import {
   authorizationService,
-  CHECK_FIRST_NEWS_WAIT_MS,
+  CHECK_INITIAL_LOAD_WAIT_MS,
   failClosedAuthorization,
 } from '../services/ext-authz/authorization-service.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
@@ -35,7 +35,7 @@ import { StreamTrustSource } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
-const HEALTH_EVERY_MS = 250;
+const HEALTH_INTERVAL_MS = 250;
 
 /** A running sidecar. */
 export interface Sidecar {
@@ -54,7 +54,7 @@ export function upstreamFault(settings: Settings, upstream: string): { what: str
       advice: 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
     };
   }
-  if (reachesOnlyThisMachine(upstream)) return null;
+  if (isLocalTarget(upstream)) return null;
   if (settings.upstreamCa !== null || settings.insecure) return null;
   return {
     what: `the connection to --upstream ${upstream} would leave this machine in plaintext`,
@@ -88,12 +88,12 @@ export async function startSidecar(
 
   // Trust
   const trust = new TrustBundle();
-  const lost = () =>
+  const newLossWarning = () =>
     deduplicateLines(
       (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'upstream-lost'),
       () => performance.now(),
     );
-  let tellLost = lost();
+  let warnOfLoss = newLossWarning();
   const credentials = channelCredentials(upstream);
   const source = new StreamTrustSource({
     client: new TrustServiceClient(address, credentials, channelOptions),
@@ -110,13 +110,13 @@ export async function startSidecar(
       if (event.kind === 'connected') {
         log.info('upstream-connected');
         // Whatever comes next is another outage.
-        tellLost = lost();
+        warnOfLoss = newLossWarning();
       } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
-      else tellLost(`${event.end.code} ${event.end.details}`);
+      else warnOfLoss(`${event.end.code} ${event.end.details}`);
     },
   });
 
-  const forgetCertificate =
+  const stopCertificateWatch =
     settings.upstreamCert === null
       ? () => undefined
       : watchClientCertificate(settings.upstreamCert, (expiresAtMs) =>
@@ -130,19 +130,22 @@ export async function startSidecar(
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   const verifier = new TokenVerifier({
     trust,
-    policy: () => source.policy ?? NOTHING_ACCEPTED,
+    policy: () => source.policy ?? EMPTY_POLICY,
     cache,
     nowMs: Date.now,
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
   const verification = { verifier, trust, maxStalenessMs };
-  const checking = { ...verification, firstNewsWaitMs: CHECK_FIRST_NEWS_WAIT_MS };
+  const checking = { ...verification, firstNewsWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
   const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
 
   // Listeners
   const tls = await openListenerTls(settings, log);
   const counts = new CallCounts();
-  const lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now()));
+  const callLogger = new CallLogger(
+    log,
+    () => new AuditRateLimiter(auditRateLimits, () => performance.now()),
+  );
   const grpc = new GrpcServer({
     services(add) {
       add(
@@ -168,7 +171,7 @@ export async function startSidecar(
     tracing,
     onFinish(call) {
       counts.record(call);
-      lines.describe(call);
+      callLogger.logCall(call);
     },
   });
   const metrics = sidecarMetrics({
@@ -183,7 +186,7 @@ export async function startSidecar(
     {
       metrics: metrics.text,
       publication: null,
-      unreadiness: () => [
+      unreadyReasons: () => [
         ...(stopping ? ['the sidecar is stopping'] : []),
         ...(trust.loaded ? [] : ['nothing has been received from the upstream yet']),
         ...(trust.loaded && !ready() ? ['the known revocations are too old'] : []),
@@ -192,7 +195,7 @@ export async function startSidecar(
     tls.of(settings.httpListen),
   );
   source.start();
-  const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_EVERY_MS);
+  const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_INTERVAL_MS);
   let stopping = false;
   const stop = async () => {
     stopping = true;
@@ -200,10 +203,10 @@ export async function startSidecar(
     await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
     metrics.stop();
     source.stop();
-    forgetCertificate();
+    stopCertificateWatch();
     await http.stop();
     tls.close();
-    lines.tellLeftOut();
+    callLogger.logOmitted();
     await tracing?.stop();
   };
   try {
@@ -217,7 +220,7 @@ export async function startSidecar(
 }
 
 /** Before the first keys nothing is asked of it; if it were, nothing would pass. */
-const NOTHING_ACCEPTED: ClaimsPolicy = Object.freeze({
+const EMPTY_POLICY: ClaimsPolicy = Object.freeze({
   issuer: '',
   audiences: [],
   maxLifetimeSeconds: 0,

@@ -14,9 +14,9 @@ export type Tokens = ReturnType<typeof composeTokens>;
 export function composeTokens(settings: Settings, trust: TrustBundle, clock: DatabaseClock) {
   const sharedSecret = settings.secret && importSharedSecret(settings.secret);
   const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
-  const legacyDoor = settings.legacyDoor && {
-    key: importSharedSecret(settings.legacyDoor.secret),
-    untilMs: settings.legacyDoor.untilMs,
+  const legacyHs256 = settings.legacyHs256 && {
+    key: importSharedSecret(settings.legacyHs256.secret),
+    untilMs: settings.legacyHs256.untilMs,
   };
   const policy = {
     issuer: settings.issuer,
@@ -43,7 +43,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
         trust,
         policy: () => policy,
         sharedSecret,
-        legacyDoor,
+        legacyHs256,
         cache,
         nowMs,
       }),

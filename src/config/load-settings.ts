@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nearestName } from './did-you-mean.ts';
-import { OpenToOthers, requireRootsOwn } from '../domain/open-to-others.ts';
+import { UntrustedPath, requireTrustedPath } from '../domain/trusted-path.ts';
 import type { Secret } from '../domain/secret.ts';
 import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
 import { InvalidSetting } from './setting-parsers.ts';
@@ -11,7 +11,7 @@ import { type Setting, settingRows } from './settings-table.ts';
 export type { SettingsPurpose } from './setting-rules.ts';
 
 /** Tokens of an earlier login system, signed with this secret, are accepted until this moment (Unix time, ms). */
-interface LegacyDoor {
+interface LegacyHs256 {
   readonly secret: Secret;
   readonly untilMs: number;
 }
@@ -20,7 +20,7 @@ interface LegacyDoor {
 export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUntilMs'> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
-  readonly legacyDoor: LegacyDoor | null;
+  readonly legacyHs256: LegacyHs256 | null;
   /** Lines for whoever starts the service: what is allowed, but probably a mistake. */
   readonly warnings: readonly string[];
 }
@@ -56,18 +56,18 @@ type ReadFile = (path: string) => string;
  */
 export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
   const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
-  const { given, faults } = parseEach(environment, readFile);
+  const { provided, faults } = parseEach(environment, readFile);
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
-  const production = given.has('databaseUrl') || faulty.has('databaseUrl');
-  const surroundings = { purpose, production, cores: availableParallelism() };
+  const production = provided.has('databaseUrl') || faulty.has('databaseUrl');
+  const context = { purpose, production, cores: availableParallelism() };
   const values = Object.fromEntries(
-    rowsByKey.map(([key, row]) => [key, given.has(key) ? given.get(key) : row.fallback(surroundings)]),
+    rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
   const lines = [
     ...faults.values(),
     ...brokenSettingRules({ values, faulty, purpose, production, environment }).map((line) =>
-      namedAsSet(line, environment),
+      nameVariablesAsSet(line, environment),
     ),
     ...unknownNames(environment),
     ...certificateFileFaults(values, faulty, purpose, readFile),
@@ -75,14 +75,14 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   if (lines.length > 0) throw new SettingsError(lines);
 
   const { legacySecret, legacyUntilMs, ...rest } = values;
-  const legacyDoor =
+  const legacyHs256 =
     legacySecret !== null && legacyUntilMs !== null ? { secret: legacySecret, untilMs: legacyUntilMs } : null;
   const warnings = [
     ...warningsAbout(environment, legacyUntilMs, nowMs),
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
   ];
-  return Object.freeze({ ...rest, production, legacyDoor, warnings });
+  return Object.freeze({ ...rest, production, legacyHs256, warnings });
 }
 
 /** Whether a failing command should print a stack trace. Asked before the settings are known to be valid. */
@@ -96,7 +96,7 @@ export function settingsTable(): string {
     ([, row]) =>
       `| ${namesOf(row)
         .map((name) => `\`${name}\``)
-        .join(' or ')} | ${row.shown} | ${row.about} |`,
+        .join(' or ')} | ${row.displayedDefault} | ${row.description} |`,
   );
   return ['| name | default | meaning |', '|---|---|---|', ...lines, ''].join('\n');
 }
@@ -111,19 +111,19 @@ function namesOf(row: Setting<unknown>): string[] {
 function parseEach(
   environment: Environment,
   readFile: ReadFile,
-): { given: Map<Key, unknown>; faults: Map<Key, string> } {
-  const given = new Map<Key, unknown>();
+): { provided: Map<Key, unknown>; faults: Map<Key, string> } {
+  const provided = new Map<Key, unknown>();
   const faults = new Map<Key, string>();
   for (const [key, row] of rowsByKey) {
     try {
       const text = textOf(row, environment, readFile);
-      if (text !== null) given.set(key, parsed(row, text, environment));
+      if (text !== null) provided.set(key, parsed(row, text, environment));
     } catch (error) {
       if (!(error instanceof InvalidSetting)) throw error;
       faults.set(key, `${comesFromFile(row, environment) ? `${row.name}_FILE` : row.name} ${error.message}`);
     }
   }
-  return { given, faults };
+  return { provided, faults };
 }
 
 function parsed(row: Setting<unknown>, text: string, environment: Environment): unknown {
@@ -143,10 +143,13 @@ function comesFromFile(row: Setting<unknown>, environment: Environment): boolean
 }
 
 /** A rule between settings says NAME. Where only NAME_FILE is set, its message must say NAME_FILE. */
-function namedAsSet(line: string, environment: Environment): string {
+function nameVariablesAsSet(line: string, environment: Environment): string {
   return rowsByKey
     .filter(([, row]) => comesFromFile(row, environment))
-    .reduce((said, [, { name }]) => said.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `${name}_FILE`), line);
+    .reduce(
+      (renamed, [, { name }]) => renamed.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `${name}_FILE`),
+      line,
+    );
 }
 
 function textOf(row: Setting<unknown>, environment: Environment, readFile: ReadFile): string | null {
@@ -163,7 +166,7 @@ function textOfFile(path: string, readFile: ReadFile): string {
   try {
     text = readFile(path);
   } catch (error) {
-    if (error instanceof OpenToOthers)
+    if (error instanceof UntrustedPath)
       throw new InvalidSetting(`names a file that other users can change: ${error.message}`);
     const { code = 'not text' } = error as NodeJS.ErrnoException;
     throw new InvalidSetting(
@@ -177,7 +180,7 @@ function textOfFile(path: string, readFile: ReadFile): string {
 
 function readTextFile(path: string): string {
   // A pipe (such as /dev/fd/3) was opened by whoever started the process and cannot be replaced by another user.
-  if (statSync(path).isFile()) requireRootsOwn(path, 'root');
+  if (statSync(path).isFile()) requireTrustedPath(path, 'root');
   return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
 }
 
@@ -211,26 +214,26 @@ function certificateFileFaults(
   readFile: ReadFile,
 ): string[] {
   const { tlsCert, tlsKey, tlsClientCa, upstreamCert, upstreamKey, upstreamCa } = values;
-  const ends: Record<'cert' | 'key' | 'ca', readonly [Key, string | null]>[] = [];
+  const endpoints: Record<'cert' | 'key' | 'ca', readonly [Key, string | null]>[] = [];
   if (purpose === 'serve' || purpose === 'sidecar') {
-    ends.push({ cert: ['tlsCert', tlsCert], key: ['tlsKey', tlsKey], ca: ['tlsClientCa', tlsClientCa] });
+    endpoints.push({ cert: ['tlsCert', tlsCert], key: ['tlsKey', tlsKey], ca: ['tlsClientCa', tlsClientCa] });
   }
   if (purpose === 'sidecar') {
     const ca = upstreamCa === 'system' ? null : upstreamCa;
-    ends.push({
+    endpoints.push({
       cert: ['upstreamCert', upstreamCert],
       key: ['upstreamKey', upstreamKey],
       ca: ['upstreamCa', ca],
     });
   }
-  return ends.flatMap((end) => {
+  return endpoints.flatMap((endpoint) => {
     const faults: string[] = [];
     const textIn = ([key, path]: readonly [Key, string | null]) => {
       if (path === null || faulty.has(key)) return null;
       try {
         return readFile(path);
       } catch (error) {
-        if (error instanceof OpenToOthers) {
+        if (error instanceof UntrustedPath) {
           faults.push(`${settingRows[key].name} can be changed by others: ${error.message}`);
           return null;
         }
@@ -241,11 +244,11 @@ function certificateFileFaults(
         return null;
       }
     };
-    const files = { cert: textIn(end.cert), key: textIn(end.key), ca: textIn(end.ca) };
+    const files = { cert: textIn(endpoint.cert), key: textIn(endpoint.key), ca: textIn(endpoint.ca) };
     const names = {
-      cert: settingRows[end.cert[0]].name,
-      key: settingRows[end.key[0]].name,
-      ca: settingRows[end.ca[0]].name,
+      cert: settingRows[endpoint.cert[0]].name,
+      key: settingRows[endpoint.key[0]].name,
+      ca: settingRows[endpoint.ca[0]].name,
     };
     return [...faults, ...certificateFaults(files, names)];
   });

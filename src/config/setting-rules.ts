@@ -1,4 +1,4 @@
-import { type ListenAddress, staysOnThisMachine } from '../net/listen-address.ts';
+import { type ListenAddress, isLocalAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
 import type { Secret } from '../domain/secret.ts';
 import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/roles.ts';
@@ -184,7 +184,7 @@ const rules: readonly Rule[] = [
   {
     reads: ['grpcListen', 'httpListen'],
     for: ['serve', 'sidecar'],
-    isBroken: ({ grpcListen, httpListen }) => isSamePlace(grpcListen, httpListen),
+    isBroken: ({ grpcListen, httpListen }) => isSameAddress(grpcListen, httpListen),
     fault: 'POSTERN_HTTP_LISTEN is the same address as POSTERN_GRPC_LISTEN; change one',
   },
   {
@@ -212,14 +212,14 @@ function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],
     for: ['serve', 'sidecar'],
-    isBroken: (values) => !values.insecure && values.tlsCert === null && !staysOnThisMachine(values[key]),
+    isBroken: (values) => !values.insecure && values.tlsCert === null && !isLocalAddress(values[key]),
     fault:
       `${name} would accept plaintext from other machines; set POSTERN_TLS_CERT and POSTERN_TLS_KEY, ` +
       'listen on 127.0.0.1 or unix:PATH, or set POSTERN_INSECURE=true if a proxy in front terminates TLS',
   };
 }
 
-function isSamePlace(one: ListenAddress, other: ListenAddress): boolean {
+function isSameAddress(one: ListenAddress, other: ListenAddress): boolean {
   if (one.kind === 'unix') return other.kind === 'unix' && one.path === other.path;
   return other.kind === 'tcp' && one.port !== 0 && one.port === other.port && one.host === other.host;
 }

@@ -5,7 +5,7 @@ import type { SettingParser } from './setting-parsers.ts';
 import * as value from './setting-parsers.ts';
 
 /** What a default can depend on. */
-interface Surroundings {
+interface SettingContext {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly cores: number;
@@ -14,42 +14,59 @@ interface Surroundings {
 /** One row of the settings table. `shown` is the default as the documentation prints it. */
 export interface Setting<T> {
   readonly name: string;
-  readonly shown: string;
-  readonly about: string;
+  readonly displayedDefault: string;
+  readonly description: string;
   readonly isSecret: boolean;
   readonly parse: SettingParser<T>;
-  readonly fallback: (surroundings: Surroundings) => T;
+  readonly fallback: (context: SettingContext) => T;
 }
 
 /** The documented default goes through the parser like any other value, so the documentation cannot differ from it. */
-function setting<T>(name: string, standard: string, about: string, parse: SettingParser<T>): Setting<T> {
-  return { name, shown: `\`${standard}\``, about, isSecret: false, parse, fallback: () => parse(standard) };
+function setting<T>(
+  name: string,
+  defaultText: string,
+  description: string,
+  parse: SettingParser<T>,
+): Setting<T> {
+  return {
+    name,
+    displayedDefault: `\`${defaultText}\``,
+    description,
+    isSecret: false,
+    parse,
+    fallback: () => parse(defaultText),
+  };
 }
 
-function optional<T>(name: string, about: string, parse: SettingParser<T>): Setting<T | null> {
-  return { name, shown: 'absent', about, isSecret: false, parse, fallback: () => null };
+function optional<T>(name: string, description: string, parse: SettingParser<T>): Setting<T | null> {
+  return { name, displayedDefault: 'absent', description, isSecret: false, parse, fallback: () => null };
 }
 
 /** A secret can also be read from the file that `NAME_FILE` names. */
-function secret(name: string, about: string, parse: SettingParser<Secret>): Setting<Secret | null> {
-  return { ...optional(name, about, parse), isSecret: true };
+function secret(name: string, description: string, parse: SettingParser<Secret>): Setting<Secret | null> {
+  return { ...optional(name, description, parse), isSecret: true };
 }
 
 /** Names of client certificates, separated by commas. */
-function identities(name: string, about: string): Setting<readonly string[]> {
-  return { ...setting(name, '', about, value.clientNames), shown: 'none', fallback: () => [] };
+function identities(name: string, description: string): Setting<readonly string[]> {
+  return {
+    ...setting(name, '', description, value.clientNames),
+    displayedDefault: 'none',
+    fallback: () => [],
+  };
 }
 
 /** A sidecar has default ports of its own, so that it can run beside `serve`. */
 function listener(
   name: string,
-  standard: { serve: string; sidecar: string },
-  about: string,
+  defaultText: { serve: string; sidecar: string },
+  description: string,
 ): Setting<ListenAddress> {
   return {
-    ...setting(name, standard.serve, about, value.listenAddress),
-    shown: `\`${standard.serve}\`; sidecar \`${standard.sidecar}\``,
-    fallback: ({ purpose }) => value.listenAddress(purpose === 'sidecar' ? standard.sidecar : standard.serve),
+    ...setting(name, defaultText.serve, description, value.listenAddress),
+    displayedDefault: `\`${defaultText.serve}\`; sidecar \`${defaultText.sidecar}\``,
+    fallback: ({ purpose }) =>
+      value.listenAddress(purpose === 'sidecar' ? defaultText.sidecar : defaultText.serve),
   };
 }
 
@@ -105,7 +122,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
         'audience that its service account requests.',
       value.audience,
     ),
-    shown: 'the first of `POSTERN_AUDIENCE`',
+    displayedDefault: 'the first of `POSTERN_AUDIENCE`',
   },
   algorithm: setting(
     'POSTERN_ALGORITHM',
@@ -204,7 +221,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'The maximum number of passwords hashed at once, 1 to 256.',
       value.count(1, 256),
     ),
-    shown: 'cores − 1, at least 1',
+    displayedDefault: 'cores − 1, at least 1',
     fallback: ({ cores }) => Math.max(1, cores - 1),
   },
   passwordMinLength: setting(
@@ -220,7 +237,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` is trusted, as that of service accounts is.',
       value.networks,
     ),
-    shown: 'none',
+    displayedDefault: 'none',
     fallback: () => [],
   },
   maxConnections: setting(
@@ -238,7 +255,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   ),
   reflection: {
     ...setting('POSTERN_REFLECTION', 'on', 'Whether gRPC reflection is served.', value.toggle),
-    shown: '`on`; in production and in a sidecar `off`',
+    displayedDefault: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
   clientId: optional(

@@ -4,7 +4,7 @@ import { bytesOfScannableSecret, makeScannableSecret, type SecretPrefix } from '
 
 /** Of a secret's 32 bytes 20 are random; by the next 4 it is known that the last 8 name its owner. */
 export const SECRET_RANDOM_BYTES = 20;
-const MARK_BYTES = 4;
+const OWNER_TAG_BYTES = 4;
 const OWNER_BYTES = 8;
 
 /** What a kind of secret is called where keys are derived, and how it begins. */
@@ -50,36 +50,36 @@ export class SecretDigests {
   }
 
   /** False for the secret of another account; the digest alone tells whether it is this one's. */
-  mayBeSecretOf(accountId: string, secret: string): boolean {
-    return this.#mayBeOf(kinds.service, accountId, secret);
+  couldBeSecretOf(accountId: string, secret: string): boolean {
+    return this.#couldBelongTo(kinds.service, accountId, secret);
   }
 
   /** False for a token that was made for another user; the digest alone tells whether it was made at all. */
-  mayBeResetOf(userId: string, token: string): boolean {
-    return this.#mayBeOf(kinds.reset, userId, token);
+  couldBeResetOf(userId: string, token: string): boolean {
+    return this.#couldBelongTo(kinds.reset, userId, token);
   }
 
   #make({ purpose, prefix }: (typeof kinds)[keyof typeof kinds], owner: string, random: Uint8Array): string {
     if (random.length !== SECRET_RANDOM_BYTES) throw new RangeError('a secret takes 20 random bytes');
-    const parts = [random, this.#markOf(purpose, random), this.#ownerOf(purpose, owner, random)];
+    const parts = [random, this.#ownerTagOf(purpose, random), this.#ownerOf(purpose, owner, random)];
     return makeScannableSecret(prefix, Buffer.concat(parts));
   }
 
-  #mayBeOf({ purpose }: { purpose: string }, owner: string, secret: string): boolean {
+  #couldBelongTo({ purpose }: { purpose: string }, owner: string, secret: string): boolean {
     const bytes = bytesOfScannableSecret(secret);
     const random = bytes.subarray(0, SECRET_RANDOM_BYTES);
-    const mark = bytes.subarray(SECRET_RANDOM_BYTES, -OWNER_BYTES);
-    if (!timingSafeEqual(mark, this.#markOf(purpose, random))) return true;
+    const ownerTag = bytes.subarray(SECRET_RANDOM_BYTES, -OWNER_BYTES);
+    if (!timingSafeEqual(ownerTag, this.#ownerTagOf(purpose, random))) return true;
     return timingSafeEqual(bytes.subarray(-OWNER_BYTES), this.#ownerOf(purpose, owner, random));
   }
 
-  #markOf(purpose: string, random: Uint8Array): Buffer {
-    return this.#digest(`${purpose} with an owner`, random).subarray(0, MARK_BYTES);
+  #ownerTagOf(purpose: string, random: Uint8Array): Buffer {
+    return this.#digest(`${purpose} with an owner`, random).subarray(0, OWNER_TAG_BYTES);
   }
 
   #ownerOf(purpose: string, owner: string, random: Uint8Array): Buffer {
-    const named = Buffer.concat([random, Buffer.from(owner, 'utf8')]);
-    return this.#digest(`${purpose} owner`, named).subarray(0, OWNER_BYTES);
+    const taggedOwner = Buffer.concat([random, Buffer.from(owner, 'utf8')]);
+    return this.#digest(`${purpose} owner`, taggedOwner).subarray(0, OWNER_BYTES);
   }
 
   #digest(purpose: string, content: string | Uint8Array): Buffer {

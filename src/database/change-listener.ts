@@ -44,20 +44,20 @@ export class ChangeListener {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#client = null;
-    for (const client of this.#open) drop(client);
+    for (const client of this.#open) destroySocket(client);
   }
 
   async #listen(): Promise<void> {
     try {
-      const client = await this.#server.connect((address) => this.#connect(address), drop);
+      const client = await this.#server.connect((address) => this.#connect(address), destroySocket);
       this.#client = client;
       await client.query('LISTEN postern_trust');
       if (this.#isLost(client)) return;
       this.#backoff.reset();
       this.#onChange();
-      this.#later(PING_EVERY_MS, () => this.#ping(client));
+      this.#schedule(PING_EVERY_MS, () => this.#ping(client));
     } catch {
-      if (!this.#client || !this.#lose(this.#client)) this.#again();
+      if (!this.#client || !this.#abandon(this.#client)) this.#reconnect();
     }
   }
 
@@ -65,10 +65,10 @@ export class ChangeListener {
     const client = new Client({ ...address, ...this.#config });
     this.#open.add(client);
     // Without a listener for `error` a lost connection would end the process.
-    client.on('error', () => this.#lose(client));
+    client.on('error', () => this.#abandon(client));
     client.on('end', () => {
       this.#open.delete(client);
-      this.#lose(client);
+      this.#abandon(client);
     });
     client.on('notification', this.#onChange);
     await client.connect();
@@ -80,17 +80,17 @@ export class ChangeListener {
   }
 
   /** Gives a connection up and makes another, once. */
-  #lose(client: Client): boolean {
+  #abandon(client: Client): boolean {
     if (this.#isLost(client)) return false;
     this.#client = null;
-    drop(client);
-    this.#again();
+    destroySocket(client);
+    this.#reconnect();
     return true;
   }
 
-  #again(): void {
+  #reconnect(): void {
     this.#onChange();
-    this.#later(this.#backoff.next(), () => this.#listen());
+    this.#schedule(this.#backoff.next(), () => this.#listen());
   }
 
   /**
@@ -99,29 +99,29 @@ export class ChangeListener {
    */
   async #ping(client: Client): Promise<void> {
     if (this.#isLost(client)) return;
-    const silent = setTimeout(() => this.#lose(client), PING_TIMEOUT_MS);
+    const pingTimeout = setTimeout(() => this.#abandon(client), PING_TIMEOUT_MS);
     try {
       const { rows } = await client.query<{ writes: boolean }>(
         `SELECT current_setting('transaction_read_only') = 'off' AS writes`,
       );
-      if (rows[0]?.writes !== true) this.#lose(client);
-      else if (!this.#isLost(client)) this.#later(PING_EVERY_MS, () => this.#ping(client));
+      if (rows[0]?.writes !== true) this.#abandon(client);
+      else if (!this.#isLost(client)) this.#schedule(PING_EVERY_MS, () => this.#ping(client));
     } catch {
-      this.#lose(client);
+      this.#abandon(client);
     } finally {
-      clearTimeout(silent);
+      clearTimeout(pingTimeout);
     }
   }
 
   /** One thing is waited for at any time: the next attempt, or the next pulse. */
-  #later(delayMs: number, act: () => Promise<void>): void {
+  #schedule(delayMs: number, action: () => Promise<void>): void {
     clearTimeout(this.#timer);
-    if (!this.#stopped) this.#timer = setTimeout(() => void act(), delayMs);
+    if (!this.#stopped) this.#timer = setTimeout(() => void action(), delayMs);
   }
 }
 
 /** Ending politely would wait for a server that may be frozen; so the socket is closed at once. */
-function drop(client: Client): void {
+function destroySocket(client: Client): void {
   const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
   connection.stream.destroy();
 }

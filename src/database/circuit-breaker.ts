@@ -9,18 +9,18 @@ const OPENS_AFTER = 3;
  * it is open nobody else waits for one (D10). Whoever probes goes on asking; the first answer closes it.
  */
 export class CircuitBreaker {
-  #silences = 0;
+  #timeouts = 0;
 
   get isOpen(): boolean {
-    return this.#silences >= OPENS_AFTER;
+    return this.#timeouts >= OPENS_AFTER;
   }
 
   /** Any answer counts, a refusal too: the database lives. */
-  answered(): void {
-    this.#silences = 0;
+  recordAnswer(): void {
+    this.#timeouts = 0;
   }
 
-  silent(): void {
-    this.#silences += 1;
+  recordTimeout(): void {
+    this.#timeouts += 1;
   }
 }

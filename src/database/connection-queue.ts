@@ -11,15 +11,15 @@ export class ConnectionQueue {
   readonly #queue: BoundedQueue<() => boolean>;
   readonly #maxWaitMs: number;
 
-  /** @param width how many pieces of work run at once: as many as there are connections */
-  constructor(width: number, maxWaitMs: number) {
+  /** @param concurrency how many pieces of work run at once: as many as there are connections */
+  constructor(concurrency: number, maxWaitMs: number) {
     this.#maxWaitMs = maxWaitMs;
     this.#queue = new BoundedQueue({
-      width,
+      width: concurrency,
       maxWaiting: Infinity,
-      whenFull: crowded,
-      watch: (_isOver, leave) => this.#watch(leave),
-      whyNotNow: (isOver) => (isOver() ? new Rejected({ kind: 'cancelled' }) : undefined),
+      whenFull: queueTimeout,
+      watch: (_isOver, cancel) => this.#watch(cancel),
+      whyNotNow: (isCancelled) => (isCancelled() ? new Rejected({ kind: 'cancelled' }) : undefined),
     });
   }
 
@@ -28,28 +28,28 @@ export class ConnectionQueue {
   }
 
   /**
-   * @param isOver whether nobody waits for the answer any more: such work is not begun
+   * @param isCancelled whether nobody waits for the answer any more: such work is not begun
    * @throws Rejected `server-overloaded` when the turn does not come in time, `store-unavailable` when no turn ended
    *   in that time, `cancelled` when it was over by then
    */
-  run<T>(isOver: () => boolean, work: () => Promise<T>): Promise<T> {
-    return this.#queue.run(work, isOver);
+  run<T>(isCancelled: () => boolean, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(work, isCancelled);
   }
 
   /** While some work ends, a long wait is our crowd's doing, not the database's. */
-  #watch(leave: (why: Error) => void): () => void {
+  #watch(cancel: (why: Error) => void): () => void {
     const { ended } = this.#queue;
     return startBusyTolerantTimeout(this.#maxWaitMs, () =>
-      leave(this.#queue.ended > ended ? crowded() : silent()),
+      cancel(this.#queue.ended > ended ? queueTimeout() : noFreeConnection()),
     );
   }
 }
 
-function crowded(): Rejected {
+function queueTimeout(): Rejected {
   const cause = 'too many calls wait for a database connection';
   return new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
 }
 
-function silent(): Rejected {
+function noFreeConnection(): Rejected {
   return storeUnavailable('every database connection is in use, and none became free in time');
 }

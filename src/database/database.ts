@@ -59,13 +59,13 @@ interface Pool {
 export class Database {
   readonly maxConnections: number;
   readonly #knex: Knex;
-  readonly #turns: ConnectionQueue;
+  readonly #queue: ConnectionQueue;
   readonly #circuit: DatabaseOptions['circuit'];
   readonly #tracer: Tracer | undefined;
 
   constructor(options: DatabaseOptions) {
     this.maxConnections = options.maxConnections;
-    this.#turns = new ConnectionQueue(options.maxConnections, CONNECT_TIMEOUT_MS);
+    this.#queue = new ConnectionQueue(options.maxConnections, CONNECT_TIMEOUT_MS);
     const servers = connectionsOf(options.address);
     const connection: ClientConfig = {
       ...servers[0],
@@ -78,13 +78,13 @@ export class Database {
     };
     this.#circuit = options.circuit;
     this.#tracer = options.tracer;
-    const watched: GuardedConfig = {
+    const guardedConfig: GuardedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
       connectMs: CONNECT_TIMEOUT_MS,
       server: new PrimaryConnector(servers),
     };
     this.#knex = knex({
-      ...watched,
+      ...guardedConfig,
       client: GuardedPgClient,
       // Or the messages of errors would hold the values of the statement, and logs a password's hash (O01).
       compileSqlOnError: false,
@@ -94,8 +94,8 @@ export class Database {
       pool: { min: 0, max: options.maxConnections },
       acquireConnectionTimeout: CONNECT_LIMIT_MS,
       log: {
-        warn: (message: unknown) => options.warn(inOneLine(message)),
-        error: (message: unknown) => options.warn(inOneLine(message)),
+        warn: (message: unknown) => options.warn(poolWarning(message)),
+        error: (message: unknown) => options.warn(poolWarning(message)),
         deprecate: () => undefined,
         debug: () => undefined,
       },
@@ -109,7 +109,7 @@ export class Database {
     return {
       used: pool.numUsed(),
       free: pool.numFree(),
-      waiting: this.#turns.waiting + pool.numPendingAcquires(),
+      waiting: this.#queue.waiting + pool.numPendingAcquires(),
     };
   }
 
@@ -118,7 +118,7 @@ export class Database {
    * `transaction`.
    */
   run<T>(budget: CallBudget, work: (db: Knex) => PromiseLike<T>): Promise<T> {
-    return this.#within(budget, async () => work(this.#knex));
+    return this.#traced(budget, async () => work(this.#knex));
   }
 
   /**
@@ -127,7 +127,7 @@ export class Database {
    * in all, so the work must not have effects outside the database.
    */
   transaction<T>(budget: CallBudget, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
-    return this.#within(budget, () => this.#knex.transaction(work));
+    return this.#traced(budget, () => this.#knex.transaction(work));
   }
 
   /** Runs work that may take long, such as a migration, in one transaction and without a budget. */
@@ -148,13 +148,13 @@ export class Database {
     await this.#knex.destroy();
   }
 
-  #within<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+  #traced<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
     return this.#tracer
-      ? this.#tracer.span('database', () => this.#answerWithin(budget, work))
-      : this.#answerWithin(budget, work);
+      ? this.#tracer.span('database', () => this.#runWithinBudget(budget, work))
+      : this.#runWithinBudget(budget, work);
   }
 
-  async #answerWithin<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
+  async #runWithinBudget<T>(budget: CallBudget, work: () => Promise<T>): Promise<T> {
     const { state, role } = this.#circuit ?? {};
     if (state?.isOpen === true && role === 'guarded') {
       throw storeUnavailable(
@@ -163,22 +163,23 @@ export class Database {
     }
     const startMs = performance.now();
     try {
-      const result = await withinBudget(budget, (isOver) =>
-        this.#turns.run(isOver, () => repeated(work, budget)),
+      const result = await withinBudget(budget, (isCancelled) =>
+        this.#queue.run(isCancelled, () => withRetries(work, budget)),
       );
-      state?.answered();
+      state?.recordAnswer();
       return result;
     } catch (error) {
-      const isRuling = error instanceof Rejected && error.rejection.kind !== 'store-unavailable';
-      if (isRuling || sqlState(error) !== undefined) state?.answered();
-      else if (performance.now() - startMs >= SILENCE_FROM_MS && !budget.signal.aborted) state?.silent();
+      const isDecision = error instanceof Rejected && error.rejection.kind !== 'store-unavailable';
+      if (isDecision || sqlState(error) !== undefined) state?.recordAnswer();
+      else if (performance.now() - startMs >= SILENCE_FROM_MS && !budget.signal.aborted)
+        state?.recordTimeout();
       throw translateStoreError(error);
     }
   }
 }
 
 /** What knex has to say, without its stack and its own words for what happened. */
-function inOneLine(message: unknown): string {
+function poolWarning(message: unknown): string {
   const [line = ''] = String(message).split('\n', 1);
   const [, what, name = '', code = '', text = ''] =
     /^(Acquire connection error|Connection Error): (?:(\w*Error)(?: \[(\w+)\])?: ?)?(.*)$/.exec(line) ?? [];
@@ -188,7 +189,7 @@ function inOneLine(message: unknown): string {
 }
 
 /** Does the work again after a serialisation failure or a deadlock. */
-async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<T> {
+async function withRetries<T>(work: () => Promise<T>, budget: CallBudget): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
@@ -200,7 +201,10 @@ async function repeated<T>(work: () => Promise<T>, budget: CallBudget): Promise<
 }
 
 /** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */
-async function withinBudget<T>(budget: CallBudget, work: (isOver: () => boolean) => Promise<T>): Promise<T> {
+async function withinBudget<T>(
+  budget: CallBudget,
+  work: (isCancelled: () => boolean) => Promise<T>,
+): Promise<T> {
   if (budget.signal.aborted) throw new Rejected({ kind: 'cancelled' });
   const nowMs = Date.now();
   if (nowMs >= budget.deadlineMs) throw new Rejected({ kind: 'deadline-exceeded' });
@@ -211,24 +215,24 @@ async function withinBudget<T>(budget: CallBudget, work: (isOver: () => boolean)
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  let isOver = false;
-  let giveUp: (rejection: Rejected) => void = () => undefined;
-  const outOfTime = new Promise<never>((_resolve, reject) => {
-    giveUp = (rejection) => {
-      isOver = true;
+  let isCancelled = false;
+  let rejectEarly: (rejection: Rejected) => void = () => undefined;
+  const timedOut = new Promise<never>((_resolve, reject) => {
+    rejectEarly = (rejection) => {
+      isCancelled = true;
       reject(rejection);
     };
   });
   const limitMs = Math.min(storeMs, budget.deadlineMs - nowMs);
-  const callOff = startIoFairTimeout(limitMs, () =>
-    giveUp(storeUnavailable('no answer within the time budget')),
+  const cancelTimeout = startIoFairTimeout(limitMs, () =>
+    rejectEarly(storeUnavailable('no answer within the time budget')),
   );
-  const onAbort = () => giveUp(new Rejected({ kind: 'cancelled' }));
+  const onAbort = () => rejectEarly(new Rejected({ kind: 'cancelled' }));
   budget.signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([work(() => isOver), outOfTime]);
+    return await Promise.race([work(() => isCancelled), timedOut]);
   } finally {
-    callOff();
+    cancelTimeout();
     budget.signal.removeEventListener('abort', onAbort);
   }
 }

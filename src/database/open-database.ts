@@ -21,9 +21,9 @@ export interface OpenedDatabase {
 export async function openDatabase(options: {
   databaseUrl: Secret | null;
   dataDir: string;
-  holder: 'service' | 'command';
+  ownerKind: 'service' | 'command';
   /** Whether an embedded database may be made where there is none. */
-  mayMake: boolean;
+  createIfMissing: boolean;
   maxConnections: number;
   /** Told of what becomes of the embedded server. */
   report: (line: string) => void;
@@ -32,9 +32,9 @@ export async function openDatabase(options: {
   circuit?: DatabaseOptions['circuit'];
   tracer?: DatabaseOptions['tracer'];
 }): Promise<OpenedDatabase> {
-  const { databaseUrl, dataDir, holder, maxConnections, report } = options;
+  const { databaseUrl, dataDir, ownerKind, maxConnections, report } = options;
   const pool = {
-    applicationName: `postern ${holder} ${process.pid}`,
+    applicationName: `postern ${ownerKind} ${process.pid}`,
     maxConnections,
     warn: options.warn ?? (() => undefined),
     ...(options.circuit && { circuit: options.circuit }),
@@ -45,9 +45,10 @@ export async function openDatabase(options: {
     const database = new Database({ ...pool, address });
     return { database, address, close: () => database.close() };
   }
-  if (!options.mayMake && !holdsCluster(dataDir)) throw dataDirectoryFault(dataDir) ?? new NoDataYet(dataDir);
+  if (!options.createIfMissing && !holdsCluster(dataDir))
+    throw dataDirectoryFault(dataDir) ?? new NoDataYet(dataDir);
   const { openEmbeddedPostgres } = await import('./embedded/open-embedded-postgres.ts');
-  const embedded = await openEmbeddedPostgres({ dataDir, holder, report });
+  const embedded = await openEmbeddedPostgres({ dataDir, ownerKind, report });
   const database = new Database({ ...pool, address: embedded.connection });
   return {
     database,

@@ -15,7 +15,7 @@ interface PgConnection extends Queryable {
   __knex__disposed?: unknown;
   unlimited?: boolean;
   pool: PoolState;
-  madeAtMs: number;
+  createdAtMs: number;
   connection: { stream: { destroy(): void } };
   end(): Promise<void>;
 }
@@ -39,7 +39,7 @@ const READ_ONLY = '25006';
 const LIFTS_LIMIT = /^SET LOCAL statement_timeout = 0/i;
 const ENDS_TRANSACTION = /^(COMMIT|ROLLBACK)\b/i;
 const COMMITS = /^COMMIT\b/i;
-const GOODBYE_LIMIT_MS = 500;
+const CLOSE_LIMIT_MS = 500;
 
 /**
  * Knex's PostgreSQL client with a watchdog on every query, BEGIN and COMMIT included. `statement_timeout` is kept by
@@ -54,19 +54,19 @@ export class GuardedPgClient extends PgClient {
   readonly #pool: PoolState = { invalidBeforeMs: -Infinity };
 
   override async acquireRawConnection(): Promise<unknown> {
-    const madeAtMs = performance.now();
+    const createdAtMs = performance.now();
     const { server, connectMs } = this.config as GuardedConfig;
     const close = (unwanted: PgConnection) => void this.destroyRawConnection(unwanted);
     const connection = await server.connect((address) => {
       // Read by the base class before it first waits.
       Object.assign(this.connectionSettings, address);
-      return madeWithin(connectMs, super.acquireRawConnection() as Promise<PgConnection>, close);
+      return connectWithin(connectMs, super.acquireRawConnection() as Promise<PgConnection>, close);
     }, close);
-    return Object.assign(connection, { pool: this.#pool, madeAtMs });
+    return Object.assign(connection, { pool: this.#pool, createdAtMs });
   }
 
-  override validateConnection({ pool, madeAtMs }: PgConnection): Promise<boolean> {
-    return Promise.resolve(madeAtMs > pool.invalidBeforeMs);
+  override validateConnection({ pool, createdAtMs }: PgConnection): Promise<boolean> {
+    return Promise.resolve(createdAtMs > pool.invalidBeforeMs);
   }
 
   /** Every connection of the pool is replaced by a new one before its next use. */
@@ -77,7 +77,7 @@ export class GuardedPgClient extends PgClient {
   /** Says goodbye, which a frozen server never answers, and closes the socket in any case. */
   override async destroyRawConnection(connection: PgConnection): Promise<void> {
     const goodbye = connection.end().catch(() => undefined);
-    await withTimeout(goodbye, GOODBYE_LIMIT_MS, () => undefined);
+    await withTimeout(goodbye, CLOSE_LIMIT_MS, () => undefined);
     connection.connection.stream.destroy();
   }
 
@@ -87,7 +87,7 @@ export class GuardedPgClient extends PgClient {
     if (LIFTS_LIMIT.test(query.sql)) connection.unlimited = true;
     if (ENDS_TRANSACTION.test(query.sql)) connection.unlimited = false;
     return new Promise((resolve, reject) => {
-      const callOff = startIoFairTimeout(watchdogMs, () => {
+      const cancelTimeout = startIoFairTimeout(watchdogMs, () => {
         if (connection.unlimited === true) return;
         const error = new QueryUnanswered(watchdogMs);
         invalidate(connection, error);
@@ -109,19 +109,21 @@ export class GuardedPgClient extends PgClient {
           },
         )
         .then(resolve, reject)
-        .finally(callOff);
+        .finally(cancelTimeout);
     });
   }
 }
 
-function madeWithin<C>(limitMs: number, making: Promise<C>, close: (late: C) => void): Promise<C> {
+function connectWithin<C>(limitMs: number, connecting: Promise<C>, close: (late: C) => void): Promise<C> {
   return new Promise((resolve, reject) => {
     let isLate = false;
-    const callOff = startBusyTolerantTimeout(limitMs, () => {
+    const cancelTimeout = startBusyTolerantTimeout(limitMs, () => {
       isLate = true;
       reject(new Error('timeout expired'));
     });
-    making.finally(callOff).then((connection) => (isLate ? close(connection) : resolve(connection)), reject);
+    connecting
+      .finally(cancelTimeout)
+      .then((connection) => (isLate ? close(connection) : resolve(connection)), reject);
   });
 }
 

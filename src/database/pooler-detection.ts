@@ -27,10 +27,10 @@ export async function detectPooling(address: DatabaseAddress): Promise<Pooling> 
     await Promise.all(clients.map((client) => client.connect()));
     const before = await backendOf(one);
     await other.query('BEGIN');
-    const lent = await backendOf(other);
+    const otherBackend = await backendOf(other);
     const after = await backendOf(one);
     await other.query('ROLLBACK');
-    if (lent === before || after !== before) return 'transaction';
+    if (otherBackend === before || after !== before) return 'transaction';
     const { rows } = await one.query<Record<string, string>>(`SHOW ${LIMIT}`);
     return rows[0]?.[LIMIT] === '2s' ? 'none' : 'limits-ignored';
   } finally {

@@ -46,40 +46,43 @@ export class PrimaryConnector {
   ): Promise<C> {
     if (this.#servers.length === 1) return open(this.#servers[0]);
     return new Promise<C>((resolve, reject) => {
-      const waiting = this.#servers.map((_server, index) => index).filter((index) => index !== this.#last);
+      const remaining = this.#servers.map((_server, index) => index).filter((index) => index !== this.#last);
       const faults: unknown[] = [];
-      let decided = false;
-      const askOthers = () => {
+      let settled = false;
+      const connectToOthers = () => {
         clearTimeout(headStart);
-        for (const index of waiting.splice(0)) void attempt(index);
+        for (const index of remaining.splice(0)) void attempt(index);
       };
       const attempt = async (index: number) => {
         try {
-          const connection = await writing(open(this.#servers[index] ?? this.#servers[0]), close);
-          if (decided) {
+          const connection = await requireWritable(open(this.#servers[index] ?? this.#servers[0]), close);
+          if (settled) {
             close(connection);
             return;
           }
-          decided = true;
+          settled = true;
           clearTimeout(headStart);
           this.#last = index;
           resolve(connection);
         } catch (error) {
           faults.push(error);
-          if (!decided) askOthers();
+          if (!settled) connectToOthers();
           if (faults.length === this.#servers.length)
             reject(new AggregateError(faults, faults.map(messageOf).join('; ')));
         }
       };
-      const headStart = setTimeout(askOthers, HEAD_START_MS);
+      const headStart = setTimeout(connectToOthers, HEAD_START_MS);
       void attempt(this.#last);
     });
   }
 }
 
 /** The connection when its server says in time that it writes; otherwise it is closed. */
-async function writing<C extends Queryable>(opening: Promise<C>, close: (connection: C) => void): Promise<C> {
-  const connection = await opening;
+async function requireWritable<C extends Queryable>(
+  connecting: Promise<C>,
+  close: (connection: C) => void,
+): Promise<C> {
+  const connection = await connecting;
   try {
     const asked = connection.query('SHOW transaction_read_only');
     const { rows } = await withTimeout(asked, ATTEMPT_LIMIT_MS, () => {

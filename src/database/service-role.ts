@@ -30,7 +30,7 @@ export async function grantServiceRole(database: Database, role: string): Promis
     ];
     // A question mark in a name would be taken for a place of a value.
     for (const statement of statements) await trx.raw(statement.replaceAll('?', '\\?'));
-    await requireTheseRightsAlone(trx, role);
+    await requireExactPrivileges(trx, role);
   });
 }
 
@@ -60,7 +60,7 @@ async function requireOrdinaryRole(trx: Knex.Transaction, role: string): Promise
 }
 
 /** Rights also come from PUBLIC and from other roles: what is promised here is what the role has in the end. */
-async function requireTheseRightsAlone(trx: Knex.Transaction, role: string): Promise<void> {
+async function requireExactPrivileges(trx: Knex.Transaction, role: string): Promise<void> {
   const { rows } = await trx.raw<{ rows: { what: string; privilege: string; held: boolean }[] }>(
     `SELECT name AS what, privilege,
             CASE WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER')

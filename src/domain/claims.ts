@@ -58,7 +58,7 @@ export function checkClaims(
   for (const refusal of claimFaults(profile, claims, policy, nowSeconds)) return { ok: false, refusal };
   return {
     ok: true,
-    claims: Object.freeze(readClaims(profile, claims as unknown as SoundClaims, policy, keyId)),
+    claims: Object.freeze(readClaims(profile, claims as unknown as CheckedClaims, policy, keyId)),
   };
 }
 
@@ -75,13 +75,13 @@ export function identifyClaims(
   keyId: string | null,
 ): ClaimsVerdict {
   for (const refusal of claimFaults(profile, claims, policy, 0)) {
-    const isElsewhereGood =
-      perhapsElsewhereGood.has(refusal) || (profile === 'access' && refusal === invalid.iss);
-    if (!isElsewhereGood) return { ok: false, refusal };
+    const isAcceptableElsewhere =
+      acceptableElsewhere.has(refusal) || (profile === 'access' && refusal === invalid.iss);
+    if (!isAcceptableElsewhere) return { ok: false, refusal };
   }
   return {
     ok: true,
-    claims: Object.freeze(readClaims(profile, claims as unknown as SoundClaims, policy, keyId)),
+    claims: Object.freeze(readClaims(profile, claims as unknown as CheckedClaims, policy, keyId)),
   };
 }
 
@@ -96,7 +96,7 @@ export function* claimFaults(
   else yield* standardFaults(profile, claims, policy);
   const { exp, nbf, iat } = claims;
   if (nbf !== undefined && !isNumericDate(nbf)) yield invalid.nbf;
-  if (isNumericDate(exp) && isOver(exp, policy.skewSeconds, nowSeconds)) yield expired;
+  if (isNumericDate(exp) && hasExpired(exp, policy.skewSeconds, nowSeconds)) yield expired;
   if (isNumericDate(nbf) && nbf > nowSeconds + policy.skewSeconds) yield notYetValid.nbf;
   if (isNumericDate(iat) && iat > nowSeconds + policy.skewSeconds) yield notYetValid.iat;
 }
@@ -116,7 +116,7 @@ export function expiryFault(
   skewSeconds: number,
   nowSeconds: number,
 ): TokenRefusal | null {
-  return isOver(claims.expiresAtSeconds, skewSeconds, nowSeconds) ? expired : null;
+  return hasExpired(claims.expiresAtSeconds, skewSeconds, nowSeconds) ? expired : null;
 }
 
 function* standardFaults(
@@ -125,14 +125,14 @@ function* standardFaults(
   policy: ClaimsPolicy,
 ): Generator<TokenRefusal, void, undefined> {
   const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, roles } = claims;
-  const mayLack = (value: unknown) => profile === 'shared-secret' && value === undefined;
+  const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
   if (!isIdentifier(sub)) yield invalid.sub;
   if (!isNumericDate(exp)) yield invalid.exp;
   if (!isNumericDate(iat)) yield invalid.iat;
-  if (!isIdentifier(jti) && !mayLack(jti)) yield invalid.jti;
-  if (!isIdentifier(clientId) && !mayLack(clientId)) yield invalid.clientId;
+  if (!isIdentifier(jti) && !mayBeAbsent(jti)) yield invalid.jti;
+  if (!isIdentifier(clientId) && !mayBeAbsent(clientId)) yield invalid.clientId;
   if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
-  if (!isIdentifierList(roles) && !mayLack(roles)) yield invalid.roles;
+  if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
   if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
   if (!isIdentifierList(audience)) yield invalid.audType;
@@ -161,7 +161,7 @@ function* legacyFaults(claims: UncheckedClaims): Generator<TokenRefusal, void, u
 }
 
 /** The claims once `claimFaults` has found nothing; `user_id` stands in a legacy token only, `sub` in the others. */
-interface SoundClaims {
+interface CheckedClaims {
   readonly sub?: string;
   readonly user_id?: string | number;
   readonly aud?: string | readonly string[];
@@ -175,13 +175,13 @@ interface SoundClaims {
 
 function readClaims(
   profile: ClaimsProfile,
-  claims: SoundClaims,
+  claims: CheckedClaims,
   policy: ClaimsPolicy,
   keyId: string | null,
 ): VerifiedClaims {
   const expiresAtSeconds = Math.floor(claims.exp);
   const issuedAtSeconds = claims.iat === undefined ? null : Math.floor(claims.iat);
-  const nobody = {
+  const absentClaims = {
     sessionId: null,
     tokenId: null,
     clientId: null,
@@ -191,7 +191,7 @@ function readClaims(
   };
   if (profile === 'legacy') {
     const subject = String(claims.user_id);
-    return { ...nobody, subject, subjectType: 'user', issuedAtSeconds, expiresAtSeconds, keyId };
+    return { ...absentClaims, subject, subjectType: 'user', issuedAtSeconds, expiresAtSeconds, keyId };
   }
   const { sub, aud, jti, sid, client_id: clientId, roles } = claims;
   return {
@@ -211,7 +211,7 @@ function readClaims(
 }
 
 /** From `exp + skew` on (T16). A fraction of `exp` is dropped, here as in what a verifier remembers. */
-function isOver(exp: number, skewSeconds: number, nowSeconds: number): boolean {
+function hasExpired(exp: number, skewSeconds: number, nowSeconds: number): boolean {
   return nowSeconds >= Math.floor(exp) + skewSeconds;
 }
 
@@ -273,7 +273,7 @@ const notYetValid = {
   iat: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'iat is in the future' }),
 } as const;
 
-const perhapsElsewhereGood: ReadonlySet<TokenRefusal> = new Set([
+const acceptableElsewhere: ReadonlySet<TokenRefusal> = new Set([
   expired,
   notYetValid.nbf,
   notYetValid.iat,

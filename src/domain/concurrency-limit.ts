@@ -7,7 +7,7 @@ import { Rejected } from './rejection.ts';
 export class ConcurrencyLimit {
   readonly #max: number;
   readonly #retryAfterMs: () => number;
-  #underWay = 0;
+  #running = 0;
 
   /** @param retryAfterMs what a refused caller is told to wait */
   constructor(max: number, retryAfterMs: () => number) {
@@ -17,15 +17,15 @@ export class ConcurrencyLimit {
 
   /** @throws Rejected `server-overloaded` */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#underWay >= this.#max) {
+    if (this.#running >= this.#max) {
       const cause = `${this.#max} calls of this kind are being served`;
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
     }
-    this.#underWay += 1;
+    this.#running += 1;
     try {
       return await work();
     } finally {
-      this.#underWay -= 1;
+      this.#running -= 1;
     }
   }
 }

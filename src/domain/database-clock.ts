@@ -9,7 +9,7 @@ export interface ClockReading {
 /** Beyond this, two clocks differ by more than verifiers grant each other (T16, T17), and somebody has to mend one. */
 export const CLOCK_TOLERANCE_MS = 5_000;
 /** Lest a clock at the edge be reported over and over. */
-const AGREES_AGAIN_MS = CLOCK_TOLERANCE_MS / 2;
+const RESTORED_TOLERANCE_MS = CLOCK_TOLERANCE_MS / 2;
 
 /**
  * This machine's clock beside the database's, by which sessions and revocations expire. An answer tells the difference to
@@ -20,7 +20,7 @@ export class DatabaseClock {
   readonly #wallMs: () => number;
   readonly #monotonicMs: () => number;
   /** Between which two values the database's time less the monotonic time lies, ms. */
-  #kept: { readonly min: number; readonly max: number } | null = null;
+  #bounds: { readonly min: number; readonly max: number } | null = null;
   #reported: 'agrees' | 'differs' = 'agrees';
 
   /** @param wallMs Unix time, ms @param monotonicMs ms */
@@ -31,9 +31,9 @@ export class DatabaseClock {
 
   observe({ databaseMs, sentMs, receivedMs }: ClockReading): void {
     const read = { min: databaseMs - receivedMs, max: databaseMs - sentMs };
-    const kept = this.#kept;
-    const agree = kept !== null && kept.min <= read.max && read.min <= kept.max;
-    if (!agree || read.max - read.min < kept.max - kept.min) this.#kept = read;
+    const bounds = this.#bounds;
+    const overlaps = bounds !== null && bounds.min <= read.max && read.min <= bounds.max;
+    if (!overlaps || read.max - read.min < bounds.max - bounds.min) this.#bounds = read;
   }
 
   /** By how much this machine's clock is ahead of the database's, ms, below 0 when it is behind; null before the first reading. */
@@ -55,17 +55,17 @@ export class DatabaseClock {
   }
 
   /** What there is to report: `differs` once when the clocks begin to differ too much, `agrees` once when they do no more. */
-  takeNews(): 'differs' | 'agrees' | null {
-    const offMs = Math.abs(this.aheadMs ?? 0);
-    const toleratedMs = this.#reported === 'differs' ? AGREES_AGAIN_MS : CLOCK_TOLERANCE_MS;
-    const found = offMs > toleratedMs ? 'differs' : 'agrees';
-    if (found === this.#reported) return null;
-    this.#reported = found;
-    return found;
+  takeTransition(): 'differs' | 'agrees' | null {
+    const differenceMs = Math.abs(this.aheadMs ?? 0);
+    const toleratedMs = this.#reported === 'differs' ? RESTORED_TOLERANCE_MS : CLOCK_TOLERANCE_MS;
+    const state = differenceMs > toleratedMs ? 'differs' : 'agrees';
+    if (state === this.#reported) return null;
+    this.#reported = state;
+    return state;
   }
 
   #databaseMs(): number | null {
-    const kept = this.#kept;
-    return kept === null ? null : this.#monotonicMs() + (kept.min + kept.max) / 2;
+    const bounds = this.#bounds;
+    return bounds === null ? null : this.#monotonicMs() + (bounds.min + bounds.max) / 2;
   }
 }

@@ -3,7 +3,7 @@ import { Rejected, RETRY_AFTER_MS } from './rejection.ts';
 
 export interface KeyedLimits {
   /** How many calls with one key may run at once. */
-  readonly width: number;
+  readonly concurrency: number;
   /** How many may wait; fifty tabs that wake at once are honest, ten times as many are a fault. */
   readonly maxWaiting: number;
   /** Who waits longer behind the others is refused. */
@@ -19,9 +19,9 @@ export class KeyedLimiter {
   readonly #rules: QueueRules<void>;
   readonly #queues = new Map<string, BoundedQueue>();
 
-  constructor({ width, maxWaiting, maxWaitMs }: KeyedLimits) {
+  constructor({ concurrency, maxWaiting, maxWaitMs }: KeyedLimits) {
     this.#rules = {
-      width,
+      width: concurrency,
       maxWaiting,
       whenFull: () => overloaded('too many calls for the same user or session'),
       watch: (_call, leave) => {

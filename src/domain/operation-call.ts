@@ -15,7 +15,7 @@ export interface CallBudget {
  * The budget of what must come about once it is known, lest whoever brought it about take it back by leaving: neither
  * the deadline nor the departure of the caller ends it, only what the database may take.
  */
-export function unabandoned({ storeDeadlineMs }: CallBudget): CallBudget {
+export function withoutCancellation({ storeDeadlineMs }: CallBudget): CallBudget {
   return {
     deadlineMs: Infinity,
     ...(storeDeadlineMs !== undefined && { storeDeadlineMs }),

@@ -35,10 +35,10 @@ export async function listPage<Row extends { readonly id: string }>(
   const afterId = request.pageToken === '' ? null : positionIn(cursors, query, request.pageToken);
   // One more than is asked for tells whether there is another page.
   const rows = await read({ afterId, limit: size + 1 });
-  const shown = rows.slice(0, size);
-  const last = shown.at(-1);
+  const pageRows = rows.slice(0, size);
+  const last = pageRows.at(-1);
   return {
-    rows: shown,
+    rows: pageRows,
     nextPageToken: last && rows.length > size ? cursors.issue(query, last.id) : '',
   };
 }

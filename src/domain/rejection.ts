@@ -41,7 +41,7 @@ interface RefusedLogin {
   /** For whom the caller called, when it is believed in that (L12). */
   readonly origin?: CallOrigin;
   /** For how long the answer is held back, from when the refusal has been counted and written down, ms (L02). */
-  readonly holdMs?: number;
+  readonly delayMs?: number;
 }
 
 /** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
@@ -120,7 +120,7 @@ export class Rejected extends Error {
 }
 
 /** For how long an error holds its answer back, ms. */
-export function holdMsOf(error: unknown): number {
-  const isHeld = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
-  return isHeld ? (error.rejection.holdMs ?? 0) : 0;
+export function refusalDelayMs(error: unknown): number {
+  const isDelayed = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
+  return isDelayed ? (error.rejection.delayMs ?? 0) : 0;
 }

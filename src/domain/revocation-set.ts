@@ -26,7 +26,7 @@ export class RevocationSet {
 
   /** Adds a revocation and returns whether that changed anything. Said twice, the later expiry counts. */
   add(kind: RevocationKind, id: string, expiresAtSeconds: number): boolean {
-    return this.#expiries[kind].raise(id, Math.ceil(expiresAtSeconds));
+    return this.#expiries[kind].extend(id, Math.ceil(expiresAtSeconds));
   }
 
   /** True also after the expiry, until `purge`: a token that it concerns is refused for its age by then anyway. */
@@ -94,7 +94,7 @@ class CompactIds {
     return (packed === null ? this.#others.get(id) : this.#uuids.get(packed)) ?? -Infinity;
   }
 
-  raise(id: string, expiresAtSeconds: number): boolean {
+  extend(id: string, expiresAtSeconds: number): boolean {
     const packed = packUuid(id);
     const map = packed === null ? this.#others : this.#uuids;
     const key = packed ?? id;
@@ -106,8 +106,8 @@ class CompactIds {
 
   purge(nowSeconds: number, maxLookedAt: number): number {
     let purged = 0;
-    for (let looked = 0; looked < maxLookedAt; looked++) {
-      this.#cursor ??= this.#walk();
+    for (let visited = 0; visited < maxLookedAt; visited++) {
+      this.#cursor ??= this.#entries();
       const next = this.#cursor.next();
       if (next.done === true) {
         this.#cursor = null;
@@ -124,7 +124,7 @@ class CompactIds {
     yield* this.#others;
   }
 
-  *#walk(): Generator<[Map<string, number>, string, number], void, undefined> {
+  *#entries(): Generator<[Map<string, number>, string, number], void, undefined> {
     for (const map of [this.#uuids, this.#others]) for (const [key, expiry] of map) yield [map, key, expiry];
   }
 }

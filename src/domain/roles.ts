@@ -14,7 +14,10 @@ export const MAX_ISSUER_AND_AUDIENCE_BYTES = 256;
 export const roleName = text({
   minBytes: 1,
   maxBytes: 64,
-  form: { pattern: /^[a-z][a-z0-9._:-]*$/, says: 'lower-case letters, digits and ._:- after a letter' },
+  form: {
+    pattern: /^[a-z][a-z0-9._:-]*$/,
+    description: 'lower-case letters, digits and ._:- after a letter',
+  },
 });
 const roleNames = each(roleName, { maxItems: MAX_ROLES });
 

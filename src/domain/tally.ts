@@ -11,8 +11,8 @@ export class Tally<Key> {
   }
 
   subtract(key: Key): void {
-    const left = this.of(key) - 1;
-    if (left > 0) this.#counts.set(key, left);
+    const remaining = this.of(key) - 1;
+    if (remaining > 0) this.#counts.set(key, remaining);
     else this.#counts.delete(key);
   }
 }

@@ -17,7 +17,7 @@ export interface TextLimits {
   readonly minBytes: number;
   readonly maxBytes: number;
   /** Must match the whole text. `says` completes the sentence "must be …". */
-  readonly form?: { readonly pattern: RegExp; readonly says: string };
+  readonly form?: { readonly pattern: RegExp; readonly description: string };
 }
 
 /**
@@ -33,13 +33,13 @@ const CONTROL_CHARACTER = /[\p{Cc}\u2028\u2029]/u;
 export function text(limits: TextLimits): FieldRule<string> {
   return (value, field) => {
     const bytes = Buffer.byteLength(value, 'utf8');
-    if (bytes > limits.maxBytes) return broken(field, `must be at most ${limits.maxBytes} bytes long`);
+    if (bytes > limits.maxBytes) return violation(field, `must be at most ${limits.maxBytes} bytes long`);
     return [
-      ...(bytes < limits.minBytes ? broken(field, tooShort(limits.minBytes)) : []),
-      ...(CONTROL_CHARACTER.test(value) ? broken(field, 'must not contain control characters') : []),
-      ...(!value.isWellFormed() ? broken(field, 'must be well-formed Unicode') : []),
+      ...(bytes < limits.minBytes ? violation(field, tooShort(limits.minBytes)) : []),
+      ...(CONTROL_CHARACTER.test(value) ? violation(field, 'must not contain control characters') : []),
+      ...(!value.isWellFormed() ? violation(field, 'must be well-formed Unicode') : []),
       ...(limits.form !== undefined && bytes >= limits.minBytes && !matchesWhole(limits.form.pattern, value)
-        ? broken(field, `must be ${limits.form.says}`)
+        ? violation(field, `must be ${limits.form.description}`)
         : []),
     ];
   };
@@ -50,7 +50,7 @@ export function text(limits: TextLimits): FieldRule<string> {
  * text: another spelling of the same id would be revoked in the database and go on in memory.
  */
 export const uuid: FieldRule<string> = (value, field) =>
-  isUuid(value) ? [] : broken(field, 'must be a UUID in lower case with hyphens');
+  isUuid(value) ? [] : violation(field, 'must be a UUID in lower case with hyphens');
 
 export function isUuid(value: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
@@ -60,11 +60,12 @@ export function isUuid(value: string): boolean {
 export const ipAddress: FieldRule<string> = (value, field) =>
   value.length <= 45 && isIP(value) !== 0 && !value.includes('%')
     ? []
-    : broken(field, 'must be an IPv4 or IPv6 address');
+    : violation(field, 'must be an IPv4 or IPv6 address');
 
 /** One of a closed list. */
 export function oneOf(names: readonly string[]): FieldRule<string> {
-  return (value, field) => (names.includes(value) ? [] : broken(field, `must be one of ${names.join(', ')}`));
+  return (value, field) =>
+    names.includes(value) ? [] : violation(field, `must be one of ${names.join(', ')}`);
 }
 
 /** Empty, which is how proto3 says "not set", or good by `rule`. */
@@ -73,7 +74,7 @@ export function optional(rule: FieldRule<string>): FieldRule<string> {
 }
 
 /** Left out, or good by `rule`; what is left out is not the same as what is empty. */
-export function ifGiven<Value>(rule: FieldRule<Value>): FieldRule<Value | undefined> {
+export function ifDefined<Value>(rule: FieldRule<Value>): FieldRule<Value | undefined> {
   return (value, field) => (value === undefined ? [] : rule(value, field));
 }
 
@@ -81,7 +82,7 @@ export function ifGiven<Value>(rule: FieldRule<Value>): FieldRule<Value | undefi
 export function each<Item>(rule: FieldRule<Item>, limits: { maxItems: number }): FieldRule<readonly Item[]> {
   return (items, field) =>
     items.length > limits.maxItems
-      ? broken(field, `must have at most ${limits.maxItems} items`)
+      ? violation(field, `must have at most ${limits.maxItems} items`)
       : items.flatMap((item, index) => rule(item, `${field}[${index}]`));
 }
 
@@ -98,7 +99,7 @@ export function wholeNumber(limits: { min: number; max: number }): FieldRule<num
   return (value, field) =>
     Number.isInteger(value) && value >= limits.min && value <= limits.max
       ? []
-      : broken(field, `must be a whole number from ${limits.min} to ${limits.max}`);
+      : violation(field, `must be a whole number from ${limits.min} to ${limits.max}`);
 }
 
 /** For a field that its type bounds (bool, enum) or that the operation itself judges, such as a token. */
@@ -121,7 +122,7 @@ export function requireValid<Message extends object>(rules: FieldRules<Message>,
   if (violations.length > 0) throw new Rejected({ kind: 'field-invalid', violations });
 }
 
-function broken(field: string, description: string): readonly FieldViolation[] {
+function violation(field: string, description: string): readonly FieldViolation[] {
   return [{ field, description }];
 }
 

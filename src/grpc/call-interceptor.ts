@@ -24,7 +24,7 @@ import {
   statusOf,
   unreadableRequest,
 } from '../rpc/rejection-status.ts';
-import type { OpenStreams } from './stream-share.ts';
+import type { OpenStreams } from './stream-slots.ts';
 import type { WaitingCall, WaitingCalls } from './waiting-calls.ts';
 
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -60,14 +60,14 @@ export function callInterceptor(options: {
   /** After so long without a message the stream of a caller without a credential ends. */
   streamIdleMs: number;
   /** The calls whose one request has not come. */
-  unsent: WaitingCalls;
+  awaitingRequest: WaitingCalls;
   /** Those whose answer is not read. */
-  unread: WaitingCalls;
+  awaitingReader: WaitingCalls;
   /** Told of the connection when one of its calls was reset. */
   onReset: (session: Http2Session | undefined) => void;
   onFinish: (call: FinishedCall) => void;
 }): ServerInterceptor {
-  const { unsent, unread, streams } = options;
+  const { awaitingRequest, awaitingReader, streams } = options;
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
     const startedAtMs = performance.now();
@@ -87,10 +87,10 @@ export function callInterceptor(options: {
         if (finished) ended.abort(callEnded);
         return ended.signal;
       },
-      hold(kind) {
-        const giveBack = session ? streams[kind].take(session) : null;
-        if (giveBack === null) return false;
-        call.stream.once('close', giveBack);
+      reserveStream(kind) {
+        const release = session ? streams[kind].take(session) : null;
+        if (release === null) return false;
+        call.stream.once('close', release);
         return true;
       },
       end(status) {
@@ -110,17 +110,17 @@ export function callInterceptor(options: {
     };
     const request: WaitingCall = {
       waitsSinceMs: startedAtMs,
-      countedOn: isAnonymousStream ? null : (session ?? null),
+      chargedSession: isAnonymousStream ? null : (session ?? null),
       giveUpWaiting: refuse,
     };
     let answer: WaitingCall | undefined;
     const waitForReader = () => {
       if (answer || call.stream.destroyed) return;
       const giveUpWaiting = () => call.stream.close(constants.NGHTTP2_CANCEL);
-      const waiting = { waitsSinceMs: performance.now(), countedOn: null, giveUpWaiting };
+      const waiting = { waitsSinceMs: performance.now(), chargedSession: null, giveUpWaiting };
       answer = waiting;
-      unread.add(waiting);
-      call.stream.once('close', () => unread.delete(waiting));
+      awaitingReader.add(waiting);
+      call.stream.once('close', () => awaitingReader.delete(waiting));
     };
 
     call.stream.once('close', () => {
@@ -129,7 +129,7 @@ export function callInterceptor(options: {
 
     const start = call.start.bind(call);
     call.start = (listener) => {
-      dropOverflownDeadline(call);
+      dropOverflowedDeadline(call);
       start({
         onReceiveMetadata(metadata) {
           const requestId = requestIdOf(metadata.get('x-request-id')[0]);
@@ -141,12 +141,12 @@ export function callInterceptor(options: {
             call.sendStatus(
               refusedWith(context, { kind: 'metadata-too-large', maxBytes: MAX_METADATA_BYTES }),
             );
-          } else if (isAnonymousStream && !context.hold('anonymous')) {
+          } else if (isAnonymousStream && !context.reserveStream('anonymous')) {
             refuse({ kind: 'too-many-streams' });
           } else {
             if (isStream) options.stopStreams.add(stopStream);
             if (isAnonymousStream) idle = setTimeout(endIdle, options.streamIdleMs);
-            if (!method.requestStream) unsent.add(request);
+            if (!method.requestStream) awaitingRequest.add(request);
             listener.onReceiveMetadata(metadata);
           }
         },
@@ -155,7 +155,7 @@ export function callInterceptor(options: {
           listener.onReceiveMessage(message);
         },
         onReceiveHalfClose() {
-          unsent.delete(request);
+          awaitingRequest.delete(request);
           const pass = () => {
             if (call.stream.closed || call.stream.destroyed) return;
             handedOver = true;
@@ -183,7 +183,7 @@ export function callInterceptor(options: {
     const sendStatus = call.sendStatus.bind(call);
     call.sendStatus = (status) => {
       if (finished) return;
-      const outgoing = presentable(status, handedOver, context);
+      const outgoing = outgoingStatus(status, handedOver, context);
       outgoing.metadata.set('x-request-id', context.requestId);
       finish(outgoing.code);
       sendStatus(outgoing);
@@ -201,7 +201,7 @@ export function callInterceptor(options: {
       if (finished) return;
       finished = true;
       options.stopStreams.delete(stopStream);
-      unsent.delete(request);
+      awaitingRequest.delete(request);
       clearTimeout(idle);
       ended?.abort(callEnded);
       options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
@@ -222,7 +222,7 @@ function resetUnlessRead(stream: ServerHttp2Stream): void {
 }
 
 /** What is sent in place of what grpc-js or a handler wanted to say. */
-function presentable(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
+function outgoingStatus(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
   // grpc-js itself measures the messages that it takes, and says so without details; what is ours has metadata.
   if (status.code === Code.RESOURCE_EXHAUSTED && !status.metadata)
     return refusedWith(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
@@ -232,14 +232,14 @@ function presentable(status: PartialStatus, handedOver: boolean, context: CallCo
   if (handedOver) return { ...statusObject(internalStatus()), metadata };
   // Nothing of ours ran yet: the fault is in what the caller sent.
   context.cause = status.details;
-  return noted(context, unreadableRequest());
+  return withReason(context, unreadableRequest());
 }
 
 function refusedWith(context: CallContext, rejection: Rejection): StatusObject {
-  return noted(context, statusOf(rejection));
+  return withReason(context, statusOf(rejection));
 }
 
-function noted(context: CallContext, refused: RpcStatus): StatusObject {
+function withReason(context: CallContext, refused: RpcStatus): StatusObject {
   context.reason = refused.reason;
   return statusObject(refused);
 }
@@ -248,7 +248,7 @@ function noted(context: CallContext, refused: RpcStatus): StatusObject {
  * grpc-js computes a timeout in 32 bits, so that a generous one (99999999H) may come out negative and fail the call
  * at once. No honest deadline is long past when its call begins; such a one is dropped, the method's own remains.
  */
-function dropOverflownDeadline(call: BaseCall): void {
+function dropOverflowedDeadline(call: BaseCall): void {
   if (call.deadline >= Date.now() - 60_000) return;
   if (call.deadlineTimer) clearTimeout(call.deadlineTimer);
   call.deadlineTimer = null;

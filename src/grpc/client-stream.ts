@@ -14,7 +14,7 @@ export function clientStream<Request, Response>(
 ): handleClientStreamingCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
-    const served = new GrpcCall(call, rule.deadlineMs, null);
+    const grpcCall = new GrpcCall(call, rule.deadlineMs, null);
     const fail = (error: unknown) => {
       if (!context.signal().aborted) context.end(statusOfError(error, context));
     };
@@ -24,7 +24,7 @@ export function clientStream<Request, Response>(
         ? undefined
         : setTimeout(() => fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      const response = await handler(requestsOf(call, context), served);
+      const response = await handler(requestsOf(call, context), grpcCall);
       if (!context.signal().aborted) callback(null, response);
     };
     run()

@@ -2,7 +2,7 @@ import { constants, type ServerHttp2Session } from 'node:http2';
 
 import type { Server } from '@grpc/grpc-js';
 
-import type { ConnectionSeats } from '../net/connection-seats.ts';
+import type { ConnectionSlots } from '../net/connection-slots.ts';
 import { http2ServersOf } from './grpc-js-internals.ts';
 import { MAX_HEADER_LIST_BYTES } from './limits.ts';
 
@@ -15,12 +15,12 @@ const WINDOW_MS = 60_000;
  * frames one connection sends. What is over a limit is closed at once, and the others go on. nghttp2 itself ends
  * connections for rapid resets, CONTINUATION floods and broken frames.
  */
-export function guardConnections(server: Server, seats: ConnectionSeats): void {
+export function guardConnections(server: Server, slots: ConnectionSlots): void {
   for (const http2Server of http2ServersOf(server)) {
     http2Server.updateSettings({ maxHeaderListSize: MAX_HEADER_LIST_BYTES });
-    seats.install(http2Server);
+    slots.install(http2Server);
     http2Server.on('session', (session) => {
-      session.once('stream', () => seats.served(session.socket));
+      session.once('stream', () => slots.served(session.socket));
       endWhenFlooded(session);
     });
   }

@@ -64,7 +64,7 @@ export class GrpcCall implements Call, GuardedCall {
     Object.assign(contextOf(this.#call.metadata), { reason, cause, isFault });
   }
 
-  noteNothingDone(): void {
-    contextOf(this.#call.metadata).didNothing = true;
+  noteNoOp(): void {
+    contextOf(this.#call.metadata).isNoOp = true;
   }
 }

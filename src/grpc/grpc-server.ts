@@ -5,12 +5,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 
 import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts';
-import { type Network, networkTest } from '../net/cidr.ts';
+import { type Network, networkMatcher } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { callInterceptor } from './call-interceptor.ts';
 import { guardConnections } from './connection-limits.ts';
-import { ConnectionSeats, sharesOf } from '../net/connection-seats.ts';
+import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
 import { addHttp2Options } from './grpc-js-internals.ts';
@@ -25,7 +25,7 @@ import {
   UNREAD_LIMIT_MS,
   WATCHING_STREAMS,
 } from './limits.ts';
-import { strangerAt } from '../net/peer-address.ts';
+import { limitedSource } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './session-origins.ts';
 import { ResetLimit, RESET_OPTIONS } from './reset-limit.ts';
@@ -36,7 +36,7 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { Tracing } from '../observability/tracing/open-telemetry.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
 import { tracingInterceptor } from './tracing-interceptor.ts';
-import { type OpenStreams, StreamShare } from './stream-share.ts';
+import { type OpenStreams, StreamSlots } from './stream-slots.ts';
 import { WaitingCalls } from './waiting-calls.ts';
 
 /** Adds one of our services; the handlers are held against its generated definition. */
@@ -49,12 +49,12 @@ export type AddService = <Service extends object>(
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
-  readonly #direct: FastPath;
+  readonly #fastPath: FastPath;
   readonly #stopStreams = new Set<() => void>();
   readonly #streams: OpenStreams;
   readonly #origins: SessionOrigins;
   readonly #resets = new ResetLimit();
-  readonly #seats: ConnectionSeats;
+  readonly #slots: ConnectionSlots;
   #stopping = false;
   #throughUnixSocket = false;
 
@@ -79,35 +79,39 @@ export class GrpcServer {
     tracing?: Pick<Tracing, 'startCall'> | undefined;
   }) {
     const { limits = {} } = options;
-    const isTrustedProxy = networkTest(options.trustedProxies ?? []);
-    const strangerOfSocket = (socket: Socket) => strangerAt(socket, isTrustedProxy);
+    const isTrustedProxy = networkMatcher(options.trustedProxies ?? []);
+    const limitedSourceOfSocket = (socket: Socket) => limitedSource(socket, isTrustedProxy);
     // Whoever was served may be in the middle of a call.
-    this.#seats = new ConnectionSeats(sharesOf(options.maxConnections ?? MAX_CONNECTIONS), strangerOfSocket, {
-      takesFromServed: false,
-    });
-    this.#origins = new SessionOrigins(strangerOfSocket);
-    const strangerOf = (session: Http2Session) => this.#origins.strangerOf(session);
+    this.#slots = new ConnectionSlots(
+      connectionLimitsFor(options.maxConnections ?? MAX_CONNECTIONS),
+      limitedSourceOfSocket,
+      {
+        evictsServed: false,
+      },
+    );
+    this.#origins = new SessionOrigins(limitedSourceOfSocket);
+    const limitedSourceOf = (session: Http2Session) => this.#origins.limitedSourceOf(session);
     this.#streams = {
-      anonymous: new StreamShare(limits.anonymous ?? ANONYMOUS_STREAMS, strangerOf),
-      watching: new StreamShare(limits.watching ?? WATCHING_STREAMS, strangerOf),
+      anonymous: new StreamSlots(limits.anonymous ?? ANONYMOUS_STREAMS, limitedSourceOf),
+      watching: new StreamSlots(limits.watching ?? WATCHING_STREAMS, limitedSourceOf),
     };
-    const everyCall = {
+    const sharedOptions = {
       throughUnixSocket: () => this.#throughUnixSocket,
       isTrustedProxy,
-      unsent: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
-      unread: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
+      awaitingRequest: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
+      awaitingReader: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
       onReset: (session: Http2Session | undefined) => this.#resets.note(session),
       onFinish: options.onFinish,
     };
     const interceptor = callInterceptor({
-      ...everyCall,
+      ...sharedOptions,
       isStopping: () => this.#stopping,
       stopStreams: this.#stopStreams,
       streams: this.#streams,
       streamIdleMs: limits.streamIdleMs ?? STREAM_IDLE_MS,
     });
-    this.#direct = new FastPath({
-      ...everyCall,
+    this.#fastPath = new FastPath({
+      ...sharedOptions,
       peerOf: (session) => this.#origins.peerOf(session),
       isOpen: () => !this.#stopping && options.tracing === undefined,
     });
@@ -118,7 +122,7 @@ export class GrpcServer {
     });
     addHttp2Options(this.#server, RESET_OPTIONS);
     const add: AddService = (service, handlers) =>
-      serveMethods(this.#server, service, options.guard, handlers, this.#direct);
+      serveMethods(this.#server, service, options.guard, handlers, this.#fastPath);
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
@@ -137,12 +141,12 @@ export class GrpcServer {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, credentials, (error, port) => {
         if (error) {
-          reject(whyUnbound(error));
+          reject(bindError(error));
           return;
         }
-        guardConnections(this.#server, this.#seats);
+        guardConnections(this.#server, this.#slots);
         this.#origins.watch(this.#server);
-        this.#direct.install(this.#server);
+        this.#fastPath.install(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });
     });
@@ -150,7 +154,7 @@ export class GrpcServer {
 
   /** How many connections were closed for want of room. */
   get closedConnections(): number {
-    return this.#seats.closed;
+    return this.#slots.closed;
   }
 
   /** How many connections were retired because too many calls on them were reset. */
@@ -189,9 +193,9 @@ export class GrpcServer {
 }
 
 /** What Node said of the address, or of the first of several; grpc-js only has it in its own words. */
-function whyUnbound(error: Error): Error {
-  const said = /^No address added out of total \d+ resolved errors: \[(.+?)(,listen .*)?\]$/.exec(
+function bindError(error: Error): Error {
+  const reason = /^No address added out of total \d+ resolved errors: \[(.+?)(,listen .*)?\]$/.exec(
     error.message,
   )?.[1];
-  return said === undefined ? error : new Error(said, { cause: error });
+  return reason === undefined ? error : new Error(reason, { cause: error });
 }

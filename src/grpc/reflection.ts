@@ -62,7 +62,7 @@ export function addReflection(server: Server): void {
     const whenLoaded: Reflect = (call) => {
       loading ??= load();
       loading
-        .then(() => methodAt(path).handler(inStep(call)))
+        .then(() => methodAt(path).handler(withBackpressure(call)))
         .catch((error: unknown) => {
           const context = contextOf(call.metadata);
           context.end(statusOfError(error, context));
@@ -73,15 +73,15 @@ export function addReflection(server: Server): void {
 }
 
 /** The library answers whatever it is asked at once: who asks and reads no answers would fill the memory with them. */
-function inStep<Call extends Parameters<Reflect>[0]>(call: Call): Call {
+function withBackpressure<Call extends Parameters<Reflect>[0]>(call: Call): Call {
   const write = call.write.bind(call);
   call.write = (answer: Message) => {
-    const goesOn = write(answer);
-    if (!goesOn) {
+    const hasCapacity = write(answer);
+    if (!hasCapacity) {
       call.pause();
       call.once('drain', () => call.resume());
     }
-    return goesOn;
+    return hasCapacity;
   };
   return call;
 }

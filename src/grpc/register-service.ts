@@ -26,7 +26,7 @@ export function serveMethods<Service extends object>(
   service: Service,
   guard: MethodGuard | undefined,
   handlers: ServiceHandlers<Service>,
-  direct?: FastPath,
+  fastPath?: FastPath,
 ): void {
   const definition: Record<string, MethodDefinition<unknown, unknown>> = {};
   const implementation: UntypedServiceImplementation = {};
@@ -50,7 +50,7 @@ export function serveMethods<Service extends object>(
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
       implementation[name] = unary(rule, guardMethod(method.path, rule, guard, run));
-      if (rule.isHot) direct?.add(definition[name], rule, run);
+      if (rule.isHot) fastPath?.add(definition[name], rule, run);
     }
   }
   server.addService(definition, implementation);

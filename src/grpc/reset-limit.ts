@@ -8,7 +8,7 @@ import { type Bucket, refill } from '../domain/token-bucket.ts';
  * and 200 ms for each sends 1,280 resets a second while a process stands still. So the connection is retired before, in
  * peace; what lies between the two is room for resets that are on their way.
  */
-const RESETS = { max: 500, everyMs: 1_000 / 33 };
+const RESETS = { max: 500, intervalMs: 1_000 / 33 };
 /** Calls under way on a retired connection may end within this time. */
 const GRACE_MS = 60_000;
 
@@ -36,11 +36,11 @@ export class ResetLimit {
   note(session: Http2Session | undefined): void {
     if (!session || session.closed || session.destroyed) return;
     const nowMs = performance.now();
-    const bucket = this.#buckets.get(session) ?? { left: RESETS.max, atMs: nowMs };
+    const bucket = this.#buckets.get(session) ?? { tokens: RESETS.max, filledAtMs: nowMs };
     refill(bucket, RESETS, nowMs);
-    bucket.left -= 1;
+    bucket.tokens -= 1;
     this.#buckets.set(session, bucket);
-    if (bucket.left < 0) this.#retire(session);
+    if (bucket.tokens < 0) this.#retire(session);
   }
 
   #retire(session: Http2Session): void {

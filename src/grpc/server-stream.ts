@@ -25,7 +25,7 @@ export function serverStream<Request, Response>(
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
     const context = contextOf(call.metadata);
-    const served = Object.assign(new GrpcCall(call, rule.deadlineMs), {
+    const grpcCall = Object.assign(new GrpcCall(call, rule.deadlineMs), {
       fail: (error: unknown) => {
         if (!context.signal().aborted) context.end(statusOfError(error, context));
       },
@@ -34,21 +34,21 @@ export function serverStream<Request, Response>(
     const timer =
       deadlineMs === null
         ? undefined
-        : setTimeout(() => served.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
+        : setTimeout(() => grpcCall.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      const isLetIn = rule.openToUnixSockets === true && context.throughUnixSocket;
-      if (!isLetIn) await admit(call.request, served);
+      const isAuthorized = rule.openToUnixSockets === true && context.throughUnixSocket;
+      if (!isAuthorized) await admit(call.request, grpcCall);
       // Those of public methods are counted before their request has come (call-interceptor.ts).
-      if (rule.access !== 'public' && !context.hold('watching'))
+      if (rule.access !== 'public' && !context.reserveStream('watching'))
         throw new Rejected({ kind: 'too-many-streams' });
-      for await (const response of handler(call.request, served)) {
+      for await (const response of handler(call.request, grpcCall)) {
         if (context.signal().aborted) return;
         await write(call, response, context);
       }
       if (!context.signal().aborted) call.end();
     };
     run()
-      .catch(served.fail)
+      .catch(grpcCall.fail)
       .finally(() => clearTimeout(timer));
   };
 }

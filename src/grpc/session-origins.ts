@@ -7,17 +7,17 @@ import { http2ServersOf } from './grpc-js-internals.ts';
 
 interface Origin {
   readonly peer: string;
-  readonly stranger: string | null;
+  readonly limitedSource: string | null;
 }
 
 /** Who is at the other end of each connection, noted when it begins: a session that has ended does not tell. */
 export class SessionOrigins {
   readonly #origins = new WeakMap<Http2Session, Origin>();
-  readonly #strangerAt: (socket: Socket) => string | null;
+  readonly #limitedSourceOf: (socket: Socket) => string | null;
 
-  /** @param strangerAt whose connection it is; null for those that are not told apart */
-  constructor(strangerAt: (socket: Socket) => string | null) {
-    this.#strangerAt = strangerAt;
+  /** @param limitedSourceOf whose connection it is; null for those that are not told apart */
+  constructor(limitedSourceOf: (socket: Socket) => string | null) {
+    this.#limitedSourceOf = limitedSourceOf;
   }
 
   /** Notes every connection of a bound server from now on. */
@@ -25,7 +25,7 @@ export class SessionOrigins {
     for (const http2Server of http2ServersOf(server)) {
       http2Server.prependListener('session', (session: Http2Session) => {
         const { socket } = session;
-        this.#origins.set(session, { peer: peerOf(socket), stranger: this.#strangerAt(socket) });
+        this.#origins.set(session, { peer: peerOf(socket), limitedSource: this.#limitedSourceOf(socket) });
       });
     }
   }
@@ -35,8 +35,8 @@ export class SessionOrigins {
     return (session && this.#origins.get(session)?.peer) ?? 'unknown';
   }
 
-  strangerOf(session: Http2Session): string | null {
-    return this.#origins.get(session)?.stranger ?? null;
+  limitedSourceOf(session: Http2Session): string | null {
+    return this.#origins.get(session)?.limitedSource ?? null;
   }
 }
 

@@ -32,8 +32,8 @@ export function unary<Request, Response>(
     };
 
     try {
-      const served = new GrpcCall(call, rule.deadlineMs);
-      const response = handler(call.request, served);
+      const grpcCall = new GrpcCall(call, rule.deadlineMs);
+      const response = handler(call.request, grpcCall);
       if (!(response instanceof Promise)) {
         answer(null, response);
         return;

@@ -2,9 +2,9 @@ import type { Http2Session } from 'node:http2';
 import { getHeapStatistics } from 'node:v8';
 
 import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
-import type { StreamShare } from './stream-share.ts';
+import type { StreamSlots } from './stream-slots.ts';
 
-const LOOK_EVERY_MS = 500;
+const CHECK_INTERVAL_MS = 500;
 /** What waits for longer counts as an open stream. What honest callers send comes at once. */
 const SLOW_MS = 500;
 /** What an open stream costs. */
@@ -16,13 +16,13 @@ const MAX_WAITING_CALLS = Math.floor(getHeapStatistics().heap_size_limit / 2 / B
 export interface WaitingCall {
   readonly waitsSinceMs: number;
   /** On whose account it counts when it is slow; null when it is counted already, or has none any more. */
-  readonly countedOn: Http2Session | null;
+  readonly chargedSession: Http2Session | null;
   giveUpWaiting(why: Rejection): void;
 }
 
 /** Of a call that a look has found waiting before: what gives back the share that it holds, if it does. */
 interface Wait {
-  giveBack: (() => void) | null;
+  release: (() => void) | null;
 }
 
 /**
@@ -34,26 +34,26 @@ export class WaitingCalls {
   /** In the order in which they began to wait; null until a look has found them, so that a quick call costs no object. */
   readonly #waiting = new Map<WaitingCall, Wait | null>();
   readonly #limitMs: number;
-  readonly #share: StreamShare | null;
+  readonly #slots: StreamSlots | null;
   readonly #max: number;
   #timer: NodeJS.Timeout | null = null;
-  #reading: NodeJS.Immediate | undefined;
+  #pendingCheck: NodeJS.Immediate | undefined;
 
-  /** @param share what slow ones count in */
-  constructor(limitMs: number, share: StreamShare | null, max = MAX_WAITING_CALLS) {
+  /** @param slots what slow ones count in */
+  constructor(limitMs: number, slots: StreamSlots | null, max = MAX_WAITING_CALLS) {
     this.#limitMs = limitMs;
-    this.#share = share;
+    this.#slots = slots;
     this.#max = max;
   }
 
   add(call: WaitingCall): void {
     if (this.#waiting.size >= this.#max) this.#endOldest();
     this.#waiting.set(call, null);
-    this.#timer ??= setInterval(() => this.#readAndLook(), LOOK_EVERY_MS).unref();
+    this.#timer ??= setInterval(() => this.#scheduleCheck(), CHECK_INTERVAL_MS).unref();
   }
 
   delete(call: WaitingCall): void {
-    this.#waiting.get(call)?.giveBack?.();
+    this.#waiting.get(call)?.release?.();
     this.#waiting.delete(call);
   }
 
@@ -73,18 +73,18 @@ export class WaitingCalls {
    * Reads what has arrived before it looks: while this process stood still, requests may have come that lie unread in their
    * sockets, and Node polls those between the timers and the immediates of one turn of its loop.
    */
-  #readAndLook(): void {
-    clearImmediate(this.#reading);
-    this.#reading = setImmediate(() => (this.#reading = setImmediate(() => this.#look())));
+  #scheduleCheck(): void {
+    clearImmediate(this.#pendingCheck);
+    this.#pendingCheck = setImmediate(() => (this.#pendingCheck = setImmediate(() => this.#check())));
   }
 
-  #look(): void {
+  #check(): void {
     const nowMs = performance.now();
     for (const [call, wait] of this.#waiting) {
       const waitedMs = nowMs - call.waitsSinceMs;
       if (waitedMs >= this.#limitMs) this.#end(call, { kind: 'deadline-exceeded' });
       // Slow is what waited at the look before as well, whatever the clock says: the time in which nobody could read is ours.
-      else if (wait === null) this.#waiting.set(call, { giveBack: null });
+      else if (wait === null) this.#waiting.set(call, { release: null });
       else if (waitedMs >= SLOW_MS) this.#count(call, wait);
     }
     if (this.#waiting.size > 0 || this.#timer === null) return;
@@ -93,8 +93,8 @@ export class WaitingCalls {
   }
 
   #count(call: WaitingCall, wait: Wait): void {
-    if (wait.giveBack !== null || this.#share === null || call.countedOn === null) return;
-    wait.giveBack = this.#share.take(call.countedOn);
-    if (wait.giveBack === null) this.#end(call, { kind: 'too-many-streams' });
+    if (wait.release !== null || this.#slots === null || call.chargedSession === null) return;
+    wait.release = this.#slots.take(call.chargedSession);
+    if (wait.release === null) this.#end(call, { kind: 'too-many-streams' });
   }
 }

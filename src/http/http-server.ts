@@ -3,8 +3,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 import type { ListenAddress } from '../net/listen-address.ts';
-import { ConnectionSeats, sharesOf } from '../net/connection-seats.ts';
-import { strangerAt } from '../net/peer-address.ts';
+import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
+import { limitedSource } from '../net/peer-address.ts';
 import { clearStaleSocket } from '../net/unix-socket.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
@@ -15,7 +15,7 @@ export interface HttpFacts {
   /** What the issuer publishes; null where somebody else is the issuer. */
   readonly publication: Publication | null;
   /** The reasons why this process should get no calls; none when it is ready. */
-  unreadiness(): readonly string[];
+  unreadyReasons(): readonly string[];
   /** Numbers about this process, in the text format of Prometheus. */
   metrics(): string;
 }
@@ -54,7 +54,7 @@ function routesOf({ publication }: HttpFacts): Routes {
 const MAX_CONNECTIONS = 1_000;
 /** What the system holds until it is looked at (511 by default): above it a caller has to try again, a second later. */
 const BACKLOG = 4_096;
-const nobodyIsAProxy: (address: string) => boolean = () => false;
+const noTrustedProxies: (address: string) => boolean = () => false;
 /** Slow senders are looked for every second; Node would look every 30 s. */
 const PARSER_LIMITS = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
@@ -67,25 +67,25 @@ const SILENCE_LIMIT_MS = 15_000;
  */
 export class HttpServer {
   readonly #server: Server;
-  readonly #seats: ConnectionSeats;
+  readonly #slots: ConnectionSlots;
 
   /** @param tls null for plaintext */
   constructor(
     facts: HttpFacts,
     tls: ServerTls | null,
-    { headersTimeoutMs = HEADERS_LIMIT_MS, isTrustedProxy = nobodyIsAProxy } = {},
+    { headersTimeoutMs = HEADERS_LIMIT_MS, isTrustedProxy = noTrustedProxies } = {},
   ) {
     const routes = routesOf(facts);
     // Nobody is in the middle of anything for long: what is asked is answered at once.
-    this.#seats = new ConnectionSeats(
-      sharesOf(MAX_CONNECTIONS),
-      (socket) => strangerAt(socket, isTrustedProxy),
+    this.#slots = new ConnectionSlots(
+      connectionLimitsFor(MAX_CONNECTIONS),
+      (socket) => limitedSource(socket, isTrustedProxy),
       {
-        takesFromServed: true,
+        evictsServed: true,
       },
     );
     const serve = (request: IncomingMessage, response: ServerResponse) => {
-      request.once('end', () => this.#seats.served(request.socket));
+      request.once('end', () => this.#slots.served(request.socket));
       respond(request, response, routes, facts);
     };
     this.#server = tls === null ? createServer(PARSER_LIMITS, serve) : secureServer(tls, serve);
@@ -109,14 +109,14 @@ export class HttpServer {
       if (address.kind === 'unix') this.#server.listen(address.path, bound);
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
-    this.#seats.install(this.#server);
+    this.#slots.install(this.#server);
     if (address.kind === 'unix') return address;
     return { ...address, port: (this.#server.address() as AddressInfo).port };
   }
 
   /** How many connections were closed for want of room. */
   get closedConnections(): number {
-    return this.#seats.closed;
+    return this.#slots.closed;
   }
 
   async stop(): Promise<void> {
@@ -193,7 +193,7 @@ function openidConfiguration({ issuer }: Publication): Answer {
 }
 
 function readiness(_request: IncomingMessage, facts: HttpFacts): Answer {
-  const reasons = facts.unreadiness();
+  const reasons = facts.unreadyReasons();
   return reasons.length === 0
     ? text(200, 'ready\n')
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));

@@ -4,7 +4,7 @@ import { BlockList, isIP } from 'node:net';
  * An IP address without its zone; an IPv4 address as such, however IPv6 maps it (`::ffff:192.0.2.1`, `::ffff:c000:201`).
  * Null for anything else.
  */
-export function plainIp(text: string): string | null {
+export function normaliseIp(text: string): string | null {
   const [address = ''] = text.split('%', 1);
   const version = isIP(address);
   if (version !== 6) return version === 4 ? address : null;
@@ -15,7 +15,7 @@ export function plainIp(text: string): string | null {
 /**
  * Whether an address leads to this machine alone (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
  *
- * @param address as `plainIp` gives it
+ * @param address as `normaliseIp` gives it
  */
 export function isLoopback(address: string): boolean {
   return address.includes(':')
@@ -34,7 +34,7 @@ export function sourceOf(address: string | null): string {
   if (address === null) return 'local';
   if (isIP(address) !== 6) return address;
   const groups = groupsOf(address);
-  if (isMapped(groups) || isOfNat64(groups)) return ipv4At(groups, 6);
+  if (isMapped(groups) || isNat64(groups)) return ipv4At(groups, 6);
   if (groups[0] === 0x2002) return ipv4At(groups, 1);
   return `${groups
     .slice(0, 4)
@@ -57,18 +57,18 @@ export function parseNetwork(text: string): Network | null {
   const maxPrefix = version === 4 ? 32 : 128;
   const prefix = length === undefined ? maxPrefix : Number(length);
   if (prefix > maxPrefix) return null;
-  const plain = plainIp(address) ?? address;
-  if (version === 6 && plain !== address && prefix >= MAPPED_PREFIX)
-    return { address: plain, prefix: prefix - MAPPED_PREFIX, family: 'ipv4' };
+  const unmapped = normaliseIp(address) ?? address;
+  if (version === 6 && unmapped !== address && prefix >= MAPPED_PREFIX)
+    return { address: unmapped, prefix: prefix - MAPPED_PREFIX, family: 'ipv4' };
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
 /** Whether an address is in one of the networks; an IPv4 address may come as IPv6 maps it (`::ffff:192.0.2.1`). */
-export function networkTest(networks: readonly Network[]): (address: string) => boolean {
+export function networkMatcher(networks: readonly Network[]): (address: string) => boolean {
   const list = new BlockList();
   for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family);
   return (text) => {
-    const address = plainIp(text);
+    const address = normaliseIp(text);
     return address !== null && list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
   };
 }
@@ -103,7 +103,7 @@ function isMapped(groups: readonly number[]): boolean {
   return startsWith(groups, [0, 0, 0, 0, 0, 0xffff]);
 }
 
-function isOfNat64(groups: readonly number[]): boolean {
+function isNat64(groups: readonly number[]): boolean {
   return startsWith(groups, [0x64, 0xff9b, 0, 0, 0, 0]);
 }
 

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
-import { isLoopback, plainIp } from './cidr.ts';
+import { isLoopback, normaliseIp } from './cidr.ts';
 import { isHostName } from './host-name.ts';
 
 /** Where a server accepts calls. An IPv6 `host` stands without brackets; port 0 lets the system choose. */
@@ -33,15 +33,15 @@ export function formatListenAddress(address: ListenAddress): string {
  * Whether what is sent to this address stays on the machine. A name other than `localhost` does not count, whatever
  * it resolves to now: the answer must not change with the resolver's.
  */
-export function staysOnThisMachine(address: ListenAddress): boolean {
+export function isLocalAddress(address: ListenAddress): boolean {
   if (address.kind === 'unix') return true;
-  const ip = plainIp(address.host);
+  const ip = normaliseIp(address.host);
   return ip === null ? address.host.toLowerCase() === 'localhost' : isLoopback(ip);
 }
 
 /** The same of an http or https URL. */
-export function leadsToThisMachine({ hostname }: URL): boolean {
-  return staysOnThisMachine({ kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: 0 });
+export function isLocalUrl({ hostname }: URL): boolean {
+  return isLocalAddress({ kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: 0 });
 }
 
 function parseSocketPath(rest: string): ListenAddress | null {

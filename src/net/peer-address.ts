@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 
-import { isLoopback, plainIp, sourceOf } from './cidr.ts';
+import { isLoopback, normaliseIp, sourceOf } from './cidr.ts';
 
 /** The IP address in a peer as grpc-js names it (`192.0.2.1:4711`, `[2001:db8::1]:4711`); null for a unix socket. */
 export function peerIp(peer: string): string | null {
   const match = /^\[?([^\]]*)\]?:\d+$/.exec(peer);
-  return plainIp(match?.[1] ?? '');
+  return normaliseIp(match?.[1] ?? '');
 }
 
 /**
@@ -21,10 +21,10 @@ export function peerAddress(peer: string): string | null {
  * What the limits of one address count as one: IPv6 by /64. Null for callers on this machine and those behind a trusted
  * proxy, who share an address without being one (L10, L12).
  */
-export function strangerAt(
+export function limitedSource(
   { remoteAddress }: Pick<Socket, 'remoteAddress'>,
   isTrustedProxy: (address: string) => boolean,
 ): string | null {
-  const address = plainIp(remoteAddress ?? '');
+  const address = normaliseIp(remoteAddress ?? '');
   return address === null || isLoopback(address) || isTrustedProxy(address) ? null : sourceOf(address);
 }

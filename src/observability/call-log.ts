@@ -4,7 +4,7 @@ import { ADMIN_ROLE } from '../domain/caller.ts';
 import { sourceOf } from '../net/cidr.ts';
 import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
-import type { FinishedCall, UnheardRefusal } from '../rpc/call-context.ts';
+import type { FinishedCall, RefusalAfterEnd } from '../rpc/call-context.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { peerAddress } from '../net/peer-address.ts';
 
@@ -16,9 +16,9 @@ interface Log {
   error(fields: object, event: string): void;
 }
 
-type LineBudget = Pick<AuditRateLimiter, 'take'>;
+type LineRateLimiter = Pick<AuditRateLimiter, 'take'>;
 
-const TELL_EVERY_MS = 60_000;
+const SUMMARY_INTERVAL_MS = 60_000;
 
 /**
  * One line for each call (O03): a fault of ours at error, what was refused and what changed a session or an account at
@@ -26,29 +26,29 @@ const TELL_EVERY_MS = 60_000;
  * a flood of junk fill the disk and bury the rest; of the others a line tells how many they were. Faults have a budget of
  * their own, which no junk uses up. The metrics count every call.
  */
-export class CallLines {
+export class CallLogger {
   readonly #log: Log;
-  readonly #refusals: LineBudget;
-  readonly #faults: LineBudget;
-  #leftOut = { refusals: 0, faults: 0 };
+  readonly #refusals: LineRateLimiter;
+  readonly #faults: LineRateLimiter;
+  #omitted = { refusals: 0, faults: 0 };
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(log: Log, newBudget: () => LineBudget) {
+  constructor(log: Log, newRateLimiter: () => LineRateLimiter) {
     this.#log = log;
-    this.#refusals = newBudget();
-    this.#faults = newBudget();
+    this.#refusals = newRateLimiter();
+    this.#faults = newRateLimiter();
   }
 
-  describe(call: FinishedCall): void {
+  logCall(call: FinishedCall): void {
     const isQuiet = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
     if (isQuiet) {
       if (this.#log.isLevelEnabled('debug')) this.#log.debug(fieldsOf(call), 'call');
       return;
     }
     const isFault = call.code === Code.INTERNAL || call.isFault === true;
-    const budget = isFault ? this.#faults : this.#refusals;
-    if (isAnybodys(call) && !budget.take(sourceOf(addressOf(call)))) {
-      this.#leaveOut(isFault ? 'faults' : 'refusals');
+    const rateLimiter = isFault ? this.#faults : this.#refusals;
+    if (needsRateLimit(call) && !rateLimiter.take(sourceOf(addressOf(call)))) {
+      this.#countOmitted(isFault ? 'faults' : 'refusals');
       return;
     }
     if (isFault) this.#log.error({ ...fieldsOf(call), cause: call.cause }, 'call');
@@ -56,43 +56,44 @@ export class CallLines {
   }
 
   /** The line that the call itself could not have: it had ended before. */
-  describeUnheard(refusal: UnheardRefusal): void {
+  logRefusalAfterEnd(refusal: RefusalAfterEnd): void {
     const { path, reason, peer, requestId, cause } = refusal;
     if (!this.#refusals.take(sourceOf(addressOf(refusal)))) {
-      this.#leaveOut('refusals');
+      this.#countOmitted('refusals');
       return;
     }
     const fields = { method: path, reason, peer, request_id: requestId, ...refusalDetail(cause) };
     this.#log.info(fields, 'unheard-refusal');
   }
 
-  #leaveOut(kind: 'refusals' | 'faults'): void {
-    this.#leftOut[kind] += 1;
-    this.#timer ??= setTimeout(() => this.tellLeftOut(), TELL_EVERY_MS).unref();
+  #countOmitted(kind: 'refusals' | 'faults'): void {
+    this.#omitted[kind] += 1;
+    this.#timer ??= setTimeout(() => this.logOmitted(), SUMMARY_INTERVAL_MS).unref();
   }
 
   /** Says how many calls had no line since this was said last. */
-  tellLeftOut(): void {
+  logOmitted(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { refusals, faults } = this.#leftOut;
-    this.#leftOut = { refusals: 0, faults: 0 };
+    const { refusals, faults } = this.#omitted;
+    this.#omitted = { refusals: 0, faults: 0 };
     if (faults > 0) this.#log.error({ faults }, 'calls-left-out');
     if (refusals > 0) this.#log.info({ refusals }, 'calls-left-out');
   }
 }
 
 /** Whether a stranger can make as many of these as he likes. A token that was used twice ends its session, once. */
-function isAnybodys({ code, reason, didNothing, caller }: FinishedCall): boolean {
+function needsRateLimit({ code, reason, isNoOp, caller }: FinishedCall): boolean {
   if (caller?.roles.includes(ADMIN_ROLE)) return false;
   if (reason === 'REFRESH_TOKEN_REUSED') return false;
-  return code !== Code.OK || reason !== undefined || didNothing === true;
+  return code !== Code.OK || reason !== undefined || isNoOp === true;
 }
 
 /** For whom a call was made, as far as a gateway is believed; else who made it. */
 function addressOf({ cause, peer }: Pick<FinishedCall, 'cause' | 'peer'>): string | null {
-  const told = cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
-  return told ? told.address : peerAddress(peer);
+  const origin =
+    cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
+  return origin ? origin.address : peerAddress(peer);
 }
 
 function fieldsOf(call: FinishedCall): object {

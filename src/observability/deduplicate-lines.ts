@@ -1,10 +1,10 @@
-const EVERY_MS = 60_000;
+const REPORT_INTERVAL_MS = 60_000;
 /** Texts that are told apart; faults differ in a few words only, and nobody's input is among them. */
 const MAX_TEXTS = 100;
 
-interface Told {
-  atMs: number;
-  again: number;
+interface ReportedLine {
+  reportedAtMs: number;
+  repeats: number;
 }
 
 /**
@@ -17,16 +17,16 @@ export function deduplicateLines(
   report: (line: string, again: number) => void,
   nowMs: () => number,
 ): (line: string) => void {
-  const told = new Map<string, Told>();
+  const reported = new Map<string, ReportedLine>();
   return (line) => {
-    const known = told.get(line);
-    if (known && nowMs() - known.atMs < EVERY_MS) {
-      known.again += 1;
+    const known = reported.get(line);
+    if (known && nowMs() - known.reportedAtMs < REPORT_INTERVAL_MS) {
+      known.repeats += 1;
       return;
     }
-    if (told.size >= MAX_TEXTS) told.clear();
-    const isSameTrouble = known !== undefined && nowMs() - known.atMs < 2 * EVERY_MS;
-    told.set(line, { atMs: nowMs(), again: 0 });
-    report(line, isSameTrouble ? known.again : 0);
+    if (reported.size >= MAX_TEXTS) reported.clear();
+    const isOngoing = known !== undefined && nowMs() - known.reportedAtMs < 2 * REPORT_INTERVAL_MS;
+    reported.set(line, { reportedAtMs: nowMs(), repeats: 0 });
+    report(line, isOngoing ? known.repeats : 0);
   };
 }

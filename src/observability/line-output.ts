@@ -8,7 +8,7 @@ const MAX_BYTES_AT_ONCE = 65_536;
 const FIRST_PAUSE_MS = 5;
 const LINE_END = 0x0a;
 /** Errors after which the same bytes may be written a moment later. */
-const PASSING = new Set(['EAGAIN', 'EBUSY', 'EINTR']);
+const TRANSIENT_ERRORS = new Set(['EAGAIN', 'EBUSY', 'EINTR']);
 
 /** Lines on their way. */
 interface Chunk {
@@ -18,9 +18,9 @@ interface Chunk {
   /** Whether it begins with the end of a line that was broken off. */
   readonly endsBrokenLine: boolean;
   /** How many lost lines are told of when it is written. */
-  readonly told: number;
+  readonly reportedLost: number;
   /** Whether its last line does so. */
-  readonly endsWithNews: boolean;
+  readonly endsWithLossReport: boolean;
 }
 
 /**
@@ -36,7 +36,7 @@ export class LineOutput {
   /** Else a thread writes, so that a slow disk holds up nobody. */
   readonly #neverBlocks: boolean;
   readonly #isFile: boolean;
-  readonly #lineAbout: (lost: number) => string;
+  readonly #lossReport: (lost: number) => string;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #chunk: Chunk | null = null;
@@ -46,13 +46,13 @@ export class LineOutput {
   /** 5, 10, 20, ... 200 ms. */
   readonly #backoff = new Backoff({ firstMs: FIRST_PAUSE_MS, maxMs: 200 });
 
-  /** @param lineAbout the line that tells of lost ones, with its end; empty for none */
-  constructor(fd: number, lineAbout: (lost: number) => string = () => '') {
+  /** @param lossReport the line that tells of lost ones, with its end; empty for none */
+  constructor(fd: number, lossReport: (lost: number) => string = () => '') {
     const { isFile, ...opened } = openWithoutBlocking(fd);
     this.#fd = opened.fd;
     this.#neverBlocks = opened.neverBlocks;
     this.#isFile = isFile;
-    this.#lineAbout = lineAbout;
+    this.#lossReport = lossReport;
   }
 
   /** Lines that nobody will see. */
@@ -63,7 +63,7 @@ export class LineOutput {
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#waitingBytes + bytes.length > MAX_WAITING_BYTES) {
-      this.#lose(1);
+      this.#countLost(1);
       return;
     }
     this.#waiting.push(bytes);
@@ -116,19 +116,19 @@ export class LineOutput {
     }
     this.#waiting = this.#waiting.slice(count);
     this.#waitingBytes -= bytes;
-    const told = this.#waiting.length === 0 ? this.#unreported : 0;
-    const about = told > 0 ? this.#lineAbout(told) : '';
-    parts.push(Buffer.from(about));
+    const reportedLost = this.#waiting.length === 0 ? this.#unreported : 0;
+    const report = reportedLost > 0 ? this.#lossReport(reportedLost) : '';
+    parts.push(Buffer.from(report));
     const rest = Buffer.concat(parts);
-    return { rest, bytes: rest.length, endsBrokenLine, told, endsWithNews: about !== '' };
+    return { rest, bytes: rest.length, endsBrokenLine, reportedLost, endsWithLossReport: report !== '' };
   }
 
   /** @returns whether there is something else to do than to wait */
   #attempt(chunk: Chunk): boolean {
     try {
-      return this.#took(chunk, writeSync(this.#fd, chunk.rest));
+      return this.#onWritten(chunk, writeSync(this.#fd, chunk.rest));
     } catch (error) {
-      return this.#failed(chunk, error);
+      return this.#onError(chunk, error);
     }
   }
 
@@ -136,34 +136,34 @@ export class LineOutput {
     write(this.#fd, chunk.rest, (error, written) => {
       // The end of the process may have begun meanwhile.
       if (this.#chunk !== chunk) return;
-      if (error ? this.#failed(chunk, error) : this.#took(chunk, written)) this.#send();
+      if (error ? this.#onError(chunk, error) : this.#onWritten(chunk, written)) this.#send();
       else this.#sendLater();
     });
   }
 
-  #took(chunk: Chunk, written: number): boolean {
+  #onWritten(chunk: Chunk, written: number): boolean {
     chunk.rest = chunk.rest.subarray(written);
     if (written > 0) this.#backoff.reset();
     if (chunk.rest.length > 0) return written > 0;
-    this.#unreported -= chunk.told;
+    this.#unreported -= chunk.reportedLost;
     this.#isInBrokenLine = false;
     this.#chunk = null;
     return true;
   }
 
-  #failed(chunk: Chunk, error: unknown): boolean {
-    if (PASSING.has((error as NodeJS.ErrnoException).code ?? '')) return false;
-    const { rest, bytes, endsBrokenLine, endsWithNews } = chunk;
+  #onError(chunk: Chunk, error: unknown): boolean {
+    if (TRANSIENT_ERRORS.has((error as NodeJS.ErrnoException).code ?? '')) return false;
+    const { rest, bytes, endsBrokenLine, endsWithLossReport } = chunk;
     const isUntouched = rest.length === bytes;
-    const ends = rest.reduce((count, byte) => count + Number(byte === LINE_END), 0);
+    const lineEnds = rest.reduce((count, byte) => count + Number(byte === LINE_END), 0);
     // Neither the line that tells of others nor the end of a broken one is a line of the log.
-    this.#lose(ends - Number(endsWithNews) - Number(isUntouched && endsBrokenLine));
+    this.#countLost(lineEnds - Number(endsWithLossReport) - Number(isUntouched && endsBrokenLine));
     if (!isUntouched) this.#isInBrokenLine = true;
     this.#chunk = null;
     return true;
   }
 
-  #lose(lines: number): void {
+  #countLost(lines: number): void {
     this.#lost += lines;
     this.#unreported += lines;
   }

@@ -40,11 +40,11 @@ const MAX_QUEUED_PER_THREAD = 64;
 export class PasswordHasher {
   readonly #threads: HashThreadPool;
   readonly #tracer: Tracer | undefined;
-  readonly #gate: HashQueue<HashRequest, HashResponse>;
+  readonly #queue: HashQueue<HashRequest, HashResponse>;
   /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
   #dummy: string | null = null;
-  readonly #dummyMade: Promise<string>;
-  readonly #refusalFloor = new RefusalDelay((stored) => this.#measure(stored));
+  readonly #dummyReady: Promise<string>;
+  readonly #refusalDelay = new RefusalDelay((stored) => this.#measure(stored));
   #commonPasswords: Promise<CommonPasswords> | undefined;
 
   /** Starts the first thread, which makes the dummy hash; the other threads start when needed. */
@@ -56,9 +56,9 @@ export class PasswordHasher {
     const threads = new HashThreadPool(options.workerUrl ?? hashWorkerUrl);
     this.#threads = threads;
     this.#tracer = options.tracer;
-    this.#gate = new HashQueue({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
-    this.#dummyMade = this.hash(randomBytes(32).toString('base64'), nobodysCall());
-    this.#dummyMade.then(
+    this.#queue = new HashQueue({ concurrency, maxQueued, now, run: (job) => threads.run(job) });
+    this.#dummyReady = this.hash(randomBytes(32).toString('base64'), unlimitedCall());
+    this.#dummyReady.then(
       (phc) => (this.#dummy = phc),
       () => undefined, // Told by `ready`.
     );
@@ -73,7 +73,7 @@ export class PasswordHasher {
 
   /** Resolves when the first thread has made its first hash, after about 50 ms; rejects when it cannot. */
   async ready(): Promise<void> {
-    await this.#dummyMade;
+    await this.#dummyReady;
   }
 
   /**
@@ -98,14 +98,14 @@ export class PasswordHasher {
       {
         kind: 'verify',
         stored: password.isWellFormed() ? stored : null,
-        dummy: this.#dummy ?? (await this.#dummyMade),
+        dummy: this.#dummy ?? (await this.#dummyReady),
         password: normalisePassword(password),
       },
       call,
     );
     if (answer.kind !== 'verified') throw new Error('a hashing thread answered another job');
     if (answer.damage !== null) call.onDamage?.(answer.damage);
-    if (stored !== null) this.#refusalFloor.observe(stored, answer.workMs);
+    if (stored !== null) this.#refusalDelay.observe(stored, answer.workMs);
     return { matches: answer.matches, needsRehash: answer.needsRehash, workMs: answer.workMs };
   }
 
@@ -114,8 +114,8 @@ export class PasswordHasher {
    * ours, every refusal comes when the slowest of them would have been checked, lest a quick one tell that there is no
    * such user (L02). To be waited for on a timer, after all else that the refusal brings about.
    */
-  holdMsOf(verdict: PasswordVerdict): number {
-    return Math.max(0, this.#refusalFloor.ms - verdict.workMs);
+  refusalDelayMs(verdict: PasswordVerdict): number {
+    return Math.max(0, this.#refusalDelay.ms - verdict.workMs);
   }
 
   /**
@@ -123,7 +123,7 @@ export class PasswordHasher {
    * thread, so the first time may last seconds. Never rejects: what cannot be measured now is estimated until then.
    */
   async expectKinds(kinds: readonly string[]): Promise<void> {
-    await this.#refusalFloor.expect(kinds);
+    await this.#refusalDelay.expect(kinds);
   }
 
   /** For setting a password: read at the first use, and at the next one if it cannot be read now. */
@@ -137,39 +137,39 @@ export class PasswordHasher {
 
   #submit(job: HashRequest, call: HashCall): Promise<HashResponse> {
     return this.#tracer
-      ? this.#tracer.span('password hash', () => this.#gate.submit(job, call))
-      : this.#gate.submit(job, call);
+      ? this.#tracer.span('password hash', () => this.#queue.submit(job, call))
+      : this.#queue.submit(job, call);
   }
 
   /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
   async #measure(stored: string): Promise<number> {
-    const job = { kind: 'verify', stored, dummy: await this.#dummyMade, password: '' } as const;
-    return (await this.#gate.submit(job, nobodysCall())).workMs;
+    const job = { kind: 'verify', stored, dummy: await this.#dummyReady, password: '' } as const;
+    return (await this.#queue.submit(job, unlimitedCall())).workMs;
   }
 
   /** How many checks may run or wait. */
   get capacity(): number {
-    return this.#gate.capacity;
+    return this.#queue.capacity;
   }
 
   /** Now; `averageMs` is the moving average of one job's work. */
   get load(): { running: number; queued: number; averageMs: number } {
-    return this.#gate.load;
+    return this.#queue.load;
   }
 
   /** How many hashes were refused for want of room or time. */
   get refused(): number {
-    return this.#gate.refused;
+    return this.#queue.refused;
   }
 
   /** Refuses what waits and what comes with `shutting-down`, lets running hashes end, then ends the threads. */
   async stop(): Promise<void> {
-    await this.#gate.close();
+    await this.#queue.close();
     await this.#threads.end();
   }
 }
 
 /** Of work that nobody waits for. */
-function nobodysCall(): HashCall {
+function unlimitedCall(): HashCall {
   return { signal: new AbortController().signal, deadlineMs: Infinity };
 }

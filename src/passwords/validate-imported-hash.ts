@@ -1,6 +1,6 @@
 import { formatOf, formats, MAX_STORED_LENGTH } from './formats/format-table.ts';
 
-export type ImportedHashJudgement =
+export type ImportedHashResult =
   | {
       readonly ok: true;
       /** The format's name, for counts and the audit. */
@@ -13,7 +13,7 @@ export type ImportedHashJudgement =
  * Whether a hash that another program made can be stored and checked at login. Does none of its work: about a
  * microsecond. Damaged texts, and such as would burn memory or time at each login, are refused here for good.
  */
-export function validateImportedHash(text: string): ImportedHashJudgement {
+export function validateImportedHash(text: string): ImportedHashResult {
   if (text === '') return { ok: false, reason: 'is empty' };
   if (text.length > MAX_STORED_LENGTH)
     return { ok: false, reason: `is over ${MAX_STORED_LENGTH} characters long` };

@@ -20,7 +20,7 @@ export interface CallContext {
   /** Aborted when the call has ended, whoever ended it. Made when somebody asks: most calls end without it. */
   readonly signal: () => AbortSignal;
   /** Takes a place among the open streams of a kind, until this one is closed; false when there is none. */
-  readonly hold: (kind: StreamKind) => boolean;
+  readonly reserveStream: (kind: StreamKind) => boolean;
   /** Ends the call at once with our own status, whatever its handler still does. Does nothing after the first end. */
   readonly end: (status: RpcStatus) => void;
   /** Who was let in; null for a public method, where nobody looks. */
@@ -30,13 +30,13 @@ export interface CallContext {
   /** Why it was refused, or the fault behind an INTERNAL: for the log only. */
   cause?: unknown;
   /** Set when the answer is OK although there was nothing to do, which anybody can bring about. */
-  didNothing?: boolean;
+  isNoOp?: boolean;
   /** Set when the answer, whatever its code, hides a fault of ours or of the operator. */
   isFault?: boolean;
 }
 
 /** A refused credential whose caller had left before it was known, or was to be told. */
-export interface UnheardRefusal extends Pick<FinishedCall, 'path' | 'peer' | 'requestId' | 'cause'> {
+export interface RefusalAfterEnd extends Pick<FinishedCall, 'path' | 'peer' | 'requestId' | 'cause'> {
   readonly reason: ReasonName;
 }
 
@@ -44,7 +44,7 @@ export interface UnheardRefusal extends Pick<FinishedCall, 'path' | 'peer' | 're
 export const callEnded = new Error('the call has ended');
 
 /** One ended call, for logs and metrics. */
-export interface FinishedCall extends Omit<CallContext, 'signal' | 'hold' | 'end' | 'clientNames'> {
+export interface FinishedCall extends Omit<CallContext, 'signal' | 'reserveStream' | 'end' | 'clientNames'> {
   readonly code: Code;
   readonly durationMs: number;
 }

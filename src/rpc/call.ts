@@ -14,7 +14,7 @@ export interface Call extends OperationCall {
   /** For a method whose refusals are answers: puts one into the log. `isFault` marks what somebody has to mend. */
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
   /** For a method that answers OK to whatever it is asked: there was nothing to do. */
-  noteNothingDone(): void;
+  noteNoOp(): void;
 }
 
 /** A call while the guard stands before its handler. */

@@ -1,6 +1,6 @@
 import { EncodedMessage } from './encoded-message.ts';
 
-const DEFAULT_ROOM = 2_048;
+const DEFAULT_CAPACITY = 2_048;
 
 /**
  * Replies that were encoded before, by the object that they are made of: a token that is seen again has the same claims
@@ -8,12 +8,12 @@ const DEFAULT_ROOM = 2_048;
  * that is asked for stays, and there are never more than twice `room` (about 2 MB).
  */
 export class EncodedReplyCache<Source extends object> {
-  readonly #room: number;
+  readonly #capacity: number;
   #newer = new Map<Source, EncodedMessage>();
   #older = new Map<Source, EncodedMessage>();
 
-  constructor(room = DEFAULT_ROOM) {
-    this.#room = room;
+  constructor(capacity = DEFAULT_CAPACITY) {
+    this.#capacity = capacity;
   }
 
   /** @param encode makes the reply at its first sight; equal for the same source each time */
@@ -21,7 +21,7 @@ export class EncodedReplyCache<Source extends object> {
     const known = this.#newer.get(source);
     if (known !== undefined) return known;
     const reply = this.#older.get(source) ?? new EncodedMessage(encode());
-    if (this.#newer.size >= this.#room) {
+    if (this.#newer.size >= this.#capacity) {
       this.#older = this.#newer;
       this.#newer = new Map();
     }

@@ -5,13 +5,13 @@ import { ADMIN_ROLE } from '../domain/caller.ts';
 import { isUuid } from '../domain/validation.ts';
 import { sourceOf } from '../net/cidr.ts';
 import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
-import { type RefusalDetails, traceOfCredential } from '../features/audit/refusal-details.ts';
-import { holdMsOf, Rejected } from '../domain/rejection.ts';
+import { type RefusalDetails, credentialRefusalDetails } from '../features/audit/refusal-details.ts';
+import { refusalDelayMs, Rejected } from '../domain/rejection.ts';
 import type { AuditRecord } from '../features/audit/audit-queries.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { Call, GuardedCall } from './call.ts';
 import type { MethodAudit, MethodRule } from './method-table.ts';
-import type { UnheardRefusal } from './call-context.ts';
+import type { RefusalAfterEnd } from './call-context.ts';
 import { statusOf } from './rejection-status.ts';
 
 /** What stands before every method that is not public, and writes down every call that is audited. */
@@ -23,9 +23,9 @@ export interface MethodGuard {
   /** Told of a refusal that found its way into the log only. */
   readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
   /** Told why a credential is not good with which a caller would be believed in what it says of its own caller. */
-  readonly onDisbelieved: (why: string) => void;
+  readonly onForwarderRefused: (why: string) => void;
   /** Told of a refused credential whose caller has left, so that the call itself tells nothing of it. */
-  readonly onUnheard: (refusal: UnheardRefusal) => void;
+  readonly onRefusedAfterEnd: (refusal: RefusalAfterEnd) => void;
 }
 
 type GuardedHandler<Request, Response> = (
@@ -53,8 +53,8 @@ export function guardMethod<Request, Response>(
     throw new Error(`${path} is not served without a guard: it is not public, or its calls are audited`);
   }
   if (access === 'public') {
-    const open = rule.namesClient === true ? believingServices(guard, handler) : handler;
-    return audit ? audited(audit, guard, async (...call) => open(...call)) : open;
+    const openHandler = rule.namesClient === true ? recognisingForwarders(guard, handler) : handler;
+    return audit ? audited(audit, guard, async (...call) => openHandler(...call)) : openHandler;
   }
   const guarded = async (request: Request, call: GuardedCall) => {
     call.caller = await guard.authenticate(access, call);
@@ -69,7 +69,7 @@ export function guardMethod<Request, Response>(
  * stranger as without it, and the operator hears why. Answered from memory, so that nobody's login costs more by it
  * than the check of a signature.
  */
-function believingServices<Request, Response>(
+function recognisingForwarders<Request, Response>(
   guard: MethodGuard,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): (request: Request, call: GuardedCall) => Promise<Response> {
@@ -94,7 +94,7 @@ async function isOfService(guard: MethodGuard, call: GuardedCall): Promise<boole
     if (!(error instanceof Rejected)) throw error;
     const { kind } = error.rejection;
     const { reason, message } = statusOf(error.rejection);
-    if (kind !== 'credentials-missing') guard.onDisbelieved(`${reason ?? kind}: ${message}`);
+    if (kind !== 'credentials-missing') guard.onForwarderRefused(`${reason ?? kind}: ${message}`);
     return false;
   }
 }
@@ -118,12 +118,12 @@ function audited<Request, Response>(
     try {
       response = await run(request, call);
     } catch (error) {
-      const trace = traceOf(audit, error);
-      if (trace) await writeRefusal(guard, { event, trace, error }, call);
-      const holdMs = holdMsOf(error);
+      const refusal = refusalDetailsOf(audit, error);
+      if (refusal) await writeRefusal(guard, { event, refusal, error }, call);
+      const delayMs = refusalDelayMs(error);
       // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
-      if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
-      if (call.signal.aborted) tellUnheard(guard, error, call);
+      if (delayMs > 0) await pause(delayMs, undefined, { ref: false });
+      if (call.signal.aborted) reportRefusalAfterEnd(guard, error, call);
       throw error;
     }
     if (audit.success === 'here')
@@ -137,22 +137,22 @@ function audited<Request, Response>(
 
 async function writeRefusal(
   guard: MethodGuard,
-  refused: { event: Pick<AuditEvent, 'action' | 'target'>; trace: RefusalDetails; error: unknown },
+  refused: { event: Pick<AuditEvent, 'action' | 'target'>; refusal: RefusalDetails; error: unknown },
   call: GuardedCall,
 ): Promise<void> {
-  const { trace, error } = refused;
-  const { origin = call.origin, details, ...subject } = trace;
+  const { refusal, error } = refused;
+  const { origin = call.origin, details, ...subject } = refusal;
   const isAdministrator = call.caller?.roles.includes(ADMIN_ROLE) === true;
-  const room = isAdministrator ? { unwritten: 0 } : guard.refusals.take(sourceOf(origin.address));
-  if (!room) return;
-  const noted = { ...details, ...(room.unwritten > 0 && { unwritten: room.unwritten }) };
+  const allowance = isAdministrator ? { unwritten: 0 } : guard.refusals.take(sourceOf(origin.address));
+  if (!allowance) return;
+  const auditDetails = { ...details, ...(allowance.unwritten > 0 && { unwritten: allowance.unwritten }) };
   const event: AuditEvent = {
     ...refused.event,
     outcome: 'refused',
     actor: actorOf(call, error),
     ...subject,
     reason: reasonOf(error),
-    ...(Object.keys(noted).length > 0 && { details: noted }),
+    ...(Object.keys(auditDetails).length > 0 && { details: auditDetails }),
   };
   const record = { event, origin };
   try {
@@ -163,23 +163,27 @@ async function writeRefusal(
   }
 }
 
-function tellUnheard(guard: MethodGuard, error: unknown, { path, peer, origin }: GuardedCall): void {
-  if (!(error instanceof Rejected) || traceOfCredential(error.rejection) === null) return;
+function reportRefusalAfterEnd(
+  guard: MethodGuard,
+  error: unknown,
+  { path, peer, origin }: GuardedCall,
+): void {
+  if (!(error instanceof Rejected) || credentialRefusalDetails(error.rejection) === null) return;
   const { reason } = statusOf(error.rejection);
   if (reason === undefined) return;
-  guard.onUnheard({ path, peer, requestId: origin.requestId, reason, cause: error });
+  guard.onRefusedAfterEnd({ path, peer, requestId: origin.requestId, reason, cause: error });
 }
 
 /** Null for what the trail does not keep: of administration it keeps everything. */
-function traceOf({ refusals }: MethodAudit, error: unknown): RefusalDetails | null {
-  const trace = error instanceof Rejected ? traceOfCredential(error.rejection) : null;
-  return trace ?? (refusals === 'all' ? {} : null);
+function refusalDetailsOf({ refusals }: MethodAudit, error: unknown): RefusalDetails | null {
+  const refusal = error instanceof Rejected ? credentialRefusalDetails(error.rejection) : null;
+  return refusal ?? (refusals === 'all' ? {} : null);
 }
 
 function actorOf(call: GuardedCall, error: unknown): AuditActor {
   if (call.caller) return { type: call.caller.type, id: call.caller.id };
-  const known = error instanceof Rejected && error.rejection.kind === 'admin-required';
-  return known ? error.rejection.caller : { type: 'anonymous', id: null };
+  const hasCaller = error instanceof Rejected && error.rejection.kind === 'admin-required';
+  return hasCaller ? error.rejection.caller : { type: 'anonymous', id: null };
 }
 
 function reasonOf(error: unknown): string {

@@ -45,21 +45,21 @@ const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const openEvent = { ...open, isEvent: true } as const;
 const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true } as const;
 /** Checks a credential: its operation audits what comes of a good one in its transaction. */
-const checks = (action: AuditAction, rule: MethodRule = openEvent): MethodRule => ({
+const credentialCheck = (action: AuditAction, rule: MethodRule = openEvent): MethodRule => ({
   ...rule,
   audit: { action, success: 'with-change', refusals: 'of-credentials' },
 });
 const openStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: checks('login', { ...openEvent, namesClient: true }),
+  login: credentialCheck('login', { ...openEvent, namesClient: true }),
   verifyToken: { ...open, isHot: true },
-  refreshToken: checks('token.refresh'),
+  refreshToken: credentialCheck('token.refresh'),
   // What is refused here is not told apart from what was good (RFC 7009).
   revokeToken: openEvent,
-  issueServiceToken: checks('service.token'),
-  changePassword: checks('password.change', userEvent),
-  resetPassword: checks('password.reset'),
+  issueServiceToken: credentialCheck('service.token'),
+  changePassword: credentialCheck('password.change', userEvent),
+  resetPassword: credentialCheck('password.reset'),
   getJwks: open,
 };
 

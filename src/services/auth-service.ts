@@ -51,7 +51,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
     refreshToken: async (request, call) => tokenSet(await refreshToken(dependencies, request, call)),
     revokeToken: async (request, call) => {
       const hasEnded = await revokeToken(dependencies, request, call);
-      if (!hasEnded) call.noteNothingDone();
+      if (!hasEnded) call.noteNoOp();
       return {};
     },
     issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>

@@ -18,7 +18,7 @@ export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
 export class Health {
   readonly #groupOf: ReadonlyMap<string, HealthGroup>;
   readonly #serving: Record<HealthGroup, boolean> = { everything: false, verification: false };
-  readonly #wakeWatchers = new Set<() => void>();
+  readonly #changeCallbacks = new Set<() => void>();
   #stopped = false;
 
   constructor(names: HealthNames) {
@@ -29,7 +29,7 @@ export class Health {
   set(group: HealthGroup, serving: boolean): void {
     if (this.#stopped || this.#serving[group] === serving) return;
     this.#serving[group] = serving;
-    for (const wake of [...this.#wakeWatchers]) wake();
+    for (const notify of [...this.#changeCallbacks]) notify();
   }
 
   /** NOT_SERVING from now on. */
@@ -42,7 +42,7 @@ export class Health {
   handlers(): ServiceHandlers<typeof HealthService> {
     return {
       check: ({ service }) => {
-        const response = this.#look(service);
+        const response = this.#statusOf(service);
         if (!response) throw new Rejected({ kind: 'not-found', what: 'service' });
         return response;
       },
@@ -55,7 +55,7 @@ export class Health {
     };
   }
 
-  #look(name: string): HealthCheckResponse | null {
+  #statusOf(name: string): HealthCheckResponse | null {
     const group = this.#groupOf.get(name);
     return group === undefined ? null : responseOf(this.#serving[group]);
   }
@@ -65,24 +65,24 @@ export class Health {
     { service }: HealthCheckRequest,
     call: Pick<Call, 'signal'>,
   ): AsyncGenerator<HealthCheckResponse, void, undefined> {
-    for (let told: HealthCheckResponse['status'] | null = null; !call.signal.aborted;) {
-      const response = this.#look(service) ?? { status: ServingStatus.SERVICE_UNKNOWN };
-      if (response.status === told) await this.#change(call.signal);
+    for (let lastSent: HealthCheckResponse['status'] | null = null; !call.signal.aborted;) {
+      const response = this.#statusOf(service) ?? { status: ServingStatus.SERVICE_UNKNOWN };
+      if (response.status === lastSent) await this.#nextChange(call.signal);
       else yield response;
-      told = response.status;
+      lastSent = response.status;
     }
   }
 
   /** Resolves at the next change, or when the watcher goes. */
-  #change(signal: AbortSignal): Promise<void> {
+  #nextChange(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const wake = () => {
-        this.#wakeWatchers.delete(wake);
-        signal.removeEventListener('abort', wake);
+      const notify = () => {
+        this.#changeCallbacks.delete(notify);
+        signal.removeEventListener('abort', notify);
         resolve();
       };
-      this.#wakeWatchers.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
+      this.#changeCallbacks.add(notify);
+      signal.addEventListener('abort', notify, { once: true });
     });
   }
 }

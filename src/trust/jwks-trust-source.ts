@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/backoff.ts';
 import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
-import { leadsToThisMachine } from '../net/listen-address.ts';
+import { isLocalUrl } from '../net/listen-address.ts';
 import { download } from './download.ts';
 import type { SourceEvent } from './stream-trust-source.ts';
 import type { TrustBundle } from './trust-bundle.ts';
@@ -11,10 +11,10 @@ import { readKeySet, UnusableKeys } from './trusted-keys.ts';
 
 const FETCH_LIMIT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
-const STANDARD_MAX_AGE_SECONDS = 300;
+const DEFAULT_MAX_AGE_SECONDS = 300;
 const MIN_PAUSE_MS = 1_000;
 /** Tokens of made-up keys must not make a verifier ask all the time. */
-const LOOK_AGAIN_EVERY_MS = 30_000;
+const REFETCH_INTERVAL_MS = 30_000;
 const MAX_PAUSE_MS = 3_600_000;
 /** Postern's own limit: no access token lives longer. */
 const MAX_LIFETIME_SECONDS = 86_400;
@@ -31,12 +31,12 @@ export class JwksTrustSource {
   #connected = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  #lookedAtMs = -Infinity;
-  #looking: Promise<void> | null = null;
+  #refetchedAtMs = -Infinity;
+  #refetching: Promise<void> | null = null;
   /** After failures: 0.5 to 1 s, 1 to 2, 2 to 4 and so on, 30 to 60 s at most. */
   readonly #backoff = new Backoff({ firstMs: MIN_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
   /** When the newest request that has been answered was sent, monotonic. */
-  #answeredAsOfMs = -Infinity;
+  #appliedReadAtMs = -Infinity;
 
   /**
    * @throws TypeError for an address that is no http or https URL, and for plaintext from another machine that nobody
@@ -49,7 +49,7 @@ export class JwksTrustSource {
   ) {
     this.#url = new URL(origin.jwksUrl);
     if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
-    if (this.#url.protocol === 'http:' && origin.insecure !== true && !leadsToThisMachine(this.#url)) {
+    if (this.#url.protocol === 'http:' && origin.insecure !== true && !isLocalUrl(this.#url)) {
       throw new TypeError(
         `the keys would be fetched from ${this.#url.host} in plaintext: give an https URL, or insecure: true if a proxy between encrypts the connection`,
       );
@@ -69,8 +69,8 @@ export class JwksTrustSource {
   }
 
   /** Whether a key that is unknown here may be asked for now. */
-  get mayLookAgain(): boolean {
-    return this.#looking !== null || performance.now() - this.#lookedAtMs >= LOOK_AGAIN_EVERY_MS;
+  get canRefetch(): boolean {
+    return this.#refetching !== null || performance.now() - this.#refetchedAtMs >= REFETCH_INTERVAL_MS;
   }
 
   start(): void {
@@ -78,12 +78,12 @@ export class JwksTrustSource {
   }
 
   /** Reads the key set ahead of its time, once for many callers. */
-  lookAgain(): Promise<void> {
-    if (this.#looking) return this.#looking;
-    this.#lookedAtMs = performance.now();
+  refetch(): Promise<void> {
+    if (this.#refetching) return this.#refetching;
+    this.#refetchedAtMs = performance.now();
     clearTimeout(this.#timer);
-    this.#looking = this.#fetch().finally(() => (this.#looking = null));
-    return this.#looking;
+    this.#refetching = this.#fetch().finally(() => (this.#refetching = null));
+    return this.#refetching;
   }
 
   stop(): void {
@@ -94,12 +94,12 @@ export class JwksTrustSource {
   async #fetch(): Promise<void> {
     const readAtMs = performance.now();
     // Two requests may be under way at once: a slow older answer must not take the place of a newer one.
-    const isOutrun = () => this.#stopped || readAtMs < this.#answeredAsOfMs;
+    const isOutdated = () => this.#stopped || readAtMs < this.#appliedReadAtMs;
     try {
       const { json, maxAgeSeconds } = await fetchKeySet(this.#url);
       const ring = await readKeySet(json);
-      if (isOutrun()) return;
-      this.#answeredAsOfMs = readAtMs;
+      if (isOutdated()) return;
+      this.#appliedReadAtMs = readAtMs;
       this.#bundle.replaceKeys(ring);
       const validMs = Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS);
       // Good for as long as its max-age says; only then it begins to be stale.
@@ -107,16 +107,16 @@ export class JwksTrustSource {
       if (!this.#connected) this.#report({ kind: 'connected' });
       this.#connected = true;
       this.#backoff.reset();
-      this.#later(validMs);
+      this.#schedule(validMs);
     } catch (error) {
-      if (isOutrun()) return;
+      if (isOutdated()) return;
       this.#connected = false;
       this.#report(failureOf(error));
-      this.#later(this.#backoff.next());
+      this.#schedule(this.#backoff.next());
     }
   }
 
-  #later(delayMs: number): void {
+  #schedule(delayMs: number): void {
     if (this.#stopped) return;
     // A look ahead of time may have been on its way beside the regular one: one round goes on, not two.
     clearTimeout(this.#timer);
@@ -138,6 +138,6 @@ async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: num
   const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
   return {
     json: body.toString('utf8'),
-    maxAgeSeconds: maxAge === undefined ? STANDARD_MAX_AGE_SECONDS : Number(maxAge),
+    maxAgeSeconds: maxAge === undefined ? DEFAULT_MAX_AGE_SECONDS : Number(maxAge),
   };
 }

@@ -1,8 +1,8 @@
 import type { Revocation } from '../domain/revocation-set.ts';
 
 /** A revocation with its place in the order in which instances learn of them; places only grow with time. */
-export interface PlacedRevocation extends Revocation {
-  readonly place: bigint;
+export interface PositionedRevocation extends Revocation {
+  readonly position: bigint;
 }
 
 /** Enough for a minute of thousands of logouts a second; a watcher that was away for longer begins anew. */
@@ -14,8 +14,8 @@ const DEFAULT_MAX_KEPT = 100_000;
  */
 export class RevocationJournal {
   /** Ascending by place, so that a thousand watchers that come back at once cost a search each and not a walk. */
-  #entries: PlacedRevocation[] = [];
-  readonly #places = new Map<string, bigint>();
+  #entries: PositionedRevocation[] = [];
+  readonly #positions = new Map<string, bigint>();
   #start: bigint | null = null;
   readonly #maxKept: number;
 
@@ -24,10 +24,10 @@ export class RevocationJournal {
   }
 
   /** Begins anew at a cursor: nothing before it is told any more. */
-  begin(cursor: bigint): void {
+  restart(cursor: bigint): void {
     if (this.#start === cursor) return;
     this.#entries = [];
-    this.#places.clear();
+    this.#positions.clear();
     this.#start = cursor;
   }
 
@@ -36,61 +36,61 @@ export class RevocationJournal {
    *
    * @param cursor from where the source reads again: nothing at or above it is dropped, or it would seem new forever
    */
-  add(revocations: readonly PlacedRevocation[], cursor: bigint): PlacedRevocation[] {
-    const fresh: PlacedRevocation[] = [];
-    const kept: PlacedRevocation[] = [];
+  add(revocations: readonly PositionedRevocation[], cursor: bigint): PositionedRevocation[] {
+    const fresh: PositionedRevocation[] = [];
+    const kept: PositionedRevocation[] = [];
     for (const revocation of revocations) {
       const key = keyOf(revocation);
-      if (this.#places.get(key) === revocation.place) continue;
+      if (this.#positions.get(key) === revocation.position) continue;
       fresh.push(revocation);
-      if (this.#start === null || revocation.place < this.#start) continue;
-      this.#places.set(key, revocation.place);
+      if (this.#start === null || revocation.position < this.#start) continue;
+      this.#positions.set(key, revocation.position);
       kept.push(revocation);
     }
     this.#insert(kept);
-    if (this.#entries.length > this.#maxKept) this.#shorten(cursor);
+    if (this.#entries.length > this.#maxKept) this.#trim(cursor);
     return fresh;
   }
 
   /** What was added at `cursor` or after it, or null when some of that is not kept any more. */
   since(cursor: bigint): readonly Revocation[] | null {
     if (this.#start === null || cursor < this.#start) return null;
-    return this.#entries.slice(this.#firstAt(cursor));
+    return this.#entries.slice(this.#indexFrom(cursor));
   }
 
   /** A transaction that committed late has a place among those that are here already. */
-  #insert(revocations: readonly PlacedRevocation[]): void {
+  #insert(revocations: readonly PositionedRevocation[]): void {
     const lowest = revocations.reduce<bigint | null>(
-      (first, { place }) => (first === null || place < first ? place : first),
+      (first, { position }) => (first === null || position < first ? position : first),
       null,
     );
     if (lowest === null) return;
-    const tail = this.#entries.splice(this.#firstAt(lowest)).concat(revocations);
-    tail.sort((one, other) => (one.place < other.place ? -1 : one.place > other.place ? 1 : 0));
+    const tail = this.#entries.splice(this.#indexFrom(lowest)).concat(revocations);
+    tail.sort((one, other) => (one.position < other.position ? -1 : one.position > other.position ? 1 : 0));
     for (const revocation of tail) this.#entries.push(revocation);
   }
 
   /** Drops about the older half, in whole transactions: what shares a place is kept or dropped together. */
-  #shorten(cursor: bigint): void {
-    const middle = this.#entries[this.#entries.length - Math.ceil(this.#maxKept / 2)]?.place ?? cursor;
-    const isOneHuge = this.#entries.length - this.#firstAt(middle) > this.#maxKept;
-    const wanted = isOneHuge ? middle + 1n : middle;
-    const start = wanted < cursor ? wanted : cursor;
+  #trim(cursor: bigint): void {
+    const middle = this.#entries[this.#entries.length - Math.ceil(this.#maxKept / 2)]?.position ?? cursor;
+    const isSingleTransaction = this.#entries.length - this.#indexFrom(middle) > this.#maxKept;
+    const target = isSingleTransaction ? middle + 1n : middle;
+    const start = target < cursor ? target : cursor;
     if (this.#start !== null && start <= this.#start) return;
-    for (const dropped of this.#entries.splice(0, this.#firstAt(start))) {
+    for (const dropped of this.#entries.splice(0, this.#indexFrom(start))) {
       const key = keyOf(dropped);
-      if (this.#places.get(key) === dropped.place) this.#places.delete(key);
+      if (this.#positions.get(key) === dropped.position) this.#positions.delete(key);
     }
     this.#start = start;
   }
 
   /** The index of the first entry at `place` or above. */
-  #firstAt(place: bigint): number {
+  #indexFrom(position: bigint): number {
     let low = 0;
     let high = this.#entries.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#entries[middle]?.place ?? place) < place) low = middle + 1;
+      if ((this.#entries[middle]?.position ?? position) < position) low = middle + 1;
       else high = middle;
     }
     return low;

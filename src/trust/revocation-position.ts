@@ -5,13 +5,13 @@ const TRANSACTION_BITS = 64n;
  * Only places of one era compare as before and after. After a failover to a standby that was behind, and after a
  * crash, the server gives numbers out again that were seen already; the era keeps such twins apart.
  */
-export function positionOf(era: bigint, transaction: bigint): bigint {
-  return (era << TRANSACTION_BITS) | transaction;
+export function positionOf(epoch: bigint, transaction: bigint): bigint {
+  return (epoch << TRANSACTION_BITS) | transaction;
 }
 
 /** The number of a place's transaction (PostgreSQL's xid8). */
-export function transactionOf(place: bigint): bigint {
-  return BigInt.asUintN(Number(TRANSACTION_BITS), place);
+export function transactionOf(position: bigint): bigint {
+  return BigInt.asUintN(Number(TRANSACTION_BITS), position);
 }
 
 export function isSameEpoch(one: bigint, other: bigint): boolean {

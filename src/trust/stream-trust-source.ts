@@ -57,9 +57,9 @@ export class StreamTrustSource {
   #renewTimer: NodeJS.Timeout | undefined;
   #purgeTimer: NodeJS.Timeout | undefined;
   /** Where the clock stood beside the monotonic one at the last purge, ms. */
-  #clockMs = Infinity;
+  #clockOffsetMs = Infinity;
   /** Updates are taken in order, although keys take a moment to import. */
-  #taking: Promise<void> = Promise.resolve();
+  #applying: Promise<void> = Promise.resolve();
 
   constructor(options: StreamTrustSourceOptions) {
     this.#options = options;
@@ -85,7 +85,7 @@ export class StreamTrustSource {
 
   start(): void {
     // Revocations are forgotten by the clock that judges tokens: by it the tokens have expired.
-    this.#clockMs = this.#nowMs() - performance.now();
+    this.#clockOffsetMs = this.#nowMs() - performance.now();
     this.#purgeTimer = setInterval(() => this.#purge(), PURGE_EVERY_MS);
     this.#purgeTimer.unref();
     void this.#open();
@@ -102,20 +102,20 @@ export class StreamTrustSource {
   }
 
   #purge(): void {
-    const clockMs = this.#nowMs() - performance.now();
-    if (clockMs < this.#clockMs - CLOCK_TOLERANCE_MS) this.#beginAnew();
-    this.#clockMs = clockMs;
+    const clockOffsetMs = this.#nowMs() - performance.now();
+    if (clockOffsetMs < this.#clockOffsetMs - CLOCK_TOLERANCE_MS) this.#restart();
+    this.#clockOffsetMs = clockOffsetMs;
     this.#options.bundle.purge(this.#nowMs() / 1000);
   }
 
   /** For a clock that was set back: tokens that had expired are good again, and what was forgotten with them is asked for. */
-  #beginAnew(): void {
-    this.#taking = this.#taking.then(() => {
+  #restart(): void {
+    this.#applying = this.#applying.then(() => {
       if (this.#stopped) return;
       this.#cursor = '';
       this.#complete = false;
       if (this.#stream)
-        this.#lost({ code: status.CANCELLED, details: 'the clock of this machine was set back' });
+        this.#onLost({ code: status.CANCELLED, details: 'the clock of this machine was set back' });
     });
   }
 
@@ -124,11 +124,11 @@ export class StreamTrustSource {
   }
 
   async #open(): Promise<void> {
-    let shown: Awaited<ReturnType<WatchCredential['next']>> | null;
+    let credential: Awaited<ReturnType<WatchCredential['next']>> | null;
     try {
-      shown = (await this.#options.credential?.next()) ?? null;
+      credential = (await this.#options.credential?.next()) ?? null;
     } catch (error) {
-      this.#failed(this.#stream, {
+      this.#onFailed(this.#stream, {
         code: codeOf(error),
         details: `no access token for the stream: ${errorText(error)}`,
       });
@@ -136,58 +136,58 @@ export class StreamTrustSource {
     }
     if (this.#stopped) return;
     const metadata = new Metadata();
-    if (shown) metadata.set('authorization', shown.authorization);
-    const before = this.#stream;
-    let heard = false;
+    if (credential) metadata.set('authorization', credential.authorization);
+    const previous = this.#stream;
+    let hasOpened = false;
     const stream: TrustStream = new TrustStream(
       this.#options.client,
       { cursor: this.#cursor, metadata },
       {
         update: (update) => {
-          if (!heard) {
-            heard = true;
-            before?.cancel();
-            this.#opened();
+          if (!hasOpened) {
+            hasOpened = true;
+            previous?.cancel();
+            this.#onOpened();
           }
           this.#enqueue(update);
         },
         end: (end) => {
-          if (this.#stream === stream) this.#failed(heard ? null : before, end);
+          if (this.#stream === stream) this.#onFailed(hasOpened ? null : previous, end);
         },
       },
     );
     this.#stream = stream;
-    this.#renewAt(shown?.renewAtMs ?? Infinity);
+    this.#renewAt(credential?.renewAtMs ?? Infinity);
   }
 
-  #renewAt(moment: number): void {
+  #renewAt(renewAtMs: number): void {
     clearTimeout(this.#renewTimer);
-    if (moment === Infinity) return;
-    const delayMs = Math.min(Math.max(0, moment - performance.now()), MAX_TIMER_MS);
+    if (renewAtMs === Infinity) return;
+    const delayMs = Math.min(Math.max(0, renewAtMs - performance.now()), MAX_TIMER_MS);
     this.#renewTimer = setTimeout(() => void this.#open(), delayMs);
   }
 
   /** A stream did not open or ended. While the one that it should replace is still good, that one goes on. */
-  #failed(replaced: TrustStream | null, end: StreamEnd): void {
+  #onFailed(previous: TrustStream | null, end: StreamEnd): void {
     if (this.#stopped) return;
     // Its key may have been revoked, long before it would have been renewed.
     if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();
-    if (replaced && !replaced.ended) {
-      this.#stream = replaced;
+    if (previous && !previous.ended) {
+      this.#stream = previous;
       this.#renewAt(performance.now() + MAX_RETRY_MS);
     } else {
-      this.#lost(end);
+      this.#onLost(end);
     }
   }
 
-  #opened(): void {
+  #onOpened(): void {
     this.#backoff.reset();
     if (this.#connected) return;
     this.#connected = true;
     this.#options.report({ kind: 'connected' });
   }
 
-  #lost(end: StreamEnd): void {
+  #onLost(end: StreamEnd): void {
     this.#stream?.cancel();
     this.#stream = null;
     clearTimeout(this.#renewTimer);
@@ -198,26 +198,26 @@ export class StreamTrustSource {
   }
 
   #enqueue(update: TrustUpdate): void {
-    const cameMs = performance.now();
+    const receivedMs = performance.now();
     // Revocations count at once; only what needs the order waits for keys under import.
     if (update.update?.$case === 'revocations') {
       const revocations = update.update.value.revocations.map(revocationOf);
       this.#options.bundle.revoke(revocations.filter((revocation) => revocation !== null));
     }
-    this.#taking = this.#taking.then(() => this.#take(update, cameMs));
+    this.#applying = this.#applying.then(() => this.#apply(update, receivedMs));
   }
 
-  async #take({ update, cursor }: TrustUpdate, cameMs: number): Promise<void> {
+  async #apply({ update, cursor }: TrustUpdate, receivedMs: number): Promise<void> {
     switch (update?.$case) {
       case 'keys':
-        await this.#takeKeys(update.value);
+        await this.#applyKeys(update.value);
         break;
       case 'revocations':
         if (update.value.complete) this.#complete = true;
         break;
       case 'heartbeat':
         // Our news are as old as the server's own: it may be cut off from its database.
-        if (this.#complete && this.#policy) this.#options.bundle.confirm(cameMs - update.value.newsAgeMs);
+        if (this.#complete && this.#policy) this.#options.bundle.confirm(receivedMs - update.value.newsAgeMs);
         break;
       case undefined:
         break;
@@ -227,7 +227,7 @@ export class StreamTrustSource {
     if (this.#complete && cursor !== '') this.#cursor = cursor;
   }
 
-  async #takeKeys(keys: TrustedKeys): Promise<void> {
+  async #applyKeys(keys: TrustedKeys): Promise<void> {
     try {
       const { ring, policy } = await readTrustedKeys(keys);
       // The same object while nothing changes: tokens are remembered by it.

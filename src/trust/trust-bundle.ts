@@ -2,11 +2,11 @@ import type { VerifiedClaims } from '../domain/claims.ts';
 import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { isSameEpoch } from './revocation-position.ts';
-import { type PlacedRevocation, RevocationJournal } from './revocation-journal.ts';
+import { type PositionedRevocation, RevocationJournal } from './revocation-journal.ts';
 
 /** What a source read about revocations at one moment. */
 export interface TrustUpdates {
-  readonly revocations: readonly PlacedRevocation[];
+  readonly revocations: readonly PositionedRevocation[];
   /** Everything before this place is known when the read is complete. */
   readonly cursor: bigint;
   /** False while more pages of the same read are to come. */
@@ -38,8 +38,8 @@ export class TrustBundle {
   #rewinding = false;
   #readAtMs = -Infinity;
   #revision = 0;
-  readonly #waiting = new Set<() => void>();
-  readonly #revokedHere = { sid: 0, jti: 0, kid: 0 };
+  readonly #loadWaiters = new Set<() => void>();
+  readonly #revokedLocally = { sid: 0, jti: 0, kid: 0 };
 
   /** @param nowMs monotonic time, ms */
   constructor(nowMs: () => number = () => performance.now(), journal = new RevocationJournal()) {
@@ -72,8 +72,8 @@ export class TrustBundle {
   }
 
   /** How many were told to `revoke`, by kind. */
-  get revokedHere(): Readonly<Record<RevocationKind, number>> {
-    return this.#revokedHere;
+  get revokedLocally(): Readonly<Record<RevocationKind, number>> {
+    return this.#revokedLocally;
   }
 
   keys(): KeyRing {
@@ -98,15 +98,15 @@ export class TrustBundle {
     this.#ring = ring;
     this.#hasKeys = true;
     this.#revision += 1;
-    this.#tell({ kind: 'keys' });
-    this.#wakeWhenLoaded();
+    this.#notify({ kind: 'keys' });
+    this.#resolveWaiters();
   }
 
   /**
    * Knows no key any more, as before the first ones: tokens are then not judged, instead of being refused, and nobody is
    * told of an empty set.
    */
-  loseKeys(): void {
+  clearKeys(): void {
     this.#ring = createKeyRing([]);
     this.#hasKeys = false;
     this.#revision += 1;
@@ -118,9 +118,9 @@ export class TrustBundle {
    */
   revoke(revocations: readonly Revocation[]): void {
     if (revocations.length === 0) return;
-    for (const { kind } of revocations) this.#revokedHere[kind] += 1;
+    for (const { kind } of revocations) this.#revokedLocally[kind] += 1;
     this.#add(revocations);
-    this.#tell({ kind: 'revocations', revocations });
+    this.#notify({ kind: 'revocations', revocations });
   }
 
   /**
@@ -128,27 +128,27 @@ export class TrustBundle {
    *
    * @returns what was new
    */
-  take(news: TrustUpdates): readonly PlacedRevocation[] {
-    const wentBack =
-      this.#cursor !== null && (news.cursor < this.#cursor || !isSameEpoch(news.cursor, this.#cursor));
-    if (this.#cursor === null || wentBack) this.#journal.begin(news.cursor);
-    this.#rewinding = wentBack && !news.complete;
-    const added = new Set(this.#add(news.revocations));
-    const readAgainFrom = news.complete || this.#cursor === null || wentBack ? news.cursor : this.#cursor;
-    const placed = this.#journal.add(news.revocations, readAgainFrom);
+  applyUpdates(updates: TrustUpdates): readonly PositionedRevocation[] {
+    const rewound =
+      this.#cursor !== null && (updates.cursor < this.#cursor || !isSameEpoch(updates.cursor, this.#cursor));
+    if (this.#cursor === null || rewound) this.#journal.restart(updates.cursor);
+    this.#rewinding = rewound && !updates.complete;
+    const added = new Set(this.#add(updates.revocations));
+    const nextReadFrom = updates.complete || this.#cursor === null || rewound ? updates.cursor : this.#cursor;
+    const journaled = this.#journal.add(updates.revocations, nextReadFrom);
     // A list that is read from its beginning again has little that is news to those who listen.
-    const fresh = wentBack ? placed.filter((revocation) => added.has(revocation)) : placed;
+    const fresh = rewound ? journaled.filter((revocation) => added.has(revocation)) : journaled;
     // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
-    if (news.complete) this.#cursor = news.cursor;
-    if (fresh.length > 0) this.#tell({ kind: 'revocations', revocations: fresh });
-    if (news.complete) this.confirm(news.readAtMs);
+    if (updates.complete) this.#cursor = updates.cursor;
+    if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh });
+    if (updates.complete) this.confirm(updates.readAtMs);
     return fresh;
   }
 
   /** Takes note that everything that was revoked before a moment is known here. @param readAtMs monotonic time, ms */
   confirm(readAtMs: number): void {
     this.#readAtMs = Math.max(this.#readAtMs, readAtMs);
-    this.#wakeWhenLoaded();
+    this.#resolveWaiters();
   }
 
   /**
@@ -175,31 +175,31 @@ export class TrustBundle {
   async whenLoaded(limitMs: number): Promise<void> {
     if (this.loaded) return;
     await new Promise<void>((resolve) => {
-      const wake = () => {
+      const finish = () => {
         clearTimeout(timer);
-        this.#waiting.delete(wake);
+        this.#loadWaiters.delete(finish);
         resolve();
       };
-      const timer = setTimeout(wake, limitMs);
-      this.#waiting.add(wake);
+      const timer = setTimeout(finish, limitMs);
+      this.#loadWaiters.add(finish);
     });
   }
 
   /** @returns those that changed anything */
   #add<R extends Revocation>(revocations: readonly R[]): R[] {
-    const news = revocations.filter(({ kind, id, expiresAtSeconds }) =>
+    const added = revocations.filter(({ kind, id, expiresAtSeconds }) =>
       this.#revoked.add(kind, id, expiresAtSeconds),
     );
-    if (news.length > 0) this.#revision += 1;
-    return news;
+    if (added.length > 0) this.#revision += 1;
+    return added;
   }
 
-  #tell(change: TrustChange): void {
+  #notify(change: TrustChange): void {
     for (const listener of this.#listeners) listener(change);
   }
 
-  #wakeWhenLoaded(): void {
+  #resolveWaiters(): void {
     if (!this.loaded) return;
-    for (const wake of [...this.#waiting]) wake();
+    for (const finish of [...this.#loadWaiters]) finish();
   }
 }

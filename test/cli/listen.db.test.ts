@@ -6,15 +6,15 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 
-const holder = createServer();
+const occupant = createServer();
 let taken: string;
 beforeAll(async () => {
-  await once(holder.listen(0, '127.0.0.1'), 'listening');
-  taken = `127.0.0.1:${(holder.address() as AddressInfo).port}`;
+  await once(occupant.listen(0, '127.0.0.1'), 'listening');
+  taken = `127.0.0.1:${(occupant.address() as AddressInfo).port}`;
 });
 afterAll(async () => {
   await endEveryPostern();
-  await once(holder.close(), 'close');
+  await once(occupant.close(), 'close');
 });
 
 test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(

@@ -58,18 +58,18 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
     'NOT_SERVING',
   ]);
   // Which audiences there are comes with the keys: a route that names one is not wrong, it cannot be judged yet.
-  const beforeNews = await checkedBy(
+  const beforeUpdates = await checkedBy(
     { call: (method, request) => invoke(client, method, request) },
     { headers: { authorization: `Bearer ${token}` } },
     { audience: 'postern' },
   );
-  expect([beforeNews.http, beforeNews.body.reason]).toEqual([503, 'TRUST_STALE']);
+  expect([beforeUpdates.http, beforeUpdates.body.reason]).toEqual([503, 'TRUST_STALE']);
 
-  const centre = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
+  const centralService = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
   await until(async () => (await verdict(token)) === 'good', 'the sidecar is ready');
   await until(async () => (await health()) === 'SERVING', 'health says so');
   expect(await readiness()).toBe(200);
-  await centre.call('postern.v1.AuthService/RevokeToken', { token: revoked });
+  await centralService.call('postern.v1.AuthService/RevokeToken', { token: revoked });
   await until(async () => (await verdict(revoked)) === 'TOKEN_REVOKED', 'the revocation came');
   const check = await invoke(client, 'envoy.service.auth.v3.Authorization/Check', {
     attributes: { request: { http: { headers: { authorization: `Bearer ${token}` } } } },
@@ -79,7 +79,7 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   const login = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
   expect(login.code).toBe(grpc.status.UNIMPLEMENTED);
 
-  await centre.stop();
+  await centralService.stop();
   expect([await verdict(token), await verdict(revoked)]).toEqual(['good', 'TOKEN_REVOKED']);
   await until(async () => (await verdict(token)) === 'TRUST_STALE', 'the news are too old');
   const again = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
@@ -92,24 +92,24 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
 });
 
 test("A02 watches with tokens for the service's own audience when it is told which that is", async () => {
-  const centre = await startTestService({
+  const centralService = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
     POSTERN_API_AUDIENCE: 'postern',
   });
-  const { id, secret } = await (await openAdminFixture(centre.database)).createService('sidecar');
+  const { id, secret } = await (await openAdminFixture(centralService.database)).createService('sidecar');
   const account = { ...listeners, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
   const start = (environment: Record<string, string>) =>
-    startPostern(['sidecar', '--upstream', centre.grpcAddress], { environment });
-  const [untold, told] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
-  const { http } = await told.listening;
+    startPostern(['sidecar', '--upstream', centralService.grpcAddress], { environment });
+  const [unreported, reported] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
+  const { http } = await reported.listening;
   await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'it has its first news');
-  await until(() => untold.output.stderr.includes('upstream-lost'), 'a line says why not');
-  expect(untold.output.stderr).toContain("a token for the audience 'postern'");
-  for (const sidecar of [untold, told]) {
+  await until(() => unreported.output.stderr.includes('upstream-lost'), 'a line says why not');
+  expect(unreported.output.stderr).toContain("a token for the audience 'postern'");
+  for (const sidecar of [unreported, reported]) {
     sidecar.kill('SIGTERM');
     expect((await sidecar.end).exitCode).toBe(0);
   }
-  await centre.stop();
+  await centralService.stop();
 });
 
 const addressForms = 'HOST:PORT';

@@ -73,7 +73,7 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
   });
   const { grpc, http, pid } = await serve.listening;
   const upstream = grpc.replace('0.0.0.0', '127.0.0.1');
-  const sidecarShowing = ({ cert, key }: { cert: string; key: string }) =>
+  const sidecarWith = ({ cert, key }: { cert: string; key: string }) =>
     startPostern(['sidecar', '--upstream', upstream], {
       environment: {
         ...listeners,
@@ -82,7 +82,7 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
         POSTERN_UPSTREAM_KEY: key,
       },
     });
-  const [known, unknown] = [sidecarShowing(watcher), sidecarShowing(stranger)];
+  const [known, unknown] = [sidecarWith(watcher), sidecarWith(stranger)];
   const { http: sidecarHttp } = await known.listening;
   await until(async () => (await readiness(sidecarHttp)) === 200, 'the sidecar is ready');
   const refused = /"upstream-lost"/;
@@ -102,14 +102,14 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
 
 test('N09 a sidecar warns of the end of the certificate that it shows', async () => {
   const warnings = async (name: string, days: number) => {
-    const shown = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
+    const presented = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
     const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
       environment: {
         POSTERN_GRPC_LISTEN: '127.0.0.1:0',
         POSTERN_HTTP_LISTEN: '127.0.0.1:0',
         POSTERN_UPSTREAM_CA: ca,
-        POSTERN_UPSTREAM_CERT: shown.cert,
-        POSTERN_UPSTREAM_KEY: shown.key,
+        POSTERN_UPSTREAM_CERT: presented.cert,
+        POSTERN_UPSTREAM_KEY: presented.key,
       },
     });
     await sidecar.listening;

@@ -47,10 +47,10 @@ test('S17 a watcher whose clock was ahead and is set back learns again what it f
     await until(() => bundle.isRevoked(claims), 'it is known again');
     await until(() => source.connected, 'connected again');
     // And it stays, now that the clock is right.
-    const told = events.length;
+    const updates = events.length;
     const purges = jest.spyOn(bundle, 'purge');
     await until(() => purges.mock.calls.length >= 2, 'the expired is forgotten');
-    expect([bundle.isRevoked(claims), events.length]).toEqual([true, told]);
+    expect([bundle.isRevoked(claims), events.length]).toEqual([true, updates]);
   } finally {
     source.stop();
     client.close();

@@ -8,7 +8,7 @@ import { afterEach, expect, test } from '@jest/globals';
 
 import { createVerifier, PosternError, type Verifier } from '../../src/client/postern-client.ts';
 import { checkOfToken, saysTheSame } from '../services/ext-authz/check.ts';
-import { goodTokens } from '../security/good-tokens.ts';
+import { validTokens } from '../security/valid-tokens.ts';
 import { classOf, hostileTokens, someOfEachClass } from '../security/hostile-tokens.ts';
 import { inBatches } from '../security/in-batches.ts';
 import { serviceUnderAttack } from '../security/running-service.ts';
@@ -21,7 +21,7 @@ const verify = 'postern.v1.AuthService/VerifyToken';
 /** Beyond it, gRPC itself refuses a message before anybody reads it. */
 const maxMessageBytes = 64 * 1024 - 4;
 /** '' for a good token, or the reason for which it is refused. */
-type Judge = (token: string) => Promise<string>;
+type Verify = (token: string) => Promise<string>;
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -44,7 +44,7 @@ const reasonIn = ({ code, reason }: Outcome) =>
 /** The ways to have a token judged beside this service, ready to be asked. */
 async function besides(
   service: TestService,
-): Promise<Record<'within' | 'sidecarVerify' | 'sidecarCheck', Judge>> {
+): Promise<Record<'within' | 'sidecarVerify' | 'sidecarCheck', Verify>> {
   const { id, secret } = await (await openAdminFixture(service.database)).createService('beside');
   const credential = { clientId: id, clientSecret: secret };
   const verifier = createVerifier({ trust: { upstream: { address: service.grpcAddress }, credential } });
@@ -95,10 +95,10 @@ test.each([
         within(token),
       ]);
       // Without a token in the message, the services ask the metadata for one.
-      const isJudged = token !== '' && Buffer.byteLength(token) <= maxMessageBytes;
+      const isEvaluated = token !== '' && Buffer.byteLength(token) <= maxMessageBytes;
       hold(name, central, 'the sidecar', verified, verified === central);
       hold(name, central, 'its Check', checked, saysTheSame(token, checked, central));
-      hold(name, central, 'in process', own, !isJudged || own === central);
+      hold(name, central, 'in process', own, !isEvaluated || own === central);
       return [central, verified, checked, own];
     };
 
@@ -118,7 +118,7 @@ test.each([
     });
     expect(differing).toEqual([]);
 
-    for (const { name, token } of goodTokens(setting)) {
+    for (const { name, token } of validTokens(setting)) {
       expect([name, ...(await verdictsOn({ name, token }))]).toEqual([name, '', '', '', '']);
       // Once more, from memory.
       await verdictsOn({ name: `${name}, again`, token });

@@ -46,7 +46,7 @@ describe('defaults', () => {
       apiAudience: null,
       algorithm: 'ES256',
       secret: null,
-      legacyDoor: null,
+      legacyHs256: null,
       masterKey: null,
       masterKeyPrevious: null,
       accessTokenTtlSeconds: 600,
@@ -407,9 +407,12 @@ describe('the legacy door', () => {
     ['2027-01-31T12:00:00Z', Date.UTC(2027, 0, 31, 12)],
     ['2027-01-31T12:00+02:00', Date.UTC(2027, 0, 31, 10)],
   ])('is open until %s', (text, untilMs) => {
-    const { legacyDoor, warnings } = loadSettings({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: text }, { nowMs });
-    expect(legacyDoor?.untilMs).toBe(untilMs);
-    expect(legacyDoor?.secret.utf8().toString()).toBe(sharedSecret);
+    const { legacyHs256, warnings } = loadSettings(
+      { ...legacy, POSTERN_LEGACY_HS256_UNTIL: text },
+      { nowMs },
+    );
+    expect(legacyHs256?.untilMs).toBe(untilMs);
+    expect(legacyHs256?.secret.utf8().toString()).toBe(sharedSecret);
     expect(warnings).toEqual([]);
   });
 

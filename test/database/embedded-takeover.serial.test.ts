@@ -25,8 +25,11 @@ function newFolder(): string {
   return folder;
 }
 
-async function open(dataDir: string, holder: 'service' | 'command' = 'service'): Promise<EmbeddedPostgres> {
-  const embedded = await openEmbeddedPostgres({ dataDir, holder, report: () => undefined });
+async function open(
+  dataDir: string,
+  ownerKind: 'service' | 'command' = 'service',
+): Promise<EmbeddedPostgres> {
+  const embedded = await openEmbeddedPostgres({ dataDir, ownerKind, report: () => undefined });
   opened.push(embedded);
   return embedded;
 }

@@ -8,19 +8,19 @@ import { DatabaseProxy } from '../support/database-proxy.ts';
 import { testCall } from '../support/test-call.ts';
 import { createTestDatabase } from '../support/test-database.ts';
 
-interface Pretended extends Queryable {
+interface FakeServers extends Queryable {
   readonly name: string;
 }
 
 /** Servers by their names: what they answer, and whom anybody asked. */
-function pretend(states: Record<string, 'writes' | 'read-only' | 'refuses' | 'silent'>) {
+function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' | 'silent'>) {
   const asked: string[] = [];
   const closed: string[] = [];
   const server = new PrimaryConnector(
     Object.keys(states).map((host) => ({ host })) as unknown as [{ host: string }],
   );
   const connect = () =>
-    server.connect<Pretended>(
+    server.connect<FakeServers>(
       async ({ host: name = '' }) => {
         asked.push(name);
         if (states[name] === 'silent') await new Promise(() => undefined);
@@ -35,7 +35,11 @@ function pretend(states: Record<string, 'writes' | 'read-only' | 'refuses' | 'si
 }
 
 test('D12 of several servers the one that writes is used, and asked first from then on', async () => {
-  const { states, asked, closed, connect } = pretend({ one: 'read-only', two: 'writes', three: 'refuses' });
+  const { states, asked, closed, connect } = fakeServers({
+    one: 'read-only',
+    two: 'writes',
+    three: 'refuses',
+  });
   expect((await connect()).name).toBe('two');
   expect(closed).toEqual(['one']);
   asked.splice(0);
@@ -47,7 +51,7 @@ test('D12 of several servers the one that writes is used, and asked first from t
 });
 
 test('D12 a server that is silent delays the others by a moment', async () => {
-  const { connect } = pretend({ one: 'silent', two: 'writes' });
+  const { connect } = fakeServers({ one: 'silent', two: 'writes' });
   jest.useFakeTimers();
   let used: string | null = null;
   void connect().then(({ name }) => (used = name));
@@ -57,7 +61,7 @@ test('D12 a server that is silent delays the others by a moment', async () => {
 });
 
 test('D12 when none writes, every fault is told', async () => {
-  const { closed, connect } = pretend({ one: 'read-only', two: 'refuses' });
+  const { closed, connect } = fakeServers({ one: 'read-only', two: 'refuses' });
   await expect(connect()).rejects.toThrow('the server is read-only; two refuses');
   expect(closed).toEqual(['one']);
 });
@@ -76,9 +80,13 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
     maxConnections: 2,
     warn: () => undefined,
   });
-  let rings = 0;
-  const alarm = new ChangeListener({ address, applicationName: 'test', onChange: () => (rings += 1) });
-  alarm.start();
+  let changes = 0;
+  const changeListener = new ChangeListener({
+    address,
+    applicationName: 'test',
+    onChange: () => (changes += 1),
+  });
+  changeListener.start();
   const answers = async () => {
     const asking = database.run(testCall(), (db) => db.raw('SELECT 1'));
     return asking.then(
@@ -88,19 +96,19 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
   };
   try {
     await until(answers, 'the second server answers');
-    await until(() => rings > 0, 'the alarm listens');
+    await until(() => changes > 0, 'the alarm listens');
     await proxies[1].close();
     await proxies[0].open(ports[0]);
     await until(answers, 'the first server answers');
-    const before = rings;
-    await until(() => rings > before, 'the alarm was renewed');
-    const heard = rings;
+    const before = changes;
+    await until(() => changes > before, 'the alarm was renewed');
+    const changesBefore = changes;
     await until(async () => {
       await store.query('NOTIFY postern_trust');
-      return rings > heard;
+      return changes > changesBefore;
     }, 'the alarm rings');
   } finally {
-    alarm.stop();
+    changeListener.stop();
     await database.close();
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await store.drop();

@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
 import { dataDirectoryFault, prepareDataDirectory } from '../../src/database/embedded/data-directory.ts';
-import { masterKeyFrom } from '../../src/features/root-key/master-key-file.ts';
+import { readMasterKeyFile } from '../../src/features/root-key/master-key-file.ts';
 import { ServerTls } from '../../src/net/tls/server-tls.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { runPostern } from '../support/run-postern.ts';
@@ -55,7 +55,7 @@ describeAsRoot('D21 as root, a data directory', () => {
     const dataDir = folderAt(join(folder, 'data'));
     open(dataDir);
     expect(() => prepareDataDirectory(dataDir)).toThrow(says);
-    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
+    expect(() => readMasterKeyFile(dataDir, true)).toThrow(says);
     expect(String(dataDirectoryFault(dataDir))).toMatch(says);
     expect(() => readFileSync(join(dataDir, 'master.key'))).toThrow('ENOENT');
   });
@@ -97,10 +97,10 @@ describeAsRoot('D21 as root, a data directory', () => {
 
   test.each(openings)('whose master key %s is refused', (_name, open, says) => {
     const dataDir = folderAt(join(folder, 'data'));
-    const key = masterKeyFrom(dataDir, true);
-    expect(masterKeyFrom(dataDir, true)).toBe(key);
+    const key = readMasterKeyFile(dataDir, true);
+    expect(readMasterKeyFile(dataDir, true)).toBe(key);
     open(join(dataDir, 'master.key'));
-    expect(() => masterKeyFrom(dataDir, true)).toThrow(says);
+    expect(() => readMasterKeyFile(dataDir, true)).toThrow(says);
   });
 
   test('that others may write ends the commands with 3, and doctor finds it', async () => {

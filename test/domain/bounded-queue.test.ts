@@ -107,7 +107,7 @@ test('drains: refuses what waits, and waits for what runs, however often it is a
 });
 
 test('by key: calls with one key take turns, those with another do not wait for them', async () => {
-  const limiter = new KeyedLimiter({ width: 1, maxWaiting: 1, maxWaitMs: 20 });
+  const limiter = new KeyedLimiter({ concurrency: 1, maxWaiting: 1, maxWaitMs: 20 });
   const log: string[] = [];
   const note = (text: string) => () => Promise.resolve(void log.push(text));
   let endFirst = () => {};

@@ -31,7 +31,7 @@ describe('the difference of two clocks', () => {
     wallShiftMs = 250_000;
     expect(clock.aheadMs).toBeNull();
     expect(clock.nowMs()).toBe(trueMs + 250_000);
-    expect(clock.takeNews()).toBeNull();
+    expect(clock.takeTransition()).toBeNull();
   });
 
   test.each([250_000, 3_000, 0, -250_000])('of %d ms is told to within half of the round trip', (shiftMs) => {
@@ -86,7 +86,7 @@ test('a clock that differs is reported once, and once when it is well again', ()
   for (const shiftMs of [4_999, 5_001, 9_000, -5_001, 3_000, 2_400, 4_000, -6_000]) {
     wallShiftMs = shiftMs;
     read(0, 0);
-    reports.push(clock.takeNews());
+    reports.push(clock.takeTransition());
   }
   expect(reports).toEqual([null, 'differs', null, null, null, 'agrees', null, 'differs']);
 });

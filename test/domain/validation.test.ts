@@ -31,9 +31,12 @@ const rules: FieldRules<Request> = {
     address: optional(ipAddress),
     userAgent: text({ minBytes: 0, maxBytes: 8 }),
   }),
-  roles: each(text({ minBytes: 1, maxBytes: 8, form: { pattern: /[a-z]+/, says: 'lower-case letters' } }), {
-    maxItems: 2,
-  }),
+  roles: each(
+    text({ minBytes: 1, maxBytes: 8, form: { pattern: /[a-z]+/, description: 'lower-case letters' } }),
+    {
+      maxItems: 2,
+    },
+  ),
   pageSize: wholeNumber({ min: 0, max: 100 }),
   all: unrestricted,
 };
@@ -114,7 +117,7 @@ describe('text', () => {
   });
 
   test('a form is of the whole text, whatever the pattern says', () => {
-    const letters = text({ minBytes: 0, maxBytes: 9, form: { pattern: /[a-z]*/, says: 'letters' } });
+    const letters = text({ minBytes: 0, maxBytes: 9, form: { pattern: /[a-z]*/, description: 'letters' } });
     expect(says(letters, 'abc')).toEqual([]);
     expect(says(letters, 'abc1')).toEqual(['must be letters']);
     expect(says(letters, '1abc')).toEqual(['must be letters']);

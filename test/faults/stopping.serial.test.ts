@@ -66,8 +66,8 @@ test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, noth
   const live = new Map<string, Tokens>();
   const revoked = new Set<string>();
   const refusals = new Set<string>();
-  const told = () => health.seen.at(-1) === 'NOT_SERVING';
-  let acknowledgedSinceTold = 0;
+  const statuses = () => health.seen.at(-1) === 'NOT_SERVING';
+  let acknowledgedSinceSignal = 0;
   const turn = async (revokes: boolean) => {
     for (;;) {
       try {
@@ -75,7 +75,7 @@ test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, noth
         live.set(tokens.session_id, tokens);
         tokens = await account.refresh(first, tokens.refresh_token);
         live.set(tokens.session_id, tokens);
-        if (told()) acknowledgedSinceTold += 1;
+        if (statuses()) acknowledgedSinceSignal += 1;
         if (!revokes) continue;
         // Unanswered, it may have happened or not.
         live.delete(tokens.session_id);
@@ -91,16 +91,16 @@ test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, noth
   const turns = Promise.all([turn(false), turn(true), turn(false), turn(true)]);
   await until(() => live.size >= 10 && revoked.size >= 5, 'the ledger has entries');
   first.running.kill('SIGTERM');
-  await until(told, 'health says no');
+  await until(statuses, 'health says no');
   expect(await first.probe('/readyz')).toBe(503);
   expect(await first.probe('/livez')).toBe(200);
-  const toldAtMs = performance.now();
+  const signalledAtMs = performance.now();
   const { exitCode } = await first.running.end;
-  expect(performance.now() - toldAtMs).toBeLessThan(6_000);
+  expect(performance.now() - signalledAtMs).toBeLessThan(6_000);
   expect(exitCode).toBe(0);
   await turns;
   idle.destroy();
-  expect(acknowledgedSinceTold).toBeGreaterThan(0);
+  expect(acknowledgedSinceSignal).toBeGreaterThan(0);
   expect(await health.end).toMatchObject({ code: grpc.status.UNAVAILABLE });
   // Each turn goes on until it is refused; the connection may be gone before the next call.
   expect([...refusals].filter((reason) => !['SHUTTING_DOWN', 'UNAVAILABLE'].includes(reason))).toEqual([]);

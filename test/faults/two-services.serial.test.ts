@@ -108,9 +108,9 @@ describe('S13 a revoke at the moment at which the other instance loses its liste
         `postern alarm ${two.pid}`,
       ]);
     const revoke = () => account.revoke(one, tokens.refresh_token);
-    const acts = when === 'after' ? [revoke, cut] : [cut, revoke];
-    if (when === 'beside') await Promise.all(acts.map((act) => act()));
-    else for (const act of acts) await act();
+    const actions = when === 'after' ? [revoke, cut] : [cut, revoke];
+    if (when === 'beside') await Promise.all(actions.map((act) => act()));
+    else for (const act of actions) await act();
     expect(await refusedAfter(two, tokens.access_token)).toBeLessThan(1_000);
   });
 });

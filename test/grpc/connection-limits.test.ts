@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { HealthService } from '../../src/generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import { guardConnections } from '../../src/grpc/connection-limits.ts';
-import { ConnectionSeats } from '../../src/net/connection-seats.ts';
+import { ConnectionSlots } from '../../src/net/connection-slots.ts';
 import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
@@ -163,7 +163,7 @@ test('N04 one address gets its share of the connections, and another still gets 
   });
   guardConnections(
     server,
-    new ConnectionSeats({ max: 10, maxPerAddress: 2 }, () => address, { takesFromServed: false }),
+    new ConnectionSlots({ max: 10, maxPerAddress: 2 }, () => address, { evictsServed: false }),
   );
   const open = async () => {
     const raw = await RawHttp2.open(`127.0.0.1:${port}`).catch(() => null);
@@ -188,7 +188,7 @@ describe('the HTTP listener', () => {
   let http: HttpServer;
   let port: number;
   beforeAll(async () => {
-    http = new HttpServer({ publication: null, unreadiness: () => [], metrics: () => '' }, null, {
+    http = new HttpServer({ publication: null, unreadyReasons: () => [], metrics: () => '' }, null, {
       headersTimeoutMs: 300,
     });
     const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });

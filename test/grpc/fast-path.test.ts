@@ -140,10 +140,10 @@ const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte))
 
 /** What may differ between two answers to the same call. */
 function comparable({ headers, body, trailers }: Answer) {
-  const told = Object.entries<unknown>({ ...headers, ...trailers }).filter(
+  const kept = Object.entries<unknown>({ ...headers, ...trailers }).filter(
     ([name]) => !['date', 'x-request-id'].includes(name),
   );
-  return { told: Object.fromEntries(told), body: body.toString('hex') };
+  return { told: Object.fromEntries(kept), body: body.toString('hex') };
 }
 
 describe('a call is answered the same, whichever way it goes', () => {

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import { Code, codeName } from '../../src/rpc/status-code.ts';
-import { AuditRateLimiter, refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
-import { CallLines } from '../../src/observability/call-log.ts';
+import { AuditRateLimiter, auditRateLimits } from '../../src/features/audit/audit-rate-limiter.ts';
+import { CallLogger } from '../../src/observability/call-log.ts';
 import { methodTable } from '../../src/rpc/method-table.ts';
 import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
 import { type BareListener, startBareListener } from '../support/bare-listener.ts';
@@ -38,7 +38,7 @@ const log = {
   info: () => undefined,
   error: (fields: object) => errors.push(fields),
 };
-const lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => 0));
+const lines = new CallLogger(log, () => new AuditRateLimiter(auditRateLimits, () => 0));
 
 beforeAll(async () => {
   const claims = someClaims({
@@ -53,7 +53,7 @@ beforeAll(async () => {
     services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
     onFinish(call) {
       finished.push(call);
-      lines.describe(call);
+      lines.logCall(call);
     },
   });
   session = connect(`http://${listener.address}`);

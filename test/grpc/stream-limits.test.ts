@@ -5,8 +5,8 @@ import { afterEach, expect, test } from '@jest/globals';
 
 import { authenticateBy } from '../../src/rpc/authenticate.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
-import { strangerAt } from '../../src/net/peer-address.ts';
-import { StreamShare } from '../../src/grpc/stream-share.ts';
+import { limitedSource } from '../../src/net/peer-address.ts';
+import { StreamSlots } from '../../src/grpc/stream-slots.ts';
 import { ANONYMOUS_STREAMS, STREAM_IDLE_MS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
 import { TrustServiceService } from '../../src/generated/postern/v1/trust.ts';
 import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
@@ -135,25 +135,25 @@ test('N15 all connections together have a share, and other calls go on', async (
 test('N15 an address has a share, IPv6 by /64, but not loopback and trusted proxies', () => {
   const isProxy = (address: string) => address === '192.0.2.9';
   const from = (remoteAddress: string) => {
-    const source = strangerAt({ remoteAddress }, isProxy);
+    const source = limitedSource({ remoteAddress }, isProxy);
     return { source } as unknown as Http2Session;
   };
-  const share = new StreamShare(
+  const slots = new StreamSlots(
     { perConnection: 2, perAddress: 3, perProcess: 100 },
     (session) => (session as unknown as { source: string | null }).source,
   );
   const taken = ['2001:db8::1', '2001:db8::2', '2001:db8:0:0:ffff::3', '2001:db8::4', '2001:db8:0:1::4'].map(
-    (address) => share.take(from(address)),
+    (address) => slots.take(from(address)),
   );
   expect(taken.map((held) => held !== null)).toEqual([true, true, true, false, true]);
   for (const address of ['127.0.0.1', '::1', '192.0.2.9', '::ffff:127.0.0.1'])
-    for (let each = 0; each < 5; each++) expect(share.take(from(address))).not.toBeNull();
+    for (let each = 0; each < 5; each++) expect(slots.take(from(address))).not.toBeNull();
 
-  const before = share.open;
+  const before = slots.open;
   taken[0]?.();
   taken[0]?.();
-  expect(share.open).toBe(before - 1);
-  const again = [from('2001:db8::9'), from('2001:db8::9')].map((session) => share.take(session));
+  expect(slots.open).toBe(before - 1);
+  const again = [from('2001:db8::9'), from('2001:db8::9')].map((session) => slots.take(session));
   expect(again.map((held) => held !== null)).toEqual([true, false]);
 });
 
@@ -244,7 +244,7 @@ test('N15 a burst of requests that do not come ends the oldest, in whatever time
   const waiting = new WaitingCalls(60_000, null, 3);
   const calls = [0, 1, 2, 3, 4].map((index): WaitingCall => ({
     waitsSinceMs: performance.now(),
-    countedOn: null,
+    chargedSession: null,
     giveUpWaiting: () => ended.push(index),
   }));
   for (const call of calls) waiting.add(call);
@@ -272,8 +272,8 @@ test('N15 watchers who showed who they are have a share of their own, and strang
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
       onUnwritten: () => undefined,
-      onDisbelieved: () => undefined,
-      onUnheard: () => undefined,
+      onForwarderRefused: () => undefined,
+      onRefusedAfterEnd: () => undefined,
     },
   });
   const closed = await listen(options(false));

@@ -9,7 +9,7 @@ import { clientStream } from '../../src/grpc/client-stream.ts';
 import { guardMethod } from '../../src/rpc/method-guard.ts';
 import { ANONYMOUS_STREAMS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
 import { serverStream } from '../../src/grpc/server-stream.ts';
-import { StreamShare } from '../../src/grpc/stream-share.ts';
+import { StreamSlots } from '../../src/grpc/stream-slots.ts';
 import { WaitingCalls } from '../../src/grpc/waiting-calls.ts';
 import { reasonOf } from '../support/test-service.ts';
 
@@ -40,8 +40,8 @@ let client: grpc.Client;
 let server: grpc.Server;
 const stopStreams = new Set<() => void>();
 const streams = {
-  anonymous: new StreamShare(ANONYMOUS_STREAMS, () => null),
-  watching: new StreamShare(WATCHING_STREAMS, () => null),
+  anonymous: new StreamSlots(ANONYMOUS_STREAMS, () => null),
+  watching: new StreamSlots(WATCHING_STREAMS, () => null),
 };
 const finished: FinishedCall[] = [];
 const refuse = () =>
@@ -51,8 +51,8 @@ const guard = {
   writeAudit: () => Promise.resolve(),
   refusals: { take: () => null, missed: () => undefined },
   onUnwritten: () => undefined,
-  onDisbelieved: () => undefined,
-  onUnheard: () => undefined,
+  onForwarderRefused: () => undefined,
+  onRefusedAfterEnd: () => undefined,
 };
 
 beforeAll(async () => {
@@ -63,8 +63,8 @@ beforeAll(async () => {
     stopStreams,
     streams,
     streamIdleMs: 60_000,
-    unsent: new WaitingCalls(5_000, streams.anonymous),
-    unread: new WaitingCalls(5_000, null),
+    awaitingRequest: new WaitingCalls(5_000, streams.anonymous),
+    awaitingReader: new WaitingCalls(5_000, null),
     onReset: () => undefined,
     onFinish: (call) => finished.push(call),
   });

@@ -59,26 +59,28 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function credentialsOf(shown: Issued | null): grpc.ChannelCredentials {
-  const [key, cert] = shown ? [Buffer.from(shown.key), Buffer.from(shown.cert)] : [null, null];
+function credentialsOf(certificate: Issued | null): grpc.ChannelCredentials {
+  const [key, cert] = certificate
+    ? [Buffer.from(certificate.key), Buffer.from(certificate.cert)]
+    : [null, null];
   return grpc.credentials.createSsl(Buffer.from(authority.cert), key, cert);
 }
 
 /** A client with a connection of its own. */
-function clientOf(shown: Issued | null): grpc.Client {
+function clientOf(certificate: Issued | null): grpc.Client {
   const alone = { 'grpc.use_local_subchannel_pool': 1 };
-  const client = new grpc.Client(service.grpcAddress, credentialsOf(shown), alone);
+  const client = new grpc.Client(service.grpcAddress, credentialsOf(certificate), alone);
   clients.push(client);
   return client;
 }
 
 function callAs(
-  shown: Issued | null,
+  certificate: Issued | null,
   method: string,
   request: Message = {},
   headers: Record<string, string> = {},
 ): Promise<Outcome> {
-  return invoke(clientOf(shown), method, request, grpc.Metadata.fromHttp2Headers(headers));
+  return invoke(clientOf(certificate), method, request, grpc.Metadata.fromHttp2Headers(headers));
 }
 
 const verdictOf = async (outcome: Promise<Outcome>) => {
@@ -151,10 +153,10 @@ describe('the handshake', () => {
     ['no certificate', null],
     ['a certificate of another authority', others.issue({ uris: [admin] })],
     ['an expired certificate', authority.issue({ uris: [admin], validForMs: -60_000 })],
-  ])('N09 with %s reaches no method', async (_name, shown) => {
+  ])('N09 with %s reaches no method', async (_name, certificate) => {
     const before = service.logLines.length;
-    expect(await verdictOf(callAs(shown, health))).toBe('UNAVAILABLE');
-    expect(await handshake(shown ?? {})).toMatch(/ALERT|ECONNRESET|closed/);
+    expect(await verdictOf(callAs(certificate, health))).toBe('UNAVAILABLE');
+    expect(await handshake(certificate ?? {})).toMatch(/ALERT|ECONNRESET|closed/);
     expect(service.logLines.slice(before).filter((line) => line.includes('"method"'))).toEqual([]);
     expect(await verdictOf(callAs(unlisted, health))).toBe('OK');
   });
@@ -190,8 +192,8 @@ describe('a certificate without a token', () => {
   test.each([
     ['another name', unlisted, 'spiffe://example.org/other'],
     ['a name that may watch', watching, watcher],
-  ])('N09 A02 does not administer under %s', async (_name, shown, actor) => {
-    expect(await verdictOf(callAs(shown, listUsers))).toBe('ADMIN_REQUIRED');
+  ])('N09 A02 does not administer under %s', async (_name, certificate, actor) => {
+    expect(await verdictOf(callAs(certificate, listUsers))).toBe('ADMIN_REQUIRED');
     expect(await audited()).toMatchObject([
       { outcome: 'refused', reason: 'ADMIN_REQUIRED', actor_type: 'certificate', actor_id: actor },
     ]);
@@ -204,12 +206,12 @@ describe('a certificate without a token', () => {
   });
 
   test('N09 watches under a listed name', async () => {
-    const options = (shown: Issued) => ({ credentials: credentialsOf(shown) });
+    const options = (certificate: Issued) => ({ credentials: credentialsOf(certificate) });
     const watch = new TrustWatch(service.grpcAddress, '', options(watching));
     await watch.complete();
     await watch.close();
-    for (const shown of [listed, unlisted])
-      expect((await new TrustWatch(service.grpcAddress, '', options(shown)).end).reason).toBe(
+    for (const certificate of [listed, unlisted])
+      expect((await new TrustWatch(service.grpcAddress, '', options(certificate)).end).reason).toBe(
         'SERVICE_REQUIRED',
       );
   });

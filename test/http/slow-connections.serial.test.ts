@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { type ConnectionLimits, ConnectionSeats } from '../../src/net/connection-seats.ts';
+import { type ConnectionLimits, ConnectionSlots } from '../../src/net/connection-slots.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { ServerTls } from '../../src/net/tls/server-tls.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
@@ -40,7 +40,7 @@ interface Target {
 }
 
 async function listen(isSecure: boolean): Promise<Target> {
-  const facts = { publication: null, unreadiness: () => [], metrics: () => '' };
+  const facts = { publication: null, unreadyReasons: () => [], metrics: () => '' };
   const http = new HttpServer(facts, isSecure ? tls : null);
   const address = await http.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   cleanups.push(() => http.stop());
@@ -132,14 +132,14 @@ describe('seats', () => {
     remoteAddress === '127.0.0.1' ? null : remoteAddress;
 
   /** A listener that is told who connects, and sockets that have no other end. */
-  function seats(limits: ConnectionLimits, takesFromServed: boolean) {
-    const seats = new ConnectionSeats(limits, addressOf, { takesFromServed });
+  function newSlots(limits: ConnectionLimits, evictsServed: boolean) {
+    const slots = new ConnectionSlots(limits, addressOf, { evictsServed });
     let admit: (socket: Socket) => void = () => undefined;
     const listener = {
       address: () => ({ address: '127.0.0.1', family: 'IPv4', port: 1 }),
       prependListener: (_event: string, listener: (socket: Socket) => void) => (admit = listener),
     };
-    seats.install(listener as unknown as Server);
+    slots.install(listener as unknown as Server);
     let remotePort = 0;
     const open = (remoteAddress: string) => {
       remotePort += 1;
@@ -159,13 +159,13 @@ describe('seats', () => {
       admit(socket as unknown as Socket);
       return socket as unknown as Socket;
     };
-    return { seats, open };
+    return { slots, open };
   }
 
   const left = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => !destroyed);
 
   test('N04 one address has a quarter, in which its own oldest silent one gives way', () => {
-    const { seats: all, open } = seats({ max: 8, maxPerAddress: 2 }, true);
+    const { slots: all, open } = newSlots({ max: 8, maxPerAddress: 2 }, true);
     const [one, two] = [open('192.0.2.1'), open('192.0.2.1')];
     const others = [open('192.0.2.2'), open('192.0.2.3')];
     all.served(one);
@@ -178,7 +178,7 @@ describe('seats', () => {
   });
 
   test('N04 the silent go first, then whoever was served longest ago, or nobody', () => {
-    const { seats: all, open } = seats({ max: 4, maxPerAddress: 4 }, true);
+    const { slots: all, open } = newSlots({ max: 4, maxPerAddress: 4 }, true);
     const sockets = Array.from({ length: 4 }, () => open('127.0.0.1'));
     for (const index of [0, 1, 0]) all.served(sockets[index] as Socket);
     const next = [open('127.0.0.1')];
@@ -190,9 +190,9 @@ describe('seats', () => {
     next.push(open('127.0.0.1'));
     expect(left([...sockets, ...next])).toEqual([true, false, false, false, true, true, true]);
 
-    const strict = seats({ max: 2, maxPerAddress: 2 }, false);
+    const strict = newSlots({ max: 2, maxPerAddress: 2 }, false);
     const served = [strict.open('127.0.0.1'), strict.open('127.0.0.1')];
-    for (const socket of served) strict.seats.served(socket);
+    for (const socket of served) strict.slots.served(socket);
     expect(left([...served, strict.open('127.0.0.1')])).toEqual([true, true, false]);
     served[0]?.destroy();
     expect(left([strict.open('127.0.0.1')])).toEqual([true]);

@@ -61,9 +61,11 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
       await proxy.close();
       const { exitCode, stderr } = await run(password);
       expect(exitCode).toBe(1);
-      const told = stderr.split('\n').filter((line) => line.startsWith(`${unavailable} STORE_UNAVAILABLE: `));
-      expect(told).toHaveLength(3);
-      expect(told[0]).toMatch(/\(retry after 1 ?s\)/);
+      const reported = stderr
+        .split('\n')
+        .filter((line) => line.startsWith(`${unavailable} STORE_UNAVAILABLE: `));
+      expect(reported).toHaveLength(3);
+      expect(reported[0]).toMatch(/\(retry after 1 ?s\)/);
     });
   });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { isLoopback, networkTest, parseNetwork, plainIp, sourceOf } from '../../src/net/cidr.ts';
+import { isLoopback, networkMatcher, parseNetwork, normaliseIp, sourceOf } from '../../src/net/cidr.ts';
 
 describe('loopback', () => {
   test.each([
@@ -82,11 +82,11 @@ test.each([
   ['', null],
   ['localhost', null],
   ['192.0.2.1:80', null],
-])('the plain address of %s is %s', (text, address) => expect(plainIp(text)).toBe(address));
+])('the plain address of %s is %s', (text, address) => expect(normaliseIp(text)).toBe(address));
 
 describe('L12 a network has an address', () => {
   const isIn = (networks: string, address: string) =>
-    networkTest(
+    networkMatcher(
       networks.split(',').map((text) => {
         const network = parseNetwork(text);
         if (!network) throw new Error(`no network: ${text}`);

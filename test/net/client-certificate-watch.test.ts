@@ -10,11 +10,11 @@ import { createAuthority, writeIssued } from '../support/certificates.ts';
 const DAY_MS = 86_400_000;
 const authority = createAuthority('ours');
 let folder: string;
-let told: number[];
+let warnings: number[];
 let stop: () => void;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'postern-watch-'));
-  told = [];
+  warnings = [];
   jest.useFakeTimers();
 });
 afterEach(() => {
@@ -25,27 +25,27 @@ afterEach(() => {
 
 const issueFor = (days: number) =>
   writeIssued(folder, 'shown', authority.issue({ validForMs: days * DAY_MS + 3_600_000 })).cert;
-const daysLeft = () => told.map((endsMs) => Math.floor((endsMs - Date.now()) / DAY_MS));
-const watch = (path: string) => (stop = watchClientCertificate(path, (endsMs) => told.push(endsMs)));
+const daysLeft = () => warnings.map((endsMs) => Math.floor((endsMs - Date.now()) / DAY_MS));
+const watch = (path: string) => (stop = watchClientCertificate(path, (endsMs) => warnings.push(endsMs)));
 
 test('N09 the end of a certificate is told once a day from 14 days before, and no more once it is renewed', () => {
   watch(issueFor(16));
-  expect(told).toEqual([]);
+  expect(warnings).toEqual([]);
   jest.advanceTimersByTime(2 * DAY_MS);
-  expect(told).toEqual([]);
+  expect(warnings).toEqual([]);
   jest.advanceTimersByTime(DAY_MS);
   expect(daysLeft()).toEqual([13]);
   jest.advanceTimersByTime(2 * DAY_MS);
-  expect(told).toHaveLength(3);
+  expect(warnings).toHaveLength(3);
   issueFor(90);
   jest.advanceTimersByTime(3 * DAY_MS);
-  expect(told).toHaveLength(3);
+  expect(warnings).toHaveLength(3);
   // Another one that ends soon is told of within ten minutes; after its end it goes on being told.
   issueFor(1);
   jest.advanceTimersByTime(600_000);
-  expect(told).toHaveLength(4);
+  expect(warnings).toHaveLength(4);
   jest.advanceTimersByTime(2 * DAY_MS);
-  expect(told).toHaveLength(6);
+  expect(warnings).toHaveLength(6);
   expect(daysLeft().at(-1)).toBeLessThan(0);
 });
 
@@ -56,7 +56,7 @@ test('N09 a file of no use is passed over until it is of use', () => {
   jest.advanceTimersByTime(600_000);
   writeFileSync(path, 'junk');
   jest.advanceTimersByTime(600_000);
-  expect(told).toEqual([]);
+  expect(warnings).toEqual([]);
   issueFor(3);
   jest.advanceTimersByTime(600_000);
   expect(daysLeft()).toEqual([3]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { formatListenAddress, parseListenAddress, staysOnThisMachine } from '../../src/net/listen-address.ts';
+import { formatListenAddress, parseListenAddress, isLocalAddress } from '../../src/net/listen-address.ts';
 
 const tcp = (host: string, port: number) => ({ kind: 'tcp', host, port });
 const unix = (path: string) => ({ kind: 'unix', path });
@@ -80,6 +80,6 @@ describe('N10 what stays on this machine', () => {
     ['my-host:1', false],
   ])('%s: %s', (text, stays) => {
     const address = parseListenAddress(text);
-    expect(address !== null && staysOnThisMachine(address)).toBe(stays);
+    expect(address !== null && isLocalAddress(address)).toBe(stays);
   });
 });

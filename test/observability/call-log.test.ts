@@ -2,25 +2,25 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 
 import type { Caller } from '../../src/domain/caller.ts';
-import { AuditRateLimiter, refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { AuditRateLimiter, auditRateLimits } from '../../src/features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';
-import { CallLines } from '../../src/observability/call-log.ts';
+import { CallLogger } from '../../src/observability/call-log.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
 const REVOKE = '/postern.v1.AuthService/RevokeToken';
-const max = refusalBudgetPolicy.perSource;
+const max = auditRateLimits.perSource;
 
 let written: { level: string; event: string; [field: string]: unknown }[];
-let lines: CallLines;
+let lines: CallLogger;
 beforeEach(() => {
   jest.useFakeTimers();
   written = [];
   const at = (level: string) => (fields: object, event: string) =>
     void written.push({ ...fields, level, event });
   const log = { isLevelEnabled: () => true, debug: at('debug'), info: at('info'), error: at('error') };
-  lines = new CallLines(log, () => new AuditRateLimiter(refusalBudgetPolicy, () => performance.now()));
+  lines = new CallLogger(log, () => new AuditRateLimiter(auditRateLimits, () => performance.now()));
 });
 afterEach(() => {
   jest.useRealTimers();
@@ -43,7 +43,7 @@ function call(path: string, code: status, more: Partial<FinishedCall> = {}): Fin
 const junk = (more: Partial<FinishedCall> = {}) =>
   call(VERIFY, status.UNAUTHENTICATED, { reason: 'TOKEN_MALFORMED', ...more });
 const describe = (calls: number, of: FinishedCall) => {
-  for (let n = 0; n < calls; n += 1) lines.describe(of);
+  for (let n = 0; n < calls; n += 1) lines.logCall(of);
 };
 const caller = (roles: string[]): Caller => ({
   type: 'user',
@@ -67,9 +67,9 @@ test('O03 refusals of a source have the lines of the budget, and one line tells 
 
 test('O03 at the end it is told at once', () => {
   describe(max + 7, junk());
-  lines.tellLeftOut();
+  lines.logOmitted();
   expect(written.at(-1)).toMatchObject({ event: 'calls-left-out', refusals: 7 });
-  lines.tellLeftOut();
+  lines.logOmitted();
   expect(written).toHaveLength(max + 1);
 });
 
@@ -95,7 +95,7 @@ test('O03 faults have lines that junk does not use up, and a budget all the same
   const before = written.length;
   describe(2 * max, call(LOGIN, status.INTERNAL));
   expect(written.slice(before).map(({ level }) => level)).toEqual(Array<string>(max).fill('error'));
-  lines.tellLeftOut();
+  lines.logOmitted();
   expect(written.slice(-2)).toEqual([
     { level: 'error', event: 'calls-left-out', faults: max },
     { level: 'info', event: 'calls-left-out', refusals: 9 * max },
@@ -103,7 +103,7 @@ test('O03 faults have lines that junk does not use up, and a budget all the same
 });
 
 test.each<[string, FinishedCall]>([
-  ['a logout that ended nothing', call(REVOKE, status.OK, { didNothing: true })],
+  ['a logout that ended nothing', call(REVOKE, status.OK, { isNoOp: true })],
   [
     'a denial that is an answer',
     call('/envoy.service.auth.v3.Authorization/Check', status.OK, { reason: 'TOKEN_EXPIRED' }),

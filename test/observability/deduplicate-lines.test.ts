@@ -4,14 +4,14 @@ import { deduplicateLines } from '../../src/observability/deduplicate-lines.ts';
 
 test('a line is told at once, then once a minute, with how often it came meanwhile', () => {
   let nowMs = 0;
-  const told: [string, number][] = [];
+  const reported: [string, number][] = [];
   const report = deduplicateLines(
-    (line, again) => told.push([line, again]),
+    (line, again) => reported.push([line, again]),
     () => nowMs,
   );
   for (; nowMs < 150_000; nowMs += 500) report('away');
   report('back');
-  expect(told).toEqual([
+  expect(reported).toEqual([
     ['away', 0],
     ['away', 119],
     ['away', 119],
@@ -20,15 +20,15 @@ test('a line is told at once, then once a minute, with how often it came meanwhi
 
   nowMs += 3_600_000;
   report('away');
-  expect(told.at(-1)).toEqual(['away', 0]);
+  expect(reported.at(-1)).toEqual(['away', 0]);
 });
 
 test('of texts without end none is lost', () => {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   const report = deduplicateLines(
-    (line) => told.add(line),
+    (line) => reported.add(line),
     () => 0,
   );
   for (let number = 0; number < 1_000; number += 1) report(`fault ${number}`);
-  expect(told.size).toBe(1_000);
+  expect(reported.size).toBe(1_000);
 });

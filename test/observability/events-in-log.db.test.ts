@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { auditRateLimits } from '../../src/features/audit/audit-rate-limiter.ts';
 import { scrape } from '../support/scrape.ts';
 import { type Message, startTestService, type TestService } from '../support/test-service.ts';
 
@@ -86,14 +86,14 @@ test('a token that is verified is no event', async () => {
 
 test('O03 of a flood of junk the log has the lines of the budget and how many it left out; the metrics have all', async () => {
   const own = await startTestService({}, service.database);
-  const calls = 2 * refusalBudgetPolicy.perSource;
+  const calls = 2 * auditRateLimits.perSource;
   const lines = () => own.logLines.map((line) => JSON.parse(line) as Line);
   const refused = () => lines().filter(({ reason }) => reason === 'TOKEN_MALFORMED').length;
   for (let left = calls; left > 0; left -= 100) {
     const junk = () => own.call(`${AUTH}/VerifyToken`, { access_token: 'junk' });
     await Promise.all(Array.from({ length: 100 }, junk));
   }
-  expect(refused()).toBeGreaterThanOrEqual(refusalBudgetPolicy.perSource);
+  expect(refused()).toBeGreaterThanOrEqual(auditRateLimits.perSource);
   expect(refused()).toBeLessThan(calls);
   const counted = (await scrape(own.httpUrl)).value('postern_rpc_refusals_total', {
     method: `${AUTH}/VerifyToken`,

@@ -62,15 +62,15 @@ describe('what matches', () => {
   });
 
   test('damage is told to the caller and is no match', async () => {
-    const told: string[] = [];
-    const caller = waitingCaller({ onDamage: (damage) => told.push(damage) });
+    const damages: string[] = [];
+    const caller = waitingCaller({ onDamage: (damage) => damages.push(damage) });
     expect(await hasher.verify('$argon2id$v=19$m=1', 'x', caller)).toMatchObject({
       matches: false,
       needsRehash: false,
     });
     expect(await hasher.verify('x', 'x', caller)).toMatchObject({ matches: false, needsRehash: false });
     expect(await hasher.verify(null, 'x', caller)).toMatchObject({ matches: false, needsRehash: false });
-    expect(told).toEqual(['damaged', 'unknown-format']);
+    expect(damages).toEqual(['damaged', 'unknown-format']);
   });
 });
 

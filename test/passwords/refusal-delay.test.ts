@@ -8,16 +8,16 @@ import { timedWorkerUrl } from './recording-worker.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
 const bcrypt12 = '$2b$12$';
-const floorWith = (times: Record<string, number[]>) => {
+const delayWith = (times: Record<string, number[]>) => {
   const asked: string[] = [];
-  const floor = new RefusalDelay((stored) => {
+  const delay = new RefusalDelay((stored) => {
     asked.push(stored);
     const next = Object.entries(times)
       .find(([kind]) => stored.startsWith(kind))?.[1]
       .shift();
     return next === undefined ? Promise.reject(new Error('no room')) : Promise.resolve(next);
   });
-  return { floor, asked };
+  return { delay, asked };
 };
 
 describe('which kinds are slow', () => {
@@ -54,45 +54,45 @@ describe('which kinds are slow', () => {
 
 describe('L02 the floor under refusals', () => {
   test('is nothing while no slower hash is stored', async () => {
-    const { floor, asked } = floorWith({});
-    await floor.expect(['$2b$04$']);
-    floor.observe(argon2idHash('x'), 500);
-    floor.observe('junk', 500);
-    expect([floor.ms, asked]).toEqual([0, []]);
+    const { delay, asked } = delayWith({});
+    await delay.expect(['$2b$04$']);
+    delay.observe(argon2idHash('x'), 500);
+    delay.observe('junk', 500);
+    expect([delay.ms, asked]).toEqual([0, []]);
   });
 
   test('is above what the slowest kind takes, measured once', async () => {
-    const { floor, asked } = floorWith({ [bcrypt12]: [900, 240, 260, 250], pbkdf2: [100, 100, 100, 100] });
-    await floor.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
-    await floor.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
+    const { delay, asked } = delayWith({ [bcrypt12]: [900, 240, 260, 250], pbkdf2: [100, 100, 100, 100] });
+    await delay.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
+    await delay.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
     expect(asked).toHaveLength(8);
-    expect(floor.ms).toBe(240 * 1.25);
+    expect(delay.ms).toBe(240 * 1.25);
   });
 
   test('is a high estimate until a kind could be measured, and measured then', async () => {
-    const { floor } = floorWith({ [bcrypt12]: [] });
-    await floor.expect([bcrypt12]);
-    expect(floor.ms).toBeGreaterThan(300);
-    const later = floorWith({ [bcrypt12]: [240, 240] });
-    await later.floor.expect([bcrypt12]);
-    expect(later.floor.ms).toBeGreaterThan(300);
+    const { delay } = delayWith({ [bcrypt12]: [] });
+    await delay.expect([bcrypt12]);
+    expect(delay.ms).toBeGreaterThan(300);
+    const later = delayWith({ [bcrypt12]: [240, 240] });
+    await later.delay.expect([bcrypt12]);
+    expect(later.delay.ms).toBeGreaterThan(300);
   });
 
   test('follows real checks when they take longer, one outlier aside, and comes down with the last slow hash', async () => {
-    const { floor } = floorWith({ [bcrypt12]: [240, 240, 240, 240] });
+    const { delay } = delayWith({ [bcrypt12]: [240, 240, 240, 240] });
     const stored = `${bcrypt12}${'.'.repeat(53)}`;
-    await floor.expect([bcrypt12]);
-    for (let login = 0; login < 10; login++) floor.observe(stored, 400);
-    floor.observe(stored, 1500);
-    expect(floor.ms).toBe(400 * 1.25);
-    await floor.expect([]);
-    expect(floor.ms).toBe(0);
+    await delay.expect([bcrypt12]);
+    for (let login = 0; login < 10; login++) delay.observe(stored, 400);
+    delay.observe(stored, 1500);
+    expect(delay.ms).toBe(400 * 1.25);
+    await delay.expect([]);
+    expect(delay.ms).toBe(0);
   });
 
   test('notices a slow hash before anybody told of it, and is never over two seconds', () => {
-    const { floor } = floorWith({});
-    floor.observe(`${bcrypt12}${'.'.repeat(53)}`, 60_000);
-    expect(floor.ms).toBe(2_000);
+    const { delay } = delayWith({});
+    delay.observe(`${bcrypt12}${'.'.repeat(53)}`, 60_000);
+    expect(delay.ms).toBe(2_000);
   });
 });
 
@@ -101,10 +101,10 @@ describe('holding a refusal', () => {
     const hasher = await PasswordHasher.start({ concurrency: 1, workerUrl: timedWorkerUrl(400) });
     const slow = hashSync('x', { memoryCost: 65_536, timeCost: 4 });
     const verdict = await hasher.verify(slow, 'wrong', waitingCaller());
-    const whole = hasher.holdMsOf({ ...verdict, workMs: 0 });
+    const whole = hasher.refusalDelayMs({ ...verdict, workMs: 0 });
     expect([verdict.workMs, whole]).toEqual([400, 500]);
-    expect(hasher.holdMsOf({ ...verdict, workMs: 1 })).toBe(whole - 1);
-    expect(hasher.holdMsOf({ ...verdict, workMs: whole + 1 })).toBe(0);
+    expect(hasher.refusalDelayMs({ ...verdict, workMs: 1 })).toBe(whole - 1);
+    expect(hasher.refusalDelayMs({ ...verdict, workMs: whole + 1 })).toBe(0);
     await hasher.stop();
   });
 
@@ -112,9 +112,9 @@ describe('holding a refusal', () => {
     const hasher = await PasswordHasher.start({ concurrency: 1 });
     const verdict = { matches: false, needsRehash: false, workMs: 0 };
     await hasher.expectKinds(['$2b$04$']);
-    expect(hasher.holdMsOf(verdict)).toBe(0);
+    expect(hasher.refusalDelayMs(verdict)).toBe(0);
     await hasher.expectKinds(['$argon2id$v=19$m=65536,t=4,p=1$']);
-    expect(hasher.holdMsOf(verdict)).toBeGreaterThan(20);
+    expect(hasher.refusalDelayMs(verdict)).toBeGreaterThan(20);
     await hasher.stop();
   });
 });

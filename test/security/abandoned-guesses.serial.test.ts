@@ -5,7 +5,7 @@ import { hashSync } from '@node-rs/argon2';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
-import { refusalBudgetPolicy } from '../../src/features/audit/audit-rate-limiter.ts';
+import { auditRateLimits } from '../../src/features/audit/audit-rate-limiter.ts';
 import { until } from '../support/wait-for.ts';
 import { scrape } from '../support/scrape.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -187,7 +187,7 @@ describe('L09 O03 whoever guesses without waiting for the verdict is throttled a
           lines('unheard-refusal', 'INVALID_CREDENTIALS') >= free,
         'an event for every guess that was evaluated or throttled',
       );
-      expect(guesses).toBeLessThan(refusalBudgetPolicy.perSource);
+      expect(guesses).toBeLessThan(auditRateLimits.perSource);
       // A pause may be over before the last guess.
       expect(await evaluated()).toBeLessThanOrEqual(free + 3);
       expect(await evaluated()).toBeGreaterThanOrEqual(free);

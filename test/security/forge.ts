@@ -3,7 +3,7 @@ import { createHmac, createSecretKey, sign as signWith, type KeyObject } from 'n
 export type TokenMode = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 
 /** What hostile tokens are made from: one good token, the public key set, and, for an insider, the signing key. */
-export interface HostileSetting {
+export interface TokenSetting {
   readonly mode: TokenMode;
   /** Accepted by the verifier under test, for the whole run. */
   readonly validToken: string;
@@ -67,14 +67,14 @@ export function secretKey(bytes: Segment): KeyObject {
 
 /** The good token taken apart. */
 export class Specimen {
-  readonly setting: HostileSetting;
+  readonly setting: TokenSetting;
   readonly headerSegment: string;
   readonly claimsSegment: string;
   readonly signatureSegment: string;
   readonly header: JsonRecord;
   readonly claims: JsonRecord;
 
-  constructor(setting: HostileSetting) {
+  constructor(setting: TokenSetting) {
     this.setting = setting;
     const [header = '', claims = '', signature = ''] = setting.validToken.split('.');
     this.headerSegment = header;

@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { TokenRefusal, TokenRefusalReason } from '../../src/domain/rejection.ts';
 import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
 import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
-import { decode, type HostileSetting, type TokenMode } from './forge.ts';
-import { goodTokens, mixed } from './good-tokens.ts';
+import { decode, type TokenSetting, type TokenMode } from './forge.ts';
+import { validTokens, mixed } from './valid-tokens.ts';
 import { hostileTokens, type HostileToken } from './hostile-tokens.ts';
-import { quickest } from './quickest.ts';
+import { fastest } from './fastest.ts';
 import {
   legacySecret,
   startSeconds,
@@ -13,15 +13,18 @@ import {
   type VerifierUnderTest,
 } from './verifier-under-test.ts';
 
-const settings: readonly { readonly name: string; readonly mode: TokenMode; readonly legacyDoor: boolean }[] =
-  [
-    { name: 'ES256', mode: 'ES256', legacyDoor: false },
-    { name: 'RS256', mode: 'RS256', legacyDoor: false },
-    { name: 'EdDSA', mode: 'EdDSA', legacyDoor: false },
-    { name: 'HS256', mode: 'HS256', legacyDoor: false },
-    { name: 'ES256 with the legacy door open', mode: 'ES256', legacyDoor: true },
-    { name: 'HS256 with the legacy door open', mode: 'HS256', legacyDoor: true },
-  ];
+const settings: readonly {
+  readonly name: string;
+  readonly mode: TokenMode;
+  readonly legacyHs256: boolean;
+}[] = [
+  { name: 'ES256', mode: 'ES256', legacyHs256: false },
+  { name: 'RS256', mode: 'RS256', legacyHs256: false },
+  { name: 'EdDSA', mode: 'EdDSA', legacyHs256: false },
+  { name: 'HS256', mode: 'HS256', legacyHs256: false },
+  { name: 'ES256 with the legacy door open', mode: 'ES256', legacyHs256: true },
+  { name: 'HS256 with the legacy door open', mode: 'HS256', legacyHs256: true },
+];
 const rows = ['T01', 'T02', 'T03', 'T04', 'T05', 'T06', 'T07', 'T08', 'T09', 'T10', 'T11', 'T12', 'T13', 'T14', 'T15', 'T16', 'T17', 'T18', 'T19', 'T20']; // prettier-ignore
 /** Where a mode has other claims (design.md, Tokens) or no public material, no token stands for the row. */
 const rowsWithoutTokens: Readonly<Record<TokenMode, readonly string[]>> = {
@@ -31,14 +34,14 @@ const rowsWithoutTokens: Readonly<Record<TokenMode, readonly string[]>> = {
   HS256: ['T04', 'T18'],
 };
 
-describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
+describe.each(settings)('hostile tokens, $name', ({ mode, legacyHs256 }) => {
   let subject: VerifierUnderTest;
-  let setting: HostileSetting;
+  let setting: TokenSetting;
   let tokens: readonly HostileToken[];
 
   beforeAll(async () => {
-    const door = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
-    subject = await verifierUnderTest(mode, legacyDoor ? { legacyDoor: door } : {});
+    const legacyKey = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    subject = await verifierUnderTest(mode, legacyHs256 ? { legacyHs256: legacyKey } : {});
     setting = await subject.setting();
     tokens = [...hostileTokens(setting)];
   });
@@ -48,17 +51,17 @@ describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
     for (const { name, token, expected } of chosen) {
       const verdict = await subject.verifier.verify(token);
       if (verdict.ok) wrong.push(`${name} was accepted`);
-      else if (![...expected, ...alsoRight(token)].includes(verdict.refusal.reason))
+      else if (![...expected, ...alsoAcceptable(token)].includes(verdict.refusal.reason))
         wrong.push(`${name}: ${verdict.refusal.reason} (${verdict.refusal.detail})`);
     }
     return wrong;
   }
 
   /** With two secrets, a token without sub is tried with that of the legacy door, and only with that one. */
-  function alsoRight(token: string): readonly TokenRefusalReason[] {
+  function alsoAcceptable(token: string): readonly TokenRefusalReason[] {
     const claims = parseStrictJson(decode(token.split('.')[1] ?? ''));
-    const isForTheDoor = mode === 'HS256' && legacyDoor && claims !== null && claims.sub === undefined;
-    return isForTheDoor ? ['TOKEN_SIGNATURE_INVALID'] : [];
+    const isForLegacyHs256 = mode === 'HS256' && legacyHs256 && claims !== null && claims.sub === undefined;
+    return isForLegacyHs256 ? ['TOKEN_SIGNATURE_INVALID'] : [];
   }
 
   test.each(rows)('%s: each token is refused, and for its own reason', async (row) => {
@@ -76,7 +79,7 @@ describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
     const slow: string[] = [];
     for (const { name, token } of tokens) {
       const limitMs = token.length > 1_000_000 ? 1 : 5;
-      const ms = await quickest(limitMs, 20, () => subject.verifier.verify(token));
+      const ms = await fastest(limitMs, 20, () => subject.verifier.verify(token));
       if (ms > limitMs) slow.push(`${name}: ${ms} ms`);
     }
     expect(slow).toEqual([]);
@@ -84,7 +87,7 @@ describe.each(settings)('hostile tokens, $name', ({ mode, legacyDoor }) => {
 
   test('good tokens are accepted', async () => {
     const refused: string[] = [];
-    for (const { name, token } of goodTokens(setting)) {
+    for (const { name, token } of validTokens(setting)) {
       const verdict = await subject.verifier.verify(token);
       if (!verdict.ok) refused.push(`${name}: ${verdict.refusal.detail}`);
     }

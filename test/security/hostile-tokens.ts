@@ -1,5 +1,5 @@
 import type { TokenRefusalReason } from '../../src/domain/rejection.ts';
-import { encode, forge, Specimen, type HostileSetting, type Segment } from './forge.ts';
+import { encode, forge, Specimen, type TokenSetting, type Segment } from './forge.ts';
 import { claimClasses } from './hostile-claims.ts';
 import { formClasses } from './hostile-form.ts';
 import { headerClasses } from './hostile-headers.ts';
@@ -39,7 +39,7 @@ const beforeSignature: ReadonlySet<TokenRefusalReason> = new Set([
  * an outsider has to do it, and, where the setting has the signing key, properly signed, so that the rule itself is
  * what refuses.
  */
-export function* hostileTokens(setting: HostileSetting): Generator<HostileToken, void, undefined> {
+export function* hostileTokens(setting: TokenSetting): Generator<HostileToken, void, undefined> {
   const specimen = new Specimen(setting);
   for (const hostileClass of [...formClasses, ...headerClasses, ...claimClasses, ...signatureClasses]) {
     let number = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { inspectToken } from '../../src/tokens/verify/inspect-token.ts';
 import { json, type TokenMode } from './forge.ts';
-import { goodTokens } from './good-tokens.ts';
+import { validTokens } from './valid-tokens.ts';
 import { hostileTokens } from './hostile-tokens.ts';
 import { sharedSecret, startSeconds, verifierUnderTest } from './verifier-under-test.ts';
 
@@ -19,7 +19,7 @@ describe.each(['ES256', 'RS256', 'EdDSA', 'HS256'] as const)('token inspection, 
       const reasons = problems.map(({ reason }) => reason as string);
       if (!expected.some((reason) => reasons.includes(reason))) wrong.push(`${name}: ${reasons.join()}`);
     }
-    for (const { name, token } of goodTokens(setting)) {
+    for (const { name, token } of validTokens(setting)) {
       const inspection = await inspectToken(token, options);
       if (inspection.problems.length > 0 || inspection.signature.verdict !== 'valid')
         wrong.push(`${name}: ${json(inspection)}`);

@@ -15,7 +15,7 @@ import { clientNamesOf, readClientName } from '../../src/net/certificate-identit
 import { canonicalEmail } from '../../src/features/users/email.ts';
 import { ipAddress, isUuid, requireValid, text } from '../../src/domain/validation.ts';
 import { parseListenAddress } from '../../src/net/listen-address.ts';
-import { parseNetwork, plainIp } from '../../src/net/cidr.ts';
+import { parseNetwork, normaliseIp } from '../../src/net/cidr.ts';
 import { PageCursors } from '../../src/domain/paging.ts';
 import { checkNewPassword } from '../../src/passwords/password-policy.ts';
 import { parseByteSize, parseCount, parseDurationMs } from '../../src/config/quantities.ts';
@@ -34,7 +34,7 @@ import { auditFilter } from '../../src/features/audit/list-audit-events.ts';
 import { formats } from '../../src/passwords/formats/format-table.ts';
 import { validateImportedHash } from '../../src/passwords/validate-imported-hash.ts';
 import { certificateFaults } from '../../src/net/tls/certificate-files.ts';
-import { guardFormat } from '../../src/tokens/verify/token-format.ts';
+import { checkFormat } from '../../src/tokens/verify/token-format.ts';
 import { inspectToken } from '../../src/tokens/verify/inspect-token.ts';
 import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
 import { readKeySet } from '../../src/trust/trusted-keys.ts';
@@ -117,12 +117,12 @@ const readers: Readers = {
   'bearer token (gRPC, Envoy)': (value) => refused(() => bearerToken([value])),
   'bearer token (client)': (value) => refused(() => bearerTokenOf([value])),
   'request id': (value) => requestIdOf(value),
-  'access token': (value) => guardFormat(value),
+  'access token': (value) => checkFormat(value),
   'access token, inspected': (value) => inspectToken(value, { nowMs: 0 }),
   'e-mail': (value) => canonicalEmail(value),
   'new password': (value) => checkNewPassword(value, newPassword),
   'IP address': (value) => ipAddress(value, 'f'),
-  'peer address': (value) => [plainIp(value), peerIp(value)],
+  'peer address': (value) => [normaliseIp(value), peerIp(value)],
   CIDR: (value) => parseNetwork(value),
   'duration, size, count': (value) => [parseDurationMs(value), parseByteSize(value), parseCount(value)],
   'listen address': (value) => parseListenAddress(value),
@@ -236,7 +236,7 @@ describe('N16 a header of an HTTP request', () => {
   ])('%s costs what another of its length costs', async (_name, value) => {
     const facts = {
       metrics: () => '',
-      unreadiness: () => [],
+      unreadyReasons: () => [],
       publication: { issuer: 'http://127.0.0.1', jwks: () => keySet },
     };
     const server = new HttpServer(facts, null);

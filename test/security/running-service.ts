@@ -7,7 +7,7 @@ import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts'
 import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/verify/token-verifier.ts';
 import { importVerificationKey } from '../../src/tokens/verify/verification-key.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
-import { secretKey, type HostileSetting, type TokenMode } from './forge.ts';
+import { secretKey, type TokenSetting, type TokenMode } from './forge.ts';
 import { sharedSecret } from './verifier-under-test.ts';
 
 /** The settings that a service has when nothing says otherwise, as its verifier sees them. */
@@ -21,7 +21,7 @@ const policy = {
 export interface ServiceUnderAttack {
   readonly service: TestService;
   /** With the key that signs in the service: an insider's forgeries are signed like real tokens. */
-  readonly setting: HostileSetting;
+  readonly setting: TokenSetting;
   /** A verifier in this process with the published keys of the service, for what its answers are held against. */
   readonly twin: TokenVerifier;
 }
@@ -30,7 +30,7 @@ export interface ServiceUnderAttack {
 export async function serviceUnderAttack(
   mode: TokenMode,
   environment: Record<string, string> = {},
-  legacyDoor: TokenVerifierOptions['legacyDoor'] = null,
+  legacyHs256: TokenVerifierOptions['legacyHs256'] = null,
 ): Promise<ServiceUnderAttack> {
   const service = await startTestService({
     POSTERN_ALGORITHM: mode,
@@ -55,7 +55,7 @@ export async function serviceUnderAttack(
     trust: { keys: () => ring, isRevoked: () => false },
     policy: () => policy,
     sharedSecret: mode === 'HS256' ? importSharedSecret(sharedSecret) : null,
-    legacyDoor,
+    legacyHs256,
     nowMs: Date.now,
   });
   return { service, setting, twin };

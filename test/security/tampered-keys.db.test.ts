@@ -4,7 +4,7 @@ import { Client } from 'pg';
 
 import { ownOrigin } from '../../src/domain/operation-call.ts';
 import { type MasterKey, masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
-import { checkStoredKey, StoredKeyChecks } from '../../src/features/signing-keys/check-stored-keys.ts';
+import { checkStoredKey, StoredKeyChecker } from '../../src/features/signing-keys/check-stored-keys.ts';
 import { rotateSigningKey } from '../../src/features/signing-keys/rotate-signing-key.ts';
 import { sealSigningKey } from '../../src/features/signing-keys/seal-signing-key.ts';
 import {
@@ -268,11 +268,14 @@ test('K06 an envelope whose private half belongs to another public key is refuse
 });
 
 test('K06 keys that are as they were are not opened again', async () => {
-  const checks = new StoredKeyChecks(ours);
+  const checks = new StoredKeyChecker(ours);
   const stored = await store.database.unlimited((trx) => listVerifyingKeys(trx));
-  const { good } = await checks.sort(stored);
-  const again = await checks.sort(await store.database.unlimited((trx) => listVerifyingKeys(trx)));
-  expect(again.good.map(({ verifying }) => verifying)).toEqual(good.map(({ verifying }) => verifying));
-  for (const [index, { verifying }] of again.good.entries()) expect(verifying).toBe(good[index]?.verifying);
-  expect(good).toHaveLength(2);
+  const { trusted } = await checks.checkAll(stored);
+  const again = await checks.checkAll(await store.database.unlimited((trx) => listVerifyingKeys(trx)));
+  expect(again.trusted.map(({ verificationKey }) => verificationKey)).toEqual(
+    trusted.map(({ verificationKey }) => verificationKey),
+  );
+  for (const [index, { verificationKey }] of again.trusted.entries())
+    expect(verificationKey).toBe(trusted[index]?.verificationKey);
+  expect(trusted).toHaveLength(2);
 });

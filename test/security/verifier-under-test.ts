@@ -13,7 +13,7 @@ import type { Signer } from '../../src/tokens/issue/signer.ts';
 import { generateSigningKey, importSigner, type SigningKeyPair } from '../../src/tokens/issue/signing-key.ts';
 import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/verify/token-verifier.ts';
 import { importVerificationKey, type PublicJwk } from '../../src/tokens/verify/verification-key.ts';
-import { secretKey, type HostileSetting, type TokenMode } from './forge.ts';
+import { secretKey, type TokenSetting, type TokenMode } from './forge.ts';
 
 export const startSeconds = 1_800_000_000;
 export const sharedSecret = new Secret('f1a4c59d0e7b4a2f9c3d8e6b5a7f0c1d2e3b4a596877f8e9d0c1b2a3f4e5d6c7');
@@ -40,7 +40,7 @@ export interface VerifierUnderTest {
   readonly keys: { ring: KeyRing };
   readonly issue: (changes?: Partial<AccessTokenContents>) => Promise<string>;
   /** What the hostile tokens are made from; without the signing key when an outsider makes them. */
-  readonly setting: () => Promise<HostileSetting>;
+  readonly setting: () => Promise<TokenSetting>;
 }
 
 export async function verifierUnderTest(

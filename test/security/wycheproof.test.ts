@@ -2,8 +2,8 @@ import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { splitCompactForm } from '../../src/tokens/verify/compact-jws.ts';
-import { guardFormat, readHeader } from '../../src/tokens/verify/token-format.ts';
+import { splitCompactJws } from '../../src/tokens/verify/compact-jws.ts';
+import { checkFormat, readHeader } from '../../src/tokens/verify/token-format.ts';
 import { isSigningAlgorithm } from '../../src/tokens/signing-algorithm.ts';
 import {
   importVerificationKey,
@@ -55,7 +55,7 @@ function testVectors(from: string): void {
 
   test('X06 T22 no invalid signature vector is accepted, and the valid ones of our algorithms are', async () => {
     const groups = read('json_web_signature_test.json');
-    const verdicts = await judge(groups);
+    const verdicts = await evaluate(groups);
     expect(verdicts.size).toBeGreaterThan(390);
     const invalid = groups
       .flatMap((group) => group.tests)
@@ -72,14 +72,14 @@ function testVectors(from: string): void {
 
   test('T22 T01 the base64 vectors meet the format guard alone', () => {
     const base64 = read('json_web_signature_test.json').filter(({ comment }) => comment === 'base64');
-    const passed = base64.flatMap((group) => group.tests).filter(({ jws }) => passesTheGuard(jws));
+    const passed = base64.flatMap((group) => group.tests).filter(({ jws }) => passesFormatCheck(jws));
     const good = [357, 358, 359, ...defective, 376, 377];
     expect(passed.map(({ tcId }) => tcId)).toEqual(good);
   });
 
   test('T22 no invalid key vector is accepted', async () => {
     const groups = read('json_web_key_test.json');
-    const verdicts = await judge(groups);
+    const verdicts = await evaluate(groups);
     expect(verdicts.size).toBe(26);
     const invalid = groups.flatMap((group) => group.tests).filter(({ result }) => result === 'invalid');
     expect(invalid.filter(({ tcId }) => verdicts.get(tcId) !== false)).toEqual([]);
@@ -87,18 +87,20 @@ function testVectors(from: string): void {
 
   test('T22 T08 no encrypted or signed vector of the crypto file is a token', () => {
     const vectors = read('json_web_crypto_test.json').flatMap((group) => group.tests);
-    const accepted = vectors.filter(({ jwe, jws }) => guardFormat(textOf(jwe ?? jws)).ok);
+    const accepted = vectors.filter(({ jwe, jws }) => checkFormat(textOf(jwe ?? jws)).ok);
     expect(vectors.length).toBeGreaterThan(70);
     expect(accepted).toEqual([]);
   });
 }
 
-async function judge(groups: readonly Group[]): Promise<ReadonlyMap<number, boolean>> {
+async function evaluate(groups: readonly Group[]): Promise<ReadonlyMap<number, boolean>> {
   const verdicts = new Map<number, boolean>();
   for (const group of groups) {
-    const given = group.public ?? group.private ?? { keys: [] };
+    const provided = group.public ?? group.private ?? { keys: [] };
     const keys =
-      'keys' in given && Array.isArray(given.keys) ? (given.keys as readonly Jwk[]) : [given as Jwk];
+      'keys' in provided && Array.isArray(provided.keys)
+        ? (provided.keys as readonly Jwk[])
+        : [provided as Jwk];
     for (const { tcId, jws } of group.tests) verdicts.set(tcId, await isAccepted(textOf(jws), keys));
   }
   return verdicts;
@@ -106,7 +108,7 @@ async function judge(groups: readonly Group[]): Promise<ReadonlyMap<number, bool
 
 /** Postern's own pieces in Postern's order, without the claims: the vectors sign plain texts under kids of their own. */
 async function isAccepted(jws: string, keys: readonly Jwk[]): Promise<boolean> {
-  const form = splitCompactForm(jws);
+  const form = splitCompactJws(jws);
   if (!form.ok) return false;
   const header = readHeader(form.header);
   if (!header.ok) return false;
@@ -139,8 +141,8 @@ async function importKey(jwk: Jwk): Promise<SignatureKey | null> {
   }
 }
 
-function passesTheGuard(jws: unknown): boolean {
-  const form = splitCompactForm(textOf(jws));
+function passesFormatCheck(jws: unknown): boolean {
+  const form = splitCompactJws(textOf(jws));
   return form.ok && readHeader(form.header).ok;
 }
 

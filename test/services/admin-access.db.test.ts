@@ -97,8 +97,8 @@ test('A01 every RPC of the contract has its rule, and none is served without one
     writeAudit: () => Promise.resolve(),
     refusals: { take: () => null, missed: () => undefined },
     onUnwritten: () => undefined,
-    onDisbelieved: () => undefined,
-    onUnheard: () => undefined,
+    onForwarderRefused: () => undefined,
+    onRefusedAfterEnd: () => undefined,
   };
   expect(() => serveMethods(server, unheard, guard, { getUser: () => ({}) } as never)).toThrow('no rule for');
 });

@@ -167,13 +167,13 @@ test('A06 no answer to a look has a hash, a secret, a token or key material in i
   const [user] = await database.query(
     `SELECT id, password_hash FROM users WHERE email = 'plain@example.com'`,
   );
-  const looks = Object.keys(methodTable)
+  const readings = Object.keys(methodTable)
     .filter((path) => /AdminService\/(Get|List)/.test(path))
     .map((path) => path.split('/')[2] ?? '');
-  expect(looks.length).toBeGreaterThanOrEqual(6);
+  expect(readings.length).toBeGreaterThanOrEqual(6);
   const request = { user_id: String(user?.['id']), page_size: 1_000, include_ended: true };
-  const answers = await Promise.all(looks.map((method) => admin(method, request)));
-  expect(answers.map(verdict)).toEqual(looks.map(() => 'OK'));
+  const answers = await Promise.all(readings.map((method) => admin(method, request)));
+  expect(answers.map(verdict)).toEqual(readings.map(() => 'OK'));
   const text = JSON.stringify(answers.map(({ response }) => response));
   for (const listed of [
     account.id,

@@ -3,7 +3,7 @@
 // Prints what came of the inputs and the slowest of them; exits with 1 on an exception or a slow input.
 import { parseArgs } from 'node:util';
 import { checkClaims } from '../../dist/domain/claims.js';
-import { guardFormat } from '../../dist/tokens/verify/token-format.js';
+import { checkFormat } from '../../dist/tokens/verify/token-format.js';
 import { createKeyRing } from '../../dist/tokens/verify/key-ring.js';
 import { selectKey } from '../../dist/tokens/verify/select-key.js';
 
@@ -161,12 +161,12 @@ function nextInput() {
 }
 
 const key = { kid: 'some-kid', algorithm: 'ES256', jwk: {}, signatureBytes: 64, key: null };
-const choices = { ring: createKeyRing([key]), sharedSecret: null, legacyDoor: null };
+const choices = { ring: createKeyRing([key]), sharedSecret: null, legacyHs256: null };
 const profiles = ['access', 'shared-secret', 'legacy'];
 
 /** All that a verifier does but the signature. */
-function judge(token) {
-  const unverified = guardFormat(token);
+function evaluate(token) {
+  const unverified = checkFormat(token);
   if (!unverified.ok) return unverified.refusal.reason;
   const selected = selectKey(unverified, choices, nowSeconds * 1000);
   const verdicts = profiles.map((profile) =>
@@ -181,7 +181,7 @@ function bestOfMore(firstMs, token) {
   let best = firstMs;
   for (let left = tries; left > 0 && best > limitMs.suspect; left--) {
     const fromMs = performance.now();
-    judge(token);
+    evaluate(token);
     best = Math.min(best, performance.now() - fromMs);
   }
   return best;
@@ -196,7 +196,7 @@ for (let number = 0; number < inputs; number++) {
   const fromMs = performance.now();
   let outcome;
   try {
-    outcome = judge(token);
+    outcome = evaluate(token);
   } catch (error) {
     outcome = 'exception';
     faults.push({ input: number, error: String(error), token: token.slice(0, 200) });
@@ -222,7 +222,7 @@ function bestMicroseconds(token) {
   let best = Infinity;
   for (let run = 0; run < 30; run++) {
     const fromMs = performance.now();
-    for (let times = 0; times < 20; times++) judge(token);
+    for (let times = 0; times < 20; times++) evaluate(token);
     best = Math.min(best, (performance.now() - fromMs) / 20);
   }
   return best * 1000;
@@ -268,7 +268,7 @@ const megabytes = {
 let quick = true;
 for (const [shape, token] of Object.entries(megabytes)) {
   const fromMs = performance.now();
-  const reason = judge(token);
+  const reason = evaluate(token);
   const ms = bestOfMore(performance.now() - fromMs, token);
   if (reason !== 'TOKEN_TOO_LARGE' || ms > limitMs.megabyte) quick = false;
   console.log(JSON.stringify({ what: 'size', shape, reason, ms: Number(ms.toFixed(3)) }));

@@ -111,12 +111,12 @@ export class Ledger {
         this.fault(`session ${id}: generation ${generation}, ${refreshes} audited`);
     }
     const left = [...this.#sessions];
-    const clerk = async () => {
+    const worker = async () => {
       for (let session = left.pop(); session; session = left.pop()) {
         await this.#settleOne(session, stored.get(session.id));
       }
     };
-    await Promise.all(Array.from({ length: 8 }, clerk));
+    await Promise.all(Array.from({ length: 8 }, worker));
     return this.#sessions.length;
   }
 

@@ -110,10 +110,10 @@ async function logOut() {
 
 async function inParallel(count, act) {
   let left = count;
-  const clerk = async () => {
+  const worker = async () => {
     while (left-- > 0) await act();
   };
-  await Promise.all(Array.from({ length: CLERKS }, clerk));
+  await Promise.all(Array.from({ length: CLERKS }, worker));
 }
 
 async function measure(day) {

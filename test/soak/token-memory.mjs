@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { checkClaims } from '../../dist/domain/claims.js';
 import { RevocationSet } from '../../dist/domain/revocation-set.js';
-import { guardFormat } from '../../dist/tokens/verify/token-format.js';
+import { checkFormat } from '../../dist/tokens/verify/token-format.js';
 import { VerifiedTokenCache } from '../../dist/tokens/verify/verified-token-cache.js';
 
 const { values } = parseArgs({
@@ -59,7 +59,7 @@ function measureCache(label, issuer, roles) {
   const cache = new VerifiedTokenCache(2 ** 40);
   for (let made = 0; made < count; made++) {
     const token = tokenText(policy, roles);
-    const unverified = guardFormat(token);
+    const unverified = checkFormat(token);
     const verdict = checkClaims('access', unverified.claims, policy, kid, nowSeconds);
     if (!verdict.ok) throw new Error(verdict.refusal.detail);
     cache.set(token, { verdict, policy, refusedFromMs: Infinity, trustedAt: undefined });

@@ -55,9 +55,9 @@ async function serve() {
   const delaysMs = [];
   for (let round = 0; round < rounds; round++) {
     const sentMs = performance.now();
-    const told = once(child, 'message');
+    const ready = once(child, 'message');
     fixture.revoke(1);
-    await told;
+    await ready;
     delaysMs.push(performance.now() - sentMs);
   }
   const steadyBytes = process.memoryUsage.rss();

@@ -10,7 +10,7 @@ import { runningServer, testDatabaseVariable, type TestServer } from './test-ser
 /** One PostgreSQL for the whole run, with a migrated template that each test file clones. */
 export default async function globalSetup(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-test-'));
-  const embedded = await openEmbeddedPostgres({ dataDir, holder: 'service', report: () => undefined });
+  const embedded = await openEmbeddedPostgres({ dataDir, ownerKind: 'service', report: () => undefined });
   const { host, port, user, database } = embedded.connection;
   const admin = new Database({
     address: embedded.connection,

@@ -1,14 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { isCanonicalBase64url, splitCompactForm } from '../../src/tokens/verify/compact-jws.ts';
+import { isCanonicalBase64url, splitCompactJws } from '../../src/tokens/verify/compact-jws.ts';
 
-describe('splitCompactForm', () => {
+describe('splitCompactJws', () => {
   test('gives back the segments of any three byte strings', () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 200 });
     fc.assert(
       fc.property(bytes, bytes, bytes, (...parts) => {
         const [header, payload, signature] = parts.map((part) => Buffer.from(part).toString('base64url'));
-        const form = splitCompactForm([header, payload, signature].join('.'));
+        const form = splitCompactJws([header, payload, signature].join('.'));
         expect(form).toEqual({ ok: true, header, payload, signature });
       }),
     );
@@ -16,11 +16,11 @@ describe('splitCompactForm', () => {
 
   test('T02 8192 bytes are read and 8193 are not', () => {
     const token = (length: number) => `AAAA.${'A'.repeat(length - 10)}.AAAA`;
-    expect(splitCompactForm(token(8192 + 2)).ok).toBe(false);
-    expect(splitCompactForm(token(8190))).toMatchObject({ ok: true });
-    expect(splitCompactForm(token(8193))).toMatchObject({ refusal: { reason: 'TOKEN_TOO_LARGE' } });
-    expect(splitCompactForm('\u20ac'.repeat(2731))).toMatchObject({ refusal: { reason: 'TOKEN_TOO_LARGE' } });
-    expect(splitCompactForm('\u20ac'.repeat(2730))).toMatchObject({ refusal: { reason: 'TOKEN_MALFORMED' } });
+    expect(splitCompactJws(token(8192 + 2)).ok).toBe(false);
+    expect(splitCompactJws(token(8190))).toMatchObject({ ok: true });
+    expect(splitCompactJws(token(8193))).toMatchObject({ refusal: { reason: 'TOKEN_TOO_LARGE' } });
+    expect(splitCompactJws('\u20ac'.repeat(2731))).toMatchObject({ refusal: { reason: 'TOKEN_TOO_LARGE' } });
+    expect(splitCompactJws('\u20ac'.repeat(2730))).toMatchObject({ refusal: { reason: 'TOKEN_MALFORMED' } });
   });
 });
 

@@ -15,7 +15,7 @@ const modes: readonly TokenMode[] = ['ES256', 'HS256'];
 const exp = startSeconds + 1800;
 const jwtHeader = json({ alg: 'HS256', typ: 'JWT' });
 
-function ofTutorial(claims: object, header = jwtHeader, secret = legacySecret.reveal()): string {
+function legacyToken(claims: object, header = jwtHeader, secret = legacySecret.reveal()): string {
   return forge('HS256', header, json(claims), secretKey(secret));
 }
 
@@ -23,8 +23,8 @@ describe.each(modes)('the legacy door, %s', (mode) => {
   let subject: VerifierUnderTest;
 
   beforeEach(async () => {
-    const legacyDoor = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
-    subject = await verifierUnderTest(mode, { legacyDoor, cache: new VerifiedTokenCache(1 << 20) });
+    const legacyHs256 = { key: importSharedSecret(legacySecret), untilMs: (startSeconds + 3600) * 1000 };
+    subject = await verifierUnderTest(mode, { legacyHs256, cache: new VerifiedTokenCache(1 << 20) });
   });
 
   async function reasonOf(token: string, requiredAudience?: string): Promise<string> {
@@ -40,7 +40,7 @@ describe.each(modes)('the legacy door, %s', (mode) => {
     ['someone@example.org', 'someone@example.org'],
     ['42', '42'],
   ])('accepts user_id %j as the subject', async (userId, expected) => {
-    expect(await subject.verifier.verify(ofTutorial({ user_id: userId, exp }))).toEqual({
+    expect(await subject.verifier.verify(legacyToken({ user_id: userId, exp }))).toEqual({
       ok: true,
       claims: {
         subject: expected,
@@ -59,8 +59,8 @@ describe.each(modes)('the legacy door, %s', (mode) => {
   });
 
   test('accepts both headers of the tutorial, jsonwebtoken with its iat, and white space', async () => {
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256' })))).toBe('accepted');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ typ: 'JWT', alg: 'HS256' })))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ alg: 'HS256' })))).toBe('accepted');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ typ: 'JWT', alg: 'HS256' })))).toBe(
       'accepted',
     );
     expect(
@@ -68,33 +68,33 @@ describe.each(modes)('the legacy door, %s', (mode) => {
         jwt.sign({ user_id: 1, iat: startSeconds }, legacySecret.reveal(), { expiresIn: '30m' }),
       ),
     ).toBe('accepted');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp: exp + 0.5, name: 'extra', roles: ['admin'] }))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp: exp + 0.5, name: 'extra', roles: ['admin'] }))).toBe(
       'accepted',
     );
   });
 
   test('roles in such a token count for nothing', async () => {
     const verdict = await subject.verifier.verify(
-      ofTutorial({ user_id: 1, exp, roles: ['admin'], sid: 's', jti: 'j' }),
+      legacyToken({ user_id: 1, exp, roles: ['admin'], sid: 's', jti: 'j' }),
     );
     expect(verdict).toMatchObject({ ok: true, claims: { roles: [], sessionId: null, tokenId: null } });
   });
 
   test('T16 exp is required, and a date that is over is over', async () => {
     for (const wrong of [undefined, null, '1', 0, -1, String(exp), [exp], 2 ** 40]) {
-      expect(await reasonOf(ofTutorial({ user_id: 1, exp: wrong }))).toBe('TOKEN_CLAIMS_INVALID');
+      expect(await reasonOf(legacyToken({ user_id: 1, exp: wrong }))).toBe('TOKEN_CLAIMS_INVALID');
     }
     const overflow = forge('HS256', jwtHeader, '{"user_id":1,"exp":1e400}', secretKey(legacySecret.utf8()));
     expect(await reasonOf(overflow)).toBe('TOKEN_CLAIMS_INVALID');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp: startSeconds - 5 }))).toBe('TOKEN_EXPIRED');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp: startSeconds - 4 }))).toBe('accepted');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp, nbf: startSeconds + 60 }))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp: startSeconds - 5 }))).toBe('TOKEN_EXPIRED');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp: startSeconds - 4 }))).toBe('accepted');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp, nbf: startSeconds + 60 }))).toBe(
       'TOKEN_NOT_YET_VALID',
     );
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iat: startSeconds + 60 }))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp, iat: startSeconds + 60 }))).toBe(
       'TOKEN_NOT_YET_VALID',
     );
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iat: 'x' }))).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp, iat: 'x' }))).toBe('TOKEN_CLAIMS_INVALID');
   });
 
   test('a user_id that could be two users is refused', async () => {
@@ -113,7 +113,7 @@ describe.each(modes)('the legacy door, %s', (mode) => {
       '\ud800',
     ];
     for (const userId of wrong)
-      expect(await reasonOf(ofTutorial({ user_id: userId, exp }))).toBe('TOKEN_CLAIMS_INVALID');
+      expect(await reasonOf(legacyToken({ user_id: userId, exp }))).toBe('TOKEN_CLAIMS_INVALID');
     const minusZero = forge(
       'HS256',
       jwtHeader,
@@ -131,8 +131,8 @@ describe.each(modes)('the legacy door, %s', (mode) => {
   });
 
   test('a token for somebody else is refused', async () => {
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp, aud: 'postern' }))).toBe('TOKEN_CLAIMS_INVALID');
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp, iss: 'https://auth.example/realm' }))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp, aud: 'postern' }))).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp, iss: 'https://auth.example/realm' }))).toBe(
       'TOKEN_CLAIMS_INVALID',
     );
   });
@@ -143,20 +143,20 @@ describe.each(modes)('the legacy door, %s', (mode) => {
         ? ['TOKEN_ALG_NOT_ALLOWED']
         : ['TOKEN_SIGNATURE_INVALID', 'TOKEN_KEY_UNKNOWN', 'TOKEN_TYPE_INVALID'];
     for (const token of [
-      ofTutorial({ user_id: 1, sub: '1', exp }),
-      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'JWT', kid: 'x' })),
-      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'at+jwt' })),
-      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'jwt' })),
-      ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', typ: '' })),
+      legacyToken({ user_id: 1, sub: '1', exp }),
+      legacyToken({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'JWT', kid: 'x' })),
+      legacyToken({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'at+jwt' })),
+      legacyToken({ user_id: 1, exp }, json({ alg: 'HS256', typ: 'jwt' })),
+      legacyToken({ user_id: 1, exp }, json({ alg: 'HS256', typ: '' })),
     ]) {
       expect(elsewhere).toContain(await reasonOf(token));
     }
     for (const alg of ['none', 'HS512', 'hs256']) {
-      expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg, typ: 'JWT' })))).toBe(
+      expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ alg, typ: 'JWT' })))).toBe(
         'TOKEN_ALG_NOT_ALLOWED',
       );
     }
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp }, json({ alg: 'HS256', crit: [] })))).toBe(
+    expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ alg: 'HS256', crit: [] })))).toBe(
       'TOKEN_MALFORMED',
     );
   });
@@ -171,31 +171,31 @@ describe.each(modes)('the legacy door, %s', (mode) => {
       '',
       sharedSecret.reveal(),
     ]) {
-      expect(await reasonOf(ofTutorial({ user_id: 1, exp }, jwtHeader, secret))).toBe(
+      expect(await reasonOf(legacyToken({ user_id: 1, exp }, jwtHeader, secret))).toBe(
         'TOKEN_SIGNATURE_INVALID',
       );
     }
   });
 
   test('a caller who requires an audience does not get one', async () => {
-    expect(await reasonOf(ofTutorial({ user_id: 1, exp }), 'postern')).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await reasonOf(legacyToken({ user_id: 1, exp }), 'postern')).toBe('TOKEN_CLAIMS_INVALID');
   });
 
   test('T24 when it closes, remembered tokens are refused as well', async () => {
-    const token = ofTutorial({ user_id: 1, exp: startSeconds + 86_400 });
+    const token = legacyToken({ user_id: 1, exp: startSeconds + 86_400 });
     expect(await reasonOf(token)).toBe('accepted');
     subject.clock.seconds += 3599;
     expect(await reasonOf(token)).toBe('accepted');
     subject.clock.seconds += 1;
     const closed = mode === 'ES256' ? 'TOKEN_ALG_NOT_ALLOWED' : 'TOKEN_SIGNATURE_INVALID';
-    expect(await reasonOf(ofTutorial({ user_id: 2, exp: startSeconds + 86_400 }))).toBe(closed);
+    expect(await reasonOf(legacyToken({ user_id: 2, exp: startSeconds + 86_400 }))).toBe(closed);
     expect(await reasonOf(token)).toBe('TOKEN_ALG_NOT_ALLOWED');
   });
 });
 
 test('T03 without a door no HS256 token is tried', async () => {
   const { verifier } = await verifierUnderTest('ES256');
-  expect(await verifier.verify(ofTutorial({ user_id: 1, exp }))).toMatchObject({
+  expect(await verifier.verify(legacyToken({ user_id: 1, exp }))).toMatchObject({
     refusal: { reason: 'TOKEN_ALG_NOT_ALLOWED' },
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
 import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache.ts';
 import { forge, json, Specimen } from '../security/forge.ts';
-import { goodTokens } from '../security/good-tokens.ts';
+import { validTokens } from '../security/valid-tokens.ts';
 import { verifierUnderTest, type VerifierUnderTest } from '../security/verifier-under-test.ts';
 
 function withCache() {
@@ -282,7 +282,7 @@ describe('the cache', () => {
 
   test('answers good tokens as a verifier without one does', async () => {
     const { verifier, setting } = await withCache();
-    for (const { token } of goodTokens(await setting())) {
+    for (const { token } of validTokens(await setting())) {
       const first = await verifier.verify(token);
       expect(await verifier.verify(token)).toEqual(first);
       expect(first.ok).toBe(true);

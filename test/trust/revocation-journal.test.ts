@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { type PlacedRevocation, RevocationJournal } from '../../src/trust/revocation-journal.ts';
+import { type PositionedRevocation, RevocationJournal } from '../../src/trust/revocation-journal.ts';
 
-const at = (place: number, id = `id ${place}`): PlacedRevocation => ({
+const at = (position: number, id = `id ${position}`): PositionedRevocation => ({
   kind: 'sid',
   id,
   expiresAtSeconds: 1_000,
-  place: BigInt(place),
+  position: BigInt(position),
 });
 const ids = (revocations: readonly { id: string }[] | null) => revocations?.map(({ id }) => id) ?? null;
 
@@ -15,14 +15,14 @@ describe('a journal', () => {
   test('tells nothing before it begins, and everything from its start on', () => {
     const journal = new RevocationJournal();
     expect(journal.since(0n)).toBeNull();
-    journal.begin(10n);
+    journal.restart(10n);
     expect(journal.since(9n)).toBeNull();
     expect(journal.since(10n)).toEqual([]);
   });
 
   test('tells what came at a cursor or after it, in order, however late it came', () => {
     const journal = new RevocationJournal();
-    journal.begin(10n);
+    journal.restart(10n);
     journal.add([at(11), at(14)], 10n);
     journal.add([at(12), at(13)], 10n);
     expect(ids(journal.since(12n))).toEqual(['id 12', 'id 13', 'id 14']);
@@ -31,7 +31,7 @@ describe('a journal', () => {
 
   test('knows what it was told before, unless it was written again', () => {
     const journal = new RevocationJournal();
-    journal.begin(10n);
+    journal.restart(10n);
     journal.add([at(11, 'a')], 10n);
     expect(journal.add([at(11, 'a')], 10n)).toEqual([]);
     expect(ids(journal.add([at(12, 'a')], 10n))).toEqual(['a']);
@@ -40,14 +40,14 @@ describe('a journal', () => {
 
   test('passes on what lies before its start without keeping it', () => {
     const journal = new RevocationJournal();
-    journal.begin(10n);
+    journal.restart(10n);
     expect(ids(journal.add([at(5)], 10n))).toEqual(['id 5']);
     expect(journal.since(10n)).toEqual([]);
   });
 
   test('drops the older half in whole transactions', () => {
     const journal = new RevocationJournal(4);
-    journal.begin(1n);
+    journal.restart(1n);
     journal.add([at(1, 'a'), at(2, 'b'), at(2, 'c'), at(2, 'd'), at(3, 'e')], 4n);
     expect(journal.since(1n)).toBeNull();
     expect(ids(journal.since(2n))).toEqual(['b', 'c', 'd', 'e']);
@@ -55,7 +55,7 @@ describe('a journal', () => {
 
   test('drops a transaction that alone is larger than all that may be kept', () => {
     const journal = new RevocationJournal(4);
-    journal.begin(1n);
+    journal.restart(1n);
     journal.add(
       Array.from({ length: 9 }, (_, index) => at(2, `of one ${index}`)),
       5n,
@@ -66,7 +66,7 @@ describe('a journal', () => {
 
   test('keeps what its source will tell again, or that would be new each time', () => {
     const journal = new RevocationJournal(4);
-    journal.begin(1n);
+    journal.restart(1n);
     const all = Array.from({ length: 40 }, (_, index) => at(index + 1));
     journal.add(all, 3n);
     expect(journal.add(all.slice(2), 3n)).toEqual([]);
@@ -84,24 +84,26 @@ test('S13 property: whoever resumes within what is kept lacks nothing, whatever 
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 30 }), (steps, maxKept) => {
       const journal = new RevocationJournal(maxKept);
-      const all = new Map<string, PlacedRevocation>();
+      const all = new Map<string, PositionedRevocation>();
       let cursor = 100n;
-      journal.begin(cursor);
+      journal.restart(cursor);
       for (const { offsets, advance } of steps) {
-        const told = offsets.map((offset, index) => at(Number(cursor) + offset, `${offset} ${index}`));
-        const isNew = ({ id, place }: PlacedRevocation) => all.get(id)?.place !== place;
-        const expected = told.filter(isNew).map(({ id }) => id);
+        const announced = offsets.map((offset, index) => at(Number(cursor) + offset, `${offset} ${index}`));
+        const isNew = ({ id, position }: PositionedRevocation) => all.get(id)?.position !== position;
+        const expected = announced.filter(isNew).map(({ id }) => id);
         const next = cursor + BigInt(advance);
-        expect(ids(journal.add(told, cursor))).toEqual(expected);
-        for (const revocation of told) all.set(revocation.id, revocation);
+        expect(ids(journal.add(announced, cursor))).toEqual(expected);
+        for (const revocation of announced) all.set(revocation.id, revocation);
         cursor = next;
         for (let from = 100n; from <= cursor; from++) {
-          const given = journal.since(from);
-          if (given === null) continue;
-          const known = new Set(given.map(({ id }) => id));
-          const missing = [...all.values()].filter(({ id, place }) => place >= from && !known.has(id));
+          const returned = journal.since(from);
+          if (returned === null) continue;
+          const known = new Set(returned.map(({ id }) => id));
+          const missing = [...all.values()].filter(({ id, position }) => position >= from && !known.has(id));
           expect(missing).toEqual([]);
-          expect(given.every((revocation) => (revocation as PlacedRevocation).place >= from)).toBe(true);
+          expect(returned.every((revocation) => (revocation as PositionedRevocation).position >= from)).toBe(
+            true,
+          );
         }
         expect(journal.since(cursor)).not.toBeNull();
       }

@@ -4,12 +4,15 @@ import fc from 'fast-check';
 import type { Revocation } from '../../src/domain/revocation-set.ts';
 import { createKeyRing } from '../../src/tokens/verify/key-ring.ts';
 import { positionOf } from '../../src/trust/revocation-position.ts';
-import { RevocationJournal, type PlacedRevocation } from '../../src/trust/revocation-journal.ts';
+import { RevocationJournal, type PositionedRevocation } from '../../src/trust/revocation-journal.ts';
 import { TrustBundle, type TrustChange } from '../../src/trust/trust-bundle.ts';
 
 const revocation = (id: string): Revocation => ({ kind: 'sid', id, expiresAtSeconds: 1_000 });
-const placed = (id: string, place: number): PlacedRevocation => ({ ...revocation(id), place: BigInt(place) });
-const news = (revocations: PlacedRevocation[], cursor: number, complete = true, readAtMs = 0) => ({
+const positioned = (id: string, position: number): PositionedRevocation => ({
+  ...revocation(id),
+  position: BigInt(position),
+});
+const updatesOf = (revocations: PositionedRevocation[], cursor: number, complete = true, readAtMs = 0) => ({
   revocations,
   cursor: BigInt(cursor),
   complete,
@@ -17,39 +20,39 @@ const news = (revocations: PlacedRevocation[], cursor: number, complete = true, 
 });
 const ids = (revocations: readonly Revocation[] | null) => revocations?.map(({ id }) => id) ?? null;
 function listenTo(bundle: TrustBundle): { id: string; cursor: bigint | null }[] {
-  const told: { id: string; cursor: bigint | null }[] = [];
+  const announced: { id: string; cursor: bigint | null }[] = [];
   bundle.subscribe((change: TrustChange) => {
     if (change.kind === 'keys') return;
-    for (const { id } of change.revocations) told.push({ id, cursor: bundle.cursor });
+    for (const { id } of change.revocations) announced.push({ id, cursor: bundle.cursor });
   });
-  return told;
+  return announced;
 }
 
 describe('a bundle', () => {
   test('is loaded when it has keys and a full list', () => {
     const bundle = new TrustBundle();
-    bundle.take(news([placed('a', 1)], 5, false));
+    bundle.applyUpdates(updatesOf([positioned('a', 1)], 5, false));
     bundle.replaceKeys(createKeyRing([]));
     expect([bundle.loaded, bundle.cursor, bundle.ageMs]).toEqual([false, null, Infinity]);
-    bundle.take(news([placed('b', 2)], 5));
+    bundle.applyUpdates(updatesOf([positioned('b', 2)], 5));
     expect([bundle.loaded, bundle.cursor, bundle.revocationCount]).toEqual([true, 5n, 2]);
   });
 
   test('has the age of the read that was complete, from its beginning', () => {
     const bundle = new TrustBundle(() => 100);
-    bundle.take(news([], 5, true, 60));
+    bundle.applyUpdates(updatesOf([], 5, true, 60));
     expect(bundle.ageMs).toBe(40);
-    bundle.take(news([], 6, false, 90));
+    bundle.applyUpdates(updatesOf([], 6, false, 90));
     expect(bundle.ageMs).toBe(40);
   });
 
   test('S13 moves its cursor with the last page only, and before anybody is told of it', () => {
     const bundle = new TrustBundle();
-    bundle.take(news([], 5));
-    const told = listenTo(bundle);
-    bundle.take(news([placed('a', 5)], 9, false));
-    bundle.take(news([placed('b', 7)], 9));
-    expect(told).toEqual([
+    bundle.applyUpdates(updatesOf([], 5));
+    const announced = listenTo(bundle);
+    bundle.applyUpdates(updatesOf([positioned('a', 5)], 9, false));
+    bundle.applyUpdates(updatesOf([positioned('b', 7)], 9));
+    expect(announced).toEqual([
       { id: 'a', cursor: 5n },
       { id: 'b', cursor: 9n },
     ]);
@@ -57,12 +60,12 @@ describe('a bundle', () => {
 
   test('S13 tells of its own revocation at once, and again in its place, so that no cursor passes over it', () => {
     const bundle = new TrustBundle();
-    bundle.take(news([], 5));
-    const told = listenTo(bundle);
+    bundle.applyUpdates(updatesOf([], 5));
+    const announced = listenTo(bundle);
     bundle.revoke([revocation('own')]);
     expect(bundle.missedSince(5n)).toEqual([]);
-    bundle.take(news([placed('own', 6)], 9));
-    expect(told).toEqual([
+    bundle.applyUpdates(updatesOf([positioned('own', 6)], 9));
+    expect(announced).toEqual([
       { id: 'own', cursor: 5n },
       { id: 'own', cursor: 9n },
     ]);
@@ -71,28 +74,28 @@ describe('a bundle', () => {
 
   test('knows no cursor that is ahead of it, nor one while places go back', () => {
     const bundle = new TrustBundle();
-    bundle.take(news([], 50));
+    bundle.applyUpdates(updatesOf([], 50));
     expect(bundle.missedSince(51n)).toBeNull();
-    bundle.take(news([placed('restored', 3)], 10, false));
+    bundle.applyUpdates(updatesOf([positioned('restored', 3)], 10, false));
     expect(bundle.missedSince(50n)).toBeNull();
-    bundle.take(news([placed('more', 4)], 10));
+    bundle.applyUpdates(updatesOf([positioned('more', 4)], 10));
     expect([bundle.cursor, bundle.missedSince(50n), bundle.missedSince(10n)]).toEqual([10n, null, []]);
   });
 
   test('S13 takes places of another era for other places, and tells only what it did not know', () => {
     const bundle = new TrustBundle();
     const [before, after] = [7n, 8n];
-    const from = (era: bigint, id: string, transaction: bigint) => ({
+    const from = (epoch: bigint, id: string, transaction: bigint) => ({
       ...revocation(id),
-      place: positionOf(era, transaction),
+      position: positionOf(epoch, transaction),
     });
-    const read = (era: bigint, revocations: PlacedRevocation[], horizon: bigint) =>
-      bundle.take({ revocations, cursor: positionOf(era, horizon), complete: true, readAtMs: 0 });
+    const read = (epoch: bigint, revocations: PositionedRevocation[], horizon: bigint) =>
+      bundle.applyUpdates({ revocations, cursor: positionOf(epoch, horizon), complete: true, readAtMs: 0 });
     read(before, [from(before, 'both', 40n), from(before, 'lost', 48n)], 50n);
-    const told = listenTo(bundle);
+    const announced = listenTo(bundle);
     // The standby was behind at 45, and had come to 60 when it was first asked.
     read(after, [from(after, 'both', 40n), from(after, 'twin', 48n)], 60n);
-    expect(told.map(({ id }) => id)).toEqual(['twin']);
+    expect(announced.map(({ id }) => id)).toEqual(['twin']);
     expect(bundle.missedSince(positionOf(before, 50n))).toBeNull();
     expect(bundle.missedSince(positionOf(before, 70n))).toBeNull();
     expect(bundle.missedSince(positionOf(after, 50n))).toBeNull();
@@ -104,7 +107,7 @@ describe('a bundle', () => {
     await bundle.whenLoaded(1);
     const waiting = bundle.whenLoaded(10_000);
     bundle.replaceKeys(createKeyRing([]));
-    bundle.take(news([], 5));
+    bundle.applyUpdates(updatesOf([], 5));
     await waiting;
     expect(bundle.loaded).toBe(true);
     await bundle.whenLoaded(10_000);
@@ -126,7 +129,7 @@ describe('a bundle', () => {
  * oldest transaction that still ran at the read before.
  */
 class Table {
-  readonly committed: PlacedRevocation[] = [];
+  readonly committed: PositionedRevocation[] = [];
   readonly #running = new Set<number>();
   #next = 1;
 
@@ -135,27 +138,27 @@ class Table {
     return this.#next++;
   }
 
-  commit(place: number): void {
-    if (this.#running.delete(place)) this.committed.push(placed(`of ${place}`, place));
+  commit(position: number): void {
+    if (this.#running.delete(position)) this.committed.push(positioned(`of ${position}`, position));
   }
 
   read(bundle: TrustBundle, pageRows: number): void {
     const cursor = Math.min(this.#next, ...this.#running);
     const since = bundle.cursor ?? 0n;
     const rows = this.committed
-      .filter(({ place }) => place >= since)
-      .sort((a, b) => Number(a.place - b.place));
+      .filter(({ position }) => position >= since)
+      .sort((a, b) => Number(a.position - b.position));
     for (let from = 0; ; from += pageRows) {
       const page = rows.slice(from, from + pageRows);
       const complete = page.length < pageRows;
-      bundle.take(news(page, cursor, complete));
+      bundle.applyUpdates(updatesOf(page, cursor, complete));
       if (complete) return;
     }
   }
 }
 
 test('S13 property: a watcher that loses its stream at any time and resumes by cursor learns of everything', () => {
-  const act = fc.constantFrom<'begin' | 'commit' | 'revoke' | 'read' | 'lose' | 'return'>(
+  const action = fc.constantFrom<'begin' | 'commit' | 'revoke' | 'read' | 'lose' | 'return'>(
     'begin',
     'commit',
     'revoke',
@@ -163,13 +166,13 @@ test('S13 property: a watcher that loses its stream at any time and resumes by c
     'lose',
     'return',
   );
-  const acts = fc.array(fc.record({ act, choice: fc.nat() }), { maxLength: 120 });
+  const actions = fc.array(fc.record({ act: action, choice: fc.nat() }), { maxLength: 120 });
   const sizes = fc.record({
     maxKept: fc.integer({ min: 1, max: 20 }),
     pageRows: fc.integer({ min: 1, max: 4 }),
   });
   fc.assert(
-    fc.property(acts, sizes, (steps, { maxKept, pageRows }) => {
+    fc.property(actions, sizes, (steps, { maxKept, pageRows }) => {
       const table = new Table();
       // Two instances of the service, one database.
       const [one, other] = [0, 1].map(() => new TrustBundle(undefined, new RevocationJournal(maxKept))) as [
@@ -193,10 +196,10 @@ test('S13 property: a watcher that loses its stream at any time and resumes by c
       };
       for (const { act: step, choice } of steps) {
         const bundle = choice % 2 === 0 ? one : other;
-        const [place] = running.splice(choice % Math.max(1, running.length), step === 'commit' ? 1 : 0);
+        const [position] = running.splice(choice % Math.max(1, running.length), step === 'commit' ? 1 : 0);
         if (step === 'begin') running.push(table.begin());
         if (step === 'read') table.read(bundle, pageRows);
-        if (place !== undefined) table.commit(place);
+        if (position !== undefined) table.commit(position);
         if (step === 'revoke') {
           const own = table.begin();
           table.commit(own);
@@ -208,7 +211,7 @@ test('S13 property: a watcher that loses its stream at any time and resumes by c
         }
         if (step === 'return' && stream.leave === null) watch(bundle);
       }
-      for (const place of running) table.commit(place);
+      for (const position of running) table.commit(position);
       if (stream.leave === null) watch(one);
       for (const bundle of bundles) table.read(bundle, pageRows);
       expect(table.committed.filter(({ id }) => !learned.has(id))).toEqual([]);

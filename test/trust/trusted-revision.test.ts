@@ -48,8 +48,8 @@ test('T24 a remembered token is judged anew after every change of keys and revoc
   bundle.revoke([{ kind: 'sid', id: first.session, expiresAtSeconds }]);
   expect(await verdict(first.token)).toBe('TOKEN_REVOKED');
   expect(await verdict(first.token)).toBe('TOKEN_REVOKED');
-  bundle.take({
-    revocations: [{ kind: 'jti', id: second.id, expiresAtSeconds, place: 1n }],
+  bundle.applyUpdates({
+    revocations: [{ kind: 'jti', id: second.id, expiresAtSeconds, position: 1n }],
     cursor: 2n,
     complete: false,
     readAtMs: 0,

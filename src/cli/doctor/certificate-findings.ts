@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import type { Settings } from '../../config/load-settings.ts';
-import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
+import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { certificateFaults, expiryMs } from '../../net/tls/certificate-files.ts';
 import { EXPIRY_WARNING_MS } from '../../net/tls/expiry-warning.ts';
 import type { Finding } from './finding.ts';
@@ -24,7 +24,7 @@ export function certificateFindings(
 function certificateFinding(setting: string, path: string, nowMs: number): Finding {
   let pem: string;
   try {
-    requireRootsOwn(path, 'root');
+    requireTrustedPath(path, 'root');
     pem = readFileSync(path, 'utf8');
   } catch (error) {
     return unreadable(setting, error);
@@ -36,7 +36,7 @@ function certificateFinding(setting: string, path: string, nowMs: number): Findi
 }
 
 function unreadable(setting: string, error: unknown): Finding {
-  if (error instanceof OpenToOthers) {
+  if (error instanceof UntrustedPath) {
     const message = `${setting} can be changed by other users: ${error.message}`;
     return { check: 'certificates', verdict: 'fault', message };
   }

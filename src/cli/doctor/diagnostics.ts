@@ -109,8 +109,8 @@ function openExisting(settings: Settings): Promise<OpenedDatabase> {
   return openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
-    holder: 'command',
-    mayMake: false,
+    ownerKind: 'command',
+    createIfMissing: false,
     maxConnections: 1,
     report: () => undefined,
   });

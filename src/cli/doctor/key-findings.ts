@@ -2,10 +2,10 @@ import type { Settings } from '../../config/load-settings.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import { checkStoredKey } from '../../features/signing-keys/check-stored-keys.ts';
-import { masterKeysOf } from '../../features/root-key/master-keys.ts';
-import { rootIsSealedBy } from '../../features/root-key/root-key.ts';
+import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
+import { sealingKeyOfRoot } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
-import { findRefreshRoot } from '../../features/root-key/root-key-queries.ts';
+import { findRootKey } from '../../features/root-key/root-key-queries.ts';
 import { listVerifyingKeys, type StoredSigningKey } from '../../features/signing-keys/signing-key-queries.ts';
 import { faultOf, type Finding } from './finding.ts';
 
@@ -19,13 +19,13 @@ export async function keyFindings(
     const budget = () => budgetOf(limitMs, Date.now());
     const isShared = settings.algorithm === 'HS256';
     const stored = isShared ? [] : await database.run(budget(), (db) => listVerifyingKeys(db));
-    const root = await database.run(budget(), (db) => findRefreshRoot(db));
+    const root = await database.run(budget(), (db) => findRootKey(db));
     const shared = isShared ? [signedWithSecret] : [];
     if (stored.length === 0 && root === null) return isShared ? shared : [noKeysYet];
-    const masterKeys = masterKeysOf(settings, { mayMake: false });
+    const masterKeys = loadMasterKeys(settings, { createIfMissing: false });
     const results = await Promise.all(stored.map((key) => storedKeyFault(key, masterKeys)));
     const faults = results.flatMap((fault) => (fault ? [fault] : []));
-    const isCurrent = root === null || rootIsSealedBy(root, masterKeys) === masterKeys[0];
+    const isCurrent = root === null || sealingKeyOfRoot(root, masterKeys) === masterKeys[0];
     return [
       ...shared,
       ...(faults.length > 0 || isShared ? faults : [keysOpened(stored.length)]),

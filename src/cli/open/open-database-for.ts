@@ -24,8 +24,8 @@ export async function openDatabaseFor<T>(
   const opened = await openDatabase({
     databaseUrl: settings.databaseUrl,
     dataDir: settings.dataDir,
-    holder: 'command',
-    mayMake: !needs.schema,
+    ownerKind: 'command',
+    createIfMissing: !needs.schema,
     maxConnections: MAX_CONNECTIONS,
     report: printNotice,
   });

@@ -1,5 +1,5 @@
 import { SecretDigests } from '../../crypto/keyed-digests.ts';
-import { masterKeysOf } from '../../features/root-key/master-keys.ts';
+import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
 import { RootKey } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
 import { openDatabaseFor } from './open-database-for.ts';
@@ -13,7 +13,7 @@ export interface DigestTools {
 export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promise<T> {
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const root = new RootKey();
-    await root.prepare(database, masterKeysOf(settings));
+    await root.prepare(database, loadMasterKeys(settings));
     return work({ database, digests: new SecretDigests((purpose) => root.derive(purpose)) });
   });
 }

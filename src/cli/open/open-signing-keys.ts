@@ -1,7 +1,7 @@
 import type { MasterKey } from '../../crypto/sealed-envelope.ts';
 import type { SigningKeyPolicy } from '../../features/signing-keys/advance-signing-keys.ts';
 import { keyPolicyOf } from '../../features/signing-keys/key-policy.ts';
-import { masterKeysOf } from '../../features/root-key/master-keys.ts';
+import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
 import { requireMasterKey } from '../../features/root-key/root-key.ts';
 import type { Database } from '../../database/database.ts';
 import { CommandFailure } from '../command-failure.ts';
@@ -25,7 +25,7 @@ export function openSigningKeys<T>(work: (tools: KeyTools) => Promise<T>): Promi
         'Change the secret in the environment of every program that shares it.',
       );
     }
-    const masterKeys = masterKeysOf(settings);
+    const masterKeys = loadMasterKeys(settings);
     await requireMasterKey({ database, masterKeys });
     return work({ database, policy: keyPolicyOf(settings, algorithm), masterKeys });
   });

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
-import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
+import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { DataDirectoryError } from './embedded-postgres-error.ts';
 
 /** Where everything of an embedded database lies. */
@@ -38,7 +38,7 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
   try {
     makeFolder(root);
     // One name for one directory: a command that comes through a symbolic link has to find the running server.
-    requireRootsOwn(root, 'anyone');
+    requireTrustedPath(root, 'anyone');
     root = realpathSync(root);
   } catch (cause) {
     throw unusable(root, cause);
@@ -88,11 +88,11 @@ export function dataDirectoryFault(dataDir: string): Error | null {
   let existing = wanted;
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   try {
-    if (existing === wanted) requireRootsOwn(existing, 'anyone');
+    if (existing === wanted) requireTrustedPath(existing, 'anyone');
     const probe = mkdtempSync(join(existing, '.postern-'));
     try {
       // Of a directory that is still to be made, what lies above it counts.
-      requireRootsOwn(probe, 'anyone');
+      requireTrustedPath(probe, 'anyone');
     } finally {
       rmdirSync(probe);
     }
@@ -103,7 +103,7 @@ export function dataDirectoryFault(dataDir: string): Error | null {
 }
 
 function unusable(root: string, cause: unknown): DataDirectoryError {
-  if (cause instanceof OpenToOthers) {
+  if (cause instanceof UntrustedPath) {
     return new DataDirectoryError(`the data directory ${root} cannot be used: ${cause.message}.`, { cause });
   }
   return new DataDirectoryError(
@@ -114,10 +114,10 @@ function unusable(root: string, cause: unknown): DataDirectoryError {
 }
 
 /** Gives a folder and all in it to the user that PostgreSQL runs as, when it belongs to another. */
-export function giveTo(ownerId: number | null, path: string): void {
+export function changeOwner(ownerId: number | null, path: string): void {
   if (ownerId === null || lstatSync(path).uid === ownerId) return;
   if (lstatSync(path).isDirectory()) {
-    for (const entry of readdirSync(path)) giveTo(ownerId, join(path, entry));
+    for (const entry of readdirSync(path)) changeOwner(ownerId, join(path, entry));
   }
   lchownSync(path, ownerId, ownerId);
 }

@@ -14,7 +14,7 @@ import type { PostgresBinaries } from './locate-binaries.ts';
 import { ENVIRONMENT, type RunAs } from './run-as.ts';
 
 const START_LIMIT_MS = 30_000;
-const LOOK_EVERY_MS = 10;
+const POLL_INTERVAL_MS = 10;
 const STOP_LIMIT_MS = 5_000;
 /** For the commands that joined this one's server to finish their work. */
 const SMART_STOP_LIMIT_MS = 60_000;
@@ -87,7 +87,7 @@ export class EmbeddedServer {
         return;
       }
       if (child.exitCode !== null || child.signalCode !== null) break;
-      await pause(LOOK_EVERY_MS);
+      await pause(POLL_INTERVAL_MS);
     }
     await this.#end(child, 'SIGQUIT');
     throw new EmbeddedPostgresError(

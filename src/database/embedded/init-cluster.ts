@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { type DataDirectory, giveTo } from './data-directory.ts';
+import { type DataDirectory, changeOwner } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import type { PostgresBinaries } from './locate-binaries.ts';
 import { isAlive } from './process-state.ts';
@@ -23,7 +23,7 @@ export async function initCluster(
   runAs: RunAs,
 ): Promise<void> {
   if (existsSync(join(directory.cluster, 'PG_VERSION'))) {
-    giveTo(runAs.ownerId, directory.cluster);
+    changeOwner(runAs.ownerId, directory.cluster);
     return;
   }
   for (const name of readdirSync(directory.root)) {
@@ -34,7 +34,7 @@ export async function initCluster(
   }
   const draft = join(directory.root, `pgdata.new-${process.pid}`);
   mkdirSync(draft, { mode: 0o700 });
-  giveTo(runAs.ownerId, draft);
+  changeOwner(runAs.ownerId, draft);
   const options = [
     '--auth=trust',
     '--encoding=UTF8',

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Client, type ClientConfig } from 'pg';
 
-import { giveTo, prepareDataDirectory } from './data-directory.ts';
+import { changeOwner, prepareDataDirectory } from './data-directory.ts';
 import { EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { EmbeddedServer } from './embedded-server.ts';
 import { OwnerMarker, readOwner } from './owner-marker.ts';
@@ -15,7 +15,7 @@ const DATABASE = 'postern';
 /** The socket is in a folder of its own, so the number only has to be the same everywhere. */
 const PORT = 5432;
 const WAIT_LIMIT_MS = 15_000;
-const LOOK_EVERY_MS = 50;
+const POLL_INTERVAL_MS = 50;
 /** A service that has just started its server marks it within moments; one without a mark for this long is an orphan. */
 const ORPHAN_AFTER_MS = 1_000;
 
@@ -38,7 +38,7 @@ export interface EmbeddedPostgres {
 export interface EmbeddedOptions {
   readonly dataDir: string;
   /** A service owns the server while it lives; a command joins it, or starts one for as long as it works. */
-  readonly holder: 'service' | 'command';
+  readonly ownerKind: 'service' | 'command';
   readonly report: (line: string) => void;
 }
 
@@ -50,7 +50,7 @@ export interface EmbeddedOptions {
  * @throws EmbeddedPostgresError when another service uses the directory, or the server cannot run
  */
 export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const { dataDir, holder, report } = options;
+  const { dataDir, ownerKind, report } = options;
   // Before anything is made: without a PostgreSQL nothing may be left behind.
   const binaries = locateBinaries();
   const directory = prepareDataDirectory(dataDir);
@@ -63,13 +63,13 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
   } as const;
   const connection = { ...admin, database: DATABASE };
 
-  const running = await waitForPlace(directory.cluster, admin, options);
+  const running = await waitUntilFree(directory.cluster, admin, options);
   if (running) return { connection, started: false, stop: () => Promise.resolve() };
 
   const runAs = chooseRunAs(binaries.postgres, directory.root);
   await initCluster(directory, binaries, runAs);
   // Ours however the server runs: under /tmp no other owner is trusted, and `nobody` runs with leave to enter.
-  if (runAs.ownerId !== null) giveTo(0, directory.sockets);
+  if (runAs.ownerId !== null) changeOwner(0, directory.sockets);
   const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, report });
   try {
     await server.start();
@@ -78,12 +78,12 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
     if (postmasterOf(directory.cluster) === null) throw error;
     return openEmbeddedPostgres(options);
   }
-  const mark = new OwnerMarker(admin, holder);
+  const marker = new OwnerMarker(admin, ownerKind);
   try {
-    await mark.make();
+    await marker.create();
     await ensureDatabase(admin);
   } catch (error) {
-    await mark.end();
+    await marker.end();
     await server.stop('SIGINT');
     throw error;
   }
@@ -92,33 +92,33 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
     connection,
     started: true,
     stop() {
-      stopping ??= mark.end().then(() => server.stop(holder === 'service' ? 'SIGINT' : 'SIGTERM'));
+      stopping ??= marker.end().then(() => server.stop(ownerKind === 'service' ? 'SIGINT' : 'SIGTERM'));
       return stopping;
     },
   };
 }
 
 /** @returns true when there is a server to join, false when the place is free to start one */
-async function waitForPlace(
+async function waitUntilFree(
   cluster: string,
   admin: ClientConfig,
-  { dataDir, holder, report }: EmbeddedOptions,
+  { dataDir, ownerKind, report }: EmbeddedOptions,
 ): Promise<boolean> {
   const startMs = Date.now();
-  let told = false;
+  let hasReported = false;
   let unmarkedSinceMs: number | undefined;
   for (;;) {
     const postmaster = postmasterOf(cluster);
-    const found = await readOwner(admin);
+    const owner = await readOwner(admin);
     // A server that answers though its process is not to be seen runs in another container on the same folder.
-    if (postmaster === null && found === undefined) return false;
-    if (found?.isReady === true && holder === 'command') return true;
-    unmarkedSinceMs = found === null ? (unmarkedSinceMs ?? Date.now()) : undefined;
+    if (postmaster === null && owner === undefined) return false;
+    if (owner?.isReady === true && ownerKind === 'command') return true;
+    unmarkedSinceMs = owner === null ? (unmarkedSinceMs ?? Date.now()) : undefined;
     // The mark of a service killed this moment is still there for some milliseconds.
-    const isGone = found != null && !isAlive(found.pid) && Date.now() - startMs < ORPHAN_AFTER_MS;
-    if (found?.kind === 'service' && !isGone) {
+    const isGone = owner != null && !isAlive(owner.pid) && Date.now() - startMs < ORPHAN_AFTER_MS;
+    if (owner?.kind === 'service' && !isGone) {
       throw new EmbeddedPostgresError(
-        `another Postern service (process ${found.pid}) uses the data directory ${dataDir}. ` +
+        `another Postern service (process ${owner.pid}) uses the data directory ${dataDir}. ` +
           'Stop it, or set POSTERN_DATA_DIR to another folder.',
       );
     }
@@ -131,9 +131,9 @@ async function waitForPlace(
       process.kill(postmaster, 'SIGINT');
       unmarkedSinceMs = undefined;
     }
-    if (found?.kind === 'command' && holder === 'service' && !told) {
-      report(`waiting for a postern command (process ${found.pid}) to end`);
-      told = true;
+    if (owner?.kind === 'command' && ownerKind === 'service' && !hasReported) {
+      report(`waiting for a postern command (process ${owner.pid}) to end`);
+      hasReported = true;
     }
     if (Date.now() - startMs > WAIT_LIMIT_MS) {
       throw new EmbeddedPostgresError(
@@ -141,7 +141,7 @@ async function waitForPlace(
           'Stop it, or set POSTERN_DATA_DIR to another folder.',
       );
     }
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_INTERVAL_MS);
   }
 }
 

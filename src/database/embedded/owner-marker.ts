@@ -28,10 +28,10 @@ export class OwnerMarker {
     };
   }
 
-  async make(): Promise<void> {
+  async create(): Promise<void> {
     const client = new Client(this.#connection);
     client.on('error', () => undefined);
-    client.on('end', () => this.#remake());
+    client.on('end', () => this.#recreate());
     this.#client = client;
     await client.connect();
   }
@@ -41,10 +41,10 @@ export class OwnerMarker {
     await this.#client?.end().catch(() => undefined);
   }
 
-  #remake(): void {
+  #recreate(): void {
     if (this.#ended) return;
     setTimeout(() => {
-      if (!this.#ended) this.make().catch(() => undefined);
+      if (!this.#ended) this.create().catch(() => undefined);
     }, RECONNECT_MS).unref();
   }
 }

@@ -33,8 +33,8 @@ export const ENVIRONMENT = {
  */
 export function chooseRunAs(program: string, folder: string): RunAs {
   const reaches = (prefix: readonly string[]) =>
-    works([...prefix, 'sh', '-c', 'test -x "$1" && test -w "$2"', 'sh', program, folder]);
-  const dieWithParent = works([...DIE_WITH_PARENT, 'true']) ? DIE_WITH_PARENT : [];
+    canRun([...prefix, 'sh', '-c', 'test -x "$1" && test -w "$2"', 'sh', program, folder]);
+  const dieWithParent = canRun([...DIE_WITH_PARENT, 'true']) ? DIE_WITH_PARENT : [];
   const namespace = [...inUserNamespace(), ...dieWithParent];
 
   if (process.getuid?.() !== 0) {
@@ -90,6 +90,6 @@ function unprivileged(): string[] {
   ];
 }
 
-function works([program = '', ...options]: readonly string[]): boolean {
+function canRun([program = '', ...options]: readonly string[]): boolean {
   return spawnSync(program, options, { stdio: 'ignore', env: ENVIRONMENT, cwd: '/' }).status === 0;
 }

@@ -18,11 +18,11 @@ const AUDIT_RETENTION_DAYS = 400;
 
 const COLUMNS =
   'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
-const TYPED_PLACES = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
+const TYPED_PLACEHOLDERS = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
 
 /** Writes to the audit trail; inside the transaction of the change, so that neither is there without the other (D02). */
 export async function insertAuditEvent(db: Knex, record: AuditRecord): Promise<void> {
-  const sql = `INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACES})`;
+  const sql = `INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACEHOLDERS})`;
   await prepared(db, 'insert-audit-event', sql, valuesOf(record));
 }
 
@@ -35,7 +35,7 @@ export function auditInsertFrom(
   record: AuditRecord,
 ): { sql: string; bindings: (string | null)[] } {
   return {
-    sql: `INSERT INTO audit_events (${COLUMNS}) SELECT ${TYPED_PLACES} FROM ${source}`,
+    sql: `INSERT INTO audit_events (${COLUMNS}) SELECT ${TYPED_PLACEHOLDERS} FROM ${source}`,
     bindings: valuesOf(record),
   };
 }
@@ -84,7 +84,7 @@ interface AuditRow {
 }
 
 /** Without the prefix length that PostgreSQL writes after an address. */
-const SHOWN = [
+const LISTED_COLUMNS = [
   ...COLUMNS.split(', ').filter((name) => name !== 'client_address'),
   'host(client_address) AS client_address',
   'at',
@@ -101,7 +101,7 @@ export async function listAuditEvents(
 ): Promise<RecordedEvent[]> {
   const { actor, target, action, outcome, since, until } = filter;
   const query = db<AuditRow>('audit_events')
-    .select<AuditRow[]>(SHOWN.map((column) => db.raw(column)))
+    .select<AuditRow[]>(LISTED_COLUMNS.map((column) => db.raw(column)))
     .orderBy('id', 'desc')
     .limit(page.limit);
   if (page.beforeId !== null) void query.where('id', '<', page.beforeId);

@@ -1,13 +1,13 @@
 import { type Bucket, refill } from '../../domain/token-bucket.ts';
 
-export interface RefusalBudgetPolicy {
+export interface AuditRateLimits {
   /** Refusals in a row of one source that are written. */
   readonly perSource: number;
   /** After so long a source may have one more. */
   readonly sourceRefillMs: number;
   /** The same for all sources together. */
-  readonly inAll: number;
-  readonly inAllRefillMs: number;
+  readonly overall: number;
+  readonly overallRefillMs: number;
   /** Sources that are remembered; the one that was silent for longest is forgotten first. */
   readonly maxSources: number;
 }
@@ -16,11 +16,11 @@ export interface RefusalBudgetPolicy {
  * A flood that goes on for ever adds 86 400 rows a day from each instance, about 30 MB. One source alone adds 8 640 and
  * leaves the trail open for all others.
  */
-export const refusalBudgetPolicy: RefusalBudgetPolicy = {
+export const auditRateLimits: AuditRateLimits = {
   perSource: 300,
   sourceRefillMs: 10_000,
-  inAll: 3_000,
-  inAllRefillMs: 1_000,
+  overall: 3_000,
+  overallRefillMs: 1_000,
   maxSources: 10_000,
 };
 
@@ -30,31 +30,31 @@ export const refusalBudgetPolicy: RefusalBudgetPolicy = {
  * does has the count.
  */
 export class AuditRateLimiter {
-  readonly #policy: RefusalBudgetPolicy;
+  readonly #policy: AuditRateLimits;
   readonly #nowMs: () => number;
-  readonly #all: Bucket;
+  readonly #overall: Bucket;
   readonly #sources = new Map<string, Bucket>();
   #unwritten = 0;
 
   /** @param nowMs a clock that never goes back */
-  constructor(policy: RefusalBudgetPolicy, nowMs: () => number) {
+  constructor(policy: AuditRateLimits, nowMs: () => number) {
     this.#policy = policy;
     this.#nowMs = nowMs;
-    this.#all = { left: policy.inAll, atMs: nowMs() };
+    this.#overall = { tokens: policy.overall, filledAtMs: nowMs() };
   }
 
   /** @returns how many before this one were not written, or null when this one is not to be written either */
   take(source: string): { readonly unwritten: number } | null {
-    const { perSource, sourceRefillMs, inAll, inAllRefillMs } = this.#policy;
+    const { perSource, sourceRefillMs, overall, overallRefillMs } = this.#policy;
     const own = this.#bucketOf(source);
-    refill(own, { max: perSource, everyMs: sourceRefillMs }, this.#nowMs());
-    refill(this.#all, { max: inAll, everyMs: inAllRefillMs }, this.#nowMs());
-    if (own.left < 1 || this.#all.left < 1) {
+    refill(own, { max: perSource, intervalMs: sourceRefillMs }, this.#nowMs());
+    refill(this.#overall, { max: overall, intervalMs: overallRefillMs }, this.#nowMs());
+    if (own.tokens < 1 || this.#overall.tokens < 1) {
       this.missed();
       return null;
     }
-    own.left -= 1;
-    this.#all.left -= 1;
+    own.tokens -= 1;
+    this.#overall.tokens -= 1;
     const unwritten = this.#unwritten;
     this.#unwritten = 0;
     return { unwritten };
@@ -67,7 +67,7 @@ export class AuditRateLimiter {
 
   #bucketOf(source: string): Bucket {
     const { perSource, maxSources } = this.#policy;
-    const bucket = this.#sources.get(source) ?? { left: perSource, atMs: this.#nowMs() };
+    const bucket = this.#sources.get(source) ?? { tokens: perSource, filledAtMs: this.#nowMs() };
     // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
     this.#sources.delete(source);
     this.#sources.set(source, bucket);

@@ -47,11 +47,11 @@ const target: FieldRule<string> = (value, field) => {
   const description = value.includes('@')
     ? 'must be an id, because the audit trail contains no e-mails'
     : 'must be an id; write a UUID in lower case with hyphens';
-  const isNoId = value.includes('@') || (BROKEN_UUID.test(value) && !isUuid(value));
-  return isNoId ? [{ field, description }] : idLength(value, field);
+  const isInvalidId = value.includes('@') || (BROKEN_UUID.test(value) && !isUuid(value));
+  return isInvalidId ? [{ field, description }] : idLength(value, field);
 };
 
-const point: FieldRule<Date | undefined> = (value, field) =>
+const instant: FieldRule<Date | undefined> = (value, field) =>
   value === undefined || (value.getTime() >= 0 && value.getTime() < YEAR_10000_MS)
     ? []
     : [{ field, description: 'must be a time between the years 1970 and 9999' }];
@@ -61,8 +61,8 @@ const rules: FieldRules<AuditQuery> = {
   target: optional(target),
   action: optional(oneOf(auditActions)),
   outcome: optional(oneOf(auditOutcomes)),
-  since: point,
-  until: point,
+  since: instant,
+  until: instant,
 };
 
 /**

@@ -14,7 +14,7 @@ export interface RefusalDetails {
  * What is worth keeping of a refused credential; null for what is no attempt with one: broken fields, junk that was never
  * issued by anybody, faults. A refresh token that was used before has its event from the transaction that ends the session.
  */
-export function traceOfCredential(rejection: Rejection): RefusalDetails | null {
+export function credentialRefusalDetails(rejection: Rejection): RefusalDetails | null {
   switch (rejection.kind) {
     case 'invalid-credentials': {
       const { cause, account, origin, subject } = rejection;

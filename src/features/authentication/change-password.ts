@@ -5,7 +5,7 @@ import { type FieldRules, isUuid, requireValid, unrestricted } from '../../domai
 import { normalisePassword, passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
-import { dropPasswordReset } from '../users/password-reset-queries.ts';
+import { deletePasswordReset } from '../users/password-reset-queries.ts';
 import { endSessions, findSession } from '../sessions/session-queries.ts';
 import { findLoginRecordById, setPasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
@@ -67,7 +67,7 @@ export async function changePassword(
     const change = async (trx: Transaction) => {
       await requireLiveSession(trx, caller.sessionId);
       await setPasswordHash(trx, userId, passwordHash);
-      await dropPasswordReset(trx, userId);
+      await deletePasswordReset(trx, userId);
       return endSessions(trx, { userId }, 'password-changed');
     };
     return completeLogin(dependencies, { user, audience, action: 'password.change', change }, call);

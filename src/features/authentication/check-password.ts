@@ -75,7 +75,7 @@ async function compare<User extends LoginRecord>(
   if (user && verdict.matches && !user.disabled) {
     return { ok: true, value: { user, needsRehash: verdict.needsRehash } };
   }
-  const holdMs = holdsRefusal ? hasher.holdMsOf(verdict) : 0;
+  const holdMs = holdsRefusal ? hasher.refusalDelayMs(verdict) : 0;
   return invalidCredentials(causeOf(user, verdict.matches), user?.id ?? userId, holdMs);
 }
 

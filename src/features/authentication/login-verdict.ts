@@ -16,8 +16,8 @@ export type EvaluatedLogin<T> =
 export function invalidCredentials(
   cause: InvalidCredentials['cause'],
   userId: string | undefined,
-  holdMs = 0,
+  delayMs = 0,
 ): { readonly ok: false; readonly refusal: InvalidCredentials } {
   const subject = userId === undefined ? {} : ({ target: { type: 'user', id: userId } } as const);
-  return { ok: false, refusal: { kind: 'invalid-credentials', cause, subject, holdMs } };
+  return { ok: false, refusal: { kind: 'invalid-credentials', cause, subject, delayMs } };
 }

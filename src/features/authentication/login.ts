@@ -1,7 +1,7 @@
 import type { CallOrigin, OperationCall } from '../../domain/operation-call.ts';
 import { canonicalEmail, emailAddress } from '../users/email.ts';
 import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../../domain/validation.ts';
-import { plainIp } from '../../net/cidr.ts';
+import { normaliseIp } from '../../net/cidr.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
@@ -74,7 +74,7 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   if (!client || !origin.isTrustedForwarder) return origin;
   return {
     ...origin,
-    address: plainIp(client.address),
+    address: normaliseIp(client.address),
     userAgent: client.userAgent === '' ? null : client.userAgent,
   };
 }

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { RepeatRateLimiter } from '../sessions/repeat-rate-limiter.ts';
-import { type OperationCall, unabandoned } from '../../domain/operation-call.ts';
+import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import { decideRefresh, sessionEndMs } from '../sessions/refresh-decision.ts';
 import {
   Rejected,
@@ -30,9 +30,9 @@ export interface RefreshDependencies {
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
   /** One at a time for each session, so that its row is never waited for with a connection each (S09). */
-  readonly turns: KeyedLimiter;
+  readonly sessionLimiter: KeyedLimiter;
   readonly trust: TrustBundle;
-  readonly repeats: RepeatRateLimiter;
+  readonly repeatRateLimiter: RepeatRateLimiter;
   /** Told of a refresh that gave the same successor again. */
   readonly onRepeat: () => void;
 }
@@ -51,7 +51,7 @@ export async function refreshToken(
 ): Promise<IssuedTokens> {
   const presented = parseRefreshToken(input.refreshToken);
   if (!presented) throw refused('REFRESH_TOKEN_INVALID', 'malformed');
-  requireRoom(dependencies.repeats.waitMsOf(presented.sessionId, input.refreshToken));
+  requireWithinRateLimit(dependencies.repeatRateLimiter.waitMsOf(presented.sessionId, input.refreshToken));
   return exchange(dependencies, { ...presented, text: input.refreshToken }, call);
 }
 
@@ -60,7 +60,7 @@ async function exchange(
   presented: PresentedRefreshToken & { readonly text: string },
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const { database, issuer, refreshTokens, policy, turns } = dependencies;
+  const { database, issuer, refreshTokens, policy, sessionLimiter } = dependencies;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const session = await database.run(call, (db) => findSession(db, presented.sessionId));
@@ -69,9 +69,9 @@ async function exchange(
     const { nonce, userId } = session;
     if (!refreshTokens().isGenuine(nonce, presented) || !refreshTokens().isNonceOf(userId, nonce))
       throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
-    const holder = { target, actor: { type: 'user', id: session.userId } } as const;
-    if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', holder);
-    if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', holder);
+    const owner = { target, actor: { type: 'user', id: session.userId } } as const;
+    if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', owner);
+    if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', owner);
     const decision = decideRefresh(session, presented.generation, session.nowMs, limits);
     switch (decision.kind) {
       case 'rotate': {
@@ -82,25 +82,34 @@ async function exchange(
         };
         const event = sessionEvent('token.refresh', presented, session);
         const { origin } = call;
-        const rotated = await turns.run(presented.sessionId, () =>
+        const rotated = await sessionLimiter.run(presented.sessionId, () =>
           database.run(call, (db) => rotateSession(db, rotation, { event, origin })),
         );
         if (!rotated) continue;
-        const after = { ...session, rotatedAtMs: rotated.nowMs, roles: rotated.roles, nowMs: rotated.nowMs };
-        dependencies.repeats.moveOn(presented.sessionId);
-        return issue(dependencies, presented.sessionId, after, decision.to);
+        const rotatedSession = {
+          ...session,
+          rotatedAtMs: rotated.nowMs,
+          roles: rotated.roles,
+          nowMs: rotated.nowMs,
+        };
+        dependencies.repeatRateLimiter.clearRefusal(presented.sessionId);
+        return issue(dependencies, presented.sessionId, rotatedSession, decision.to);
       }
       case 'repeat':
-        requireRoom(dependencies.repeats.take(presented.sessionId, presented.text, decision.graceLeftMs));
+        requireWithinRateLimit(
+          dependencies.repeatRateLimiter.take(presented.sessionId, presented.text, decision.graceLeftMs),
+        );
         dependencies.onRepeat();
         return issue(dependencies, presented.sessionId, session, decision.generation);
       case 'reuse':
-        await turns.run(presented.sessionId, () => endReused(dependencies, presented, session, call));
-        throw refused('REFRESH_TOKEN_REUSED', 'reused', holder);
+        await sessionLimiter.run(presented.sessionId, () =>
+          endReusedSession(dependencies, presented, session, call),
+        );
+        throw refused('REFRESH_TOKEN_REUSED', 'reused', owner);
       case 'expired':
-        throw refused('REFRESH_TOKEN_EXPIRED', 'expired', holder);
+        throw refused('REFRESH_TOKEN_EXPIRED', 'expired', owner);
       case 'ended':
-        throw refused('REFRESH_TOKEN_REVOKED', 'ended', holder);
+        throw refused('REFRESH_TOKEN_REVOKED', 'ended', owner);
       default:
         return decision satisfies never;
     }
@@ -108,7 +117,7 @@ async function exchange(
   throw new Rejected({ kind: 'conflict' });
 }
 
-function requireRoom(waitMs: number): void {
+function requireWithinRateLimit(waitMs: number): void {
   if (waitMs > 0) throw new Rejected({ kind: 'refresh-rate-limited', retryAfterMs: waitMs });
 }
 
@@ -135,7 +144,7 @@ async function issue(
   };
 }
 
-async function endReused(
+async function endReusedSession(
   { database, trust }: RefreshDependencies,
   presented: PresentedRefreshToken,
   session: SessionRecord,
@@ -147,7 +156,7 @@ async function endReused(
     reason: 'REFRESH_TOKEN_REUSED',
     details: { presented: presented.generation, newest: session.generation },
   };
-  const ended = await database.transaction(unabandoned(call), async (trx) => {
+  const ended = await database.transaction(withoutCancellation(call), async (trx) => {
     const revocations = await endSessions(trx, { sessionId: presented.sessionId }, 'reuse');
     if (revocations.length > 0) await insertAuditEvent(trx, { event, origin: call.origin });
     return revocations;

@@ -27,18 +27,18 @@ export async function revokeSessions(
   { actor, ...wanted }: SessionsToEnd & { readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<number> {
-  const choice = choiceOf(wanted);
+  const selector = parseSelector(wanted);
   const revocations = await database.transaction(call, async (trx) => {
-    await requirePresence(trx, choice);
-    const ended = await endSessions(trx, choice, 'administrator');
+    await requireExists(trx, selector);
+    const ended = await endSessions(trx, selector, 'administrator');
     const event: AuditEvent = {
       action: 'session.revoke',
       outcome: 'ok',
       actor,
       target:
-        'sessionId' in choice
-          ? { type: 'session', id: choice.sessionId }
-          : { type: 'user', id: choice.userId },
+        'sessionId' in selector
+          ? { type: 'session', id: selector.sessionId }
+          : { type: 'user', id: selector.userId },
       details: { sessions: ended.length },
     };
     await insertAuditEvent(trx, { event, origin: call.origin });
@@ -48,9 +48,9 @@ export async function revokeSessions(
   return revocations.length;
 }
 
-type Choice = { readonly sessionId: string } | { readonly userId: string };
+type SessionSelector = { readonly sessionId: string } | { readonly userId: string };
 
-function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
+function parseSelector({ userId, sessionId }: SessionsToEnd): SessionSelector {
   if ((userId === '') === (sessionId === '')) {
     const description = 'set either user_id or session_id';
     throw new Rejected({ kind: 'field-invalid', violations: [{ field: 'user_id', description }] });
@@ -61,10 +61,10 @@ function choiceOf({ userId, sessionId }: SessionsToEnd): Choice {
 }
 
 /** The lock on a user's row keeps logins from opening a session that this would miss. */
-async function requirePresence(trx: Transaction, choice: Choice): Promise<void> {
+async function requireExists(trx: Transaction, selector: SessionSelector): Promise<void> {
   const [what, found] =
-    'sessionId' in choice
-      ? ['session', await findSession(trx, choice.sessionId)]
-      : ['user', await lockUser(trx, choice.userId)];
+    'sessionId' in selector
+      ? ['session', await findSession(trx, selector.sessionId)]
+      : ['user', await lockUser(trx, selector.userId)];
   if (!found) throw new Rejected({ kind: 'not-found', what });
 }

@@ -25,7 +25,7 @@ export interface RevokeDependencies {
   readonly verifier: TokenVerifier;
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
-  readonly turns: KeyedLimiter;
+  readonly sessionLimiter: KeyedLimiter;
   readonly trust: TrustBundle;
   /** Waits until the keys have been read anew, together with whoever else waits for that. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -34,7 +34,7 @@ export interface RevokeDependencies {
 }
 
 /** Whom a presented token lets its holder log out. */
-type Holder =
+type RevocationTarget =
   | {
       readonly kind: 'session';
       readonly sessionId: string;
@@ -60,27 +60,27 @@ export async function revokeToken(
   input: { readonly token: string; readonly allSessions: boolean },
   call: OperationCall,
 ): Promise<boolean> {
-  const { database, turns, trust } = dependencies;
-  const holder = looksLikeRefreshToken(input.token)
-    ? await holderOfRefreshToken(dependencies, input.token, call)
-    : await holderOfAccessToken(dependencies, input.token, call);
-  if (!holder) return false;
+  const { database, sessionLimiter, trust } = dependencies;
+  const target = looksLikeRefreshToken(input.token)
+    ? await targetOfRefreshToken(dependencies, input.token, call)
+    : await targetOfAccessToken(dependencies, input.token, call);
+  if (!target) return false;
   const end = () =>
     database.transaction(call, (trx) =>
-      holder.kind === 'token'
-        ? revokeAlone(trx, holder.claims, call.origin)
-        : endFor(trx, holder, input.allSessions && holder.mayEndAll, call.origin),
+      target.kind === 'token'
+        ? revokeTokenOnly(trx, target.claims, call.origin)
+        : endSessionsFor(trx, target, input.allSessions && target.mayEndAll, call.origin),
     );
-  const ended = await (holder.kind === 'token' ? end() : turns.run(holder.sessionId, end));
+  const ended = await (target.kind === 'token' ? end() : sessionLimiter.run(target.sessionId, end));
   trust.revoke(ended);
   return ended.length > 0;
 }
 
-async function holderOfRefreshToken(
+async function targetOfRefreshToken(
   { database, refreshTokens, policy }: RevokeDependencies,
   text: string,
   call: OperationCall,
-): Promise<Holder | null> {
+): Promise<RevocationTarget | null> {
   const presented = parseRefreshToken(text);
   if (!presented) return null;
   const { sessionId } = presented;
@@ -94,16 +94,16 @@ async function holderOfRefreshToken(
   return { kind: 'session', sessionId, userId: session.userId, mayEndAll, tokenExpiresAtSeconds: null };
 }
 
-async function holderOfAccessToken(
+async function targetOfAccessToken(
   dependencies: RevokeDependencies,
   text: string,
   call: OperationCall,
-): Promise<Holder | null> {
+): Promise<RevocationTarget | null> {
   const { trust, nowMs } = dependencies;
   const claims = await claimsOf(dependencies, text, call);
   if (claims === null) return null;
   const { sessionId, tokenId, subject, expiresAtSeconds } = claims;
-  const untilSeconds = lastSecondOf(expiresAtSeconds);
+  const untilSeconds = revocationExpiryOf(expiresAtSeconds);
   // By another clock it may be good after it has expired by this one, but no longer than its revocation would be kept.
   if (untilSeconds <= nowMs() / 1000 || trust.isRevokedUntil(claims, untilSeconds)) return null;
   if (sessionId === null && tokenId === null) throw notRevocable();
@@ -129,20 +129,20 @@ async function claimsOf(
   return verdict.ok ? verdict.claims : null;
 }
 
-async function endFor(
+async function endSessionsFor(
   trx: Transaction,
-  holder: Extract<Holder, { kind: 'session' }>,
+  target: Extract<RevocationTarget, { kind: 'session' }>,
   all: boolean,
   origin: CallOrigin,
 ): Promise<Revocation[]> {
-  const { sessionId, userId, tokenExpiresAtSeconds } = holder;
+  const { sessionId, userId, tokenExpiresAtSeconds } = target;
   if (all && isUuid(userId)) await lockUser(trx, userId);
   const choice = all && isUuid(userId) ? { userId } : { sessionId };
   let ended = isUuid(sessionId) ? await endSessions(trx, choice, 'revoked') : [];
   if (tokenExpiresAtSeconds !== null) {
     // A token that another program signed with the shared secret names a session that is not in our table, or lives
     // longer than the tokens that the session was given.
-    const untilSeconds = lastSecondOf(tokenExpiresAtSeconds);
+    const untilSeconds = revocationExpiryOf(tokenExpiresAtSeconds);
     const isCovered = ended.some(
       ({ id, expiresAtSeconds }) => id === sessionId && expiresAtSeconds >= untilSeconds,
     );
@@ -165,7 +165,7 @@ async function endFor(
 }
 
 /** For a service account's token, or one of a program that shares the secret and has no sessions. */
-async function revokeAlone(
+async function revokeTokenOnly(
   trx: Transaction,
   { tokenId, subject, expiresAtSeconds }: VerifiedClaims,
   origin: CallOrigin,
@@ -174,7 +174,7 @@ async function revokeAlone(
   const revocation: Revocation = {
     kind: 'jti',
     id: tokenId,
-    expiresAtSeconds: lastSecondOf(expiresAtSeconds),
+    expiresAtSeconds: revocationExpiryOf(expiresAtSeconds),
   };
   await insertRevocation(trx, revocation);
   const event: AuditEvent = {
@@ -188,7 +188,7 @@ async function revokeAlone(
 }
 
 /** Until when a revocation is kept, Unix time: no clock for which Postern answers takes the token for good then. */
-function lastSecondOf(tokenExpiresAtSeconds: number): number {
+function revocationExpiryOf(tokenExpiresAtSeconds: number): number {
   return tokenExpiresAtSeconds + REVOCATION_MARGIN_SECONDS;
 }
 

@@ -4,7 +4,7 @@ import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../../tokens/verify/token-verifier.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
-const FIRST_NEWS_WAIT_MS = 1_000;
+const INITIAL_LOAD_WAIT_MS = 1_000;
 
 export interface VerifyDependencies {
   readonly verifier: TokenVerifier;
@@ -12,7 +12,7 @@ export interface VerifyDependencies {
   /** Verification goes on for so long without news of revocations. */
   readonly maxStalenessMs: number;
   /** How long a process that has just started may take to get its first keys and revocations; by default a second. */
-  readonly firstNewsWaitMs?: number;
+  readonly initialLoadWaitMs?: number;
 }
 
 const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 })) };
@@ -32,23 +32,23 @@ export function verifyToken(
   const requiredAudience = input.audience === '' ? undefined : input.audience;
   // Revocations alone are no news yet: without keys every token would be one of an unknown key.
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
-    return afterNews(dependencies, input.token, requiredAudience);
+    return verifyAfterLoad(dependencies, input.token, requiredAudience);
   const verdict = verifier.verify(input.token, requiredAudience);
-  return verdict instanceof Promise ? verdict.then(accepted) : accepted(verdict);
+  return verdict instanceof Promise ? verdict.then(claimsOrThrow) : claimsOrThrow(verdict);
 }
 
-async function afterNews(
-  { verifier, trust, maxStalenessMs, firstNewsWaitMs = FIRST_NEWS_WAIT_MS }: VerifyDependencies,
+async function verifyAfterLoad(
+  { verifier, trust, maxStalenessMs, initialLoadWaitMs = INITIAL_LOAD_WAIT_MS }: VerifyDependencies,
   token: string,
   requiredAudience: string | undefined,
 ): Promise<VerifiedClaims> {
-  await trust.whenLoaded(firstNewsWaitMs);
+  await trust.whenLoaded(initialLoadWaitMs);
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
-  return accepted(await verifier.verify(token, requiredAudience));
+  return claimsOrThrow(await verifier.verify(token, requiredAudience));
 }
 
-function accepted(verdict: TokenVerdict): VerifiedClaims {
+function claimsOrThrow(verdict: TokenVerdict): VerifiedClaims {
   if (verdict.ok) return verdict.claims;
   throw new Rejected({ kind: 'token-refused', refusal: verdict.refusal });
 }

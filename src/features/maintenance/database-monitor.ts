@@ -4,9 +4,9 @@ import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection
 import { cancellationOf, onCancelled } from '../../passwords/hashing/call-deadline.ts';
 
 /** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
-const REFRESH_EVERY_MS = 500;
+const REFRESH_INTERVAL_MS = 500;
 /** How often a caller who waits for news may bring a refresh forward. */
-const HURRY_EVERY_MS = 1_000;
+const EARLY_REFRESH_INTERVAL_MS = 1_000;
 /** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
 const MAX_WAITING = 1_000;
 
@@ -37,9 +37,9 @@ export class DatabaseMonitor {
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 500 });
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  #underWay = false;
-  #wokenMeanwhile = false;
-  #hurriedMs = -Infinity;
+  #isRefreshing = false;
+  #refreshRequested = false;
+  #lastEarlyRefreshMs = -Infinity;
   /** Callers who wait for a refresh that begins after they came. */
   readonly #waiting = new Set<() => void>();
 
@@ -71,7 +71,7 @@ export class DatabaseMonitor {
 
   /** Something has changed in the database: refreshes at once, or again when a refresh is under way. */
   refreshNow(): void {
-    if (this.#underWay) this.#wokenMeanwhile = true;
+    if (this.#isRefreshing) this.#refreshRequested = true;
     else if (this.#prepared) this.#schedule(0);
   }
 
@@ -83,33 +83,33 @@ export class DatabaseMonitor {
    * @throws Rejected `trust-stale` when none succeeds within the budget, `server-overloaded`, `cancelled`
    */
   async nextRefresh(call: CallBudget): Promise<void> {
-    const departure = cancellationOf(call, Date.now());
-    if (departure !== undefined) throw new Rejected(departure);
+    const cancellation = cancellationOf(call, Date.now());
+    if (cancellation !== undefined) throw new Rejected(cancellation);
     if (this.#waiting.size >= MAX_WAITING) {
       const cause = 'too many calls wait for a check of the database';
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
     }
     await new Promise<void>((resolve, reject) => {
-      const served = () => {
-        stopWatch();
+      const onRefreshed = () => {
+        stopWatching();
         resolve();
       };
-      const leave = (why: Rejection) => {
-        this.#waiting.delete(served);
-        const isLate = why.kind === 'deadline-exceeded';
-        reject(new Rejected(isLate ? { kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS } : why));
+      const onCancel = (why: Rejection) => {
+        this.#waiting.delete(onRefreshed);
+        const deadlinePassed = why.kind === 'deadline-exceeded';
+        reject(new Rejected(deadlinePassed ? { kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS } : why));
       };
       const deadlineMs = Math.min(call.deadlineMs, call.storeDeadlineMs ?? Infinity);
-      const stopWatch = onCancelled({ deadlineMs, signal: call.signal }, Date.now, leave);
-      this.#waiting.add(served);
-      this.#hurry();
+      const stopWatching = onCancelled({ deadlineMs, signal: call.signal }, Date.now, onCancel);
+      this.#waiting.add(onRefreshed);
+      this.#refreshEarly();
     });
   }
 
-  #hurry(): void {
+  #refreshEarly(): void {
     const nowMs = performance.now();
-    if (nowMs - this.#hurriedMs < HURRY_EVERY_MS) return;
-    this.#hurriedMs = nowMs;
+    if (nowMs - this.#lastEarlyRefreshMs < EARLY_REFRESH_INTERVAL_MS) return;
+    this.#lastEarlyRefreshMs = nowMs;
     this.refreshNow();
   }
 
@@ -120,33 +120,33 @@ export class DatabaseMonitor {
 
   /** @returns the error that must end the process, if any */
   async #attempt(): Promise<unknown> {
-    this.#underWay = true;
-    this.#takeWaking();
+    this.#isRefreshing = true;
+    this.#takeRefreshRequest();
     const waiting = [...this.#waiting];
     try {
       if (!this.#prepared) await this.#prepare();
       this.#prepared = true;
       await this.#refresh();
-      for (const served of waiting) if (this.#waiting.delete(served)) served();
-      this.#tell('reachable');
+      for (const onRefreshed of waiting) if (this.#waiting.delete(onRefreshed)) onRefreshed();
+      this.#setState('reachable');
       this.#backoff.reset();
-      this.#schedule(this.#takeWaking() ? 0 : REFRESH_EVERY_MS);
+      this.#schedule(this.#takeRefreshRequest() ? 0 : REFRESH_INTERVAL_MS);
     } catch (error) {
-      const isAway = error instanceof Rejected && error.rejection.kind === 'store-unavailable';
-      if (!isAway && !this.#prepared) return error;
-      this.#tell(isAway ? 'unreachable' : 'unusable', error);
+      const isUnreachable = error instanceof Rejected && error.rejection.kind === 'store-unavailable';
+      if (!isUnreachable && !this.#prepared) return error;
+      this.#setState(isUnreachable ? 'unreachable' : 'unusable', error);
       this.#schedule(this.#backoff.next());
     } finally {
-      this.#underWay = false;
+      this.#isRefreshing = false;
       if (!this.#stopped) this.#onChecked();
     }
     return undefined;
   }
 
-  #takeWaking(): boolean {
-    const woken = this.#wokenMeanwhile;
-    this.#wokenMeanwhile = false;
-    return woken;
+  #takeRefreshRequest(): boolean {
+    const requested = this.#refreshRequested;
+    this.#refreshRequested = false;
+    return requested;
   }
 
   #schedule(delayMs: number): void {
@@ -159,7 +159,7 @@ export class DatabaseMonitor {
     }, delayMs);
   }
 
-  #tell(state: StoreState, cause?: unknown): void {
+  #setState(state: StoreState, cause?: unknown): void {
     if (this.#stopped || state === this.#reported) return;
     this.#reported = state;
     this.#report(`store-${state}`, cause);

@@ -3,7 +3,7 @@ import type { PasswordHasher } from '../../passwords/password-hasher.ts';
 import type { Database } from '../../database/database.ts';
 import { distinctHashKinds } from '../users/user-queries.ts';
 
-const EVERY_MS = 60_000;
+const CHECK_INTERVAL_MS = 60_000;
 const LIMIT_MS = 1_000;
 
 /**
@@ -29,6 +29,6 @@ export class SlowHashMonitor {
     if (nowMs < this.#nextMs) return;
     const kinds = await this.#database.run(budgetOf(LIMIT_MS, Date.now()), (db) => distinctHashKinds(db));
     void this.#hasher.expectKinds(kinds);
-    this.#nextMs = nowMs + EVERY_MS;
+    this.#nextMs = nowMs + CHECK_INTERVAL_MS;
   }
 }

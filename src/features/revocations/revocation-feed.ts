@@ -39,30 +39,30 @@ export class RevocationFeed {
     // Another server behind the same address (a promoted standby, a restored backup), or one that has crashed: what
     // was written at numbers below the cursor may be other revocations than those that are known.
     if (known !== null && (!isSameEpoch(known, horizonOf(first)) || horizonOf(first) < known)) {
-      await this.#takeAll(0n, await this.#read(0n, null), readAtMs);
+      await this.#applyPages(0n, await this.#read(0n, null), readAtMs);
     } else {
-      await this.#takeAll(since, first, readAtMs);
+      await this.#applyPages(since, first, readAtMs);
     }
     // Nothing new is written here. These connections never write and would stay for ever; new ones may find the
     // primary of today.
     if (first.readOnly) this.#database.replaceConnections();
   }
 
-  async #takeAll(since: bigint, first: RevocationPage, readAtMs: number): Promise<void> {
+  async #applyPages(since: bigint, first: RevocationPage, readAtMs: number): Promise<void> {
     // The first page's horizon holds for the whole read: later pages show whatever it leaves out, or the next read does.
     const cursor = horizonOf(first);
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
-      if (page.era !== first.era)
+      if (page.epoch !== first.epoch)
         throw storeUnavailable('the database server changed while the list of revocations was read');
       const complete = page.rows.length < PAGE_ROWS;
       const revocations = page.rows.map(({ writtenBy, kind, id, expiresAtSeconds }) => ({
         kind,
         id,
         expiresAtSeconds,
-        place: positionOf(page.era, writtenBy),
+        position: positionOf(page.epoch, writtenBy),
       }));
       const isFirstRead = since === 0n;
-      const fresh = new Set(this.#trust.take({ revocations, cursor, complete, readAtMs: readAtMs }));
+      const fresh = new Set(this.#trust.applyUpdates({ revocations, cursor, complete, readAtMs }));
       for (const [index, revocation] of revocations.entries()) {
         if (!isFirstRead && fresh.has(revocation)) this.delay.observe(page.rows[index]?.ageMs ?? 0);
       }
@@ -79,6 +79,6 @@ export class RevocationFeed {
   }
 }
 
-function horizonOf({ era, horizon }: RevocationPage): bigint {
-  return positionOf(era, horizon);
+function horizonOf({ epoch, horizon }: RevocationPage): bigint {
+  return positionOf(epoch, horizon);
 }

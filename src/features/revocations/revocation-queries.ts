@@ -19,7 +19,7 @@ export interface WrittenRevocation extends Revocation {
 
 export interface RevocationPage {
   /** Microseconds: another one when this is another server, or it began anew, and transaction numbers may go back. */
-  readonly era: bigint;
+  readonly epoch: bigint;
   readonly horizon: bigint;
   /** Whether the server is a standby, or a primary that was told not to write any more. */
   readonly readOnly: boolean;
@@ -93,7 +93,7 @@ export async function readRevocations(
       : [(since > 0n ? since - 1n : 0n).toString(), '~', '', limit],
   );
   return {
-    era: BigInt(rows[0]?.era ?? '0'),
+    epoch: BigInt(rows[0]?.era ?? '0'),
     horizon: BigInt(rows[0]?.horizon ?? '0'),
     readOnly: rows[0]?.read_only === 'on',
     nowSeconds: Number(rows[0]?.now_seconds ?? '0'),

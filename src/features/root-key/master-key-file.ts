@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
+import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { makeFolder } from '../../database/embedded/data-directory.ts';
 import { DataDirectoryError } from '../../database/embedded/embedded-postgres-error.ts';
 
@@ -14,13 +14,13 @@ const MASTER_KEY_BYTES = 32;
  *
  * @throws DataDirectoryError, also when it is not there and may not be made
  */
-export function masterKeyFrom(dataDir: string, mayMake: boolean): string {
+export function readMasterKeyFile(dataDir: string, createIfMissing: boolean): string {
   const path = join(dataDir, 'master.key');
   let text: string | null;
   try {
-    text = mayMake ? readOrMake(dataDir, path) : readIfThere(path);
+    text = createIfMissing ? readOrCreate(dataDir, path) : readIfExists(path);
   } catch (cause) {
-    if (cause instanceof OpenToOthers)
+    if (cause instanceof UntrustedPath)
       throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
     const code = String((cause as NodeJS.ErrnoException).code);
     throw new DataDirectoryError(`the master key ${path} cannot be read or created (${code})`, { cause });
@@ -30,10 +30,10 @@ export function masterKeyFrom(dataDir: string, mayMake: boolean): string {
   throw new DataDirectoryError(`${path} no longer contains a master key. Restore it from a backup.`);
 }
 
-function readOrMake(dataDir: string, path: string): string {
+function readOrCreate(dataDir: string, path: string): string {
   makeFolder(resolve(dataDir));
-  requireRootsOwn(dataDir, 'anyone');
-  const found = readIfThere(path);
+  requireTrustedPath(dataDir, 'anyone');
+  const found = readIfExists(path);
   if (found !== null) return found;
   // Written whole under another name and linked: two first starts agree on one key, and neither reads half of it.
   const draft = `${path}.${process.pid}`;
@@ -49,9 +49,9 @@ function readOrMake(dataDir: string, path: string): string {
   return readFileSync(path, 'utf8').trim();
 }
 
-function readIfThere(path: string): string | null {
+function readIfExists(path: string): string | null {
   try {
-    requireRootsOwn(path, 'anyone');
+    requireTrustedPath(path, 'anyone');
     return readFileSync(path, 'utf8').trim();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;

@@ -3,7 +3,7 @@ import { hkdfSync, randomBytes } from 'node:crypto';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { type MasterKey, namedMasterKey, seal, sealedBy, unseal } from '../../crypto/sealed-envelope.ts';
 import type { Database, Transaction } from '../../database/database.ts';
-import { findRefreshRoot, insertRefreshRoot, replaceRefreshRoot } from './root-key-queries.ts';
+import { findRootKey, insertRootKey, replaceRootKey } from './root-key-queries.ts';
 import { listVerifyingKeys, lockSigningKeys } from '../signing-keys/signing-key-queries.ts';
 import { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
@@ -22,15 +22,15 @@ export class RootKey {
    */
   async prepare(database: Database, masterKeys: readonly [MasterKey, ...MasterKey[]]): Promise<void> {
     this.#root ??= await database.unlimited(async (trx) => {
-      if (!(await findRefreshRoot(trx))) await lockSigningKeys(trx);
-      return unseal(await findOrMakeRoot(trx, masterKeys), IDENTITY, masterKeys);
+      if (!(await findRootKey(trx))) await lockSigningKeys(trx);
+      return unseal(await findOrCreateRootKey(trx, masterKeys), IDENTITY, masterKeys);
     });
     this.#tokens ??= new RefreshTokens(this.#root);
   }
 
   /** @throws Rejected `store-unavailable` before the first contact with the database */
   tokens(): RefreshTokens {
-    return this.#tokens ?? notReadYet();
+    return this.#tokens ?? throwNotLoaded();
   }
 
   /**
@@ -39,7 +39,7 @@ export class RootKey {
    * @throws Rejected `store-unavailable` before the first contact with the database
    */
   derive(purpose: string): Uint8Array {
-    const root = this.#root ?? notReadYet();
+    const root = this.#root ?? throwNotLoaded();
     return new Uint8Array(hkdfSync('sha256', root, '', `postern ${purpose}`, 32));
   }
 }
@@ -52,12 +52,12 @@ export class RootKey {
  * @throws EnvelopeError when it is none of the given ones
  */
 export async function sealingKey(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<MasterKey> {
-  const sealed = await findOrMakeRoot(trx, masterKeys);
-  return rootIsSealedBy(sealed, masterKeys);
+  const sealed = await findOrCreateRootKey(trx, masterKeys);
+  return sealingKeyOfRoot(sealed, masterKeys);
 }
 
 /** @throws EnvelopeError when it is none of the given ones, or the row was altered */
-export function rootIsSealedBy(sealed: Uint8Array, masterKeys: readonly MasterKey[]): MasterKey {
+export function sealingKeyOfRoot(sealed: Uint8Array, masterKeys: readonly MasterKey[]): MasterKey {
   unseal(sealed, IDENTITY, masterKeys).fill(0);
   return namedMasterKey(sealed, IDENTITY, masterKeys);
 }
@@ -76,7 +76,7 @@ export async function requireMasterKey({
   readonly masterKeys: readonly MasterKey[];
 }): Promise<void> {
   await database.unlimited(async (trx) => {
-    const sealed = await findRefreshRoot(trx);
+    const sealed = await findRootKey(trx);
     if (sealed) unseal(sealed, IDENTITY, masterKeys);
   });
 }
@@ -87,19 +87,19 @@ export async function requireMasterKey({
  * @returns what there was to do; `absent` before the service has first started
  * @throws EnvelopeError when it opens with none of the master keys; nothing is changed then
  */
-export async function rewrapRefreshRoot(
+export async function rewrapRootKey(
   trx: Transaction,
   masterKeys: readonly [MasterKey, ...MasterKey[]],
 ): Promise<'rewrapped' | 'already' | 'absent'> {
-  const sealed = await findRefreshRoot(trx);
+  const sealed = await findRootKey(trx);
   if (!sealed) return 'absent';
   const root = unseal(sealed, IDENTITY, masterKeys);
   if (sealedBy(sealed) === masterKeys[0].id) return 'already';
-  await replaceRefreshRoot(trx, seal(root, IDENTITY, masterKeys[0], randomBytes(12)));
+  await replaceRootKey(trx, seal(root, IDENTITY, masterKeys[0], randomBytes(12)));
   return 'rewrapped';
 }
 
-function notReadYet(): never {
+function throwNotLoaded(): never {
   throw new Rejected({
     kind: 'store-unavailable',
     cause: 'the root key has not been read from the database yet',
@@ -108,12 +108,12 @@ function notReadYet(): never {
 }
 
 /** Where keys are stored already, only a master key that opens them seals the root key, too. */
-async function findOrMakeRoot(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Uint8Array> {
-  const found = await findRefreshRoot(trx);
+async function findOrCreateRootKey(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Uint8Array> {
+  const found = await findRootKey(trx);
   if (found) return found;
   for (const key of await listVerifyingKeys(trx)) openSigningKey(key, masterKeys).fill(0);
   const [masterKey] = masterKeys;
   if (!masterKey) throw new Error('there is no master key');
-  await insertRefreshRoot(trx, seal(randomBytes(32), IDENTITY, masterKey, randomBytes(12)));
-  return (await findRefreshRoot(trx)) ?? new Uint8Array();
+  await insertRootKey(trx, seal(randomBytes(32), IDENTITY, masterKey, randomBytes(12)));
+  return (await findRootKey(trx)) ?? new Uint8Array();
 }

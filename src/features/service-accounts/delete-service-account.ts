@@ -7,7 +7,7 @@ import {
   deleteServiceAccountRow,
   lockServiceAccount,
   type ServiceAccount,
-  type ServiceChoice,
+  type ServiceRef,
 } from './service-account-queries.ts';
 import { revokeServiceTokens } from './service-token-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -21,11 +21,11 @@ import type { TrustBundle } from '../../trust/trust-bundle.ts';
  */
 export async function deleteServiceAccount(
   { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
-  { account: choice, actor }: { readonly account: ServiceChoice; readonly actor: AuditActor },
+  { account: ref, actor }: { readonly account: ServiceRef; readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<ServiceAccount> {
   const { account, revocations } = await database.transaction(call, async (trx) => {
-    const locked = await lockServiceAccount(trx, choice);
+    const locked = await lockServiceAccount(trx, ref);
     if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
     const revoked = await revokeServiceTokens(trx, locked.id);
     await deleteServiceAccountRow(trx, locked.id);

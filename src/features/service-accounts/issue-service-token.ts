@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../../domain/audit-event.ts';
-import { type OperationCall, unabandoned } from '../../domain/operation-call.ts';
+import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import {
   type FieldRules,
   isUuid,
@@ -72,11 +72,12 @@ export async function issueServiceToken(
   const { clientId: accountId, clientSecret } = input;
   if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
   const secretDigest = digests.ofServiceSecret(clientSecret);
-  const known = await database.run(call, (db) => findSecretDigests(db, accountId));
-  if (known.length === 0) throw refused('unknown-service');
-  if (!known.some((digest) => sameDigest(digest, secretDigest))) throw refused('wrong-secret', accountId);
+  const storedDigests = await database.run(call, (db) => findSecretDigests(db, accountId));
+  if (storedDigests.length === 0) throw refused('unknown-service');
+  if (!storedDigests.some((digest) => sameDigest(digest, secretDigest)))
+    throw refused('wrong-secret', accountId);
   // A digest that somebody copied here from the account that he has.
-  if (!digests.mayBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
+  if (!digests.couldBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
 
   const tokenId = createTokenId(randomBytes(16));
   const issue = {
@@ -94,12 +95,14 @@ export async function issueServiceToken(
   };
   const { origin } = call;
   // Or whoever leaves while a token is noted would hold any number of them: what follows ends the oldest.
-  const lasting = unabandoned(call);
-  const recorded = await database.run(lasting, (db) => recordServiceToken(db, issue, { event, origin }));
+  const uncancellable = withoutCancellation(call);
+  const recorded = await database.run(uncancellable, (db) =>
+    recordServiceToken(db, issue, { event, origin }),
+  );
   if (!recorded) throw refused('wrong-secret', accountId);
   if (recorded.held > MAX_LIVE_TOKENS) {
     trust.revoke(
-      await database.run(lasting, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
+      await database.run(uncancellable, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
     );
   }
   const { token, expiresInSeconds } = await issuer.issueToService({

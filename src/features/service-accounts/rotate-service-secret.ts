@@ -12,7 +12,7 @@ import {
   lockServiceAccount,
   replaceServiceSecret,
   type ServiceAccount,
-  type ServiceChoice,
+  type ServiceRef,
 } from './service-account-queries.ts';
 import { revokeServiceTokens } from './service-token-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -40,7 +40,7 @@ export async function rotateServiceSecret(
     readonly digests: SecretDigests;
     readonly trust: Pick<TrustBundle, 'revoke'> | null;
   },
-  change: { readonly account: ServiceChoice; readonly overlapSeconds: number; readonly actor: AuditActor },
+  change: { readonly account: ServiceRef; readonly overlapSeconds: number; readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<{ readonly account: ServiceAccount; readonly clientSecret: Secret }> {
   const { overlapSeconds, actor } = change;

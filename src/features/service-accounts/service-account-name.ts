@@ -1,12 +1,12 @@
 import { type FieldRule, isUuid, text } from '../../domain/validation.ts';
-import type { ServiceChoice } from './service-account-queries.ts';
+import type { ServiceRef } from './service-account-queries.ts';
 
 const nameText = text({
   minBytes: 1,
   maxBytes: 64,
   form: {
     pattern: /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/,
-    says: 'letters, digits and ._:/- after a letter or digit',
+    description: 'letters, digits and ._:/- after a letter or digit',
   },
 });
 
@@ -18,6 +18,6 @@ export const serviceName: FieldRule<string> = (value, field) => {
 };
 
 /** The account that a word names: its id, or its name. */
-export function serviceNamed(word: string): ServiceChoice {
+export function parseServiceRef(word: string): ServiceRef {
   return isUuid(word) ? { id: word } : { name: word };
 }

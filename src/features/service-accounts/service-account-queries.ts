@@ -15,7 +15,7 @@ export interface ServiceAccount {
 }
 
 /** By its id, or by its name. */
-export type ServiceChoice = { readonly id: string } | { readonly name: string };
+export type ServiceRef = { readonly id: string } | { readonly name: string };
 
 interface ServiceAccountRow {
   id: string;
@@ -70,9 +70,9 @@ export async function findServiceRoles(db: Knex, id: string): Promise<readonly s
  */
 export async function lockServiceAccount(
   trx: Knex.Transaction,
-  choice: ServiceChoice,
+  ref: ServiceRef,
 ): Promise<ServiceAccount | null> {
-  const [column, value] = 'id' in choice ? ['id', choice.id] : ['name', choice.name];
+  const [column, value] = 'id' in ref ? ['id', ref.id] : ['name', ref.name];
   const { rows } = await trx.raw<{ rows: PublicRow[] }>(
     `SELECT ${PUBLIC_COLUMNS}, ${PREVIOUS_UNTIL} FROM service_accounts WHERE ${column} = ? FOR UPDATE`,
     [value],

@@ -25,11 +25,11 @@ export interface OpenedSession {
 export async function openSession(
   trx: Transaction,
   dependencies: { refreshTokens: RefreshTokens; policy: SessionPolicy },
-  opening: { userId: string; audience: string; action: AuditEvent['action'] },
+  request: { userId: string; audience: string; action: AuditEvent['action'] },
   origin: CallOrigin,
 ): Promise<OpenedSession> {
   const { refreshTokens, policy } = dependencies;
-  const { userId, audience, action } = opening;
+  const { userId, audience, action } = request;
   const sessionId = uuidV7(Date.now(), randomBytes(16));
   const nonce = refreshTokens.nonceFor(userId, randomBytes(16));
   const session = {

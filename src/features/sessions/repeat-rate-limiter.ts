@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 
 import { type Bucket, refill } from '../../domain/token-bucket.ts';
 
-export interface RepeatBudgetPolicy {
+export interface RepeatRateLimits {
   /** Repeats of one session in a row: fifty tabs that wake at once are honest. */
   readonly perSession: number;
   /** After so long a session may have one more. */
@@ -14,7 +14,7 @@ export interface RepeatBudgetPolicy {
 const MAX_PER_GRACE_TIME = 100;
 
 /** A hundred in a row, and then a hundred more in each grace time. */
-export function repeatBudgetPolicy(graceMs: number): RepeatBudgetPolicy {
+export function repeatRateLimits(graceMs: number): RepeatRateLimits {
   return {
     perSession: MAX_PER_GRACE_TIME,
     refillMs: Math.max(1, graceMs / MAX_PER_GRACE_TIME),
@@ -32,12 +32,12 @@ interface SessionBucket extends Bucket {
  * signature. The session itself is none the worse for it.
  */
 export class RepeatRateLimiter {
-  readonly #policy: RepeatBudgetPolicy;
+  readonly #policy: RepeatRateLimits;
   readonly #nowMs: () => number;
   readonly #sessions = new Map<string, SessionBucket>();
 
   /** @param nowMs a clock that never goes back */
-  constructor(policy: RepeatBudgetPolicy, nowMs: () => number) {
+  constructor(policy: RepeatRateLimits, nowMs: () => number) {
     this.#policy = policy;
     this.#nowMs = nowMs;
   }
@@ -51,7 +51,7 @@ export class RepeatRateLimiter {
   take(sessionId: string, token: string, graceLeftMs: number): number {
     const bucket = this.#bucketOf(sessionId);
     const waitMs = this.#waitMs(bucket);
-    if (waitMs === 0) bucket.left -= 1;
+    if (waitMs === 0) bucket.tokens -= 1;
     bucket.refused = waitMs === 0 ? null : { digest: digestOf(token), untilMs: this.#nowMs() + graceLeftMs };
     return waitMs;
   }
@@ -67,21 +67,21 @@ export class RepeatRateLimiter {
   }
 
   /** Lets every token be judged again: the session has moved on, and an older one that comes now is theft. */
-  moveOn(sessionId: string): void {
+  clearRefusal(sessionId: string): void {
     const bucket = this.#sessions.get(sessionId);
     if (bucket) bucket.refused = null;
   }
 
   #waitMs(bucket: SessionBucket): number {
     const { perSession, refillMs } = this.#policy;
-    refill(bucket, { max: perSession, everyMs: refillMs }, this.#nowMs());
-    return bucket.left >= 1 ? 0 : Math.ceil((1 - bucket.left) * refillMs);
+    refill(bucket, { max: perSession, intervalMs: refillMs }, this.#nowMs());
+    return bucket.tokens >= 1 ? 0 : Math.ceil((1 - bucket.tokens) * refillMs);
   }
 
   #bucketOf(sessionId: string): SessionBucket {
     const { perSession, maxSessions } = this.#policy;
     const known = this.#sessions.get(sessionId);
-    const bucket = known ?? { left: perSession, atMs: this.#nowMs(), refused: null };
+    const bucket = known ?? { tokens: perSession, filledAtMs: this.#nowMs(), refused: null };
     // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
     this.#sessions.delete(sessionId);
     this.#sessions.set(sessionId, bucket);

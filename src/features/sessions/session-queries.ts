@@ -30,7 +30,7 @@ export interface SessionRecord extends RefreshableSession {
 }
 
 /** Which sessions end: one, all of a user's, or everybody's. */
-export type SessionChoice = 'all' | { readonly sessionId: string } | { readonly userId: string };
+export type SessionSelector = 'all' | { readonly sessionId: string } | { readonly userId: string };
 
 interface SessionRow {
   user_id: string;
@@ -140,7 +140,7 @@ interface ListedRow {
 /** One page of a user's sessions in the order of their ids. */
 export async function listSessionsOf(
   db: Knex,
-  choice: { userId: string; includeEnded: boolean },
+  filter: { userId: string; includeEnded: boolean },
   page: { afterId: string | null; limit: number },
 ): Promise<ListedSession[]> {
   const { rows } = await db.raw<{ rows: ListedRow[] }>(
@@ -148,9 +148,9 @@ export async function listSessionsOf(
             created_at, rotated_at, expires_at, ended_at
      FROM sessions
      WHERE user_id = ? AND id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000')
-       ${choice.includeEnded ? '' : 'AND ended_at IS NULL AND expires_at > now()'}
+       ${filter.includeEnded ? '' : 'AND ended_at IS NULL AND expires_at > now()'}
      ORDER BY id LIMIT ?`,
-    [choice.userId, page.afterId, page.limit],
+    [filter.userId, page.afterId, page.limit],
   );
   return rows.map((row) => ({
     id: row.id,
@@ -197,8 +197,12 @@ export async function rotateSession(
  *
  * @returns the revocations of the sessions that ended now
  */
-export async function endSessions(db: Knex, choice: SessionChoice, reason: string): Promise<Revocation[]> {
-  const [condition, values] = conditionOf(choice);
+export async function endSessions(
+  db: Knex,
+  selector: SessionSelector,
+  reason: string,
+): Promise<Revocation[]> {
+  const [condition, values] = conditionOf(selector);
   return endWhere(db, condition, values, reason);
 }
 
@@ -236,10 +240,10 @@ function toRevocation({ id, revoked_until }: EndedRow): Revocation {
   return { kind: 'sid', id, expiresAtSeconds: Math.ceil(revoked_until.getTime() / 1000) };
 }
 
-function conditionOf(choice: SessionChoice): [string, string[]] {
-  if (choice === 'all') return ['expires_at > now()', []];
-  if ('sessionId' in choice) return ['id = ?', [choice.sessionId]];
-  return ['user_id = ?', [choice.userId]];
+function conditionOf(selector: SessionSelector): [string, string[]] {
+  if (selector === 'all') return ['expires_at > now()', []];
+  if ('sessionId' in selector) return ['id = ?', [selector.sessionId]];
+  return ['user_id = ?', [selector.userId]];
 }
 
 const SECONDS_KEPT_AFTER_END = 86_400;

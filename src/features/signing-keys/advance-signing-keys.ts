@@ -4,7 +4,7 @@ import type { Database, Transaction } from '../../database/database.ts';
 import * as store from './signing-key-queries.ts';
 import { generateSigningKey } from '../../tokens/issue/signing-key.ts';
 import type { SigningAlgorithm } from '../../tokens/signing-algorithm.ts';
-import type { CheckedKeys, StoredKeyChecks } from './check-stored-keys.ts';
+import type { CheckedKeys, StoredKeyChecker } from './check-stored-keys.ts';
 import { sealingKey } from '../root-key/root-key.ts';
 import { sealSigningKey } from './seal-signing-key.ts';
 
@@ -27,8 +27,8 @@ export interface SigningKeyDependencies extends KeyMaking {
  * The keys whose life goes on: those that may be used. None at all when the active one may not: what comes in its place is
  * for an operator to decide, and a key that was made now would hide that somebody writes to the table.
  */
-export function stagesOf({ good, refused }: CheckedKeys): readonly KeyStage[] {
-  return refused.some(({ stored }) => stored.state === 'active') ? [] : good.map(({ stored }) => stored);
+export function stagesOf({ trusted, refused }: CheckedKeys): readonly KeyStage[] {
+  return refused.some(({ stored }) => stored.state === 'active') ? [] : trusted.map(({ stored }) => stored);
 }
 
 /**
@@ -39,19 +39,19 @@ export function stagesOf({ good, refused }: CheckedKeys): readonly KeyStage[] {
 export async function advanceSigningKeys(dependencies: {
   readonly database: Database;
   readonly policy: SigningKeyPolicy;
-  readonly checks: StoredKeyChecks;
+  readonly checker: StoredKeyChecker;
 }): Promise<KeyStep[]> {
-  const { database, policy, checks } = dependencies;
+  const { database, policy, checker } = dependencies;
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
-    const keys = await checks.sort(await store.listVerifyingKeys(trx));
+    const keys = await checker.checkAll(await store.listVerifyingKeys(trx));
     const steps = dueSteps(stagesOf(keys), policy, await store.readClock(trx));
-    for (const step of steps) await take(trx, step, policy, checks.masterKeys);
+    for (const step of steps) await applyStep(trx, step, policy, checker.masterKeys);
     return steps;
   });
 }
 
-async function take(
+async function applyStep(
   trx: Transaction,
   step: KeyStep,
   policy: SigningKeyPolicy,

@@ -35,12 +35,12 @@ export async function checkStoredKey(
     throw new StoredKeyRefused('whose kid is not a thumbprint', 'Postern did not create it');
   const privatePkcs8 = openSigningKey(key, masterKeys);
   try {
-    const verifying = await importVerificationKey(key.publicJwk);
+    const verificationKey = await importVerificationKey(key.publicJwk);
     const isBound =
-      verifying.kid === key.kid &&
-      verifying.algorithm === key.algorithm &&
+      verificationKey.kid === key.kid &&
+      verificationKey.algorithm === key.algorithm &&
       (await kidOfPrivateKey(privatePkcs8)) === key.kid;
-    if (isBound) return verifying;
+    if (isBound) return verificationKey;
   } catch (cause) {
     if (!(cause instanceof KeyRefused)) throw cause;
     throw new StoredKeyRefused(key.kid, cause.message, { cause });
@@ -53,7 +53,7 @@ export async function checkStoredKey(
 /** A stored key that may be used. */
 export interface CheckedKey {
   readonly stored: StoredSigningKey;
-  readonly verifying: VerificationKey;
+  readonly verificationKey: VerificationKey;
 }
 
 /** A stored key that may not. The fault is the same object for as long as the row is the same. */
@@ -63,37 +63,37 @@ interface RefusedKey {
 }
 
 export interface CheckedKeys {
-  readonly good: readonly CheckedKey[];
+  readonly trusted: readonly CheckedKey[];
   readonly refused: readonly RefusedKey[];
 }
 
-type Verdict = { readonly verifying: VerificationKey } | { readonly fault: Error };
+type Verdict = { readonly verificationKey: VerificationKey } | { readonly fault: Error };
 
-interface Remembered {
+interface CachedCheck {
   readonly publicHalf: string;
   readonly sealed: string;
   readonly verdict: Verdict;
 }
 
 /** Checks keys as often as they are read; a row that is as it was costs no decryption. */
-export class StoredKeyChecks {
+export class StoredKeyChecker {
   readonly masterKeys: readonly MasterKey[];
-  #remembered = new Map<string, Remembered>();
+  #cache = new Map<string, CachedCheck>();
 
   constructor(masterKeys: readonly MasterKey[]) {
     this.masterKeys = masterKeys;
   }
 
-  async sort(keys: readonly StoredSigningKey[]): Promise<CheckedKeys> {
+  async checkAll(keys: readonly StoredSigningKey[]): Promise<CheckedKeys> {
     const checked = await Promise.all(keys.map((key) => this.#check(key)));
-    this.#remembered = new Map(keys.map(({ kid }, index) => [kid, checked[index] as Remembered]));
+    this.#cache = new Map(keys.map(({ kid }, index) => [kid, checked[index] as CachedCheck]));
     const verdicts = keys.map((stored, index) => ({
       stored,
-      verdict: (checked[index] as Remembered).verdict,
+      verdict: (checked[index] as CachedCheck).verdict,
     }));
     return {
-      good: verdicts.flatMap(({ stored, verdict }) =>
-        'verifying' in verdict ? [{ stored, verifying: verdict.verifying }] : [],
+      trusted: verdicts.flatMap(({ stored, verdict }) =>
+        'verificationKey' in verdict ? [{ stored, verificationKey: verdict.verificationKey }] : [],
       ),
       refused: verdicts.flatMap(({ stored, verdict }) =>
         'fault' in verdict ? [{ stored, fault: verdict.fault }] : [],
@@ -101,21 +101,21 @@ export class StoredKeyChecks {
     };
   }
 
-  async #check(key: StoredSigningKey): Promise<Remembered> {
+  async #check(key: StoredSigningKey): Promise<CachedCheck> {
     const publicHalf = `${key.algorithm} ${JSON.stringify(key.publicJwk)}`;
     const sealed = Buffer.from(key.sealedPrivateKey ?? []).toString('base64');
-    const before = this.#remembered.get(key.kid);
-    const isSameKey = before?.publicHalf === publicHalf;
-    if (before && isSameKey && before.sealed === sealed) return before;
+    const cached = this.#cache.get(key.kid);
+    const isSameKey = cached?.publicHalf === publicHalf;
+    if (cached && isSameKey && cached.sealed === sealed) return cached;
     try {
-      return { publicHalf, sealed, verdict: { verifying: await checkStoredKey(key, this.masterKeys) } };
+      return { publicHalf, sealed, verdict: { verificationKey: await checkStoredKey(key, this.masterKeys) } };
     } catch (error) {
       if (!(error instanceof EnvelopeError || error instanceof StoredKeyRefused)) throw error;
       // Sealed anew with a master key that this process was not given. That the public half is ours it has seen before,
       // and nothing can undo that: it goes on with this key, and is left behind by the next one.
       const isResealed = error instanceof EnvelopeError && error.reason === 'other-master-key';
-      if (before && isSameKey && isResealed && 'verifying' in before.verdict)
-        return { publicHalf, sealed, verdict: before.verdict };
+      if (cached && isSameKey && isResealed && 'verificationKey' in cached.verdict)
+        return { publicHalf, sealed, verdict: cached.verdict };
       return { publicHalf, sealed, verdict: { fault: error } };
     }
   }

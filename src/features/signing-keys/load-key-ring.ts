@@ -16,7 +16,7 @@ export async function loadKeyRing(
   masterKeys: readonly MasterKey[],
 ): Promise<KeyRing> {
   const keys = await Promise.all(
-    stored.map(async (key) => ({ stored: key, verifying: await checkStoredKey(key, masterKeys) })),
+    stored.map(async (key) => ({ stored: key, verificationKey: await checkStoredKey(key, masterKeys) })),
   );
   const active = keys.find(({ stored: { state } }) => state === 'active');
   return ringOf(keys, active ? await signerOf(active, masterKeys) : null);
@@ -25,20 +25,20 @@ export async function loadKeyRing(
 /** A ring of checked keys. */
 export function ringOf(keys: readonly CheckedKey[], signer: Signer | null): KeyRing {
   return createKeyRing(
-    keys.map(({ verifying }) => verifying),
+    keys.map(({ verificationKey }) => verificationKey),
     signer,
   );
 }
 
 /** @throws EnvelopeError when it was checked with a master key that does not seal it any more */
 export function signerOf(
-  { stored, verifying }: CheckedKey,
+  { stored, verificationKey }: CheckedKey,
   masterKeys: readonly MasterKey[],
 ): Promise<Signer> {
   return importSigner({
     kid: stored.kid,
     algorithm: stored.algorithm,
-    publicJwk: verifying.jwk,
+    publicJwk: verificationKey.jwk,
     privatePkcs8: openSigningKey(stored, masterKeys),
   });
 }

@@ -3,7 +3,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import * as store from './signing-key-queries.ts';
 import { newSealedKey, type SigningKeyDependencies } from './advance-signing-keys.ts';
-import { StoredKeyChecks } from './check-stored-keys.ts';
+import { StoredKeyChecker } from './check-stored-keys.ts';
 
 /**
  * Ends a key at once, with every token that it signed: for a private key that may be known to others. When it was the
@@ -29,8 +29,8 @@ export async function revokeSigningKey(
     const left = await store.listVerifyingKeys(trx);
     const active = left.find(({ state }) => state === 'active');
     if (active) return { active: active.kid };
-    const { good } = await new StoredKeyChecks(masterKeys).sort(left);
-    const pending = good.find(({ stored }) => stored.state === 'pending')?.stored;
+    const { trusted } = await new StoredKeyChecker(masterKeys).checkAll(left);
+    const pending = trusted.find(({ stored }) => stored.state === 'pending')?.stored;
     if (pending) {
       await store.activateKey(trx, pending.kid);
       return { active: pending.kid };

@@ -2,7 +2,7 @@ import { type MasterKey, sealedBy } from '../../crypto/sealed-envelope.ts';
 import type { Database } from '../../database/database.ts';
 import * as store from './signing-key-queries.ts';
 import { checkStoredKey } from './check-stored-keys.ts';
-import { rewrapRefreshRoot } from '../root-key/root-key.ts';
+import { rewrapRootKey } from '../root-key/root-key.ts';
 import { openSigningKey, sealSigningKey } from './seal-signing-key.ts';
 
 /**
@@ -32,7 +32,7 @@ export async function rewrapSigningKeys(dependencies: {
       await store.replaceSealedKey(trx, key.kid, sealSigningKey({ ...key, privatePkcs8 }, masterKeys[0]));
       rewrapped += 1;
     }
-    const root = await rewrapRefreshRoot(trx, masterKeys);
+    const root = await rewrapRootKey(trx, masterKeys);
     if (root === 'rewrapped') rewrapped += 1;
     if (root === 'already') already += 1;
     return { rewrapped, already };

@@ -3,7 +3,7 @@ import { activationTime, removalTime } from './key-lifecycle.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import * as store from './signing-key-queries.ts';
 import { newSealedKey, type SigningKeyDependencies } from './advance-signing-keys.ts';
-import { StoredKeyChecks } from './check-stored-keys.ts';
+import { StoredKeyChecker } from './check-stored-keys.ts';
 
 /**
  * Publishes a new key, which signs once no verifier's copy of the key set lacks it; with `now` it signs at once, and
@@ -22,8 +22,8 @@ export async function rotateSigningKey(
     const keys = await store.listVerifyingKeys(trx);
     const nowMs = await store.readClock(trx);
     // One that is not ours, or that this master key does not open, is none that waits.
-    const { good } = await new StoredKeyChecks(masterKeys).sort(keys);
-    let next: { kid: string; activateAtMs: number } | undefined = good.find(
+    const { trusted } = await new StoredKeyChecker(masterKeys).checkAll(keys);
+    let next: { kid: string; activateAtMs: number } | undefined = trusted.find(
       ({ stored }) => stored.state === 'pending',
     )?.stored;
     const wasWaiting = next !== undefined;

@@ -7,14 +7,14 @@ import type { Signer } from '../../tokens/issue/signer.ts';
 import { dueSteps, type KeyStage, type KeyStep } from './key-lifecycle.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { advanceSigningKeys, type SigningKeyPolicy, stagesOf } from './advance-signing-keys.ts';
-import { type CheckedKeys, StoredKeyChecks } from './check-stored-keys.ts';
+import { type CheckedKeys, StoredKeyChecker } from './check-stored-keys.ts';
 import { ensureSigningKey } from './ensure-signing-key.ts';
 import { ringOf, signerOf } from './load-key-ring.ts';
 
 const READ_LIMIT_MS = 1_000;
 
 /** What is told of the keys: a step that this process took, or why it does not use a key or may not seal one, once each. */
-export type KeyNews = KeyStep | { readonly kind: 'refused' | 'left-behind'; readonly cause: Error };
+export type KeyEvent = KeyStep | { readonly kind: 'refused' | 'left-behind'; readonly cause: Error };
 
 /** Where the keys that sign and verify come from. */
 export interface SigningKeySource {
@@ -38,44 +38,44 @@ export function databaseKeys(dependencies: {
   readonly trust: TrustBundle;
   readonly policy: SigningKeyPolicy;
   readonly masterKeys: readonly [MasterKey, ...MasterKey[]];
-  readonly report: (news: KeyNews) => void;
+  readonly report: (event: KeyEvent) => void;
 }): SigningKeySource {
   const { database, trust, policy, masterKeys, report } = dependencies;
-  const checks = new StoredKeyChecks(masterKeys);
-  let current = '';
-  let keys: CheckedKeys = { good: [], refused: [] };
-  let isKnown = false;
+  const checker = new StoredKeyChecker(masterKeys);
+  let currentFingerprint = '';
+  let keys: CheckedKeys = { trusted: [], refused: [] };
+  let isLoaded = false;
   let signer: Signer | null = null;
-  let told: ReadonlySet<Error> = new Set();
-  let isLeftBehind = false;
+  let reportedFaults: ReadonlySet<Error> = new Set();
+  let lacksMasterKey = false;
 
   const read = async () => {
     const within = () => budgetOf(READ_LIMIT_MS, Date.now());
-    return checks.sort(await database.run(within(), (db) => listVerifyingKeys(db)));
+    return checker.checkAll(await database.run(within(), (db) => listVerifyingKeys(db)));
   };
 
   const advance = async () => {
     try {
-      for (const step of await advanceSigningKeys({ database, policy, checks })) report(step);
-      isLeftBehind = false;
+      for (const step of await advanceSigningKeys({ database, policy, checker })) report(step);
+      lacksMasterKey = false;
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
       // An instance with the right master key does it.
-      if (!isLeftBehind) report({ kind: 'left-behind', cause });
-      isLeftBehind = true;
+      if (!lacksMasterKey) report({ kind: 'left-behind', cause });
+      lacksMasterKey = true;
     }
   };
 
   /** That of the active key is told by whoever refreshes. */
-  const tellOfRefused = () => {
+  const reportRefused = () => {
     const others = keys.refused.filter(({ stored }) => stored.state !== 'active').map(({ fault }) => fault);
-    for (const cause of others) if (!told.has(cause)) report({ kind: 'refused', cause });
-    told = new Set(others);
+    for (const cause of others) if (!reportedFaults.has(cause)) report({ kind: 'refused', cause });
+    reportedFaults = new Set(others);
   };
 
   /** @returns why the active key does not sign, if so */
-  const takeSigner = async (): Promise<Error | null> => {
-    const active = keys.good.find(({ stored }) => stored.state === 'active');
+  const updateSigner = async (): Promise<Error | null> => {
+    const active = keys.trusted.find(({ stored }) => stored.state === 'active');
     const refused = keys.refused.find(({ stored }) => stored.state === 'active');
     if (active && signer?.kid === active.stored.kid) return null;
     signer = null;
@@ -98,18 +98,18 @@ export function databaseKeys(dependencies: {
         await advance();
         keys = await read();
       }
-      isKnown = true;
-      tellOfRefused();
-      const fault = await takeSigner();
-      const found = fingerprint(keys, signer);
-      if (found !== current) {
-        if (keys.good.length > 0) trust.replaceKeys(ringOf(keys.good, signer));
-        else trust.loseKeys();
-        current = found;
+      isLoaded = true;
+      reportRefused();
+      const fault = await updateSigner();
+      const nextFingerprint = fingerprint(keys, signer);
+      if (nextFingerprint !== currentFingerprint) {
+        if (keys.trusted.length > 0) trust.replaceKeys(ringOf(keys.trusted, signer));
+        else trust.clearKeys();
+        currentFingerprint = nextFingerprint;
       }
       if (fault) throw fault;
     },
-    stages: () => (isKnown ? keys.good.map(({ stored }) => stored) : null),
+    stages: () => (isLoaded ? keys.trusted.map(({ stored }) => stored) : null),
     refused: () => keys.refused.length,
   };
 }
@@ -134,6 +134,6 @@ export function sharedSecret({
 }
 
 /** Equal for equal rings: a kid stands for its key. */
-function fingerprint({ good }: CheckedKeys, signer: Signer | null): string {
-  return [...good.map(({ stored }) => stored.kid), `signs: ${signer?.kid ?? ''}`].join('\n');
+function fingerprint({ trusted }: CheckedKeys, signer: Signer | null): string {
+  return [...trusted.map(({ stored }) => stored.kid), `signs: ${signer?.kid ?? ''}`].join('\n');
 }

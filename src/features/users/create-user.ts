@@ -29,7 +29,7 @@ const rules: FieldRules<NewUser> = {
  *
  * @throws Rejected `field-invalid`
  */
-export function requireGoodUser(user: Pick<NewUser, 'email' | 'roles'>): void {
+export function validateNewUser(user: Pick<NewUser, 'email' | 'roles'>): void {
   requireValid(rules, { ...user, password: null });
 }
 
@@ -56,9 +56,9 @@ export async function createUser(
     details: { after: { roles, disabled: false }, password: passwordHash !== null },
   };
   return database.transaction(call, async (trx) => {
-    const made = await insertUser(trx, { id, email, passwordHash, roles });
+    const created = await insertUser(trx, { id, email, passwordHash, roles });
     await insertAuditEvent(trx, { event, origin: call.origin });
-    return made;
+    return created;
   });
 }
 

@@ -5,7 +5,7 @@ import { userEtag } from './user-etag.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
 import { endSessions } from '../sessions/session-queries.ts';
-import { deleteUserRow, lockWholeUser, type User } from './user-queries.ts';
+import { deleteUserRow, lockUserDetails, type User } from './user-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { requireRemainingAdmin } from './require-remaining-admin.ts';
 import { resolveUserRef, type UserRef } from './user-ref.ts';
@@ -26,7 +26,7 @@ export async function deleteUser(
   const { etag, actor } = deletion;
   const row = resolveUserRef(deletion.user);
   const { user, revocations } = await database.transaction(call, async (trx) => {
-    const user = await lockWholeUser(trx, row);
+    const user = await lockUserDetails(trx, row);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     if (etag !== '' && etag !== userEtag(user)) throw new Rejected({ kind: 'conflict' });
     await requireRemainingAdmin(trx, user, null);

@@ -7,10 +7,10 @@ import { resolveUserRef, type UserRef } from './user-ref.ts';
 /** @throws Rejected `field-invalid`, `not-found`, `store-unavailable` */
 export async function getUser(
   { database }: { readonly database: Database },
-  choice: UserRef,
+  ref: UserRef,
   call: CallBudget,
 ): Promise<User> {
-  const row = resolveUserRef(choice);
+  const row = resolveUserRef(ref);
   const user = await database.run(call, (db) =>
     'id' in row ? findUserById(db, row.id) : findUserByEmail(db, row.email),
   );

@@ -19,7 +19,7 @@ export interface PendingReset {
 }
 
 /** Stores a user's pending reset in place of an earlier one, whose token ends with it. */
-export async function putPasswordReset(
+export async function upsertPasswordReset(
   db: Knex,
   reset: { userId: string; tokenDigest: Uint8Array; lifetimeSeconds: number },
 ): Promise<{ expiresAt: Date }> {
@@ -49,7 +49,7 @@ export async function findPasswordReset(db: Knex, tokenDigest: Uint8Array): Prom
 }
 
 /** Uses a token up; of any number of racers one gets true. */
-export async function takePasswordReset(
+export async function consumePasswordReset(
   db: Knex,
   reset: { userId: string; tokenDigest: Uint8Array },
 ): Promise<boolean> {
@@ -61,7 +61,7 @@ export async function takePasswordReset(
 }
 
 /** Ends a user's pending reset, if there is one. */
-export async function dropPasswordReset(db: Knex, userId: string): Promise<void> {
+export async function deletePasswordReset(db: Knex, userId: string): Promise<void> {
   await db<PasswordResetRow>('password_resets').where({ user_id: userId }).delete();
 }
 

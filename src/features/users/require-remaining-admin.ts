@@ -16,10 +16,10 @@ export async function requireRemainingAdmin(
   before: User,
   after: Pick<User, 'roles' | 'disabled'> | null,
 ): Promise<void> {
-  if (!administers(before) || (after !== null && administers(after))) return;
+  if (!isEnabledAdmin(before) || (after !== null && isEnabledAdmin(after))) return;
   if (!(await lockOthersWithRole(trx, before.id, ADMIN_ROLE))) throw new Rejected({ kind: 'last-admin' });
 }
 
-function administers({ roles, disabled }: Pick<User, 'roles' | 'disabled'>): boolean {
+function isEnabledAdmin({ roles, disabled }: Pick<User, 'roles' | 'disabled'>): boolean {
   return !disabled && roles.includes(ADMIN_ROLE);
 }

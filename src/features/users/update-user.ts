@@ -1,16 +1,16 @@
 import type { AuditAction, AuditActor, AuditEvent } from '../../domain/audit-event.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
 import { type Email, emailAddress, requireEmail } from './email.ts';
-import { type FieldRules, ifGiven, requireValid } from '../../domain/validation.ts';
+import { type FieldRules, ifDefined, requireValid } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { userEtag } from './user-etag.ts';
 import { userRoles } from '../../domain/roles.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
-import { dropPasswordReset } from './password-reset-queries.ts';
+import { deletePasswordReset } from './password-reset-queries.ts';
 import { endSessions } from '../sessions/session-queries.ts';
-import { lockWholeUser, replaceUser, type User } from './user-queries.ts';
+import { lockUserDetails, replaceUser, type User } from './user-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { requireRemainingAdmin } from './require-remaining-admin.ts';
 import { resolveUserRef, type UserRef } from './user-ref.ts';
@@ -33,8 +33,8 @@ export interface UserUpdate {
 }
 
 const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
-  email: ifGiven(emailAddress),
-  roles: ifGiven(userRoles),
+  email: ifDefined(emailAddress),
+  roles: ifDefined(userRoles),
 };
 
 /**
@@ -46,19 +46,19 @@ const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
  */
 export async function updateUser(
   { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
-  { user: choice, etag, changes, actor, action }: UserUpdate,
+  { user: ref, etag, changes, actor, action }: UserUpdate,
   call: OperationCall,
 ): Promise<User> {
   const { email, roles, disabled } = changes;
   requireValid(rules, { email, roles });
-  const row = resolveUserRef(choice);
+  const row = resolveUserRef(ref);
   const wanted = {
     ...(email !== undefined && { email: requireEmail(email) }),
     ...(roles !== undefined && { roles: [...new Set(roles)].sort() }),
     ...(disabled !== undefined && { disabled }),
   };
   const { user, revocations } = await database.transaction(call, async (trx) => {
-    const before = await lockWholeUser(trx, row);
+    const before = await lockUserDetails(trx, row);
     if (!before) throw new Rejected({ kind: 'not-found', what: 'user' });
     if (etag !== '' && etag !== userEtag(before)) throw new Rejected({ kind: 'conflict' });
     const target = { ...before, email: before.email as Email, ...wanted };
@@ -66,14 +66,14 @@ export async function updateUser(
     await requireRemainingAdmin(trx, before, target);
     const after = changed.length > 0 ? await replaceUser(trx, target) : before;
     // A token that somebody may still have in the mailbox of before, or from before the lock-out.
-    if (after.disabled || changed.includes('email')) await dropPasswordReset(trx, after.id);
-    const ended = await endWhatIsUntrue(trx, after, changed);
+    if (after.disabled || changed.includes('email')) await deletePasswordReset(trx, after.id);
+    const ended = await endStaleSessions(trx, after, changed);
     const event: AuditEvent = {
       action,
       outcome: 'ok',
       actor,
       target: { type: 'user', id: after.id },
-      details: { before: visible(before), after: visible(after), changed, sessions: ended.length },
+      details: { before: auditView(before), after: auditView(after), changed, sessions: ended.length },
     };
     await insertAuditEvent(trx, { event, origin: call.origin });
     return { user: after, revocations: ended };
@@ -90,17 +90,17 @@ function differences(before: User, after: Pick<User, Changeable>): Changeable[] 
   );
 }
 
-async function endWhatIsUntrue(
+async function endStaleSessions(
   trx: Transaction,
   user: User,
   changed: readonly Changeable[],
 ): Promise<Revocation[]> {
   if (user.disabled) return endSessions(trx, { userId: user.id }, 'user-disabled');
-  const isUntrue = changed.includes('email') || changed.includes('roles');
-  return isUntrue ? endSessions(trx, { userId: user.id }, 'user-changed') : [];
+  const tokensAreStale = changed.includes('email') || changed.includes('roles');
+  return tokensAreStale ? endSessions(trx, { userId: user.id }, 'user-changed') : [];
 }
 
 /** For the trail, which has no e-mail in it: whom it concerns is told by the id. */
-function visible({ roles, disabled }: User): object {
+function auditView({ roles, disabled }: User): object {
   return { roles, disabled };
 }

@@ -76,8 +76,8 @@ export async function insertUser(
  * @returns the e-mails of the users that were inserted
  */
 export async function insertNewUsers(db: Knex, users: readonly NewUserRow[]): Promise<Set<string>> {
-  const inOrder = [...users].sort((a, b) => (a.email < b.email ? -1 : 1));
-  const records = inOrder.map(({ id, email, passwordHash, roles, disabled }) => ({
+  const sorted = [...users].sort((a, b) => (a.email < b.email ? -1 : 1));
+  const records = sorted.map(({ id, email, passwordHash, roles, disabled }) => ({
     id,
     email,
     password_hash: passwordHash,
@@ -136,11 +136,11 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
 }
 
 /** As `lockUser`, with all that people may see of the user. */
-export async function lockWholeUser(
+export async function lockUserDetails(
   trx: Knex.Transaction,
-  choice: { readonly id: string } | { readonly email: Email },
+  ref: { readonly id: string } | { readonly email: Email },
 ): Promise<User | null> {
-  const row = await trx<UserRow>('users').where(choice).forNoKeyUpdate().first(PUBLIC_COLUMNS);
+  const row = await trx<UserRow>('users').where(ref).forNoKeyUpdate().first(PUBLIC_COLUMNS);
   return row ? toUser(row) : null;
 }
 

@@ -6,9 +6,9 @@ import { Rejected } from '../../domain/rejection.ts';
 export type UserRef = { readonly userId: string } | { readonly email: string };
 
 /** @throws Rejected `field-invalid` for what is no id, or no e-mail */
-export function resolveUserRef(choice: UserRef): { readonly id: string } | { readonly email: Email } {
-  if ('email' in choice) return { email: requireEmail(choice.email) };
-  const { userId } = choice;
+export function resolveUserRef(ref: UserRef): { readonly id: string } | { readonly email: Email } {
+  if ('email' in ref) return { email: requireEmail(ref.email) };
+  const { userId } = ref;
   if (!isUuid(userId)) throw new Rejected({ kind: 'field-invalid', violations: uuid(userId, 'user_id') });
   return { id: userId };
 }

@@ -36,9 +36,9 @@ export interface FastPathContext {
   readonly throughUnixSocket: () => boolean;
   readonly isTrustedProxy: (address: string) => boolean;
   /** The calls whose request has not come. */
-  readonly unsent: WaitingCalls;
+  readonly awaitingRequest: WaitingCalls;
   /** Those whose answer is not read. */
-  readonly unread: WaitingCalls;
+  readonly awaitingReader: WaitingCalls;
   readonly onFinish: (call: FinishedCall) => void;
   /** Notes that a connection has just been of use. */
   readonly touch: (session: Http2Session | undefined) => void;
@@ -75,7 +75,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   reason: FinishedCall['reason'];
   cause: unknown;
   isFault = false;
-  didNothing = false;
+  isNoOp = false;
   readonly #method: FastMethod;
   readonly #stream: ServerHttp2Stream;
   /** The stream forgets it when it is closed. */
@@ -102,7 +102,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.#context = context;
     this.#fallback = fallback;
     this.requestId = requestIdOf(headers['x-request-id']) ?? randomUUID();
-    context.unsent.add(this);
+    context.awaitingRequest.add(this);
     stream.on('error', ignore);
     stream.on('close', this.#onClose);
     stream.on('data', this.#onData);
@@ -117,7 +117,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     return this.#context.peerOf(this.#session);
   }
 
-  get countedOn(): Http2Session | null {
+  get chargedSession(): Http2Session | null {
     return this.#session ?? null;
   }
 
@@ -130,7 +130,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 
   get deadlineMs(): number {
-    return Date.now() + this.#msLeft();
+    return Date.now() + this.#remainingMs();
   }
 
   get storeDeadlineMs(): number {
@@ -164,8 +164,8 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.isFault = isFault;
   }
 
-  noteNothingDone(): void {
-    this.didNothing = true;
+  noteNoOp(): void {
+    this.isNoOp = true;
   }
 
   /** Usually all there is; a message that comes in pieces is put together on the long way. */
@@ -176,7 +176,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   };
 
   readonly #onEnd = (): void => {
-    this.#context.unsent.delete(this);
+    this.#context.awaitingRequest.delete(this);
     const received = this.#received;
     if (received === null) {
       this.#refuse({ code: Code.UNIMPLEMENTED, message: 'the call has no request message; send one' });
@@ -188,7 +188,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
 
   readonly #onClose = (): void => {
     this.#finish(Code.CANCELLED);
-    this.#context.unread.delete(this);
+    this.#context.awaitingReader.delete(this);
     if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#context.onReset(this.#session);
   };
 
@@ -206,7 +206,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   /** grpc-js takes the stream as it was: with nothing read, and none of our listeners on it. */
   #handOver(received: Buffer): void {
     const stream = this.#stream;
-    this.#context.unsent.delete(this);
+    this.#context.awaitingRequest.delete(this);
     stream.off('close', this.#onClose);
     stream.off('data', this.#onData);
     stream.off('end', this.#onEnd);
@@ -234,7 +234,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
       }
       this.#timer = setTimeout(
         () => this.#fail(new Rejected({ kind: 'deadline-exceeded' })),
-        Math.max(0, this.#msLeft()),
+        Math.max(0, this.#remainingMs()),
       );
       response.then(this.#reply, this.#fail);
     } catch (error) {
@@ -243,7 +243,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 
   readonly #reply = (response: unknown): void => {
-    if (this.#isGone()) return;
+    if (this.#isClosed()) return;
     let message: EncodedMessage;
     try {
       message =
@@ -266,7 +266,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   };
 
   #refuse(status: RpcStatus): void {
-    if (this.#isGone()) return;
+    if (this.#isClosed()) return;
     const details = encodeStatusDetails(status);
     this.#stream.respond(
       {
@@ -282,7 +282,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.#finish(status.code);
   }
 
-  #isGone(): boolean {
+  #isClosed(): boolean {
     if (this.#finished) return true;
     if (!this.#stream.destroyed && !this.#stream.closed) return false;
     this.#finish(Code.CANCELLED);
@@ -292,23 +292,23 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   #finish(code: Code): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#context.unsent.delete(this);
+    this.#context.awaitingRequest.delete(this);
     this.#context.touch(this.#session);
     clearTimeout(this.#timer);
     this.#ended?.abort(callEnded);
     this.code = code;
     this.waitsSinceMs = performance.now();
     this.durationMs = this.waitsSinceMs - this.startedAtMs;
-    if (!this.#stream.destroyed) this.#context.unread.add(this);
+    if (!this.#stream.destroyed) this.#context.awaitingReader.add(this);
     this.#context.onFinish(this);
   }
 
   /** Until the caller's deadline or the method's own, whichever is sooner. */
-  #msLeft(): number {
+  #remainingMs(): number {
     const timeout = this.#headers['grpc-timeout'];
     const unit = typeof timeout === 'string' ? MS_PER_UNIT[timeout.at(-1) ?? ''] : undefined;
-    const callersMs = unit === undefined ? Infinity : unit * Number.parseInt(String(timeout), 10);
-    return Math.min(callersMs, this.#method.deadlineMs) - (performance.now() - this.startedAtMs);
+    const callerTimeoutMs = unit === undefined ? Infinity : unit * Number.parseInt(String(timeout), 10);
+    return Math.min(callerTimeoutMs, this.#method.deadlineMs) - (performance.now() - this.startedAtMs);
   }
 }
 

@@ -63,20 +63,20 @@ export class FastPath {
   /** Takes its place before grpc-js on every listener of a bound server. */
   install(server: Server): void {
     const { isOpen, ...shared } = this.#options;
-    const context: FastPathContext = { ...shared, touch: keeperOfIdleTimes(server) };
+    const context: FastPathContext = { ...shared, touch: idleTimeUpdater(server) };
     for (const http2Server of http2ServersOf(server)) {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');
       const fallback: StreamListener = (...call) => listeners.forEach((listener) => listener(...call));
-      const answer: StreamListener = (...arrived) => {
-        const [stream, headers, , rawHeaders] = arrived;
+      const answer: StreamListener = (...incoming) => {
+        const [stream, headers, , rawHeaders] = incoming;
         if (headers[':method'] !== 'POST') {
           refuseMethod(stream);
           return;
         }
         const method = this.#methods.get(headers[':path']);
-        if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) fallback(...arrived);
-        else new FastCall(method, stream, headers, context, () => fallback(...arrived));
+        if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) fallback(...incoming);
+        else new FastCall(method, stream, headers, context, () => fallback(...incoming));
       };
       // The types leave out the last argument.
       http2Server.on('stream', answer as Parameters<typeof http2Server.on>[1]);
@@ -113,7 +113,7 @@ function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[])
  *
  * @returns notes that a connection has just been of use
  */
-function keeperOfIdleTimes(server: Server): (session: Http2Session | undefined) => void {
+function idleTimeUpdater(server: Server): (session: Http2Session | undefined) => void {
   const { sessionIdleTimeouts: times } = server as unknown as {
     sessionIdleTimeouts?: Map<ServerHttp2Session, { lastIdle: number }>;
   };

@@ -19,11 +19,11 @@ const END = '-----END CERTIFICATE-----';
 /** Why these files cannot serve TLS, one line each that begins with a file's name; none when they can. */
 export function certificateFaults({ cert, key, ca }: CertificateFiles, names: FileNames): string[] {
   const faults: string[] = [];
-  const chain = cert === null ? null : readOr(() => certificatesIn(cert));
+  const chain = cert === null ? null : valueOrError(() => parseCertificates(cert));
   if (chain instanceof Error) faults.push(`${names.cert} ${chain.message}`);
-  const privateKey = key === null ? null : readOr(() => privateKeyIn(key));
+  const privateKey = key === null ? null : valueOrError(() => parsePrivateKey(key));
   if (privateKey instanceof Error) faults.push(`${names.key} ${privateKey.message}`);
-  const authorities = ca === null ? null : readOr(() => certificatesIn(ca));
+  const authorities = ca === null ? null : valueOrError(() => parseCertificates(ca));
   if (authorities instanceof Error) faults.push(`${names.ca} ${authorities.message}`);
   if (faults.length > 0 || chain === null || privateKey === null) return faults;
   if (!(chain as X509Certificate[])[0]?.checkPrivateKey(privateKey as KeyObject)) {
@@ -32,17 +32,17 @@ export function certificateFaults({ cert, key, ca }: CertificateFiles, names: Fi
     ];
   }
   // The last word is OpenSSL's: it also refuses what is too weak.
-  const context = readOr(() => createSecureContext({ cert: cert ?? undefined, key: key ?? undefined }));
+  const context = valueOrError(() => createSecureContext({ cert: cert ?? undefined, key: key ?? undefined }));
   return context instanceof Error ? [`${names.cert} is refused by OpenSSL (${context.message})`] : [];
 }
 
 /** When the first of a file's certificates ends, Unix time in ms. The text must be known to be good. */
 export function expiryMs(pem: string): number {
-  return Math.min(...certificatesIn(pem).map(({ validTo }) => Date.parse(validTo)));
+  return Math.min(...parseCertificates(pem).map(({ validTo }) => Date.parse(validTo)));
 }
 
-function certificatesIn(pem: string): X509Certificate[] {
-  const blocks = blocksIn(pem);
+function parseCertificates(pem: string): X509Certificate[] {
+  const blocks = certificateBlocks(pem);
   if (blocks.length === 0)
     throw new Error('holds no certificate; use a PEM file that contains BEGIN CERTIFICATE');
   try {
@@ -53,7 +53,7 @@ function certificatesIn(pem: string): X509Certificate[] {
 }
 
 /** Read from front to back once: a BEGIN without its END ends the search. */
-function blocksIn(pem: string): string[] {
+function certificateBlocks(pem: string): string[] {
   const blocks: string[] = [];
   for (let begin = pem.indexOf(BEGIN); begin >= 0;) {
     const end = pem.indexOf(END, begin);
@@ -64,7 +64,7 @@ function blocksIn(pem: string): string[] {
   return blocks;
 }
 
-function privateKeyIn(pem: string): KeyObject {
+function parsePrivateKey(pem: string): KeyObject {
   if (/ENCRYPTED/.test(pem))
     throw new Error('is locked with a passphrase; store it without one, readable only by the service');
   try {
@@ -74,7 +74,7 @@ function privateKeyIn(pem: string): KeyObject {
   }
 }
 
-function readOr<Value>(read: () => Value): Value | Error {
+function valueOrError<Value>(read: () => Value): Value | Error {
   try {
     return read();
   } catch (error) {

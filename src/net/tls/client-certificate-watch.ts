@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
 import { certificateFaults, expiryMs } from './certificate-files.ts';
-import { ExpiryAlarm } from './expiry-warning.ts';
+import { ExpiryWarning } from './expiry-warning.ts';
 
-const LOOK_EVERY_MS = 600_000;
+const CHECK_INTERVAL_MS = 600_000;
 
 /**
  * Looks at a certificate that is shown to another service, for its end. Whoever connects reads the file on its own, and a
@@ -13,18 +13,18 @@ const LOOK_EVERY_MS = 600_000;
  * @returns how to end that
  */
 export function watchClientCertificate(path: string, onExpiring: (expiresAtMs: number) => void): () => void {
-  const alarm = new ExpiryAlarm(onExpiring);
-  const look = () => {
-    const endsAtMs = endOf(path);
-    if (endsAtMs !== null) alarm.look(endsAtMs);
+  const expiryWarning = new ExpiryWarning(onExpiring);
+  const check = () => {
+    const expiresAtMs = expiryOf(path);
+    if (expiresAtMs !== null) expiryWarning.check(expiresAtMs);
   };
-  look();
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  check();
+  const timer = setInterval(check, CHECK_INTERVAL_MS);
   timer.unref();
   return () => clearInterval(timer);
 }
 
-function endOf(path: string): number | null {
+function expiryOf(path: string): number | null {
   let pem: string;
   try {
     pem = readFileSync(path, 'utf8');

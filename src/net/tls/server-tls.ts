@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 
 import { errorText } from '../../domain/error-text.ts';
-import { OpenToOthers, requireRootsOwn } from '../../domain/open-to-others.ts';
+import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
-import { ExpiryAlarm } from './expiry-warning.ts';
+import { ExpiryWarning } from './expiry-warning.ts';
 
 /** How soon new files are noticed. Not by the kernel's word: it is silent on network mounts and when a link is swapped. */
-const LOOK_EVERY_MS = 10_000;
+const CHECK_INTERVAL_MS = 10_000;
 /** A peer that has not said its hello by then is holding a socket, no more. */
 export const HANDSHAKE_LIMIT_MS = 10_000;
 
@@ -42,9 +42,9 @@ export class ServerTls {
   readonly #listeners = new Set<(context: SecureContextOptions) => void>();
   readonly #timer: NodeJS.Timeout;
   #files: CertificateFiles;
-  #refused: string | null = null;
-  readonly #alarm: ExpiryAlarm;
-  #looking: Promise<void> = Promise.resolve();
+  #reportedFaults: string | null = null;
+  readonly #expiryWarning: ExpiryWarning;
+  #checking: Promise<void> = Promise.resolve();
 
   /** @throws Error when the files cannot be used */
   static async open(paths: ServerTlsPaths, report: (event: TlsEvent) => void): Promise<ServerTls> {
@@ -59,9 +59,9 @@ export class ServerTls {
     this.#paths = paths;
     this.#files = files;
     this.#report = report;
-    this.#alarm = new ExpiryAlarm((expiresAtMs) => report({ kind: 'expiring', expiresAtMs }));
-    this.#alarm.look(this.expiresAtMs);
-    this.#timer = setInterval(() => void this.reload(), LOOK_EVERY_MS);
+    this.#expiryWarning = new ExpiryWarning((expiresAtMs) => report({ kind: 'expiring', expiresAtMs }));
+    this.#expiryWarning.check(this.expiresAtMs);
+    this.#timer = setInterval(() => void this.reload(), CHECK_INTERVAL_MS);
     this.#timer.unref();
   }
 
@@ -93,15 +93,15 @@ export class ServerTls {
 
   /** Looks at the files now. */
   reload(): Promise<void> {
-    this.#looking = this.#looking.then(() => this.#look());
-    return this.#looking;
+    this.#checking = this.#checking.then(() => this.#check());
+    return this.#checking;
   }
 
   stop(): void {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     let files: CertificateFiles | null = null;
     let faults: string[];
     try {
@@ -110,9 +110,9 @@ export class ServerTls {
     } catch (error) {
       faults = [errorText(error)];
     }
-    if (faults.length > 0) this.#refuse(faults);
-    else if (files !== null) this.#take(files);
-    this.#alarm.look(this.expiresAtMs);
+    if (faults.length > 0) this.#reportFaults(faults);
+    else if (files !== null) this.#apply(files);
+    this.#expiryWarning.check(this.expiresAtMs);
   }
 
   #faultsOf(files: CertificateFiles): string[] {
@@ -122,14 +122,14 @@ export class ServerTls {
     return [`${names.cert} has expired, and the certificate in use has not`];
   }
 
-  #refuse(faults: string[]): void {
+  #reportFaults(faults: string[]): void {
     const refused = faults.join('\n');
-    if (refused !== this.#refused) this.#report({ kind: 'unusable', faults });
-    this.#refused = refused;
+    if (refused !== this.#reportedFaults) this.#report({ kind: 'unusable', faults });
+    this.#reportedFaults = refused;
   }
 
-  #take(files: CertificateFiles): void {
-    this.#refused = null;
+  #apply(files: CertificateFiles): void {
+    this.#reportedFaults = null;
     const { cert, key, ca } = this.#files;
     if (files.cert === cert && files.key === key && files.ca === ca) return;
     this.#files = files;
@@ -149,10 +149,10 @@ async function readFiles({ cert, key, ca }: ServerTlsPaths): Promise<Certificate
 
 async function readNamed(name: string, path: string): Promise<string> {
   try {
-    requireRootsOwn(path, 'root');
+    requireTrustedPath(path, 'root');
     return await readFile(path, 'utf8');
   } catch (error) {
-    if (error instanceof OpenToOthers)
+    if (error instanceof UntrustedPath)
       throw new Error(`${name} can be changed by others: ${error.message}`, { cause: error });
     throw new Error(`${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'not text'})`, {
       cause: error,

@@ -1,7 +1,7 @@
 import { Code, codeName } from '../../rpc/status-code.ts';
 import type { CallCounts, MethodCounts } from './call-counts.ts';
 import type { StreamKind } from '../../rpc/call-context.ts';
-import type { Readings } from './exposition.ts';
+import type { Collectors } from './exposition.ts';
 
 const LOGIN = '/postern.v1.AuthService/Login';
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
@@ -9,7 +9,7 @@ const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
 const REFUSED_REFRESHES = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
 /** Rate, errors and duration of every method that was called. */
-export function callReadings(counts: CallCounts): Readings {
+export function callCollectors(counts: CallCounts): Collectors {
   return {
     calls: () =>
       [...counts].flatMap(({ method, codes }) =>
@@ -38,7 +38,7 @@ export interface Listeners {
   readonly http: () => { readonly closedConnections: number };
 }
 
-export function listenerReadings({ grpc, http }: Listeners): Readings {
+export function listenerCollectors({ grpc, http }: Listeners): Collectors {
   return {
     openStreams: () => Object.entries(grpc().openStreams).map(([kind, count]) => [[kind], count] as const),
     connectionsClosed: () => [
@@ -50,7 +50,7 @@ export function listenerReadings({ grpc, http }: Listeners): Readings {
 }
 
 /** What became of logins and refreshes. @param repeats how many refreshes gave the same successor again */
-export function loginReadings(counts: CallCounts, repeats: () => number): Readings {
+export function loginCollectors(counts: CallCounts, repeats: () => number): Collectors {
   return {
     logins() {
       const login = counts.of(LOGIN);
@@ -78,8 +78,8 @@ function okOf({ codes }: MethodCounts): number {
   return codes[0] ?? 0;
 }
 
-function refusalsOf({ reasons }: MethodCounts, wanted: readonly string[]): number {
-  return wanted.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
+function refusalsOf({ reasons }: MethodCounts, selected: readonly string[]): number {
+  return selected.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
 }
 
 /** Calls that no server could have answered otherwise: what was sent is not a request of the method. */

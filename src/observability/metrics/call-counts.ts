@@ -1,5 +1,5 @@
 import { DurationHistogram } from '../../domain/histogram.ts';
-import type { FinishedCall, UnheardRefusal } from '../../rpc/call-context.ts';
+import type { FinishedCall, RefusalAfterEnd } from '../../rpc/call-context.ts';
 import { methodTable } from '../../rpc/method-table.ts';
 
 /** What became of the calls of one method. */
@@ -46,7 +46,7 @@ export class CallCounts {
   }
 
   /** The reason of a call that is counted without one: its caller had left when it was refused. */
-  recordUnheard({ path, reason }: UnheardRefusal): void {
+  recordRefusalAfterEnd({ path, reason }: RefusalAfterEnd): void {
     const { reasons } = this.#rows.get(path) ?? this.#unknown;
     reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }

@@ -4,10 +4,10 @@ import { type MetricDefinition, metricDefinitions, type MetricKey } from './defi
 type Value = number | DurationHistogram;
 
 /** What a metric is now: one value, values with their labels in the order of the definition, or null for none. */
-type Reading = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
+type Samples = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
 
 /** How each metric is read. What a process does not have is left out. */
-export type Readings = { readonly [Key in MetricKey]?: () => Reading };
+export type Collectors = { readonly [Key in MetricKey]?: () => Samples };
 
 export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -15,17 +15,17 @@ export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
  * The text format of Prometheus, 0.0.4. Written here and not by prom-client, which would keep every value a second time
  * behind a hash of its labels, and loads OpenTelemetry; all that is left of it is this page.
  */
-export function expose(readings: Readings): string {
+export function expose(collectors: Collectors): string {
   const families = (Object.keys(metricDefinitions) as MetricKey[]).flatMap((key) => {
-    const read = readings[key];
-    return read ? [family(metricDefinitions[key], read())] : [];
+    const collect = collectors[key];
+    return collect ? [family(metricDefinitions[key], collect())] : [];
   });
   return families.join('');
 }
 
-function family(definition: MetricDefinition, reading: Reading): string {
+function family(definition: MetricDefinition, collected: Samples): string {
   const { name, type, help, labels } = definition;
-  const samples = reading === null ? [] : isValue(reading) ? [[[], reading] as const] : reading;
+  const samples = collected === null ? [] : isValue(collected) ? [[[], collected] as const] : collected;
   const lines = samples.flatMap(([values, value]) => {
     const pairs = labels.map((label, index) => `${label}="${escaped(values[index] ?? '')}"`);
     return typeof value === 'number' ? [sample(name, pairs, value)] : histogramLines(name, pairs, value);
@@ -33,8 +33,8 @@ function family(definition: MetricDefinition, reading: Reading): string {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines, ''].join('\n');
 }
 
-function isValue(reading: NonNullable<Reading>): reading is Value {
-  return typeof reading === 'number' || reading instanceof DurationHistogram;
+function isValue(collected: NonNullable<Samples>): collected is Value {
+  return typeof collected === 'number' || collected instanceof DurationHistogram;
 }
 
 function histogramLines(name: string, pairs: readonly string[], histogram: DurationHistogram): string[] {

@@ -1,24 +1,24 @@
 import { DurationHistogram } from '../../domain/histogram.ts';
-import type { Readings } from './exposition.ts';
+import type { Collectors } from './exposition.ts';
 
-const EVERY_MS = 100;
+const SAMPLE_INTERVAL_MS = 100;
 
 /** The process itself: event loop, processor, memory. `stop` ends its timer. */
 export class ProcessMeter {
   readonly #lag = new DurationHistogram();
   readonly #timer: NodeJS.Timeout;
-  #expectedMs = performance.now() + EVERY_MS;
+  #expectedMs = performance.now() + SAMPLE_INTERVAL_MS;
 
   constructor() {
     this.#timer = setInterval(() => {
       const nowMs = performance.now();
       this.#lag.observe(Math.max(0, nowMs - this.#expectedMs));
-      this.#expectedMs = nowMs + EVERY_MS;
-    }, EVERY_MS);
+      this.#expectedMs = nowMs + SAMPLE_INTERVAL_MS;
+    }, SAMPLE_INTERVAL_MS);
     this.#timer.unref();
   }
 
-  readonly readings: Readings = {
+  readonly collectors: Collectors = {
     eventLoopLag: () => this.#lag,
     eventLoopBusy: () => performance.eventLoopUtilization().active / 1000,
     cpu: () => (process.cpuUsage().user + process.cpuUsage().system) / 1e6,

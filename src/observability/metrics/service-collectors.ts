@@ -6,7 +6,7 @@ import type { PasswordHasher } from '../../passwords/password-hasher.ts';
 import type { CircuitBreaker } from '../../database/circuit-breaker.ts';
 import type { Database } from '../../database/database.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import type { Readings } from './exposition.ts';
+import type { Collectors } from './exposition.ts';
 
 /** What only the central service has, and a sidecar has not. */
 export interface ServiceParts {
@@ -17,7 +17,7 @@ export interface ServiceParts {
   readonly clock: DatabaseClock;
   readonly trust: TrustBundle;
   readonly revocationDelay: DurationHistogram;
-  readonly broadcast: TrustBroadcaster;
+  readonly broadcaster: TrustBroadcaster;
   readonly keys: {
     readonly stages: () => readonly KeyStage[] | null;
     readonly refused: () => number;
@@ -28,12 +28,12 @@ export interface ServiceParts {
   readonly certificateExpiry: () => number | null;
 }
 
-export function serviceReadings(parts: ServiceParts): Readings {
+export function serviceCollectors(parts: ServiceParts): Collectors {
   const { hasher, circuit, clock, trust } = parts;
   const pools = Object.entries(parts.pools);
   return {
     revocations: () => {
-      const { sid, jti, kid } = trust.revokedHere;
+      const { sid, jti, kid } = trust.revokedLocally;
       return [
         [['session'], sid],
         [['token'], jti],
@@ -41,7 +41,7 @@ export function serviceReadings(parts: ServiceParts): Readings {
       ];
     },
     revocationDelay: () => parts.revocationDelay,
-    watchers: () => parts.broadcast.watchers,
+    watchers: () => parts.broadcaster.watchers,
     hashRunning: () => hasher.load.running,
     hashQueued: () => hasher.load.queued,
     hashRefused: () => hasher.refused,

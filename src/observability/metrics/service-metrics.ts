@@ -2,11 +2,11 @@ import type { KeyStep } from '../../features/signing-keys/key-lifecycle.ts';
 import { CallCounts } from './call-counts.ts';
 import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import { callReadings, type Listeners, listenerReadings, loginReadings } from './call-collectors.ts';
-import { expose, type Readings } from './exposition.ts';
+import { callCollectors, type Listeners, listenerCollectors, loginCollectors } from './call-collectors.ts';
+import { expose, type Collectors } from './exposition.ts';
 import { ProcessMeter } from './process-collectors.ts';
-import { type ServiceParts, serviceReadings } from './service-collectors.ts';
-import { trustReadings } from './trust-collectors.ts';
+import { type ServiceParts, serviceCollectors } from './service-collectors.ts';
+import { trustCollectors } from './trust-collectors.ts';
 
 /** What is counted as it happens; everything else is asked for when somebody looks. */
 export class ServiceCounts {
@@ -47,12 +47,12 @@ export function serviceMetrics(
 ): Metrics {
   const { counts, verification } = parts;
   return metricsOf(parts, {
-    ...callReadings(counts.calls),
-    ...listenerReadings(parts.listeners),
-    ...loginReadings(counts.calls, () => counts.repeats),
+    ...callCollectors(counts.calls),
+    ...listenerCollectors(parts.listeners),
+    ...loginCollectors(counts.calls, () => counts.repeats),
     ...trustOf(verification),
     keySteps: () => Object.entries(counts.keySteps).map(([step, count]) => [[step], count] as const),
-    ...serviceReadings({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
+    ...serviceCollectors({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
   });
 }
 
@@ -67,20 +67,20 @@ export function sidecarMetrics(
   },
 ): Metrics {
   return metricsOf(parts, {
-    ...callReadings(parts.calls),
-    ...listenerReadings(parts.listeners),
+    ...callCollectors(parts.calls),
+    ...listenerCollectors(parts.listeners),
     ...trustOf(parts.verification),
     upstreamConnected: () => Number(parts.isConnected()),
     certificateExpiry: parts.certificateExpiry,
   });
 }
 
-function trustOf({ trust, cache, maxStalenessMs }: VerificationParts): Readings {
-  return trustReadings(trust, cache, maxStalenessMs);
+function trustOf({ trust, cache, maxStalenessMs }: VerificationParts): Collectors {
+  return trustCollectors(trust, cache, maxStalenessMs);
 }
 
-function metricsOf({ linesLost }: ProcessParts, readings: Readings): Metrics {
+function metricsOf({ linesLost }: ProcessParts, collectors: Collectors): Metrics {
   const meter = new ProcessMeter();
-  const all = { ...readings, ...meter.readings, linesLost };
+  const all = { ...collectors, ...meter.collectors, linesLost };
   return { text: () => expose(all), stop: () => meter.stop() };
 }

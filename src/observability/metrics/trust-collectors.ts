@@ -1,13 +1,13 @@
 import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cache.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
-import type { Readings } from './exposition.ts';
+import type { Collectors } from './exposition.ts';
 
 /** How fresh is what this process verifies by, and how much of it is remembered. */
-export function trustReadings(
+export function trustCollectors(
   trust: TrustBundle,
   cache: VerifiedTokenCache | null,
   maxStalenessMs: number,
-): Readings {
+): Collectors {
   const state = () => (!trust.loaded ? 'loading' : trust.ageMs <= maxStalenessMs ? 'fresh' : 'stale');
   return {
     trustAge: () => trust.ageMs / 1000,

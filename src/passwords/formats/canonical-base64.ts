@@ -4,6 +4,6 @@
  */
 export function canonicalBase64(text: string, padding: 'padded' | 'bare'): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64');
-  const again = bytes.toString('base64');
-  return (padding === 'padded' ? again : again.replace(/={1,2}$/, '')) === text ? bytes : undefined;
+  const reencoded = bytes.toString('base64');
+  return (padding === 'padded' ? reencoded : reencoded.replace(/={1,2}$/, '')) === text ? bytes : undefined;
 }

@@ -21,7 +21,7 @@ export function cancellationOf(call: CallBudget, nowMs: number): Rejection | und
 export function onCancelled(
   call: CallBudget,
   now: () => number,
-  leave: (why: Rejection) => void,
+  callback: (why: Rejection) => void,
 ): () => void {
   const delayMs = call.deadlineMs - now();
   // A deadline beyond what a timer takes needs none.
@@ -34,7 +34,7 @@ export function onCancelled(
   };
   const end = (why: Rejection) => {
     stop();
-    leave(why);
+    callback(why);
   };
   call.signal.addEventListener('abort', onAbort);
   return stop;

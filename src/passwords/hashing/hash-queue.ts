@@ -72,8 +72,8 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
 
   /** With a free permit a job runs, whatever the average says: only so can the average come down again. */
   #watch(call: CallBudget, leave: (why: Error) => void): () => void {
-    const turnsToWait = Math.floor(this.#queue.waiting / this.#options.concurrency) + 1;
-    if (this.#isTooLate(call, turnsToWait)) throw this.#overloaded('deadline-too-close');
+    const roundsToWait = Math.floor(this.#queue.waiting / this.#options.concurrency) + 1;
+    if (this.#isTooLate(call, roundsToWait)) throw this.#overloaded('deadline-too-close');
     return onCancelled(call, this.#options.now, (why) => leave(new Rejected(why)));
   }
 
@@ -89,14 +89,14 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
     return answer;
   }
 
-  #isTooLate(call: CallBudget, turnsToWait: number): boolean {
-    return this.#options.now() + (turnsToWait + 1) * (this.#workMs.value ?? 0) > call.deadlineMs;
+  #isTooLate(call: CallBudget, roundsToWait: number): boolean {
+    return this.#options.now() + (roundsToWait + 1) * (this.#workMs.value ?? 0) > call.deadlineMs;
   }
 
   #overloaded(cause: string): Rejected {
     this.#refused += 1;
-    const turns = Math.ceil((this.#queue.running + this.#queue.waiting) / this.#options.concurrency);
-    const drainMs = Math.ceil(turns * (this.#workMs.value ?? 0));
+    const rounds = Math.ceil((this.#queue.running + this.#queue.waiting) / this.#options.concurrency);
+    const drainMs = Math.ceil(rounds * (this.#workMs.value ?? 0));
     return new Rejected({
       kind: 'server-overloaded',
       cause,

@@ -11,9 +11,9 @@ type Verdict = Omit<HashResponse & { readonly kind: 'verified' }, 'kind' | 'work
  * How a weaker hash is filled up: 80 % of the missing time at a time, since short work pays more for its memory, until
  * 3 % or less is missing. Measured on seven weaker hashes: medians within 1.5 % of a full one, AUC to 0.55.
  */
-const FILLED_AT_A_TIME = 0.8;
+const PADDING_FRACTION = 0.8;
 const NEGLIGIBLE = 0.03;
-const MAX_FILL_ROUNDS = 4;
+const MAX_PADDING_ROUNDS = 4;
 
 /** Does the jobs of one hashing thread, one after the other. `nowMs` is monotonic. */
 export class HashRunner {
@@ -47,9 +47,7 @@ export class HashRunner {
     if (stored === null || typeof stored === 'string') return this.#refuse(job, stored);
     try {
       const matches =
-        stored.work === 1
-          ? this.#timed(() => stored.verify(job.password))
-          : this.#verifyFilledUp(stored, job);
+        stored.work === 1 ? this.#timed(() => stored.verify(job.password)) : this.#verifyPadded(stored, job);
       return { matches, needsRehash: matches && stored.needsRehash, damage: null };
     } catch {
       return this.#refuse(job, 'damaged');
@@ -65,16 +63,16 @@ export class HashRunner {
    * A weaker hash answers sooner: the difference is filled with work, lest it tell that the user is there. By the
    * clock, since what a foreign format costs differs between processors; one that took longer is left as it is.
    */
-  #verifyFilledUp(stored: StoredHash, job: VerifyJob): boolean {
+  #verifyPadded(stored: StoredHash, job: VerifyJob): boolean {
     // In the first job of a thread, what one hash takes here is not known yet.
     if (this.#fullWork.value === undefined) this.#refuse(job, null);
     const fullMs = this.#fullWork.value ?? 0;
     const startedMs = this.#nowMs();
     const matches = stored.verify(job.password);
-    for (let round = 0; round < MAX_FILL_ROUNDS; round++) {
+    for (let round = 0; round < MAX_PADDING_ROUNDS; round++) {
       const missing = 1 - (this.#nowMs() - startedMs) / fullMs;
       if (missing < NEGLIGIBLE) break;
-      argon2idWork(Math.min(0.5, FILLED_AT_A_TIME * missing));
+      argon2idWork(Math.min(0.5, PADDING_FRACTION * missing));
     }
     return matches;
   }

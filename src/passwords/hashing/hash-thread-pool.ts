@@ -17,7 +17,7 @@ export class HashThreadPool {
   async run(job: HashRequest): Promise<HashResponse> {
     const thread = this.#idle.pop() ?? this.#start();
     try {
-      return await thread.ask(job);
+      return await thread.run(job);
     } finally {
       if (this.#all.has(thread)) this.#idle.push(thread);
     }
@@ -30,8 +30,8 @@ export class HashThreadPool {
   #start(): HashThread {
     const started = new HashThread(this.#url, (thread) => {
       this.#all.delete(thread);
-      const place = this.#idle.indexOf(thread);
-      if (place >= 0) this.#idle.splice(place, 1);
+      const index = this.#idle.indexOf(thread);
+      if (index >= 0) this.#idle.splice(index, 1);
     });
     this.#all.add(started);
     return started;

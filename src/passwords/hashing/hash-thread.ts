@@ -9,32 +9,32 @@ interface PendingRequest {
 /** One worker thread that does one job at a time. It holds the process alive while it has a job, and only then. */
 export class HashThread {
   readonly #worker: Worker;
-  #asked: PendingRequest | undefined;
+  #pending: PendingRequest | undefined;
   #fault: unknown;
 
-  /** `onGone` is called once, when the thread has ended for whatever reason, before its job is rejected. */
-  constructor(url: URL, onGone: (thread: HashThread) => void) {
+  /** `onExit` is called once, when the thread has ended for whatever reason, before its job is rejected. */
+  constructor(url: URL, onExit: (thread: HashThread) => void) {
     // The thread gets neither the environment (it holds secrets) nor the flags of the process.
     this.#worker = new Worker(url, { name: 'password-hash', env: {}, argv: [], execArgv: [] });
     this.#worker.unref();
     this.#worker.on('message', (answer: HashResponse) => {
-      this.#take()?.resolve(answer);
+      this.#takePending()?.resolve(answer);
     });
     this.#worker.on('error', (error) => {
       this.#fault = error;
     });
     this.#worker.on('exit', () => {
-      onGone(this);
-      this.#take()?.reject(
+      onExit(this);
+      this.#takePending()?.reject(
         new Error('a password hashing thread ended in the middle of a job', { cause: this.#fault }),
       );
     });
   }
 
   /** Rejects with an Error when the thread ends first. To be called only when the last answer is there. */
-  ask(job: HashRequest): Promise<HashResponse> {
+  run(job: HashRequest): Promise<HashResponse> {
     return new Promise((resolve, reject) => {
-      this.#asked = { resolve, reject };
+      this.#pending = { resolve, reject };
       this.#worker.ref();
       this.#worker.postMessage(job);
     });
@@ -45,10 +45,10 @@ export class HashThread {
     await this.#worker.terminate();
   }
 
-  #take(): PendingRequest | undefined {
-    const asked = this.#asked;
-    this.#asked = undefined;
+  #takePending(): PendingRequest | undefined {
+    const pending = this.#pending;
+    this.#pending = undefined;
     this.#worker.unref();
-    return asked;
+    return pending;
   }
 }

@@ -33,7 +33,7 @@ export class RefusalDelay {
     const expected = this.#expected.map(
       ({ kind, work }) => this.#measured.get(kind) ?? work * ESTIMATED_HASH_MS,
     );
-    return Math.min(MAX_DELAY_MS, MARGIN * Math.max(0, ...expected, this.#usual()));
+    return Math.min(MAX_DELAY_MS, MARGIN * Math.max(0, ...expected, this.#observedPercentile()));
   }
 
   /** Replaces what is expected; the estimate stands in until a new kind has been measured. Never rejects. */
@@ -63,7 +63,7 @@ export class RefusalDelay {
     if (this.#observed.length > OBSERVATIONS) this.#observed.shift();
   }
 
-  #usual(): number {
+  #observedPercentile(): number {
     const sorted = this.#observed.toSorted((a, b) => a - b);
     return sorted[Math.floor((sorted.length - 1) * PERCENTILE)] ?? 0;
   }

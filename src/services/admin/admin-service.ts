@@ -6,12 +6,12 @@ import type { AdminHandlers, AdminDependencies } from './admin-dependencies.ts';
 import { adminUsers } from './users.ts';
 
 /** postern.v1.AdminService: wire to operation and back. Who may call and what is audited stands in the method table. */
-export function adminService(tools: AdminDependencies): AdminHandlers {
+export function adminService(dependencies: AdminDependencies): AdminHandlers {
   return {
-    ...adminUsers(tools),
-    ...adminImport(tools),
-    ...adminSessions(tools),
-    ...adminServiceAccounts(tools),
-    ...adminKeys(tools),
+    ...adminUsers(dependencies),
+    ...adminImport(dependencies),
+    ...adminSessions(dependencies),
+    ...adminServiceAccounts(dependencies),
+    ...adminKeys(dependencies),
   };
 }

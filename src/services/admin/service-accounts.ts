@@ -10,22 +10,22 @@ import {
 } from '../../features/service-accounts/rotate-service-secret.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
-type MadeSecret = Awaited<ReturnType<typeof createServiceAccount>>;
+type CreatedSecret = Awaited<ReturnType<typeof createServiceAccount>>;
 
 /** The RPCs about programs that have tokens of their own. */
 export function adminServiceAccounts(
-  tools: AdminDependencies,
+  dependencies: AdminDependencies,
 ): Pick<
   AdminHandlers,
   'createServiceAccount' | 'listServiceAccounts' | 'deleteServiceAccount' | 'rotateServiceSecret'
 > {
-  const { cursors } = tools;
+  const { cursors } = dependencies;
   return {
     createServiceAccount: async ({ name, roles }, call) =>
-      credentials(await createServiceAccount(tools, { name, roles, actor: actorOf(call) }, call)),
+      credentials(await createServiceAccount(dependencies, { name, roles, actor: actorOf(call) }, call)),
     listServiceAccounts: async (request, call) => {
       const { rows, nextPageToken } = await listPage(cursors, ['service-accounts'], request, (position) =>
-        listServiceAccounts(tools, position, call),
+        listServiceAccounts(dependencies, position, call),
       );
       const serviceAccounts = rows.map(({ id, roles, previousSecretUntil, ...account }) => ({
         ...account,
@@ -37,19 +37,19 @@ export function adminServiceAccounts(
     },
     deleteServiceAccount: async ({ clientId }, call) => {
       requireValid({ clientId: uuid }, { clientId });
-      await deleteServiceAccount(tools, { account: { id: clientId }, actor: actorOf(call) }, call);
+      await deleteServiceAccount(dependencies, { account: { id: clientId }, actor: actorOf(call) }, call);
       return {};
     },
     rotateServiceSecret: async ({ clientId, overlap }, call) => {
       requireValid({ clientId: uuid }, { clientId });
       const overlapSeconds = overlap ?? DEFAULT_OVERLAP_SECONDS;
       const change = { account: { id: clientId }, overlapSeconds, actor: actorOf(call) };
-      return credentials(await rotateServiceSecret(tools, change, call));
+      return credentials(await rotateServiceSecret(dependencies, change, call));
     },
   };
 }
 
-function credentials({ account, clientSecret }: MadeSecret): ServiceCredentials {
+function credentials({ account, clientSecret }: CreatedSecret): ServiceCredentials {
   return {
     clientId: account.id,
     clientSecret: clientSecret.reveal(),

@@ -11,18 +11,18 @@ import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dep
 
 /** The RPCs about what people have done: sessions and the audit trail. */
 export function adminSessions(
-  tools: AdminDependencies,
+  dependencies: AdminDependencies,
 ): Pick<AdminHandlers, 'listSessions' | 'revokeSessions' | 'listAuditEvents'> {
   return {
     listSessions: async (request, call) => {
-      const { rows, nextPageToken } = await listSessions(tools, request, call);
+      const { rows, nextPageToken } = await listSessions(dependencies, request, call);
       return { sessions: rows.map(sessionMessage), nextPageToken };
     },
     revokeSessions: async ({ userId, sessionId }, call) => ({
-      ended: await revokeSessions(tools, { userId, sessionId, actor: actorOf(call) }, call),
+      ended: await revokeSessions(dependencies, { userId, sessionId, actor: actorOf(call) }, call),
     }),
     listAuditEvents: async (request, call) => {
-      const { rows, nextPageToken } = await listAuditEvents(tools, request, call);
+      const { rows, nextPageToken } = await listAuditEvents(dependencies, request, call);
       return { events: rows.map(auditEventMessage), nextPageToken };
     },
   };

@@ -9,35 +9,35 @@ import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dep
 
 /** The RPCs about signing keys. */
 export function adminKeys(
-  tools: AdminDependencies,
+  dependencies: AdminDependencies,
 ): Pick<AdminHandlers, 'listSigningKeys' | 'rotateSigningKey' | 'revokeSigningKey'> {
-  const { database } = tools;
-  const atWork = () => {
-    if (tools.signingKeys) return { database, ...tools.signingKeys };
+  const { database } = dependencies;
+  const requireSigningKeys = () => {
+    if (dependencies.signingKeys) return { database, ...dependencies.signingKeys };
     throw new Rejected({ kind: 'no-signing-keys' });
   };
   return {
     listSigningKeys: async (_request, call) => {
-      if (!tools.signingKeys) return { signingKeys: [] };
+      if (!dependencies.signingKeys) return { signingKeys: [] };
       const keys = await database.run(call, listAllKeys);
       return { signingKeys: keys.map(signingKeyMessage) };
     },
     rotateSigningKey: async ({ now }, call) => {
-      const how = { now, actor: actorOf(call), origin: call.origin };
-      const { kid, activateAtMs } = await orElsewhere(rotateSigningKey(atWork(), how));
+      const rotation = { now, actor: actorOf(call), origin: call.origin };
+      const { kid, activateAtMs } = await orUnavailableHere(rotateSigningKey(requireSigningKeys(), rotation));
       return { kid, activateAt: new Date(activateAtMs) };
     },
     revokeSigningKey: async ({ kid }, call) => {
       requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
-      const which = { kid, actor: actorOf(call), origin: call.origin };
-      const { active } = await orElsewhere(revokeSigningKey(atWork(), which));
+      const revocation = { kid, actor: actorOf(call), origin: call.origin };
+      const { active } = await orUnavailableHere(revokeSigningKey(requireSigningKeys(), revocation));
       return { activeKid: active };
     },
   };
 }
 
 /** What this instance's master key cannot do, since the keys were sealed anew with another, one that has it can. */
-async function orElsewhere<T>(work: Promise<T>): Promise<T> {
+async function orUnavailableHere<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {

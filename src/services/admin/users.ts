@@ -12,7 +12,7 @@ import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dep
 
 /** The RPCs about people. */
 export function adminUsers(
-  tools: AdminDependencies,
+  dependencies: AdminDependencies,
 ): Pick<
   AdminHandlers,
   'createUser' | 'getUser' | 'listUsers' | 'updateUser' | 'deleteUser' | 'createPasswordReset'
@@ -20,12 +20,12 @@ export function adminUsers(
   return {
     createUser: async ({ email, password, roles }, call) => {
       const user = { email, password: password === '' ? null : password, roles, actor: actorOf(call) };
-      return userMessage(await createUser(tools, user, call));
+      return userMessage(await createUser(dependencies, user, call));
     },
-    getUser: async (request, call) => userMessage(await getUser(tools, parseUserRef(request), call)),
+    getUser: async (request, call) => userMessage(await getUser(dependencies, parseUserRef(request), call)),
     listUsers: async (request, call) => {
       const { rows, nextPageToken } = await listUsers(
-        tools,
+        dependencies,
         { ...request, disabled: request.disabled },
         call,
       );
@@ -40,15 +40,15 @@ export function adminUsers(
         actor: actorOf(call),
         action: 'user.update',
       } as const;
-      return userMessage(await updateUser(tools, update, call));
+      return userMessage(await updateUser(dependencies, update, call));
     },
     deleteUser: async ({ userId, etag }, call) => {
-      await deleteUser(tools, { user: { userId }, etag, actor: actorOf(call) }, call);
+      await deleteUser(dependencies, { user: { userId }, etag, actor: actorOf(call) }, call);
       return {};
     },
     createPasswordReset: async (request, call) => {
       const wanted = { user: parseUserRef(request), actor: actorOf(call) };
-      const { userId, resetToken, expiresAt } = await createPasswordReset(tools, wanted, call);
+      const { userId, resetToken, expiresAt } = await createPasswordReset(dependencies, wanted, call);
       return { userId, resetToken: resetToken.reveal(), expiresAt };
     },
   };

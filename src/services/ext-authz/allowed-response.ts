@@ -3,7 +3,7 @@ import { Code } from '../../rpc/status-code.ts';
 import type { VerifiedClaims } from '../../domain/claims.ts';
 import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { headerList } from './header-encoding.ts';
-import { overwriting } from './overwrite-header.ts';
+import { overwriteHeader } from './overwrite-header.ts';
 
 const IDENTITY_HEADERS = ['x-postern-subject', 'x-postern-session', 'x-postern-roles'] as const;
 
@@ -30,7 +30,7 @@ export function allowedResponse(
     httpResponse: {
       $case: 'okResponse',
       value: {
-        headers: identity.map(([name, value]) => overwriting(name, value)),
+        headers: identity.map(([name, value]) => overwriteHeader(name, value)),
         headersToRemove: [...removed],
       },
     },

@@ -28,7 +28,7 @@ export interface Authorizer {
 /** Envoy waits 200 ms unless told otherwise, and then has no reason to tell the client (E04). */
 const MAX_CHECK_MS = 150;
 /** How long a check waits for the first keys and revocations of a process that has just started. */
-export const CHECK_FIRST_NEWS_WAIT_MS = 100;
+export const CHECK_INITIAL_LOAD_WAIT_MS = 100;
 
 /**
  * envoy.service.auth.v3.Authorization. Every answer is an OK of gRPC, for a denial, too: the filter takes any other
@@ -48,7 +48,7 @@ export function authorizationService(authorizer: Authorizer): ServiceHandlers<ty
       };
       try {
         const response = check(request, authorizer, replies);
-        return response instanceof Promise ? inTime(response).catch(denied) : response;
+        return response instanceof Promise ? withDeadline(response).catch(denied) : response;
       } catch (error) {
         return denied(error);
       }
@@ -107,7 +107,7 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
 }
 
-function inTime(response: Promise<Answer>): Promise<Answer> {
+function withDeadline(response: Promise<Answer>): Promise<Answer> {
   return withTimeout(response, MAX_CHECK_MS, () => {
     const cause = `no verdict within ${MAX_CHECK_MS} ms`;
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });

@@ -82,9 +82,9 @@ function forbidden(reason: Denial['reason'], message: string, challenge: Denial[
 
 /** With the reason and the words that VerifyToken has for the same refusal, where they fit an HTTP client. */
 function fromRejection({ rejection }: Rejected): Denial {
-  const { code, reason, message: said } = statusOf(rejection);
+  const { code, reason, message: status } = statusOf(rejection);
   const isMissing = rejection.kind === 'credentials-missing';
-  const message = isMissing ? "the request has no token; send it as 'authorization: Bearer <token>'" : said;
+  const message = isMissing ? "the request has no token; send it as 'authorization: Bearer <token>'" : status;
   if (reason === undefined) return internal;
   if (code === Code.UNAVAILABLE) {
     return { ...internal, reason, message, isFault: false };

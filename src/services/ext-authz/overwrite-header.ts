@@ -7,7 +7,7 @@ import {
  * A header that replaces every value that the client sent under its name (E02). Said in both ways, for old and new
  * Envoys: left unset, some append, and the attacker's value would go upstream beside ours.
  */
-export function overwriting(key: string, value: string): HeaderValueOption {
+export function overwriteHeader(key: string, value: string): HeaderValueOption {
   return {
     header: { key, value, rawValue: Buffer.alloc(0) },
     append: false,

@@ -10,11 +10,11 @@ export class SubscriberQueue {
   readonly #call: StreamCall;
   #pending: EncodedMessage[] = [];
   #pendingBytes = 0;
-  #wake: (() => void) | null = null;
+  #resume: (() => void) | null = null;
 
   constructor(call: StreamCall) {
     this.#call = call;
-    call.signal.addEventListener('abort', () => this.#wake?.(), { once: true });
+    call.signal.addEventListener('abort', () => this.#resume?.(), { once: true });
   }
 
   get isBehind(): boolean {
@@ -29,7 +29,7 @@ export class SubscriberQueue {
       this.#pendingBytes = 0;
       this.#call.fail(new Rejected({ kind: 'reader-too-slow' }));
     }
-    this.#wake?.();
+    this.#resume?.();
   }
 
   /** Ends when the call does. */
@@ -47,7 +47,7 @@ export class SubscriberQueue {
 
   async #next(): Promise<void> {
     if (this.#call.signal.aborted) return;
-    await new Promise<void>((resolve) => (this.#wake = resolve));
-    this.#wake = null;
+    await new Promise<void>((resolve) => (this.#resume = resolve));
+    this.#resume = null;
   }
 }

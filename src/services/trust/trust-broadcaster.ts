@@ -17,8 +17,8 @@ export class TrustBroadcaster {
   readonly #watchers = new Set<SubscriberQueue>();
   #pending = new Map<string, Revocation>();
   #sentCursor = '';
-  #lastRoundMs = -Infinity;
-  #round: NodeJS.Timeout | undefined;
+  #lastSentMs = -Infinity;
+  #sendTimer: NodeJS.Timeout | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #unsubscribeFromTrust: (() => void) | undefined;
 
@@ -36,7 +36,7 @@ export class TrustBroadcaster {
     this.#watchers.add(watcher);
     if (this.#unsubscribeFromTrust) return;
     this.#sentCursor = this.#cursor();
-    this.#unsubscribeFromTrust = this.#trust.subscribe((change) => this.#take(change));
+    this.#unsubscribeFromTrust = this.#trust.subscribe((change) => this.#onChange(change));
     this.#heartbeatTimer = setInterval(() => this.#heartbeat(), HEARTBEAT_EVERY_MS);
   }
 
@@ -46,12 +46,12 @@ export class TrustBroadcaster {
     this.#unsubscribeFromTrust?.();
     this.#unsubscribeFromTrust = undefined;
     clearInterval(this.#heartbeatTimer);
-    clearTimeout(this.#round);
-    this.#round = undefined;
+    clearTimeout(this.#sendTimer);
+    this.#sendTimer = undefined;
     this.#pending = new Map();
   }
 
-  #take(change: TrustChange): void {
+  #onChange(change: TrustChange): void {
     if (change.kind === 'keys') {
       this.#sendPending();
       this.#push(keysUpdate(this.#cursor(), this.#trust.keys().jwks.json, this.#policy));
@@ -60,12 +60,12 @@ export class TrustBroadcaster {
     for (const revocation of change.revocations) {
       this.#pending.set(`${revocation.kind} ${revocation.id}`, revocation);
     }
-    if (this.#round) return;
+    if (this.#sendTimer) return;
     // Never within the callback: several pages, or several logouts of one moment, are one round. But ahead of the answer
     // to who revoked: a process that is killed right after it has told its watchers.
-    const pauseMs = this.#lastRoundMs + this.#watchers.size * PAUSE_MS_PER_WATCHER - performance.now();
+    const pauseMs = this.#lastSentMs + this.#watchers.size * PAUSE_MS_PER_WATCHER - performance.now();
     if (pauseMs <= 0) queueMicrotask(() => this.#sendPending());
-    else this.#round = setTimeout(() => this.#sendPending(), pauseMs);
+    else this.#sendTimer = setTimeout(() => this.#sendPending(), pauseMs);
   }
 
   /**
@@ -73,15 +73,15 @@ export class TrustBroadcaster {
    * took since a watcher joined is in this round or was in one before.
    */
   #sendPending(): void {
-    clearTimeout(this.#round);
-    this.#round = undefined;
+    clearTimeout(this.#sendTimer);
+    this.#sendTimer = undefined;
     if (this.#pending.size === 0) return;
     const revocations = this.#pending.values();
     this.#pending = new Map();
     const labels = { before: this.#sentCursor, cursor: this.#cursor(), snapshot: false };
     for (const update of revocationUpdates(revocations, labels)) this.#push(update);
     this.#sentCursor = labels.cursor;
-    this.#lastRoundMs = performance.now();
+    this.#lastSentMs = performance.now();
   }
 
   #heartbeat(): void {

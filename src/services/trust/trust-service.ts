@@ -12,7 +12,7 @@ import { TrustSnapshots } from './trust-snapshots.ts';
 import { heartbeatUpdate, keysUpdate, revocationUpdates } from './trust-updates.ts';
 import { SubscriberQueue } from './subscriber-queue.ts';
 
-const FIRST_NEWS_WAIT_MS = 1_000;
+const INITIAL_LOAD_WAIT_MS = 1_000;
 
 /**
  * postern.v1.TrustService. The order in which a watcher learns is what makes its cursor safe: a snapshot (or what it
@@ -21,7 +21,7 @@ const FIRST_NEWS_WAIT_MS = 1_000;
 export function trustService(
   trust: TrustBundle,
   policy: ClaimsPolicy,
-  broadcast = new TrustBroadcaster(trust, policy),
+  broadcaster = new TrustBroadcaster(trust, policy),
 ): ServiceHandlers<typeof TrustServiceService> {
   const snapshots = new TrustSnapshots(trust);
 
@@ -30,7 +30,7 @@ export function trustService(
     call: StreamCall,
   ): AsyncGenerator<EncodedMessage | TrustUpdate, void, undefined> {
     let known = parseCursor(request.cursor);
-    await trust.whenLoaded(FIRST_NEWS_WAIT_MS);
+    await trust.whenLoaded(INITIAL_LOAD_WAIT_MS);
     if (!trust.loaded || trust.cursor === null)
       throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
     const isResumed = known !== null && trust.missedSince(known) !== null;
@@ -50,7 +50,7 @@ export function trustService(
     const labels = { before, cursor: cursorOf(trust), snapshot: !isResumed };
     const readAtMs = performance.now() - trust.ageMs;
     const watcher = new SubscriberQueue(call);
-    broadcast.subscribe(watcher);
+    broadcaster.subscribe(watcher);
     try {
       if (trust.keys() !== keys) {
         keys = trust.keys();
@@ -64,7 +64,7 @@ export function trustService(
         yield update;
       }
     } finally {
-      broadcast.unsubscribe(watcher);
+      broadcaster.unsubscribe(watcher);
     }
   }
 

@@ -40,7 +40,7 @@ export function* revocationUpdates(
   const { before, cursor, snapshot } = labels;
   let chunk: WireRevocation[] = [];
   let bytes = 0;
-  const take = (complete: boolean) => {
+  const flush = (complete: boolean) => {
     const value = { revocations: chunk, complete, snapshot };
     chunk = [];
     bytes = 0;
@@ -51,12 +51,12 @@ export function* revocationUpdates(
   };
   for (const { kind, id, expiresAtSeconds } of revocations) {
     const size = Buffer.byteLength(id) + BYTES_BESIDE_ID;
-    if (bytes + size > CHUNK_BYTES) yield take(false);
+    if (bytes + size > CHUNK_BYTES) yield flush(false);
     chunk.push({ revoked: revoked(kind, id), expiresAt: expiresAtSeconds });
     bytes += size;
   }
-  if (cursor !== null) yield take(true);
-  else if (chunk.length > 0) yield take(false);
+  if (cursor !== null) yield flush(true);
+  else if (chunk.length > 0) yield flush(false);
 }
 
 function revoked(kind: Revocation['kind'], id: string): WireRevocation['revoked'] {

@@ -5,7 +5,7 @@ import { refusals } from './token-refusals.ts';
 export const MAX_TOKEN_BYTES = 8192;
 
 /** The three segments of a compact JWS, each canonical base64url, still encoded. */
-export interface CompactForm {
+export interface CompactJws {
   readonly ok: true;
   readonly header: string;
   readonly payload: string;
@@ -22,7 +22,7 @@ for (let value = 0; value < ALPHABET.length; value++) SIX_BITS[ALPHABET.charCode
  * the base64url alphabet and nothing else, each segment in the one spelling that its bytes have. Decoders skip spaces,
  * padding and stray bits, and so one signature would get many texts, each a new key to a cache or a deny list.
  */
-export function splitCompactForm(token: string): CompactForm | { readonly ok: false; refusal: TokenRefusal } {
+export function splitCompactJws(token: string): CompactJws | { readonly ok: false; refusal: TokenRefusal } {
   // A UTF-8 text has at least one byte for each UTF-16 unit: the length alone refuses a megabyte without reading it.
   if (token.length > MAX_TOKEN_BYTES || Buffer.byteLength(token) > MAX_TOKEN_BYTES)
     return refuse(refusals.tooLarge);

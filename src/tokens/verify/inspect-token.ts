@@ -6,7 +6,7 @@ import {
 } from '../../domain/claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import type { Secret } from '../../domain/secret.ts';
-import { MAX_TOKEN_BYTES, splitCompactForm } from './compact-jws.ts';
+import { MAX_TOKEN_BYTES, splitCompactJws } from './compact-jws.ts';
 import { readClaimsSegment, readHeader, type TokenHeader } from './token-format.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { refusals } from './token-refusals.ts';
@@ -44,7 +44,7 @@ interface SignatureFinding {
   readonly why: string;
 }
 
-interface GivenKeys {
+interface ProvidedKeys {
   readonly ring: KeyRing | null;
   readonly secret: SignatureKey | null;
 }
@@ -57,21 +57,21 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
     return { header: null, claims: null, problems: [refusals.tooLarge], signature, notes };
   }
   const [headerSegment = '', claimsSegment = ''] = text.trim().split('.');
-  const form = splitCompactForm(text);
+  const form = splitCompactJws(text);
   const strictHeader = readHeader(headerSegment);
   const strictClaims = readClaimsSegment(claimsSegment);
-  const header = decodeLoosely(headerSegment);
-  const claims = decodeLoosely(claimsSegment);
+  const header = decodeLeniently(headerSegment);
+  const claims = decodeLeniently(claimsSegment);
   const keys = await readKeys(options, notes);
   const names = headerStrings(header);
-  const isTutorial = isObject(claims) && isLegacyToken(names, claims) && claims.user_id !== undefined;
-  const profile = isTutorial ? 'legacy' : names.alg === 'HS256' ? 'shared-secret' : 'access';
+  const isLegacy = isObject(claims) && isLegacyToken(names, claims) && claims.user_id !== undefined;
+  const profile = isLegacy ? 'legacy' : names.alg === 'HS256' ? 'shared-secret' : 'access';
   const signature = form.ok
-    ? await judgeSignature(text, form.signature, names, keys)
+    ? await evaluateSignature(text, form.signature, names, keys)
     : notChecked('the text is not a compact JWS');
   const problems = [
     ...[form, strictHeader, strictClaims].flatMap((read) => (read.ok ? [] : [read.refusal])),
-    ...(isObject(header) ? headerProblems(names, isTutorial, keys) : []),
+    ...(isObject(header) ? headerProblems(names, isLegacy, keys) : []),
     ...(signature.verdict === 'invalid' ? [refusals.signatureInvalid] : []),
     ...(isObject(claims) ? claimProblems(profile, claims, options) : []),
   ];
@@ -81,19 +81,19 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
 function kindNotes(text: string): string[] {
   const notes: string[] = [];
   if (text !== text.trim()) notes.push('there is white space around the token; verifiers refuse it');
-  const plain = text.trim();
-  if (/^bearer /i.test(plain))
+  const trimmed = text.trim();
+  if (/^bearer /i.test(trimmed))
     notes.push('this is an authorization header; the token begins after "Bearer "');
-  if (plain.startsWith('prt_'))
+  if (trimmed.startsWith('prt_'))
     notes.push('this is a refresh token; only RefreshToken and RevokeToken accept it');
-  if (plain.startsWith('{')) notes.push('this is JSON; only the compact serialisation is accepted');
-  if (plain.split('.').length === 5)
+  if (trimmed.startsWith('{')) notes.push('this is JSON; only the compact serialisation is accepted');
+  if (trimmed.split('.').length === 5)
     notes.push('this is an encrypted token (JWE); only signed ones are accepted');
   return notes;
 }
 
-async function readKeys(options: InspectionOptions, notes: string[]): Promise<GivenKeys> {
-  const usable = async <Key>(subject: string, read: () => Key | Promise<Key>): Promise<Key | null> => {
+async function readKeys(options: InspectionOptions, notes: string[]): Promise<ProvidedKeys> {
+  const ifUsable = async <Key>(subject: string, read: () => Key | Promise<Key>): Promise<Key | null> => {
     try {
       return await read();
     } catch (error) {
@@ -102,9 +102,11 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
       return null;
     }
   };
-  const given = options.sharedSecret;
+  const sharedSecret = options.sharedSecret;
   const secret =
-    given === undefined ? null : await usable('the shared secret', () => importSharedSecret(given));
+    sharedSecret === undefined
+      ? null
+      : await ifUsable('the shared secret', () => importSharedSecret(sharedSecret));
   if (options.jwks === undefined) return { ring: null, secret };
   const listed =
     isObject(options.jwks) && Array.isArray(options.jwks.keys) ? (options.jwks.keys as unknown[]) : null;
@@ -113,7 +115,7 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
     notes.push('the key set holds no keys: the service has none yet, or signs with a shared secret');
   const byKid = new Map<string, VerificationKey>();
   for (const [index, jwk] of (listed ?? []).entries()) {
-    const key = await usable(`key ${index + 1} of the set is ignored`, () => importVerificationKey(jwk));
+    const key = await ifUsable(`key ${index + 1} of the set is ignored`, () => importVerificationKey(jwk));
     if (key !== null) byKid.set(key.kid, key);
   }
   return { ring: createKeyRing([...byKid.values()]), secret };
@@ -121,28 +123,28 @@ async function readKeys(options: InspectionOptions, notes: string[]): Promise<Gi
 
 function headerProblems(
   { alg, kid, typ }: TokenHeader,
-  isTutorial: boolean,
-  { ring, secret }: GivenKeys,
+  isLegacy: boolean,
+  { ring, secret }: ProvidedKeys,
 ): TokenRefusal[] {
   const isHmac = alg === 'HS256';
   const type = isHmac ? SHARED_SECRET_TYPE : ACCESS_TOKEN_TYPE;
   const key = ring === null || kid === undefined ? null : (ring.find(kid) ?? 'unknown');
   // A verifier has a key set or a shared secret, so the one that was given says what the other kind of token meets.
-  const isOfOtherKind = isHmac ? ring !== null && secret === null : secret !== null && ring === null;
+  const isOtherKind = isHmac ? ring !== null && secret === null : secret !== null && ring === null;
   return [
-    (isOfOtherKind || (!isHmac && !isSigningAlgorithm(alg))) && refusals.algNotAllowed,
+    (isOtherKind || (!isHmac && !isSigningAlgorithm(alg))) && refusals.algNotAllowed,
     isHmac ? kid !== undefined && refusals.kidWithSharedSecret : kid === undefined && refusals.kidMissing,
     !isHmac && key === 'unknown' && refusals.keyUnknown,
     key !== null && key !== 'unknown' && key.algorithm !== alg && refusals.algOfOtherKey,
-    !isTutorial && !type.test(typ ?? '') && refusals.typeInvalid,
+    !isLegacy && !type.test(typ ?? '') && refusals.typeInvalid,
   ].filter((problem) => problem !== false);
 }
 
-async function judgeSignature(
+async function evaluateSignature(
   token: string,
   signature: string,
   { alg, kid }: TokenHeader,
-  { ring, secret }: GivenKeys,
+  { ring, secret }: ProvidedKeys,
 ): Promise<SignatureFinding> {
   let key: SignatureKey | undefined;
   if (alg === 'HS256') {
@@ -179,7 +181,7 @@ function claimProblems(
 }
 
 /** What a segment holds for a reader who forgives everything. */
-function decodeLoosely(segment: string): unknown {
+function decodeLeniently(segment: string): unknown {
   try {
     return JSON.parse(Buffer.from(segment, 'base64url').toString('utf8')) as unknown;
   } catch {

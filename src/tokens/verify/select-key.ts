@@ -7,16 +7,16 @@ import { isSigningAlgorithm } from '../signing-algorithm.ts';
 import type { SignatureKey } from './verify-signature.ts';
 
 /** Tokens of the time before Postern are accepted until this moment (Unix time, ms). */
-export interface LegacyDoorKey {
+export interface LegacyHs256Key {
   readonly key: SignatureKey;
   readonly untilMs: number;
 }
 
 /** What a verifier can verify with: published keys, or the shared secret of HS256 mode, and perhaps the legacy door. */
-export interface KeyChoices {
+export interface VerificationKeys {
   readonly ring: KeyRing;
   readonly sharedSecret: SignatureKey | null;
-  readonly legacyDoor: LegacyDoorKey | null;
+  readonly legacyHs256: LegacyHs256Key | null;
 }
 
 /** The one key that a token is tried with, and the rules that its claims then meet. */
@@ -41,13 +41,13 @@ export const SHARED_SECRET_TYPE = /^(?:application\/)?(?:at\+)?jwt$/i;
  */
 export function selectKey(
   token: UnverifiedToken,
-  choices: KeyChoices,
+  keys: VerificationKeys,
   nowMs: number,
 ): SelectedKey | { readonly ok: false; readonly refusal: TokenRefusal } {
   const { alg, kid, typ } = token.header;
-  const { ring, sharedSecret, legacyDoor } = choices;
-  if (legacyDoor !== null && nowMs < legacyDoor.untilMs && isLegacyToken(token.header, token.claims)) {
-    return hmacKey(legacyDoor.key, 'legacy', legacyDoor.untilMs);
+  const { ring, sharedSecret, legacyHs256 } = keys;
+  if (legacyHs256 !== null && nowMs < legacyHs256.untilMs && isLegacyToken(token.header, token.claims)) {
+    return hmacKey(legacyHs256.key, 'legacy', legacyHs256.untilMs);
   }
   if (sharedSecret !== null) {
     if (alg !== 'HS256') return refuse(refusals.algNotAllowed);

@@ -1,5 +1,5 @@
 import type { TokenRefusal } from '../../domain/rejection.ts';
-import { splitCompactForm } from './compact-jws.ts';
+import { splitCompactJws } from './compact-jws.ts';
 import { refusals } from './token-refusals.ts';
 import { parseStrictJson, type JsonObject } from './strict-json.ts';
 
@@ -28,10 +28,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * is a compact JWS in canonical form, whose header has no member but alg, kid and typ, and whose claims are a JSON
  * object that every parser reads alike. Linear in the length of the text; nothing is looked up, fetched or decrypted.
  */
-export function guardFormat(token: string): UnverifiedToken | Refused {
-  const form = splitCompactForm(token);
+export function checkFormat(token: string): UnverifiedToken | Refused {
+  const form = splitCompactJws(token);
   if (!form.ok) return form;
-  const header = readHeaderOnce(form.header);
+  const header = readHeaderCached(form.header);
   if (!header.ok) return header;
   const claims = readClaimsSegment(form.payload);
   if (!claims.ok) return claims;
@@ -40,12 +40,12 @@ export function guardFormat(token: string): UnverifiedToken | Refused {
 }
 
 /** Of a sound header, with the segment that it was read from: one key's tokens have one header. */
-let lastRead: { readonly segment: string; readonly result: ReturnType<typeof readHeader> } | null = null;
+let lastHeader: { readonly segment: string; readonly result: ReturnType<typeof readHeader> } | null = null;
 
-function readHeaderOnce(segment: string): ReturnType<typeof readHeader> {
-  if (lastRead?.segment === segment) return lastRead.result;
+function readHeaderCached(segment: string): ReturnType<typeof readHeader> {
+  if (lastHeader?.segment === segment) return lastHeader.result;
   const result = readHeader(segment);
-  if (result.ok) lastRead = { segment, result };
+  if (result.ok) lastHeader = { segment, result };
   return result;
 }
 

@@ -8,11 +8,11 @@ import {
 } from '../../domain/claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import { MAX_TOKEN_BYTES } from './compact-jws.ts';
-import { guardFormat, type UnverifiedToken } from './token-format.ts';
+import { checkFormat, type UnverifiedToken } from './token-format.ts';
 import type { KeyRing } from './key-ring.ts';
 import { refusals } from './token-refusals.ts';
-import { selectKey, type LegacyDoorKey, type SelectedKey } from './select-key.ts';
-import type { RememberedToken, VerifiedTokenCache } from './verified-token-cache.ts';
+import { selectKey, type LegacyHs256Key, type SelectedKey } from './select-key.ts';
+import type { CachedToken, VerifiedTokenCache } from './verified-token-cache.ts';
 import { signatureMatches, type SignatureKey } from './verify-signature.ts';
 
 /** What a verifier trusts at this moment. Asked on every call, remembered token or not. */
@@ -34,7 +34,7 @@ export interface TokenVerifierOptions {
   readonly policy: () => ClaimsPolicy;
   /** HS256 mode: the only key, and no published one is looked at. */
   readonly sharedSecret?: SignatureKey | null;
-  readonly legacyDoor?: LegacyDoorKey | null;
+  readonly legacyHs256?: LegacyHs256Key | null;
   readonly cache?: VerifiedTokenCache | null;
   /** Unix time, ms. */
   readonly nowMs: () => number;
@@ -52,16 +52,16 @@ export class TokenVerifier {
   readonly #trust: TrustView;
   readonly #policy: () => ClaimsPolicy;
   readonly #sharedSecret: SignatureKey | null;
-  readonly #legacyDoor: LegacyDoorKey | null;
+  readonly #legacyHs256: LegacyHs256Key | null;
   readonly #cache: VerifiedTokenCache | null;
   readonly #nowMs: () => number;
-  readonly #underWay = new Map<string, Promise<RememberedToken | TokenRefusal>>();
+  readonly #inFlight = new Map<string, Promise<CachedToken | TokenRefusal>>();
 
   constructor(options: TokenVerifierOptions) {
     this.#trust = options.trust;
     this.#policy = options.policy;
     this.#sharedSecret = options.sharedSecret ?? null;
-    this.#legacyDoor = options.legacyDoor ?? null;
+    this.#legacyHs256 = options.legacyHs256 ?? null;
     this.#cache = options.cache ?? null;
     this.#nowMs = options.nowMs;
   }
@@ -76,15 +76,15 @@ export class TokenVerifier {
     // Before any look-up: hashing a megabyte of text for a map is work, too (T02).
     if (token.length > MAX_TOKEN_BYTES) return refuse(refusals.tooLarge);
     const policy = this.#policy();
-    const remembered = this.#cache?.get(token);
-    if (remembered?.policy === policy) return this.#judge(remembered, requiredAudience);
-    const underWay = this.#underWay.get(token);
-    if (underWay !== undefined) return this.#conclude(underWay, requiredAudience);
+    const cached = this.#cache?.get(token);
+    if (cached?.policy === policy) return this.#evaluate(cached, requiredAudience);
+    const inFlight = this.#inFlight.get(token);
+    if (inFlight !== undefined) return this.#awaitVerdict(inFlight, requiredAudience);
 
-    const read = this.#read(token);
-    if (!read.ok) return read;
-    return this.#conclude(
-      this.#share(token, this.#verifyFresh(token, read.unverified, read.selected, policy)),
+    const parsed = this.#parse(token);
+    if (!parsed.ok) return parsed;
+    return this.#awaitVerdict(
+      this.#shareInFlight(token, this.#verifyFresh(token, parsed.unverified, parsed.selected, policy)),
       requiredAudience,
     );
   }
@@ -95,22 +95,22 @@ export class TokenVerifier {
    */
   async identify(token: string): Promise<TokenVerdict> {
     if (token.length > MAX_TOKEN_BYTES) return refuse(refusals.tooLarge);
-    const read = this.#read(token);
-    if (!read.ok) return read;
-    const { key, profile, keyId } = read.selected;
+    const parsed = this.#parse(token);
+    if (!parsed.ok) return parsed;
+    const { key, profile, keyId } = parsed.selected;
     if (!(await signatureMatches(token, key))) return refuse(refusals.signatureInvalid);
-    return identifyClaims(profile, read.unverified.claims, this.#policy(), keyId);
+    return identifyClaims(profile, parsed.unverified.claims, this.#policy(), keyId);
   }
 
   /** Everything before the signature. */
-  #read(
+  #parse(
     token: string,
   ): { readonly ok: true; readonly unverified: UnverifiedToken; readonly selected: SelectedKey } | Refused {
-    const unverified = guardFormat(token);
+    const unverified = checkFormat(token);
     if (!unverified.ok) return unverified;
     const selected = selectKey(
       unverified,
-      { ring: this.#trust.keys(), sharedSecret: this.#sharedSecret, legacyDoor: this.#legacyDoor },
+      { ring: this.#trust.keys(), sharedSecret: this.#sharedSecret, legacyHs256: this.#legacyHs256 },
       this.#nowMs(),
     );
     if (!selected.ok) return selected;
@@ -123,53 +123,53 @@ export class TokenVerifier {
     unverified: UnverifiedToken,
     selected: SelectedKey,
     policy: ClaimsPolicy,
-  ): Promise<RememberedToken | TokenRefusal> {
+  ): Promise<CachedToken | TokenRefusal> {
     if (!(await signatureMatches(token, selected.key))) return refusals.signatureInvalid;
     const { profile, keyId, refusedFromMs } = selected;
     const verdict = checkClaims(profile, unverified.claims, policy, keyId, this.#nowMs() / 1000);
     if (!verdict.ok) return verdict.refusal;
-    const remembered = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedAt: undefined };
-    this.#cache?.set(token, remembered);
-    return remembered;
+    const cached = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedAt: undefined };
+    this.#cache?.set(token, cached);
+    return cached;
   }
 
-  #share(
+  #shareInFlight(
     token: string,
-    fresh: Promise<RememberedToken | TokenRefusal>,
-  ): Promise<RememberedToken | TokenRefusal> {
-    if (this.#underWay.size >= MAX_CONCURRENT) return fresh;
-    const shared = fresh.finally(() => this.#underWay.delete(token));
-    this.#underWay.set(token, shared);
+    fresh: Promise<CachedToken | TokenRefusal>,
+  ): Promise<CachedToken | TokenRefusal> {
+    if (this.#inFlight.size >= MAX_CONCURRENT) return fresh;
+    const shared = fresh.finally(() => this.#inFlight.delete(token));
+    this.#inFlight.set(token, shared);
     return shared;
   }
 
-  async #conclude(
-    fresh: Promise<RememberedToken | TokenRefusal>,
+  async #awaitVerdict(
+    fresh: Promise<CachedToken | TokenRefusal>,
     requiredAudience: string | undefined,
   ): Promise<TokenVerdict> {
     const result = await fresh;
-    return 'reason' in result ? refuse(result) : this.#judge(result, requiredAudience);
+    return 'reason' in result ? refuse(result) : this.#evaluate(result, requiredAudience);
   }
 
   /** What can change after the first sight of a token: its key, the legacy door, the time, a revocation (T23, T24, K09). */
-  #judge(remembered: RememberedToken, requiredAudience: string | undefined): TokenVerdict {
-    const { verdict, policy, refusedFromMs } = remembered;
+  #evaluate(cached: CachedToken, requiredAudience: string | undefined): TokenVerdict {
+    const { verdict, policy, refusedFromMs } = cached;
     const { claims } = verdict;
     const nowMs = this.#nowMs();
     // What was looked up at this revision of keys and revocations is the same still.
     const { revision } = this.#trust;
-    const isTrusted = revision !== undefined && remembered.trustedAt === revision;
+    const isTrusted = revision !== undefined && cached.trustedAt === revision;
     const { keyId } = claims;
-    const lost =
+    const failure =
       (!isTrusted && keyId !== null && this.#trust.keys().find(keyId) === undefined && refusals.keyUnknown) ||
       (nowMs >= refusedFromMs && refusals.algNotAllowed) ||
       expiryFault(claims, policy.skewSeconds, nowMs / 1000) ||
       (!isTrusted && this.#trust.isRevoked(claims) && refusals.revoked);
     // It stays remembered: a revoked token that is tried over and over must not cost a signature each time.
-    if (lost) return refuse(lost);
-    remembered.trustedAt = revision;
-    const elsewhere = audienceFault(claims, requiredAudience);
-    return elsewhere === null ? verdict : refuse(elsewhere);
+    if (failure) return refuse(failure);
+    cached.trustedAt = revision;
+    const audienceRefusal = audienceFault(claims, requiredAudience);
+    return audienceRefusal === null ? verdict : refuse(audienceRefusal);
   }
 }
 

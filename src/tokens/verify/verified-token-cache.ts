@@ -1,7 +1,7 @@
 import type { ClaimsPolicy, VerifiedClaims } from '../../domain/claims.ts';
 
 /** A token whose signature and claims were good at its first sight, under the policy of that moment. */
-export interface RememberedToken {
+export interface CachedToken {
   readonly verdict: { readonly ok: true; readonly claims: VerifiedClaims };
   readonly policy: ClaimsPolicy;
   /** When the legacy door closes, for a token that came through it; otherwise Infinity. Unix time, ms. */
@@ -12,7 +12,7 @@ export interface RememberedToken {
 
 interface Entry {
   readonly token: string;
-  readonly remembered: RememberedToken;
+  readonly cached: CachedToken;
   readonly bytes: number;
   newer: Entry | null;
   older: Entry | null;
@@ -59,7 +59,7 @@ export class VerifiedTokenCache {
     return this.#misses;
   }
 
-  get(token: string): RememberedToken | undefined {
+  get(token: string): CachedToken | undefined {
     const entry = this.#entries.get(tailOf(token));
     if (entry?.token !== token) {
       this.#misses += 1;
@@ -70,19 +70,19 @@ export class VerifiedTokenCache {
       this.#unlink(entry);
       this.#link(entry);
     }
-    return entry.remembered;
+    return entry.cached;
   }
 
-  set(token: string, remembered: RememberedToken): void {
-    const bytes = bytesOf(token, remembered.verdict.claims);
+  set(token: string, cached: CachedToken): void {
+    const bytes = bytesOf(token, cached.verdict.claims);
     const tail = tailOf(token);
-    const namesake = this.#entries.get(tail);
-    if (namesake !== undefined) this.delete(namesake.token);
+    const colliding = this.#entries.get(tail);
+    if (colliding !== undefined) this.delete(colliding.token);
     if (bytes > this.#maxBytes) return;
     while (this.#oldest !== null && (this.#bytes + bytes > this.#maxBytes || this.size >= MAX_ENTRIES)) {
       this.delete(this.#oldest.token);
     }
-    const entry: Entry = { token, remembered, bytes, newer: null, older: null };
+    const entry: Entry = { token, cached, bytes, newer: null, older: null };
     this.#entries.set(tail, entry);
     this.#link(entry);
     this.#bytes += bytes;

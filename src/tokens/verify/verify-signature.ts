@@ -18,8 +18,8 @@ export async function signatureMatches(token: string, { algorithm, key }: Signat
   const signed = Buffer.from(token.slice(0, lastDot), 'latin1');
   const signature = Buffer.from(token.slice(lastDot + 1), 'base64url');
   if (algorithm === 'HS256') {
-    const own = createHmac('sha256', key).update(signed).digest();
-    return own.length === signature.length && timingSafeEqual(own, signature);
+    const expected = createHmac('sha256', key).update(signed).digest();
+    return expected.length === signature.length && timingSafeEqual(expected, signature);
   }
   // RFC 7518 section 3.4: r and s as they are, side by side. RSA and Ed25519 have nothing to choose.
   const input = { key, dsaEncoding: 'ieee-p1363' } as const;

@@ -4,7 +4,7 @@ import { AuditRateLimiter } from '../../../src/features/audit/audit-rate-limiter
 
 function budgetAt(policy: Partial<ConstructorParameters<typeof AuditRateLimiter>[0]>) {
   const clock = { nowMs: 0 };
-  const rates = { perSource: 3, sourceRefillMs: 1_000, inAll: 5, inAllRefillMs: 500, maxSources: 100 };
+  const rates = { perSource: 3, sourceRefillMs: 1_000, overall: 5, overallRefillMs: 500, maxSources: 100 };
   return { clock, budget: new AuditRateLimiter({ ...rates, ...policy }, () => clock.nowMs) };
 }
 const taken = (budget: AuditRateLimiter, source: string, times: number) =>

@@ -44,12 +44,12 @@ beforeAll(async () => {
     trust,
     policy: () => policy,
     sharedSecret,
-    legacyDoor: null,
+    legacyHs256: null,
     cache: null,
     nowMs: Date.now,
   });
   trust.replaceKeys(createKeyRing([]));
-  trust.take({ revocations: [], cursor: 0n, complete: true, readAtMs: performance.now() });
+  trust.applyUpdates({ revocations: [], cursor: 0n, complete: true, readAtMs: performance.now() });
 });
 afterAll(() => database.drop());
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { canonicalEmail } from '../../../src/features/users/email.ts';
-import { refusalBudgetPolicy } from '../../../src/features/audit/audit-rate-limiter.ts';
+import { auditRateLimits } from '../../../src/features/audit/audit-rate-limiter.ts';
 import { account } from '../../support/account.ts';
 import { openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
@@ -140,13 +140,13 @@ test('a flood from one source fills neither the trail nor the way of others, and
     service.call('postern.v1.AuthService/IssueServiceToken', { client_id: robot.id, client_secret: guess });
   let refused = 0;
   // In waves, so that each finds its connection in time.
-  while (refused < refusalBudgetPolicy.perSource + 60) {
+  while (refused < auditRateLimits.perSource + 60) {
     const wave = await Promise.all(Array.from({ length: 20 }, issue));
     refused += wave.filter(({ reason }) => reason === 'INVALID_CREDENTIALS').length;
   }
   const written = (await count()) - before;
   expect(written).toBeLessThan(refused);
-  expect(written).toBeGreaterThan(refusalBudgetPolicy.perSource / 2);
+  expect(written).toBeGreaterThan(auditRateLimits.perSource / 2);
   const other = await login('carol@example.com', 'wrong', '198.51.100.9');
   expect(other.events[0]?.['details']).toMatchObject({ unwritten: refused - written });
 });

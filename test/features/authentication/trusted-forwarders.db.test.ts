@@ -44,14 +44,14 @@ beforeAll(async () => {
     service.database,
   );
   clients.set(null, new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure(), alone));
-  for (const shown of [listed, unlisted]) {
-    const { cert, key } = shown;
+  for (const certificate of [listed, unlisted]) {
+    const { cert, key } = certificate;
     const secure = grpc.credentials.createSsl(
       Buffer.from(authority.cert),
       Buffer.from(key),
       Buffer.from(cert),
     );
-    clients.set(shown, new grpc.Client(secured.grpcAddress, secure, alone));
+    clients.set(certificate, new grpc.Client(secured.grpcAddress, secure, alone));
   }
   fixture = await openAdminFixture(service.database);
   account = await fixture.createService('gateway');
@@ -71,19 +71,19 @@ beforeEach(async () => {
 interface Attempt {
   readonly typed?: string;
   readonly address?: string;
-  readonly shown?: Issued | null;
+  readonly certificate?: Issued | null;
   readonly token?: string;
 }
 
-function call(shown: Issued | null, method: string, request: object, token?: string): Promise<Outcome> {
-  const client = clients.get(shown);
+function call(certificate: Issued | null, method: string, request: object, token?: string): Promise<Outcome> {
+  const client = clients.get(certificate);
   if (!client) throw new Error('no such client');
   const headers = new grpc.Metadata();
   if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
   return invoke(client, `postern.v1.AuthService/${method}`, { ...request }, headers);
 }
-const login = ({ typed = password, address = '192.0.2.7', shown = null, token }: Attempt) =>
-  call(shown, 'Login', { email, password: typed, client: { address, user_agent: 'a browser' } }, token);
+const login = ({ typed = password, address = '192.0.2.7', certificate = null, token }: Attempt) =>
+  call(certificate, 'Login', { email, password: typed, client: { address, user_agent: 'a browser' } }, token);
 
 /** What the audit trail has as the origin of a failed login: null for this machine. */
 async function originOf(attempt: Attempt): Promise<unknown> {
@@ -116,15 +116,15 @@ describe('L12 whose word for `client` is taken', () => {
   });
 
   test('that of a service with a listed certificate', async () => {
-    expect(await originOf({ shown: listed })).toBe('192.0.2.7');
+    expect(await originOf({ certificate: listed })).toBe('192.0.2.7');
   });
 
   test('that of the shipped client with a service credential', async () => {
     const upstream = { address: service.grpcAddress };
     const credential = serviceCredential(upstream, { clientId: account.id, clientSecret: account.secret });
     const client = createAuthClient({ ...upstream, credential });
-    const told = { address: '198.51.100.3', userAgent: 'a browser' };
-    const { userId } = await client.login({ email, password, client: told });
+    const reported = { address: '198.51.100.3', userAgent: 'a browser' };
+    const { userId } = await client.login({ email, password, client: reported });
     client.close();
     credential.close();
     const [row] = await service.database.query(
@@ -144,9 +144,9 @@ describe('L12 whose word for `client` is taken', () => {
       [{ token: user }, 'SERVICE_REQUIRED'],
       [{ token: 'junk' }, 'TOKEN_MALFORMED'],
       [{ token: revoked }, 'TOKEN_REVOKED'],
-      [{ shown: unlisted }, 'SERVICE_REQUIRED'],
+      [{ certificate: unlisted }, 'SERVICE_REQUIRED'],
       // Whoever sends a token is judged by it alone.
-      [{ shown: listed, token: 'junk' }, 'TOKEN_MALFORMED'],
+      [{ certificate: listed, token: 'junk' }, 'TOKEN_MALFORMED'],
     ];
     for (const [attempt] of attempts) {
       expect(await originOf(attempt)).toBeNull();

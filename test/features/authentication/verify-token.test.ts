@@ -30,9 +30,9 @@ test('T05 a good token waits for the keys when only the revocations have come, a
   });
   const trust = new TrustBundle();
   const verifier = new TokenVerifier({ trust, policy: () => policy, cache: null, nowMs: Date.now });
-  const verify = async (firstNewsWaitMs: number) =>
-    verifyToken({ verifier, trust, maxStalenessMs: 60_000, firstNewsWaitMs }, { token, audience: '' });
-  trust.take({ revocations: [], cursor: 1n, complete: true, readAtMs: performance.now() });
+  const verify = async (initialLoadWaitMs: number) =>
+    verifyToken({ verifier, trust, maxStalenessMs: 60_000, initialLoadWaitMs }, { token, audience: '' });
+  trust.applyUpdates({ revocations: [], cursor: 1n, complete: true, readAtMs: performance.now() });
   await expect(verify(0)).rejects.toMatchObject({ rejection: { kind: 'trust-stale' } });
 
   const waiting = verify(10_000);

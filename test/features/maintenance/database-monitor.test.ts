@@ -13,7 +13,7 @@ function watchUnderTest() {
     refresh: () =>
       new Promise<void>((resolve, reject) => {
         refreshes.push({ succeed: resolve, fail: () => reject(away) });
-        for (const tell of begun.splice(0)) tell();
+        for (const fail of begun.splice(0)) fail();
       }),
     onChecked: () => undefined,
     report: () => undefined,
@@ -77,7 +77,7 @@ describe('S11 a caller who waits for the next refresh', () => {
   test('is served by the first that succeeds, and hears of none within its time', async () => {
     const { watch, untilBegun, started, at } = watchUnderTest();
     const { starting, first } = await started();
-    const patient = outcomeOf(watch.nextRefresh(within(10_000)));
+    const waiting80 = outcomeOf(watch.nextRefresh(within(10_000)));
     const hurried = outcomeOf(watch.nextRefresh({ ...within(10_000), storeDeadlineMs: Date.now() + 50 }));
     first.succeed();
     await starting;
@@ -86,7 +86,7 @@ describe('S11 a caller who waits for the next refresh', () => {
     await untilBegun(3);
     expect(await hurried).toBe('trust-stale');
     at(2).succeed();
-    expect(await patient).toBe('served');
+    expect(await waiting80).toBe('served');
     watch.stop();
   });
 

@@ -25,11 +25,11 @@ async function revokeAtOldNumber(): Promise<string> {
 }
 
 function listenTo(trust: TrustBundle): string[] {
-  const told: string[] = [];
+  const announced: string[] = [];
   trust.subscribe((change) => {
-    if (change.kind === 'revocations') told.push(...change.revocations.map(({ id }) => id));
+    if (change.kind === 'revocations') announced.push(...change.revocations.map(({ id }) => id));
   });
-  return told;
+  return announced;
 }
 
 test('S13 a server that began anew is read from the beginning, since it gives numbers out again', async () => {
@@ -38,14 +38,14 @@ test('S13 a server that began anew is read from the beginning, since it gives nu
   const first = await revokeAtOldNumber();
   await feed.refresh();
   const cursor = trust.cursor ?? 0n;
-  const told = listenTo(trust);
+  const announced = listenTo(trust);
   const second = await revokeAtOldNumber();
   await feed.refresh();
-  expect(told).toEqual([]);
+  expect(announced).toEqual([]);
   // What a crash does: the statistics begin anew, and the numbers go back.
   await store.query(`SELECT pg_stat_reset_shared('bgwriter')`);
   await feed.refresh();
-  expect(told).toEqual([second]);
+  expect(announced).toEqual([second]);
   expect([...trust.revocations()].map(({ id }) => id)).toEqual(expect.arrayContaining([first, second]));
   expect(trust.missedSince(cursor)).toBeNull();
 });

@@ -23,8 +23,8 @@ class SessionInMemory implements SessionUnderTest {
   };
   nowMs = 0;
 
-  constructor(given: Limits = limits) {
-    this.#limits = given;
+  constructor(chosenLimits: Limits = limits) {
+    this.#limits = chosenLimits;
   }
 
   decide(generation: number) {
@@ -56,10 +56,13 @@ describe('as a state machine', () => {
     ['S03 S05 with a grace time', limits],
     ['S07 with none', { ...limits, graceMs: 0 }],
     ['S10 with a grace time longer than the idle time', { ...limits, graceMs: 60_000, idleMs: 30_000 }],
-  ])('%s every answer follows from what happened before', async (_name, given) => {
+  ])('%s every answer follows from what happened before', async (_name, chosenLimits) => {
     await fc.assert(
-      fc.asyncProperty(sessionLives(given, 40), (steps) =>
-        fc.asyncModelRun(() => ({ model: newHistory(given), real: new SessionInMemory(given) }), steps),
+      fc.asyncProperty(sessionLives(chosenLimits, 40), (steps) =>
+        fc.asyncModelRun(
+          () => ({ model: newHistory(chosenLimits), real: new SessionInMemory(chosenLimits) }),
+          steps,
+        ),
       ),
       { numRuns: RUNS },
     );

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import { budgetOf, ownOrigin } from '../../../src/domain/operation-call.ts';
-import { RepeatRateLimiter, repeatBudgetPolicy } from '../../../src/features/sessions/repeat-rate-limiter.ts';
+import { RepeatRateLimiter, repeatRateLimits } from '../../../src/features/sessions/repeat-rate-limiter.ts';
 import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
 import { RootKey } from '../../../src/features/root-key/root-key.ts';
 import { refreshToken } from '../../../src/features/authentication/refresh-session.ts';
@@ -162,7 +162,7 @@ test('S01 everything the database holds makes no token', async () => {
 });
 
 test('S02 S18 what has not the form of a token, or came too often, is refused without the database', async () => {
-  const repeats = new RepeatRateLimiter(repeatBudgetPolicy(60_000), () => performance.now());
+  const repeats = new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now());
   const database = new Database({
     address: { url: 'postgres://nobody@127.0.0.1:1/none' },
     applicationName: 'test',
@@ -172,7 +172,7 @@ test('S02 S18 what has not the form of a token, or came too often, is refused wi
   const dependencies = {
     database,
     refreshTokens: () => new RefreshTokens(randomBytes(32)),
-    turns: new KeyedLimiter({ width: 1, maxWaiting: 500, maxWaitMs: 1_000 }),
+    turns: new KeyedLimiter({ concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 1, graceSeconds: 1 },
     repeats,
   } as unknown as Parameters<typeof refreshToken>[0];
@@ -258,9 +258,9 @@ test('S06 a thief who leaves once the reuse is known ends the session all the sa
   const dependencies = {
     database,
     refreshTokens: () => root.tokens(),
-    turns: new TurnsLeft({ width: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
+    turns: new TurnsLeft({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 300, graceSeconds: 60 },
-    repeats: new RepeatRateLimiter(repeatBudgetPolicy(60_000), () => performance.now()),
+    repeats: new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now()),
     issuer: { serves: () => true },
     trust: new TrustBundle(),
   } as unknown as Parameters<typeof refreshToken>[0];

@@ -1,13 +1,13 @@
 import { expect, test } from '@jest/globals';
 
-import { RepeatRateLimiter, repeatBudgetPolicy } from '../../../src/features/sessions/repeat-rate-limiter.ts';
+import { RepeatRateLimiter, repeatRateLimits } from '../../../src/features/sessions/repeat-rate-limiter.ts';
 
 const graceMs = 10_000;
-function budgetAt(policy: Partial<ReturnType<typeof repeatBudgetPolicy>> = {}) {
+function budgetAt(policy: Partial<ReturnType<typeof repeatRateLimits>> = {}) {
   const clock = { nowMs: 0 };
   return {
     clock,
-    budget: new RepeatRateLimiter({ ...repeatBudgetPolicy(graceMs), ...policy }, () => clock.nowMs),
+    budget: new RepeatRateLimiter({ ...repeatRateLimits(graceMs), ...policy }, () => clock.nowMs),
   };
 }
 const taken = (budget: RepeatRateLimiter, times: number, token = 'a', session = 's') =>
@@ -47,7 +47,7 @@ test('S18 S06 once the session has moved on the token is looked at again: it may
   const { budget } = budgetAt();
   taken(budget, 101);
   expect(budget.waitMsOf('s', 'a')).toBe(100);
-  budget.moveOn('s');
+  budget.clearRefusal('s');
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
@@ -75,5 +75,5 @@ test('S18 a bounded number of sessions is remembered, the ones that repeat among
 });
 
 test('without a grace time the policy is one that works', () => {
-  expect(repeatBudgetPolicy(0).refillMs).toBeGreaterThan(0);
+  expect(repeatRateLimits(0).refillMs).toBeGreaterThan(0);
 });

@@ -7,7 +7,7 @@ import { ownOrigin } from '../../../src/domain/operation-call.ts';
 import { EnvelopeError, masterKeyOf, sealedBy } from '../../../src/crypto/sealed-envelope.ts';
 import { endAllSessions } from '../../../src/features/authentication/end-all-sessions.ts';
 import { ensureSigningKey } from '../../../src/features/signing-keys/ensure-signing-key.ts';
-import { RootKey, rewrapRefreshRoot } from '../../../src/features/root-key/root-key.ts';
+import { RootKey, rewrapRootKey } from '../../../src/features/root-key/root-key.ts';
 import { revokeSigningKey } from '../../../src/features/signing-keys/revoke-signing-key.ts';
 import { rewrapSigningKeys } from '../../../src/features/signing-keys/rewrap-signing-keys.ts';
 import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
@@ -200,7 +200,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
         store,
         rotation.catch(() => undefined),
       );
-      await rewrapRefreshRoot(trx, [fresh, old]);
+      await rewrapRootKey(trx, [fresh, old]);
     });
     await expect(rotation).rejects.toThrow('another master key');
     expect(await kidsIn('pending')).toEqual([]);

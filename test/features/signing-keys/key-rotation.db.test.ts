@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { ownOrigin } from '../../../src/domain/operation-call.ts';
 import { masterKeyOf, sealedBy } from '../../../src/crypto/sealed-envelope.ts';
 import { advanceSigningKeys } from '../../../src/features/signing-keys/advance-signing-keys.ts';
-import { StoredKeyChecks } from '../../../src/features/signing-keys/check-stored-keys.ts';
+import { StoredKeyChecker } from '../../../src/features/signing-keys/check-stored-keys.ts';
 import { ensureSigningKey } from '../../../src/features/signing-keys/ensure-signing-key.ts';
 import { revokeSigningKey } from '../../../src/features/signing-keys/revoke-signing-key.ts';
 import { rewrapSigningKeys } from '../../../src/features/signing-keys/rewrap-signing-keys.ts';
@@ -58,17 +58,17 @@ test('K03 a pending key waits for its time by the database clock', async () => {
     { now: false, ...byOperator },
   );
   expect(
-    await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) }),
+    await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) }),
   ).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
   expect(
-    (await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) })).map(
-      ({ kind }) => kind,
-    ),
+    (
+      await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) })
+    ).map(({ kind }) => kind),
   ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
-  await advanceSigningKeys({ database: store.database, policy, checks: new StoredKeyChecks([key]) });
+  await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) });
   expect(await states()).toEqual(['active']);
 });
 

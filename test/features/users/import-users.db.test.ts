@@ -179,22 +179,22 @@ test('a refusal names every broken field in one line and repeats none of them', 
 });
 
 test('two imports of the same people at once make each of them once', async () => {
-  const people = crowd(1500, 'race');
-  const [one, two] = await Promise.all([importRows(stream(people)), importRows(stream(people.toReversed()))]);
+  const rows = crowd(1500, 'race');
+  const [one, two] = await Promise.all([importRows(stream(rows)), importRows(stream(rows.toReversed()))]);
   expect(one.counts.created + two.counts.created).toBe(1500);
   expect(one.counts.skipped + two.counts.skipped).toBe(1500);
   expect(await usersLike('%@race.example')).toHaveLength(1500);
 });
 
 test('rows are taken only when those before are stored', async () => {
-  const people = crowd(2000, 'pressure');
-  let told = 0;
+  const rows = crowd(2000, 'pressure');
+  let verdictCount = 0;
   let furthest = 0;
   await importUsers(
     { database: service.database.database },
     {
-      rows: stream(people, (index) => (furthest = Math.max(furthest, index - told))),
-      onVerdict: () => (told += 1),
+      rows: stream(rows, (index) => (furthest = Math.max(furthest, index - verdictCount))),
+      onVerdict: () => (verdictCount += 1),
       dryRun: false,
       allowAdmin: false,
       actor: operator,
@@ -206,9 +206,9 @@ test('rows are taken only when those before are stored', async () => {
 
 test('D02 an import that breaks off leaves whole batches, each with its audit event', async () => {
   const before = (await audits()).length;
-  const people = crowd(1400, 'broken');
+  const rows = crowd(1400, 'broken');
   const verdicts: ImportVerdict[] = [];
-  const failing = stream(people, (index) => {
+  const failing = stream(rows, (index) => {
     if (index === 1300) throw new Error('the line broke');
   });
   await expect(

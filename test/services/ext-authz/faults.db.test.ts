@@ -40,7 +40,7 @@ describe('E01 a fault of our own', () => {
       origin: ownOrigin,
       deadlineMs: Infinity,
       signal: new AbortController().signal,
-      noteNothingDone: () => undefined,
+      noteNoOp: () => undefined,
       noteRefusal: (...words) => void noted.push(words),
     })).then((given) => (answer = given));
     await jest.advanceTimersByTimeAsync(200);

@@ -3,8 +3,8 @@ import { createSecretKey } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, test } from '@jest/globals';
 
-import type { HostileSetting } from '../../security/forge.ts';
-import { goodTokens } from '../../security/good-tokens.ts';
+import type { TokenSetting } from '../../security/forge.ts';
+import { validTokens } from '../../security/valid-tokens.ts';
 import { hostileTokens } from '../../security/hostile-tokens.ts';
 import { inBatches } from '../../security/in-batches.ts';
 import { startTestService, type TestService } from '../../support/test-service.ts';
@@ -27,16 +27,14 @@ test.each(modes)(
     const service = await startTestService(environment);
     services.push(service);
     await service.addUser('ann@example.com', password);
-    const setting: HostileSetting = {
+    const setting: TokenSetting = {
       mode,
       validToken: await service.tokenOf('ann@example.com', password),
       issuer: 'http://127.0.0.1:8080',
       audience: 'postern',
       maxLifetimeSeconds: 600,
       nowSeconds: Math.floor(Date.now() / 1000),
-      jwks: (await (
-        await fetch(`${service.httpUrl}/.well-known/jwks.json`)
-      ).json()) as HostileSetting['jwks'],
+      jwks: (await (await fetch(`${service.httpUrl}/.well-known/jwks.json`)).json()) as TokenSetting['jwks'],
       signingKey: mode === 'HS256' ? createSecretKey(Buffer.from(secret)) : null,
     };
 
@@ -61,7 +59,7 @@ test.each(modes)(
     }));
     expect(verdicts.filter(({ verdict }) => verdict === '')).toEqual([]);
     expect(verdicts.length).toBeGreaterThan(300);
-    for (const { name, token } of goodTokens(setting)) {
+    for (const { name, token } of validTokens(setting)) {
       expect([name, await compare(name, token)]).toEqual([name, '']);
       // Once more, from memory.
       await compare(`${name}, again`, token);

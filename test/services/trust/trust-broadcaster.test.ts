@@ -9,20 +9,20 @@ import { TrustBundle } from '../../../src/trust/trust-bundle.ts';
 
 const policy = { issuer: 'i', audiences: ['a'], maxLifetimeSeconds: 600, skewSeconds: 5 };
 let bundle: TrustBundle;
-let broadcast: TrustBroadcaster;
-let place = 0n;
+let broadcaster: TrustBroadcaster;
+let position = 0n;
 let watchers: SubscriberQueue[] = [];
 
 beforeEach(() => {
   jest.useFakeTimers();
   bundle = new TrustBundle();
   bundle.replaceKeys(createKeyRing([]));
-  place = 0n;
+  position = 0n;
   take();
-  broadcast = new TrustBroadcaster(bundle, policy);
+  broadcaster = new TrustBroadcaster(bundle, policy);
 });
 afterEach(() => {
-  for (const watcher of watchers) broadcast.unsubscribe(watcher);
+  for (const watcher of watchers) broadcaster.unsubscribe(watcher);
   watchers = [];
   expect(jest.getTimerCount()).toBe(0);
   jest.useRealTimers();
@@ -30,10 +30,10 @@ afterEach(() => {
 
 /** One revocation, after which the bundle knows everything before the next place. */
 function take(): void {
-  place += 1n;
-  const revocation = { kind: 'jti', id: `of ${place}`, expiresAtSeconds: 1_000, place } as const;
+  position += 1n;
+  const revocation = { kind: 'jti', id: `of ${position}`, expiresAtSeconds: 1_000, position } as const;
   const readAtMs = performance.now();
-  bundle.take({ revocations: [revocation], cursor: place + 1n, complete: true, readAtMs: readAtMs });
+  bundle.applyUpdates({ revocations: [revocation], cursor: position + 1n, complete: true, readAtMs });
 }
 
 /** Joins, and says what the watcher was told: a line with the cursor for each update. */
@@ -47,7 +47,7 @@ function joined(): string[] {
     const count = update?.$case === 'revocations' ? ` ${update.value.revocations.length}` : '';
     lines.push(`${cursor} ${update?.$case ?? ''}${count}`);
   });
-  broadcast.subscribe(watcher);
+  broadcaster.subscribe(watcher);
   watchers.push(watcher);
   return lines;
 }

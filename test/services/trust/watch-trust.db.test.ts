@@ -124,8 +124,8 @@ test('S13 a cursor resumes with what was missed and no more, on any instance', a
   for (const instance of [service, other]) {
     const again = watchOn(instance, watch.cursor);
     await again.until(() => again.revoked.has(missed));
-    const told = again.updates.flatMap(({ revocations }) => revocations ?? []);
-    expect(told.every(({ snapshot }) => !snapshot)).toBe(true);
+    const reported = again.updates.flatMap(({ revocations }) => revocations ?? []);
+    expect(reported.every(({ snapshot }) => !snapshot)).toBe(true);
     expect(again.revoked.size).toBeLessThan(10);
     expect(again.updates[0]?.keys).toBeDefined();
   }
@@ -202,9 +202,9 @@ test('S12 a watcher whose service account is deleted is let go', async () => {
     client_id: id,
     client_secret: secret,
   });
-  const shown = new Metadata();
-  shown.set('authorization', `Bearer ${String(response?.['access_token'])}`);
-  const watch = new TrustWatch(service.grpcAddress, '', { metadata: shown });
+  const credentials = new Metadata();
+  credentials.set('authorization', `Bearer ${String(response?.['access_token'])}`);
+  const watch = new TrustWatch(service.grpcAddress, '', { metadata: credentials });
   await watch.complete();
   await fixture.deleteService(id);
   expect((await watch.end).reason).toBe('TOKEN_REVOKED');

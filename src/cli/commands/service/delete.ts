@@ -1,5 +1,5 @@
 import { deleteServiceAccount } from '../../../features/service-accounts/delete-service-account.ts';
-import { serviceNamed } from '../../../features/service-accounts/service-account-name.ts';
+import { parseServiceRef } from '../../../features/service-accounts/service-account-name.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
@@ -15,7 +15,7 @@ export const serviceDelete: CommandDefinition = (command) => {
       const account = await openDatabaseFor({ schema: true }, (database) =>
         deleteServiceAccount(
           { database, trust: null },
-          { account: serviceNamed(name), actor: operator },
+          { account: parseServiceRef(name), actor: operator },
           commandCall(LIMIT_MS),
         ),
       );

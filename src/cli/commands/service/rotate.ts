@@ -6,7 +6,7 @@ import {
   MAX_OVERLAP_SECONDS,
   rotateServiceSecret,
 } from '../../../features/service-accounts/rotate-service-secret.ts';
-import { serviceNamed } from '../../../features/service-accounts/service-account-name.ts';
+import { parseServiceRef } from '../../../features/service-accounts/service-account-name.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { wrongUse } from '../../command-failure.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
@@ -36,7 +36,7 @@ export const serviceRotate: CommandDefinition = (command) => {
       const { account, clientSecret } = await openDigests(({ database, digests }) =>
         rotateServiceSecret(
           { database, digests, trust: null },
-          { account: serviceNamed(name), overlapSeconds, actor: operator },
+          { account: parseServiceRef(name), overlapSeconds, actor: operator },
           commandCall(LIMIT_MS),
         ),
       );

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 
 import { errorText } from '../../../domain/error-text.ts';
-import { leadsToThisMachine } from '../../../net/listen-address.ts';
+import { isLocalUrl } from '../../../net/listen-address.ts';
 import { download, DownloadTooLarge } from '../../../trust/download.ts';
 import { CommandFailure, wrongUse } from '../../command-failure.ts';
 import { exitCodes } from '../../exit-codes.ts';
@@ -40,7 +40,7 @@ async function fetchKeySet(address: string, insecure: boolean): Promise<string> 
     );
   }
   const url = new URL(address);
-  if (url.protocol === 'http:' && !insecure && !leadsToThisMachine(url)) {
+  if (url.protocol === 'http:' && !insecure && !isLocalUrl(url)) {
     throw wrongUse(
       'the key set would be fetched without TLS, so that anyone on the network could replace its keys',
       'Give an https URL or a file, or add --insecure if the connection is encrypted by other means.',

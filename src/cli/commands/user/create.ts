@@ -1,4 +1,4 @@
-import { createUser, requireGoodUser } from '../../../features/users/create-user.ts';
+import { createUser, validateNewUser } from '../../../features/users/create-user.ts';
 import { PasswordHasher } from '../../../passwords/password-hasher.ts';
 import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines } from '../../output.ts';
@@ -24,7 +24,7 @@ export const userCreate: CommandDefinition = (command) => {
     .option('--json', 'print JSON')
     .action(async ({ email, passwordStdin, role, json }: Options) => {
       // Before the prompt: nobody should choose a password in vain.
-      requireGoodUser({ email, roles: role });
+      validateNewUser({ email, roles: role });
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       try {

@@ -7,8 +7,8 @@ import { Secret } from '../../../domain/secret.ts';
 import { SECRET_RANDOM_BYTES, type SecretDigests } from '../../../crypto/keyed-digests.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
 import type { Database } from '../../../database/database.ts';
-import { putPasswordReset } from '../../users/password-reset-queries.ts';
-import { lockWholeUser } from '../../users/user-queries.ts';
+import { upsertPasswordReset } from '../../users/password-reset-queries.ts';
+import { lockUserDetails } from '../../users/user-queries.ts';
 import { resolveUserRef, type UserRef } from '../../users/user-ref.ts';
 
 /** Time to deliver the token and to use it; the contract has no setting for it. */
@@ -22,19 +22,19 @@ const LIFETIME_SECONDS = 3_600;
  */
 export async function createPasswordReset(
   { database, digests }: { readonly database: Database; readonly digests: SecretDigests },
-  { user: choice, actor }: { readonly user: UserRef; readonly actor: AuditActor },
+  { user: ref, actor }: { readonly user: UserRef; readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<{ readonly userId: string; readonly resetToken: Secret; readonly expiresAt: Date }> {
-  const row = resolveUserRef(choice);
+  const row = resolveUserRef(ref);
   return database.transaction(call, async (trx) => {
     // Under the lock that a reset takes, so that a token is not replaced while it is being used; and by the e-mail as it
     // is then, lest a token go to one that its user has just given up.
-    const user = await lockWholeUser(trx, row);
+    const user = await lockUserDetails(trx, row);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
     const tokenDigest = digests.ofResetToken(token);
     const reset = { userId: user.id, tokenDigest, lifetimeSeconds: LIFETIME_SECONDS };
-    const { expiresAt } = await putPasswordReset(trx, reset);
+    const { expiresAt } = await upsertPasswordReset(trx, reset);
     const event: AuditEvent = {
       action: 'password.reset.create',
       outcome: 'ok',

@@ -5,7 +5,7 @@ import { isScannableSecret } from '../../../crypto/api-secret.ts';
 import type { SecretDigests } from '../../../crypto/keyed-digests.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
 import type { Database } from '../../../database/database.ts';
-import { findPasswordReset, takePasswordReset } from '../../users/password-reset-queries.ts';
+import { findPasswordReset, consumePasswordReset } from '../../users/password-reset-queries.ts';
 import { endSessions } from '../../sessions/session-queries.ts';
 import { lockUser, setPasswordHash } from '../../users/user-queries.ts';
 import type { TrustBundle } from '../../../trust/trust-bundle.ts';
@@ -42,7 +42,7 @@ export async function resetPassword(
   if (!pending) throw refused('unknown-or-old');
   const { userId, email } = pending;
   // A digest that somebody moved here from the row of a token that he was given.
-  if (!digests.mayBeResetOf(userId, resetToken)) throw refused('unknown-or-old', userId);
+  if (!digests.couldBeResetOf(userId, resetToken)) throw refused('unknown-or-old', userId);
   if (pending.disabled) throw refused('disabled', userId);
   await validateNewPassword(passwords, { password: newPassword, email, field: 'new_password' });
   const { matches } = await passwords.hasher.verify(pending.passwordHash, newPassword, call);
@@ -51,7 +51,7 @@ export async function resetPassword(
   const revocations = await database.transaction(call, async (trx) => {
     const locked = await lockUser(trx, userId);
     if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old', userId);
-    if (!(await takePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old', userId);
+    if (!(await consumePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old', userId);
     // Only now: any other password uses the token up, so that a stolen one is good for a single guess of the present one.
     if (matches) throw passwordUnchanged();
     await setPasswordHash(trx, userId, passwordHash);

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { budgetOf, type OperationCall, unabandoned } from '../../../domain/operation-call.ts';
+import { budgetOf, type OperationCall, withoutCancellation } from '../../../domain/operation-call.ts';
 import type { Email } from '../../users/email.ts';
 import { LOGIN_THROTTLE_POLICY } from './throttle-policy.ts';
 import { sourceOf } from '../../../net/cidr.ts';
@@ -23,7 +23,7 @@ const RELEASE_LIMIT_MS = 1_000;
  * Logins of one e-mail from one source that are evaluated at once: fewer than the failures that are free, since each
  * counts as one while it runs, and honest ones must not throttle each other.
  */
-const ATTEMPT_TURNS = { width: 3, maxWaiting: 200, maxWaitMs: 4_000 };
+const ATTEMPT_LIMITS = { concurrency: 3, maxWaiting: 200, maxWaitMs: 4_000 };
 
 interface HashedKeys extends AttemptKeys {
   readonly pair: Buffer;
@@ -36,7 +36,7 @@ interface HashedKeys extends AttemptKeys {
 export class LoginThrottle {
   readonly #database: Database;
   readonly #key: () => Uint8Array;
-  readonly #turns = new KeyedLimiter(ATTEMPT_TURNS);
+  readonly #limiter = new KeyedLimiter(ATTEMPT_LIMITS);
 
   /** @param key 32 bytes that are the same in every instance, for the hashes under which attempts are counted (O05) */
   constructor(database: Database, key: () => Uint8Array) {
@@ -62,26 +62,26 @@ export class LoginThrottle {
     const keys = this.#keysOf(subject);
     return new Promise((resolve, reject) => {
       const work = async () => {
-        const attempt = this.#guarded(keys, call, evaluate);
+        const attempt = this.#runThrottled(keys, call, evaluate);
         attempt.then(resolve, reject);
         const holdMs = await attempt.then(holdMsOf, () => 0);
         // Whoever is next in line would tell by its own time how long this one's hash took (L02).
         if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
       };
-      this.#turns.run(keys.pair.toString('base64'), work).catch(reject);
+      this.#limiter.run(keys.pair.toString('base64'), work).catch(reject);
     });
   }
 
-  async #guarded<T>(
+  async #runThrottled<T>(
     keys: HashedKeys,
     call: OperationCall,
     evaluate: () => Promise<EvaluatedLogin<T>>,
   ): Promise<LoginVerdict<T>> {
-    const departure = cancellationOf(call, Date.now());
-    if (departure !== undefined) throw new Rejected(departure);
+    const cancellation = cancellationOf(call, Date.now());
+    if (cancellation !== undefined) throw new Rejected(cancellation);
     const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
     // Or whoever leaves at this moment would have a failure counted against somebody's e-mail without a trace.
-    const waitMs = await this.#database.run(unabandoned(call), (db) =>
+    const waitMs = await this.#database.run(withoutCancellation(call), (db) =>
       reserveAttempt(db, keys, LOGIN_THROTTLE_POLICY),
     );
     if (waitMs !== null) {
@@ -91,12 +91,12 @@ export class LoginThrottle {
     try {
       verdict = await evaluate();
     } catch (error) {
-      void this.#quietly((db) => releaseAttempt(db, keys));
+      void this.#tryRun((db) => releaseAttempt(db, keys));
       throw error;
     }
     if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...attempt } };
     // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
-    void this.#quietly((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
+    void this.#tryRun((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
     return verdict;
   }
 
@@ -108,7 +108,7 @@ export class LoginThrottle {
     await deleteAttempts(trx, this.#keysOf(subject));
   }
 
-  async #quietly(work: Parameters<Database['run']>[1]): Promise<void> {
+  async #tryRun(work: Parameters<Database['run']>[1]): Promise<void> {
     try {
       await this.#database.run(budgetOf(RELEASE_LIMIT_MS, Date.now()), work);
     } catch (error) {
@@ -124,5 +124,5 @@ export class LoginThrottle {
 
 /** For how long a refusal holds its answer back, ms. */
 function holdMsOf(verdict: LoginVerdict<unknown>): number {
-  return verdict.ok ? 0 : (verdict.refusal.holdMs ?? 0);
+  return verdict.ok ? 0 : (verdict.refusal.delayMs ?? 0);
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ADMIN_ROLE } from '../../../domain/caller.ts';
 import type { AuditActor } from '../../../domain/audit-event.ts';
 import type { OperationCall } from '../../../domain/operation-call.ts';
-import { EmailsSeen } from './seen-emails.ts';
+import { SeenEmails } from './seen-emails.ts';
 import type { ImportCounts, ImportRow, ImportVerdict, UnreadableRow } from './import-row.ts';
 import { uuidV7 } from '../../../domain/uuid.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
@@ -40,13 +40,13 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
 ): Promise<ImportCounts> {
   const total = { created: 0, skipped: 0, refused: 0 };
   const { rows, actor, onVerdict } = input;
-  const takeBatch = input.dryRun ? dryRun(database, call) : realRun(database, actor, call);
+  const processBatch = input.dryRun ? dryRun(database, call) : realRun(database, actor, call);
   for await (const batch of batches(rows)) {
-    const judged = batch.map((row) => ({ row, judgement: validateImportRow(row, input) }));
-    const accepted = judged.flatMap(({ judgement }) => (judgement.ok ? [judgement.accepted] : []));
-    const fresh = await takeBatch(firstOfEach(accepted), judged.length - accepted.length);
-    for (const { row, judgement } of judged) {
-      const verdict = verdictOf(judgement, fresh);
+    const validated = batch.map((row) => ({ row, result: validateImportRow(row, input) }));
+    const accepted = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
+    const created = await processBatch(firstPerEmail(accepted), validated.length - accepted.length);
+    for (const { row, result } of validated) {
+      const verdict = verdictOf(result, created);
       total[verdict.outcome] += 1;
       onVerdict(row, verdict);
     }
@@ -58,9 +58,9 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
 }
 
 /** Stores a batch, or seems to, and gives the rows that became users, or would. */
-type TakeBatch = (rows: readonly AcceptedRow[], refused: number) => Promise<ReadonlySet<AcceptedRow>>;
+type ProcessBatch = (rows: readonly AcceptedRow[], refused: number) => Promise<ReadonlySet<AcceptedRow>>;
 
-function realRun(database: Database, actor: AuditActor, call: OperationCall): TakeBatch {
+function realRun(database: Database, actor: AuditActor, call: OperationCall): ProcessBatch {
   return (rows, refused) =>
     database.transaction(call, async (trx) => {
       const nowMs = Date.now();
@@ -81,8 +81,8 @@ function realRun(database: Database, actor: AuditActor, call: OperationCall): Ta
     });
 }
 
-function dryRun(database: Database, call: OperationCall): TakeBatch {
-  const seen = new EmailsSeen();
+function dryRun(database: Database, call: OperationCall): ProcessBatch {
+  const seen = new SeenEmails();
   return async (rows) => {
     const taken = await database.run(call, (db) =>
       findTakenEmails(
@@ -95,15 +95,15 @@ function dryRun(database: Database, call: OperationCall): TakeBatch {
 }
 
 function verdictOf(
-  judgement: ReturnType<typeof validateImportRow>,
-  fresh: ReadonlySet<AcceptedRow>,
+  result: ReturnType<typeof validateImportRow>,
+  created: ReadonlySet<AcceptedRow>,
 ): ImportVerdict {
-  if (!judgement.ok) return { outcome: 'refused', reason: judgement.reason };
-  return { outcome: fresh.has(judgement.accepted) ? 'created' : 'skipped' };
+  if (!result.ok) return { outcome: 'refused', reason: result.reason };
+  return { outcome: created.has(result.accepted) ? 'created' : 'skipped' };
 }
 
 /** Of rows with the same e-mail the first, as when each were stored by itself. */
-function firstOfEach(rows: readonly AcceptedRow[]): readonly AcceptedRow[] {
+function firstPerEmail(rows: readonly AcceptedRow[]): readonly AcceptedRow[] {
   const seen = new Set<string>();
   return rows.filter(({ email }) => !seen.has(email) && seen.add(email));
 }

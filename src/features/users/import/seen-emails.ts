@@ -9,7 +9,7 @@ const SHARDS = 16;
  * Which e-mails came before, by 64 bits of their SHA-256: about 50 bytes of memory for each. Among ten million, two
  * are taken for one with a chance of 3 in a million.
  */
-export class EmailsSeen {
+export class SeenEmails {
   readonly #shards = Array.from({ length: SHARDS }, () => new Set<bigint>());
 
   /** Whether it is new; from then on it is not. */

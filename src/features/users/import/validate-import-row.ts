@@ -45,6 +45,6 @@ const unexpectedAdmin: FieldViolation = {
 
 function hashViolations(passwordHash: string | null): FieldViolation[] {
   if (passwordHash === null) return [];
-  const judgement = validateImportedHash(passwordHash);
-  return judgement.ok ? [] : [{ field: 'password_hash', description: judgement.reason }];
+  const result = validateImportedHash(passwordHash);
+  return result.ok ? [] : [{ field: 'password_hash', description: result.reason }];
 }

@@ -5,7 +5,7 @@ import { openTokenFixture } from './token-fixture.mjs';
 
 /** As many as the service has when it is not told. */
 export const hashThreads = Math.max(1, availableParallelism() - 1);
-const PEOPLE = 4 * hashThreads;
+const USERS = 4 * hashThreads;
 
 /** A fixture with so many people, none of whose sessions has to end for another. */
 export async function openFixtureWithUsers() {
@@ -13,7 +13,7 @@ export async function openFixtureWithUsers() {
     POSTERN_HASH_CONCURRENCY: String(hashThreads),
     POSTERN_SESSIONS_PER_USER: '10000',
   });
-  const emails = Array.from({ length: PEOPLE }, () => `${randomUUID()}@example.com`);
+  const emails = Array.from({ length: USERS }, () => `${randomUUID()}@example.com`);
   for (const email of emails) await fixture.addUser(email);
   return { ...fixture, emails };
 }

@@ -106,7 +106,7 @@ test('O03 lines beyond what may wait are lost, counted, and told once somebody r
   expect(await endProbes()).toBeGreaterThan(3);
 
   let text = '';
-  const told = () =>
+  const reportedLines = () =>
     text
       .split('\n')
       .slice(0, -1)
@@ -115,7 +115,7 @@ test('O03 lines beyond what may wait are lost, counted, and told once somebody r
       .reduce((sum, { lines = 0 }) => sum + lines, 0);
   await until(async () => {
     text += pipe.read();
-    return told() > 0 && told() === (await linesLost(service));
+    return reportedLines() > 0 && reportedLines() === (await linesLost(service));
   }, 'all that was lost is told');
   await service.stop();
   pipe.close();

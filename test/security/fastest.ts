@@ -2,7 +2,7 @@
  * The time of one thing, ms: the least of several tries, for as long as it is above the limit. A pause of the collector
  * or of the machine is not the thing's fault and does not come back; slow work does.
  */
-export async function quickest(limitMs: number, tries: number, work: () => unknown): Promise<number> {
+export async function fastest(limitMs: number, tries: number, work: () => unknown): Promise<number> {
   let bestMs = Infinity;
   for (let left = tries; left > 0 && bestMs > limitMs; left--) {
     const fromMs = performance.now();

@@ -8,42 +8,42 @@ export interface ConnectionLimits {
 }
 
 /** One address may take this share of all connections, so that nobody shuts the others out alone. */
-const SHARE_OF_ONE_ADDRESS = 0.25;
+const SHARE_PER_ADDRESS = 0.25;
 /**
  * So many of the newest are not held against their silence while others were served and ask nothing more: a probe that
  * has just connected would give way to the next socket of whoever has once asked on all others.
  */
-const SHARE_OF_NEWCOMERS = 0.25;
+const SHARE_OF_NEW_CONNECTIONS = 0.25;
 /** What is being closed counts for Node until the next turn of the event loop, in which the whole backlog may come. */
-const BEING_CLOSED = 1_024;
+const CLOSING_ALLOWANCE = 1_024;
 
-export function sharesOf(max: number): ConnectionLimits {
-  return { max, maxPerAddress: Math.max(1, Math.floor(max * SHARE_OF_ONE_ADDRESS)) };
+export function connectionLimitsFor(max: number): ConnectionLimits {
+  return { max, maxPerAddress: Math.max(1, Math.floor(max * SHARE_PER_ADDRESS)) };
 }
 
-interface Seat {
+interface Slot {
   readonly socket: Socket;
-  readonly room: Room;
+  readonly group: SlotGroup;
 }
 
 /** Seats in the order in which they may be taken away: the longest silent first. */
-class Room {
+class SlotGroup {
   /** Of those who have not sent a whole request. */
-  readonly silent = new Set<Seat>();
-  readonly served = new Set<Seat>();
+  readonly unserved = new Set<Slot>();
+  readonly served = new Set<Slot>();
 
   get size(): number {
-    return this.silent.size + this.served.size;
+    return this.unserved.size + this.served.size;
   }
 
-  remove(seat: Seat): void {
-    this.silent.delete(seat);
-    this.served.delete(seat);
+  remove(slot: Slot): void {
+    this.unserved.delete(slot);
+    this.served.delete(slot);
   }
 
-  markServed(seat: Seat): void {
-    this.remove(seat);
-    this.served.add(seat);
+  markServed(slot: Slot): void {
+    this.remove(slot);
+    this.served.add(slot);
   }
 }
 
@@ -52,27 +52,27 @@ class Room {
  * one: sockets that say nothing cost their owner nothing, and with the new one refused they would shut out probes and
  * callers for as long as they like. The same within the share of one address.
  */
-export class ConnectionSeats {
+export class ConnectionSlots {
   readonly #limits: ConnectionLimits;
   readonly #addressOf: (socket: Socket) => string | null;
-  readonly #takesFromServed: boolean;
-  readonly #seats = new Map<string, Seat>();
-  readonly #everybody = new Room();
-  readonly #byAddress = new Map<string, Room>();
+  readonly #evictsServed: boolean;
+  readonly #slots = new Map<string, Slot>();
+  readonly #all = new SlotGroup();
+  readonly #byAddress = new Map<string, SlotGroup>();
   #closed = 0;
 
   /**
    * @param addressOf whose connection it is; null for those that are not told apart (loopback, a trusted proxy)
-   * @param options.takesFromServed whether, when few are silent, whoever was served longest ago is closed for a new one
+   * @param options.evictsServed whether, when few are silent, whoever was served longest ago is closed for a new one
    */
   constructor(
     limits: ConnectionLimits,
     addressOf: (socket: Socket) => string | null,
-    options: { readonly takesFromServed: boolean },
+    options: { readonly evictsServed: boolean },
   ) {
     this.#limits = limits;
     this.#addressOf = addressOf;
-    this.#takesFromServed = options.takesFromServed;
+    this.#evictsServed = options.evictsServed;
   }
 
   /** How many were closed for want of a seat, old ones and new ones. */
@@ -89,58 +89,58 @@ export class ConnectionSeats {
       server.maxConnections = this.#limits.max;
       return;
     }
-    server.maxConnections = this.#limits.max + BEING_CLOSED;
+    server.maxConnections = this.#limits.max + CLOSING_ALLOWANCE;
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
   }
 
   /** The other end has sent a whole request. @param socket of the connection, or what TLS or HTTP/2 has made of it */
   served(socket: Socket): void {
-    const seat = this.#seats.get(keyOf(socket));
-    if (!seat) return;
-    this.#everybody.markServed(seat);
-    seat.room.markServed(seat);
+    const slot = this.#slots.get(keyOf(socket));
+    if (!slot) return;
+    this.#all.markServed(slot);
+    slot.group.markServed(slot);
   }
 
   #admit(socket: Socket): void {
     const address = this.#addressOf(socket);
-    const room = address === null ? this.#everybody : (this.#byAddress.get(address) ?? new Room());
+    const group = address === null ? this.#all : (this.#byAddress.get(address) ?? new SlotGroup());
     const isFull =
-      (address !== null && !this.#hasRoom(room, this.#limits.maxPerAddress)) ||
-      !this.#hasRoom(this.#everybody, this.#limits.max);
+      (address !== null && !this.#makeRoom(group, this.#limits.maxPerAddress)) ||
+      !this.#makeRoom(this.#all, this.#limits.max);
     if (isFull) {
       this.#closed += 1;
       socket.destroy();
       return;
     }
-    if (address !== null) this.#byAddress.set(address, room);
+    if (address !== null) this.#byAddress.set(address, group);
     const key = keyOf(socket);
-    const seat = { socket, room };
-    this.#seats.set(key, seat);
-    this.#everybody.silent.add(seat);
-    room.silent.add(seat);
+    const slot = { socket, group };
+    this.#slots.set(key, slot);
+    this.#all.unserved.add(slot);
+    group.unserved.add(slot);
     socket.once('close', () => {
-      if (this.#seats.get(key) === seat) this.#seats.delete(key);
-      this.#remove(seat);
-      if (address !== null && room.size === 0) this.#byAddress.delete(address);
+      if (this.#slots.get(key) === slot) this.#slots.delete(key);
+      this.#remove(slot);
+      if (address !== null && group.size === 0) this.#byAddress.delete(address);
     });
   }
 
   /** Whether there is a seat, if need be somebody else's. */
-  #hasRoom(room: Room, max: number): boolean {
-    if (room.size < max) return true;
-    const [silent] = room.silent;
-    const [served] = this.#takesFromServed ? room.served : [];
-    const seat = room.silent.size > max * SHARE_OF_NEWCOMERS ? silent : (served ?? silent);
-    if (!seat) return false;
+  #makeRoom(group: SlotGroup, max: number): boolean {
+    if (group.size < max) return true;
+    const [unserved] = group.unserved;
+    const [served] = this.#evictsServed ? group.served : [];
+    const slot = group.unserved.size > max * SHARE_OF_NEW_CONNECTIONS ? unserved : (served ?? unserved);
+    if (!slot) return false;
     this.#closed += 1;
-    this.#remove(seat);
-    seat.socket.destroy();
+    this.#remove(slot);
+    slot.socket.destroy();
     return true;
   }
 
-  #remove(seat: Seat): void {
-    this.#everybody.remove(seat);
-    seat.room.remove(seat);
+  #remove(slot: Slot): void {
+    this.#all.remove(slot);
+    slot.group.remove(slot);
   }
 }
 

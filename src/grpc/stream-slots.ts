@@ -5,15 +5,15 @@ import { Tally } from '../domain/tally.ts';
 
 /** The kinds that are counted: of callers without a credential, and of those who watch revocations. */
 export interface OpenStreams {
-  readonly anonymous: StreamShare;
-  readonly watching: StreamShare;
+  readonly anonymous: StreamSlots;
+  readonly watching: StreamSlots;
 }
 
 /**
  * Streams of one kind that are open: so many on a connection, from an address and in the process. A stream costs some
  * 12 KB for as long as its caller likes, and one connection may have 256.
  */
-export class StreamShare {
+export class StreamSlots {
   readonly #limits: StreamLimits;
   readonly #addressOf: (session: Http2Session) => string | null;
   readonly #bySession = new Tally<Http2Session>();

@@ -19,7 +19,7 @@ const email = 'ann@example.com';
 const password = 'correct horse battery';
 const folder = mkdtempSync(`${tmpdir()}/postern-`);
 let store: TestDatabase;
-let centre: ServiceProcess;
+let centralService: ServiceProcess;
 /** On the same database; those who watch the centre do not know of it. */
 let other: ServiceProcess;
 let credential: { clientId: string; clientSecret: string };
@@ -34,22 +34,25 @@ interface Watcher {
 
 beforeAll(async () => {
   store = await createTestDatabase();
-  [centre, other] = await Promise.all([startServiceProcess(store.url), startServiceProcess(store.url)]);
-  await Promise.all([untilReady(centre), untilReady(other), addUser(store, email, password)]);
+  [centralService, other] = await Promise.all([
+    startServiceProcess(store.url),
+    startServiceProcess(store.url),
+  ]);
+  await Promise.all([untilReady(centralService), untilReady(other), addUser(store, email, password)]);
   const { id, secret } = await (await openAdminFixture(store)).createService('watcher');
   credential = { clientId: id, clientSecret: secret };
 }, 30_000);
 afterAll(async () => {
   verifier.close();
   for (const client of clients) client.close();
-  await Promise.all([centre.stop(), other.stop()]);
+  await Promise.all([centralService.stop(), other.stop()]);
   await endEveryPostern();
   rmSync(folder, { recursive: true });
   await store.drop();
 }, 30_000);
 
 async function startSidecar(name: string): Promise<Watcher & { readiness(): Promise<number> }> {
-  const { grpc: address, http } = await startPostern(['sidecar', '--upstream', centre.grpcAddress], {
+  const { grpc: address, http } = await startPostern(['sidecar', '--upstream', centralService.grpcAddress], {
     environment: {
       POSTERN_CLIENT_ID: credential.clientId,
       POSTERN_CLIENT_SECRET: credential.clientSecret,
@@ -69,7 +72,7 @@ async function startSidecar(name: string): Promise<Watcher & { readiness(): Prom
 
 function startVerifier(): Watcher {
   verifier = createVerifier({
-    trust: { upstream: { address: centre.grpcAddress }, credential },
+    trust: { upstream: { address: centralService.grpcAddress }, credential },
     maxStalenessMs: MAX_STALENESS_MS,
   });
   return {
@@ -86,15 +89,15 @@ function startVerifier(): Watcher {
 }
 
 /** Nothing of what the process still had to do is done. */
-async function killCentre(): Promise<void> {
-  centre.running.kill('SIGKILL');
-  expect((await centre.running.end).exitCode).toBeNull();
+async function killCentralService(): Promise<void> {
+  centralService.running.kill('SIGKILL');
+  expect((await centralService.running.end).exitCode).toBeNull();
 }
 
-async function restartCentre(): Promise<void> {
-  const { grpcAddress } = centre;
-  await centre.stop();
-  centre = await startServiceProcess(store.url, { POSTERN_GRPC_LISTEN: grpcAddress });
+async function restartCentralService(): Promise<void> {
+  const { grpcAddress } = centralService;
+  await centralService.stop();
+  centralService = await startServiceProcess(store.url, { POSTERN_GRPC_LISTEN: grpcAddress });
 }
 
 const login = (): Promise<Tokens> => account.login(other, email, password);
@@ -114,17 +117,17 @@ test('S13 the centre is killed: those beside it go on, keep what it acknowledged
   const lastWords: Tokens[] = [];
   for (let deaths = 1; ; deaths += 1) {
     const last = await login();
-    const news = await login();
+    const fresh = await login();
     await untilAll(last, 'OK');
-    await account.revoke(centre, news.refresh_token);
-    await untilAll(news, 'TOKEN_REVOKED');
-    expect(await account.revoke(centre, last.refresh_token)).toBe('OK');
-    await killCentre();
+    await account.revoke(centralService, fresh.refresh_token);
+    await untilAll(fresh, 'TOKEN_REVOKED');
+    expect(await account.revoke(centralService, last.refresh_token)).toBe('OK');
+    await killCentralService();
     await untilAll(last, 'TOKEN_REVOKED', 1_000);
     expect(await verdicts(kept)).toEqual(['OK', 'OK']);
     lastWords.push(last);
     if (deaths === 2) break;
-    await restartCentre();
+    await restartCentralService();
   }
 
   const meanwhile = await login();
@@ -138,16 +141,16 @@ test('S13 the centre is killed: those beside it go on, keep what it acknowledged
   watchers.push(late);
   expect([await late.verdict(kept.access_token), await late.readiness()]).toEqual(['TRUST_STALE', 503]);
 
-  await restartCentre();
-  const heard = new Set<string>();
+  await restartCentralService();
+  const verdictsSeen = new Set<string>();
   const allRevoked = async () => {
     const now = await verdicts(meanwhile);
-    for (const verdict of now) heard.add(verdict);
+    for (const verdict of now) verdictsSeen.add(verdict);
     return now.every((verdict) => verdict === 'TOKEN_REVOKED');
   };
   await until(allRevoked, 'what was revoked meanwhile is refused');
   // At no moment was it good again.
-  expect([...heard].filter((verdict) => verdict === 'OK')).toEqual([]);
+  expect([...verdictsSeen].filter((verdict) => verdict === 'OK')).toEqual([]);
   await untilAll(kept, 'OK');
   for (const last of lastWords) await untilAll(last, 'TOKEN_REVOKED', 1);
   await until(async () => (await late.readiness()) === 200, 'the late sidecar is ready');

@@ -1,11 +1,11 @@
-import { encode, forge, json, members, Specimen, type HostileSetting } from './forge.ts';
+import { encode, forge, json, members, Specimen, type TokenSetting } from './forge.ts';
 
 /**
  * Tokens that must be accepted, properly signed: a verifier that refuses everything would pass every other test. They
  * lie just inside the rules that the hostile tokens break.
  */
-export function* goodTokens(
-  setting: HostileSetting,
+export function* validTokens(
+  setting: TokenSetting,
 ): Generator<{ name: string; token: string }, void, undefined> {
   const specimen = new Specimen(setting);
   const { header, claims, mode } = specimen;
@@ -32,7 +32,7 @@ export function* goodTokens(
     name: 'a member written with escapes',
     token: withClaims(json(claims).replace('"sub"', '"\\u0073ub"')),
   };
-  const good = {
+  const valid = {
     'an audience list': { aud: ['elsewhere', audience] },
     'one audience in a list': { aud: [audience] },
     'no roles': { roles: [] },
@@ -54,7 +54,7 @@ export function* goodTokens(
     'ids beyond ASCII': { sub: 'J\u00f6rg \u674e \u{1f511}' },
     'ids with awkward characters': { sub: `"\\/'<>&%` },
   };
-  for (const [name, changes] of Object.entries(good))
+  for (const [name, changes] of Object.entries(valid))
     yield { name, token: withClaims(specimen.claimsWith(changes)) };
   const token = withClaims(specimen.claimsWith({ padding: '' }));
   const room = Math.floor(((8192 - token.length) * 3) / 4) - 3;

@@ -14,7 +14,7 @@ const REVOCATIONS = 1_000;
  * @param {(beside: { fixture: object, nextSocket: () => string, startSidecar: (options?: object) => Promise<Server> }) => Promise<T>} work
  *   `startSidecar`: a fresh one behind a unix socket of its own; `nextSocket`: another for whoever needs one
  */
-export async function besideCentre(work) {
+export async function withSidecars(work) {
   const folder = mkdtempSync(join(tmpdir(), 'postern-sidecars-'));
   const fixture = await trustFixture(REVOCATIONS);
   let sockets = 0;

@@ -97,9 +97,9 @@ test('D11 while every connection waits for a lock, what is answered from memory 
   await holder.query('BEGIN; LOCK TABLE login_throttle IN ACCESS EXCLUSIVE MODE');
   let answered = 0;
   // More than there are connections.
-  const logins = Array.from({ length: 40 }, async (_, person) => {
+  const logins = Array.from({ length: 40 }, async (_, index) => {
     const outcome = await running.call('postern.v1.AuthService/Login', {
-      email: `p${person}@example.com`,
+      email: `p${index}@example.com`,
       password,
     });
     answered += 1;
