@@ -1,4 +1,4 @@
-// What a process takes of a machine: its start beside that of a bare node, and its memory after many calls.
+// The footprint of a process: its start time, compared with a bare node, and its memory after many calls.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { callersLoad } from './load/callers.mjs';
@@ -8,13 +8,13 @@ import { VERIFY, verifyMessage } from './token-fixture.mjs';
 
 const CALLS = 5_000;
 const CALLERS = 20;
-const LONGEST_SECONDS = 60;
+const MAX_SECONDS = 60;
 
 /**
  * @param {{ start: import('./goals.mjs').Row, memory: import('./goals.mjs').Row }} rows
- * @param {() => Promise<Server>} startOne a fresh process, not pinned
- * @param {{ tokens: string[], andThen?: (server: Server) => Promise<void> }} work the tokens that its calls bring in turn,
- *   and what it does besides before its memory is read
+ * @param {() => Promise<Server>} startOne starts a new process, not pinned to a core
+ * @param {{ tokens: string[], andThen?: (server: Server) => Promise<void> }} work the tokens that the calls
+ *   carry in turn, and further work before the memory is read
  */
 export async function footprintRows(rows, startOne, { tokens, andThen }, plan) {
   const messages = tokens.map(verifyMessage);
@@ -24,9 +24,9 @@ export async function footprintRows(rows, startOne, { tokens, andThen }, plan) {
       const idleMb = server.memory().nowMb;
       let sent = 0;
       const next = () => (sent < CALLS ? messages[sent++ % messages.length] : null);
-      const load = { address: server.grpc, path: VERIFY, callers: CALLERS, seconds: LONGEST_SECONDS, next };
+      const load = { address: server.grpc, path: VERIFY, callers: CALLERS, seconds: MAX_SECONDS, next };
       const { calls } = await callersLoad(load);
-      if (calls < CALLS) throw new Error(`only ${calls} calls were answered in ${LONGEST_SECONDS} s`);
+      if (calls < CALLS) throw new Error(`only ${calls} calls were answered in ${MAX_SECONDS} s`);
       await andThen?.(server);
       return { startMs: server.listeningMs, idleMb, afterMb: server.memory().nowMb };
     } finally {

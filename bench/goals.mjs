@@ -1,9 +1,9 @@
-// What `npm run bench` measures, beside what, and what it should come to. A scenario is a module in `scenarios/`; a row is a
-// line of the table. Ratios are Postern's figure to its baseline's in the same pair.
-// - goal: null where a figure is only told
-// - judgedBy: 'cpu' (calls a second of the server's processor time), 'throughput' (calls a second), 'cost' (time a call),
-//   'p99' (of the calls' times), or 'figure' for what stands for itself, in the row's unit
-// - pinned: whether servers have one core and load and PostgreSQL another
+// What `npm run bench` measures, against which baseline, and with which goal. A scenario is a module in `scenarios/`; a row is
+// a line of the table. A ratio is Postern's figure divided by that of the baseline in the same pair.
+// - goal: null for a figure without a goal
+// - judgedBy: 'cpu' (calls per second of the server's CPU time), 'throughput' (calls per second), 'cost' (time per call),
+//   'p99' (of the latency), or 'figure' for an absolute figure in the row's unit
+// - pinned: whether the server runs on one core, and the load and PostgreSQL on another
 
 /** @type {import('./goals.mjs').Scenario[]} */
 export const scenarios = [
@@ -240,7 +240,7 @@ export const scenarios = [
 /** All rows, each with the name of its scenario. */
 export const allRows = scenarios.flatMap(({ name, rows }) => rows.map((row) => ({ scenario: name, ...row })));
 
-/** The row of a scenario that has one, or the one with this id. */
+/** The only row of a scenario, or the row with this id. */
 export function rowOf(scenario, id = scenario) {
   const row = allRows.find((one) => one.scenario === scenario && one.id === id);
   if (!row) throw new Error(`bench/goals.mjs has no row ${id} of a scenario ${scenario}`);

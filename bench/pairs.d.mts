@@ -1,6 +1,6 @@
 import type { Figure, Goal } from './goals.mjs';
 
-/** What a server did; a scenario's samples have what its row is judged by. */
+/** What a server did during a sample; it has at least the values for the figure of its row. */
 export interface Sample {
   readonly calls?: number;
   readonly seconds?: number;
@@ -20,7 +20,7 @@ export type Verdict = 'met' | 'missed' | 'no verdict' | 'none';
 export function sampleRounds(
   sides: Readonly<Record<string, () => Promise<Sample>>>,
   pairs: number,
-  tell?: (line: string) => void,
+  report?: (line: string) => void,
 ): Promise<Round[]>;
 export function ratioOf(
   rounds: readonly Round[],

@@ -16,6 +16,6 @@ export function summary(
     readonly reasons: Readonly<Record<string, string>>;
   },
 ): string;
-/** @throws Error when there are no markers */
+/** @throws Error when the page has no markers */
 export function withTable(page: string, table: string): string;
 export function tableOf(page: string): string;

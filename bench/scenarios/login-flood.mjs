@@ -7,17 +7,17 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { openSession, unaryCall } from '../load/callers.mjs';
 import { figureRow, ratioRow } from '../measured-row.mjs';
-import { openFixtureWithUsers } from '../people.mjs';
+import { openFixtureWithUsers } from '../user-fixture.mjs';
 import { spread } from '../pairs.mjs';
 import { percentile } from '../bench-service.mjs';
 import { VERIFY, verifyMessage } from '../token-fixture.mjs';
 
 const floodScript = fileURLToPath(new URL('../load/login-flood.mjs', import.meta.url));
 const VERIFY_PAUSE_MS = 5;
-/** The hundredth part of the calls of a sample is to be more than a handful. */
+/** Samples are longer here, so that one percent of the calls of a sample is more than a handful. */
 const TIMES_AS_LONG = 2;
 
-/** This process only sends a VerifyToken every few milliseconds and takes its time; the flood comes from another one. */
+/** This process sends a VerifyToken every few milliseconds and measures its latency; another process makes the flood. */
 export async function run(plan) {
   const fixture = await openFixtureWithUsers();
   try {
@@ -63,11 +63,11 @@ async function inFlood(address, emails, act) {
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   try {
-    if ((await lines.next()).value !== 'flooding') throw new Error('the flood did not begin');
+    if ((await lines.next()).value !== 'flooding') throw new Error('the flood did not start');
     const sample = await act();
     child.stdin.end();
     const loginsPerSecond = Number((await lines.next()).value);
-    if (!(loginsPerSecond > 0)) throw new Error('the flood broke off');
+    if (!(loginsPerSecond > 0)) throw new Error('the flood ended early');
     return { ...sample, loginsPerSecond };
   } finally {
     if (child.exitCode === null && child.signalCode === null) {

@@ -3,11 +3,11 @@ import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { ratioRow } from '../measured-row.mjs';
-import { hashThreads, openFixtureWithUsers } from '../people.mjs';
+import { hashThreads, openFixtureWithUsers } from '../user-fixture.mjs';
 import { spread } from '../pairs.mjs';
 import { LOGIN, loginMessage } from '../token-fixture.mjs';
 
-/** The threads of the baseline are in this process, which has nothing else to do meanwhile. */
+/** The threads of the baseline run in this process, which is otherwise idle. */
 export async function run(plan) {
   const fixture = await openFixtureWithUsers();
   const bare = bareHashing(hashThreads);

@@ -2,16 +2,16 @@ import { measureChecks } from '../envoy-checks.mjs';
 import { rowOf } from '../goals.mjs';
 import { figureRow } from '../measured-row.mjs';
 import { spread } from '../pairs.mjs';
-import { besideCentre } from '../sidecar.mjs';
+import { withTrustServer } from '../sidecar.mjs';
 
 const TOKENS = 500;
 const CHECKS = 20_000;
 const QUICK_CHECKS = 2_000;
 const IN_FLIGHT = 20;
 
-/** The caller is this process. */
+/** This process is the caller. */
 export function run(plan) {
-  return besideCentre(async ({ fixture, startSidecar }) => {
+  return withTrustServer(async ({ fixture, startSidecar }) => {
     const load = {
       tokens: await fixture.issue(TOKENS),
       checks: plan.quick ? QUICK_CHECKS : CHECKS,

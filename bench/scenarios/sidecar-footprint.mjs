@@ -1,11 +1,11 @@
 import { footprintRows } from '../footprint.mjs';
 import { rowOf } from '../goals.mjs';
-import { besideCentre } from '../sidecar.mjs';
+import { withTrustServer } from '../sidecar.mjs';
 
 const TOKENS = 500;
 
 export function run(plan) {
-  return besideCentre(async ({ fixture, startSidecar }) => {
+  return withTrustServer(async ({ fixture, startSidecar }) => {
     const rows = {
       start: rowOf('sidecar-footprint', 'sidecar-start'),
       memory: rowOf('sidecar-footprint', 'sidecar-memory'),

@@ -3,11 +3,11 @@ import { rowOf } from '../goals.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
-import { besideCentre } from '../sidecar.mjs';
+import { withTrustServer } from '../sidecar.mjs';
 import { VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 export function run(plan) {
-  return besideCentre(async ({ fixture, nextSocket, startSidecar }) => {
+  return withTrustServer(async ({ fixture, nextSocket, startSidecar }) => {
     const [token] = await fixture.issue(1);
     const first = await startSidecar();
     const answer = await verifyAnswer(first.grpc, token).finally(() => first.stop());

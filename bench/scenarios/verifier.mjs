@@ -6,15 +6,15 @@ import { sampleRounds, spread } from '../pairs.mjs';
 import { trustFixture } from '../trust-fixture.mjs';
 
 const REVOCATIONS = 10_000;
-/** More than the processor's first cache holds. */
+/** More than the first-level cache of the processor holds. */
 const KNOWN_TOKENS = 1_000;
-/** At first sight, in a second of a sample. */
+/** New tokens per second of a sample. */
 const NEW_TOKENS = 500;
 const ROLES = 2;
 
 /**
- * A verifier in this process, fed by a stream from it. Rates are by the processor time of the whole process, which has one
- * core, its pool's threads and the stream included.
+ * A verifier in this process, with a trust stream from this process. Rates are per CPU time of the whole process on one core,
+ * including the threads of its pool and the stream.
  */
 export async function run(plan) {
   const fixture = await trustFixture(REVOCATIONS);
@@ -87,7 +87,7 @@ async function firstSight(fixture, verifier, plan) {
   return ratioRow(rowOf('verifier', 'verifier-first-sight'), rounds, plan, { also: ['throughput'] });
 }
 
-/** How long an act took that returns how many calls it made. */
+/** Measures a function that returns how many calls it made. */
 async function timed(act) {
   const [cpu, startMs] = [process.cpuUsage(), performance.now()];
   const calls = await act();
