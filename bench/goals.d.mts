@@ -7,7 +7,7 @@ export type Figure = 'cpu' | 'throughput' | 'cost' | 'p99' | 'figure';
 export interface Row {
   readonly id: string;
   readonly title: string;
-  readonly beside: string;
+  readonly baseline: string;
   readonly goal: Goal | null;
   readonly judgedBy: Figure;
   /** The unit of an absolute figure, with a leading space where one is written. */

@@ -23,7 +23,7 @@ const LABEL_LENGTH = 66;
 
 /** Each figure relative to its goal, on a logarithmic scale, so that all goals lie on one line. */
 function goalsPlot(rows) {
-  const title = 'What was measured beside its goals';
+  const title = 'Measurements compared with their goals';
   const scores = rows.map(({ goal, measured: { median, low, high } }) => {
     const [one, other] = [scoreOf(low, goal), scoreOf(high, goal)];
     return { median: scoreOf(median, goal), low: Math.min(one, other), high: Math.max(one, other) };
@@ -50,7 +50,7 @@ function goalsPlot(rows) {
       textAt(
         MARGIN,
         y + 12,
-        truncate(row.beside.startsWith('nothing') ? '' : `beside ${row.beside}`),
+        truncate(row.baseline.startsWith('none') ? '' : `baseline: ${row.baseline}`),
         'quiet',
       ),
       lineFrom(xOf(low), y, xOf(high), y, `range${kind}`),
@@ -77,7 +77,7 @@ const PANEL = { height: 220, top: 56, left: 60, gap: 70 };
 
 /** The ratio to the smallest size, at each size; the axis starts at 0. */
 function curvesPlot(rows) {
-  const title = 'What a call costs as the data grow';
+  const title = 'Cost of a call as the data grows';
   const panelWidth = (WIDTH - PANEL.left - MARGIN - (rows.length - 1) * PANEL.gap) / rows.length;
   const parts = rows.flatMap((row, index) =>
     panel(row, PANEL.left + index * (panelWidth + PANEL.gap), panelWidth),
@@ -121,7 +121,9 @@ function panel(row, left, width) {
     textAt(
       left,
       PANEL.top - 12,
-      row.judgedBy === 'cost' ? 'time, of that beside' : 'calls per second of CPU time, of those beside',
+      row.judgedBy === 'cost'
+        ? 'time, relative to the baseline'
+        : 'calls per second of CPU time, relative to the baseline',
       'quiet',
     ),
   ];

@@ -10,7 +10,7 @@ export interface Facts {
 
 export function summary(
   rows: readonly (MeasuredRow | (NamedRow & { readonly failed?: string }))[],
-  beside: {
+  run: {
     readonly facts: Facts | null;
     readonly plots: readonly { readonly file: string; readonly title: string }[];
     readonly reasons: Readonly<Record<string, string>>;

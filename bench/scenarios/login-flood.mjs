@@ -33,7 +33,7 @@ export async function run(plan) {
     return [
       figureRow(rowOf('login-flood', 'login-flood-p99'), values, plan, {
         'p50, ms': all('p50Ms'),
-        'logins a second': all('loginsPerSecond'),
+        'logins per second': all('loginsPerSecond'),
       }),
       ratioRow(rowOf('login-flood', 'login-flood-times-idle'), rounds, plan),
     ];

@@ -24,7 +24,9 @@ export async function run(plan) {
     };
     const rounds = await sampleServers(start, load, plan);
     const row = ratioRow(rowOf('login', 'login-share'), rounds, plan);
-    row.also['logins a second'] = spread(rounds.map(({ contender }) => contender.calls / contender.seconds));
+    row.also['logins per second'] = spread(
+      rounds.map(({ contender }) => contender.calls / contender.seconds),
+    );
     return [row];
   } finally {
     await bare.stop();

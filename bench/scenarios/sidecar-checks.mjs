@@ -27,7 +27,7 @@ export function run(plan) {
       figureRow(rowOf('sidecar-checks'), all('check_p999_ms'), plan, {
         p50: spread(all('check_p50_ms')),
         p99: spread(all('check_p99_ms')),
-        'calls a second': spread(all('checks_per_second')),
+        'calls per second': spread(all('checks_per_second')),
       }),
     ];
   });

@@ -20,7 +20,7 @@ export function run(plan) {
     const load = ({ grpc }, seconds) =>
       h2load({ address: grpc, path: VERIFY, message, seconds, answerBytes: answer.length });
     const row = await compareServers(rowOf('sidecar-socket'), start, load, plan);
-    row.also['calls a second'] = spread(
+    row.also['calls per second'] = spread(
       row.rounds.map(({ contender }) => contender.calls / contender.seconds),
     );
     return [row];

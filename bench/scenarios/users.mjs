@@ -40,7 +40,7 @@ export async function run(plan) {
     const points = sizes.slice(1).map((size) => [size, String(size)]);
     const row = curveRow(rowOf('users'), rounds, plan, points);
     const perSecond = rounds.map(({ baseline }) => baseline.calls / baseline.seconds);
-    row.also['logins a second at 1,000'] = spread(perSecond);
+    row.also['logins per second at 1,000'] = spread(perSecond);
     return [row];
   } finally {
     await fixture.stop();

@@ -58,7 +58,7 @@ async function seenBefore(fixture, verifier, plan) {
   const withMaking = spread(rounds.map(({ newText }) => rate(newText)));
   return [
     figureRow(rowOf('verifier', 'verifier-new-text'), judging, plan, {
-      'with making the string': withMaking,
+      'including the string': withMaking,
     }),
     figureRow(
       rowOf('verifier', 'verifier-same-text'),
