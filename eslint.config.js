@@ -3,14 +3,14 @@ import prettier from 'eslint-config-prettier';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
-/** While only a request refers to it, garbage collection takes it away with its timer (N17). */
+/** A signal that only a request refers to may be garbage collected together with its timer (N17). */
 const lostTimers = ['timeout', 'any'].map((property) => ({
   object: 'AbortSignal',
   property,
-  message: 'Use a timer that holds what it ends, as trust/download.ts does.',
+  message: 'Use a timer that refers to what it aborts, as trust/download.ts does.',
 }));
 
-/** Names that hold secrets: comparing them with === leaks their text through time. */
+/** Names of variables that hold secrets: comparing those with === leaks their content through timing. */
 const secretName = '/(secret|password|mac|digest)$/i';
 
 export default tseslint.config(
@@ -52,7 +52,7 @@ export default tseslint.config(
     rules: { 'no-console': 'error' },
   },
   {
-    // Strangers send text: no expression may walk it again for each place where it could have begun (N16).
+    // Text comes from unauthenticated callers: no expression may take superlinear time (N16).
     files: ['src/**/*.ts'],
     plugins: { regexp },
     rules: {
@@ -72,7 +72,7 @@ export default tseslint.config(
         'error',
         {
           name: 'fetch',
-          message: 'Use download of trust/download.ts: a signal alone does not end a fetch that stalls.',
+          message: 'Use download of trust/download.ts: a signal alone does not abort a stalled fetch.',
         },
       ],
     },

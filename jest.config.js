@@ -1,5 +1,5 @@
-/** What the kinds of tests have in common. */
-const everyKind = {
+/** Settings of every kind of test. */
+const common = {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   extensionsToTreatAsEsm: ['.ts'],
@@ -10,24 +10,20 @@ const everyKind = {
     ],
   },
 };
-/** Sees to it that a busy machine fails no test. */
-const patient = { setupFilesAfterEnv: ['<rootDir>/test/support/patient-limits.ts'] };
-/** Tests of these need programs that npm does not bring: npm run test:interop. */
+/** These tests need programs that npm does not install: npm run test:interop. */
 const interop = '<rootDir>/test/interop/';
 
-/** `*.test.ts`: needs neither a build nor a database. */
+/** `*.test.ts`: tests that need neither a build nor a database. */
 const pure = {
-  ...everyKind,
-  ...patient,
+  ...common,
   displayName: 'pure',
   testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', interop, '\\.(db|serial)\\.test\\.ts$'],
 };
 
-/** `*.db.test.ts`: runs what was built, on a database of its own in a PostgreSQL that this run starts. */
+/** `*.db.test.ts`: tests that run the built program, each on its own database in a PostgreSQL that the run starts. */
 export const db = {
-  ...everyKind,
-  ...patient,
+  ...common,
   displayName: 'db',
   testMatch: ['**/*.db.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', interop],
@@ -35,13 +31,8 @@ export const db = {
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
 };
 
-/** `*.serial.test.ts`: hurts a database, kills or floods a service, or measures time; one file at a time. */
-export const serial = {
-  ...db,
-  displayName: 'serial',
-  testMatch: ['**/*.serial.test.ts'],
-  setupFilesAfterEnv: [],
-};
+/** `*.serial.test.ts`: tests that damage a database, kill or flood a service, or measure time; one file at a time. */
+export const serial = { ...db, displayName: 'serial', testMatch: ['**/*.serial.test.ts'] };
 
 /** @type {import('jest').Config} */
-export default { projects: [pure, db], maxWorkers: 2, testTimeout: 180_000 };
+export default { projects: [pure, db], maxWorkers: 2, testTimeout: 20_000 };

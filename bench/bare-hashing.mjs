@@ -1,4 +1,4 @@
-// What a processor can do at most: threads that do nothing but argon2id, with the parameters of the service, in a loop.
+// The upper limit of the processor: threads that run only argon2id in a loop, with the parameters of the service.
 import { URL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ARGON2ID_PARAMETERS } from '../dist/passwords/hashing/argon2id.js';
@@ -15,12 +15,12 @@ const threadCode = `
   });
 `;
 
-/** @param {number} count of the threads */
+/** @param {number} count the number of threads */
 export function bareHashing(count) {
   const code = new URL(`data:text/javascript,${encodeURIComponent(threadCode)}`);
   const threads = Array.from({ length: count }, () => new Worker(code));
   return {
-    /** All of them hash for so long. */
+    /** Lets all threads hash for this long. */
     async hash(seconds) {
       const startedMs = performance.now();
       const endMs = Date.now() + seconds * 1_000;

@@ -1,5 +1,5 @@
-// What the benches of the running service stand on: a PostgreSQL of their own in a temporary folder, and built
-// services in processes of their own. Needs `npm run build`.
+// The fixture of the service benchmarks: a PostgreSQL in a temporary folder, and built services in processes of their own.
+// Needs `npm run build`.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -35,7 +35,7 @@ export const masterKey = randomBytes(32).toString('base64');
 
 export const password = 'correct horse battery';
 
-/** A migrated database in a cluster of its own. `stop` removes all of it. */
+/** Opens a migrated database in a cluster of its own. `stop` removes everything. */
 export async function openBenchService() {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-bench-'));
   const embedded = await openEmbeddedPostgres({ dataDir, ownerKind: 'service', report: () => undefined });
@@ -49,7 +49,7 @@ export async function openBenchService() {
   await migrate(db);
   const urlOf = (name) => `postgres://${user}@localhost:${port}/${name}?host=${encodeURIComponent(host)}`;
   const services = [];
-  // Whoever ends the bench early ends its services as well; PostgreSQL ends with this process.
+  // When the benchmark is stopped early, stop its services as well. PostgreSQL ends with this process.
   process.once('SIGTERM', () => {
     for (const { child } of services) child.kill('SIGKILL');
     process.exit(143);
@@ -61,7 +61,7 @@ export async function openBenchService() {
     socket: join(host, `.s.PGSQL.${port}`),
     url: urlOf(database),
     urlThrough: (localPort) => `postgres://${user}@127.0.0.1:${localPort}/${database}`,
-    /** @param within another database of the cluster, as `copy` made it */
+    /** @param within another database of the cluster, as created by `copy` */
     async query(sql, values = [], within = database) {
       const client = new pg.Client({ ...embedded.connection, database: within });
       client.on('error', () => undefined);
@@ -69,10 +69,10 @@ export async function openBenchService() {
       const { rows } = await client.query(sql, values).finally(() => client.end().catch(() => undefined));
       return rows;
     },
-    /** Another database with all that this one has now; no service may run meanwhile. Resolves to its URL. */
+    /** Copies the database under a new name, while no service may run. Resolves to the URL of the copy. */
     async copy(name) {
-      const leave = 'SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1';
-      await this.query(leave, [database], 'postgres');
+      const disconnect = 'SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1';
+      await this.query(disconnect, [database], 'postgres');
       await this.query(`CREATE DATABASE "${name}" TEMPLATE "${database}"`, [], 'postgres');
       return urlOf(name);
     },
@@ -84,7 +84,7 @@ export async function openBenchService() {
       await createUser({ database: db, passwords }, user, call);
       await hasher.stop();
     },
-    /** A service account that may watch. */
+    /** Creates a service account, which may call WatchTrust. */
     async addServiceAccount(name) {
       const root = new RootKey();
       await root.prepare(db, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
@@ -128,7 +128,7 @@ async function startService(environment) {
   const line = await Promise.race([
     new Promise((resolve) => child.stdout.once('data', (text) => resolve(String(text)))),
     ended.then(() => {
-      throw new Error('the service ended before it listened');
+      throw new Error('the service exited before it listened');
     }),
   ]);
   const { grpc: address, http, pid } = JSON.parse(line);
@@ -160,15 +160,15 @@ async function startService(environment) {
 }
 
 /**
- * One unary call. Resolves with `verdict`: 'OK', a reason, or the name of a status code; `response` where there is
- * one; and for a refusal whether its caller was told when to retry.
+ * Makes one unary call. Resolves to `verdict`: 'OK', a reason, or the name of a status code; to `response` if there is one;
+ * and for a refusal to `retry`: whether it has a retry delay.
  */
 function invoke(client, method, request) {
   const [service, name] = method.split('/');
   const { path, requestSerialize, responseDeserialize } = contract[service][name];
   const options = { deadline: Date.now() + 10_000 };
   return new Promise((resolve) => {
-    const answer = (error, response) => {
+    const onResponse = (error, response) => {
       if (error) resolve({ verdict: reasonOf(error) ?? grpc.status[error.code], retry: hasRetryInfo(error) });
       else resolve({ verdict: 'OK', response });
     };
@@ -181,10 +181,10 @@ function invoke(client, method, request) {
         request,
         metadata,
         options,
-        answer,
+        onResponse,
       );
     } catch {
-      // Its process was killed, and the client closed.
+      // The process was killed and the client closed.
       resolve({ verdict: 'CANCELLED', retry: false });
     }
   });
@@ -205,7 +205,7 @@ function hasRetryInfo(error) {
   return info !== undefined && Number(RetryInfo.decode(info).retryDelay?.seconds ?? 0) > 0;
 }
 
-/** The value below which `share` of the sorted values lie. */
+/** The value below which the given share of the sorted values lie. */
 export function percentile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }

@@ -1,12 +1,12 @@
-// What the scenarios that hold servers against each other have in common.
+// Shared by the scenarios that compare servers.
 import { sampleRounds } from './pairs.mjs';
 import { ratioRow } from './measured-row.mjs';
 
 /**
- * Samples both in turns and makes a row of the table.
+ * Samples both servers in turns and returns a row of the table.
  *
  * @param {import('./goals.mjs').Row} row
- * @param {{ baseline: () => Promise<Server>, contender: () => Promise<Server> }} start a server each
+ * @param {{ baseline: () => Promise<Server>, contender: () => Promise<Server> }} each starts a server
  * @param {(server: Server, seconds: number, side: string) => Promise<Sample>} load
  * @param {{ pairs: number, seconds: number, warmUpSeconds: number, quick: boolean }} plan
  */
@@ -16,7 +16,7 @@ export async function compareServers(row, start, load, plan) {
   return ratioRow(row, rounds, plan, { also });
 }
 
-/** Samples any number of servers, each as a fresh process that is warmed up first. */
+/** Samples any number of servers, each in a new process that is warmed up first. */
 export function sampleServers(start, load, plan) {
   const sides = Object.entries(start).map(([side, startOne]) => [side, () => sample(side, startOne)]);
   return sampleRounds(Object.fromEntries(sides), plan.pairs);
@@ -26,15 +26,15 @@ export function sampleServers(start, load, plan) {
     try {
       await load(server, plan.warmUpSeconds, side);
       const cpuBefore = server.cpuSeconds?.();
-      const done = await load(server, plan.seconds, side);
-      return cpuBefore === undefined ? done : { ...done, cpuSeconds: server.cpuSeconds() - cpuBefore };
+      const result = await load(server, plan.seconds, side);
+      return cpuBefore === undefined ? result : { ...result, cpuSeconds: server.cpuSeconds() - cpuBefore };
     } finally {
       await server.stop();
     }
   }
 }
 
-/** The plan for calls of which a second brings hundreds, not thousands: it is their number that makes code warm. */
+/** A longer warm-up for slow calls, hundreds a second instead of thousands: the number of calls is what warms up the code. */
 export function longWarmUp(plan) {
   return { ...plan, warmUpSeconds: 2 * plan.warmUpSeconds };
 }

@@ -1,10 +1,10 @@
-// Checks as Envoy sends them, some always in flight: how many a second, and how soon each is answered. Every token is seen
-// for the first time once, then again. Of the delay, what the caller takes (this process) is part: it is an upper bound.
+// Sends checks as Envoy does, with a fixed number in flight, and measures their rate and latency. Every token is new once and
+// then repeated. The latency includes the time of the caller (this process), so that it is an upper bound.
 import * as grpc from '@grpc/grpc-js';
 import { AuthorizationClient } from '../dist/generated/envoy/service/auth/v3/external_auth.js';
 import { percentile } from './bench-service.mjs';
 
-/** Rejects when a check is denied: the tokens are good. */
+/** Rejects when a check is denied: all tokens are valid. */
 export async function measureChecks(address, { tokens, checks, inFlight }) {
   const client = new AuthorizationClient(address, grpc.credentials.createInsecure());
   const check = (token) =>
@@ -15,27 +15,27 @@ export async function measureChecks(address, { tokens, checks, inFlight }) {
         { attributes },
         new grpc.Metadata(),
         { deadline: Date.now() + 10_000 },
-        (error, answer) => {
+        (error, response) => {
           if (error) reject(error);
-          else if (answer.status?.code !== 0) reject(new Error('a good token was denied'));
+          else if (response.status?.code !== 0) reject(new Error('a valid token was denied'));
           else resolve();
         },
       );
     });
-  const tookMs = [];
+  const latenciesMs = [];
   let next = 0;
   const caller = async () => {
     while (next < checks) {
       const startMs = performance.now();
       await check(tokens[next++ % tokens.length]);
-      tookMs.push(performance.now() - startMs);
+      latenciesMs.push(performance.now() - startMs);
     }
   };
   const startMs = performance.now();
   await Promise.all(Array.from({ length: inFlight }, caller)).finally(() => client.close());
   const seconds = (performance.now() - startMs) / 1000;
-  tookMs.sort((one, other) => one - other);
-  const at = (share) => Number(percentile(tookMs, share).toFixed(1));
+  latenciesMs.sort((one, other) => one - other);
+  const at = (share) => Number(percentile(latenciesMs, share).toFixed(1));
   return {
     checks,
     checks_in_flight: inFlight,

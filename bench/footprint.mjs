@@ -1,4 +1,4 @@
-// What a process takes of a machine: its start beside that of a bare node, and its memory after many calls.
+// The footprint of a process: its start time, compared with a bare node, and its memory after many calls.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { callersLoad } from './load/callers.mjs';
@@ -12,9 +12,9 @@ const MAX_SECONDS = 60;
 
 /**
  * @param {{ start: import('./goals.mjs').Row, memory: import('./goals.mjs').Row }} rows
- * @param {() => Promise<Server>} startOne a fresh process, not pinned
- * @param {{ tokens: string[], andThen?: (server: Server) => Promise<void> }} work the tokens that its calls bring in turn,
- *   and what it does besides before its memory is read
+ * @param {() => Promise<Server>} startOne starts a new process, not pinned to a core
+ * @param {{ tokens: string[], andThen?: (server: Server) => Promise<void> }} work the tokens that the calls
+ *   carry in turn, and further work before the memory is read
  */
 export async function footprintRows(rows, startOne, { tokens, andThen }, plan) {
   const messages = tokens.map(verifyMessage);

@@ -1,19 +1,19 @@
-// Figures and goals as the table and the plots write them.
+// Formats figures and goals for the table and the plots.
 
-/** Two decimals for ratios, whole numbers with commas from a hundred on. */
-export function numberInWords(value) {
+/** Two decimals below 100; whole numbers with thousands separators from 100 on. */
+export function formatNumber(value) {
   return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toFixed(2)));
 }
 
 /** @param {import('./pairs.mjs').Spread} figure */
-export function spreadInWords({ median, low, high }, unit = '') {
-  return `${numberInWords(median)}${unit} (${numberInWords(low)} to ${numberInWords(high)})`;
+export function formatSpread({ median, low, high }, unit = '') {
+  return `${formatNumber(median)}${unit} (${formatNumber(low)} to ${formatNumber(high)})`;
 }
 
 /** @param {import('./goals.mjs').Row} row */
-export function goalInWords({ goal, unit = '' }) {
+export function formatGoal({ goal, unit = '' }) {
   if (goal === null) return '';
-  if ('atLeast' in goal) return `≥ ${numberInWords(goal.atLeast)}${unit}`;
-  if ('atMost' in goal) return `≤ ${numberInWords(goal.atMost)}${unit}`;
-  return `< ${numberInWords(goal.below)}${unit}`;
+  if ('atLeast' in goal) return `≥ ${formatNumber(goal.atLeast)}${unit}`;
+  if ('atMost' in goal) return `≤ ${formatNumber(goal.atMost)}${unit}`;
+  return `< ${formatNumber(goal.below)}${unit}`;
 }

@@ -1,4 +1,4 @@
-/** What a median should come to. */
+/** The goal for a median. */
 export type Goal = { readonly atLeast: number } | { readonly atMost: number } | { readonly below: number };
 
 export type Figure = 'cpu' | 'throughput' | 'cost' | 'p99' | 'figure';
@@ -7,12 +7,12 @@ export type Figure = 'cpu' | 'throughput' | 'cost' | 'p99' | 'figure';
 export interface Row {
   readonly id: string;
   readonly title: string;
-  readonly beside: string;
+  readonly baseline: string;
   readonly goal: Goal | null;
   readonly judgedBy: Figure;
-  /** Of a figure that stands for itself, with the space before it if there is one. */
+  /** The unit of an absolute figure, with a leading space where one is written. */
   readonly unit?: string;
-  /** Of a curve: what grows. */
+  /** The label of the x axis of a curve. */
   readonly axis?: string;
 }
 
@@ -26,5 +26,5 @@ export type NamedRow = Row & { readonly scenario: string };
 
 export const scenarios: readonly Scenario[];
 export const allRows: readonly NamedRow[];
-/** @throws Error when there is none */
+/** @throws Error when there is no such row */
 export function rowOf(scenario: string, id?: string): NamedRow;

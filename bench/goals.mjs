@@ -1,9 +1,9 @@
-// What `npm run bench` measures, beside what, and what it should come to. A scenario is a module in `scenarios/`; a row is a
-// line of the table. Ratios are Postern's figure to its baseline's in the same pair.
-// - goal: null where a figure is only told
-// - judgedBy: 'cpu' (calls a second of the server's processor time), 'throughput' (calls a second), 'cost' (time a call),
-//   'p99' (of the calls' times), or 'figure' for what stands for itself, in the row's unit
-// - pinned: whether servers have one core and load and PostgreSQL another
+// What `npm run bench` measures, against which baseline, and with which goal. A scenario is a module in `scenarios/`; a row is
+// a line of the table. A ratio is Postern's figure divided by that of the baseline in the same pair.
+// - goal: null for a figure without a goal
+// - judgedBy: 'cpu' (calls per second of the server's CPU time), 'throughput' (calls per second), 'cost' (time per call),
+//   'p99' (of the latency), or 'figure' for an absolute figure in the row's unit
+// - pinned: whether the server runs on one core, and the load and PostgreSQL on another
 
 /** @type {import('./goals.mjs').Scenario[]} */
 export const scenarios = [
@@ -13,8 +13,8 @@ export const scenarios = [
     rows: [
       {
         id: 'verify-seen',
-        title: 'VerifyToken, seen before',
-        beside: 'a bare grpc-js handler that returns the same bytes',
+        title: 'VerifyToken, token in the cache',
+        baseline: 'a bare grpc-js handler that returns the same bytes',
         goal: { atLeast: 0.9 },
         judgedBy: 'cpu',
       },
@@ -26,8 +26,8 @@ export const scenarios = [
     rows: [
       {
         id: 'verify-first-sight',
-        title: 'VerifyToken, never seen before (ES256)',
-        beside: 'the bare handler plus one `jose.jwtVerify`',
+        title: 'VerifyToken, token not in the cache (ES256)',
+        baseline: 'the bare handler plus one `jose.jwtVerify`',
         goal: { atLeast: 0.95 },
         judgedBy: 'cpu',
       },
@@ -39,8 +39,8 @@ export const scenarios = [
     rows: [
       {
         id: 'verify-by-hand',
-        title: 'VerifyToken, seen before',
-        beside: 'what people write by hand: proto-loader, `jsonwebtoken` (HS256), one SELECT a call',
+        title: 'VerifyToken, token in the cache',
+        baseline: 'a typical hand-written service: proto-loader, `jsonwebtoken` (HS256), one SELECT per call',
         goal: { atLeast: 8 },
         judgedBy: 'cpu',
       },
@@ -52,8 +52,8 @@ export const scenarios = [
     rows: [
       {
         id: 'check',
-        title: "Envoy's ext_authz Check, token seen before",
-        beside: 'a bare grpc-js handler that returns the same bytes',
+        title: "Envoy's ext_authz Check, token in the cache",
+        baseline: 'a bare grpc-js handler that returns the same bytes',
         goal: { atLeast: 0.85 },
         judgedBy: 'cpu',
       },
@@ -65,24 +65,24 @@ export const scenarios = [
     rows: [
       {
         id: 'verifier-new-text',
-        title: 'in-process verifier on one core, seen before, a new string each time',
-        beside: 'nothing; a request brings its token so. What making the string takes is subtracted',
+        title: 'in-process verifier on one core, token in the cache, a new string each time',
+        baseline: 'none; this is how requests carry tokens. The time to make the string is subtracted',
         goal: { atLeast: 1_000_000 },
         judgedBy: 'figure',
         unit: '/s',
       },
       {
         id: 'verifier-same-text',
-        title: 'in-process verifier on one core, seen before, the same string object',
-        beside: 'nothing',
+        title: 'in-process verifier on one core, token in the cache, the same string object',
+        baseline: 'none',
         goal: null,
         judgedBy: 'figure',
         unit: '/s',
       },
       {
         id: 'verifier-first-sight',
-        title: 'in-process verifier, never seen before (ES256)',
-        beside: '`jose.jwtVerify` in the same process',
+        title: 'in-process verifier, token not in the cache (ES256)',
+        baseline: '`jose.jwtVerify` in the same process',
         goal: { atLeast: 0.83 },
         judgedBy: 'cpu',
       },
@@ -95,7 +95,7 @@ export const scenarios = [
       {
         id: 'login-share',
         title: 'Login',
-        beside: 'as many threads that do nothing but argon2id',
+        baseline: 'the same number of threads that run only argon2id',
         goal: { atLeast: 0.9 },
         judgedBy: 'throughput',
       },
@@ -107,16 +107,16 @@ export const scenarios = [
     rows: [
       {
         id: 'login-flood-p99',
-        title: 'p99 of VerifyToken in a flood of logins',
-        beside: 'nothing',
+        title: 'p99 of VerifyToken during a flood of logins',
+        baseline: 'none',
         goal: { below: 25 },
         judgedBy: 'figure',
         unit: ' ms',
       },
       {
         id: 'login-flood-times-idle',
-        title: 'p99 of VerifyToken in a flood of logins',
-        beside: 'its p99 without one',
+        title: 'p99 of VerifyToken during a flood of logins',
+        baseline: 'its p99 without the flood',
         goal: { atMost: 3 },
         judgedBy: 'p99',
       },
@@ -129,8 +129,8 @@ export const scenarios = [
       {
         id: 'refresh',
         title: 'RefreshToken, audited',
-        beside:
-          'one `UPDATE ... RETURNING` of a session through a `pg` pool in a bare process, without gRPC; as many in flight',
+        baseline:
+          'one `UPDATE ... RETURNING` of a session through a `pg` pool in a bare process, without gRPC; the same number in flight',
         goal: { atLeast: 0.5 },
         judgedBy: 'throughput',
       },
@@ -142,11 +142,11 @@ export const scenarios = [
     rows: [
       {
         id: 'users',
-        title: 'Login without its hash, of ever more users',
-        beside: 'the same of 1,000 users; a hash of 8 KiB stands for the one of 19 MiB',
+        title: 'Login without its hash, with a growing number of users',
+        baseline: 'the same with 1,000 users; a hash of 8 KiB replaces that of 19 MiB',
         goal: { atMost: 1.3 },
         judgedBy: 'cost',
-        axis: 'users (beside: 1,000)',
+        axis: 'users (baseline: 1,000)',
       },
     ],
   },
@@ -156,11 +156,11 @@ export const scenarios = [
     rows: [
       {
         id: 'revocations',
-        title: 'VerifyToken, seen before, with ever more live revocations',
-        beside: 'the same with none',
+        title: 'VerifyToken, token in the cache, with a growing number of active revocations',
+        baseline: 'the same without revocations',
         goal: { atLeast: 0.95 },
         judgedBy: 'cpu',
-        axis: 'live revocations (beside: none)',
+        axis: 'active revocations (baseline: none)',
       },
     ],
   },
@@ -171,7 +171,7 @@ export const scenarios = [
       {
         id: 'service-start',
         title: 'the service, from start to listening',
-        beside: 'nothing',
+        baseline: 'none',
         goal: { atMost: 600 },
         judgedBy: 'figure',
         unit: ' ms',
@@ -179,7 +179,7 @@ export const scenarios = [
       {
         id: 'service-memory',
         title: 'the service, resident memory after 5,000 calls',
-        beside: 'nothing',
+        baseline: 'none',
         goal: { atMost: 128 },
         judgedBy: 'figure',
         unit: ' MB',
@@ -193,7 +193,7 @@ export const scenarios = [
       {
         id: 'sidecar-start',
         title: 'a sidecar, from start to listening',
-        beside: 'nothing',
+        baseline: 'none',
         goal: { atMost: 400 },
         judgedBy: 'figure',
         unit: ' ms',
@@ -201,7 +201,7 @@ export const scenarios = [
       {
         id: 'sidecar-memory',
         title: 'a sidecar, resident memory after 5,000 calls',
-        beside: 'nothing',
+        baseline: 'none',
         goal: { atMost: 95 },
         judgedBy: 'figure',
         unit: ' MB',
@@ -214,8 +214,8 @@ export const scenarios = [
     rows: [
       {
         id: 'sidecar-socket',
-        title: "a sidecar's VerifyToken through a unix socket, seen before",
-        beside: 'the bare handler through a unix socket',
+        title: "a sidecar's VerifyToken through a unix socket, token in the cache",
+        baseline: 'the bare handler through a unix socket',
         goal: null,
         judgedBy: 'cpu',
       },
@@ -228,7 +228,7 @@ export const scenarios = [
       {
         id: 'sidecar-checks',
         title: "a sidecar's ext_authz Check through a unix socket, 20 in flight, p99.9",
-        beside: 'nothing; the time of the caller, in Node, is part of it',
+        baseline: 'none; the time of the caller, in Node, is included',
         goal: { atMost: 200 },
         judgedBy: 'figure',
         unit: ' ms',
@@ -240,7 +240,7 @@ export const scenarios = [
 /** All rows, each with the name of its scenario. */
 export const allRows = scenarios.flatMap(({ name, rows }) => rows.map((row) => ({ scenario: name, ...row })));
 
-/** The row of a scenario that has one, or the one with this id. */
+/** The only row of a scenario, or the row with this id. */
 export function rowOf(scenario, id = scenario) {
   const row = allRows.find((one) => one.scenario === scenario && one.id === id);
   if (!row) throw new Error(`bench/goals.mjs has no row ${id} of a scenario ${scenario}`);

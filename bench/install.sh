@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `npm run bench` needs beside npm's packages: h2load, from Debian's, unless it is there.
+# Installs h2load, which `npm run bench` needs in addition to npm's packages, from Debian's packages unless it is installed.
 set -euo pipefail
 source "$(dirname "$0")/../test/debian.sh"
 command -v h2load >/dev/null || debian nghttp2-client

@@ -1,17 +1,17 @@
-// A process whose work is measured: a server on a core of its own, and what the system says it has used.
+// A measured process: a server on its own core, and the CPU time and memory that the system reports for it.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath, URL } from 'node:url';
 
-const SERVER_CORE = 0;
-/** Where the load and PostgreSQL run; `run.mjs` puts each scenario there. */
+export const SERVER_CORE = 0;
+/** The core of the load and PostgreSQL; `run.mjs` pins each scenario to it. */
 export const LOAD_CORE = 1;
 export const canPin = process.platform === 'linux' && availableParallelism() > 1;
 export const postern = fileURLToPath(new URL('../dist/command/postern.js', import.meta.url));
-/** The same before it was bundled: each module in a file of its own, which can be replaced. */
+/** The program before bundling: each module is a file, which can be replaced. */
 export const unbundledPostern = fileURLToPath(new URL('../dist/cli/postern.js', import.meta.url));
-/** Its own servers of the bench tell a port as the service does. */
+/** The servers of the benchmarks print their port like the service does. */
 export const benchServer = (name) => fileURLToPath(new URL(`servers/${name}.mjs`, import.meta.url));
 
 const running = new Set();
@@ -21,9 +21,9 @@ process.once('SIGTERM', () => {
 });
 
 /**
- * Starts a server and waits until it says in a line of JSON on stdout that it listens.
+ * Starts a server and waits for the JSON line on stdout that says that it listens.
  *
- * @param {string[]} script what node runs, with its arguments
+ * @param {string[]} script the script for node, with its arguments
  * @param {{ environment?: object, pinned?: boolean, flags?: string[] }} options
  */
 export async function startMeasured(script, { environment = {}, pinned = true, flags = [] } = {}) {
@@ -35,13 +35,13 @@ export async function startMeasured(script, { environment = {}, pinned = true, f
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...environment },
   });
   running.add(child);
-  let complaint = '';
-  child.stderr.on('data', (text) => (complaint = `${complaint}${text}`.slice(-2_000)));
+  let errorOutput = '';
+  child.stderr.on('data', (text) => (errorOutput = `${errorOutput}${text}`.slice(-2_000)));
   const ended = new Promise((resolve) => child.once('exit', resolve)).finally(() => running.delete(child));
   const line = await Promise.race([
     new Promise((resolve) => child.stdout.once('data', (text) => resolve(String(text)))),
     ended.then((code) => {
-      throw new Error(`${script.join(' ')} ended with ${code} before it listened: ${complaint}`);
+      throw new Error(`${script.join(' ')} exited with ${code} before it listened: ${errorOutput}`);
     }),
   ]);
   const listeningMs = performance.now() - startedMs;
@@ -60,7 +60,7 @@ export async function startMeasured(script, { environment = {}, pinned = true, f
   };
 }
 
-/** Of all its threads, exact to the microsecond where the kernel keeps `schedstat`, else to a tick of 10 ms. */
+/** CPU time of all threads, to the microsecond where the kernel has `schedstat`, otherwise to a tick of 10 ms. */
 function cpuSecondsOf(pid) {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);
@@ -77,7 +77,7 @@ function cpuSecondsOf(pid) {
   }
 }
 
-/** In MB of 10^6 bytes: now, and at its highest. */
+/** Resident memory in MB of 10^6 bytes: now, and at its peak. */
 function memoryOf(pid) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const megabytes = (name) => (Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024) / 1e6;

@@ -1,13 +1,13 @@
-// A row of `goals.mjs` with what was measured.
+// Rows of `goals.mjs` with their measured values.
 import { ratioOf, spread, verdictOf } from './pairs.mjs';
 
 /**
- * A ratio, by the row's figure and beside it by others.
+ * A row whose figure is a ratio to a baseline.
  *
  * @param {import('./goals.mjs').Row} row
  * @param {Record<string, import('./pairs.mjs').Sample>[]} rounds
  * @param {{ quick: boolean }} plan
- * @param {{ side?: string, also?: string[] }} options other figures of the samples
+ * @param {{ side?: string, also?: string[] }} options `also`: further figures of the samples
  */
 export function ratioRow(row, rounds, plan, { side = 'contender', also = [] } = {}) {
   const { ratio, control } = ratioOf(rounds, row.judgedBy, side);
@@ -16,9 +16,9 @@ export function ratioRow(row, rounds, plan, { side = 'contender', also = [] } = 
 }
 
 /**
- * The ratios of several sides to one baseline, which is a curve; the row's figure is that of the worst point.
+ * A curve: the ratios of several sides to one baseline. The figure of the row is that of the worst point.
  *
- * @param {[number, string][]} points where each side stands
+ * @param {[number, string][]} points the x value and the name of each side
  */
 export function curveRow(row, rounds, plan, points) {
   const curve = points.map(([at, side]) => ({ at, ...ratioOf(rounds, row.judgedBy, side).ratio }));
@@ -34,7 +34,7 @@ export function curveRow(row, rounds, plan, points) {
 }
 
 /**
- * What stands for itself.
+ * A row with an absolute figure.
  *
  * @param {number[]} values in the row's unit
  * @param {Record<string, import('./pairs.mjs').Spread>} also

@@ -1,6 +1,6 @@
 import type { Figure, Goal } from './goals.mjs';
 
-/** What a server did; a scenario's samples have what its row is judged by. */
+/** What a server did during a sample; it has at least the values for the figure of its row. */
 export interface Sample {
   readonly calls?: number;
   readonly seconds?: number;

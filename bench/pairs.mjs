@@ -1,15 +1,16 @@
-// Two servers that are the same can differ by 15 % here, so a figure is never one server's: it is a ratio of two that took
-// turns, in fresh processes, beside a third that is the baseline once more and shows what the ratio is worth.
+// Two identical servers can differ by 15 % on this kind of machine, so the figure of one server alone means little. A figure
+// is the ratio of two servers that are sampled in turns, in new processes. A third sample, the baseline once more, is the
+// control: it shows how accurate the ratio is.
 
-/** A ratio of two equal servers further from 1 than this says that the machine was not quiet enough for a verdict. */
-const CONTROL_MAY_BE_OFF = 0.1;
+/** If the control ratio differs from 1 by more than this, the machine was too noisy for a verdict. */
+const MAX_CONTROL_DEVIATION = 0.1;
 
 /**
- * One sample of a server, such as `calls` in `seconds`, for which its process took `cpuSeconds`.
+ * One sample of a server, such as `calls` in `seconds`, for which its process used `cpuSeconds`.
  * @typedef {{ calls?: number, seconds?: number, cpuSeconds?: number, p99Ms?: number }} Sample
  */
 
-/** What a sample is judged by. */
+/** The figures of a sample. */
 const figures = {
   throughput: ({ calls, seconds }) => calls / seconds,
   cpu: ({ calls, cpuSeconds }) => calls / cpuSeconds,
@@ -18,12 +19,12 @@ const figures = {
 };
 
 /**
- * Samples every side once in each of `pairs` rounds, in an order that turns with each round. The side `baseline` has a
- * turn more, as `control`.
+ * Samples every side once in each of `pairs` rounds, in an order that rotates with each round. The side `baseline` is
+ * sampled once more, as `control`.
  *
  * @param {Record<string, () => Promise<Sample>>} sides
  * @param {number} pairs
- * @param {(line: string) => void} report of the progress
+ * @param {(line: string) => void} report prints the progress
  * @returns {Promise<Record<string, Sample>[]>} the samples by side
  */
 export async function sampleRounds(sides, pairs, report = console.error) {
@@ -42,7 +43,7 @@ export async function sampleRounds(sides, pairs, report = console.error) {
 }
 
 /**
- * The ratios of a side in all rounds, each held against the mean of its round's two baselines.
+ * The ratios of a side in all rounds, each to the mean of the two baselines of its round.
  *
  * @param {Record<string, Sample>[]} rounds
  * @param {keyof figures} figure
@@ -60,14 +61,14 @@ export function ratioOf(rounds, figure, side = 'contender') {
 }
 
 /**
- * Whether a goal was met; 'no verdict' when the control of the figure it is judged by was too far off.
+ * Whether a goal was met; 'no verdict' when the control of the figure deviates too much.
  *
- * @param {{ measured: Spread, control: Spread | null }} figure `control`: null for what has no baseline
+ * @param {{ measured: Spread, control: Spread | null }} figure `control`: null without a baseline
  * @param {import('./goals.mjs').Goal | null} goal
  */
 export function verdictOf({ measured, control }, goal) {
   if (goal === null) return 'none';
-  if (control !== null && Math.abs(control.median - 1) > CONTROL_MAY_BE_OFF) return 'no verdict';
+  if (control !== null && Math.abs(control.median - 1) > MAX_CONTROL_DEVIATION) return 'no verdict';
   return meets(measured.median, goal) ? 'met' : 'missed';
 }
 

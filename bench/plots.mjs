@@ -1,11 +1,11 @@
-// The plots of docs/benchmarks.md: every goal and how far each figure is from it, and what a call costs as the data grow.
-import { goalInWords, numberInWords } from './format-figures.mjs';
+// The plots of docs/benchmarks.md: how far each figure is from its goal, and how the cost of a call grows with the data.
+import { formatGoal, formatNumber } from './format-figures.mjs';
 import { dotAt, lineFrom, pathThrough, svgOf, textAt } from './svg.mjs';
 
 const WIDTH = 860;
 const MARGIN = 20;
 
-/** @param {object[]} rows measured; those that failed, and those without a goal, are left out */
+/** @param {object[]} rows measured rows; those that failed or have no goal are omitted */
 export function plotsOf(rows) {
   const judged = rows.filter(({ measured, goal }) => measured && goal);
   const curves = judged.filter(({ curve }) => curve);
@@ -21,9 +21,9 @@ const FOOT_HEIGHT = 20;
 const AXIS = { from: 430, to: 720 };
 const LABEL_LENGTH = 66;
 
-/** How many times as good as its goal each figure is, on a scale of doublings: the goals are one line. */
+/** Each figure relative to its goal, on a logarithmic scale, so that all goals lie on one line. */
 function goalsPlot(rows) {
-  const title = 'What was measured beside its goals';
+  const title = 'Measurements compared with their goals';
   const scores = rows.map(({ goal, measured: { median, low, high } }) => {
     const [one, other] = [scoreOf(low, goal), scoreOf(high, goal)];
     return { median: scoreOf(median, goal), low: Math.min(one, other), high: Math.max(one, other) };
@@ -46,12 +46,17 @@ function goalsPlot(rows) {
     const { median, low, high } = scores[index];
     const kind = row.verdict === 'no verdict' ? ' open' : median < 1 ? ' short' : '';
     return [
-      textAt(MARGIN, y - 2, cut(row.title)),
-      textAt(MARGIN, y + 12, cut(row.beside.startsWith('nothing') ? '' : `beside ${row.beside}`), 'quiet'),
+      textAt(MARGIN, y - 2, truncate(row.title)),
+      textAt(
+        MARGIN,
+        y + 12,
+        truncate(row.baseline.startsWith('none') ? '' : `baseline: ${row.baseline}`),
+        'quiet',
+      ),
       lineFrom(xOf(low), y, xOf(high), y, `range${kind}`),
       dotAt(xOf(median), y, `point${kind}`),
-      textAt(AXIS.to + 14, y - 2, `${numberInWords(row.measured.median)}${row.unit ?? ''}`),
-      textAt(AXIS.to + 14, y + 12, `goal ${goalInWords(row)}`, 'quiet'),
+      textAt(AXIS.to + 14, y - 2, `${formatNumber(row.measured.median)}${row.unit ?? ''}`),
+      textAt(AXIS.to + 14, y + 12, `goal ${formatGoal(row)}`, 'quiet'),
     ];
   });
   const explanation = 'further right is better; bars: lowest to highest; grey: no verdict';
@@ -63,16 +68,16 @@ function goalsPlot(rows) {
   };
 }
 
-/** Above 1: better than the goal. */
+/** Above 1 is better than the goal. */
 function scoreOf(value, goal) {
   return 'atLeast' in goal ? value / goal.atLeast : (goal.atMost ?? goal.below) / value;
 }
 
 const PANEL = { height: 220, top: 56, left: 60, gap: 70 };
 
-/** The ratio to the smallest size, at each size; the axis begins at nothing. */
+/** The ratio to the smallest size, at each size; the axis starts at 0. */
 function curvesPlot(rows) {
-  const title = 'What a call costs as the data grow';
+  const title = 'Cost of a call as the data grows';
   const panelWidth = (WIDTH - PANEL.left - MARGIN - (rows.length - 1) * PANEL.gap) / rows.length;
   const parts = rows.flatMap((row, index) =>
     panel(row, PANEL.left + index * (panelWidth + PANEL.gap), panelWidth),
@@ -89,10 +94,10 @@ function panel(row, left, width) {
   const right = left + width;
   const bottom = PANEL.top + PANEL.height;
   const goal = row.goal.atLeast ?? row.goal.atMost;
-  const max = Math.max(1.5, goal * 1.15, ...row.curve.map(({ high }) => high * 1.05));
-  const yOf = (ratio) => bottom - (ratio / max) * PANEL.height;
+  const most = Math.max(1.5, goal * 1.15, ...row.curve.map(({ high }) => high * 1.05));
+  const yOf = (ratio) => bottom - (ratio / most) * PANEL.height;
   const xOf = (index) => left + ((index + 0.5) / row.curve.length) * width;
-  const ticks = Array.from({ length: Math.floor(max / 0.5) + 1 }, (_, index) => index * 0.5);
+  const ticks = Array.from({ length: Math.floor(most / 0.5) + 1 }, (_, index) => index * 0.5);
   const sizes = row.curve.map(({ at }, index) =>
     textAt(xOf(index), bottom + 18, at.toLocaleString('en'), 'quiet', 'middle'),
   );
@@ -100,7 +105,7 @@ function panel(row, left, width) {
   const marks = row.curve.flatMap(({ median, low, high }, index) => [
     lineFrom(xOf(index), yOf(low), xOf(index), yOf(high), 'range'),
     dotAt(xOf(index), yOf(median), 'point'),
-    textAt(xOf(index) + 9, yOf(median) + ('atLeast' in row.goal ? -7 : 16), numberInWords(median), 'quiet'),
+    textAt(xOf(index) + 9, yOf(median) + ('atLeast' in row.goal ? -7 : 16), formatNumber(median), 'quiet'),
   ]);
   return [
     ...ticks.flatMap((tick) => [
@@ -108,7 +113,7 @@ function panel(row, left, width) {
       textAt(left - 8, yOf(tick) + 4, tick.toFixed(1), 'quiet', 'end'),
     ]),
     lineFrom(left, yOf(goal), right, yOf(goal), 'goal'),
-    textAt(left + 4, yOf(goal) + ('atLeast' in row.goal ? 14 : -5), `goal ${goalInWords(row)}`, 'goal-name'),
+    textAt(left + 4, yOf(goal) + ('atLeast' in row.goal ? 14 : -5), `goal ${formatGoal(row)}`, 'goal-name'),
     ...sizes,
     pathThrough(points, 'line'),
     ...marks,
@@ -116,13 +121,15 @@ function panel(row, left, width) {
     textAt(
       left,
       PANEL.top - 12,
-      row.judgedBy === 'cost' ? 'time, of that beside' : 'calls per second of CPU time, of those beside',
+      row.judgedBy === 'cost'
+        ? 'time, relative to the baseline'
+        : 'calls per second of CPU time, relative to the baseline',
       'quiet',
     ),
   ];
 }
 
-function cut(words) {
-  const plain = words.replaceAll('`', '');
+function truncate(text) {
+  const plain = text.replaceAll('`', '');
   return plain.length > LABEL_LENGTH ? `${plain.slice(0, LABEL_LENGTH - 1).trimEnd()}…` : plain;
 }

@@ -1,15 +1,15 @@
-// Stands for `@node-rs/argon2` in a service whose logins are measured without their hash: the same functions and the same
-// texts, but the work is the least that argon2id knows, 8 KiB in one pass: microseconds in the place of milliseconds.
+// Replaces `@node-rs/argon2` in a service whose logins are measured without their hash. Functions and hash strings are the
+// same, but with the minimal cost of argon2id, 8 KiB in one pass: microseconds instead of milliseconds.
 import { createRequire } from 'node:module';
 
 const real = createRequire(import.meta.url)('@node-rs/argon2');
-const MIN = { memoryCost: 8, timeCost: 1, parallelism: 1 };
+const minimalCost = { memoryCost: 8, timeCost: 1, parallelism: 1 };
 
 export function hashRawSync(password, options) {
-  return real.hashRawSync(password, { ...options, ...MIN });
+  return real.hashRawSync(password, { ...options, ...minimalCost });
 }
 
-/** A text that claims the parameters that were asked for, so that no login finds it too weak. */
+/** A hash string that states the requested parameters, so that no login considers it too weak. */
 export function hashSync(password, options) {
   const { memoryCost, timeCost, parallelism, salt } = options;
   const [saltText, tagText] = [salt, hashRawSync(password, options)].map(bareBase64);

@@ -1,7 +1,8 @@
-// Measures the service beside its baselines and writes bench/results: npm run bench -- [--quick] [--only NAME] [--pairs 7] [--users 1000000]
-// Each scenario is a process of its own: one that fails is written down as failed, and the rest goes on. A full run also
-// draws the plots and puts the table into docs/benchmarks.md; `--quick` (one short pair, no verdicts) and `--only` leave it as it is.
-// `--users 10000000` adds a point to the cost of a login, and ten minutes. Exits with 1 after a failure, not after a missed goal.
+// Measures the service against its baselines and writes bench/results: npm run bench -- [--quick] [--only NAME] [--pairs 7] [--users 1000000]
+// Each scenario is a process of its own: one that fails is recorded as failed, and the others run. A full run also draws the
+// plots and updates the table in docs/benchmarks.md; `--quick` (one short pair, no verdicts) and `--only` do not.
+// `--users 10000000` adds a point to the curve of login costs and takes ten more minutes. The exit code is 1 after a failure,
+// but not after a missed goal.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -43,18 +44,19 @@ function refuse(line) {
   process.exit(2);
 }
 if (chosen.length === 0) {
-  refuse(`no scenario ${values.only}; there are ${scenarios.map(({ name }) => name).join(', ')}`);
-}
-if (!(plan.pairs >= 1)) refuse('--pairs takes a number from 1 on');
-if (!plan.quick && !(plan.users >= 10_000)) refuse('--users takes a number from 10000 on');
-if (!hasH2load()) {
   refuse(
-    'the load comes from h2load, which is not here: bash bench/install.sh, or the nghttp2 of your system',
+    `there is no scenario ${values.only}; choose one of: ${scenarios.map(({ name }) => name).join(', ')}`,
   );
 }
-if (!canPin) console.error('servers and load are not pinned to cores here: expect a wider spread');
+if (!(plan.pairs >= 1)) refuse('--pairs must be a number of at least 1');
+if (!plan.quick && !(plan.users >= 10_000)) refuse('--users must be a number of at least 10000');
+if (!hasH2load()) {
+  refuse('h2load, which makes the load, is not installed; run bash bench/install.sh, or install nghttp2');
+}
+if (!canPin)
+  console.error('servers and load cannot be pinned to cores on this machine; expect a wider spread');
 
-/** Resolves to the rows of a scenario, or to ones that say why they have no figures. */
+/** Resolves to the rows of a scenario, or to rows that say why they have no figures. */
 async function runScenario({ name, pinned }) {
   const command = [process.execPath, here('scenario-process.mjs'), name, JSON.stringify(plan)];
   if (canPin && pinned) command.unshift('taskset', '-c', String(LOAD_CORE));
@@ -68,7 +70,7 @@ async function runScenario({ name, pinned }) {
   const code = await new Promise((resolve) => child.once('close', resolve));
   timers.forEach(clearTimeout);
   if (code === 0) return JSON.parse(output.trim().split('\n').at(-1));
-  const failed = `it ended with ${code ?? 'a signal'}`;
+  const failed = `exited with ${code ?? 'a signal'}`;
   return allRows.filter(({ scenario }) => scenario === name).map((row) => ({ ...row, failed }));
 }
 
@@ -92,16 +94,16 @@ for (const [index, scenario] of chosen.entries()) {
   }
 }
 const plots = plotsOf(rows);
-const isWhole = !plan.quick && values.only === undefined;
-const shown = isWhole ? plots : [];
+const isFullRun = !plan.quick && values.only === undefined;
+const linkedPlots = isFullRun ? plots : [];
 const table = summary(rows, {
   facts,
-  plots: shown,
+  plots: linkedPlots,
   reasons: JSON.parse(readFileSync(here('misses.json'), 'utf8')),
 });
 console.log(table);
 console.error(`done after ${minutes()}`);
-if (isWhole) {
+if (isFullRun) {
   for (const { file, svg } of plots) writeFileSync(here(`results/${file}`), svg);
   const page = here('../docs/benchmarks.md');
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), table));

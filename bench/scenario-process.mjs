@@ -1,5 +1,5 @@
-// One scenario in a process of its own, which `run.mjs` starts on the load's core: node bench/scenario-process.mjs NAME PLAN_JSON
-// The last line of its output is its rows.
+// Runs one scenario; `run.mjs` starts it on the core of the load: node bench/scenario-process.mjs NAME PLAN_JSON
+// The last line of its output has the rows.
 const [name, plan] = process.argv.slice(2);
 const { run } = await import(`./scenarios/${name}.mjs`);
 const rows = await run(JSON.parse(plan));

@@ -1,4 +1,4 @@
-// A sidecar as the scenarios measure it.
+// The fixture of the sidecar scenarios.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ import { trustFixture } from './trust-fixture.mjs';
 const REVOCATIONS = 1_000;
 
 /**
- * Does the work beside a centre, which is this process, on the load's core, and has nothing to do meanwhile.
+ * Runs the work with a trust server in this process, which runs on the core of the load and is otherwise idle.
  *
- * @param {(beside: { fixture: object, nextSocket: () => string, startSidecar: (options?: object) => Promise<Server> }) => Promise<T>} work
- *   `startSidecar`: a fresh one behind a unix socket of its own; `nextSocket`: another for whoever needs one
+ * @param {(tools: { fixture: object, nextSocket: () => string, startSidecar: (options?: object) => Promise<Server> }) => Promise<T>} work
+ *   `startSidecar` starts a new sidecar on a unix socket of its own; `nextSocket` returns the address of another socket
  */
-export async function withSidecars(work) {
+export async function withTrustServer(work) {
   const folder = mkdtempSync(join(tmpdir(), 'postern-sidecars-'));
   const fixture = await trustFixture(REVOCATIONS);
   let sockets = 0;

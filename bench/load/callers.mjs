@@ -1,4 +1,4 @@
-// The load of scenarios in which each call has its own message: so many callers on bare HTTP/2, each with one call under way.
+// The load of scenarios in which each call has its own message: a number of callers on plain HTTP/2, each with one call in flight.
 import { connect } from 'node:http2';
 import { framed } from './h2load.mjs';
 
@@ -6,11 +6,11 @@ const CONNECTIONS = 4;
 
 /**
  * @param {{ address: string, path: string, callers: number, seconds: number,
- *   next: (caller: number) => Uint8Array | null, took?: (caller: number, answer: Buffer, ms: number) => void }} options
- *   `next` gives a caller's next message, or null when there is none left, which ends the load before its time
+ *   next: (caller: number) => Uint8Array | null, onResponse?: (caller: number, response: Buffer, ms: number) => void }} options
+ *   `next` returns the next message of a caller, or null when there is none left, which ends the load early
  * @returns {Promise<{ calls: number, seconds: number }>}
  */
-export async function callersLoad({ address, path, callers, seconds, next, took = () => undefined }) {
+export async function callersLoad({ address, path, callers, seconds, next, onResponse = () => undefined }) {
   const sessions = Array.from({ length: Math.min(CONNECTIONS, callers) }, () => openSession(address));
   const startedMs = performance.now();
   const endMs = startedMs + seconds * 1_000;
@@ -23,8 +23,8 @@ export async function callersLoad({ address, path, callers, seconds, next, took 
       if (message === null) isOver = true;
       else {
         const sentMs = performance.now();
-        const answer = await unaryCall(session, path, message);
-        took(index, answer, performance.now() - sentMs);
+        const response = await unaryCall(session, path, message);
+        onResponse(index, response, performance.now() - sentMs);
         calls++;
       }
     }
@@ -44,7 +44,7 @@ export function openSession(address) {
     : connect(`http://${address}`);
 }
 
-/** Resolves to the answer's message; rejects for every gRPC status but OK. */
+/** Resolves to the message of the response; rejects for every gRPC status but OK. */
 export function unaryCall(session, path, message) {
   return new Promise((resolve, reject) => {
     const stream = session.request({
@@ -54,14 +54,14 @@ export function unaryCall(session, path, message) {
       te: 'trailers',
     });
     const chunks = [];
-    const judge = (headers) => {
+    const checkStatus = (headers) => {
       const status = headers['grpc-status'];
       if (status !== undefined && status !== '0') {
         reject(new Error(`${path}: status ${status} ${String(headers['grpc-message'])}`));
       }
     };
-    stream.on('response', judge);
-    stream.on('trailers', judge);
+    stream.on('response', checkStatus);
+    stream.on('trailers', checkStatus);
     stream.on('data', (chunk) => chunks.push(chunk));
     stream.on('end', () => resolve(Buffer.concat(chunks).subarray(5)));
     stream.on('error', reject);

@@ -1,4 +1,4 @@
-// The load of scenarios whose calls are all alike: h2load, which costs its core a fraction of what any server costs.
+// The load of scenarios whose calls are all alike: h2load, which needs only a fraction of the CPU time of any server.
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,10 +19,10 @@ export function hasH2load() {
 }
 
 /**
- * Calls a unary method over and over with one message.
+ * Calls a unary method repeatedly with one message.
  *
- * @param {{ address: string, path: string, message: Uint8Array, seconds: number, answerBytes: number }} options `answerBytes`: of
- *   the answer's message, which every call must bring: h2load itself does not look at gRPC's status
+ * @param {{ address: string, path: string, message: Uint8Array, seconds: number, answerBytes: number }} options `answerBytes`: the
+ *   length of the response message, which is checked for every call, because h2load ignores the gRPC status
  * @returns {Promise<{ calls: number, seconds: number }>}
  */
 export async function h2load({ address, path, message, seconds, answerBytes }) {
@@ -46,7 +46,7 @@ export async function h2load({ address, path, message, seconds, answerBytes }) {
 
 const FRAME_BYTES = 5;
 
-/** A gRPC message as it travels: uncompressed, with its length. */
+/** Frames a gRPC message: uncompressed, with its length. */
 export function framed(message) {
   const frame = Buffer.alloc(FRAME_BYTES + message.length);
   frame.writeUInt32BE(message.length, 1);
@@ -60,8 +60,8 @@ function readReport(text, seconds, bytesEach) {
   const [, dataBytes] = /traffic: .* \((\d+)\) data/.exec(text) ?? [];
   const calls = Number(done);
   if (!(calls > 0) || Number(failed) > 0) throw new Error(`h2load: ${failed ?? 'all'} calls failed\n${text}`);
-  // Calls that the end cuts off may have brought their data.
+  // Calls that were still in flight at the end may have contributed data, so that more than expected is allowed.
   const missing = calls * bytesEach - Number(dataBytes);
-  if (missing > 0) throw new Error(`h2load: ${missing} bytes of the answers are missing\n${text}`);
+  if (missing > 0) throw new Error(`h2load: ${missing} bytes of the responses are missing\n${text}`);
   return { calls, seconds };
 }

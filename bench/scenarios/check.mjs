@@ -12,7 +12,7 @@ const { Check } = loadSync('envoy/service/auth/v3/external_auth.proto', { includ
 ];
 const CHECK = '/envoy.service.auth.v3.Authorization/Check';
 
-/** What Envoy sends for a browser's request: a dozen headers, of which one has the token. */
+/** A check as Envoy sends it for a browser's request: a dozen headers, one with the token. */
 export function checkMessage(token) {
   const headers = {
     ':authority': 'shop.example.com',

@@ -14,10 +14,10 @@ import { VERIFY, verifyMessage } from '../token-fixture.mjs';
 
 const floodScript = fileURLToPath(new URL('../load/login-flood.mjs', import.meta.url));
 const VERIFY_PAUSE_MS = 5;
-/** The hundredth part of the calls of a sample is to be more than a handful. */
+/** Samples are longer here, so that one percent of the calls of a sample is more than a handful. */
 const TIMES_AS_LONG = 2;
 
-/** This process only sends a VerifyToken every few milliseconds and takes its time; the flood comes from another one. */
+/** This process sends a VerifyToken every few milliseconds and measures its latency; another process makes the flood. */
 export async function run(plan) {
   const fixture = await openFixtureWithUsers();
   try {
@@ -33,7 +33,7 @@ export async function run(plan) {
     return [
       figureRow(rowOf('login-flood', 'login-flood-p99'), values, plan, {
         'p50, ms': all('p50Ms'),
-        'logins a second': all('loginsPerSecond'),
+        'logins per second': all('loginsPerSecond'),
       }),
       ratioRow(rowOf('login-flood', 'login-flood-times-idle'), rounds, plan),
     ];
@@ -63,11 +63,11 @@ async function inFlood(address, emails, act) {
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   try {
-    if ((await lines.next()).value !== 'flooding') throw new Error('the flood did not begin');
+    if ((await lines.next()).value !== 'flooding') throw new Error('the flood did not start');
     const sample = await act();
     child.stdin.end();
     const loginsPerSecond = Number((await lines.next()).value);
-    if (!(loginsPerSecond > 0)) throw new Error('the flood broke off');
+    if (!(loginsPerSecond > 0)) throw new Error('the flood ended early');
     return { ...sample, loginsPerSecond };
   } finally {
     if (child.exitCode === null && child.signalCode === null) {

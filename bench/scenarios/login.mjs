@@ -7,7 +7,7 @@ import { hashThreads, openFixtureWithUsers } from '../user-fixture.mjs';
 import { spread } from '../pairs.mjs';
 import { LOGIN, loginMessage } from '../token-fixture.mjs';
 
-/** The threads of the baseline are in this process, which has nothing else to do meanwhile. */
+/** The threads of the baseline run in this process, which is otherwise idle. */
 export async function run(plan) {
   const fixture = await openFixtureWithUsers();
   const bare = bareHashing(hashThreads);
@@ -24,7 +24,9 @@ export async function run(plan) {
     };
     const rounds = await sampleServers(start, load, plan);
     const row = ratioRow(rowOf('login', 'login-share'), rounds, plan);
-    row.also['logins a second'] = spread(rounds.map(({ contender }) => contender.calls / contender.seconds));
+    row.also['logins per second'] = spread(
+      rounds.map(({ contender }) => contender.calls / contender.seconds),
+    );
     return [row];
   } finally {
     await bare.stop();

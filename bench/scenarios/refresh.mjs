@@ -6,15 +6,15 @@ import { benchServer, startMeasured } from '../measured-process.mjs';
 import { callOnce, email, LOGIN, loginMessage, openTokenFixture } from '../token-fixture.mjs';
 
 const REFRESH = '/postern.v1.AuthService/RefreshToken';
-/** Sessions, and so calls under way at once. */
+/** The number of sessions, and so of calls in flight. */
 const IN_FLIGHT = 32;
-/** As many connections as the service has for calls. */
+/** The same number of connections as the service has for calls. */
 const POOL_SIZE = 10;
 
 /**
- * The service reads the session, rotates it and writes the audit event, signs an access token and answers over gRPC; the
- * baseline only updates the row. Both wait for the disk at each commit. On the service's side the machine has the client to
- * carry as well, so nothing is pinned.
+ * The service reads the session, rotates it, writes the audit event, signs an access token and responds over gRPC; the
+ * baseline only updates the row. Both wait for the disk at each commit. For the service, the machine also runs the client,
+ * so nothing is pinned.
  */
 export async function run(plan) {
   const fixture = await openTokenFixture({ POSTERN_SESSIONS_PER_USER: '10000' });
@@ -35,7 +35,7 @@ export async function run(plan) {
   }
 }
 
-/** So many lots of sessions, of one user. */
+/** Opens this many lots of sessions, all of one user. */
 async function openSessions(fixture, lots) {
   const service = await fixture.serve();
   const opened = [];
@@ -59,8 +59,8 @@ function refreshes({ grpc }, seconds, refreshTokens) {
     callers: refreshTokens.length,
     seconds,
     next: (caller) => RefreshTokenRequest.encode({ refreshToken: refreshTokens[caller] }).finish(),
-    took(caller, answer) {
-      refreshTokens[caller] = TokenSet.decode(answer).refreshToken;
+    onResponse(caller, response) {
+      refreshTokens[caller] = TokenSet.decode(response).refreshToken;
     },
   });
 }

@@ -8,8 +8,9 @@ const SIZES = [10_000, 100_000, 1_000_000];
 const QUICK_SIZES = [1_000, 10_000];
 
 /**
- * One token over and over, which is where a look at the revocations weighs most. A database for each number of them. A
- * service that has just read a million of them tidies up after that in its first seconds, which is no cost of a call.
+ * One token repeatedly, because the check against the revocations then has the largest share. There is a database for each
+ * number of revocations. A service that has just read a million of them collects garbage in its first seconds, which is not
+ * a cost of calls.
  */
 export async function run(plan) {
   const fixture = await openTokenFixture();
@@ -31,9 +32,9 @@ export async function run(plan) {
   }
 }
 
-/** A database with so many live revocations of sessions, and how to start a service that knows all of them. */
+/** Creates a database with this many active revocations of sessions, and starts services that have loaded all of them. */
 async function openRevocations(fixture, size) {
-  console.error(`  making ${size.toLocaleString('en')} revocations`);
+  console.error(`  creating ${size.toLocaleString('en')} revocations`);
   const name = `revocations_${String(size)}`;
   const url = await fixture.copy(name);
   await fixture.query(
@@ -49,7 +50,7 @@ async function openRevocations(fixture, size) {
     const live = Number(/^postern_revocations_live (\d+)/m.exec(await metrics.text())?.[1]);
     if (live < size) {
       await service.stop();
-      throw new Error(`a service that says it is ready knows ${live} of ${size} revocations`);
+      throw new Error(`a service that is ready has loaded only ${live} of ${size} revocations`);
     }
     return service;
   };

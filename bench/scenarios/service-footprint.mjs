@@ -5,7 +5,7 @@ import { callOnce, email, LOGIN, loginMessage, openTokenFixture } from '../token
 const TOKENS = 500;
 const LOGINS = 20;
 
-/** The service on a database that runs already; logins are among what it does, since a hashing thread takes its 19 MiB. */
+/** The service on a running database. Its work includes logins, since each hashing thread allocates 19 MiB. */
 export async function run(plan) {
   const fixture = await openTokenFixture();
   try {

@@ -2,16 +2,16 @@ import { measureChecks } from '../envoy-checks.mjs';
 import { rowOf } from '../goals.mjs';
 import { figureRow } from '../measured-row.mjs';
 import { spread } from '../pairs.mjs';
-import { withSidecars } from '../sidecar-fixture.mjs';
+import { withTrustServer } from '../sidecar-fixture.mjs';
 
 const TOKENS = 500;
 const CHECKS = 20_000;
 const QUICK_CHECKS = 2_000;
 const IN_FLIGHT = 20;
 
-/** The caller is this process. */
+/** This process is the caller. */
 export function run(plan) {
-  return withSidecars(async ({ fixture, startSidecar }) => {
+  return withTrustServer(async ({ fixture, startSidecar }) => {
     const load = {
       tokens: await fixture.issue(TOKENS),
       checks: plan.quick ? QUICK_CHECKS : CHECKS,
@@ -27,7 +27,7 @@ export function run(plan) {
       figureRow(rowOf('sidecar-checks'), all('check_p999_ms'), plan, {
         p50: spread(all('check_p50_ms')),
         p99: spread(all('check_p99_ms')),
-        'calls a second': spread(all('checks_per_second')),
+        'calls per second': spread(all('checks_per_second')),
       }),
     ];
   });

@@ -1,11 +1,11 @@
 import { footprintRows } from '../footprint.mjs';
 import { rowOf } from '../goals.mjs';
-import { withSidecars } from '../sidecar-fixture.mjs';
+import { withTrustServer } from '../sidecar-fixture.mjs';
 
 const TOKENS = 500;
 
 export function run(plan) {
-  return withSidecars(async ({ fixture, startSidecar }) => {
+  return withTrustServer(async ({ fixture, startSidecar }) => {
     const rows = {
       start: rowOf('sidecar-footprint', 'sidecar-start'),
       memory: rowOf('sidecar-footprint', 'sidecar-memory'),

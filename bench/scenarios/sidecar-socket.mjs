@@ -3,11 +3,11 @@ import { rowOf } from '../goals.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
-import { withSidecars } from '../sidecar-fixture.mjs';
+import { withTrustServer } from '../sidecar-fixture.mjs';
 import { VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
 export function run(plan) {
-  return withSidecars(async ({ fixture, nextSocket, startSidecar }) => {
+  return withTrustServer(async ({ fixture, nextSocket, startSidecar }) => {
     const [token] = await fixture.issue(1);
     const first = await startSidecar();
     const answer = await verifyAnswer(first.grpc, token).finally(() => first.stop());
@@ -20,7 +20,7 @@ export function run(plan) {
     const load = ({ grpc }, seconds) =>
       h2load({ address: grpc, path: VERIFY, message, seconds, answerBytes: answer.length });
     const row = await compareServers(rowOf('sidecar-socket'), start, load, plan);
-    row.also['calls a second'] = spread(
+    row.also['calls per second'] = spread(
       row.rounds.map(({ contender }) => contender.calls / contender.seconds),
     );
     return [row];

@@ -16,9 +16,9 @@ const CALLERS = 8;
 const emailOf = (place) => `user-${String(place)}@example.com`;
 
 /**
- * Any of all users logs in, at random, in a database for each number of them; PostgreSQL has its 16 MB of buffers, so the
- * larger ones do not fit. All is there but the work of the hash: `quick-argon2.mjs` stands for the library. What logins
- * leave behind is swept out before each sample, since a thousand users would come back sooner than a million.
+ * Random users log in. There is a database for each number of users; PostgreSQL has 16 MB of buffers, so that the larger ones
+ * do not fit. Everything is included but the work of the hash: `quick-argon2.mjs` replaces the library. The rows that logins
+ * create are deleted before each sample, since of a thousand users each logs in again sooner than of a million.
  */
 export async function run(plan) {
   const fixture = await openTokenFixture();
@@ -40,16 +40,16 @@ export async function run(plan) {
     const points = sizes.slice(1).map((size) => [size, String(size)]);
     const row = curveRow(rowOf('users'), rounds, plan, points);
     const perSecond = rounds.map(({ baseline }) => baseline.calls / baseline.seconds);
-    row.also['logins a second at 1,000'] = spread(perSecond);
+    row.also['logins per second at 1,000'] = spread(perSecond);
     return [row];
   } finally {
     await fixture.stop();
   }
 }
 
-/** A database with so many users, and how to start a service on it. */
+/** Creates a database with this many users, and starts services on it. */
 async function openUsers(fixture, size) {
-  console.error(`  making ${size.toLocaleString('en')} users`);
+  console.error(`  creating ${size.toLocaleString('en')} users`);
   const name = `users_${String(size)}`;
   const url = await fixture.copy(name);
   const query = (sql, values = []) => fixture.query(sql, values, name);

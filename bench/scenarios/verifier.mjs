@@ -6,15 +6,15 @@ import { sampleRounds, spread } from '../pairs.mjs';
 import { trustFixture } from '../trust-fixture.mjs';
 
 const REVOCATIONS = 10_000;
-/** More than the processor's first cache holds. */
+/** More than the first-level cache of the processor holds. */
 const KNOWN_TOKENS = 1_000;
-/** At first sight, in a second of a sample. */
+/** New tokens per second of a sample. */
 const NEW_TOKENS = 500;
 const ROLES = 2;
 
 /**
- * A verifier in this process, fed by a stream from it. Rates are by the processor time of the whole process, which has one
- * core, its pool's threads and the stream included.
+ * A verifier in this process, with a trust stream from this process. Rates are per CPU time of the whole process on one core,
+ * including the threads of its pool and the stream.
  */
 export async function run(plan) {
   const fixture = await trustFixture(REVOCATIONS);
@@ -32,13 +32,13 @@ async function seenBefore(fixture, verifier, plan) {
   const known = await fixture.issue(KNOWN_TOKENS);
   for (const token of known) await verifier.verify(token);
   const bytes = known.map((token) => Buffer.from(token));
-  const verify = (token) => {
+  const judge = (token) => {
     if (verifier.verify(token).roles.length !== ROLES) throw new Error('another token');
   };
   const sides = {
-    minting: (index) => bytes[index].latin1Slice(),
-    newText: (index) => verify(bytes[index].latin1Slice()),
-    sameText: (index) => verify(known[index]),
+    making: (index) => bytes[index].latin1Slice(),
+    newText: (index) => judge(bytes[index].latin1Slice()),
+    sameText: (index) => judge(known[index]),
   };
   const sampleOf = (act) => () =>
     timed(() => {
@@ -54,11 +54,11 @@ async function seenBefore(fixture, verifier, plan) {
   const rounds = await sampleRounds(samples, plan.pairs);
 
   const rate = ({ calls, cpuSeconds }) => calls / cpuSeconds;
-  const verifying = rounds.map(({ making: minting, newText }) => 1 / (1 / rate(newText) - 1 / rate(minting)));
+  const judging = rounds.map(({ making, newText }) => 1 / (1 / rate(newText) - 1 / rate(making)));
   const withMaking = spread(rounds.map(({ newText }) => rate(newText)));
   return [
-    figureRow(rowOf('verifier', 'verifier-new-text'), verifying, plan, {
-      'with making the string': withMaking,
+    figureRow(rowOf('verifier', 'verifier-new-text'), judging, plan, {
+      'including the string': withMaking,
     }),
     figureRow(
       rowOf('verifier', 'verifier-same-text'),
@@ -87,7 +87,7 @@ async function firstSight(fixture, verifier, plan) {
   return ratioRow(rowOf('verifier', 'verifier-first-sight'), rounds, plan, { also: ['throughput'] });
 }
 
-/** How long an act took that returns how many calls it made. */
+/** Measures a function that returns how many calls it made. */
 async function timed(act) {
   const [cpu, startMs] = [process.cpuUsage(), performance.now()];
   const calls = await act();

@@ -6,7 +6,7 @@ import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { openTokenFixture, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
-/** The hand-written server gets HS256, which verifies faster than ES256, and the same claims. */
+/** The hand-written server gets HS256 tokens, which verify faster than ES256, with the same claims. */
 export async function run(plan) {
   const fixture = await openTokenFixture();
   try {

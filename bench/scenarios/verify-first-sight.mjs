@@ -12,10 +12,10 @@ import {
 } from '../token-fixture.mjs';
 
 const CALLERS = 100;
-/** More than a core verifies in a sample; if they run out, the sample ends before its time. */
+/** More than a core verifies in a sample. If they run out, the sample ends early. */
 const TOKENS_A_SECOND = 14_000;
 
-/** Every call brings a token that its server has not seen, the cache being as large as ever. */
+/** Every call has a token that is new to the server, with the cache at its usual size. */
 export async function run(plan) {
   const fixture = await openTokenFixture();
   try {
@@ -32,7 +32,7 @@ export async function run(plan) {
       audience,
     ];
     const start = { baseline: () => startMeasured(jose), contender: () => fixture.serve() };
-    // The servers are fresh processes, so each of them may see the same tokens for the first time.
+    // The servers are new processes, so that the same tokens are new to each of them.
     const places = new WeakMap();
     const load = (server, seconds) => {
       const next = () => {

@@ -4,7 +4,7 @@ import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { openTokenFixture, VERIFY, verifyAnswer, verifyMessage } from '../token-fixture.mjs';
 
-/** One token over and over, as most calls of a service in front of a busy user are. */
+/** One token repeatedly, as in most calls of a busy user. */
 export async function run(plan) {
   const fixture = await openTokenFixture();
   try {

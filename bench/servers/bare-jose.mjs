@@ -1,4 +1,4 @@
-// The bare server plus one `jose.jwtVerify`, with the checks that jose makes when asked: the least that verifies a token.
+// The bare server plus one `jose.jwtVerify` with the checks that jose offers: the minimum that verifies a token.
 // node bench/servers/bare-jose.mjs PATH ANSWER_IN_BASE64 JWKS_JSON ISSUER AUDIENCE
 import { importJWK, jwtVerify } from 'jose';
 import { listen, rawMethod } from './listen.mjs';
@@ -11,7 +11,7 @@ const rules = { issuer, audience, algorithms: [jwk.alg], typ: 'at+jwt' };
 
 async function call({ request }, callback) {
   try {
-    // The one field of the request: its tag, its length in two bytes, the token.
+    // The request has one field: its tag, its length in two bytes, the token.
     await jwtVerify(request.toString('latin1', 3), key, rules);
     callback(null, bytes);
   } catch {

@@ -1,4 +1,4 @@
-// The least that a grpc-js server does: takes no look at the request and answers bytes that it was started with.
+// The minimum that a grpc-js server does: it ignores the request and responds with bytes from its command line.
 // node bench/servers/bare.mjs PATH ANSWER_IN_BASE64 [ADDRESS]
 import { listen, rawMethod } from './listen.mjs';
 

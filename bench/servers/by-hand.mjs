@@ -1,5 +1,5 @@
-// What people write by hand: the contract loaded by proto-loader, `jsonwebtoken` with a shared secret, and one SELECT for
-// each call, so that an ended session is refused.
+// A typical hand-written service: the contract loaded by proto-loader, `jsonwebtoken` with a shared secret, and one SELECT
+// for each call, so that an ended session is refused.
 // node bench/servers/by-hand.mjs DATABASE_URL SECRET
 import { fileURLToPath, URL } from 'node:url';
 import { loadPackageDefinition } from '@grpc/grpc-js';

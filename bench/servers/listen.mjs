@@ -1,4 +1,4 @@
-// How the servers that Postern is compared with start: as the service does, with one line of JSON.
+// Starts the baseline servers. Like the service, they print one line of JSON when they listen.
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
 /**
@@ -16,7 +16,7 @@ export function listen(addTo, address = '127.0.0.1:0') {
   process.once('SIGTERM', () => process.exit(0));
 }
 
-/** Messages as they come, undecoded, and answers that are bytes already. */
+/** A method whose requests are not decoded and whose responses are bytes. */
 export function rawMethod(path) {
   const same = (bytes) => bytes;
   return {

@@ -1,6 +1,6 @@
-// The least that a refresh costs a database: one UPDATE ... RETURNING of a session, through a pool of `pg`, over and over.
+// The minimum that a refresh costs a database: one UPDATE ... RETURNING of a session through a `pg` pool, repeatedly.
 // node bench/servers/update-returning.mjs DATABASE_URL POOL_SIZE SESSION_ID...
-// GET /?seconds=N keeps one UPDATE of each session under way for so long and answers {"calls": ..., "seconds": ...}.
+// GET /?seconds=N keeps one UPDATE of each session in flight for N seconds and responds with {"calls": ..., "seconds": ...}.
 import { createServer } from 'node:http';
 import { URL } from 'node:url';
 import pg from 'pg';

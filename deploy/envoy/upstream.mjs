@@ -1,9 +1,9 @@
-// The service behind Envoy in this example: it answers with the path and the headers that reached it.
+// The service behind Envoy in this example. It responds with the path and the headers of the request.
 //   node deploy/envoy/upstream.mjs [PORT]
 import { createServer } from 'node:http';
 
 const server = createServer((request, response) => {
-  // Raw, so that a header that came twice is seen twice.
+  // Raw headers, so that a duplicate header is visible.
   const headers = [];
   for (let at = 0; at < request.rawHeaders.length; at += 2) {
     headers.push([request.rawHeaders[at], request.rawHeaders[at + 1]]);

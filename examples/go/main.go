@@ -1,4 +1,4 @@
-// Logs in to Postern, has the token verified, refreshes it, logs out, and shows how a refusal reads.
+// Logs in to Postern, verifies the token, refreshes it, logs out, and shows how to read a refusal.
 //
 //	printf %s 'the password' | go run . -email ann@example.com
 package main
@@ -28,7 +28,7 @@ const (
 
 func main() {
 	address := flag.String("address", "127.0.0.1:50051", "host:port of Postern's gRPC listener")
-	email := flag.String("email", "", "who logs in; the password comes from standard input")
+	email := flag.String("email", "", "the e-mail address to log in with; the password is read from standard input")
 	flag.Parse()
 	password, err := io.ReadAll(os.Stdin)
 	if err == nil {
@@ -38,14 +38,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		var refusal *Refusal
 		if errors.As(err, &refusal) {
-			fmt.Fprintln(os.Stderr, "the service's log has it as", refusal.RequestID)
+			fmt.Fprintln(os.Stderr, "the service's log has the request id", refusal.RequestID)
 		}
 		os.Exit(1)
 	}
 }
 
 func run(address, email, password string) error {
-	// Plaintext is for this machine; elsewhere: credentials.NewTLS(nil).
+	// Plaintext only on the same machine; elsewhere use credentials.NewTLS(nil).
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func run(address, email, password string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("logged in: session %s, access token good for %d s\n", tokens.SessionId, tokens.ExpiresIn)
+	fmt.Printf("logged in: session %s, access token valid for %d s\n", tokens.SessionId, tokens.ExpiresIn)
 
 	verified, err := call(ctx, service.VerifyToken, &posternv1.VerifyTokenRequest{AccessToken: tokens.AccessToken})
 	if err != nil {
@@ -70,7 +70,7 @@ func run(address, email, password string) error {
 	}
 	fmt.Printf("verified: %s %s, roles %s\n", verified.SubjectType, verified.Subject, roles)
 
-	// The old refresh token is used up; keep only the new pair.
+	// The old refresh token is now invalid; keep only the new pair.
 	tokens, err = call(ctx, service.RefreshToken, &posternv1.RefreshTokenRequest{RefreshToken: tokens.RefreshToken})
 	if err != nil {
 		return err

@@ -14,15 +14,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Refusal is what Postern answered instead of the response.
+// Refusal is an error response of Postern.
 type Refusal struct {
 	Code    codes.Code
 	Message string
-	// Reason is a name of the enum in reason.proto; empty when something before Postern answered.
+	// Reason is a name of the enum in reason.proto; empty if something in front of Postern responded.
 	Reason string
-	// RetryAfter is zero unless the service said when to come back.
+	// RetryAfter is zero unless the service said when to retry.
 	RetryAfter time.Duration
-	// Fields says of every field what rule it breaks.
+	// Fields has the violated rule of each invalid field.
 	Fields    map[string]string
 	RequestID string
 }
@@ -39,12 +39,12 @@ func (r *Refusal) Error() string {
 }
 
 func refusalOf(err error, trailer metadata.MD) *Refusal {
-	told := status.Convert(err)
-	refusal := &Refusal{Code: told.Code(), Message: told.Message(), Fields: map[string]string{}}
+	converted := status.Convert(err)
+	refusal := &Refusal{Code: converted.Code(), Message: converted.Message(), Fields: map[string]string{}}
 	if ids := trailer.Get("x-request-id"); len(ids) > 0 {
 		refusal.RequestID = ids[0]
 	}
-	for _, detail := range told.Details() {
+	for _, detail := range converted.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
 			if detail.Domain == "postern" {
@@ -53,16 +53,16 @@ func refusalOf(err error, trailer metadata.MD) *Refusal {
 		case *errdetails.RetryInfo:
 			refusal.RetryAfter = detail.RetryDelay.AsDuration()
 		case *errdetails.BadRequest:
-			for _, broken := range detail.FieldViolations {
-				refusal.Fields[broken.Field] = broken.Description
+			for _, violation := range detail.FieldViolations {
+				refusal.Fields[violation.Field] = violation.Description
 			}
 		}
 	}
 	return refusal
 }
 
-// call sets a deadline. UNAVAILABLE that says when to come back is tried again then, give or take.
-// The error is a *Refusal or the context's.
+// call sets a deadline. It retries UNAVAILABLE with a retry delay after that delay, with jitter.
+// The error is a *Refusal or that of the context.
 func call[Request, Response any](
 	ctx context.Context,
 	method func(context.Context, *Request, ...grpc.CallOption) (*Response, error),

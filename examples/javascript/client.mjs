@@ -23,7 +23,7 @@ try {
   await call('RevokeToken', { token: tokens.refresh_token });
   await call('VerifyToken', { access_token: tokens.access_token });
 } catch ({ code, details }) {
-  // After the logout the last call ends here: UNAUTHENTICATED.
+  // After the logout, the last call fails with UNAUTHENTICATED.
   console.log(status[code], details);
 } finally {
   auth.close();

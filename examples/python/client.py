@@ -1,4 +1,4 @@
-"""Logs in to Postern, has the token verified, refreshes it, logs out, and shows how a refusal reads.
+"""Logs in to Postern, verifies the token, refreshes it, logs out, and shows how to read a refusal.
 
     printf %s 'the password' | python client.py --email ann@example.com
 """
@@ -22,7 +22,7 @@ ATTEMPTS = 3
 
 
 class Refusal(Exception):
-    """What Postern answered instead: the gRPC status, the reason (an enum name of reason.proto) and when to retry."""
+    """An error response of Postern: the gRPC status, the reason (an enum name of reason.proto) and when to retry."""
 
     def __init__(self, error: grpc.RpcError):
         self.code = error.code()
@@ -41,7 +41,7 @@ class Refusal(Exception):
             elif detail.Unpack(retry):
                 self.retry_after_seconds = retry.retry_delay.ToTimedelta().total_seconds()
             elif detail.Unpack(request):
-                self.fields = [(broken.field, broken.description) for broken in request.field_violations]
+                self.fields = [(violation.field, violation.description) for violation in request.field_violations]
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 
 def call(method, request):
-    """Calls with a deadline. UNAVAILABLE that says when to come back is tried again then, give or take."""
+    """Calls with a deadline. Retries UNAVAILABLE with a retry delay after that delay, with jitter."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return method(request, timeout=DEADLINE_SECONDS)
@@ -71,18 +71,18 @@ def main() -> None:
     arguments = parser.parse_args()
     password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read()
 
-    # Plaintext is for this machine; elsewhere: grpc.secure_channel(address, grpc.ssl_channel_credentials()).
+    # Plaintext only on the same machine; elsewhere use grpc.secure_channel(address, grpc.ssl_channel_credentials()).
     with grpc.insecure_channel(arguments.address) as channel:
         service = auth_pb2_grpc.AuthServiceStub(channel)
 
         tokens = call(service.Login, auth.LoginRequest(email=arguments.email, password=password))
-        print(f"logged in: session {tokens.session_id}, access token good for {tokens.expires_in} s")
+        print(f"logged in: session {tokens.session_id}, access token valid for {tokens.expires_in} s")
 
         verified = call(service.VerifyToken, auth.VerifyTokenRequest(access_token=tokens.access_token))
         kind = auth.SubjectType.Name(verified.subject_type)
         print(f"verified: {kind} {verified.subject}, roles {','.join(verified.roles) or 'none'}")
 
-        # The old refresh token is used up; keep only the new pair.
+        # The old refresh token is now invalid; keep only the new pair.
         tokens = call(service.RefreshToken, auth.RefreshTokenRequest(refresh_token=tokens.refresh_token))
         print(f"refreshed: session {tokens.session_id}")
 
@@ -99,4 +99,4 @@ if __name__ == "__main__":
     try:
         main()
     except Refusal as refusal:
-        sys.exit(f"{refusal}; the service's log has it as {refusal.request_id}")
+        sys.exit(f"{refusal}; the service's log has the request id {refusal.request_id}")

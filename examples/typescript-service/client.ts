@@ -14,12 +14,12 @@ const service = new OrderServiceClient(orders, credentials.createInsecure());
 try {
   const session = createUserSession(auth, await auth.login({ email, password: await text(process.stdin) }));
 
-  /** One call as the person; the session refreshes its token when that is due. */
+  /** Makes one call as the user. The session refreshes the access token when necessary. */
   const call = async <Request, Response>(
     method: (
       request: Request,
       metadata: Metadata,
-      answer: (error: ServiceError | null, response: Response) => void,
+      callback: (error: ServiceError | null, response: Response) => void,
     ) => unknown,
     request: Request,
   ): Promise<Response> => {

@@ -5,13 +5,13 @@ import { OrderServiceService, type Order, type OrderServiceServer } from './gene
 
 const { getOpeningHours, cancelOrder } = OrderServiceService;
 
-/** The service behind an interceptor that asks the verifier, in this process, about every caller. */
+/** The service, with an interceptor that verifies the token of every call in this process. */
 export function createOrdersServer(verifier: Verifier): Server {
   const server = new Server({
     interceptors: [
       authInterceptor({
         verifier,
-        // A method that is not named needs a good token; nothing is open by oversight.
+        // A method that is not listed needs a valid token, so that none is public by mistake.
         methods: { [getOpeningHours.path]: 'public', [cancelOrder.path]: { roles: ['admin'] } },
       }),
     ],
@@ -23,32 +23,32 @@ export function createOrdersServer(verifier: Verifier): Server {
 function orderService(): OrderServiceServer {
   const orders = new Map<string, Order>();
   return {
-    getOpeningHours(_call, answer) {
-      answer(null, { text: 'always' });
+    getOpeningHours(_call, callback) {
+      callback(null, { text: 'always' });
     },
 
-    listOrders(call, answer) {
-      const { subject } = signedIn(call);
-      // Everybody has one, so that there is something to see.
+    listOrders(call, callback) {
+      const { subject } = requireCaller(call);
+      // Every user has one order, so that the list is not empty.
       if (!orders.has(subject)) orders.set(subject, { id: subject, owner: subject, cancelledBy: '' });
-      answer(null, { orders: [...orders.values()].filter(({ owner }) => owner === subject) });
+      callback(null, { orders: [...orders.values()].filter(({ owner }) => owner === subject) });
     },
 
-    cancelOrder(call, answer) {
+    cancelOrder(call, callback) {
       const order = orders.get(call.request.id);
       if (!order) {
-        answer({ code: status.NOT_FOUND, details: 'no order has this id' });
+        callback({ code: status.NOT_FOUND, details: 'no order has this id' });
         return;
       }
-      order.cancelledBy = signedIn(call).subject;
-      answer(null, order);
+      order.cancelledBy = requireCaller(call).subject;
+      callback(null, order);
     },
   };
 }
 
 /** The caller of a method that the interceptor protects. */
-function signedIn(call: { readonly metadata: Metadata }): VerifiedClaims {
+function requireCaller(call: { readonly metadata: Metadata }): VerifiedClaims {
   const caller = callerOf(call);
-  if (!caller) throw new Error('the method is public: name it with its rule in the interceptor');
+  if (!caller) throw new Error('the method is public: it needs a rule in the interceptor');
   return caller;
 }

@@ -7,12 +7,12 @@ import { createOrdersServer } from './orders-server.ts';
 const [postern = '127.0.0.1:50051', listen = '127.0.0.1:50060'] = process.argv.slice(2);
 const { CLIENT_ID: clientId = '', CLIENT_SECRET: clientSecret = '' } = process.env;
 
-// Verifying a token is no call at all: keys and revocations come over one stream, and issuer and audiences with them.
+// Verifying a token needs no call: one stream brings the keys, the revocations, the issuer and the audiences.
 const verifier = createVerifier({
   trust: { upstream: { address: postern }, credential: { clientId, clientSecret } },
   onEvent: (event) => console.error(`postern: ${event.kind}`),
 });
-// Until the first news every protected method answers UNAVAILABLE, so that there is nothing to wait for.
+// Until the first update arrives, protected methods answer UNAVAILABLE. The server need not wait for it.
 const server = createOrdersServer(verifier);
 server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;

@@ -46,7 +46,7 @@ function explain(error: unknown): ExplainedFailure {
     return failure(
       exitCodes.refused,
       error.message,
-      "Run 'postern serve' or 'postern migrate' to create it, or set POSTERN_DATA_DIR or DATABASE_URL to existing data. Nothing was changed.",
+      "Run 'postern serve' or 'postern migrate' to create the database, or set POSTERN_DATA_DIR or DATABASE_URL to existing data. Nothing was changed.",
     );
   }
   if (error instanceof DataDirectoryError)

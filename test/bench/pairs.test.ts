@@ -103,7 +103,7 @@ describe('a verdict', () => {
 });
 
 describe('a row', () => {
-  test('is judged by its own figure, and tells others beside', () => {
+  test('is judged by its own figure, and has others in addition', () => {
     // Half of the throughput, but for half of the processor time.
     const rounds = [{ baseline: sample(100), contender: sample(50, 0.5), control: sample(100) }];
     const row = ratioRow(rowOf('verify-seen'), rounds, whole, { also: ['throughput'] });

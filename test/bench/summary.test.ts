@@ -28,7 +28,7 @@ describe('the table', () => {
     const table = summary([verifySeen(95), flood(7.25)], noReasons);
     expect(table).toContain('2026-01-31, 2 cores, Node 24.0.0, 7 pairs each');
     expect(lineOf(table, '| `verify-seen` |')).toBe(
-      '| `verify-seen` | VerifyToken, seen before | a bare grpc-js handler that returns the same bytes | ≥ 0.9 | ' +
+      '| `verify-seen` | VerifyToken, token in the cache | a bare grpc-js handler that returns the same bytes | ≥ 0.9 | ' +
         '0.95 (0.95 to 0.95) in calls per second of CPU time | 1 (1 to 1) | throughput: 0.95 (0.95 to 0.95) | met |',
     );
     expect(lineOf(table, '| `login-flood` |')).toContain('| < 25 ms | 7.25 ms (7.25 to 7.25) |  |  | met |');
@@ -53,7 +53,7 @@ describe('the table', () => {
   test('says why a goal was missed, or that nobody knows', () => {
     const rows = [verifySeen(50), flood(30)];
     const table = summary(rows, { ...noReasons, reasons: { 'verify-seen': 'because it is slow' } });
-    expect(table).toContain('- VerifyToken, seen before (`verify-seen`): because it is slow');
+    expect(table).toContain('- VerifyToken, token in the cache (`verify-seen`): because it is slow');
     expect(table).toMatch(/\(`login-flood-p99`\): the reason is not known yet$/m);
   });
 
@@ -81,8 +81,8 @@ describe('docs/benchmarks.md', () => {
     expect(() => withTable('without markers', 'NEW')).toThrow('<!-- bench -->');
   });
 
-  test.each(allRows)('has a line for $id', ({ scenario, title, beside }) => {
-    expect(table).toContain(`| \`${scenario}\` | ${title} | ${beside} |`);
+  test.each(allRows)('has a line for $id', ({ scenario, title, baseline }) => {
+    expect(table).toContain(`| \`${scenario}\` | ${title} | ${baseline} |`);
   });
 
   test('shows no plot that is not there', () => {

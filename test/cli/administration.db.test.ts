@@ -28,7 +28,7 @@ async function json(...words: string[]): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-test('set-role replaces the roles and ends the sessions; the last administrator keeps the role', async () => {
+test('set-role replaces the roles and ends the sessions, but not for the last administrator', async () => {
   await service.addUser('bob@example.com', password, ['reader']);
   const { refresh_token } = await account.login(service, 'bob@example.com', password);
   const roles = ['--role', 'writer', '--role', 'auditor'];
@@ -66,7 +66,7 @@ test('set-email and delete', async () => {
   expect((await run('user', 'delete', '--email', 'ann@example.com')).stderr).toContain('admin');
 });
 
-test('sessions are listed and ended, one and all', async () => {
+test('sessions are listed and ended, one or all', async () => {
   const [one, two] = [
     await account.login(service, 'ann@example.com', password),
     await account.login(service, 'ann@example.com', password),
@@ -107,7 +107,7 @@ test('while a new key is pending, rotate names it and creates no other', async (
   expect(await kids()).toHaveLength(before.length + 1);
 });
 
-test('the audit trail is listed, filtered, in pages', async () => {
+test('the audit trail is listed with filters and in pages', async () => {
   interface Listed {
     readonly id: string;
     readonly action: string;

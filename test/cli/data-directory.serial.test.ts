@@ -84,7 +84,7 @@ test('migrate creates the database and says so; then users can be created', asyn
   expect(await run(dataDir, ['key', 'rotate'])).toMatchObject({ exitCode: 3, stdout: '' });
 }, 60_000);
 
-test('K07 doctor makes no master key in place of one that is lost', async () => {
+test('K07 doctor does not replace a lost master key', async () => {
   const dataDir = join(folder, 'lost key');
   for (const words of [['migrate'], ['key', 'rotate']])
     expect(await run(dataDir, words)).toMatchObject({ exitCode: 0 });
@@ -96,7 +96,7 @@ test('K07 doctor makes no master key in place of one that is lost', async () => 
   expect(existsSync(path)).toBe(false);
 }, 60_000);
 
-test('a data directory that cannot be one ends every command alike, and doctor', async () => {
+test('an unusable data directory makes every command fail alike, and doctor', async () => {
   const file = join(folder, 'a file');
   writeFileSync(file, '');
   const below = join(file, 'below');
@@ -112,7 +112,7 @@ test('a data directory that cannot be one ends every command alike, and doctor',
 
 const onLinux = process.platform === 'linux' ? test : test.skip;
 onLinux(
-  'below a folder that takes none every command ends too, and doctor finds it',
+  'a data directory that cannot be created makes every command fail, and doctor finds it',
   async () => {
     for (const dataDir of ['/proc/nope', '/proc/nope/below']) {
       for (const words of [['serve'], ['migrate'], ['user', 'list']]) {

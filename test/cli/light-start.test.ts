@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));
-/** With their values, and at once: neither types nor `import()`. */
+/** Static imports of values: neither types nor `import()`. */
 const STATIC_IMPORT = /^(?:import|export) (?!type\b)(?:[^;]*?\bfrom )?'([^']+)';/gm;
 
-/** The packages that are loaded together with a file. */
+/** The packages that a file loads with its static imports. */
 function packagesOf(entry: string): Set<string> {
   const packages = new Set<string>();
   const seen = new Set<string>();
@@ -25,7 +25,7 @@ function packagesOf(entry: string): Set<string> {
 }
 
 test.each(['cli/postern.ts', 'compose/run-until-signal.ts', 'compose/sidecar.ts'])(
-  'the database and its libraries are not loaded with %s: every command, and a sidecar, would start later',
+  '%s does not load the database libraries, which would delay every command and a sidecar',
   (entry) => {
     const packages = [...packagesOf(entry)];
     expect(packages.length).toBeGreaterThan(0);
@@ -33,11 +33,11 @@ test.each(['cli/postern.ts', 'compose/run-until-signal.ts', 'compose/sidecar.ts'
   },
 );
 
-test('the walk finds them where they are', () => {
+test('the same search finds them in the service', () => {
   expect([...packagesOf('compose/service.ts')]).toEqual(expect.arrayContaining(['knex', 'pg']));
 });
 
-test('of jose only the parts that are used are loaded: the whole has encryption, too', () => {
+test('only the parts of jose that are used are loaded, not its encryption', () => {
   const parts = [...packagesOf('compose/service.ts'), ...packagesOf('compose/sidecar.ts')].filter((name) =>
     /^jose\b/.test(name),
   );

@@ -40,7 +40,7 @@ test('doctor reports each missing package, with the exit code of serve', async (
   expect(existsSync(join(folder, 'data'))).toBe(false);
 });
 
-test('with its packages there, doctor says that traces can be made', async () => {
+test('with the tracing packages, doctor reports that traces work', async () => {
   const { exitCode, stdout } = await runPostern(['doctor'], {
     environment: {
       ...environment,
@@ -52,7 +52,7 @@ test('with its packages there, doctor says that traces can be made', async () =>
   expect(stdout).toMatch(/^ok {4}tracing .* http:\/\/127\.0\.0\.1:1$/m);
 });
 
-test('serve without a database, and without the package that brings one, ends, and makes nothing', async () => {
+test('serve without a database and without the embedded PostgreSQL fails and creates nothing', async () => {
   const { exitCode, stdout, stderr } = await postern(['serve']);
   expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
   expect(stderr).toMatch(/^postern: .*embedded PostgreSQL.*\n.*DATABASE_URL /m);
@@ -60,7 +60,7 @@ test('serve without a database, and without the package that brings one, ends, a
 });
 
 test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
-  '%j that is to trace, and cannot, is a fault of what is set up',
+  '%j with tracing, but without its packages, is a fault of the settings',
   async (words) => {
     const { exitCode, stdout, stderr } = await postern(words, {
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',

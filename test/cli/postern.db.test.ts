@@ -21,7 +21,7 @@ describe('help', () => {
   });
 
   test.each(commands.map(({ path }) => [path.join(' '), path] as const))(
-    '%s explains itself',
+    '%s has help',
     async (_name, path) => {
       const asked = await runPostern([...path, '--help']);
       expect(asked.exitCode).toBe(0);
@@ -30,7 +30,7 @@ describe('help', () => {
     },
   );
 
-  test('a call without a command, or a group without its verb, is wrong use and shows the help', async () => {
+  test('a call without a command, or a group without a verb, is wrong use and shows the help', async () => {
     for (const words of [[], ['token']]) {
       const { exitCode, stdout, stderr } = await runPostern(words);
       expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
@@ -53,17 +53,17 @@ describe('help', () => {
 describe('wrong use', () => {
   test.each([
     [
-      'a slip in a group',
+      'a misspelt group',
       ['tokn', 'inspect'],
       /unknown command 'tokn'\n\(Did you mean token\?\)\nSee: postern --help\n$/,
     ],
     [
-      'a slip in a verb',
+      'a misspelt verb',
       ['token', 'inspekt'],
       /'inspekt'\n\(Did you mean inspect\?\)\nSee: postern token --help\n$/,
     ],
     [
-      'a slip in an option',
+      'a misspelt option',
       ['token', 'inspect', '--jwsk'],
       /'--jwsk'\n\(Did you mean --jwks\?\)\nSee: postern token inspect/,
     ],
@@ -97,7 +97,7 @@ describe('wrong use', () => {
 });
 
 describe('failures', () => {
-  test('settings at fault are listed at once, without their values or a stack trace', async () => {
+  test('all invalid settings are listed together, without their values or a stack trace', async () => {
     const environment = {
       POSTERN_SECRET: 'only-hunter2',
       POSTERN_ACCESS_TOKEN_TTL: '10',
@@ -114,7 +114,7 @@ describe('failures', () => {
     expect(stderr).not.toMatch(/^\s+at /m);
   });
 
-  test('POSTERN_LOG_LEVEL=debug shows where it failed', async () => {
+  test('POSTERN_LOG_LEVEL=debug shows a stack trace', async () => {
     const environment = { POSTERN_LOG_LEVEL: 'debug', POSTERN_ACCESS_TOKEN_TTL: '10' };
     const { exitCode, stderr } = await runPostern(['serve'], { environment });
     expect(exitCode).toBe(exitCodes.settings);
@@ -128,7 +128,7 @@ test('token inspect loads neither gRPC nor the database, which serve does', asyn
     reporter,
     `process.on('exit', () => process.stderr.write(process.moduleLoadList.join('\\n')));`,
   );
-  // What only gRPC and only the database's driver load of Node's own.
+  // Modules of Node that only gRPC and only the database driver load.
   const loadedBy = async (words: string[], environment = {}) => {
     const { stderr } = await runPostern(words, { nodeOptions: ['--require', reporter], environment });
     return stderr.split('\n').filter((name) => /^NativeModule (http2|dns)$/.test(name));
@@ -138,7 +138,7 @@ test('token inspect loads neither gRPC nor the database, which serve does', asyn
   expect(started.sort()).toEqual(['NativeModule dns', 'NativeModule http2']);
 });
 
-test('a reader that goes away ends nothing with a fault', async () => {
+test('a closed pipe is no failure', async () => {
   const bin = fileURLToPath(new URL('../../dist/command/postern.js', import.meta.url));
   const child = spawn(process.execPath, [bin, 'token', 'inspect', 'x'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -151,7 +151,7 @@ test('a reader that goes away ends nothing with a fault', async () => {
   expect(stderr).not.toContain('EPIPE');
 });
 
-test('data that a full disk does not take makes a command fail, with a line that says so', async () => {
+test('a full disk on standard output makes a command fail, with a message', async () => {
   const full = openSync('/dev/full', 'w');
   const { exitCode, stderr } = await runPostern(['token', 'inspect', 'x'], { stdout: full });
   closeSync(full);
@@ -160,7 +160,7 @@ test('data that a full disk does not take makes a command fail, with a line that
   expect(stderr).not.toMatch(/^ +at /m);
 });
 
-test('talk that a full disk does not take changes nothing', async () => {
+test('a full disk on standard error changes nothing', async () => {
   const full = openSync('/dev/full', 'w');
   const { exitCode, stdout } = await runPostern(['token', 'inspect', 'x'], { stderr: full });
   closeSync(full);

@@ -55,7 +55,7 @@ describe('at a terminal', () => {
     expect(screen.shown()).toBe('Password: \n');
   });
 
-  test('can be corrected while it is typed', async () => {
+  test('can be edited while it is typed', async () => {
     expect((await ask(terminal('hunt\x7fter2\r', true), false)).reveal()).toBe('hunter2');
   });
 

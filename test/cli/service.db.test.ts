@@ -60,7 +60,7 @@ test('a created account gets tokens from a running service, through rotations, u
   expect(await issue(third)).toBe(status.UNAUTHENTICATED);
 });
 
-test('for people: the secret on standard output, the advice beside it, a table without secrets', async () => {
+test('without --json: the secret on standard output, the advice on standard error, a table without secrets', async () => {
   const { stdout, stderr } = await postern('service', 'create', 'tables');
   expect(stdout).toMatch(/^client_id {6}[0-9a-f-]{36}\nclient_secret {2}psk_[0-9A-Za-z]{49}\n$/);
   expect(stderr).toContain('not shown again');
@@ -71,7 +71,7 @@ test('for people: the secret on standard output, the advice beside it, a table w
   expect((await postern('service', 'delete', 'tables')).stdout).toMatch(/^deleted tables /);
 });
 
-test('what the rules refuse ends with its exit code and says why', async () => {
+test('a refusal has its exit code and a reason', async () => {
   await json('create', 'taken');
   const refusals: [number, RegExp, string[]][] = [
     [5, /name already exists/, ['create', 'taken']],
@@ -92,7 +92,7 @@ test('what the rules refuse ends with its exit code and says why', async () => {
   }
 });
 
-test('K07 another master key makes no secret', async () => {
+test('K07 with another master key no secret is created', async () => {
   const other = { ...environment(), POSTERN_MASTER_KEY: randomBytes(32).toString('base64') };
   const end = await runPostern(['service', 'create', 'strange'], { environment: other });
   expect(end.exitCode).toBe(3);
@@ -105,7 +105,7 @@ test.each([
   ['key', 'rotate', '--now'],
   ['key', 'rewrap'],
   ['session', 'end-all', '--after-restore'],
-])('K07 another master key makes no signing key: %s %s %s', async (...words) => {
+])('K07 with another master key no signing key is created: %s %s %s', async (...words) => {
   const keys = async () => (await postern('key', 'list', '--json')).stdout;
   const before = await keys();
   const other = { ...environment(), POSTERN_MASTER_KEY: randomBytes(32).toString('base64') };

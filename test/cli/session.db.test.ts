@@ -76,7 +76,7 @@ test('D18 a restored backup revives revoked sessions, and the step after the res
   await backup.drop();
 });
 
-test('without a restore it ends the sessions of a running service, and leaves its keys', async () => {
+test('without --after-restore it ends the sessions of a running service and keeps its keys', async () => {
   const store = await createTestDatabase();
   await withService(store, async (service) => {
     await service.addUser(credentials.email, credentials.password);

@@ -26,7 +26,7 @@ afterAll(async () => {
   await store.drop();
 });
 
-test('S13 starts while the centre is down, becomes ready with it, and goes on without it until its news are old', async () => {
+test('S13 starts while the service is down, becomes ready with it, and works without it until its trust data is too old', async () => {
   const first = await startTestService({}, store);
   const { port } = new URL(`http://${first.grpcAddress}`);
   await first.addUser(email, password);
@@ -65,11 +65,11 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   );
   expect([beforeUpdates.http, beforeUpdates.body.reason]).toEqual([503, 'TRUST_STALE']);
 
-  const centralService = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
+  const service = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
   await until(async () => (await verdict(token)) === 'good', 'the sidecar is ready');
   await until(async () => (await health()) === 'SERVING', 'health says so');
   expect(await readiness()).toBe(200);
-  await centralService.call('postern.v1.AuthService/RevokeToken', { token: revoked });
+  await service.call('postern.v1.AuthService/RevokeToken', { token: revoked });
   await until(async () => (await verdict(revoked)) === 'TOKEN_REVOKED', 'the revocation came');
   const check = await invoke(client, 'envoy.service.auth.v3.Authorization/Check', {
     attributes: { request: { http: { headers: { authorization: `Bearer ${token}` } } } },
@@ -79,9 +79,9 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   const login = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
   expect(login.code).toBe(grpc.status.UNIMPLEMENTED);
 
-  await centralService.stop();
+  await service.stop();
   expect([await verdict(token), await verdict(revoked)]).toEqual(['good', 'TOKEN_REVOKED']);
-  await until(async () => (await verdict(token)) === 'TRUST_STALE', 'the news are too old');
+  await until(async () => (await verdict(token)) === 'TRUST_STALE', 'the trust data is too old');
   const again = await startTestService({ POSTERN_GRPC_LISTEN: `127.0.0.1:${port}` }, store);
   await until(async () => (await verdict(token)) === 'good', 'the sidecar resumed');
   expect(await verdict(revoked)).toBe('TOKEN_REVOKED');
@@ -91,26 +91,26 @@ test('S13 starts while the centre is down, becomes ready with it, and goes on wi
   await again.stop();
 });
 
-test("A02 watches with tokens for the service's own audience when it is told which that is", async () => {
-  const centralService = await startTestService({
+test('A02 calls WatchTrust with tokens for the audience in POSTERN_API_AUDIENCE', async () => {
+  const service = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
     POSTERN_API_AUDIENCE: 'postern',
   });
-  const { id, secret } = await (await openAdminFixture(centralService.database)).createService('sidecar');
+  const { id, secret } = await (await openAdminFixture(service.database)).createService('sidecar');
   const account = { ...listeners, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret };
   const start = (environment: Record<string, string>) =>
-    startPostern(['sidecar', '--upstream', centralService.grpcAddress], { environment });
-  const [unreported, reported] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
-  const { http } = await reported.listening;
-  await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'it has its first news');
-  await until(() => unreported.output.stderr.includes('upstream-lost'), 'a line says why not');
-  expect(unreported.output.stderr).toContain("a token for the audience 'postern'");
-  for (const sidecar of [unreported, reported]) {
+    startPostern(['sidecar', '--upstream', service.grpcAddress], { environment });
+  const [unconfigured, configured] = [start(account), start({ ...account, POSTERN_API_AUDIENCE: 'postern' })];
+  const { http } = await configured.listening;
+  await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'it has its first update');
+  await until(() => unconfigured.output.stderr.includes('upstream-lost'), 'the log says why not');
+  expect(unconfigured.output.stderr).toContain("'postern'");
+  for (const sidecar of [unconfigured, configured]) {
     sidecar.kill('SIGTERM');
     expect((await sidecar.end).exitCode).toBe(0);
   }
-  await centralService.stop();
-});
+  await service.stop();
+}, 20_000);
 
 const addressForms = 'HOST:PORT';
 test.each([

@@ -6,8 +6,8 @@ import { expect, test } from '@jest/globals';
 
 const module = fileURLToPath(new URL('../../dist/cli/heap-limits.js', import.meta.url));
 
-/** How far the heap of a new process grows, in MiB, while many small things live for a moment, and what it says meanwhile. */
-async function heapAfterGarbage(before: string): Promise<{ young: number; whole: number; said: string }> {
+/** How far the heap of a new process grows, in MiB, while many short-lived objects are allocated, and its stderr. */
+async function heapAfterGarbage(before: string): Promise<{ young: number; whole: number; stderr: string }> {
   const script = `
     ${before}
     const { getHeapSpaceStatistics, getHeapStatistics } = await import('node:v8');
@@ -18,13 +18,13 @@ async function heapAfterGarbage(before: string): Promise<{ young: number; whole:
   const words = ['--input-type=module', '--eval', script];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, words);
   const { young, whole } = JSON.parse(stdout) as { young: number; whole: number };
-  return { young: young / 2 ** 20, whole: whole / 2 ** 20, said: stderr };
+  return { young: young / 2 ** 20, whole: whole / 2 ** 20, stderr };
 }
 
-test('the heap of a sidecar stays small, where one left alone grows, and V8 knows the flags', async () => {
+test('the flags keep the heap small, and V8 knows them', async () => {
   const alone = await heapAfterGarbage('');
   const small = await heapAfterGarbage(`(await import(${JSON.stringify(module)})).keepHeapSmall();`);
-  expect(small.said).toBe('');
+  expect(small.stderr).toBe('');
   expect(small.young).toBeLessThanOrEqual(4);
   expect(small.young).toBeLessThan(alone.young / 2);
   expect(small.whole).toBeLessThan(alone.whole * 0.75);

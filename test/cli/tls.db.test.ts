@@ -60,7 +60,7 @@ function servedUntil(http: string): Promise<number> {
   });
 }
 
-test('N09 a service on every interface takes a new certificate at SIGHUP, and feeds a sidecar that shows a listed one', async () => {
+test('N09 a service on every interface loads a new certificate at SIGHUP, and serves a sidecar with a listed certificate', async () => {
   const serve = startPostern(['serve'], {
     environment: {
       ...production,
@@ -92,7 +92,7 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
 
   writeIssued(folder, 'server', authority.issue({ validForMs: 10 * DAY_MS }));
   process.kill(pid, 'SIGHUP');
-  await until(() => serve.output.stderr.includes('certificate-reloaded'), 'the certificate is taken up');
+  await until(() => serve.output.stderr.includes('certificate-reloaded'), 'the certificate is loaded');
   expect(await servedUntil(http)).toBeLessThan(Date.now() + 11 * DAY_MS);
   expect(serve.output.stderr).toContain('certificate-expiring');
   expect(await readiness(sidecarHttp)).toBe(200);
@@ -100,7 +100,7 @@ test('N09 a service on every interface takes a new certificate at SIGHUP, and fe
   expect((await serve.end).exitCode).toBe(0);
 });
 
-test('N09 a sidecar warns of the end of the certificate that it shows', async () => {
+test('N09 a sidecar warns that its own certificate expires', async () => {
   const warnings = async (name: string, days: number) => {
     const presented = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
     const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
@@ -124,7 +124,7 @@ test('N09 a sidecar warns of the end of the certificate that it shows', async ()
   expect(await warnings('ends-late', 60)).toEqual([]);
 });
 
-test('N09 N10 serve takes no plaintext from other machines, and names each fault in a line', async () => {
+test('N09 N10 serve accepts no plaintext from other machines, and reports each fault in a line', async () => {
   const { exitCode, stderr, stdout } = await runPostern(['serve'], {
     environment: {
       ...production,

@@ -65,7 +65,7 @@ describe('a good token', () => {
   test.each([
     ['in a pipe', []],
     ['as -', ['-']],
-  ])('may come %s, its newline left out', async (_name, words) => {
+  ])('may come %s, without its newline', async (_name, words) => {
     const { exitCode } = await inspect([...words, '--jwks', keySetFile], `${es256()}\n`);
     expect(exitCode).toBe(exitCodes.ok);
   });
@@ -133,7 +133,7 @@ describe('a bad token', () => {
     expect(stderr).not.toContain('user-1');
   });
 
-  test('one that the given keys cannot check is refused, too', async () => {
+  test('one that the given keys cannot verify is refused, too', async () => {
     expect((await inspect([es256(), '--secret-file', secretFile])).exitCode).toBe(exitCodes.tokenRefused);
     const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${es256().split('.')[1] ?? ''}.x`;
     const { exitCode, stdout } = await inspect([unsigned, '--jwks', keySetFile]);
@@ -145,7 +145,7 @@ describe('a bad token', () => {
     const hostile = es256({ sub: '\u001b]0;owned\u0007\u009b31m\u202ereversed\r\nVerdict: valid' });
     for (const words of [[], ['--json']]) {
       const { stdout } = await inspect([hostile, '--jwks', keySetFile, ...words]);
-      // eslint-disable-next-line no-control-regex -- these are what must not come through
+      // eslint-disable-next-line no-control-regex -- these must not reach the terminal
       expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
       expect(stdout).not.toMatch(/^Verdict: valid/m);
     }
@@ -215,7 +215,7 @@ describe('a key set from the network', () => {
     expect(stderr).toMatch(expected);
   });
 
-  test('N17 that stalls is given up in time, whatever garbage collection takes away', async () => {
+  test('N17 that stalls is abandoned in time, whatever is garbage collected', async () => {
     const collecting = new URL('../support/collecting.mjs', import.meta.url).href;
     const { exitCode, stderr } = await runPostern(
       ['token', 'inspect', es256(), '--jwks', `${origin}/stalled`],
@@ -225,8 +225,8 @@ describe('a key set from the network', () => {
     expect(stderr).toContain('5 seconds');
   });
 
-  test('N10 in plaintext from another machine is taken only when that is asked for', async () => {
-    // Leads here on Linux, but does not say so.
+  test('N10 in plaintext from another machine is accepted only with --insecure', async () => {
+    // On Linux this address is the same machine, but it is not a loopback address.
     const address = `${origin.replace('127.0.0.1', '0.0.0.0')}/jwks.json`;
     const refused = await inspect([es256(), '--jwks', address]);
     expect({ exitCode: refused.exitCode, stdout: refused.stdout }).toEqual({

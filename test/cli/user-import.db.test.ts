@@ -29,7 +29,7 @@ const run = (words: readonly string[], stdin = '') =>
 const countOf = async (domain: string) =>
   (await database.query('SELECT FROM users WHERE email LIKE $1', [`%@${domain}.example`])).length;
 
-test('imports a file, says which lines were refused and why, and may be run again', async () => {
+test('imports a file, reports refused lines with a reason, and may be run again', async () => {
   const path = file(
     'people.csv',
     `email,password_hash,roles,disabled\nann@csv.example,${hash},a;b,\nnobody,x,,\nBoss@csv.example,,admin,\n`,
@@ -62,7 +62,7 @@ test('imports a file, says which lines were refused and why, and may be run agai
   ]);
 });
 
-test('reads standard input, and takes the format from --format', async () => {
+test('reads standard input in the format of --format', async () => {
   const line = `{"email":"ann@pipe.example","password_hash":"${hash}"}\n`;
   expect(await run(['-', '--format', 'jsonl'], line)).toEqual({
     exitCode: 0,
@@ -74,7 +74,7 @@ test('reads standard input, and takes the format from --format', async () => {
   expect(await countOf('pipe')).toBe(1);
 });
 
-test('a file that is not there, or is none, changes nothing', async () => {
+test('a missing file, or a folder, changes nothing', async () => {
   for (const path of [join(folder, 'absent.csv'), folder]) {
     const end = await run([path, '--format', 'csv']);
     expect(end).toMatchObject({ exitCode: 5, stdout: '' });
@@ -82,7 +82,7 @@ test('a file that is not there, or is none, changes nothing', async () => {
   }
 });
 
-test('Ctrl-C leaves whole batches and says how far it came', async () => {
+test('Ctrl-C leaves whole batches and reports the progress', async () => {
   const lines = Array.from({ length: 40_000 }, (_, index) => `{"email":"p${index}@stop.example"}\n`).join('');
   const running = startPostern(['user', 'import', file('many.jsonl', lines)], {
     environment: { DATABASE_URL: database.url },

@@ -66,7 +66,7 @@ test('disable keeps a user from logging in, enable lets them in, list shows both
   expect(listed).toContainEqual(expect.objectContaining({ email: 'grace@example.com', disabled: false }));
 });
 
-test('what the rules refuse ends with exit code 5 and says why', async () => {
+test('a refusal by a rule has exit code 5 and a reason', async () => {
   await create('taken@example.com', password);
   const refusals: [Promise<CommandEnd>, RegExp][] = [
     [create('taken@example.com', password), /e-mail address already exists/],
@@ -82,13 +82,13 @@ test('what the rules refuse ends with exit code 5 and says why', async () => {
   }
 });
 
-test('a password is not taken from an argument', async () => {
+test('a password is not accepted as an argument', async () => {
   const end = await user(['create', '--email', 'bob@example.com', '--password', password]);
   expect(end.exitCode).toBe(2);
   expect(end.stderr).toContain('Secrets are never');
 });
 
-test('a user who cannot be made so is refused before a password is asked for', async () => {
+test('an invalid user is refused before the password is asked for', async () => {
   for (const [words, expected] of [
     [['--email', 'junk'], 'postern: email: '],
     [['--email', 'new@example.com', '--role', 'NO ROLE'], 'postern: roles[0]: '],
@@ -109,7 +109,19 @@ test('faults of the settings are reported together, with exit code 3', async () 
   }
 });
 
-test('a database that is not there, on a server that answers, is a fault of the settings', async () => {
+test('an unreachable database has exit code 4 within seconds', async () => {
+  const startMs = Date.now();
+  const environment = {
+    DATABASE_URL: 'postgres://postern@127.0.0.1:1/postern',
+    POSTERN_MASTER_KEY: masterKey,
+  };
+  const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
+  expect(exitCode).toBe(4);
+  expect(stderr).toMatch(/^postern: .*\(connect ECONNREFUSED 127\.0\.0\.1:1\)\n.*DATABASE_URL.*\n$/);
+  expect(Date.now() - startMs).toBeLessThan(8_000);
+});
+
+test('a database that does not exist is a fault of the settings', async () => {
   const url = new URL(database.url);
   url.pathname = '/nowhere';
   const environment = { DATABASE_URL: url.href, POSTERN_MASTER_KEY: masterKey };

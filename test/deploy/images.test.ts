@@ -107,17 +107,17 @@ describe('X07 deploy/pin-images.sh', () => {
     chmodSync(join(folder, 'docker'), 0o755);
   };
 
-  test('says what to do where there is no docker, and where its engine does not answer', () => {
+  test('gives advice where docker is not installed or its engine does not respond', () => {
     expect(run()).toMatchObject({
       status: 2,
       stdout: '',
-      stderr: expect.stringMatching(/no docker here; install it/),
+      stderr: expect.stringMatching(/docker is not installed/),
     });
     docker('exit 1');
     expect(run()).toMatchObject({
       status: 2,
       stdout: '',
-      stderr: expect.stringMatching(/engine does not answer; start it/),
+      stderr: expect.stringMatching(/engine does not respond/),
     });
   });
 

@@ -40,7 +40,7 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
       const { exitCode, stdout, stderr } = await run(password);
       expect([exitCode, stderr]).toEqual([0, '']);
       const [loggedIn, verified, refreshed, revoked, refused, rest] = stdout.split('\n');
-      const session = /session ([0-9a-f-]{36}), access token good for 600 s$/.exec(loggedIn ?? '')?.[1];
+      const session = /session ([0-9a-f-]{36}), access token valid for 600 s$/.exec(loggedIn ?? '')?.[1];
       expect(session).toBeDefined();
       expect(verified).toBe(`verified: USER ${userId}, roles editor,reader`);
       expect(refreshed).toBe(`refreshed: session ${session ?? ''}`);
@@ -52,7 +52,7 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
       const wrong = await run('a wrong password');
       expect([wrong.exitCode, wrong.stdout]).toEqual([1, '']);
       expect(wrong.stderr).toMatch(new RegExp(`^${unauthenticated} INVALID_CREDENTIALS: `));
-      const requestId = /the service's log has it as (\S+)/.exec(wrong.stderr)?.[1] ?? 'none';
+      const requestId = /request id (\S+)/.exec(wrong.stderr)?.[1] ?? 'none';
       expect(service.logLines.some((line) => line.includes(requestId))).toBe(true);
       expect((await run(password, 'x')).stderr).toMatch(/FIELD_INVALID: .*; email: \S/);
     });

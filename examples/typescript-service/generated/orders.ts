@@ -31,7 +31,7 @@ export interface ListOrdersRequest {
 
 export interface Order {
   id: string;
-  /** The `subject` of the token that ordered. */
+  /** The `subject` of the token with which the order was placed. */
   owner: string;
   cancelledBy: string;
 }
@@ -320,10 +320,10 @@ export const CancelOrderRequest: MessageFns<CancelOrderRequest> = {
   },
 };
 
-/** A service that leaves the question of who calls to Postern. */
+/** A service that authenticates its callers with Postern. */
 export type OrderServiceService = typeof OrderServiceService;
 export const OrderServiceService = {
-  /** Open to all. */
+  /** Public. */
   getOpeningHours: {
     path: "/orders.v1.OrderService/GetOpeningHours" as const,
     requestStream: false as const,
@@ -357,7 +357,7 @@ export const OrderServiceService = {
 } as const;
 
 export interface OrderServiceServer extends UntypedServiceImplementation {
-  /** Open to all. */
+  /** Public. */
   getOpeningHours: handleUnaryCall<GetOpeningHoursRequest, OpeningHours>;
   /** The caller's own orders. */
   listOrders: handleUnaryCall<ListOrdersRequest, Orders>;
@@ -366,7 +366,7 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
 }
 
 export interface OrderServiceClient extends Client {
-  /** Open to all. */
+  /** Public. */
   getOpeningHours(
     request: GetOpeningHoursRequest,
     callback: (error: ServiceError | null, response: OpeningHours) => void,
