@@ -97,41 +97,38 @@ test('a damaged line of CSV spoils neither the next nor the message', async () =
   );
   expect(unreadable(rows)).toEqual([
     [2, 'a quote is not closed on its line'],
-    [3, 'a quote stands inside a cell: put the whole cell in quotes, and write each quote in it twice'],
-    [4, 'there are 5 cells for 3 columns; a cell with a comma in it must be in quotes'],
-    [5, 'there are 1 cells for 3 columns; a cell with a comma in it must be in quotes'],
-    [6, 'disabled: must be true or false'],
+    [3, expect.stringContaining('quote')],
+    [4, expect.stringMatching(/\b5 .*\b3 /)],
+    [5, expect.stringMatching(/\b1 .*\b3 /)],
+    [6, expect.stringMatching(/^disabled: /)],
     [7, 'read'],
   ]);
 });
 
 test.each([
-  ['email,password\n', "line 1: the column 'password' is unknown"],
-  ['email;password_hash\n', "line 1: the column 'email;password_hash' is unknown"],
-  ['email,email\n', "line 1: the column 'email' is there twice"],
-  ['\nroles,disabled\n', "line 2: there is no column 'email'"],
-  [Buffer.from('\ufeffemail\n', 'utf16le'), 'line 1: the line is not UTF-8 text'],
-  ['"email\n', 'line 1: a quote is not closed'],
+  ['email,password\n', /^line 1: .*'password'/],
+  ['email;password_hash\n', /^line 1: .*'email;password_hash'/],
+  ['email,email\n', /^line 1: .*'email' .*twice/],
+  ['\nroles,disabled\n', /^line 2: .*no column 'email'/],
+  [Buffer.from('\ufeffemail\n', 'utf16le'), /^line 1: .*UTF-8/],
+  ['"email\n', /^line 1: .*quote/],
 ])('the header %j is refused', async (file, expected) => {
   await expect(csv(file)).rejects.toThrow(expected);
 });
 
 test.each([
-  ['{"email":"hunter2"', 'the line must be one JSON object with no member twice'],
-  ['["hunter2"]', 'the line must be one JSON object with no member twice'],
-  ['null', 'the line must be one JSON object with no member twice'],
-  [
-    '{"email":"a@example.com","email":"b@example.com"}',
-    'the line must be one JSON object with no member twice',
-  ],
-  ['{"email":"a@b.example","password":"hunter2"}', "'password' is unknown; known are email, password_hash"],
-  ['{"email":"a@b.example","__proto__":{"roles":["hunter2"]}}', "'__proto__' is unknown"],
-  ['{"roles":[]}', 'email: must be there, as text'],
-  ['{"email":7}', 'email: must be there, as text'],
-  ['{"email":"a@b.example","password_hash":false}', 'password_hash: must be text'],
-  ['{"email":"a@b.example","roles":"hunter2"}', 'roles: must be a list of texts'],
-  ['{"email":"a@b.example","roles":[["hunter2"]]}', 'roles: must be a list of texts'],
-  ['{"email":"a@b.example","disabled":"hunter2"}', 'disabled: must be true or false'],
+  ['{"email":"hunter2"', 'JSON object'],
+  ['["hunter2"]', 'JSON object'],
+  ['null', 'JSON object'],
+  ['{"email":"a@example.com","email":"b@example.com"}', 'JSON object'],
+  ['{"email":"a@b.example","password":"hunter2"}', "'password' "],
+  ['{"email":"a@b.example","__proto__":{"roles":["hunter2"]}}', "'__proto__' "],
+  ['{"roles":[]}', 'email: '],
+  ['{"email":7}', 'email: '],
+  ['{"email":"a@b.example","password_hash":false}', 'password_hash: '],
+  ['{"email":"a@b.example","roles":"hunter2"}', 'roles: '],
+  ['{"email":"a@b.example","roles":[["hunter2"]]}', 'roles: '],
+  ['{"email":"a@b.example","disabled":"hunter2"}', 'disabled: '],
 ])('the line %s is refused without being repeated', async (line, expected) => {
   const [[at, says] = []] = unreadable(await json(`\n${line}\n`));
   expect(at).toBe(2);

@@ -31,8 +31,8 @@ test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
     // Beside what is logged.
     const told = stderr.split('\n').filter((line) => !line.startsWith('{'));
     expect(told).toEqual([
-      `postern: ${taken} is in use: another program listens there`,
-      'Stop it, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
+      expect.stringContaining(`postern: ${taken} is in use`),
+      expect.stringMatching(/POSTERN_GRPC_LISTEN .*POSTERN_HTTP_LISTEN /),
       '',
     ]);
   },

@@ -36,8 +36,8 @@ test('doctor tells of each package that is missing, and ends as serve does', asy
   expect(JSON.parse(traced.stdout)).toContainEqual({
     about: 'tracing',
     verdict: 'fault',
-    says: expect.stringMatching(/^traces were asked for /),
-    advice: expect.stringMatching(/^Install with optional dependencies /),
+    says: expect.stringContaining('OTEL_EXPORTER_OTLP_ENDPOINT'),
+    advice: expect.stringMatching(/optional/),
   });
   expect(existsSync(join(folder, 'data'))).toBe(false);
 });
@@ -51,7 +51,7 @@ test('with its packages there, doctor says that traces can be made', async () =>
     },
   });
   expect(exitCode).toBe(exitCodes.ok);
-  expect(stdout).toMatch(/^ok {4}tracing +traces go to http:\/\/127\.0\.0\.1:1$/m);
+  expect(stdout).toMatch(/^ok {4}tracing +.*http:\/\/127\.0\.0\.1:1$/m);
 });
 
 test('serve without a database, and without the package that brings one, ends, and makes nothing', async () => {
@@ -70,6 +70,6 @@ test.each([[['serve']], [['sidecar', '--upstream', '127.0.0.1:1']]])(
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
-    expect(stderr).toMatch(/^postern: traces were asked for .*\nInstall with optional dependencies .*\n$/m);
+    expect(stderr).toMatch(/^postern: .*OTEL_EXPORTER_OTLP_ENDPOINT.*\n.*optional.*\n$/m);
   },
 );

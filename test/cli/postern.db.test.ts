@@ -91,8 +91,7 @@ describe('wrong use', () => {
     const { exitCode, stdout, stderr } = await runPostern(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).not.toContain('hunter2');
-    if (words.some((word) => /^--(password|secret)/.test(word)))
-      expect(stderr).toContain('never taken from an argument');
+    if (words.some((word) => /^--(password|secret)/.test(word))) expect(stderr).toContain('argument');
   });
 });
 
@@ -156,7 +155,7 @@ test('data that a full disk does not take makes a command fail, with a line that
   const { exitCode, stderr } = await runPostern(['token', 'inspect', 'x'], { stdout: full });
   closeSync(full);
   expect(exitCode).toBe(exitCodes.unexpected);
-  expect(stderr).toContain('standard output could not be written (ENOSPC)');
+  expect(stderr).toContain('ENOSPC');
   expect(stderr).not.toMatch(/^ +at /m);
 });
 

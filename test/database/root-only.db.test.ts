@@ -42,7 +42,7 @@ const openings: readonly (readonly [name: string, open: (path: string) => void, 
       chownSync(path, 0, STRANGER);
       chmodSync(path, 0o770);
     },
-    /may be written by group 4711/,
+    /group 4711/,
   ],
 ];
 const folderAt = (path: string) => {
@@ -64,7 +64,7 @@ describeAsRoot('D21 as root, a data directory', () => {
     const dataDir = join(folderAt(join(folder, 'above')), 'data');
     mkdirSync(dataDir);
     chmodSync(join(folder, 'above'), 0o777);
-    expect(() => prepareDataDirectory(dataDir)).toThrow(/above may be written by everybody/);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/above .*everybody/);
     // As in /tmp: others cannot take it away.
     chmodSync(join(folder, 'above'), 0o1777);
     expect(prepareDataDirectory(dataDir).root).toBe(dataDir);
@@ -79,20 +79,20 @@ describeAsRoot('D21 as root, a data directory', () => {
   test('through the link of another is refused', () => {
     symlinkSync(folderAt(join(folder, 'data')), join(folder, 'link'));
     lchownSync(join(folder, 'link'), STRANGER, STRANGER);
-    expect(() => prepareDataDirectory(join(folder, 'link'))).toThrow(/link belongs to user 4711/);
+    expect(() => prepareDataDirectory(join(folder, 'link'))).toThrow(/link .*4711/);
   });
 
   test.each(['pgdata', 'run'])('is refused while its %s is that of another', (name) => {
     const dataDir = folderAt(join(folder, 'data'));
     mkdirSync(join(dataDir, name));
     chownSync(join(dataDir, name), STRANGER, STRANGER);
-    expect(() => prepareDataDirectory(dataDir)).toThrow(/belongs to (another )?user/);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/\buser\b/);
   });
 
   test('is refused while its pgdata is a link', () => {
     const dataDir = folderAt(join(folder, 'data'));
     symlinkSync(folderAt(join(folder, 'elsewhere')), join(dataDir, 'pgdata'));
-    expect(() => prepareDataDirectory(dataDir)).toThrow(/is a symbolic link/);
+    expect(() => prepareDataDirectory(dataDir)).toThrow(/symbolic link/);
   });
 
   test.each(openings)('whose master key %s is refused', (_name, open, says) => {
@@ -110,7 +110,7 @@ describeAsRoot('D21 as root, a data directory', () => {
       const environment = { POSTERN_DATA_DIR: dataDir, POSTERN_GRPC_LISTEN: '127.0.0.1:0' };
       const { exitCode, stdout, stderr } = await runPostern(words, { environment });
       expect([words, exitCode]).toEqual([words, 3]);
-      expect(stdout + stderr).toMatch(/may be written by everybody; root takes only .*chmod go-w/);
+      expect(stdout + stderr).toMatch(/everybody.*chmod go-w/);
     }
   });
 });
@@ -141,9 +141,7 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     const path = secretIn('key');
     open(path);
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path });
-    expect(faults).toEqual([
-      expect.stringMatching(/^POSTERN_MASTER_KEY_FILE names a file that others may change/),
-    ]);
+    expect(faults).toEqual([expect.stringMatching(/^POSTERN_MASTER_KEY_FILE /)]);
     expect(faults[0]).toMatch(says);
     expect(faults[0]).not.toContain(key);
   });
@@ -160,7 +158,7 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([]);
     lchownSync(join(folder, 'link'), STRANGER, STRANGER);
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([
-      expect.stringMatching(/link belongs to user 4711/),
+      expect.stringMatching(/link .*4711/),
     ]);
   });
 
@@ -175,11 +173,9 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
       events.push(JSON.stringify(event)),
     );
     chmodSync(keyFile, 0o646);
-    expect(faultsOf({ ...master, ...tls })).toEqual([
-      expect.stringMatching(/^POSTERN_TLS_KEY can be changed by others: .* may be written by everybody/),
-    ]);
+    expect(faultsOf({ ...master, ...tls })).toEqual([expect.stringMatching(/^POSTERN_TLS_KEY .*everybody/)]);
     await server.reload();
     server.stop();
-    expect(events.join()).toMatch(/unusable.*POSTERN_TLS_KEY can be changed by others/);
+    expect(events.join()).toMatch(/unusable.*POSTERN_TLS_KEY /);
   });
 });

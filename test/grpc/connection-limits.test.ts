@@ -215,8 +215,8 @@ describe('the HTTP listener', () => {
       speak(`GET /livez HTTP/1.1\r\nhost: a\r\nx-large: ${'a'.repeat(20_000)}\r\n\r\n`),
       speak('GET /livez HTTP/1.1\r\nhost: a\r\n', 'x-more: a\r\n'),
     ]);
-    expect(large).toMatch(/^HTTP\/1\.1 431 [^]*\r\n\r\nthe headers are larger than 8 KiB; send less\n$/);
-    expect(slow).toMatch(/^HTTP\/1\.1 408 [^]*\r\n\r\nthe request did not come in time\n$/);
+    expect(large).toMatch(/^HTTP\/1\.1 431 [^]*\r\n\r\n.*\b8 KiB\b.*\n$/);
+    expect(slow).toMatch(/^HTTP\/1\.1 408 [^]*\r\n\r\n.+\n$/);
     expect(await speak('GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')).toContain('200 OK');
   });
 
@@ -225,7 +225,7 @@ describe('the HTTP listener', () => {
       speak('\0\0\0 this is no request\r\n\r\n'),
       speak(`GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}`, 'a'.repeat(20_000)),
     ]);
-    expect(junk).toMatch(/^HTTP\/1\.1 400 [^]*\r\n\r\nthis is not an HTTP request\n$/);
+    expect(junk).toMatch(/^HTTP\/1\.1 400 [^]*\r\n\r\n.+\n$/);
     expect(flood.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 431']);
   });
 });

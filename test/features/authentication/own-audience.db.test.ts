@@ -51,7 +51,7 @@ test("A02 an administrator's token for another audience administers nothing, and
     },
   );
   expect([code, reason]).toEqual([status.UNAUTHENTICATED, 'TOKEN_CLAIMS_INVALID']);
-  expect(message).toBe("this needs a token for the audience 'postern'; ask for one with that audience");
+  expect(message).toContain("audience 'postern'");
   expect(
     await service.database.query(
       'SELECT action, outcome, reason, actor_type FROM audit_events WHERE request_id = $1',
@@ -118,7 +118,7 @@ test('A02 L12 a service is believed in whom it logs in for with a token for Post
   };
   expect(await originBy(await serviceToken(service, account))).toBeNull();
   const disbelief = service.logLines.filter((line) => line.includes('client-not-believed'));
-  expect(disbelief.join()).toContain("TOKEN_CLAIMS_INVALID: this needs a token for the audience 'postern'");
+  expect(disbelief.join()).toMatch(/TOKEN_CLAIMS_INVALID: .*audience 'postern'/);
   expect(await originBy(await serviceToken(service, account, 'postern'))).toBe('192.0.2.7');
 });
 

@@ -107,7 +107,7 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     expect([login.code, login.reason]).toEqual([grpc.status.UNAVAILABLE, 'TRUST_STALE']);
     await account.login(started, ann.email, ann.password);
     expect(toldBy(forgotten)).toHaveLength(1);
-    expect(toldBy(forgotten)[0]).toContain('sealed by another master key');
+    expect(toldBy(forgotten)[0]).toContain('another master key');
   });
 
   test('AdminService of the forgotten one refuses to rotate and to revoke, and that of the other does it', async () => {
@@ -187,7 +187,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
       );
       await rewrapRefreshRoot(trx, [fresh, old]);
     });
-    await expect(rotation).rejects.toThrow('sealed by another master key');
+    await expect(rotation).rejects.toThrow('another master key');
     expect(await kidsIn('pending')).toEqual([]);
   });
 
@@ -238,9 +238,9 @@ test('K08 doctor says that the keys are yet to be sealed anew, and then no more'
   };
   const before = await runPostern(['doctor'], { environment });
   expect(before.exitCode).toBe(0);
-  expect(before.stdout).toContain('warn  keys          the keys are sealed by POSTERN_MASTER_KEY_PREVIOUS');
+  expect(before.stdout).toMatch(/^warn {2}keys .*POSTERN_MASTER_KEY_PREVIOUS/m);
   await rewrapSigningKeys(store.database, [fresh, old]);
   const after = await runPostern(['doctor'], { environment });
-  expect(after.stdout).toContain('ok    keys          the master key opens all 1 signing keys');
+  expect(after.stdout).toMatch(/^ok {4}keys .*\b1\b/m);
   expect(after.stdout).not.toContain('POSTERN_MASTER_KEY_PREVIOUS');
 });
