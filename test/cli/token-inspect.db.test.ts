@@ -56,8 +56,8 @@ describe('a good token', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: exitCodes.ok, stderr: '' });
     expect(stdout).toMatch(/^ {2}alg {2}ES256$/m);
     expect(stdout).toMatch(/^ {2}sub {8}user-1$/m);
-    expect(stdout).toMatch(/exp {8}\d+ {2}\(expires in 4 minutes, .*Z\)$/m);
-    expect(stdout).toMatch(/iat {8}\d+ {2}\(issued 5 minutes ago, .*Z\)$/m);
+    expect(stdout).toMatch(/exp {8}\d+ {2}\(.*\b4 minutes, .*Z\)$/m);
+    expect(stdout).toMatch(/iat {8}\d+ {2}\(.*\b5 minutes ago, .*Z\)$/m);
     expect(stdout).toMatch(/^Signature\n {2}valid: /m);
     expect(stdout).toMatch(/^Verdict: valid, unless/m);
   });
@@ -84,7 +84,7 @@ describe('a good token', () => {
       refused: false,
       header: { alg: 'ES256', kid, typ: 'at+jwt' },
       claims,
-      times: { exp: expect.stringMatching(/^expires in 4 minutes/) as unknown },
+      times: { exp: expect.stringMatching(/\b4 minutes/) as unknown },
       signature: { verdict: 'valid' },
       problems: [],
     });
@@ -110,7 +110,7 @@ describe('a good token', () => {
 
 describe('a bad token', () => {
   test.each([
-    ['expired', es256({ exp: nowSeconds - 3 * 86_400 }), [], 'TOKEN_EXPIRED', /\(expired 3 days ago, /],
+    ['expired', es256({ exp: nowSeconds - 3 * 86_400 }), [], 'TOKEN_EXPIRED', /\(.*\b3 days ago, /],
     ['forged', withForgedSubject(es256()), [], 'TOKEN_SIGNATURE_INVALID', /^ {2}invalid: /m],
     ['of another issuer', es256(), ['--issuer', 'https://other.example'], 'TOKEN_CLAIMS_INVALID', /\biss\b/],
     [
@@ -164,7 +164,7 @@ describe('wrong use', () => {
     ['no such token file', ['--file', '/no/such'], exitCodes.refused, /token cannot be read.*ENOENT/],
     ['no such key set', ['x', '--jwks', '/no/such'], exitCodes.refused, /key set cannot be read.*ENOENT/],
     ['a key set that is not JSON', ['x', '--jwks', secretFile], exitCodes.refused, /not JSON/],
-    ['an empty secret', ['x', '--secret-stdin'], exitCodes.wrongUse, /the secret is empty/],
+    ['an empty secret', ['x', '--secret-stdin'], exitCodes.wrongUse, /secret.*empty/],
   ])('%s', async (_name, words, code, expected) => {
     const { exitCode, stdout, stderr } = await inspect(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: code, stdout: '' });

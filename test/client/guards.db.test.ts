@@ -150,7 +150,7 @@ test('a bad set-up fails at the start, every fault at once', () => {
   expect(() => setUp({ 'T/Open': { role: ['admin'] }, '/t.T/A': { optional: true, roles: ['x'] } })).toThrow(
     /full method name.*member 'role'.*no service has the method '\/t\.T\/A'.*without a token/s,
   );
-  expect(() => requireToken(verifier, { roles: [] })).toThrow('roles that are not a list');
+  expect(() => requireToken(verifier, { roles: [] })).toThrow('roles');
   expect(() => requireTokenHook(verifier, { audiences: ['x'] } as never)).toThrow("'audiences'");
   const trust = { jwksUrl: 'http://127.0.0.1/', issuer: '', audiences: [] };
   expect(() => createVerifier({ trust, maxStalenessMs: 0 })).toThrow(/maxStalenessMs.*issuer.*audiences/);
@@ -170,7 +170,7 @@ test.each([
 ])('N10 a key set from %s in plaintext, without leave: %s', (jwksUrl, taken) => {
   const trust = { jwksUrl, issuer: 'i', audiences: ['a'] };
   if (taken) createVerifier({ trust }).close();
-  else expect(() => createVerifier({ trust })).toThrow(/in plaintext: give an https URL, or insecure: true/);
+  else expect(() => createVerifier({ trust })).toThrow(/plaintext.*https.*insecure/);
 });
 
 test('N10 a key set in plaintext is taken with leave', async () => {

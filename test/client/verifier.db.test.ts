@@ -167,7 +167,7 @@ test('a service that is not there is UNAVAILABLE, and a listener that throws kee
   });
   await until(() => ends.length > 1, 'two attempts');
   expect(new Set(ends)).toEqual(new Set([status.UNAVAILABLE]));
-  expect(warnings).toHaveBeenCalledWith(expect.stringContaining('of the listener'));
+  expect(warnings).toHaveBeenCalledWith(expect.stringContaining('listener'));
   warnings.mockRestore();
 });
 
@@ -184,7 +184,7 @@ test('A02 watches where its own audience is another than the first, with tokens 
   const watching = verifierOf(own, { trust: { upstream, credential: { ...account, audience: 'postern' } } });
   expect(await watching.ready(5_000)).toBe(true);
   await until(() => ends.length > 0, 'the other one is told why not');
-  expect(ends[0]).toContain("a token for the audience 'postern'");
+  expect(ends[0]).toContain("audience 'postern'");
   expect(refused.state().status).toBe('waiting');
   await own.addUser(email, password);
   // What it verifies is for whomever it is.
@@ -196,5 +196,5 @@ test('A02 watches where its own audience is another than the first, with tokens 
 test.each([[{ audience: '' }], [{ audience: 7 }]])('%j is no audience of a credential', (wrong) => {
   const upstream = { address: service.grpcAddress };
   const trust = { upstream, credential: { ...credential, ...wrong } } as VerifierOptions['trust'];
-  expect(() => createVerifier({ trust })).toThrow('trust.credential.audience must be a name');
+  expect(() => createVerifier({ trust })).toThrow('trust.credential.audience');
 });

@@ -45,7 +45,7 @@ test('D15 a newer schema is left alone by migrate and refused where the very sch
   await migrate(empty.database, [...migrations, nextMigration('SELECT 1')]);
   expect(await migrate(empty.database)).toEqual([]);
   await requireSchema(empty.database, { newer: true });
-  await expect(requireSchema(empty.database, { newer: false })).rejects.toThrow('run a newer Postern');
+  await expect(requireSchema(empty.database, { newer: false })).rejects.toThrow('newer');
 });
 
 test('an empty database is told from a current one', async () => {

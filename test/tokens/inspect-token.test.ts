@@ -42,7 +42,9 @@ test('lists several problems at once', async () => {
     expect.stringMatching(/^iss is not/),
     'the token has expired',
   ]);
-  expect(inspection.signature).toEqual({ verdict: 'not checked', why: 'the text is not a compact JWS' });
+  const words = inspection.problems.map(({ detail }) => detail).join('\n');
+  for (const part of ['base64url', 'alg, kid and typ', 'typ ', 'sub ', 'iss ']) expect(words).toContain(part);
+  expect(inspection.signature).toMatchObject({ verdict: 'not checked' });
 });
 
 test('an HS256 token against a key set is refused for its algorithm', async () => {
@@ -70,7 +72,7 @@ test('a token of the tutorial is read by its own rules', async () => {
 test.each([
   ['Bearer a.b.c', 'authorization header'],
   ['prt_AAAA', 'refresh token'],
-  ['{"payload":"x"}', 'this is JSON'],
+  ['{"payload":"x"}', 'JSON'],
   ['a.b.c.d.e', 'encrypted token'],
   [' a.b.c\n', 'white space'],
 ])('%j: a note says what the text is', async (text, note) => {
@@ -87,12 +89,12 @@ test('keys and secrets that cannot be used are named, not thrown', async () => {
   expect(inspection.signature.verdict).toBe('valid');
   expect(inspection.notes).toHaveLength(2);
   expect((await inspectToken(await issue(), { jwks: 7, nowMs })).notes).toEqual([
-    'the key set is not a JWKS document',
+    expect.stringContaining('JWKS'),
   ]);
   const empty = await inspectToken(await issue(), { jwks: { keys: [] }, nowMs });
-  expect(empty.notes.join()).toContain('holds no keys');
+  expect(empty.notes.join()).toContain('no keys');
   const weak = await inspectToken(await issue(), { sharedSecret: new Secret('short'), nowMs });
-  expect(weak.notes.join()).toContain('shorter than 32 bytes');
+  expect(weak.notes.join()).toContain('32 bytes');
 });
 
 test('a megabyte is not read', async () => {

@@ -206,6 +206,6 @@ describe('the key ring', () => {
     const key = await importVerificationKey(pair.publicJwk);
     expect(() => createKeyRing([key, key])).toThrow('same kid');
     const signer = await importSigner(pair);
-    expect(() => createKeyRing([], signer)).toThrow('not among the published keys');
+    expect(() => createKeyRing([], signer)).toThrow('published');
   });
 });

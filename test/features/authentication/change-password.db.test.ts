@@ -143,7 +143,7 @@ test('L16 the new password is another one, in whatever way the same one is writt
     expect(await change(token, current, same)).toMatchObject({
       code: status.INVALID_ARGUMENT,
       reason: 'PASSWORD_POLICY',
-      message: 'new_password: must not be the current password; choose another',
+      message: expect.stringMatching(/^new_password: .*current password/) as unknown,
     });
   }
   // Nothing was changed, and whoever does not know the password does not learn that two guesses are alike.

@@ -125,7 +125,7 @@ test('L17 the present password is refused, in whatever way it is written, and le
     expect(await reset(token, same)).toMatchObject({
       code: status.INVALID_ARGUMENT,
       reason: 'PASSWORD_POLICY',
-      message: 'new_password: must not be the current password; choose another',
+      message: expect.stringMatching(/^new_password: .*current password/) as unknown,
     });
   }
   expect((await reset(token)).code).toBe(status.OK);

@@ -171,10 +171,10 @@ test('a refusal names every broken field in one line and repeats none of them', 
     verdict.outcome === 'refused' ? verdict.reason : verdict.outcome,
   );
   expect(reasons[0]).toMatch(/^email: .*; password_hash: .*; roles\[0\]: /);
-  expect(reasons[1]).toBe('password_hash: is empty');
+  expect(reasons[1]).toMatch(/^password_hash: .*empty/);
   expect(reasons[2]).toMatch(/^password_hash: /);
-  expect(reasons[3]).toBe('roles: must have at most 16 items');
-  expect(reasons[4]).toMatch(/^email: must be ASCII/);
+  expect(reasons[3]).toMatch(/^roles: .*\b16\b/);
+  expect(reasons[4]).toMatch(/^email: .*ASCII/);
   expect(reasons.join('')).not.toMatch(/secret|\n/i);
 });
 
