@@ -292,7 +292,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   ),
   upstreamCa: optional(
     'POSTERN_UPSTREAM_CA',
-    "A PEM file with the CA certificates for the sidecar's upstream, or `system` for those of the operating system. Turns " +
+    "A PEM file with the CA certificates for the sidecar's upstream, or `system` for those that Node.js trusts by default. Turns " +
       'TLS to the upstream on.',
     value.directory,
   ),
@@ -309,8 +309,8 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   insecure: setting(
     'POSTERN_INSECURE',
     'off',
-    'Allow listening in plaintext on addresses that other machines can reach. For deployments where a proxy in front ' +
-      'terminates TLS.',
+    'Allow plaintext to and from other machines: on the listeners, and from a sidecar to its upstream. For deployments ' +
+      'where a proxy encrypts.',
     value.toggle,
   ),
   traceEndpoint: optional(

@@ -6,7 +6,9 @@ import type { Server } from '@grpc/grpc-js';
 export function http2ServersOf(server: Server): Http2Server[] {
   const { http2Servers } = server as unknown as { http2Servers?: Map<Http2Server, unknown> };
   if (!(http2Servers instanceof Map) || http2Servers.size === 0)
-    throw new Error('this version of @grpc/grpc-js keeps its listeners elsewhere; mend http2-servers.ts');
+    throw new Error(
+      'this version of @grpc/grpc-js keeps its listeners elsewhere; update grpc/grpc-js-internals.ts',
+    );
   return [...http2Servers.keys()];
 }
 
@@ -14,6 +16,8 @@ export function http2ServersOf(server: Server): Http2Server[] {
 export function addHttp2Options(server: Server, options: object): void {
   const { commonServerOptions } = server as unknown as { commonServerOptions?: ServerOptions };
   if (typeof commonServerOptions !== 'object')
-    throw new Error('this version of @grpc/grpc-js keeps its options elsewhere; mend http2-servers.ts');
+    throw new Error(
+      'this version of @grpc/grpc-js keeps its options elsewhere; update grpc/grpc-js-internals.ts',
+    );
   Object.assign(commonServerOptions, options);
 }

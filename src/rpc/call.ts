@@ -29,7 +29,8 @@ export interface GuardedCall extends Omit<Call, 'caller'> {
 
 /** Who was let in to a method that is not public. */
 export function callerOf(call: Call): Caller {
-  if (!call.caller) throw new Error('the method table lets everybody in to a method that asks who calls');
+  if (!call.caller)
+    throw new Error('the method is public in the method table, but its handler needs the caller');
   return call.caller;
 }
 

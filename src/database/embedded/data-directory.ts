@@ -108,7 +108,7 @@ function unusable(root: string, cause: unknown): DataDirectoryError {
   }
   return new DataDirectoryError(
     `the data directory ${root} cannot be used (${String((cause as NodeJS.ErrnoException).code)}). ` +
-      'Set POSTERN_DATA_DIR to a folder that this user may write.',
+      'Set POSTERN_DATA_DIR to a folder that this user can write.',
     { cause },
   );
 }
@@ -140,7 +140,7 @@ function requireOwnEntry(path: string): void {
     throw new DataDirectoryError(`${path} is a symbolic link. Set POSTERN_DATA_DIR to where the data is.`);
   if (process.getuid?.() === 0 && ![0, UNPRIVILEGED_ID].includes(found.uid))
     throw new DataDirectoryError(
-      `${path} belongs to user ${found.uid}. Start Postern as that user, or give it to root.`,
+      `${path} belongs to user ${found.uid}. Start Postern as that user, or make root its owner.`,
     );
 }
 

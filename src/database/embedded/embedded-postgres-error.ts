@@ -17,7 +17,7 @@ export class DataDirectoryError extends EmbeddedPostgresError {
 /** Nothing was ever stored where somebody looks for it. */
 export class NoDataYet extends EmbeddedPostgresError {
   constructor(dataDir: string) {
-    super(`there is no database in ${dataDir} yet`);
+    super(`there is no data in ${dataDir} yet`);
     this.name = 'NoDataYet';
   }
 }

@@ -50,7 +50,7 @@ export class FastPath {
     handler: UnaryHandler<unknown, unknown>,
   ): void {
     if (access !== 'public' || audit || deadlineMs === null)
-      throw new Error(`${method.path} cannot be answered directly`);
+      throw new Error(`the fast path cannot answer ${method.path}`);
     this.#methods.set(method.path, {
       path: method.path,
       decode: method.requestDeserialize,
