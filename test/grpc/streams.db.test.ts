@@ -46,7 +46,7 @@ const streams = {
 const finished: FinishedCall[] = [];
 const refuse = () =>
   Promise.reject(new Rejected({ kind: 'admin-required', caller: { type: 'user', id: 'ann' } }));
-const gate = {
+const guard = {
   authenticate: refuse,
   writeAudit: () => Promise.resolve(),
   refusals: { take: () => null, missed: () => undefined },
@@ -71,11 +71,11 @@ beforeAll(async () => {
   server = new grpc.Server({ interceptors: [boundary] });
   server.addService(methods, {
     send: (call: grpc.ServerReadableStream<string, string>, callback: grpc.sendUnaryData<string>) =>
-      clientStream(active, guardMethod(active, gate, send))(call, callback),
+      clientStream(active, guardMethod(active, guard, send))(call, callback),
     receive: (call: grpc.ServerWritableStream<string, string>) =>
       serverStream(
         active,
-        guardMethod(active, gate, () => undefined),
+        guardMethod(active, guard, () => undefined),
         receive,
       )(call),
   });

@@ -4,10 +4,10 @@ import { HashQueue } from '../../src/passwords/hashing/hash-queue.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
 /** Jobs are names; each runs until the test ends it. Time stands still until the test moves it. */
-function gateWith(options: { concurrency: number; maxQueued: number }) {
+function queueWith(options: { concurrency: number; maxQueued: number }) {
   const started: string[] = [];
   const ends = new Map<string, { answer: (workMs: number) => void; crash: (error: Error) => void }>();
-  const gate = new HashQueue<string, { workMs: number }>({
+  const queue = new HashQueue<string, { workMs: number }>({
     ...options,
     now: Date.now,
     run: (job) => {
@@ -25,7 +25,7 @@ function gateWith(options: { concurrency: number; maxQueued: number }) {
     ends.get(job)?.crash(new Error('gone'));
     await settled();
   };
-  return { gate, started, end, crash };
+  return { queue, started, end, crash };
 }
 
 /** Lets every callback of promises that are settled by now run. */
@@ -53,10 +53,10 @@ afterEach(() => {
 
 describe('waiting', () => {
   test('L13 runs as many jobs as there are permits, the others in the order in which they came', async () => {
-    const { gate, started, end } = gateWith({ concurrency: 2, maxQueued: 10 });
-    const answers = ['a', 'b', 'c', 'd'].map((job) => gate.submit(job, waitingCaller()));
+    const { queue, started, end } = queueWith({ concurrency: 2, maxQueued: 10 });
+    const answers = ['a', 'b', 'c', 'd'].map((job) => queue.submit(job, waitingCaller()));
     expect(started).toEqual(['a', 'b']);
-    expect(gate.load).toMatchObject({ running: 2, queued: 2 });
+    expect(queue.load).toMatchObject({ running: 2, queued: 2 });
     await end('b');
     expect(started).toEqual(['a', 'b', 'c']);
     await end('a');
@@ -64,16 +64,16 @@ describe('waiting', () => {
     await end('c');
     await end('d');
     await Promise.all(answers);
-    expect(gate.load).toEqual({ running: 0, queued: 0, averageMs: 10 });
+    expect(queue.load).toEqual({ running: 0, queued: 0, averageMs: 10 });
   });
 
   test('L13 refuses at once when the queue is full, and says when to come back', async () => {
-    const { gate, end } = gateWith({ concurrency: 1, maxQueued: 2 });
-    const first = gate.submit('a', waitingCaller());
+    const { queue, end } = queueWith({ concurrency: 1, maxQueued: 2 });
+    const first = queue.submit('a', waitingCaller());
     await end('a', 100);
     await first;
-    const waiting = ['b', 'c', 'd'].map((job) => gate.submit(job, waitingCaller()));
-    expect(await refusalOf(gate.submit('e', waitingCaller()))).toEqual({
+    const waiting = ['b', 'c', 'd'].map((job) => queue.submit(job, waitingCaller()));
+    expect(await refusalOf(queue.submit('e', waitingCaller()))).toEqual({
       kind: 'server-overloaded',
       cause: 'queue-full',
       retryAfterMs: 300,
@@ -83,42 +83,42 @@ describe('waiting', () => {
   });
 
   test('L13 refuses at once what could only be answered after its deadline', async () => {
-    const { gate, started, end } = gateWith({ concurrency: 2, maxQueued: 100 });
-    const warm = gate.submit('warm', waitingCaller());
+    const { queue, started, end } = queueWith({ concurrency: 2, maxQueued: 100 });
+    const warm = queue.submit('warm', waitingCaller());
     await end('warm', 100);
     await warm;
-    const running = ['a', 'b', 'c', 'd'].map((job) => gate.submit(job, waitingCaller()));
+    const running = ['a', 'b', 'c', 'd'].map((job) => queue.submit(job, waitingCaller()));
     // Two run and two wait: the next one waits two turns of 100 ms and needs a third for itself.
-    const refused = gate.submit('late', waitingCaller({ deadlineMs: Date.now() + 299 }));
+    const refused = queue.submit('late', waitingCaller({ deadlineMs: Date.now() + 299 }));
     expect(await refusalOf(refused)).toMatchObject({
       kind: 'server-overloaded',
       cause: 'deadline-too-close',
     });
-    const admitted = gate.submit('in time', waitingCaller({ deadlineMs: Date.now() + 300 }));
+    const admitted = queue.submit('in time', waitingCaller({ deadlineMs: Date.now() + 300 }));
     for (const job of ['a', 'b', 'c', 'd', 'in time']) await end(job);
     await Promise.all([...running, admitted]);
     expect(started).not.toContain('late');
   });
 
   test('L13 a free permit is given whatever the average says, so that the average can come down', async () => {
-    const { gate, end } = gateWith({ concurrency: 1, maxQueued: 10 });
-    const slow = gate.submit('slow', waitingCaller());
+    const { queue, end } = queueWith({ concurrency: 1, maxQueued: 10 });
+    const slow = queue.submit('slow', waitingCaller());
     await end('slow', 60_000);
     await slow;
-    const quick = gate.submit('quick', waitingCaller({ deadlineMs: Date.now() + 20 }));
+    const quick = queue.submit('quick', waitingCaller({ deadlineMs: Date.now() + 20 }));
     await end('quick', 10);
     expect(await quick).toEqual({ workMs: 10 });
-    expect(gate.load.averageMs).toBeLessThan(60_000);
+    expect(queue.load.averageMs).toBeLessThan(60_000);
   });
 
   test('L13 gives no permit to one who came in time but is too late by now, while others wait', async () => {
-    const { gate, started, end } = gateWith({ concurrency: 1, maxQueued: 10 });
-    const warm = gate.submit('warm', waitingCaller());
+    const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 10 });
+    const warm = queue.submit('warm', waitingCaller());
     await end('warm', 10);
     await warm;
-    const running = gate.submit('a', waitingCaller());
-    const tooLate = refusalOf(gate.submit('b', waitingCaller({ deadlineMs: Date.now() + 25 })));
-    const patient = gate.submit('c', waitingCaller());
+    const running = queue.submit('a', waitingCaller());
+    const tooLate = refusalOf(queue.submit('b', waitingCaller({ deadlineMs: Date.now() + 25 })));
+    const patient = queue.submit('c', waitingCaller());
     jest.advanceTimersByTime(20);
     await end('a', 10);
     expect(await tooLate).toMatchObject({ kind: 'server-overloaded' });
@@ -130,14 +130,14 @@ describe('waiting', () => {
 
 describe('leaving', () => {
   test('L14 a cancelled caller leaves the queue at once', async () => {
-    const { gate, started, end } = gateWith({ concurrency: 1, maxQueued: 1 });
-    const running = gate.submit('a', waitingCaller());
+    const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 1 });
+    const running = queue.submit('a', waitingCaller());
     const left = new AbortController();
-    const cancelled = refusalOf(gate.submit('b', waitingCaller({ signal: left.signal })));
+    const cancelled = refusalOf(queue.submit('b', waitingCaller({ signal: left.signal })));
     left.abort();
-    expect(gate.load.queued).toBe(0);
+    expect(queue.load.queued).toBe(0);
     expect(await cancelled).toEqual({ kind: 'cancelled' });
-    const next = gate.submit('c', waitingCaller());
+    const next = queue.submit('c', waitingCaller());
     await end('a');
     await end('c');
     await Promise.all([running, next]);
@@ -145,13 +145,13 @@ describe('leaving', () => {
   });
 
   test('L14 a caller whose deadline passes leaves the queue at that moment', async () => {
-    const { gate, started, end } = gateWith({ concurrency: 1, maxQueued: 1 });
-    const running = gate.submit('a', waitingCaller());
-    const expired = refusalOf(gate.submit('b', waitingCaller({ deadlineMs: Date.now() + 500 })));
+    const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 1 });
+    const running = queue.submit('a', waitingCaller());
+    const expired = refusalOf(queue.submit('b', waitingCaller({ deadlineMs: Date.now() + 500 })));
     jest.advanceTimersByTime(499);
-    expect(gate.load.queued).toBe(1);
+    expect(queue.load.queued).toBe(1);
     jest.advanceTimersByTime(1);
-    expect(gate.load.queued).toBe(0);
+    expect(queue.load.queued).toBe(0);
     expect(await expired).toEqual({ kind: 'deadline-exceeded' });
     await end('a');
     await running;
@@ -159,11 +159,11 @@ describe('leaving', () => {
   });
 
   test('a signal that aborts because the deadline has passed is not called cancelled', async () => {
-    const { gate, end } = gateWith({ concurrency: 1, maxQueued: 1 });
-    const running = gate.submit('a', waitingCaller());
+    const { queue, end } = queueWith({ concurrency: 1, maxQueued: 1 });
+    const running = queue.submit('a', waitingCaller());
     const budget = new AbortController();
     const expired = refusalOf(
-      gate.submit('b', waitingCaller({ signal: budget.signal, deadlineMs: Date.now() + 500 })),
+      queue.submit('b', waitingCaller({ signal: budget.signal, deadlineMs: Date.now() + 500 })),
     );
     jest.setSystemTime(Date.now() + 500);
     budget.abort();
@@ -176,14 +176,14 @@ describe('leaving', () => {
     ['the caller cancels', (left: AbortController) => left.abort()],
     ['the deadline passes', () => jest.advanceTimersByTime(500)],
   ])('L09 L14 a running job keeps its permit and tells its answer although %s', async (_how, leave) => {
-    const { gate, started, end } = gateWith({ concurrency: 1, maxQueued: 5 });
+    const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 5 });
     const left = new AbortController();
-    const abandoned = gate.submit('a', waitingCaller({ signal: left.signal, deadlineMs: Date.now() + 500 }));
-    const next = gate.submit('b', waitingCaller());
+    const abandoned = queue.submit('a', waitingCaller({ signal: left.signal, deadlineMs: Date.now() + 500 }));
+    const next = queue.submit('b', waitingCaller());
     leave(left);
     await settled();
     expect(started).toEqual(['a']);
-    expect(gate.load).toMatchObject({ running: 1, queued: 1 });
+    expect(queue.load).toMatchObject({ running: 1, queued: 1 });
     await end('a', 7);
     expect(await abandoned).toEqual({ workMs: 7 });
     expect(started).toEqual(['a', 'b']);
@@ -192,11 +192,11 @@ describe('leaving', () => {
   });
 
   test('who has left before asking is not let in', async () => {
-    const { gate, started } = gateWith({ concurrency: 1, maxQueued: 5 });
-    expect(await refusalOf(gate.submit('a', waitingCaller({ signal: AbortSignal.abort() })))).toEqual({
+    const { queue, started } = queueWith({ concurrency: 1, maxQueued: 5 });
+    expect(await refusalOf(queue.submit('a', waitingCaller({ signal: AbortSignal.abort() })))).toEqual({
       kind: 'cancelled',
     });
-    expect(await refusalOf(gate.submit('a', waitingCaller({ deadlineMs: Date.now() })))).toEqual({
+    expect(await refusalOf(queue.submit('a', waitingCaller({ deadlineMs: Date.now() })))).toEqual({
       kind: 'deadline-exceeded',
     });
     expect(started).toEqual([]);
@@ -205,9 +205,9 @@ describe('leaving', () => {
 
 describe('ending', () => {
   test('a job that fails is rejected with its error and gives its permit back', async () => {
-    const { gate, started, end, crash } = gateWith({ concurrency: 1, maxQueued: 5 });
-    const failing = gate.submit('a', waitingCaller());
-    const next = gate.submit('b', waitingCaller());
+    const { queue, started, end, crash } = queueWith({ concurrency: 1, maxQueued: 5 });
+    const failing = queue.submit('a', waitingCaller());
+    const next = queue.submit('b', waitingCaller());
     const outcome = expect(failing).rejects.toThrow('gone');
     await crash('a');
     await outcome;
@@ -217,13 +217,13 @@ describe('ending', () => {
   });
 
   test('closing refuses what waits and what comes, and waits for what runs', async () => {
-    const { gate, end } = gateWith({ concurrency: 1, maxQueued: 5 });
-    const running = gate.submit('a', waitingCaller());
-    const waiting = refusalOf(gate.submit('b', waitingCaller()));
+    const { queue, end } = queueWith({ concurrency: 1, maxQueued: 5 });
+    const running = queue.submit('a', waitingCaller());
+    const waiting = refusalOf(queue.submit('b', waitingCaller()));
     let closed = false;
-    const closing = gate.close().then(() => (closed = true));
+    const closing = queue.close().then(() => (closed = true));
     expect(await waiting).toMatchObject({ kind: 'shutting-down' });
-    expect(await refusalOf(gate.submit('c', waitingCaller()))).toMatchObject({ kind: 'shutting-down' });
+    expect(await refusalOf(queue.submit('c', waitingCaller()))).toMatchObject({ kind: 'shutting-down' });
     expect(closed).toBe(false);
     await end('a');
     expect(await running).toEqual({ workMs: 10 });

@@ -19,15 +19,10 @@ import { type ServiceProcess, startServiceProcess, untilReady } from '../../supp
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { addUser, invoke, type Message } from '../../support/test-service.ts';
 import { untilBlocked } from '../../support/until-blocked.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const by = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 const texts = { old: randomBytes(32).toString('base64'), fresh: randomBytes(32).toString('base64') };
 const old = masterKeyOf(Buffer.from(texts.old, 'base64'));
 const fresh = masterKeyOf(Buffer.from(texts.fresh, 'base64'));
@@ -140,20 +135,26 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     string,
     (masterKeys: readonly [typeof old, ...(typeof old)[]]) => Promise<unknown>,
   ])[] = [
-    ['rotate', (masterKeys) => rotateSigningKey(store.database, policy, masterKeys, { now: false, ...by })],
+    [
+      'rotate',
+      (masterKeys) => rotateSigningKey(store.database, keyPolicy, masterKeys, { now: false, ...by }),
+    ],
     [
       'rotate --now',
-      (masterKeys) => rotateSigningKey(store.database, policy, masterKeys, { now: true, ...by }),
+      (masterKeys) => rotateSigningKey(store.database, keyPolicy, masterKeys, { now: true, ...by }),
     ],
     [
       'revoke of the active key',
       async (masterKeys) =>
-        revokeSigningKey(store.database, policy, masterKeys, {
+        revokeSigningKey(store.database, keyPolicy, masterKeys, {
           kid: (await kidsIn('active'))[0] ?? '',
           ...by,
         }),
     ],
-    ['end-all --after-restore', (masterKeys) => endAllSessions(store.database, { policy, masterKeys }, by)],
+    [
+      'end-all --after-restore',
+      (masterKeys) => endAllSessions(store.database, { policy: keyPolicy, masterKeys }, by),
+    ],
     [
       'a start that finds no active key',
       async (masterKeys) => {
@@ -180,7 +181,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     let rotation: Promise<unknown> = Promise.resolve();
     await store.database.unlimited(async (trx) => {
       await lockSigningKeys(trx);
-      rotation = rotateSigningKey(store.database, policy, [old], { now: false, ...by });
+      rotation = rotateSigningKey(store.database, keyPolicy, [old], { now: false, ...by });
       await untilBlocked(
         store,
         rotation.catch(() => undefined),
@@ -192,7 +193,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
   });
 
   test('K07 a first key that was made by hand keeps the root key from another master key', async () => {
-    await rotateSigningKey(store.database, policy, [old], { now: false, ...by });
+    await rotateSigningKey(store.database, keyPolicy, [old], { now: false, ...by });
     await store.query('DELETE FROM refresh_root');
     await expect(new RootKey().prepare(store.database, [fresh])).rejects.toThrow(EnvelopeError);
     expect(await store.query('SELECT FROM refresh_root')).toEqual([]);
@@ -201,7 +202,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
   });
 
   test('K07 no key is sealed by hand before the first start but with the root key', async () => {
-    await rotateSigningKey(store.database, policy, [old], { now: false, ...by });
+    await rotateSigningKey(store.database, keyPolicy, [old], { now: false, ...by });
     expect(new Set(await sealers())).toEqual(new Set([old.id]));
     await expect(new RootKey().prepare(store.database, [fresh])).rejects.toThrow(EnvelopeError);
   });

@@ -12,14 +12,9 @@ import { rewrapSigningKeys } from '../../../src/features/signing-keys/rewrap-sig
 import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
 import { Database } from '../../../src/database/database.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
 
 const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 const key = masterKeyOf(randomBytes(32));
 let store: TestDatabase;
 beforeEach(async () => {
@@ -40,7 +35,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   });
   const results = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      rotateSigningKey(index % 2 ? other : store.database, policy, [key], { now: false, ...byOperator }),
+      rotateSigningKey(index % 2 ? other : store.database, keyPolicy, [key], { now: false, ...byOperator }),
     ),
   );
   await other.close();
@@ -50,21 +45,21 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
 
 test('K03 a pending key waits for its time by the database clock', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, [key], { now: false, ...byOperator });
-  expect(await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).toEqual([]);
+  await rotateSigningKey(store.database, keyPolicy, [key], { now: false, ...byOperator });
+  expect(await advanceSigningKeys(store.database, keyPolicy, new StoredKeyChecks([key]))).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
   expect(
-    (await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
+    (await advanceSigningKeys(store.database, keyPolicy, new StoredKeyChecks([key]))).map(({ kind }) => kind),
   ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
-  await advanceSigningKeys(store.database, policy, new StoredKeyChecks([key]));
+  await advanceSigningKeys(store.database, keyPolicy, new StoredKeyChecks([key]));
   expect(await states()).toEqual(['active']);
 });
 
 test('K08 rewrap moves every key, and the root key, to the new master key, and does nothing the second time', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
-  await rotateSigningKey(store.database, policy, [key], { now: true, ...byOperator });
+  await rotateSigningKey(store.database, keyPolicy, [key], { now: true, ...byOperator });
   const next = masterKeyOf(randomBytes(32));
   expect(await rewrapSigningKeys(store.database, [next, key])).toEqual({ rewrapped: 3, already: 0 });
   expect(await rewrapSigningKeys(store.database, [next])).toEqual({ rewrapped: 0, already: 3 });
@@ -76,11 +71,11 @@ test('K08 rewrap moves every key, and the root key, to the new master key, and d
 test('revoking the only key leaves a new one that signs', async () => {
   await ensureSigningKey(store.database, 'ES256', [key]);
   const [row] = await store.query('SELECT kid FROM signing_keys');
-  await revokeSigningKey(store.database, policy, [key], { kid: String(row?.['kid']), ...byOperator });
+  await revokeSigningKey(store.database, keyPolicy, [key], { kid: String(row?.['kid']), ...byOperator });
   expect(await states()).toEqual(['active', 'revoked']);
   const [revoked] = await store.query(`SELECT sealed_private_key FROM signing_keys WHERE state = 'revoked'`);
   expect(revoked).toEqual({ sealed_private_key: null });
   await expect(
-    revokeSigningKey(store.database, policy, [key], { kid: 'nothing', ...byOperator }),
+    revokeSigningKey(store.database, keyPolicy, [key], { kid: 'nothing', ...byOperator }),
   ).rejects.toThrow('not-found');
 });
