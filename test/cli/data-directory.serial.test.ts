@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { commands } from '../../src/cli/commands.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const password = 'correct horse battery';
 let folder: string;
@@ -17,7 +18,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const ports = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+const ports = anyPorts;
 const run = (dataDir: string, words: readonly string[], stdin = '') =>
   runPostern(words, { environment: { ...ports, POSTERN_DATA_DIR: dataDir }, stdin });
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const occupant = createServer();
 let taken: string;
@@ -22,8 +23,7 @@ test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
   async (name) => {
     const { exitCode, stdout, stderr } = await runPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
       environment: {
-        POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-        POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+        ...anyPorts,
         [name]: taken,
       },
     });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -17,7 +18,7 @@ afterAll(async () => {
 });
 
 const hook = new URL('../support/without-optional-packages.mjs', import.meta.url).href;
-const environment = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+const environment = anyPorts;
 /** In an installation without the optional packages. */
 const postern = (words: readonly string[], more: Record<string, string> = {}) =>
   runPostern(words, {

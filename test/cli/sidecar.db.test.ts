@@ -10,6 +10,7 @@ import { runPostern, startPostern } from '../support/run-postern.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { invoke, startTestService } from '../support/test-service.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
@@ -17,7 +18,7 @@ const verify = 'postern.v1.AuthService/VerifyToken';
 let store: TestDatabase;
 let credential: Record<string, string>;
 const folder = mkdtempSync(`${tmpdir()}/postern-`);
-const listeners = { POSTERN_GRPC_LISTEN: '127.0.0.1:0', POSTERN_HTTP_LISTEN: '127.0.0.1:0' };
+const listeners = anyPorts;
 beforeAll(async () => {
   store = await createTestDatabase();
 });

@@ -12,6 +12,7 @@ import { until } from '../support/wait-for.ts';
 import { endEveryPostern, runPostern, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey } from '../support/test-service.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const DAY_MS = 86_400_000;
 const authority = createAuthority('ours');
@@ -22,8 +23,7 @@ const watcher = writeIssued(folder, 'watcher', authority.issue({ dns: ['sidecar.
 const stranger = writeIssued(folder, 'stranger', authority.issue({ dns: ['stranger.example.org'] }));
 writeFileSync(ca, authority.cert);
 const listeners = {
-  POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-  POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+  ...anyPorts,
   POSTERN_TLS_CERT: server.cert,
   POSTERN_TLS_KEY: server.key,
 };
@@ -105,8 +105,7 @@ test('N09 a sidecar warns that its own certificate expires', async () => {
     const presented = writeIssued(folder, name, authority.issue({ validForMs: days * DAY_MS }));
     const sidecar = startPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
       environment: {
-        POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-        POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+        ...anyPorts,
         POSTERN_UPSTREAM_CA: ca,
         POSTERN_UPSTREAM_CERT: presented.cert,
         POSTERN_UPSTREAM_KEY: presented.key,

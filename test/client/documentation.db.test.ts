@@ -10,6 +10,7 @@ import { until } from '../support/wait-for.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(`${root}/docs/verifying.md`, 'utf8');
@@ -43,8 +44,7 @@ test('the program on the page runs as it is', async () => {
     environment: {
       POSTERN_CLIENT_ID: id,
       POSTERN_CLIENT_SECRET: secret,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...anyPorts,
     },
   }).listening;
   await until(

@@ -16,6 +16,7 @@ import { until } from '../support/wait-for.ts';
 import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { invoke, type Outcome, type TestService } from '../support/test-service.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const verify = 'postern.v1.AuthService/VerifyToken';
 /** Beyond it, gRPC itself refuses a message before anybody reads it. */
@@ -54,8 +55,7 @@ async function besides(
     environment: {
       POSTERN_CLIENT_ID: id,
       POSTERN_CLIENT_SECRET: secret,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...anyPorts,
     },
   });
   const { grpc: address, http } = await sidecar.listening;

@@ -396,7 +396,7 @@ describe('keys', () => {
   });
 });
 
-describe('the legacy door', () => {
+describe('legacy HS256 tokens', () => {
   const legacy = { POSTERN_LEGACY_HS256_SECRET: sharedSecret, POSTERN_LEGACY_HS256_UNTIL: '2027-01-31' };
   const nowMs = Date.UTC(2026, 11, 1);
 

@@ -9,6 +9,7 @@ import { afterAll, expect, jest, test } from '@jest/globals';
 import { isAlive, postmasterOf } from '../../src/database/embedded/process-state.ts';
 import { endEveryPostern, runPostern, startPostern, type RunningPostern } from '../support/run-postern.ts';
 import { invoke } from '../support/test-service.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 jest.setTimeout(30_000);
 
@@ -36,8 +37,7 @@ function newFolder(...below: string[]): string {
 
 const environmentOf = (dataDir: string) => ({
   POSTERN_DATA_DIR: dataDir,
-  POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-  POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+  ...anyPorts,
   POSTERN_HASH_CONCURRENCY: '1',
 });
 const serve = (dataDir: string) => startPostern(['serve'], { environment: environmentOf(dataDir) });

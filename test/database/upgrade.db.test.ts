@@ -11,6 +11,7 @@ import { startServiceProcess, untilReady } from '../support/service-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, masterKey, startTestService, type TestService } from '../support/test-service.ts';
 import { untilBlocked } from '../support/until-blocked.ts';
+import { anyPorts } from '../support/service-environment.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
@@ -83,8 +84,7 @@ describe('D15 this release on the schema of the next one', () => {
       DATABASE_URL: newer.url,
       POSTERN_MASTER_KEY: masterKey,
       POSTERN_MIGRATE: migrateSetting,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...anyPorts,
     };
     return runPostern(words, { environment, stdin });
   };

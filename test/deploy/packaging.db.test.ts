@@ -138,7 +138,7 @@ describe('the contract', () => {
   });
 });
 
-describe('a stranger with buf curl', () => {
+describe('buf curl, with nothing but the published contract', () => {
   test.each([
     ['through reflection alone', 'on', []],
     ['from the proto files, where there is no reflection', 'off', ['--schema', 'proto']],

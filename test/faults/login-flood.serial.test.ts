@@ -8,7 +8,8 @@ import { Status } from '../../src/generated/google/rpc/status.ts';
 import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { endEveryPostern, type Listening, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { invoke, masterKey, type Outcome } from '../support/test-service.ts';
+import { invoke, type Outcome } from '../support/test-service.ts';
+import { serviceEnvironment } from '../support/service-environment.ts';
 
 const password = 'correct horse battery staple';
 const method = 'postern.v1.AuthService/Login';
@@ -30,10 +31,7 @@ beforeAll(async () => {
   );
   listening = await startPostern(['serve'], {
     environment: {
-      DATABASE_URL: database.url,
-      POSTERN_MASTER_KEY: masterKey,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...serviceEnvironment(database.url),
       POSTERN_HASH_CONCURRENCY: '1',
       POSTERN_LOG_LEVEL: 'fatal',
     },

@@ -10,14 +10,9 @@ import { until } from '../support/wait-for.ts';
 import { TcpProxy } from '../support/tcp-proxy.mjs';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+import { keyPolicy } from '../support/key-policy.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 /** What a caller is told that has to try again. */
 const again = ['TRUST_STALE', 'STORE_UNAVAILABLE', 'SERVER_OVERLOADED'];
 

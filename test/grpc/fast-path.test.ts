@@ -62,8 +62,8 @@ interface Listener {
   readonly finished: FinishedCall[];
 }
 let direct: Listener;
-/** The same server where everything takes the long way through grpc-js, as it does while traces are made. */
-let long: Listener;
+/** The same server where everything goes through grpc-js, as it does while traces are made. */
+let adapter: Listener;
 const listeners: BareListener[] = [];
 
 async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
@@ -80,13 +80,13 @@ async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
 
 beforeAll(async () => {
   direct = await listen({});
-  long = await listen({
+  adapter = await listen({
     tracing: { startCall: () => ({ run: (part) => part(), end: () => undefined }) },
   });
 });
 afterAll(async () => {
   direct.session.destroy();
-  long.session.destroy();
+  adapter.session.destroy();
   for (const listener of listeners) await listener.stop();
 });
 
@@ -167,10 +167,10 @@ describe('a call is answered the same, whichever way it goes', () => {
     ['another content type', [framed(about('at once'))], { 'content-type': 'application/grpc+proto' }],
   ];
   test.each(ordinary)('%s, directly', async (_name, pieces, headers) => {
-    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    const [one, other] = [call(direct, pieces, headers), call(adapter, pieces, headers)];
     const answers = [comparable(await one.answer), comparable(await other.answer)];
     expect(answers[0]).toEqual(answers[1]);
-    const [ended, expected] = [direct.finished.at(-1), long.finished.at(-1)];
+    const [ended, expected] = [direct.finished.at(-1), adapter.finished.at(-1)];
     expect(ended).toBeInstanceOf(FastCall);
     expect(expected).not.toBeInstanceOf(FastCall);
     expect(ended).toMatchObject({ code: expected?.code, path: VERIFY });
@@ -196,9 +196,9 @@ describe('a call is answered the same, whichever way it goes', () => {
     ['another kind of content', [framed(about('at once'))], { 'content-type': 'application/json' }],
     ['GET', [framed(about('at once'))], { ':method': 'GET' }],
   ];
-  test.each(others)('%s, by the long way', async (_name, pieces, headers) => {
+  test.each(others)('%s, by grpc-js', async (_name, pieces, headers) => {
     const before = direct.finished.length;
-    const [one, other] = [call(direct, pieces, headers), call(long, pieces, headers)];
+    const [one, other] = [call(direct, pieces, headers), call(adapter, pieces, headers)];
     expect(comparable(await one.answer)).toEqual(comparable(await other.answer));
     expect(direct.finished.slice(before).filter((ended) => ended instanceof FastCall)).toEqual([]);
   });

@@ -252,7 +252,7 @@ test('N15 a burst of requests that do not come ends the oldest, in whatever time
   for (const call of calls) waiting.delete(call);
 });
 
-test('N15 watchers who showed who they are have a share of their own, and strangers take nothing of it', async () => {
+test('N15 authenticated watchers have a share of their own, and anonymous callers take nothing of it', async () => {
   const authenticate = authenticateBy({ service: [], admin: [] }, () =>
     Promise.reject(new Error('no tokens here')),
   );

@@ -70,7 +70,7 @@ describeWith('python-jose', 'python-jose', () => {
     expect((await verifyHere(await sign({ ...claims, aud: 'others' }))).reason).toBe('TOKEN_CLAIMS_INVALID');
   });
 
-  test('its tokens of the time before Postern pass the legacy door until it closes', async () => {
+  test('its tokens of the time before Postern are taken as legacy tokens until that ends', async () => {
     const legacy = { user_id: 42, exp: nowSeconds() + 1_800 };
     await start({ POSTERN_LEGACY_HS256_SECRET: secret, POSTERN_LEGACY_HS256_UNTIL: '2100-01-01' });
     const token = await sign(legacy);

@@ -6,8 +6,9 @@ import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { replacing } from '../support/replaced-modules.ts';
 import { endEveryPostern, type PosternOptions, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { invoke, masterKey, type Outcome } from '../support/test-service.ts';
+import { invoke, type Outcome } from '../support/test-service.ts';
 import { auc } from './auc.ts';
+import { serviceEnvironment } from '../support/service-environment.ts';
 
 const password = 'correct horse battery staple';
 const usersOfClass = 400;
@@ -132,10 +133,7 @@ async function attack(
     ...altered,
     environment: {
       ...altered.environment,
-      DATABASE_URL: database.url,
-      POSTERN_MASTER_KEY: masterKey,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...serviceEnvironment(database.url),
       POSTERN_HASH_CONCURRENCY: '1',
       POSTERN_LOG_LEVEL: 'fatal',
     },

@@ -20,15 +20,11 @@ import { scrape } from '../support/scrape.ts';
 import { createServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
+import { keyPolicy } from '../support/key-policy.ts';
+import { serviceEnvironment } from '../support/service-environment.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const ours = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 
 /** A database whose keys are one retired and one active, and who writes to it: the role of the service, without the master key. */
 let store: TestDatabase;
@@ -109,10 +105,7 @@ const refusedKeys = async (service: TestService) =>
   (await scrape(service.httpUrl)).samples.find(({ name }) => name === 'postern_signing_keys_refused')?.value;
 const ready = async (service: TestService) => (await fetch(`${service.httpUrl}/readyz`)).status;
 const environment = () => ({
-  DATABASE_URL: store.url,
-  POSTERN_MASTER_KEY: masterKey,
-  POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-  POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+  ...serviceEnvironment(store.url),
 });
 
 /** Long enough for several looks at the keys: each tampering here rings, and a rotation comes through after it. */

@@ -112,7 +112,7 @@ test('A07 a dry run gives the same verdicts, makes no one, and is in the trail',
   ]);
 });
 
-test('a stream without rows is an import of nobody', async () => {
+test('a stream without rows imports no users', async () => {
   for (const messages of [[], [{ options: {} }], [{ options: { dry_run: true } }]])
     expect((await send(messages)).response).toEqual({ verdicts: [], created: 0, skipped: 0, refused: 0 });
 });

@@ -3,7 +3,8 @@ import * as grpc from '@grpc/grpc-js';
 import type { Callee } from './account.ts';
 import { until } from './wait-for.ts';
 import { type PosternOptions, type RunningPostern, startPostern } from './run-postern.ts';
-import { invoke, masterKey } from './test-service.ts';
+import { invoke } from './test-service.ts';
+import { serviceEnvironment } from './service-environment.ts';
 
 /** The built service in a process of its own. */
 export interface ServiceProcess extends Callee {
@@ -27,10 +28,7 @@ export async function startServiceProcess(
   const running = startPostern(['serve'], {
     ...options,
     environment: {
-      DATABASE_URL: databaseUrl,
-      POSTERN_MASTER_KEY: masterKey,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...serviceEnvironment(databaseUrl),
       POSTERN_HASH_CONCURRENCY: '1',
       ...(clockShiftMs !== 0 && {
         NODE_OPTIONS: `--import=${shifted}`,

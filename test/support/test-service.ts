@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 import * as grpc from '@grpc/grpc-js';
@@ -19,6 +18,7 @@ import { normalisePassword } from '../../src/passwords/password-policy.ts';
 import type { ServerTls } from '../../src/net/tls/server-tls.ts';
 import { testCall } from './test-call.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
+import { masterKey, serviceEnvironment } from './service-environment.ts';
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
 const packageDefinition = loadSync(
@@ -71,7 +71,7 @@ export interface TestService {
 /** Longer than the server takes on a busy machine; the server has a limit of its own. */
 export const CALL_LIMIT_MS = 120_000;
 
-export const masterKey = randomBytes(32).toString('base64');
+export { masterKey };
 
 /**
  * The real service on ports of its own, with a database of its own unless one is given.
@@ -85,10 +85,7 @@ export async function startTestService(
 ): Promise<TestService> {
   const database = shared ?? (await createTestDatabase());
   const settings = loadSettings({
-    DATABASE_URL: database.url,
-    POSTERN_MASTER_KEY: masterKey,
-    POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-    POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+    ...serviceEnvironment(database.url),
     POSTERN_REFLECTION: 'on',
     POSTERN_HASH_CONCURRENCY: '1',
     ...environment,

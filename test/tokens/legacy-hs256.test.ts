@@ -19,7 +19,7 @@ function legacyToken(claims: object, header = jwtHeader, secret = legacySecret.r
   return forge('HS256', header, json(claims), secretKey(secret));
 }
 
-describe.each(modes)('the legacy door, %s', (mode) => {
+describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
   let subject: VerifierUnderTest;
 
   beforeEach(async () => {
@@ -137,7 +137,7 @@ describe.each(modes)('the legacy door, %s', (mode) => {
     );
   });
 
-  test('T03 a token with sub, a kid or another header has no business at this door', async () => {
+  test('T03 a token with sub, a kid or another header is not taken as a legacy token', async () => {
     const elsewhere =
       mode === 'ES256'
         ? ['TOKEN_ALG_NOT_ALLOWED']
@@ -193,7 +193,7 @@ describe.each(modes)('the legacy door, %s', (mode) => {
   });
 });
 
-test('T03 without a door no HS256 token is tried', async () => {
+test('T03 without the setting no HS256 token is tried', async () => {
   const { verifier } = await verifierUnderTest('ES256');
   expect(await verifier.verify(legacyToken({ user_id: 1, exp }))).toMatchObject({
     refusal: { reason: 'TOKEN_ALG_NOT_ALLOWED' },

@@ -124,7 +124,7 @@ test('A02 L12 a service is believed in whom it logs in for with a token for Post
   expect(await originBy(await serviceToken(service, account, 'postern'))).toBe('192.0.2.7');
 });
 
-test('A02 a token of the legacy door is good for nobody here, were its user an administrator', async () => {
+test('A02 a legacy HS256 token is refused here, were its user an administrator', async () => {
   const token = jwt.sign({ user_id: adminId }, legacySecret, { expiresIn: 600 });
   expect((await service.call(`${AUTH}/VerifyToken`, { access_token: token })).code).toBe(status.OK);
   for (const method of [`${ADMIN}/ListUsers`, `${AUTH}/ChangePassword`])

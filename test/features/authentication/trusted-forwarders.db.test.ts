@@ -134,7 +134,7 @@ describe('L12 whose word for `client` is taken', () => {
     expect(row).toEqual({ address: '198.51.100.3', user_agent: 'a browser' });
   });
 
-  test('nobody else’s, and the login goes on as a stranger’s with a line in the log', async () => {
+  test('no other caller’s: the login goes on with the address of the peer, and the log says why', async () => {
     const user = await userToken();
     const revoked = await tokenOf(account);
     await call(null, 'RevokeToken', { token: revoked });

@@ -95,7 +95,7 @@ describe('every failure has one answer, to the byte', () => {
       .map((bytes) => Buffer.from(bytes).toString('hex'));
     return { code, message, reason, details };
   };
-  test('bad ids, bad secrets, strangers, and another account', async () => {
+  test('malformed ids and secrets, unknown ids, and the secret of another account', async () => {
     const account = await fixture.createService('matrix');
     const other = await fixture.createService('matrix-other');
     const gone = await fixture.createService('matrix-gone');

@@ -345,7 +345,7 @@ describe('S09 while somebody else holds the row of a session', () => {
     expect(await account.refreshVerdict(service, hot.refresh_token)).toBe('OK');
   });
 
-  test('a stranger who knows its id alone cannot fill its line', async () => {
+  test('a caller who knows only its id cannot fill its queue', async () => {
     const session = await newSession();
     const stranger = new RefreshTokens(randomBytes(32));
     const forgeries = Array.from({ length: 600 }, () =>

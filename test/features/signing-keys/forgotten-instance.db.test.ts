@@ -19,15 +19,10 @@ import { type ServiceProcess, startServiceProcess, untilReady } from '../../supp
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { addUser, invoke, type Message } from '../../support/test-service.ts';
 import { untilBlocked } from '../../support/until-blocked.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const by = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 const texts = { old: randomBytes(32).toString('base64'), fresh: randomBytes(32).toString('base64') };
 const old = masterKeyOf(Buffer.from(texts.old, 'base64'));
 const fresh = masterKeyOf(Buffer.from(texts.fresh, 'base64'));

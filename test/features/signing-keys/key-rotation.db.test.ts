@@ -12,14 +12,9 @@ import { rewrapSigningKeys } from '../../../src/features/signing-keys/rewrap-sig
 import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
 import { Database } from '../../../src/database/database.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
 
 const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 const key = masterKeyOf(randomBytes(32));
 let store: TestDatabase;
 beforeEach(async () => {

@@ -9,17 +9,13 @@ import { exitCodes } from '../../../src/cli/exit-codes.ts';
 import { endEveryPostern, runPostern, startPostern } from '../../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { invoke, masterKey, startTestService } from '../../support/test-service.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
+import { serviceEnvironment } from '../../support/service-environment.ts';
 
 /** The promise, from the moment that the revocation is stored. */
 const LIMIT_MS = 2_000;
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-const policy = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 let database: TestDatabase;
 let environment: Record<string, string>;
 /** Two service processes on one database. */
@@ -28,10 +24,7 @@ let clients: readonly [grpc.Client, grpc.Client];
 beforeAll(async () => {
   database = await createTestDatabase();
   environment = {
-    DATABASE_URL: database.url,
-    POSTERN_MASTER_KEY: masterKey,
-    POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-    POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+    ...serviceEnvironment(database.url),
   };
   const start = async () => {
     const { grpc: address } = await startPostern(['serve'], { environment }).listening;

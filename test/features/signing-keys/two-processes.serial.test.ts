@@ -10,6 +10,7 @@ import { replacing } from '../../support/replaced-modules.ts';
 import { endEveryPostern, startPostern } from '../../support/run-postern.ts';
 import { createTestDatabase } from '../../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../../support/test-service.ts';
+import { serviceEnvironment } from '../../support/service-environment.ts';
 
 const children = new Set<ChildProcess>();
 const running: TestService[] = [];
@@ -89,10 +90,7 @@ test('K05 two services that start at once on an empty database make one key, and
   for (let round = 0; round < 3; round++) {
     const database = await createTestDatabase({ empty: true });
     const environment = {
-      DATABASE_URL: database.url,
-      POSTERN_MASTER_KEY: masterKey,
-      POSTERN_GRPC_LISTEN: '127.0.0.1:0',
-      POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+      ...serviceEnvironment(database.url),
     };
     const services = [1, 2].map(() => startPostern(['serve'], { environment }));
     const sets = await Promise.all(

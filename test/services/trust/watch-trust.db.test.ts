@@ -14,18 +14,13 @@ import { createTestDatabase, type TestDatabase } from '../../support/test-databa
 import { masterKey, startTestService, type TestService } from '../../support/test-service.ts';
 import { TrustWatch } from '../../support/trust-watch.ts';
 import { watcherMetadata } from '../../support/watcher-metadata.ts';
+import { keyPolicy } from '../../support/key-policy.ts';
 
 let store: TestDatabase;
 let service: TestService;
 let other: TestService;
 let metadata: Metadata;
 const watches: TrustWatch[] = [];
-const rotation = {
-  algorithm: 'ES256',
-  rotationSeconds: 86_400,
-  jwksMaxAgeSeconds: 600,
-  accessTokenTtlSeconds: 600,
-} as const;
 const inAnHour = Math.floor(Date.now() / 1000) + 3_600;
 
 beforeAll(async () => {
