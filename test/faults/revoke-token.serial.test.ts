@@ -54,7 +54,7 @@ async function loginUnderNewKey(): Promise<string> {
   const master = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
   const actor = { type: 'operator', id: null } as const;
   const { kid } = await rotateSigningKey(
-    { database: database.database, policy, masterKeys: master },
+    { database: database.database, policy: keyPolicy, masterKeys: master },
     {
       now: true,
       actor,

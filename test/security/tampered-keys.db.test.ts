@@ -54,7 +54,9 @@ afterEach(async () => {
 
 async function rotate(now = true): Promise<string> {
   const by = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
-  return (await rotateSigningKey({ database: store.database, policy, masterKeys: ours }, { now, ...by })).kid;
+  return (
+    await rotateSigningKey({ database: store.database, policy: keyPolicy, masterKeys: ours }, { now, ...by })
+  ).kid;
 }
 
 async function start(): Promise<TestService> {

@@ -5,11 +5,11 @@ import { readBearerToken } from '../../src/tokens/bearer-token.ts';
 const missing = { kind: 'missing' };
 const unfit = {
   kind: 'malformed',
-  detail: "the authorization header is not 'Bearer', one space and one token",
+  detail: expect.stringContaining('one space'),
 };
 const repeated = {
   kind: 'malformed',
-  detail: 'the authorization header came more than once; send it once',
+  detail: expect.stringContaining('more than one'),
 };
 
 describe('an authorization header', () => {

@@ -138,18 +138,18 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     [
       'rotate',
       (masterKeys) =>
-        rotateSigningKey({ database: store.database, policy, masterKeys }, { now: false, ...by }),
+        rotateSigningKey({ database: store.database, policy: keyPolicy, masterKeys }, { now: false, ...by }),
     ],
     [
       'rotate --now',
       (masterKeys) =>
-        rotateSigningKey({ database: store.database, policy, masterKeys }, { now: true, ...by }),
+        rotateSigningKey({ database: store.database, policy: keyPolicy, masterKeys }, { now: true, ...by }),
     ],
     [
       'revoke of the active key',
       async (masterKeys) =>
         revokeSigningKey(
-          { database: store.database, policy, masterKeys },
+          { database: store.database, policy: keyPolicy, masterKeys },
           {
             kid: (await kidsIn('active'))[0] ?? '',
             ...by,
@@ -159,7 +159,10 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     [
       'end-all --after-restore',
       (masterKeys) =>
-        endAllSessions({ database: store.database }, { replaceKeys: { policy, masterKeys }, ...by }),
+        endAllSessions(
+          { database: store.database },
+          { replaceKeys: { policy: keyPolicy, masterKeys }, ...by },
+        ),
     ],
     [
       'a start that finds no active key',
@@ -188,7 +191,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     await store.database.unlimited(async (trx) => {
       await lockSigningKeys(trx);
       rotation = rotateSigningKey(
-        { database: store.database, policy, masterKeys: [old] },
+        { database: store.database, policy: keyPolicy, masterKeys: [old] },
         { now: false, ...by },
       );
       await untilBlocked(
@@ -202,7 +205,10 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
   });
 
   test('K07 a first key that was made by hand keeps the root key from another master key', async () => {
-    await rotateSigningKey({ database: store.database, policy, masterKeys: [old] }, { now: false, ...by });
+    await rotateSigningKey(
+      { database: store.database, policy: keyPolicy, masterKeys: [old] },
+      { now: false, ...by },
+    );
     await store.query('DELETE FROM refresh_root');
     await expect(new RootKey().prepare(store.database, [fresh])).rejects.toThrow(EnvelopeError);
     expect(await store.query('SELECT FROM refresh_root')).toEqual([]);
@@ -211,7 +217,10 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
   });
 
   test('K07 no key is sealed by hand before the first start but with the root key', async () => {
-    await rotateSigningKey({ database: store.database, policy, masterKeys: [old] }, { now: false, ...by });
+    await rotateSigningKey(
+      { database: store.database, policy: keyPolicy, masterKeys: [old] },
+      { now: false, ...by },
+    );
     expect(new Set(await sealers())).toEqual(new Set([old.id]));
     await expect(new RootKey().prepare(store.database, [fresh])).rejects.toThrow(EnvelopeError);
   });

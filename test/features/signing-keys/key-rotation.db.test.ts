@@ -36,7 +36,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   const results = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
       rotateSigningKey(
-        { database: index % 2 ? other : store.database, policy, masterKeys: [key] },
+        { database: index % 2 ? other : store.database, policy: keyPolicy, masterKeys: [key] },
         { now: false, ...byOperator },
       ),
     ),
@@ -49,28 +49,40 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
 test('K03 a pending key waits for its time by the database clock', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await rotateSigningKey(
-    { database: store.database, policy, masterKeys: [key] },
+    { database: store.database, policy: keyPolicy, masterKeys: [key] },
     { now: false, ...byOperator },
   );
   expect(
-    await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) }),
+    await advanceSigningKeys({
+      database: store.database,
+      policy: keyPolicy,
+      checker: new StoredKeyChecker([key]),
+    }),
   ).toEqual([]);
   await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
   expect(
     (
-      await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) })
+      await advanceSigningKeys({
+        database: store.database,
+        policy: keyPolicy,
+        checker: new StoredKeyChecker([key]),
+      })
     ).map(({ kind }) => kind),
   ).toEqual(['activate']);
   expect(await states()).toEqual(['active', 'retired']);
   await store.query(`UPDATE signing_keys SET remove_at = now() WHERE state = 'retired'`);
-  await advanceSigningKeys({ database: store.database, policy, checker: new StoredKeyChecker([key]) });
+  await advanceSigningKeys({
+    database: store.database,
+    policy: keyPolicy,
+    checker: new StoredKeyChecker([key]),
+  });
   expect(await states()).toEqual(['active']);
 });
 
 test('K08 rewrap moves every key, and the root key, to the new master key, and does nothing the second time', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await rotateSigningKey(
-    { database: store.database, policy, masterKeys: [key] },
+    { database: store.database, policy: keyPolicy, masterKeys: [key] },
     { now: true, ...byOperator },
   );
   const next = masterKeyOf(randomBytes(32));
@@ -93,7 +105,7 @@ test('revoking the only key leaves a new one that signs', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const [row] = await store.query('SELECT kid FROM signing_keys');
   await revokeSigningKey(
-    { database: store.database, policy, masterKeys: [key] },
+    { database: store.database, policy: keyPolicy, masterKeys: [key] },
     { kid: String(row?.['kid']), ...byOperator },
   );
   expect(await states()).toEqual(['active', 'revoked']);
@@ -101,7 +113,7 @@ test('revoking the only key leaves a new one that signs', async () => {
   expect(revoked).toEqual({ sealed_private_key: null });
   await expect(
     revokeSigningKey(
-      { database: store.database, policy, masterKeys: [key] },
+      { database: store.database, policy: keyPolicy, masterKeys: [key] },
       { kid: 'nothing', ...byOperator },
     ),
   ).rejects.toThrow('not-found');

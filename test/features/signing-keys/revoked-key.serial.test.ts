@@ -108,7 +108,7 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
 
   const old = await login();
   const { kid } = await rotateSigningKey(
-    { database: store.database, policy, masterKeys: [current] },
+    { database: store.database, policy: keyPolicy, masterKeys: [current] },
     { now: true, ...byOperator },
   );
   const deadline = Date.now() + 2_500;
@@ -116,7 +116,7 @@ test('K09 a running service picks up a rotation, and refuses what a revoked key 
   expect(await verify(old)).toBeUndefined();
 
   const { active } = await revokeSigningKey(
-    { database: store.database, policy, masterKeys: [current] },
+    { database: store.database, policy: keyPolicy, masterKeys: [current] },
     {
       kid: kidOf(old),
       ...byOperator,

@@ -161,7 +161,7 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
   const { kid } = await rotateSigningKey(
     {
       database: store.database,
-      policy: rotation,
+      policy: keyPolicy,
       masterKeys: [masterKeyOf(Buffer.from(masterKey, 'base64'))],
     },
     { now: false, actor: { type: 'operator', id: null }, origin: ownOrigin },
