@@ -139,7 +139,7 @@ export async function startService(
     const databaseMonitor = new DatabaseMonitor({
       async prepare() {
         const applied = settings.migrate === 'auto' ? await migrate(database) : [];
-        if (settings.migrate === 'off') await requireSchema(database, { newer: false });
+        if (settings.migrate === 'off') await requireSchema(database, { allowNewer: false });
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
         await rootKey.prepare(database, masterKeys);
         await keys.prepare();

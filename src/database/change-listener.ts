@@ -9,16 +9,16 @@ const PING_EVERY_MS = 5_000;
 const PING_TIMEOUT_MS = 2_000;
 
 /**
- * Rings when keys or revocations have changed in the database: a connection of its own that listens. It is only the
- * alarm clock: whoever is rung reads for himself, and also reads from time to time without being rung,
- * since a lost connection may have lost an alarm. It rings after every (re)connection for the same reason.
+ * Calls `onChange` when keys or revocations have changed in the database, by LISTEN on a dedicated connection. A
+ * notification carries no data: the callback reads the tables itself. A lost connection may have lost a notification,
+ * so `onChange` is also called when a connection is made or lost, and the reader must poll as well.
  */
 export class ChangeListener {
-  readonly #server: PrimaryConnector;
+  readonly #connector: PrimaryConnector;
   readonly #config: ClientConfig;
   readonly #onChange: () => void;
   #client: Client | null = null;
-  /** Every connection that is being made or lasts. */
+  /** Connections that are open or being opened. */
   readonly #open = new Set<Client>();
   #timer: NodeJS.Timeout | undefined;
   /** 50, 100, 200, ... 2000 ms. */
@@ -26,7 +26,7 @@ export class ChangeListener {
   #stopped = false;
 
   constructor(options: { address: DatabaseAddress; applicationName: string; onChange: () => void }) {
-    this.#server = new PrimaryConnector(connectionsOf(options.address));
+    this.#connector = new PrimaryConnector(connectionsOf(options.address));
     this.#config = {
       application_name: options.applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -35,7 +35,7 @@ export class ChangeListener {
     this.#onChange = options.onChange;
   }
 
-  /** Goes on trying until stopped; never throws. */
+  /** Listens, and reconnects after each failure, until `stop`. Never throws. */
   start(): void {
     void this.#listen();
   }
@@ -49,10 +49,10 @@ export class ChangeListener {
 
   async #listen(): Promise<void> {
     try {
-      const client = await this.#server.connect((address) => this.#connect(address), destroySocket);
+      const client = await this.#connector.connect((address) => this.#connect(address), destroySocket);
       this.#client = client;
       await client.query('LISTEN postern_trust');
-      if (this.#isLost(client)) return;
+      if (this.#isAbandoned(client)) return;
       this.#backoff.reset();
       this.#onChange();
       this.#schedule(PING_EVERY_MS, () => this.#ping(client));
@@ -64,7 +64,7 @@ export class ChangeListener {
   async #connect(address: ClientConfig): Promise<Client> {
     const client = new Client({ ...address, ...this.#config });
     this.#open.add(client);
-    // Without a listener for `error` a lost connection would end the process.
+    // An `error` event without a handler would end the process.
     client.on('error', () => this.#abandon(client));
     client.on('end', () => {
       this.#open.delete(client);
@@ -75,13 +75,13 @@ export class ChangeListener {
     return client;
   }
 
-  #isLost(client: Client): boolean {
+  #isAbandoned(client: Client): boolean {
     return this.#client !== client;
   }
 
-  /** Gives a connection up and makes another, once. */
+  /** Closes the connection and schedules another. False when it was already abandoned. */
   #abandon(client: Client): boolean {
-    if (this.#isLost(client)) return false;
+    if (this.#isAbandoned(client)) return false;
     this.#client = null;
     destroySocket(client);
     this.#reconnect();
@@ -94,18 +94,18 @@ export class ChangeListener {
   }
 
   /**
-   * A connection that died without a word is found out by asking it; so is a server that writes no more, which has
-   * nothing to tell.
+   * Detects a connection that is dead without a TCP reset, and a server that has become read-only: a standby sends no
+   * notifications.
    */
   async #ping(client: Client): Promise<void> {
-    if (this.#isLost(client)) return;
+    if (this.#isAbandoned(client)) return;
     const pingTimeout = setTimeout(() => this.#abandon(client), PING_TIMEOUT_MS);
     try {
       const { rows } = await client.query<{ writes: boolean }>(
         `SELECT current_setting('transaction_read_only') = 'off' AS writes`,
       );
       if (rows[0]?.writes !== true) this.#abandon(client);
-      else if (!this.#isLost(client)) this.#schedule(PING_EVERY_MS, () => this.#ping(client));
+      else if (!this.#isAbandoned(client)) this.#schedule(PING_EVERY_MS, () => this.#ping(client));
     } catch {
       this.#abandon(client);
     } finally {
@@ -113,14 +113,14 @@ export class ChangeListener {
     }
   }
 
-  /** One thing is waited for at any time: the next attempt, or the next pulse. */
+  /** Replaces the pending timer: there is only ever one, for the next attempt or the next ping. */
   #schedule(delayMs: number, action: () => Promise<void>): void {
     clearTimeout(this.#timer);
     if (!this.#stopped) this.#timer = setTimeout(() => void action(), delayMs);
   }
 }
 
-/** Ending politely would wait for a server that may be frozen; so the socket is closed at once. */
+/** `client.end()` would wait for a server that may be frozen, so the socket is closed at once. */
 function destroySocket(client: Client): void {
   const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
   connection.stream.destroy();

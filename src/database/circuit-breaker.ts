@@ -1,21 +1,22 @@
 /**
- * Silence by chance is rare; a frozen database is silent to everybody, and each caller that asks it waits in vain. The
- * two probes of one round and the first caller are enough: whoever waited in line behind that caller must not wait again.
+ * Consecutive timeouts after which the circuit opens. Chance timeouts are rare, while a frozen database answers nobody.
+ * Three are reached by the two probes of one round and the first call, so that the calls queued behind it do not wait
+ * for another timeout.
  */
-const OPENS_AFTER = 3;
+const MAX_TIMEOUTS = 3;
 
 /**
- * Remembers whether the database has been silent: not refusing, which takes no time, but giving no answer at all. While
- * it is open nobody else waits for one (D10). Whoever probes goes on asking; the first answer closes it.
+ * Opens when the database has stopped answering. Errors from the server do not count, since they come without delay.
+ * While it is open, calls are refused at once (D10). The probes go on, and the first answer closes it.
  */
 export class CircuitBreaker {
   #timeouts = 0;
 
   get isOpen(): boolean {
-    return this.#timeouts >= OPENS_AFTER;
+    return this.#timeouts >= MAX_TIMEOUTS;
   }
 
-  /** Any answer counts, a refusal too: the database lives. */
+  /** Also for an error from the server, which shows that it is alive. */
   recordAnswer(): void {
     this.#timeouts = 0;
   }

@@ -4,14 +4,14 @@ import { startBusyTolerantTimeout } from './timeouts.ts';
 import { storeUnavailable } from './pg-errors.ts';
 
 /**
- * Stands before knex's pool, whose own queue cannot be left: there a call that was cancelled would still be served, and
- * whoever comes after a crowd that has gone would wait for all of it. First come, first served, and bounded by time.
+ * A FIFO queue in front of knex's pool, with a limit on the waiting time. The pool's own queue has no cancellation: it
+ * would still run calls that were cancelled, and new calls would wait behind all of them.
  */
 export class ConnectionQueue {
   readonly #queue: BoundedQueue<() => boolean>;
   readonly #maxWaitMs: number;
 
-  /** @param concurrency how many pieces of work run at once: as many as there are connections */
+  /** @param concurrency the number of connections in the pool */
   constructor(concurrency: number, maxWaitMs: number) {
     this.#maxWaitMs = maxWaitMs;
     this.#queue = new BoundedQueue({
@@ -28,15 +28,15 @@ export class ConnectionQueue {
   }
 
   /**
-   * @param isCancelled whether nobody waits for the answer any more: such work is not begun
-   * @throws Rejected `server-overloaded` when the turn does not come in time, `store-unavailable` when no turn ended
-   *   in that time, `cancelled` when it was over by then
+   * @param isCancelled whether the caller has given up; such work is not started
+   * @throws Rejected `server-overloaded` after `maxWaitMs` in the queue, `store-unavailable` when no other work ended
+   *   in that time either, `cancelled` when the caller had given up before the work could start
    */
   run<T>(isCancelled: () => boolean, work: () => Promise<T>): Promise<T> {
     return this.#queue.run(work, isCancelled);
   }
 
-  /** While some work ends, a long wait is our crowd's doing, not the database's. */
+  /** If other work has ended meanwhile, the wait is due to load, not to the database. */
   #watch(cancel: (why: Error) => void): () => void {
     const { ended } = this.#queue;
     return startBusyTolerantTimeout(this.#maxWaitMs, () =>

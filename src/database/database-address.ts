@@ -2,12 +2,12 @@ import type { ClientConfig } from 'pg';
 
 import { databaseServers } from '../net/database-url.ts';
 
-/** Where the database is: a `postgres://` URL, or the parts of a connection through a unix socket. */
+/** The address of the database: a `postgres://` URL, or the parts of a connection through a unix socket. */
 export type DatabaseAddress =
   | { readonly url: string }
   | { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
 
-/** Every server of the address, as pg takes it. */
+/** One pg configuration for each server of the address. */
 export function connectionsOf(address: DatabaseAddress): readonly [ClientConfig, ...ClientConfig[]] {
   if (!('url' in address)) return [{ ...address }];
   const [first = address.url, ...others] = databaseServers(address.url);
@@ -15,7 +15,7 @@ export function connectionsOf(address: DatabaseAddress): readonly [ClientConfig,
 }
 
 function connectionTo(url: string): ClientConfig {
-  // Makes sslmode and sslrootcert mean what they mean to psql.
-  const asInLibpq = /[?&]sslmode=/.test(url) ? '&uselibpqcompat=true' : '';
-  return { connectionString: url + asInLibpq };
+  // Makes pg interpret sslmode and sslrootcert as libpq does.
+  const libpqOption = /[?&]sslmode=/.test(url) ? '&uselibpqcompat=true' : '';
+  return { connectionString: url + libpqOption };
 }

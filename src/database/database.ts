@@ -14,9 +14,9 @@ import {
   CONNECT_TIMEOUT_MS,
   IDLE_IN_TRANSACTION_TIMEOUT_MS,
   LOCK_TIMEOUT_MS,
-  SILENCE_FROM_MS,
   STATEMENT_TIMEOUT_MS,
   STORE_LIMIT_MS,
+  TIMEOUT_THRESHOLD_MS,
   WATCHDOG_MS,
 } from './time-limits.ts';
 import { startIoFairTimeout } from './timeouts.ts';
@@ -27,7 +27,7 @@ import { PrimaryConnector } from './primary-connector.ts';
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;
 
-/** What a table's queries run on inside a transaction. */
+/** The transaction that a query function runs in. */
 export type Transaction = Knex.Transaction;
 
 export interface DatabaseOptions {
@@ -35,16 +35,19 @@ export interface DatabaseOptions {
   /** Shown in `pg_stat_activity`. */
   readonly applicationName: string;
   readonly maxConnections: number;
-  /** Told, each time, of connections that were lost or cannot be made; they are replaced without anyone's doing. */
+  /** Called for each connection that was lost or could not be made. The pool replaces it by itself. */
   readonly warn: (message: string) => void;
-  /** Of the service: who is `guarded` does not wait while it is open, who is `probing` finds out when it may close. */
+  /**
+   * The service's circuit breaker. While it is open, a `guarded` pool refuses calls at once, and a `probing` pool keeps
+   * asking, so that the circuit can close.
+   */
   readonly circuit?: { readonly state: CircuitBreaker; readonly role: 'guarded' | 'probing' };
   readonly tracer?: Tracer | undefined;
-  /** How long a query may stay without an answer before its connection is given up. */
+  /** After so long without an answer to a query, its connection is closed. */
   readonly watchdogMs?: number;
 }
 
-/** The part of knex's pool that tells how busy it is; there is none after `close`. */
+/** The counters of knex's pool. The pool is undefined after `close`. */
 interface Pool {
   numUsed(): number;
   numFree(): number;
@@ -52,9 +55,9 @@ interface Pool {
 }
 
 /**
- * The pool of connections. Every use gives its call's budget: what the budget or the database cannot meet ends as
- * `store-unavailable` (or `deadline-exceeded`), never as a wait. Work that timed out here may still commit; every
- * operation is safe to repeat.
+ * A pool of connections to PostgreSQL. Every use is bounded by the budget of its call. When the budget is exhausted or
+ * the database fails, it throws `Rejected` `store-unavailable`, `server-overloaded`, `deadline-exceeded` or
+ * `cancelled`. Work that timed out here may still commit, so every operation must be safe to repeat.
  */
 export class Database {
   readonly maxConnections: number;
@@ -81,14 +84,14 @@ export class Database {
     const guardedConfig: GuardedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
       connectMs: CONNECT_TIMEOUT_MS,
-      server: new PrimaryConnector(servers),
+      connector: new PrimaryConnector(servers),
     };
     this.#knex = knex({
       ...guardedConfig,
       client: GuardedPgClient,
-      // Or the messages of errors would hold the values of the statement, and logs a password's hash (O01).
+      // Otherwise error messages contain the statement's values, and a password hash could reach the log (O01).
       compileSqlOnError: false,
-      // Spares each pool a `select version()` before its first query.
+      // Saves a `select version()` before the pool's first query.
       version: '18',
       connection: connection as Knex.StaticConnectionConfig,
       pool: { min: 0, max: options.maxConnections },
@@ -102,7 +105,7 @@ export class Database {
     });
   }
 
-  /** Connections now, and how many uses wait for one. */
+  /** The current number of connections in use and idle, and of calls that wait for one. */
   get connections(): { used: number; free: number; waiting: number } {
     const { pool } = this.#knex.client as { pool?: Pool };
     if (!pool) return { used: 0, free: 0, waiting: 0 };
@@ -114,23 +117,24 @@ export class Database {
   }
 
   /**
-   * Runs statements that stand each for itself. A serialisation failure or deadlock starts the work again, as in
-   * `transaction`.
+   * Runs statements outside a transaction: each commits by itself. After a serialisation failure or deadlock the work
+   * is run again, as in `transaction`.
    */
   run<T>(budget: CallBudget, work: (db: Knex) => PromiseLike<T>): Promise<T> {
     return this.#traced(budget, async () => work(this.#knex));
   }
 
   /**
-   * Runs work in one transaction: all of it is committed when the promise resolves, nothing of it when it rejects
-   * with anything but `store-unavailable`. A serialisation failure or deadlock starts it again, at most three times
-   * in all, so the work must not have effects outside the database.
+   * Runs work in one transaction. It is committed when the promise resolves, and rolled back when it rejects, except
+   * with `store-unavailable` or `cancelled`, where the outcome is unknown. After a serialisation failure or deadlock
+   * the work is run again, at most three times in all (then `conflict`), so it must have no effects outside the
+   * database.
    */
   transaction<T>(budget: CallBudget, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
     return this.#traced(budget, () => this.#knex.transaction(work));
   }
 
-  /** Runs work that may take long, such as a migration, in one transaction and without a budget. */
+  /** Runs long work, such as a migration, in one transaction and without a budget. */
   async unlimited<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
     try {
       return await this.#knex.transaction(work);
@@ -139,7 +143,7 @@ export class Database {
     }
   }
 
-  /** Uses no connection any more that was made before now: they may lead to a server that has lost its part. */
+  /** Replaces every existing connection before its next use: its server may no longer be the primary. */
   replaceConnections(): void {
     (this.#knex.client as GuardedPgClient).invalidateAll();
   }
@@ -169,26 +173,27 @@ export class Database {
       state?.recordAnswer();
       return result;
     } catch (error) {
-      const isDecision = error instanceof Rejected && error.rejection.kind !== 'store-unavailable';
-      if (isDecision || sqlState(error) !== undefined) state?.recordAnswer();
-      else if (performance.now() - startMs >= SILENCE_FROM_MS && !budget.signal.aborted)
+      const isRejection = error instanceof Rejected && error.rejection.kind !== 'store-unavailable';
+      if (isRejection || sqlState(error) !== undefined) state?.recordAnswer();
+      else if (performance.now() - startMs >= TIMEOUT_THRESHOLD_MS && !budget.signal.aborted)
         state?.recordTimeout();
       throw translateStoreError(error);
     }
   }
 }
 
-/** What knex has to say, without its stack and its own words for what happened. */
+/** Rewrites a warning of knex's pool: one line, without the stack and with a clearer description. */
 function poolWarning(message: unknown): string {
   const [line = ''] = String(message).split('\n', 1);
-  const [, what, name = '', code = '', text = ''] =
+  const [, prefix, name = '', code = '', text = ''] =
     /^(Acquire connection error|Connection Error): (?:(\w*Error)(?: \[(\w+)\])?: ?)?(.*)$/.exec(line) ?? [];
-  if (what === undefined) return line;
-  const why = text || code || name;
-  return `${what === 'Connection Error' ? 'an idle connection was lost' : 'no connection could be made'}: ${why}`;
+  if (prefix === undefined) return line;
+  const description =
+    prefix === 'Connection Error' ? 'an idle connection was lost' : 'no connection could be made';
+  return `${description}: ${text || code || name}`;
 }
 
-/** Does the work again after a serialisation failure or a deadlock. */
+/** Runs the work again after a serialisation failure or deadlock, at most `MAX_ATTEMPTS` times in all. */
 async function withRetries<T>(work: () => Promise<T>, budget: CallBudget): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -200,7 +205,7 @@ async function withRetries<T>(work: () => Promise<T>, budget: CallBudget): Promi
   }
 }
 
-/** Gives the caller its answer in time, whether or not the work has ended; the watchdog frees what it holds. */
+/** Settles within the budget, even when the work has not ended. The watchdog then frees the work's connection. */
 async function withinBudget<T>(
   budget: CallBudget,
   work: (isCancelled: () => boolean) => Promise<T>,
@@ -210,7 +215,7 @@ async function withinBudget<T>(
   if (nowMs >= budget.deadlineMs) throw new Rejected({ kind: 'deadline-exceeded' });
   const storeMs = Math.min(STORE_LIMIT_MS, (budget.storeDeadlineMs ?? Infinity) - nowMs);
   if (storeMs <= 0) {
-    // Other work has used up what the call has.
+    // The call's earlier work, such as hashing, has used up its budget for the database.
     const cause = 'the call had waited too long before it reached the database';
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }

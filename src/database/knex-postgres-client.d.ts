@@ -1,4 +1,4 @@
-/** The part of knex's PostgreSQL client that `watched-pg-client.ts` builds on; knex ships no types for it. */
+/** The part of knex's PostgreSQL client that `pg-client.ts` extends. Knex ships no types for it. */
 declare module 'knex/lib/dialects/postgres/index.js' {
   import { Knex } from 'knex';
 

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import type { Database } from './database.ts';
 import { type Migration, migrations } from './migrations/migrations.ts';
 
-/** Any two processes that migrate take turns by this lock. */
+/** The advisory lock that serialises migrating processes. */
 const MIGRATION_LOCK = 0x706f7374;
 
 interface AppliedMigration {
@@ -17,19 +17,19 @@ export interface SchemaState {
 }
 
 /**
- * Brings the schema up to date in one transaction under an advisory lock, so that many instances may start at once.
- * A schema newer than this program is left as it is: the release before a migration works on it.
+ * Brings the schema up to date in one transaction under an advisory lock, so that many instances may start at once. A
+ * schema newer than this program is left as it is, since every migration keeps the previous release working.
  *
- * @param known the schema's whole history
+ * @param known all migrations, the first one first
  * @returns the names of the migrations that this call applied
- * @throws SchemaMismatch when an applied migration is not the one known here
+ * @throws SchemaMismatch when an applied migration differs from the known one
  */
 export function migrate(database: Database, known = migrations): Promise<string[]> {
   return database.unlimited(async (trx) => {
     await trx.raw('SET LOCAL statement_timeout = 0');
     await trx.raw('SET LOCAL lock_timeout = 0');
     await trx.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
-    // Asked first: a role without the right to make tables may find that there is nothing to do.
+    // Not CREATE TABLE IF NOT EXISTS: a role that may not create tables must succeed when there is nothing to do.
     if (!(await hasMigrationsTable(trx))) {
       await trx.raw(`CREATE TABLE postern_migrations (
         number integer PRIMARY KEY,
@@ -52,9 +52,9 @@ export function migrate(database: Database, known = migrations): Promise<string[
 }
 
 /**
- * Tells how far the schema is, and changes nothing.
+ * Reads how many migrations are applied, without changing anything.
  *
- * @throws SchemaMismatch when an applied migration is not the one known here
+ * @throws SchemaMismatch when an applied migration differs from the known one
  */
 export async function readSchemaState(database: Database): Promise<SchemaState> {
   return database.unlimited(async (trx) => {
@@ -66,12 +66,15 @@ export async function readSchemaState(database: Database): Promise<SchemaState> 
 }
 
 /**
- * @param newer whether a schema will do that is newer than this program, as it is on the way back to an old release
- * @throws SchemaMismatch unless the schema is the one that this program brings
+ * @param allowNewer whether to accept a schema newer than this program, as after a downgrade to an earlier release
+ * @throws SchemaMismatch when the schema is not at this program's last migration
  */
-export async function requireSchema(database: Database, { newer }: { newer: boolean }): Promise<void> {
+export async function requireSchema(
+  database: Database,
+  { allowNewer }: { allowNewer: boolean },
+): Promise<void> {
   const { applied, known } = await readSchemaState(database);
-  if (applied === known || (newer && applied > known)) return;
+  if (applied === known || (allowNewer && applied > known)) return;
   throw new SchemaMismatch(
     applied < known
       ? `the database schema is at migration ${applied}, and this version of Postern needs ${known}: run 'postern migrate'`
@@ -107,7 +110,7 @@ function pendingAfter(
   return known.slice(applied.length);
 }
 
-/** The database's schema is not the one this program works with. The message says what to do. */
+/** This program cannot work with the database's schema. The message says why and what to do. */
 export class SchemaMismatch extends Error {
   constructor(message: string) {
     super(message);

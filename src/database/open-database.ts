@@ -6,28 +6,28 @@ import { Database, type DatabaseOptions } from './database.ts';
 
 export interface OpenedDatabase {
   readonly database: Database;
-  /** For further connections beside the pool. */
+  /** For connections outside the pool, such as a `ChangeListener`. */
   readonly address: DatabaseAddress;
   /** Closes the pool, and ends the embedded server when this process started it. */
   close(): Promise<void>;
 }
 
 /**
- * The one way to the database for services and commands: the server of `DATABASE_URL`, or the embedded one, started
- * here or joined where it runs.
+ * Opens the database of a service or command: the server at `DATABASE_URL`, or else the embedded one, which is started,
+ * or joined when it is already running. `DATABASE_URL` is not contacted before the first query.
  *
- * @throws NoDataYet, NotInstalled, DataDirectoryError, EmbeddedPostgresError of the embedded one
+ * @throws NoDataYet, NotInstalled, DataDirectoryError or EmbeddedPostgresError, for the embedded database only
  */
 export async function openDatabase(options: {
   databaseUrl: Secret | null;
   dataDir: string;
   ownerKind: 'service' | 'command';
-  /** Whether an embedded database may be made where there is none. */
+  /** Whether to create the embedded database when it does not exist. */
   createIfMissing: boolean;
   maxConnections: number;
-  /** Told of what becomes of the embedded server. */
+  /** Receives messages about the embedded server, such as its restart. */
   report: (line: string) => void;
-  /** Told of faults of connections; whoever only waits for one answer hears of them by its error. */
+  /** Receives connection faults. A command can do without: its failed query reports the fault. */
   warn?: DatabaseOptions['warn'];
   circuit?: DatabaseOptions['circuit'];
   tracer?: DatabaseOptions['tracer'];

@@ -5,9 +5,12 @@ import { startIoFairTimeout, startBusyTolerantTimeout } from './timeouts.ts';
 import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from './pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';
 
-/** What the connections of one pool have in common; a transaction's client is another object than its pool's. */
+/**
+ * State shared by the connections of one pool. It is reached through the connection, since a transaction has a client
+ * object of its own.
+ */
 interface PoolState {
-  /** Connections made before have no credit: one of them went silent, or its server stopped writing. Monotonic, ms. */
+  /** Connections made before this monotonic time, ms, are replaced: one of them timed out or met a read-only server. */
   invalidBeforeMs: number;
 }
 
@@ -20,13 +23,13 @@ interface PgConnection extends Queryable {
   end(): Promise<void>;
 }
 
-/** Knex's configuration with what this client adds to it. */
+/** The fields that this client adds to knex's configuration. */
 export interface GuardedConfig {
-  /** How long a query may stay without an answer; at least `statement_timeout`, so that a living server gets to say so. */
+  /** Time limit of a query; longer than `statement_timeout`, so that a healthy server reports its own timeout first. */
   readonly watchdogMs: number;
-  /** How long a connection may take to be made, not counting the time in which our own loop was busy. */
+  /** Time limit of a connection attempt, not counting the time in which our event loop was busy. */
   readonly connectMs: number;
-  readonly server: PrimaryConnector;
+  readonly connector: PrimaryConnector;
 }
 
 interface PgQuery {
@@ -36,29 +39,30 @@ interface PgQuery {
 
 /** The SQLSTATE of a write on a standby, or on a server that was made read-only. */
 const READ_ONLY = '25006';
-const LIFTS_LIMIT = /^SET LOCAL statement_timeout = 0/i;
+const DISABLES_TIMEOUT = /^SET LOCAL statement_timeout = 0/i;
 const ENDS_TRANSACTION = /^(COMMIT|ROLLBACK)\b/i;
 const COMMITS = /^COMMIT\b/i;
 const CLOSE_LIMIT_MS = 500;
 
 /**
- * Knex's PostgreSQL client with a watchdog on every query, BEGIN and COMMIT included. `statement_timeout` is kept by
- * the server, so a server that is frozen or behind a dead network never keeps it; without the watchdog such a query
- * holds its connection for a quarter of an hour. pg's own `query_timeout` leaves the late answer to the next query
- * on the same connection, so the socket is closed instead.
+ * Knex's PostgreSQL client with a watchdog on every query, BEGIN and COMMIT included. The server enforces
+ * `statement_timeout`, so it does not help when the server is frozen or the network is dead; without the watchdog such
+ * a query holds its connection for a quarter of an hour. pg's own `query_timeout` keeps the connection, where the late
+ * answer is then read by the next query, so the watchdog closes the socket instead.
  *
- * What one connection has suffered is taken as a sign for the idle ones that were made before it (D03, D12): they may
- * lead to a server that is gone or a primary that is one no more, and are replaced instead of tried one by one.
+ * When a query times out or meets a read-only server, all older connections of the pool are replaced before their next
+ * use (D03, D12): their server may be gone or no longer the primary, and trying them one by one would cost a timeout
+ * each.
  */
 export class GuardedPgClient extends PgClient {
   readonly #pool: PoolState = { invalidBeforeMs: -Infinity };
 
   override async acquireRawConnection(): Promise<unknown> {
     const createdAtMs = performance.now();
-    const { server, connectMs } = this.config as GuardedConfig;
+    const { connector, connectMs } = this.config as GuardedConfig;
     const close = (unwanted: PgConnection) => void this.destroyRawConnection(unwanted);
-    const connection = await server.connect((address) => {
-      // Read by the base class before it first waits.
+    const connection = await connector.connect((address) => {
+      // The base class reads these settings before its first `await`, so parallel attempts do not mix.
       Object.assign(this.connectionSettings, address);
       return connectWithin(connectMs, super.acquireRawConnection() as Promise<PgConnection>, close);
     }, close);
@@ -69,22 +73,22 @@ export class GuardedPgClient extends PgClient {
     return Promise.resolve(createdAtMs > pool.invalidBeforeMs);
   }
 
-  /** Every connection of the pool is replaced by a new one before its next use. */
+  /** Has every existing connection of the pool replaced before its next use. */
   invalidateAll(): void {
     this.#pool.invalidBeforeMs = performance.now();
   }
 
-  /** Says goodbye, which a frozen server never answers, and closes the socket in any case. */
+  /** Terminates the session, and closes the socket in any case: a frozen server does not answer. */
   override async destroyRawConnection(connection: PgConnection): Promise<void> {
-    const goodbye = connection.end().catch(() => undefined);
-    await withTimeout(goodbye, CLOSE_LIMIT_MS, () => undefined);
+    const ending = connection.end().catch(() => undefined);
+    await withTimeout(ending, CLOSE_LIMIT_MS, () => undefined);
     connection.connection.stream.destroy();
   }
 
   override _query(connection: PgConnection, query: PgQuery): Promise<unknown> {
     const { watchdogMs } = this.config as GuardedConfig;
-    // Who lifts the server's own limit, as a migration does for its transaction, lifts this one with it.
-    if (LIFTS_LIMIT.test(query.sql)) connection.unlimited = true;
+    // A transaction that disables `statement_timeout`, as a migration does, disables the watchdog as well.
+    if (DISABLES_TIMEOUT.test(query.sql)) connection.unlimited = true;
     if (ENDS_TRANSACTION.test(query.sql)) connection.unlimited = false;
     return new Promise((resolve, reject) => {
       const cancelTimeout = startIoFairTimeout(watchdogMs, () => {
@@ -103,7 +107,7 @@ export class GuardedPgClient extends PgClient {
           },
           (error: unknown) => {
             if ((error as { code?: unknown }).code === READ_ONLY) invalidate(connection, error);
-            // What it believes to be prepared is not: it goes, once it is given back.
+            // Its list of prepared statements is wrong, so the pool closes it when it is released.
             else if (isStalePreparedStatement(error)) connection.__knex__disposed = error;
             throw error;
           },

@@ -1,7 +1,7 @@
 import { errorText } from '../domain/error-text.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 
-/** Rejects a query whose answer did not come; the connection it ran on is closed for good. */
+/** The server did not answer a query in time. The connection is closed. */
 export class QueryUnanswered extends Error {
   constructor(afterMs: number) {
     super(`the database did not answer within ${afterMs} ms`);
@@ -9,7 +9,9 @@ export class QueryUnanswered extends Error {
   }
 }
 
-/** COMMIT of a transaction that an error had ended: the error was swallowed, and nothing is stored. */
+/**
+ * PostgreSQL answered COMMIT with ROLLBACK, because an earlier error in the transaction was ignored. Nothing is stored.
+ */
 export class CommitRefused extends Error {
   constructor() {
     super('the transaction was rolled back at its commit, because an error inside it was ignored');
@@ -17,7 +19,7 @@ export class CommitRefused extends Error {
   }
 }
 
-/** Socket and name-lookup faults, as Node names them. */
+/** Node's codes of socket and DNS errors. */
 const NETWORK_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -31,25 +33,28 @@ const NETWORK_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** Messages of pg and knex for a lost connection; they carry no code, and knex puts the SQL and a dash before them. */
+/** Messages of pg and knex for a lost connection. They have no code, and knex puts the SQL and ` - ` before them. */
 const LOST_CONNECTION =
   /(?:^| - )(?:Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$|The server does not support SSL)/;
 
 /**
- * SQLSTATE classes and codes that mean "not now": connection faults (08), resources (53), shutdown and recovery
- * (57P), a cancelled statement (57014), a lock that did not come in time (55P03), a standby that does not write
- * (25006), disk trouble (58), and terminated idle transactions (25P03).
+ * SQLSTATE classes and codes of temporary failures: connection errors (08), insufficient resources (53), shutdown and
+ * recovery (57P), a cancelled statement (57014), a lock timeout (55P03), a read-only server (25006), system errors (58)
+ * and terminated idle transactions (25P03).
  */
 const UNAVAILABLE_SQLSTATE = /^(08...|53...|57P..|57014|55P03|25006|25P03|58...)$/;
 
-/** Serialisation failure and deadlock: the same work may succeed when it is done again. */
+/** Serialisation failure and deadlock: the same work may succeed when it is run again. */
 const RETRYABLE_SQLSTATE = new Set(['40001', '40P01']);
 
 export function isRetryable(error: unknown): boolean {
   return RETRYABLE_SQLSTATE.has(sqlState(error) ?? '') || isStalePreparedStatement(error);
 }
 
-/** For `catch`: rejects when another row has the value that the named unique index protects; every other error stays itself. */
+/**
+ * Makes a handler for `catch` that turns a violation of the named unique index into the rejection, and rethrows every
+ * other error.
+ */
 export function rejectDuplicate(index: string, rejection: Rejection): (error: unknown) => never {
   return (error) => {
     const isDuplicate =
@@ -58,7 +63,7 @@ export function rejectDuplicate(index: string, rejection: Rejection): (error: un
   };
 }
 
-/** Turns what pg and knex throw when the database cannot serve into a rejection; every other error stays itself. */
+/** Turns an error of pg or knex that means the database is unavailable into `Rejected`; returns any other unchanged. */
 export function translateStoreError(error: unknown): unknown {
   if (error instanceof Rejected) return error;
   if (isStalePreparedStatement(error)) {
@@ -85,32 +90,32 @@ function isUnavailable(error: unknown): boolean {
   return error instanceof Error && LOST_CONNECTION.test(error.message);
 }
 
-/** The SQLSTATE of what the database said (PostgreSQL, appendix A); undefined for any other error. */
+/** The SQLSTATE of an error from the server (PostgreSQL, appendix A); undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {
   const code = codeOf(error);
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
-/** A SQLSTATE, or Node's name of a fault. */
+/** A SQLSTATE, or Node's error code. */
 function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' ? code : undefined;
 }
 
-/** In one line. Of a host with several addresses, or of several servers, what each of them said. */
+/** The error's message on one line. For several addresses or servers, the distinct messages of all of them. */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map(messageOf))].join('; ');
   }
   const text = errorText(error);
-  // Knex puts the statement and a dash before what the database said.
-  const said = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
-  return said.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a message');
+  // Knex puts the statement and ` - ` before the database's message.
+  const message = text.slice(text.lastIndexOf(' - ') + 1).replace(/^- /, '');
+  return message.replace(/\s+/g, ' ').trim() || (codeOf(error) ?? 'an error without a message');
 }
 
 /**
- * A prepared statement that the server does not have, or has already, though the connection says otherwise (a pooler
- * between them lends out another), or whose table has changed. Another connection prepares it again.
+ * Whether a prepared statement failed because the server does not have it, has it already, or its table has changed.
+ * The first two happen when a pooler switches server connections. A new connection prepares the statement again.
  */
 export function isStalePreparedStatement(error: unknown): boolean {
   if (!(error instanceof Error) || !('code' in error)) return false;

@@ -5,12 +5,14 @@ import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 const CONNECT_TIMEOUT_MS = 1_000;
 const LIMIT = 'statement_timeout';
 
-/** What stands between Postern and its database, as far as it can be told from here. */
+/** The connection pooling between Postern and its database, as far as a client can detect it. */
 export type Pooling = 'none' | 'limits-ignored' | 'transaction';
 
 /**
- * Finds out whether a pooler drops the limits that Postern sends when it connects (`limits-ignored`), and whether one
- * lends out server connections for a transaction at a time: two clients then meet on one backend, or one client wanders.
+ * Detects a pooler that ignores the limits in Postern's startup parameters (`limits-ignored`), or that pools by
+ * transaction (`transaction`): then two clients share a backend, or one client changes its backend.
+ *
+ * @throws the error of pg when no connection can be made
  */
 export async function detectPooling(address: DatabaseAddress): Promise<Pooling> {
   const clients = [0, 1].map(
@@ -21,17 +23,17 @@ export async function detectPooling(address: DatabaseAddress): Promise<Pooling> 
         [LIMIT]: 2_000,
       }),
   );
-  const [one, other] = clients as [Client, Client];
+  const [first, second] = clients as [Client, Client];
   for (const client of clients) client.on('error', () => undefined);
   try {
     await Promise.all(clients.map((client) => client.connect()));
-    const before = await backendOf(one);
-    await other.query('BEGIN');
-    const otherBackend = await backendOf(other);
-    const after = await backendOf(one);
-    await other.query('ROLLBACK');
-    if (otherBackend === before || after !== before) return 'transaction';
-    const { rows } = await one.query<Record<string, string>>(`SHOW ${LIMIT}`);
+    const before = await backendOf(first);
+    await second.query('BEGIN');
+    const secondBackend = await backendOf(second);
+    const after = await backendOf(first);
+    await second.query('ROLLBACK');
+    if (secondBackend === before || after !== before) return 'transaction';
+    const { rows } = await first.query<Record<string, string>>(`SHOW ${LIMIT}`);
     return rows[0]?.[LIMIT] === '2s' ? 'none' : 'limits-ignored';
   } finally {
     await Promise.allSettled(clients.map((client) => client.end()));

@@ -1,11 +1,12 @@
 import type { Knex } from 'knex';
 
 /**
- * A statement that PostgreSQL parses and plans once for each connection, not at each use, which halves what a short one
- * costs. A plan that was made while a table was small is kept until PostgreSQL has looked at the table again, some minutes
- * after a large import: so not for what tells strangers apart by its time (L02), such as who has an e-mail.
+ * A prepared statement: PostgreSQL parses and plans it once per connection, which halves the cost of a short one. A
+ * plan made while a table was small stays in use until autovacuum analyses the table, minutes after a large import.
+ * Until then its duration can depend on whether a row exists, so do not prepare lookups whose timing must not reveal
+ * that, such as the lookup of a user by e-mail (L02).
  *
- * @param name of this text and no other
+ * @param name unique to this SQL text
  */
 export function prepared<Result>(
   db: Knex,

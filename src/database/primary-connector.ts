@@ -3,13 +3,13 @@ import type { ClientConfig } from 'pg';
 import { withTimeout } from '../domain/timeout.ts';
 import { messageOf } from './pg-errors.ts';
 
-/** The server that wrote the last time answers within this, or the others are asked as well. */
+/** After so long without an answer from the last primary, the other servers are tried as well. */
 const HEAD_START_MS = 250;
 const ATTEMPT_LIMIT_MS = 1_000;
 
-/** A server was reached and does not write: a standby, or a primary that was told to stop. */
+/** The server was reached but is read-only: a standby, or a primary that was demoted. */
 class ServerReadOnly extends Error {
-  /** The SQLSTATE that a write would have met. */
+  /** The SQLSTATE of a write on such a server. */
   readonly code = '25006';
   constructor() {
     super('the server is read-only');
@@ -17,28 +17,28 @@ class ServerReadOnly extends Error {
   }
 }
 
-/** What is needed of a connection to find out whether its server writes. */
+/** The part of a connection that is needed to check whether its server accepts writes. */
 export interface Queryable {
   query(sql: string): Promise<{ rows: { transaction_read_only: string }[] }>;
 }
 
 /**
- * Of several servers the one that writes, asked anew at every connection (libpq's `target_session_attrs=read-write`).
- * Servers that are frozen or gone without a word delay it by a moment only: whoever wrote the last time is asked first,
- * then all at once. Of one server alone nothing is asked.
+ * Connects to the server that accepts writes, checked at every connection (as libpq's
+ * `target_session_attrs=read-write`). The last primary is tried first, then all others at once, so a server that is
+ * frozen or unreachable delays the connection only by `HEAD_START_MS`. A single server is not checked.
  */
 export class PrimaryConnector {
   readonly #servers: readonly [ClientConfig, ...ClientConfig[]];
-  #last = 0;
+  #primaryIndex = 0;
 
   constructor(servers: readonly [ClientConfig, ...ClientConfig[]]) {
     this.#servers = servers;
   }
 
   /**
-   * @param open makes a connection to one of the servers
-   * @param close gives up a connection that `open` made
-   * @throws the fault of the one server, or an AggregateError with those of all
+   * @param open opens a connection to one of the servers
+   * @param close closes a connection that `open` returned
+   * @throws the error of a single server, or an AggregateError with the errors of all servers
    */
   connect<C extends Queryable>(
     open: (server: ClientConfig) => Promise<C>,
@@ -46,7 +46,9 @@ export class PrimaryConnector {
   ): Promise<C> {
     if (this.#servers.length === 1) return open(this.#servers[0]);
     return new Promise<C>((resolve, reject) => {
-      const remaining = this.#servers.map((_server, index) => index).filter((index) => index !== this.#last);
+      const remaining = this.#servers
+        .map((_server, index) => index)
+        .filter((index) => index !== this.#primaryIndex);
       const faults: unknown[] = [];
       let settled = false;
       const connectToOthers = () => {
@@ -62,7 +64,7 @@ export class PrimaryConnector {
           }
           settled = true;
           clearTimeout(headStart);
-          this.#last = index;
+          this.#primaryIndex = index;
           resolve(connection);
         } catch (error) {
           faults.push(error);
@@ -72,20 +74,22 @@ export class PrimaryConnector {
         }
       };
       const headStart = setTimeout(connectToOthers, HEAD_START_MS);
-      void attempt(this.#last);
+      void attempt(this.#primaryIndex);
     });
   }
 }
 
-/** The connection when its server says in time that it writes; otherwise it is closed. */
+/**
+ * Resolves with the connection when its server confirms in time that it accepts writes; otherwise closes it and throws.
+ */
 async function requireWritable<C extends Queryable>(
   connecting: Promise<C>,
   close: (connection: C) => void,
 ): Promise<C> {
   const connection = await connecting;
   try {
-    const asked = connection.query('SHOW transaction_read_only');
-    const { rows } = await withTimeout(asked, ATTEMPT_LIMIT_MS, () => {
+    const query = connection.query('SHOW transaction_read_only');
+    const { rows } = await withTimeout(query, ATTEMPT_LIMIT_MS, () => {
       throw new Error('timeout expired');
     });
     if (rows[0]?.transaction_read_only !== 'off') throw new ServerReadOnly();

@@ -1,10 +1,10 @@
 import type { Knex } from 'knex';
 
 /**
- * Deletes a batch of a table's expired rows and returns how many. Rows that somebody else holds are left for the next
- * time, so that nobody waits for it and it waits for nobody.
+ * Deletes up to `limit` expired rows of a table and returns how many. Rows locked by another transaction are skipped
+ * and left for the next purge, so neither waits for the other.
  *
- * @param expired.keptSeconds how long a row stays beyond its `expires_at`
+ * @param expired.keptSeconds how long a row is kept after its `expires_at`
  */
 export async function purgeBatch(
   db: Knex,

@@ -10,11 +10,11 @@ interface RoleRow {
 }
 
 /**
- * Gives a role exactly what the service needs at run time on Postern's own tables and functions, and takes from it
- * whatever else it was given on them: repeating it changes nothing, and after a migration it must be repeated. In one
- * transaction, so that a running service never sees its rights gone.
+ * Grants a role exactly the privileges that the service needs on Postern's tables and functions, and revokes any others
+ * that it was granted on the tables. It is idempotent, and must be repeated after each migration. It runs in one
+ * transaction, so that a running service never loses its privileges in between.
  *
- * @throws GrantRefused when there is no such role, or it would have more than that by other ways
+ * @throws GrantRefused when the role does not exist, or would have more privileges by other means
  */
 export async function grantServiceRole(database: Database, role: string): Promise<void> {
   await database.unlimited(async (trx) => {
@@ -28,13 +28,13 @@ export async function grantServiceRole(database: Database, role: string): Promis
       ]),
       ...functionGrants.map((name) => `GRANT EXECUTE ON FUNCTION ${name} TO ${quoted}`),
     ];
-    // A question mark in a name would be taken for a place of a value.
+    // Knex would take a question mark in a name for a binding.
     for (const statement of statements) await trx.raw(statement.replaceAll('?', '\\?'));
     await requireExactPrivileges(trx, role);
   });
 }
 
-/** A superuser, or whoever can become the tables' owner, has all rights whatever is granted. */
+/** A superuser, or a member of the tables' owner, has all privileges regardless of grants. */
 async function requireOrdinaryRole(trx: Knex.Transaction, role: string): Promise<RoleRow> {
   const { rows } = await trx.raw<{ rows: RoleRow[] }>(
     `SELECT quote_ident(rolname) AS quoted, quote_ident(current_schema()) AS quoted_schema,
@@ -59,10 +59,10 @@ async function requireOrdinaryRole(trx: Knex.Transaction, role: string): Promise
   return found;
 }
 
-/** Rights also come from PUBLIC and from other roles: what is promised here is what the role has in the end. */
+/** Checks the effective privileges, since a role also has those of PUBLIC and of the roles that it is a member of. */
 async function requireExactPrivileges(trx: Knex.Transaction, role: string): Promise<void> {
-  const { rows } = await trx.raw<{ rows: { what: string; privilege: string; held: boolean }[] }>(
-    `SELECT name AS what, privilege,
+  const { rows } = await trx.raw<{ rows: { object: string; privilege: string; held: boolean }[] }>(
+    `SELECT name AS object, privilege,
             CASE WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER')
               THEN has_table_privilege(:role, name::regclass, privilege)
               ELSE has_any_column_privilege(:role, name::regclass, privilege) END AS held
@@ -76,23 +76,23 @@ async function requireExactPrivileges(trx: Knex.Transaction, role: string): Prom
      FROM unnest(ARRAY['CONNECT', 'CREATE']) AS privilege`,
     { role, tables: Object.keys(tableGrants) } as never,
   );
-  const isWanted = ({ what, privilege }: { what: string; privilege: string }) =>
-    Object.hasOwn(tableGrants, what)
-      ? (tableGrants[what] as readonly string[]).includes(privilege)
+  const isGranted = ({ object, privilege }: { object: string; privilege: string }) =>
+    Object.hasOwn(tableGrants, object)
+      ? (tableGrants[object] as readonly string[]).includes(privilege)
       : privilege !== 'CREATE';
-  const inWords = (wrong: typeof rows) =>
-    wrong.map(({ what, privilege }) => `${privilege} on ${what}`).join(', ');
-  const surplus = rows.filter((row) => row.held && !isWanted(row));
+  const format = (privileges: typeof rows) =>
+    privileges.map(({ object, privilege }) => `${privilege} on ${object}`).join(', ');
+  const surplus = rows.filter((row) => row.held && !isGranted(row));
   if (surplus.length > 0) {
     throw new GrantRefused(
-      `the role would still have ${inWords(surplus)}, through PUBLIC, another role or another grantor`,
-      'Revoke it there (for instance with REVOKE CREATE ON SCHEMA public FROM PUBLIC), and run the command again. Nothing was granted.',
+      `the role would still have ${format(surplus)}, through PUBLIC, another role or another grantor`,
+      'Revoke them there (for instance with REVOKE CREATE ON SCHEMA public FROM PUBLIC), and run the command again. Nothing was granted.',
     );
   }
-  const missing = rows.filter((row) => !row.held && isWanted(row));
+  const missing = rows.filter((row) => !row.held && isGranted(row));
   if (missing.length > 0) {
     throw new GrantRefused(
-      `the user of this connection may not grant ${inWords(missing)}`,
+      `the user of this connection may not grant ${format(missing)}`,
       "Run the command as the owner of Postern's tables. Nothing was granted.",
     );
   }
@@ -101,13 +101,13 @@ async function requireExactPrivileges(trx: Knex.Transaction, role: string): Prom
 export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 const READ = ['SELECT'] as const;
-const ADD = ['SELECT', 'INSERT'] as const;
+const APPEND = ['SELECT', 'INSERT'] as const;
 const REPLACE = ['SELECT', 'INSERT', 'UPDATE'] as const;
 const ALL = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 
 /**
- * What the service and its commands need of each table at run time, and no more (D16). A table without a line here
- * fails a test.
+ * The privileges that the service and its commands need on each table, and no more (D16). A test requires every table
+ * here.
  */
 export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = {
   users: ALL,
@@ -117,24 +117,25 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   refresh_root: REPLACE,
   login_throttle: ALL,
   service_accounts: ALL,
-  // Never updated; the purge locks rows, which takes UPDATE.
+  // Rows are never updated, but the purge locks them, which requires UPDATE.
   service_tokens: ALL,
   password_resets: ALL,
-  // Who takes the service over cannot rewrite what was recorded (D17). Old events go by the function below.
-  audit_events: ADD,
+  // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
+  // the function below.
+  audit_events: APPEND,
   postern_migrations: READ,
 };
 
-/** The functions that statements of the service call. */
+/** The functions that the service's SQL calls. */
 export const functionGrants: readonly string[] = [
   'postern_hash_kind(text)',
   'postern_purge_audit_events(integer, integer)',
 ];
 
-/** Functions that only run as triggers, for which nobody needs a right. */
+/** Functions that run only as triggers, which needs no EXECUTE privilege. */
 export const triggerFunctions: readonly string[] = ['postern_ring_trust()', 'postern_refuse_change()'];
 
-/** A database role cannot be made the service's role. The message says why, `advice` what to do. */
+/** A database role cannot be used as the service's role. `message` says why, `advice` what to do. */
 export class GrantRefused extends Error {
   readonly advice: string;
 

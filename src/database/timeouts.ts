@@ -1,13 +1,13 @@
 /**
- * A timer that does not mistake our own delay for the database's silence: when this process was busy, an answer may lie
- * unread in the socket at the moment the time is up, so what has arrived is read first.
+ * A timeout that reads pending input before it fires. When the event loop was busy, an answer may be waiting unread in
+ * the socket at the moment the timer is due; it must not be reported as a timeout.
  *
- * @returns takes the timer back
+ * @returns cancels the timeout
  */
 export function startIoFairTimeout(ms: number, onTimeout: () => void): () => void {
   let reading: NodeJS.Immediate | undefined;
   const timer = setTimeout(() => {
-    // Node polls its sockets between the timers and the immediates of one turn of its loop.
+    // Node polls sockets between the timers and the immediates of one iteration of the event loop.
     reading = setImmediate(() => (reading = setImmediate(onTimeout)));
   }, ms);
   return () => {
@@ -19,18 +19,18 @@ export function startIoFairTimeout(ms: number, onTimeout: () => void): () => voi
 const TICKS = 10;
 
 /**
- * A timer for what takes several exchanges, such as a handshake: while a crowd keeps our loop busy, each of them waits
- * for its turn. Time counts tick by tick, and a tick that came late for no more than a tick.
+ * A timeout for work of several round trips, such as a handshake, each of which is delayed while the event loop is
+ * busy. The time is counted in ticks, and a late tick counts as one, so the delay of a busy loop does not count.
  *
- * @returns takes the timer back
+ * @returns cancels the timeout
  */
 export function startBusyTolerantTimeout(ms: number, onTimeout: () => void): () => void {
-  let left = TICKS;
-  const ticking = setInterval(() => {
-    left -= 1;
-    if (left > 0) return;
-    clearInterval(ticking);
+  let ticksLeft = TICKS;
+  const ticker = setInterval(() => {
+    ticksLeft -= 1;
+    if (ticksLeft > 0) return;
+    clearInterval(ticker);
     onTimeout();
   }, ms / TICKS);
-  return () => clearInterval(ticking);
+  return () => clearInterval(ticker);
 }

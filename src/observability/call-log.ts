@@ -1,5 +1,4 @@
 import { Code, codeName } from '../rpc/status-code.ts';
-
 import { ADMIN_ROLE } from '../domain/caller.ts';
 import { sourceOf } from '../net/cidr.ts';
 import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
@@ -8,7 +7,7 @@ import type { FinishedCall, RefusalAfterEnd } from '../rpc/call-context.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { peerAddress } from '../net/peer-address.ts';
 
-/** The part of a logger that this file uses. */
+/** The part of pino's logger that this file uses. */
 interface Log {
   isLevelEnabled(level: string): boolean;
   debug(fields: object, event: string): void;
@@ -21,10 +20,10 @@ type LineRateLimiter = Pick<AuditRateLimiter, 'take'>;
 const SUMMARY_INTERVAL_MS = 60_000;
 
 /**
- * One line for each call (O03): a fault of ours at error, what was refused and what changed a session or an account at
- * info, the many others at debug. What anybody can bring about without having shown anything has a budget of lines, lest
- * a flood of junk fill the disk and bury the rest; of the others a line tells how many they were. Faults have a budget of
- * their own, which no junk uses up. The metrics count every call.
+ * Logs one line for each call (O03): internal faults at error, refusals and changes to sessions or accounts at info,
+ * all others at debug. Lines that any caller can cause at will are rate limited, so that a flood cannot fill the disk
+ * or bury other lines; a summary line counts those left out. Faults have a rate limit of their own, which refusals do
+ * not use up. The metrics count every call.
  */
 export class CallLogger {
   readonly #log: Log;
@@ -55,7 +54,9 @@ export class CallLogger {
     else this.#log.info({ ...fieldsOf(call), ...refusalDetail(call.cause) }, 'call');
   }
 
-  /** The line that the call itself could not have: it had ended before. */
+  /**
+   * Logs the refusal of a call that had already ended, for example by cancellation, so that its own line has no reason.
+   */
   logRefusalAfterEnd(refusal: RefusalAfterEnd): void {
     const { path, reason, peer, requestId, cause } = refusal;
     if (!this.#refusals.take(sourceOf(addressOf(refusal)))) {
@@ -71,7 +72,7 @@ export class CallLogger {
     this.#timer ??= setTimeout(() => this.logOmitted(), SUMMARY_INTERVAL_MS).unref();
   }
 
-  /** Says how many calls had no line since this was said last. */
+  /** Logs how many calls were left out since the last summary. */
   logOmitted(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -82,14 +83,17 @@ export class CallLogger {
   }
 }
 
-/** Whether a stranger can make as many of these as he likes. A token that was used twice ends its session, once. */
+/**
+ * Whether a caller without the admin role can cause any number of such calls. Token reuse cannot be repeated, since it
+ * ends the session.
+ */
 function needsRateLimit({ code, reason, isNoOp, caller }: FinishedCall): boolean {
   if (caller?.roles.includes(ADMIN_ROLE)) return false;
   if (reason === 'REFRESH_TOKEN_REUSED') return false;
   return code !== Code.OK || reason !== undefined || isNoOp === true;
 }
 
-/** For whom a call was made, as far as a gateway is believed; else who made it. */
+/** The client address that a trusted forwarder reported; otherwise the address of the peer. */
 function addressOf({ cause, peer }: Pick<FinishedCall, 'cause' | 'peer'>): string | null {
   const origin =
     cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
@@ -107,7 +111,7 @@ function fieldsOf(call: FinishedCall): object {
   };
 }
 
-/** What the log may know of a refusal beyond its reason; none of it comes from the caller's text. */
+/** The details of a refusal that may be logged. None of them contains text sent by the caller. */
 function refusalDetail(cause: unknown): object {
   if (!(cause instanceof Rejected)) return {};
   const { rejection } = cause;

@@ -5,15 +5,18 @@ import { LineOutput } from './line-output.ts';
 
 export type { Logger } from 'pino';
 
-const MAX_TEXT = 2_048;
+const MAX_TEXT_LENGTH = 2_048;
 const STANDARD_ERROR = 2;
 
-/** JSON lines, UTC, one for each event; a long text is cut, so that no caller can flood the log. */
+/**
+ * A log of JSON lines, one for each event, with UTC times. Long texts are truncated, so that no caller can flood the
+ * log.
+ */
 export function createLog(level: LogLevel, destination: DestinationStream): Logger {
   return pino(logOptions(level), destination);
 }
 
-/** The log of a process, on its standard error, and the way there. */
+/** The log of a process on standard error, and the output that it writes to. */
 export function openLog(level: LogLevel): { log: Logger; output: LineOutput } {
   const output = new LineOutput(STANDARD_ERROR, (lines) => {
     let text = '';
@@ -23,48 +26,54 @@ export function openLog(level: LogLevel): { log: Logger; output: LineOutput } {
   return { log: createLog(level, output), output };
 }
 
-/** How the log is written, wherever it goes. */
+/** pino's options, for any destination. */
 export function logOptions(level: LogLevel): LoggerOptions {
   return {
     level,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     messageKey: 'event',
-    formatters: { level: (label) => ({ level: label }), log: withPlainTexts },
-    serializers: { cause: causeOf },
+    formatters: { level: (label) => ({ level: label }), log: sanitizeTexts },
+    serializers: { cause: serializeCause },
   };
 }
 
 /**
- * An error as its name and message, with the errors behind it and the stack of the first. Nothing else of it: PostgreSQL
- * puts the whole failing row, hash and e-mail, into a field that is called `detail` (O01).
+ * Serialises the name, message, stack and cause of an error. Its other fields are left out, because PostgreSQL puts the
+ * failing row with its password hash and e-mail into a field named `detail` (O01).
  */
-function causeOf(error: unknown): unknown {
-  if (!(error instanceof Error)) return plainText(String(error));
+function serializeCause(error: unknown): unknown {
+  if (!(error instanceof Error)) return sanitizeText(String(error));
   return {
     name: error.name,
-    message: plainText(error.message),
-    stack: error.stack && plainText(error.stack),
-    ...(error.cause !== undefined && { cause: causeOf(error.cause) }),
+    message: sanitizeText(error.message),
+    stack: error.stack && sanitizeText(error.stack),
+    ...(error.cause !== undefined && { cause: serializeCause(error.cause) }),
   };
 }
 
-/** Every text of a line, whoever wrote it, within bounds (O02). */
-function withPlainTexts(fields: Record<string, unknown>): Record<string, unknown> {
+/** Sanitises every text field of a line, whatever its source (O02). */
+function sanitizeTexts(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name,
-      typeof value === 'string' ? plainText(value) : value,
+      typeof value === 'string' ? sanitizeText(value) : value,
     ]),
   );
 }
 
-/** JSON escapes line ends; what is left would still steer a terminal, or turn the rest of a line around on a screen. */
-const STEERING = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+/**
+ * Characters that JSON does not escape but that control a terminal: C1 control characters, bidirectional overrides,
+ * which reverse text on the screen, line separators and the byte order mark.
+ */
+const CONTROL_CHARACTERS = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
-function plainText(text: string): string {
+function sanitizeText(text: string): string {
   return text
-    .slice(0, MAX_TEXT)
+    .slice(0, MAX_TEXT_LENGTH)
     .toWellFormed()
-    .replace(STEERING, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    .replace(
+      CONTROL_CHARACTERS,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
 }

@@ -44,13 +44,15 @@ test('D15 an applied migration that differs is refused and nothing is changed', 
 test('D15 a newer schema is left alone by migrate and refused where the very schema is wanted', async () => {
   await migrate(empty.database, [...migrations, nextMigration('SELECT 1')]);
   expect(await migrate(empty.database)).toEqual([]);
-  await requireSchema(empty.database, { newer: true });
-  await expect(requireSchema(empty.database, { newer: false })).rejects.toThrow('newer');
+  await requireSchema(empty.database, { allowNewer: true });
+  await expect(requireSchema(empty.database, { allowNewer: false })).rejects.toThrow('newer');
 });
 
 test('an empty database is told from a current one', async () => {
   for (const newer of [true, false])
-    await expect(requireSchema(empty.database, { newer })).rejects.toThrow("run 'postern migrate'");
+    await expect(requireSchema(empty.database, { allowNewer: newer })).rejects.toThrow(
+      "run 'postern migrate'",
+    );
 });
 
 test('D15 a migration that fails leaves nothing behind, nor do those before it in the same run', async () => {
@@ -64,7 +66,7 @@ test('D15 a migration that fails leaves nothing behind, nor do those before it i
   const before = await relations();
   await expect(migrate(empty.database, failing)).rejects.toThrow('division by zero');
   expect(await relations()).toEqual(before);
-  await requireSchema(empty.database, { newer: false });
+  await requireSchema(empty.database, { allowNewer: false });
 });
 
 test('the schema is the one in schema.txt', async () => {

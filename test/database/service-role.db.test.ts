@@ -352,7 +352,7 @@ describe('migrate --grant-to', () => {
     const end = await postern(inSchema(other.url), ['migrate', '--grant-to', name]);
     expect(end).toMatchObject({ exitCode: 0, stderr: '' });
     const here = open(inSchema(url));
-    await requireSchema(here, { newer: false });
+    await requireSchema(here, { allowNewer: false });
     expect(await purgeExpired({ database: here }, { signal: new AbortController().signal })).toBe(0);
     await here.close();
     expect(await sqlStateOf(inSchema(url), 'DELETE FROM audit_events')).toBe('42501');

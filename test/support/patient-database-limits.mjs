@@ -4,7 +4,7 @@ import * as limits from '../../dist/database/time-limits.js';
 const FACTOR = 12;
 export const STORE_LIMIT_MS = FACTOR * limits.STORE_LIMIT_MS;
 export const WATCHDOG_MS = FACTOR * limits.WATCHDOG_MS;
-export const SILENCE_FROM_MS = FACTOR * limits.SILENCE_FROM_MS;
+export const TIMEOUT_THRESHOLD_MS = FACTOR * limits.TIMEOUT_THRESHOLD_MS;
 export const CONNECT_TIMEOUT_MS = FACTOR * limits.CONNECT_TIMEOUT_MS;
 export const CONNECT_LIMIT_MS = FACTOR * limits.CONNECT_LIMIT_MS;
 export const STATEMENT_TIMEOUT_MS = FACTOR * limits.STATEMENT_TIMEOUT_MS;

@@ -120,7 +120,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
   try {
     const { applied, known } = await readSchemaState(database);
     if (applied < known) return [oldSchemaFinding(applied, known, settings.migrate === 'auto')];
-    if (settings.migrate === 'off') await requireSchema(database, { newer: false });
+    if (settings.migrate === 'off') await requireSchema(database, { allowNewer: false });
     const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
     const message = `the schema is at migration ${applied}${newer}`;
     const schema: Finding = { check: 'schema', verdict: 'ok', message };

@@ -31,7 +31,7 @@ export async function openDatabaseFor<T>(
   });
   if (isNew) printNotice(`created an embedded database in ${settings.dataDir}`);
   try {
-    if (needs.schema) await requireSchema(opened.database, { newer: settings.migrate === 'auto' });
+    if (needs.schema) await requireSchema(opened.database, { allowNewer: settings.migrate === 'auto' });
     return await work(opened.database, settings);
   } finally {
     await opened.close();

@@ -17,31 +17,35 @@ import { dirname, join, resolve } from 'node:path';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { DataDirectoryError } from './embedded-postgres-error.ts';
 
-/** Where everything of an embedded database lies. */
+/** The paths of an embedded database. */
 export interface DataDirectory {
   readonly root: string;
   readonly cluster: string;
   readonly log: string;
-  /** Holds the unix socket; whoever may enter it is the database's superuser, so nobody else may. */
+  /** The folder of the unix socket, mode 0700: whoever can enter it is superuser of the database. */
   readonly sockets: string;
 }
 
-/** `nobody`, on every Linux: as whom root runs PostgreSQL where it cannot be root in a namespace. */
+/** The user `nobody` on Linux. Root runs PostgreSQL as this user where user namespaces are not available. */
 export const UNPRIVILEGED_ID = 65_534;
 
 /** `sun_path` holds 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`. */
 const MAX_SOCKET_FOLDER_BYTES = 107 - '/.s.PGSQL.5432.lock'.length;
 
-/** Makes the folders, closed to everybody else, and says where they are. */
+/**
+ * Creates the folders with mode 0700 and returns their paths.
+ *
+ * @throws DataDirectoryError when a folder cannot be created or used safely
+ */
 export function prepareDataDirectory(dataDir: string): DataDirectory {
   let root = resolve(dataDir);
   try {
     makeFolder(root);
-    // One name for one directory: a command that comes through a symbolic link has to find the running server.
+    // Resolved, so that a command that is given a symbolic link to the directory finds the running server.
     requireTrustedPath(root, 'anyone');
     root = realpathSync(root);
   } catch (cause) {
-    throw unusable(root, cause);
+    throw unusableError(root, cause);
   }
   const cluster = join(root, 'pgdata');
   requireOwnEntry(cluster);
@@ -52,36 +56,36 @@ export function prepareDataDirectory(dataDir: string): DataDirectory {
     chmodSync(sockets, 0o700);
   } catch (cause) {
     if (cause instanceof DataDirectoryError) throw cause;
-    throw unusable(root, cause);
+    throw unusableError(root, cause);
   }
   return { root, cluster, log: join(root, 'postgres.log'), sockets };
 }
 
 /**
- * Makes a folder, closed to everybody else, and those above it, where they are not there yet. Node's own way to do so
- * never ends below a folder that takes none, such as /proc.
+ * Creates a folder and its missing parents with mode 0700. Node's recursive `mkdirSync` is not used, because it never
+ * returns below a folder that accepts no entries, such as /proc.
  */
 export function makeFolder(path: string): void {
   const folders = [path];
-  for (let above = dirname(path); !existsSync(above); above = dirname(above)) folders.unshift(above);
+  for (let parent = dirname(path); !existsSync(parent); parent = dirname(parent)) folders.unshift(parent);
   for (const folder of folders) {
     try {
       mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
-      const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(folder).isDirectory();
-      if (!isThere) throw error;
+      const exists = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(folder).isDirectory();
+      if (!exists) throw error;
     }
   }
 }
 
-/** Whether a database was ever made there. */
+/** Whether the data directory contains a database cluster. */
 export function holdsCluster(dataDir: string): boolean {
   return existsSync(join(dataDir, 'pgdata', 'PG_VERSION'));
 }
 
 /**
- * Why no database could be made there; null when nothing speaks against it. Leaves nothing behind: a folder is made and
- * taken away again, since the rights alone do not tell of a place that takes none, such as /proc.
+ * Why a database cannot be created there; null when it can. The check creates a folder and removes it again, because
+ * permissions alone do not show that a folder accepts no entries, such as /proc.
  */
 export function dataDirectoryFault(dataDir: string): Error | null {
   const wanted = resolve(dataDir);
@@ -91,29 +95,32 @@ export function dataDirectoryFault(dataDir: string): Error | null {
     if (existing === wanted) requireTrustedPath(existing, 'anyone');
     const probe = mkdtempSync(join(existing, '.postern-'));
     try {
-      // Of a directory that is still to be made, what lies above it counts.
+      // A directory that does not exist yet is judged by its parents.
       requireTrustedPath(probe, 'anyone');
     } finally {
       rmdirSync(probe);
     }
     return null;
   } catch (cause) {
-    return unusable(wanted, cause);
+    return unusableError(wanted, cause);
   }
 }
 
-function unusable(root: string, cause: unknown): DataDirectoryError {
+function unusableError(root: string, cause: unknown): DataDirectoryError {
   if (cause instanceof UntrustedPath) {
     return new DataDirectoryError(`the data directory ${root} cannot be used: ${cause.message}.`, { cause });
   }
   return new DataDirectoryError(
     `the data directory ${root} cannot be used (${String((cause as NodeJS.ErrnoException).code)}). ` +
-      'Set POSTERN_DATA_DIR to a folder that this user can write.',
+      'Set POSTERN_DATA_DIR to a folder that this user can write to.',
     { cause },
   );
 }
 
-/** Gives a folder and all in it to the user that PostgreSQL runs as, when it belongs to another. */
+/**
+ * Changes the owner of a path and, for a folder, of its content; does nothing when the path has that owner or `ownerId`
+ * is null.
+ */
 export function changeOwner(ownerId: number | null, path: string): void {
   if (ownerId === null || lstatSync(path).uid === ownerId) return;
   if (lstatSync(path).isDirectory()) {
@@ -123,21 +130,24 @@ export function changeOwner(ownerId: number | null, path: string): void {
 }
 
 function socketFolder(root: string): string {
-  const near = join(root, 'run');
-  if (Buffer.byteLength(near) <= MAX_SOCKET_FOLDER_BYTES) return near;
-  const name = createHash('sha256').update(root).digest('hex').slice(0, 16);
-  return join(tmpdir(), `postern-${process.getuid?.() ?? 0}-${name}`);
+  const inDataDirectory = join(root, 'run');
+  if (Buffer.byteLength(inDataDirectory) <= MAX_SOCKET_FOLDER_BYTES) return inDataDirectory;
+  const digest = createHash('sha256').update(root).digest('hex').slice(0, 16);
+  return join(tmpdir(), `postern-${process.getuid?.() ?? 0}-${digest}`);
 }
 
 /**
- * What stood in the data directory before it was closed to others may be theirs: as root, a cluster must be root's, or of the
- * user as whom root runs PostgreSQL. A link would lead out of the directory.
+ * Rejects a cluster that another user may have placed in the data directory before its mode was 0700. For root, the
+ * cluster must belong to root or to the user as whom root runs PostgreSQL. A symbolic link would lead out of the
+ * directory.
  */
 function requireOwnEntry(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (found.isSymbolicLink())
-    throw new DataDirectoryError(`${path} is a symbolic link. Set POSTERN_DATA_DIR to where the data is.`);
+    throw new DataDirectoryError(
+      `${path} is a symbolic link. Set POSTERN_DATA_DIR to the folder that contains the data.`,
+    );
   if (process.getuid?.() === 0 && ![0, UNPRIVILEGED_ID].includes(found.uid))
     throw new DataDirectoryError(
       `${path} belongs to user ${found.uid}. Start Postern as that user, or make root its owner.`,
@@ -145,8 +155,9 @@ function requireOwnEntry(path: string): void {
 }
 
 /**
- * A folder that somebody else laid out under /tmp before us would let them put a server of theirs in our place, so
- * there not even root takes another's. Inside the data directory it may be that of the user as whom root runs PostgreSQL.
+ * Rejects a socket folder of another user, who could run a server of their own behind the socket. Under /tmp anybody
+ * can create the folder first, so even root accepts only its own there. Inside the data directory the folder may belong
+ * to the user as whom root runs PostgreSQL.
  */
 function requireOwnFolder(path: string, root: string): void {
   const { uid: owner } = lstatSync(path);

@@ -6,7 +6,7 @@ export class EmbeddedPostgresError extends Error {
   }
 }
 
-/** What POSTERN_DATA_DIR names cannot be used: another value or other permissions are needed, and no waiting helps. */
+/** POSTERN_DATA_DIR cannot be used. Retrying does not help: it needs another value or other permissions. */
 export class DataDirectoryError extends EmbeddedPostgresError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -14,7 +14,7 @@ export class DataDirectoryError extends EmbeddedPostgresError {
   }
 }
 
-/** Nothing was ever stored where somebody looks for it. */
+/** The data directory contains no database, and the command may not create one. */
 export class NoDataYet extends EmbeddedPostgresError {
   constructor(dataDir: string) {
     super(`there is no data in ${dataDir} yet`);

@@ -16,26 +16,27 @@ import { ENVIRONMENT, type RunAs } from './run-as.ts';
 const START_LIMIT_MS = 30_000;
 const POLL_INTERVAL_MS = 10;
 const STOP_LIMIT_MS = 5_000;
-/** For the commands that joined this one's server to finish their work. */
+/** How long the owner waits for commands that joined its server to finish. */
 const SMART_STOP_LIMIT_MS = 60_000;
 
-/** A small server on a unix socket. Everything that makes a commit durable stays on. */
+/** Settings of a small server on a unix socket. The settings that make commits durable keep their defaults. */
 const SERVER_SETTINGS = {
   listen_addresses: '',
   unix_socket_permissions: '0700',
   shared_buffers: '16MB',
   max_connections: '60',
   max_wal_size: '256MB',
-  // After a kill, one call instead of an fsync for each of a thousand files.
+  // Crash recovery makes one syncfs call instead of an fsync for each of a thousand files.
   recovery_init_sync_method: process.platform === 'linux' ? 'syncfs' : 'fsync',
-  // Reads and writes in the process that wants them: three processes fewer.
+  // Without I/O workers, which saves three processes.
   io_method: 'sync',
-  // From LOG up, without ERROR: a failed statement is the service's to report, and its detail can hold an address.
+  // LOG and above, which excludes ERROR: the service reports failed statements, and their detail can contain an e-mail
+  // address.
   log_min_messages: 'log',
   log_checkpoints: 'off',
 };
 
-/** A PostgreSQL server that this process started, kept running until it is stopped. */
+/** A PostgreSQL server as a child process, restarted when it exits until `stop` is called. */
 export class EmbeddedServer {
   readonly #directory: DataDirectory;
   readonly #connection: ClientConfig;
@@ -68,9 +69,9 @@ export class EmbeddedServer {
   }
 
   /**
-   * Resolves when the server takes connections.
+   * Resolves when the server accepts connections.
    *
-   * @throws EmbeddedPostgresError with the end of its log when it does not start
+   * @throws EmbeddedPostgresError with the end of the server's log when it does not start
    */
   async start(): Promise<void> {
     const { cluster, sockets } = this.#directory;
@@ -79,7 +80,7 @@ export class EmbeddedServer {
     const child = this.#spawn();
     const deadlineMs = Date.now() + START_LIMIT_MS;
     while (Date.now() < deadlineMs) {
-      // Another process may have been first: only our own child's answer counts.
+      // Another process may have started a server first, so an answer counts only when our child is the postmaster.
       const isOurs = child.pid !== undefined && postmasterOf(this.#directory.cluster) === child.pid;
       if (isOurs && (await readOwner(this.#connection)) !== undefined) {
         child.on('exit', () => this.#onExit());
@@ -95,7 +96,7 @@ export class EmbeddedServer {
     );
   }
 
-  /** @param signal SIGINT to end clients' work, SIGTERM to wait for them */
+  /** @param signal SIGINT disconnects clients (fast shutdown), SIGTERM waits for them (smart shutdown) */
   async stop(signal: 'SIGINT' | 'SIGTERM'): Promise<void> {
     this.#stopping = true;
     if (this.#child) await this.#end(this.#child, signal);
@@ -104,7 +105,7 @@ export class EmbeddedServer {
   #spawn(): ChildProcess {
     const log = this.#openLog();
     const [program = '', ...options] = this.#command;
-    // A session of its own: Ctrl-C at the terminal is for us, and we end the server after its clients.
+    // Detached, so that Ctrl-C at the terminal does not reach the server: it is stopped after its clients.
     const child = spawn(program, options, {
       stdio: ['ignore', log, log],
       detached: true,
@@ -120,15 +121,19 @@ export class EmbeddedServer {
     return child;
   }
 
-  /** Emptied, and never by a link: that could lead to any file that we may write. @throws DataDirectoryError */
+  /**
+   * Opens and truncates the log. A symbolic link is refused: it could truncate any file that this user can write.
+   *
+   * @throws DataDirectoryError
+   */
   #openLog(): number {
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     try {
       return openSync(this.#directory.log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     } catch (cause) {
       const code = String((cause as NodeJS.ErrnoException).code);
-      const says = code === 'ELOOP' ? 'is a symbolic link' : `cannot be written (${code})`;
-      throw new DataDirectoryError(`${this.#directory.log} ${says}. Remove it.`, { cause });
+      const fault = code === 'ELOOP' ? 'is a symbolic link' : `cannot be written (${code})`;
+      throw new DataDirectoryError(`${this.#directory.log} ${fault}. Remove it.`, { cause });
     }
   }
 
@@ -148,9 +153,9 @@ export class EmbeddedServer {
     }, delayMs);
   }
 
-  /** Asks, then insists: every signal is stronger than the one before it. */
-  async #end(child: ChildProcess, first: NodeJS.Signals): Promise<void> {
-    for (const signal of [first, 'SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
+  /** Sends increasingly forceful signals until the child has exited. */
+  async #end(child: ChildProcess, firstSignal: NodeJS.Signals): Promise<void> {
+    for (const signal of [firstSignal, 'SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       child.kill(signal);
@@ -162,7 +167,7 @@ export class EmbeddedServer {
     try {
       return readFileSync(this.#directory.log, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
     } catch {
-      return '(there is none)';
+      return '(the log cannot be read)';
     }
   }
 }

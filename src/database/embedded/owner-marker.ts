@@ -1,19 +1,19 @@
 import { Client, type ClientConfig } from 'pg';
 
-/** Who keeps an embedded server running. */
+/** The process that started an embedded server and keeps it running. */
 export interface Owner {
   readonly kind: 'service' | 'command';
   readonly pid: number;
-  /** Whether the database is made, too: on the very first start that comes a moment later. */
+  /** Whether the database exists. On the first start it is created shortly after the server accepts connections. */
   readonly isReady: boolean;
 }
 
-const NAME = /^postern holder (service|command) (\d+)$/;
+const APPLICATION_NAME = /^postern holder (service|command) (\d+)$/;
 const RECONNECT_MS = 100;
 
 /**
- * Marks this process as the one that the server belongs to, by a connection whose name says so. The mark ends with
- * the process, however it ends; it is made again when only the connection was lost.
+ * Marks this process as the owner of the server, by a connection with an `application_name` that other processes read.
+ * The marker disappears when the process exits for any reason. It is created again when only the connection was lost.
  */
 export class OwnerMarker {
   readonly #connection: ClientConfig;
@@ -49,7 +49,7 @@ export class OwnerMarker {
   }
 }
 
-/** @returns what a running server answers: its holder, null for none; undefined when it takes no connections */
+/** @returns the owner of the server, null when it has none, undefined when the server accepts no connections */
 export async function readOwner(connection: ClientConfig): Promise<Owner | null | undefined> {
   const client = new Client({ ...connection, connectionTimeoutMillis: 2_000 });
   client.on('error', () => undefined);
@@ -59,7 +59,7 @@ export async function readOwner(connection: ClientConfig): Promise<Owner | null 
       `SELECT application_name, EXISTS (SELECT FROM pg_database WHERE datname = 'postern') AS is_ready
        FROM pg_stat_activity WHERE application_name LIKE 'postern holder %'`,
     );
-    const [, kind, pid] = NAME.exec(rows[0]?.application_name ?? '') ?? [];
+    const [, kind, pid] = APPLICATION_NAME.exec(rows[0]?.application_name ?? '') ?? [];
     return kind === undefined
       ? null
       : { kind: kind as Owner['kind'], pid: Number(pid), isReady: rows[0]?.is_ready === true };

@@ -1,6 +1,6 @@
 import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 
-/** Whether a process runs. A zombie does not, though signals still reach it. */
+/** Whether a process is running. A zombie is not, although `kill(pid, 0)` succeeds for it. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -15,7 +15,9 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** The postmaster's process id from its lock file, when that process runs and is no other program by now. */
+/**
+ * The process id in the postmaster's lock file; null unless that process is running and is PostgreSQL on this cluster.
+ */
 export function postmasterOf(cluster: string, lockFile = `${cluster}/postmaster.pid`): number | null {
   let pid: number;
   try {
@@ -32,34 +34,35 @@ export function postmasterOf(cluster: string, lockFile = `${cluster}/postmaster.
 }
 
 /**
- * Makes a lock file that a dead postmaster left passable. PostgreSQL steps over one by itself, except when the process
- * id in it lives on as a zombie or as another program (after a restart of a container the same low ids come again): then
- * it refuses to start for ever. It does trust its parent's id, which is ours. The file is changed, not removed: its
- * other lines let PostgreSQL see that servants of the dead postmaster still use the memory.
+ * Writes our process id into a lock file of a dead postmaster, so that PostgreSQL can start. PostgreSQL ignores a stale
+ * lock file by itself, except when its process id belongs to a zombie or to another program: after a container restart
+ * the same low ids are reused, and PostgreSQL would refuse to start for ever. It ignores the id of its parent, which is
+ * ours. The file is changed and not removed, because from its other lines PostgreSQL detects child processes of the
+ * dead postmaster that still use its shared memory.
  */
 export function claimStaleLock(cluster: string, lockFile: string): void {
   if (!isStale(cluster, lockFile)) return;
-  const aside = `${lockFile}.${process.pid}`;
+  const renamed = `${lockFile}.${process.pid}`;
   try {
-    // Taken aside and judged again, so that a fresh lock of another start is put back and not overwritten.
-    renameSync(lockFile, aside);
+    // Renamed and checked again, so that the new lock of a concurrent start is restored and not overwritten.
+    renameSync(lockFile, renamed);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  if (isStale(cluster, aside)) {
-    const [, ...rest] = readFileSync(aside, 'utf8').split('\n');
-    writeFileSync(aside, [process.pid, ...rest].join('\n'));
+  if (isStale(cluster, renamed)) {
+    const [, ...rest] = readFileSync(renamed, 'utf8').split('\n');
+    writeFileSync(renamed, [process.pid, ...rest].join('\n'));
   }
   try {
-    linkSync(aside, lockFile);
+    linkSync(renamed, lockFile);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  unlinkSync(aside);
+  unlinkSync(renamed);
 }
 
-/** An empty one is not: PostgreSQL is about to write it. */
+/** An empty lock file is not stale: PostgreSQL is about to write it. */
 function isStale(cluster: string, lockFile: string): boolean {
   try {
     return /^\d+\n/.test(readFileSync(lockFile, 'utf8')) && postmasterOf(cluster, lockFile) === null;

@@ -15,13 +15,13 @@ export interface Migration {
   readonly number: number;
   readonly name: string;
   readonly sql: string;
-  /** SHA-256 of the SQL, hex: an applied migration never changes again. */
+  /** SHA-256 of the SQL, hex. It detects changes of a migration that was already applied. */
   readonly checksum: string;
 }
 
 /**
- * The schema's history, append-only. A migration must leave a schema on which the release before it still works,
- * since old and new processes run together during an upgrade.
+ * All migrations, append-only. After a migration the previous release must still work, since old and new processes run
+ * side by side during an upgrade.
  */
 export const migrations: readonly Migration[] = [
   ['users-and-signing-keys', usersAndSigningKeys] as const,

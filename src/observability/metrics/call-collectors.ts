@@ -8,7 +8,7 @@ const REFRESH = '/postern.v1.AuthService/RefreshToken';
 const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'METADATA_TOO_LARGE'];
 const REFUSED_REFRESHES = ['REFRESH_TOKEN_INVALID', 'REFRESH_TOKEN_EXPIRED', 'REFRESH_TOKEN_REVOKED'];
 
-/** Rate, errors and duration of every method that was called. */
+/** Calls, refusals and durations of every method that was called. */
 export function callCollectors(counts: CallCounts): Collectors {
   return {
     calls: () =>
@@ -28,7 +28,7 @@ export function callCollectors(counts: CallCounts): Collectors {
   };
 }
 
-/** What is open, and what was closed for want of room. Asked for when somebody looks: the listeners are made later. */
+/** The sources of the listeners' metrics. They are functions, because the listeners are created later. */
 export interface Listeners {
   readonly grpc: () => {
     readonly openStreams: Readonly<Record<StreamKind, number>>;
@@ -49,13 +49,17 @@ export function listenerCollectors({ grpc, http }: Listeners): Collectors {
   };
 }
 
-/** What became of logins and refreshes. @param repeats how many refreshes gave the same successor again */
+/**
+ * Logins and refreshes by outcome.
+ *
+ * @param repeats the number of refreshes that returned the same successor again
+ */
 export function loginCollectors(counts: CallCounts, repeats: () => number): Collectors {
   return {
     logins() {
       const login = counts.of(LOGIN);
       return outcomes(login, {
-        ok: okOf(login),
+        ok: successesOf(login),
         refused: refusalsOf(login, ['INVALID_CREDENTIALS']),
         throttled: refusalsOf(login, ['LOGIN_RATE_LIMITED']),
         overloaded: refusalsOf(login, ['SERVER_OVERLOADED']),
@@ -64,7 +68,7 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
     refreshes() {
       const refresh = counts.of(REFRESH);
       return outcomes(refresh, {
-        rotated: okOf(refresh) - repeats(),
+        rotated: successesOf(refresh) - repeats(),
         repeated: repeats(),
         reused: refusalsOf(refresh, ['REFRESH_TOKEN_REUSED']),
         refused: refusalsOf(refresh, REFUSED_REFRESHES),
@@ -74,7 +78,7 @@ export function loginCollectors(counts: CallCounts, repeats: () => number): Coll
   };
 }
 
-function okOf({ codes }: MethodCounts): number {
+function successesOf({ codes }: MethodCounts): number {
   return codes[0] ?? 0;
 }
 
@@ -82,16 +86,16 @@ function refusalsOf({ reasons }: MethodCounts, selected: readonly string[]): num
   return selected.reduce((sum, reason) => sum + (reasons.get(reason) ?? 0), 0);
 }
 
-/** Calls that no server could have answered otherwise: what was sent is not a request of the method. */
+/** Calls whose request was invalid, unreadable or too large for the method. */
 function malformedOf(calls: MethodCounts): number {
   const { [Code.INVALID_ARGUMENT]: invalid = 0, [Code.UNIMPLEMENTED]: unreadable = 0 } = calls.codes;
   return invalid + unreadable + refusalsOf(calls, TOO_LARGE);
 }
 
-/** The known outcomes, `malformed` and, as `failed`, whatever else became of the calls. */
+/** The named outcomes, `malformed`, and all other calls as `failed`. */
 function outcomes(calls: MethodCounts, named: Readonly<Record<string, number>>) {
   const known = { ...named, malformed: malformedOf(calls) };
   const total = calls.codes.reduce((sum, count) => sum + count, 0);
-  const failed = Object.values(known).reduce((left, count) => left - count, total);
+  const failed = Object.values(known).reduce((rest, count) => rest - count, total);
   return Object.entries({ ...known, failed }).map(([outcome, count]) => [[outcome], count] as const);
 }

@@ -2,72 +2,72 @@ import { DurationHistogram } from '../../domain/histogram.ts';
 import type { FinishedCall, RefusalAfterEnd } from '../../rpc/call-context.ts';
 import { methodTable } from '../../rpc/method-table.ts';
 
-/** What became of the calls of one method. */
+/** The finished calls of one method. */
 export interface MethodCounts {
-  /** The path without its first slash; `unknown` for what the method table does not know. */
+  /** The path without its leading slash; `unknown` for a path that is not in the method table. */
   readonly method: string;
-  /** By status code. */
+  /** Number of calls by gRPC status code, 0 to 16. */
   readonly codes: Readonly<Float64Array>;
-  /** By reason; from closed lists, never text of a caller. */
+  /** Number of refusals by reason. Reasons are from closed lists, never text from a caller. */
   readonly reasons: ReadonlyMap<string, number>;
-  /** Absent for streams, which last as long as they are wanted. */
+  /** Null for streams, which last as long as the client wants. */
   readonly duration: DurationHistogram | null;
 }
 
-interface Row extends MethodCounts {
+interface MutableCounts extends MethodCounts {
   readonly codes: Float64Array;
   readonly reasons: Map<string, number>;
 }
 
-const CODES = 17;
+const CODE_COUNT = 17;
 
 /**
- * Counts calls in plain numbers, which are read when somebody asks: a verified token costs one look-up and three
- * additions. A method is one of the method table, so that no caller can make the list longer (O04).
+ * Counts calls in plain numbers, which are read at each scrape. Recording a call costs one map lookup and three
+ * additions. Only methods of the method table have counts of their own, so that no caller can add label values (O04).
  */
 export class CallCounts {
-  readonly #rows: ReadonlyMap<string, Row>;
-  readonly #unknown = newRow('unknown', false);
+  readonly #methods: ReadonlyMap<string, MutableCounts>;
+  readonly #unknown = newCounts('unknown', false);
 
   constructor() {
-    this.#rows = new Map(
+    this.#methods = new Map(
       Object.entries(methodTable).map(([path, { deadlineMs }]) => [
         path,
-        newRow(path.slice(1), deadlineMs !== null),
+        newCounts(path.slice(1), deadlineMs !== null),
       ]),
     );
   }
 
   record({ path, code, reason, durationMs }: FinishedCall): void {
-    const row = this.#rows.get(path) ?? this.#unknown;
-    row.codes[code] = (row.codes[code] ?? 0) + 1;
-    row.duration?.observe(durationMs);
-    if (reason !== undefined) row.reasons.set(reason, (row.reasons.get(reason) ?? 0) + 1);
+    const { codes, reasons, duration } = this.#methods.get(path) ?? this.#unknown;
+    codes[code] = (codes[code] ?? 0) + 1;
+    duration?.observe(durationMs);
+    if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
 
-  /** The reason of a call that is counted without one: its caller had left when it was refused. */
+  /** Adds the reason of a call that was counted without one, because it had ended before it was refused. */
   recordRefusalAfterEnd({ path, reason }: RefusalAfterEnd): void {
-    const { reasons } = this.#rows.get(path) ?? this.#unknown;
+    const { reasons } = this.#methods.get(path) ?? this.#unknown;
     reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
 
-  /** Of the methods that were called. */
+  /** The counts of the methods that were called. */
   *[Symbol.iterator](): Generator<MethodCounts, void, undefined> {
-    for (const row of [...this.#rows.values(), this.#unknown]) {
-      if (row.codes.some((count) => count > 0)) yield row;
+    for (const counts of [...this.#methods.values(), this.#unknown]) {
+      if (counts.codes.some((count) => count > 0)) yield counts;
     }
   }
 
-  /** Of one method of the table, called or not. */
+  /** The counts of one method, called or not; those of `unknown` for a path that is not in the method table. */
   of(path: string): MethodCounts {
-    return this.#rows.get(path) ?? this.#unknown;
+    return this.#methods.get(path) ?? this.#unknown;
   }
 }
 
-function newRow(method: string, isTimed: boolean): Row {
+function newCounts(method: string, isTimed: boolean): MutableCounts {
   return {
     method,
-    codes: new Float64Array(CODES),
+    codes: new Float64Array(CODE_COUNT),
     reasons: new Map(),
     duration: isTimed ? new DurationHistogram() : null,
   };

@@ -7,9 +7,9 @@ export interface MetricDefinition {
 }
 
 /**
- * Every metric of `/metrics`. Dashboards and alerts depend on names and labels, so these never change. `/metrics` is as
- * public as the key set beside it. No metric may therefore tell anything about one user, not even whether the e-mail of a
- * failed login belongs to an account.
+ * All metrics of `/metrics`. Dashboards and alerts depend on names and labels, so these never change. `/metrics` is as
+ * public as the JWKS on the same listener, so no metric may reveal anything about one user, not even whether the e-mail
+ * of a failed login belongs to an account.
  */
 export const metricDefinitions = {
   calls: counter(
@@ -96,7 +96,7 @@ export const metricDefinitions = {
     'pool',
     'state',
   ),
-  poolMost: gauge('postern_db_pool_max', 'Maximum number of database connections, by pool.', 'pool'),
+  poolMax: gauge('postern_db_pool_max', 'Maximum number of database connections, by pool.', 'pool'),
   databaseReachable: gauge(
     'postern_db_reachable',
     'Whether the last check of the database succeeded (1) or not (0).',

@@ -3,17 +3,17 @@ import { type MetricDefinition, metricDefinitions, type MetricKey } from './defi
 
 type Value = number | DurationHistogram;
 
-/** What a metric is now: one value, values with their labels in the order of the definition, or null for none. */
+/** The current samples of a metric: one value, values with labels in the order of the definition, or null for none. */
 type Samples = Value | null | readonly (readonly [labels: readonly string[], value: Value])[];
 
-/** How each metric is read. What a process does not have is left out. */
+/** A function for each metric that reads its samples. Metrics that a process does not have are left out. */
 export type Collectors = { readonly [Key in MetricKey]?: () => Samples };
 
 export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /**
- * The text format of Prometheus, 0.0.4. Written here and not by prom-client, which would keep every value a second time
- * behind a hash of its labels, and loads OpenTelemetry; all that is left of it is this page.
+ * Renders the metrics in the Prometheus text format, 0.0.4. prom-client is not used: it stores every value a second
+ * time under a hash of its labels, and loads OpenTelemetry.
  */
 export function expose(collectors: Collectors): string {
   const families = (Object.keys(metricDefinitions) as MetricKey[]).flatMap((key) => {

@@ -3,7 +3,7 @@ import type { Collectors } from './exposition.ts';
 
 const SAMPLE_INTERVAL_MS = 100;
 
-/** The process itself: event loop, processor, memory. `stop` ends its timer. */
+/** Measures event loop lag, CPU time and memory of the process. `stop` ends its timer. */
 export class ProcessMeter {
   readonly #lag = new DurationHistogram();
   readonly #timer: NodeJS.Timeout;

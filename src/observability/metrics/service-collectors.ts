@@ -8,7 +8,7 @@ import type { Database } from '../../database/database.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { Collectors } from './exposition.ts';
 
-/** What only the central service has, and a sidecar has not. */
+/** The sources of the metrics that only the central service has, not a sidecar. */
 export interface ServiceParts {
   readonly hasher: PasswordHasher;
   readonly pools: Readonly<Record<string, Database>>;
@@ -24,7 +24,7 @@ export interface ServiceParts {
   };
   readonly keyRotationSeconds: number;
   readonly purgedRows: () => number;
-  /** When the listeners' certificate ends, Unix time in seconds; null in plaintext. */
+  /** Expiry of the listeners' certificate, Unix time in seconds; null in plaintext. */
   readonly certificateExpiry: () => number | null;
 }
 
@@ -50,7 +50,7 @@ export function serviceCollectors(parts: ServiceParts): Collectors {
       pools.flatMap(([pool, { connections }]) =>
         Object.entries(connections).map(([state, count]) => [[pool, state], count] as const),
       ),
-    poolMost: () => pools.map(([pool, { maxConnections }]) => [[pool], maxConnections] as const),
+    poolMax: () => pools.map(([pool, { maxConnections }]) => [[pool], maxConnections] as const),
     databaseReachable: () => Number(parts.reachable()),
     circuitOpen: () => Number(circuit.isOpen),
     clockOffset: () => (clock.aheadMs === null ? null : clock.aheadMs / 1000),

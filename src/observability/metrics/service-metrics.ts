@@ -8,13 +8,13 @@ import { ProcessMeter } from './process-collectors.ts';
 import { type ServiceParts, serviceCollectors } from './service-collectors.ts';
 import { trustCollectors } from './trust-collectors.ts';
 
-/** What is counted as it happens; everything else is asked for when somebody looks. */
+/** Counters that the service increments. All other metrics are read from their source at each scrape. */
 export class ServiceCounts {
   readonly calls = new CallCounts();
-  /** Refreshes that gave the same successor again. */
+  /** Refreshes that returned the same successor again. */
   repeats = 0;
   purgedRows = 0;
-  /** Steps of the keys' life cycle that this process took. */
+  /** Steps of signing key rotation made by this process. */
   readonly keySteps: Record<KeyStep['kind'], number> = { prepare: 0, activate: 0, remove: 0 };
 }
 
@@ -24,14 +24,15 @@ interface VerificationParts {
   readonly maxStalenessMs: number;
 }
 
-/** What every process has, whatever it serves. */
+/** The sources of the metrics that every process has, besides its own memory and CPU. */
 interface ProcessParts {
-  /** Lines of the log that nobody will see. */
+  /** The number of log lines that were dropped. */
   readonly linesLost: () => number;
 }
 
-/** What `/metrics` says, until it is stopped. */
+/** The metrics of a process, until `stop`. */
 export interface Metrics {
+  /** The body of `/metrics`. */
   readonly text: () => string;
   stop(): void;
 }
@@ -46,11 +47,11 @@ export function serviceMetrics(
     },
 ): Metrics {
   const { counts, verification } = parts;
-  return metricsOf(parts, {
+  return createMetrics(parts, {
     ...callCollectors(counts.calls),
     ...listenerCollectors(parts.listeners),
     ...loginCollectors(counts.calls, () => counts.repeats),
-    ...trustOf(verification),
+    ...collectTrust(verification),
     keySteps: () => Object.entries(counts.keySteps).map(([step, count]) => [[step], count] as const),
     ...serviceCollectors({ ...parts, trust: verification.trust, purgedRows: () => counts.purgedRows }),
   });
@@ -66,20 +67,20 @@ export function sidecarMetrics(
     readonly certificateExpiry: () => number | null;
   },
 ): Metrics {
-  return metricsOf(parts, {
+  return createMetrics(parts, {
     ...callCollectors(parts.calls),
     ...listenerCollectors(parts.listeners),
-    ...trustOf(parts.verification),
+    ...collectTrust(parts.verification),
     upstreamConnected: () => Number(parts.isConnected()),
     certificateExpiry: parts.certificateExpiry,
   });
 }
 
-function trustOf({ trust, cache, maxStalenessMs }: VerificationParts): Collectors {
+function collectTrust({ trust, cache, maxStalenessMs }: VerificationParts): Collectors {
   return trustCollectors(trust, cache, maxStalenessMs);
 }
 
-function metricsOf({ linesLost }: ProcessParts, collectors: Collectors): Metrics {
+function createMetrics({ linesLost }: ProcessParts, collectors: Collectors): Metrics {
   const meter = new ProcessMeter();
   const all = { ...collectors, ...meter.collectors, linesLost };
   return { text: () => expose(all), stop: () => meter.stop() };

@@ -2,13 +2,16 @@ import type { VerifiedTokenCache } from '../../tokens/verify/verified-token-cach
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { Collectors } from './exposition.ts';
 
-/** How fresh is what this process verifies by, and how much of it is remembered. */
+/** The age and state of the trust bundle, and the size and hits of the verification cache. */
 export function trustCollectors(
   trust: TrustBundle,
   cache: VerifiedTokenCache | null,
   maxStalenessMs: number,
 ): Collectors {
-  const state = () => (!trust.loaded ? 'loading' : trust.ageMs <= maxStalenessMs ? 'fresh' : 'stale');
+  const state = () => {
+    if (!trust.loaded) return 'loading';
+    return trust.ageMs <= maxStalenessMs ? 'fresh' : 'stale';
+  };
   return {
     trustAge: () => trust.ageMs / 1000,
     trustState: () =>

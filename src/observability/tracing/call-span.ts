@@ -3,7 +3,9 @@ import { type Context, type Span, SpanKind, SpanStatusCode, type Tracer } from '
 import type { CallContext } from '../../rpc/call-context.ts';
 import { Code, codeName } from '../../rpc/status-code.ts';
 
-/** What the semantic conventions for gRPC call errors of a server. A refusal is an answer. */
+/**
+ * The status codes that OpenTelemetry's semantic conventions for gRPC define as server errors. Refusals are not errors.
+ */
 const SERVER_ERRORS: ReadonlySet<number> = new Set([
   Code.UNKNOWN,
   Code.DEADLINE_EXCEEDED,
@@ -13,7 +15,11 @@ const SERVER_ERRORS: ReadonlySet<number> = new Set([
   Code.DATA_LOSS,
 ]);
 
-/** The span of one call. @param path a method that is served, such as `/postern.v1.AuthService/Login` */
+/**
+ * Starts the span of a call.
+ *
+ * @param path of a served method, such as `/postern.v1.AuthService/Login`
+ */
 export function startCallSpan(tracer: Tracer, path: string, parent: Context): Span {
   const [, service = '', method = ''] = path.split('/');
   return tracer.startSpan(
@@ -26,7 +32,7 @@ export function startCallSpan(tracer: Tracer, path: string, parent: Context): Sp
   );
 }
 
-/** Ends a call's span with its status, and with the request id by which the log names it. */
+/** Ends the span of a call with its status, its reason and the request id that is also in the log. */
 export function endCallSpan(
   span: Span,
   code: number,

@@ -17,42 +17,48 @@ import type { SpanName, Tracer } from '../../domain/tracer.ts';
 import type { CallContext } from '../../rpc/call-context.ts';
 import { endCallSpan, startCallSpan } from './call-span.ts';
 
-/** Traces of calls, for as long as a process runs. */
+/** Traces the calls of a process. */
 export interface Tracing extends Tracer {
-  /** Begins the span of a call. @param header gives the values of one of its headers, none when it was not sent */
+  /**
+   * Starts the span of a call.
+   *
+   * @param header returns the values of a request header, none when it was not sent
+   */
   startCall(path: string, header: (name: string) => readonly string[]): CallTrace;
-  /** Sends what is not sent yet. */
+  /** Sends the remaining spans. */
   stop(): Promise<void>;
 }
 
 /** The trace of one call. */
 export interface CallTrace {
-  /** Runs a part of the call, so that spans that it opens belong to the call. */
-  run<T>(part: () => T): T;
-  /** Ends the span; does nothing after the first time. */
+  /** Runs work of the call; spans started in it become children of the call's span. */
+  run<T>(work: () => T): T;
+  /** Ends the span. Idempotent. */
   end(code: number, context: Pick<CallContext, 'requestId' | 'reason'>): void;
 }
 
-const kinds: Readonly<Record<SpanName, { kind: SpanKind; attributes: Readonly<Record<string, string>> }>> = {
+const spanOptions: Readonly<
+  Record<SpanName, { kind: SpanKind; attributes: Readonly<Record<string, string>> }>
+> = {
   database: { kind: SpanKind.CLIENT, attributes: { 'db.system.name': 'postgresql' } },
   'password hash': { kind: SpanKind.INTERNAL, attributes: {} },
 };
 const EXPORT_LIMIT_MS = 2_000;
 
-type Headers = (name: string) => readonly string[];
+type HeaderReader = (name: string) => readonly string[];
 
-const headers: TextMapGetter<Headers> = {
+const headerGetter: TextMapGetter<HeaderReader> = {
   get: (header, name) => [...header(name)],
-  // W3C trace context asks by name alone.
+  // The W3C propagator reads headers by name only.
   keys: () => [],
 };
 
 /**
- * OpenTelemetry, loaded only when somebody has named a collector. Nothing is global: what else lives in the process keeps
- * its own. The SDK's standard variables decide about sampling and batches (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_...`,
- * `OTEL_EXPORTER_OTLP_HEADERS`); unless they say otherwise, a caller's decision to sample is followed.
+ * Starts OpenTelemetry without registering anything globally, so that it does not affect other code in the process. The
+ * SDK's standard variables control sampling, batches and headers (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_...`,
+ * `OTEL_EXPORTER_OTLP_HEADERS`). By default the sampling decision of the caller is followed.
  *
- * @param endpoint of a collector that speaks OTLP over HTTP, such as `http://127.0.0.1:4318`
+ * @param endpoint base URL of a collector for OTLP over HTTP, such as `http://127.0.0.1:4318`
  */
 export function startTracing(endpoint: string, serviceName: string): Tracing {
   const exporter = new OTLPTraceExporter({
@@ -67,12 +73,12 @@ export function startTracing(endpoint: string, serviceName: string): Tracing {
   const propagator = new W3CTraceContextPropagator();
   const active = new AsyncLocalStorage<Context>();
 
-  const startCall = (path: string, header: Headers): CallTrace => {
-    const parent = propagator.extract(ROOT_CONTEXT, header, headers);
+  const startCall = (path: string, header: HeaderReader): CallTrace => {
+    const parent = propagator.extract(ROOT_CONTEXT, header, headerGetter);
     const span = startCallSpan(tracer, path, parent);
     const context = trace.setSpan(parent, span);
     return {
-      run: (part) => active.run(context, part),
+      run: (work) => active.run(context, work),
       end(code, call) {
         if (span.isRecording()) endCallSpan(span, code, call);
       },
@@ -84,11 +90,11 @@ export function startTracing(endpoint: string, serviceName: string): Tracing {
     async span(name, work) {
       const context = active.getStore();
       if (context === undefined) return work();
-      const span = tracer.startSpan(name, kinds[name], context);
+      const span = tracer.startSpan(name, spanOptions[name], context);
       try {
         return await work();
       } catch (error) {
-        // The error's text may hold what a caller sent; its name does not.
+        // Not the error's message, which may contain text sent by the caller.
         span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : '' });
         throw error;
       } finally {

@@ -2,9 +2,11 @@ import { NotInstalled } from '../../domain/not-installed.ts';
 import type { Tracing } from './open-telemetry.ts';
 
 /**
- * Traces when there is a collector for them. Only then is OpenTelemetry loaded: without it no call pays for traces.
+ * Starts tracing when a collector is configured. OpenTelemetry is loaded only then, so that otherwise no call bears its
+ * cost.
  *
- * @throws NotInstalled when the packages were left out (`npm ci --omit=optional`)
+ * @param endpoint of the collector, null for no tracing
+ * @throws NotInstalled when OpenTelemetry is not installed (`npm ci --omit=optional`)
  */
 export async function openTracing(
   endpoint: string | null,

@@ -172,9 +172,9 @@ test('S02 S18 what has not the form of a token, or came too often, is refused wi
   const dependencies = {
     database,
     refreshTokens: () => new RefreshTokens(randomBytes(32)),
-    turns: new KeyedLimiter({ concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 }),
+    sessionLimiter: new KeyedLimiter({ concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 1, graceSeconds: 1 },
-    repeats,
+    repeatRateLimiter: repeats,
   } as unknown as Parameters<typeof refreshToken>[0];
   const genuine = new RefreshTokens(randomBytes(32)).make(randomBytes(16), randomUUID(), 1);
   const tried = (text: string) =>
@@ -258,9 +258,9 @@ test('S06 a thief who leaves once the reuse is known ends the session all the sa
   const dependencies = {
     database,
     refreshTokens: () => root.tokens(),
-    turns: new TurnsLeft({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
+    sessionLimiter: new TurnsLeft({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 300, graceSeconds: 60 },
-    repeats: new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now()),
+    repeatRateLimiter: new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now()),
     issuer: { serves: () => true },
     trust: new TrustBundle(),
   } as unknown as Parameters<typeof refreshToken>[0];
