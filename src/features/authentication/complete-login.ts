@@ -23,7 +23,7 @@ export interface LoginCompletion {
   readonly audience: string;
   /** Action in the audit trail. */
   readonly action: 'login' | 'password.change';
-  /** A change that commits together with the login. Runs under the lock, before the session opens; returns its revocations. */
+  /** Runs in the transaction of the login, under the lock, before the session opens. Returns its revocations. */
   readonly change: (trx: Transaction) => Promise<readonly Revocation[]>;
 }
 

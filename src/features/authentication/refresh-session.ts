@@ -33,7 +33,7 @@ export interface RefreshDependencies {
   readonly sessionLimiter: KeyedLimiter;
   readonly trust: TrustBundle;
   readonly repeatRateLimiter: RepeatRateLimiter;
-  /** Called when a refresh has given out the same successor again. */
+  /** Called for each refresh that gives out the same successor again. */
   readonly onRepeat: () => void;
 }
 

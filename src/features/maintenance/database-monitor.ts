@@ -63,7 +63,11 @@ export class DatabaseMonitor {
     return this.#reported ?? 'unreachable';
   }
 
-  /** Resolves after the first attempt, even when the database is unreachable. @throws an error that retrying cannot fix */
+  /**
+   * Resolves after the first attempt, even when the database is unreachable.
+   *
+   * @throws an error that retrying cannot fix
+   */
   async start(): Promise<void> {
     const fatal = await this.#attempt();
     if (fatal !== undefined) throw toError(fatal);
