@@ -9,17 +9,18 @@ import { verifyToken, type VerifyDependencies } from './verify-token.ts';
 
 export interface AuthenticateDependencies extends VerifyDependencies {
   readonly database: Database;
-  /** Which audience a token must name to be shown to Postern itself. */
+  /** The audience that a token must have to be accepted by Postern's own methods. */
   readonly apiAudience: string;
 }
 
 /**
- * Lets the bearer of an access token in to methods of an access class. An administrator is one by the database's word,
- * asked on every call: a role taken away ends at once, not when the token expires (A03). A service account is one by
- * its token: deleting it revokes the token, and those who verify go on without the database.
+ * Authenticates the bearer of an access token for methods of an access class. The role `admin` is read from the database
+ * on every call, so that a removed role ends at once and not when the token expires (A03). The access class `service`
+ * relies on the token alone: deleting a service account revokes its tokens, and calls keep working while the database is
+ * unreachable.
  *
- * A token for another audience is a token for somebody else (RFC 9068 section 4): whichever service it was shown to
- * could show it here and act as its bearer. A token of the legacy door names no audience and so never passes.
+ * A token for another audience is refused (RFC 9068 section 4): otherwise any service that receives it could replay it
+ * here and act as its bearer. A legacy HS256 token has no audience and is therefore always refused.
  *
  * @throws Rejected `token-refused`, `admin-required`, `service-required`, `trust-stale`, `store-unavailable`
  */
@@ -40,7 +41,9 @@ export async function authenticateCaller(
   switch (access) {
     case 'user':
       if (type === 'user') return caller;
-      throw claimsInvalid('this method needs the token of a user, not of a service account');
+      throw claimsInvalid(
+        'this method needs the token of a user, not of a service account; log in as a user',
+      );
     case 'service':
       if (type === 'service') return caller;
       throw new Rejected({ kind: 'service-required' });

@@ -25,7 +25,7 @@ export interface PasswordChange {
 
 export interface ChangePasswordDependencies extends CheckPasswordDependencies, CompleteLoginDependencies {
   readonly passwords: PasswordTools;
-  /** Of the token that was shown, and so of the new session. */
+  /** Audience of the caller's token, and of the new session. */
   readonly apiAudience: string;
 }
 
@@ -35,9 +35,9 @@ const rules: FieldRules<PasswordChange> = {
 };
 
 /**
- * Sets another password for a user who knows the present one, ends all of the user's sessions and a pending reset, and
- * opens a new session for the audience of the token, in one transaction (L16). A token alone, stolen perhaps, changes nothing;
- * guesses of the password count as those at Login do.
+ * Sets a new password for a user who knows the current one, ends all of the user's sessions, deletes a pending reset and
+ * opens a new session for the audience of the token, in one transaction (L16). A stolen access token alone does not
+ * suffice. Wrong passwords count in the login throttle.
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `password-policy`, `token-refused` (the session has ended),
  *   `login-rate-limited`, `store-unavailable`, `server-overloaded`
@@ -52,49 +52,47 @@ export async function changePassword(
   const { id: userId } = caller;
   const findUser = async () =>
     isUuid(userId) ? await database.run(call, (db) => findLoginRecordById(db, userId)) : null;
-  const known = await findUser();
-  if (!known) throw new Rejected(invalidCredentials('unknown-user', userId).refusal);
-  const { email } = known;
+  const user = await findUser();
+  if (!user) throw new Rejected(invalidCredentials('unknown-user', userId).refusal);
   const attempt = {
-    email,
+    email: user.email,
     password: passwords.currentPassword,
     findUser,
     userId,
-    holdsRefusal: false,
+    delaysRefusal: false,
   };
-  const verdict = await checkPassword(dependencies, attempt, call, async ({ user }) => {
-    const passwordHash = await newHash(dependencies, { ...passwords, email: user.email }, call);
+  const verdict = await checkPassword(dependencies, attempt, call, async (checked) => {
+    const { email } = checked.user;
+    const passwordHash = await validateAndHash(dependencies, { ...passwords, email }, call);
     const change = async (trx: Transaction) => {
       await requireLiveSession(trx, caller.sessionId);
       await setPasswordHash(trx, userId, passwordHash);
       await deletePasswordReset(trx, userId);
       return endSessions(trx, { userId }, 'password-changed');
     };
-    return completeLogin(dependencies, { user, audience, action: 'password.change', change }, call);
+    const completion = { user: checked.user, audience, action: 'password.change', change } as const;
+    return completeLogin(dependencies, completion, call);
   });
   if (!verdict.ok) throw new Rejected(verdict.refusal);
   return verdict.value;
 }
 
-/** The hash of the new password, which is looked at only when the current one was right. */
-async function newHash(
+/** Called only after the current password was right. */
+async function validateAndHash(
   { passwords }: Pick<ChangePasswordDependencies, 'passwords'>,
   { currentPassword, newPassword, email }: PasswordChange & { readonly email: Email },
   call: OperationCall,
 ): Promise<string> {
-  // One person sent both, so there is nothing to find out by timing.
+  // The same caller sent both, so a comparison that takes variable time reveals nothing.
   if (normalisePassword(newPassword) === normalisePassword(currentPassword)) throw passwordUnchanged();
-  // Only now: what the policy says of the new password tells something of the e-mail, which the token does not hold.
+  // The violations depend on the user's e-mail, which is not in the token: whoever stole the token must not learn it.
   await validateNewPassword(passwords, { password: newPassword, email, field: 'new_password' });
   return passwords.hasher.hash(newPassword, call);
 }
 
-/**
- * A session that another instance has just ended is seen here, though the news of it may not have come to this process
- * yet.
- */
+/** Detects a session that another instance has ended before its revocation has reached this process. */
 async function requireLiveSession(trx: Transaction, sessionId: string | null): Promise<void> {
-  // A token that another program signed with the shared secret names a session that is not in our table.
+  // A token that another program signed with the shared secret may name a session that is not in the table.
   const session = sessionId !== null && isUuid(sessionId) ? await findSession(trx, sessionId) : null;
   if (!session?.ended) return;
   throw new Rejected({

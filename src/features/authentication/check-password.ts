@@ -5,43 +5,43 @@ import type { LoginRecord } from '../users/user-queries.ts';
 import { type EvaluatedLogin, invalidCredentials, type LoginVerdict } from './login-verdict.ts';
 import type { LoginThrottle } from './throttle/login-throttle.ts';
 
-/** The second check meets the hash that the first login of an imported user stored meanwhile; a third has no honest cause. */
+/** A second check is needed when a concurrent login has upgraded the hash of an imported user; a third never is. */
 const MAX_CHECKS = 2;
 
 export interface CheckPasswordDependencies {
   readonly hasher: PasswordHasher;
   readonly throttle: LoginThrottle;
-  /** Told of a user whose stored hash no password can match any more: only a reset helps. */
+  /** Called for a user whose stored hash is damaged, so that no password matches it: only a reset helps. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
 }
 
 export interface PasswordAttempt<User extends LoginRecord> {
-  /** The e-mail under which the attempt counts. */
+  /** The e-mail for which the throttle counts the attempt. */
   readonly email: Email;
   readonly password: string;
-  /** Reads the user whose password it should be; null when there is none. */
+  /** Reads the user whose password is checked; null when there is no such user. */
   readonly findUser: () => Promise<User | null>;
-  /** The user's id when the caller has proven it already, for the refusal of one who is gone. */
+  /** The user's id when an access token has proven it; names the user in the refusal after the user was deleted. */
   readonly userId?: string;
-  /** Whether the answer of a refusal is held, lest its time tell that there is such a user (L02). */
-  readonly holdsRefusal: boolean;
+  /** Whether a refusal gets the refusal delay, so that its time does not reveal whether the user exists (L02). */
+  readonly delaysRefusal: boolean;
 }
 
-/** A user whose password was right. It was compared without a lock on the user. */
+/** A user whose password was right. The comparison ran without a lock on the user's row. */
 export interface CheckedPassword<User extends LoginRecord = LoginRecord> {
   readonly user: User;
-  /** Whether the stored hash is weaker than one that is made today (L04). */
+  /** Whether the stored hash is weaker than the current parameters (L04). */
   readonly needsRehash: boolean;
 }
 
 /**
- * Checks a password, and does with `proceed` what it is checked for. Both are one attempt of the throttle, which counts
- * before anything is evaluated. A user who does not exist, is disabled or has no password costs the same hash as a wrong
+ * Checks a password and, when it is right, runs `proceed`. Both are one attempt in the throttle, which counts it before
+ * anything is evaluated. A user who does not exist, is disabled or has no password costs the same hash as a wrong
  * password.
  *
- * @param proceed gives `hash-changed` when another hash was stored since the check: then the password is checked again
- *   against that one. What it throws is no verdict, and the attempt does not count.
- * @throws Rejected `store-unavailable`, `server-overloaded`, `deadline-exceeded`, `cancelled`, and what `proceed` throws
+ * @param proceed returns `hash-changed` when another hash was stored since the check; the password is then checked
+ *   against the new hash. When it throws, the attempt does not count.
+ * @throws Rejected `store-unavailable`, `server-overloaded`, `deadline-exceeded`, `cancelled`, and any error of `proceed`
  */
 export async function checkPassword<User extends LoginRecord, T>(
   dependencies: CheckPasswordDependencies,
@@ -49,8 +49,8 @@ export async function checkPassword<User extends LoginRecord, T>(
   call: OperationCall,
   proceed: (checked: CheckedPassword<User>) => Promise<EvaluatedLogin<T> | 'hash-changed'>,
 ): Promise<LoginVerdict<T>> {
-  const subject = { email: attempt.email, address: call.origin.address };
-  return dependencies.throttle.guard(subject, call, async () => {
+  const { email } = attempt;
+  return dependencies.throttle.guard({ email, address: call.origin.address }, call, async () => {
     for (let check = 1; ; check += 1) {
       const checked = await compare(dependencies, attempt, call);
       if (!checked.ok) return checked;
@@ -63,7 +63,7 @@ export async function checkPassword<User extends LoginRecord, T>(
 
 async function compare<User extends LoginRecord>(
   { hasher, onDamagedHash }: CheckPasswordDependencies,
-  { password, findUser, userId, holdsRefusal }: PasswordAttempt<User>,
+  { password, findUser, userId, delaysRefusal }: PasswordAttempt<User>,
   call: OperationCall,
 ): Promise<EvaluatedLogin<CheckedPassword<User>>> {
   const user = await findUser();
@@ -75,8 +75,8 @@ async function compare<User extends LoginRecord>(
   if (user && verdict.matches && !user.disabled) {
     return { ok: true, value: { user, needsRehash: verdict.needsRehash } };
   }
-  const holdMs = holdsRefusal ? hasher.refusalDelayMs(verdict) : 0;
-  return invalidCredentials(causeOf(user, verdict.matches), user?.id ?? userId, holdMs);
+  const delayMs = delaysRefusal ? hasher.refusalDelayMs(verdict) : 0;
+  return invalidCredentials(causeOf(user, verdict.matches), user?.id ?? userId, delayMs);
 }
 
 function causeOf(user: LoginRecord | null, matches: boolean) {

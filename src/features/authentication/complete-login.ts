@@ -18,22 +18,22 @@ export interface CompleteLoginDependencies {
 }
 
 export interface LoginCompletion {
-  /** The user as the credential was checked. */
+  /** The user as read for the check of the credential. */
   readonly user: LoginRecord;
   readonly audience: string;
-  /** Under which the opening of the session is audited. */
+  /** Action in the audit trail. */
   readonly action: 'login' | 'password.change';
-  /** What else is true once the login is: done under the lock, before the session opens. Gives what it revoked. */
+  /** Runs in the transaction of the login, under the lock, before the session opens. Returns its revocations. */
   readonly change: (trx: Transaction) => Promise<readonly Revocation[]>;
 }
 
 /**
- * Opens a session for a user whose credential was right, and issues its tokens: the end of every way to log in. The
- * credential was checked without a lock; under it the user must still be who was checked, or a password changed, or a
- * user disabled, at this very moment would leave a session behind.
+ * Opens a session for a user whose credential was right, and issues its tokens: the last step of every kind of login.
+ * The credential was checked without a lock, so the user is compared again under the lock. Otherwise a session could
+ * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `store-unavailable`, `conflict`, `trust-stale` while there is no key to sign with, and what `change` throws
+ * @throws Rejected `store-unavailable`, `conflict`, `trust-stale` while there is no signing key, and any error of `change`
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,

@@ -3,16 +3,16 @@ import type { Rejection } from '../../domain/rejection.ts';
 type InvalidCredentials = Extract<Rejection, { kind: 'invalid-credentials' }>;
 type LoginRateLimited = Extract<Rejection, { kind: 'login-rate-limited' }>;
 
-/** What came of an attempt to log in: a refusal is a value, so that the throttle can count it before anybody hears of it. */
+/** Result of a login attempt. A refusal is a value, so that the throttle can count it before the caller is answered. */
 export type LoginVerdict<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly refusal: InvalidCredentials | LoginRateLimited };
 
-/** The same for an attempt that was evaluated. */
+/** Result of an attempt that the throttle admitted. */
 export type EvaluatedLogin<T> =
   { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: InvalidCredentials };
 
-/** @param userId the user's id as far as it is known for certain, for the audit trail */
+/** @param userId for the audit trail; undefined unless it is known for certain */
 export function invalidCredentials(
   cause: InvalidCredentials['cause'],
   userId: string | undefined,

@@ -43,33 +43,34 @@ export async function login(
   requireValid(rules, input);
   const audience = dependencies.issuer.audienceFor(input.audience);
   const canonical = canonicalEmail(input.email);
-  if (!canonical.ok) throw new Error('a checked e-mail has no canonical form');
+  if (!canonical.ok) throw new Error('a validated e-mail has no canonical form');
   const { email } = canonical;
   const { password } = input;
 
-  // A login may wait honestly for its turn and its hash: each use of the database has its limit by itself.
-  const patient = {
+  // A login may wait long for the throttle's queue and for its hash. Without `storeDeadlineMs` each use of the database
+  // has its own budget.
+  const loginCall = {
     deadlineMs: call.deadlineMs,
     signal: call.signal,
     origin: originOf(input, call.origin),
   };
-  const findUser = () => dependencies.database.run(patient, (db) => findLoginRecord(db, email));
-  const attempt = { email, password, findUser, holdsRefusal: true };
-  const verdict = await checkPassword(dependencies, attempt, patient, async (checked) => {
+  const findUser = () => dependencies.database.run(loginCall, (db) => findLoginRecord(db, email));
+  const attempt = { email, password, findUser, delaysRefusal: true };
+  const verdict = await checkPassword(dependencies, attempt, loginCall, async (checked) => {
     const { user } = checked;
-    const stronger = checked.needsRehash ? await strongerHash(dependencies, password, patient) : null;
+    const upgradedHash = checked.needsRehash ? await tryHash(dependencies, password, loginCall) : null;
     const change = async (trx: Transaction) => {
-      if (stronger !== null && user.passwordHash !== null)
-        await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: stronger });
+      if (upgradedHash !== null && user.passwordHash !== null)
+        await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: upgradedHash });
       return [];
     };
-    return completeLogin(dependencies, { user, audience, action: 'login', change }, patient);
+    return completeLogin(dependencies, { user, audience, action: 'login', change }, loginCall);
   });
   if (!verdict.ok) throw new Rejected(verdict.refusal);
   return verdict.value;
 }
 
-/** What a trusted caller says of its own caller counts; what anybody else says is not believed (L12). */
+/** `client` counts only from a trusted forwarder; from other callers it is ignored (L12). */
 function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   if (!client || !origin.isTrustedForwarder) return origin;
   return {
@@ -79,8 +80,11 @@ function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
   };
 }
 
-/** The password is at hand only now; null when there is no room for the work, and the next login does it. */
-async function strongerHash(
+/**
+ * Only a login has the password that an upgrade of its hash needs. Returns null when the hash is refused, such as by a
+ * full queue; the next login tries again.
+ */
+async function tryHash(
   { hasher }: Pick<LoginDependencies, 'hasher'>,
   password: string,
   call: OperationCall,

@@ -21,7 +21,7 @@ import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-i
 import type { SessionPolicy } from '../sessions/session-policy.ts';
 import type { KeyedLimiter } from '../../domain/keyed-limiter.ts';
 
-/** A racer that lost looks again; after the first loss the answer is known unless rotations go on all the while. */
+/** A call that loses to a concurrent rotation reads the session again. One retry suffices unless rotations continue. */
 const MAX_ATTEMPTS = 4;
 
 export interface RefreshDependencies {
@@ -29,18 +29,18 @@ export interface RefreshDependencies {
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
-  /** One at a time for each session, so that its row is never waited for with a connection each (S09). */
+  /** One call per session at a time, so that calls do not each hold a connection while they wait for its row (S09). */
   readonly sessionLimiter: KeyedLimiter;
   readonly trust: TrustBundle;
   readonly repeatRateLimiter: RepeatRateLimiter;
-  /** Told of a refresh that gave the same successor again. */
+  /** Called for each refresh that gives out the same successor again. */
   readonly onRepeat: () => void;
 }
 
 /**
- * Exchanges a refresh token for the session's next tokens. What it means that this token comes now is decided in
- * `features/sessions/refresh-decision.ts`; here it is made true in the database. When two hold one session it ends, committed,
- * before the caller hears of it and although the caller has left (S06).
+ * Exchanges a refresh token for the session's next tokens. `features/sessions/refresh-decision.ts` decides what the token
+ * means; this file applies the decision to the database. After reuse of a token the session is ended and committed before
+ * the caller is answered, even when the caller has cancelled (S06).
  *
  * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `store-unavailable`, `conflict`, `server-overloaded`
  */
@@ -60,51 +60,26 @@ async function exchange(
   presented: PresentedRefreshToken & { readonly text: string },
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  const { database, issuer, refreshTokens, policy, sessionLimiter } = dependencies;
+  const { policy, sessionLimiter, repeatRateLimiter, onRepeat } = dependencies;
+  const { sessionId } = presented;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-    const session = await database.run(call, (db) => findSession(db, presented.sessionId));
-    if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
-    const target = { type: 'session', id: presented.sessionId } as const;
-    const { nonce, userId } = session;
-    if (!refreshTokens().isGenuine(nonce, presented) || !refreshTokens().isNonceOf(userId, nonce))
-      throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
-    const owner = { target, actor: { type: 'user', id: session.userId } } as const;
-    if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', owner);
-    if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', owner);
+    const session = await findPresentedSession(dependencies, presented, call);
+    const owner = ownerOf(sessionId, session);
     const decision = decideRefresh(session, presented.generation, session.nowMs, limits);
     switch (decision.kind) {
       case 'rotate': {
-        const rotation = {
-          id: presented.sessionId,
-          to: decision.to,
-          accessTokenSeconds: policy.accessTokenSeconds,
-        };
-        const event = sessionEvent('token.refresh', presented, session);
-        const { origin } = call;
-        const rotated = await sessionLimiter.run(presented.sessionId, () =>
-          database.run(call, (db) => rotateSession(db, rotation, { event, origin })),
-        );
+        const rotated = await rotate(dependencies, { sessionId, session, to: decision.to }, call);
         if (!rotated) continue;
-        const rotatedSession = {
-          ...session,
-          rotatedAtMs: rotated.nowMs,
-          roles: rotated.roles,
-          nowMs: rotated.nowMs,
-        };
-        dependencies.repeatRateLimiter.clearRefusal(presented.sessionId);
-        return issue(dependencies, presented.sessionId, rotatedSession, decision.to);
+        repeatRateLimiter.clearRefusal(sessionId);
+        return issue(dependencies, sessionId, rotated, decision.to);
       }
       case 'repeat':
-        requireWithinRateLimit(
-          dependencies.repeatRateLimiter.take(presented.sessionId, presented.text, decision.graceLeftMs),
-        );
-        dependencies.onRepeat();
-        return issue(dependencies, presented.sessionId, session, decision.generation);
+        requireWithinRateLimit(repeatRateLimiter.take(sessionId, presented.text, decision.graceLeftMs));
+        onRepeat();
+        return issue(dependencies, sessionId, session, decision.generation);
       case 'reuse':
-        await sessionLimiter.run(presented.sessionId, () =>
-          endReusedSession(dependencies, presented, session, call),
-        );
+        await sessionLimiter.run(sessionId, () => endReusedSession(dependencies, presented, session, call));
         throw refused('REFRESH_TOKEN_REUSED', 'reused', owner);
       case 'expired':
         throw refused('REFRESH_TOKEN_EXPIRED', 'expired', owner);
@@ -115,6 +90,44 @@ async function exchange(
     }
   }
   throw new Rejected({ kind: 'conflict' });
+}
+
+/** Reads the session of a presented token; refuses a token that Postern did not make for it, or may not exchange now. */
+async function findPresentedSession(
+  { database, issuer, refreshTokens }: RefreshDependencies,
+  presented: PresentedRefreshToken,
+  call: OperationCall,
+): Promise<SessionRecord> {
+  const { sessionId } = presented;
+  const session = await database.run(call, (db) => findSession(db, sessionId));
+  if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
+  const { nonce, userId } = session;
+  const { target, actor } = ownerOf(sessionId, session);
+  if (!refreshTokens().isGenuine(nonce, presented) || !refreshTokens().isNonceOf(userId, nonce))
+    throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
+  if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', { target, actor });
+  if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', { target, actor });
+  return session;
+}
+
+/** Returns the session after the rotation; null when a concurrent call has changed it first. */
+async function rotate(
+  { database, policy, sessionLimiter }: RefreshDependencies,
+  { sessionId, session, to }: { sessionId: string; session: SessionRecord; to: number },
+  call: OperationCall,
+): Promise<SessionRecord | null> {
+  const rotation = { id: sessionId, to, accessTokenSeconds: policy.accessTokenSeconds };
+  const event = sessionEvent('token.refresh', sessionId, session);
+  const rotated = await sessionLimiter.run(sessionId, () =>
+    database.run(call, (db) => rotateSession(db, rotation, { event, origin: call.origin })),
+  );
+  if (!rotated) return null;
+  const { nowMs, roles } = rotated;
+  return { ...session, rotatedAtMs: nowMs, roles, nowMs };
+}
+
+function ownerOf(sessionId: string, { userId }: SessionRecord) {
+  return { target: { type: 'session', id: sessionId }, actor: { type: 'user', id: userId } } as const;
 }
 
 function requireWithinRateLimit(waitMs: number): void {
@@ -151,7 +164,7 @@ async function endReusedSession(
   call: OperationCall,
 ): Promise<void> {
   const event: AuditEvent = {
-    ...sessionEvent('token.reuse', presented, session),
+    ...sessionEvent('token.reuse', presented.sessionId, session),
     outcome: 'refused',
     reason: 'REFRESH_TOKEN_REUSED',
     details: { presented: presented.generation, newest: session.generation },
@@ -164,17 +177,8 @@ async function endReusedSession(
   trust.revoke(ended);
 }
 
-function sessionEvent(
-  action: AuditEvent['action'],
-  presented: PresentedRefreshToken,
-  session: SessionRecord,
-): AuditEvent {
-  return {
-    action,
-    outcome: 'ok',
-    actor: { type: 'user', id: session.userId },
-    target: { type: 'session', id: presented.sessionId },
-  };
+function sessionEvent(action: AuditEvent['action'], sessionId: string, session: SessionRecord): AuditEvent {
+  return { action, outcome: 'ok', ...ownerOf(sessionId, session) };
 }
 
 function refused(

@@ -8,26 +8,26 @@ import { endSessions, findSession } from '../sessions/session-queries.ts';
 import { lockUser } from '../users/user-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
-/** Names what is to end by one of the two; the other is empty. */
+/** Exactly one of the two is set; the other is empty. */
 export interface SessionsToEnd {
   readonly userId: string;
   readonly sessionId: string;
 }
 
 /**
- * Ends one session, or all of a user's. Repeating it changes nothing, but is in the audit trail like every other change
- * that an administrator asked for (A07).
+ * Ends one session, or all sessions of a user. Idempotent; every call writes an audit event, as all changes by
+ * administrators do (A07).
  *
  * @param dependencies.trust see `deleteServiceAccount`
- * @returns how many ended now
+ * @returns how many sessions this call ended
  * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
  */
 export async function revokeSessions(
   { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
-  { actor, ...wanted }: SessionsToEnd & { readonly actor: AuditActor },
+  { actor, ...request }: SessionsToEnd & { readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<number> {
-  const selector = parseSelector(wanted);
+  const selector = parseSelector(request);
   const revocations = await database.transaction(call, async (trx) => {
     await requireExists(trx, selector);
     const ended = await endSessions(trx, selector, 'administrator');
@@ -60,7 +60,7 @@ function parseSelector({ userId, sessionId }: SessionsToEnd): SessionSelector {
   return userId === '' ? { sessionId } : { userId };
 }
 
-/** The lock on a user's row keeps logins from opening a session that this would miss. */
+/** Locks a user's row, so that a concurrent login cannot open a session that the revocation misses. */
 async function requireExists(trx: Transaction, selector: SessionSelector): Promise<void> {
   const [what, found] =
     'sessionId' in selector

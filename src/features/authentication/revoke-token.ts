@@ -27,33 +27,34 @@ export interface RevokeDependencies {
   readonly policy: SessionPolicy;
   readonly sessionLimiter: KeyedLimiter;
   readonly trust: TrustBundle;
-  /** Waits until the keys have been read anew, together with whoever else waits for that. */
+  /** Resolves after the next refresh of the keys from the database; concurrent calls share one refresh. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
-  /** Unix time, ms: the clock by which tokens are judged here. */
+  /** Clock for the expiry of tokens. Unix time, ms. */
   readonly nowMs: () => number;
 }
 
-/** Whom a presented token lets its holder log out. */
+/** What a presented token may end. */
 type RevocationTarget =
   | {
       readonly kind: 'session';
       readonly sessionId: string;
       readonly userId: string;
       readonly mayEndAll: boolean;
-      /** When the presented access token expires, Unix time; null for a refresh token. */
+      /** Expiry of the presented access token, Unix time; null for a refresh token. */
       readonly tokenExpiresAtSeconds: number | null;
     }
   | { readonly kind: 'token'; readonly claims: VerifiedClaims };
 
 /**
- * Ends the session of a token, or all of its user's; a token without a session ends alone. Idempotent, and silent
- * about a token that nobody accepts: it has nothing left to end (RFC 7009 section 2.2). To return is a promise that no
- * verifier accepts the token any more, so a token counts that is only refused here: for a key of which this process has
- * not heard, a time that has not come by its clock, an audience that is not among its settings.
+ * Ends the session of a token, or all sessions of its user; revokes a token without a session by itself. Idempotent. A
+ * token that no verifier accepts is not an error, because nothing is left to revoke (RFC 7009 section 2.2).
  *
- * @returns whether anything ended, which the caller is not told
+ * Success means that no verifier accepts the token any more. So a token is also revoked when only this process would
+ * refuse it: its key is not known here yet, it is not valid yet by this clock, or its audience is not configured here.
+ *
+ * @returns whether anything was revoked; the response does not reveal it
  * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`, `field-invalid`
- *   for a token that cannot be told from others and so cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
+ *   for a token without `jti` and `sid`, which cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
  */
 export async function revokeToken(
   dependencies: RevokeDependencies,
@@ -65,15 +66,17 @@ export async function revokeToken(
     ? await targetOfRefreshToken(dependencies, input.token, call)
     : await targetOfAccessToken(dependencies, input.token, call);
   if (!target) return false;
-  const end = () =>
+  const revokeTarget = () =>
     database.transaction(call, (trx) =>
       target.kind === 'token'
         ? revokeTokenOnly(trx, target.claims, call.origin)
         : endSessionsFor(trx, target, input.allSessions && target.mayEndAll, call.origin),
     );
-  const ended = await (target.kind === 'token' ? end() : sessionLimiter.run(target.sessionId, end));
-  trust.revoke(ended);
-  return ended.length > 0;
+  const revocations = await (target.kind === 'token'
+    ? revokeTarget()
+    : sessionLimiter.run(target.sessionId, revokeTarget));
+  trust.revoke(revocations);
+  return revocations.length > 0;
 }
 
 async function targetOfRefreshToken(
@@ -89,7 +92,8 @@ async function targetOfRefreshToken(
   if (!refreshTokens().isNonceOf(session.userId, session.nonce)) return null;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
   const { kind } = decideRefresh(session, presented.generation, session.nowMs, limits);
-  // An old token may only end what it belonged to: its holder may be a thief who would log the owner out everywhere.
+  // An old refresh token may have been stolen. It ends only its own session, so that a thief cannot log its owner out
+  // everywhere.
   const mayEndAll = kind === 'rotate' || kind === 'repeat';
   return { kind: 'session', sessionId, userId: session.userId, mayEndAll, tokenExpiresAtSeconds: null };
 }
@@ -104,18 +108,18 @@ async function targetOfAccessToken(
   if (claims === null) return null;
   const { sessionId, tokenId, subject, expiresAtSeconds } = claims;
   const untilSeconds = revocationExpiryOf(expiresAtSeconds);
-  // By another clock it may be good after it has expired by this one, but no longer than its revocation would be kept.
+  // A verifier with another clock may accept the token after its expiry here, but not after its revocation would expire.
   if (untilSeconds <= nowMs() / 1000 || trust.isRevokedUntil(claims, untilSeconds)) return null;
   if (sessionId === null && tokenId === null) throw notRevocable();
   if (sessionId === null) return { kind: 'token', claims };
   const hasExpired = expiresAtSeconds + DEFAULT_SKEW_SECONDS <= nowMs() / 1000;
-  // What a thief may hold long after the logout must not log the owner out everywhere.
+  // A thief may hold an expired or revoked token long after the logout. It must not log its owner out everywhere.
   const mayEndAll = !hasExpired && !trust.isRevoked(claims);
   const tokenExpiresAtSeconds = expiresAtSeconds;
   return { kind: 'session', sessionId, userId: subject, mayEndAll, tokenExpiresAtSeconds };
 }
 
-/** Of a key that is not known here a token is well formed, and nothing more: only news of the keys tell whether it is junk. */
+/** A token of an unknown key may be junk or of a key that is new: only a refresh of the keys can tell. */
 async function claimsOf(
   { verifier, nextRefresh }: RevokeDependencies,
   text: string,
@@ -132,16 +136,16 @@ async function claimsOf(
 async function endSessionsFor(
   trx: Transaction,
   target: Extract<RevocationTarget, { kind: 'session' }>,
-  all: boolean,
+  allSessions: boolean,
   origin: CallOrigin,
 ): Promise<Revocation[]> {
   const { sessionId, userId, tokenExpiresAtSeconds } = target;
-  if (all && isUuid(userId)) await lockUser(trx, userId);
-  const choice = all && isUuid(userId) ? { userId } : { sessionId };
-  let ended = isUuid(sessionId) ? await endSessions(trx, choice, 'revoked') : [];
+  if (allSessions && isUuid(userId)) await lockUser(trx, userId);
+  const selector = allSessions && isUuid(userId) ? { userId } : { sessionId };
+  let ended = isUuid(sessionId) ? await endSessions(trx, selector, 'revoked') : [];
   if (tokenExpiresAtSeconds !== null) {
-    // A token that another program signed with the shared secret names a session that is not in our table, or lives
-    // longer than the tokens that the session was given.
+    // A token that another program signed with the shared secret may name a session that is not in the table, or expire
+    // later than the tokens that Postern issued for the session.
     const untilSeconds = revocationExpiryOf(tokenExpiresAtSeconds);
     const isCovered = ended.some(
       ({ id, expiresAtSeconds }) => id === sessionId && expiresAtSeconds >= untilSeconds,
@@ -158,13 +162,13 @@ async function endSessionsFor(
     outcome: 'ok',
     actor: { type: 'user', id: userId },
     target: { type: 'session', id: sessionId },
-    ...(all && { details: { sessions: ended.map(({ id }) => id) } }),
+    ...(allSessions && { details: { sessions: ended.map(({ id }) => id) } }),
   };
   await insertAuditEvent(trx, { event, origin });
   return ended;
 }
 
-/** For a service account's token, or one of a program that shares the secret and has no sessions. */
+/** For the token of a service account, or a token without `sid` of a program that signs with the shared secret. */
 async function revokeTokenOnly(
   trx: Transaction,
   { tokenId, subject, expiresAtSeconds }: VerifiedClaims,
@@ -187,13 +191,13 @@ async function revokeTokenOnly(
   return [revocation];
 }
 
-/** Until when a revocation is kept, Unix time: no clock for which Postern answers takes the token for good then. */
+/** Expiry of a revocation, Unix time. By then the token has expired by every clock within the supported skew. */
 function revocationExpiryOf(tokenExpiresAtSeconds: number): number {
   return tokenExpiresAtSeconds + REVOCATION_MARGIN_SECONDS;
 }
 
 function notRevocable(): Rejected {
   const description =
-    'has neither jti nor sid and therefore cannot be revoked: it is valid until it expires or its signing secret is removed';
+    'has neither jti nor sid and cannot be revoked: it stays valid until it expires or its signing secret is removed';
   return new Rejected({ kind: 'field-invalid', violations: [{ field: 'token', description }] });
 }

@@ -9,19 +9,19 @@ const INITIAL_LOAD_WAIT_MS = 1_000;
 export interface VerifyDependencies {
   readonly verifier: TokenVerifier;
   readonly trust: TrustBundle;
-  /** Verification goes on for so long without news of revocations. */
+  /** Maximum staleness of the trust bundle, ms; beyond it every token is refused with `trust-stale`. */
   readonly maxStalenessMs: number;
-  /** How long a process that has just started may take to get its first keys and revocations; by default a second. */
+  /** How long a call waits for the first keys and revocations after the start, ms. Default: 1000. */
   readonly initialLoadWaitMs?: number;
 }
 
 const audienceRules = { audience: optional(text({ minBytes: 1, maxBytes: 256 })) };
 
 /**
- * Says whom an access token speaks for. Answers at once, without a promise, for a token that was seen before.
+ * Verifies an access token and returns its claims; synchronously for a token in the verification cache.
  *
  * @param input.audience empty to accept every configured audience
- * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while nothing is known, or nothing new for too long
+ * @throws Rejected `token-refused`, `field-invalid`, or `trust-stale` while the trust bundle is not loaded or too stale
  */
 export function verifyToken(
   dependencies: VerifyDependencies,
@@ -30,7 +30,7 @@ export function verifyToken(
   const { verifier, trust, maxStalenessMs } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
-  // Revocations alone are no news yet: without keys every token would be one of an unknown key.
+  // `loaded` covers keys and revocations: without keys every token would be refused for an unknown key.
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     return verifyAfterLoad(dependencies, input.token, requiredAudience);
   const verdict = verifier.verify(input.token, requiredAudience);

@@ -3,23 +3,23 @@ import type { CallBudget } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from '../../passwords/hashing/call-deadline.ts';
 
-/** The backstop for an alarm that got lost: half of the second in which a revocation must be known then. */
+/** Fallback for a lost notification: half of the second within which a revocation must then be known. */
 const REFRESH_INTERVAL_MS = 500;
-/** How often a caller who waits for news may bring a refresh forward. */
+/** Waiting callers may bring a refresh forward at most this often. */
 const EARLY_REFRESH_INTERVAL_MS = 1_000;
-/** Each costs a timer and holds its call; whoever comes on top tries again, when those have been answered. */
-const MAX_WAITING = 1_000;
+/** Each waiting call costs a timer and stays open; further calls are refused and may retry. */
+const MAX_WAITING_CALLS = 1_000;
 
-/** What a look at the database found: all well, nobody there, or something in it that cannot be used. */
+/** Result of the last check. `unusable`: the database answered, but its content cannot be used. */
 export type StoreState = 'reachable' | 'unreachable' | 'unusable';
 
 export type StoreEvent = `store-${StoreState}`;
 
 /**
- * Waits for the database with a growing pause, prepares what it must hold, and from then on refreshes what is kept in
- * memory, twice a second and whenever it is woken. A database that is away is waited for, at the start and ever after. What
- * waiting cannot mend (another schema, another master key) is handed to `onFatal` at the start; later the service goes on
- * with what it has in memory, and says that the store is unusable.
+ * Connects to the database with backoff, prepares it once, and then refreshes the data in memory twice a second and on
+ * `refreshNow`. While the database is unreachable it retries without end. An error that retrying cannot fix (another
+ * schema, another master key) rejects `start`, or goes to `onFatal` in later attempts to prepare; once prepared, the
+ * service continues with the data in memory and reports the store as unusable.
  */
 export class DatabaseMonitor {
   readonly #prepare: () => Promise<void>;
@@ -31,8 +31,8 @@ export class DatabaseMonitor {
   /** Undefined until the first attempt has ended. */
   #reported: StoreState | undefined;
   /**
-   * 100, 200, 400, 500 ms. A database that is back is known within 2 s: the longest delay, and an attempt that began while
-   * it was away (D03).
+   * 100, 200, 400, 500 ms. A database that is reachable again is detected within 2 s: the longest delay, after an attempt
+   * that began while it was unreachable (D03).
    */
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 500 });
   #timer: NodeJS.Timeout | undefined;
@@ -40,13 +40,13 @@ export class DatabaseMonitor {
   #isRefreshing = false;
   #refreshRequested = false;
   #lastEarlyRefreshMs = -Infinity;
-  /** Callers who wait for a refresh that begins after they came. */
+  /** Callers of `nextRefresh`, which a refresh that begins later resolves. */
   readonly #waiting = new Set<() => void>();
 
   constructor(options: {
     prepare: () => Promise<void>;
     refresh: () => Promise<void>;
-    /** Called after each look at the database, successful or not. */
+    /** Called after each check, successful or not. */
     onChecked: () => void;
     report: (event: StoreEvent, cause?: unknown) => void;
     onFatal: (error: unknown) => void;
@@ -58,35 +58,39 @@ export class DatabaseMonitor {
     this.#onFatal = options.onFatal;
   }
 
-  /** What the last look at the database found. */
+  /** Result of the last check; `unreachable` before the first has ended. */
   get state(): StoreState {
     return this.#reported ?? 'unreachable';
   }
 
-  /** Resolves after the first attempt, whether or not the database was there. Rejects with what waiting cannot mend. */
+  /**
+   * Resolves after the first attempt, even when the database is unreachable.
+   *
+   * @throws an error that retrying cannot fix
+   */
   async start(): Promise<void> {
     const fatal = await this.#attempt();
     if (fatal !== undefined) throw toError(fatal);
   }
 
-  /** Something has changed in the database: refreshes at once, or again when a refresh is under way. */
+  /** Refreshes at once, or once more after a refresh that is under way. */
   refreshNow(): void {
     if (this.#isRefreshing) this.#refreshRequested = true;
     else if (this.#prepared) this.#schedule(0);
   }
 
   /**
-   * Resolves when a refresh has succeeded that began after this call: what was in the database by now is known then. All
-   * who wait share the refreshes that are made anyhow, brought forward at most once a second, so that strangers who
-   * make callers wait cost the database next to nothing.
+   * Resolves when a refresh that began after this call has succeeded, so that memory holds all that was committed before
+   * the call. Waiting callers share the regular refreshes and bring one forward at most once a second, so that
+   * unauthenticated callers cannot load the database.
    *
    * @throws Rejected `trust-stale` when none succeeds within the budget, `server-overloaded`, `cancelled`
    */
   async nextRefresh(call: CallBudget): Promise<void> {
-    const cancellation = cancellationOf(call, Date.now());
-    if (cancellation !== undefined) throw new Rejected(cancellation);
-    if (this.#waiting.size >= MAX_WAITING) {
-      const cause = 'too many calls wait for a check of the database';
+    const ended = cancellationOf(call, Date.now());
+    if (ended !== undefined) throw new Rejected(ended);
+    if (this.#waiting.size >= MAX_WAITING_CALLS) {
+      const cause = 'too many calls wait for a refresh from the database';
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
     }
     await new Promise<void>((resolve, reject) => {
@@ -94,10 +98,12 @@ export class DatabaseMonitor {
         stopWatching();
         resolve();
       };
-      const onCancel = (why: Rejection) => {
+      const onCancel = (cancellation: Rejection) => {
         this.#waiting.delete(onRefreshed);
-        const deadlinePassed = why.kind === 'deadline-exceeded';
-        reject(new Rejected(deadlinePassed ? { kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS } : why));
+        const deadlinePassed = cancellation.kind === 'deadline-exceeded';
+        reject(
+          new Rejected(deadlinePassed ? { kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS } : cancellation),
+        );
       };
       const deadlineMs = Math.min(call.deadlineMs, call.storeDeadlineMs ?? Infinity);
       const stopWatching = onCancelled({ deadlineMs, signal: call.signal }, Date.now, onCancel);

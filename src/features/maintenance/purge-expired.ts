@@ -9,19 +9,18 @@ import { purgeRevocations } from '../revocations/revocation-queries.ts';
 import { purgeServiceTokens } from '../service-accounts/service-token-queries.ts';
 import { purgeSessions } from '../sessions/session-queries.ts';
 
-/** A batch takes some milliseconds, so that whoever wants one of its rows hardly waits. */
+/** A batch of this size takes a few milliseconds, so other statements hardly wait for its rows. */
 const BATCH_ROWS = 500;
 const PAUSE_BETWEEN_BATCHES_MS = 50;
-const BATCH_LIMIT_MS = 2_000;
-const EVERY_MS = 60_000;
+const BATCH_BUDGET_MS = 2_000;
+const PURGE_INTERVAL_MS = 60_000;
 
 /**
- * Deletes what has expired (sessions, revocations, counters of failed logins, tokens of service accounts, password
- * resets) and old audit events in small batches, each a transaction of its own, until nothing is left or another
- * instance is found at it (S16).
+ * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, password resets) and old
+ * audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
  *
- * @returns how many rows were deleted
- * @throws Rejected `store-unavailable`; what was deleted until then is
+ * @returns the number of deleted rows
+ * @throws Rejected `store-unavailable`; batches that were committed before stay deleted
  */
 export async function purgeExpired(
   { database }: { readonly database: Database },
@@ -29,7 +28,7 @@ export async function purgeExpired(
 ): Promise<number> {
   let purged = 0;
   while (!signal.aborted) {
-    const deleted = await database.transaction(budgetOf(BATCH_LIMIT_MS, Date.now()), async (trx) => {
+    const deleted = await database.transaction(budgetOf(BATCH_BUDGET_MS, Date.now()), async (trx) => {
       if (!(await tryPurgeLock(trx))) return [];
       return [
         await purgeSessions(trx, BATCH_ROWS),
@@ -47,16 +46,16 @@ export async function purgeExpired(
   return purged;
 }
 
-/** Purges once a minute for as long as the process lives; a database that is away is tried again a minute later. */
+/** Purges once a minute until `stop`. While the database is unreachable it tries again a minute later. */
 export class ExpiryPurge {
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
 
   constructor(options: { database: Database; report: (purged: number) => void; everyMs?: number }) {
-    this.#ended = this.#run(options.database, options.report, options.everyMs ?? EVERY_MS);
+    this.#ended = this.#run(options.database, options.report, options.everyMs ?? PURGE_INTERVAL_MS);
   }
 
-  /** Resolves when the batch under way has ended. */
+  /** Resolves when the current batch has ended. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#ended;
@@ -67,7 +66,7 @@ export class ExpiryPurge {
     for (;;) {
       await sleepUnlessAborted(everyMs, signal, { ref: false });
       if (signal.aborted) return;
-      // Whatever is wrong with the database, those who serve callers tell it.
+      // Errors are not reported here: `DatabaseMonitor` and the calls themselves report a faulty database.
       const purged = await purgeExpired({ database }, { signal }).catch(() => 0);
       if (purged > 0) report(purged);
     }

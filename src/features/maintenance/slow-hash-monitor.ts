@@ -4,11 +4,11 @@ import type { Database } from '../../database/database.ts';
 import { distinctHashKinds } from '../users/user-queries.ts';
 
 const CHECK_INTERVAL_MS = 60_000;
-const LIMIT_MS = 1_000;
+const BUDGET_MS = 1_000;
 
 /**
- * Tells the hasher which kinds of password hashes are stored, so that refusals wait for the slowest (L02): at the start
- * and every minute. A slow hash that comes in between, by an import, is noticed at its first login.
+ * Reports the stored kinds of password hashes to the hasher at the start and every minute, so that the refusal delay
+ * covers the slowest (L02). A slower hash that an import stores in between is noticed at its first login.
  */
 export class SlowHashMonitor {
   readonly #database: Database;
@@ -21,13 +21,13 @@ export class SlowHashMonitor {
   }
 
   /**
-   * Reads the kinds when it is time to, and does not wait for measurements. `nowMs` is monotonic.
+   * Reads the kinds when a minute has passed; does not wait for their measurement. `nowMs` is monotonic.
    *
    * @throws Rejected `store-unavailable`
    */
   async refresh(nowMs: number): Promise<void> {
     if (nowMs < this.#nextMs) return;
-    const kinds = await this.#database.run(budgetOf(LIMIT_MS, Date.now()), (db) => distinctHashKinds(db));
+    const kinds = await this.#database.run(budgetOf(BUDGET_MS, Date.now()), (db) => distinctHashKinds(db));
     void this.#hasher.expectKinds(kinds);
     this.#nextMs = nowMs + CHECK_INTERVAL_MS;
   }

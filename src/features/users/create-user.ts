@@ -13,7 +13,7 @@ import { type PasswordTools, validateNewPassword } from './validate-new-password
 
 export interface NewUser {
   readonly email: string;
-  /** null for a user who cannot log in until a reset sets one. */
+  /** null for a user without a password, who cannot log in until a reset sets one. */
   readonly password: string | null;
   readonly roles: readonly string[];
 }
@@ -25,7 +25,7 @@ const rules: FieldRules<NewUser> = {
 };
 
 /**
- * What can be said of a new user before there is a password.
+ * Checks the fields that need no password, so that a command can report faults before it asks for one.
  *
  * @throws Rejected `field-invalid`
  */
@@ -34,7 +34,7 @@ export function validateNewUser(user: Pick<NewUser, 'email' | 'roles'>): void {
 }
 
 /**
- * Makes a user.
+ * Creates a user.
  *
  * @throws Rejected `field-invalid`, `password-policy`, `email-taken`, `store-unavailable`, `server-overloaded`
  */
@@ -45,7 +45,8 @@ export async function createUser(
 ): Promise<User> {
   requireValid(rules, user);
   const email = requireEmail(user.email);
-  const passwordHash = user.password === null ? null : await hashOf(passwords, user.password, email, call);
+  const passwordHash =
+    user.password === null ? null : await validateAndHash(passwords, user.password, email, call);
   const id = uuidV7(Date.now(), randomBytes(16));
   const roles = [...new Set(user.roles)].sort();
   const event: AuditEvent = {
@@ -62,12 +63,12 @@ export async function createUser(
   });
 }
 
-async function hashOf(
-  tools: PasswordTools,
+async function validateAndHash(
+  passwords: PasswordTools,
   password: string,
   email: string,
   call: OperationCall,
 ): Promise<string> {
-  await validateNewPassword(tools, { password, email, field: 'password' });
-  return tools.hasher.hash(password, call);
+  await validateNewPassword(passwords, { password, email, field: 'password' });
+  return passwords.hasher.hash(password, call);
 }

@@ -11,11 +11,11 @@ import { requireRemainingAdmin } from './require-remaining-admin.ts';
 import { resolveUserRef, type UserRef } from './user-ref.ts';
 
 /**
- * Deletes a user. The sessions end before, so that their revocations outlive them; the audit trail stays.
+ * Deletes a user. Its sessions are ended first, so that their revocations outlive the rows; the audit trail stays.
  *
  * @param dependencies.trust see `deleteServiceAccount`
  * @param deletion.etag see `UserUpdate`
- * @returns whom
+ * @returns the deleted user
  * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `store-unavailable`
  */
 export async function deleteUser(
@@ -24,9 +24,9 @@ export async function deleteUser(
   call: OperationCall,
 ): Promise<User> {
   const { etag, actor } = deletion;
-  const row = resolveUserRef(deletion.user);
+  const selector = resolveUserRef(deletion.user);
   const { user, revocations } = await database.transaction(call, async (trx) => {
-    const user = await lockUserDetails(trx, row);
+    const user = await lockUserDetails(trx, selector);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     if (etag !== '' && etag !== userEtag(user)) throw new Rejected({ kind: 'conflict' });
     await requireRemainingAdmin(trx, user, null);

@@ -17,21 +17,21 @@ const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
 const DOT_ATOM = /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 
 /**
- * The one form in which Postern stores, looks up and compares e-mail addresses; applying it twice changes nothing.
- * Returns the canonical address, or one line that says what to change.
+ * Canonical form in which e-mail addresses are stored, looked up and compared; idempotent. Returns the canonical
+ * address, or one line that says what to change.
  *
  * ASCII only, checked before the case is folded: Unicode folding maps U+212A (the Kelvin sign) to `k` and maps
- * dotted and dotless i by locale, so that a stranger's address could become another person's. Internationalised
- * domains are taken in their ASCII form (`xn--…`), because mapping them here would tie identities to the Unicode
- * version of the runtime. Nothing is trimmed, and dots and plus signs in the local part count: which of them a
- * mail host ignores is that host's affair.
+ * dotted and dotless i by locale, so an attacker's address could become another user's. Internationalised domains are
+ * accepted in their ASCII form (`xn--…`) only, because mapping them here would tie identities to the Unicode version of
+ * the runtime. Nothing is trimmed. Dots and plus signs in the local part are significant, because mail hosts differ in
+ * which of them they ignore.
  */
 export function canonicalEmail(text: string): CanonicalEmail {
   if (text.length < 3 || text.length > MAX_BYTES) return refused(`must be 3 to ${MAX_BYTES} bytes long`);
   if (!VISIBLE_ASCII.test(text)) {
     return refused('must be ASCII without spaces; write an international domain in its xn-- form');
   }
-  // ASCII by now, so this folds A-Z and nothing else.
+  // The text is ASCII here, so only A-Z are folded.
   const folded = text.toLowerCase();
   const [local = '', domain, ...more] = folded.split('@');
   if (domain === undefined || more.length > 0) return refused('must have exactly one @');
@@ -42,13 +42,13 @@ export function canonicalEmail(text: string): CanonicalEmail {
   return { ok: true, email: folded as Email };
 }
 
-/** The same as a field rule, for requests that are checked as a whole. */
+/** `canonicalEmail` as a field rule. */
 export const emailAddress: FieldRule<string> = (value, field) => {
   const result = canonicalEmail(value);
   return result.ok ? [] : [{ field, description: result.description }];
 };
 
-/** The canonical form of a request's `email`. @throws Rejected `field-invalid` */
+/** Returns the canonical form of a request's `email`. @throws Rejected `field-invalid` */
 export function requireEmail(text: string): Email {
   const result = canonicalEmail(text);
   if (result.ok) return result.email;

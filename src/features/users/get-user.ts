@@ -10,9 +10,9 @@ export async function getUser(
   ref: UserRef,
   call: CallBudget,
 ): Promise<User> {
-  const row = resolveUserRef(ref);
+  const selector = resolveUserRef(ref);
   const user = await database.run(call, (db) =>
-    'id' in row ? findUserById(db, row.id) : findUserByEmail(db, row.email),
+    'id' in selector ? findUserById(db, selector.id) : findUserByEmail(db, selector.email),
   );
   if (user) return user;
   throw new Rejected({ kind: 'not-found', what: 'user' });

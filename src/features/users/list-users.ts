@@ -4,9 +4,9 @@ import { type FieldRules, optional, requireValid, text } from '../../domain/vali
 import { listPage, type Page, type PageCursors, type PageRequest } from '../../domain/paging.ts';
 import { roleName } from '../../domain/roles.ts';
 import type { Database } from '../../database/database.ts';
-import { listUsers as readUsers, type User } from './user-queries.ts';
+import { listUsers as selectUsers, type User } from './user-queries.ts';
 
-/** What the users have in common; empty and undefined are "any". */
+/** Filters that are combined with AND. An empty string or undefined matches every user. */
 export interface UserQuery {
   readonly email: string;
   readonly emailPrefix: string;
@@ -39,12 +39,12 @@ export async function listUsers(
   requireValid(rules, { email, emailPrefix, role });
   const filter = {
     email: email === '' ? null : requireEmail(email),
-    // ASCII by its rule, so this folds as `canonicalEmail` does.
+    // The rule admits only ASCII, so this folds case exactly as `canonicalEmail` does.
     emailPrefix: emailPrefix === '' ? null : emailPrefix.toLowerCase(),
     role: role === '' ? null : role,
     disabled: disabled ?? null,
   } satisfies { email: Email | null; [field: string]: unknown };
   return listPage(cursors, ['users', filter], page, (position) =>
-    database.run(call, (db) => readUsers(db, position, filter)),
+    database.run(call, (db) => selectUsers(db, position, filter)),
   );
 }

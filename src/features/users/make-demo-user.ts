@@ -7,14 +7,14 @@ import type { Database } from '../../database/database.ts';
 import { countUsers } from './user-queries.ts';
 import { createUser } from './create-user.ts';
 
-const LIMIT_MS = 5_000;
+const BUDGET_MS = 5_000;
 
 export interface DemoUser {
   readonly email: string;
   readonly password: string;
 }
 
-/** A first user with a random password, so that a newcomer can log in at once; null when there are users already. */
+/** Creates a first user with a random password, for a quick start; returns null when the database has users already. */
 export async function makeDemoUser({
   database,
   hasher,
@@ -22,7 +22,7 @@ export async function makeDemoUser({
   readonly database: Database;
   readonly hasher: PasswordHasher;
 }): Promise<DemoUser | null> {
-  const budget = budgetOf(LIMIT_MS, Date.now());
+  const budget = budgetOf(BUDGET_MS, Date.now());
   if ((await database.run(budget, (db) => countUsers(db))) > 0) return null;
   const demo = { email: 'demo@example.com', password: randomBytes(15).toString('base64url') };
   try {
@@ -34,7 +34,7 @@ export async function makeDemoUser({
       { ...budget, origin: ownOrigin },
     );
   } catch (error) {
-    // A command made a first user in this very moment.
+    // A concurrent command created the same user.
     if (error instanceof Rejected && error.rejection.kind === 'email-taken') return null;
     throw error;
   }

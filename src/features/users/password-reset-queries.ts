@@ -9,16 +9,16 @@ interface PasswordResetRow {
   expires_at: Date;
 }
 
-/** Whose password may be set, once. */
+/** A reset that is not used yet, and its user. */
 export interface PendingReset {
   readonly userId: string;
   readonly email: Email;
   readonly disabled: boolean;
-  /** PHC string, or null of a user who has no password yet. */
+  /** PHC string; null for a user without a password. */
   readonly passwordHash: string | null;
 }
 
-/** Stores a user's pending reset in place of an earlier one, whose token ends with it. */
+/** Stores a user's pending reset. It replaces an earlier one, whose token becomes invalid. */
 export async function upsertPasswordReset(
   db: Knex,
   reset: { userId: string; tokenDigest: Uint8Array; lifetimeSeconds: number },
@@ -35,8 +35,8 @@ export async function upsertPasswordReset(
 }
 
 /**
- * The pending reset of a token that is good now. Found by its digest: made with a key that a caller does not have, it
- * gives the time of a comparison no meaning.
+ * Finds the unexpired reset of a token by the token's digest. The digest is keyed with a secret, so the time of the index
+ * look-up reveals nothing about stored tokens.
  */
 export async function findPasswordReset(db: Knex, tokenDigest: Uint8Array): Promise<PendingReset | null> {
   const { rows } = await db.raw<{ rows: PendingReset[] }>(
@@ -48,7 +48,7 @@ export async function findPasswordReset(db: Knex, tokenDigest: Uint8Array): Prom
   return rows[0] ?? null;
 }
 
-/** Uses a token up; of any number of racers one gets true. */
+/** Consumes a token. Of any number of concurrent calls exactly one returns true. */
 export async function consumePasswordReset(
   db: Knex,
   reset: { userId: string; tokenDigest: Uint8Array },
@@ -60,17 +60,16 @@ export async function consumePasswordReset(
   return rowCount === 1;
 }
 
-/** Ends a user's pending reset, if there is one. */
+/** Deletes a user's pending reset, if there is one. */
 export async function deletePasswordReset(db: Knex, userId: string): Promise<void> {
   await db<PasswordResetRow>('password_resets').where({ user_id: userId }).delete();
 }
 
-/** Forgets a batch of expired resets and returns how many. */
+/** Deletes up to `limit` expired resets and returns how many. */
 export function purgePasswordResets(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'password_resets', keptSeconds: 0 }, limit);
 }
 
-/** Forgets every pending reset. */
 export async function deleteAllPasswordResets(db: Knex): Promise<void> {
   await db('password_resets').delete();
 }

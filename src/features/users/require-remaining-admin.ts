@@ -4,11 +4,11 @@ import type { Transaction } from '../../database/database.ts';
 import { lockOthersWithRole, type User } from './user-queries.ts';
 
 /**
- * Refuses a change after which no enabled user is an administrator, also when two such changes meet (A05). Service
- * accounts do not count: a person must be able to mend things.
+ * Refuses a change that would leave no enabled user with the role `admin`, also when two such changes run concurrently
+ * (A05). Service accounts do not count: a person must be able to repair the installation.
  *
- * @param before the user as it is, whose row the transaction has locked
- * @param after what the change leaves of the user; null when it deletes the user
+ * @param before the user before the change; the transaction has locked its row
+ * @param after the user after the change; null when it deletes the user
  * @throws Rejected `last-admin`
  */
 export async function requireRemainingAdmin(

@@ -5,8 +5,7 @@ import type { User } from './user-queries.ts';
 import { updateUser } from './update-user.ts';
 
 /**
- * Disables a user, whose sessions end and who can log in no more, or enables one again, for whoever works beside the
- * database. Repeating it changes nothing.
+ * Disables or enables a user from a command. Disabling ends the user's sessions and refuses further logins. Idempotent.
  *
  * @throws Rejected `field-invalid`, `not-found`, `last-admin`, `store-unavailable`
  */

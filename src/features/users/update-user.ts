@@ -15,7 +15,7 @@ import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { requireRemainingAdmin } from './require-remaining-admin.ts';
 import { resolveUserRef, type UserRef } from './user-ref.ts';
 
-/** What is to be another way; undefined stays as it is. */
+/** New values; a field that is undefined stays unchanged. */
 export interface UserChanges {
   readonly email?: string | undefined;
   readonly roles?: readonly string[] | undefined;
@@ -24,11 +24,11 @@ export interface UserChanges {
 
 export interface UserUpdate {
   readonly user: UserRef;
-  /** The state that the caller has seen, or empty to change any. */
+  /** The state that the change applies to (`userEtag`); empty to change any state. */
   readonly etag: string;
   readonly changes: UserChanges;
   readonly actor: AuditActor;
-  /** How the trail names it. */
+  /** Action in the audit trail. */
   readonly action: Extract<AuditAction, 'user.update' | 'user.disable' | 'user.enable'>;
 }
 
@@ -38,8 +38,8 @@ const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
 };
 
 /**
- * Changes a user. Disabling, and another e-mail or other roles, end the user's sessions: what a token says of its user
- * must not outlive its truth. The first two end a pending reset of the password as well. Repeating it changes nothing.
+ * Changes a user. Disabling the user, a new e-mail and new roles end the user's sessions, because the claims of their
+ * tokens no longer hold. Disabling and a new e-mail also delete a pending password reset. Idempotent.
  *
  * @param dependencies.trust see `deleteServiceAccount`
  * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `email-taken`, `store-unavailable`
@@ -51,21 +51,21 @@ export async function updateUser(
 ): Promise<User> {
   const { email, roles, disabled } = changes;
   requireValid(rules, { email, roles });
-  const row = resolveUserRef(ref);
-  const wanted = {
+  const selector = resolveUserRef(ref);
+  const requested = {
     ...(email !== undefined && { email: requireEmail(email) }),
     ...(roles !== undefined && { roles: [...new Set(roles)].sort() }),
     ...(disabled !== undefined && { disabled }),
   };
   const { user, revocations } = await database.transaction(call, async (trx) => {
-    const before = await lockUserDetails(trx, row);
+    const before = await lockUserDetails(trx, selector);
     if (!before) throw new Rejected({ kind: 'not-found', what: 'user' });
     if (etag !== '' && etag !== userEtag(before)) throw new Rejected({ kind: 'conflict' });
-    const target = { ...before, email: before.email as Email, ...wanted };
+    const target = { ...before, email: before.email as Email, ...requested };
     const changed = differences(before, target);
     await requireRemainingAdmin(trx, before, target);
     const after = changed.length > 0 ? await replaceUser(trx, target) : before;
-    // A token that somebody may still have in the mailbox of before, or from before the lock-out.
+    // A reset token may still lie in the old mailbox, or date from before the user was disabled.
     if (after.disabled || changed.includes('email')) await deletePasswordReset(trx, after.id);
     const ended = await endStaleSessions(trx, after, changed);
     const event: AuditEvent = {
@@ -82,9 +82,9 @@ export async function updateUser(
   return user;
 }
 
-type Changeable = 'email' | 'roles' | 'disabled';
+type MutableField = 'email' | 'roles' | 'disabled';
 
-function differences(before: User, after: Pick<User, Changeable>): Changeable[] {
+function differences(before: User, after: Pick<User, MutableField>): MutableField[] {
   return (['email', 'roles', 'disabled'] as const).filter(
     (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
   );
@@ -93,14 +93,14 @@ function differences(before: User, after: Pick<User, Changeable>): Changeable[] 
 async function endStaleSessions(
   trx: Transaction,
   user: User,
-  changed: readonly Changeable[],
+  changed: readonly MutableField[],
 ): Promise<Revocation[]> {
   if (user.disabled) return endSessions(trx, { userId: user.id }, 'user-disabled');
   const tokensAreStale = changed.includes('email') || changed.includes('roles');
   return tokensAreStale ? endSessions(trx, { userId: user.id }, 'user-changed') : [];
 }
 
-/** For the trail, which has no e-mail in it: whom it concerns is told by the id. */
+/** The audit trail holds no e-mail; the id in its target identifies the user. */
 function auditView({ roles, disabled }: User): object {
   return { roles, disabled };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Names one state of a user: whoever changes the user changes it. 22 characters; not a secret. */
+/** Identifies one state of a user: every change of the user changes it. 22 characters of base64url; not a secret. */
 export function userEtag(user: {
   readonly email: string;
   readonly roles: readonly string[];

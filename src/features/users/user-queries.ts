@@ -13,16 +13,16 @@ export interface User {
   readonly updatedAt: Date;
 }
 
-/** What a login needs to know. */
+/** The columns that a login needs. */
 export interface LoginRecord {
   readonly id: string;
-  /** A PHC string, or null for a user without a password. */
+  /** PHC string; null for a user without a password. */
   readonly passwordHash: string | null;
   readonly roles: readonly string[];
   readonly disabled: boolean;
 }
 
-/** A user whose row is made without a password in the clear. */
+/** A user that is imported with its password hash. */
 export interface NewUserRow {
   readonly id: string;
   readonly email: Email;
@@ -52,7 +52,7 @@ const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
   'updated_at',
 ];
 
-/** The condition of the index `users_other_hash_kind`, word for word. */
+/** Must equal the predicate of the partial index `users_other_hash_kind`, or the planner does not use the index. */
 const OTHER_HASH = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
 
 const rejectTakenEmail = rejectDuplicate('users_email_key', { kind: 'email-taken' });
@@ -70,8 +70,8 @@ export async function insertUser(
 }
 
 /**
- * Inserts those users whose e-mail nobody has; the e-mails must differ. In the order of e-mails, so that two such
- * statements wait for each other without a deadlock.
+ * Inserts the users whose e-mail is not taken. The e-mails of `users` must be distinct. Rows are inserted in the order of
+ * their e-mails, so that concurrent statements do not deadlock.
  *
  * @returns the e-mails of the users that were inserted
  */
@@ -95,7 +95,7 @@ export async function insertNewUsers(db: Knex, users: readonly NewUserRow[]): Pr
   return new Set(rows.map(({ email }) => email));
 }
 
-/** Which of the e-mails belong to a user. */
+/** Returns those of the e-mails that belong to a user. */
 export async function findTakenEmails(db: Knex, emails: readonly Email[]): Promise<Set<string>> {
   const { rows } = await db.raw<{ rows: { email: string }[] }>(
     'SELECT email FROM users WHERE email = ANY (?::text[])',
@@ -111,7 +111,7 @@ export async function findLoginRecord(db: Knex, email: Email): Promise<LoginReco
   return row ? toLoginRecord(row) : null;
 }
 
-/** The same by id, with the e-mail, which a new password must not be made of. */
+/** As `findLoginRecord`, by id. With the e-mail, because the password policy compares a new password with it. */
 export async function findLoginRecordById(
   db: Knex,
   id: string,
@@ -123,9 +123,9 @@ export async function findLoginRecordById(
 }
 
 /**
- * Holds back every login of the user, and every other change that takes the same lock, until the transaction ends.
+ * Locks the user's row until the transaction ends. Logins and changes of the user take the same lock and wait.
  *
- * @returns what the row says once the lock is held, or null when the user is gone
+ * @returns the row as it is once the lock is held; null when there is no such user
  */
 export async function lockUser(trx: Knex.Transaction, id: string): Promise<LoginRecord | null> {
   const row = await trx<UserRow>('users')
@@ -135,7 +135,7 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   return row ? toLoginRecord(row) : null;
 }
 
-/** As `lockUser`, with all that people may see of the user. */
+/** As `lockUser`, with all columns but the password hash. */
 export async function lockUserDetails(
   trx: Knex.Transaction,
   ref: { readonly id: string } | { readonly email: Email },
@@ -154,7 +154,7 @@ export async function findUserById(db: Knex, id: string): Promise<User | null> {
   return row ? toUser(row) : null;
 }
 
-/** Replaces a hash by a stronger one of the same password, unless the password was changed meanwhile. */
+/** Replaces the hash `from` by a stronger one of the same password, unless another hash is stored by now. */
 export async function upgradePasswordHash(
   db: Knex,
   change: { id: string; from: string; to: string },
@@ -165,9 +165,9 @@ export async function upgradePasswordHash(
 }
 
 /**
- * The kinds of stored hashes that are not made as new ones are: their texts less salt and digest, such as `$2b$12$`.
- * Steps from kind to kind in an index of those hashes alone, so it takes microseconds a kind however many users there
- * are. At most 1000 kinds.
+ * Lists the distinct kinds of stored hashes that differ from the kind of new ones. A kind is the text of a hash without
+ * salt and digest, such as `$2b$12$`. Skips from kind to kind in a partial index, so it takes microseconds a kind
+ * regardless of the number of users. At most 1000 kinds.
  */
 export async function distinctHashKinds(db: Knex): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { kind: string }[] }>(`
@@ -183,21 +183,21 @@ export async function distinctHashKinds(db: Knex): Promise<string[]> {
   return rows.map(({ kind }) => kind);
 }
 
-/** Hold the lock on the user's row. */
+/** The caller holds the lock on the user's row. */
 export async function setPasswordHash(db: Knex, id: string, passwordHash: string): Promise<void> {
   await db<UserRow>('users').where({ id }).update({ password_hash: passwordHash, updated_at: db.fn.now() });
 }
 
-/** What the users of a list have in common; null is "any". */
+/** Filters that are combined with AND; null matches every user. */
 export interface UserFilter {
   readonly email: Email | null;
-  /** How the canonical e-mail begins. */
+  /** Prefix of the canonical e-mail. */
   readonly emailPrefix: string | null;
   readonly role: string | null;
   readonly disabled: boolean | null;
 }
 
-/** One page of users in the order of their ids, which is the order in which they were made. */
+/** One page of users in the order of their ids (UUIDv7), which is the order of creation. */
 export async function listUsers(
   db: Knex,
   page: { afterId: string | null; limit: number },
@@ -216,7 +216,7 @@ export async function listUsers(
 }
 
 /**
- * Writes what a change leaves of a user; hold the lock on the row.
+ * Writes all mutable fields of a user. The caller holds the lock on the row.
  *
  * @throws Rejected `email-taken` when another user has the e-mail
  */
@@ -237,22 +237,22 @@ export async function replaceUser(
   return toUser(row as PublicRow);
 }
 
-/** The user's sessions go with the row: end them before, so that their revocations stay. */
+/** Deletes the user's sessions too (foreign key): end them first, so that their revocations stay. */
 export async function deleteUserRow(db: Knex, id: string): Promise<void> {
   await db<UserRow>('users').where({ id }).delete();
 }
 
-/** Changes that take an administrator away take turns by this lock, whoever of them they concern. */
+/** Advisory lock that serialises all changes which remove an administrator. */
 const ADMINISTRATORS_LOCK = 0x61646d69;
 
 /**
- * Whether an enabled user other than `id` has the role, told under a lock that every such change takes and holds until
- * its end: of two administrators who demote each other at once, the second sees what the first did (A05).
+ * Whether an enabled user other than `id` has the role. Takes a lock that every such change holds until its transaction
+ * ends: of two administrators who demote each other concurrently, the second sees the change of the first (A05).
  */
 export async function lockOthersWithRole(trx: Knex.Transaction, id: string, role: string): Promise<boolean> {
   await trx.raw('SET LOCAL lock_timeout = 1500');
   await trx.raw('SELECT pg_advisory_xact_lock(?)', [ADMINISTRATORS_LOCK]);
-  // A statement of its own: its snapshot must be younger than the lock.
+  // A separate statement, because its snapshot must be taken after the lock.
   const other = await trx<UserRow>('users')
     .whereNot({ id })
     .whereNull('disabled_at')

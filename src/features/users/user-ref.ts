@@ -2,10 +2,10 @@ import { type Email, requireEmail } from './email.ts';
 import { isUuid, uuid } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
 
-/** A user by id, or by e-mail as anybody may write it. */
+/** Names a user by id, or by an e-mail address that need not be canonical. */
 export type UserRef = { readonly userId: string } | { readonly email: string };
 
-/** @throws Rejected `field-invalid` for what is no id, or no e-mail */
+/** Validates the id, or makes the e-mail canonical. @throws Rejected `field-invalid` */
 export function resolveUserRef(ref: UserRef): { readonly id: string } | { readonly email: Email } {
   if ('email' in ref) return { email: requireEmail(ref.email) };
   const { userId } = ref;
@@ -13,7 +13,7 @@ export function resolveUserRef(ref: UserRef): { readonly id: string } | { readon
   return { id: userId };
 }
 
-/** @throws Rejected `field-invalid` unless a request names a user in one way */
+/** @throws Rejected `field-invalid` unless exactly one of `userId` and `email` is set */
 export function parseUserRef(request: { readonly userId: string; readonly email: string }): UserRef {
   const { userId, email } = request;
   if ((userId === '') !== (email === '')) return userId === '' ? { email } : { userId };

@@ -11,12 +11,13 @@ import { upsertPasswordReset } from '../../users/password-reset-queries.ts';
 import { lockUserDetails } from '../../users/user-queries.ts';
 import { resolveUserRef, type UserRef } from '../../users/user-ref.ts';
 
-/** Time to deliver the token and to use it; the contract has no setting for it. */
+/** Time to deliver and use the token. Fixed by the API; there is no setting. */
 const LIFETIME_SECONDS = 3_600;
 
 /**
- * Makes a token with which a user sets a password, once, within an hour; the one made before it ends, as this one does
- * when the user gets another e-mail, another password, or is disabled. The administrator so lets a user in again without ever knowing, or choosing, the password (L17).
+ * Creates a token with which a user sets a password once within an hour. It replaces an earlier one, and becomes invalid
+ * when the user's e-mail or password changes or the user is disabled. So an administrator can restore a user's access
+ * without knowing or choosing the password (L17).
  *
  * @throws Rejected `field-invalid`, `not-found`, `store-unavailable`
  */
@@ -25,11 +26,11 @@ export async function createPasswordReset(
   { user: ref, actor }: { readonly user: UserRef; readonly actor: AuditActor },
   call: OperationCall,
 ): Promise<{ readonly userId: string; readonly resetToken: Secret; readonly expiresAt: Date }> {
-  const row = resolveUserRef(ref);
+  const selector = resolveUserRef(ref);
   return database.transaction(call, async (trx) => {
-    // Under the lock that a reset takes, so that a token is not replaced while it is being used; and by the e-mail as it
-    // is then, lest a token go to one that its user has just given up.
-    const user = await lockUserDetails(trx, row);
+    // A reset takes the same lock, so a token is not replaced while it is being used. The e-mail is matched under the
+    // lock, so that no token is made for an address that its user has just given up.
+    const user = await lockUserDetails(trx, selector);
     if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
     const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
     const tokenDigest = digests.ofResetToken(token);

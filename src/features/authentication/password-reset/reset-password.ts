@@ -25,9 +25,10 @@ export interface ResetPasswordDependencies {
 }
 
 /**
- * Sets another password with a token of `createPasswordReset` and ends all of the user's sessions and what failed
- * logins have left to wait. The token is used up in the transaction that sets the password: of two uses at once one wins,
- * and a password that the policy refuses leaves the token good. Nothing is hashed for a token that is not.
+ * Sets a new password with a token of `createPasswordReset`, ends all of the user's sessions and resets the login
+ * throttle for the e-mail and the caller's address. The transaction that sets the password consumes the token: of two
+ * concurrent uses one succeeds, and a password that the policy refuses leaves the token valid. An invalid token costs no
+ * hash.
  *
  * @throws Rejected `reset-token-invalid`, `password-policy`, `store-unavailable`, `server-overloaded`
  */
@@ -41,7 +42,7 @@ export async function resetPassword(
   const pending = await database.run(call, (db) => findPasswordReset(db, tokenDigest));
   if (!pending) throw refused('unknown-or-old');
   const { userId, email } = pending;
-  // A digest that somebody moved here from the row of a token that he was given.
+  // Somebody with write access to the database may have moved the digest of a token of their own to another user's row.
   if (!digests.couldBeResetOf(userId, resetToken)) throw refused('unknown-or-old', userId);
   if (pending.disabled) throw refused('disabled', userId);
   await validateNewPassword(passwords, { password: newPassword, email, field: 'new_password' });
@@ -52,7 +53,8 @@ export async function resetPassword(
     const locked = await lockUser(trx, userId);
     if (!locked || locked.disabled) throw refused(locked ? 'disabled' : 'unknown-or-old', userId);
     if (!(await consumePasswordReset(trx, { userId, tokenDigest }))) throw refused('unknown-or-old', userId);
-    // Only now: any other password uses the token up, so that a stolen one is good for a single guess of the present one.
+    // Checked last: every other password consumes the token, so a stolen token allows a single guess of the current
+    // password.
     if (matches) throw passwordUnchanged();
     await setPasswordHash(trx, userId, passwordHash);
     const ended = await endSessions(trx, { userId }, 'password-reset');

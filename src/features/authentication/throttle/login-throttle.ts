@@ -20,53 +20,58 @@ import { KeyedLimiter } from '../../../domain/keyed-limiter.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
 /**
- * Logins of one e-mail from one source that are evaluated at once: fewer than the failures that are free, since each
- * counts as one while it runs, and honest ones must not throttle each other.
+ * Limits of concurrent logins for one e-mail from one source. `concurrency` is below the number of free failures: each
+ * login counts as a failure while it runs, and legitimate logins must not throttle each other.
  */
 const ATTEMPT_LIMITS = { concurrency: 3, maxWaiting: 200, maxWaitMs: 4_000 };
+
+/** What the throttle counts an attempt by. `address` is null for loopback, unix sockets and commands. */
+interface LoginAttempt {
+  readonly email: Email;
+  readonly address: string | null;
+}
 
 interface HashedKeys extends AttemptKeys {
   readonly pair: Buffer;
   readonly account: Buffer;
 }
 
-/**
- * Stands before every check of a password. Whether the e-mail belongs to anybody makes no difference (L10).
- */
+/** Limits wrong passwords by e-mail and source address. Unknown e-mails are treated the same as those of users (L10). */
 export class LoginThrottle {
   readonly #database: Database;
   readonly #key: () => Uint8Array;
   readonly #limiter = new KeyedLimiter(ATTEMPT_LIMITS);
 
-  /** @param key 32 bytes that are the same in every instance, for the hashes under which attempts are counted (O05) */
+  /** @param key 32 bytes, the same in every instance, for the keyed hashes by which attempts are counted (O05) */
   constructor(database: Database, key: () => Uint8Array) {
     this.#database = database;
     this.#key = key;
   }
 
   /**
-   * Evaluates a password unless too many wrong ones came before. A wrong one counts although its caller has left: what is
-   * known by then is not taken back (L09).
+   * Evaluates a password unless too many wrong ones came before. A wrong password counts even when its caller has
+   * cancelled (L09).
    *
-   * @param evaluate gives a refusal once the password is known to be wrong, at once and whether or not anybody still
-   *   waits; whatever it throws means that nothing wrong was found out, and does not count
-   * @returns what `evaluate` gave, or `login-rate-limited`; both refusals tell the log and the audit trail which account
-   *   it was, by a keyed hash
-   * @throws Rejected `cancelled`, `deadline-exceeded`, `store-unavailable`, `server-overloaded`, and what `evaluate` throws
+   * @param evaluate returns a refusal as soon as the password is known to be wrong, even when the caller has cancelled.
+   *   When it throws, the password was not found to be wrong, and the attempt does not count.
+   * @returns the result of `evaluate`, or `login-rate-limited`. Refusals carry a keyed hash of the e-mail for the log and
+   *   the audit trail.
+   * @throws Rejected `cancelled`, `deadline-exceeded`, `store-unavailable`, `server-overloaded`, and any error of `evaluate`
    */
   async guard<T>(
-    subject: { email: Email; address: string | null },
+    attempt: LoginAttempt,
     call: OperationCall,
     evaluate: () => Promise<EvaluatedLogin<T>>,
   ): Promise<LoginVerdict<T>> {
-    const keys = this.#keysOf(subject);
+    const keys = this.#keysOf(attempt);
     return new Promise((resolve, reject) => {
       const work = async () => {
-        const attempt = this.#runThrottled(keys, call, evaluate);
-        attempt.then(resolve, reject);
-        const holdMs = await attempt.then(holdMsOf, () => 0);
-        // Whoever is next in line would tell by its own time how long this one's hash took (L02).
-        if (holdMs > 0) await pause(holdMs, undefined, { ref: false });
+        const result = this.#runThrottled(keys, call, evaluate);
+        result.then(resolve, reject);
+        const delayMs = await result.then(delayMsOf, () => 0);
+        // The slot stays occupied for the refusal delay: otherwise the next call in the queue could measure how long
+        // this one's hash took (L02).
+        if (delayMs > 0) await pause(delayMs, undefined, { ref: false });
       };
       this.#limiter.run(keys.pair.toString('base64'), work).catch(reject);
     });
@@ -79,13 +84,13 @@ export class LoginThrottle {
   ): Promise<LoginVerdict<T>> {
     const cancellation = cancellationOf(call, Date.now());
     if (cancellation !== undefined) throw new Rejected(cancellation);
-    const attempt = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
-    // Or whoever leaves at this moment would have a failure counted against somebody's e-mail without a trace.
+    const auditFields = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
+    // Without cancellation: a caller that cancels now could otherwise cause a counted failure that is not audited.
     const waitMs = await this.#database.run(withoutCancellation(call), (db) =>
       reserveAttempt(db, keys, LOGIN_THROTTLE_POLICY),
     );
     if (waitMs !== null) {
-      return { ok: false, refusal: { kind: 'login-rate-limited', ...attempt, retryAfterMs: waitMs } };
+      return { ok: false, refusal: { kind: 'login-rate-limited', ...auditFields, retryAfterMs: waitMs } };
     }
     let verdict: EvaluatedLogin<T>;
     try {
@@ -94,18 +99,18 @@ export class LoginThrottle {
       void this.#tryRun((db) => releaseAttempt(db, keys));
       throw error;
     }
-    if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...attempt } };
-    // Whoever gave the right password is not kept waiting for, nor refused because of, this note.
+    if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...auditFields } };
+    // Not awaited: a login with the right password neither waits for this statement nor fails with it.
     void this.#tryRun((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
     return verdict;
   }
 
   /**
-   * Lets a user begin anew who has proven by other means to be the owner, inside the transaction of that proof. What
-   * other sources have to wait is left as it is.
+   * Deletes the counters of an e-mail and of its pair with the source, within the transaction in which the user has
+   * proven to own the account. Delays of other sources stay.
    */
-  async forget(trx: Transaction, subject: { email: Email; address: string | null }): Promise<void> {
-    await deleteAttempts(trx, this.#keysOf(subject));
+  async forget(trx: Transaction, attempt: LoginAttempt): Promise<void> {
+    await deleteAttempts(trx, this.#keysOf(attempt));
   }
 
   async #tryRun(work: Parameters<Database['run']>[1]): Promise<void> {
@@ -116,13 +121,13 @@ export class LoginThrottle {
     }
   }
 
-  #keysOf({ email, address }: { email: Email; address: string | null }): HashedKeys {
+  #keysOf({ email, address }: LoginAttempt): HashedKeys {
     const hash = (text: string) => createHmac('sha256', this.#key()).update(text).digest();
     return { account: hash(`account\n${email}`), pair: hash(`pair\n${email}\n${sourceOf(address)}`) };
   }
 }
 
-/** For how long a refusal holds its answer back, ms. */
-function holdMsOf(verdict: LoginVerdict<unknown>): number {
+/** The refusal delay of a verdict, ms. */
+function delayMsOf(verdict: LoginVerdict<unknown>): number {
   return verdict.ok ? 0 : (verdict.refusal.delayMs ?? 0);
 }

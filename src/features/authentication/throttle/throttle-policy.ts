@@ -1,21 +1,21 @@
 /**
- * How many wrong passwords are taken. Counted twice: for an e-mail and a source together, where delays grow, so that one
- * guesser slows himself down and nobody else; and for the e-mail alone, where guesses from many sources add up.
+ * Limits for wrong passwords. Each failure is counted twice: for the pair of e-mail and source, with growing delays, so
+ * that an attacker slows down only their own source; and for the e-mail alone, which adds up guesses from many sources.
  */
 export interface LoginThrottlePolicy {
-  /** `delaysSeconds[n - 1]` is the pause after the n-th failure in a row from one source; the last one holds for all further. */
+  /** `delaysSeconds[n - 1]` is the delay after the n-th consecutive failure of a source; the last entry repeats. */
   readonly delaysSeconds: readonly number[];
-  /** After so long without an attempt a source begins anew. */
+  /** A source starts again at zero failures after this time without an attempt. */
   readonly forgetAfterSeconds: number;
-  /** Failures for one e-mail in one window, all sources together (NIST SP 800-63B section 3.2.2). */
+  /** Failures for one e-mail per window, over all sources (NIST SP 800-63B section 3.2.2). */
   readonly maxPerAccount: number;
   readonly accountWindowSeconds: number;
   /**
-   * Further failures that are free for a source where the right password was given before: attempts count while they are
-   * evaluated, and one person's programs may log in many times at once.
+   * Additional free failures for a known source, from which the right password came before: attempts count while they are
+   * evaluated, and several programs of one user may log in concurrently.
    */
   readonly knownSourceAllowance: number;
-  /** How long such a source is known, and exempt from what others do to the e-mail. */
+  /** How long a source stays known; meanwhile `maxPerAccount` does not apply to it, so attackers cannot lock it out. */
   readonly knownSourceSeconds: number;
 }
 
@@ -23,8 +23,9 @@ const HOUR = 3_600;
 const DAY = 24 * HOUR;
 
 /**
- * Five failures are free, then 5 s, doubling to an hour: a single source gets some forty guesses in a day, which is well
- * below the hundred that close an account's unknown sources until its window ends. Nothing lasts longer than a day.
+ * The fifth failure is followed by a delay of 5 s, which doubles up to an hour. So one source gets about forty guesses a
+ * day, well below the hundred after which all unknown sources of the e-mail are refused until its window ends. No delay
+ * lasts longer than a day.
  */
 export const LOGIN_THROTTLE_POLICY: LoginThrottlePolicy = {
   delaysSeconds: [0, 0, 0, 0, ...Array.from({ length: 11 }, (_, step) => Math.min(5 * 2 ** step, HOUR))],

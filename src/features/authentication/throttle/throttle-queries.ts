@@ -5,8 +5,9 @@ import { prepared } from '../../../database/prepared.ts';
 import { purgeBatch } from '../../../database/purge-batch.ts';
 
 /**
- * Under which keyed hashes an attempt counts. Every statement here locks the row of the pair before that of the account:
- * the account's update asks for the result of the pair's, which PostgreSQL would else do last.
+ * The keyed hashes by which an attempt is counted. To avoid deadlocks, every statement here locks the row of the pair
+ * before that of the account: the update of the account reads the result of the pair's CTE, which PostgreSQL would
+ * otherwise run last.
  */
 export interface AttemptKeys {
   /** E-mail and source. */
@@ -16,10 +17,10 @@ export interface AttemptKeys {
 }
 
 /**
- * Counts an attempt as failed, in one statement and before anything is evaluated, so that no number of parallel guesses
- * passes a limit (L09). By the database's clock.
+ * Counts an attempt as failed, in one statement and before the password is evaluated, so that concurrent guesses cannot
+ * exceed a limit (L09). Uses the database's clock.
  *
- * @returns null when the attempt may be evaluated, else how long to wait, ms
+ * @returns null when the attempt may be evaluated, otherwise the time until the next one is admitted, ms
  */
 export async function reserveAttempt(
   db: Knex,
@@ -70,14 +71,14 @@ export async function reserveAttempt(
   );
   const [row] = rows;
   if (row?.admitted) return null;
-  // A racer whose row this statement could not see yet has been counted at this very moment.
+  // `wait_ms` is null when a concurrent attempt has inserted a row that the snapshot of this statement does not see.
   const waitMs = Number(row?.wait_ms ?? 0);
   return Math.max(waitMs, MIN_WAIT_MS);
 }
 
 const MIN_WAIT_MS = 1_000;
 
-/** The right password came: its source begins anew and is known, and the account has one failure less. */
+/** After the right password: resets the source and makes it known, and takes the attempt off the account's failures. */
 export async function forgiveAttempt(
   db: Knex,
   keys: AttemptKeys,
@@ -102,7 +103,7 @@ export async function forgiveAttempt(
   );
 }
 
-/** Nothing was evaluated: the attempt counts for neither side. */
+/** Takes back an attempt that was not evaluated, for the pair and for the account. */
 export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void> {
   await db.raw(
     `WITH pair AS (
@@ -115,13 +116,13 @@ export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void>
   );
 }
 
-/** Forgets what was counted, in the order in which `reserveAttempt` locks the rows. */
+/** Deletes both counters, in the order in which `reserveAttempt` locks the rows. */
 export async function deleteAttempts(db: Knex, keys: AttemptKeys): Promise<void> {
   for (const key of [keys.pair, keys.account])
     await db.raw('DELETE FROM login_throttle WHERE key = ?', [Buffer.from(key)]);
 }
 
-/** Forgets a batch of counters that mean nothing any more, and returns how many. */
+/** Deletes up to `limit` expired counters and returns how many. */
 export function purgeLoginThrottle(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'login_throttle', keptSeconds: 0 }, limit);
 }

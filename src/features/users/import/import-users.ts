@@ -11,27 +11,27 @@ import type { Database } from '../../../database/database.ts';
 import { findTakenEmails, insertNewUsers } from '../user-queries.ts';
 import { type AcceptedRow, validateImportRow } from './validate-import-row.ts';
 
-/** Rows of one transaction: enough to make its round trips cheap, few enough to hold no lock for long. */
+/** Rows per transaction: enough to make round trips cheap, few enough to hold locks only briefly. */
 const BATCH_ROWS = 500;
 
 export interface UserImport<Row> {
   readonly rows: AsyncIterable<Row>;
-  /** Gives the same verdicts and makes no user. Remembers about 50 bytes of each e-mail; a real import remembers none. */
+  /** Gives the same verdicts and creates no user. Keeps about 50 bytes in memory per e-mail; a real one keeps none. */
   readonly dryRun: boolean;
   /** Without it, a row with the role `admin` is refused. */
   readonly allowAdmin: boolean;
   readonly actor: AuditActor;
-  /** Called for each row in order, once its batch is committed. */
+  /** Called for each row in order, after its batch is committed. */
   readonly onVerdict: (row: Row, verdict: ImportVerdict) => void;
 }
 
 /**
- * Makes users of rows from another program. Takes the next rows only when those before are stored, so that a fast
- * sender is held back. A batch of rows is one transaction with one audit event, and the import has one at its end. When
- * it ends early, by a fault or because `rows` throws, the batches whose verdicts were given stay. An existing user is
- * never changed, so running the same import again is harmless.
+ * Creates users from rows of another system. Reads the next rows only when the previous batch is stored, which applies
+ * backpressure to a fast sender. Each batch is one transaction with one audit event; a further event closes the import.
+ * When the import ends early, by an error of the database or of `rows`, the batches whose verdicts were reported stay.
+ * An existing user is never changed, so an import can be repeated safely.
  *
- * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and what `rows` throws
+ * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and any error of `rows`
  */
 export async function importUsers<Row extends ImportRow | UnreadableRow>(
   { database }: { readonly database: Database },
@@ -40,7 +40,7 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
 ): Promise<ImportCounts> {
   const total = { created: 0, skipped: 0, refused: 0 };
   const { rows, actor, onVerdict } = input;
-  const processBatch = input.dryRun ? dryRun(database, call) : realRun(database, actor, call);
+  const processBatch = input.dryRun ? simulateBatches(database, call) : storeBatches(database, actor, call);
   for await (const batch of batches(rows)) {
     const validated = batch.map((row) => ({ row, result: validateImportRow(row, input) }));
     const accepted = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
@@ -57,10 +57,10 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
   return total;
 }
 
-/** Stores a batch, or seems to, and gives the rows that became users, or would. */
+/** Stores or simulates a batch; returns the rows that became users, or would. */
 type ProcessBatch = (rows: readonly AcceptedRow[], refused: number) => Promise<ReadonlySet<AcceptedRow>>;
 
-function realRun(database: Database, actor: AuditActor, call: OperationCall): ProcessBatch {
+function storeBatches(database: Database, actor: AuditActor, call: OperationCall): ProcessBatch {
   return (rows, refused) =>
     database.transaction(call, async (trx) => {
       const nowMs = Date.now();
@@ -81,7 +81,7 @@ function realRun(database: Database, actor: AuditActor, call: OperationCall): Pr
     });
 }
 
-function dryRun(database: Database, call: OperationCall): ProcessBatch {
+function simulateBatches(database: Database, call: OperationCall): ProcessBatch {
   const seen = new SeenEmails();
   return async (rows) => {
     const taken = await database.run(call, (db) =>
@@ -102,7 +102,7 @@ function verdictOf(
   return { outcome: created.has(result.accepted) ? 'created' : 'skipped' };
 }
 
-/** Of rows with the same e-mail the first, as when each were stored by itself. */
+/** Keeps the first of several rows with the same e-mail, as if each row were stored separately. */
 function firstPerEmail(rows: readonly AcceptedRow[]): readonly AcceptedRow[] {
   const seen = new Set<string>();
   return rows.filter(({ email }) => !seen.has(email) && seen.add(email));

@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto';
 
 import type { Email } from '../email.ts';
 
-/** A JavaScript set takes 2^24 members: this many sets take 268 million. */
+/** A JavaScript Set holds at most 2^24 members; sixteen hold 268 million. */
 const SHARDS = 16;
 
 /**
- * Which e-mails came before, by 64 bits of their SHA-256: about 50 bytes of memory for each. Among ten million, two
- * are taken for one with a chance of 3 in a million.
+ * Set of e-mails, kept as 64 bits of their SHA-256: about 50 bytes of memory each. The probability of any collision
+ * among ten million e-mails is about 3 in a million.
  */
 export class SeenEmails {
   readonly #shards = Array.from({ length: SHARDS }, () => new Set<bigint>());
 
-  /** Whether it is new; from then on it is not. */
+  /** Adds an e-mail; returns whether it is new. */
   add(email: Email): boolean {
     const digest = createHash('sha256').update(email).digest();
     const shard = this.#shards[digest.readUInt8(8) % SHARDS];

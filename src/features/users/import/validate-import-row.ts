@@ -5,7 +5,7 @@ import type { FieldViolation } from '../../../domain/rejection.ts';
 import { userRoles } from '../../../domain/roles.ts';
 import { validateImportedHash } from '../../../passwords/validate-imported-hash.ts';
 
-/** A row that keeps all rules, in the form in which it is stored. */
+/** A valid row in the form in which it is stored. */
 export interface AcceptedRow {
   readonly email: Email;
   readonly passwordHash: string | null;
@@ -13,7 +13,7 @@ export interface AcceptedRow {
   readonly disabled: boolean;
 }
 
-/** What is stored of a row, or every rule that it breaks in one line. Does no hashing: microseconds a row. */
+/** Validates a row. `reason` lists all violations in one line. Computes no hash, so it takes microseconds a row. */
 export function validateImportRow(
   row: ImportRow | UnreadableRow,
   policy: { allowAdmin: boolean },
@@ -24,7 +24,7 @@ export function validateImportRow(
     ...(canonical.ok ? [] : [{ field: 'email', description: canonical.description }]),
     ...hashViolations(row.passwordHash),
     ...userRoles(row.roles, 'roles'),
-    ...(policy.allowAdmin || !row.roles.includes(ADMIN_ROLE) ? [] : [unexpectedAdmin]),
+    ...(policy.allowAdmin || !row.roles.includes(ADMIN_ROLE) ? [] : [ADMIN_NOT_ALLOWED]),
   ];
   if (!canonical.ok || violations.length > 0) {
     return {
@@ -37,8 +37,8 @@ export function validateImportRow(
   return { ok: true, accepted: { email: canonical.email, passwordHash, roles, disabled } };
 }
 
-/** A table from elsewhere must not bring administrators unseen: elsewhere the word may mean less. */
-const unexpectedAdmin: FieldViolation = {
+/** Imports must not create administrators unnoticed: in another system `admin` may mean less. */
+const ADMIN_NOT_ALLOWED: FieldViolation = {
   field: 'roles',
   description: `must not have ${ADMIN_ROLE} unless administrators are allowed in this import`,
 };
