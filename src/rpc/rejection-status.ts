@@ -142,7 +142,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.NOT_FOUND,
         reason: 'RESOURCE_NOT_FOUND',
-        message: `the ${rejection.what} does not exist`,
+        message: `the ${rejection.resource} does not exist`,
       };
     case 'conflict':
       return {

@@ -15,5 +15,5 @@ export async function getUser(
     'id' in row ? findUserById(db, row.id) : findUserByEmail(db, row.email),
   );
   if (user) return user;
-  throw new Rejected({ kind: 'not-found', what: 'user' });
+  throw new Rejected({ kind: 'not-found', resource: 'user' });
 }

@@ -30,7 +30,7 @@ export async function createPasswordReset(
     // Under the lock that a reset takes, so that a token is not replaced while it is being used; and by the e-mail as it
     // is then, lest a token go to one that its user has just given up.
     const user = await lockUserDetails(trx, row);
-    if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
+    if (!user) throw new Rejected({ kind: 'not-found', resource: 'user' });
     const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
     const tokenDigest = digests.ofResetToken(token);
     const reset = { userId: user.id, tokenDigest, lifetimeSeconds: LIFETIME_SECONDS };
