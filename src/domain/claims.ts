@@ -219,7 +219,7 @@ function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < 2 ** 40;
 }
 
-/** A string that is safe to store, log and put into a header: 1 to 256 characters, no control characters, no lone surrogates (T19). */
+/** Safe to store, log and put into a header: 1 to 256 characters, no control characters or lone surrogates (T19). */
 function isIdentifier(value: unknown): value is string {
   return (
     typeof value === 'string' && value.length >= 1 && value.length <= 256 && !/[\p{Cc}\p{Cs}]/u.test(value)

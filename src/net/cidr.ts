@@ -49,7 +49,7 @@ export interface Network {
   readonly family: 'ipv4' | 'ipv6';
 }
 
-/** Parses `192.0.2.0/24`, `2001:db8::/32` or one address; null for anything else. A range of IPv4-mapped addresses becomes IPv4. */
+/** Parses `192.0.2.0/24`, `2001:db8::/32` or one address; else null. A range of IPv4-mapped addresses becomes IPv4. */
 export function parseNetwork(text: string): Network | null {
   const [, address = '', length] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = isIP(address);

@@ -271,7 +271,7 @@ test('N15 watchers who showed who they are have a share of their own, and strang
         : authenticate,
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
+      onAuditWriteFailed: () => undefined,
       onForwarderRefused: () => undefined,
       onRefusedAfterEnd: () => undefined,
     },
