@@ -11,7 +11,7 @@ export interface KeyedLimits {
 }
 
 /**
- * A `BoundedQueue` for each key. A waiting call holds no database connection and no slot of a `ConcurrencyLimit` (S09).
+ * A `BoundedQueue` for each key. A waiting call holds no database connection and is not counted by a throttle yet (S09).
  * Calls with different keys do not wait for each other. Use only keys that an unauthenticated caller cannot choose for
  * somebody else: otherwise one caller could fill another's queue.
  */
