@@ -169,7 +169,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'Check its current state, then run the command again.',
       );
     case 'not-found':
-      return failure(exitCodes.refused, `there is no such ${rejection.what}`, 'Check the spelling.');
+      return failure(exitCodes.refused, `there is no such ${rejection.resource}`, 'Check the spelling.');
     case 'invalid-credentials':
     case 'refresh-refused':
     case 'login-rate-limited':

@@ -217,7 +217,7 @@ export async function startService(
         writeAudit: (record) =>
           database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
         refusals: newRateLimiter(),
-        onUnwritten: ({ event, origin }, cause) =>
+        onAuditWriteFailed: ({ event, origin }, cause) =>
           log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
         onForwarderRefused: warnOfRefusedForwarder,
         onRefusedAfterEnd(refusal) {

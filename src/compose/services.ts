@@ -54,7 +54,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
-  const checking = { ...verification, firstNewsWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
+  const checking: VerifyDependencies = { ...verification, initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
   const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
   // Those that may wait for a hash, and as many more as may be asking the database.
   const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>

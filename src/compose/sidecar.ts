@@ -136,7 +136,7 @@ export async function startSidecar(
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
   const verification = { verifier, trust, maxStalenessMs };
-  const checking = { ...verification, firstNewsWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
+  const checking: VerifyDependencies = { ...verification, initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
   const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
 
   // Listeners

@@ -6,16 +6,16 @@ const RANDOM_BYTES = 32;
 const RANDOM_CHARACTERS = 43;
 /** 62^6 is above 2^32. */
 const CHECKSUM_CHARACTERS = 6;
-const FORM = /^[0-9A-Za-z]{49}$/;
+const PATTERN = /^[0-9A-Za-z]{49}$/;
 
-/** What a secret is for: a service account's, or a token to reset a password. */
+/** `psk_`: secret of a service account. `prs_`: password reset token. */
 export type SecretPrefix = 'psk_' | 'prs_';
 
 /**
- * A secret that a scanner for leaks finds without false alarms: a prefix, 256 bits in base62 (43 characters) and the CRC-32
- * of all that in base62 (6 characters). As a pattern: `\b(psk|prs)_[0-9A-Za-z]{49}\b`.
+ * Makes a secret that a leak scanner finds without false positives: a prefix, 256 bits in base62 (43 characters), and the
+ * CRC-32 of both in base62 (6 characters). Pattern for scanners: `\b(psk|prs)_[0-9A-Za-z]{49}\b`.
  *
- * @param random 32 bytes that nobody can guess
+ * @param random 32 unpredictable bytes
  */
 export function makeScannableSecret(prefix: SecretPrefix, random: Uint8Array): string {
   if (random.length !== RANDOM_BYTES) throw new RangeError('a secret takes 32 random bytes');
@@ -23,14 +23,17 @@ export function makeScannableSecret(prefix: SecretPrefix, random: Uint8Array): s
   return prefix + body + checksum(prefix + body);
 }
 
-/** Whether a text is of the form that `makeScannableSecret` gives; refuses junk and mistyped secrets without a database. */
+/** Whether a text has the format of `makeScannableSecret`. Rejects junk and mistyped secrets without a database query. */
 export function isScannableSecret(prefix: SecretPrefix, text: string): boolean {
-  if (!text.startsWith(prefix) || !FORM.test(text.slice(prefix.length))) return false;
+  if (!text.startsWith(prefix) || !PATTERN.test(text.slice(prefix.length))) return false;
   const body = text.slice(0, -CHECKSUM_CHARACTERS);
   return text.endsWith(checksum(body));
 }
 
-/** The 32 bytes of a secret that `isScannableSecret` takes; of a number beyond them, as nobody made one, the lowest. */
+/**
+ * The 32 bytes of a secret that `isScannableSecret` accepts. 43 base62 characters can encode more than 256 bits; the excess
+ * high bits are dropped. `makeScannableSecret` never produces such a secret.
+ */
 export function bytesOfScannableSecret(text: string): Uint8Array {
   const body = text.slice(-RANDOM_CHARACTERS - CHECKSUM_CHARACTERS, -CHECKSUM_CHARACTERS);
   let value = 0n;
@@ -50,7 +53,7 @@ function checksum(text: string): string {
 function base62(value: bigint, length: number): string {
   let rest = value;
   let text = '';
-  for (let place = 0; place < length; place += 1) {
+  for (let position = 0; position < length; position += 1) {
     text = ALPHABET.charAt(Number(rest % 62n)) + text;
     rest /= 62n;
   }

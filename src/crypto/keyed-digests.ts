@@ -2,29 +2,29 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 
 import { bytesOfScannableSecret, makeScannableSecret, type SecretPrefix } from './api-secret.ts';
 
-/** Of a secret's 32 bytes 20 are random; by the next 4 it is known that the last 8 name its owner. */
+/** Layout of a secret's 32 bytes: 20 random, a 4-byte tag that marks secrets bound to an owner, an 8-byte MAC of the owner. */
 export const SECRET_RANDOM_BYTES = 20;
 const OWNER_TAG_BYTES = 4;
-const OWNER_BYTES = 8;
+const OWNER_MAC_BYTES = 8;
 
-/** What a kind of secret is called where keys are derived, and how it begins. */
+/** For each kind of secret, the purpose string of its derived key and its prefix. */
 const kinds = {
   service: { purpose: 'service secret', prefix: 'psk_' },
   reset: { purpose: 'password reset token', prefix: 'prs_' },
 } as const satisfies Record<string, { purpose: string; prefix: SecretPrefix }>;
 
 /**
- * Secrets that 160 random bits keep from being guessed, and how the database knows them: by HMAC-SHA256 under keys that it
- * does not hold. Whoever has the database alone can neither use a row nor check a guess or a leaked secret against it. A slow
- * hash would add nothing: nobody guesses so many bits, which is why such secrets need no throttle either.
+ * Makes secrets with 160 random bits and computes the digests by which the database stores them: HMAC-SHA256 under keys that
+ * are not in the database. An attacker with only the database can neither use a row nor check a guessed or leaked secret
+ * against it. A slow hash or a throttle would add nothing: 160 bits cannot be guessed.
  *
- * Each secret is for one owner, and says so by a MAC inside: whoever can write to the database, and was given one secret,
- * could else copy its digest into another's row (D20). Those of releases before that say nothing, and are taken.
+ * Each secret contains a MAC of its owner. Without it, an attacker who can write to the database and has one valid secret
+ * could copy its digest into another owner's row (D20). Secrets of earlier releases contain no MAC and are still accepted.
  */
 export class SecretDigests {
   readonly #deriveKey: (purpose: string) => Uint8Array;
 
-  /** @param deriveKey a key of 32 bytes for each purpose, always the same one; whatever it throws comes out of the digests */
+  /** @param deriveKey returns the 32-byte key of a purpose, always the same one; its errors propagate to the caller */
   constructor(deriveKey: (purpose: string) => Uint8Array) {
     this.#deriveKey = deriveKey;
   }
@@ -39,47 +39,47 @@ export class SecretDigests {
     return this.#make(kinds.reset, userId, random);
   }
 
-  /** 32 bytes. */
+  /** The digest of a service secret, 32 bytes. */
   ofServiceSecret(secret: string): Buffer {
     return this.#digest(kinds.service.purpose, secret);
   }
 
-  /** 32 bytes. */
+  /** The digest of a password reset token, 32 bytes. */
   ofResetToken(token: string): Buffer {
     return this.#digest(kinds.reset.purpose, token);
   }
 
-  /** False for the secret of another account; the digest alone tells whether it is this one's. */
+  /** False when the secret is bound to another account. True is no proof: the stored digest must still be compared. */
   couldBeSecretOf(accountId: string, secret: string): boolean {
     return this.#couldBelongTo(kinds.service, accountId, secret);
   }
 
-  /** False for a token that was made for another user; the digest alone tells whether it was made at all. */
+  /** False when the token is bound to another user. True is no proof: the stored digest must still be compared. */
   couldBeResetOf(userId: string, token: string): boolean {
     return this.#couldBelongTo(kinds.reset, userId, token);
   }
 
   #make({ purpose, prefix }: (typeof kinds)[keyof typeof kinds], owner: string, random: Uint8Array): string {
     if (random.length !== SECRET_RANDOM_BYTES) throw new RangeError('a secret takes 20 random bytes');
-    const parts = [random, this.#ownerTagOf(purpose, random), this.#ownerOf(purpose, owner, random)];
+    const parts = [random, this.#ownerTag(purpose, random), this.#ownerMac(purpose, owner, random)];
     return makeScannableSecret(prefix, Buffer.concat(parts));
   }
 
   #couldBelongTo({ purpose }: { purpose: string }, owner: string, secret: string): boolean {
     const bytes = bytesOfScannableSecret(secret);
     const random = bytes.subarray(0, SECRET_RANDOM_BYTES);
-    const ownerTag = bytes.subarray(SECRET_RANDOM_BYTES, -OWNER_BYTES);
-    if (!timingSafeEqual(ownerTag, this.#ownerTagOf(purpose, random))) return true;
-    return timingSafeEqual(bytes.subarray(-OWNER_BYTES), this.#ownerOf(purpose, owner, random));
+    const ownerTag = bytes.subarray(SECRET_RANDOM_BYTES, -OWNER_MAC_BYTES);
+    if (!timingSafeEqual(ownerTag, this.#ownerTag(purpose, random))) return true;
+    return timingSafeEqual(bytes.subarray(-OWNER_MAC_BYTES), this.#ownerMac(purpose, owner, random));
   }
 
-  #ownerTagOf(purpose: string, random: Uint8Array): Buffer {
+  #ownerTag(purpose: string, random: Uint8Array): Buffer {
     return this.#digest(`${purpose} with an owner`, random).subarray(0, OWNER_TAG_BYTES);
   }
 
-  #ownerOf(purpose: string, owner: string, random: Uint8Array): Buffer {
+  #ownerMac(purpose: string, owner: string, random: Uint8Array): Buffer {
     const taggedOwner = Buffer.concat([random, Buffer.from(owner, 'utf8')]);
-    return this.#digest(`${purpose} owner`, taggedOwner).subarray(0, OWNER_BYTES);
+    return this.#digest(`${purpose} owner`, taggedOwner).subarray(0, OWNER_MAC_BYTES);
   }
 
   #digest(purpose: string, content: string | Uint8Array): Buffer {
@@ -87,7 +87,7 @@ export class SecretDigests {
   }
 }
 
-/** Whether two digests are the same, in constant time. */
-export function sameDigest(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && timingSafeEqual(one, other);
+/** Compares two digests in constant time. */
+export function sameDigest(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
 }

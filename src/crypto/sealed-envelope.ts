@@ -6,10 +6,10 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HEADER_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
 
-/** A master key: 32 bytes that never leave the process, and a public id by which envelopes name it. */
+/** A master key: 32 bytes that never leave the process, and the public id that envelopes contain. */
 export interface MasterKey {
   readonly bytes: Uint8Array;
-  /** Eight bytes of a hash, hex: tells which key sealed an envelope and nothing about the key. */
+  /** The first 8 bytes of a hash of the key, as hex. Identifies the key without revealing anything about it. */
   readonly id: string;
 }
 
@@ -33,10 +33,10 @@ export function masterKeyOf(bytes: Uint8Array): MasterKey {
 
 /**
  * Seals a secret for the database with AES-256-GCM: `version(1) key id(8) nonce(12) ciphertext tag(16)`.
- * `identity` says what the secret is (for a signing key its purpose, kid and algorithm) and is authenticated with
- * it, so that a sealed row cannot be moved into another row's place.
+ * `identity` describes the secret (for a signing key: purpose, kid and algorithm). It is authenticated as associated
+ * data, so an envelope moved to another row does not open.
  *
- * @param nonce 12 random bytes, never used twice with one key
+ * @param nonce 12 random bytes, never used twice with the same key
  */
 export function seal(
   plaintext: Uint8Array,
@@ -50,13 +50,13 @@ export function seal(
   return Buffer.concat([header, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** The id of the master key that sealed an envelope, hex. */
+/** The master key id that an envelope contains, as hex. */
 export function sealedBy(envelope: Uint8Array): string {
   return Buffer.from(envelope.subarray(1, 1 + KEY_ID_BYTES)).toString('hex');
 }
 
 /**
- * Of the given master keys the one that an envelope names as its own; only `unseal` shows that it is.
+ * Finds the master key whose id an envelope contains. The id is not authenticated; only `unseal` proves it.
  *
  * @throws EnvelopeError `other-master-key`, `damaged`
  */
@@ -78,9 +78,9 @@ export function namedMasterKey(
 }
 
 /**
- * Opens an envelope with whichever of the given master keys sealed it.
+ * Decrypts an envelope with the one of the given master keys that sealed it.
  *
- * @throws EnvelopeError `other-master-key` when none of them did, `damaged` when the bytes or the identity were altered
+ * @throws EnvelopeError `other-master-key` when none of them sealed it, `damaged` when the bytes or the identity differ
  */
 export function unseal(envelope: Uint8Array, identity: string, masterKeys: readonly MasterKey[]): Buffer {
   const masterKey = namedMasterKey(envelope, identity, masterKeys);

@@ -1,4 +1,4 @@
-/** Secrets printed in documentation that many services run with. Their texts are public, so anyone can forge with them. */
+/** Secrets from public documentation that many services use unchanged. Anyone can forge tokens with them. */
 const PUBLISHED = new Set([
   '09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7', // the FastAPI security tutorial
   'a-string-secret-at-least-256-bits-long', // the jwt.io debugger
@@ -6,7 +6,7 @@ const PUBLISHED = new Set([
   'qwertyuiopasdfghjklzxcvbnm123456', // the Spring and Symfony tutorials
 ]);
 
-/** What example files put where a secret should go; compared with everything but letters and digits left out. */
+/** Placeholders of example files. Compared in lower case, without characters other than letters and digits. */
 const PLACEHOLDER_WORDS = [
   'changeme',
   'changethis',
@@ -27,8 +27,8 @@ const PLACEHOLDER_WORDS = [
 const SEQUENCES = ['0123456789abcdef', '1234567890', '0123456789', 'abcdefghijklmnopqrstuvwxyz'];
 
 /**
- * What is wrong with a shared HS256 secret, or null. At least 32 bytes (RFC 7518 section 3.2), and not one that an
- * attacker tries first: a published example, a placeholder, a short text repeated. (K10, L18)
+ * What is wrong with a shared HS256 secret, or null. It must have at least 32 bytes (RFC 7518 section 3.2) and must not be
+ * one that an attacker tries first: a published example, a placeholder, or a repeated short text. (K10, L18)
  */
 export function sharedSecretFault(text: string): string | null {
   if (Buffer.byteLength(text) < 32) return 'is shorter than 32 bytes';
@@ -42,10 +42,10 @@ export function sharedSecretFault(text: string): string | null {
   return null;
 }
 
-/** What is wrong with a master key in base64, or null. It wraps every key in the database, so it is exactly AES-256's. */
+/** What is wrong with a base64 master key, or null. It encrypts every key in the database with AES-256, so it has 32 bytes. */
 export function masterKeyFault(text: string): string | null {
   const bytes = Buffer.from(text, 'base64');
-  // Node's decoder skips what is not base64; only a text that it writes back unchanged was the key that was meant.
+  // Node's decoder skips characters that are not base64, so the text must survive a round trip unchanged.
   if (bytes.toString('base64') !== text) return 'is not base64';
   if (bytes.length !== 32) return `is ${bytes.length} bytes long, not 32`;
   if (bytes.every((byte) => byte === bytes[0])) return 'is a single repeated byte';
@@ -57,7 +57,7 @@ function isShortTextRepeated(text: string): boolean {
   return [1, 2, 3, 4, 5, 6, 7, 8].some((length) => isRepetitionOf(text.slice(0, length), text));
 }
 
-/** True when `text` begins with `unit` over and over, the last time perhaps cut short. */
+/** Whether `text` consists of repetitions of `unit`; the last one may be incomplete. */
 function isRepetitionOf(unit: string, text: string): boolean {
   return text !== '' && unit.repeat(Math.ceil(text.length / unit.length)).startsWith(text);
 }

@@ -15,11 +15,11 @@ export class ConnectionQueue {
   constructor(concurrency: number, maxWaitMs: number) {
     this.#maxWaitMs = maxWaitMs;
     this.#queue = new BoundedQueue({
-      width: concurrency,
+      concurrency,
       maxWaiting: Infinity,
       whenFull: queueTimeout,
       watch: (_isOver, cancel) => this.#watch(cancel),
-      whyNotNow: (isCancelled) => (isCancelled() ? new Rejected({ kind: 'cancelled' }) : undefined),
+      recheck: (isCancelled) => (isCancelled() ? new Rejected({ kind: 'cancelled' }) : undefined),
     });
   }
 

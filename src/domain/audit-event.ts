@@ -1,6 +1,6 @@
 import type { CallOrigin } from './operation-call.ts';
 
-/** Everything that the audit trail records, by name; append-only, since people filter by them. */
+/** The actions that the audit trail records. Append-only: operators filter by these names. */
 export const auditActions = [
   'login',
   'token.refresh',
@@ -36,16 +36,16 @@ export type AuditAction = (typeof auditActions)[number];
 export const auditOutcomes = ['ok', 'refused'] as const;
 
 /**
- * Who did it: nobody known, a person, a service account, the holder of a client certificate, or whoever runs commands
- * beside the database.
+ * Who acted: an unknown caller, a user, a service account, the owner of a client certificate, or an operator who runs
+ * commands with direct access to the database.
  */
 export interface AuditActor {
   readonly type: 'anonymous' | 'user' | 'service' | 'certificate' | 'operator';
-  /** A user's or a service account's id, or the certificate's name. */
+  /** The id of the user or service account, or the name in the certificate. */
   readonly id: string | null;
 }
 
-/** Who did something and where the call came from, for operations that have no call's budget. */
+/** The actor and the origin of a call, for operations without a budget. */
 export interface AuditedBy {
   readonly actor: AuditActor;
   readonly origin: CallOrigin;
@@ -56,14 +56,14 @@ export interface AuditTarget {
   readonly id: string;
 }
 
-/** One thing that happened or was refused. Carries no e-mail, password, token or hash. */
+/** One entry of the audit trail. Contains no e-mail, password, token or hash. */
 export interface AuditEvent {
   readonly action: AuditAction;
   readonly outcome: (typeof auditOutcomes)[number];
   readonly actor: AuditActor;
   readonly target?: AuditTarget | null;
-  /** The ErrorInfo reason of what was refused, or a word on why it was done. */
+  /** The ErrorInfo reason of a refusal, or a word on why the action was taken. */
   readonly reason?: string;
-  /** What changed, before and after. */
+  /** The changed values, before and after. */
   readonly details?: Readonly<Record<string, unknown>>;
 }

@@ -1,20 +1,20 @@
 export interface BackoffOptions {
-  /** The first delay; every further one is twice the one before it. */
+  /** The first delay; each further delay is twice the previous one. */
   readonly firstMs: number;
-  /** No delay is longer. */
+  /** The longest delay. */
   readonly maxMs: number;
-  /** The first attempt after `reset` follows at once, and `firstMs` comes after that. */
+  /** The first delay is 0, initially and after `reset`; `firstMs` comes second. */
   readonly startsAtOnce?: boolean;
   /**
-   * The share of each delay that is random, 0 to 1, so that many who lost the same server do not come back in one instant:
-   * 0.5 waits between half of the delay and all of it. Without one nothing is random.
+   * The random share of each delay, 0 to 1, so that clients of a failed server do not all reconnect at the same moment.
+   * 0.5 gives between half of the delay and all of it. The default is 0.
    */
   readonly jitter?: number;
-  /** From 0 to 1, for the jitter. */
+  /** Random numbers from 0 to 1 for the jitter. */
   readonly random?: () => number;
 }
 
-/** How long to wait before each further attempt: it tells delays and holds no timer. */
+/** Exponential backoff. Computes delays; holds no timer. */
 export class Backoff {
   readonly #options: BackoffOptions;
   #nextMs: number;
@@ -32,7 +32,7 @@ export class Backoff {
     return jitter === 0 ? delayMs : delayMs * (1 - jitter + jitter * random());
   }
 
-  /** An attempt succeeded: the delays begin anew. */
+  /** Call after a successful attempt: the delays start over. */
   reset(): void {
     this.#nextMs = firstOf(this.#options);
   }

@@ -1,27 +1,27 @@
 export interface QueueRules<Call> {
-  /** How many calls run at once. */
-  readonly width: number;
-  /** How many may wait; who comes on top is refused with `whenFull`. */
+  /** Maximum number of running calls. */
+  readonly concurrency: number;
+  /** Maximum number of waiting calls; further calls are rejected with `whenFull`. */
   readonly maxWaiting: number;
   readonly whenFull: () => Error;
   /**
-   * Watches a call that waits, for a time that is up or a caller who has gone, and returns what ends the watch. It may
-   * throw, which refuses the call before it waits, but calls `leave` only later.
+   * Starts to watch a waiting call for a timeout or a cancellation, and returns a function that stops watching. To reject
+   * the call before it waits, it throws. To remove it from the queue later, it calls `cancel`, never synchronously.
    */
-  readonly watch: (call: Call, leave: (why: Error) => void) => () => void;
-  /** Asked of a call whose turn has come: an error refuses it, and the next one has the turn. */
-  readonly whyNotNow?: (call: Call) => Error | undefined;
+  readonly watch: (call: Call, cancel: (error: Error) => void) => () => void;
+  /** Called when a waiting call is about to start. An error rejects it, and the next call starts instead. */
+  readonly recheck?: (call: Call) => Error | undefined;
 }
 
 interface Waiter<Call> {
   readonly call: Call;
   readonly start: () => void;
-  readonly leave: (why: Error) => void;
+  readonly cancel: (error: Error) => void;
 }
 
 /**
- * Lets a few calls run at once and has the others wait, first come, first served. The queue is bounded, and whoever
- * leaves it does so at once, whatever its length. A call that need not wait costs no object and no timer.
+ * Limits the number of running calls; the others wait in first-in, first-out order. The queue is bounded. Cancelling a
+ * waiting call takes constant time. A call that does not have to wait allocates no object and no timer.
  */
 export class BoundedQueue<Call = void> {
   readonly #rules: QueueRules<Call>;
@@ -42,25 +42,25 @@ export class BoundedQueue<Call = void> {
     return this.#waiting.size;
   }
 
-  /** How many have run and ended. */
+  /** Number of calls that have run to their end. */
   get ended(): number {
     return this.#ended;
   }
 
-  /** Begins at once when fewer than `width` run. Rejects as the rules say, or as `work` does. */
+  /** Starts at once when fewer than `concurrency` calls run. Rejects with an error of the rules or of `work`. */
   async run<T>(work: () => Promise<T>, call: Call): Promise<T> {
-    if (this.#running < this.#rules.width) this.#running += 1;
+    if (this.#running < this.#rules.concurrency) this.#running += 1;
     else await this.#wait(call);
     try {
       return await work();
     } finally {
-      this.#handOver();
+      this.#startNext();
     }
   }
 
-  /** Refuses all who wait, and resolves when nothing runs any more. */
-  async drain(why: () => Error): Promise<void> {
-    for (const waiter of this.#waiting) waiter.leave(why());
+  /** Rejects all waiting calls, and resolves when no call runs any more. */
+  async drain(makeError: () => Error): Promise<void> {
+    for (const waiter of this.#waiting) waiter.cancel(makeError());
     if (this.#running > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
@@ -68,30 +68,30 @@ export class BoundedQueue<Call = void> {
     const { maxWaiting, whenFull, watch } = this.#rules;
     if (this.#waiting.size >= maxWaiting) throw whenFull();
     return new Promise((resolve, reject) => {
-      const leave = (why: Error) => {
+      const cancel = (error: Error) => {
         this.#waiting.delete(waiter);
         stopWatch();
-        reject(why);
+        reject(error);
       };
-      const stopWatch = watch(call, leave);
+      const stopWatch = watch(call, cancel);
       const start = () => {
         stopWatch();
         resolve();
       };
-      const waiter = { call, start, leave };
+      const waiter = { call, start, cancel };
       this.#waiting.add(waiter);
     });
   }
 
-  /** Invariant: something waits only while `width` run, so that one place is free and one call takes it. */
-  #handOver(): void {
+  /** Invariant: calls wait only while `concurrency` calls run, so each call that ends frees one slot for one waiting call. */
+  #startNext(): void {
     this.#running -= 1;
     this.#ended += 1;
     for (const next of this.#waiting) {
       this.#waiting.delete(next);
-      const refusal = this.#rules.whyNotNow?.(next.call);
-      if (refusal !== undefined) {
-        next.leave(refusal);
+      const error = this.#rules.recheck?.(next.call);
+      if (error !== undefined) {
+        next.cancel(error);
         continue;
       }
       this.#running += 1;

@@ -1,6 +1,6 @@
 import type { TokenRefusal } from './rejection.ts';
 
-/** What a verified token says about its bearer. Frozen: one object may answer many callers. Seconds since the epoch. */
+/** The claims of a verified token. Frozen, because the cache shares one object between calls. Times are Unix time in seconds. */
 export interface VerifiedClaims {
   readonly subject: string;
   readonly subjectType: 'user' | 'service';
@@ -15,21 +15,21 @@ export interface VerifiedClaims {
   readonly keyId: string | null;
 }
 
-/** What the claims are held against. */
+/** The rules that claims are checked against. */
 export interface ClaimsPolicy {
-  /** Compared whole, character by character (T14). */
+  /** Compared exactly (T14). */
   readonly issuer: string;
   /** The token must name one of these (T15). */
   readonly audiences: readonly string[];
-  /** T18; does not bind tokens that other programs sign with the shared secret. */
+  /** Maximum of `exp - iat` (T18). Not applied to tokens that other programs sign with the shared secret. */
   readonly maxLifetimeSeconds: number;
-  /** How far two clocks may differ; 5 by default and never above 60 (T16). */
+  /** Tolerated clock difference; 5 by default and at most 60 (T16). */
   readonly skewSeconds: number;
 }
 
 /**
- * Which rules hold: `access` is Postern's own token under a published key, `shared-secret` one that any program with the
- * HS256 secret may have signed, `legacy` one of the time before Postern.
+ * Which rules apply. `access`: a token of Postern, signed with a published key. `shared-secret`: a token that any program
+ * with the HS256 secret may have signed. `legacy`: a token of the login system that Postern replaced.
  */
 export type ClaimsProfile = 'access' | 'shared-secret' | 'legacy';
 
@@ -42,11 +42,10 @@ export type UncheckedClaims = Readonly<Record<string, unknown>>;
 export const DEFAULT_SKEW_SECONDS = 5;
 
 /**
- * Judges the claims of a token whose signature is good (T12-T19): first that every claim has its type, then issuer,
- * audience and lifetime, then the times. Members that are not named here are ignored (RFC 7519 section 4), so that a
- * newer issuer may add some.
+ * Checks the claims of a token whose signature is valid (T12-T19): first the type of every claim, then issuer, audience
+ * and lifetime, then the times. Unknown claims are ignored (RFC 7519 section 4), so a newer issuer may add some.
  *
- * @param nowSeconds seconds since the epoch, fractions allowed
+ * @param nowSeconds Unix time, fractions allowed
  */
 export function checkClaims(
   profile: ClaimsProfile,
@@ -63,10 +62,10 @@ export function checkClaims(
 }
 
 /**
- * Reads the claims of a token whose signature is good, also where the token is not accepted here and now: because of its
- * times, of an audience or a lifetime that another instance is configured with or, since nobody else has the private
- * key, of another issuer's name. For those who end a token, and who must not say that it has ended while a verifier with
- * other settings or another clock accepts it.
+ * Reads the claims of a token whose signature is valid, even when this instance would refuse the token for its times, its
+ * audience or its lifetime. For `access` tokens another issuer name is tolerated as well, since only Postern has the
+ * private key. Used for revocation: a verifier with other settings or another clock may still accept the token, so it
+ * must be revoked before it is reported as ended.
  */
 export function identifyClaims(
   profile: ClaimsProfile,
@@ -85,7 +84,7 @@ export function identifyClaims(
   };
 }
 
-/** Everything that is wrong with the claims, the first fault first. `checkClaims` answers with that one. */
+/** All faults of the claims, in order of checking. `checkClaims` returns the first. */
 export function* claimFaults(
   profile: ClaimsProfile,
   claims: UncheckedClaims,
@@ -101,7 +100,7 @@ export function* claimFaults(
   if (isNumericDate(iat) && iat > nowSeconds + policy.skewSeconds) yield notYetValid.iat;
 }
 
-/** Refuses a token for an audience that the caller asked for by name. A token that names no audience has none. */
+/** The fault when a token lacks the audience that the caller requires, or null. A token without `aud` has no audience. */
 export function audienceFault(
   claims: VerifiedClaims,
   requiredAudience: string | undefined,
@@ -110,7 +109,7 @@ export function audienceFault(
   return invalid.requiredAudience;
 }
 
-/** Refuses a token whose time is over. Asked again each time a remembered token is seen (T24). */
+/** The fault when a token has expired, or null. Checked again on each cache hit (T24). */
 export function expiryFault(
   claims: VerifiedClaims,
   skewSeconds: number,
@@ -148,9 +147,9 @@ function* standardFaults(
 }
 
 /**
- * What the tutorial issued: `user_id` and `exp`. Its lifetime is bounded by the day on which the door closes, not here.
- * A token that also names a subject, an issuer or an audience came from elsewhere and is refused: whose it is would be
- * a guess.
+ * Legacy tokens have `user_id` and `exp`. Their lifetime is not limited here but by the date until which legacy tokens
+ * are accepted. A token that also has `sub`, `iss` or `aud` came from elsewhere and is
+ * refused, because its owner would be a guess.
  */
 function* legacyFaults(claims: UncheckedClaims): Generator<TokenRefusal, void, undefined> {
   const { user_id: userId, exp, iat, sub, iss, aud } = claims;
@@ -160,7 +159,7 @@ function* legacyFaults(claims: UncheckedClaims): Generator<TokenRefusal, void, u
   if (iat !== undefined && !isNumericDate(iat)) yield invalid.iat;
 }
 
-/** The claims once `claimFaults` has found nothing; `user_id` stands in a legacy token only, `sub` in the others. */
+/** Claims without faults. Only legacy tokens have `user_id`; all others have `sub`. */
 interface CheckedClaims {
   readonly sub?: string;
   readonly user_id?: string | number;
@@ -186,8 +185,8 @@ function readClaims(
     tokenId: null,
     clientId: null,
     issuer: null,
-    audience: NONE,
-    roles: NONE,
+    audience: EMPTY_LIST,
+    roles: EMPTY_LIST,
   };
   if (profile === 'legacy') {
     const subject = String(claims.user_id);
@@ -196,7 +195,7 @@ function readClaims(
   const { sub, aud, jti, sid, client_id: clientId, roles } = claims;
   return {
     subject: String(sub),
-    // A token with sid is a user's. A program that shares the secret may sign neither sid nor client_id: a user's too.
+    // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
     subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
     sessionId: sid ?? null,
     tokenId: jti ?? null,
@@ -210,17 +209,17 @@ function readClaims(
   };
 }
 
-/** From `exp + skew` on (T16). A fraction of `exp` is dropped, here as in what a verifier remembers. */
+/** True from `exp + skew` on (T16). The fraction of `exp` is dropped, as in the claims that a verifier caches. */
 function hasExpired(exp: number, skewSeconds: number, nowSeconds: number): boolean {
   return nowSeconds >= Math.floor(exp) + skewSeconds;
 }
 
-/** A date of RFC 7519 section 2, within the years in which a token can have been made (T16). */
+/** A NumericDate (RFC 7519 section 2) in a plausible range: above 0 and below 2^40 (T16). */
 function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && value > 0 && value < 2 ** 40;
 }
 
-/** An id that is safe to store, log and put into a header: 1 to 256 characters, no control characters, no lone surrogates (T19). */
+/** Safe to store, log and put into a header: 1 to 256 characters, no control characters or lone surrogates (T19). */
 function isIdentifier(value: unknown): value is string {
   return (
     typeof value === 'string' && value.length >= 1 && value.length <= 256 && !/[\p{Cc}\p{Cs}]/u.test(value)
@@ -231,12 +230,12 @@ function isIdentifierList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every(isIdentifier);
 }
 
-/** A user number that is exact, so that two users never become one. -0 would be another spelling of 0. */
+/** A user number without rounding, so that two users never share one. -0 is excluded: it would print as 0. */
 function isWholeNumber(value: unknown): value is number {
   return Number.isSafeInteger(value) && !Object.is(value, -0);
 }
 
-const NONE: readonly string[] = Object.freeze([]);
+const EMPTY_LIST: readonly string[] = Object.freeze([]);
 
 function claimsInvalid(detail: string): TokenRefusal {
   return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });

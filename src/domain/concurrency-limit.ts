@@ -1,15 +1,15 @@
 import { Rejected } from './rejection.ts';
 
 /**
- * How many calls of a costly kind may be under way. What comes beyond is refused at once, before it has taken a database
- * connection or anybody's time (L13): a flood of logins would otherwise wait for connections that honest calls need.
+ * Limits concurrent calls of a costly kind. Calls over the limit are refused at once, before they take a database
+ * connection (L13): otherwise a flood of logins would queue for connections that other calls need.
  */
 export class ConcurrencyLimit {
   readonly #max: number;
   readonly #retryAfterMs: () => number;
   #running = 0;
 
-  /** @param retryAfterMs what a refused caller is told to wait */
+  /** @param retryAfterMs returns the delay for a refused caller's RetryInfo */
   constructor(max: number, retryAfterMs: () => number) {
     this.#max = max;
     this.#retryAfterMs = retryAfterMs;
@@ -18,7 +18,7 @@ export class ConcurrencyLimit {
   /** @throws Rejected `server-overloaded` */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#max) {
-      const cause = `${this.#max} calls of this kind are being served`;
+      const cause = `the limit of ${this.#max} concurrent calls of this kind is reached`;
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
     }
     this.#running += 1;

@@ -1,4 +1,4 @@
-/** The database's clock as one answer told it, and the monotonic moments (ms) between which it was read. */
+/** One reading of the database's clock, and the monotonic times (ms) between which it was taken. */
 export interface ClockReading {
   /** Unix time, ms. */
   readonly databaseMs: number;
@@ -6,20 +6,20 @@ export interface ClockReading {
   readonly receivedMs: number;
 }
 
-/** Beyond this, two clocks differ by more than verifiers grant each other (T16, T17), and somebody has to mend one. */
+/** A larger difference exceeds the clock skew that verifiers tolerate (T16, T17); an operator must correct a clock. */
 export const CLOCK_TOLERANCE_MS = 5_000;
-/** Lest a clock at the edge be reported over and over. */
+/** Hysteresis, so that a difference near the limit is not reported repeatedly. */
 const RESTORED_TOLERANCE_MS = CLOCK_TOLERANCE_MS / 2;
 
 /**
- * This machine's clock beside the database's, by which sessions and revocations expire. An answer tells the difference to
- * within its round trip, so the quickest is kept until a later one contradicts it. What is kept hangs on the monotonic
- * clock: when somebody sets this machine's clock, the difference changes at that moment.
+ * Compares this machine's clock with the database's, which decides when sessions and revocations expire. A reading is
+ * accurate to within its round trip, so the fastest one is kept until a later one contradicts it. The kept value is
+ * relative to the monotonic clock, so setting this machine's clock changes the difference immediately.
  */
 export class DatabaseClock {
   readonly #wallMs: () => number;
   readonly #monotonicMs: () => number;
-  /** Between which two values the database's time less the monotonic time lies, ms. */
+  /** Bounds of the database's time minus the monotonic time, ms. */
   #bounds: { readonly min: number; readonly max: number } | null = null;
   #reported: 'agrees' | 'differs' = 'agrees';
 
@@ -30,23 +30,24 @@ export class DatabaseClock {
   }
 
   observe({ databaseMs, sentMs, receivedMs }: ClockReading): void {
-    const read = { min: databaseMs - receivedMs, max: databaseMs - sentMs };
+    const observed = { min: databaseMs - receivedMs, max: databaseMs - sentMs };
     const bounds = this.#bounds;
-    const overlaps = bounds !== null && bounds.min <= read.max && read.min <= bounds.max;
-    if (!overlaps || read.max - read.min < bounds.max - bounds.min) this.#bounds = read;
+    const overlaps = bounds !== null && bounds.min <= observed.max && observed.min <= bounds.max;
+    const isTighter = overlaps && observed.max - observed.min < bounds.max - bounds.min;
+    if (!overlaps || isTighter) this.#bounds = observed;
   }
 
-  /** By how much this machine's clock is ahead of the database's, ms, below 0 when it is behind; null before the first reading. */
+  /** How far this machine's clock is ahead of the database's, ms; negative when it is behind, null before the first reading. */
   get aheadMs(): number | null {
     const databaseMs = this.#databaseMs();
     return databaseMs === null ? null : this.#wallMs() - databaseMs;
   }
 
   /**
-   * The time by which this process dates its tokens, judges tokens and forgets revocations, Unix time, ms: its machine's
-   * clock, unless that is ahead of the database's. A token that was dated ahead would outlive the revocation of its
-   * session, which is kept by the database's clock. A clock that is behind does no such harm, and is not corrected:
-   * were the database's the wrong one, verifiers everywhere would refuse tokens whose time has not come.
+   * The time for issuing tokens, verifying tokens and purging revocations, Unix time in ms. It is this machine's clock,
+   * or the database's when this machine is ahead by more than the tolerance: a token dated into the future would outlive
+   * the revocation of its session, which expires by the database's clock. A clock that is behind is not corrected. It does
+   * no such harm, and if the database's clock were the wrong one, all verifiers would refuse the new tokens as not yet valid.
    */
   nowMs(): number {
     const wallMs = this.#wallMs();
@@ -54,7 +55,7 @@ export class DatabaseClock {
     return databaseMs !== null && wallMs > databaseMs + CLOCK_TOLERANCE_MS ? databaseMs : wallMs;
   }
 
-  /** What there is to report: `differs` once when the clocks begin to differ too much, `agrees` once when they do no more. */
+  /** The change to report: `differs` once when the difference exceeds the tolerance, `agrees` once when it no longer does. */
   takeTransition(): 'differs' | 'agrees' | null {
     const differenceMs = Math.abs(this.aheadMs ?? 0);
     const toleratedMs = this.#reported === 'differs' ? RESTORED_TOLERANCE_MS : CLOCK_TOLERANCE_MS;

@@ -1,7 +1,7 @@
-/** Seconds; from a remembered token to a login that waited for its turn. */
+/** Seconds; the range covers a cached token verification to a queued login. */
 const BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Durations counted by size, as Prometheus wants them. Plain numbers: one observation is a few comparisons. */
+/** A histogram of durations for Prometheus. An observation costs only a few comparisons. */
 export class DurationHistogram {
   readonly bounds: readonly number[] = BOUNDS;
   readonly #counts = new Float64Array(BOUNDS.length + 1);
@@ -15,7 +15,7 @@ export class DurationHistogram {
     this.#sumMs += durationMs;
   }
 
-  /** How many were at most as long as each bound, and last how many there were. */
+  /** Cumulative counts: for each bound the durations at or below it, and finally all of them. */
   cumulative(): number[] {
     let sum = 0;
     return [...this.#counts].map((count) => (sum += count));

@@ -2,18 +2,18 @@ import { BoundedQueue, type QueueRules } from './bounded-queue.ts';
 import { Rejected, RETRY_AFTER_MS } from './rejection.ts';
 
 export interface KeyedLimits {
-  /** How many calls with one key may run at once. */
+  /** Maximum number of running calls with the same key. */
   readonly concurrency: number;
-  /** How many may wait; fifty tabs that wake at once are honest, ten times as many are a fault. */
+  /** Maximum number of waiting calls with the same key. Fifty browser tabs that wake at once are legitimate; 500 are a fault. */
   readonly maxWaiting: number;
-  /** Who waits longer behind the others is refused. */
+  /** A call that waits longer is refused. */
   readonly maxWaitMs: number;
 }
 
 /**
- * A `BoundedQueue` for each key: a few calls with the same key run and the others wait, where waiting costs nothing,
- * neither a database connection nor a place in a counter (S09). Calls with different keys do not wait for each other. Use
- * only keys that an unauthenticated caller cannot choose for somebody else: otherwise one caller could fill another's queue.
+ * A `BoundedQueue` for each key. A waiting call holds no database connection and is not counted by a throttle yet (S09).
+ * Calls with different keys do not wait for each other. Use only keys that an unauthenticated caller cannot choose for
+ * somebody else: otherwise one caller could fill another's queue.
  */
 export class KeyedLimiter {
   readonly #rules: QueueRules<void>;
@@ -21,25 +21,26 @@ export class KeyedLimiter {
 
   constructor({ concurrency, maxWaiting, maxWaitMs }: KeyedLimits) {
     this.#rules = {
-      width: concurrency,
+      concurrency,
       maxWaiting,
       whenFull: () => overloaded('too many calls for the same user or session'),
-      watch: (_call, leave) => {
-        const isLate = () => leave(overloaded('other calls for the same user or session take too long'));
-        const timer = setTimeout(isLate, maxWaitMs);
+      watch: (_call, cancel) => {
+        const onTimeout = () =>
+          cancel(overloaded('the call waited too long for other calls of the same user or session'));
+        const timer = setTimeout(onTimeout, maxWaitMs);
         return () => clearTimeout(timer);
       },
     };
   }
 
-  /** @throws Rejected `server-overloaded` when too many wait with the same key, or the turn does not come in time */
+  /** @throws Rejected `server-overloaded` when too many calls wait with the same key, or the wait takes too long */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const queue = this.#queues.get(key) ?? new BoundedQueue(this.#rules);
     this.#queues.set(key, queue);
     try {
       return await queue.run(work);
     } finally {
-      // Whoever was refused comes here late, and by then another queue may stand under the key.
+      // A refused call arrives here late; by then the key may have a new queue.
       if (queue.running === 0 && this.#queues.get(key) === queue) this.#queues.delete(key);
     }
   }

@@ -1,4 +1,4 @@
-/** The settings ask for what an optional package does, and this installation is without it: no waiting helps. */
+/** The settings require an optional package that is not installed. A retry does not help. */
 export class NotInstalled extends Error {
   /** What to do. */
   readonly advice: string;

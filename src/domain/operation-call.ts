@@ -1,19 +1,19 @@
-/** How long a call may still take, and whether its caller is still there. One budget covers all the work of a call. */
+/** The time limit and the cancellation of a call. One budget covers all the work of a call. */
 export interface CallBudget {
-  /** Epoch milliseconds by which the answer must be given. */
+  /** Unix time in ms by which the call must be answered. */
   readonly deadlineMs: number;
   /**
-   * Epoch milliseconds by which the database must have answered everything that the call asks of it; its caller hears
-   * `store-unavailable` then, before its deadline (D09). Absent where each use of the database counts for itself.
+   * Unix time in ms by which all database work of the call must be done. After that the call is refused with
+   * `store-unavailable`, before its deadline (D09). Absent where each use of the database has its own limit.
    */
   readonly storeDeadlineMs?: number;
-  /** Aborts when the caller has left or the deadline has passed. */
+  /** Aborts when the caller has cancelled or the deadline has passed. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The budget of what must come about once it is known, lest whoever brought it about take it back by leaving: neither
- * the deadline nor the departure of the caller ends it, only what the database may take.
+ * The budget for work that must complete even if the caller cancels, such as ending a session after token reuse: otherwise
+ * an attacker could prevent it by disconnecting. Only the time limit of the database applies.
  */
 export function withoutCancellation({ storeDeadlineMs }: CallBudget): CallBudget {
   return {
@@ -23,28 +23,28 @@ export function withoutCancellation({ storeDeadlineMs }: CallBudget): CallBudget
   };
 }
 
-/** A budget for work that no caller waits for: start-up, schedules, commands. */
+/** A budget for work without a caller: start-up, schedules, commands. */
 export function budgetOf(durationMs: number, nowMs: number): CallBudget {
   return { deadlineMs: nowMs + durationMs, signal: new AbortController().signal };
 }
 
 /** Where a call comes from, for throttling and the audit trail. */
 export interface CallOrigin {
-  /** Names the call in logs and to its caller; empty for work that no call asked for. */
+  /** Identifies the call in logs and to its caller; empty for work without a call. */
   readonly requestId: string;
-  /** The peer's IP address; null for loopback, unix sockets and commands, which stand for nobody in particular. */
+  /** The peer's IP address; null for loopback, unix sockets and commands, which do not identify a caller. */
   readonly address: string | null;
   readonly userAgent: string | null;
-  /** Whether the caller may say for whom it calls (`client.address`): a trusted proxy or a service account (L12). */
+  /** Whether the `client.address` in the request is trusted: from a trusted proxy or a service account (L12). */
   readonly isTrustedForwarder: boolean;
 }
 
-/** A call that an operation serves: what it may spend, and where it comes from. */
+/** The budget and the origin of a call, for operations. */
 export interface OperationCall extends CallBudget {
   readonly origin: CallOrigin;
 }
 
-/** The origin of what the service or an operator does by itself. */
+/** The origin of work that the service or an operator starts. */
 export const ownOrigin: CallOrigin = {
   requestId: '',
   address: null,

@@ -5,7 +5,7 @@ import { bytesOfUuid, uuidOfBytes } from './uuid.ts';
 const DEFAULT_SIZE = 50;
 const MAX_SIZE = 1_000;
 
-/** Which page a caller asks for: at most 1000 rows, 50 for a size of 0; an empty token is the first page. */
+/** The requested page. At most 1000 rows; a size of 0 means 50. An empty token means the first page. */
 export interface PageRequest {
   readonly pageSize: number;
   readonly pageToken: string;
@@ -18,11 +18,11 @@ export interface Page<Row> {
 }
 
 /**
- * Reads one page by key: the rows after the last one that the caller has, so that rows which come or go meanwhile make
- * none appear twice.
+ * Reads one page by keyset: the rows after the last one of the previous page, so that rows inserted or deleted meanwhile
+ * cause no duplicates.
  *
- * @param query what is listed and by which filter, as `PageCursors` binds it
- * @param read gives up to `limit` rows after the one with the id, in the order of the list
+ * @param query the list and its filter, to which `PageCursors` binds the token
+ * @param read returns up to `limit` rows after the row with the id, in the order of the list
  * @throws Rejected `field-invalid` for a token that was not made for this query
  */
 export async function listPage<Row extends { readonly id: string }>(
@@ -32,8 +32,8 @@ export async function listPage<Row extends { readonly id: string }>(
   read: (page: { afterId: string | null; limit: number }) => Promise<readonly Row[]>,
 ): Promise<Page<Row>> {
   const size = request.pageSize === 0 ? DEFAULT_SIZE : Math.min(request.pageSize, MAX_SIZE);
-  const afterId = request.pageToken === '' ? null : positionIn(cursors, query, request.pageToken);
-  // One more than is asked for tells whether there is another page.
+  const afterId = request.pageToken === '' ? null : readPosition(cursors, query, request.pageToken);
+  // One extra row shows whether there is another page.
   const rows = await read({ afterId, limit: size + 1 });
   const pageRows = rows.slice(0, size);
   const last = pageRows.at(-1);
@@ -43,7 +43,7 @@ export async function listPage<Row extends { readonly id: string }>(
   };
 }
 
-function positionIn(cursors: PageCursors, query: object, token: string): string {
+function readPosition(cursors: PageCursors, query: object, token: string): string {
   const position = cursors.read(query, token);
   if (position !== null) return position;
   const description =
@@ -52,35 +52,35 @@ function positionIn(cursors: PageCursors, query: object, token: string): string 
 }
 
 const POSITION_BYTES = 16;
-/** 128 bits of HMAC-SHA256: nobody finds one by trying. */
+/** 128 bits of HMAC-SHA256, too many to guess. */
 const MAC_BYTES = 16;
-/** Base64url of 32 bytes, in its one canonical form. */
-const FORM = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
+/** 32 bytes as canonical base64url. */
+const PATTERN = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
 
 /**
- * Makes and reads the tokens by which a list goes on after a row: the row's id and a MAC over it and over the query. A
- * caller so cannot make one up, nor carry one over to another list or filter, where it would skip rows (A08).
+ * Issues and reads page tokens: the id of a page's last row, and a MAC over the id and the query. A caller can neither
+ * forge a token nor use it for another list or filter, where it would skip rows (A08).
  */
 export class PageCursors {
   readonly #key: () => Uint8Array;
 
-  /** @param key gives 32 bytes that all instances have and that serve nothing else */
+  /** @param key returns a 32-byte key that all instances share and that has no other use */
   constructor(key: () => Uint8Array) {
     this.#key = key;
   }
 
   /**
-   * @param query what is listed and by which filter; equal for all pages of one list
-   * @param lastId the UUID of the last row of the page before
+   * @param query the list and its filter; equal for all pages of one list
+   * @param lastId the UUID of the last row of the page
    */
   issue(query: object, lastId: string): string {
     const position = bytesOfUuid(lastId);
     return Buffer.concat([position, this.#mac(query, position)]).toString('base64url');
   }
 
-  /** @returns the UUID to go on after, or null for anything but a token that was issued for this very query */
+  /** @returns the UUID of the row to continue after, or null unless the token was issued for this query */
   read(query: object, token: string): string | null {
-    if (!FORM.test(token)) return null;
+    if (!PATTERN.test(token)) return null;
     const bytes = Buffer.from(token, 'base64url');
     const position = bytes.subarray(0, POSITION_BYTES);
     const mac = bytes.subarray(POSITION_BYTES);

@@ -1,7 +1,7 @@
 import type { AuditActor, AuditTarget } from './audit-event.ts';
 import type { CallOrigin } from './operation-call.ts';
 
-/** When a caller who is refused for a passing reason may come again, where nothing better is known. */
+/** The default retry delay for a temporary refusal. */
 export const RETRY_AFTER_MS = 1_000;
 
 /** Why a token is refused; the names are those of the `Reason` enum in the public contract. */
@@ -17,42 +17,42 @@ export type TokenRefusalReason =
   | 'TOKEN_NOT_YET_VALID'
   | 'TOKEN_REVOKED';
 
-/** A refused token. `detail` says which rule was broken in fixed words, never with text of the token. */
+/** A refused token. `detail` names the broken rule in fixed words and never contains text of the token. */
 export interface TokenRefusal {
   readonly reason: TokenRefusalReason;
   readonly detail: string;
 }
 
-/** Why a refresh token is refused; each means that the user logs in again. */
+/** Why a refresh token is refused. In every case the user must log in again. */
 export type RefreshRefusalReason =
   'REFRESH_TOKEN_INVALID' | 'REFRESH_TOKEN_EXPIRED' | 'REFRESH_TOKEN_REUSED' | 'REFRESH_TOKEN_REVOKED';
 
-/** Whom a refused credential is about, as far as it is known for certain; for the audit trail. */
+/** Whose credential was refused, as far as it is certain; for the audit trail. */
 export interface RefusedSubject {
-  /** Whoever has shown to be somebody, though it did not help. */
+  /** Set when the caller proved its identity although the call was refused. */
   readonly actor?: AuditActor;
   readonly target?: AuditTarget;
 }
 
-/** What a login attempt adds to its refusal, for the log and the audit trail. */
+/** Details of a refused login, for the log and the audit trail. */
 interface RefusedLogin {
-  /** A keyed hash of the e-mail: people type passwords into that field (O05). */
+  /** A keyed hash of the e-mail, never its text: people type passwords into that field (O05). */
   readonly account?: string;
-  /** For whom the caller called, when it is believed in that (L12). */
+  /** The client that a trusted forwarder named in the request (L12). */
   readonly origin?: CallOrigin;
-  /** For how long the answer is held back, from when the refusal has been counted and written down, ms (L02). */
+  /** The refusal delay, ms, which starts after the refusal has been counted and audited (L02). */
   readonly delayMs?: number;
 }
 
-/** One broken field rule; `field` is the proto path, `description` one line that says what to do. */
+/** One broken field rule. `field` is the proto path, `description` one line that says what to do. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;
 }
 
 /**
- * Every way in which Postern refuses a call, with what the log needs to know. The wire gets one dull line made
- * from it in `rpc/rejection-status.ts`: several causes may look the same there, and are meant to.
+ * Every way in which Postern refuses a call, with the details for the log. `rpc/rejection-status.ts` maps it to the status
+ * that the caller gets. Several causes deliberately have the same status.
  */
 export type Rejection =
   | ({
@@ -95,7 +95,7 @@ export type Rejection =
   | { readonly kind: 'last-admin' }
   | { readonly kind: 'no-signing-keys' }
   | { readonly kind: 'conflict' }
-  | { readonly kind: 'not-found'; readonly what: string }
+  | { readonly kind: 'not-found'; readonly resource: string }
   | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }
   | { readonly kind: 'server-overloaded'; readonly cause: string; readonly retryAfterMs: number }
   | { readonly kind: 'trust-stale'; readonly retryAfterMs: number }
@@ -108,7 +108,7 @@ export type Rejection =
   | { readonly kind: 'deadline-exceeded' }
   | { readonly kind: 'cancelled' };
 
-/** Carries a `Rejection` from where a rule is broken to the edge that answers the caller. */
+/** The error that carries a `Rejection` to the transport. */
 export class Rejected extends Error {
   readonly rejection: Rejection;
 
@@ -119,7 +119,7 @@ export class Rejected extends Error {
   }
 }
 
-/** For how long an error holds its answer back, ms. */
+/** The refusal delay of an error, ms; 0 for most errors. */
 export function refusalDelayMs(error: unknown): number {
   const isDelayed = error instanceof Rejected && error.rejection.kind === 'invalid-credentials';
   return isDelayed ? (error.rejection.delayMs ?? 0) : 0;

@@ -1,10 +1,10 @@
 import type { VerifiedClaims } from './claims.ts';
 import { uuidOfBytes } from './uuid.ts';
 
-/** What a revocation names: a session, one token, or a signing key. Never a token's text: a signature has twins. */
+/** What is revoked: a session, one token or a signing key. Never the text of a token: one token has several valid texts. */
 export type RevocationKind = 'sid' | 'jti' | 'kid';
 
-/** One revocation. `expiresAtSeconds` is when the last token that it could concern has expired, skew included. */
+/** One revocation. It expires (Unix time) when the last token that it can cover has expired, clock skew included. */
 export interface Revocation {
   readonly kind: RevocationKind;
   readonly id: string;
@@ -14,8 +14,8 @@ export interface Revocation {
 const KINDS = ['sid', 'jti', 'kid'] as const;
 
 /**
- * Every revocation that still matters, in memory. A million of them take under 110 bytes each, because an id that is a
- * UUID is held as its 16 bytes; any other id is held as it is. Ids are compared exactly: a UUID in capitals is another id.
+ * All unexpired revocations, in memory. With a million entries each takes under 110 bytes, because a UUID is stored as its
+ * 16 bytes; any other id is stored as text. Ids are compared exactly: a UUID in upper case is a different id.
  */
 export class RevocationSet {
   readonly #expiries = { sid: new CompactIds(), jti: new CompactIds(), kid: new CompactIds() };
@@ -24,12 +24,12 @@ export class RevocationSet {
     return KINDS.reduce((sum, kind) => sum + this.#expiries[kind].size, 0);
   }
 
-  /** Adds a revocation and returns whether that changed anything. Said twice, the later expiry counts. */
+  /** Adds a revocation, or extends its expiry if that is later. Returns whether anything changed. */
   add(kind: RevocationKind, id: string, expiresAtSeconds: number): boolean {
     return this.#expiries[kind].extend(id, Math.ceil(expiresAtSeconds));
   }
 
-  /** True also after the expiry, until `purge`: a token that it concerns is refused for its age by then anyway. */
+  /** Also true after the expiry, until `purge`; the tokens that it covers have expired by then. */
   has(kind: RevocationKind, id: string): boolean {
     return this.#expiries[kind].has(id);
   }
@@ -44,7 +44,7 @@ export class RevocationSet {
     );
   }
 
-  /** Whether one of them is revoked and stays so until a moment (Unix time). */
+  /** Whether the session, the token or the key of these claims is revoked at least until the given Unix time. */
   coversUntil(claims: VerifiedClaims, untilSeconds: number): boolean {
     const { sessionId, tokenId, keyId } = claims;
     const { sid, jti, kid } = this.#expiries;
@@ -56,15 +56,15 @@ export class RevocationSet {
   }
 
   /**
-   * Forgets what has expired and returns how many that were. Looks at no more than `maxLookedAt` entries of each kind
-   * and goes on from there at the next call, so that a large set never stops the event loop for long (2000 of a million
+   * Removes expired revocations and returns their number. Visits at most `maxVisited` entries of each kind and continues
+   * from there at the next call, so that a large set does not block the event loop for long (2000 of a million entries
    * take one or two milliseconds).
    */
-  purge(nowSeconds: number, maxLookedAt = 2000): number {
-    return KINDS.reduce((sum, kind) => sum + this.#expiries[kind].purge(nowSeconds, maxLookedAt), 0);
+  purge(nowSeconds: number, maxVisited = 2000): number {
+    return KINDS.reduce((sum, kind) => sum + this.#expiries[kind].purge(nowSeconds, maxVisited), 0);
   }
 
-  /** Every revocation, for a snapshot. Entries that are added or purged meanwhile may or may not be seen. */
+  /** All revocations, for a snapshot. Entries added or purged during the iteration may or may not be included. */
   *[Symbol.iterator](): Generator<Revocation, void, undefined> {
     for (const kind of KINDS) {
       for (const [id, expiresAtSeconds] of this.#expiries[kind]) yield { kind, id, expiresAtSeconds };
@@ -72,7 +72,7 @@ export class RevocationSet {
   }
 }
 
-/** Ids with an expiry each: UUIDs in one map under 16 one-byte characters, the rest in another under their own text. */
+/** Ids with their expiry: UUIDs in one map, packed into 16 one-byte characters, all others in a second map. */
 class CompactIds {
   readonly #uuids = new Map<string, number>();
   readonly #others = new Map<string, number>();
@@ -88,7 +88,7 @@ class CompactIds {
     return packed === null ? this.#others.has(id) : this.#uuids.has(packed);
   }
 
-  /** Unix time; -Infinity for an id that is not here. */
+  /** Unix time; -Infinity for an unknown id. */
   expiryOf(id: string): number {
     const packed = packUuid(id);
     return (packed === null ? this.#others.get(id) : this.#uuids.get(packed)) ?? -Infinity;
@@ -104,9 +104,9 @@ class CompactIds {
     return true;
   }
 
-  purge(nowSeconds: number, maxLookedAt: number): number {
+  purge(nowSeconds: number, maxVisited: number): number {
     let purged = 0;
-    for (let visited = 0; visited < maxLookedAt; visited++) {
+    for (let visited = 0; visited < maxVisited; visited++) {
       this.#cursor ??= this.#entries();
       const next = this.#cursor.next();
       if (next.done === true) {
@@ -129,11 +129,11 @@ class CompactIds {
   }
 }
 
-/** Where the 16 bytes of a UUID stand in its 36 characters. */
+/** Offsets of the 16 bytes in the 36 characters of a UUID. */
 const BYTE_OFFSETS = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 const scratch = new Array<number>(16).fill(0);
 
-/** A UUID in lower case as 16 characters of one byte each; null for any other text. */
+/** Packs a lower-case UUID into 16 one-byte characters; null for any other text. */
 function packUuid(id: string): string | null {
   if (id.length !== 36 || id[8] !== '-' || id[13] !== '-' || id[18] !== '-' || id[23] !== '-') return null;
   for (let index = 0; index < 16; index++) {

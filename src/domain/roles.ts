@@ -4,13 +4,12 @@ const MAX_ROLES = 16;
 const MAX_BYTES = 168;
 
 /**
- * What an issued token has room for beside roles. With `userRoles` it keeps every token of every algorithm below the
- * 1536 bytes of T26: RS256 leaves 684 bytes of JSON, 203 of them are taken, 260 are for issuer and audience with their
- * quotes, and 16 roles of 168 bytes take 215.
+ * The space for issuer and audience in an issued token. Together with `userRoles` it keeps the tokens of all algorithms
+ * below the 1536 bytes of T26: with RS256, 684 bytes of JSON remain, of which the other claims take 203, issuer and
+ * audience with quotes 260, and 16 roles of 168 bytes in total 215.
  */
 export const MAX_ISSUER_AND_AUDIENCE_BYTES = 256;
 
-/** One role. */
 export const roleName = text({
   minBytes: 1,
   maxBytes: 64,
@@ -21,7 +20,7 @@ export const roleName = text({
 });
 const roleNames = each(roleName, { maxItems: MAX_ROLES });
 
-/** The roles of one account, wherever they are written: more than this and its logins could get no token. */
+/** The roles of one account. Every write path applies this rule: with more roles, no token could be issued to the account. */
 export const userRoles: FieldRule<readonly string[]> = (roles, field) => {
   const violations = roleNames(roles, field);
   const bytes = roles.reduce((sum, role) => sum + role.length, 0);

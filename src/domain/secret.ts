@@ -1,6 +1,6 @@
 /**
- * A text that must not reach a log, an error message or a JSON document: every way of printing it says `[secret]`.
- * Only `reveal`, `utf8` and `base64` give the contents, so a reader can search for each place that takes them.
+ * A text that must not reach a log, an error message or a JSON document: printing it gives `[secret]`. Only `reveal`, `utf8`
+ * and `base64` return the contents, so every use can be found by searching for these names.
  */
 export class Secret {
   readonly #text: string;
@@ -13,12 +13,12 @@ export class Secret {
     return this.#text;
   }
 
-  /** The text as UTF-8 bytes. An HS256 secret is used so, never decoded, as the JWT libraries of the tutorials do. */
+  /** The text as UTF-8 bytes. An HS256 secret is used like this and never decoded, as common JWT libraries do. */
   utf8(): Buffer {
     return Buffer.from(this.#text, 'utf8');
   }
 
-  /** The bytes that the text spells in base64; the settings have checked the spelling and length of the master key. */
+  /** The text decoded from base64. For the master key the settings have checked encoding and length. */
   base64(): Buffer {
     return Buffer.from(this.#text, 'base64');
   }

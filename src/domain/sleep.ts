@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 /**
- * Resolves when the time is over or the signal aborts, whichever comes first; whoever must know which looks at the signal.
+ * Resolves after the delay or when the signal aborts, whichever comes first. Never rejects: check the signal to tell which.
  *
- * @param options `ref: false` lets the process end meanwhile
+ * @param options `ref: false` allows the process to exit during the delay
  */
 export async function sleepUnlessAborted(
   delayMs: number,

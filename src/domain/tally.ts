@@ -1,4 +1,4 @@
-/** Counts by key; a key that counts nothing is forgotten. */
+/** Counts by key. A key whose count reaches 0 is removed. */
 export class Tally<Key> {
   readonly #counts = new Map<Key, number>();
 

@@ -1,8 +1,8 @@
-/** Times a part of a call for its trace. Absent where no traces are wanted, so that nothing is paid for them. */
+/** Records parts of a call as spans of its trace. Absent when tracing is off, so that it costs nothing. */
 export interface Tracer {
-  /** Runs work as a span below the call that it is part of; work of no call is only run. */
+  /** Runs work as a child span of the current call. Without a current call, only runs the work. */
   span<T>(name: SpanName, work: () => Promise<T>): Promise<T>;
 }
 
-/** Fixed words: a trace tells what took time and never about whom. */
+/** Fixed names: a trace shows what took time and contains no data about users. */
 export type SpanName = 'database' | 'password hash';

@@ -3,16 +3,16 @@ import { dirname, resolve } from 'node:path';
 
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_ALL = 0o002;
-/** In such a folder, as /tmp is, one removes and renames one's own entries only. */
+/** In a folder with this bit, such as /tmp, users can remove and rename only their own entries. */
 const STICKY = 0o1000;
-/** What the owner of a file looks like who has no number in this user namespace. */
+/** The uid and gid of owners that are not mapped into this user namespace. */
 const UNMAPPED_ID = 65_534;
 
-/** What root must not believe: somebody else could change it. The message says what, and what to do. */
+/** Root must not use a path because another user could change it. The message says why, and what to do. */
 export class UntrustedPath extends Error {
-  constructor(what: string) {
+  constructor(problem: string) {
     super(
-      `${what}; as root, Postern uses only files that no other user can change: make root its owner (chown root), ` +
+      `${problem}; as root, Postern uses only files that no other user can change: make root its owner (chown root), ` +
         'remove write permission for group and others (chmod go-w), or start Postern as its owner',
     );
     this.name = 'UntrustedPath';
@@ -20,12 +20,13 @@ export class UntrustedPath extends Error {
 }
 
 /**
- * As root, refuses a file or folder that another user owns or may write, or could put another in the place of: what
- * stands in it would be that user's word with root's power. Says nothing to other users, who can only be themselves.
+ * When running as root, refuses a file or folder that another user owns, can write or can replace: that user's content
+ * would take effect with root's privileges. Does nothing when running as another user, which has no privileges to lend.
  *
- * @param parentOwners whose folders it may lie in: `root` for what is only read, since whoever owns a folder can exchange what is
- *   in it; `anyone` for a folder of our own, which is known again by its owner, as long as not everybody may write above it
- * @throws UntrustedPath; the system's error when it is not there
+ * @param parentOwners who may own the parent folders: `root` for files that are only read, because the owner of a folder can
+ *   replace the files in it; `anyone` for Postern's own folder, which is recognised by its owner. In both cases a
+ *   parent that its group or everybody can write is refused, unless it is sticky or the group is root's
+ * @throws UntrustedPath; the error of the file system when the path does not exist
  */
 export function requireTrustedPath(path: string, parentOwners: 'root' | 'anyone'): void {
   if (process.getuid?.() !== 0) return;
@@ -37,7 +38,7 @@ export function requireTrustedPath(path: string, parentOwners: 'root' | 'anyone'
     const isLink = stats.isSymbolicLink();
     if (!isRootId(stats.uid) && (isTarget || isLink || parentOwners === 'root'))
       throw new UntrustedPath(`${entry} belongs to user ${stats.uid}`);
-    // A link's own permissions mean nothing.
+    // The permissions of a link itself have no effect.
     const isProtected = isLink || (!isTarget && (stats.mode & STICKY) !== 0);
     if (!isProtected && (stats.mode & WRITABLE_BY_ALL) !== 0)
       throw new UntrustedPath(`${entry} is writable by everybody`);
@@ -51,7 +52,7 @@ function pathAndParents(path: string): string[] {
   return parent === path ? [path] : [path, ...pathAndParents(parent)];
 }
 
-/** Root in a container may be another user of the machine, whose real root has no number here. */
+/** In a container with a user namespace, the host's root is not mapped and appears as `UNMAPPED_ID`. */
 function isRootId(id: number): boolean {
   return id === 0 || (id === UNMAPPED_ID && !isFirstUserNamespace());
 }

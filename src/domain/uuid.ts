@@ -2,7 +2,7 @@
  * A UUID of version 7 (RFC 9562 section 5.7): 48 bits of time, then 74 random bits, so that ids sort by age and
  * index pages fill in order.
  *
- * @param nowMs epoch milliseconds
+ * @param nowMs Unix time, ms
  * @param random 16 random bytes; the first six are not used
  */
 export function uuidV7(nowMs: number, random: Uint8Array): string {
@@ -14,7 +14,7 @@ export function uuidV7(nowMs: number, random: Uint8Array): string {
   return uuidOfBytes(bytes);
 }
 
-/** A UUID in lower case with hyphens, of its 16 bytes. */
+/** The text of a UUID, in lower case with hyphens, from its 16 bytes. */
 export function uuidOfBytes(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { type FieldViolation, Rejected } from './rejection.ts';
 
-/** Says what is wrong with a value as lines for the caller; none when it is good. A line never repeats the value. */
+/** Returns the violations of a value, none when it is valid. A description never contains the value. */
 export type FieldRule<Value> = (value: Value, field: string) => readonly FieldViolation[];
 
 /**
@@ -16,19 +16,19 @@ export interface TextLimits {
   /** Length in UTF-8 bytes. */
   readonly minBytes: number;
   readonly maxBytes: number;
-  /** Must match the whole text. `says` completes the sentence "must be …". */
+  /** `pattern` must match the whole text. `description` completes the sentence "must be …". */
   readonly form?: { readonly pattern: RegExp; readonly description: string };
 }
 
 /**
- * PostgreSQL cannot store NUL, line breaks forge log lines, escapes repaint terminals; U+2028 and U+2029 break lines
- * without being `Cc`.
+ * PostgreSQL cannot store NUL, line breaks can forge log lines, and escape sequences can rewrite a terminal. U+2028 and
+ * U+2029 are line breaks outside `Cc`.
  */
 const CONTROL_CHARACTER = /[\p{Cc}\u2028\u2029]/u;
 
 /**
- * Text within `limits`. Control characters are never good, nor are lone surrogates: they become U+FFFD in UTF-8, so
- * that different texts would collide. A text that is too long is not looked at any further.
+ * Text within `limits`, without control characters and lone surrogates. Lone surrogates become U+FFFD in UTF-8, so
+ * different texts would collide. A text that is too long is not checked further.
  */
 export function text(limits: TextLimits): FieldRule<string> {
   return (value, field) => {
@@ -46,8 +46,8 @@ export function text(limits: TextLimits): FieldRule<string> {
 }
 
 /**
- * A UUID as Postern writes them: lower case, with hyphens. One spelling only, because revocations compare ids as
- * text: another spelling of the same id would be revoked in the database and go on in memory.
+ * A UUID in lower case with hyphens. No other spelling is accepted, because revocations compare ids as text: another
+ * spelling of the same id would be revoked in the database but not in memory.
  */
 export const uuid: FieldRule<string> = (value, field) =>
   isUuid(value) ? [] : violation(field, 'must be a UUID in lower case with hyphens');
@@ -68,17 +68,17 @@ export function oneOf(names: readonly string[]): FieldRule<string> {
     names.includes(value) ? [] : violation(field, `must be one of ${names.join(', ')}`);
 }
 
-/** Empty, which is how proto3 says "not set", or good by `rule`. */
+/** Empty, which means "not set" in proto3, or valid by `rule`. */
 export function optional(rule: FieldRule<string>): FieldRule<string> {
   return (value, field) => (value === '' ? [] : rule(value, field));
 }
 
-/** Left out, or good by `rule`; what is left out is not the same as what is empty. */
+/** Undefined, or valid by `rule`. Unlike `optional`, an empty value is checked. */
 export function ifDefined<Value>(rule: FieldRule<Value>): FieldRule<Value | undefined> {
   return (value, field) => (value === undefined ? [] : rule(value, field));
 }
 
-/** A list of at most `maxItems`, each good by `rule`; a longer list is not looked at any further. */
+/** A list of at most `maxItems`, each valid by `rule`. A longer list is not checked further. */
 export function each<Item>(rule: FieldRule<Item>, limits: { maxItems: number }): FieldRule<readonly Item[]> {
   return (items, field) =>
     items.length > limits.maxItems
@@ -86,7 +86,7 @@ export function each<Item>(rule: FieldRule<Item>, limits: { maxItems: number }):
       : items.flatMap((item, index) => rule(item, `${field}[${index}]`));
 }
 
-/** A nested message; leaving it out is good. */
+/** A nested message, which may be absent. */
 export function nested<Message extends object>(
   rules: FieldRules<Message>,
 ): FieldRule<Message | null | undefined> {
@@ -94,7 +94,7 @@ export function nested<Message extends object>(
     value === undefined || value === null ? [] : violationsIn(rules, value, `${field}.`);
 }
 
-/** A whole number between two bounds, both included. */
+/** A whole number from `min` to `max`, inclusive. */
 export function wholeNumber(limits: { min: number; max: number }): FieldRule<number> {
   return (value, field) =>
     Number.isInteger(value) && value >= limits.min && value <= limits.max
@@ -102,10 +102,10 @@ export function wholeNumber(limits: { min: number; max: number }): FieldRule<num
       : violation(field, `must be a whole number from ${limits.min} to ${limits.max}`);
 }
 
-/** For a field that its type bounds (bool, enum) or that the operation itself judges, such as a token. */
+/** For a field whose type is restriction enough (bool, enum) or that the operation checks itself, such as a token. */
 export const unrestricted: FieldRule<unknown> = () => [];
 
-/** Every violation in `message`, in the order of `rules`; `prefix` is the path of a nested message, with its dot. */
+/** All violations in `message`, in the order of `rules`. `prefix` is the path of a nested message, with its dot. */
 export function violationsIn<Message extends object>(
   rules: FieldRules<Message>,
   message: Message,
@@ -116,7 +116,7 @@ export function violationsIn<Message extends object>(
   );
 }
 
-/** Throws `Rejected` of kind `field-invalid` with every violation in `message`; returns when there is none. */
+/** @throws Rejected `field-invalid` with all violations in `message` */
 export function requireValid<Message extends object>(rules: FieldRules<Message>, message: Message): void {
   const violations = violationsIn(rules, message);
   if (violations.length > 0) throw new Rejected({ kind: 'field-invalid', violations });

@@ -14,7 +14,7 @@ export class GrpcCall implements Call, GuardedCall {
   readonly deadlineMs: number;
   readonly storeDeadlineMs: number;
   /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
-  isOfService = false;
+  isFromService = false;
   readonly #call: InterceptedCall;
 
   /** @param limitMs null for a stream without an end */
@@ -49,7 +49,7 @@ export class GrpcCall implements Call, GuardedCall {
 
   get origin(): CallOrigin {
     const origin = originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
-    return this.isOfService ? { ...origin, isTrustedForwarder: true } : origin;
+    return this.isFromService ? { ...origin, isTrustedForwarder: true } : origin;
   }
 
   get authorization(): readonly string[] {

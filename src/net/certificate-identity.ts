@@ -1,20 +1,21 @@
 import { type AccessClass, ADMIN_ROLE, type Caller } from '../domain/caller.ts';
 import { Rejected } from '../domain/rejection.ts';
 
-/** The names of certificates that may call without a token: URIs and DNS names, each believed exactly as written. */
+/** The certificate names that may call without a token: URIs and DNS names, compared exactly. */
 export interface ClientIdentities {
   readonly service: readonly string[];
   readonly admin: readonly string[];
 }
 
-/** Longer names go neither into a setting nor into the audit trail. */
+/** Maximum length of a name in the settings and in the audit trail. */
 const MAX_NAME_LENGTH = 256;
 const URI = /^[a-z][a-z0-9+.-]*:[\x21-\x7e]+$/i;
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
 /**
- * A URI (it has a colon, which no DNS name has) as it is, a DNS name in lower case; null for anything else. A wildcard
- * names nobody in particular, and a comma or a quote would end a name in the two texts that hold several.
+ * Parses a name: a URI (recognised by its colon, which no DNS name has) is returned unchanged, a DNS name in lower case.
+ * Null for anything else. Wildcards are refused because they do not identify a caller. Commas and quotes are refused
+ * because they separate names in the setting and in Node's subjectAltName.
  */
 export function readClientName(text: string): string | null {
   if (text.length > MAX_NAME_LENGTH || /[,"]/.test(text)) return null;
@@ -24,9 +25,9 @@ export function readClientName(text: string): string | null {
 }
 
 /**
- * The URIs and DNS names of a certificate, from its subjectAltName as Node writes it: `DNS:a.example, URI:spiffe://b`.
- * Node quotes a name that holds a comma or a quote, so that none can pass for two (CVE-2021-44532); such a name, and
- * whatever else is no name here, is left out.
+ * The URIs and DNS names of a certificate, from its subjectAltName in Node's format: `DNS:a.example, URI:spiffe://b`.
+ * Node quotes a name that contains a comma or a quote, so that one name cannot pass for two (CVE-2021-44532). Such names,
+ * and all others that `readClientName` refuses, are skipped.
  */
 export function clientNamesOf(subjectAltName: string): string[] {
   const entries = subjectAltName.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?=, |$)/g);
@@ -38,10 +39,10 @@ export function clientNamesOf(subjectAltName: string): string[] {
 }
 
 /**
- * Who a certificate lets in where no token was sent. Null where certificates let nobody in: methods for persons, a
- * certificate without a name, or a service whose settings name none.
+ * Authenticates a caller that sent no token by its client certificate. Null where certificates do not apply: methods for
+ * users, a certificate without a name, or settings that list no names.
  *
- * @param names those of a certificate that the transport has verified
+ * @param names the names of a certificate that the transport has verified
  * @throws Rejected `admin-required`, `service-required` for a name that is not listed for this class of access
  */
 export function callerByCertificate(

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * An IP address without its zone; an IPv4 address as such, however IPv6 maps it (`::ffff:192.0.2.1`, `::ffff:c000:201`).
+ * An IP address without its zone. IPv4-mapped IPv6 addresses (`::ffff:192.0.2.1`, `::ffff:c000:201`) become IPv4.
  * Null for anything else.
  */
 export function normaliseIp(text: string): string | null {
@@ -13,9 +13,9 @@ export function normaliseIp(text: string): string | null {
 }
 
 /**
- * Whether an address leads to this machine alone (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
+ * Whether an address is a loopback address (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
  *
- * @param address as `normaliseIp` gives it
+ * @param address as returned by `normaliseIp`
  */
 export function isLoopback(address: string): boolean {
   return address.includes(':')
@@ -24,11 +24,11 @@ export function isLoopback(address: string): boolean {
 }
 
 /**
- * What counts as one source: an IPv4 address, or the /64 that an IPv6 subscriber has at least (RFC 6177), or nothing in
- * particular for callers on this machine. An IPv4 address that a translator or a tunnel has put into one of IPv6 is
- * itself: all of IPv4 would else be one source behind NAT64 (RFC 6052 section 2.1), and the holder of one address 65 536
- * of them by 6to4 (RFC 3056 section 2). A translator with a prefix of its own (RFC 8215, RFC 6052 section 2.2) cannot be told
- * from a subscriber: it counts by /64, so name it in POSTERN_TRUSTED_PROXIES.
+ * The source that limits count by: the IPv4 address, the /64 of an IPv6 address (the least that a subscriber gets, RFC
+ * 6177), or `local` for callers on this machine. An IPv4 address embedded in IPv6 counts as that IPv4 address. Otherwise
+ * all of IPv4 would be one source behind NAT64 (RFC 6052 section 2.1), and with 6to4 the owner of one IPv4 address would
+ * have 65,536 sources (RFC 3056 section 2). A translator with its own prefix (RFC 8215, RFC 6052 section 2.2) cannot be
+ * distinguished from a subscriber and counts by /64, so list it in POSTERN_TRUSTED_PROXIES.
  */
 export function sourceOf(address: string | null): string {
   if (address === null) return 'local';
@@ -42,14 +42,14 @@ export function sourceOf(address: string | null): string {
     .join(':')}::/64`;
 }
 
-/** Addresses with a common beginning (RFC 4632, RFC 4291 section 2.3). */
+/** A CIDR range (RFC 4632, RFC 4291 section 2.3). */
 export interface Network {
   readonly address: string;
   readonly prefix: number;
   readonly family: 'ipv4' | 'ipv6';
 }
 
-/** `192.0.2.0/24`, `2001:db8::/32`, or one address; null for anything else. A network of mapped addresses is IPv4's. */
+/** Parses `192.0.2.0/24`, `2001:db8::/32` or one address; else null. A range of IPv4-mapped addresses becomes IPv4. */
 export function parseNetwork(text: string): Network | null {
   const [, address = '', length] = /^([^/]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = isIP(address);
@@ -63,19 +63,19 @@ export function parseNetwork(text: string): Network | null {
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
-/** Whether an address is in one of the networks; an IPv4 address may come as IPv6 maps it (`::ffff:192.0.2.1`). */
+/** Returns a function that tells whether an address, IPv4-mapped or not, is in one of the networks. */
 export function networkMatcher(networks: readonly Network[]): (address: string) => boolean {
-  const list = new BlockList();
-  for (const { address, prefix, family } of networks) list.addSubnet(address, prefix, family);
+  const blockList = new BlockList();
+  for (const { address, prefix, family } of networks) blockList.addSubnet(address, prefix, family);
   return (text) => {
     const address = normaliseIp(text);
-    return address !== null && list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
+    return address !== null && blockList.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6');
   };
 }
 
 const MAPPED_PREFIX = 96;
 
-/** The eight groups of an IPv6 address (RFC 4291 section 2.2), of which the last two may be written as an IPv4 address. */
+/** The eight groups of an IPv6 address (RFC 4291 section 2.2); the last two may be written as an IPv4 address. */
 function groupsOf(ipv6: string): readonly number[] {
   const [head = '', tail] = ipv6.split('::');
   const before = readGroups(head);
@@ -92,9 +92,9 @@ function readGroups(text: string): number[] {
   });
 }
 
-function ipv4At(groups: readonly number[], at: number): string {
+function ipv4At(groups: readonly number[], index: number): string {
   return groups
-    .slice(at, at + 2)
+    .slice(index, index + 2)
     .flatMap((group) => [group >> 8, group & 0xff])
     .join('.');
 }
@@ -108,5 +108,5 @@ function isNat64(groups: readonly number[]): boolean {
 }
 
 function startsWith(groups: readonly number[], prefix: readonly number[]): boolean {
-  return prefix.every((group, at) => groups[at] === group);
+  return prefix.every((group, index) => groups[index] === group);
 }

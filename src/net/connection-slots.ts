@@ -1,20 +1,20 @@
 import type { Server, Socket } from 'node:net';
 
 export interface ConnectionLimits {
-  /** Connections at once. */
+  /** Maximum number of connections. */
   readonly max: number;
-  /** Of these, from one address. */
+  /** Maximum number of connections from one address. */
   readonly maxPerAddress: number;
 }
 
-/** One address may take this share of all connections, so that nobody shuts the others out alone. */
+/** The share of all connections that one address may have, so that no single address can use them all. */
 const SHARE_PER_ADDRESS = 0.25;
 /**
- * So many of the newest are not held against their silence while others were served and ask nothing more: a probe that
- * has just connected would give way to the next socket of whoever has once asked on all others.
+ * This share of the connections may be unserved before an unserved one is closed in preference to a served one. Otherwise
+ * an attacker who has sent one request on every other connection could push out a probe that has just connected.
  */
 const SHARE_OF_NEW_CONNECTIONS = 0.25;
-/** What is being closed counts for Node until the next turn of the event loop, in which the whole backlog may come. */
+/** Node counts a destroyed socket until the next turn of the event loop; the whole backlog may be accepted by then. */
 const CLOSING_ALLOWANCE = 1_024;
 
 export function connectionLimitsFor(max: number): ConnectionLimits {
@@ -26,9 +26,9 @@ interface Slot {
   readonly group: SlotGroup;
 }
 
-/** Seats in the order in which they may be taken away: the longest silent first. */
+/** Slots in the order of eviction: the oldest first. */
 class SlotGroup {
-  /** Of those who have not sent a whole request. */
+  /** Connections that have not sent a complete request. */
   readonly unserved = new Set<Slot>();
   readonly served = new Set<Slot>();
 
@@ -48,9 +48,9 @@ class SlotGroup {
 }
 
 /**
- * The connections of one listener. When all are taken, the oldest that has not sent a whole request is closed for the new
- * one: sockets that say nothing cost their owner nothing, and with the new one refused they would shut out probes and
- * callers for as long as they like. The same within the share of one address.
+ * Limits the connections of one listener. When all slots are in use, the oldest connection that has not sent a complete
+ * request is closed for the new one. Idle sockets cost an attacker nothing: if new connections were refused instead, they
+ * would keep out probes and callers indefinitely. The same applies within the share of one address.
  */
 export class ConnectionSlots {
   readonly #limits: ConnectionLimits;
@@ -62,8 +62,8 @@ export class ConnectionSlots {
   #closed = 0;
 
   /**
-   * @param addressOf whose connection it is; null for those that are not told apart (loopback, a trusted proxy)
-   * @param options.evictsServed whether, when few are silent, whoever was served longest ago is closed for a new one
+   * @param addressOf the address that a connection counts for; null for loopback and trusted proxies, which share one
+   * @param options.evictsServed whether the connection served longest ago is closed when few connections are unserved
    */
   constructor(
     limits: ConnectionLimits,
@@ -75,14 +75,14 @@ export class ConnectionSlots {
     this.#evictsServed = options.evictsServed;
   }
 
-  /** How many were closed for want of a seat, old ones and new ones. */
+  /** Number of connections closed because of the limits, both evicted and refused ones. */
   get closed(): number {
     return this.#closed;
   }
 
   /**
-   * Takes its place before whatever else listens for connections of a bound server. Who comes through a unix socket is
-   * let in by its permissions, and has no address that would tell one connection from another: those are counted alone.
+   * Adds a connection listener to a bound server, before all others. A unix socket is protected by its file permissions and
+   * its connections have no address, so only their total number is limited.
    */
   install(server: Server): void {
     if (typeof server.address() === 'string') {
@@ -93,7 +93,7 @@ export class ConnectionSlots {
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
   }
 
-  /** The other end has sent a whole request. @param socket of the connection, or what TLS or HTTP/2 has made of it */
+  /** Call when the peer has sent a complete request. @param socket the TCP socket, or the TLS or HTTP/2 socket over it */
   served(socket: Socket): void {
     const slot = this.#slots.get(keyOf(socket));
     if (!slot) return;
@@ -125,7 +125,7 @@ export class ConnectionSlots {
     });
   }
 
-  /** Whether there is a seat, if need be somebody else's. */
+  /** Whether there is a free slot, after evicting another connection if necessary. */
   #makeRoom(group: SlotGroup, max: number): boolean {
     if (group.size < max) return true;
     const [unserved] = group.unserved;
@@ -144,7 +144,7 @@ export class ConnectionSlots {
   }
 }
 
-/** One name for a connection, whichever of the objects that stand for it is asked. */
+/** The same key for all socket objects of a connection (TCP, TLS, HTTP/2). */
 function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

@@ -3,8 +3,8 @@ const MAX_NAME_CHARACTERS = 253;
 const LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
 /**
- * Whether a text can be the name of a host. A name whose last label is a number is a mistyped IPv4 address (RFC 3696
- * section 2), and some resolvers would read it as one.
+ * Whether a text is a valid host name. A name whose last label is a number is refused: it is a mistyped IPv4 address (RFC
+ * 3696 section 2), and some resolvers would parse it as one.
  */
 export function isHostName(text: string): boolean {
   const labels = text.split('.');

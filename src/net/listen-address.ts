@@ -3,15 +3,15 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isLoopback, normaliseIp } from './cidr.ts';
 import { isHostName } from './host-name.ts';
 
-/** Where a server accepts calls. An IPv6 `host` stands without brackets; port 0 lets the system choose. */
+/** The address that a server listens on. An IPv6 `host` has no brackets; port 0 lets the system choose. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
-/** The kernel's `sun_path` holds 108 bytes with its closing NUL; a longer path would be cut or refused at bind. */
+/** The kernel's `sun_path` holds 108 bytes including the final NUL; a longer path would be truncated or refused by bind. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:///ABSOLUTE/PATH`; null for anything else. */
+/** Parses `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:///ABSOLUTE/PATH`; null for anything else. */
 export function parseListenAddress(text: string): ListenAddress | null {
   if (text.startsWith('unix:')) return parseSocketPath(text.slice('unix:'.length));
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9]\d{0,4})$/.exec(text);
@@ -23,15 +23,15 @@ export function parseListenAddress(text: string): ListenAddress | null {
   return name !== undefined && (isIPv4(name) || isHostName(name)) ? { kind: 'tcp', host: name, port } : null;
 }
 
-/** The text that `parseListenAddress` reads back as the same address. */
+/** The inverse of `parseListenAddress`. */
 export function formatListenAddress(address: ListenAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 /**
- * Whether what is sent to this address stays on the machine. A name other than `localhost` does not count, whatever
- * it resolves to now: the answer must not change with the resolver's.
+ * Whether traffic to this address stays on the machine. Of host names only `localhost` counts, whatever others resolve to:
+ * the result must not depend on the resolver.
  */
 export function isLocalAddress(address: ListenAddress): boolean {
   if (address.kind === 'unix') return true;
@@ -39,7 +39,7 @@ export function isLocalAddress(address: ListenAddress): boolean {
   return ip === null ? address.host.toLowerCase() === 'localhost' : isLoopback(ip);
 }
 
-/** The same of an http or https URL. */
+/** `isLocalAddress` for an http or https URL. */
 export function isLocalUrl({ hostname }: URL): boolean {
   return isLocalAddress({ kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: 0 });
 }

@@ -2,11 +2,11 @@ import { unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 
 /**
- * Removes a unix socket that a killed process left behind. One that somebody still answers on stays, so that binding
- * to it fails with EADDRINUSE; so does a path that is no socket.
+ * Removes a unix socket that a killed process left behind. A socket that still accepts connections stays, and so does a
+ * path that is not a socket: binding to it then fails with EADDRINUSE.
  */
 export async function clearStaleSocket(path: string): Promise<void> {
-  const fault = await new Promise<string | undefined>((resolve) => {
+  const errorCode = await new Promise<string | undefined>((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {
       probe.destroy();
@@ -14,5 +14,5 @@ export async function clearStaleSocket(path: string): Promise<void> {
     });
     probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
   });
-  if (fault === 'ECONNREFUSED') await unlink(path);
+  if (errorCode === 'ECONNREFUSED') await unlink(path);
 }

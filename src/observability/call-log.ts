@@ -39,7 +39,8 @@ export class CallLogger {
   }
 
   logCall(call: FinishedCall): void {
-    const isQuiet = call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.isEvent;
+    const isQuiet =
+      call.code === Code.OK && call.reason === undefined && !methodTable[call.path]?.logsSuccess;
     if (isQuiet) {
       if (this.#log.isLevelEnabled('debug')) this.#log.debug(fieldsOf(call), 'call');
       return;

@@ -5,21 +5,21 @@ import type { Call } from './call.ts';
 
 type GuardedAccess = Exclude<AccessClass, 'public'>;
 
-/** Lets a call in to a method that is not public, or throws `Rejected`. */
+/** Authenticates the caller of a method that is not public. @throws Rejected */
 export type Authenticate = (access: GuardedAccess, call: Call) => Promise<Caller>;
 
 /**
- * Knows a caller by the access token or, where none was sent, by the client certificate. Whoever sends a token is judged
- * by it alone, however good the certificate: a gateway that passes on its callers' tokens lends them nothing of its own.
- * The certificate is the connection's; what a header tells of one is not looked at.
+ * Authenticates a caller by the access token or, if none was sent, by the client certificate. With a token the certificate
+ * is ignored, so that a gateway that forwards its callers' tokens does not lend them its own access. The certificate is
+ * that of the connection; headers that describe a certificate are ignored.
  */
 export function authenticateBy(
   identities: ClientIdentities,
   byToken: (token: string, access: GuardedAccess, call: Call) => Promise<Caller>,
 ): Authenticate {
   return async (access, call) => {
-    const known =
+    const certificateCaller =
       call.authorization.length === 0 ? callerByCertificate(identities, access, call.clientNames) : null;
-    return known ?? byToken(bearerToken(call.authorization), access, call);
+    return certificateCaller ?? byToken(bearerToken(call.authorization), access, call);
   };
 }

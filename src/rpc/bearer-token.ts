@@ -4,9 +4,9 @@ import { readBearerToken } from '../tokens/bearer-token.ts';
 /**
  * The token of an `authorization: Bearer ...` header.
  *
- * @param values one entry for each time the header was sent
- * @throws Rejected `credentials-missing` when there is none or another scheme, `token-refused` (TOKEN_MALFORMED) when
- *   there are several or the value is not one token
+ * @param values one entry for each occurrence of the header
+ * @throws Rejected `credentials-missing` without a header or with another scheme, `token-refused` (TOKEN_MALFORMED) with
+ *   several headers or a value that is not a single token
  */
 export function bearerToken(values: readonly string[]): string {
   const read = readBearerToken(values);

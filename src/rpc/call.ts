@@ -3,38 +3,38 @@ import type { CallOrigin, OperationCall } from '../domain/operation-call.ts';
 import type { CallContext } from './call-context.ts';
 import { peerAddress, peerIp } from '../net/peer-address.ts';
 
-/** What a handler sees of its call beside the request. */
+/** The call as a handler sees it, apart from the request. */
 export interface Call extends OperationCall {
-  /** Who was let in; null for a public method, where nobody looks. */
+  /** The authenticated caller; null for a public method, which authenticates nobody. */
   readonly caller: Caller | null;
-  /** The raw `authorization` metadata, one entry for each time it was sent. */
+  /** The raw `authorization` metadata, one entry for each occurrence. */
   readonly authorization: readonly string[];
-  /** The names of a verified client certificate; none without one. */
+  /** The names of the verified client certificate; empty without one. */
   readonly clientNames: readonly string[];
-  /** For a method whose refusals are answers: puts one into the log. `isFault` marks what somebody has to mend. */
+  /** Logs a refusal that the method returns as a response. `isFault` marks faults of Postern or its configuration. */
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
-  /** For a method that answers OK to whatever it is asked: there was nothing to do. */
+  /** For a method that always returns OK: records that the call changed nothing. */
   noteNoOp(): void;
 }
 
-/** A call while the guard stands before its handler. */
+/** A call in the guard, before its handler. */
 export interface GuardedCall extends Omit<Call, 'caller'> {
   readonly path: string;
   readonly peer: string;
-  /** Set once the guard knows who calls. */
+  /** Set by the guard after authentication. */
   caller: Caller | null;
-  /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
-  isOfService: boolean;
+  /** Set when the caller authenticated as a service account, so that its `client.address` is trusted (L12). */
+  isFromService: boolean;
 }
 
-/** Who was let in to a method that is not public. */
+/** The caller of a method that is not public. @throws Error when the method table declares the method public */
 export function callerOf(call: Call): Caller {
   if (!call.caller)
-    throw new Error('the method is public in the method table, but its handler needs the caller');
+    throw new Error('the handler needs a caller, but the method table declares its method public');
   return call.caller;
 }
 
-/** Of what a caller says of itself, the audit trail keeps no more. */
+/** The audit trail truncates the user agent to this length. */
 const MAX_USER_AGENT_LENGTH = 256;
 
 export function originOf(

@@ -1,10 +1,10 @@
-/** The length prefix of gRPC over HTTP/2: a flag for compression, and four bytes of length. */
+/** The prefix of a gRPC message over HTTP/2: one byte for the compression flag and four for the length. */
 export const PREFIX_BYTES = 5;
 
-/** A response that is encoded already, so that a thousand streams, or calls, share its bytes. */
+/** An encoded response, whose bytes many streams or calls share. */
 export class EncodedMessage {
   readonly bytes: Buffer;
-  /** With its prefix, uncompressed. */
+  /** The message with its prefix, uncompressed. */
   readonly frame: Buffer;
 
   constructor(bytes: Uint8Array) {

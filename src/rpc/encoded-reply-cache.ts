@@ -3,9 +3,9 @@ import { EncodedMessage } from './encoded-message.ts';
 const DEFAULT_CAPACITY = 2_048;
 
 /**
- * Replies that were encoded before, by the object that they are made of: a token that is seen again has the same claims
- * object, and its reply the same bytes. Of two generations the older one goes when the newer is full, so that a reply
- * that is asked for stays, and there are never more than twice `room` (about 2 MB).
+ * Caches encoded replies by their source object: a token that is verified again has the same claims object, and so the
+ * same reply. The cache has two generations; the older one is dropped when the newer is full. Replies in use stay, and
+ * there are never more than twice `capacity` (about 2 MB).
  */
 export class EncodedReplyCache<Source extends object> {
   readonly #capacity: number;
@@ -16,7 +16,7 @@ export class EncodedReplyCache<Source extends object> {
     this.#capacity = capacity;
   }
 
-  /** @param encode makes the reply at its first sight; equal for the same source each time */
+  /** @param encode encodes the reply on a cache miss; must depend on `source` only */
   of(source: Source, encode: () => Uint8Array): EncodedMessage {
     const known = this.#newer.get(source);
     if (known !== undefined) return known;

@@ -3,21 +3,23 @@ import type { EncodedMessage } from './encoded-message.ts';
 
 type Answer<Response> = Response | EncodedMessage;
 
-/** Answers a request, at once or later, or throws `Rejected`; whatever else it throws is a fault of ours. */
+/** Answers one request. @throws Rejected; any other error becomes INTERNAL */
 export type UnaryHandler<Request, Response> = (
   request: Request,
   call: Call,
 ) => Answer<Response> | Promise<Answer<Response>>;
 
-/** A call that is answered by a stream. */
+/** The call of a server-streaming method. */
 export interface StreamCall extends Call {
-  /** Ends the stream at once, also while its reader is waited for. `Rejected` as from a handler. */
+  /** Ends the stream at once, even while a response waits for flow control. The error counts as thrown by the handler. */
   fail(error: unknown): void;
 }
 
 /**
- * Gives the responses one by one; the next is asked for when the one before is on its way. Throws `Rejected`; whatever
- * else it throws is a fault of ours. Must stop waiting when `call.signal` is aborted.
+ * Yields the responses; the next is requested when the transport has taken the previous one. Must stop waiting when
+ * `call.signal` aborts.
+ *
+ * @throws Rejected; any other error becomes INTERNAL
  */
 export type ServerStreamHandler<Request, Response> = (
   request: Request,
@@ -25,16 +27,18 @@ export type ServerStreamHandler<Request, Response> = (
 ) => AsyncIterable<Answer<Response>>;
 
 /**
- * Answers a stream of requests once, or throws `Rejected`; whatever else it throws is a fault of ours. Requests are
- * read from the caller as they are asked for. They end normally only when the caller has sent the last one: a call
- * that ends otherwise makes them throw `Rejected` `cancelled`, so that half of a stream never passes for all of it.
+ * Answers a stream of requests once. Requests are read from the caller on demand. The iteration ends normally only after
+ * the caller has sent the last request. If the call ends earlier, it throws `Rejected` `cancelled`, so that an incomplete
+ * stream is not taken for a complete one.
+ *
+ * @throws Rejected; any other error becomes INTERNAL
  */
 export type ClientStreamHandler<Request, Response> = (
   requests: AsyncIterable<Request>,
   call: Call,
 ) => Promise<Response>;
 
-/** One handler for every method of a generated service, of the kind that its definition asks for. */
+/** One handler for every method of a generated service, of the type that its definition requires. */
 export type ServiceHandlers<Service> = {
   readonly [Method in keyof Service]: Service[Method] extends {
     requestStream: infer RequestStream;
@@ -46,7 +50,7 @@ export type ServiceHandlers<Service> = {
     : never;
 };
 
-/** The contract has no method with streams both ways. */
+/** The contract has no bidirectional streams. */
 type Handler<RequestStream, ResponseStream, Request, Response> = RequestStream extends true
   ? ResponseStream extends true
     ? never

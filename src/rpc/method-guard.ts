@@ -14,17 +14,17 @@ import type { MethodAudit, MethodRule } from './method-table.ts';
 import type { RefusalAfterEnd } from './call-context.ts';
 import { statusOf } from './rejection-status.ts';
 
-/** What stands before every method that is not public, and writes down every call that is audited. */
+/** What the guard needs to authenticate callers and to write the audit trail. */
 export interface MethodGuard {
   readonly authenticate: Authenticate;
-  /** Writes to the audit trail in a statement of its own; throws when it cannot. */
+  /** Writes to the audit trail in its own statement. @throws when the write fails */
   readonly writeAudit: (record: AuditRecord) => Promise<void>;
   readonly refusals: Pick<AuditRateLimiter, 'take' | 'missed'>;
-  /** Told of a refusal that found its way into the log only. */
-  readonly onUnwritten: (record: AuditRecord, error: unknown) => void;
-  /** Told why a credential is not good with which a caller would be believed in what it says of its own caller. */
-  readonly onForwarderRefused: (why: string) => void;
-  /** Told of a refused credential whose caller has left, so that the call itself tells nothing of it. */
+  /** Called when writing a refusal to the audit trail failed, so that it is at least logged. */
+  readonly onAuditWriteFailed: (record: AuditRecord, error: unknown) => void;
+  /** Called with the reason why a credential was refused that should have made `client.address` trusted. */
+  readonly onForwarderRefused: (reason: string) => void;
+  /** Called for a refused credential whose call has already ended, because the finished call does not show the refusal. */
   readonly onRefusedAfterEnd: (refusal: RefusalAfterEnd) => void;
 }
 
@@ -34,11 +34,11 @@ type GuardedHandler<Request, Response> = (
 ) => Response | Promise<Response>;
 
 /**
- * Puts a method's rule before its handler: who may call it, and that the audit trail hears of every call. Both come from
- * the method table, so no handler can forget either.
+ * Wraps a handler in its method's rule: access control and auditing. Both come from the method table, so that no handler
+ * can forget them.
  *
- * @param guard undefined in a process that serves only public methods of which nothing is audited
- * @throws Error for any other method without a guard: such a process does not start
+ * @param guard undefined in a process that serves only public methods that are not audited
+ * @throws Error for any other method without a guard, so that such a process does not start
  */
 export function guardMethod<Request, Response>(
   path: string,
@@ -48,34 +48,34 @@ export function guardMethod<Request, Response>(
 ): GuardedHandler<Request, Response> {
   const { access, audit } = rule;
   if (guard === undefined) {
-    const needsNone = access === 'public' && audit === undefined && rule.namesClient !== true;
-    if (needsNone) return handler;
+    const needsGuard = access !== 'public' || audit !== undefined || rule.namesClient === true;
+    if (!needsGuard) return handler;
     throw new Error(`${path} is not served without a guard: it is not public, or its calls are audited`);
   }
   if (access === 'public') {
-    const openHandler = rule.namesClient === true ? recognisingForwarders(guard, handler) : handler;
-    return audit ? audited(audit, guard, async (...call) => openHandler(...call)) : openHandler;
+    const publicHandler = rule.namesClient === true ? withForwarderCheck(guard, handler) : handler;
+    return audit ? withAudit(audit, guard, async (...call) => publicHandler(...call)) : publicHandler;
   }
   const guarded = async (request: Request, call: GuardedCall) => {
     call.caller = await guard.authenticate(access, call);
     return handler(request, call);
   };
-  return audit ? audited(audit, guard, guarded) : guarded;
+  return audit ? withAudit(audit, guard, guarded) : guarded;
 }
 
 /**
- * Believes a service account in what it says of its own caller (L12). A credential that is not good for that refuses
- * nothing: the call needs none, and whoever logs in anew may still send the user's old token. The caller is then a
- * stranger as without it, and the operator hears why. Answered from memory, so that nobody's login costs more by it
- * than the check of a signature.
+ * Trusts the `client.address` of a caller that authenticates as a service account (L12). The method is public, so any
+ * other credential is not refused: a client that logs in again may still send the user's old token. Its `client.address`
+ * is not trusted then, and the operator is told why. The check uses memory only, so that it costs a login no more than a
+ * signature verification.
  */
-function recognisingForwarders<Request, Response>(
+function withForwarderCheck<Request, Response>(
   guard: MethodGuard,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): (request: Request, call: GuardedCall) => Promise<Response> {
   return async (request, call) => {
     if (namesClient(request) && !call.origin.isTrustedForwarder)
-      call.isOfService = await isOfService(guard, call);
+      call.isFromService = await authenticatesAsService(guard, call);
     return handler(request, call);
   };
 }
@@ -86,7 +86,7 @@ function namesClient(request: unknown): boolean {
   );
 }
 
-async function isOfService(guard: MethodGuard, call: GuardedCall): Promise<boolean> {
+async function authenticatesAsService(guard: MethodGuard, call: GuardedCall): Promise<boolean> {
   try {
     await guard.authenticate('service', call);
     return true;
@@ -100,14 +100,14 @@ async function isOfService(guard: MethodGuard, call: GuardedCall): Promise<boole
 }
 
 /**
- * One event for each call (A07): a change writes its own, in its transaction; reads, and whatever is refused or fails,
- * are written here. A read that cannot be written down is not answered; a refusal is a refusal all the same. Of callers
- * who are no administrators, as many refusals are written as there is room for, lest anybody fill the database.
+ * Writes one audit event for each call (A07). A change writes its own event in its transaction; reads, refusals and
+ * failures are written here. A read that cannot be audited is not answered; a refusal is returned even if it cannot be
+ * audited. Refusals of callers who are not administrators are rate-limited, so that nobody can fill the database.
  *
- * What is known is written before the answer is held back, and whether or not the caller still waits for it: whoever
- * guesses and leaves must leave a trace.
+ * A refusal is written before the refusal delay, and even if the caller has cancelled: an attacker who guesses and
+ * disconnects must leave a trace.
  */
-function audited<Request, Response>(
+function withAudit<Request, Response>(
   audit: MethodAudit,
   guard: MethodGuard,
   run: (request: Request, call: GuardedCall) => Promise<Response>,
@@ -121,7 +121,7 @@ function audited<Request, Response>(
       const refusal = refusalDetailsOf(audit, error);
       if (refusal) await writeRefusal(guard, { event, refusal, error }, call);
       const delayMs = refusalDelayMs(error);
-      // All of it although the caller has left: what is told afterwards would tell how long the check took (L02).
+      // In full even if the caller has cancelled: otherwise the report below would reveal how long the check took (L02).
       if (delayMs > 0) await pause(delayMs, undefined, { ref: false });
       if (call.signal.aborted) reportRefusalAfterEnd(guard, error, call);
       throw error;
@@ -159,7 +159,7 @@ async function writeRefusal(
     await guard.writeAudit(record);
   } catch (failure) {
     guard.refusals.missed();
-    guard.onUnwritten(record, failure);
+    guard.onAuditWriteFailed(record, failure);
   }
 }
 
@@ -174,7 +174,7 @@ function reportRefusalAfterEnd(
   guard.onRefusedAfterEnd({ path, peer, requestId: origin.requestId, reason, cause: error });
 }
 
-/** Null for what the trail does not keep: of administration it keeps everything. */
+/** Null when the refusal is not audited. For administration every refusal and failure is audited. */
 function refusalDetailsOf({ refusals }: MethodAudit, error: unknown): RefusalDetails | null {
   const refusal = error instanceof Rejected ? credentialRefusalDetails(error.rejection) : null;
   return refusal ?? (refusals === 'all' ? {} : null);
@@ -198,7 +198,7 @@ const TARGET_FIELDS: readonly (readonly [field: string, type: AuditTarget['type'
   ['kid', 'signing-key'],
 ];
 
-/** What a request is about, as far as it names it well: a caller's junk does not go into the trail. */
+/** The target that a request names, if the id is well-formed: arbitrary text of a caller must not get into the audit trail. */
 function targetOf(request: unknown): AuditTarget | null {
   if (typeof request !== 'object' || request === null) return null;
   for (const [field, type] of TARGET_FIELDS) {

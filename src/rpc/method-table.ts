@@ -7,33 +7,33 @@ import type { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { TrustServiceService } from '../generated/postern/v1/trust.ts';
 import { IMPORT_DEADLINE_MS, STANDARD_DEADLINE_MS } from './time-limits.ts';
 
-/** What a call is called in the audit trail, and what `method-guard.ts` writes of it. */
+/** The action of a call in the audit trail, and which events `method-guard.ts` writes. */
 export interface MethodAudit {
   readonly action: AuditAction;
-  /** Who writes a success down: the operation with its change, `method-guard.ts`, or nobody. */
+  /** Who audits a success: the operation in its transaction, `method-guard.ts`, or nobody. */
   readonly success: 'with-change' | 'here' | 'nobody';
-  /** Whether every refusal and failure is written, or those of a credential only. */
+  /** Whether all refusals and failures are audited, or only refused credentials. */
   readonly refusals: 'all' | 'of-credentials';
 }
 
-/** Who may call a method, whether every call is audited, and how long the server works on it. */
+/** Who may call a method, its deadline, and how it is logged and audited. */
 export interface MethodRule {
   readonly access: AccessClass;
-  /** Whether callers through a unix socket need no credential: the file's permissions have let them in. */
+  /** Whether callers through a unix socket need no credential, because the file permissions control access. */
   readonly openToUnixSockets?: boolean;
-  /** The server answers DEADLINE_EXCEEDED after this time even when the caller would wait longer; null for a stream that has no end. */
+  /** After this time the server answers DEADLINE_EXCEEDED, even if the caller's deadline is later; null for endless streams. */
   readonly deadlineMs: number | null;
-  /** Whether the server answers ordinary calls on the HTTP/2 stream itself: `the fast path`. */
+  /** Whether ordinary calls take the fast path, directly on the HTTP/2 stream. */
   readonly isHot?: boolean;
-  /** Whether a success is told in the log, too: who logged in, out or was changed. */
-  readonly isEvent?: boolean;
-  /** Whether the request says for whom a caller calls (`client`): a service's credential is looked at then (L12). */
+  /** Whether successful calls are logged, too. */
+  readonly logsSuccess?: boolean;
+  /** Whether the request has a `client` field, which is trusted from a service account: its credential is checked then (L12). */
   readonly namesClient?: boolean;
-  /** Absent where nothing is refused that the trail keeps, and operations say what is audited. */
+  /** Absent where the guard audits nothing; the operation may still write events of its own. */
   readonly audit?: MethodAudit;
 }
 
-/** Administration is audited call by call (A07): a row that does not say how is a type error. */
+/** Every call of an administrator is audited (A07): a row without `audit` is a type error. */
 interface AdminRule extends MethodRule {
   readonly access: 'admin';
   readonly audit: MethodAudit;
@@ -41,26 +41,26 @@ interface AdminRule extends MethodRule {
 
 type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Service]: Rule };
 
-const open = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
-const openEvent = { ...open, isEvent: true } as const;
-const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true } as const;
-/** Checks a credential: its operation audits what comes of a good one in its transaction. */
-const credentialCheck = (action: AuditAction, rule: MethodRule = openEvent): MethodRule => ({
+const publicCall = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
+const publicEvent = { ...publicCall, logsSuccess: true } as const;
+const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, logsSuccess: true } as const;
+/** A method that checks a credential. Its operation audits a success in its transaction. */
+const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): MethodRule => ({
   ...rule,
   audit: { action, success: 'with-change', refusals: 'of-credentials' },
 });
-const openStream = { access: 'public', deadlineMs: null } as const;
+const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: credentialCheck('login', { ...openEvent, namesClient: true }),
-  verifyToken: { ...open, isHot: true },
+  login: credentialCheck('login', { ...publicEvent, namesClient: true }),
+  verifyToken: { ...publicCall, isHot: true },
   refreshToken: credentialCheck('token.refresh'),
-  // What is refused here is not told apart from what was good (RFC 7009).
-  revokeToken: openEvent,
+  // The answer is the same for valid and invalid tokens (RFC 7009 section 2.2).
+  revokeToken: publicEvent,
   issueServiceToken: credentialCheck('service.token'),
   changePassword: credentialCheck('password.change', userEvent),
   resetPassword: credentialCheck('password.reset'),
-  getJwks: open,
+  getJwks: publicCall,
 };
 
 const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
@@ -83,22 +83,26 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listAuditEvents: read('audit.read'),
 };
 
-/** Answers within its own, shorter time: a denial with the reason, where the deadline would be a status without one. */
-const authorization: ServiceRules<typeof AuthorizationService> = { check: { ...open, isHot: true } };
+/** Has its own, shorter time limit, and answers with a denial and a reason, which DEADLINE_EXCEEDED would not have. */
+const authorization: ServiceRules<typeof AuthorizationService> = { check: { ...publicCall, isHot: true } };
 const trustService: ServiceRules<typeof TrustServiceService> = {
   watchTrust: {
     access: 'service',
     deadlineMs: null,
     openToUnixSockets: true,
-    // Those that watch come again after every restart, with or without a database; the tokens they got are audited.
+    // Subscribers reconnect after every restart, even without a database; the issuing of their tokens is audited.
     audit: { action: 'trust.watch', success: 'nobody', refusals: 'of-credentials' },
   },
 };
-const health: ServiceRules<typeof HealthService> = { check: open, list: open, watch: openStream };
+const health: ServiceRules<typeof HealthService> = {
+  check: publicCall,
+  list: publicCall,
+  watch: publicStream,
+};
 
 /**
- * Every method that this server answers, by its path. A generated method without a row is a type error, and a
- * method of a foreign service (reflection) without a row keeps the server from starting.
+ * The rules of all methods, by path. A generated method without a row is a type error. A method of another service
+ * (reflection) without a row prevents the server from starting.
  */
 export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('postern.v1.AuthService', authService),
@@ -106,11 +110,11 @@ export const methodTable: Readonly<Record<string, MethodRule>> = {
   ...byPath('envoy.service.auth.v3.Authorization', authorization),
   ...byPath('postern.v1.TrustService', trustService),
   ...byPath('grpc.health.v1.Health', health),
-  ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: openStream }),
-  ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: openStream }),
+  ...byPath('grpc.reflection.v1.ServerReflection', { serverReflectionInfo: publicStream }),
+  ...byPath('grpc.reflection.v1alpha.ServerReflection', { serverReflectionInfo: publicStream }),
 };
 
-/** @throws Error when the table has no row for the method: nothing is served by default */
+/** @throws Error when the table has no rule for the method: no method is served by default */
 export function ruleOf(path: string): MethodRule {
   const rule = Object.hasOwn(methodTable, path) ? methodTable[path] : undefined;
   if (!rule) throw new Error(`rpc/method-table.ts has no rule for ${path}`);
@@ -120,13 +124,13 @@ export function ruleOf(path: string): MethodRule {
 /** An administrator's change, which its operation audits in its transaction. */
 function change(action: AuditAction): AdminRule {
   const audit = { action, success: 'with-change', refusals: 'all' } as const;
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, logsSuccess: true, audit };
 }
 
-/** What an administrator looks at. */
+/** An administrator's read, which the guard audits. */
 function read(action: AuditAction): AdminRule {
   const audit = { action, success: 'here', refusals: 'all' } as const;
-  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, isEvent: true, audit };
+  return { access: 'admin', deadlineMs: STANDARD_DEADLINE_MS, logsSuccess: true, audit };
 }
 
 function byPath(service: string, rules: Readonly<Record<string, MethodRule>>): Record<string, MethodRule> {

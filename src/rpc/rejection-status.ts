@@ -7,7 +7,7 @@ import {
 import type { DenialReason, ReasonName } from './reasons.ts';
 import { Code } from './status-code.ts';
 
-/** How a call ended that was not answered, as values: each door writes them in its own form. */
+/** The status of a failed call, independent of the transport, which encodes it. */
 export interface RpcStatus {
   readonly code: Code;
   /** Absent for the statuses that gRPC itself defines. */
@@ -19,18 +19,18 @@ export interface RpcStatus {
 
 const MAX_TEXT_LENGTH = 1_024;
 
-/** A message as it may go into a header: not endless, and without half characters. */
+/** Truncates a message for a header and replaces lone surrogates. */
 export function presentableText(message: string): string {
   return message.slice(0, MAX_TEXT_LENGTH).toWellFormed();
 }
 
-/** The one answer to a message that cannot be decoded. */
+/** The status for a message that cannot be decoded. */
 export function unreadableRequest(): RpcStatus {
   const description = 'the request is not a valid message of this method; check its encoding';
   return statusOf({ kind: 'field-invalid', violations: [{ field: '', description }] });
 }
 
-/** For faults of our own: the caller learns nothing of them but the request id in the trailer. */
+/** The status for faults of Postern. The caller learns only the request id, in the trailer. */
 export function internalStatus(): RpcStatus {
   return {
     code: Code.INTERNAL,
@@ -38,7 +38,7 @@ export function internalStatus(): RpcStatus {
   };
 }
 
-/** The one way from a rejection to a status. Equal rejections have equal statuses. */
+/** The only mapping from a rejection to a status. Deterministic: equal rejections have equal statuses. */
 export function statusOf(rejection: Rejection): RpcStatus {
   switch (rejection.kind) {
     case 'invalid-credentials':
@@ -76,14 +76,14 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.INVALID_ARGUMENT,
         reason: 'FIELD_INVALID',
-        message: oneLine(rejection.violations),
+        message: joinViolations(rejection.violations),
         violations: rejection.violations,
       };
     case 'password-policy':
       return {
         code: Code.INVALID_ARGUMENT,
         reason: 'PASSWORD_POLICY',
-        message: oneLine(rejection.violations),
+        message: joinViolations(rejection.violations),
         violations: rejection.violations,
       };
     case 'login-rate-limited':
@@ -142,7 +142,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.NOT_FOUND,
         reason: 'RESOURCE_NOT_FOUND',
-        message: `the ${rejection.what} does not exist`,
+        message: `the ${rejection.resource} does not exist`,
       };
     case 'conflict':
       return {
@@ -227,13 +227,13 @@ const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
   REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
 };
 
-function oneLine(violations: readonly FieldViolation[]): string {
+function joinViolations(violations: readonly FieldViolation[]): string {
   return violations
     .map(({ field, description }) => (field ? `${field}: ${description}` : description))
     .join('; ');
 }
 
-/** The status of whatever a handler threw, and the reason for the log. What is not `Rejected` is a fault of ours. */
+/** The status of an error that a handler threw. Sets reason and cause in `context` for the log. */
 export function statusOfError(
   error: unknown,
   context: { reason?: ReasonName | DenialReason | undefined; cause?: unknown },

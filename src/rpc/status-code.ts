@@ -1,4 +1,4 @@
-/** The status codes of gRPC (google.rpc.Code); a door that speaks another protocol maps them to its own. */
+/** The status codes of gRPC (google.rpc.Code). Other transports map them to their own. */
 export const Code = {
   OK: 0,
   CANCELLED: 1,

@@ -3,9 +3,9 @@ import { Status } from '../generated/google/rpc/status.ts';
 import type { RpcStatus } from './rejection-status.ts';
 
 /**
- * The details of a status as a `google.rpc.Status` message, which gRPC carries in `grpc-status-details-bin`.
+ * Encodes a status as a `google.rpc.Status` message with details, for `grpc-status-details-bin`.
  *
- * @returns null for a status without a reason: it has no details
+ * @returns null for a status without a reason, which has no details
  */
 export function encodeStatusDetails(status: RpcStatus): Buffer | null {
   if (!status.reason) return null;

@@ -1,8 +1,8 @@
-/** How long the server works on a call of most methods. */
+/** The server's deadline for most methods. */
 export const STANDARD_DEADLINE_MS = 5_000;
-/** For a stream of rows, many transactions long. */
+/** The server's deadline for an import, which takes many transactions. */
 export const IMPORT_DEADLINE_MS = 60_000;
-/** A caller of a writing RPC has its UNAVAILABLE within 2 s, from its arrival and over all that the call does. */
+/** Total database time of a call, so that an RPC that writes answers UNAVAILABLE within 2 s of its arrival. */
 export const STORE_LIMIT_MS = 1_900;
-/** To write down a call that has spent its own time. */
+/** Additional time to audit a call whose own budget is spent. */
 export const AUDIT_LIMIT_MS = 1_000;

@@ -43,7 +43,7 @@ export class Health {
     return {
       check: ({ service }) => {
         const response = this.#statusOf(service);
-        if (!response) throw new Rejected({ kind: 'not-found', what: 'service' });
+        if (!response) throw new Rejected({ kind: 'not-found', resource: 'service' });
         return response;
       },
       list: () => ({

@@ -9,7 +9,7 @@ function queueOf(rules: Partial<QueueRules<string>> = {}) {
   const leaves = new Map<string, (why: Error) => void>();
   const ends = new Map<string, () => void>();
   const queue = new BoundedQueue<string>({
-    width: 1,
+    concurrency: 1,
     maxWaiting: 2,
     whenFull: () => new Error('full'),
     watch: (name, leave) => {
@@ -32,7 +32,7 @@ function queueOf(rules: Partial<QueueRules<string>> = {}) {
 }
 
 test('begins at once while there is room, then first come, first served, and refuses what is on top', async () => {
-  const { queue, log, leaves, run, end } = queueOf({ width: 2 });
+  const { queue, log, leaves, run, end } = queueOf({ concurrency: 2 });
   const all = ['a', 'b', 'c', 'd'].map(run);
   expect(log).toEqual(['a', 'b']);
   expect([...leaves.keys()]).toEqual(['c', 'd']);
@@ -60,7 +60,7 @@ test('who leaves makes room at once and is not served', async () => {
 
 test('passes over whoever is refused when the turn comes, and nobody is watched who is refused at once', async () => {
   const { queue, leaves, run, end } = queueOf({
-    whyNotNow: (name) => (name === 'b' ? new Error('too late') : undefined),
+    recheck: (name) => (name === 'b' ? new Error('too late') : undefined),
   });
   const calls = ['a', 'b', 'c'].map(run);
   await end('a');

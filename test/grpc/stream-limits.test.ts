@@ -271,7 +271,7 @@ test('N15 authenticated watchers have a share of their own, and anonymous caller
         : authenticate,
       writeAudit: () => Promise.resolve(),
       refusals: { take: () => null, missed: () => undefined },
-      onUnwritten: () => undefined,
+      onAuditWriteFailed: () => undefined,
       onForwarderRefused: () => undefined,
       onRefusedAfterEnd: () => undefined,
     },

@@ -50,7 +50,7 @@ const guard = {
   authenticate: refuse,
   writeAudit: () => Promise.resolve(),
   refusals: { take: () => null, missed: () => undefined },
-  onUnwritten: () => undefined,
+  onAuditWriteFailed: () => undefined,
   onForwarderRefused: () => undefined,
   onRefusedAfterEnd: () => undefined,
 };

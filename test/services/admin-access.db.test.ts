@@ -96,7 +96,7 @@ test('A01 every RPC of the contract has its rule, and none is served without one
     authenticate: () => Promise.reject(new Error('not asked')),
     writeAudit: () => Promise.resolve(),
     refusals: { take: () => null, missed: () => undefined },
-    onUnwritten: () => undefined,
+    onAuditWriteFailed: () => undefined,
     onForwarderRefused: () => undefined,
     onRefusedAfterEnd: () => undefined,
   };

@@ -66,5 +66,5 @@ async function requireExists(trx: Transaction, selector: SessionSelector): Promi
     'sessionId' in selector
       ? ['session', await findSession(trx, selector.sessionId)]
       : ['user', await lockUser(trx, selector.userId)];
-  if (!found) throw new Rejected({ kind: 'not-found', what });
+  if (!found) throw new Rejected({ kind: 'not-found', resource: what });
 }

@@ -26,7 +26,7 @@ export async function deleteServiceAccount(
 ): Promise<ServiceAccount> {
   const { account, revocations } = await database.transaction(call, async (trx) => {
     const locked = await lockServiceAccount(trx, ref);
-    if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    if (!locked) throw new Rejected({ kind: 'not-found', resource: 'service account' });
     const revoked = await revokeServiceTokens(trx, locked.id);
     await deleteServiceAccountRow(trx, locked.id);
     const event: AuditEvent = {

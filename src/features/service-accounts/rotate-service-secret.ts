@@ -48,11 +48,11 @@ export async function rotateServiceSecret(
   const { digests } = dependencies;
   const { account, secret, revocations } = await dependencies.database.transaction(call, async (trx) => {
     const locked = await lockServiceAccount(trx, change.account);
-    if (!locked) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    if (!locked) throw new Rejected({ kind: 'not-found', resource: 'service account' });
     const secret = digests.makeServiceSecret(locked.id, randomBytes(SECRET_RANDOM_BYTES));
     const secretDigest = digests.ofServiceSecret(secret);
     const changed = await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds });
-    if (!changed) throw new Rejected({ kind: 'not-found', what: 'service account' });
+    if (!changed) throw new Rejected({ kind: 'not-found', resource: 'service account' });
     const revoked = overlapSeconds === 0 ? await revokeServiceTokens(trx, changed.id) : [];
     const event: AuditEvent = {
       action: 'service.rotate',

@@ -20,7 +20,7 @@ export async function revokeSigningKey(
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     if (!(await store.listAllKeys(trx)).some((key) => key.kid === kid)) {
-      throw new Rejected({ kind: 'not-found', what: 'signing key' });
+      throw new Rejected({ kind: 'not-found', resource: 'signing key' });
     }
     await store.revokeKey(trx, kid);
     const target = { type: 'signing-key', id: kid } as const;

@@ -27,7 +27,7 @@ export async function deleteUser(
   const selector = resolveUserRef(deletion.user);
   const { user, revocations } = await database.transaction(call, async (trx) => {
     const user = await lockUserDetails(trx, selector);
-    if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
+    if (!user) throw new Rejected({ kind: 'not-found', resource: 'user' });
     if (etag !== '' && etag !== userEtag(user)) throw new Rejected({ kind: 'conflict' });
     await requireRemainingAdmin(trx, user, null);
     const ended = await endSessions(trx, { userId: user.id }, 'user-deleted');

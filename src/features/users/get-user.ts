@@ -15,5 +15,5 @@ export async function getUser(
     'id' in selector ? findUserById(db, selector.id) : findUserByEmail(db, selector.email),
   );
   if (user) return user;
-  throw new Rejected({ kind: 'not-found', what: 'user' });
+  throw new Rejected({ kind: 'not-found', resource: 'user' });
 }

@@ -59,7 +59,7 @@ export async function updateUser(
   };
   const { user, revocations } = await database.transaction(call, async (trx) => {
     const before = await lockUserDetails(trx, selector);
-    if (!before) throw new Rejected({ kind: 'not-found', what: 'user' });
+    if (!before) throw new Rejected({ kind: 'not-found', resource: 'user' });
     if (etag !== '' && etag !== userEtag(before)) throw new Rejected({ kind: 'conflict' });
     const target = { ...before, email: before.email as Email, ...requested };
     const changed = differences(before, target);

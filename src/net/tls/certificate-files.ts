@@ -1,42 +1,45 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
-/** The files of one side of TLS, as PEM text; absent is null. */
+import { errorText } from '../../domain/error-text.ts';
+
+/** The files of one TLS endpoint, as PEM text; null when absent. */
 export interface CertificateFiles<Content = string> {
-  /** The certificate of this side, then those between it and the authority. */
+  /** The certificate of this endpoint, followed by the intermediate certificates. */
   readonly cert: Content | null;
   readonly key: Content | null;
-  /** The authorities that the other side's certificate must come from. */
+  /** The authorities that may issue the peer's certificate. */
   readonly ca: Content | null;
 }
 
-/** What each file is called where a fault is told. */
+/** The names of the files in fault messages. */
 export type FileNames = Readonly<Record<keyof CertificateFiles, string>>;
 
 const BEGIN = '-----BEGIN CERTIFICATE-----';
 const END = '-----END CERTIFICATE-----';
 
-/** Why these files cannot serve TLS, one line each that begins with a file's name; none when they can. */
+/** Why these files cannot be used for TLS; none when they can. Each fault is one line that begins with the name of a file. */
 export function certificateFaults({ cert, key, ca }: CertificateFiles, names: FileNames): string[] {
   const faults: string[] = [];
-  const chain = cert === null ? null : valueOrError(() => parseCertificates(cert));
-  if (chain instanceof Error) faults.push(`${names.cert} ${chain.message}`);
-  const privateKey = key === null ? null : valueOrError(() => parsePrivateKey(key));
-  if (privateKey instanceof Error) faults.push(`${names.key} ${privateKey.message}`);
-  const authorities = ca === null ? null : valueOrError(() => parseCertificates(ca));
-  if (authorities instanceof Error) faults.push(`${names.ca} ${authorities.message}`);
+  const chain = parseOrReport(cert, parseCertificates, names.cert, faults);
+  const privateKey = parseOrReport(key, parsePrivateKey, names.key, faults);
+  parseOrReport(ca, parseCertificates, names.ca, faults);
   if (faults.length > 0 || chain === null || privateKey === null) return faults;
-  if (!(chain as X509Certificate[])[0]?.checkPrivateKey(privateKey as KeyObject)) {
+  if (!chain[0]?.checkPrivateKey(privateKey)) {
     return [
       `${names.key} is not the key of the first certificate in ${names.cert}; use a certificate and a key that belong together`,
     ];
   }
-  // The last word is OpenSSL's: it also refuses what is too weak.
-  const context = valueOrError(() => createSecureContext({ cert: cert ?? undefined, key: key ?? undefined }));
-  return context instanceof Error ? [`${names.cert} is refused by OpenSSL (${context.message})`] : [];
+  try {
+    // OpenSSL also refuses weak keys and signatures.
+    createSecureContext({ cert: cert ?? undefined, key: key ?? undefined });
+    return [];
+  } catch (error) {
+    return [`${names.cert} is refused by OpenSSL (${errorText(error)})`];
+  }
 }
 
-/** When the first of a file's certificates ends, Unix time in ms. The text must be known to be good. */
+/** When the first certificate in a file to expire does so, Unix time in ms. The text must have passed `certificateFaults`. */
 export function expiryMs(pem: string): number {
   return Math.min(...parseCertificates(pem).map(({ validTo }) => Date.parse(validTo)));
 }
@@ -52,7 +55,7 @@ function parseCertificates(pem: string): X509Certificate[] {
   }
 }
 
-/** Read from front to back once: a BEGIN without its END ends the search. */
+/** Single pass in linear time: a BEGIN without an END stops the search. */
 function certificateBlocks(pem: string): string[] {
   const blocks: string[] = [];
   for (let begin = pem.indexOf(BEGIN); begin >= 0;) {
@@ -74,10 +77,18 @@ function parsePrivateKey(pem: string): KeyObject {
   }
 }
 
-function valueOrError<Value>(read: () => Value): Value | Error {
+/** Null for an absent file, and for a faulty one, whose fault is added to `faults`. */
+function parseOrReport<Value>(
+  pem: string | null,
+  parse: (pem: string) => Value,
+  name: string,
+  faults: string[],
+): Value | null {
+  if (pem === null) return null;
   try {
-    return read();
+    return parse(pem);
   } catch (error) {
-    return error as Error;
+    faults.push(`${name} ${errorText(error)}`);
+    return null;
   }
 }

@@ -6,11 +6,11 @@ import { ExpiryWarning } from './expiry-warning.ts';
 const CHECK_INTERVAL_MS = 600_000;
 
 /**
- * Looks at a certificate that is shown to another service, for its end. Whoever connects reads the file on its own, and a
- * file of no use is told by the failed connection, or by the one before it, which goes on; here it is passed over.
+ * Watches the expiry of a client certificate that this process presents to another service. Connections read the file
+ * themselves and report an unusable one, so it is ignored here.
  *
  * @param onExpiring called at once and then once a day while less than two weeks are left
- * @returns how to end that
+ * @returns a function that stops the watch
  */
 export function watchClientCertificate(path: string, onExpiring: (expiresAtMs: number) => void): () => void {
   const expiryWarning = new ExpiryWarning(onExpiring);

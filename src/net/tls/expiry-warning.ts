@@ -1,8 +1,8 @@
-/** Old certificates are renewed with weeks to spare; one with less than this left has been forgotten. */
+/** Automated renewal replaces certificates weeks before they expire; with less time left, it has probably failed. */
 export const EXPIRY_WARNING_MS = 14 * 86_400_000;
 const WARNING_INTERVAL_MS = 86_400_000;
 
-/** Says once a day that a certificate ends soon, or has ended. */
+/** Warns once a day that a certificate expires soon or has expired. */
 export class ExpiryWarning {
   readonly #warn: (expiresAtMs: number) => void;
   #expiresAtMs = NaN;
@@ -12,7 +12,7 @@ export class ExpiryWarning {
     this.#warn = warn;
   }
 
-  /** To be called now and then, with the certificate of the moment; another one is told of at once. */
+  /** Call periodically with the expiry of the current certificate. A changed expiry is reported at once. */
   check(expiresAtMs: number): void {
     const nowMs = Date.now();
     if (expiresAtMs !== this.#expiresAtMs) this.#warnedAtMs = -Infinity;

@@ -7,33 +7,33 @@ import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts'
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
-/** How soon new files are noticed. Not by the kernel's word: it is silent on network mounts and when a link is swapped. */
+/** Interval of polling for new files. File system events are missing on network mounts and when a symbolic link is swapped. */
 const CHECK_INTERVAL_MS = 10_000;
-/** A peer that has not said its hello by then is holding a socket, no more. */
+/** A peer that has not completed the TLS handshake by then is disconnected. */
 export const HANDSHAKE_LIMIT_MS = 10_000;
 
-/** What the log gets to know of certificates. */
+/** Certificate events for the log. */
 export type TlsEvent =
   | { readonly kind: 'reloaded'; readonly expiresAtMs: number }
-  /** New files that are of no use; the certificate before them goes on. */
+  /** The new files cannot be used; the previous certificate stays in use. */
   | { readonly kind: 'unusable'; readonly faults: readonly string[] }
   | { readonly kind: 'expiring'; readonly expiresAtMs: number };
 
-/** The files of a server, by path. */
+/** The paths of a server's TLS files. */
 export interface ServerTlsPaths extends CertificateFiles {
   readonly cert: string;
   readonly key: string;
 }
 
-const names: FileNames = {
+const SETTING_NAMES: FileNames = {
   cert: 'POSTERN_TLS_CERT',
   key: 'POSTERN_TLS_KEY',
   ca: 'POSTERN_TLS_CLIENT_CA',
 };
 
 /**
- * The certificate of both listeners. New files are taken up while connections go on; files of no use are reported once
- * and change nothing.
+ * The TLS files of both listeners. New files are loaded without closing connections. Unusable files are reported once and
+ * change nothing.
  */
 export class ServerTls {
   readonly requiresClientCertificate: boolean;
@@ -49,7 +49,7 @@ export class ServerTls {
   /** @throws Error when the files cannot be used */
   static async open(paths: ServerTlsPaths, report: (event: TlsEvent) => void): Promise<ServerTls> {
     const files = await readFiles(paths);
-    const faults = certificateFaults(files, names);
+    const faults = certificateFaults(files, SETTING_NAMES);
     if (faults.length > 0) throw new Error(faults.join('\n'));
     return new ServerTls(paths, files, report);
   }
@@ -65,7 +65,7 @@ export class ServerTls {
     this.#timer.unref();
   }
 
-  /** What a new connection is met with. */
+  /** The TLS options for new connections. */
   get context(): SecureContextOptions {
     const { cert, key, ca } = this.#files;
     return {
@@ -74,24 +74,24 @@ export class ServerTls {
       key: key ?? undefined,
       ...(ca !== null && {
         ca,
-        // A resumed session would skip the look at the client's certificate, which may have expired meanwhile.
+        // A resumed session would skip verification of the client certificate, which may have expired meanwhile.
         secureOptions: constants.SSL_OP_NO_TICKET,
       }),
     };
   }
 
-  /** When the first certificate of the chain ends, Unix time in ms. */
+  /** When the first certificate of the chain to expire does so, Unix time in ms. */
   get expiresAtMs(): number {
     return expiryMs(this.#files.cert ?? '');
   }
 
-  /** Calls with each new context from now on. @returns how to end that */
+  /** Calls the listener with each new context. @returns a function that unsubscribes */
   subscribe(listener: (context: SecureContextOptions) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks at the files now. */
+  /** Checks the files now. */
   reload(): Promise<void> {
     this.#checking = this.#checking.then(() => this.#check());
     return this.#checking;
@@ -116,16 +116,16 @@ export class ServerTls {
   }
 
   #faultsOf(files: CertificateFiles): string[] {
-    const faults = certificateFaults(files, names);
+    const faults = certificateFaults(files, SETTING_NAMES);
     if (faults.length > 0 || expiryMs(files.cert ?? '') > Date.now() || this.expiresAtMs <= Date.now())
       return faults;
-    return [`${names.cert} has expired, and the certificate in use has not`];
+    return [`${SETTING_NAMES.cert} has expired, and the certificate in use has not`];
   }
 
   #reportFaults(faults: string[]): void {
-    const refused = faults.join('\n');
-    if (refused !== this.#reportedFaults) this.#report({ kind: 'unusable', faults });
-    this.#reportedFaults = refused;
+    const faultText = faults.join('\n');
+    if (faultText !== this.#reportedFaults) this.#report({ kind: 'unusable', faults });
+    this.#reportedFaults = faultText;
   }
 
   #apply(files: CertificateFiles): void {
@@ -140,9 +140,9 @@ export class ServerTls {
 
 async function readFiles({ cert, key, ca }: ServerTlsPaths): Promise<CertificateFiles> {
   const [certText, keyText, caText] = await Promise.all([
-    readNamed(names.cert, cert),
-    readNamed(names.key, key),
-    ca === null ? null : readNamed(names.ca, ca),
+    readNamed(SETTING_NAMES.cert, cert),
+    readNamed(SETTING_NAMES.key, key),
+    ca === null ? null : readNamed(SETTING_NAMES.ca, ca),
   ]);
   return { cert: certText, key: keyText, ca: caText };
 }

@@ -33,11 +33,11 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
   constructor(options: HashQueueOptions<Job, Answer>) {
     this.#options = options;
     this.#queue = new BoundedQueue({
-      width: options.concurrency,
+      concurrency: options.concurrency,
       maxWaiting: options.maxQueued,
       whenFull: () => this.#overloaded('queue-full'),
       watch: (call, leave) => this.#watch(call, leave),
-      whyNotNow: (call) => this.#whyNotNow(call),
+      recheck: (call) => this.#whyNotNow(call),
     });
   }
 

@@ -31,7 +31,7 @@ export async function createPasswordReset(
     // A reset takes the same lock, so a token is not replaced while it is being used. The e-mail is matched under the
     // lock, so that no token is made for an address that its user has just given up.
     const user = await lockUserDetails(trx, selector);
-    if (!user) throw new Rejected({ kind: 'not-found', what: 'user' });
+    if (!user) throw new Rejected({ kind: 'not-found', resource: 'user' });
     const token = digests.makeResetToken(user.id, randomBytes(SECRET_RANDOM_BYTES));
     const tokenDigest = digests.ofResetToken(token);
     const reset = { userId: user.id, tokenDigest, lifetimeSeconds: LIFETIME_SECONDS };
