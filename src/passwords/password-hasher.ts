@@ -12,42 +12,44 @@ import { RefusalDelay } from './hashing/refusal-delay.ts';
 export type { HashCall } from './hashing/call-deadline.ts';
 
 export interface PasswordHasherOptions {
-  /** How many hashes run at once, each in its own thread with 19 MiB. */
+  /** Maximum number of concurrent hashes. Each runs in its own thread and takes 19 MiB. */
   readonly concurrency: number;
-  /** How many wait at most; by default what takes about 0.6 s. */
+  /** Maximum number of waiting jobs. The default is 64 per thread, which takes about 0.6 s to work off. */
   readonly maxQueued?: number;
   readonly tracer?: Tracer | undefined;
   /** Epoch milliseconds. */
   readonly now?: () => number;
-  /** The hashing thread's code; only tests have another. */
+  /** Entry file of the hashing threads. Only tests set it. */
   readonly workerUrl?: URL;
 }
 
 export interface PasswordVerdict {
   readonly matches: boolean;
-  /** True only beside `matches`: the stored text is weaker than what `hash` makes today (L04). */
+  /** The stored hash is weaker than what `hash` produces now (L04). True only when `matches` is. */
   readonly needsRehash: boolean;
-  /** From the start of the work in its thread to its end, without the time in the queue. */
+  /** Time spent in the hashing thread, without the time in the queue. */
   readonly workMs: number;
 }
 
 const MAX_QUEUED_PER_THREAD = 64;
 
+const UNEXPECTED_RESPONSE = 'a hashing thread sent the response of another kind of job';
+
 /**
- * Hashes and checks passwords in threads of their own, so that neither the event loop nor the libuv pool, which
- * signing and verification use, ever waits for a hash.
+ * Hashes and verifies passwords in dedicated worker threads, so that a hash never blocks the event loop or the libuv
+ * pool, which signing and token verification use.
  */
 export class PasswordHasher {
   readonly #threads: HashThreadPool;
   readonly #tracer: Tracer | undefined;
   readonly #queue: HashQueue<HashRequest, HashResponse>;
-  /** The hash of random bytes with current parameters, checked where there is no hash to check (L03). */
+  /** Hash of random bytes with current parameters, verified when there is no stored hash to verify (L03). */
   #dummy: string | null = null;
   readonly #dummyReady: Promise<string>;
   readonly #refusalDelay = new RefusalDelay((stored) => this.#measure(stored));
   #commonPasswords: Promise<CommonPasswords> | undefined;
 
-  /** Starts the first thread, which makes the dummy hash; the other threads start when needed. */
+  /** Starts the first thread, which computes the dummy hash. Other threads start on demand. */
   constructor(options: PasswordHasherOptions) {
     const { concurrency, maxQueued = MAX_QUEUED_PER_THREAD * concurrency, now = Date.now } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1) {
@@ -60,41 +62,43 @@ export class PasswordHasher {
     this.#dummyReady = this.hash(randomBytes(32).toString('base64'), unlimitedCall());
     this.#dummyReady.then(
       (phc) => (this.#dummy = phc),
-      () => undefined, // Told by `ready`.
+      () => undefined, // `ready` reports the failure.
     );
   }
 
-  /** A hasher that is ready. */
+  /** Creates a hasher and waits until it is ready. */
   static async start(options: PasswordHasherOptions): Promise<PasswordHasher> {
     const hasher = new PasswordHasher(options);
     await hasher.ready();
     return hasher;
   }
 
-  /** Resolves when the first thread has made its first hash, after about 50 ms; rejects when it cannot. */
+  /** Resolves when the first thread has computed its first hash, after about 50 ms; rejects when that fails. */
   async ready(): Promise<void> {
     await this.#dummyReady;
   }
 
   /**
-   * The PHC string to store for `password`, which the policy has accepted. Rejects with `Rejected`: see
-   * `HashQueue.submit`; a thread that ends in the middle of the job is an Error.
+   * Computes the PHC string to store for a password that the policy has accepted. Rejects with `Rejected` (see
+   * `HashQueue.submit`), or with an Error when the thread ends during the job.
    */
   async hash(password: string, call: HashCall): Promise<string> {
-    // Lone surrogates become U+FFFD on the way to the hash: different passwords would get the same one.
+    // Encoding turns lone surrogates into U+FFFD, so different passwords would get the same hash.
     if (!password.isWellFormed())
-      throw new Error('a password that is not well-formed Unicode was to be stored');
-    const answer = await this.#submit({ kind: 'hash', password: normalisePassword(password) }, call);
-    if (answer.kind !== 'hashed') throw new Error('a hashing thread answered another job');
-    return answer.phc;
+      throw new Error(
+        'cannot hash a password that is not well-formed Unicode; check it against the policy first',
+      );
+    const response = await this.#submit({ kind: 'hash', password: normalisePassword(password) }, call);
+    if (response.kind !== 'hashed') throw new Error(UNEXPECTED_RESPONSE);
+    return response.phc;
   }
 
   /**
-   * Whether `password` is the one that `stored` was made from. null (no such user, or none with a password), unknown
-   * formats and damaged texts never match, at the same cost. Rejects like `hash`.
+   * Verifies `password` against the stored hash. Null (no such user, or a user without a password), unknown formats
+   * and malformed hashes never match, and cost the same as a real verification. Rejects like `hash`.
    */
   async verify(stored: string | null, password: string, call: HashCall): Promise<PasswordVerdict> {
-    const answer = await this.#submit(
+    const response = await this.#submit(
       {
         kind: 'verify',
         stored: password.isWellFormed() ? stored : null,
@@ -103,30 +107,30 @@ export class PasswordHasher {
       },
       call,
     );
-    if (answer.kind !== 'verified') throw new Error('a hashing thread answered another job');
-    if (answer.damage !== null) call.onDamage?.(answer.damage);
-    if (stored !== null) this.#refusalDelay.observe(stored, answer.workMs);
-    return { matches: answer.matches, needsRehash: answer.needsRehash, workMs: answer.workMs };
+    if (response.kind !== 'verified') throw new Error(UNEXPECTED_RESPONSE);
+    if (response.damage !== null) call.onDamage?.(response.damage);
+    if (stored !== null) this.#refusalDelay.observe(stored, response.workMs);
+    return { matches: response.matches, needsRehash: response.needsRehash, workMs: response.workMs };
   }
 
   /**
-   * For how long a login is held back that is refused, whatever `verify` said: while some stored hashes take longer than
-   * ours, every refusal comes when the slowest of them would have been checked, lest a quick one tell that there is no
-   * such user (L02). To be waited for on a timer, after all else that the refusal brings about.
+   * Milliseconds by which to delay the answer to a refused login, whatever the reason of the refusal. While some stored
+   * hashes are slower to verify than current ones, every refusal takes as long as the slowest of them; otherwise a
+   * quick refusal would show that the user does not exist (L02). Wait on a timer, after all other work of the refusal.
    */
   refusalDelayMs(verdict: PasswordVerdict): number {
     return Math.max(0, this.#refusalDelay.ms - verdict.workMs);
   }
 
   /**
-   * Says which kinds of hashes are stored (see `distinctHashKinds`); kinds not met before are measured in a hashing
-   * thread, so the first time may last seconds. Never rejects: what cannot be measured now is estimated until then.
+   * Sets which kinds of hashes are stored (see `distinctHashKinds`). New kinds are measured in a hashing thread, so the
+   * first call may take seconds. Never rejects: a kind that cannot be measured now is estimated until the next call.
    */
   async expectKinds(kinds: readonly string[]): Promise<void> {
     await this.#refusalDelay.expect(kinds);
   }
 
-  /** For setting a password: read at the first use, and at the next one if it cannot be read now. */
+  /** The list for checking new passwords. Loaded at the first use; a failed load is retried at the next use. */
   commonPasswords(): Promise<CommonPasswords> {
     this.#commonPasswords ??= loadCommonPasswords().catch((error: unknown) => {
       this.#commonPasswords = undefined;
@@ -141,35 +145,35 @@ export class PasswordHasher {
       : this.#queue.submit(job, call);
   }
 
-  /** How long a check of `stored` takes in a hashing thread; rejects when there is no room for it. */
+  /** Milliseconds that a verification of `stored` takes in a hashing thread. Rejects when the queue is full. */
   async #measure(stored: string): Promise<number> {
     const job = { kind: 'verify', stored, dummy: await this.#dummyReady, password: '' } as const;
     return (await this.#queue.submit(job, unlimitedCall())).workMs;
   }
 
-  /** How many checks may run or wait. */
+  /** Maximum number of jobs that run or wait. */
   get capacity(): number {
     return this.#queue.capacity;
   }
 
-  /** Now; `averageMs` is the moving average of one job's work. */
+  /** Current load. `averageMs` is the moving average of the time in the hashing thread per job. */
   get load(): { running: number; queued: number; averageMs: number } {
     return this.#queue.load;
   }
 
-  /** How many hashes were refused for want of room or time. */
+  /** Number of jobs refused because the queue was full or the deadline too close. */
   get refused(): number {
     return this.#queue.refused;
   }
 
-  /** Refuses what waits and what comes with `shutting-down`, lets running hashes end, then ends the threads. */
+  /** Rejects waiting and new jobs with `shutting-down`, waits for running jobs, then ends the threads. */
   async stop(): Promise<void> {
     await this.#queue.close();
     await this.#threads.end();
   }
 }
 
-/** Of work that nobody waits for. */
+/** Budget of a job that no caller waits for. */
 function unlimitedCall(): HashCall {
   return { signal: new AbortController().signal, deadlineMs: Infinity };
 }

@@ -1,48 +1,48 @@
 import type { FieldRule } from '../domain/validation.ts';
 import type { FieldViolation } from '../domain/rejection.ts';
 
-/** In UTF-8 after normalisation. Long enough for any passphrase, short enough to cost nothing before the hash. */
+/** UTF-8 bytes after normalisation. Enough for any passphrase; short enough that the checks before hashing are cheap. */
 export const MAX_PASSWORD_BYTES = 1024;
 
-/** Normalising shortens text to a third of its bytes at most (Hangul), so anything longer is too long either way. */
+/** Normalisation shrinks text to a third of its bytes at most (Hangul), so longer text cannot fit the limit. */
 const MAX_UNNORMALISED_LENGTH = 3 * MAX_PASSWORD_BYTES;
 
-/** No list has longer ones worth looking for. */
+/** Lists of common passwords have no useful entries beyond this length. */
 const MAX_COMMON_PASSWORD_LENGTH = 64;
 
-/** Shorter context words turn up by chance. */
+/** Shorter context words occur in passwords by chance. */
 const MIN_CONTEXT_WORD_LENGTH = 3;
 
 export interface NewPasswordRules {
-  /** The request field that violations name. */
+  /** Request field that the violations name. */
   readonly field: string;
-  /** In code points after normalisation: what a person counts as characters, nearly. */
+  /** Code points after normalisation: close to what a person counts as characters. */
   readonly minLength: number;
-  /** What an attacker tries first for this person: the e-mail's local part, the name of the product. */
+  /** Words that an attacker tries first for this user: the local part of the e-mail address, the product name. */
   readonly context: readonly string[];
-  /** Whether a text, in lower case and normalised, is in the list of well-known passwords (ASVS 6.2.4). */
+  /** Whether normalised, lower-case text is in the list of common passwords (ASVS 6.2.4). */
   readonly isCommon: (text: string) => boolean;
 }
 
 /**
- * NFC, at setting and at checking alike: one keyboard sends é as one code point and another as two (NIST SP 800-63B
- * section 3.1.1.2). Nothing else is changed: no trimming, no case folding, no cut.
+ * Normalises to NFC, both when a password is set and when it is verified: some keyboards send é as one code point,
+ * others as two (NIST SP 800-63B section 3.1.1.2). Nothing else changes: no trimming, case folding or truncation.
  */
 export function normalisePassword(password: string): string {
   return password.normalize('NFC');
 }
 
 /**
- * Every reason why `password` cannot be set, each one line that says what to do; none when it can. Any Unicode and
- * any spaces are good, and no kinds of characters are asked for (ASVS 6.2.5, 6.2.9).
+ * Returns every reason why `password` cannot be set, each as one line that says what to do; empty when it can be set.
+ * All Unicode characters and spaces are allowed, and no character classes are required (ASVS 6.2.5, 6.2.9).
  */
 export function checkNewPassword(password: string, rules: NewPasswordRules): readonly FieldViolation[] {
-  return faultsOfNewPassword(password, rules).map((description) => ({ field: rules.field, description }));
+  return newPasswordFaults(password, rules).map((description) => ({ field: rules.field, description }));
 }
 
-function faultsOfNewPassword(password: string, rules: NewPasswordRules): readonly string[] {
-  const unusable = faultsOfText(password);
-  if (unusable.length > 0) return unusable;
+function newPasswordFaults(password: string, rules: NewPasswordRules): readonly string[] {
+  const formatFaults = passwordFormatFaults(password);
+  if (formatFaults.length > 0) return formatFaults;
   const normalised = normalisePassword(password);
   return [
     ...(Array.from(normalised).length < rules.minLength
@@ -58,14 +58,14 @@ function faultsOfNewPassword(password: string, rules: NewPasswordRules): readonl
 }
 
 /**
- * Rule for a password that is to be compared with a stored one: only what no stored password can be is refused, so
- * that a policy made stricter since locks nobody out. 1 to 1024 bytes after normalisation, no NUL.
+ * Rule for a password that will be compared with a stored hash: 1 to 1024 bytes after normalisation, no NUL, no lone
+ * surrogates. The policy for new passwords does not apply, so a policy made stricter later locks nobody out.
  */
 export const passwordToCheckAtLogin: FieldRule<string> = (password, field) =>
-  faultsOfText(password).map((description) => ({ field, description }));
+  passwordFormatFaults(password).map((description) => ({ field, description }));
 
-/** What no password may be, old or new. NUL ends the text in bcrypt; a lone surrogate becomes U+FFFD in UTF-8. */
-function faultsOfText(password: string): readonly string[] {
+/** Faults that no password may have, new or old. NUL ends the text in bcrypt; UTF-8 turns a lone surrogate into U+FFFD. */
+function passwordFormatFaults(password: string): readonly string[] {
   if (password === '') return ['must not be empty'];
   if (
     password.length > MAX_UNNORMALISED_LENGTH ||
@@ -80,8 +80,8 @@ function faultsOfText(password: string): readonly string[] {
 }
 
 /**
- * Whether more than half of the password is context words, in any case: `Postern12345` is, `postern in the rain`
- * is not. A word counts as a whole and in its parts, so that of `ada.lovelace` `AdaLovelace99` is caught too.
+ * Whether more than half of the password consists of context words, ignoring case: true for `Postern12345`, false for
+ * `postern in the rain`. Each part of a word also counts, so the context `ada.lovelace` refuses `AdaLovelace99`.
  */
 function isMostlyContext(password: string, context: readonly string[]): boolean {
   const folded = password.toLowerCase();
@@ -90,21 +90,22 @@ function isMostlyContext(password: string, context: readonly string[]): boolean 
     .flatMap((word) => [word, ...word.split(/[^\p{L}\p{M}\p{N}]+/u)])
     .filter((word) => word.length >= MIN_CONTEXT_WORD_LENGTH)
     .sort((a, b) => b.length - a.length);
-  const rest = words.reduce((left, word) => left.replaceAll(word, ''), folded);
-  return rest.length * 2 < folded.length;
+  const remainder = words.reduce((text, word) => text.replaceAll(word, ''), folded);
+  return remainder.length * 2 < folded.length;
 }
 
-/** Without the digits and signs before the first letter and after the last. */
-function fromFirstToLastLetter(text: string): string {
+/** Strips everything before the first letter and after the last one. */
+function stripNonLetterEnds(text: string): string {
   const letters = [...text.matchAll(/\p{L}/gu)];
   const [first, last] = [letters[0], letters.at(-1)];
   return first && last ? text.slice(first.index, last.index + last[0].length) : '';
 }
 
 /**
- * Whether a well-known password is at least two thirds of this one, at its start or end; or half of it, with nothing
- * but digits and signs around; or repeated fills it. Lists hold few entries of twelve characters, so a plain look-up
- * would let `Password1234`, `Summer2024!!` and `qwertyqwerty` pass.
+ * Whether the password is a common one in disguise. A common password (1) makes up at least two thirds of it, at its
+ * start or end; (2) makes up at least half of it, with only digits and symbols around; or (3) is repeated to fill it.
+ * Lists have few entries of twelve characters, so an exact look-up would accept `Password1234`, `Summer2024!!` and
+ * `qwertyqwerty`.
  */
 function isMostlyCommon(password: string, isCommon: (text: string) => boolean): boolean {
   const folded = password.toLowerCase();
@@ -112,8 +113,8 @@ function isMostlyCommon(password: string, isCommon: (text: string) => boolean): 
   for (let length = folded.length; length >= minLength && minLength <= MAX_COMMON_PASSWORD_LENGTH; length--) {
     if (isCommon(folded.slice(0, length)) || isCommon(folded.slice(-length))) return true;
   }
-  const core = fromFirstToLastLetter(folded);
+  const core = stripNonLetterEnds(folded);
   if (core.length * 2 >= folded.length && isCommon(core)) return true;
-  const unit = /^(.{1,32}?)\1+$/su.exec(folded)?.[1];
-  return unit !== undefined && (unit.length <= 3 || isCommon(unit));
+  const repeated = /^(.{1,32}?)\1+$/su.exec(folded)?.[1];
+  return repeated !== undefined && (repeated.length <= 3 || isCommon(repeated));
 }

@@ -3,15 +3,15 @@ import { formatOf, formats, MAX_STORED_LENGTH } from './formats/format-table.ts'
 export type ImportedHashResult =
   | {
       readonly ok: true;
-      /** The format's name, for counts and the audit. */
+      /** Name of the format, for counts and audit events. */
       readonly format: string;
     }
-  /** One line that continues "the password hash …"; never has text of the hash in it beyond a cost. */
+  /** One line that completes "the password hash …". It never quotes the hash, except for a cost. */
   | { readonly ok: false; readonly reason: string };
 
 /**
- * Whether a hash that another program made can be stored and checked at login. Does none of its work: about a
- * microsecond. Damaged texts, and such as would burn memory or time at each login, are refused here for good.
+ * Checks that a hash from another program can be stored and verified at login. Refuses malformed hashes, and hashes
+ * whose cost would exhaust memory or CPU time at every login. Parses only, without hashing: about 1 µs.
  */
 export function validateImportedHash(text: string): ImportedHashResult {
   if (text === '') return { ok: false, reason: 'is empty' };
@@ -24,7 +24,7 @@ export function validateImportedHash(text: string): ImportedHashResult {
       reason: `is in no known format; the known formats are ${formats.map(({ name }) => name).join(', ')}`,
     };
   }
-  const read = format.read(text);
-  if (typeof read === 'string') return { ok: false, reason: read };
+  const parsed = format.read(text);
+  if (typeof parsed === 'string') return { ok: false, reason: parsed };
   return { ok: true, format: format.name };
 }

@@ -1,18 +1,18 @@
-/** What an `authorization: Bearer` header holds. */
+/** Result of reading an `authorization: Bearer` header. */
 export type BearerToken =
   | { readonly kind: 'token'; readonly token: string }
-  /** There is none, or one of another scheme. */
+  /** No authorization header, or one of another scheme. */
   | { readonly kind: 'missing' }
-  /** `detail` says in fixed words what is wrong, never with text of the header. */
+  /** `detail` is a fixed text that says what is wrong. It never quotes the header. */
   | { readonly kind: 'malformed'; readonly detail: string };
 
-/** RFC 6750 section 2.1: the scheme in any case, one space, one token68. */
+/** RFC 6750 section 2.1: the scheme in any case, one space and one token68. */
 const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
 
 /**
- * The token of an `authorization: Bearer` header.
+ * Reads the token from an `authorization: Bearer` header (RFC 6750 section 2.1).
  *
- * @param values one entry for each time the header was sent
+ * @param values one entry per authorization header of the call
  */
 export function readBearerToken(values: readonly string[]): BearerToken {
   const [value, ...others] = values;

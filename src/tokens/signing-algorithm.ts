@@ -1,15 +1,15 @@
-/** How Postern signs: one key has one of these, and the header never chooses (T03). */
+/** Algorithms that Postern signs with. Each key has exactly one; the token header never chooses it (T03). */
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'EdDSA';
 
-/** RFC 7518 section 3.1 and RFC 8037 as a table: what a key of the algorithm looks like. */
+/** The shape of the keys of one algorithm (RFC 7518 section 3.1, RFC 8037). */
 export interface AlgorithmRow {
   readonly kty: 'EC' | 'RSA' | 'OKP';
   readonly crv?: 'P-256' | 'Ed25519';
-  /** The public members beside kty and crv, each base64url. */
+  /** Names of the public members besides kty and crv. Each holds base64url. */
   readonly members: readonly ('x' | 'y' | 'n' | 'e')[];
-  /** Bytes of a signature; null where it is the length of the modulus. */
+  /** Length of a signature in bytes; null when it is the length of the modulus. */
   readonly signatureBytes: number | null;
-  /** What `crypto.subtle` calls it. */
+  /** Algorithm parameters for `crypto.subtle`. */
   readonly subtle: RsaHashedKeyGenParams | EcKeyGenParams | { readonly name: 'Ed25519' };
 }
 
@@ -25,7 +25,7 @@ interface EcKeyGenParams {
   readonly namedCurve: 'P-256';
 }
 
-/** A new RSA key: 128 bits of strength (K10). */
+/** Modulus length of new RSA keys, for a security strength of 128 bits (K10). */
 export const RSA_MODULUS_BITS = 3072;
 
 export const algorithmTable: Readonly<Record<SigningAlgorithm, AlgorithmRow>> = {

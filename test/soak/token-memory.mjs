@@ -62,7 +62,7 @@ function measureCache(label, issuer, roles) {
     const unverified = checkFormat(token);
     const verdict = checkClaims('access', unverified.claims, policy, kid, nowSeconds);
     if (!verdict.ok) throw new Error(verdict.refusal.detail);
-    cache.set(token, { verdict, policy, refusedFromMs: Infinity, trustedAt: undefined });
+    cache.set(token, { verdict, policy, refusedFromMs: Infinity, trustedRevision: undefined });
   }
   const measured = bytesInUse() - before;
   const believed = cache.bytes;

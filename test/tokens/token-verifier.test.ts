@@ -237,7 +237,7 @@ describe('the cache', () => {
     verdict: { ok: true, claims },
     policy,
     refusedFromMs: Infinity,
-    trustedAt: undefined,
+    trustedRevision: undefined,
   } as const;
 
   test('T24 never takes more than its bytes, and drops what was not asked for the longest time', () => {

@@ -1,31 +1,31 @@
 import { ARGON2ID_PARAMETERS, argon2idVerify } from '../hashing/argon2id.ts';
-import { canonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 
 /**
- * Version 19 only, parameters without leading zeros in this order, no key id and no associated data, base64 without
- * padding: salt of 8 to 48 bytes, tag of 16 to 64.
+ * Version 19 only; parameters in this order and without leading zeros; no key id, no associated data. Salt of 8 to 48
+ * bytes and tag of 16 to 64 bytes, in base64 without padding.
  */
-const PHC_TEXT =
+const PHC_PATTERN =
   /^\$argon2(?:id|i|d)\$v=19\$m=([1-9]\d{0,9}),t=([1-9]\d{0,9}),p=([1-9]\d{0,3})\$([A-Za-z0-9+/]{11,64})\$([A-Za-z0-9+/]{22,86})$/;
 
 /**
- * A hostile stored text must not burn memory or time: imports bring texts that somebody else made. The dearest takes
- * about 70 hashes of ours. Lanes cost nothing by themselves; argon2-cffi once made 8 by default.
+ * Imported hashes come from elsewhere, and a hostile one must not exhaust memory or CPU time. The maximum costs about
+ * 70 hashes with current parameters. Lanes add no cost by themselves; argon2-cffi once used 8 by default.
  */
 const MAX_COST = { memoryKib: 262_144, passes: 10, lanes: 16 };
 
-/** argon2 as a PHC string, from the cheapest parameters that the algorithm knows to `MAX_COST`. */
+/** argon2 as a PHC string, with parameters from the minimum of the algorithm up to `MAX_COST`. */
 export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): PasswordFormat {
   return {
     name: variant,
 
-    claims: (stored) => stored.startsWith(`$${variant}$`),
+    recognises: (stored) => stored.startsWith(`$${variant}$`),
 
     read(stored) {
-      const [, m, t, p, saltText = '', tagText = ''] = PHC_TEXT.exec(stored) ?? [];
-      const salt = canonicalBase64(saltText, 'bare');
-      const tag = canonicalBase64(tagText, 'bare');
+      const [, m, t, p, saltText = '', tagText = ''] = PHC_PATTERN.exec(stored) ?? [];
+      const salt = decodeCanonicalBase64(saltText, 'unpadded');
+      const tag = decodeCanonicalBase64(tagText, 'unpadded');
       if (m === undefined || salt === undefined || tag === undefined) {
         return `is not a well-formed ${variant} PHC string of version 19`;
       }
@@ -43,11 +43,11 @@ export function argon2Format(variant: 'argon2id' | 'argon2i' | 'argon2d'): Passw
           memoryKib < ARGON2ID_PARAMETERS.memoryKib ||
           salt.length < ARGON2ID_PARAMETERS.saltBytes ||
           tag.length < ARGON2ID_PARAMETERS.tagBytes,
-        // The library takes the variant from the text.
+        // The library reads the variant from the PHC string.
         verify: (password) => argon2idVerify(stored, password),
       };
     },
 
-    complete: (kind) => `${kind}${'A'.repeat(22)}$${'A'.repeat(43)}`,
+    exampleHash: (kind) => `${kind}${'A'.repeat(22)}$${'A'.repeat(43)}`,
   };
 }

@@ -2,29 +2,30 @@ import { compareSync } from 'bcryptjs';
 import type { PasswordFormat } from './password-format.ts';
 
 /**
- * Cost, 16 bytes of salt and 23 of digest in bcrypt's own base64, whose last letters have bits to spare: only the
- * letters with those bits clear are what a library writes. 2x marks hashes of a library with a sign fault.
+ * Cost, then 16 bytes of salt and 23 bytes of digest in bcrypt's own base64. The last character of each has unused
+ * bits, which libraries leave zero, so only those characters are accepted. `$2x$` is not accepted: it marks hashes of a
+ * library with a sign extension bug.
  */
-const BCRYPT_TEXT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/;
+const BCRYPT_PATTERN = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/;
 
-/** The lowest that the algorithm knows; the highest takes about a second. */
+/** The minimum is that of the algorithm; the maximum takes about a second. */
 const COSTS = { min: 4, max: 14 };
 
-/** bcryptjs at cost 10 takes 72 ms where a hash of ours takes 10 to 20. */
+/** In hashes with current parameters: bcryptjs at cost 10 takes 72 ms, one such hash 10 to 20 ms. */
 const WORK_AT_COST_10 = 7;
 
 /**
- * bcrypt as `$2a$`, `$2b$` and `$2y$`, which are the same for passwords without NUL. bcrypt sees 72 bytes of UTF-8
- * and no more, and the libraries that made these hashes took longer passwords and cut them: their owners type
- * the whole, so the cut is made here too. The first login stores argon2id, for which every byte counts from then on.
+ * bcrypt as `$2a$`, `$2b$` and `$2y$`, which are equivalent for passwords without NUL. bcrypt uses only the first 72
+ * bytes of UTF-8, and the libraries that made these hashes truncated longer passwords. Users still type the whole
+ * password, so it is truncated here too. The first login stores an argon2id hash, which uses every byte.
  */
 export const bcryptFormat: PasswordFormat = {
   name: 'bcrypt',
 
-  claims: (stored) => /^\$2[a-z]?\$/.test(stored),
+  recognises: (stored) => /^\$2[a-z]?\$/.test(stored),
 
   read(stored) {
-    const [, costText] = BCRYPT_TEXT.exec(stored) ?? [];
+    const [, costText] = BCRYPT_PATTERN.exec(stored) ?? [];
     if (costText === undefined) return 'is not a well-formed bcrypt hash of the kinds 2a, 2b or 2y';
     const cost = Number(costText);
     if (cost > COSTS.max) return `has cost ${cost}; the maximum for bcrypt is ${COSTS.max}`;
@@ -32,10 +33,10 @@ export const bcryptFormat: PasswordFormat = {
     return {
       work: WORK_AT_COST_10 * 2 ** (cost - 10),
       needsRehash: true,
-      // Some libraries end the password at NUL; to those `right NUL anything` would be right.
+      // Some libraries end the password at NUL: they would accept the right password, NUL and anything after it.
       verify: (password) => !password.includes('\0') && compareSync(password, stored),
     };
   },
 
-  complete: (kind) => `${kind}${'.'.repeat(53)}`,
+  exampleHash: (kind) => `${kind}${'.'.repeat(53)}`,
 };

@@ -1,9 +1,10 @@
 /**
- * The bytes of standard base64, or undefined unless encoding them again gives the very text: other padding, other
- * letters or stray low bits are damage, and two texts of one hash are one too many.
+ * Decodes standard base64 (RFC 4648 section 4). Returns undefined unless encoding the bytes again gives the same text:
+ * wrong padding, foreign characters and stray low bits are damage, and one hash must not have two encodings.
  */
-export function canonicalBase64(text: string, padding: 'padded' | 'bare'): Buffer | undefined {
+export function decodeCanonicalBase64(text: string, padding: 'padded' | 'unpadded'): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64');
-  const reencoded = bytes.toString('base64');
-  return (padding === 'padded' ? reencoded : reencoded.replace(/={1,2}$/, '')) === text ? bytes : undefined;
+  const padded = bytes.toString('base64');
+  const reencoded = padding === 'padded' ? padded : padded.replace(/={1,2}$/, '');
+  return reencoded === text ? bytes : undefined;
 }

@@ -8,7 +8,7 @@ import { phcScryptFormat } from './phc-scrypt-format.ts';
 import { werkzeugPbkdf2Format } from './werkzeug-pbkdf2-format.ts';
 import { werkzeugScryptFormat } from './werkzeug-scrypt-format.ts';
 
-/** Every format that a login can check. The first is the one that new hashes are written in. */
+/** Every format that a login can verify. New hashes use the first one. */
 export const formats: readonly PasswordFormat[] = [
   argon2Format('argon2id'),
   argon2Format('argon2i'),
@@ -27,18 +27,19 @@ export const formats: readonly PasswordFormat[] = [
   werkzeugScryptFormat,
 ];
 
-/** No format needs more; a longer text is damage, and is not looked at. */
+/** Characters. No format needs more; longer text is malformed and is not parsed. */
 export const MAX_STORED_LENGTH = 512;
 
-/** The format that claims a stored text. */
+/** The format whose prefix `stored` has. */
 export function formatOf(stored: string): PasswordFormat | undefined {
-  return formats.find((format) => format.claims(stored));
+  return formats.find((format) => format.recognises(stored));
 }
 
-/** Reads a stored text by the format that claims it, without doing the work; says why when it cannot be checked. */
+/** Parses a stored hash without hashing. Returns the kind of damage when the hash cannot be verified. */
 export function readStoredHash(stored: string): StoredHash | HashDamage {
   const format = formatOf(stored);
   if (format === undefined) return 'unknown-format';
-  const read = stored.length <= MAX_STORED_LENGTH ? format.read(stored) : 'is too long';
-  return typeof read === 'string' ? 'damaged' : read;
+  if (stored.length > MAX_STORED_LENGTH) return 'damaged';
+  const parsed = format.read(stored);
+  return typeof parsed === 'string' ? 'damaged' : parsed;
 }

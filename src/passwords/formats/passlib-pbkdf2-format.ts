@@ -1,31 +1,33 @@
-import { canonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64 } from './canonical-base64.ts';
 import type { PasswordFormat } from './password-format.ts';
-import { anyDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
+import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
 
-const TEXT = /^\$pbkdf2(?:-sha256|-sha512)?\$([1-9]\d{0,9})\$([A-Za-z0-9./]{1,342})\$([A-Za-z0-9./]{27,86})$/;
+const PATTERN =
+  /^\$pbkdf2(?:-sha256|-sha512)?\$([1-9]\d{0,9})\$([A-Za-z0-9./]{1,342})\$([A-Za-z0-9./]{27,86})$/;
 
-/** passlib's PBKDF2: base64 without padding, with `.` in the place of `+`. */
+/** PBKDF2 as passlib writes it: `$ident$iterations$salt$digest`, in base64 without padding and with `.` for `+`. */
 export function passlibPbkdf2Format(ident: string, digest: Pbkdf2Digest): PasswordFormat {
   return {
     name: ident,
 
-    claims: (stored) => stored.startsWith(`$${ident}$`),
+    recognises: (stored) => stored.startsWith(`$${ident}$`),
 
     read(stored) {
-      const [, iterations, salt = '', expected = ''] = TEXT.exec(stored) ?? [];
+      const [, iterations, salt = '', expected = ''] = PATTERN.exec(stored) ?? [];
       if (iterations === undefined) return `is not a well-formed ${ident} hash as passlib writes it`;
-      return pbkdf2Hash({ digest, iterations, salt: fromAdapted(salt), expected: fromAdapted(expected) });
+      return pbkdf2Hash({ digest, iterations, salt: decodeAb64(salt), expected: decodeAb64(expected) });
     },
 
-    complete: (kind) => `${kind}${'A'.repeat(22)}$${toAdapted(anyDigest(digest))}`,
+    exampleHash: (kind) => `${kind}${'A'.repeat(22)}$${encodeAb64(zeroDigest(digest))}`,
   };
 }
 
-function fromAdapted(adapted: string): Buffer | undefined {
-  return canonicalBase64(adapted.replaceAll('.', '+'), 'bare');
+/** Decodes passlib's adapted base64 ("ab64"). */
+function decodeAb64(text: string): Buffer | undefined {
+  return decodeCanonicalBase64(text.replaceAll('.', '+'), 'unpadded');
 }
 
-function toAdapted(bytes: Buffer): string {
+function encodeAb64(bytes: Buffer): string {
   return bytes
     .toString('base64')
     .replaceAll('+', '.')

@@ -1,28 +1,29 @@
-/** A way of writing a hashed password, by its own prefix. One file, and a row of the table, for each. */
+/** A text format of password hashes, told by its prefix. Each format has one file and one row in `format-table.ts`. */
 export interface PasswordFormat {
   readonly name: string;
-  /** Whether a stored text claims to be of this format; it may be damaged all the same. */
-  claims(stored: string): boolean;
-  /** Reads a claimed text without doing the work; one line that says why when damaged, or dearer than allowed. */
+  /** Whether the prefix of `stored` is that of this format. The rest may still be malformed. */
+  recognises(stored: string): boolean;
+  /** Parses a recognised hash without hashing. Returns one line with the reason if it is malformed or too expensive. */
   read(stored: string): StoredHash | string;
   /**
-   * A readable text of a hash that nobody has the password of, for measuring what one of `kind` takes. A kind is a
-   * stored text less salt and digest; they stand at its end unless the format says otherwise.
+   * Builds a well-formed hash whose password nobody knows, to measure the time of a verification.
+   *
+   * @param kind a stored hash without salt and digest, which stand at the end unless the format says otherwise
    */
-  complete(kind: string): string;
+  exampleHash(kind: string): string;
 }
 
 export interface StoredHash {
   /**
-   * What `verify` costs, in hashes with current parameters: 0.5 is half the work of one. Exact for argon2; for the
-   * others at least what it costs, by measurements whose ratio differs between processors.
+   * Cost of `verify`, in hashes with current parameters: 0.5 is half the work of one. Exact for argon2. For other
+   * formats an upper bound from measurements, since the ratio differs between processors.
    */
   readonly work: number;
-  /** Whether a login with the right password should replace the text with one made with current parameters. */
+  /** Whether a successful login should replace the stored hash with one that has current parameters. */
   readonly needsRehash: boolean;
-  /** Does the work, in the calling thread, and compares in constant time. May throw on damage seen only now. */
+  /** Hashes in the calling thread and compares in constant time. May throw on a fault that `read` does not detect. */
   verify(password: string): boolean;
 }
 
-/** Why a stored text cannot be checked, in words for the log. */
+/** Why a stored hash cannot be verified, as the log names it. */
 export type HashDamage = 'unknown-format' | 'damaged';

@@ -3,15 +3,25 @@ import type { StoredHash } from './password-format.ts';
 
 export type Pbkdf2Digest = 'sha1' | 'sha256' | 'sha512';
 
-/** What one million iterations take, in hashes of ours, rounded up; a digest of the hash's own length is one block. */
-const WORK_OF_MILLION: Readonly<Record<Pbkdf2Digest, number>> = { sha1: 40, sha256: 30, sha512: 45 };
+/**
+ * Cost of one million iterations, in hashes with current parameters, rounded up. The derived key has the length of the
+ * digest, so it is one block.
+ */
+const WORK_PER_MILLION_ITERATIONS: Readonly<Record<Pbkdf2Digest, number>> = {
+  sha1: 40,
+  sha256: 30,
+  sha512: 45,
+};
 const DIGEST_BYTES: Readonly<Record<Pbkdf2Digest, number>> = { sha1: 20, sha256: 32, sha512: 64 };
 
-/** Django's default of 2025 is 1.2 million and grows every year; this takes up to a second. */
+/** Takes up to a second. Django's default of 2025 is 1.2 million, and it grows every year. */
 const MAX_ITERATIONS = 2_000_000;
 const MAX_SALT_BYTES = 256;
 
-/** PBKDF2 (RFC 8018 section 5.2) as parsed by any of its ways of writing; `iterations` are decimal digits. */
+/**
+ * PBKDF2 (RFC 8018 section 5.2), from the parts that any of its text formats parses. Returns one line with the reason
+ * when a part is out of bounds. `iterations` holds decimal digits; undefined bytes could not be decoded.
+ */
 export function pbkdf2Hash(parts: {
   readonly digest: Pbkdf2Digest;
   readonly iterations: string;
@@ -27,13 +37,13 @@ export function pbkdf2Hash(parts: {
     return `has ${parts.iterations.slice(0, 12)} iterations; the maximum for PBKDF2 is ${MAX_ITERATIONS}`;
   }
   return {
-    work: (iterations / 1_000_000) * WORK_OF_MILLION[digest],
+    work: (iterations / 1_000_000) * WORK_PER_MILLION_ITERATIONS[digest],
     needsRehash: true,
     verify: (password) => timingSafeEqual(pbkdf2Sync(password, salt, iterations, length, digest), expected),
   };
 }
 
-/** A digest of nobody's password, for measuring. */
-export function anyDigest(digest: Pbkdf2Digest): Buffer {
+/** A digest whose password nobody knows, for `exampleHash`. */
+export function zeroDigest(digest: Pbkdf2Digest): Buffer {
   return Buffer.alloc(DIGEST_BYTES[digest]);
 }

@@ -2,15 +2,18 @@ import { scryptSync, timingSafeEqual } from 'node:crypto';
 import type { StoredHash } from './password-format.ts';
 
 /**
- * The memory of one hash is 128·N·r bytes, its time grows with N·r·p. OWASP's dearest advice, N=2^17, r=8, p=1, takes
- * 128 MiB and a third of a second.
+ * One hash takes 128·N·r bytes of memory, and time in proportion to N·r·p, which `blocks` limits. The most expensive
+ * OWASP recommendation, N=2^17, r=8, p=1, takes 128 MiB and a third of a second.
  */
 const MAX = { memoryBytes: 128 * 2 ** 20, blocks: 2 ** 21, lanes: 16, saltBytes: 256 };
 
-/** 2^17 blocks (N=2^14, r=8, p=1) take 43 ms where a hash of ours takes 10 to 20. */
-const WORK_OF_BLOCK = 4 / 2 ** 17;
+/** In hashes with current parameters: 2^17 blocks (N=2^14, r=8, p=1) take 43 ms, one such hash 10 to 20 ms. */
+const WORK_PER_BLOCK = 4 / 2 ** 17;
 
-/** scrypt (RFC 7914) as parsed by any of its ways of writing; the costs are decimal digits. */
+/**
+ * scrypt (RFC 7914), from the parts that any of its text formats parses. Returns one line with the reason when a part
+ * is out of bounds. Undefined bytes could not be decoded.
+ */
 export function scryptHash(parts: {
   readonly n: number;
   readonly r: number;
@@ -27,13 +30,14 @@ export function scryptHash(parts: {
   if (p > MAX.lanes || n * r * p > MAX.blocks) {
     return `costs more than N*r*p = ${MAX.blocks} or p = ${MAX.lanes}, the maximum for scrypt`;
   }
-  // RFC 7914 section 2: N is a power of two above 1, and below 2^(16r), which the bound on memory leaves to r = 1.
+  // RFC 7914 section 2: N is a power of two above 1 and below 2^(16r). Given the memory limit, the latter matters only
+  // for r = 1.
   if (n < 2 || !Number.isInteger(Math.log2(n)) || Math.log2(n) >= 16 * r) {
     return 'has an N that is not valid for scrypt';
   }
   const options = { N: n, r, p, maxmem: 2 * MAX.memoryBytes };
   return {
-    work: n * r * p * WORK_OF_BLOCK,
+    work: n * r * p * WORK_PER_BLOCK,
     needsRehash: true,
     verify: (password) => timingSafeEqual(scryptSync(password, salt, expected.length, options), expected),
   };

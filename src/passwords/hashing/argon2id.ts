@@ -3,13 +3,13 @@ import { createRequire } from 'node:module';
 
 let library: typeof import('@node-rs/argon2') | undefined;
 
-/** At the first use, since whoever only reads stored hashes would pay 30 ms and 3 MB for it. */
+/** Loads the library at its first use: it takes 30 ms and 3 MB, which code that only parses stored hashes can save. */
 export function loadArgon2(): typeof import('@node-rs/argon2') {
   library ??= createRequire(import.meta.url)('@node-rs/argon2') as typeof import('@node-rs/argon2');
   return library;
 }
 
-/** What new hashes are made with: the OWASP minimum. Raising a number here upgrades rows at login. */
+/** Parameters of new hashes: the OWASP minimum. Raising a number upgrades each stored hash at its user's next login. */
 export const ARGON2ID_PARAMETERS = {
   memoryKib: 19_456,
   passes: 2,
@@ -19,8 +19,8 @@ export const ARGON2ID_PARAMETERS = {
 } as const;
 
 /**
- * The PHC string of a password, `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. Blocks the thread for about 10 ms: only the
- * hashing threads call it. The synchronous functions of the library stay clear of the libuv pool.
+ * Hashes a password and returns the PHC string `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. Blocks the thread for about
+ * 10 ms, so only the hashing threads call it. The library's synchronous functions do not use the libuv pool.
  */
 export function argon2idHash(password: string): string {
   return loadArgon2().hashSync(password, {
@@ -32,16 +32,20 @@ export function argon2idHash(password: string): string {
   });
 }
 
-/** Whether `phc` is the hash of `password`. Throws on text that the library cannot read. */
+/** Whether `phc` is a hash of `password`. Throws when the library cannot parse `phc`. */
 export function argon2idVerify(phc: string, password: string): boolean {
   return loadArgon2().verifySync(phc, password);
 }
 
-/** Does the given part of one hash's work with current parameters, for its time only; `part` is from 0 to 0.5. */
-export function argon2idWork(part: number): void {
+/**
+ * Does a fraction of the work of one hash with current parameters and drops the result, to fill up time.
+ *
+ * @param fraction 0 to 0.5
+ */
+export function argon2idWork(fraction: number): void {
   const { memoryKib, passes, saltBytes } = ARGON2ID_PARAMETERS;
   loadArgon2().hashRawSync('', {
-    memoryCost: Math.max(8, Math.round(memoryKib * passes * part)),
+    memoryCost: Math.max(8, Math.round(memoryKib * passes * fraction)),
     timeCost: 1,
     parallelism: 1,
     salt: Buffer.alloc(saltBytes),

@@ -3,28 +3,28 @@ import type { Rejection } from '../../domain/rejection.ts';
 import { MAX_TIMER_MS } from '../../domain/timeout.ts';
 import type { HashDamage } from '../formats/password-format.ts';
 
-/** The budget of the caller who waits for a hash. */
+/** The budget of a caller that waits for a hash. */
 export interface HashCall extends CallBudget {
-  /** Told when the stored text cannot be checked, so that the caller can log it beside the user's id. */
+  /** Called when the stored hash cannot be verified, so that the caller can log it with the user's id. */
   readonly onDamage?: (damage: HashDamage) => void;
 }
 
-/** Why nobody waits for the answer any more; undefined while somebody does. */
+/** The rejection of a call whose deadline has passed or whose caller has cancelled; undefined for a live call. */
 export function cancellationOf(call: CallBudget, nowMs: number): Rejection | undefined {
-  // The deadline first: a signal may abort because of it.
+  // Check the deadline first: an expired deadline may also have aborted the signal.
   if (nowMs >= call.deadlineMs) return { kind: 'deadline-exceeded' };
   if (call.signal.aborted) return { kind: 'cancelled' };
   return undefined;
 }
 
-/** Calls `leave` once, when the caller has left or the deadline passes; the result stops the watch. */
+/** Calls `callback` once, when the caller cancels or the deadline passes. Returns a function that unsubscribes. */
 export function onCancelled(
   call: CallBudget,
   now: () => number,
-  callback: (why: Rejection) => void,
+  callback: (rejection: Rejection) => void,
 ): () => void {
   const delayMs = call.deadlineMs - now();
-  // A deadline beyond what a timer takes needs none.
+  // A deadline beyond the range of a timer gets no timer.
   const timer =
     delayMs <= MAX_TIMER_MS ? setTimeout(() => end({ kind: 'deadline-exceeded' }), delayMs) : undefined;
   const onAbort = () => end(cancellationOf(call, now()) ?? { kind: 'cancelled' });
@@ -32,9 +32,9 @@ export function onCancelled(
     clearTimeout(timer);
     call.signal.removeEventListener('abort', onAbort);
   };
-  const end = (why: Rejection) => {
+  const end = (rejection: Rejection) => {
     stop();
-    callback(why);
+    callback(rejection);
   };
   call.signal.addEventListener('abort', onAbort);
   return stop;

@@ -1,18 +1,18 @@
 import type { HashDamage } from '../formats/password-format.ts';
 
-/** What a hashing thread is asked. Passwords are normalised already. */
+/** Message to a hashing thread. Passwords are already normalised. */
 export type HashRequest =
   | { readonly kind: 'hash'; readonly password: string }
   | {
       readonly kind: 'verify';
-      /** null when there is no user, or none with a password. */
+      /** Null when there is no such user, or the user has no password. */
       readonly stored: string | null;
-      /** A real hash that nobody has the password of, checked where `stored` cannot be. */
+      /** A hash whose password nobody knows, verified when `stored` cannot be. */
       readonly dummy: string;
       readonly password: string;
     };
 
-/** What a hashing thread answers; `workMs` is the time from taking the job to answering it. */
+/** Response of a hashing thread. `workMs` is the time from receiving the request to sending the response. */
 export type HashResponse =
   | { readonly kind: 'hashed'; readonly workMs: number; readonly phc: string }
   | {

@@ -4,33 +4,36 @@ import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection
 import { cancellationOf, onCancelled } from './call-deadline.ts';
 import { MovingAverage } from './statistics.ts';
 
-export interface HashQueueOptions<Job, Answer> {
-  /** How many jobs run at once. */
+export interface HashQueueOptions<Job, Result> {
+  /** Maximum number of running jobs. */
   readonly concurrency: number;
-  /** How many wait beside those that run. */
+  /** Maximum number of waiting jobs, in addition to the running ones. */
   readonly maxQueued: number;
+  /** Epoch milliseconds. */
   readonly now: () => number;
-  readonly run: (job: Job) => Promise<Answer>;
+  readonly run: (job: Job) => Promise<Result>;
 }
 
-/** Told to a caller who is refused when next to nothing is waiting. */
+/** Minimum for `retryAfterMs`: a rejection while little is queued would otherwise advise to retry at once. */
 const MIN_RETRY_MS = 50;
 
 /**
- * Who may hash, and when: first come, first served, with bounded waiting. A job that would be answered after its
- * deadline is refused at once instead of being done for nobody (L13); a caller who leaves gives up the place in the
- * queue at once, yet a running job keeps its permit until it ends, because it cannot be stopped and its memory
- * counts (L14). Its answer is given, too, whoever has left: a guess that was computed must not go uncounted because
- * the guesser did not wait (L09).
+ * Bounded FIFO queue of hashing jobs.
+ *
+ * - A job that would finish after its deadline is rejected at once, so that no work is done in vain (L13).
+ * - A caller that cancels leaves the queue at once. A running job keeps its slot until it ends, because it cannot be
+ *   interrupted and its memory counts (L14).
+ * - A running job resolves even when its caller has cancelled: an attacker could otherwise cancel each guess before
+ *   the throttle counts it (L09).
  */
-export class HashQueue<Job, Answer extends { readonly workMs: number }> {
-  readonly #options: HashQueueOptions<Job, Answer>;
+export class HashQueue<Job, Result extends { readonly workMs: number }> {
+  readonly #options: HashQueueOptions<Job, Result>;
   readonly #queue: BoundedQueue<CallBudget>;
   readonly #workMs = new MovingAverage();
   #refused = 0;
   #closed = false;
 
-  constructor(options: HashQueueOptions<Job, Answer>) {
+  constructor(options: HashQueueOptions<Job, Result>) {
     this.#options = options;
     this.#queue = new BoundedQueue({
       concurrency: options.concurrency,
@@ -49,7 +52,7 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
     return { running: this.#queue.running, queued: this.#queue.waiting, averageMs: this.#workMs.value ?? 0 };
   }
 
-  /** How many were refused for want of room or time. */
+  /** Number of jobs rejected because the queue was full or the deadline too close. */
   get refused(): number {
     return this.#refused;
   }
@@ -58,35 +61,38 @@ export class HashQueue<Job, Answer extends { readonly workMs: number }> {
    * Rejects with `Rejected` of kind `shutting-down`, `server-overloaded`, `cancelled` or `deadline-exceeded`, or with
    * the error of `run`.
    */
-  async submit(job: Job, call: CallBudget): Promise<Answer> {
-    const refusal = this.#closed ? SHUTTING_DOWN : cancellationOf(call, this.#options.now());
-    if (refusal !== undefined) throw new Rejected(refusal);
+  async submit(job: Job, call: CallBudget): Promise<Result> {
+    const rejection = this.#closed ? SHUTTING_DOWN : cancellationOf(call, this.#options.now());
+    if (rejection !== undefined) throw new Rejected(rejection);
     return this.#queue.run(() => this.#run(job), call);
   }
 
-  /** Refuses what waits and what comes, and resolves when nothing runs any more. */
+  /** Rejects waiting and new jobs, and resolves when the running jobs have ended. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#queue.drain(() => new Rejected(SHUTTING_DOWN));
   }
 
-  /** With a free permit a job runs, whatever the average says: only so can the average come down again. */
-  #watch(call: CallBudget, leave: (why: Error) => void): () => void {
+  /**
+   * Called for a job that has to wait. A job that finds a free slot runs whatever the average says: otherwise a high
+   * average could never come down.
+   */
+  #watch(call: CallBudget, leave: (error: Error) => void): () => void {
     const roundsToWait = Math.floor(this.#queue.waiting / this.#options.concurrency) + 1;
     if (this.#isTooLate(call, roundsToWait)) throw this.#overloaded('deadline-too-close');
-    return onCancelled(call, this.#options.now, (why) => leave(new Rejected(why)));
+    return onCancelled(call, this.#options.now, (rejection) => leave(new Rejected(rejection)));
   }
 
-  /** Too late for this one, while others wait who could still be served. */
+  /** Called when a job gets its slot: passes the slot on when this job would be late and others wait. */
   #whyNotNow(call: CallBudget): Rejected | undefined {
     const isTooLate = this.#queue.waiting > 0 && this.#isTooLate(call, 0);
     return isTooLate ? this.#overloaded('deadline-too-close') : undefined;
   }
 
-  async #run(job: Job): Promise<Answer> {
-    const answer = await this.#options.run(job);
-    this.#workMs.add(answer.workMs);
-    return answer;
+  async #run(job: Job): Promise<Result> {
+    const result = await this.#options.run(job);
+    this.#workMs.add(result.workMs);
+    return result;
   }
 
   #isTooLate(call: CallBudget, roundsToWait: number): boolean {

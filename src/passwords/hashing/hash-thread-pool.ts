@@ -2,8 +2,9 @@ import type { HashResponse, HashRequest } from './hash-messages.ts';
 import { HashThread } from './hash-thread.ts';
 
 /**
- * The hashing threads: started when there is a job and none is idle (30 ms and 14 MB each), kept from then on. A
- * thread that ends by itself is replaced at the next job. How many there may be is the gate's to say.
+ * Pool of hashing threads. A thread starts when a job finds none idle (30 ms and 14 MB each), and is kept. A thread
+ * that ends unexpectedly is replaced at the next job. The pool has no limit of its own: `HashQueue` limits the number
+ * of concurrent jobs.
  */
 export class HashThreadPool {
   readonly #url: URL;
@@ -14,10 +15,10 @@ export class HashThreadPool {
     this.#url = url;
   }
 
-  async run(job: HashRequest): Promise<HashResponse> {
+  async run(request: HashRequest): Promise<HashResponse> {
     const thread = this.#idle.pop() ?? this.#start();
     try {
-      return await thread.run(job);
+      return await thread.run(request);
     } finally {
       if (this.#all.has(thread)) this.#idle.push(thread);
     }

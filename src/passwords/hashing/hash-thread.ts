@@ -2,45 +2,45 @@ import { Worker } from 'node:worker_threads';
 import type { HashResponse, HashRequest } from './hash-messages.ts';
 
 interface PendingRequest {
-  resolve(answer: HashResponse): void;
+  resolve(response: HashResponse): void;
   reject(error: Error): void;
 }
 
-/** One worker thread that does one job at a time. It holds the process alive while it has a job, and only then. */
+/** One worker thread that runs one job at a time. It keeps the process alive only while it has a job. */
 export class HashThread {
   readonly #worker: Worker;
   #pending: PendingRequest | undefined;
-  #fault: unknown;
+  #lastError: unknown;
 
-  /** `onExit` is called once, when the thread has ended for whatever reason, before its job is rejected. */
+  /** @param onExit called once, when the thread has ended for any reason, before its job is rejected */
   constructor(url: URL, onExit: (thread: HashThread) => void) {
-    // The thread gets neither the environment (it holds secrets) nor the flags of the process.
+    // The thread gets neither the environment, which holds secrets, nor the flags of the process.
     this.#worker = new Worker(url, { name: 'password-hash', env: {}, argv: [], execArgv: [] });
     this.#worker.unref();
-    this.#worker.on('message', (answer: HashResponse) => {
-      this.#takePending()?.resolve(answer);
+    this.#worker.on('message', (response: HashResponse) => {
+      this.#takePending()?.resolve(response);
     });
     this.#worker.on('error', (error) => {
-      this.#fault = error;
+      this.#lastError = error;
     });
     this.#worker.on('exit', () => {
       onExit(this);
       this.#takePending()?.reject(
-        new Error('a password hashing thread ended in the middle of a job', { cause: this.#fault }),
+        new Error('a password hashing thread ended during a job', { cause: this.#lastError }),
       );
     });
   }
 
-  /** Rejects with an Error when the thread ends first. To be called only when the last answer is there. */
-  run(job: HashRequest): Promise<HashResponse> {
+  /** Rejects with an Error when the thread ends first. Call it only after the previous job has ended. */
+  run(request: HashRequest): Promise<HashResponse> {
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };
       this.#worker.ref();
-      this.#worker.postMessage(job);
+      this.#worker.postMessage(request);
     });
   }
 
-  /** Ends the thread; a hash under way is finished first, since native code cannot be interrupted. */
+  /** Ends the thread, after the current hash: native code cannot be interrupted. */
   async end(): Promise<void> {
     await this.#worker.terminate();
   }

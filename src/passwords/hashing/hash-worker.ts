@@ -4,17 +4,17 @@ import { HashRunner } from './hash-runner.ts';
 import type { HashRequest } from './hash-messages.ts';
 
 /**
- * Entry file of a hashing thread: one job in, one answer out. What throws here ends the thread; its owner rejects the
- * job and starts another.
+ * Entry file of a hashing thread: one request in, one response out. An exception ends the thread; `HashThread` then
+ * rejects the job, and the pool starts another thread.
  */
-if (parentPort === null) throw new Error('this file runs as a worker thread only');
+if (parentPort === null) throw new Error('hash-worker must be started as a worker thread');
 const port = parentPort;
 
-// On Linux a process id of 0 means the calling thread alone; elsewhere it would slow the whole process down.
-// Verification goes first when both want the same core (p99 from 8.6 to 6.4 ms).
+// Token verification gets priority over hashing on a shared core (its p99 falls from 8.6 to 6.4 ms). On Linux, process
+// id 0 means the calling thread only; elsewhere it would slow down the whole process.
 if (process.platform === 'linux') setPriority(0, 10);
 
 const runner = new HashRunner(() => performance.now());
-port.on('message', (job: HashRequest) => {
-  port.postMessage(runner.run(job));
+port.on('message', (request: HashRequest) => {
+  port.postMessage(runner.run(request));
 });

@@ -1,30 +1,31 @@
 import { readStoredHash } from '../formats/format-table.ts';
 import { type SlowKind, slowestOfEachFormat } from './slow-hash-kinds.ts';
 
-/** A login has 5 s in all, and the bounds of the formats keep a check near one second on a slow processor. */
+/** A login has a budget of 5 s, and the limits of the formats keep a verification near 1 s on a slow processor. */
 const MAX_DELAY_MS = 2_000;
-/** What one hash of ours takes at most on what Postern is likely to run on; for estimates only. */
+/** Upper estimate for one hash with current parameters on common hardware. */
 const ESTIMATED_HASH_MS = 30;
-/** The quickest counts: a busy moment at the start must not slow every refusal from then on. */
+/** The fastest probe counts: a busy moment during the measurement must not slow down all later refusals. */
 const PROBES_PER_KIND = 4;
-/** So much above what was seen that nearly every real check ends before the floor, and the timer decides. */
+/** Factor above the measured time, so that nearly every real verification ends before the delay does. */
 const MARGIN = 1.25;
-/** How many checks of slow hashes the floor remembers; the time that nine of ten kept holds it up. */
-const OBSERVATIONS = 32;
+/** Number of recent verifications of slow hashes that are kept; the delay covers this percentile of them. */
+const MAX_OBSERVATIONS = 32;
 const PERCENTILE = 0.9;
 
 /**
- * How long after its start a refused check may be answered: the time that the slowest kind of stored hash takes, 0
- * while none is slower than ours. Measured when a kind is first met, and held up by what real checks took since, so
- * that it follows a busy machine. Never over 2 s.
+ * The minimum time from the start of a verification to its refusal: the time that the slowest kind of stored hash
+ * takes; 0 while no kind is slower than a hash with current parameters. A kind is measured when it first appears, and
+ * recent verifications raise the delay, so that it follows the load of the machine. At most 2 s.
  */
 export class RefusalDelay {
   readonly #measureMs: (stored: string) => Promise<number>;
+  /** Milliseconds by kind. */
   readonly #measured = new Map<string, number>();
   #expected: readonly SlowKind[] = [];
   #observed: number[] = [];
 
-  /** `measureMs` checks a stored text and says how long that took; rejects when it cannot be done now. */
+  /** @param measureMs verifies a stored hash and returns the time that took; rejects when it cannot do so now */
   constructor(measureMs: (stored: string) => Promise<number>) {
     this.#measureMs = measureMs;
   }
@@ -36,31 +37,31 @@ export class RefusalDelay {
     return Math.min(MAX_DELAY_MS, MARGIN * Math.max(0, ...expected, this.#observedPercentile()));
   }
 
-  /** Replaces what is expected; the estimate stands in until a new kind has been measured. Never rejects. */
+  /** Replaces the kinds that are expected. A new kind counts with its estimate until it is measured. Never rejects. */
   async expect(kinds: readonly string[]): Promise<void> {
     const expected = slowestOfEachFormat(kinds);
     const isSame = expected.map(({ kind }) => kind).join() === this.#expected.map(({ kind }) => kind).join();
-    // What is gone must not hold the floor up any more.
+    // Observations of kinds that are no longer stored must not raise the delay.
     if (!isSame) this.#observed = [];
     this.#expected = expected;
     for (const { kind, example } of this.#expected) {
       if (this.#measured.has(kind)) continue;
       try {
-        const times: number[] = [];
-        for (let probe = 0; probe < PROBES_PER_KIND; probe++) times.push(await this.#measureMs(example));
-        this.#measured.set(kind, Math.min(...times));
+        const probesMs: number[] = [];
+        for (let probe = 0; probe < PROBES_PER_KIND; probe++) probesMs.push(await this.#measureMs(example));
+        this.#measured.set(kind, Math.min(...probesMs));
       } catch {
-        // No room for it now: the estimate, which is high, stays until the next time.
+        // The queue is full: the estimate, which is high, applies until the next call.
       }
     }
   }
 
-  /** Tells how long a real check of `stored` took; hashes imported since the last `expect` are noticed by it. */
+  /** Records the time of a real verification. This also covers hashes imported since the last `expect`. */
   observe(stored: string, workMs: number): void {
-    const read = readStoredHash(stored);
-    if (typeof read === 'string' || read.work <= 1) return;
+    const parsed = readStoredHash(stored);
+    if (typeof parsed === 'string' || parsed.work <= 1) return;
     this.#observed.push(workMs);
-    if (this.#observed.length > OBSERVATIONS) this.#observed.shift();
+    if (this.#observed.length > MAX_OBSERVATIONS) this.#observed.shift();
   }
 
   #observedPercentile(): number {

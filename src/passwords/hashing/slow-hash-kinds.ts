@@ -1,29 +1,32 @@
 import { formatOf, readStoredHash } from '../formats/format-table.ts';
 
-/** A kind of stored hashes that takes longer to check than a hash of ours. */
+/**
+ * A kind of stored hashes that takes longer to verify than a hash with current parameters. A kind is a stored hash
+ * without salt and digest, such as `$2b$12$`.
+ */
 export interface SlowKind {
   readonly kind: string;
   readonly format: string;
-  /** Estimated, in hashes of ours. */
+  /** Estimated cost of a verification, in hashes with current parameters. */
   readonly work: number;
-  /** A readable hash of this kind that nobody has the password of. */
+  /** A well-formed hash of this kind whose password nobody knows. */
   readonly example: string;
 }
 
 /**
- * Of each format the dearest kind, when it is slower than a hash of ours. A kind is a stored text less salt and digest,
- * such as `$2b$12$`; kinds that no format reads are left out, since logins do not check them either.
+ * Returns the most expensive kind of each format, if it is slower than a hash with current parameters. Kinds that no
+ * format can read are left out: a login does not verify them either.
  */
 export function slowestOfEachFormat(kinds: readonly string[]): readonly SlowKind[] {
   const slowest = new Map<string, SlowKind>();
   for (const kind of kinds) {
     const format = formatOf(kind);
     if (format === undefined) continue;
-    const example = format.complete(kind);
-    const read = readStoredHash(example);
-    if (typeof read === 'string' || read.work <= 1) continue;
-    if (read.work <= (slowest.get(format.name)?.work ?? 0)) continue;
-    slowest.set(format.name, { kind, format: format.name, work: read.work, example });
+    const example = format.exampleHash(kind);
+    const parsed = readStoredHash(example);
+    if (typeof parsed === 'string' || parsed.work <= 1) continue;
+    if (parsed.work <= (slowest.get(format.name)?.work ?? 0)) continue;
+    slowest.set(format.name, { kind, format: format.name, work: parsed.work, example });
   }
   return [...slowest.values()];
 }

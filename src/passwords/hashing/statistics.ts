@@ -1,7 +1,7 @@
-/** Median of the newest samples: unlike an average, one slow sample does not move it. */
+/** Median of the latest samples. Unlike an average, it does not move with a single outlier. */
 export class RecentMedian {
   readonly #size: number;
-  readonly #newest: number[] = [];
+  readonly #samples: number[] = [];
 
   constructor(size: number) {
     this.#size = size;
@@ -9,17 +9,17 @@ export class RecentMedian {
 
   /** Undefined before the first sample. */
   get value(): number | undefined {
-    return this.#newest.toSorted((a, b) => a - b)[this.#newest.length >> 1];
+    return this.#samples.toSorted((a, b) => a - b)[this.#samples.length >> 1];
   }
 
   add(sample: number): void {
-    this.#newest.push(sample);
-    if (this.#newest.length > this.#size) this.#newest.shift();
+    this.#samples.push(sample);
+    if (this.#samples.length > this.#size) this.#samples.shift();
   }
 }
 
-/** How much the newest sample counts: a change of pace is followed within about ten samples. */
-const NEWEST_SHARE = 0.2;
+/** Weight of the latest sample: the average follows a change within about ten samples. */
+const SMOOTHING_FACTOR = 0.2;
 
 /** Exponential moving average; undefined before the first sample. */
 export class MovingAverage {
@@ -30,6 +30,7 @@ export class MovingAverage {
   }
 
   add(sample: number): void {
-    this.#value = this.#value === undefined ? sample : this.#value + NEWEST_SHARE * (sample - this.#value);
+    this.#value =
+      this.#value === undefined ? sample : this.#value + SMOOTHING_FACTOR * (sample - this.#value);
   }
 }

@@ -6,8 +6,8 @@ import { KeyRefused } from '../verify/verification-key.ts';
 import type { SignatureKey } from '../verify/verify-signature.ts';
 
 /**
- * The HMAC key of a secret shared with other programs: the UTF-8 bytes of its text, never decoded, as `jsonwebtoken`
- * and `python-jose` take it. Throws `KeyRefused` for a secret that is short or known to everyone (K10).
+ * Makes the HS256 key of a secret that is shared with other programs. The key is the UTF-8 bytes of the text, without
+ * decoding, as in `jsonwebtoken` and `python-jose`. Throws `KeyRefused` for a short or well-known secret (K10).
  */
 export function importSharedSecret(secret: Secret): SignatureKey {
   const fault = sharedSecretFault(secret.reveal());
@@ -15,7 +15,7 @@ export function importSharedSecret(secret: Secret): SignatureKey {
   return { algorithm: 'HS256', key: createSecretKey(secret.utf8()) };
 }
 
-/** Signs with the shared secret, `{"alg":"HS256","typ":"JWT"}`. */
+/** Creates a signer for the shared secret. The token header is `{"alg":"HS256","typ":"JWT"}`. */
 export function createSharedSecretSigner(secret: SignatureKey): Signer {
   return createSigner({ algorithm: secret.algorithm, kid: null, key: secret.key });
 }

@@ -1,34 +1,38 @@
 import type { Signer } from './signer.ts';
 
-/** No issued token is longer (T26): it travels in a header of every request. */
+/** Maximum length of an issued token (T26), which is sent in a header of every request. */
 export const MAX_ISSUED_TOKEN_BYTES = 1536;
 
-/** What an access token says. Times are whole seconds since the epoch. */
+/** The contents of an access token. Times are whole seconds since the epoch. */
 export interface AccessTokenContents {
   readonly issuer: string;
   readonly audience: string;
-  /** The user's id, or the service account's. */
+  /** Id of the user or the service account. */
   readonly subject: string;
-  /** Present in a user's token, and what makes it one. */
+  /** Set in a token of a user, and only there: this is how the two kinds are told apart. */
   readonly sessionId: string | null;
-  /** `postern` for a user, the service account's id for a service. */
+  /** `postern` for a user; the id of the service account for a service. */
   readonly clientId: string;
   readonly roles: readonly string[];
-  /** At least 128 random bits; `createTokenId` makes one. */
+  /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
   readonly tokenId: string;
   readonly issuedAtSeconds: number;
   readonly lifetimeSeconds: number;
 }
 
-/** A `jti`: 16 random bytes in base64url (T26; a UUID of version 4 has only 122 random bits). */
+/**
+ * Makes a `jti`: 16 random bytes as base64url (T26). A version 4 UUID would have only 122 random bits.
+ *
+ * @param random 16 random bytes
+ */
 export function createTokenId(random: Uint8Array): string {
-  if (random.length !== 16) throw new RangeError('a token id takes 16 random bytes');
+  if (random.length !== 16) throw new RangeError('a token id needs 16 random bytes');
   return Buffer.from(random).toString('base64url');
 }
 
 /**
- * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, no e-mail, no secret. Throws a
- * RangeError over 1536 bytes, which only an unreasonable number of roles can reach.
+ * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, but no e-mail address and no secrets.
+ * Throws a RangeError when the token exceeds 1536 bytes, which takes an unreasonable number of roles.
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, roles, tokenId, issuedAtSeconds, lifetimeSeconds } =
@@ -45,6 +49,6 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     roles,
   });
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
-    throw new RangeError('the access token is longer than 1536 bytes');
+    throw new RangeError('the access token is longer than 1536 bytes; give its subject fewer roles');
   return token;
 }

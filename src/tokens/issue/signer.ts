@@ -2,16 +2,16 @@ import type { KeyObject, webcrypto } from 'node:crypto';
 import { CompactSign } from 'jose/jws/compact/sign';
 import type { SigningAlgorithm } from '../signing-algorithm.ts';
 
-/** Signs claims with one key. The header is the key's and never grows: alg, kid and typ (T26). */
+/** Signs claims with one key. The header depends on the key only, and has no members but alg, kid and typ (T26). */
 export interface Signer {
   readonly algorithm: SigningAlgorithm | 'HS256';
-  /** Null for the shared secret of HS256: a kid made from it would be a gift to whoever guesses secrets. */
+  /** Null for the shared secret of HS256: a kid derived from it would let an attacker test guesses of the secret. */
   readonly kid: string | null;
-  /** A compact JWS of the claims. */
+  /** Returns a compact JWS of the claims. */
   sign(claims: object): Promise<string>;
 }
 
-/** Wraps a private key, or the HMAC key of the shared secret when `kid` is null. */
+/** Creates a signer from a private key, or from the HMAC key of the shared secret when `kid` is null. */
 export function createSigner(options: {
   readonly algorithm: SigningAlgorithm | 'HS256';
   readonly kid: string | null;

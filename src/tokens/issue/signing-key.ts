@@ -11,7 +11,7 @@ import {
 } from '../verify/verification-key.ts';
 import { signatureMatches } from '../verify/verify-signature.ts';
 
-/** A key as it is stored: the public half for the JWKS, the private half for the envelope of the master key. */
+/** A key pair as it is stored: the public key for the JWKS, the private key to be sealed with the master key. */
 export interface SigningKeyPair {
   readonly kid: string;
   readonly algorithm: SigningAlgorithm;
@@ -20,7 +20,10 @@ export interface SigningKeyPair {
   readonly privatePkcs8: Uint8Array;
 }
 
-/** A new key pair: P-256, RSA 3072 with e = 65537, or Ed25519 (K10). An RSA pair takes about half a second off the main thread. */
+/**
+ * Generates a key pair: P-256, RSA 3072 with e = 65537, or Ed25519 (K10). An RSA pair takes about 0.5 s, off the main
+ * thread.
+ */
 export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<SigningKeyPair> {
   const row = algorithmTable[algorithm];
   const pair = (await webcrypto.subtle.generateKey(row.subtle, true, [
@@ -28,18 +31,18 @@ export async function generateSigningKey(algorithm: SigningAlgorithm): Promise<S
     'verify',
   ])) as webcrypto.CryptoKeyPair;
   const { x, y, n, e } = await exportJWK(pair.publicKey);
-  const numbers = Object.fromEntries(
+  const publicMembers = Object.fromEntries(
     Object.entries({ x, y, n, e }).filter(([, value]) => value !== undefined),
   );
-  const kind = { kty: row.kty, ...(row.crv && { crv: row.crv }), ...numbers };
-  const kid = await thumbprintOf(kind);
+  const jwk = { kty: row.kty, ...(row.crv && { crv: row.crv }), ...publicMembers };
+  const kid = await thumbprintOf(jwk);
   const privatePkcs8 = new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', pair.privateKey));
-  return { kid, algorithm, publicJwk: { ...kind, kid, alg: algorithm, use: 'sig' }, privatePkcs8 };
+  return { kid, algorithm, publicJwk: { ...jwk, kid, alg: algorithm, use: 'sig' }, privatePkcs8 };
 }
 
 /**
- * The kid of the public key that belongs to a private one: what a public key claims to be is compared with this.
- * Throws `KeyRefused`.
+ * Computes the kid of a private key from its public key, to compare it with the kid of a published key. Throws
+ * `KeyRefused`.
  *
  * @param privatePkcs8 PKCS #8, DER
  */
@@ -53,17 +56,17 @@ export async function kidOfPrivateKey(privatePkcs8: Uint8Array): Promise<string>
 }
 
 /**
- * The signer of a stored pair. Signs once and verifies with the public half, so that a pair put together wrongly stops
- * the start and not every caller. Throws `KeyRefused`.
+ * Creates the signer of a stored key pair. Signs once and verifies with the public key, so that a mismatched pair fails
+ * at start-up rather than at every caller. Throws `KeyRefused`.
  */
 export async function importSigner(pair: SigningKeyPair): Promise<Signer> {
   const { algorithm } = pair;
   const verificationKey = await importVerificationKey(pair.publicJwk);
   if (verificationKey.kid !== pair.kid || verificationKey.algorithm !== algorithm) {
-    throw new KeyRefused('kid or algorithm is not that of its public key');
+    throw new KeyRefused('its kid or algorithm is not that of its public key');
   }
   if (algorithm === 'RS256' && verificationKey.signatureBytes * 8 < RSA_MODULUS_BITS) {
-    throw new KeyRefused(`an RSA key that signs must have ${RSA_MODULUS_BITS} bits`);
+    throw new KeyRefused(`an RSA key must have at least ${RSA_MODULUS_BITS} bits to sign`);
   }
   let privateKey: webcrypto.CryptoKey;
   try {
@@ -73,11 +76,11 @@ export async function importSigner(pair: SigningKeyPair): Promise<Signer> {
     ]);
     der.fill(0);
   } catch (cause) {
-    throw new KeyRefused('its private key is not PKCS #8 of the algorithm', { cause });
+    throw new KeyRefused(`its private key is not a PKCS #8 key for ${algorithm}`, { cause });
   }
   const signer = createSigner({ algorithm, kid: pair.kid, key: privateKey });
   if (!(await signatureMatches(await signer.sign({}), verificationKey))) {
-    throw new KeyRefused('its private key and its public key do not belong together');
+    throw new KeyRefused('its private key does not match its public key');
   }
   return signer;
 }

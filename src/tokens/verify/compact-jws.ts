@@ -1,10 +1,10 @@
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import { refusals } from './token-refusals.ts';
 
-/** No token is looked at beyond this length (T02). Postern's own stay under 1536 bytes. */
+/** Longer tokens are refused without being parsed (T02). Postern's own tokens stay under 1536 bytes. */
 export const MAX_TOKEN_BYTES = 8192;
 
-/** The three segments of a compact JWS, each canonical base64url, still encoded. */
+/** The three segments of a compact JWS, still encoded. Each is canonical base64url. */
 export interface CompactJws {
   readonly ok: true;
   readonly header: string;
@@ -12,18 +12,18 @@ export interface CompactJws {
   readonly signature: string;
 }
 
-/** The six bits that each ASCII character stands for (RFC 4648 section 5), 0xff for what is not in the alphabet. */
+/** The six-bit value of each ASCII character (RFC 4648 section 5); 0xff for characters outside the alphabet. */
 const SIX_BITS = new Uint8Array(128).fill(0xff);
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 for (let value = 0; value < ALPHABET.length; value++) SIX_BITS[ALPHABET.charCodeAt(value)] = value;
 
 /**
- * Takes a compact JWS apart on its text, before anything is decoded (T01, T02, T08, T09): three segments, none empty,
- * the base64url alphabet and nothing else, each segment in the one spelling that its bytes have. Decoders skip spaces,
- * padding and stray bits, and so one signature would get many texts, each a new key to a cache or a deny list.
+ * Splits a compact JWS without decoding it (T01, T02, T08, T09). It must have three non-empty segments, each canonical
+ * base64url. Decoders skip spaces, padding and stray bits, so one signed token would have many texts, each a different
+ * key in a cache or a deny list.
  */
 export function splitCompactJws(token: string): CompactJws | { readonly ok: false; refusal: TokenRefusal } {
-  // A UTF-8 text has at least one byte for each UTF-16 unit: the length alone refuses a megabyte without reading it.
+  // UTF-8 has at least one byte per UTF-16 code unit, so `length` alone refuses a megabyte without reading it.
   if (token.length > MAX_TOKEN_BYTES || Buffer.byteLength(token) > MAX_TOKEN_BYTES)
     return refuse(refusals.tooLarge);
   const firstDot = token.indexOf('.');
@@ -40,11 +40,11 @@ export function splitCompactJws(token: string): CompactJws | { readonly ok: fals
   return { ok: true, header, payload, signature };
 }
 
-/** Whether the text is the one base64url spelling, without padding, of some bytes (RFC 4648 sections 3.5 and 5). */
+/** Whether the text is canonical base64url: no padding, and unused bits zero (RFC 4648 sections 3.5 and 5). */
 export function isCanonicalBase64url(text: string): boolean {
   let last = 0;
-  for (let at = 0; at < text.length; at++) {
-    last = SIX_BITS[text.charCodeAt(at)] ?? 0xff;
+  for (let index = 0; index < text.length; index++) {
+    last = SIX_BITS[text.charCodeAt(index)] ?? 0xff;
     if (last === 0xff) return false;
   }
   switch (text.length % 4) {

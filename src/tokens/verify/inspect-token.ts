@@ -16,26 +16,28 @@ import { isSigningAlgorithm } from '../signing-algorithm.ts';
 import { importVerificationKey, KeyRefused, type VerificationKey } from './verification-key.ts';
 import { signatureMatches, type SignatureKey } from './verify-signature.ts';
 
-/** What a token is held against; what is not given is not checked. */
+/** What to check a token against. An absent option is not checked. */
 export interface InspectionOptions {
-  /** A JWKS document, parsed. */
+  /** A parsed JWKS document. */
   readonly jwks?: unknown;
   readonly sharedSecret?: Secret;
   readonly issuer?: string;
   readonly audiences?: readonly string[];
   readonly maxLifetimeSeconds?: number;
+  /** Unix time, ms. */
   readonly nowMs: number;
 }
 
-/** Everything that can be said of a token without asking anyone. It shows what is in the token: for its holder's eyes. */
+/** The result of an offline inspection. It contains the claims of the token, so show it only to the token's holder. */
 export interface TokenInspection {
-  /** As far as they can be read, also where a verifier would not read on; null where they cannot. */
+  /** Decoded leniently, also where a verifier would refuse it; null when it cannot be decoded. */
   readonly header: unknown;
+  /** Decoded like `header`. */
   readonly claims: unknown;
-  /** Every reason to refuse the token, in about the order in which a verifier would meet them. */
+  /** Every reason to refuse the token, roughly in the order of a verifier's checks. */
   readonly problems: readonly TokenRefusal[];
   readonly signature: SignatureFinding;
-  /** What the text seems to be where it is no access token, and what is wrong with the keys that were given. */
+  /** What the text looks like if it is not an access token, and what is wrong with the given keys. */
   readonly notes: readonly string[];
 }
 
@@ -49,36 +51,43 @@ interface ProvidedKeys {
   readonly secret: SignatureKey | null;
 }
 
-/** Explains a token. Whether it is revoked, only a service can tell. Never throws for a bad token, key or secret. */
+/**
+ * Explains a token without a service, so revocation is not checked. Never throws for an invalid token, key or shared
+ * secret.
+ */
 export async function inspectToken(text: string, options: InspectionOptions): Promise<TokenInspection> {
-  const notes = kindNotes(text);
+  const notes = notesOnText(text);
   if (text.length > MAX_TOKEN_BYTES) {
     const signature = notChecked('the text is too long to be parsed');
     return { header: null, claims: null, problems: [refusals.tooLarge], signature, notes };
   }
   const [headerSegment = '', claimsSegment = ''] = text.trim().split('.');
-  const form = splitCompactJws(text);
+  const jws = splitCompactJws(text);
   const strictHeader = readHeader(headerSegment);
   const strictClaims = readClaimsSegment(claimsSegment);
   const header = decodeLeniently(headerSegment);
   const claims = decodeLeniently(claimsSegment);
   const keys = await readKeys(options, notes);
-  const names = headerStrings(header);
-  const isLegacy = isObject(claims) && isLegacyToken(names, claims) && claims.user_id !== undefined;
-  const profile = isLegacy ? 'legacy' : names.alg === 'HS256' ? 'shared-secret' : 'access';
-  const signature = form.ok
-    ? await evaluateSignature(text, form.signature, names, keys)
+  const headerFields = headerStrings(header);
+  const profile = profileOf(headerFields, claims);
+  const signature = jws.ok
+    ? await evaluateSignature(text, jws.signature, headerFields, keys)
     : notChecked('the text is not a compact JWS');
   const problems = [
-    ...[form, strictHeader, strictClaims].flatMap((read) => (read.ok ? [] : [read.refusal])),
-    ...(isObject(header) ? headerProblems(names, isLegacy, keys) : []),
+    ...[jws, strictHeader, strictClaims].flatMap((result) => (result.ok ? [] : [result.refusal])),
+    ...(isObject(header) ? headerProblems(headerFields, profile, keys) : []),
     ...(signature.verdict === 'invalid' ? [refusals.signatureInvalid] : []),
     ...(isObject(claims) ? claimProblems(profile, claims, options) : []),
   ];
   return { header, claims, problems, signature, notes };
 }
 
-function kindNotes(text: string): string[] {
+function profileOf(header: TokenHeader, claims: unknown): ClaimsProfile {
+  if (isObject(claims) && isLegacyToken(header, claims) && claims.user_id !== undefined) return 'legacy';
+  return header.alg === 'HS256' ? 'shared-secret' : 'access';
+}
+
+function notesOnText(text: string): string[] {
   const notes: string[] = [];
   if (text !== text.trim()) notes.push('there is white space around the token; verifiers refuse it');
   const trimmed = text.trim();
@@ -93,51 +102,62 @@ function kindNotes(text: string): string[] {
 }
 
 async function readKeys(options: InspectionOptions, notes: string[]): Promise<ProvidedKeys> {
-  const ifUsable = async <Key>(subject: string, read: () => Key | Promise<Key>): Promise<Key | null> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof KeyRefused)) throw error;
-      notes.push(`${subject}: ${error.message}`);
-      return null;
-    }
-  };
-  const sharedSecret = options.sharedSecret;
+  const { sharedSecret, jwks } = options;
   const secret =
     sharedSecret === undefined
       ? null
-      : await ifUsable('the shared secret', () => importSharedSecret(sharedSecret));
-  if (options.jwks === undefined) return { ring: null, secret };
-  const listed =
-    isObject(options.jwks) && Array.isArray(options.jwks.keys) ? (options.jwks.keys as unknown[]) : null;
-  if (listed === null) notes.push('the key set is not a JWKS document');
-  if (listed?.length === 0)
-    notes.push('the key set holds no keys: the service has none yet, or signs with a shared secret');
-  const byKid = new Map<string, VerificationKey>();
-  for (const [index, jwk] of (listed ?? []).entries()) {
-    const key = await ifUsable(`key ${index + 1} of the set is ignored`, () => importVerificationKey(jwk));
-    if (key !== null) byKid.set(key.kid, key);
-  }
-  return { ring: createKeyRing([...byKid.values()]), secret };
+      : await importOrNote('the shared secret', () => importSharedSecret(sharedSecret), notes);
+  const ring = jwks === undefined ? null : await readKeySet(jwks, notes);
+  return { ring, secret };
 }
 
-function headerProblems(
-  { alg, kid, typ }: TokenHeader,
-  isLegacy: boolean,
-  { ring, secret }: ProvidedKeys,
-): TokenRefusal[] {
+async function readKeySet(document: unknown, notes: string[]): Promise<KeyRing> {
+  const jwks = isObject(document) && Array.isArray(document.keys) ? (document.keys as unknown[]) : null;
+  if (jwks === null) notes.push('the key set is not a JWKS document');
+  if (jwks?.length === 0)
+    notes.push('the key set holds no keys: the service has none yet, or signs with a shared secret');
+  const byKid = new Map<string, VerificationKey>();
+  for (const [index, jwk] of (jwks ?? []).entries()) {
+    const label = `key ${index + 1} of the set is ignored`;
+    const key = await importOrNote(label, () => importVerificationKey(jwk), notes);
+    if (key !== null) byKid.set(key.kid, key);
+  }
+  return createKeyRing([...byKid.values()]);
+}
+
+/** Imports a key. If the key breaks a rule, adds a note that begins with `label` and returns null. */
+async function importOrNote<Key>(
+  label: string,
+  importKey: () => Key | Promise<Key>,
+  notes: string[],
+): Promise<Key | null> {
+  try {
+    return await importKey();
+  } catch (error) {
+    if (!(error instanceof KeyRefused)) throw error;
+    notes.push(`${label}: ${error.message}`);
+    return null;
+  }
+}
+
+function headerProblems(header: TokenHeader, profile: ClaimsProfile, keys: ProvidedKeys): TokenRefusal[] {
+  const { alg, kid, typ } = header;
+  const { ring, secret } = keys;
   const isHmac = alg === 'HS256';
-  const type = isHmac ? SHARED_SECRET_TYPE : ACCESS_TOKEN_TYPE;
-  const key = ring === null || kid === undefined ? null : (ring.find(kid) ?? 'unknown');
-  // A verifier has a key set or a shared secret, so the one that was given says what the other kind of token meets.
+  const problems: TokenRefusal[] = [];
+  // A verifier has either a key set or a shared secret. If only one was given, it refuses tokens of the other kind.
   const isOtherKind = isHmac ? ring !== null && secret === null : secret !== null && ring === null;
-  return [
-    (isOtherKind || (!isHmac && !isSigningAlgorithm(alg))) && refusals.algNotAllowed,
-    isHmac ? kid !== undefined && refusals.kidWithSharedSecret : kid === undefined && refusals.kidMissing,
-    !isHmac && key === 'unknown' && refusals.keyUnknown,
-    key !== null && key !== 'unknown' && key.algorithm !== alg && refusals.algOfOtherKey,
-    !isLegacy && !type.test(typ ?? '') && refusals.typeInvalid,
-  ].filter((problem) => problem !== false);
+  if (isOtherKind || (!isHmac && !isSigningAlgorithm(alg))) problems.push(refusals.algNotAllowed);
+  if (isHmac && kid !== undefined) problems.push(refusals.kidWithSharedSecret);
+  if (!isHmac && kid === undefined) problems.push(refusals.kidMissing);
+  if (ring !== null && kid !== undefined) {
+    const key = ring.find(kid);
+    if (key === undefined && !isHmac) problems.push(refusals.keyUnknown);
+    if (key !== undefined && key.algorithm !== alg) problems.push(refusals.algMismatch);
+  }
+  const typePattern = isHmac ? SHARED_SECRET_TYPE : ACCESS_TOKEN_TYPE;
+  if (profile !== 'legacy' && !typePattern.test(typ ?? '')) problems.push(refusals.typeInvalid);
+  return problems;
 }
 
 async function evaluateSignature(
@@ -158,10 +178,10 @@ async function evaluateSignature(
   }
   const bytes = Buffer.byteLength(signature, 'base64url');
   return (await signatureMatches(token, key))
-    ? { verdict: 'valid', why: 'it is the signature of the key over this header and these claims' }
+    ? { verdict: 'valid', why: 'the key has signed this header and these claims' }
     : {
         verdict: 'invalid',
-        why: `its ${bytes} bytes are not the signature of the key over this header and these claims`,
+        why: `its ${bytes} bytes are not a signature of this header and these claims by the key`,
       };
 }
 
@@ -180,7 +200,7 @@ function claimProblems(
   return [...claimFaults(profile, claims, policy, options.nowMs / 1000)];
 }
 
-/** What a segment holds for a reader who forgives everything. */
+/** Decodes a segment as far as possible, without the checks of a verifier. Returns null when it is not JSON. */
 function decodeLeniently(segment: string): unknown {
   try {
     return JSON.parse(Buffer.from(segment, 'base64url').toString('utf8')) as unknown;

@@ -2,16 +2,19 @@ import { createHash } from 'node:crypto';
 import type { Signer } from '../issue/signer.ts';
 import type { VerificationKey } from './verification-key.ts';
 
-/** The public key set as it goes out: serialised once, so that serving it costs nothing (K11). */
+/** The published JWKS, serialised once per key ring (K11). */
 interface Jwks {
   readonly json: string;
-  /** A strong entity tag, with its quotes: equal sets have equal tags. */
+  /** Strong entity tag, including the quotes. Equal key sets have equal tags. */
   readonly etag: string;
 }
 
-/** The keys of one moment. Immutable: a change of keys is a new ring. */
+/** An immutable set of keys. A change of keys makes a new ring. */
 export interface KeyRing {
-  /** The key with exactly this kid, by a Map: no prefix, no path, no query, no "try them all" (T05). */
+  /**
+   * Finds the key with exactly this kid, in a Map. A kid is never used as a prefix, path or query, and keys are never
+   * tried in turn (T05).
+   */
   find(kid: string): VerificationKey | undefined;
   readonly kids: readonly string[];
   /** The key that signs; null in a process that only verifies. */
@@ -20,9 +23,9 @@ export interface KeyRing {
 }
 
 /**
- * A ring of the published keys (pending, active and retired) and the signer of the active one. The set is ordered by
- * kid, so that every instance serves the same bytes. Throws on two keys with one kid, and on a signer whose key is not
- * published: nobody could verify its tokens.
+ * Creates a key ring from the published keys (pending, active and retired) and the signer of the active key. The JWKS is
+ * ordered by kid, so that every instance serves the same bytes. Throws when two keys have the same kid, or when the key
+ * of the signer is not published: nobody could verify its tokens.
  */
 export function createKeyRing(keys: readonly VerificationKey[], signer: Signer | null = null): KeyRing {
   const byKid = new Map(keys.map((key) => [key.kid, key]));

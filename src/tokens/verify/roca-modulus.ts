@@ -1,4 +1,7 @@
-/** The primes whose product divides that of the faulty generator for every key size. 2 tells nothing. */
+/**
+ * The small primes that the faulty generator uses at every key size. 2 is left out: every modulus is odd, so it does not
+ * distinguish.
+ */
 // prettier-ignore
 const PRIMES = [
   3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127,
@@ -7,8 +10,8 @@ const PRIMES = [
 
 /**
  * Whether an RSA modulus was made by the faulty generator of some smart cards (ROCA, CVE-2017-15361), whose keys can be
- * factored. Its primes are powers of 65537 modulo many small primes, and so is the modulus; a sound one passes for that
- * by chance once in more than a hundred million.
+ * factored. Its primes are powers of 65537 modulo many small primes, and so is the modulus. A false positive has a
+ * probability below 1 in 100 million.
  *
  * Source: Nemec et al., "The Return of Coppersmith's Attack", CCS 2017, section 2.3.
  */

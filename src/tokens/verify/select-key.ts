@@ -6,26 +6,28 @@ import { refusals } from './token-refusals.ts';
 import { isSigningAlgorithm } from '../signing-algorithm.ts';
 import type { SignatureKey } from './verify-signature.ts';
 
-/** Tokens of the time before Postern are accepted until this moment (Unix time, ms). */
+/** The key for tokens that were issued before Postern. */
 export interface LegacyHs256Key {
   readonly key: SignatureKey;
+  /** Legacy tokens are accepted before this time (Unix time, ms). */
   readonly untilMs: number;
 }
 
-/** What a verifier can verify with: published keys, or the shared secret of HS256 mode, and perhaps the legacy door. */
+/** The keys of a verifier: published keys, or the shared secret of HS256 mode; optionally also the legacy HS256 key. */
 export interface VerificationKeys {
   readonly ring: KeyRing;
   readonly sharedSecret: SignatureKey | null;
   readonly legacyHs256: LegacyHs256Key | null;
 }
 
-/** The one key that a token is tried with, and the rules that its claims then meet. */
+/** The only key that the signature is checked with, and the rules for the claims. */
 export interface SelectedKey {
   readonly ok: true;
   readonly key: SignatureKey;
   readonly keyId: string | null;
   readonly signatureBytes: number;
   readonly profile: ClaimsProfile;
+  /** From this time on (Unix time, ms) the key is not accepted; Infinity for all but the legacy key. */
   readonly refusedFromMs: number;
 }
 
@@ -35,9 +37,9 @@ export const ACCESS_TOKEN_TYPE = /^(?:application\/)?at\+jwt$/i;
 export const SHARED_SECRET_TYPE = /^(?:application\/)?(?:at\+)?jwt$/i;
 
 /**
- * Chooses the key, in this order: an alg outside the closed list (none, HS*, anything else), a kid that is not
- * published, an alg that is not the key's, a typ of another kind of token. So a header alone decides which key is
- * tried, once, and a token of the wrong kind costs no signature (T03-T05, T12).
+ * Selects the key for a token, or refuses the token. The checks, in this order: alg is in the closed list (not none,
+ * HS* or anything else), kid is published, alg is that of the key, typ is that of an access token. At most one key is
+ * tried, and a token of another kind costs no signature check (T03-T05, T12). For a legacy token, the claims count too.
  */
 export function selectKey(
   token: UnverifiedToken,
@@ -59,16 +61,17 @@ export function selectKey(
   if (kid === undefined) return refuse(refusals.kidMissing);
   const key = ring.find(kid);
   if (key === undefined) return refuse(refusals.keyUnknown);
-  if (key.algorithm !== alg) return refuse(refusals.algOfOtherKey);
+  if (key.algorithm !== alg) return refuse(refusals.algMismatch);
   if (typ === undefined || !ACCESS_TOKEN_TYPE.test(typ)) return refuse(refusals.typeInvalid);
-  // The key's own copy of the kid: a slice of the header would keep the header alive with a remembered token.
+  // Use the key's copy of the kid: a slice of the header would keep the whole header in memory with a cached token.
   const { kid: keyId, signatureBytes } = key;
   return { ok: true, key, keyId, signatureBytes, profile: 'access', refusedFromMs: Infinity };
 }
 
 /**
- * What the tutorial issued has `{"alg":"HS256"}`, perhaps with `"typ":"JWT"`, and names its user in `user_id`. A token
- * with `sub` is not one of them, so it keeps its own refusal, and no token is ever tried with two keys.
+ * Whether a token has the form of a legacy token: header `{"alg":"HS256"}`, optionally with `"typ":"JWT"`, and no `sub`,
+ * since the user is in `user_id`. A token with `sub` is not a legacy token: it gets the refusal of its own kind, and no
+ * token is ever tried with two keys.
  */
 export function isLegacyToken({ alg, kid, typ }: TokenHeader, claims: UncheckedClaims): boolean {
   return (

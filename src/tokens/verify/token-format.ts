@@ -3,14 +3,14 @@ import { splitCompactJws } from './compact-jws.ts';
 import { refusals } from './token-refusals.ts';
 import { parseStrictJson, type JsonObject } from './strict-json.ts';
 
-/** The header of a token: exactly these members, and all of them strings. */
+/** The header of a token. It has no other members. */
 export interface TokenHeader {
   readonly alg: string;
   readonly kid: string | undefined;
   readonly typ: string | undefined;
 }
 
-/** A token whose form is sound. Nothing in it is believed yet: the signature has not been looked at. */
+/** A well-formed token. Do not trust its contents: the signature has not been checked. */
 export interface UnverifiedToken {
   readonly ok: true;
   readonly header: TokenHeader;
@@ -20,13 +20,14 @@ export interface UnverifiedToken {
 
 type Refused = { readonly ok: false; readonly refusal: TokenRefusal };
 
-/** Fatal, and keeps a byte order mark, which the JSON parser then refuses (T11). */
+/** Throws on invalid UTF-8. Keeps a byte order mark, which the JSON parser then refuses (T11). */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Stands before every signature (T01, T02, T07-T11): libraries accept no forgery but are lenient about form. What passes
- * is a compact JWS in canonical form, whose header has no member but alg, kid and typ, and whose claims are a JSON
- * object that every parser reads alike. Linear in the length of the text; nothing is looked up, fetched or decrypted.
+ * Checks the format of a token before its signature (T01, T02, T07-T11): libraries accept no forgeries, but are lenient
+ * about format. A token passes if it is a canonical compact JWS, its header has no members but alg, kid and typ, and its
+ * claims are a JSON object that every parser reads the same way. Takes linear time, and looks up, fetches and decrypts
+ * nothing.
  */
 export function checkFormat(token: string): UnverifiedToken | Refused {
   const form = splitCompactJws(token);
@@ -39,7 +40,7 @@ export function checkFormat(token: string): UnverifiedToken | Refused {
   return { ok: true, header: header.header, claims: claims.claims, signatureBytes };
 }
 
-/** Of a sound header, with the segment that it was read from: one key's tokens have one header. */
+/** The last valid header and its segment: all tokens of one key have the same header. */
 let lastHeader: { readonly segment: string; readonly result: ReturnType<typeof readHeader> } | null = null;
 
 function readHeaderCached(segment: string): ReturnType<typeof readHeader> {
@@ -49,7 +50,7 @@ function readHeaderCached(segment: string): ReturnType<typeof readHeader> {
   return result;
 }
 
-/** Reads a header segment. A member that is not known refuses the token: crit, b64, zip, enc, jwk, jku, x5c and all (T06, T07). */
+/** Parses a header segment. Refuses any unknown member, such as crit, b64, zip, enc, jwk, jku or x5c (T06, T07). */
 export function readHeader(segment: string): { readonly ok: true; readonly header: TokenHeader } | Refused {
   const members = readObject(segment);
   if (members === undefined) return refuse(refusals.headerNotUtf8);
@@ -63,7 +64,7 @@ export function readHeader(segment: string): { readonly ok: true; readonly heade
   return { ok: true, header: { alg, kid, typ } };
 }
 
-/** Reads a claims segment: one JSON object without doubled members (T10, T11). */
+/** Parses a claims segment: one JSON object without duplicate members (T10, T11). */
 export function readClaimsSegment(
   segment: string,
 ): { readonly ok: true; readonly claims: JsonObject } | Refused {
@@ -73,7 +74,7 @@ export function readClaimsSegment(
   return { ok: true, claims };
 }
 
-/** The object in a segment of canonical base64url; undefined where it is not UTF-8, null where it is not strict JSON. */
+/** Parses the JSON object in a base64url segment. Returns undefined if it is not UTF-8, null if it is not strict JSON. */
 function readObject(segment: string): JsonObject | null | undefined {
   let text: string;
   try {

@@ -5,8 +5,8 @@ function refusal(reason: TokenRefusalReason, detail: string): TokenRefusal {
 }
 
 /**
- * Every refusal that is decided before a token's claims are believed. Made once: a flood of junk allocates nothing,
- * and a fixed text cannot carry a piece of the token to a log or to the caller (T25).
+ * Every refusal other than those for claims, which are in `domain/claims.ts`. Each is created once: a flood of malformed
+ * tokens allocates nothing, and a fixed text cannot leak parts of a token to a log or the caller (T25).
  */
 export const refusals = {
   tooLarge: refusal('TOKEN_TOO_LARGE', 'the token is longer than 8192 bytes'),
@@ -23,7 +23,7 @@ export const refusals = {
   claimsNotJson: refusal('TOKEN_MALFORMED', 'the claims are not one JSON object with distinct members'),
 
   algNotAllowed: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not an accepted algorithm'),
-  algOfOtherKey: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not the algorithm of the key'),
+  algMismatch: refusal('TOKEN_ALG_NOT_ALLOWED', 'alg is not the algorithm of the key'),
   keyUnknown: refusal('TOKEN_KEY_UNKNOWN', 'no key with this kid is published'),
   kidWithSharedSecret: refusal(
     'TOKEN_KEY_UNKNOWN',

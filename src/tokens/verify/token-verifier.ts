@@ -15,12 +15,12 @@ import { selectKey, type LegacyHs256Key, type SelectedKey } from './select-key.t
 import type { CachedToken, VerifiedTokenCache } from './verified-token-cache.ts';
 import { signatureMatches, type SignatureKey } from './verify-signature.ts';
 
-/** What a verifier trusts at this moment. Asked on every call, remembered token or not. */
+/** The current keys and revocations. The verifier reads them on every call, also for a cached token. */
 export interface TrustView {
   keys(): KeyRing;
   /** Whether the session, the token or the key is revoked. */
   isRevoked(claims: VerifiedClaims): boolean;
-  /** Another number whenever one of the two may answer otherwise. Without it both are asked for every call. */
+  /** Changes whenever the result of `keys` or `isRevoked` may change. Without it, both are called for every token. */
   readonly revision?: number;
 }
 
@@ -30,9 +30,9 @@ export type TokenVerdict = { readonly ok: true; readonly claims: VerifiedClaims 
 
 export interface TokenVerifierOptions {
   readonly trust: TrustView;
-  /** Asked on every call. A remembered token is verified anew under another policy object, so return the same one while nothing changes. */
+  /** Called for every token. Return the same object while nothing changes: a new object invalidates cached tokens. */
   readonly policy: () => ClaimsPolicy;
-  /** HS256 mode: the only key, and no published one is looked at. */
+  /** Key of HS256 mode. When it is set, published keys are not used. */
   readonly sharedSecret?: SignatureKey | null;
   readonly legacyHs256?: LegacyHs256Key | null;
   readonly cache?: VerifiedTokenCache | null;
@@ -40,13 +40,13 @@ export interface TokenVerifierOptions {
   readonly nowMs: () => number;
 }
 
-/** How many tokens may be under verification and shared by their callers at once; one more is verified for its caller alone. */
-const MAX_CONCURRENT = 4096;
+/** Maximum number of verifications that callers can share. Beyond it, each call verifies its token separately. */
+const MAX_SHARED = 4096;
 
 /**
- * Verifies access tokens. The order of refusals: size, form, alg, kid, alg of the key, type, length of the signature,
- * signature, claims, expiry, not yet valid, revoked, and last the audience that the caller asked for. So an answer about claims is given only to whoever holds
- * a token that was really signed.
+ * Verifies access tokens. The order of the checks: size, format, alg, kid, alg of the key, typ, length of the signature,
+ * signature, claims, expiry, not yet valid, revocation, and last the audience that the caller requires. So a refusal
+ * reveals something about claims only for a token with a valid signature.
  */
 export class TokenVerifier {
   readonly #trust: TrustView;
@@ -67,13 +67,13 @@ export class TokenVerifier {
   }
 
   /**
-   * The verdict on a token, at once when it is remembered or refused for its form or its header. Never throws for a bad
-   * token. A token that many callers bring at the same time is verified once.
+   * Verifies a token. The verdict is synchronous when the token is cached, or refused for its format or header. Never
+   * throws for an invalid token. Concurrent calls with the same token share one verification.
    *
-   * @param requiredAudience one that the token must name, beside being for an accepted one
+   * @param requiredAudience an audience that the token must name, in addition to one that the policy accepts
    */
   verify(token: string, requiredAudience?: string): TokenVerdict | Promise<TokenVerdict> {
-    // Before any look-up: hashing a megabyte of text for a map is work, too (T02).
+    // Check this before any look-up: hashing a megabyte of text for a map takes time too (T02).
     if (token.length > MAX_TOKEN_BYTES) return refuse(refusals.tooLarge);
     const policy = this.#policy();
     const cached = this.#cache?.get(token);
@@ -90,8 +90,9 @@ export class TokenVerifier {
   }
 
   /**
-   * Whose token this is, for those who end it: one that was really signed, whether or not it is accepted here, by this
-   * clock, yet or still, or has been revoked.
+   * Reads the claims of a token with a valid signature, to revoke it. Also identifies a token that `verify` refuses
+   * because it has expired, is not yet valid, is revoked, or is meant for an instance with other settings
+   * (`identifyClaims` has the list).
    */
   async identify(token: string): Promise<TokenVerdict> {
     if (token.length > MAX_TOKEN_BYTES) return refuse(refusals.tooLarge);
@@ -102,7 +103,7 @@ export class TokenVerifier {
     return identifyClaims(profile, parsed.unverified.claims, this.#policy(), keyId);
   }
 
-  /** Everything before the signature. */
+  /** All checks before the signature. */
   #parse(
     token: string,
   ): { readonly ok: true; readonly unverified: UnverifiedToken; readonly selected: SelectedKey } | Refused {
@@ -128,7 +129,7 @@ export class TokenVerifier {
     const { profile, keyId, refusedFromMs } = selected;
     const verdict = checkClaims(profile, unverified.claims, policy, keyId, this.#nowMs() / 1000);
     if (!verdict.ok) return verdict.refusal;
-    const cached = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedAt: undefined };
+    const cached = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedRevision: undefined };
     this.#cache?.set(token, cached);
     return cached;
   }
@@ -137,7 +138,7 @@ export class TokenVerifier {
     token: string,
     fresh: Promise<CachedToken | TokenRefusal>,
   ): Promise<CachedToken | TokenRefusal> {
-    if (this.#inFlight.size >= MAX_CONCURRENT) return fresh;
+    if (this.#inFlight.size >= MAX_SHARED) return fresh;
     const shared = fresh.finally(() => this.#inFlight.delete(token));
     this.#inFlight.set(token, shared);
     return shared;
@@ -151,25 +152,30 @@ export class TokenVerifier {
     return 'reason' in result ? refuse(result) : this.#evaluate(result, requiredAudience);
   }
 
-  /** What can change after the first sight of a token: its key, the legacy door, the time, a revocation (T23, T24, K09). */
+  /** Checks what can change after the first verification: keys, the legacy deadline, expiry, revocation (T23, T24, K09). */
   #evaluate(cached: CachedToken, requiredAudience: string | undefined): TokenVerdict {
+    const { revision } = this.#trust;
+    const refusal = this.#currentRefusal(cached, revision);
+    // The token stays cached: repeated calls with a revoked token must not cost a signature check each time.
+    if (refusal !== null) return refuse(refusal);
+    cached.trustedRevision = revision;
+    const audienceRefusal = audienceFault(cached.verdict.claims, requiredAudience);
+    return audienceRefusal === null ? cached.verdict : refuse(audienceRefusal);
+  }
+
+  #currentRefusal(cached: CachedToken, revision: number | undefined): TokenRefusal | null {
     const { verdict, policy, refusedFromMs } = cached;
     const { claims } = verdict;
-    const nowMs = this.#nowMs();
-    // What was looked up at this revision of keys and revocations is the same still.
-    const { revision } = this.#trust;
-    const isTrusted = revision !== undefined && cached.trustedAt === revision;
     const { keyId } = claims;
-    const failure =
-      (!isTrusted && keyId !== null && this.#trust.keys().find(keyId) === undefined && refusals.keyUnknown) ||
-      (nowMs >= refusedFromMs && refusals.algNotAllowed) ||
-      expiryFault(claims, policy.skewSeconds, nowMs / 1000) ||
-      (!isTrusted && this.#trust.isRevoked(claims) && refusals.revoked);
-    // It stays remembered: a revoked token that is tried over and over must not cost a signature each time.
-    if (failure) return refuse(failure);
-    cached.trustedAt = revision;
-    const audienceRefusal = audienceFault(claims, requiredAudience);
-    return audienceRefusal === null ? verdict : refuse(audienceRefusal);
+    const nowMs = this.#nowMs();
+    // Under the same revision, key and revocation were checked already and have not changed.
+    const isTrusted = revision !== undefined && cached.trustedRevision === revision;
+    if (!isTrusted && keyId !== null && this.#trust.keys().find(keyId) === undefined)
+      return refusals.keyUnknown;
+    if (nowMs >= refusedFromMs) return refusals.algNotAllowed;
+    const expiryRefusal = expiryFault(claims, policy.skewSeconds, nowMs / 1000);
+    if (expiryRefusal !== null) return expiryRefusal;
+    return !isTrusted && this.#trust.isRevoked(claims) ? refusals.revoked : null;
   }
 }
 

@@ -10,7 +10,7 @@ import {
   type SigningAlgorithm,
 } from '../signing-algorithm.ts';
 
-/** A public key as the JWKS shows it: these members and no others (K01). */
+/** A public key of the JWKS. It has no other members (K01). */
 export interface PublicJwk {
   readonly kty: 'EC' | 'RSA' | 'OKP';
   readonly crv?: 'P-256' | 'Ed25519';
@@ -33,7 +33,7 @@ export interface VerificationKey {
   readonly key: KeyObject;
 }
 
-/** A key that is refused at the door; the message says which rule it breaks and never shows the key. */
+/** Thrown for a key that breaks a rule. The message names the rule and never contains the key. */
 export class KeyRefused extends Error {
   constructor(rule: string, options?: ErrorOptions) {
     super(`the key is refused: ${rule}`, options);
@@ -41,14 +41,19 @@ export class KeyRefused extends Error {
   }
 }
 
-/** RSA below this is refused; above it, one signature would cost an attacker's choice of time. */
+/** The maximum bounds the time of a verification, which an attacker could otherwise choose. */
 const RSA_BITS = { min: 2048, max: 4096 };
 
 /**
- * Imports a public key of a JWKS or of the trust stream. Refused are private members, members that are not in the
- * table, a kid that is not the thumbprint, a curve or an algorithm of another kind, sloppy base64url, a point off P-256
- * (off Ed25519 only where Node looks, from 24 on), RSA under 2048 bits, of a faulty generator or with an exponent other
- * than 65537. Throws `KeyRefused`.
+ * Imports a public key from a JWKS or the trust stream. Throws `KeyRefused` for:
+ *
+ * - private members, and members that are not in `algorithmTable`
+ * - a kid that is not the RFC 7638 thumbprint
+ * - a kty or crv that does not match alg
+ * - base64url that is not canonical
+ * - a point that is not on P-256 (on Ed25519 only from Node 24 on, which checks it)
+ * - an RSA modulus of fewer than 2048 or more than 4096 bits, or of a faulty generator (ROCA)
+ * - an RSA exponent other than 65537
  */
 export async function importVerificationKey(jwk: unknown): Promise<VerificationKey> {
   const publicJwk = readPublicJwk(jwk);
@@ -65,10 +70,10 @@ export async function importVerificationKey(jwk: unknown): Promise<VerificationK
   return { kid, algorithm: alg, jwk: publicJwk, signatureBytes, key };
 }
 
-/** What a thumbprint is made of; other members have no part in it. */
+/** The members that a thumbprint covers. */
 export type ThumbprintMembers = Omit<PublicJwk, 'kid' | 'alg' | 'use'>;
 
-/** The RFC 7638 thumbprint, SHA-256, base64url. */
+/** Computes the RFC 7638 thumbprint: SHA-256, as base64url. */
 export function thumbprintOf(jwk: ThumbprintMembers): Promise<string> {
   return calculateJwkThumbprint({ ...jwk }, 'sha256');
 }
@@ -76,25 +81,33 @@ export function thumbprintOf(jwk: ThumbprintMembers): Promise<string> {
 function readPublicJwk(jwk: unknown): PublicJwk {
   if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk))
     throw new KeyRefused('it is not a JSON object');
-  const given = jwk as Record<string, unknown>;
-  const { alg, kid } = given;
+  const members = jwk as Record<string, unknown>;
+  const { alg, kid } = members;
   if (!isSigningAlgorithm(alg)) throw new KeyRefused('alg must be ES256, RS256 or EdDSA');
   const row = algorithmTable[alg];
-  if (given.kty !== row.kty || given.crv !== row.crv) throw new KeyRefused('kty or crv does not match alg');
-  if (given.use !== 'sig') throw new KeyRefused('use must be sig');
+  if (members.kty !== row.kty || members.crv !== row.crv)
+    throw new KeyRefused('kty or crv does not match alg');
+  if (members.use !== 'sig') throw new KeyRefused('use must be sig');
   if (typeof kid !== 'string') throw new KeyRefused('kid must be a string');
   const known = ['kty', 'crv', 'kid', 'alg', 'use', ...row.members];
-  // d, p, q and k are among the unknown: a private key that was published by mistake must not be passed on.
-  if (Object.keys(given).some((member) => !known.includes(member))) {
+  // This also refuses d, p, q and k: a private key that was published by mistake must not be passed on.
+  if (Object.keys(members).some((member) => !known.includes(member))) {
     throw new KeyRefused(`it has members other than ${known.join(', ')}`);
   }
-  const numbers = Object.fromEntries(
-    row.members.map((member) => [member, readNumber(given[member], member, row)]),
+  const publicMembers = Object.fromEntries(
+    row.members.map((member) => [member, readPublicMember(members[member], member, row)]),
   );
-  return Object.freeze({ kty: row.kty, ...(row.crv && { crv: row.crv }), ...numbers, kid, alg, use: 'sig' });
+  return Object.freeze({
+    kty: row.kty,
+    ...(row.crv && { crv: row.crv }),
+    ...publicMembers,
+    kid,
+    alg,
+    use: 'sig',
+  });
 }
 
-function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: AlgorithmRow): string {
+function readPublicMember(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: AlgorithmRow): string {
   if (typeof value !== 'string' || value === '' || !isCanonicalBase64url(value)) {
     throw new KeyRefused(`${member} must be base64url`);
   }
@@ -103,16 +116,19 @@ function readNumber(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Algorith
   } else if (member === 'e') {
     if (value !== 'AQAB') throw new KeyRefused('e must be 65537');
   } else {
-    const modulus = Buffer.from(value, 'base64url');
-    const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
-    const isOdd = ((modulus.at(-1) ?? 0) & 1) === 1;
-    if (modulus[0] === 0 || !isOdd || bits < RSA_BITS.min || bits > RSA_BITS.max) {
-      throw new KeyRefused(`n must have ${RSA_BITS.min} to ${RSA_BITS.max} bits and be odd`);
-    }
-    if (isRocaModulus(modulus))
-      throw new KeyRefused('n was made by a key generator whose keys can be factored (CVE-2017-15361)');
+    requireSoundModulus(Buffer.from(value, 'base64url'));
   }
   return value;
+}
+
+function requireSoundModulus(modulus: Buffer): void {
+  const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
+  const isOdd = ((modulus.at(-1) ?? 0) & 1) === 1;
+  if (modulus[0] === 0 || !isOdd || bits < RSA_BITS.min || bits > RSA_BITS.max) {
+    throw new KeyRefused(`n must have ${RSA_BITS.min} to ${RSA_BITS.max} bits and be odd`);
+  }
+  if (isRocaModulus(modulus))
+    throw new KeyRefused('n was made by a key generator whose keys can be factored (CVE-2017-15361)');
 }
 
 function byteLength(base64url: string | undefined): number {

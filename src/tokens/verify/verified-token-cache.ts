@@ -1,13 +1,16 @@
 import type { ClaimsPolicy, VerifiedClaims } from '../../domain/claims.ts';
 
-/** A token whose signature and claims were good at its first sight, under the policy of that moment. */
+/** A token whose signature and claims were valid when it was first verified, under `policy`. */
 export interface CachedToken {
   readonly verdict: { readonly ok: true; readonly claims: VerifiedClaims };
   readonly policy: ClaimsPolicy;
-  /** When the legacy door closes, for a token that came through it; otherwise Infinity. Unix time, ms. */
+  /** When the legacy HS256 key stops being accepted, for a legacy token; otherwise Infinity. Unix time, ms. */
   readonly refusedFromMs: number;
-  /** At which revision of keys and revocations it was last found good; undefined before, and where there are no revisions. */
-  trustedAt: number | undefined;
+  /**
+   * The revision of keys and revocations under which the token was last accepted. Undefined before that, and where there
+   * are no revisions.
+   */
+  trustedRevision: number | undefined;
 }
 
 interface Entry {
@@ -18,15 +21,18 @@ interface Entry {
   older: Entry | null;
 }
 
-/** Far below where a Map of V8 ends, whatever the bytes allow. */
+/** Limit on the number of entries besides the one on bytes; far below the maximum size of a Map in V8. */
 const MAX_ENTRIES = 1_000_000;
 
 /**
- * Tokens that were verified, by their whole text: a part of it (its payload, its jti) would let a forged signature ride
- * on a real one (T24). They are looked up by their last characters, since a token that has just been read is a new text
- * whose hash costs more than all the rest, and then compared character by character. Bounded in bytes; the token that was
- * not asked for the longest time goes first. Only good tokens come in, so junk cannot push them out. What it returns is a
- * memory and not a verdict: whoever asks must look at expiry, key and revocation again.
+ * LRU cache of verified tokens, bounded in bytes.
+ *
+ * - An entry matches the whole token. A key made of a part (payload, jti) would accept a forged signature beside a
+ *   payload that was verified before (T24).
+ * - The map is keyed by the last characters, and the token is then compared character by character: each call brings a
+ *   new string, and hashing all of it would cost more than the rest of the look-up.
+ * - Only valid tokens are added, so malformed tokens cannot evict them.
+ * - A hit is not a verdict: the caller must check expiry, key and revocation again.
  */
 export class VerifiedTokenCache {
   readonly #maxBytes: number;
@@ -37,7 +43,7 @@ export class VerifiedTokenCache {
   #hits = 0;
   #misses = 0;
 
-  /** @param MAX_BYTES 0 remembers nothing */
+  /** @param maxBytes 0 disables the cache */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -46,7 +52,7 @@ export class VerifiedTokenCache {
     return this.#entries.size;
   }
 
-  /** What the entries take, by `bytesOf`. */
+  /** Memory of all entries, as `bytesOf` estimates it. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -115,8 +121,9 @@ export class VerifiedTokenCache {
 }
 
 /**
- * 68 bits of a signature or more: two good tokens that end alike do not happen, and would only displace each other. V8 copies a
- * slice of up to 12 characters where it lets a longer one point into its text, and the look-up takes half the time.
+ * At least 68 bits of a signature: two valid tokens with the same tail do not occur in practice, and would only evict
+ * each other. V8 copies slices of up to 12 characters and makes longer ones refer to the whole text; with a copy, the
+ * look-up takes half the time.
  */
 const TAIL_CHARACTERS = 12;
 
@@ -124,13 +131,14 @@ function tailOf(token: string): string {
   return token.slice(-TAIL_CHARACTERS);
 }
 
-/** The entry, its place in the map, the claims object and its arrays; measured by `test/soak/token-memory.mjs`. */
+/** The entry, its slot in the map, the claims object and its arrays; measured with `test/soak/token-memory.mjs`. */
 const BYTES_PER_ENTRY = 400;
 const BYTES_PER_LIST_ITEM = 48;
 
 /**
- * What an entry takes. The claims are slices of the decoded text, which stays with them: three quarters of the token,
- * so that two bytes a character of the token cover both. (Where claims go beyond Latin-1 it is up to a quarter more.)
+ * Estimates the memory of an entry. The claims are slices of the decoded text and keep it in memory. That text has three
+ * quarters of the token's length, so two bytes per character of the token cover both. Claims outside Latin-1 take up to
+ * a quarter more.
  */
 function bytesOf(token: string, { audience, roles }: VerifiedClaims): number {
   return BYTES_PER_ENTRY + 2 * token.length + BYTES_PER_LIST_ITEM * (audience.length + roles.length);

@@ -1,17 +1,17 @@
 import { createHmac, timingSafeEqual, verify, type KeyObject } from 'node:crypto';
 import type { SigningAlgorithm } from '../signing-algorithm.ts';
 
-/** A key and the one algorithm it verifies with; the header has no say (T03). */
+/** A key and the only algorithm that it verifies with; the token header does not choose it (T03). */
 export interface SignatureKey {
   readonly algorithm: SigningAlgorithm | 'HS256';
-  /** Public, or the secret of HS256. */
+  /** A public key, or the secret key of HS256. */
   readonly key: KeyObject;
 }
 
 /**
- * Whether the compact JWS is signed by the key (RFC 7515 section 5.2, steps 7 and 8). OpenSSL refuses r or s of zero or beyond
- * the order of the group, and for Ed25519 S beyond it (T20); for HS256 the comparison takes constant time. Off the main
- * thread but for HS256. Errors that are not about the token throw.
+ * Whether the signature of a compact JWS is valid for the key (RFC 7515 section 5.2, steps 7 and 8). OpenSSL refuses an
+ * ECDSA r or s of zero, and r, s or the S of Ed25519 beyond the order of the group (T20). HS256 compares in constant
+ * time, on the main thread; the others verify off it. Rejects only on errors that are not the fault of the token.
  */
 export async function signatureMatches(token: string, { algorithm, key }: SignatureKey): Promise<boolean> {
   const lastDot = token.lastIndexOf('.');
@@ -21,7 +21,7 @@ export async function signatureMatches(token: string, { algorithm, key }: Signat
     const expected = createHmac('sha256', key).update(signed).digest();
     return expected.length === signature.length && timingSafeEqual(expected, signature);
   }
-  // RFC 7518 section 3.4: r and s as they are, side by side. RSA and Ed25519 have nothing to choose.
+  // RFC 7518 section 3.4: an ECDSA signature is r and s concatenated. RSA and Ed25519 ignore the option.
   const input = { key, dsaEncoding: 'ieee-p1363' } as const;
   const digest = algorithm === 'EdDSA' ? null : 'sha256';
   return new Promise((resolve, reject) => {
