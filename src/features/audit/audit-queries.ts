@@ -95,8 +95,8 @@ const LISTED_COLUMNS = [
 ];
 
 /**
- * The id of an event is dated by the clock of its instance, its `at` by the database's clock. The two differ by less than
- * this.
+ * The id of an event is dated by the clock of its instance, its `at` by the database's clock. The two differ by less
+ * than this.
  */
 const CLOCK_MARGIN_MS = 3_600_000;
 
@@ -145,8 +145,8 @@ function toEvent(row: AuditRow): RecordedEvent {
 }
 
 /**
- * Deletes a batch of events older than the retention. A function of the database does it, because the service's own role
- * may not delete events (D17).
+ * Deletes a batch of events older than the retention. A function of the database does it, because the service's own
+ * role may not delete events (D17).
  *
  * @param limit at most 10000
  * @returns the number of deleted events

@@ -46,7 +46,9 @@ const actor: FieldRule<string> = (value, field) =>
         },
       ];
 
-/** Ids of tokens and keys may come from elsewhere and have any form, so only values that cannot be an id are refused. */
+/**
+ * Ids of tokens and keys may come from elsewhere and have any form, so only values that cannot be an id are refused.
+ */
 const target: FieldRule<string> = (value, field) => {
   const description = value.includes('@')
     ? 'must be an id, because the audit trail contains no e-mails'

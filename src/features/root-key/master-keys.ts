@@ -3,8 +3,8 @@ import { type MasterKey, masterKeyOf } from '../../crypto/sealed-envelope.ts';
 import { readMasterKeyFile } from './master-key-file.ts';
 
 /**
- * Loads the current master key, followed by the previous one if it is configured. Without `masterKey` (embedded mode) the
- * current one is read from the data directory.
+ * Loads the current master key, followed by the previous one if it is configured. Without `masterKey` (embedded mode)
+ * the current one is read from the data directory.
  *
  * @param options.createIfMissing whether a missing master key file is created
  * @throws DataDirectoryError when the master key file cannot be read, created or used

@@ -8,7 +8,7 @@ import { listVerifyingKeys, lockSigningKeys } from '../signing-keys/signing-key-
 import { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
 
-/** The identity that the envelope of the root key is authenticated with. Stored envelopes do not open with another one. */
+/** The identity that the root key's envelope is authenticated with. Stored envelopes do not open with another one. */
 const IDENTITY = 'refresh root';
 
 /**
@@ -49,10 +49,10 @@ export class RootKey {
 }
 
 /**
- * Returns the master key to seal new keys with: the one that seals the root key, which every instance opens at its start.
- * An instance that missed a change of the master key would otherwise seal a key that the other instances cannot open. The
- * caller must hold the lock on the signing keys, so that the root key is not resealed meanwhile. Creates the root key when
- * there is none.
+ * Returns the master key to seal new keys with: the one that seals the root key, which every instance opens when it
+ * starts. An instance that missed a change of the master key would otherwise seal a key that the other instances cannot
+ * open. The caller must hold the lock on the signing keys, so that the root key is not resealed meanwhile. Creates the
+ * root key when there is none.
  *
  * @throws EnvelopeError when none of the master keys sealed the root key, or its row was altered
  */
