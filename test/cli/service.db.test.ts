@@ -76,7 +76,7 @@ test('a refusal has its exit code and a reason', async () => {
   const refusals: [number, RegExp, string[]][] = [
     [5, /name already exists/, ['create', 'taken']],
     [5, /name: /, ['create', 'two words']],
-    [5, /name: .*\bid\b/, ['create', '01890000-0000-7000-8000-000000000000']],
+    [5, /name: .*UUID/, ['create', '01890000-0000-7000-8000-000000000000']],
     [5, /roles\[0\]: /, ['create', 'roles', '--role', 'Not A Role']],
     [5, /no such service account/, ['delete', 'nobody']],
     [5, /no such service account/, ['rotate', '01890000-0000-7000-8000-000000000000']],
