@@ -24,7 +24,7 @@ import { LoginThrottle } from '../features/authentication/throttle/login-throttl
 import type { RootKey } from '../features/root-key/root-key.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/keyed-limiter.ts';
-import { verifyToken } from '../features/authentication/verify-token.ts';
+import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 

@@ -24,7 +24,7 @@ import { verificationOnly, verificationService } from '../services/verification-
 import { HttpServer } from '../http/http-server.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from '../observability/log.ts';
-import { verifyToken } from '../features/authentication/verify-token.ts';
+import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';

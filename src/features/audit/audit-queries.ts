@@ -7,28 +7,32 @@ import type { CallOrigin } from '../../domain/operation-call.ts';
 import { uuidV7 } from '../../domain/uuid.ts';
 import { prepared } from '../../database/prepared.ts';
 
-/** What happened, and where the call that did it came from. */
+/** An event and the origin of the call that caused it. */
 export interface AuditRecord {
   readonly event: AuditEvent;
   readonly origin: CallOrigin;
 }
 
-/** A year, and time to look back on it. The database refuses to purge events of less than 30 days. */
+/**
+ * A year and a margin to review it. The database function that purges events refuses a retention of less than 30 days.
+ */
 const AUDIT_RETENTION_DAYS = 400;
 
 const COLUMNS =
   'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
 const TYPED_PLACEHOLDERS = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
 
-/** Writes to the audit trail; inside the transaction of the change, so that neither is there without the other (D02). */
+/** Writes one event. Call it in the transaction of the change, so that neither exists without the other (D02). */
 export async function insertAuditEvent(db: Knex, record: AuditRecord): Promise<void> {
   const sql = `INSERT INTO audit_events (${COLUMNS}) VALUES (${TYPED_PLACEHOLDERS})`;
   await prepared(db, 'insert-audit-event', sql, valuesOf(record));
 }
 
 /**
- * The same as a part of a larger statement: one event for each row of `source`, which is a name in that statement's WITH.
- * Saves the round trips of a transaction where every millisecond counts.
+ * The SQL that inserts one event for each row of `source`, for use in a larger statement. It saves the round trips of a
+ * transaction on latency-critical calls.
+ *
+ * @param source the name of a query in the WITH clause of that statement
  */
 export function auditInsertFrom(
   source: string,
@@ -40,7 +44,7 @@ export function auditInsertFrom(
   };
 }
 
-/** What a list of events is narrowed to; null is "any". */
+/** The filter of a list of events. Null matches any event. */
 export interface AuditFilter {
   readonly actor: string | null;
   readonly target: string | null;
@@ -50,7 +54,7 @@ export interface AuditFilter {
   readonly until: Date | null;
 }
 
-/** An event as the trail holds it. */
+/** An event as stored in the audit trail. */
 export interface RecordedEvent {
   readonly id: string;
   readonly at: Date;
@@ -83,17 +87,20 @@ interface AuditRow {
   details: unknown;
 }
 
-/** Without the prefix length that PostgreSQL writes after an address. */
+/** `host()` drops the prefix length that PostgreSQL writes after an inet value. */
 const LISTED_COLUMNS = [
   ...COLUMNS.split(', ').filter((name) => name !== 'client_address'),
   'host(client_address) AS client_address',
   'at',
 ];
 
-/** An id is made before its row is stored, by another clock: they differ by less than this. */
+/**
+ * The id of an event is dated by the clock of its instance, its `at` by the database's clock. The two differ by less
+ * than this.
+ */
 const CLOCK_MARGIN_MS = 3_600_000;
 
-/** One page of events, the newest first. Ids carry the time, so that a span of time is a span of the primary key. */
+/** Reads one page of events, newest first. Ids are UUIDv7, so a time range is also a range of the primary key. */
 export async function listAuditEvents(
   db: Knex,
   filter: AuditFilter,
@@ -114,7 +121,7 @@ export async function listAuditEvents(
   return (await query).map(toEvent);
 }
 
-/** The first id of a moment. */
+/** The lowest UUIDv7 of a moment. @param ms Unix time, ms */
 function idAt(ms: number): string {
   return uuidV7(Math.max(0, ms), new Uint8Array(16));
 }
@@ -138,11 +145,11 @@ function toEvent(row: AuditRow): RecordedEvent {
 }
 
 /**
- * Forgets a batch of the events that have been kept long enough, by a function of the database: the service's own role
- * may not delete them (D17).
+ * Deletes a batch of events older than the retention. A function of the database does it, because the service's own
+ * role may not delete events (D17).
  *
  * @param limit at most 10000
- * @returns how many
+ * @returns the number of deleted events
  */
 export async function purgeAuditEvents(db: Knex, limit: number): Promise<number> {
   const { rows } = await db.raw<{ rows: { purged: number }[] }>(

@@ -1,20 +1,21 @@
 import { type Bucket, refill } from '../../domain/token-bucket.ts';
 
 export interface AuditRateLimits {
-  /** Refusals in a row of one source that are written. */
+  /** How many refusals one source may have recorded in a burst. */
   readonly perSource: number;
-  /** After so long a source may have one more. */
+  /** The interval after which a source may have one more recorded, ms. */
   readonly sourceRefillMs: number;
-  /** The same for all sources together. */
+  /** The burst over all sources together. */
   readonly overall: number;
+  /** The interval after which one more may be recorded over all sources, ms. */
   readonly overallRefillMs: number;
-  /** Sources that are remembered; the one that was silent for longest is forgotten first. */
+  /** How many sources are kept in memory; the least recently seen one is evicted first. */
   readonly maxSources: number;
 }
 
 /**
- * A flood that goes on for ever adds 86 400 rows a day from each instance, about 30 MB. One source alone adds 8 640 and
- * leaves the trail open for all others.
+ * A permanent flood adds at most 86,400 rows a day per instance, about 30 MB. A single source adds at most 8,640 a day
+ * and leaves room for all others.
  */
 export const auditRateLimits: AuditRateLimits = {
   perSource: 300,
@@ -25,9 +26,9 @@ export const auditRateLimits: AuditRateLimits = {
 };
 
 /**
- * How many refusals of callers who have shown nothing go into the audit trail, and how many lines about them into the
- * log: anybody can cause them, and the trail is kept for a year. What finds no room is counted, and the next event that
- * does has the count.
+ * Limits how many refusals of unauthenticated callers are written to the audit trail and to the log. Anybody can cause
+ * such refusals, and the trail is kept for more than a year. Refusals over the limit are counted, and the next one that
+ * is written carries the count.
  */
 export class AuditRateLimiter {
   readonly #policy: AuditRateLimits;
@@ -36,31 +37,35 @@ export class AuditRateLimiter {
   readonly #sources = new Map<string, Bucket>();
   #unwritten = 0;
 
-  /** @param nowMs a clock that never goes back */
+  /** @param nowMs monotonic time, ms */
   constructor(policy: AuditRateLimits, nowMs: () => number) {
     this.#policy = policy;
     this.#nowMs = nowMs;
     this.#overall = { tokens: policy.overall, filledAtMs: nowMs() };
   }
 
-  /** @returns how many before this one were not written, or null when this one is not to be written either */
+  /**
+   * Takes a permit to write one refusal.
+   *
+   * @returns how many refusals before this one were not written, or null when this one must not be written either
+   */
   take(source: string): { readonly unwritten: number } | null {
     const { perSource, sourceRefillMs, overall, overallRefillMs } = this.#policy;
-    const own = this.#bucketOf(source);
-    refill(own, { max: perSource, intervalMs: sourceRefillMs }, this.#nowMs());
+    const sourceBucket = this.#bucketOf(source);
+    refill(sourceBucket, { max: perSource, intervalMs: sourceRefillMs }, this.#nowMs());
     refill(this.#overall, { max: overall, intervalMs: overallRefillMs }, this.#nowMs());
-    if (own.tokens < 1 || this.#overall.tokens < 1) {
+    if (sourceBucket.tokens < 1 || this.#overall.tokens < 1) {
       this.missed();
       return null;
     }
-    own.tokens -= 1;
+    sourceBucket.tokens -= 1;
     this.#overall.tokens -= 1;
     const unwritten = this.#unwritten;
     this.#unwritten = 0;
     return { unwritten };
   }
 
-  /** Counts one that had its room and could not be written. */
+  /** Counts a refusal that was not written. Callers use it when a permitted write failed. */
   missed(): void {
     this.#unwritten += 1;
   }
@@ -68,7 +73,7 @@ export class AuditRateLimiter {
   #bucketOf(source: string): Bucket {
     const { perSource, maxSources } = this.#policy;
     const bucket = this.#sources.get(source) ?? { tokens: perSource, filledAtMs: this.#nowMs() };
-    // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
+    // A Map keeps insertion order, so the first key is the least recently seen source.
     this.#sources.delete(source);
     this.#sources.set(source, bucket);
     const [oldest] = this.#sources.keys();

@@ -14,7 +14,7 @@ import { listPage, type Page, type PageCursors, type PageRequest } from '../../d
 import { type AuditFilter, listAuditEvents as readAuditEvents, type RecordedEvent } from './audit-queries.ts';
 import type { Database } from '../../database/database.ts';
 
-/** What the events have in common; empty and undefined are "any". */
+/** The filter of a list request. An empty string or undefined matches any event. */
 export interface AuditQuery {
   readonly actor: string;
   readonly target: string;
@@ -24,15 +24,19 @@ export interface AuditQuery {
   readonly until: Date | undefined;
 }
 
+/** The start of the year 10000 UTC, Unix time, ms. */
 const YEAR_10000_MS = 253_402_300_800_000;
 
 const idLength = text({ minBytes: 1, maxBytes: 256 });
-/** Looks like an id of ours, but is not written as we write them: another case, cut short, one letter too many. */
-const BROKEN_UUID = /^\{?[0-9a-f]{8}-[0-9a-f-]*\}?$/i;
+/**
+ * Matches text that resembles a UUID. When such text is not a canonical UUID (upper case, truncated, a character too
+ * many), it is most likely a mistyped id.
+ */
+const UUID_LIKE = /^\{?[0-9a-f]{8}-[0-9a-f-]*\}?$/i;
 
-/** Users and service accounts act under their ids, certificates under their names. */
+/** Actors that are users or service accounts are recorded by id, client certificates by their identity. */
 const actor: FieldRule<string> = (value, field) =>
-  isUuid(value) || (readClientName(value) === value && !BROKEN_UUID.test(value))
+  isUuid(value) || (readClientName(value) === value && !UUID_LIKE.test(value))
     ? []
     : [
         {
@@ -42,12 +46,14 @@ const actor: FieldRule<string> = (value, field) =>
         },
       ];
 
-/** Of tokens and keys others may have chosen the id, so that only what is surely none is refused. */
+/**
+ * Ids of tokens and keys may come from elsewhere and have any form, so only values that cannot be an id are refused.
+ */
 const target: FieldRule<string> = (value, field) => {
   const description = value.includes('@')
     ? 'must be an id, because the audit trail contains no e-mails'
     : 'must be an id; write a UUID in lower case with hyphens';
-  const isInvalidId = value.includes('@') || (BROKEN_UUID.test(value) && !isUuid(value));
+  const isInvalidId = value.includes('@') || (UUID_LIKE.test(value) && !isUuid(value));
   return isInvalidId ? [{ field, description }] : idLength(value, field);
 };
 
@@ -66,7 +72,7 @@ const rules: FieldRules<AuditQuery> = {
 };
 
 /**
- * One page of the audit trail, the newest first.
+ * Returns one page of the audit trail, newest first.
  *
  * @throws Rejected `field-invalid`, `store-unavailable`
  */
@@ -81,15 +87,19 @@ export async function listAuditEvents(
   );
 }
 
-/** @throws Rejected `field-invalid` */
+/**
+ * Checks a query and turns it into the filter of the database query.
+ *
+ * @throws Rejected `field-invalid`
+ */
 export function auditFilter({ actor, target, action, outcome, since, until }: AuditQuery): AuditFilter {
   requireValid(rules, { actor, target, action, outcome, since, until });
-  const given = (value: string) => (value === '' ? null : value);
+  const nullIfEmpty = (value: string) => (value === '' ? null : value);
   return {
-    actor: given(actor),
-    target: given(target),
-    action: given(action),
-    outcome: given(outcome),
+    actor: nullIfEmpty(actor),
+    target: nullIfEmpty(target),
+    action: nullIfEmpty(action),
+    outcome: nullIfEmpty(outcome),
     since: since ?? null,
     until: until ?? null,
   };

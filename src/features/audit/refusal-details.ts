@@ -2,7 +2,7 @@ import type { AuditActor, AuditTarget } from '../../domain/audit-event.ts';
 import type { CallOrigin } from '../../domain/operation-call.ts';
 import type { Rejection } from '../../domain/rejection.ts';
 
-/** What the audit trail keeps of a refusal beside its reason; no text of the caller's. */
+/** What the audit trail records of a refusal beside its reason. It contains no text that the caller chose. */
 export interface RefusalDetails {
   readonly actor?: AuditActor;
   readonly target?: AuditTarget;
@@ -11,8 +11,9 @@ export interface RefusalDetails {
 }
 
 /**
- * What is worth keeping of a refused credential; null for what is no attempt with one: broken fields, junk that was never
- * issued by anybody, faults. A refresh token that was used before has its event from the transaction that ends the session.
+ * The details to record when a credential was refused, or null when nothing is to be recorded: invalid fields, values
+ * that were never issued as a credential, and faults of the service. Reuse of a refresh token yields null as well: the
+ * transaction that ends the session has recorded it.
  */
 export function credentialRefusalDetails(rejection: Rejection): RefusalDetails | null {
   switch (rejection.kind) {

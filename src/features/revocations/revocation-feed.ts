@@ -7,28 +7,30 @@ import type { Database } from '../../database/database.ts';
 import { storeUnavailable } from '../../database/pg-errors.ts';
 import { readRevocations, type RevocationPage, type WrittenRevocation } from './revocation-queries.ts';
 
-const READ_LIMIT_MS = 1_000;
+const READ_BUDGET_MS = 1_000;
 const PAGE_ROWS = 10_000;
 
 /**
- * Brings revocations from the database to the trust bundle, each at least once and none missed: every
- * read begins at the oldest transaction that was still running at the read before.
+ * Feeds revocations from the database into the trust bundle, each at least once. None is missed, because every read
+ * begins at the oldest transaction that was still running at the previous read.
  */
 export class RevocationFeed {
   readonly #database: Database;
   readonly #trust: TrustBundle;
   readonly #clock: DatabaseClock;
-  /** How long after its transaction began each revocation was known here, those of before the start left out. */
+  /**
+   * The delay from the start of a revocation's transaction to its arrival here, ms, without those of the first read.
+   */
   readonly delay = new DurationHistogram();
 
-  /** @param clock is told the database's time of each read */
+  /** @param clock gets the database's time from each read */
   constructor(database: Database, trust: TrustBundle, clock: DatabaseClock) {
     this.#database = database;
     this.#trust = trust;
     this.#clock = clock;
   }
 
-  /** @throws Rejected `store-unavailable`; what was read until then counts */
+  /** @throws Rejected `store-unavailable`; the pages that were read before stay applied */
   async refresh(): Promise<void> {
     const readAtMs = performance.now();
     const known = this.#trust.cursor;
@@ -36,24 +38,27 @@ export class RevocationFeed {
     const first = await this.#read(since, null);
     const receivedMs = performance.now();
     this.#clock.observe({ databaseMs: first.nowSeconds * 1000, sentMs: readAtMs, receivedMs });
-    // Another server behind the same address (a promoted standby, a restored backup), or one that has crashed: what
-    // was written at numbers below the cursor may be other revocations than those that are known.
+    // Another server behind the same address (a promoted standby, a restored backup), or a server after a crash:
+    // transactions below the cursor may have written revocations that are unknown here, so everything is read again.
     if (known !== null && (!isSameEpoch(known, horizonOf(first)) || horizonOf(first) < known)) {
       await this.#applyPages(0n, await this.#read(0n, null), readAtMs);
     } else {
       await this.#applyPages(since, first, readAtMs);
     }
-    // Nothing new is written here. These connections never write and would stay for ever; new ones may find the
-    // primary of today.
+    // A read-only server gets no new revocations. New connections may reach the current primary. These ones never
+    // write, so nothing else would replace them.
     if (first.readOnly) this.#database.replaceConnections();
   }
 
   async #applyPages(since: bigint, first: RevocationPage, readAtMs: number): Promise<void> {
-    // The first page's horizon holds for the whole read: later pages show whatever it leaves out, or the next read does.
+    // The horizon of the first page holds for the whole read: what lies beyond it appears on a later page or in the
+    // next read.
     const cursor = horizonOf(first);
     for (let page = first; ; page = await this.#read(since, page.rows.at(-1) ?? null)) {
       if (page.epoch !== first.epoch)
-        throw storeUnavailable('the database server changed while the list of revocations was read');
+        throw storeUnavailable(
+          'the database server changed while revocations were read; the next read starts over',
+        );
       const complete = page.rows.length < PAGE_ROWS;
       const revocations = page.rows.map(({ writtenBy, kind, id, expiresAtSeconds }) => ({
         kind,
@@ -68,12 +73,12 @@ export class RevocationFeed {
       }
       if (complete) break;
     }
-    // By the clock that judges tokens here, whatever it says: a revocation is forgotten after its tokens have expired.
+    // Purged by the same clock that checks tokens, so that a revocation is dropped only after its tokens have expired.
     this.#trust.purge(this.#clock.nowMs() / 1000);
   }
 
   #read(since: bigint, after: WrittenRevocation | null): Promise<RevocationPage> {
-    return this.#database.run(budgetOf(READ_LIMIT_MS, Date.now()), (db) =>
+    return this.#database.run(budgetOf(READ_BUDGET_MS, Date.now()), (db) =>
       readRevocations(db, { since, after, limit: PAGE_ROWS }),
     );
   }

@@ -4,32 +4,37 @@ import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Revocation, RevocationKind } from '../../domain/revocation-set.ts';
 
 /**
- * How far a revocation outlives the last token that it concerns, in seconds. A token may be dated 5 s ahead of the
- * database's clock, and be given a minute of grace and the time of a call after its session was written. Verifiers grant
- * 5 s and may be behind by a minute; the rest is room (S17).
+ * How long a revocation is kept after the last token that it concerns has expired, in seconds. A token may be dated 5 s
+ * ahead of the database's clock. It may be issued up to a minute of grace time and the duration of a call after its
+ * session was written. Verifiers allow 5 s of clock skew and may be a minute behind. The rest is a safety margin (S17).
  */
 export const REVOCATION_MARGIN_SECONDS = 180;
 
-/** A revocation and the transaction that wrote it: the order in which instances read them. */
+/** A revocation with the transaction that wrote it. Instances read revocations in the order of these transactions. */
 export interface WrittenRevocation extends Revocation {
+  /** The transaction's number (xid8). */
   readonly writtenBy: bigint;
-  /** How long ago that was when it was read, by the database's clock. */
+  /** How long before this read the transaction began, by the database's clock, ms. */
   readonly ageMs: number;
 }
 
 export interface RevocationPage {
-  /** Microseconds: another one when this is another server, or it began anew, and transaction numbers may go back. */
+  /**
+   * When the server process started or its statistics were reset, microseconds of Unix time. It differs after a
+   * failover or a restart, when transaction numbers may have gone back.
+   */
   readonly epoch: bigint;
+  /** The oldest transaction that was still running (xid8). */
   readonly horizon: bigint;
-  /** Whether the server is a standby, or a primary that was told not to write any more. */
+  /** Whether the server is a standby, or a primary with read-only transactions. */
   readonly readOnly: boolean;
-  /** The database's clock, Unix time: the one by which revocations expire (S08). */
+  /** The database's clock, Unix time. Revocations expire by it (S08). */
   readonly nowSeconds: number;
   readonly rows: readonly WrittenRevocation[];
 }
 
 interface FeedRow {
-  readonly era: string;
+  readonly server_epoch: string;
   readonly read_only: string;
   readonly horizon: string;
   readonly now_seconds: string;
@@ -41,8 +46,10 @@ interface FeedRow {
 }
 
 /**
- * Writes revocations from rows of kind, id and expiry (a SELECT or VALUES); of one that is written already the later expiry
- * counts. For a statement of its own, and for a part of a WITH.
+ * The SQL that writes revocations. It serves as a statement and as a part of a WITH clause. For a revocation that
+ * exists already, the later expiry is kept.
+ *
+ * @param rows a SELECT or VALUES that gives kind, id and expiry
  */
 export function revocationUpsert(rows: string): string {
   return `INSERT INTO revocations (kind, id, expires_at) ${rows}
@@ -51,7 +58,7 @@ export function revocationUpsert(rows: string): string {
      WHERE excluded.expires_at > revocations.expires_at`;
 }
 
-/** Revokes one token or session until `expiresAtSeconds` (Unix time); repeating it changes nothing. */
+/** Writes one revocation. Repeating it changes nothing. */
 export async function insertRevocation(db: Knex, revocation: Revocation): Promise<void> {
   await db.raw(revocationUpsert('VALUES (?, ?, to_timestamp(?))'), [
     revocation.kind,
@@ -61,14 +68,14 @@ export async function insertRevocation(db: Knex, revocation: Revocation): Promis
 }
 
 /**
- * One page of the revocations in force that were written by transaction `since` or a later one, in the order of
- * transactions. `horizon` is the oldest transaction that was still running: everything older is seen for good, so a
- * reader that asks from there the next time misses nothing, however late a transaction commits.
+ * Reads one page of the revocations in force that were written by transaction `since` or a later one, ordered by
+ * transaction. Every transaction older than `horizon` has ended and its rows are visible, so a reader that continues
+ * from there misses nothing, however late a transaction commits.
  *
- * That holds within one era. A promoted standby that was behind, and a server after a crash, use numbers again that
- * were given out before. Either has started later or, when only its backends were restarted, has lost its statistics.
+ * This holds within one epoch. A promoted standby that lagged behind and a server after a crash reuse transaction
+ * numbers. Either has a later start time or, when only its backends were restarted, has lost its statistics.
  *
- * @param page.after the last row of the page before, or null for the first page
+ * @param page.after the last row of the previous page, or null for the first page
  */
 export async function readRevocations(
   db: Knex,
@@ -77,7 +84,7 @@ export async function readRevocations(
   const { since, after, limit } = page;
   const { rows } = await db.raw<{ rows: FeedRow[] }>(
     `SELECT (extract(epoch FROM greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()))
-             * 1000000)::bigint::text AS era,
+             * 1000000)::bigint::text AS server_epoch,
             current_setting('transaction_read_only') AS read_only,
             horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
             ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds,
@@ -93,7 +100,7 @@ export async function readRevocations(
       : [(since > 0n ? since - 1n : 0n).toString(), '~', '', limit],
   );
   return {
-    epoch: BigInt(rows[0]?.era ?? '0'),
+    epoch: BigInt(rows[0]?.server_epoch ?? '0'),
     horizon: BigInt(rows[0]?.horizon ?? '0'),
     readOnly: rows[0]?.read_only === 'on',
     nowSeconds: Number(rows[0]?.now_seconds ?? '0'),
@@ -111,7 +118,7 @@ function writtenRevocation(kind: RevocationKind, row: FeedRow): WrittenRevocatio
   };
 }
 
-/** Forgets a batch of expired revocations and returns how many. */
+/** Deletes a batch of expired revocations and returns how many. */
 export function purgeRevocations(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'revocations', keptSeconds: 0 }, limit);
 }

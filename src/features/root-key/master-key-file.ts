@@ -9,10 +9,12 @@ import { DataDirectoryError } from '../../database/embedded/embedded-postgres-er
 const MASTER_KEY_BYTES = 32;
 
 /**
- * The master key of embedded mode, base64, in `<dataDir>/master.key` (mode 0600), made at the first start. It lies
- * beside the database that it protects, which is why production brings its own.
+ * Reads the master key of embedded mode from `<dataDir>/master.key` (base64, mode 0600). The file lies beside the
+ * database that it protects, which is why production sets its own master key.
  *
- * @throws DataDirectoryError, also when it is not there and may not be made
+ * @param createIfMissing whether a missing file is created with a new key
+ * @returns 32 bytes in base64
+ * @throws DataDirectoryError when the file cannot be read, created or trusted, or is missing and must not be created
  */
 export function readMasterKeyFile(dataDir: string, createIfMissing: boolean): string {
   const path = join(dataDir, 'master.key');
@@ -23,7 +25,10 @@ export function readMasterKeyFile(dataDir: string, createIfMissing: boolean): st
     if (cause instanceof UntrustedPath)
       throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
     const code = String((cause as NodeJS.ErrnoException).code);
-    throw new DataDirectoryError(`the master key ${path} cannot be read or created (${code})`, { cause });
+    throw new DataDirectoryError(
+      `the master key ${path} cannot be read or created (${code}). Check its permissions and the free space.`,
+      { cause },
+    );
   }
   if (text === null) throw new DataDirectoryError(`${path} is missing. Restore it from a backup.`);
   if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
@@ -35,10 +40,11 @@ function readOrCreate(dataDir: string, path: string): string {
   requireTrustedPath(dataDir, 'anyone');
   const found = readIfExists(path);
   if (found !== null) return found;
-  // Written whole under another name and linked: two first starts agree on one key, and neither reads half of it.
+  // Written to another name and then linked: two simultaneous first starts agree on one key, and neither reads a
+  // half-written file.
   const draft = `${path}.${process.pid}`;
   rmSync(draft, { force: true });
-  writeFileSync(draft, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+  writeFileSync(draft, `${randomBytes(MASTER_KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
   try {
     linkSync(draft, path);
   } catch (error) {

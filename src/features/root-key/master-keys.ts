@@ -3,9 +3,11 @@ import { type MasterKey, masterKeyOf } from '../../crypto/sealed-envelope.ts';
 import { readMasterKeyFile } from './master-key-file.ts';
 
 /**
- * The current master key, then the one before it, if there is one. Embedded mode keeps one in its data directory.
+ * Loads the current master key, followed by the previous one if it is configured. Without `masterKey` (embedded mode)
+ * the current one is read from the data directory.
  *
- * @param options.createIfMissing whether embedded mode may make it when it is not there
+ * @param options.createIfMissing whether a missing master key file is created
+ * @throws DataDirectoryError when the master key file cannot be read, created or used
  */
 export function loadMasterKeys(
   settings: {

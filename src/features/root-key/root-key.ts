@@ -8,17 +8,21 @@ import { listVerifyingKeys, lockSigningKeys } from '../signing-keys/signing-key-
 import { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
 
+/** The identity that the root key's envelope is authenticated with. Stored envelopes do not open with another one. */
 const IDENTITY = 'refresh root';
 
-/** The root key of refresh tokens: sealed in the database, opened once for each process. */
+/**
+ * The root key, from which the keys of refresh tokens and of other purposes are derived. It is stored sealed in the
+ * database and opened once per process.
+ */
 export class RootKey {
   #root: Buffer | null = null;
   #tokens: RefreshTokens | null = null;
 
   /**
-   * Makes the root key at the first start of all, and opens it.
+   * Opens the root key. At the very first start it creates the key.
    *
-   * @throws EnvelopeError when no given master key sealed it, or the row was altered (K06, K07)
+   * @throws EnvelopeError when none of the master keys sealed it, or the row was altered (K06, K07)
    */
   async prepare(database: Database, masterKeys: readonly [MasterKey, ...MasterKey[]]): Promise<void> {
     this.#root ??= await database.unlimited(async (trx) => {
@@ -28,15 +32,15 @@ export class RootKey {
     this.#tokens ??= new RefreshTokens(this.#root);
   }
 
-  /** @throws Rejected `store-unavailable` before the first contact with the database */
+  /** @throws Rejected `store-unavailable` until `prepare` has succeeded */
   tokens(): RefreshTokens {
     return this.#tokens ?? throwNotLoaded();
   }
 
   /**
-   * A key of 32 bytes for another purpose, the same in every instance (HKDF, RFC 5869).
+   * Derives a key of 32 bytes for a purpose (HKDF-SHA256, RFC 5869). Every instance derives the same key.
    *
-   * @throws Rejected `store-unavailable` before the first contact with the database
+   * @throws Rejected `store-unavailable` until `prepare` has succeeded
    */
   derive(purpose: string): Uint8Array {
     const root = this.#root ?? throwNotLoaded();
@@ -45,28 +49,33 @@ export class RootKey {
 }
 
 /**
- * The master key to seal with: the one that seals the root key, which every instance opens when it starts. Sealed with any
- * other, as by an instance that was forgotten when the keys were sealed anew, a key would be one that the others cannot
- * open. Hold the lock on the signing keys, lest that change meanwhile. Makes the root key if nothing was ever sealed.
+ * Returns the master key to seal new keys with: the one that seals the root key, which every instance opens when it
+ * starts. An instance that missed a change of the master key would otherwise seal a key that the other instances cannot
+ * open. The caller must hold the lock on the signing keys, so that the root key is not resealed meanwhile. Creates the
+ * root key when there is none.
  *
- * @throws EnvelopeError when it is none of the given ones
+ * @throws EnvelopeError when none of the master keys sealed the root key, or its row was altered
  */
 export async function sealingKey(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<MasterKey> {
   const sealed = await findOrCreateRootKey(trx, masterKeys);
   return sealingKeyOfRoot(sealed, masterKeys);
 }
 
-/** @throws EnvelopeError when it is none of the given ones, or the row was altered */
+/**
+ * Returns the master key that sealed the root key.
+ *
+ * @throws EnvelopeError when none of the master keys sealed it, or the row was altered
+ */
 export function sealingKeyOfRoot(sealed: Uint8Array, masterKeys: readonly MasterKey[]): MasterKey {
   unseal(sealed, IDENTITY, masterKeys).fill(0);
   return namedMasterKey(sealed, IDENTITY, masterKeys);
 }
 
 /**
- * Stands before whatever seals a key beside those of a running service: sealed with another master key it would keep
- * every instance from starting (K07).
+ * Checks that the master keys open the stored root key, if there is one. Commands call it before they seal a key: a key
+ * sealed with another master key would keep every instance from starting (K07).
  *
- * @throws EnvelopeError when no given master key sealed what is there
+ * @throws EnvelopeError when none of the master keys sealed the root key, or its row was altered
  */
 export async function requireMasterKey({
   database,
@@ -82,10 +91,10 @@ export async function requireMasterKey({
 }
 
 /**
- * Seals the root key with the current master key.
+ * Reseals the root key with the current master key.
  *
- * @returns what there was to do; `absent` before the service has first started
- * @throws EnvelopeError when it opens with none of the master keys; nothing is changed then
+ * @returns `already` when the current master key sealed it before, `absent` when the service has never been started
+ * @throws EnvelopeError when none of the master keys opens it; nothing is changed then
  */
 export async function rewrapRootKey(
   trx: Transaction,
@@ -107,7 +116,7 @@ function throwNotLoaded(): never {
   });
 }
 
-/** Where keys are stored already, only a master key that opens them seals the root key, too. */
+/** Where signing keys are stored already, the root key is sealed only with a master key that opens them. */
 async function findOrCreateRootKey(trx: Transaction, masterKeys: readonly MasterKey[]): Promise<Uint8Array> {
   const found = await findRootKey(trx);
   if (found) return found;

@@ -20,7 +20,7 @@ export interface NewServiceAccount {
 const rules: FieldRules<NewServiceAccount> = { name: serviceName, roles: userRoles };
 
 /**
- * Makes a service account. Its secret is known to nobody but whoever gets this answer.
+ * Creates a service account. The secret is not stored: only this result contains it.
  *
  * @throws Rejected `field-invalid`, `name-taken`, `store-unavailable`
  */

@@ -13,10 +13,10 @@ import { revokeServiceTokens } from './service-token-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
 /**
- * Deletes a service account and ends every token that it holds.
+ * Deletes a service account and revokes every token that was issued to it.
  *
- * @param dependencies.trust of this process, which so refuses the tokens at once; null in a command, whose news the
- *   running instances read
+ * @param dependencies.trust the trust bundle of this process, which then refuses the tokens at once; null in a command:
+ *   running instances read the revocations from the database
  * @throws Rejected `not-found`, `store-unavailable`
  */
 export async function deleteServiceAccount(

@@ -27,7 +27,7 @@ export interface ServiceTokenInput {
   readonly audience: string;
 }
 
-/** There is no refresh token: the secret serves for that. */
+/** An access token without a refresh token: the service gets the next one with its secret. */
 export interface IssuedServiceToken {
   readonly accessToken: string;
   readonly expiresInSeconds: number;
@@ -40,7 +40,7 @@ export interface ServiceTokenDependencies {
   readonly trust: Pick<TrustBundle, 'revoke'>;
 }
 
-/** Id and secret have no rules that a caller is told of: a wrong form is a wrong credential. */
+/** Id and secret have no field rules: a malformed one is answered like a wrong credential. */
 const rules: FieldRules<ServiceTokenInput> = {
   clientId: unrestricted,
   clientSecret: unrestricted,
@@ -48,17 +48,20 @@ const rules: FieldRules<ServiceTokenInput> = {
 };
 
 /**
- * Of a service that asks for a token at every turn instead of when the last one expires, the oldest tokens beyond this
- * many end: deleting the account must be able to revoke them all within one transaction.
+ * The maximum number of live tokens of one account. When a service requests a token for every call instead of reusing
+ * the last one, its oldest tokens beyond this number are revoked: deleting the account must be able to revoke all
+ * tokens in one transaction.
  */
 const MAX_LIVE_TOKENS = 10_000;
 
 /**
- * Gives a service account an access token. Ids and secrets of a wrong form are refused before the database is asked,
- * with the answer of all other failures. There is no throttle: nobody guesses 160 bits, and a guess costs one HMAC.
+ * Issues an access token to a service account. Malformed ids and secrets are refused before the database is queried,
+ * with the same answer as all other failures. There is no throttle: 160 random bits cannot be guessed, and an attempt
+ * costs one HMAC.
  *
- * Each token's id is recorded in the transaction that looks at the secret under a lock: a service's token has no
- * session to revoke, and "everything before now" does not do, so this is how a deletion finds it.
+ * The id of each token is recorded in the statement that checks the secret under a lock. A service's token has no
+ * session to revoke, and there is no revocation by issue time, so a deletion of the account finds its tokens by these
+ * ids.
  *
  * @throws Rejected `invalid-credentials`, `field-invalid`, `store-unavailable`, `trust-stale`
  */
@@ -69,16 +72,8 @@ export async function issueServiceToken(
 ): Promise<IssuedServiceToken> {
   requireValid(rules, input);
   const audience = issuer.audienceFor(input.audience);
-  const { clientId: accountId, clientSecret } = input;
-  if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
-  const secretDigest = digests.ofServiceSecret(clientSecret);
-  const storedDigests = await database.run(call, (db) => findSecretDigests(db, accountId));
-  if (storedDigests.length === 0) throw refused('unknown-service');
-  if (!storedDigests.some((digest) => sameDigest(digest, secretDigest)))
-    throw refused('wrong-secret', accountId);
-  // A digest that somebody copied here from the account that he has.
-  if (!digests.couldBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
-
+  const { clientId: accountId } = input;
+  const secretDigest = await checkSecret({ database, digests }, input, call);
   const tokenId = createTokenId(randomBytes(16));
   const issue = {
     tokenId,
@@ -94,7 +89,8 @@ export async function issueServiceToken(
     target: { type: 'token', id: tokenId },
   };
   const { origin } = call;
-  // Or whoever leaves while a token is noted would hold any number of them: what follows ends the oldest.
+  // Not cancellable: a caller that cancels after its token was recorded could otherwise skip the revocation of the
+  // oldest tokens and exceed the limit.
   const uncancellable = withoutCancellation(call);
   const recorded = await database.run(uncancellable, (db) =>
     recordServiceToken(db, issue, { event, origin }),
@@ -112,6 +108,28 @@ export async function issueServiceToken(
     tokenId,
   });
   return { accessToken: token, expiresInSeconds };
+}
+
+/**
+ * Checks id and secret.
+ *
+ * @returns the digest of the secret
+ * @throws Rejected `invalid-credentials`, `store-unavailable`
+ */
+async function checkSecret(
+  { database, digests }: Pick<ServiceTokenDependencies, 'database' | 'digests'>,
+  { clientId: accountId, clientSecret }: ServiceTokenInput,
+  call: OperationCall,
+): Promise<Uint8Array> {
+  if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
+  const secretDigest = digests.ofServiceSecret(clientSecret);
+  const storedDigests = await database.run(call, (db) => findSecretDigests(db, accountId));
+  if (storedDigests.length === 0) throw refused('unknown-service');
+  if (!storedDigests.some((digest) => sameDigest(digest, secretDigest)))
+    throw refused('wrong-secret', accountId);
+  // Detects a digest that was copied into this row from another account.
+  if (!digests.couldBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
+  return secretDigest;
 }
 
 function refused(

@@ -3,9 +3,9 @@ import type { Database } from '../../database/database.ts';
 import { listServiceAccountRows, type ServiceAccount } from './service-account-queries.ts';
 
 /**
- * One page of service accounts in the order in which they were made, without their secrets.
+ * Returns one page of service accounts in the order of their creation.
  *
- * @param page.afterId the last account of the page before, or null for the first page
+ * @param page.afterId the id of the last account of the previous page, or null for the first page
  * @throws Rejected `store-unavailable`
  */
 export function listServiceAccounts(

@@ -17,7 +17,7 @@ import {
 import { revokeServiceTokens } from './service-token-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
-/** Long enough to bring a secret to every place where the service runs. */
+/** Long enough to deploy a new secret everywhere the service runs. */
 export const DEFAULT_OVERLAP_SECONDS = 86_400;
 export const MAX_OVERLAP_SECONDS = 30 * 86_400;
 
@@ -26,9 +26,9 @@ const rules: FieldRules<{ overlapSeconds: number }> = {
 };
 
 /**
- * Gives a service account another secret. The one before it stays good for the overlap; one still older ends at once.
- * Without an overlap the secret before counts as leaked: it ends now, and with it every token that the account holds,
- * since whoever has it may have asked for tokens, too.
+ * Gives a service account a new secret. The current one stays valid for the overlap; an older one becomes invalid at
+ * once. Without an overlap the current secret is treated as leaked: it becomes invalid now and every token of the
+ * account is revoked, because an attacker may have requested tokens with it.
  *
  * @param change.overlapSeconds 0 to 30 days
  * @param dependencies.trust see `deleteServiceAccount`

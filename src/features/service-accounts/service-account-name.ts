@@ -10,14 +10,14 @@ const nameText = text({
   },
 });
 
-/** A name is no UUID, so that a word names an account by its id or by its name and never by both. */
+/** A name must not be a UUID, so that a reference is either an id or a name. */
 export const serviceName: FieldRule<string> = (value, field) => {
   const violations = nameText(value, field);
   if (violations.length > 0 || !isUuid(value.toLowerCase())) return violations;
   return [{ field, description: 'must not be a UUID; choose a name' }];
 };
 
-/** The account that a word names: its id, or its name. */
-export function parseServiceRef(word: string): ServiceRef {
-  return isUuid(word) ? { id: word } : { name: word };
+/** Reads a reference to an account: a UUID is its id, any other text its name. */
+export function parseServiceRef(reference: string): ServiceRef {
+  return isUuid(reference) ? { id: reference } : { name: reference };
 }

@@ -2,19 +2,19 @@ import type { Knex } from 'knex';
 
 import { rejectDuplicate } from '../../database/pg-errors.ts';
 
-/** A program that has tokens of its own. */
+/** An account of a program. */
 export interface ServiceAccount {
   readonly id: string;
   readonly name: string;
   readonly roles: readonly string[];
   readonly createdAt: Date;
-  /** When the secret was made that is the newest. */
+  /** When the current secret was created. */
   readonly secretCreatedAt: Date;
-  /** Until when the secret before it is good as well; null when it is not. */
+  /** Until when the previous secret is valid too; null when it is not valid. */
   readonly previousSecretUntil: Date | null;
 }
 
-/** By its id, or by its name. */
+/** A reference to an account by id or by name. */
 export type ServiceRef = { readonly id: string } | { readonly name: string };
 
 interface ServiceAccountRow {
@@ -30,11 +30,11 @@ interface ServiceAccountRow {
 
 type PublicRow = Omit<ServiceAccountRow, 'secret_digest' | 'previous_digest'>;
 
-/** Without the digests: a list of accounts shows nothing that a secret could be told by (A06). */
+/** The digests are left out: a list of accounts must not reveal anything about a secret (A06). */
 const PUBLIC_COLUMNS = 'id, name, roles, secret_created_at, created_at';
 const PREVIOUS_UNTIL = 'CASE WHEN previous_until > now() THEN previous_until END AS previous_until';
 
-/** @throws Rejected `name-taken` when another account has the name */
+/** Inserts an account. @throws Rejected `name-taken` when another account has the name */
 export async function insertServiceAccount(
   db: Knex,
   account: { id: string; name: string; roles: readonly string[]; secretDigest: Uint8Array },
@@ -47,7 +47,7 @@ export async function insertServiceAccount(
   return toServiceAccount(row as PublicRow);
 }
 
-/** The digests of the secrets that are good now, newest first; none when there is no such account. */
+/** Reads the digests of the secrets that are valid now, newest first; empty when there is no such account. */
 export async function findSecretDigests(db: Knex, id: string): Promise<readonly Uint8Array[]> {
   const { rows } = await db.raw<{ rows: { secret_digest: Buffer; previous_digest: Buffer | null }[] }>(
     `SELECT secret_digest, CASE WHEN previous_until > now() THEN previous_digest END AS previous_digest
@@ -57,16 +57,16 @@ export async function findSecretDigests(db: Knex, id: string): Promise<readonly 
   return rows.flatMap((row) => [row.secret_digest, ...(row.previous_digest ? [row.previous_digest] : [])]);
 }
 
-/** What the account may do now; null when it is gone. */
+/** Reads the current roles of an account; null when it does not exist. */
 export async function findServiceRoles(db: Knex, id: string): Promise<readonly string[] | null> {
   const row = await db<ServiceAccountRow>('service_accounts').where({ id }).first('roles');
   return row?.roles ?? null;
 }
 
 /**
- * Holds back every issue of a token to the account, and every other change of it, until the transaction ends.
+ * Locks an account: until the transaction ends, no token is issued to it and nothing else changes it.
  *
- * @returns the account once the lock is held, or null when there is none
+ * @returns the account as of the moment when the lock was granted, or null when it does not exist
  */
 export async function lockServiceAccount(
   trx: Knex.Transaction,
@@ -80,7 +80,12 @@ export async function lockServiceAccount(
   return rows[0] ? toServiceAccount(rows[0]) : null;
 }
 
-/** Makes a secret the newest; the one before it is good for `overlapSeconds` more, the one before that no longer. */
+/**
+ * Replaces the secret of an account. The current secret stays valid for `overlapSeconds`; the one before it becomes
+ * invalid.
+ *
+ * @returns the changed account, or null when it does not exist
+ */
 export async function replaceServiceSecret(
   db: Knex,
   change: { id: string; secretDigest: Uint8Array; overlapSeconds: number },
@@ -101,7 +106,7 @@ export async function deleteServiceAccountRow(db: Knex, id: string): Promise<voi
   await db<ServiceAccountRow>('service_accounts').where({ id }).delete();
 }
 
-/** One page of accounts in the order of their ids, which is the order in which they were made. */
+/** Reads one page of accounts, ordered by id, which is the order of creation. */
 export async function listServiceAccountRows(
   db: Knex,
   page: { afterId: string | null; limit: number },

@@ -6,13 +6,13 @@ import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
 /**
- * Notes that a token is about to be given to an account, unless the account is gone or the secret that asked for it is
- * good no more. The share lock makes this wait for a deletion or rotation under way, and those for this: whoever comes
- * second sees what the first has done, so that no token escapes them.
+ * Records a token that is about to be issued, unless the account was deleted or the caller's secret is no longer valid.
+ * The share lock serializes this with a deletion or a rotation of the secret: the later one sees what the earlier one
+ * has written, so that every token is found and revoked.
  *
- * @param issue.secretDigest of the secret that the caller showed
- * @returns the account's roles at that moment, and how many tokens it holds (counted up to one above `countUpTo`); null
- *   when the secret is good no more
+ * @param issue.secretDigest the digest of the secret that the caller presented
+ * @returns the account's current roles, and how many live tokens it has, counted up to one above `countUpTo`; null when
+ *   the token must not be issued
  */
 export async function recordServiceToken(
   db: Knex,
@@ -45,16 +45,14 @@ export async function recordServiceToken(
 }
 
 /**
- * Revokes every token of an account that may still be good. Hold the lock on the account's row, so that none is issued
- * meanwhile.
- *
- * @returns the revocations
+ * Revokes every token of an account that may still be valid. The caller must hold the lock on the account's row, so
+ * that no token is issued meanwhile.
  */
 export async function revokeServiceTokens(db: Knex, accountId: string): Promise<Revocation[]> {
   return revokeWhere(db, 'account_id = ?', [accountId]);
 }
 
-/** Revokes the oldest tokens of an account beyond the newest `limit`; those that another call is revoking are left to it. */
+/** Revokes all but the newest `limit` tokens of an account. Skips tokens that a concurrent call is revoking. */
 export async function revokeOldestServiceTokens(
   db: Knex,
   accountId: string,
@@ -91,7 +89,7 @@ async function revokeWhere(
   }));
 }
 
-/** Forgets a batch of tokens that have expired everywhere and returns how many. */
+/** Deletes a batch of tokens that have expired for every verifier, and returns how many. */
 export function purgeServiceTokens(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'service_tokens', keptSeconds: REVOCATION_MARGIN_SECONDS }, limit);
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   type AccessTokenContents,
@@ -12,11 +13,11 @@ export interface IssuedAccessToken {
   readonly expiresInSeconds: number;
 }
 
-/** Signs access tokens with whichever key is active at that moment. */
+/** Issues access tokens, signed with the key that is active at that moment. */
 export class AccessTokenIssuer {
   readonly #issuer: string;
   readonly #audiences: readonly [string, ...string[]];
-  /** Of every token that is issued here. */
+  /** The lifetime of every issued token. */
   readonly lifetimeSeconds: number;
   readonly #signer: () => Signer | null;
   readonly #nowMs: () => number;
@@ -26,7 +27,7 @@ export class AccessTokenIssuer {
     audiences: readonly [string, ...string[]];
     lifetimeSeconds: number;
     signer: () => Signer | null;
-    /** Unix time, ms: tokens are dated by it. */
+    /** Unix time, ms; sets `iat` and `exp` of the tokens. */
     nowMs: () => number;
   }) {
     this.#issuer = options.issuer;
@@ -37,9 +38,10 @@ export class AccessTokenIssuer {
   }
 
   /**
-   * The audience that a token is for when a caller asks for `requested`, empty meaning the default.
+   * Returns the audience of a token for a request.
    *
-   * @throws Rejected `field-invalid` for one that the service is not configured with
+   * @param requested the audience that the caller asked for; empty for the default
+   * @throws Rejected `field-invalid` for an audience that is not configured
    */
   audienceFor(requested: string): string {
     if (requested === '') return this.#audiences[0];
@@ -50,7 +52,7 @@ export class AccessTokenIssuer {
     });
   }
 
-  /** Whether an audience, perhaps one of an earlier configuration, is still one that tokens can be for. */
+  /** Whether an audience, perhaps one of an earlier configuration, is configured. */
   serves(audience: string): boolean {
     return this.#audiences.includes(audience);
   }
@@ -68,7 +70,7 @@ export class AccessTokenIssuer {
   }
 
   /**
-   * @param service.tokenId as `createTokenId` makes one, recorded by the caller
+   * @param service.tokenId from `createTokenId`, recorded in the database by the caller
    * @throws Rejected `trust-stale` while this process has no signing key yet
    */
   issueToService(service: {
@@ -103,7 +105,7 @@ export class AccessTokenIssuer {
   }
 }
 
-/** What a login, a refresh or a change of password gives. */
+/** The result of a login, a refresh or a password change. */
 export interface IssuedTokens {
   readonly accessToken: string;
   readonly expiresInSeconds: number;

@@ -9,18 +9,20 @@ import { insertSession } from './session-queries.ts';
 import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
-/** A session that was opened, with its first refresh token. */
+/** A new session with its first refresh token. */
 export interface OpenedSession {
   readonly sessionId: string;
   readonly refreshToken: string;
   readonly refreshExpiresInSeconds: number;
-  /** Of older sessions that had to end for it. */
+  /** The revocations of the older sessions that were ended because of the limit. */
   readonly revocations: readonly Revocation[];
 }
 
 /**
- * Opens a session inside a transaction that holds the lock on its user's row, and ends the user's oldest sessions beyond
- * the limit (S14).
+ * Opens a session and ends the user's oldest sessions beyond the limit (S14). The transaction must hold the lock on the
+ * user's row.
+ *
+ * @param request.action the audit action, such as `login`
  */
 export async function openSession(
   trx: Transaction,

@@ -1,56 +1,61 @@
-/** A session as the database holds it when a refresh token comes. Times in epoch milliseconds of the database's clock. */
+/** A session as stored when a refresh token is presented. Times are Unix time of the database's clock, ms. */
 export interface RefreshableSession {
   /** The generation of the newest refresh token. */
   readonly generation: number;
   readonly createdAtMs: number;
-  /** When the newest generation was first given out in exchange for the one before; null before the first refresh. */
+  /** When the newest generation was first issued in exchange for its predecessor; null before the first refresh. */
   readonly rotatedAtMs: number | null;
   /** The absolute end, fixed at login. */
   readonly expiresAtMs: number;
-  /** Logged out, revoked, or its user disabled. */
+  /** Whether the session was logged out or revoked, or ended because its user was disabled. */
   readonly ended: boolean;
 }
 
 export interface RefreshPolicy {
   /** How long a session lives without a refresh. */
   readonly idleMs: number;
-  /** How long the immediate predecessor may come again after its first use; 0 makes every repetition reuse. */
+  /** How long after its first use the immediate predecessor may be repeated. With 0 every repeat is reuse. */
   readonly graceMs: number;
 }
 
 export type RefreshDecision =
-  /** The newest token, for the first time: `to` becomes the newest generation. */
+  /** The newest token is used for the first time: `to` becomes the newest generation. */
   | { readonly kind: 'rotate'; readonly to: number }
-  /** The predecessor within the grace time: the newest token is given out again. */
+  /** The predecessor is repeated within the grace time: the newest token is issued again. */
   | { readonly kind: 'repeat'; readonly generation: number; readonly graceLeftMs: number }
-  /** A token that was exchanged long ago, or was not the last one: two hold the session, and one of them stole it. */
+  /**
+   * An older token, or the predecessor after its grace time: two parties hold the session, and one of them stole it.
+   */
   | { readonly kind: 'reuse' }
   | { readonly kind: 'expired' }
   | { readonly kind: 'ended' };
 
 /**
- * What a genuine refresh token of `presented` generation brings about at `nowMs` (RFC 9700 section 4.14.2).
- * The grace window opens at the first exchange and is never extended, and only the immediate predecessor has one.
+ * Decides what a genuine refresh token does (RFC 9700 section 4.14.2). The grace time starts at the first exchange and
+ * is never extended. Only the immediate predecessor has one.
  *
- * A generation above the stored one was signed by us all the same: a failover to a standby lost the newest exchange.
- * Its holder is the last whom we served, so it counts as the newest.
+ * A generation above the stored one is genuine too: a failover to a standby has lost the newest exchange. The client
+ * that presents it was served last, so the token counts as the newest.
+ *
+ * @param presentedGeneration the generation of the presented token
+ * @param nowMs Unix time of the database's clock, ms
  */
 export function decideRefresh(
   session: RefreshableSession,
-  presented: number,
+  presentedGeneration: number,
   nowMs: number,
   policy: RefreshPolicy,
 ): RefreshDecision {
   if (session.ended) return { kind: 'ended' };
   if (nowMs >= sessionEndMs(session, policy)) return { kind: 'expired' };
-  if (presented >= session.generation) return { kind: 'rotate', to: presented + 1 };
+  if (presentedGeneration >= session.generation) return { kind: 'rotate', to: presentedGeneration + 1 };
   const graceLeftMs = session.rotatedAtMs === null ? 0 : session.rotatedAtMs + policy.graceMs - nowMs;
-  if (presented === session.generation - 1 && graceLeftMs > 0)
+  if (presentedGeneration === session.generation - 1 && graceLeftMs > 0)
     return { kind: 'repeat', generation: session.generation, graceLeftMs };
   return { kind: 'reuse' };
 }
 
-/** When the session expires if nobody refreshes it: idle or absolute, whichever comes first. */
+/** When the session expires without a further refresh: its idle or its absolute end, whichever comes first. */
 export function sessionEndMs(
   session: Pick<RefreshableSession, 'createdAtMs' | 'rotatedAtMs' | 'expiresAtMs'>,
   policy: Pick<RefreshPolicy, 'idleMs'>,

@@ -3,17 +3,17 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Bucket, refill } from '../../domain/token-bucket.ts';
 
 export interface RepeatRateLimits {
-  /** Repeats of one session in a row: fifty tabs that wake at once are honest. */
+  /** How many repeats one session may make in a burst. Fifty browser tabs that wake up at once are legitimate. */
   readonly perSession: number;
-  /** After so long a session may have one more. */
+  /** The interval after which a session may make one more repeat, ms. */
   readonly refillMs: number;
-  /** Sessions that are remembered; the one that was silent for longest is forgotten first. */
+  /** How many sessions are kept in memory; the least recently seen one is evicted first. */
   readonly maxSessions: number;
 }
 
 const MAX_PER_GRACE_TIME = 100;
 
-/** A hundred in a row, and then a hundred more in each grace time. */
+/** Limits of a burst of 100 repeats, and of 100 more in each grace time. @param graceMs the grace time, ms */
 export function repeatRateLimits(graceMs: number): RepeatRateLimits {
   return {
     perSession: MAX_PER_GRACE_TIME,
@@ -23,30 +23,30 @@ export function repeatRateLimits(graceMs: number): RepeatRateLimits {
 }
 
 interface SessionBucket extends Bucket {
-  /** The digest of the token that found no room, until its grace time is over. */
+  /** The SHA-256 of the token that was refused last, until its grace time ends (monotonic time, ms). */
   refused: { readonly digest: Buffer; readonly untilMs: number } | null;
 }
 
 /**
- * How often a session's refresh token may come again within its grace time: each time costs a look at the database and a
- * signature. The session itself is none the worse for it.
+ * Limits how often a session's refresh token may be repeated within its grace time, because each repeat costs a
+ * database read and a signature. A refused repeat does not end the session.
  */
 export class RepeatRateLimiter {
   readonly #policy: RepeatRateLimits;
   readonly #nowMs: () => number;
   readonly #sessions = new Map<string, SessionBucket>();
 
-  /** @param nowMs a clock that never goes back */
+  /** @param nowMs monotonic time, ms */
   constructor(policy: RepeatRateLimits, nowMs: () => number) {
     this.#policy = policy;
     this.#nowMs = nowMs;
   }
 
   /**
-   * Counts a repeat of a token that is genuine.
+   * Takes a permit to repeat a genuine token.
    *
-   * @param graceLeftMs how long it may still come again
-   * @returns 0 when there is room for it, else how long to wait, ms
+   * @param graceLeftMs how long the token may still be repeated, ms
+   * @returns 0 when the repeat is allowed, else the time to wait, ms
    */
   take(sessionId: string, token: string, graceLeftMs: number): number {
     const bucket = this.#bucketOf(sessionId);
@@ -57,8 +57,9 @@ export class RepeatRateLimiter {
   }
 
   /**
-   * How long a token has to wait that found no room before and finds none now, ms; 0 for all others, among them forged ones
-   * and those whose grace time is over: coming again is theft then, and must be found out.
+   * Returns how long a token that was refused before must still wait, ms. Returns 0 for every other token. Among those
+   * are forged tokens, and tokens whose grace time has ended: a repeat of such a token means theft and must be
+   * detected.
    */
   waitMsOf(sessionId: string, token: string): number {
     const bucket = this.#sessions.get(sessionId);
@@ -66,7 +67,10 @@ export class RepeatRateLimiter {
     return timingSafeEqual(bucket.refused.digest, digestOf(token)) ? this.#waitMs(bucket) : 0;
   }
 
-  /** Lets every token be judged again: the session has moved on, and an older one that comes now is theft. */
+  /**
+   * Forgets the refused token, so that every token is checked again. Call it after a rotation: an older token that is
+   * presented from then on means theft.
+   */
   clearRefusal(sessionId: string): void {
     const bucket = this.#sessions.get(sessionId);
     if (bucket) bucket.refused = null;
@@ -82,7 +86,7 @@ export class RepeatRateLimiter {
     const { perSession, maxSessions } = this.#policy;
     const known = this.#sessions.get(sessionId);
     const bucket = known ?? { tokens: perSession, filledAtMs: this.#nowMs(), refused: null };
-    // A Map keeps the order of insertion, so the first key is the one that was silent for longest.
+    // A Map keeps insertion order, so the first key is the least recently seen session.
     this.#sessions.delete(sessionId);
     this.#sessions.set(sessionId, bucket);
     const [oldest] = this.#sessions.keys();

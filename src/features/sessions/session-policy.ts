@@ -1,9 +1,12 @@
-/** The settings by which sessions live. */
+/** The settings that govern the lifetime and number of sessions. */
 export interface SessionPolicy {
-  /** From login to the absolute end. */
+  /** The time from login to the absolute end. */
   readonly lifetimeSeconds: number;
+  /** How long a session lives without a refresh. */
   readonly idleSeconds: number;
+  /** How long a used refresh token may be repeated. */
   readonly graceSeconds: number;
+  /** The maximum number of live sessions of one user. */
   readonly perUser: number;
   readonly accessTokenSeconds: number;
 }

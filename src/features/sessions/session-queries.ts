@@ -10,7 +10,7 @@ import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revo
 export interface NewSession {
   readonly id: string;
   readonly userId: string;
-  /** Of `RefreshTokens.nonceFor`. */
+  /** From `RefreshTokens.nonceFor`. */
   readonly nonce: Uint8Array;
   readonly audience: string;
   readonly clientAddress: string | null;
@@ -19,7 +19,7 @@ export interface NewSession {
   readonly accessTokenSeconds: number;
 }
 
-/** A session and its user, as a refresh needs them, at one moment of the database's clock. */
+/** A session and its user as a refresh needs them, read at `nowMs` of the database's clock. */
 export interface SessionRecord extends RefreshableSession {
   readonly userId: string;
   readonly nonce: Uint8Array;
@@ -29,7 +29,7 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions end: one, all of a user's, or everybody's. */
+/** Which sessions to end: one session, all sessions of a user, or all sessions. */
 export type SessionSelector = 'all' | { readonly sessionId: string } | { readonly userId: string };
 
 interface SessionRow {
@@ -52,9 +52,10 @@ interface EndedRow {
 }
 
 /**
- * Opens a session and ends the user's oldest live ones beyond `maxSessions` together with it; hold the lock on the user's row.
+ * Inserts a session and, in the same statement, ends the user's oldest live sessions beyond `maxSessions`. The caller
+ * must hold the lock on the user's row.
  *
- * @returns the revocations of the sessions that ended now
+ * @returns the revocations of the sessions that were ended
  */
 export async function insertSession(
   db: Knex,
@@ -62,14 +63,14 @@ export async function insertSession(
   maxSessions: number,
   audit: AuditRecord,
 ): Promise<Revocation[]> {
-  const audited = auditInsertFrom('made', audit);
+  const audited = auditInsertFrom('inserted', audit);
   const { rows } = await prepared<{ rows: EndedRow[] }>(
     db,
     'insert-session',
-    // Not now(), which is when the transaction began and perhaps before the lock on the user's row had come. The other
-    // parts of the statement do not see the new session: they leave one less. By an array, which is made once: of a join
-    // PostgreSQL may look for the oldest anew for each session that there is.
-    `WITH made AS (
+    // clock_timestamp(), because now() is the start of the transaction, perhaps before the lock on the user's row was
+    // granted. The other parts of the statement do not see the new session, hence `maxSessions - 1`. The array is
+    // evaluated once; with a join PostgreSQL may search for the oldest sessions again for each session in the table.
+    `WITH inserted AS (
        INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
        SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
        FROM clock_timestamp() AS moment
@@ -112,7 +113,7 @@ export async function findSession(db: Knex, id: string): Promise<SessionRecord |
   return rows[0] ? toRecord(rows[0]) : null;
 }
 
-/** A session as people see it: without the nonce, of which its refresh tokens are made (A06). */
+/** A session as it is listed: without the nonce, from which its refresh tokens are derived (A06). */
 export interface ListedSession {
   readonly id: string;
   readonly userId: string;
@@ -137,7 +138,7 @@ interface ListedRow {
   ended_at: Date | null;
 }
 
-/** One page of a user's sessions in the order of their ids. */
+/** Reads one page of a user's sessions, ordered by id. */
 export async function listSessionsOf(
   db: Knex,
   filter: { userId: string; includeEnded: boolean },
@@ -166,8 +167,10 @@ export async function listSessionsOf(
 }
 
 /**
- * Makes `to` the newest generation, in one conditional UPDATE: of any number of racers one gets the roles that the user
- * has at that moment, the others null (S03); only the winner is audited. Null, too, when the session has ended or its user is disabled meanwhile.
+ * Makes `to` the newest generation, in one conditional UPDATE. Of concurrent calls one succeeds and is audited; the
+ * others get null (S03). The result is also null when the session has ended or its user has been disabled.
+ *
+ * @returns the user's current roles, and the time of the rotation by the database's clock
  */
 export async function rotateSession(
   db: Knex,
@@ -192,10 +195,10 @@ export async function rotateSession(
 }
 
 /**
- * Ends live sessions and revokes those whose access tokens may still be good. For more than one session hold the lock
- * on the user's row, so that no login opens another meanwhile.
+ * Ends the selected live sessions and revokes those whose access tokens may still be valid. To end all sessions of a
+ * user, the caller must hold the lock on the user's row, so that no login opens another one meanwhile.
  *
- * @returns the revocations of the sessions that ended now
+ * @returns the revocations of the sessions that were ended
  */
 export async function endSessions(
   db: Knex,
@@ -203,22 +206,6 @@ export async function endSessions(
   reason: string,
 ): Promise<Revocation[]> {
   const [condition, values] = conditionOf(selector);
-  return endWhere(db, condition, values, reason);
-}
-
-/** Keeps every login and refresh waiting until the transaction ends, however long it takes. */
-export async function lockAllSessions(trx: Knex): Promise<void> {
-  await trx.raw('SET LOCAL statement_timeout = 0');
-  await trx.raw('SET LOCAL lock_timeout = 0');
-  await trx.raw('LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE');
-}
-
-async function endWhere(
-  db: Knex,
-  condition: string,
-  values: readonly (string | number)[],
-  reason: string,
-): Promise<Revocation[]> {
   const { rows } = await db.raw<{ rows: EndedRow[] }>(
     `WITH ${endedAndRevoked(condition)} SELECT * FROM ended`,
     [reason, ...values, REVOCATION_MARGIN_SECONDS],
@@ -226,7 +213,20 @@ async function endWhere(
   return rows.map(toRevocation);
 }
 
-/** Parts of a WITH. They take the reason, the values of the condition, and the margin of revocations, seconds. */
+/**
+ * Blocks every login and refresh until the transaction ends. It removes the statement and lock timeouts of the
+ * transaction, so that it waits for as long as needed.
+ */
+export async function lockAllSessions(trx: Knex): Promise<void> {
+  await trx.raw('SET LOCAL statement_timeout = 0');
+  await trx.raw('SET LOCAL lock_timeout = 0');
+  await trx.raw('LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE');
+}
+
+/**
+ * The parts of a WITH clause that end the sessions of `condition` and revoke them. Their bindings are the reason, the
+ * values of the condition, and the revocation margin in seconds.
+ */
 function endedAndRevoked(condition: string): string {
   return `ended AS (
        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = ? WHERE ${condition} AND ended_at IS NULL
@@ -249,8 +249,8 @@ function conditionOf(selector: SessionSelector): [string, string[]] {
 const SECONDS_KEPT_AFTER_END = 86_400;
 
 /**
- * Deletes a batch of sessions past their absolute end and returns how many. Until then a row stays, ended or not: it is
- * the evidence by which an old refresh token is known as reused (S16).
+ * Deletes a batch of sessions past their absolute end and returns how many. Until then a row is kept even when the
+ * session has ended: it is needed to detect reuse of an old refresh token (S16).
  */
 export function purgeSessions(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'sessions', keptSeconds: SECONDS_KEPT_AFTER_END }, limit);

@@ -12,29 +12,30 @@ export interface SigningKeyPolicy extends KeyPolicy {
   readonly algorithm: SigningAlgorithm;
 }
 
-/** How a new signing key is made. */
+/** What the creation of a signing key needs. */
 export interface KeyMaking {
   readonly policy: SigningKeyPolicy;
   readonly masterKeys: readonly MasterKey[];
 }
 
-/** What changes of the signing keys work with. */
+/** What changes of the signing keys need. */
 export interface SigningKeyDependencies extends KeyMaking {
   readonly database: Database;
 }
 
 /**
- * The keys whose life goes on: those that may be used. None at all when the active one may not: what comes in its place is
- * for an operator to decide, and a key that was made now would hide that somebody writes to the table.
+ * The keys that move on in their life cycle: those that passed their check. None when the active key failed its check.
+ * An operator must then decide what replaces it, and a new key would hide that somebody else writes to the table.
  */
-export function stagesOf({ trusted, refused }: CheckedKeys): readonly KeyStage[] {
+export function stagesToAdvance({ trusted, refused }: CheckedKeys): readonly KeyStage[] {
   return refused.some(({ stored }) => stored.state === 'active') ? [] : trusted.map(({ stored }) => stored);
 }
 
 /**
- * Takes the steps of the keys' life cycle that are due, once however many instances see them at the same time.
+ * Takes the steps of the life cycle that are due, each once even when several instances see them at the same time.
  *
- * @throws EnvelopeError when a key is due and no given master key seals the keys now
+ * @returns the steps that were taken
+ * @throws EnvelopeError when a new key is due and none of the master keys is the one that seals the keys now
  */
 export async function advanceSigningKeys(dependencies: {
   readonly database: Database;
@@ -45,7 +46,7 @@ export async function advanceSigningKeys(dependencies: {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     const keys = await checker.checkAll(await store.listVerifyingKeys(trx));
-    const steps = dueSteps(stagesOf(keys), policy, await store.readClock(trx));
+    const steps = dueSteps(stagesToAdvance(keys), policy, await store.readClock(trx));
     for (const step of steps) await applyStep(trx, step, policy, checker.masterKeys);
     return steps;
   });
@@ -63,7 +64,7 @@ async function applyStep(
       return store.insertPendingKey(trx, key, step.activateAtMs);
     }
     case 'activate':
-      // The old one first: the database allows one active key at any moment.
+      // The old key is retired first, because the database allows one active key only.
       if (step.retire !== null) await store.retireKey(trx, step.retire, step.removeAtMs);
       return store.activateKey(trx, step.kid);
     case 'remove':
@@ -74,9 +75,10 @@ async function applyStep(
 }
 
 /**
- * A new key, sealed as all others are. Hold the lock on the signing keys.
+ * Generates a key pair, sealed with the master key that seals the other keys. The caller must hold the lock on the
+ * signing keys.
  *
- * @throws EnvelopeError when no given master key seals the others
+ * @throws EnvelopeError when none of the master keys is the one that seals the other keys
  */
 export async function newSealedKey(
   trx: Transaction,

@@ -8,31 +8,36 @@ import {
 } from '../../tokens/verify/verification-key.ts';
 import { openSigningKey } from './seal-signing-key.ts';
 
-/** A row of a signing key that Postern did not write, or that was altered since; the message says which and why. */
+/**
+ * A signing key row that Postern did not write, or that was altered since. The message names the key and the reason.
+ */
 export class StoredKeyRefused extends Error {
-  constructor(kid: string, why: string, options?: ErrorOptions) {
-    super(`the stored signing key ${kid} is not trusted: ${why}`, options);
+  constructor(kid: string, reason: string, options?: ErrorOptions) {
+    super(`the stored signing key ${kid} is not trusted: ${reason}`, options);
     this.name = 'StoredKeyRefused';
   }
 }
 
-/** SHA-256 in base64url. Nothing else goes into a message: whoever can write to the database chose it. */
+/**
+ * An RFC 7638 thumbprint: SHA-256 in base64url. A kid of another form is kept out of messages, because whoever can
+ * write to the database chose it.
+ */
 const KID = /^[\w-]{43}$/;
 
 /**
- * Stands before every use of a stored key, to sign, to verify or to be published: whoever can write to the database, but
- * has no master key, must not make a key of his own one of ours (K06). What is trusted is the envelope alone. The public
- * half must be the one that belongs to the private half in it, under the kid and the algorithm that it was sealed for.
+ * Checks a stored key before it signs, verifies or is published. An attacker who can write to the database but has no
+ * master key must not be able to introduce a key (K06). Only the sealed envelope is trusted: the public half must
+ * belong to the private half inside it, under the kid and the algorithm that it was sealed for.
  *
  * @returns the public half
- * @throws StoredKeyRefused, and EnvelopeError when no given master key sealed the private half, or its row was altered
+ * @throws StoredKeyRefused when the public half does not match; EnvelopeError when none of the master keys sealed the
+ *   private half, or its row was altered
  */
 export async function checkStoredKey(
   key: StoredSigningKey,
   masterKeys: readonly MasterKey[],
 ): Promise<VerificationKey> {
-  if (!KID.test(key.kid))
-    throw new StoredKeyRefused('whose kid is not a thumbprint', 'Postern did not create it');
+  if (!KID.test(key.kid)) throw new StoredKeyRefused('with a malformed kid', 'Postern did not create it');
   const privatePkcs8 = openSigningKey(key, masterKeys);
   try {
     const verificationKey = await importVerificationKey(key.publicJwk);
@@ -50,13 +55,13 @@ export async function checkStoredKey(
   throw new StoredKeyRefused(key.kid, 'its public key does not match its private key');
 }
 
-/** A stored key that may be used. */
+/** A stored key that passed its check. */
 export interface CheckedKey {
   readonly stored: StoredSigningKey;
   readonly verificationKey: VerificationKey;
 }
 
-/** A stored key that may not. The fault is the same object for as long as the row is the same. */
+/** A stored key that failed its check. `fault` is the same object for as long as the row is unchanged. */
 interface RefusedKey {
   readonly stored: StoredSigningKey;
   readonly fault: Error;
@@ -75,7 +80,7 @@ interface CachedCheck {
   readonly verdict: Verdict;
 }
 
-/** Checks keys as often as they are read; a row that is as it was costs no decryption. */
+/** Checks keys on every read. An unchanged row is answered from a cache, without decryption. */
 export class StoredKeyChecker {
   readonly masterKeys: readonly MasterKey[];
   #cache = new Map<string, CachedCheck>();
@@ -111,8 +116,8 @@ export class StoredKeyChecker {
       return { publicHalf, sealed, verdict: { verificationKey: await checkStoredKey(key, this.masterKeys) } };
     } catch (error) {
       if (!(error instanceof EnvelopeError || error instanceof StoredKeyRefused)) throw error;
-      // Sealed anew with a master key that this process was not given. That the public half is ours it has seen before,
-      // and nothing can undo that: it goes on with this key, and is left behind by the next one.
+      // Resealed with a master key that this process does not have. It has checked the public half before, and that
+      // result still holds, so it continues to use this key. It cannot open any key that is created later.
       const isResealed = error instanceof EnvelopeError && error.reason === 'other-master-key';
       if (cached && isSameKey && isResealed && 'verificationKey' in cached.verdict)
         return { publicHalf, sealed, verdict: cached.verdict };

@@ -6,11 +6,10 @@ import { newSealedKey } from './advance-signing-keys.ts';
 import { checkStoredKey } from './check-stored-keys.ts';
 
 /**
- * Makes the first signing key, once however many instances start together. Where keys exist, checks that the master
- * key opens them and that they are what they claim to be, and never makes another one in their place: neither a wrong master
- * key nor an altered row must look like a first start.
+ * Creates the first signing key, once even when several instances start together. Where keys exist, checks each of them
+ * instead: a wrong master key or an altered row must not be taken for a first start.
  *
- * @throws EnvelopeError when a stored key does not open, StoredKeyRefused when its public half is another's
+ * @throws EnvelopeError when none of the master keys opens a stored key, StoredKeyRefused when its row was altered
  */
 export async function ensureSigningKey(dependencies: {
   readonly database: Database;

@@ -1,9 +1,12 @@
 import { DEFAULT_SKEW_SECONDS } from '../../domain/claims.ts';
 
-/** `pending`: published, does not sign yet. `retired`: signs no more, verifies until its last token has expired. */
+/**
+ * `pending`: published, does not sign yet. `active`: signs. `retired`: no longer signs, verifies until its last token
+ * has expired. `revoked`: neither signs nor verifies.
+ */
 export type SigningKeyState = 'pending' | 'active' | 'retired' | 'revoked';
 
-/** What decides about a key's next step. Times are epoch milliseconds of the database's clock. */
+/** The properties of a key that decide its next step. Times are Unix time of the database's clock, ms. */
 export interface KeyStage {
   readonly kid: string;
   readonly algorithm: string;
@@ -16,7 +19,7 @@ export interface KeyStage {
 export interface KeyPolicy {
   readonly algorithm: string;
   readonly rotationSeconds: number;
-  /** How long a verifier may keep the key set without asking again. */
+  /** How long a verifier may cache the JWKS. */
   readonly jwksMaxAgeSeconds: number;
   readonly accessTokenTtlSeconds: number;
 }
@@ -31,22 +34,22 @@ export type KeyStep =
     }
   | { readonly kind: 'remove'; readonly kid: string };
 
-/** Every instance reads the keys within this time of a change, and publishes or drops them then. */
+/** The time within which every instance has read a change of the keys. */
 const PROPAGATION_MS = 3_000;
 
-/** When a key that is published now may sign: no verifier's copy of the set is older by then. */
+/** When a key that is published now may sign: every verifier has fetched a JWKS with the key by then. Unix time, ms. */
 export function activationTime(policy: KeyPolicy, nowMs: number): number {
   return nowMs + policy.jwksMaxAgeSeconds * 1000 + PROPAGATION_MS;
 }
 
-/** When a key that signs no more from now may go: its last token has expired for the slowest clock. */
+/** When a key that stops signing now may be removed: its last token has expired by the slowest clock. Unix time, ms. */
 export function removalTime(policy: KeyPolicy, nowMs: number): number {
   return nowMs + (policy.accessTokenTtlSeconds + 2 * DEFAULT_SKEW_SECONDS) * 1000 + PROPAGATION_MS;
 }
 
 /**
- * The steps that are due now. A new key is prepared early enough to sign when the active one reaches its age, and at
- * once when the algorithm was changed.
+ * Decides which steps are due now. A new key is prepared early enough to sign when the active key reaches its rotation
+ * age, and immediately when the algorithm was changed.
  */
 export function dueSteps(keys: readonly KeyStage[], policy: KeyPolicy, nowMs: number): KeyStep[] {
   const steps: KeyStep[] = keys
@@ -59,13 +62,13 @@ export function dueSteps(keys: readonly KeyStage[], policy: KeyPolicy, nowMs: nu
     const removeAtMs = removalTime(policy, nowMs);
     return [...steps, { kind: 'activate', kid: pending.kid, retire: active?.kid ?? null, removeAtMs }];
   }
-  if (active && isDue(active, policy, nowMs)) {
+  if (active && isRotationDue(active, policy, nowMs)) {
     steps.push({ kind: 'prepare', activateAtMs: activationTime(policy, nowMs) });
   }
   return steps;
 }
 
-function isDue(active: KeyStage, policy: KeyPolicy, nowMs: number): boolean {
+function isRotationDue(active: KeyStage, policy: KeyPolicy, nowMs: number): boolean {
   if (active.algorithm !== policy.algorithm) return true;
   const dueMs = (active.activatedAtMs ?? active.activateAtMs) + policy.rotationSeconds * 1000;
   return activationTime(policy, nowMs) >= dueMs;

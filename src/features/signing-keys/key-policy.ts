@@ -1,7 +1,7 @@
 import type { SigningAlgorithm } from '../../tokens/signing-algorithm.ts';
 import type { SigningKeyPolicy } from './advance-signing-keys.ts';
 
-/** The settings by which signing keys live. */
+/** Takes the policy of signing keys from the settings. */
 export function keyPolicyOf(
   settings: {
     readonly keyRotationSeconds: number;

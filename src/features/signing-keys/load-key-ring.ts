@@ -7,9 +7,9 @@ import { type CheckedKey, checkStoredKey } from './check-stored-keys.ts';
 import { openSigningKey } from './seal-signing-key.ts';
 
 /**
- * A ring of stored keys, each of them checked, with the active one ready to sign.
+ * Checks stored keys and builds a key ring from them, with a signer for the active one.
  *
- * @throws EnvelopeError or StoredKeyRefused when one of them is not what it claims to be
+ * @throws EnvelopeError when none of the master keys opens a key, StoredKeyRefused when its row was altered
  */
 export async function loadKeyRing(
   stored: readonly StoredSigningKey[],
@@ -22,7 +22,7 @@ export async function loadKeyRing(
   return ringOf(keys, active ? await signerOf(active, masterKeys) : null);
 }
 
-/** A ring of checked keys. */
+/** Builds a key ring from checked keys. */
 export function ringOf(keys: readonly CheckedKey[], signer: Signer | null): KeyRing {
   return createKeyRing(
     keys.map(({ verificationKey }) => verificationKey),
@@ -30,7 +30,7 @@ export function ringOf(keys: readonly CheckedKey[], signer: Signer | null): KeyR
   );
 }
 
-/** @throws EnvelopeError when it was checked with a master key that does not seal it any more */
+/** @throws EnvelopeError when the key was resealed after its check, with a master key that is not given */
 export function signerOf(
   { stored, verificationKey }: CheckedKey,
   masterKeys: readonly MasterKey[],

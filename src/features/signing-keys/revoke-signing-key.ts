@@ -6,12 +6,12 @@ import { newSealedKey, type SigningKeyDependencies } from './advance-signing-key
 import { StoredKeyChecker } from './check-stored-keys.ts';
 
 /**
- * Ends a key at once, with every token that it signed: for a private key that may be known to others. When it was the
- * active one, the waiting key or a new one signs from now on. Repeating it changes nothing.
+ * Revokes a key and with it every token that it signed. This is for a private key that may have leaked. When it was the
+ * active key, the pending key or a new one signs from now on. Repeating it does not change the keys.
  *
  * @returns the kid of the key that signs now
- * @throws Rejected `not-found` for a kid that no key has; EnvelopeError when a new key is wanted and no given master key
- *   seals the others
+ * @throws Rejected `not-found` for an unknown kid; EnvelopeError when a new key is needed and none of the master keys
+ *   is the one that seals the other keys
  */
 export async function revokeSigningKey(
   { database, policy, masterKeys }: SigningKeyDependencies,
@@ -26,10 +26,10 @@ export async function revokeSigningKey(
     const target = { type: 'signing-key', id: kid } as const;
     const event: AuditEvent = { action: 'key.revoke', outcome: 'ok', actor, target };
     await insertAuditEvent(trx, { event, origin });
-    const left = await store.listVerifyingKeys(trx);
-    const active = left.find(({ state }) => state === 'active');
+    const remaining = await store.listVerifyingKeys(trx);
+    const active = remaining.find(({ state }) => state === 'active');
     if (active) return { active: active.kid };
-    const { trusted } = await new StoredKeyChecker(masterKeys).checkAll(left);
+    const { trusted } = await new StoredKeyChecker(masterKeys).checkAll(remaining);
     const pending = trusted.find(({ stored }) => stored.state === 'pending')?.stored;
     if (pending) {
       await store.activateKey(trx, pending.kid);

@@ -6,12 +6,13 @@ import { rewrapRootKey } from '../root-key/root-key.ts';
 import { openSigningKey, sealSigningKey } from './seal-signing-key.ts';
 
 /**
- * Seals every private key, and the root key of refresh tokens, with the current master key. All of them in one transaction: a kill in the middle leaves
- * each row as it was, and services that know both master keys read either state.
+ * Reseals every private key and the root key with the current master key, in one transaction. If the process is killed,
+ * every row stays as it was. Services that have both master keys can read either state.
  *
  * @param dependencies.masterKeys the current one, then the previous one
- * @throws EnvelopeError when a key opens with none of them, StoredKeyRefused when its row was altered; nothing is changed
- *   then
+ * @returns how many keys were resealed, and how many were sealed with the current master key already
+ * @throws EnvelopeError when none of the master keys opens a key, StoredKeyRefused when its row was altered; nothing is
+ *   changed then
  */
 export async function rewrapSigningKeys(dependencies: {
   readonly database: Database;

@@ -6,27 +6,28 @@ import { newSealedKey, type SigningKeyDependencies } from './advance-signing-key
 import { StoredKeyChecker } from './check-stored-keys.ts';
 
 /**
- * Publishes a new key, which signs once no verifier's copy of the key set lacks it; with `now` it signs at once, and
- * verifiers that keep an older set refuse its tokens until they ask again. While a new key is waiting, no other is
- * made: that one is the answer.
+ * Publishes a new signing key. It signs as soon as every verifier's copy of the JWKS contains it. While a pending key
+ * exists, no further key is created and that one is returned.
  *
- * @returns the kid of the new key, when it signs, epoch milliseconds, and whether it was there before this call
- * @throws EnvelopeError when no given master key seals the keys now
+ * @param rotation.now whether the key signs at once; verifiers with an older JWKS then refuse its tokens until they
+ *   fetch the JWKS again
+ * @returns the kid of the new key, when it signs (Unix time, ms), and whether it was pending before this call
+ * @throws EnvelopeError when none of the master keys is the one that seals the keys now
  */
 export async function rotateSigningKey(
   { database, policy, masterKeys }: SigningKeyDependencies,
   { now, actor, origin }: { readonly now: boolean } & AuditedBy,
-): Promise<{ kid: string; activateAtMs: number; wasWaiting: boolean }> {
+): Promise<{ kid: string; activateAtMs: number; wasPending: boolean }> {
   return database.unlimited(async (trx) => {
     await store.lockSigningKeys(trx);
     const keys = await store.listVerifyingKeys(trx);
     const nowMs = await store.readClock(trx);
-    // One that is not ours, or that this master key does not open, is none that waits.
+    // A pending key that fails its check is ignored.
     const { trusted } = await new StoredKeyChecker(masterKeys).checkAll(keys);
     let next: { kid: string; activateAtMs: number } | undefined = trusted.find(
       ({ stored }) => stored.state === 'pending',
     )?.stored;
-    const wasWaiting = next !== undefined;
+    const wasPending = next !== undefined;
     if (!next) {
       const key = await newSealedKey(trx, policy.algorithm, masterKeys);
       next = { kid: key.kid, activateAtMs: activationTime(policy, nowMs) };
@@ -42,10 +43,10 @@ export async function rotateSigningKey(
       },
       origin,
     });
-    if (!now) return { kid: next.kid, activateAtMs: next.activateAtMs, wasWaiting };
+    if (!now) return { kid: next.kid, activateAtMs: next.activateAtMs, wasPending };
     const active = keys.find(({ state }) => state === 'active');
     if (active) await store.retireKey(trx, active.kid, removalTime(policy, nowMs));
     await store.activateKey(trx, next.kid);
-    return { kid: next.kid, activateAtMs: nowMs, wasWaiting };
+    return { kid: next.kid, activateAtMs: nowMs, wasPending };
   });
 }

@@ -4,11 +4,12 @@ import { type MasterKey, seal, unseal } from '../../crypto/sealed-envelope.ts';
 import type { StoredSigningKey } from './signing-key-queries.ts';
 import type { SigningKeyPair } from '../../tokens/issue/signing-key.ts';
 
-/** What an envelope is authenticated with, so that a row's envelope opens in no other row. */
+/** The identity that an envelope is authenticated with, so that an envelope moved to another row does not open. */
 function identityOf(key: { kid: string; algorithm: string }): string {
   return `signing key ${key.kid} ${key.algorithm}`;
 }
 
+/** Seals the private half of a key. */
 export function sealSigningKey(
   pair: Pick<SigningKeyPair, 'kid' | 'algorithm' | 'privatePkcs8'>,
   masterKey: MasterKey,
@@ -17,9 +18,10 @@ export function sealSigningKey(
 }
 
 /**
- * The private half of a stored key, PKCS #8 in DER.
+ * Opens the private half of a stored key.
  *
- * @throws EnvelopeError when no given master key sealed it, or the row was altered
+ * @returns PKCS #8 in DER
+ * @throws EnvelopeError when none of the master keys sealed it, or the row was altered
  */
 export function openSigningKey(key: StoredSigningKey, masterKeys: readonly MasterKey[]): Buffer {
   return unseal(key.sealedPrivateKey ?? new Uint8Array(), identityOf(key), masterKeys);

@@ -3,11 +3,12 @@ import type { Knex } from 'knex';
 import type { KeyStage, SigningKeyState } from './key-lifecycle.ts';
 import type { SigningAlgorithm } from '../../tokens/signing-algorithm.ts';
 
-/** A signing key as the database holds it; the private half is sealed by the master key. */
+/** A signing key as stored. Its private half is sealed with the master key. */
 export interface StoredSigningKey extends KeyStage {
   readonly algorithm: SigningAlgorithm;
-  /** The public JWK, to be checked when it is imported. */
+  /** The public JWK; unchecked. */
   readonly publicJwk: unknown;
+  /** Null for a revoked key. */
   readonly sealedPrivateKey: Uint8Array | null;
   readonly createdAtMs: number;
 }
@@ -19,7 +20,7 @@ export interface NewSigningKey {
   readonly sealedPrivateKey: Uint8Array;
 }
 
-/** Any two processes that change signing keys take turns by this lock. */
+/** The advisory lock that serializes changes of the signing keys over all processes. */
 const SIGNING_KEY_LOCK = 0x706f7375;
 
 interface SigningKeyRow {
@@ -35,13 +36,13 @@ interface SigningKeyRow {
   remove_at: Date | null;
 }
 
-/** Holds all other changes of signing keys back until the transaction ends. */
+/** Waits for, then blocks, all other changes of the signing keys until the transaction ends. */
 export async function lockSigningKeys(trx: Knex.Transaction): Promise<void> {
   await trx.raw('SET LOCAL lock_timeout = 0');
   await trx.raw('SELECT pg_advisory_xact_lock(?)', [SIGNING_KEY_LOCK]);
 }
 
-/** Every key but the revoked ones, ordered by kid. */
+/** Reads every key that is not revoked, ordered by kid. */
 export async function listVerifyingKeys(db: Knex): Promise<StoredSigningKey[]> {
   const rows = await db<SigningKeyRow>('signing_keys')
     .whereNot('state', 'revoked')
@@ -50,19 +51,19 @@ export async function listVerifyingKeys(db: Knex): Promise<StoredSigningKey[]> {
   return rows.map(toKey);
 }
 
-/** Every key, the newest first. */
+/** Reads every key, newest first. */
 export async function listAllKeys(db: Knex): Promise<StoredSigningKey[]> {
   const rows = await db<SigningKeyRow>('signing_keys').orderBy('created_at', 'desc').select('*');
   return rows.map(toKey);
 }
 
-/** The database's clock, by which all instances decide. */
+/** Reads the database's clock, by which all instances decide. Unix time, ms. */
 export async function readClock(db: Knex): Promise<number> {
   const { rows } = await db.raw<{ rows: { now: Date }[] }>('SELECT clock_timestamp() AS now');
   return rows[0]?.now.getTime() ?? Number.NaN;
 }
 
-/** Stores a key that signs from now on. The one-active index refuses a second one. */
+/** Stores a key that signs from now on. A unique index allows one active key only. */
 export async function insertActiveKey(db: Knex, key: NewSigningKey): Promise<void> {
   const now = db.fn.now() as never;
   await db<SigningKeyRow>('signing_keys').insert({
@@ -73,7 +74,7 @@ export async function insertActiveKey(db: Knex, key: NewSigningKey): Promise<voi
   });
 }
 
-/** Stores a key that is published now and signs later. */
+/** Stores a key that is published now and signs from `activateAtMs` (Unix time, ms). */
 export async function insertPendingKey(db: Knex, key: NewSigningKey, activateAtMs: number): Promise<void> {
   await db<SigningKeyRow>('signing_keys').insert({
     ...columnsOf(key),
@@ -88,13 +89,14 @@ export async function activateKey(db: Knex, kid: string): Promise<void> {
     .update({ state: 'active', activated_at: db.fn.now() as never });
 }
 
+/** Makes a key verify only. @param removeAtMs Unix time, ms */
 export async function retireKey(db: Knex, kid: string, removeAtMs: number): Promise<void> {
   await db<SigningKeyRow>('signing_keys')
     .where({ kid })
     .update({ state: 'retired', retired_at: db.fn.now() as never, remove_at: new Date(removeAtMs) });
 }
 
-/** Ends a key for good: its private half goes, its row stays as a record. */
+/** Revokes a key for good. Its private half is deleted, its row is kept as a record. */
 export async function revokeKey(db: Knex, kid: string): Promise<void> {
   await db<SigningKeyRow>('signing_keys')
     .where({ kid })

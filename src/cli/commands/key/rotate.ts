@@ -27,12 +27,12 @@ export const keyRotate: CommandDefinition = (command) => {
 };
 
 function describe(
-  { kid, wasWaiting }: { kid: string; wasWaiting: boolean },
+  { kid, wasPending }: { kid: string; wasPending: boolean },
   activateAt: string,
   now: boolean,
 ) {
-  if (now) return wasWaiting ? `${kid}, which was pending, signs now` : `${kid} signs now`;
-  return wasWaiting
+  if (now) return wasPending ? `${kid}, which was pending, signs now` : `${kid} signs now`;
+  return wasPending
     ? `${kid} is already pending and signs from ${activateAt}; no key was created (--now makes it sign at once)`
     : `${kid} is published and signs from ${activateAt}`;
 }
