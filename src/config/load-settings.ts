@@ -35,7 +35,10 @@ export interface LoadOptions {
   readonly nowMs?: number;
 }
 
-/** All faults of the settings. Each line names a setting and says what is wrong and what to do. It never contains the value. */
+/**
+ * All faults of the settings. Each line names a setting and says what is wrong and what to do. It never contains the
+ * value.
+ */
 export class SettingsError extends Error {
   readonly faults: readonly string[];
 

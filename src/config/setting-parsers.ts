@@ -9,7 +9,10 @@ import { Secret } from '../domain/secret.ts';
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */
 export type SettingParser<T> = (text: string) => T;
 
-/** The message continues a sentence that begins with the setting's name. It never contains the value, which may be a misplaced secret. */
+/**
+ * The message continues a sentence that begins with the setting's name. It never contains the value, which may be a
+ * misplaced secret.
+ */
 export class InvalidSetting extends Error {}
 
 export function oneOf<const T extends string>(...choices: readonly T[]): SettingParser<T> {
@@ -150,7 +153,9 @@ export const clientNames: SettingParser<readonly string[]> = (text) => {
   return names.flatMap((name) => name ?? []);
 };
 
-/** A time in ISO 8601 with a time zone, or a date, which means its first instant in UTC. The value is Unix time in ms. */
+/**
+ * A time in ISO 8601 with a time zone, or a date, which means its first instant in UTC. The value is Unix time in ms.
+ */
 export const momentMs: SettingParser<number> = (text) => {
   const match = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/.exec(text);
   const day = Date.parse(`${match?.[1] ?? ''}T00:00:00Z`);
@@ -171,7 +176,8 @@ function parsedDatabaseUrl(text: string): URL | null {
   // libpq allows credentials without a host (a socket). The URL standard does not, so a host is inserted for the check.
   const withHost = text.replace('@/', '@localhost/');
   const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
-  // An unescaped / or # in the password ends the authority, so that part of the password would be read as the host name.
+  // An unescaped / or # in the password ends the authority, so that part of the password would be read as the host
+  // name.
   return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
 }
 

@@ -19,11 +19,16 @@ export interface SettingValues {
   /** One of `audiences`, or null for the first. In a sidecar, which does not know the audiences, any name. */
   readonly apiAudience: string | null;
   readonly algorithm: Algorithm;
-  /** Used as UTF-8 text. Set if and only if the algorithm is HS256; for the purpose `command` it may be null even then. */
+  /**
+   * Used as UTF-8 text. Set if and only if the algorithm is HS256; for the purpose `command` it may be null even then.
+   */
   readonly secret: Secret | null;
   readonly legacySecret: Secret | null;
   readonly legacyUntilMs: number | null;
-  /** `base64()` returns its 32 bytes. May be null with the embedded database (the data directory has one) and for `command`. */
+  /**
+   * `base64()` returns its 32 bytes. May be null with the embedded database (the data directory has one) and for
+   * `command`.
+   */
   readonly masterKey: Secret | null;
   readonly masterKeyPrevious: Secret | null;
   readonly accessTokenTtlSeconds: number;
@@ -63,14 +68,16 @@ export interface SettingValues {
 
 /**
  * What the settings are loaded for. An invalid value is a fault for every purpose; a missing one only where it is used.
- * `serve` needs all settings. `sidecar` needs its listeners and its upstream. `keys` (commands that open or seal signing
- * keys) needs everything except usable listeners. `command` needs only the database.
+ * `serve` needs all settings. `sidecar` needs its listeners and its upstream. `keys` (commands that open or seal
+ * signing keys) needs everything except usable listeners. `command` needs only the database.
  */
 export type SettingsPurpose = 'serve' | 'sidecar' | 'keys' | 'command';
 
 export interface SettingsRead {
   readonly values: SettingValues;
-  /** Settings whose own value is invalid. A rule that reads one of them is skipped, so that no fault is reported twice. */
+  /**
+   * Settings whose own value is invalid. A rule that reads one of them is skipped, so that no fault is reported twice.
+   */
   readonly faulty: ReadonlySet<keyof SettingValues>;
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
@@ -208,7 +215,10 @@ export function brokenSettingRules(read: SettingsRead): string[] {
     .map((rule) => rule.fault);
 }
 
-/** N10: passwords and tokens must not cross a network in plaintext, unless the operator states that a proxy terminates TLS. */
+/**
+ * N10: passwords and tokens must not cross a network in plaintext, unless the operator states that a proxy terminates
+ * TLS.
+ */
 function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],
