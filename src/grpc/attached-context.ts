@@ -9,7 +9,7 @@ export function attachContext(metadata: Metadata, context: CallContext): void {
   contexts.set(metadata, context);
 }
 
-/** @throws Error for a call without the call interceptor, a fault of ours */
+/** @throws Error for a call that did not pass the call interceptor, which is a programming error */
 export function contextOf(metadata: Metadata): CallContext {
   const context = contexts.get(metadata);
   if (!context) throw new Error('the call did not pass the call interceptor');

@@ -278,8 +278,7 @@ function outgoingStatus(
   isRequestComplete: boolean,
   context: CallContext,
 ): StatusObject {
-  // grpc-js limits the size of messages itself, with a status that has no metadata. A status of ours always has
-  // metadata.
+  // grpc-js limits the size of messages itself, with a status without metadata. Postern always sets metadata.
   if (status.code === Code.RESOURCE_EXHAUSTED && !status.metadata)
     return rejectionStatus(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
   const metadata = status.metadata ?? new Metadata();
