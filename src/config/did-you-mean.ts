@@ -1,6 +1,6 @@
 /**
- * The candidate nearest to a misspelt name, or null when none is near. At most a third of the letters may differ, because
- * a far-fetched suggestion misleads.
+ * The candidate with the smallest edit distance to a misspelt name, or null when none is close. At most a third of the
+ * letters may differ, because a far-fetched suggestion misleads.
  */
 export function nearestName(typed: string, candidates: readonly string[]): string | null {
   const nearest = candidates
@@ -9,7 +9,7 @@ export function nearestName(typed: string, candidates: readonly string[]): strin
   return nearest !== undefined && nearest.distance <= typed.length / 3 ? nearest.name : null;
 }
 
-/** The Levenshtein distance: how many letters to insert, delete or replace. */
+/** The Levenshtein distance: the number of letters to insert, delete or replace. */
 function editDistance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let row = 1; row <= from.length; row++) {

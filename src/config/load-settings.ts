@@ -21,7 +21,7 @@ export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUn
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
-  /** Lines for whoever starts the service: what is allowed, but probably a mistake. */
+  /** One line for each setting that is valid but probably a mistake. The command prints them at start. */
   readonly warnings: readonly string[];
 }
 
@@ -35,7 +35,10 @@ export interface LoadOptions {
   readonly nowMs?: number;
 }
 
-/** Every fault of the settings at once. Each line names a setting and says what is wrong and what to do, never the value. */
+/**
+ * All faults of the settings. Each line names a setting and says what is wrong and what to do. It never contains the
+ * value.
+ */
 export class SettingsError extends Error {
   readonly faults: readonly string[];
 
@@ -50,9 +53,10 @@ type Key = keyof SettingValues;
 type ReadFile = (path: string) => string;
 
 /**
- * Reads the environment into settings. An empty variable counts as absent, as in compose files and libpq, but with a
- * warning, because it may be a failed substitution. A secret can be in the file that NAME_FILE names. Throws
- * `SettingsError` with every fault found, including unknown names that begin with POSTERN_.
+ * Reads the environment into settings. An empty variable counts as absent, as in compose files and libpq, but causes a
+ * warning, because it may be a failed substitution. A secret can be in the file that NAME_FILE names.
+ *
+ * @throws SettingsError with every fault found, including unknown names that begin with POSTERN_
  */
 export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
   const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
@@ -85,7 +89,7 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   return Object.freeze({ ...rest, production, legacyHs256, warnings });
 }
 
-/** Whether a failing command should print a stack trace. Asked before the settings are known to be valid. */
+/** Whether a failing command prints a stack trace. Works when the settings are invalid. */
 export function wantsStackTraces(environment: Environment = process.env): boolean {
   return /^(debug|trace)$/.test(environment[settingRows.logLevel.name] ?? '');
 }
@@ -142,7 +146,7 @@ function comesFromFile(row: Setting<unknown>, environment: Environment): boolean
   );
 }
 
-/** A rule between settings says NAME. Where only NAME_FILE is set, its message must say NAME_FILE. */
+/** The message of a rule names a setting as NAME. Where only NAME_FILE is set, the message must say NAME_FILE. */
 function nameVariablesAsSet(line: string, environment: Environment): string {
   return rowsByKey
     .filter(([, row]) => comesFromFile(row, environment))
@@ -160,7 +164,7 @@ function textOf(row: Setting<unknown>, environment: Environment, readFile: ReadF
   return textOfFile(path, readFile);
 }
 
-/** The fault does not repeat the path, which may be the secret itself, set under the wrong name. */
+/** The fault does not contain the path, because the path may be the secret itself, set under the wrong name. */
 function textOfFile(path: string, readFile: ReadFile): string {
   let text: string;
   try {
@@ -179,12 +183,12 @@ function textOfFile(path: string, readFile: ReadFile): string {
 }
 
 function readTextFile(path: string): string {
-  // A pipe (such as /dev/fd/3) was opened by whoever started the process and cannot be replaced by another user.
+  // A pipe (such as /dev/fd/3) was opened by the user who started the process; other users cannot replace it.
   if (statSync(path).isFile()) requireTrustedPath(path, 'root');
   return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
 }
 
-/** A misspelt setting would silently leave its default in force, which may be less secure. */
+/** A misspelt name is a fault: the setting would silently keep its default, which may be less secure. */
 function unknownNames(environment: Environment): string[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith('POSTERN_') && !knownNames.includes(name))
@@ -197,8 +201,8 @@ function unknownNames(environment: Environment): string[] {
 }
 
 /**
- * Kubernetes gives every pod variables of these forms about a Service called `postern`. If they were faults, Postern
- * could not start where its Service has its own name.
+ * Kubernetes sets variables of these forms in every pod when a Service is called `postern`. If they counted as faults,
+ * Postern could not start in a namespace where its Service is called `postern`.
  */
 function isServiceLink(name: string, text: string): boolean {
   if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))
@@ -206,52 +210,47 @@ function isServiceLink(name: string, text: string): boolean {
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text);
 }
 
-/** The files are read only for the purposes that use them: a command may run as a user who must not read the key. */
+type PathKey = 'tlsCert' | 'tlsKey' | 'tlsClientCa' | 'upstreamCert' | 'upstreamKey' | 'upstreamCa';
+type EndpointFiles = Readonly<Record<'cert' | 'key' | 'ca', PathKey>>;
+
+const LISTENER_FILES: EndpointFiles = { cert: 'tlsCert', key: 'tlsKey', ca: 'tlsClientCa' };
+const UPSTREAM_FILES: EndpointFiles = { cert: 'upstreamCert', key: 'upstreamKey', ca: 'upstreamCa' };
+
+/** Only for the purposes that use the files: another command may run as a user who must not read the private key. */
 function certificateFileFaults(
   values: SettingValues,
   faulty: ReadonlySet<Key>,
   purpose: SettingsPurpose,
   readFile: ReadFile,
 ): string[] {
-  const { tlsCert, tlsKey, tlsClientCa, upstreamCert, upstreamKey, upstreamCa } = values;
-  const endpoints: Record<'cert' | 'key' | 'ca', readonly [Key, string | null]>[] = [];
-  if (purpose === 'serve' || purpose === 'sidecar') {
-    endpoints.push({ cert: ['tlsCert', tlsCert], key: ['tlsKey', tlsKey], ca: ['tlsClientCa', tlsClientCa] });
-  }
-  if (purpose === 'sidecar') {
-    const ca = upstreamCa === 'system' ? null : upstreamCa;
-    endpoints.push({
-      cert: ['upstreamCert', upstreamCert],
-      key: ['upstreamKey', upstreamKey],
-      ca: ['upstreamCa', ca],
-    });
-  }
-  return endpoints.flatMap((endpoint) => {
+  if (purpose !== 'serve' && purpose !== 'sidecar') return [];
+  const endpoints = purpose === 'sidecar' ? [LISTENER_FILES, UPSTREAM_FILES] : [LISTENER_FILES];
+  return endpoints.flatMap(({ cert, key, ca }) => {
     const faults: string[] = [];
-    const textIn = ([key, path]: readonly [Key, string | null]) => {
-      if (path === null || faulty.has(key)) return null;
+    const textIn = (setting: PathKey) => {
+      const path = values[setting];
+      if (path === null || faulty.has(setting) || isSystemCa(setting, path)) return null;
       try {
         return readFile(path);
       } catch (error) {
-        if (error instanceof UntrustedPath) {
-          faults.push(`${settingRows[key].name} can be changed by others: ${error.message}`);
-          return null;
-        }
-        const { code = 'not text' } = error as NodeJS.ErrnoException;
-        faults.push(
-          `${settingRows[key].name} cannot be read (${code}); check the path and the file's permissions`,
-        );
+        faults.push(`${settingRows[setting].name} ${readFault(error)}`);
         return null;
       }
     };
-    const files = { cert: textIn(endpoint.cert), key: textIn(endpoint.key), ca: textIn(endpoint.ca) };
-    const names = {
-      cert: settingRows[endpoint.cert[0]].name,
-      key: settingRows[endpoint.key[0]].name,
-      ca: settingRows[endpoint.ca[0]].name,
-    };
+    const files = { cert: textIn(cert), key: textIn(key), ca: textIn(ca) };
+    const names = { cert: settingRows[cert].name, key: settingRows[key].name, ca: settingRows[ca].name };
     return [...faults, ...certificateFaults(files, names)];
   });
+}
+
+function isSystemCa(setting: PathKey, path: string): boolean {
+  return setting === 'upstreamCa' && path === 'system';
+}
+
+function readFault(error: unknown): string {
+  if (error instanceof UntrustedPath) return `can be changed by others: ${error.message}`;
+  const { code = 'not text' } = error as NodeJS.ErrnoException;
+  return `cannot be read (${code}); check the path and the file's permissions`;
 }
 
 function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
@@ -273,7 +272,7 @@ function warningsAbout(environment: Environment, legacyUntilMs: number | null, n
   return warnings;
 }
 
-/** A sidecar gets the issuer from its upstream, and commands issue no tokens. */
+/** Only for `serve`: a sidecar gets the issuer from its upstream, and commands issue no tokens. */
 function warningsAboutIssuer(
   environment: Environment,
   production: boolean,

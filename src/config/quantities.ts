@@ -2,8 +2,10 @@ const MILLISECONDS_PER = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_0
 const BYTES_PER = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
 /**
- * `500ms`, `10s`, `10m`, `12h`, `30d`: one whole number and one unit. The result is in milliseconds, or null for
- * anything else. A number without a unit is refused, except `0`, because readers would differ on what the unit is.
+ * Parses a whole number with one unit: `500ms`, `10s`, `10m`, `12h`, `30d`. A number without a unit is refused, except
+ * `0`, because readers would assume different units.
+ *
+ * @returns milliseconds; null for any other text
  */
 export function parseDurationMs(text: string): number | null {
   if (text === '0') return 0;
@@ -12,7 +14,7 @@ export function parseDurationMs(text: string): number | null {
   return Number(match[1]) * MILLISECONDS_PER[match[2] as keyof typeof MILLISECONDS_PER];
 }
 
-/** `64MiB`, `1GiB`, `512KiB` or `0`, in bytes; null for anything else. */
+/** Parses `512KiB`, `64MiB`, `1GiB` or `0`. @returns bytes; null for any other text */
 export function parseByteSize(text: string): number | null {
   if (text === '0') return 0;
   const match = /^([1-9]\d{0,8})(KiB|MiB|GiB)$/.exec(text);
@@ -20,7 +22,7 @@ export function parseByteSize(text: string): number | null {
   return Number(match[1]) * BYTES_PER[match[2] as keyof typeof BYTES_PER];
 }
 
-/** A plain whole number, without sign, leading zero or exponent; null for anything else. */
+/** Parses a whole number without sign, leading zero or exponent. @returns null for any other text */
 export function parseCount(text: string): number | null {
   return /^(0|[1-9]\d{0,8})$/.test(text) ? Number(text) : null;
 }

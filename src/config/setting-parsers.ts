@@ -9,7 +9,10 @@ import { Secret } from '../domain/secret.ts';
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */
 export type SettingParser<T> = (text: string) => T;
 
-/** The message continues a sentence that begins with the setting's name. It never quotes the value, which may be a misplaced secret. */
+/**
+ * The message continues a sentence that begins with the setting's name. It never contains the value, which may be a
+ * misplaced secret.
+ */
 export class InvalidSetting extends Error {}
 
 export function oneOf<const T extends string>(...choices: readonly T[]): SettingParser<T> {
@@ -26,7 +29,7 @@ export const toggle: SettingParser<boolean> = (text) => {
   throw new InvalidSetting('must be on or off (true and false also work)');
 };
 
-/** Whole seconds, from one duration to another, both included. */
+/** A duration from `min` to `max`, both included, in whole seconds. */
 export function seconds(min: string, max: string): SettingParser<number> {
   return (text) => {
     const ms = parseDurationMs(text);
@@ -72,7 +75,8 @@ export const listenAddress: SettingParser<ListenAddress> = (text) => {
   return address;
 };
 
-export const directory: SettingParser<string> = (text) => {
+/** The path of a file or a directory. */
+export const path: SettingParser<string> = (text) => {
   if (text.includes('\0')) throw new InvalidSetting('is not a path');
   return text;
 };
@@ -86,8 +90,8 @@ export const networks: SettingParser<readonly Network[]> = (text) =>
     return network;
   });
 
-/** An id that another command printed. */
-export const name: SettingParser<string> = (text) => {
+/** The client id of a service account, as `postern service create` prints it. */
+export const clientId: SettingParser<string> = (text) => {
   if (!/^[\x21-\x7e]{1,128}$/.test(text))
     throw new InvalidSetting('must be 1 to 128 characters without spaces');
   return text;
@@ -99,14 +103,14 @@ export const clientSecret: SettingParser<Secret> = (text) => {
   return new Secret(text);
 };
 
-/** The URL at which a collector receives OTLP over HTTP. */
+/** The URL at which an OpenTelemetry collector receives OTLP over HTTP. */
 export const collector: SettingParser<string> = (text) => {
   if (!/^https?:\/\/[\x21-\x7e]+$/.test(text) || !URL.canParse(text) || /[?#@]/.test(text))
     throw new InvalidSetting('must be an http or https URL, such as http://127.0.0.1:4318');
   return text;
 };
 
-/** Kept as written: verifiers compare `iss` byte by byte, so a normalised spelling would be another issuer. */
+/** The URL is kept as written: verifiers compare `iss` byte by byte, so a normalised URL would be another issuer. */
 export const issuer: SettingParser<string> = (text) => {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:\/\/[\x21-\x7e]+$/.test(text))
@@ -149,11 +153,13 @@ export const clientNames: SettingParser<readonly string[]> = (text) => {
   return names.flatMap((name) => name ?? []);
 };
 
-/** A moment in ISO 8601 with its zone, or a date, which means its first instant in UTC; the value is Unix time in ms. */
+/**
+ * A time in ISO 8601 with a time zone, or a date, which means its first instant in UTC. The value is Unix time in ms.
+ */
 export const momentMs: SettingParser<number> = (text) => {
   const match = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/.exec(text);
   const day = Date.parse(`${match?.[1] ?? ''}T00:00:00Z`);
-  // A day that is not in the calendar (February 30) rolls over into another instead of failing.
+  // `Date.parse` turns a day that does not exist (February 30) into another day instead of failing.
   const isRealDay = !Number.isNaN(day) && new Date(day).toISOString().slice(0, 10) === match?.[1];
   const moment = Date.parse(text);
   if (!isRealDay || Number.isNaN(moment)) {
@@ -170,7 +176,8 @@ function parsedDatabaseUrl(text: string): URL | null {
   // libpq allows credentials without a host (a socket). The URL standard does not, so a host is inserted for the check.
   const withHost = text.replace('@/', '@localhost/');
   const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
-  // A raw / or # in the password ends the authority there, so that a part of the password would be taken for the host name.
+  // An unescaped / or # in the password ends the authority, so that part of the password would be read as the host
+  // name.
   return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
 }
 

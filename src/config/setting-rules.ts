@@ -6,7 +6,7 @@ import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/role
 type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
-/** One value for each setting, in the order of the documentation. Production mode means that `databaseUrl` is set. */
+/** One value for each setting, in the order of the documentation. In production mode `databaseUrl` is set. */
 export interface SettingValues {
   readonly databaseUrl: Secret | null;
   readonly dataDir: string;
@@ -19,17 +19,22 @@ export interface SettingValues {
   /** One of `audiences`, or null for the first. In a sidecar, which does not know the audiences, any name. */
   readonly apiAudience: string | null;
   readonly algorithm: Algorithm;
-  /** Used as UTF-8 text. Set if and only if the algorithm is HS256; for `command` it may be missing even then. */
+  /**
+   * Used as UTF-8 text. Set if and only if the algorithm is HS256; for the purpose `command` it may be null even then.
+   */
   readonly secret: Secret | null;
   readonly legacySecret: Secret | null;
   readonly legacyUntilMs: number | null;
-  /** `base64()` returns its 32 bytes. May be null in embedded mode (the data directory holds one) and for `command`. */
+  /**
+   * `base64()` returns its 32 bytes. May be null with the embedded database (the data directory has one) and for
+   * `command`.
+   */
   readonly masterKey: Secret | null;
   readonly masterKeyPrevious: Secret | null;
   readonly accessTokenTtlSeconds: number;
   readonly refreshTokenTtlSeconds: number;
   readonly refreshIdleSeconds: number;
-  /** 0: no grace. */
+  /** 0 turns the grace period off. */
   readonly refreshGraceSeconds: number;
   readonly sessionsPerUser: number;
   readonly keyRotationSeconds: number;
@@ -45,7 +50,7 @@ export interface SettingValues {
   readonly reflection: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
-  /** Paths. */
+  /** The path of a PEM file, as the next two. */
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
   readonly tlsClientCa: string | null;
@@ -56,21 +61,23 @@ export interface SettingValues {
   readonly upstreamCert: string | null;
   readonly upstreamKey: string | null;
   readonly insecure: boolean;
-  /** A URL without path; null: no traces. */
+  /** Null turns traces off. */
   readonly traceEndpoint: string | null;
   readonly logLevel: LogLevel;
 }
 
 /**
- * What the settings are loaded for. An invalid value is a fault for every purpose, a missing one only where it is used:
- * `serve` needs all settings; `sidecar` needs its listeners and its upstream; `keys` (commands that open or seal signing
- * keys) needs everything but usable listeners; `command` needs only the database.
+ * What the settings are loaded for. An invalid value is a fault for every purpose; a missing one only where it is used.
+ * `serve` needs all settings. `sidecar` needs its listeners and its upstream. `keys` (commands that open or seal
+ * signing keys) needs everything except usable listeners. `command` needs only the database.
  */
 export type SettingsPurpose = 'serve' | 'sidecar' | 'keys' | 'command';
 
 export interface SettingsRead {
   readonly values: SettingValues;
-  /** Settings whose own value is invalid. A rule that reads one of them is skipped, lest the same fault is reported twice. */
+  /**
+   * Settings whose own value is invalid. A rule that reads one of them is skipped, so that no fault is reported twice.
+   */
   readonly faulty: ReadonlySet<keyof SettingValues>;
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
@@ -87,7 +94,7 @@ interface Rule {
 
 const rules: readonly Rule[] = [
   {
-    // K07: without it the sealed keys can be neither opened nor made.
+    // K07: without the master key, signing keys can be neither opened nor sealed.
     reads: ['masterKey'],
     for: ['serve', 'keys'],
     isBroken: ({ masterKey }, { production }) => production && masterKey === null,
@@ -101,8 +108,8 @@ const rules: readonly Rule[] = [
       'POSTERN_MASTER_KEY_PREVIOUS needs a different key in POSTERN_MASTER_KEY; set the new key in POSTERN_MASTER_KEY and the old one in POSTERN_MASTER_KEY_PREVIOUS',
   },
   {
-    // T26: with a long issuer and audience, the token of a user with many roles would exceed the size limit of tokens,
-    // and this would show only at that user's login.
+    // T26: with a long issuer and audience, the token of a user with many roles would exceed the size limit of tokens.
+    // Without this rule, the fault would show only when that user logs in.
     reads: ['issuer', 'audiences'],
     isBroken: ({ issuer, audiences }) => !leaveRoomForRoles(issuer, audiences),
     fault:
@@ -110,7 +117,8 @@ const rules: readonly Rule[] = [
       'shorten one, because tokens need room for roles',
   },
   {
-    // Otherwise nobody could get a token for it, so nobody could administer. A sidecar gets the audiences from its upstream.
+    // Otherwise no token for the API could be issued and AdminService could not be called. A sidecar gets the audiences
+    // from its upstream.
     reads: ['audiences', 'apiAudience'],
     for: ['serve', 'keys', 'command'],
     isBroken: ({ audiences, apiAudience }) => apiAudience !== null && !audiences.includes(apiAudience),
@@ -188,7 +196,7 @@ const rules: readonly Rule[] = [
     fault: 'POSTERN_HTTP_LISTEN is the same address as POSTERN_GRPC_LISTEN; change one',
   },
   {
-    // N07: with it, the gRPC library sends the text of internal errors to callers.
+    // N07: with this variable, the gRPC library sends the text of internal errors to callers.
     reads: [],
     for: ['serve'],
     isBroken: (_values, { production, environment }) =>
@@ -198,7 +206,7 @@ const rules: readonly Rule[] = [
   },
 ];
 
-/** One line for each broken rule between settings. */
+/** One line for each broken rule. */
 export function brokenSettingRules(read: SettingsRead): string[] {
   return rules
     .filter((rule) => rule.for?.includes(read.purpose) ?? true)
@@ -207,7 +215,10 @@ export function brokenSettingRules(read: SettingsRead): string[] {
     .map((rule) => rule.fault);
 }
 
-/** N10: passwords and tokens must not cross a network in plaintext, unless somebody states that a proxy encrypts them. */
+/**
+ * N10: passwords and tokens must not cross a network in plaintext, unless the operator states that a proxy terminates
+ * TLS.
+ */
 function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],

@@ -4,14 +4,14 @@ import type { SettingsPurpose, SettingValues } from './setting-rules.ts';
 import type { SettingParser } from './setting-parsers.ts';
 import * as value from './setting-parsers.ts';
 
-/** What a default can depend on. */
+/** The values that a default can depend on. */
 interface SettingContext {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly cores: number;
 }
 
-/** One row of the settings table. `shown` is the default as the documentation prints it. */
+/** One row of the settings table. `displayedDefault` is Markdown for the documentation. */
 export interface Setting<T> {
   readonly name: string;
   readonly displayedDefault: string;
@@ -21,7 +21,7 @@ export interface Setting<T> {
   readonly fallback: (context: SettingContext) => T;
 }
 
-/** The documented default goes through the parser like any other value, so the documentation cannot differ from it. */
+/** The documented default goes through the parser like any other value, so it cannot differ from the real default. */
 function setting<T>(
   name: string,
   defaultText: string,
@@ -47,7 +47,7 @@ function secret(name: string, description: string, parse: SettingParser<Secret>)
   return { ...optional(name, description, parse), isSecret: true };
 }
 
-/** Names of client certificates, separated by commas. */
+/** A list of names of client certificates; empty by default. */
 function identities(name: string, description: string): Setting<readonly string[]> {
   return {
     ...setting(name, '', description, value.clientNames),
@@ -56,7 +56,7 @@ function identities(name: string, description: string): Setting<readonly string[
   };
 }
 
-/** A sidecar has default ports of its own, so that it can run beside `serve`. */
+/** A listener's address. A sidecar has its own default ports, so that it can run beside `serve`. */
 function listener(
   name: string,
   defaultText: { serve: string; sidecar: string },
@@ -70,7 +70,7 @@ function listener(
   };
 }
 
-/** Every setting, in the order of the documentation. A new setting is a row here and its type in `SettingValues`. */
+/** Every setting, in the order of the documentation. A new setting needs a row here and its type in `SettingValues`. */
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
   databaseUrl: secret(
     'DATABASE_URL',
@@ -84,7 +84,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'POSTERN_DATA_DIR',
     '.postern',
     'The directory of the embedded database and its master key.',
-    value.directory,
+    value.path,
   ),
   migrate: setting(
     'POSTERN_MIGRATE',
@@ -261,24 +261,24 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   clientId: optional(
     'POSTERN_CLIENT_ID',
     'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',
-    value.name,
+    value.clientId,
   ),
   clientSecret: secret('POSTERN_CLIENT_SECRET', 'The secret of `POSTERN_CLIENT_ID`.', value.clientSecret),
   tlsCert: optional(
     'POSTERN_TLS_CERT',
     "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for both listeners.",
-    value.directory,
+    value.path,
   ),
   tlsKey: optional(
     'POSTERN_TLS_KEY',
     'A PEM file with the private key of `POSTERN_TLS_CERT`, without a passphrase.',
-    value.directory,
+    value.path,
   ),
   tlsClientCa: optional(
     'POSTERN_TLS_CLIENT_CA',
     'A PEM file with the CA certificates for client certificates. When set, every gRPC client must present a certificate ' +
       'of one of them (mutual TLS).',
-    value.directory,
+    value.path,
   ),
   tlsServiceIdentities: identities(
     'POSTERN_TLS_SERVICE_IDENTITIES',
@@ -294,17 +294,17 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'POSTERN_UPSTREAM_CA',
     "A PEM file with the CA certificates for the sidecar's upstream, or `system` for those that Node.js trusts by default. Turns " +
       'TLS to the upstream on.',
-    value.directory,
+    value.path,
   ),
   upstreamCert: optional(
     'POSTERN_UPSTREAM_CERT',
     'A PEM file with the client certificate that a sidecar presents to its upstream.',
-    value.directory,
+    value.path,
   ),
   upstreamKey: optional(
     'POSTERN_UPSTREAM_KEY',
     'A PEM file with the private key of `POSTERN_UPSTREAM_CERT`.',
-    value.directory,
+    value.path,
   ),
   insecure: setting(
     'POSTERN_INSECURE',

@@ -4,11 +4,12 @@ import type { CallContext } from '../rpc/call-context.ts';
 
 const contexts = new WeakMap<Metadata, CallContext>();
 
-/** Ties a context to its call's metadata, the one object that interceptors and handlers both see. */
+/** Attaches a context to its call's metadata, the only object that both interceptors and handlers get. */
 export function attachContext(metadata: Metadata, context: CallContext): void {
   contexts.set(metadata, context);
 }
 
+/** @throws Error for a call that did not pass the call interceptor, which is a programming error */
 export function contextOf(metadata: Metadata): CallContext {
   const context = contexts.get(metadata);
   if (!context) throw new Error('the call did not pass the call interceptor');

@@ -27,11 +27,13 @@ import {
 import type { OpenStreams } from './stream-slots.ts';
 import type { WaitingCall, WaitingCalls } from './waiting-calls.ts';
 
+type Method = Pick<Parameters<ServerInterceptor>[0], 'path' | 'requestStream' | 'responseStream'>;
+type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
 /**
- * grpc-js keeps the caller's deadline here; it has no public way to take a wrong one back, nor one to let go of a
- * caller that does not read its status.
+ * The private members of a grpc-js call that are needed here. grpc-js has no public way to drop a deadline that it
+ * computed wrongly, or to reset the stream of a caller that does not read its status.
  */
 interface BaseCall extends ServerInterceptingCallInterface {
   readonly stream: ServerHttp2Stream;
@@ -39,134 +41,100 @@ interface BaseCall extends ServerInterceptingCallInterface {
   deadlineTimer: NodeJS.Timeout | null;
 }
 
-/** How long the end of a request stream must stand before it is believed, lest half a stream pass for all of it. */
-const HALF_CLOSE_SETTLES_MS = 20;
-/** The status of a stream waits behind what the caller has not read yet; after this time the stream is reset. */
+/** How long the end of a request stream is held, so that a cancelled stream does not count as a complete one. */
+const HALF_CLOSE_DELAY_MS = 20;
+/** The status of a stream is sent after all unread messages. After this time the stream is reset. */
 const STATUS_LIMIT_MS = 2_000;
 
-/**
- * The outermost layer of every call, foreign services included. grpc-js answers some faults itself, past every
- * interceptor: undecodable messages, broken compression, a malformed timeout. All of those end in the `sendStatus`
- * of the innermost call, so that is where this boundary stands: each status goes out with the request id and is
- * reported once; a caller's bad input is never called INTERNAL or UNKNOWN; no fault's text reaches a caller.
- */
-export function callInterceptor(options: {
+interface InterceptorOptions {
   isStopping: () => boolean;
   throughUnixSocket: () => boolean;
   isTrustedProxy: (address: string) => boolean;
-  /** Holds a way to end each stream that is open: a stream would outlast any grace time at the stop. */
+  /** Has a function for each open stream that ends it: a stream could outlast the grace period of a stop. */
   stopStreams: Set<() => void>;
   streams: OpenStreams;
-  /** After so long without a message the stream of a caller without a credential ends. */
+  /** The time without a message after which a stream of a caller without a credential ends. */
   streamIdleMs: number;
-  /** The calls whose one request has not come. */
+  /** Unary calls and response streams whose request has not arrived. */
   awaitingRequest: WaitingCalls;
-  /** Those whose answer is not read. */
+  /** Calls whose response has not been read. */
   awaitingReader: WaitingCalls;
-  /** Told of the connection when one of its calls was reset. */
+  /** Called with the connection when one of its calls was reset. */
   onReset: (session: Http2Session | undefined) => void;
   onFinish: (call: FinishedCall) => void;
-}): ServerInterceptor {
-  const { awaitingRequest, awaitingReader, streams } = options;
+}
+
+/**
+ * The interceptor around every call, including calls of services that a library brings. grpc-js answers some faults
+ * itself, without any other interceptor: undecodable messages, broken compression, a malformed timeout. All of them end
+ * in the `sendStatus` of the innermost call, so this interceptor replaces that method. Each status then has the request
+ * id and is reported once, a fault of the request is never INTERNAL or UNKNOWN, and no text of an internal error
+ * reaches a caller.
+ */
+export function callInterceptor(options: InterceptorOptions): ServerInterceptor {
   return (method, intercepted) => {
     const call = intercepted as BaseCall;
-    const startedAtMs = performance.now();
-    const { session } = call.stream;
-    let ended: AbortController | undefined;
-    let context: CallContext = {
-      requestId: randomUUID(),
-      path: method.path,
-      peer: call.getPeer(),
-      throughUnixSocket: options.throughUnixSocket(),
-      isTrustedProxy: options.isTrustedProxy,
-      clientNames: () => verifiedClientNames(call.getAuthContext()),
-      startedAtMs,
-      caller: null,
-      signal() {
-        ended ??= new AbortController();
-        if (finished) ended.abort(callEnded);
-        return ended.signal;
-      },
-      reserveStream(kind) {
-        const release = session ? streams[kind].take(session) : null;
-        if (release === null) return false;
-        call.stream.once('close', release);
-        return true;
-      },
-      end(status) {
-        handedOver = true;
-        call.sendStatus(statusObject(status));
-      },
-    };
-    let handedOver = false;
-    let finished = false;
-    const isStream = method.requestStream || method.responseStream;
-    const isAnonymousStream = isStream && methodTable[method.path]?.access === 'public';
-    let idle: NodeJS.Timeout | undefined;
-    const stopStream = () => context.end(stoppingStatus());
-    const refuse = (why: Rejection) => {
-      call.sendStatus(refusedWith(context, why));
-      call.stream.close(constants.NGHTTP2_NO_ERROR);
-    };
-    const request: WaitingCall = {
-      waitsSinceMs: startedAtMs,
-      chargedSession: isAnonymousStream ? null : (session ?? null),
-      giveUpWaiting: refuse,
-    };
-    let answer: WaitingCall | undefined;
-    const waitForReader = () => {
-      if (answer || call.stream.destroyed) return;
-      const giveUpWaiting = () => call.stream.close(constants.NGHTTP2_CANCEL);
-      const waiting = { waitsSinceMs: performance.now(), chargedSession: null, giveUpWaiting };
-      answer = waiting;
-      awaitingReader.add(waiting);
-      call.stream.once('close', () => awaitingReader.delete(waiting));
-    };
+    new InterceptedCall(call, method, options).install();
+    return call as unknown as ServerInterceptingCall;
+  };
+}
 
+class InterceptedCall {
+  readonly #call: BaseCall;
+  readonly #method: Method;
+  readonly #options: InterceptorOptions;
+  /** Noted here, because a closed stream has no session. */
+  readonly #session: Http2Session | undefined;
+  readonly #startedAtMs = performance.now();
+  readonly #isStream: boolean;
+  readonly #isAnonymousStream: boolean;
+  readonly #waitingRequest: WaitingCall;
+  readonly #stopStream = () => this.#context.end(stoppingStatus());
+  #context: CallContext;
+  /**
+   * Whether an INTERNAL or UNKNOWN is a fault of this server. Before the request is complete, it is one of the request.
+   * A status of `CallContext.end` always counts as one of this server.
+   */
+  #isRequestComplete = false;
+  #waitsForReader = false;
+  #finished = false;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #ended: AbortController | undefined;
+
+  constructor(call: BaseCall, method: Method, options: InterceptorOptions) {
+    this.#call = call;
+    this.#method = method;
+    this.#options = options;
+    this.#session = call.stream.session;
+    this.#isStream = method.requestStream || method.responseStream;
+    this.#isAnonymousStream = this.#isStream && methodTable[method.path]?.access === 'public';
+    this.#waitingRequest = {
+      waitsSinceMs: this.#startedAtMs,
+      chargedSession: this.#isAnonymousStream ? null : (this.#session ?? null),
+      giveUpWaiting: (rejection) => this.#refuse(rejection),
+    };
+    this.#context = this.#newContext();
+  }
+
+  /** Replaces the methods of the grpc-js call. */
+  install(): void {
+    const call = this.#call;
     call.stream.once('close', () => {
-      if (call.stream.rstCode !== constants.NGHTTP2_NO_ERROR) options.onReset(session);
+      if (call.stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#options.onReset(this.#session);
     });
 
     const start = call.start.bind(call);
     call.start = (listener) => {
       dropOverflowedDeadline(call);
       start({
-        onReceiveMetadata(metadata) {
-          const requestId = requestIdOf(metadata.get('x-request-id')[0]);
-          if (requestId !== undefined) context = { ...context, requestId };
-          attachContext(metadata, context);
-          if (options.isStopping()) {
-            call.sendStatus(statusObject(stoppingStatus()));
-          } else if (sizeOf(metadata) > MAX_METADATA_BYTES) {
-            call.sendStatus(
-              refusedWith(context, { kind: 'metadata-too-large', maxBytes: MAX_METADATA_BYTES }),
-            );
-          } else if (isAnonymousStream && !context.reserveStream('anonymous')) {
-            refuse({ kind: 'too-many-streams' });
-          } else {
-            if (isStream) options.stopStreams.add(stopStream);
-            if (isAnonymousStream) idle = setTimeout(endIdle, options.streamIdleMs);
-            if (!method.requestStream) awaitingRequest.add(request);
-            listener.onReceiveMetadata(metadata);
-          }
-        },
-        onReceiveMessage(message) {
-          idle?.refresh();
+        onReceiveMetadata: (metadata) => this.#onMetadata(metadata, listener),
+        onReceiveMessage: (message) => {
+          this.#idleTimer?.refresh();
           listener.onReceiveMessage(message);
         },
-        onReceiveHalfClose() {
-          awaitingRequest.delete(request);
-          const pass = () => {
-            if (call.stream.closed || call.stream.destroyed) return;
-            handedOver = true;
-            listener.onReceiveHalfClose();
-          };
-          // Node's own client says that it has sent everything and only then resets, when it cancels.
-          if (method.requestStream) setTimeout(pass, HALF_CLOSE_SETTLES_MS);
-          else pass();
-        },
-        onCancel() {
-          finish(Code.CANCELLED);
+        onReceiveHalfClose: () => this.#onHalfClose(listener),
+        onCancel: () => {
+          this.#finish(Code.CANCELLED);
           listener.onCancel();
         },
       });
@@ -174,41 +142,124 @@ export function callInterceptor(options: {
 
     const sendMessage = call.sendMessage.bind(call);
     call.sendMessage = (message, callback) => {
-      idle?.refresh();
-      // The status goes out only when the message is read; a stream waits for its readers itself.
-      if (!method.responseStream) waitForReader();
+      this.#idleTimer?.refresh();
+      // grpc-js sends the status only when the message has been read. A response stream limits that time itself.
+      if (!this.#method.responseStream) this.#waitForReader();
       sendMessage(message, callback);
     };
 
     const sendStatus = call.sendStatus.bind(call);
     call.sendStatus = (status) => {
-      if (finished) return;
-      const outgoing = outgoingStatus(status, handedOver, context);
-      outgoing.metadata.set('x-request-id', context.requestId);
-      finish(outgoing.code);
+      if (this.#finished) return;
+      const outgoing = outgoingStatus(status, this.#isRequestComplete, this.#context);
+      outgoing.metadata.set('x-request-id', this.#context.requestId);
+      this.#finish(outgoing.code);
       sendStatus(outgoing);
-      if (method.responseStream) resetUnlessRead(call.stream);
-      else waitForReader();
+      if (this.#method.responseStream) resetUnlessRead(call.stream);
+      else this.#waitForReader();
     };
+  }
 
-    function endIdle(): void {
-      const status = statusOf({ kind: 'stream-idle' });
-      context.reason = status.reason;
-      context.end(status);
+  #newContext(): CallContext {
+    const call = this.#call;
+    return {
+      requestId: randomUUID(),
+      path: this.#method.path,
+      peer: call.getPeer(),
+      throughUnixSocket: this.#options.throughUnixSocket(),
+      isTrustedProxy: this.#options.isTrustedProxy,
+      clientNames: () => verifiedClientNames(call.getAuthContext()),
+      startedAtMs: this.#startedAtMs,
+      caller: null,
+      signal: () => {
+        this.#ended ??= new AbortController();
+        if (this.#finished) this.#ended.abort(callEnded);
+        return this.#ended.signal;
+      },
+      reserveStream: (kind) => {
+        const release = this.#session ? this.#options.streams[kind].take(this.#session) : null;
+        if (release === null) return false;
+        call.stream.once('close', release);
+        return true;
+      },
+      end: (status) => {
+        this.#isRequestComplete = true;
+        call.sendStatus(statusObject(status));
+      },
+    };
+  }
+
+  #onMetadata(metadata: Metadata, listener: Listener): void {
+    const requestId = requestIdOf(metadata.get('x-request-id')[0]);
+    if (requestId !== undefined) this.#context = { ...this.#context, requestId };
+    const context = this.#context;
+    attachContext(metadata, context);
+    if (this.#options.isStopping()) {
+      this.#call.sendStatus(statusObject(stoppingStatus()));
+      return;
     }
-
-    function finish(code: Code): void {
-      if (finished) return;
-      finished = true;
-      options.stopStreams.delete(stopStream);
-      awaitingRequest.delete(request);
-      clearTimeout(idle);
-      ended?.abort(callEnded);
-      options.onFinish({ ...context, code, durationMs: performance.now() - startedAtMs });
+    if (sizeOf(metadata) > MAX_METADATA_BYTES) {
+      const rejection: Rejection = { kind: 'metadata-too-large', maxBytes: MAX_METADATA_BYTES };
+      this.#call.sendStatus(rejectionStatus(context, rejection));
+      return;
     }
+    if (this.#isAnonymousStream && !context.reserveStream('anonymous')) {
+      this.#refuse({ kind: 'too-many-streams' });
+      return;
+    }
+    if (this.#isStream) this.#options.stopStreams.add(this.#stopStream);
+    if (this.#isAnonymousStream)
+      this.#idleTimer = setTimeout(() => this.#endIdleStream(), this.#options.streamIdleMs);
+    if (!this.#method.requestStream) this.#options.awaitingRequest.add(this.#waitingRequest);
+    listener.onReceiveMetadata(metadata);
+  }
 
-    return call as unknown as ServerInterceptingCall;
-  };
+  #onHalfClose(listener: Listener): void {
+    this.#options.awaitingRequest.delete(this.#waitingRequest);
+    const pass = () => {
+      if (this.#call.stream.closed || this.#call.stream.destroyed) return;
+      this.#isRequestComplete = true;
+      listener.onReceiveHalfClose();
+    };
+    // A client on Node that cancels first ends its request stream and then resets it.
+    if (this.#method.requestStream) setTimeout(pass, HALF_CLOSE_DELAY_MS);
+    else pass();
+  }
+
+  #waitForReader(): void {
+    const { stream } = this.#call;
+    if (this.#waitsForReader || stream.destroyed) return;
+    this.#waitsForReader = true;
+    const { awaitingReader } = this.#options;
+    const waiting: WaitingCall = {
+      waitsSinceMs: performance.now(),
+      chargedSession: null,
+      giveUpWaiting: () => stream.close(constants.NGHTTP2_CANCEL),
+    };
+    awaitingReader.add(waiting);
+    stream.once('close', () => awaitingReader.delete(waiting));
+  }
+
+  #refuse(rejection: Rejection): void {
+    this.#call.sendStatus(rejectionStatus(this.#context, rejection));
+    this.#call.stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #endIdleStream(): void {
+    const status = statusOf({ kind: 'stream-idle' });
+    this.#context.reason = status.reason;
+    this.#context.end(status);
+  }
+
+  #finish(code: Code): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#options.stopStreams.delete(this.#stopStream);
+    this.#options.awaitingRequest.delete(this.#waitingRequest);
+    clearTimeout(this.#idleTimer);
+    this.#ended?.abort(callEnded);
+    this.#options.onFinish({ ...this.#context, code, durationMs: performance.now() - this.#startedAtMs });
+  }
 }
 
 function stoppingStatus(): RpcStatus {
@@ -221,32 +272,36 @@ function resetUnlessRead(stream: ServerHttp2Stream): void {
   stream.once('close', () => clearTimeout(timer));
 }
 
-/** What is sent in place of what grpc-js or a handler wanted to say. */
-function outgoingStatus(status: PartialStatus, handedOver: boolean, context: CallContext): StatusObject {
-  // grpc-js itself measures the messages that it takes, and says so without details; what is ours has metadata.
+/** The status that is sent for a status of grpc-js or of a handler. */
+function outgoingStatus(
+  status: PartialStatus,
+  isRequestComplete: boolean,
+  context: CallContext,
+): StatusObject {
+  // grpc-js limits the size of messages itself, with a status without metadata. Postern always sets metadata.
   if (status.code === Code.RESOURCE_EXHAUSTED && !status.metadata)
-    return refusedWith(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
+    return rejectionStatus(context, { kind: 'message-too-large', maxBytes: MAX_MESSAGE_BYTES });
   const metadata = status.metadata ?? new Metadata();
-  const faulty = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
-  if (!faulty) return { code: status.code, details: presentableText(status.details), metadata };
-  if (handedOver) return { ...statusObject(internalStatus()), metadata };
-  // Nothing of ours ran yet: the fault is in what the caller sent.
+  const isFault = status.code === Code.INTERNAL || status.code === Code.UNKNOWN;
+  if (!isFault) return { code: status.code, details: presentableText(status.details), metadata };
+  if (isRequestComplete) return { ...statusObject(internalStatus()), metadata };
+  // No handler has run yet, so the fault is in the request.
   context.cause = status.details;
   return withReason(context, unreadableRequest());
 }
 
-function refusedWith(context: CallContext, rejection: Rejection): StatusObject {
+function rejectionStatus(context: CallContext, rejection: Rejection): StatusObject {
   return withReason(context, statusOf(rejection));
 }
 
-function withReason(context: CallContext, refused: RpcStatus): StatusObject {
-  context.reason = refused.reason;
-  return statusObject(refused);
+function withReason(context: CallContext, status: RpcStatus): StatusObject {
+  context.reason = status.reason;
+  return statusObject(status);
 }
 
 /**
- * grpc-js computes a timeout in 32 bits, so that a generous one (99999999H) may come out negative and fail the call
- * at once. No honest deadline is long past when its call begins; such a one is dropped, the method's own remains.
+ * grpc-js computes a timeout in 32 bits, so a very long one (99999999H) may become negative and end the call at once. A
+ * correct deadline is never long past when its call begins. Such a deadline is dropped; that of the method remains.
  */
 function dropOverflowedDeadline(call: BaseCall): void {
   if (call.deadline >= Date.now() - 60_000) return;

@@ -7,7 +7,7 @@ import { GrpcCall } from './grpc-call.ts';
 import type { MethodRule } from '../rpc/method-table.ts';
 import { statusOfError } from '../rpc/rejection-status.ts';
 
-/** Runs a handler of a request stream so that nothing it does can end the process. */
+/** Runs a handler of a request stream. Whatever it throws becomes a status, so that it cannot end the process. */
 export function clientStream<Request, Response>(
   rule: Pick<MethodRule, 'deadlineMs'>,
   handler: (requests: AsyncIterable<Request>, call: GrpcCall) => Response | Promise<Response>,
@@ -33,18 +33,19 @@ export function clientStream<Request, Response>(
   };
 }
 
+/** @throws Rejected `cancelled` when the call has ended, so that part of a stream never counts as all of it */
 async function* requestsOf<Request, Response>(
   call: ServerReadableStream<Request, Response>,
   context: CallContext,
 ): AsyncGenerator<Request, void, undefined> {
-  const ended = context.signal();
+  const signal = context.signal();
   try {
     for await (const request of call as AsyncIterable<Request>) {
-      if (ended.aborted) break;
+      if (signal.aborted) break;
       yield request;
     }
   } catch (error) {
-    if (!ended.aborted) throw error;
+    if (!signal.aborted) throw error;
   }
-  if (ended.aborted) throw new Rejected({ kind: 'cancelled' });
+  if (signal.aborted) throw new Rejected({ kind: 'cancelled' });
 }

@@ -9,21 +9,24 @@ import { contextOf } from './attached-context.ts';
 
 type InterceptedCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
 
-/** A grpc-js call as a handler sees it. */
+/** The `Call` of a handler, made from a grpc-js call. */
 export class GrpcCall implements Call, GuardedCall {
   readonly deadlineMs: number;
   readonly storeDeadlineMs: number;
-  /** Set for a caller with a service's credential, which is believed in what it says of its own caller (L12). */
+  /** Set for a caller with the credential of a service, whose `client.address` is trusted (L12). */
   isFromService = false;
   readonly #call: InterceptedCall;
 
-  /** @param limitMs null for a stream without an end */
+  /**
+   * @param limitMs the time limit of the method, ms; null for a stream without one
+   * @param storeLimitMs the time limit of all uses of the database, ms; null where each use has its own limit
+   */
   constructor(call: InterceptedCall, limitMs: number | null, storeLimitMs: number | null = STORE_LIMIT_MS) {
     this.#call = call;
-    const callersDeadlineMs = Number(call.getDeadline());
+    const callerDeadlineMs = Number(call.getDeadline());
     const nowMs = Date.now();
-    this.deadlineMs = Math.min(callersDeadlineMs, limitMs === null ? Infinity : nowMs + limitMs);
-    // A stream may take long in all; each of its uses of the database has the limit that all uses have.
+    this.deadlineMs = Math.min(callerDeadlineMs, limitMs === null ? Infinity : nowMs + limitMs);
+    // A stream may last long in total. Each single use of the database still has the standard limit.
     this.storeDeadlineMs = limitMs === null || storeLimitMs === null ? Infinity : nowMs + storeLimitMs;
   }
 

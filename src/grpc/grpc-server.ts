@@ -39,13 +39,34 @@ import { tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamSlots } from './stream-slots.ts';
 import { WaitingCalls } from './waiting-calls.ts';
 
-/** Adds one of our services; the handlers are held against its generated definition. */
+/** Adds a service of Postern. The type checks the handlers against the generated definition. */
 export type AddService = <Service extends object>(
   service: Service,
   handlers: ServiceHandlers<Service>,
 ) => void;
 
-/** The gRPC listener: services of `method-table.ts`, health and reflection behind one call boundary. */
+interface GrpcServerOptions {
+  services: (add: AddService) => void;
+  /** Absent where all methods are public and none is audited. */
+  guard?: MethodGuard;
+  health: HealthNames;
+  reflection: boolean;
+  trustedProxies?: readonly Network[];
+  maxConnections?: number;
+  /** Replaces the standard limits of a connection, of slow callers and of open streams. */
+  limits?: {
+    connection?: ServerOptions;
+    requestMs?: number;
+    unreadMs?: number;
+    streamIdleMs?: number;
+    anonymous?: StreamLimits;
+    watching?: StreamLimits;
+  };
+  onFinish: (call: FinishedCall) => void;
+  tracing?: Pick<Tracing, 'startCall'> | undefined;
+}
+
+/** The gRPC listener: the services of `method-table.ts`, health and reflection, all with the call interceptor. */
 export class GrpcServer {
   readonly #server: Server;
   readonly #health: Health;
@@ -58,30 +79,11 @@ export class GrpcServer {
   #stopping = false;
   #throughUnixSocket = false;
 
-  constructor(options: {
-    services: (add: AddService) => void;
-    /** Absent where only public methods are served of which nothing is audited. */
-    guard?: MethodGuard;
-    health: HealthNames;
-    reflection: boolean;
-    trustedProxies?: readonly Network[];
-    maxConnections?: number;
-    /** Other than the standard ones: of one connection, of callers that are slow or say nothing, and of open streams. */
-    limits?: {
-      connection?: ServerOptions;
-      requestMs?: number;
-      unreadMs?: number;
-      streamIdleMs?: number;
-      anonymous?: StreamLimits;
-      watching?: StreamLimits;
-    };
-    onFinish: (call: FinishedCall) => void;
-    tracing?: Pick<Tracing, 'startCall'> | undefined;
-  }) {
+  constructor(options: GrpcServerOptions) {
     const { limits = {} } = options;
     const isTrustedProxy = networkMatcher(options.trustedProxies ?? []);
     const limitedSourceOfSocket = (socket: Socket) => limitedSource(socket, isTrustedProxy);
-    // Whoever was served may be in the middle of a call.
+    // A connection that was served may have calls in progress, so it is never evicted.
     this.#slots = new ConnectionSlots(
       connectionLimitsFor(options.maxConnections ?? MAX_CONNECTIONS),
       limitedSourceOfSocket,
@@ -100,7 +102,7 @@ export class GrpcServer {
       isTrustedProxy,
       awaitingRequest: new WaitingCalls(limits.requestMs ?? REQUEST_LIMIT_MS, this.#streams.anonymous),
       awaitingReader: new WaitingCalls(limits.unreadMs ?? UNREAD_LIMIT_MS, null),
-      onReset: (session: Http2Session | undefined) => this.#resets.note(session),
+      onReset: (session: Http2Session | undefined) => this.#resets.count(session),
       onFinish: options.onFinish,
     };
     const interceptor = callInterceptor({
@@ -131,7 +133,7 @@ export class GrpcServer {
 
   /**
    * @param tls null for plaintext
-   * @returns the address that was bound, with the port that the system chose
+   * @returns the bound address, with the port that the system chose
    */
   async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
@@ -152,17 +154,17 @@ export class GrpcServer {
     });
   }
 
-  /** How many connections were closed for want of room. */
+  /** The number of connections that were closed because of the connection limits. */
   get closedConnections(): number {
     return this.#slots.closed;
   }
 
-  /** How many connections were retired because too many calls on them were reset. */
+  /** The number of connections that were retired because too many of their calls were reset. */
   get retiredConnections(): number {
     return this.#resets.retired;
   }
 
-  /** How many streams of each kind are open. */
+  /** The number of open streams of each kind. */
   get openStreams(): Readonly<Record<keyof OpenStreams, number>> {
     const { anonymous, watching } = this.#streams;
     return { anonymous: anonymous.open, watching: watching.open };
@@ -173,12 +175,12 @@ export class GrpcServer {
   }
 
   /**
-   * Health turns NOT_SERVING at once, and after `delayMs` new calls are refused, streams end, running calls may end within
-   * `graceMs`; then all is closed.
+   * Health reports NOT_SERVING at once. After `delayMs`, new calls are refused and streams end. Other calls in progress
+   * may finish within `graceMs`; then all connections are closed.
    */
   async stop({ delayMs, graceMs }: { delayMs: number; graceMs: number }): Promise<void> {
     this.#health.stop();
-    // Without a delay, too, whoever watches health hears of it before the stream ends.
+    // Even a delay of 0 lets the streams of Health/Watch send NOT_SERVING before they end.
     await pause(delayMs);
     this.#stopping = true;
     for (const end of [...this.#stopStreams]) end();
@@ -192,7 +194,7 @@ export class GrpcServer {
   }
 }
 
-/** What Node said of the address, or of the first of several; grpc-js only has it in its own words. */
+/** The error of Node for the address, or for the first of several. grpc-js wraps it in a text of its own. */
 function bindError(error: Error): Error {
   const reason = /^No address added out of total \d+ resolved errors: \[(.+?)(,listen .*)?\]$/.exec(
     error.message,

@@ -1,40 +1,43 @@
 import type { ServerOptions } from '@grpc/grpc-js';
 
-/** Bytes of one request after decompression. */
+/** The maximum size of one request message after decompression, bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
-/** RFC 9113 leaves the limit to the server; a bearer token of 8 KiB and its company fit. */
+/** The maximum size of the headers of a call, bytes. A token of 8 KiB and other headers fit. RFC 9113 sets no limit. */
 export const MAX_METADATA_BYTES = 16 * 1024;
-/** The same as clients are told it: RFC 9113 (6.5.2) counts 32 bytes more for each field, of which Node takes 128. */
+/**
+ * The same limit as SETTINGS_MAX_HEADER_LIST_SIZE, where each field counts 32 bytes more (RFC 9113, 6.5.2). Node allows
+ * 128 fields.
+ */
 export const MAX_HEADER_LIST_BYTES = MAX_METADATA_BYTES + 128 * 32;
 
 const MINUTE_MS = 60_000;
 
-/** Connections at once where no setting says otherwise. */
+/** The maximum number of connections where no setting gives one. */
 export const MAX_CONNECTIONS = 10_000;
 
 /** How long the server waits for the request of a call that was opened (N05). */
 export const REQUEST_LIMIT_MS = 5_000;
-/** How long the answer to a call may wait for its reader; then its stream is reset. */
+/** How long a response may stay unread; then its stream is reset. */
 export const UNREAD_LIMIT_MS = 10_000;
 
-/** How many streams may be open at once. */
+/** The maximum numbers of open streams of one kind. */
 export interface StreamLimits {
   readonly perConnection: number;
-  /** Not for callers that share an address without being one: loopback, trusted proxies. */
+  /** Does not apply to loopback and trusted proxies, where many callers share an address. */
   readonly perAddress: number;
   readonly perProcess: number;
 }
 
-/** Of callers without a credential: Health/Watch, reflection, and requests that are slow to come (N15). */
+/** Streams of callers without a credential: Health/Watch, reflection, and calls whose request arrives slowly (N15). */
 export const ANONYMOUS_STREAMS: StreamLimits = { perConnection: 32, perAddress: 256, perProcess: 1_024 };
-/** WatchTrust, whose callers have shown who they are. Behind a proxy many may share one connection. */
+/** WatchTrust streams, whose callers are authenticated. Behind a proxy many may share one connection. */
 export const WATCHING_STREAMS: StreamLimits = { perConnection: 256, perAddress: 1_024, perProcess: 4_096 };
-/** After so long without a message an anonymous stream ends: whoever needs it opens it again. */
+/** An anonymous stream ends after this time without a message. A client can open it again. */
 export const STREAM_IDLE_MS = 5 * MINUTE_MS;
 
 /**
- * What one connection may take; grpc-js limits almost nothing by itself. Session memory is in MB, and Node refuses
- * new streams of a connection whose buffers are above it.
+ * The limits of one connection; grpc-js has almost none by default. Session memory is in MB: Node refuses new streams
+ * of a connection whose buffers exceed it.
  */
 export const connectionLimits: ServerOptions = {
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,

@@ -5,12 +5,12 @@ import { clientNamesOf } from '../net/certificate-identity.ts';
 type AuthContext = Pick<ReturnType<ServerInterceptingCallInterface['getAuthContext']>, 'sslPeerCertificate'>;
 
 /**
- * The names of a connection's client certificate. grpc-js gives the certificate only of a socket that is `authorized`
- * (N09). A connection may outlive its certificate, so the date is looked at on every call.
+ * The URIs and DNS names of a connection's client certificate. grpc-js returns a certificate only for a socket that is
+ * `authorized` (N09). A connection may outlive its certificate, so every call checks the date.
  */
 export function verifiedClientNames({ sslPeerCertificate: certificate }: AuthContext): string[] {
   if (!certificate || !(Date.parse(certificate.valid_to) > Date.now())) return [];
-  // Absent from a certificate that has none, whatever the types say.
+  // Undefined for a certificate without alternative names, although the type says otherwise.
   const { subjectaltname = '' } = certificate as Partial<typeof certificate>;
   return clientNamesOf(subjectaltname);
 }

@@ -26,11 +26,11 @@ const PATHS = [
 ] as const;
 
 /**
- * Server reflection v1 and v1alpha. Its library, which brings protobufjs, and the descriptors are loaded when somebody
- * asks for the first time: they would cost every start 100 ms and 6 MB.
+ * Server reflection v1 and v1alpha. The library, which includes protobufjs, and the descriptors are loaded at the first
+ * call: they would cost 100 ms and 6 MB at every start.
  */
 export function addReflection(server: Server): void {
-  // Now: a package that Node does not find while too many files are open is not there for as long as the process lives.
+  // Resolved at start: when Node cannot find a package while too many files are open, it caches that for the process.
   const library = require.resolve('@grpc/reflection');
   let methods: Map<string, ReflectionMethod> | undefined;
   let loading: Promise<void> | undefined;
@@ -38,7 +38,7 @@ export function addReflection(server: Server): void {
     try {
       methods = await loadMethods(library);
     } catch (error) {
-      // Perhaps too many files were open: whoever asks next has another try.
+      // The cause may be temporary, such as too many open files, so the next call tries again.
       loading = undefined;
       throw error;
     }
@@ -58,8 +58,8 @@ export function addReflection(server: Server): void {
       responseSerialize: (response) => methodAt(path).definition.responseSerialize(response),
       responseDeserialize: (bytes) => methodAt(path).definition.responseDeserialize(bytes),
     };
-    // Nothing is read, and so decoded, before the library's handler listens.
-    const whenLoaded: Reflect = (call) => {
+    // No message is read and decoded before the library's handler listens.
+    const handleOnceLoaded: Reflect = (call) => {
       loading ??= load();
       loading
         .then(() => methodAt(path).handler(withBackpressure(call)))
@@ -68,11 +68,14 @@ export function addReflection(server: Server): void {
           context.end(statusOfError(error, context));
         });
     };
-    server.addService({ serverReflectionInfo }, { serverReflectionInfo: whenLoaded });
+    server.addService({ serverReflectionInfo }, { serverReflectionInfo: handleOnceLoaded });
   }
 }
 
-/** The library answers whatever it is asked at once: who asks and reads no answers would fill the memory with them. */
+/**
+ * The library answers every request at once. Without backpressure, a caller that reads no answers would fill the
+ * memory.
+ */
 function withBackpressure<Call extends Parameters<Reflect>[0]>(call: Call): Call {
   const write = call.write.bind(call);
   call.write = (answer: Message) => {
@@ -87,11 +90,11 @@ function withBackpressure<Call extends Parameters<Reflect>[0]>(call: Call): Call
 }
 
 /**
- * By path. From the descriptors that `buf` compiled: those that are taken from proto-loader's result instead have lost
- * the dependencies between files, and `buf curl` fails on them.
+ * The library's methods by path, for the descriptors that `buf` compiled. Descriptors from proto-loader lack the
+ * dependencies between files, and `buf curl` fails on them.
  */
 async function loadMethods(library: string): Promise<Map<string, ReflectionMethod>> {
-  // First what can be tried again: of an `import` that failed Node remembers the error.
+  // `require` comes first, because it can be retried. Node caches the error of a failed `import`.
   const { ReflectionService } = require(library) as typeof import('@grpc/reflection');
   const { descriptorSetBase64 } = await import('../generated/descriptor-set.ts');
   const fileDescriptorProtos = fileDescriptors(Buffer.from(descriptorSetBase64, 'base64'));
@@ -110,20 +113,20 @@ async function loadMethods(library: string): Promise<Map<string, ReflectionMetho
   return methods;
 }
 
-/** The serialised FileDescriptorProtos of a FileDescriptorSet, which is `repeated FileDescriptorProto file = 1`. */
-function fileDescriptors(set: Buffer): Buffer[] {
+/** The serialised files of a FileDescriptorSet, whose only field is `repeated FileDescriptorProto file = 1`. */
+function fileDescriptors(descriptorSet: Buffer): Buffer[] {
   const files: Buffer[] = [];
-  for (let at = 0; at < set.length;) {
-    at += 1; // the tag of field 1, wire type 2
+  for (let offset = 0; offset < descriptorSet.length;) {
+    offset += 1; // the tag of field 1, wire type 2
     let length = 0;
     for (let shift = 0; ; shift += 7) {
-      const byte = set.readUInt8(at);
-      at += 1;
+      const byte = descriptorSet.readUInt8(offset);
+      offset += 1;
       length |= (byte & 0x7f) << shift;
       if (byte < 0x80) break;
     }
-    files.push(set.subarray(at, at + length));
-    at += length;
+    files.push(descriptorSet.subarray(offset, offset + length));
+    offset += length;
   }
   return files;
 }

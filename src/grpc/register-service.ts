@@ -20,7 +20,7 @@ import { serverStream } from './server-stream.ts';
 import { withStrictDecoding } from './strict-decoding.ts';
 import { unary } from './unary.ts';
 
-/** Adds one of our services: strict decoding, the method's rule and the guard around its handler. */
+/** Adds a service of Postern, with strict decoding, and with the method's rule and the guard around each handler. */
 export function serveMethods<Service extends object>(
   server: Server,
   service: Service,
@@ -35,8 +35,8 @@ export function serveMethods<Service extends object>(
     const method = methods[name];
     if (!method) throw new Error(`the contract has no method ${name}`);
     const rule = ruleOf(method.path);
-    definition[name] = { ...withStrictDecoding(method), responseSerialize: passingEncoded(method) };
-    // `ServiceHandlers` has tied the kind of each handler to the flags of its method.
+    definition[name] = { ...withStrictDecoding(method), responseSerialize: serializeUnlessEncoded(method) };
+    // The type `ServiceHandlers` ensures that each handler is of the kind that its method's flags require.
     if (method.requestStream) {
       const run = handler as ClientStreamHandler<unknown, unknown>;
       implementation[name] = clientStream(rule, guardMethod(method.path, rule, guard, run));
@@ -56,20 +56,20 @@ export function serveMethods<Service extends object>(
   server.addService(definition, implementation);
 }
 
-function passingEncoded({
+function serializeUnlessEncoded({
   responseSerialize,
 }: MethodDefinition<unknown, unknown>): (response: unknown) => Buffer {
   return (response) => (response instanceof EncodedMessage ? response.bytes : responseSerialize(response));
 }
 
-/** Takes the services that a library brings, and refuses to add a method that the method table does not know. */
+/** A server for services that a library adds. It throws for a method that is not in the method table. */
 export function foreignServices(server: Server): Server {
-  const guarded: Pick<Server, 'addService'> = {
+  const checked: Pick<Server, 'addService'> = {
     addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation) {
       for (const { path } of Object.values(definition)) ruleOf(path);
       server.addService(definition, implementation);
     },
   };
-  // The libraries call nothing else of a server.
-  return guarded as Server;
+  // The libraries use no other method of a server.
+  return checked as Server;
 }

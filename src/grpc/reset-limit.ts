@@ -3,41 +3,43 @@ import { constants, type Http2Session } from 'node:http2';
 import { type Bucket, refill } from '../domain/token-bucket.ts';
 
 /**
- * nghttp2 ends a connection after 1,000 resets and 33 more a second, in the middle of its calls, and Node 20 cannot be
- * told otherwise. An honest caller whose deadlines expire gets there within a second: a gateway with 256 calls at once
- * and 200 ms for each sends 1,280 resets a second while a process stands still. So the connection is retired before, in
- * peace; what lies between the two is room for resets that are on their way.
+ * The rate limit of resets on one connection. nghttp2 ends a connection after 1,000 resets plus 33 per second, without
+ * finishing its calls, and Node 20 has no option for that. A legitimate client whose deadlines expire reaches this
+ * limit within a second: a gateway with 256 concurrent calls and a deadline of 200 ms sends 1,280 resets per second
+ * while the server is blocked. So the connection is retired earlier and gracefully. The difference between the two
+ * limits allows for resets that are already in transit.
  */
-const RESETS = { max: 500, intervalMs: 1_000 / 33 };
-/** Calls under way on a retired connection may end within this time. */
+const RESET_LIMIT = { max: 500, intervalMs: 1_000 / 33 };
+/** Calls in progress on a retired connection may finish within this time. */
 const GRACE_MS = 60_000;
 
 /**
- * For nghttp2 itself, where Node takes them (from 22.10 on; earlier ones do not look at them): it still ends a connection
- * whose resets come too fast to be counted here.
+ * The limits of nghttp2 itself, which still ends a connection whose resets arrive too fast to be counted here. Node
+ * supports these options from 22.10 on; earlier versions ignore them.
  */
 export const RESET_OPTIONS = { streamResetBurst: 2_000, streamResetRate: 66 };
 
 /**
- * Retires connections on which too many calls were reset: GOAWAY, and the calls under way are answered. New ones go over
- * a new connection; those that crossed the GOAWAY were not looked at, and clients repeat them. After it nghttp2 counts
- * resets no more and opens no stream, so a flood of them gains nothing.
+ * Retires connections on which too many calls were reset: it sends GOAWAY, and the calls in progress are still
+ * answered. Clients open a new connection for new calls. Calls that were sent before the GOAWAY arrived were not
+ * processed, and clients retry them. After a GOAWAY nghttp2 counts no resets and opens no streams, so a flood of resets
+ * has no effect.
  */
 export class ResetLimit {
   readonly #buckets = new WeakMap<Http2Session, Bucket>();
   #retired = 0;
 
-  /** How many connections were retired. */
+  /** The number of retired connections. */
   get retired(): number {
     return this.#retired;
   }
 
-  /** A call was reset on this connection. */
-  note(session: Http2Session | undefined): void {
+  /** Counts a reset call of this connection. */
+  count(session: Http2Session | undefined): void {
     if (!session || session.closed || session.destroyed) return;
     const nowMs = performance.now();
-    const bucket = this.#buckets.get(session) ?? { tokens: RESETS.max, filledAtMs: nowMs };
-    refill(bucket, RESETS, nowMs);
+    const bucket = this.#buckets.get(session) ?? { tokens: RESET_LIMIT.max, filledAtMs: nowMs };
+    refill(bucket, RESET_LIMIT, nowMs);
     bucket.tokens -= 1;
     this.#buckets.set(session, bucket);
     if (bucket.tokens < 0) this.#retire(session);

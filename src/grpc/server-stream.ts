@@ -9,18 +9,18 @@ import type { EncodedMessage } from '../rpc/encoded-message.ts';
 import type { MethodRule } from '../rpc/method-table.ts';
 import { statusOfError } from '../rpc/rejection-status.ts';
 
-/** How long a reader may leave one message untaken: what it has not read is memory of ours. */
+/** How long a reader may leave a message unread. Unread messages use the memory of this process. */
 const READER_LIMIT_MS = 10_000;
 
 /**
- * Runs a streaming handler so that nothing it does can end the process. One message at a time is handed to the
- * transport, so that a slow reader holds back its own stream and nothing else.
+ * Runs a handler of a response stream. Whatever it throws becomes a status, so that it cannot end the process. The
+ * transport gets one message at a time, so that a slow reader delays only its own stream.
  *
- * @param admit throws `Rejected` for whom the method's rule does not let in
+ * @param authorize throws `Rejected` for a caller that the method's rule does not allow
  */
 export function serverStream<Request, Response>(
   rule: MethodRule,
-  admit: (request: Request, call: GrpcCall) => void | Promise<void>,
+  authorize: (request: Request, call: GrpcCall) => void | Promise<void>,
   handler: ServerStreamHandler<Request, Response>,
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
@@ -36,9 +36,9 @@ export function serverStream<Request, Response>(
         ? undefined
         : setTimeout(() => grpcCall.fail(new Rejected({ kind: 'deadline-exceeded' })), deadlineMs);
     const run = async () => {
-      const isAuthorized = rule.openToUnixSockets === true && context.throughUnixSocket;
-      if (!isAuthorized) await admit(call.request, grpcCall);
-      // Those of public methods are counted before their request has come (call-interceptor.ts).
+      const isTrustedSocket = rule.openToUnixSockets === true && context.throughUnixSocket;
+      if (!isTrustedSocket) await authorize(call.request, grpcCall);
+      // Streams of public methods are counted before their request arrives (call-interceptor.ts).
       if (rule.access !== 'public' && !context.reserveStream('watching'))
         throw new Rejected({ kind: 'too-many-streams' });
       for await (const response of handler(call.request, grpcCall)) {
@@ -53,7 +53,7 @@ export function serverStream<Request, Response>(
   };
 }
 
-/** Resolves when the transport has taken the message, or the call has ended. */
+/** Resolves when the transport has taken the message, or when the call has ended. */
 async function write<Request, Response>(
   call: ServerWritableStream<Request, Response>,
   response: Response | EncodedMessage,
@@ -70,7 +70,7 @@ async function write<Request, Response>(
       context.end(statusOfError(new Rejected({ kind: 'reader-too-slow' }), context));
     }, READER_LIMIT_MS);
     signal.addEventListener('abort', done, { once: true });
-    // What is encoded already goes past the serializer (register-service.ts).
+    // The serializer passes an encoded message through (register-service.ts).
     call.write(response as Response, done);
   });
 }

@@ -10,17 +10,17 @@ interface Origin {
   readonly limitedSource: string | null;
 }
 
-/** Who is at the other end of each connection, noted when it begins: a session that has ended does not tell. */
+/** The peer of each connection. Recorded when the connection opens, because a closed session has no address. */
 export class SessionOrigins {
   readonly #origins = new WeakMap<Http2Session, Origin>();
   readonly #limitedSourceOf: (socket: Socket) => string | null;
 
-  /** @param limitedSourceOf whose connection it is; null for those that are not told apart */
+  /** @param limitedSourceOf the source to which limits of one address apply; null where they do not apply */
   constructor(limitedSourceOf: (socket: Socket) => string | null) {
     this.#limitedSourceOf = limitedSourceOf;
   }
 
-  /** Notes every connection of a bound server from now on. */
+  /** Records every new connection of a bound server. */
   watch(server: Server): void {
     for (const http2Server of http2ServersOf(server)) {
       http2Server.prependListener('session', (session: Http2Session) => {
@@ -30,7 +30,7 @@ export class SessionOrigins {
     }
   }
 
-  /** As grpc-js names it. */
+  /** The peer as grpc-js formats it. */
   peerOf(session: Http2Session | undefined): string {
     return (session && this.#origins.get(session)?.peer) ?? 'unknown';
   }

@@ -3,15 +3,15 @@ import type { Http2Session } from 'node:http2';
 import type { StreamLimits } from './limits.ts';
 import { Tally } from '../domain/tally.ts';
 
-/** The kinds that are counted: of callers without a credential, and of those who watch revocations. */
+/** The counted kinds of streams: those of callers without a credential, and those of WatchTrust. */
 export interface OpenStreams {
   readonly anonymous: StreamSlots;
   readonly watching: StreamSlots;
 }
 
 /**
- * Streams of one kind that are open: so many on a connection, from an address and in the process. A stream costs some
- * 12 KB for as long as its caller likes, and one connection may have 256.
+ * Limits the open streams of one kind: on a connection, from an address and in the process. A stream costs about 12 KB
+ * for as long as its caller keeps it open, and one connection may have 256.
  */
 export class StreamSlots {
   readonly #limits: StreamLimits;
@@ -20,7 +20,7 @@ export class StreamSlots {
   readonly #byAddress = new Tally<string>();
   #open = 0;
 
-  /** @param addressOf whose connection it is; null for those that are not told apart */
+  /** @param addressOf the source to which the limit of one address applies; null where it does not apply */
   constructor(limits: StreamLimits, addressOf: (session: Http2Session) => string | null) {
     this.#limits = limits;
     this.#addressOf = addressOf;
@@ -30,7 +30,7 @@ export class StreamSlots {
     return this.#open;
   }
 
-  /** @returns gives the place back, once; null when there is none */
+  /** @returns a function that releases the slot, once; null when no slot is free */
   take(session: Http2Session): (() => void) | null {
     const { perConnection, perAddress, perProcess } = this.#limits;
     const address = this.#addressOf(session);

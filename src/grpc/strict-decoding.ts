@@ -3,10 +3,10 @@ import { isAscii } from 'node:buffer';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { MethodDefinition } from '@grpc/grpc-js';
 
-/** Keeps a byte order mark, refuses what is not UTF-8: two different passwords never decode to one text. */
+/** Keeps a byte order mark and refuses invalid UTF-8, so that two different passwords never decode to the same text. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Of bytes that are all ASCII, as a token's are, every encoding makes the same text, and Latin-1 is the quickest. */
+/** ASCII bytes, such as those of a token, are the same text in UTF-8 and in Latin-1, which decodes faster. */
 function decodeText(bytes: Uint8Array): string {
   return isAscii(bytes)
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
@@ -14,8 +14,8 @@ function decodeText(bytes: Uint8Array): string {
 }
 
 /**
- * The same method with a request decoder that refuses invalid UTF-8, which the generated one turns into U+FFFD. The
- * generated decoder takes a reader as well as bytes; its type speaks only of bytes.
+ * The same method with a request decoder that refuses invalid UTF-8, which the generated decoder replaces by U+FFFD.
+ * The generated decoder also accepts a reader, although its type has only bytes.
  */
 export function withStrictDecoding<Request, Response>(
   method: MethodDefinition<Request, Response>,

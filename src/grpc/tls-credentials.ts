@@ -3,8 +3,8 @@ import { ServerCredentials } from '@grpc/grpc-js';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 
 /**
- * A server's certificate that changes under open connections: grpc-js hands every new context to its listener. Where a
- * client's certificate is required, a handshake without a good one fails (N09).
+ * Server credentials whose certificate can change while connections are open: grpc-js passes each new context to its
+ * listener. Where a client certificate is required, a handshake without a valid one fails (N09).
  */
 export class TlsCredentials extends ServerCredentials {
   constructor(tls: ServerTls) {

@@ -8,13 +8,13 @@ import {
 import type { CallTrace, Tracing } from '../observability/tracing/open-telemetry.ts';
 import { contextOf } from './attached-context.ts';
 
-/** Traces every call; stands before all other interceptors, so that its span lasts as long as the call. */
+/** Traces every call. It is the first interceptor, so that the span lasts as long as the call. */
 export function tracingInterceptor(tracing: Pick<Tracing, 'startCall'>): ServerInterceptor {
   return (method, intercepted) => {
     const call: ServerInterceptingCallInterface = intercepted;
     let trace: CallTrace | undefined;
     let end: (code: Code) => void = () => undefined;
-    const within = (part: () => void) => (trace ? trace.run(part) : part());
+    const runInTrace = (work: () => void) => (trace ? trace.run(work) : work());
 
     const start = call.start.bind(call);
     call.start = (listener) => {
@@ -23,10 +23,10 @@ export function tracingInterceptor(tracing: Pick<Tracing, 'startCall'>): ServerI
           const started = tracing.startCall(method.path, (name) => metadata.get(name).map(String));
           trace = started;
           end = (code) => started.end(code, contextOf(metadata));
-          within(() => listener.onReceiveMetadata(metadata));
+          runInTrace(() => listener.onReceiveMetadata(metadata));
         },
         onReceiveMessage: (message) => listener.onReceiveMessage(message),
-        onReceiveHalfClose: () => within(() => listener.onReceiveHalfClose()),
+        onReceiveHalfClose: () => runInTrace(() => listener.onReceiveHalfClose()),
         onCancel() {
           end(Code.CANCELLED);
           listener.onCancel();

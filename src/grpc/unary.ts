@@ -8,8 +8,8 @@ import { statusOfError } from '../rpc/rejection-status.ts';
 import { statusObject } from './status-object.ts';
 
 /**
- * Runs a handler so that nothing it does can end the process: a throw and a rejection become a status, an answer
- * after the deadline is dropped. A handler that answers at once costs no timer.
+ * Runs a unary handler. Whatever it throws becomes a status, so that it cannot end the process. A response after the
+ * deadline is dropped. A handler that answers synchronously needs no timer.
  */
 export function unary<Request, Response>(
   rule: Pick<MethodRule, 'deadlineMs'>,
@@ -48,7 +48,7 @@ export function unary<Request, Response>(
   };
 }
 
-/** grpc-js wants an Error by type and reads a status from it. */
+/** grpc-js requires an Error by type and reads a status from it. */
 function asServiceError(status: Pick<ServiceError, 'code' | 'details' | 'metadata'>): ServiceError {
   return Object.assign(new Error(status.details), status);
 }

@@ -5,33 +5,37 @@ import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { StreamSlots } from './stream-slots.ts';
 
 const CHECK_INTERVAL_MS = 500;
-/** What waits for longer counts as an open stream. What honest callers send comes at once. */
+/** A call that waits longer counts as an open stream. Requests of ordinary callers arrive at once. */
 const SLOW_MS = 500;
-/** What an open stream costs. */
-const BYTES_OF_A_STREAM = 12 * 1024;
-/** In the process, so that a burst between two looks is bounded as well: half of the heap that Node allows itself. */
-const MAX_WAITING_CALLS = Math.floor(getHeapStatistics().heap_size_limit / 2 / BYTES_OF_A_STREAM);
+/** The memory that an open stream uses. */
+const BYTES_PER_STREAM = 12 * 1024;
+/** The maximum for the process, so that a burst between two checks is bounded as well: half of Node's heap limit. */
+const MAX_WAITING_CALLS = Math.floor(getHeapStatistics().heap_size_limit / 2 / BYTES_PER_STREAM);
 
-/** A call on which its caller has to do something next. */
+/** A call that waits for its caller: to send the request, or to read the response. */
 export interface WaitingCall {
   readonly waitsSinceMs: number;
-  /** On whose account it counts when it is slow; null when it is counted already, or has none any more. */
+  /** The connection whose stream limit a slow call counts against; null when it counts already or has no connection. */
   readonly chargedSession: Http2Session | null;
-  giveUpWaiting(why: Rejection): void;
+  giveUpWaiting(rejection: Rejection): void;
 }
 
-/** Of a call that a look has found waiting before: what gives back the share that it holds, if it does. */
+/** The state of a call that an earlier check found waiting. */
 interface Wait {
+  /** Releases the stream slot that the call holds; null when it holds none. */
   release: (() => void) | null;
 }
 
 /**
- * Calls that wait for their callers: for the rest of a request, or until an answer is read. A handler runs, and its
- * deadline with it, only when the request is there, so a caller that opens a call and sends or reads nothing more would
- * hold it for as long as the connection lasts. One timer looks after all of them: a call that goes on at once costs none.
+ * Limits the calls that wait for their callers: for the rest of a request, or until a response is read. A handler and
+ * its deadline start only when the request is complete, so without this limit a caller that sends or reads nothing
+ * would hold a call for as long as the connection lasts. One timer checks all of them, so that a call that continues at
+ * once needs none.
  */
 export class WaitingCalls {
-  /** In the order in which they began to wait; null until a look has found them, so that a quick call costs no object. */
+  /**
+   * In the order in which they began to wait. Null until a check finds the call, so that a fast call needs no object.
+   */
   readonly #waiting = new Map<WaitingCall, Wait | null>();
   readonly #limitMs: number;
   readonly #slots: StreamSlots | null;
@@ -39,7 +43,7 @@ export class WaitingCalls {
   #timer: NodeJS.Timeout | null = null;
   #pendingCheck: NodeJS.Immediate | undefined;
 
-  /** @param slots what slow ones count in */
+  /** @param slots limits the slow calls; null where they have no limit but `max` */
   constructor(limitMs: number, slots: StreamSlots | null, max = MAX_WAITING_CALLS) {
     this.#limitMs = limitMs;
     this.#slots = slots;
@@ -59,19 +63,19 @@ export class WaitingCalls {
 
   #endOldest(): void {
     const [oldest] = this.#waiting.keys();
-    // It may be an honest one in a crowd, which is told to come again.
-    const cause = `${this.#max} calls wait for their callers`;
+    // The call may be legitimate, so its rejection is one that a client retries.
+    const cause = `more than ${this.#max} calls wait for their callers`;
     if (oldest) this.#end(oldest, { kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  #end(call: WaitingCall, why: Rejection): void {
+  #end(call: WaitingCall, rejection: Rejection): void {
     this.delete(call);
-    call.giveUpWaiting(why);
+    call.giveUpWaiting(rejection);
   }
 
   /**
-   * Reads what has arrived before it looks: while this process stood still, requests may have come that lie unread in their
-   * sockets, and Node polls those between the timers and the immediates of one turn of its loop.
+   * Lets Node read its sockets before the check. While this process was blocked, requests may have arrived that are
+   * still unread, and Node polls sockets between the timers and the immediates of one iteration of the event loop.
    */
   #scheduleCheck(): void {
     clearImmediate(this.#pendingCheck);
@@ -83,16 +87,16 @@ export class WaitingCalls {
     for (const [call, wait] of this.#waiting) {
       const waitedMs = nowMs - call.waitsSinceMs;
       if (waitedMs >= this.#limitMs) this.#end(call, { kind: 'deadline-exceeded' });
-      // Slow is what waited at the look before as well, whatever the clock says: the time in which nobody could read is ours.
+      // A call is slow only if the previous check found it waiting too, because a blocked process cannot read requests.
       else if (wait === null) this.#waiting.set(call, { release: null });
-      else if (waitedMs >= SLOW_MS) this.#count(call, wait);
+      else if (waitedMs >= SLOW_MS) this.#takeSlot(call, wait);
     }
     if (this.#waiting.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
   }
 
-  #count(call: WaitingCall, wait: Wait): void {
+  #takeSlot(call: WaitingCall, wait: Wait): void {
     if (wait.release !== null || this.#slots === null || call.chargedSession === null) return;
     wait.release = this.#slots.take(call.chargedSession);
     if (wait.release === null) this.#end(call, { kind: 'too-many-streams' });

@@ -24,7 +24,7 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { verificationService } from './verification-service.ts';
 
-/** What the RPCs of AuthService work with. */
+/** The dependencies of all operations of AuthService. */
 export interface AuthDependencies
   extends
     LoginDependencies,
@@ -35,13 +35,13 @@ export interface AuthDependencies
     ServiceTokenDependencies {
   readonly trust: TrustBundle;
   readonly verification: VerifyDependencies;
-  /** How many calls may be under way that check a password of a user. */
+  /** Limits the calls that check a user's password at the same time. */
   readonly logins: ConcurrencyLimit;
-  /** The public key set; null while no keys are known. */
+  /** The JWKS as JSON; null while no keys are known. */
   readonly jwks: () => { readonly json: string; readonly maxAgeSeconds: number } | null;
 }
 
-/** postern.v1.AuthService: wire message → operation → wire message. */
+/** postern.v1.AuthService: request message → operation → response message. */
 export function authService(dependencies: AuthDependencies): ServiceHandlers<typeof AuthServiceService> {
   const { logins, verification, jwks } = dependencies;
   return {
@@ -50,8 +50,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
     ...verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
     refreshToken: async (request, call) => tokenSet(await refreshToken(dependencies, request, call)),
     revokeToken: async (request, call) => {
-      const hasEnded = await revokeToken(dependencies, request, call);
-      if (!hasEnded) call.noteNoOp();
+      const didRevoke = await revokeToken(dependencies, request, call);
+      if (!didRevoke) call.noteNoOp();
       return {};
     },
     issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>
@@ -88,7 +88,7 @@ function tokenSet(tokens: IssuedTokens): TokenSet {
   };
 }
 
-/** A service has no session and nothing to refresh: it asks again with its secret. */
+/** A service account has no session and no refresh token: it requests a new access token with its secret. */
 function serviceTokenSet({ accessToken, expiresInSeconds }: IssuedServiceToken): TokenSet {
   const noSession = { refreshToken: '', refreshExpiresInSeconds: 0, sessionId: '', userId: '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noSession });

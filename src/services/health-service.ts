@@ -8,13 +8,13 @@ import {
 import type { Call } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 
-/** What a service needs to serve: all that the process needs, or only something to verify with. */
+/** The condition under which a service is SERVING: the whole process is ready, or it can verify tokens. */
 export type HealthGroup = 'everything' | 'verification';
 
-/** The names that `grpc.health.v1` knows; the empty one is the whole process. */
+/** The service names that `grpc.health.v1` knows, by group. The empty name is the whole process. */
 export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
 
-/** The standard health service. Everything is NOT_SERVING until somebody says that it serves. */
+/** The standard health service (`grpc.health.v1`). Every service is NOT_SERVING until `set` changes that. */
 export class Health {
   readonly #groupOf: ReadonlyMap<string, HealthGroup>;
   readonly #serving: Record<HealthGroup, boolean> = { everything: false, verification: false };
@@ -32,7 +32,7 @@ export class Health {
     for (const notify of [...this.#changeCallbacks]) notify();
   }
 
-  /** NOT_SERVING from now on. */
+  /** Every service is NOT_SERVING from now on; later calls of `set` have no effect. */
   stop(): void {
     this.set('everything', false);
     this.set('verification', false);
@@ -60,7 +60,7 @@ export class Health {
     return group === undefined ? null : responseOf(this.#serving[group]);
   }
 
-  /** A reader that was busy while the status changed back and forth is told of the last one only. */
+  /** Streams the status. A slow reader gets only the latest status, not each change between. */
   async *#watch(
     { service }: HealthCheckRequest,
     call: Pick<Call, 'signal'>,
@@ -73,7 +73,7 @@ export class Health {
     }
   }
 
-  /** Resolves at the next change, or when the watcher goes. */
+  /** Resolves at the next change of any status, or when the call ends. */
   #nextChange(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const notify = () => {

@@ -4,25 +4,25 @@ import { bearerToken } from '../rpc/bearer-token.ts';
 import { EncodedReplyCache } from '../rpc/encoded-reply-cache.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 
-/** The one method of AuthService that needs no database: what a sidecar serves. */
+/** The only method of AuthService that needs no database. A sidecar serves this method alone. */
 export const verificationOnly = { verifyToken: AuthServiceService.verifyToken };
 
 export interface VerificationOperations {
   verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
 }
 
-/** `postern.v1.AuthService/VerifyToken`: wire to operation and back, at once for a token that was seen before. */
+/** `postern.v1.AuthService/VerifyToken`. Answers synchronously for a token that is in the verification cache. */
 export function verificationService(
   operations: VerificationOperations,
 ): ServiceHandlers<typeof verificationOnly> {
   const replies = new EncodedReplyCache<VerifiedClaims>();
-  const answer = (claims: VerifiedClaims) =>
+  const reply = (claims: VerifiedClaims) =>
     replies.of(claims, () => VerifiedToken.encode(verifiedToken(claims)).finish());
   return {
     verifyToken: (request, call) => {
       const token = request.accessToken === '' ? bearerToken(call.authorization) : request.accessToken;
       const claims = operations.verifyToken({ token, audience: request.audience });
-      return claims instanceof Promise ? claims.then(answer) : answer(claims);
+      return claims instanceof Promise ? claims.then(reply) : reply(claims);
     },
   };
 }

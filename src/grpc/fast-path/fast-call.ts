@@ -22,7 +22,7 @@ import { encodeStatusDetails } from '../../rpc/status-details.ts';
 import { verifiedClientNames } from '../peer-certificate.ts';
 import type { WaitingCall, WaitingCalls } from '../waiting-calls.ts';
 
-/** A method that is answered here. */
+/** A method that the fast path answers. */
 export interface FastMethod {
   readonly path: string;
   readonly decode: (bytes: Buffer) => unknown;
@@ -31,20 +31,20 @@ export interface FastMethod {
   readonly handler: UnaryHandler<unknown, unknown>;
 }
 
-/** What all calls of a server share. */
+/** What all fast calls of a server share. */
 export interface FastPathContext {
   readonly throughUnixSocket: () => boolean;
   readonly isTrustedProxy: (address: string) => boolean;
-  /** The calls whose request has not come. */
+  /** Calls whose request has not arrived. */
   readonly awaitingRequest: WaitingCalls;
-  /** Those whose answer is not read. */
+  /** Calls whose response has not been read. */
   readonly awaitingReader: WaitingCalls;
   readonly onFinish: (call: FinishedCall) => void;
-  /** Notes that a connection has just been of use. */
+  /** Resets the idle time of a connection. */
   readonly touch: (session: Http2Session | undefined) => void;
-  /** Notes that a call was reset. */
+  /** Called with the connection when one of its calls was reset. */
   readonly onReset: (session: Http2Session | undefined) => void;
-  /** How a connection's other end is named, also when it has gone. */
+  /** The peer of a connection as grpc-js formats it; also works after the connection was closed. */
   readonly peerOf: (session: Http2Session | undefined) => string;
 }
 
@@ -64,7 +64,10 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** One unary call on its HTTP/2 stream (gRPC over HTTP/2: a length-prefixed message each way, the status in trailers). */
+/**
+ * One unary call on its HTTP/2 stream, without grpc-js. In gRPC over HTTP/2, request and response are one
+ * length-prefixed message each, and the status is in the trailers.
+ */
 export class FastCall implements Call, FinishedCall, WaitingCall {
   readonly startedAtMs = performance.now();
   waitsSinceMs = this.startedAtMs;
@@ -78,7 +81,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   isNoOp = false;
   readonly #method: FastMethod;
   readonly #stream: ServerHttp2Stream;
-  /** The stream forgets it when it is closed. */
+  /** Noted here, because a closed stream has no session. */
   readonly #session: Http2Session | undefined;
   readonly #headers: IncomingHttpHeaders;
   readonly #context: FastPathContext;
@@ -168,11 +171,11 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.isNoOp = true;
   }
 
-  /** Usually all there is; a message that comes in pieces is put together on the long way. */
+  /** One chunk usually has the whole message. grpc-js handles a message that arrives in several chunks. */
   readonly #onData = (chunk: Buffer): void => {
-    if (this.#received !== null) this.#handOver(Buffer.concat([this.#received, chunk]));
+    if (this.#received !== null) this.#fallBack(Buffer.concat([this.#received, chunk]));
     else if (isWholeMessage(chunk)) this.#received = chunk;
-    else this.#handOver(chunk);
+    else this.#fallBack(chunk);
   };
 
   readonly #onEnd = (): void => {
@@ -192,19 +195,22 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.#context.onReset(this.#session);
   };
 
-  giveUpWaiting(why: Rejection): void {
+  giveUpWaiting(rejection: Rejection): void {
     if (this.#finished) {
       this.#stream.close(constants.NGHTTP2_CANCEL);
       return;
     }
-    const status = statusOf(why);
+    const status = statusOf(rejection);
     this.reason = status.reason;
     this.#refuse(status);
     this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
-  /** grpc-js takes the stream as it was: with nothing read, and none of our listeners on it. */
-  #handOver(received: Buffer): void {
+  /**
+   * Passes the call to grpc-js. Its stream is then as it was before: with no data read and without listeners of this
+   * class.
+   */
+  #fallBack(received: Buffer): void {
     const stream = this.#stream;
     this.#context.awaitingRequest.delete(this);
     stream.off('close', this.#onClose);
@@ -303,7 +309,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     this.#context.onFinish(this);
   }
 
-  /** Until the caller's deadline or the method's own, whichever is sooner. */
+  /** The time until the caller's deadline or that of the method, whichever is earlier, ms. */
   #remainingMs(): number {
     const timeout = this.#headers['grpc-timeout'];
     const unit = typeof timeout === 'string' ? MS_PER_UNIT[timeout.at(-1) ?? ''] : undefined;
@@ -312,11 +318,11 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 }
 
-/** One message, uncompressed, of a size that is taken, and nothing else. */
+/** Whether the bytes are exactly one message, uncompressed and within the size limit. */
 function isWholeMessage(received: Buffer): boolean {
   if (received.length < PREFIX_BYTES || received.length > PREFIX_BYTES + MAX_MESSAGE_BYTES) return false;
   return received[0] === 0 && received.length === PREFIX_BYTES + received.readUInt32BE(1);
 }
 
-/** A fault of the stream is followed by its close. */
+/** A `close` event follows each error of a stream. */
 function ignore(): void {}

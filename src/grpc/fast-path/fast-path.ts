@@ -22,7 +22,7 @@ type StreamListener = (
 ) => void;
 
 export interface FastPathOptions extends Omit<FastPathContext, 'touch'> {
-  /** While false, everything goes the long way. */
+  /** While false, every call goes to grpc-js. */
   readonly isOpen: () => boolean;
 }
 
@@ -30,10 +30,10 @@ const CONTENT_TYPES: ReadonlySet<unknown> = new Set(['application/grpc', 'applic
 const TIMEOUT = /^[1-9]\d{0,7}[HMSm]$|^[1-9]\d{3,7}u$|^[1-9]\d{6,7}n$/;
 
 /**
- * Answers the methods that the table calls hot on the HTTP/2 stream itself. grpc-js with its interceptors costs several
- * times what the verdict on a token costs that was seen before (`npm run bench`), and for calls of the ordinary form
- * nothing of it is needed: one uncompressed message there, one back. Whatever is out of the ordinary goes to grpc-js and
- * the call boundary as if nobody had looked at it, as every call of a server does that is stopping or traces.
+ * Answers the methods that the method table marks as hot on the HTTP/2 stream itself. grpc-js with its interceptors
+ * costs several times as much as the verification of a cached token (`npm run bench`). Calls of the ordinary form, one
+ * uncompressed message in each direction, do not need it. All other calls go unchanged to grpc-js and the call
+ * interceptor, as do all calls while the server is stopping or traces calls.
  */
 export class FastPath {
   readonly #methods = new Map<unknown, FastMethod>();
@@ -43,14 +43,14 @@ export class FastPath {
     this.#options = options;
   }
 
-  /** @throws Error for a method that is not open to everybody: the guard of callers stands on the long way only */
+  /** @throws Error for a method that is not public: only the calls of grpc-js pass the guard */
   add(
     method: MethodDefinition<unknown, unknown>,
     { access, audit, deadlineMs }: MethodRule,
     handler: UnaryHandler<unknown, unknown>,
   ): void {
     if (access !== 'public' || audit || deadlineMs === null)
-      throw new Error(`the fast path cannot answer ${method.path}`);
+      throw new Error(`${method.path} is not public, so the fast path cannot answer it`);
     this.#methods.set(method.path, {
       path: method.path,
       decode: method.requestDeserialize,
@@ -60,7 +60,7 @@ export class FastPath {
     });
   }
 
-  /** Takes its place before grpc-js on every listener of a bound server. */
+  /** Replaces the stream listeners of grpc-js on every HTTP/2 listener of a bound server. */
   install(server: Server): void {
     const { isOpen, ...shared } = this.#options;
     const context: FastPathContext = { ...shared, touch: idleTimeUpdater(server) };
@@ -68,7 +68,7 @@ export class FastPath {
       const listeners = http2Server.listeners('stream') as StreamListener[];
       http2Server.removeAllListeners('stream');
       const fallback: StreamListener = (...call) => listeners.forEach((listener) => listener(...call));
-      const answer: StreamListener = (...incoming) => {
+      const onStream: StreamListener = (...incoming) => {
         const [stream, headers, , rawHeaders] = incoming;
         if (headers[':method'] !== 'POST') {
           refuseMethod(stream);
@@ -78,16 +78,16 @@ export class FastPath {
         if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) fallback(...incoming);
         else new FastCall(method, stream, headers, context, () => fallback(...incoming));
       };
-      // The types leave out the last argument.
-      http2Server.on('stream', answer as Parameters<typeof http2Server.on>[1]);
+      // The type declarations lack the last argument.
+      http2Server.on('stream', onStream as Parameters<typeof http2Server.on>[1]);
     }
   }
 }
 
 /**
- * gRPC is POST and nothing else. grpc-js answers all of them, with an error of its own at HEAD, which has no body: anybody
- * could make faults that are none. The stream is closed, whatever else its caller would send: it passes no limit of open
- * streams (N15).
+ * gRPC uses only POST. grpc-js would answer other methods too, and for HEAD, which has no body, it has an internal
+ * error: any caller could cause false faults. The stream is closed at once, because it does not count in the limits of
+ * open streams (N15).
  */
 function refuseMethod(stream: ServerHttp2Stream): void {
   stream.on('error', ignore);
@@ -95,9 +95,10 @@ function refuseMethod(stream: ServerHttp2Stream): void {
   stream.close(constants.NGHTTP2_NO_ERROR);
 }
 
-/** A fault of the stream is followed by its close. */
+/** A `close` event follows each error of a stream. */
 function ignore(): void {}
 
+/** Whether the headers are those of a call without compression, with a standard timeout and within the size limit. */
 function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {
   const { 'grpc-encoding': encoding, 'grpc-timeout': timeout } = headers;
   if (!CONTENT_TYPES.has(headers['content-type'])) return false;
@@ -109,20 +110,20 @@ function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[])
 }
 
 /**
- * grpc-js closes a connection that has been idle for long, by its own count of calls.
+ * grpc-js closes a connection without recent calls, and does not see the calls of the fast path.
  *
- * @returns notes that a connection has just been of use
+ * @returns resets the idle time of a connection
  */
 function idleTimeUpdater(server: Server): (session: Http2Session | undefined) => void {
-  const { sessionIdleTimeouts: times } = server as unknown as {
+  const { sessionIdleTimeouts: idleTimes } = server as unknown as {
     sessionIdleTimeouts?: Map<ServerHttp2Session, { lastIdle: number }>;
   };
-  if (!(times instanceof Map))
+  if (!(idleTimes instanceof Map))
     throw new Error(
       'this version of @grpc/grpc-js counts idle time elsewhere; change grpc/fast-path/fast-path.ts',
     );
   return (session) => {
-    const time = times.get(session as ServerHttp2Session);
-    if (time) time.lastIdle = Date.now();
+    const idleTime = idleTimes.get(session as ServerHttp2Session);
+    if (idleTime) idleTime.lastIdle = Date.now();
   };
 }

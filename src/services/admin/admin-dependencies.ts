@@ -9,20 +9,20 @@ import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { type Call, callerOf } from '../../rpc/call.ts';
 import type { ServiceHandlers } from '../../rpc/handlers.ts';
 
-/** What administration works with. */
+/** The dependencies of all operations of AdminService. */
 export interface AdminDependencies {
   readonly database: Database;
   readonly trust: TrustBundle;
   readonly passwords: PasswordTools;
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
-  /** null in HS256 mode. */
+  /** Null with HS256, which has no signing keys. */
   readonly signingKeys: KeyMaking | null;
 }
 
 export type AdminHandlers = ServiceHandlers<typeof AdminServiceService>;
 
-/** The caller as the audit trail names it. */
+/** The caller as the audit trail records it. */
 export function actorOf(call: Call): AuditActor {
   const { type, id } = callerOf(call);
   return { type, id };

@@ -5,7 +5,7 @@ import { adminSessions } from './sessions-and-audit.ts';
 import type { AdminHandlers, AdminDependencies } from './admin-dependencies.ts';
 import { adminUsers } from './users.ts';
 
-/** postern.v1.AdminService: wire to operation and back. Who may call and what is audited stands in the method table. */
+/** postern.v1.AdminService. The method table says who may call each method and what is audited. */
 export function adminService(dependencies: AdminDependencies): AdminHandlers {
   return {
     ...adminUsers(dependencies),

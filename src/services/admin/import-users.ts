@@ -9,12 +9,14 @@ import {
 import { importUsers } from '../../features/users/import/import-users.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
-/** Their verdicts fit into the 4 MiB that clients take as an answer. */
+/**
+ * The verdicts of this many rows fit into 4 MiB, the maximum size of a response that gRPC clients accept by default.
+ */
 const MAX_ROWS = 10_000;
 const MAX_REASON_LENGTH = 256;
 
-/** The RPC that takes users from another program. */
-export function adminImport(tools: AdminDependencies): Pick<AdminHandlers, 'importUsers'> {
+/** The RPC that imports users with their password hashes. */
+export function adminImport(dependencies: AdminDependencies): Pick<AdminHandlers, 'importUsers'> {
   return {
     importUsers: async (requests, call): Promise<ImportedUsers> => {
       const messages = requests[Symbol.asyncIterator]();
@@ -23,7 +25,7 @@ export function adminImport(tools: AdminDependencies): Pick<AdminHandlers, 'impo
         const { dryRun = false, allowAdmin = false } = (first.done ? null : first.value.options) ?? {};
         const verdicts: VerdictMessage[] = [];
         const counts = await importUsers(
-          tools,
+          dependencies,
           {
             rows: rowsOf(first, messages),
             dryRun,
@@ -41,7 +43,11 @@ export function adminImport(tools: AdminDependencies): Pick<AdminHandlers, 'impo
   };
 }
 
-/** @throws Rejected `field-invalid` for a stream that has no end, says something else half-way, or says nothing in a message */
+/**
+ * The rows of all messages.
+ *
+ * @throws Rejected `field-invalid` for more than `MAX_ROWS` rows, options after the first message, or an empty message
+ */
 async function* rowsOf(
   first: IteratorResult<ImportUsersRequest>,
   others: AsyncIterator<ImportUsersRequest>,
@@ -49,12 +55,15 @@ async function* rowsOf(
   let rows = 0;
   for (let message = first; !message.done; message = await others.next()) {
     const { options, users } = message.value;
-    if (message !== first && options) throw refused('options', 'is allowed only in the first message');
+    if (message !== first && options) throw invalidField('options', 'is allowed only in the first message');
     if (!options && users.length === 0)
-      throw refused('users', 'must not be empty in a message without options; do not send such a message');
+      throw invalidField(
+        'users',
+        'must not be empty in a message without options; do not send such a message',
+      );
     rows += users.length;
     if (rows > MAX_ROWS)
-      throw refused(
+      throw invalidField(
         'users',
         `must have at most ${MAX_ROWS} rows in one call; send the rest in further calls`,
       );
@@ -64,7 +73,7 @@ async function* rowsOf(
   }
 }
 
-function refused(field: string, description: string): Rejected {
+function invalidField(field: string, description: string): Rejected {
   return new Rejected({ kind: 'field-invalid', violations: [{ field, description }] });
 }
 

@@ -12,7 +12,7 @@ import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dep
 
 type CreatedSecret = Awaited<ReturnType<typeof createServiceAccount>>;
 
-/** The RPCs about programs that have tokens of their own. */
+/** The RPCs about service accounts. */
 export function adminServiceAccounts(
   dependencies: AdminDependencies,
 ): Pick<

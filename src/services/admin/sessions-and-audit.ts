@@ -9,7 +9,7 @@ import type { RecordedEvent } from '../../features/audit/audit-queries.ts';
 import type { ListedSession } from '../../features/sessions/session-queries.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
-/** The RPCs about what people have done: sessions and the audit trail. */
+/** The RPCs about sessions and the audit trail. */
 export function adminSessions(
   dependencies: AdminDependencies,
 ): Pick<AdminHandlers, 'listSessions' | 'revokeSessions' | 'listAuditEvents'> {

@@ -24,20 +24,25 @@ export function adminKeys(
     },
     rotateSigningKey: async ({ now }, call) => {
       const rotation = { now, actor: actorOf(call), origin: call.origin };
-      const { kid, activateAtMs } = await orUnavailableHere(rotateSigningKey(requireSigningKeys(), rotation));
+      const { kid, activateAtMs } = await unavailableIfNotOpened(
+        rotateSigningKey(requireSigningKeys(), rotation),
+      );
       return { kid, activateAt: new Date(activateAtMs) };
     },
     revokeSigningKey: async ({ kid }, call) => {
       requireValid({ kid: text({ minBytes: 1, maxBytes: 64 }) }, { kid });
       const revocation = { kid, actor: actorOf(call), origin: call.origin };
-      const { active } = await orUnavailableHere(revokeSigningKey(requireSigningKeys(), revocation));
+      const { active } = await unavailableIfNotOpened(revokeSigningKey(requireSigningKeys(), revocation));
       return { activeKid: active };
     },
   };
 }
 
-/** What this instance's master key cannot do, since the keys were sealed anew with another, one that has it can. */
-async function orUnavailableHere<T>(work: Promise<T>): Promise<T> {
+/**
+ * Answers with a retryable rejection when this instance cannot open the sealed keys. During a rotation of the master
+ * key, they may be sealed with a key that only other instances have; a retry may reach one of those.
+ */
+async function unavailableIfNotOpened<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
@@ -46,7 +51,7 @@ async function orUnavailableHere<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** Neither half of the key: the public one is in the key set (A06). */
+/** Without key material: the private key is secret, and the public key is in the JWKS (A06). */
 function signingKeyMessage(key: StoredSigningKey): SigningKey {
   return {
     kid: key.kid,

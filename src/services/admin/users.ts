@@ -10,7 +10,7 @@ import { parseUserRef } from '../../features/users/user-ref.ts';
 import type { User } from '../../features/users/user-queries.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
-/** The RPCs about people. */
+/** The RPCs about users and their password resets. */
 export function adminUsers(
   dependencies: AdminDependencies,
 ): Pick<
@@ -47,8 +47,8 @@ export function adminUsers(
       return {};
     },
     createPasswordReset: async (request, call) => {
-      const wanted = { user: parseUserRef(request), actor: actorOf(call) };
-      const { userId, resetToken, expiresAt } = await createPasswordReset(dependencies, wanted, call);
+      const reset = { user: parseUserRef(request), actor: actorOf(call) };
+      const { userId, resetToken, expiresAt } = await createPasswordReset(dependencies, reset, call);
       return { userId, resetToken: resetToken.reveal(), expiresAt };
     },
   };

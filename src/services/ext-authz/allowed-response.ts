@@ -8,11 +8,11 @@ import { overwriteHeader } from './overwrite-header.ts';
 const IDENTITY_HEADERS = ['x-postern-subject', 'x-postern-session', 'x-postern-roles'] as const;
 
 /**
- * Lets a request pass with the caller's identity, or with none. A client's own `x-postern-` headers never pass: what we
- * set is overwritten, all others are removed, in optional mode as well (E02).
+ * Allows a request, with the caller's identity in headers. A client's own `x-postern-` headers never reach the
+ * upstream: the identity headers overwrite them, and all others are removed, in optional mode as well (E02).
  *
  * @param claims null for a caller without a token
- * @param reserved the names of the request's headers that only we set
+ * @param reserved the names of the request's headers that begin with `x-postern-`
  * @throws Denied when the identity does not fit into headers (E05)
  */
 export function allowedResponse(
@@ -21,9 +21,8 @@ export function allowedResponse(
   stripToken: boolean,
 ): CheckResponse {
   const identity = claims === null ? [] : identityHeaders(claims);
-  const set = new Set(identity.map(([name]) => name));
   const removed = new Set<string>([...IDENTITY_HEADERS, ...reserved]);
-  for (const name of set) removed.delete(name);
+  for (const [name] of identity) removed.delete(name);
   if (stripToken) removed.add('authorization');
   return {
     status: { code: Code.OK, message: '', details: [] },
@@ -38,7 +37,7 @@ export function allowedResponse(
   };
 }
 
-/** Without those that would be empty: an upstream tests for presence more often than for text. */
+/** Without headers that would be empty, because upstreams often test only whether a header is present. */
 function identityHeaders({ subject, sessionId, roles }: VerifiedClaims): [name: string, value: string][] {
   const [subjectHeader, sessionHeader, rolesHeader] = IDENTITY_HEADERS;
   const all: [string, string][] = [
@@ -49,7 +48,7 @@ function identityHeaders({ subject, sessionId, roles }: VerifiedClaims): [name: 
   return all.filter(([, value]) => value !== '');
 }
 
-/** For Envoy's RBAC filter and access logs, with the claims as they are; `expires_at` in seconds since the epoch. */
+/** Metadata for Envoy's RBAC filter and access logs, with unencoded claims. `expires_at` is Unix time in seconds. */
 function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
   return {
     subject: claims.subject,

@@ -17,27 +17,27 @@ import { headerText } from './header-encoding.ts';
 import { requestHeaders } from './request-headers.ts';
 import { type RoutePolicy, routePolicy } from './route-policy.ts';
 
-/** What a check needs of the service. */
+/** Verifies the tokens of checked requests. */
 export interface Authorizer {
-  /** The configured audiences, which a route may name; null while they are not known yet. */
+  /** The configured audiences; null while a sidecar does not know them yet. */
   readonly audiences: readonly string[] | null;
-  /** As VerifyToken; rejects with `trust-stale` well before `MAX_CHECK_MS`. */
+  /** The operation of VerifyToken. Throws `Rejected` `trust-stale` well before `MAX_CHECK_MS`. */
   verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
 }
 
-/** Envoy waits 200 ms unless told otherwise, and then has no reason to tell the client (E04). */
+/** Below Envoy's default timeout of 200 ms, after which Envoy has no reason to send to the client (E04). */
 const MAX_CHECK_MS = 150;
-/** How long a check waits for the first keys and revocations of a process that has just started. */
+/** How long a check waits for the first keys and revocations after the process has started. */
 export const CHECK_INITIAL_LOAD_WAIT_MS = 100;
 
 /**
- * envoy.service.auth.v3.Authorization. Every answer is an OK of gRPC, for a denial, too: the filter takes any other
- * status for a failure of the service, which `failure_mode_allow` turns into a pass.
+ * envoy.service.auth.v3.Authorization. The gRPC status is OK for denials as well: Envoy's filter treats any other
+ * status as a failure of the service, and with `failure_mode_allow` it then allows the request.
  */
 export function authorizationService(authorizer: Authorizer): ServiceHandlers<typeof AuthorizationService> {
   const replies = {
-    whole: new EncodedReplyCache<VerifiedClaims>(),
-    stripped: new EncodedReplyCache<VerifiedClaims>(),
+    tokenKept: new EncodedReplyCache<VerifiedClaims>(),
+    tokenStripped: new EncodedReplyCache<VerifiedClaims>(),
   };
   return {
     check(request, call) {
@@ -56,7 +56,7 @@ export function authorizationService(authorizer: Authorizer): ServiceHandlers<ty
   };
 }
 
-/** The generated service, but a message that cannot be decoded becomes an empty one, which is denied. */
+/** The generated service with a decoder that turns an undecodable message into an empty one, which is denied. */
 export const failClosedAuthorization: typeof AuthorizationService = {
   ...AuthorizationService,
   check: {
@@ -73,10 +73,10 @@ export const failClosedAuthorization: typeof AuthorizationService = {
 
 type Answer = CheckResponse | EncodedMessage;
 
-/** For a request that tries to set none of our headers, the answer depends on the token alone. */
+/** Encoded responses for requests without `x-postern-` headers: those responses depend only on the claims. */
 interface Replies {
-  readonly whole: EncodedReplyCache<VerifiedClaims>;
-  readonly stripped: EncodedReplyCache<VerifiedClaims>;
+  readonly tokenKept: EncodedReplyCache<VerifiedClaims>;
+  readonly tokenStripped: EncodedReplyCache<VerifiedClaims>;
 }
 
 function check(request: CheckRequest, authorizer: Authorizer, replies: Replies): Answer | Promise<Answer> {
@@ -85,13 +85,14 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   const policy = routePolicy(attributes.contextExtensions, authorizer.audiences);
   const { stripToken } = policy;
   const { authorization, reserved } = requestHeaders(attributes.request.http);
-  // Only absence is optional: a bad token is an error that its sender wants to hear of.
+  // In optional mode an absent token is allowed; an invalid token is still denied, so that its sender learns of the
+  // error.
   if (policy.optional && authorization.length === 0) return allowedResponse(null, reserved, stripToken);
 
   const allow = (claims: VerifiedClaims) => {
     requireRoles(claims, policy);
     if (reserved.length > 0) return allowedResponse(claims, reserved, stripToken);
-    return replies[stripToken ? 'stripped' : 'whole'].of(claims, () =>
+    return (stripToken ? replies.tokenStripped : replies.tokenKept).of(claims, () =>
       AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
     );
   };
@@ -109,7 +110,7 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
 
 function withDeadline(response: Promise<Answer>): Promise<Answer> {
   return withTimeout(response, MAX_CHECK_MS, () => {
-    const cause = `no verdict within ${MAX_CHECK_MS} ms`;
+    const cause = `the check was not complete within ${MAX_CHECK_MS} ms`;
     throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: RETRY_AFTER_MS });
   });
 }

@@ -4,14 +4,14 @@ import type { DenialReason, ReasonName } from '../../rpc/reasons.ts';
 import { statusOf } from '../../rpc/rejection-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 
-/** Why a request is denied whose token, if it has one, is good. */
+/** Why a request is denied although its token, if it has one, is valid. */
 export type DenialCause =
   | { readonly kind: 'role-missing'; readonly required: readonly string[] }
   | { readonly kind: 'identity-unfit'; readonly detail: string }
   | { readonly kind: 'request-unreadable' }
   | { readonly kind: 'route-misconfigured'; readonly detail: string };
 
-/** Carries a `DenialCause` to the one place that answers Envoy. */
+/** Carries a `DenialCause` to the handler, which answers Envoy. */
 export class Denied extends Error {
   readonly denial: DenialCause;
 
@@ -22,19 +22,21 @@ export class Denied extends Error {
   }
 }
 
-/** What the downstream client is told. */
+/** The response to the downstream client. */
 export interface Denial {
   readonly http: (typeof StatusCode)['Unauthorized' | 'Forbidden' | 'ServiceUnavailable'];
   readonly code: Code;
   readonly reason: ReasonName | DenialReason;
   readonly message: string;
-  /** The parameters of the `Bearer` challenge beside the realm (RFC 6750 section 3); null sends no challenge. */
+  /**
+   * The parameters of the `Bearer` challenge in addition to the realm (RFC 6750 section 3). Null sends no challenge.
+   */
   readonly challenge: Readonly<Record<string, string>> | null;
-  /** A fault of ours or in the route's configuration, which somebody has to mend. */
+  /** A fault of this service or of the route's configuration, which the operator must correct. */
   readonly isFault: boolean;
 }
 
-/** Every way in which a check fails, unknown errors included: whatever went wrong, the request is denied (E01). */
+/** The denial for any error of a check. Unknown errors deny the request as well (E01). */
 export function denialOf(error: unknown): Denial {
   if (error instanceof Rejected) return fromRejection(error);
   if (!(error instanceof Denied)) return internal;
@@ -80,17 +82,19 @@ function forbidden(reason: Denial['reason'], message: string, challenge: Denial[
   };
 }
 
-/** With the reason and the words that VerifyToken has for the same refusal, where they fit an HTTP client. */
+/** With the reason of VerifyToken for the same rejection, and its message where that makes sense to an HTTP client. */
 function fromRejection({ rejection }: Rejected): Denial {
-  const { code, reason, message: status } = statusOf(rejection);
+  const { code, reason, message: statusMessage } = statusOf(rejection);
   const isMissing = rejection.kind === 'credentials-missing';
-  const message = isMissing ? "the request has no token; send it as 'authorization: Bearer <token>'" : status;
+  const message = isMissing
+    ? "the request has no token; send it as 'authorization: Bearer <token>'"
+    : statusMessage;
   if (reason === undefined) return internal;
   if (code === Code.UNAVAILABLE) {
     return { ...internal, reason, message, isFault: false };
   }
   if (code !== Code.UNAUTHENTICATED) return internal;
-  // RFC 6750 section 3.1: a request without a token learns only that it needs one.
+  // RFC 6750 section 3.1: the challenge to a request without a token has no error code.
   const challenge: Denial['challenge'] = isMissing
     ? {}
     : { error: 'invalid_token', error_description: message };

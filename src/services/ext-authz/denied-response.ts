@@ -5,7 +5,7 @@ import { RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { Denial } from './denial.ts';
 import { overwriteHeader } from './overwrite-header.ts';
 
-/** What makes Envoy answer the client itself. Equal denials are equal to the byte. */
+/** A response with which Envoy answers the client itself. Equal denials give equal bytes. */
 export function deniedResponse(denial: Denial): CheckResponse {
   const { code, reason, message, challenge } = denial;
   const headers = [
@@ -23,7 +23,9 @@ export function deniedResponse(denial: Denial): CheckResponse {
   };
 }
 
-/** Our messages and `headerText` have neither quotes nor backslashes, so nothing in them ends the quoted string. */
+/**
+ * Messages of Postern and results of `headerText` contain no quotes and no backslashes, so none ends the quoted string.
+ */
 function bearerChallenge(parameters: Readonly<Record<string, string>>): string {
   const all = Object.entries({ realm: 'postern', ...parameters });
   return `Bearer ${all.map(([name, value]) => `${name}="${value}"`).join(', ')}`;

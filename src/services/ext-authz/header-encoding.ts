@@ -1,15 +1,15 @@
 import { Denied } from './denial.ts';
 
 const MAX_BYTES = 1024;
-/** All but visible ASCII, and of that the escape itself, what separates list items, and what ends a quoted string. */
+/** Everything except visible ASCII; also `%` (the escape), `,` (separates list items), `"` and `\` (quoted strings). */
 const ESCAPED = /[^\x21-\x7e]|[%,"\\]/gu;
 
 /**
- * A name as an identity header carries it: percent-encoded UTF-8 (RFC 3986 section 2.1) for everything but visible
- * ASCII, and for `%`, `,`, `"` and `\`. So UUIDs and ordinary role names stay as they are, `decodeURIComponent` gives every name
- * back, the name "a,admin" cannot pass for two, and " admin" not for "admin".
+ * Encodes a name for an identity header: percent-encoded UTF-8 (RFC 3986 section 2.1) for everything except visible
+ * ASCII, and for `%`, `,`, `"` and `\`. UUIDs and ordinary role names do not change, and `decodeURIComponent` returns
+ * the name. The role "a,admin" cannot be read as two roles, nor " admin" as "admin".
  *
- * @throws Denied when it holds a control character or half a character, which no sound token does (E05)
+ * @throws Denied `identity-unfit` for a control character or an unpaired surrogate, which no valid token has (E05)
  */
 export function headerText(name: string): string {
   if (/[\p{Cc}\p{Cs}]/u.test(name)) {
@@ -22,7 +22,11 @@ export function headerText(name: string): string {
   );
 }
 
-/** The header's whole value; an upstream that reads a shortened one would read another identity. @throws Denied */
+/**
+ * A header's value. It is never shortened, because the upstream would then read another identity.
+ *
+ * @throws Denied `identity-unfit` when it is longer than `MAX_BYTES`
+ */
 export function headerList(names: readonly string[]): string {
   const value = names.map(headerText).join(',');
   if (value.length <= MAX_BYTES) return value;

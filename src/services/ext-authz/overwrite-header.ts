@@ -4,8 +4,9 @@ import {
 } from '../../generated/envoy/config/core/v3/base.ts';
 
 /**
- * A header that replaces every value that the client sent under its name (E02). Said in both ways, for old and new
- * Envoys: left unset, some append, and the attacker's value would go upstream beside ours.
+ * A header that replaces every value that the client sent under its name (E02). Both `append` and `appendAction` are
+ * set, for old and new versions of Envoy: without them some versions append, and the attacker's value would reach the
+ * upstream.
  */
 export function overwriteHeader(key: string, value: string): HeaderValueOption {
   return {

@@ -1,35 +1,35 @@
 import type { AttributeContext_HttpRequest } from '../../generated/envoy/service/auth/v3/attribute_context.ts';
 
-/** What an allowed or denied request depends on. */
+/** The headers that a check reads. */
 export interface RequestHeaders {
-  /** Every `authorization` value, wherever and in whatever case of its name it came. */
+  /** Every `authorization` value, from both places and with the name in any case. */
   readonly authorization: readonly string[];
-  /** The names under which only we set headers, in lower case, as far as the client sent any. */
+  /** The lower-case names of headers that the client sent although only Postern may set them. */
   readonly reserved: readonly string[];
 }
 
 /**
- * Reads both places in which Envoy tells of headers: `headers`, or `header_map` with raw bytes where the filter has
- * `encode_raw_headers`. Values are never merged across them, so that a second token is always seen as a second one (E03).
+ * Reads both places in which Envoy sends headers: `headers`, or `header_map` with raw bytes where the filter has
+ * `encode_raw_headers`. Values of the two are never merged, so that a second token always counts as a second one (E03).
  */
 export function requestHeaders(http: AttributeContext_HttpRequest): RequestHeaders {
   const authorization: string[] = [];
   const reserved: string[] = [];
-  const take = (key: string, values: readonly string[]) => {
+  const add = (key: string, values: readonly string[]) => {
     const name = key.toLowerCase();
     if (isReserved(name)) reserved.push(name);
     if (name === 'authorization') authorization.push(...values);
   };
-  for (const [key, value] of Object.entries(http.headers)) take(key, [value]);
+  for (const [key, value] of Object.entries(http.headers)) add(key, [value]);
   for (const { key, value, rawValue } of http.headerMap?.headers ?? []) {
-    // Latin-1 keeps every byte apart; a token is ASCII, and anything else fails as one.
+    // Latin-1 maps every byte to its own character. A token is ASCII, so any other text fails verification.
     const raw = rawValue.toString('latin1');
-    take(key, value !== '' && raw !== '' ? [value, raw] : [value + raw]);
+    add(key, value !== '' && raw !== '' ? [value, raw] : [value + raw]);
   }
   return { authorization, reserved };
 }
 
-/** `_` counts as `-`, since CGI and WSGI make one name of the two. */
+/** `_` counts as `-`, because CGI and WSGI turn both into the same variable name. */
 const RESERVED = /^x[-_]postern[-_]/;
 
 function isReserved(name: string): boolean {

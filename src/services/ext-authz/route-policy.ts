@@ -1,17 +1,20 @@
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { Denied } from './denial.ts';
 
-/** What a route asks of its callers, from the `context_extensions` of its ext_authz configuration. */
+/** What a route requires of its callers, from the `context_extensions` of its ext_authz configuration. */
 export interface RoutePolicy {
-  /** The audience that the token must name; empty for any configured one. */
+  /** The audience that the token must have. Empty allows any configured audience. */
   readonly audience: string;
-  /** At least one of these, unless there are none. Written as `x-postern-roles` shows them (`headerText`). */
+  /**
+   * The token must have at least one of these roles. No rule when empty. Encoded as in `x-postern-roles`
+   * (`headerText`).
+   */
   readonly rolesAny: readonly string[];
-  /** Every one of these. */
+  /** The token must have all of these roles. Encoded as `rolesAny`. */
   readonly rolesAll: readonly string[];
-  /** A request without any token passes, without an identity. */
+  /** Whether a request without a token is allowed, without identity headers. */
   readonly optional: boolean;
-  /** The authorization header does not go upstream. */
+  /** Whether the authorization header is removed before the request goes upstream. */
   readonly stripToken: boolean;
 }
 
@@ -24,9 +27,9 @@ const ROLE = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
  * Reads `audience`, `roles_any`, `roles_all` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
  * or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
  *
- * @param audiences the configured ones; null while they are not known yet
+ * @param audiences the configured audiences; null while they are not known yet
  * @throws Denied `route-misconfigured`
- * @throws Rejected `trust-stale` for a route that names an audience while they are not known
+ * @throws Rejected `trust-stale` for a route with an audience while `audiences` is null
  */
 export function routePolicy(extensions: Extensions, audiences: readonly string[] | null): RoutePolicy {
   for (const key of Object.keys(extensions)) {
@@ -49,7 +52,7 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
 }
 
 function configuredAudience(extensions: Extensions, audiences: readonly string[] | null): string {
-  const audience = own(extensions, 'audience');
+  const audience = ownValue(extensions, 'audience');
   if (audience === undefined) return '';
   if (audiences === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   if (audiences.includes(audience)) return audience;
@@ -57,20 +60,24 @@ function configuredAudience(extensions: Extensions, audiences: readonly string[]
 }
 
 function roleList(extensions: Extensions, key: string): readonly string[] {
-  const roles = own(extensions, key)?.split(',') ?? [];
+  const roles = ownValue(extensions, key)?.split(',') ?? [];
   const trimmed = roles.map((role) => role.trim());
   if (trimmed.every((role) => ROLE.test(role))) return trimmed;
   throw misconfigured(`has a ${key} that is not a comma-separated list of roles as in x-postern-roles`);
 }
 
-/** @returns the value, the first of `allowed` when the key is absent */
+/**
+ * @returns the value; the first of `allowed` when the key is absent.
+ * @throws Denied for a value that is not in `allowed`
+ */
 function choice(extensions: Extensions, key: string, allowed: readonly string[]): string | undefined {
-  const value = own(extensions, key) ?? allowed[0];
+  const value = ownValue(extensions, key) ?? allowed[0];
   if (value !== undefined && allowed.includes(value)) return value;
   throw misconfigured(`has a ${key} other than ${allowed.join(' or ')}`);
 }
 
-function own(extensions: Extensions, key: string): string | undefined {
+/** Reads no inherited property, such as `constructor`. */
+function ownValue(extensions: Extensions, key: string): string | undefined {
   return Object.hasOwn(extensions, key) ? extensions[key] : undefined;
 }
 

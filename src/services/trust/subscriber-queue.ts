@@ -5,19 +5,22 @@ import type { StreamCall } from '../../rpc/handlers.ts';
 const MAX_PENDING_UPDATES = 1_024;
 const MAX_PENDING_BYTES = 1024 * 1024;
 
-/** One watcher's updates that are not sent yet. Bounded: a reader that falls behind is closed, and resumes by cursor. */
+/**
+ * The updates of one subscriber that are not sent yet. The queue is bounded: when a slow subscriber exceeds a limit,
+ * its stream ends, and it can resume with its cursor.
+ */
 export class SubscriberQueue {
   readonly #call: StreamCall;
   #pending: EncodedMessage[] = [];
   #pendingBytes = 0;
-  #resume: (() => void) | null = null;
+  #wake: (() => void) | null = null;
 
   constructor(call: StreamCall) {
     this.#call = call;
-    call.signal.addEventListener('abort', () => this.#resume?.(), { once: true });
+    call.signal.addEventListener('abort', () => this.#wake?.(), { once: true });
   }
 
-  get isBehind(): boolean {
+  get hasPending(): boolean {
     return this.#pending.length > 0;
   }
 
@@ -29,10 +32,10 @@ export class SubscriberQueue {
       this.#pendingBytes = 0;
       this.#call.fail(new Rejected({ kind: 'reader-too-slow' }));
     }
-    this.#resume?.();
+    this.#wake?.();
   }
 
-  /** Ends when the call does. */
+  /** Yields the updates in order until the call ends. */
   async *updates(): AsyncGenerator<EncodedMessage, void, undefined> {
     while (!this.#call.signal.aborted) {
       const batch = this.#pending;
@@ -41,13 +44,14 @@ export class SubscriberQueue {
         this.#pendingBytes -= update.bytes.length;
         yield update;
       }
-      if (this.#pending.length === 0) await this.#next();
+      if (this.#pending.length === 0) await this.#nextPush();
     }
   }
 
-  async #next(): Promise<void> {
+  /** Resolves at the next `push`, or when the call ends. */
+  async #nextPush(): Promise<void> {
     if (this.#call.signal.aborted) return;
-    await new Promise<void>((resolve) => (this.#resume = resolve));
-    this.#resume = null;
+    await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#wake = null;
   }
 }

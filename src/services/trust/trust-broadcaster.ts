@@ -7,14 +7,20 @@ import type { SubscriberQueue } from './subscriber-queue.ts';
 import { heartbeatUpdate, keysUpdate, revocationUpdates } from './trust-updates.ts';
 
 const HEARTBEAT_EVERY_MS = 2_000;
-/** With a thousand watchers at most ten rounds a second, so that a storm of logouts does not starve verification. */
-const PAUSE_MS_PER_WATCHER = 0.1;
+/**
+ * Limits 1,000 subscribers to ten rounds of updates per second, so that many logouts at once do not starve
+ * verification.
+ */
+const PAUSE_MS_PER_SUBSCRIBER = 0.1;
 
-/** Tells every watcher what changes, each change encoded once for all of them. Idle while nobody watches. */
+/**
+ * Sends each change of the trust bundle to every subscriber, encoded once for all. Without subscribers it has no timer
+ * and does not listen to the bundle.
+ */
 export class TrustBroadcaster {
   readonly #trust: TrustBundle;
   readonly #policy: ClaimsPolicy;
-  readonly #watchers = new Set<SubscriberQueue>();
+  readonly #subscribers = new Set<SubscriberQueue>();
   #pending = new Map<string, Revocation>();
   #sentCursor = '';
   #lastSentMs = -Infinity;
@@ -27,22 +33,23 @@ export class TrustBroadcaster {
     this.#policy = policy;
   }
 
+  /** The number of subscribers. */
   get watchers(): number {
-    return this.#watchers.size;
+    return this.#subscribers.size;
   }
 
-  /** Everything that the bundle takes from now on reaches the watcher, until `leave`. */
-  subscribe(watcher: SubscriberQueue): void {
-    this.#watchers.add(watcher);
+  /** Every change of the bundle from now on goes into the subscriber's queue, until `unsubscribe`. */
+  subscribe(subscriber: SubscriberQueue): void {
+    this.#subscribers.add(subscriber);
     if (this.#unsubscribeFromTrust) return;
     this.#sentCursor = this.#cursor();
     this.#unsubscribeFromTrust = this.#trust.subscribe((change) => this.#onChange(change));
     this.#heartbeatTimer = setInterval(() => this.#heartbeat(), HEARTBEAT_EVERY_MS);
   }
 
-  unsubscribe(watcher: SubscriberQueue): void {
-    this.#watchers.delete(watcher);
-    if (this.#watchers.size > 0) return;
+  unsubscribe(subscriber: SubscriberQueue): void {
+    this.#subscribers.delete(subscriber);
+    if (this.#subscribers.size > 0) return;
     this.#unsubscribeFromTrust?.();
     this.#unsubscribeFromTrust = undefined;
     clearInterval(this.#heartbeatTimer);
@@ -61,16 +68,18 @@ export class TrustBroadcaster {
       this.#pending.set(`${revocation.kind} ${revocation.id}`, revocation);
     }
     if (this.#sendTimer) return;
-    // Never within the callback: several pages, or several logouts of one moment, are one round. But ahead of the answer
-    // to who revoked: a process that is killed right after it has told its watchers.
-    const pauseMs = this.#lastSentMs + this.#watchers.size * PAUSE_MS_PER_WATCHER - performance.now();
+    // Not in the callback itself, so that several pages or simultaneous logouts become one round. But in a microtask,
+    // so that subscribers get the revocation before its caller gets the response, even if the process is killed right
+    // after.
+    const pauseMs = this.#lastSentMs + this.#subscribers.size * PAUSE_MS_PER_SUBSCRIBER - performance.now();
     if (pauseMs <= 0) queueMicrotask(() => this.#sendPending());
     else this.#sendTimer = setTimeout(() => this.#sendPending(), pauseMs);
   }
 
   /**
-   * The bundle's cursor is a safe label only here, where nothing is untold: every revocation before it that the bundle
-   * took since a watcher joined is in this round or was in one before.
+   * Sends all pending revocations as one round. Only here may updates carry the bundle's cursor, because nothing else
+   * is pending: every revocation before the cursor that the bundle took since a subscriber subscribed is in this round
+   * or was in an earlier one.
    */
   #sendPending(): void {
     clearTimeout(this.#sendTimer);
@@ -78,21 +87,22 @@ export class TrustBroadcaster {
     if (this.#pending.size === 0) return;
     const revocations = this.#pending.values();
     this.#pending = new Map();
-    const labels = { before: this.#sentCursor, cursor: this.#cursor(), snapshot: false };
-    for (const update of revocationUpdates(revocations, labels)) this.#push(update);
-    this.#sentCursor = labels.cursor;
+    const cursor = this.#cursor();
+    const round = { previousCursor: this.#sentCursor, cursor, snapshot: false };
+    for (const update of revocationUpdates(revocations, round)) this.#push(update);
+    this.#sentCursor = cursor;
     this.#lastSentMs = performance.now();
   }
 
   #heartbeat(): void {
     this.#sendPending();
     const update = heartbeatUpdate(this.#cursor(), this.#trust.ageMs);
-    // What is pending is a sign of life already.
-    for (const watcher of this.#watchers) if (!watcher.isBehind) watcher.push(update);
+    // A subscriber with pending updates needs no heartbeat: each update shows that the stream is alive.
+    for (const subscriber of this.#subscribers) if (!subscriber.hasPending) subscriber.push(update);
   }
 
   #push(update: EncodedMessage): void {
-    for (const watcher of this.#watchers) watcher.push(update);
+    for (const subscriber of this.#subscribers) subscriber.push(update);
   }
 
   #cursor(): string {

@@ -1,7 +1,7 @@
 import { optional, requireValid, text } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
 
-/** An era of 64 bits before a transaction number of 64 bits. */
+/** A position is an epoch of 64 bits followed by a transaction number of 64 bits. */
 const MAX_POSITION = 2n ** 128n - 1n;
 const CURSOR_FORM = 'a cursor of this service, or empty for everything';
 const cursorRules = {
@@ -14,15 +14,15 @@ const cursorRules = {
   ),
 };
 
-/** A place as text for watchers: opaque to them, the same at every instance, with a version in front. */
+/** A position as text with a version prefix. Opaque to subscribers; valid at every instance. */
 export function formatCursor(position: bigint): string {
   return `1.${position}`;
 }
 
 /**
- * The place that a watcher resumes from, or null when it asks for everything.
+ * The position from which a subscriber resumes; null when it requests everything.
  *
- * @throws Rejected `field-invalid` for a text that no server made
+ * @throws Rejected `field-invalid` for a text that `formatCursor` cannot return
  */
 export function parseCursor(cursor: string): bigint | null {
   requireValid(cursorRules, { cursor });

@@ -15,8 +15,8 @@ import { SubscriberQueue } from './subscriber-queue.ts';
 const INITIAL_LOAD_WAIT_MS = 1_000;
 
 /**
- * postern.v1.TrustService. The order in which a watcher learns is what makes its cursor safe: a snapshot (or what it
- * has already), then what came since from the journal, and from that very moment on every change.
+ * postern.v1.TrustService. The order of updates makes a subscriber's cursor safe: first a snapshot (unless the
+ * subscriber resumes), then all later revocations from the journal, and from that moment on every change.
  */
 export function trustService(
   trust: TrustBundle,
@@ -29,49 +29,53 @@ export function trustService(
     request: { readonly cursor: string },
     call: StreamCall,
   ): AsyncGenerator<EncodedMessage | TrustUpdate, void, undefined> {
-    let known = parseCursor(request.cursor);
+    let position = parseCursor(request.cursor);
     await trust.whenLoaded(INITIAL_LOAD_WAIT_MS);
     if (!trust.loaded || trust.cursor === null)
       throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
-    const isResumed = known !== null && trust.missedSince(known) !== null;
+    const isResumed = position !== null && trust.missedSince(position) !== null;
     let keys = trust.keys();
     yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, policy);
 
-    // A reader so slow that the journal has moved past its snapshot begins again.
-    while (known === null || trust.missedSince(known) === null) {
+    // When a subscriber reads so slowly that the journal no longer reaches back to its snapshot, it gets a new
+    // snapshot.
+    while (position === null || trust.missedSince(position) === null) {
       const snapshot = await snapshots.current();
       yield* snapshot.updates;
-      known = snapshot.cursor;
+      position = snapshot.cursor;
     }
 
-    // From here to `join` nothing waits, so nothing falls between the journal and the changes.
-    const missed = trust.missedSince(known) ?? [];
-    const before = isResumed ? request.cursor : '';
-    const labels = { before, cursor: cursorOf(trust), snapshot: !isResumed };
+    // There is no `await` from here to `subscribe`, so no change is lost between the journal and the subscription.
+    const missed = trust.missedSince(position) ?? [];
+    const previousCursor = isResumed ? request.cursor : '';
+    const cursor = cursorOf(trust);
     const readAtMs = performance.now() - trust.ageMs;
-    const watcher = new SubscriberQueue(call);
-    broadcaster.subscribe(watcher);
+    const subscriber = new SubscriberQueue(call);
+    broadcaster.subscribe(subscriber);
     try {
       if (trust.keys() !== keys) {
         keys = trust.keys();
-        yield keysUpdate(before, keys.jwks.json, policy);
+        yield keysUpdate(previousCursor, keys.jwks.json, policy);
       }
-      yield* revocationUpdates(missed, labels);
-      // Tells at once how old all this is: a verifier judges nothing before it knows.
-      yield heartbeatUpdate(labels.cursor, performance.now() - readAtMs);
-      for await (const update of watcher.updates()) {
+      yield* revocationUpdates(missed, { previousCursor, cursor, snapshot: !isResumed });
+      // Gives the age of these updates at once: before a verifier knows it, the verifier answers UNAVAILABLE.
+      yield heartbeatUpdate(cursor, performance.now() - readAtMs);
+      for await (const update of subscriber.updates()) {
         requireUnrevoked(trust, call);
         yield update;
       }
     } finally {
-      broadcaster.unsubscribe(watcher);
+      broadcaster.unsubscribe(subscriber);
     }
   }
 
   return { watchTrust };
 }
 
-/** A watcher whose own token was revoked learns no more (its account was deleted, say); one that expired goes on. */
+/**
+ * Ends the stream of a subscriber whose own token was revoked, for example because its account was deleted. An expired
+ * token does not end the stream.
+ */
 function requireUnrevoked(trust: TrustBundle, { caller }: Call): void {
   if (!caller?.claims || !trust.isRevoked(caller.claims)) return;
   throw new Rejected({ kind: 'token-refused', refusal: refusals.revoked });

@@ -2,33 +2,34 @@ import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';
 import { revocationUpdates } from './trust-updates.ts';
 
-/** Every revocation in force, encoded. Whoever has taken it lacks only what came since `cursor`, and is told that. */
+/** Every revocation in force before `cursor`, encoded. A subscriber also needs the later ones, from the journal. */
 export interface TrustSnapshot {
   readonly cursor: bigint;
   readonly updates: readonly EncodedMessage[];
 }
 
-/** Beside 100,000 revocations this is little to tell each watcher on top; above it a new snapshot is cheaper. */
+/** Up to so many later revocations are sent beside an old snapshot; for more, a new snapshot is cheaper. */
 const MAX_MISSED = 500;
-const KEPT_UNUSED_MS = 10_000;
+/** An unused snapshot is dropped after this time. */
+const SNAPSHOT_TTL_MS = 10_000;
 
-/** The list of all revocations as incomplete updates, encoded once for all the watchers that start at about the same time. */
+/** All revocations as incomplete updates, encoded once for all subscribers that start at about the same time. */
 export class TrustSnapshots {
   readonly #trust: TrustBundle;
   #latest: Promise<TrustSnapshot> | null = null;
   #latestCursor = 0n;
-  #forget: NodeJS.Timeout | undefined;
+  #expiryTimer: NodeJS.Timeout | undefined;
 
   constructor(trust: TrustBundle) {
     this.#trust = trust;
   }
 
-  /** The bundle must be loaded. What has come since is for the caller to add: `missedSince` the snapshot's cursor. */
+  /** The bundle must be loaded. The caller adds the later revocations: `missedSince` of the snapshot's cursor. */
   current(): Promise<TrustSnapshot> {
-    clearTimeout(this.#forget);
-    this.#forget = setTimeout(() => (this.#latest = null), KEPT_UNUSED_MS).unref();
+    clearTimeout(this.#expiryTimer);
+    this.#expiryTimer = setTimeout(() => (this.#latest = null), SNAPSHOT_TTL_MS).unref();
     if (this.#latest !== null && this.#isUsable()) return this.#latest;
-    // Read before the walk begins: what comes during it may or may not be seen, and is told again.
+    // Read before the iteration starts. It may or may not include revocations added meanwhile, so those are sent again.
     this.#latestCursor = this.#trust.cursor ?? 0n;
     this.#latest = this.#encode(this.#latestCursor);
     return this.#latest;
@@ -41,10 +42,10 @@ export class TrustSnapshots {
 
   async #encode(cursor: bigint): Promise<TrustSnapshot> {
     const updates: EncodedMessage[] = [];
-    const labels = { before: '', cursor: null, snapshot: true };
-    for (const update of revocationUpdates(this.#trust.revocations(), labels)) {
+    const incomplete = { previousCursor: '', cursor: null, snapshot: true };
+    for (const update of revocationUpdates(this.#trust.revocations(), incomplete)) {
       updates.push(update);
-      // A million revocations take a second: verifications go in between.
+      // A million revocations take a second. The event loop runs in between, so that verifications are not delayed.
       await new Promise((resolve) => setImmediate(resolve));
     }
     return { cursor, updates };

@@ -5,9 +5,9 @@ import type { Revocation } from '../../domain/revocation-set.ts';
 import { type Revocation as WireRevocation, TrustUpdate } from '../../generated/postern/v1/trust.ts';
 import { EncodedMessage } from '../../rpc/encoded-message.ts';
 
-/** Below the 64 KiB of the contract by more than what an estimate may be wrong. */
+/** Below the 64 KiB of the contract by more than the error of the size estimate. */
 const CHUNK_BYTES = 60 * 1024;
-/** Tags, lengths and the expiry of one revocation, at most. */
+/** The maximum size of the tags, lengths and expiry of one revocation. */
 const BYTES_BESIDE_ID = 24;
 const MAX_UINT32 = 2 ** 32 - 1;
 
@@ -28,16 +28,17 @@ export function heartbeatUpdate(cursor: string, ageMs: number): EncodedMessage {
 }
 
 /**
- * Revocations as updates of at most 64 KiB each, and at last one that is complete and has the cursor: whoever loses the
- * stream before it goes on from what it had. `cursor` null for a part that others follow: none of it is complete.
+ * Revocations as updates of at most 64 KiB each. Only the last is complete and has the new cursor: a subscriber that
+ * loses the stream earlier resumes from its previous cursor.
  *
- * @param labels.before the cursor that the watcher has already; empty when it has none
+ * @param batch.previousCursor the cursor that the subscriber has already; empty when it has none
+ * @param batch.cursor null when more revocations follow; then no update is complete
  */
 export function* revocationUpdates(
   revocations: Iterable<Revocation>,
-  labels: { readonly before: string; readonly cursor: string | null; readonly snapshot: boolean },
+  batch: { readonly previousCursor: string; readonly cursor: string | null; readonly snapshot: boolean },
 ): Generator<EncodedMessage, void, undefined> {
-  const { before, cursor, snapshot } = labels;
+  const { previousCursor, cursor, snapshot } = batch;
   let chunk: WireRevocation[] = [];
   let bytes = 0;
   const flush = (complete: boolean) => {
@@ -45,7 +46,7 @@ export function* revocationUpdates(
     chunk = [];
     bytes = 0;
     return encode({
-      cursor: complete ? (cursor ?? before) : before,
+      cursor: complete ? (cursor ?? previousCursor) : previousCursor,
       update: { $case: 'revocations', value },
     });
   };
