@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
-import { Backoff } from '../domain/backoff.ts';
-import { sleepUnlessAborted } from '../domain/sleep.ts';
+import { Backoff } from '../domain/concurrency/backoff.ts';
+import { sleepUnlessAborted } from '../domain/concurrency/sleep.ts';
 import { isLost, PosternError } from './postern-error.ts';
 
 export interface RetryPolicy {

@@ -19,11 +19,11 @@ import {
 import type { AddService } from '../grpc/grpc-server.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
-import { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
+import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
-import { KeyedLimiter } from '../domain/keyed-limiter.ts';
+import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';

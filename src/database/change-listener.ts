@@ -1,6 +1,6 @@
 import { Client, type ClientConfig } from 'pg';
 
-import { Backoff } from '../domain/backoff.ts';
+import { Backoff } from '../domain/concurrency/backoff.ts';
 import { connectionsOf, type DatabaseAddress } from './database-address.ts';
 import { PrimaryConnector } from './primary-connector.ts';
 

@@ -1,4 +1,4 @@
-import { BoundedQueue } from '../domain/bounded-queue.ts';
+import { BoundedQueue } from '../domain/concurrency/bounded-queue.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { startBusyTolerantTimeout } from './timeouts.ts';
 import { storeUnavailable } from './pg-errors.ts';

@@ -1,6 +1,6 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 
-import { withTimeout } from '../domain/timeout.ts';
+import { withTimeout } from '../domain/concurrency/timeout.ts';
 import { startIoFairTimeout, startBusyTolerantTimeout } from './timeouts.ts';
 import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from './pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';

@@ -1,6 +1,6 @@
 import type { ClientConfig } from 'pg';
 
-import { withTimeout } from '../domain/timeout.ts';
+import { withTimeout } from '../domain/concurrency/timeout.ts';
 import { messageOf } from './pg-errors.ts';
 
 /** After so long without an answer from the last primary, the other servers are tried as well. */

@@ -14,7 +14,7 @@ import { type CallContext, callEnded, type FinishedCall, requestIdOf } from '../
 import { attachContext } from './attached-context.ts';
 import { statusObject } from './status-object.ts';
 import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
-import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits.ts';
+import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits/limits.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { verifiedClientNames } from './peer-certificate.ts';
 import {
@@ -24,8 +24,8 @@ import {
   statusOf,
   unreadableRequest,
 } from '../rpc/rejection-status.ts';
-import type { OpenStreams } from './stream-slots.ts';
-import type { WaitingCall, WaitingCalls } from './waiting-calls.ts';
+import type { OpenStreams } from './limits/stream-slots.ts';
+import type { WaitingCall, WaitingCalls } from './limits/waiting-calls.ts';
 
 type Method = Pick<Parameters<ServerInterceptor>[0], 'path' | 'requestStream' | 'responseStream'>;
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];

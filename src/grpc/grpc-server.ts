@@ -9,7 +9,7 @@ import { type Network, networkMatcher } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { callInterceptor } from './call-interceptor.ts';
-import { guardConnections } from './connection-limits.ts';
+import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
@@ -24,11 +24,11 @@ import {
   type StreamLimits,
   UNREAD_LIMIT_MS,
   WATCHING_STREAMS,
-} from './limits.ts';
+} from './limits/limits.ts';
 import { limitedSource } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
-import { SessionOrigins } from './session-origins.ts';
-import { ResetLimit, RESET_OPTIONS } from './reset-limit.ts';
+import { SessionOrigins } from './limits/session-origins.ts';
+import { ResetLimit, RESET_OPTIONS } from './limits/reset-limit.ts';
 import { clearStaleSocket } from '../net/unix-socket.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
@@ -36,8 +36,8 @@ import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { Tracing } from '../observability/tracing/open-telemetry.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
 import { tracingInterceptor } from './tracing-interceptor.ts';
-import { type OpenStreams, StreamSlots } from './stream-slots.ts';
-import { WaitingCalls } from './waiting-calls.ts';
+import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
+import { WaitingCalls } from './limits/waiting-calls.ts';
 
 /** Adds a service of Postern. The type checks the handlers against the generated definition. */
 export type AddService = <Service extends object>(

@@ -1,6 +1,6 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 
-import { Backoff } from '../domain/backoff.ts';
+import { Backoff } from '../domain/concurrency/backoff.ts';
 
 /** The maximum size of the queue of lines that wait for a slow reader or disk. */
 const MAX_QUEUED_BYTES = 1024 * 1024;

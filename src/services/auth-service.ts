@@ -1,5 +1,5 @@
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
-import type { ConcurrencyLimit } from '../domain/concurrency-limit.ts';
+import type { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import {
   type ChangePasswordDependencies,

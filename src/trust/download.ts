@@ -1,4 +1,4 @@
-import { withTimeout } from '../domain/timeout.ts';
+import { withTimeout } from '../domain/concurrency/timeout.ts';
 
 /** An answer that is larger than its reader takes. */
 export class DownloadTooLarge extends Error {}

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
 import { errorText } from '../domain/error-text.ts';
-import { Backoff } from '../domain/backoff.ts';
+import { Backoff } from '../domain/concurrency/backoff.ts';
 import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
 import { isLocalUrl } from '../net/listen-address.ts';
 import { download } from './download.ts';

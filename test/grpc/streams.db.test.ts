@@ -7,10 +7,10 @@ import type { FinishedCall } from '../../src/rpc/call-context.ts';
 import type { ClientStreamHandler, ServerStreamHandler } from '../../src/rpc/handlers.ts';
 import { clientStream } from '../../src/grpc/client-stream.ts';
 import { guardMethod } from '../../src/rpc/method-guard.ts';
-import { ANONYMOUS_STREAMS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
+import { ANONYMOUS_STREAMS, WATCHING_STREAMS } from '../../src/grpc/limits/limits.ts';
 import { serverStream } from '../../src/grpc/server-stream.ts';
-import { StreamSlots } from '../../src/grpc/stream-slots.ts';
-import { WaitingCalls } from '../../src/grpc/waiting-calls.ts';
+import { StreamSlots } from '../../src/grpc/limits/stream-slots.ts';
+import { WaitingCalls } from '../../src/grpc/limits/waiting-calls.ts';
 import { reasonOf } from '../support/test-service.ts';
 
 /** Two methods that do what each test says; the wire format is text, and 'bad' does not decode. */

@@ -4,8 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import type { ClientConfig } from 'pg';
 
-import { Backoff } from '../../domain/backoff.ts';
-import { withTimeout } from '../../domain/timeout.ts';
+import { Backoff } from '../../domain/concurrency/backoff.ts';
+import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { DataDirectoryError, EmbeddedPostgresError } from './embedded-postgres-error.ts';
 import { readOwner } from './owner-marker.ts';

@@ -1,4 +1,4 @@
-import { type Bucket, refill } from '../../domain/token-bucket.ts';
+import { type Bucket, refill } from '../../domain/concurrency/token-bucket.ts';
 
 export interface AuditRateLimits {
   /** How many refusals one source may have recorded in a burst. */

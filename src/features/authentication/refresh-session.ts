@@ -19,7 +19,7 @@ import {
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
-import type { KeyedLimiter } from '../../domain/keyed-limiter.ts';
+import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 
 /** A call that loses to a concurrent rotation reads the session again. One retry suffices unless rotations continue. */
 const MAX_ATTEMPTS = 4;

@@ -18,7 +18,7 @@ import {
 import type { TokenVerifier } from '../../tokens/verify/token-verifier.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
-import type { KeyedLimiter } from '../../domain/keyed-limiter.ts';
+import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 
 export interface RevokeDependencies {
   readonly database: Database;

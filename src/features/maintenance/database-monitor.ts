@@ -1,4 +1,4 @@
-import { Backoff } from '../../domain/backoff.ts';
+import { Backoff } from '../../domain/concurrency/backoff.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from '../../passwords/hashing/call-deadline.ts';

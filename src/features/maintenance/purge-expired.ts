@@ -1,4 +1,4 @@
-import { sleepUnlessAborted } from '../../domain/sleep.ts';
+import { sleepUnlessAborted } from '../../domain/concurrency/sleep.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { purgeAuditEvents } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';

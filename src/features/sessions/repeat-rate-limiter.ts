@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-import { type Bucket, refill } from '../../domain/token-bucket.ts';
+import { type Bucket, refill } from '../../domain/concurrency/token-bucket.ts';
 
 export interface RepeatRateLimits {
   /** How many repeats one session may make in a burst. Fifty browser tabs that wake up at once are legitimate. */

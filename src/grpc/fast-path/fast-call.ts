@@ -8,7 +8,7 @@ import { callEnded, type FinishedCall, requestIdOf } from '../../rpc/call-contex
 import { type Call, originOf } from '../../rpc/call.ts';
 import { STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
 import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
-import { MAX_MESSAGE_BYTES } from '../limits.ts';
+import { MAX_MESSAGE_BYTES } from '../limits/limits.ts';
 import type { UnaryHandler } from '../../rpc/handlers.ts';
 import {
   presentableText,
@@ -20,7 +20,7 @@ import {
 import { Code } from '../../rpc/status-code.ts';
 import { encodeStatusDetails } from '../../rpc/status-details.ts';
 import { verifiedClientNames } from '../peer-certificate.ts';
-import type { WaitingCall, WaitingCalls } from '../waiting-calls.ts';
+import type { WaitingCall, WaitingCalls } from '../limits/waiting-calls.ts';
 
 /** A method that the fast path answers. */
 export interface FastMethod {

@@ -10,7 +10,7 @@ import type { MethodDefinition, Server } from '@grpc/grpc-js';
 
 import { FastCall, type FastMethod, type FastPathContext } from './fast-call.ts';
 import { http2ServersOf } from '../grpc-js-internals.ts';
-import { MAX_METADATA_BYTES } from '../limits.ts';
+import { MAX_METADATA_BYTES } from '../limits/limits.ts';
 import type { UnaryHandler } from '../../rpc/handlers.ts';
 import type { MethodRule } from '../../rpc/method-table.ts';
 

@@ -1,6 +1,6 @@
 import type { CallBudget } from '../../domain/operation-call.ts';
 import type { Rejection } from '../../domain/rejection.ts';
-import { MAX_TIMER_MS } from '../../domain/timeout.ts';
+import { MAX_TIMER_MS } from '../../domain/concurrency/timeout.ts';
 import type { HashDamage } from '../formats/password-format.ts';
 
 /** The budget of a caller that waits for a hash. */

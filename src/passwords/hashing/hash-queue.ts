@@ -1,4 +1,4 @@
-import { BoundedQueue } from '../../domain/bounded-queue.ts';
+import { BoundedQueue } from '../../domain/concurrency/bounded-queue.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { cancellationOf, onCancelled } from './call-deadline.ts';

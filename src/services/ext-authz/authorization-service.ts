@@ -1,5 +1,5 @@
 import type { VerifiedClaims } from '../../domain/claims.ts';
-import { withTimeout } from '../../domain/timeout.ts';
+import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   AuthorizationService,

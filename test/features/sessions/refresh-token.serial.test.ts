@@ -9,7 +9,7 @@ import { RepeatRateLimiter, repeatRateLimits } from '../../../src/features/sessi
 import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
 import { RootKey } from '../../../src/features/root-key/root-key.ts';
 import { refreshToken } from '../../../src/features/authentication/refresh-session.ts';
-import { KeyedLimiter } from '../../../src/domain/keyed-limiter.ts';
+import { KeyedLimiter } from '../../../src/domain/concurrency/keyed-limiter.ts';
 import { Database } from '../../../src/database/database.ts';
 import { parseRefreshToken, RefreshTokens } from '../../../src/tokens/issue/refresh-token-codec.ts';
 import { TrustBundle } from '../../../src/trust/trust-bundle.ts';

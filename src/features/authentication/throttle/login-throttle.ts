@@ -16,7 +16,7 @@ import {
   reserveAttempt,
 } from './throttle-queries.ts';
 import type { EvaluatedLogin, LoginVerdict } from '../login-verdict.ts';
-import { KeyedLimiter } from '../../../domain/keyed-limiter.ts';
+import { KeyedLimiter } from '../../../domain/concurrency/keyed-limiter.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
 /**

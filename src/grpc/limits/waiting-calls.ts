@@ -1,7 +1,7 @@
 import type { Http2Session } from 'node:http2';
 import { getHeapStatistics } from 'node:v8';
 
-import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
+import { type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { StreamSlots } from './stream-slots.ts';
 
 const CHECK_INTERVAL_MS = 500;

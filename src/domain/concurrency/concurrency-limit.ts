@@ -1,4 +1,4 @@
-import { Rejected } from './rejection.ts';
+import { Rejected } from '../rejection.ts';
 
 /**
  * Limits concurrent calls of a costly kind. Calls over the limit are refused at once, before they take a database

@@ -1,7 +1,7 @@
 import type { Http2Session } from 'node:http2';
 
 import type { StreamLimits } from './limits.ts';
-import { Tally } from '../domain/tally.ts';
+import { Tally } from '../../domain/tally.ts';
 
 /** The counted kinds of streams: those of callers without a credential, and those of WatchTrust. */
 export interface OpenStreams {

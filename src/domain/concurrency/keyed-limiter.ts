@@ -1,5 +1,5 @@
 import { BoundedQueue, type QueueRules } from './bounded-queue.ts';
-import { Rejected, RETRY_AFTER_MS } from './rejection.ts';
+import { Rejected, RETRY_AFTER_MS } from '../rejection.ts';
 
 export interface KeyedLimits {
   /** Maximum number of running calls with the same key. */

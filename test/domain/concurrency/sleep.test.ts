@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 
 import { expect, test } from '@jest/globals';
 
-import { sleepUnlessAborted } from '../../src/domain/sleep.ts';
+import { sleepUnlessAborted } from '../../../src/domain/concurrency/sleep.ts';
 
 const LONG_MS = 60_000;
 

@@ -3,14 +3,14 @@ import { connect } from 'node:net';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { HealthService } from '../../src/generated/grpc/health/v1/health.ts';
-import type { FinishedCall } from '../../src/rpc/call-context.ts';
-import { guardConnections } from '../../src/grpc/connection-limits.ts';
-import { ConnectionSlots } from '../../src/net/connection-slots.ts';
-import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../src/grpc/limits.ts';
-import { HttpServer } from '../../src/http/http-server.ts';
-import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
-import { until } from '../support/wait-for.ts';
+import { HealthService } from '../../../src/generated/grpc/health/v1/health.ts';
+import type { FinishedCall } from '../../../src/rpc/call-context.ts';
+import { guardConnections } from '../../../src/grpc/limits/connection-limits.ts';
+import { ConnectionSlots } from '../../../src/net/connection-slots.ts';
+import { connectionLimits, MAX_HEADER_LIST_BYTES } from '../../../src/grpc/limits/limits.ts';
+import { HttpServer } from '../../../src/http/http-server.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../../support/bare-listener.ts';
+import { until } from '../../support/wait-for.ts';
 import {
   callFields,
   type Frame,
@@ -19,7 +19,7 @@ import {
   message,
   RawHttp2,
   setting,
-} from '../support/raw-http2.mjs';
+} from '../../support/raw-http2.mjs';
 
 const CHECK = '/grpc.health.v1.Health/Check';
 const goaway = ({ type }: Frame) => type === frameType.goaway;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 
-import { BoundedQueue, type QueueRules } from '../../src/domain/bounded-queue.ts';
-import { KeyedLimiter } from '../../src/domain/keyed-limiter.ts';
+import { BoundedQueue, type QueueRules } from '../../../src/domain/concurrency/bounded-queue.ts';
+import { KeyedLimiter } from '../../../src/domain/concurrency/keyed-limiter.ts';
 
 /** A queue whose work ends when it is told to; `log` has what began, ended, was watched and was not any more. */
 function queueOf(rules: Partial<QueueRules<string>> = {}) {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
-import { withTimeout } from '../../src/domain/timeout.ts';
+import { withTimeout } from '../../../src/domain/concurrency/timeout.ts';
 
 const LIMIT_MS = 1_000;
 const never = new Promise<never>(() => undefined);

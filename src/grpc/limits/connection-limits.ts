@@ -2,8 +2,8 @@ import { constants, type ServerHttp2Session } from 'node:http2';
 
 import type { Server } from '@grpc/grpc-js';
 
-import type { ConnectionSlots } from '../net/connection-slots.ts';
-import { http2ServersOf } from './grpc-js-internals.ts';
+import type { ConnectionSlots } from '../../net/connection-slots.ts';
+import { http2ServersOf } from '../grpc-js-internals.ts';
 import { MAX_HEADER_LIST_BYTES } from './limits.ts';
 
 /**

@@ -1,12 +1,12 @@
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 
-import { AuthServiceService } from '../../src/generated/postern/v1/auth.ts';
-import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
-import { startBareListener } from '../support/bare-listener.ts';
-import { someClaims } from '../support/claims.ts';
-import { until } from '../support/wait-for.ts';
-import { callFields, frameType, headers, message, RawHttp2, reset } from '../support/raw-http2.mjs';
+import { AuthServiceService } from '../../../src/generated/postern/v1/auth.ts';
+import { verificationOnly, verificationService } from '../../../src/services/verification-service.ts';
+import { startBareListener } from '../../support/bare-listener.ts';
+import { someClaims } from '../../support/claims.ts';
+import { until } from '../../support/wait-for.ts';
+import { callFields, frameType, headers, message, RawHttp2, reset } from '../../support/raw-http2.mjs';
 
 const HEALTH_LIST = '/grpc.health.v1.Health/List';
 const { verifyToken } = AuthServiceService;

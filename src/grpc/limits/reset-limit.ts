@@ -1,6 +1,6 @@
 import { constants, type Http2Session } from 'node:http2';
 
-import { type Bucket, refill } from '../domain/token-bucket.ts';
+import { type Bucket, refill } from '../../domain/concurrency/token-bucket.ts';
 
 /**
  * The rate limit of resets on one connection. nghttp2 ends a connection after 1,000 resets plus 33 per second, without

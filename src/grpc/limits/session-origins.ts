@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 import type { Server } from '@grpc/grpc-js';
 
-import { http2ServersOf } from './grpc-js-internals.ts';
+import { http2ServersOf } from '../grpc-js-internals.ts';
 
 interface Origin {
   readonly peer: string;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { Backoff } from '../../src/domain/backoff.ts';
+import { Backoff } from '../../../src/domain/concurrency/backoff.ts';
 
 const delaysOf = (backoff: Backoff, count: number) => Array.from({ length: count }, () => backoff.next());
 

@@ -3,17 +3,17 @@ import type { Http2Session } from 'node:http2';
 import { status as Code } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 
-import { authenticateBy } from '../../src/rpc/authenticate.ts';
-import type { FinishedCall } from '../../src/rpc/call-context.ts';
-import { limitedSource } from '../../src/net/peer-address.ts';
-import { StreamSlots } from '../../src/grpc/stream-slots.ts';
-import { ANONYMOUS_STREAMS, STREAM_IDLE_MS, WATCHING_STREAMS } from '../../src/grpc/limits.ts';
-import { TrustServiceService } from '../../src/generated/postern/v1/trust.ts';
-import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
-import { type WaitingCall, WaitingCalls } from '../../src/grpc/waiting-calls.ts';
-import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
-import { someClaims } from '../support/claims.ts';
-import { until } from '../support/wait-for.ts';
+import { authenticateBy } from '../../../src/rpc/authenticate.ts';
+import type { FinishedCall } from '../../../src/rpc/call-context.ts';
+import { limitedSource } from '../../../src/net/peer-address.ts';
+import { StreamSlots } from '../../../src/grpc/limits/stream-slots.ts';
+import { ANONYMOUS_STREAMS, STREAM_IDLE_MS, WATCHING_STREAMS } from '../../../src/grpc/limits/limits.ts';
+import { TrustServiceService } from '../../../src/generated/postern/v1/trust.ts';
+import { verificationOnly, verificationService } from '../../../src/services/verification-service.ts';
+import { type WaitingCall, WaitingCalls } from '../../../src/grpc/limits/waiting-calls.ts';
+import { type BareListener, type ListenerOptions, startBareListener } from '../../support/bare-listener.ts';
+import { someClaims } from '../../support/claims.ts';
+import { until } from '../../support/wait-for.ts';
 import {
   callFields,
   flag,
@@ -25,7 +25,7 @@ import {
   setting,
   settings,
   windowUpdate,
-} from '../support/raw-http2.mjs';
+} from '../../support/raw-http2.mjs';
 
 const WATCH = '/grpc.health.v1.Health/Watch';
 const CHECK = '/grpc.health.v1.Health/Check';
