@@ -157,12 +157,12 @@ test.each([
   [
     'as asking for its token did',
     new PosternError('the service does not answer', { code: grpc.status.UNAVAILABLE, reason: null }),
-    'UNAVAILABLE no token for this call: the service does not answer',
+    'UNAVAILABLE no access token for this call: the service does not answer',
   ],
   [
     'as unauthenticated, when the source says no more',
     new Error('logged out'),
-    'UNAUTHENTICATED no token for this call: logged out',
+    'UNAUTHENTICATED no access token for this call: logged out',
   ],
 ])('without a token no call is made, and it ends %s', async (_how, error, end) => {
   const client = clientOf({ accessToken: () => Promise.reject(error) });

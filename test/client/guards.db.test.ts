@@ -170,7 +170,7 @@ test.each([
 ])('N10 a key set from %s in plaintext, without leave: %s', (jwksUrl, taken) => {
   const trust = { jwksUrl, issuer: 'i', audiences: ['a'] };
   if (taken) createVerifier({ trust }).close();
-  else expect(() => createVerifier({ trust })).toThrow(/in plaintext: give an https URL, or insecure: true/);
+  else expect(() => createVerifier({ trust })).toThrow(/in plaintext; .*insecure: true/);
 });
 
 test('N10 a key set in plaintext is taken with leave', async () => {
