@@ -2,37 +2,38 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 
 import { isName, isRecord, unknownMembers } from './argument-checks.ts';
 
-/** What a token must say beside being good. */
+/** What a valid token must contain in addition. */
 export interface Requirements {
-  /** One that the token must be for. */
+  /** An audience that the token must name. */
   readonly audience?: string;
-  /** Roles of which the subject must have every one. */
+  /** Roles that the subject must have, all of them. */
   readonly roles?: readonly string[];
 }
 
-/** What a method asks of its caller. */
+/** Who may call a method. */
 export type MethodAccess =
-  /** Anybody; a token is not looked at. */
+  /** Anyone; a token is ignored. */
   | 'public'
-  /** Anybody, but a token that comes must be good. */
+  /** Anyone, but if a token is sent it must be valid. */
   | { readonly optional: true; readonly audience?: string }
   | Requirements;
 
 const METHOD_NAME = /^\/[A-Za-z_][\w.]*\/[A-Za-z_]\w*$/;
 
 /**
- * Refuses rules that would silently open or close something: a misspelt member, a role that is no text, a method that
- * nothing serves. For the moment at which a service is set up.
+ * Checks access rules when a server is set up. A misspelt member, a role that is not a string or an unknown method would
+ * silently open or close a method.
  *
- * @param services what the server serves; without it a misspelt method name is not noticed
- * @throws TypeError that names every fault
+ * @param services the services that the server serves; without them misspelt method names are not found
+ * @throws TypeError that lists every fault
  */
 export function validateRules(
   methods: Readonly<Record<string, MethodAccess>>,
   otherwise: MethodAccess,
   services?: readonly ServiceDefinition[],
 ): void {
-  const served = services && new Set(services.flatMap((one) => Object.values(one).map(({ path }) => path)));
+  const served =
+    services && new Set(services.flatMap((service) => Object.values(service).map(({ path }) => path)));
   const faults = Object.entries(methods).flatMap(([name, access]) => [
     ...(METHOD_NAME.test(name) ? [] : [`'${name}' is not a full method name; write /package.Service/Method`]),
     ...(served && !served.has(name) ? [`no service has the method '${name}'`] : []),
@@ -44,7 +45,7 @@ export function validateRules(
 
 const validated = new WeakSet<Requirements>();
 
-/** Looks at an object once. @throws TypeError */
+/** Checks each object only once. @throws TypeError that lists every fault */
 export function validateRequirements(requirements: Requirements): void {
   if (validated.has(requirements)) return;
   const faults = memberFaults(requirements, ['audience', 'roles']);

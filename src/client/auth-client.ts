@@ -12,27 +12,27 @@ import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
 
 export interface AuthClientOptions extends Upstream {
-  /** For every method, retries included, ms; 5000 by default. */
+  /** Time limit of each call, retries included, ms; 5000 by default. */
   readonly deadlineMs?: number;
   readonly retry?: RetryPolicy;
-  /** Goes with `login`: the service believes what a service account says of its own caller (`client`). */
+  /** Sent with `login`: the service accepts `client`, the end user's address, from an authenticated service account. */
   readonly credential?: BearerSource;
 }
 
 export interface CallSettings {
   readonly deadlineMs?: number;
-  /** Ends the call with CANCELLED. */
+  /** Aborting it ends the call with CANCELLED. */
   readonly signal?: AbortSignal;
-  /** Names the call in the service's log: 1 to 64 letters, digits and `_.:-`. */
+  /** Identifies the call in the service's log: 1 to 64 letters, digits and `_.:-`. */
   readonly requestId?: string;
 }
 
-/** With the bearer of methods that have one. */
+/** With the access token for methods that need one. */
 type AuthorizedCallSettings = CallSettings & { readonly accessToken?: string };
 
 /** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
 export interface AuthClient {
-  /** Not repeated by itself, save when nothing was done: the service said so, or no connection was there. */
+  /** Retried only if nothing was done: the service said so, or there was no connection. */
   login(
     request: {
       email: string;
@@ -46,19 +46,19 @@ export interface AuthClient {
     request: { accessToken: string; audience?: string },
     settings?: CallSettings,
   ): Promise<VerifiedToken>;
-  /** Safe to repeat: inside the grace time the same token gives the same successor. */
+  /** Safe to retry: within the grace time the same token yields the same successor. */
   refreshToken(refreshToken: string, settings?: CallSettings): Promise<TokenSet>;
   revokeToken(request: { token: string; allSessions?: boolean }, settings?: CallSettings): Promise<void>;
   issueServiceToken(
     request: { clientId: string; clientSecret: string; audience?: string },
     settings?: CallSettings,
   ): Promise<TokenSet>;
-  /** All sessions of the user end; the answer belongs to a new one. Not repeated by itself. */
+  /** Ends all sessions of the user and returns the tokens of a new one. Retried like `login`. */
   changePassword(
     request: { accessToken: string; currentPassword: string; newPassword: string },
     settings?: CallSettings,
   ): Promise<TokenSet>;
-  /** Not repeated by itself. */
+  /** Retried like `login`. */
   resetPassword(request: { resetToken: string; newPassword: string }, settings?: CallSettings): Promise<void>;
   getJwks(settings?: CallSettings): Promise<JsonWebKeySet>;
   close(): void;
@@ -72,19 +72,23 @@ type Invoke<Request, Response> = (
 ) => ClientUnaryCall;
 
 const DEADLINE_MS = 5_000;
-/** Refusals after which nothing has happened: repeating even a login leaves nothing behind. */
+/** Reasons of rejections that come before any work: after them even a login can be retried without side effects. */
 const SAFE_TO_RETRY = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
 
-/** A client of the service at `address`; connects when it is first used and again whenever the connection is lost. */
+/**
+ * A client of the service at `address`. It connects on first use, and reconnects when the connection is lost.
+ *
+ * @throws TypeError for plaintext to another machine without `insecure`; Error when the TLS files cannot be read
+ */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
   const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
-  const { deadlineMs: standardDeadlineMs = DEADLINE_MS, retry = standardRetry, credential } = options;
+  const { deadlineMs: defaultDeadlineMs = DEADLINE_MS, retry = standardRetry, credential } = options;
 
   const target = stub.getChannel().getTarget();
-  /** Failures of calls for which there was no connection: nothing was sent, so nothing was done. */
+  /** Errors of calls that had no connection: nothing was sent, so nothing was done. */
   const neverSent = new WeakSet<object>();
   let isClosed = false;
-  const attempt: typeof callOnce = (...call) =>
+  const callUnlessClosed: typeof callOnce = (...call) =>
     isClosed
       ? Promise.reject(new PosternError('the client is closed', { code: status.CANCELLED }))
       : callOnce(...call);
@@ -92,13 +96,14 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const retried = <Response>(
     { deadlineMs, signal }: AuthorizedCallSettings,
     call: (remainingMs: number) => Promise<Response>,
-  ) => withRetry(deadlineMs ?? standardDeadlineMs, retry, call, signal);
+  ) => withRetry(deadlineMs ?? defaultDeadlineMs, retry, call, signal);
 
   const withRetries = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
     settings: AuthorizedCallSettings = {},
-  ): Promise<Response> => retried(settings, (remainingMs) => attempt(invoke, request, remainingMs, settings));
+  ): Promise<Response> =>
+    retried(settings, (remainingMs) => callUnlessClosed(invoke, request, remainingMs, settings));
 
   const withSafeRetries = <Request, Response>(
     invoke: Invoke<Request, Response>,
@@ -107,8 +112,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   ): Promise<Response> =>
     retried(settings, async (remainingMs) => {
       try {
-        return await attempt(invoke, request, remainingMs, settings, (error, peer) => {
-          // As long as a call has no connection, its peer is what the channel was made for.
+        return await callUnlessClosed(invoke, request, remainingMs, settings, (error, peer) => {
+          // Until a call has a connection, its peer is the target of the channel.
           if (peer === target) neverSent.add(error);
         });
       } catch (error) {
@@ -157,7 +162,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   };
 }
 
-/** Takes an error past the retries. */
+/** Wraps an error that `withRetry` must not retry. */
 class NotRetryable extends Error {
   readonly error: PosternError;
 
@@ -184,9 +189,9 @@ function callOnce<Request, Response>(
       if (requestId !== undefined) metadata.set('x-request-id', requestId);
       if (accessToken !== undefined) metadata.set('authorization', `Bearer ${accessToken}`);
     } catch {
-      const text =
+      const message =
         'requestId and accessToken are sent as headers and must be printable ASCII, without line breaks';
-      reject(new PosternError(text, { code: status.INVALID_ARGUMENT }));
+      reject(new PosternError(message, { code: status.INVALID_ARGUMENT }));
       return;
     }
     const cancel = () => call.cancel();

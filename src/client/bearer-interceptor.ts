@@ -3,15 +3,16 @@ import { InterceptingCall, type Interceptor, Metadata, type StatusObject, status
 import { errorText } from '../domain/error-text.ts';
 import { PosternError } from './postern-error.ts';
 
-/** Who has the token: a `ServiceCredential`, or a `UserSession`. */
+/** A source of access tokens: a `ServiceCredential` or a `UserSession`. */
 export interface BearerSource {
   accessToken(): Promise<string>;
+  /** Called with a token that a server refused. */
   forget?(refused: string): void;
 }
 
 /**
- * A client interceptor for @grpc/grpc-js that sends `authorization: Bearer` with every call, the token as fresh as its
- * source has it. Metadata in the clear: use it through TLS, a unix socket or on loopback.
+ * A client interceptor for @grpc/grpc-js that sends `authorization: Bearer` with every call and gets the token from
+ * `source`. Metadata is not encrypted by itself: use it over TLS, a unix socket or loopback.
  */
 export function bearerInterceptor(source: BearerSource): Interceptor {
   return (options, nextCall) =>
@@ -19,7 +20,7 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
       start(metadata, listener, next) {
         source.accessToken().then(
           (token) => {
-            // The caller's metadata is its own: what it sends elsewhere as well must not get the token.
+            // The caller may reuse its metadata for other servers, which must not get the token: a copy is sent.
             const sent = metadata.clone();
             sent.set('authorization', `Bearer ${token}`);
             next(sent, {
@@ -35,9 +36,9 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
     });
 }
 
-/** The call that could not begin ends as the one for its token did. */
+/** Without a token the call ends with the status of the token request. */
 function statusOf(error: unknown): StatusObject {
   const code = error instanceof PosternError ? error.code : status.UNAUTHENTICATED;
-  const why = errorText(error);
-  return { code, details: `no token for this call: ${why}`, metadata: new Metadata() };
+  const details = `no access token for this call: ${errorText(error)}`;
+  return { code, details, metadata: new Metadata() };
 }

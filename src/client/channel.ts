@@ -6,31 +6,31 @@ import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc
 
 import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
-/** Where a Postern is and how to speak with it. */
+/** The address of a Postern service or sidecar, and how to connect to it. */
 export interface Upstream {
-  /** `host:port`, `dns:///name:port`, `ipv4:192.0.2.1:50051,192.0.2.2:50051` or `unix:PATH`; all its addresses are used. */
+  /** `host:port`, `dns:///name:port`, `ipv4:192.0.2.1:50051,192.0.2.2:50051` or `unix:PATH`. All addresses are used. */
   readonly address: string;
-  /** Absent: plaintext, for loopback and unix sockets. `{}`: TLS with the system's authorities. */
+  /** Absent: plaintext, for loopback and unix sockets. `{}`: TLS with the certificate authorities of the system. */
   readonly tls?: UpstreamTls;
-  /** Allows plaintext beyond this machine, where something in between encrypts. */
+  /** Allows plaintext to another machine, for a proxy in between that encrypts. */
   readonly insecure?: boolean;
 }
 
-/** Files are read anew for every connection, so that renewed ones need no restart. */
+/** The files are read again for every connection: renewed certificates need no restart. */
 interface UpstreamTls {
-  /** A file with the authorities to believe, PEM. */
+  /** The certificate authorities to trust, a PEM file. */
   readonly caFile?: string;
-  /** Files with the client's certificate and key, PEM (mutual TLS). */
+  /** The client's certificate and key for mutual TLS, PEM files. */
   readonly certFile?: string;
   readonly keyFile?: string;
 }
 
-/** Takes the addresses in turn, so that a call that one instance refused is repeated at another. */
+/** Uses the addresses in turn, so that a retry goes to another instance. */
 const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }] };
 
 /**
- * Keepalive finds dead connections within seconds, and a lost one is dialled again without a long back-off. What a DNS
- * record says of the service's configuration is not looked at.
+ * Keepalive detects dead connections within seconds, and reconnecting has a short backoff. Service configuration from DNS
+ * TXT records is disabled.
  */
 export const channelOptions: ChannelOptions = {
   'grpc.service_config': JSON.stringify(serviceConfig),
@@ -43,14 +43,15 @@ export const channelOptions: ChannelOptions = {
 };
 
 /**
- * @throws TypeError for plaintext beyond this machine that nobody allowed: passwords and tokens would go in the clear
- * @throws Error when the files cannot be read, or do not belong together
+ * @throws TypeError for plaintext to another machine without `insecure`, which would expose passwords and tokens, and for
+ *   a certificate without a key or a key without a certificate
+ * @throws Error when the files cannot be read, or the key does not match the certificate
  */
 export function channelCredentials({ address, tls, insecure = false }: Upstream): ChannelCredentials {
   if (!tls) {
     if (insecure || isLocalTarget(address)) return credentials.createInsecure();
     throw new TypeError(
-      `the connection to ${address} would leave this machine in plaintext; set tls, or insecure: true if a proxy between encrypts it`,
+      `the connection to ${address} would leave this machine in plaintext; set tls, or insecure: true if a proxy in between encrypts it`,
     );
   }
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
@@ -60,20 +61,20 @@ export function channelCredentials({ address, tls, insecure = false }: Upstream)
 }
 
 /**
- * A context that is what its files are now. Node asks a context for its inside once for each connection, and that is when
- * this one looks. Files of no use (a key that is written before its certificate, say) leave it as it was.
+ * A TLS context that follows its files. Node reads the property `context` once per connection, and this one then reads
+ * the files again. While they are unusable (a key is written before its certificate, say) the previous context stays.
  */
 function renewingContext(tls: UpstreamTls): SecureContext {
-  let texts = readAll(tls);
-  let latest = contextOf(texts);
+  let pems = readAll(tls);
+  let latest = contextOf(pems);
   const renew = () => {
     try {
-      const now = readAll(tls);
-      if (now.every((text, index) => text === texts[index])) return;
-      latest = contextOf(now);
-      texts = now;
+      const current = readAll(tls);
+      if (current.every((pem, index) => pem === pems[index])) return;
+      latest = contextOf(current);
+      pems = current;
     } catch {
-      // The handshake tells, should the old ones be good no more.
+      // If the previous certificates are no longer valid, the handshake fails and reports it.
     }
   };
   return Object.create(latest, {
@@ -97,14 +98,14 @@ function contextOf([ca, cert, key]: PemTexts): SecureContext {
 }
 
 /**
- * Whether a gRPC target is written out: a port that is left out would silently be 443, and what grpc-js cannot read it
- * tries again for ever.
+ * Whether a gRPC target is complete and can be parsed. Without a port grpc-js silently uses 443, and a target that it
+ * cannot parse it retries forever.
  */
 export function isTarget(text: string): boolean {
   const [, scheme, rest = ''] = /^(dns|ipv4|ipv6):(.*)$/.exec(text) ?? [];
   if (scheme === undefined)
     return hasPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
-  // A name in DNS may have an underscore, which a listen address has not.
+  // A DNS name may contain an underscore; a listen address may not.
   if (scheme === 'dns') return hasPort(rest.replace(/^\/\/[^/]*\//, '').replaceAll('_', '-'));
   return rest
     .split(',')
@@ -121,8 +122,8 @@ function hasPort(text: string): boolean {
 /** Whether every address of a gRPC target is on this machine. */
 export function isLocalTarget(target: string): boolean {
   const addresses = target.replace(/^dns:(\/\/[^/]*\/)?|^ipv[46]:/, '').split(',');
-  return addresses.every((place) => {
-    const address = parseListenAddress(place);
+  return addresses.every((text) => {
+    const address = parseListenAddress(text);
     return address !== null && isLocalAddress(address);
   });
 }

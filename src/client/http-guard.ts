@@ -6,11 +6,11 @@ import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
-/** The headers of a request: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
+/** Request headers: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
 export type RequestHeaders =
   { get(name: string): string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** An answer to send in place of the one that was asked for: `new Response(refusal.body, refusal)` where there is fetch. */
+/** The response to send when a request is refused. With fetch: `new Response(refusal.body, refusal)`. */
 export interface HttpRefusal {
   readonly status: 401 | 403 | 500 | 503;
   readonly headers: Readonly<Record<string, string>>;
@@ -22,10 +22,10 @@ export type HttpVerdict =
   | { readonly ok: true; readonly caller: VerifiedClaims }
   | { readonly ok: false; readonly refusal: HttpRefusal };
 
-/** What a guard needs of the request and response of Node, Express or Connect. */
+/** The members of a request and response of Node, Express or Connect that a guard uses. */
 interface NodeRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  /** Every value of a header that came more than once, where `headers` has the first alone. */
+  /** All values of repeated headers; `headers` has only the first. */
   readonly headersDistinct?: Readonly<Record<string, readonly string[] | undefined>>;
   caller?: VerifiedClaims;
 }
@@ -35,7 +35,7 @@ interface NodeResponse {
   end(body: string): unknown;
 }
 
-/** And of Fastify's. */
+/** The same for Fastify. */
 interface FastifyRequest {
   readonly raw: NodeRequest;
   caller?: VerifiedClaims;
@@ -47,9 +47,9 @@ interface FastifyReply {
 }
 
 /**
- * Judges an HTTP request by its `Authorization: Bearer` header (RFC 6750).
+ * Authenticates an HTTP request by its `Authorization: Bearer` header (RFC 6750).
  *
- * @throws TypeError for requirements that are not sound, and for nothing else
+ * @throws TypeError for invalid requirements, and nothing else
  */
 export async function authenticateRequest(
   verifier: Verifier,
@@ -59,7 +59,7 @@ export async function authenticateRequest(
   validateRequirements(requirements);
   try {
     const token = bearerTokenOf(authorizationOf(headers));
-    if (token === null) return { ok: false, refusal: MISSING };
+    if (token === null) return { ok: false, refusal: CREDENTIALS_MISSING };
     return { ok: true, caller: await verifier.verify(token, requirements) };
   } catch (error) {
     return { ok: false, refusal: httpRefusalOf(error) };
@@ -67,9 +67,9 @@ export async function authenticateRequest(
 }
 
 /**
- * A middleware for Express and Connect: puts the caller into `request.caller`.
+ * A middleware for Express and Connect that sets `request.caller`.
  *
- * @throws TypeError for requirements that are not sound
+ * @throws TypeError for invalid requirements
  */
 export function requireToken(verifier: Verifier, requirements: Requirements = {}) {
   validateRequirements(requirements);
@@ -89,9 +89,9 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
 }
 
 /**
- * A hook for Fastify (`onRequest` or `preHandler`): puts the caller into `request.caller`.
+ * A hook for Fastify (`onRequest` or `preHandler`) that sets `request.caller`.
  *
- * @throws TypeError for requirements that are not sound
+ * @throws TypeError for invalid requirements
  */
 export function requireTokenHook(verifier: Verifier, requirements: Requirements = {}) {
   validateRequirements(requirements);
@@ -105,12 +105,12 @@ export function requireTokenHook(verifier: Verifier, requirements: Requirements 
     reply.code(refusal.status);
     reply.headers({ ...refusal.headers });
     reply.send(refusal.body);
-    // Fastify goes on to the handler unless the reply is given back.
+    // Fastify calls the handler unless the hook returns the reply.
     return reply;
   };
 }
 
-const MISSING = refusal(
+const CREDENTIALS_MISSING = refusal(
   401,
   'CREDENTIALS_MISSING',
   "send the access token as 'Authorization: Bearer <token>'",

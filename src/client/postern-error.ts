@@ -5,20 +5,20 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_
 import { Status } from '../generated/google/rpc/status.ts';
 import type { Reason } from '../generated/postern/v1/reason.ts';
 
-/** Names of the contract's reasons; a newer service may send one that is not among them. */
+/** The reasons of the contract; a newer service may send others. */
 export type PosternReason = Exclude<keyof typeof Reason, 'UNRECOGNIZED' | 'REASON_UNSPECIFIED'>;
 
-/** A refusal by Postern, or a failure on the way to it. */
+/** A rejection by Postern, or a failure to reach it. */
 export class PosternError extends Error {
   /** The gRPC status code. */
   readonly code: status;
   /** The ErrorInfo reason; null when the status did not come from Postern (a lost connection, a proxy). */
   readonly reason: PosternReason | null;
-  /** How long to wait before trying again, ms; null when the service did not say. */
+  /** How long to wait before a retry, ms; null when the service did not say. */
   readonly retryDelayMs: number | null;
-  /** Which fields broke which rule. */
+  /** The invalid fields, each with the rule that it breaks. */
   readonly violations: readonly FieldViolation[];
-  /** Names the call in the service's log; null when no answer came. */
+  /** Identifies the call in the service's log; null when the service did not answer. */
   readonly requestId: string | null;
 
   constructor(
@@ -38,15 +38,15 @@ export class PosternError extends Error {
   }
 }
 
-/** What grpc-js reports of a failed call, with the details that Postern packs into its status read out. */
+/** Converts an error of grpc-js and decodes the status details that Postern sends. */
 export function posternErrorOf(error: ServiceError): PosternError {
   const facts = { code: error.code, requestId: requestIdOf(error.metadata), ...detailsOf(error.metadata) };
   return new PosternError(error.details || error.message, facts, { cause: error });
 }
 
 /**
- * Whether the connection ended under a call: Postern answers INTERNAL only with a request id. Whether it has done
- * anything is not known, so only what is safe to repeat may be repeated.
+ * Whether the connection was lost during a call: grpc-js reports that as INTERNAL, and Postern itself answers INTERNAL
+ * only with a request id. The service may have done the work, so only calls that are safe to repeat may be retried.
  */
 export function isLost({ code, requestId }: PosternError): boolean {
   return code === status.INTERNAL && requestId === null;
@@ -66,24 +66,24 @@ function detailsOf(
 ): Partial<Pick<PosternError, 'reason' | 'retryDelayMs' | 'violations'>> {
   const [bytes] = metadata?.get('grpc-status-details-bin') ?? [];
   if (!(bytes instanceof Buffer)) return {};
-  const found: { -readonly [K in 'reason' | 'retryDelayMs' | 'violations']?: PosternError[K] } = {};
+  const facts: { -readonly [K in 'reason' | 'retryDelayMs' | 'violations']?: PosternError[K] } = {};
   try {
     for (const { typeUrl, value } of Status.decode(bytes).details) {
       if (typeUrl.endsWith('/google.rpc.ErrorInfo')) {
         const { domain, reason } = ErrorInfo.decode(value);
-        if (domain === 'postern') found.reason = reason as PosternReason;
+        if (domain === 'postern') facts.reason = reason as PosternReason;
       } else if (typeUrl.endsWith('/google.rpc.RetryInfo')) {
         const { retryDelay } = RetryInfo.decode(value);
-        if (retryDelay) found.retryDelayMs = retryDelay.seconds * 1000 + retryDelay.nanos / 1e6;
+        if (retryDelay) facts.retryDelayMs = retryDelay.seconds * 1000 + retryDelay.nanos / 1e6;
       } else if (typeUrl.endsWith('/google.rpc.BadRequest')) {
-        found.violations = BadRequest.decode(value).fieldViolations.map(({ field, description }) => ({
+        facts.violations = BadRequest.decode(value).fieldViolations.map(({ field, description }) => ({
           field,
           description,
         }));
       }
     }
   } catch {
-    // A proxy may have put something else there; the status itself is still true.
+    // A proxy may have set something else in this header; the status code is valid all the same.
   }
-  return found;
+  return facts;
 }

@@ -2,9 +2,9 @@ import { status } from '@grpc/grpc-js';
 
 import { isLost, PosternError } from './postern-error.ts';
 
-/** How long the token before goes on being used after a renewal failed, until the next attempt. */
+/** The pause between a failed renewal and the next attempt; the previous token is used meanwhile. */
 const PAUSE_AFTER_FAILURE_MS = 2_000;
-/** A refusal of a token that is newer than this makes no other: it would be refused as well, over and over. */
+/** A refused token younger than this is kept: a new one would be refused as well, in an endless loop. */
 const MIN_LIFE_MS = 1_000;
 
 export interface Renewal<Value> {
@@ -20,8 +20,8 @@ interface CachedToken<Value> {
 }
 
 /**
- * Something that ends and is made anew before it does: once for many concurrent callers, and while that fails for want
- * of an answer, they go on with the one they have.
+ * A token that is renewed before it expires. Concurrent callers share one renewal. While the service does not answer, the
+ * previous token is used until it expires.
  */
 export class RenewingToken<Value> {
   readonly #fetch: () => Promise<Renewal<Value>>;
@@ -30,7 +30,7 @@ export class RenewingToken<Value> {
   #fetching: Promise<CachedToken<Value>> | null = null;
   #pausedUntilMs = -Infinity;
 
-  /** @param renewAtFraction after which share of its life a value is renewed, 0 to 1 */
+  /** @param renewAtFraction the share of its lifetime after which a token is renewed, 0 to 1 */
   constructor(
     fetch: () => Promise<Renewal<Value>>,
     renewAtFraction: () => number,
@@ -41,7 +41,7 @@ export class RenewingToken<Value> {
     this.#cached = first && this.#toCached(first, performance.now());
   }
 
-  /** One that is good for a while, or at least still good while another cannot be had. */
+  /** A token that is not due for renewal, or one that has not expired while the renewal fails. */
   async current(): Promise<Value> {
     const cached = this.#cached;
     const nowMs = performance.now();
@@ -57,7 +57,7 @@ export class RenewingToken<Value> {
     }
   }
 
-  /** One that is good until `renewAtMs` (monotonic); made anew when the one before is past that. */
+  /** A token that is not due for renewal before `renewAtMs` (monotonic time, ms); fetches a new one if needed. */
   renewed(): Promise<{ readonly value: Value; readonly renewAtMs: number }> {
     const cached = this.#cached;
     if (cached && performance.now() < cached.renewAtMs) return Promise.resolve(cached);
@@ -65,7 +65,7 @@ export class RenewingToken<Value> {
     return this.#fetching;
   }
 
-  /** Takes note that the service refused a value; a newer one than that stays. */
+  /** Drops a token that the service refused; a newer token stays. */
   forget(refused?: Value): void {
     const cached = this.#cached;
     if (!cached || (refused !== undefined && refused !== cached.value)) return;

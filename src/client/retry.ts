@@ -5,22 +5,23 @@ import { sleepUnlessAborted } from '../domain/concurrency/sleep.ts';
 import { isLost, PosternError } from './postern-error.ts';
 
 export interface RetryPolicy {
-  /** Attempts in all, the first included; 1 never retries. */
+  /** Number of attempts, including the first; 1 never retries. */
   readonly attempts: number;
-  /** The pause before the second attempt, ms; it doubles with every further one. */
+  /** The pause before the second attempt, ms; it doubles with each further attempt. */
   readonly firstPauseMs: number;
+  /** The limit of the pauses, ms. */
   readonly longestPauseMs: number;
 }
 
-/** All pauses together outlast the longest wait before a lost connection is dialled again (channel.ts). */
+/** The pauses add up to more than the longest reconnect backoff (channel.ts). */
 export const standardRetry: RetryPolicy = { attempts: 6, firstPauseMs: 50, longestPauseMs: 2_000 };
 
 /**
- * Calls again while the service says UNAVAILABLE (or ABORTED), or the connection ends under the call, and the deadline
- * leaves room for it. The pause is what the service asked for, and above that one that doubles, less a random half: many callers do not come back at once.
+ * Retries a call that ends with UNAVAILABLE or ABORTED, or whose connection was lost, as long as the deadline allows. The
+ * pause is the delay that the service asked for plus a backoff, half of it random, so that callers do not return at once.
  *
- * @param call gets the time it may take, ms
- * @param signal ends a pause at once; `call` sees to the rest
+ * @param call gets the time that is left, ms
+ * @param signal ends a pause at once; `call` has to handle it, too
  */
 export async function withRetry<T>(
   deadlineMs: number,
@@ -29,14 +30,14 @@ export async function withRetry<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   const endMs = performance.now() + deadlineMs;
-  // As a rule 25 to 50, 50 to 100, 100 to 200 ms and so on, 1 to 2 s at most.
+  // With the standard policy: 25 to 50, 50 to 100, 100 to 200 ms and so on, 1 to 2 s at most.
   const backoff = new Backoff({ firstMs: policy.firstPauseMs, maxMs: policy.longestPauseMs, jitter: 0.5 });
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await call(endMs - performance.now());
     } catch (error) {
       if (!isTransient(error) || attempt >= policy.attempts) throw error;
-      // One instance is stopping: another may be there at once, and only when it is not, the time it asked for helps.
+      // An instance is stopping: another may be available at once. Only after a second failure its delay is respected.
       const tryElsewhere = error.reason === 'SHUTTING_DOWN' && attempt === 1;
       const requestedDelayMs = tryElsewhere ? 0 : (error.retryDelayMs ?? 0);
       const pauseMs = requestedDelayMs + backoff.next();

@@ -17,32 +17,32 @@ import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
   readonly verifier: Verifier;
-  /** By full method name, `/package.Service/Method`. */
+  /** Rules by full method name, `/package.Service/Method`. */
   readonly methods?: Readonly<Record<string, MethodAccess>>;
-  /** For every method that is not named: a good token by default. */
+  /** The rule for all other methods; requires a valid token by default. */
   readonly otherwise?: MethodAccess;
-  /** What the server serves: then a rule for a method that none of them has is refused. */
+  /** The services of the server. If set, a rule for an unknown method is an error. */
   readonly services?: readonly ServiceDefinition[];
 }
 
 const callers = new WeakMap<Metadata, VerifiedClaims>();
 
 /**
- * Who makes a call, for a handler behind `authInterceptor`.
+ * The caller of a call, for handlers behind `authInterceptor`.
  *
- * @param call the handler's call, or anything that has its metadata
- * @returns null for a public method, and in optional mode when no token came
+ * @param call the handler's call, or any object with its metadata
+ * @returns null for a public method, and for an optional token that was not sent
  */
 export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims | null {
   return callers.get(call.metadata) ?? null;
 }
 
 /**
- * A server interceptor for @grpc/grpc-js that lets a call through when its `authorization: Bearer` token is good for its
- * method. Refusals are what Postern itself would answer: UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE with an
- * ErrorInfo of the domain `postern`. A method without a rule needs a token: nothing is open by oversight.
+ * A server interceptor for @grpc/grpc-js that accepts a call if its `authorization: Bearer` token is valid and meets the
+ * rule of the method. It rejects as Postern does: UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE with an ErrorInfo of
+ * the domain `postern`. A method without a rule requires a token, so that none is open by mistake.
  *
- * @throws TypeError for rules that are not sound, all faults at once
+ * @throws TypeError that lists all faults of the rules
  */
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   const { verifier, methods = {}, otherwise = {} } = options;
@@ -56,17 +56,17 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
       start(next) {
         next({
           onReceiveMetadata(metadata, pass) {
-            const admit = (claims: VerifiedClaims | null) => {
+            const accept = (claims: VerifiedClaims | null) => {
               if (claims) callers.set(metadata, claims);
               pass(metadata);
             };
-            const refuse = (error: unknown) => call.sendStatus(refusalOf(error));
+            const reject = (error: unknown) => call.sendStatus(statusOf(error));
             try {
               const verdict = authorize(verifier, rule, metadata);
-              if (verdict instanceof Promise) verdict.then(admit, refuse);
-              else admit(verdict);
+              if (verdict instanceof Promise) verdict.then(accept, reject);
+              else accept(verdict);
             } catch (error) {
-              refuse(error);
+              reject(error);
             }
           },
         } satisfies Partial<ServerListener>);
@@ -75,7 +75,7 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
   };
 }
 
-/** What a method asks of a token, and whether one must come. */
+/** A method's requirements for the token, and whether the token may be absent. */
 interface Rule {
   readonly isOptional: boolean;
   readonly requirements: Requirements;
@@ -104,9 +104,9 @@ function authorize(
   return verifier.verify(token, requirements);
 }
 
-function refusalOf(error: unknown) {
+function statusOf(error: unknown) {
   const metadata = new Metadata();
-  // Whatever else went wrong, nobody gets in, and nobody learns why.
+  // Fail closed on an unexpected error, without details for the caller.
   if (!(error instanceof PosternError)) return { code: status.INTERNAL, details: 'internal error', metadata };
   const { code, message, reason, retryDelayMs } = error;
   if (reason !== null) {

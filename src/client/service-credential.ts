@@ -3,7 +3,7 @@ import { createAuthClient } from './auth-client.ts';
 import type { Upstream } from './channel.ts';
 import { RenewingToken } from './renewing-token.ts';
 
-/** A new token is asked for when this share of the one before is over; jitter keeps many holders apart. */
+/** A token is renewed after this share of its lifetime; jitter spreads the renewals of many processes. */
 const RENEW_AT_FRACTION = 0.75;
 const JITTER_FRACTION = 0.1;
 
@@ -12,14 +12,14 @@ export interface ServiceToken {
   readonly expiresInSeconds: number;
 }
 
-/** A service account's access token, kept fresh: asked for when first needed, once for many concurrent callers. */
+/** The access token of a service account: fetched on first use, renewed before it expires, shared by concurrent callers. */
 export class ServiceCredential implements WatchCredential {
   readonly #token: RenewingToken<string>;
   readonly #close: () => void;
 
   /**
-   * @param issue asks the service, as `IssueServiceToken` does
-   * @param close lets go of what `issue` asks through
+   * @param issue fetches a new token, as `IssueServiceToken` does
+   * @param close releases what `issue` uses, such as a connection
    */
   constructor(issue: () => Promise<ServiceToken>, close: () => void = () => undefined) {
     this.#token = new RenewingToken(
@@ -32,17 +32,18 @@ export class ServiceCredential implements WatchCredential {
     this.#close = close;
   }
 
-  /** While the service does not answer, the token before serves until it expires. */
+  /** While the service does not answer, the previous token is returned until it expires. */
   accessToken(): Promise<string> {
     return this.#token.current();
   }
 
+  /** For a WatchTrust stream: its `authorization` metadata, and when to renew it; monotonic time, ms. */
   async next(): Promise<{ authorization: string; renewAtMs: number }> {
     const { value, renewAtMs } = await this.#token.renewed();
     return { authorization: `Bearer ${value}`, renewAtMs };
   }
 
-  /** Makes the next call ask for a new token: the service refused this one (its key was revoked, say). */
+  /** Drops a token that the service refused (its key was revoked, say), so that the next call fetches a new one. */
   forget(refused?: string): void {
     this.#token.forget(refused);
   }
@@ -57,15 +58,15 @@ export interface ServiceAccount {
   readonly clientId: string;
   readonly clientSecret: string;
   /**
-   * Whom the tokens are for, the service's first audience when absent. Postern itself (watching, vouching for `client`
-   * at Login) takes only those for its own, `POSTERN_API_AUDIENCE`.
+   * The audience of the tokens; the service's first audience when absent. Postern itself (WatchTrust, and Login with
+   * `client`) accepts only tokens for its own audience, `POSTERN_API_AUDIENCE`.
    */
   readonly audience?: string;
 }
 
-/** The credential of a service account at one Postern. */
+/** The credential of a service account, with its own connection to the service. @throws as `createAuthClient` */
 export function serviceCredential(upstream: Upstream, account: ServiceAccount): ServiceCredential {
-  // The watcher, which never gives up, has pauses of its own.
+  // No retries here: the trust source retries with its own backoff.
   const client = createAuthClient({
     ...upstream,
     retry: { attempts: 1, firstPauseMs: 0, longestPauseMs: 0 },

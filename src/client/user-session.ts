@@ -2,26 +2,27 @@ import type { TokenSet } from '../generated/postern/v1/auth.ts';
 import type { AuthClient } from './auth-client.ts';
 import { RenewingToken } from './renewing-token.ts';
 
-/** A refresh comes when this share of the access token's life is over. */
+/** The tokens are refreshed after this share of the access token's lifetime. */
 const RENEW_AT_FRACTION = 0.8;
 
-/** The tokens of a person who is logged in, kept fresh. */
+/** The tokens of a logged-in user, refreshed before they expire. */
 export interface UserSession {
   /**
-   * An access token that is good for a while. Many callers at once cost one refresh. Rejects with a `PosternError` of a
-   * REFRESH_TOKEN_ reason when the session has ended: the person logs in again.
+   * A valid access token. Concurrent callers share one refresh. Rejects with a `PosternError` that has a REFRESH_TOKEN_
+   * reason when the session has ended: the user has to log in again.
    */
   accessToken(): Promise<string>;
-  /** The newest tokens, to be kept where only their owner reads them. */
+  /** The newest tokens. Store them where only their user can read them. */
   readonly tokens: TokenSet;
-  /** Ends the session, or all of the person's. */
+  /** Ends this session, or all sessions of the user. */
   logout(options?: { allSessions?: boolean }): Promise<void>;
 }
 
 /**
  * Keeps the tokens of a login fresh.
  *
- * @param onTokens called with every new pair before anybody gets its access token, so that no refresh token is lost
+ * @param onTokens stores each new pair of tokens; it is awaited before the access token is returned, so that no refresh
+ *   token is lost
  */
 export function createUserSession(
   client: AuthClient,
@@ -31,7 +32,7 @@ export function createUserSession(
   let newest = tokens;
   const access = new RenewingToken(
     async () => {
-      // The newest counts from here on, also when `onTokens` fails: the one before is used up.
+      // Assigned before `onTokens`, which may fail: the previous refresh token is already used.
       newest = await client.refreshToken(newest.refreshToken);
       await onTokens(newest);
       return renewalOf(newest);

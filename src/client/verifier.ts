@@ -14,55 +14,56 @@ import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
 
-/** Where a verifier learns what to trust. */
+/** Where a verifier gets keys and revocations from. */
 export type TrustOrigin =
-  /** WatchTrust: keys and revocations as they change; issuer and audiences are learned from the stream. */
+  /** WatchTrust: keys and revocations as they change. Issuer and audiences come from the stream, too. */
   | {
       readonly upstream: Upstream;
-      /** As which it watches; needless through a unix socket. */
+      /** The account that authenticates the stream; not needed on a unix socket. */
       readonly credential?: ServiceAccount;
     }
-  /** A JWKS URL: keys only. A revoked token goes on being accepted until it expires. */
+  /** A JWKS URL: keys only. A revoked token is accepted until it expires. */
   | {
       readonly jwksUrl: string;
       readonly issuer: string;
       readonly audiences: readonly string[];
-      /** Allows an http URL of another machine, where something in between encrypts. */
+      /** Allows an http URL of another machine, for a proxy in between that encrypts. */
       readonly insecure?: boolean;
     };
 
 export interface VerifierOptions {
   readonly trust: TrustOrigin;
-  /** How old the news of revocations may be, ms; 300 000 by default. */
+  /** The maximum staleness of the revocations, ms; 300 000 by default. */
   readonly maxStalenessMs?: number;
-  /** What then: `refuse` (the default) answers UNAVAILABLE TRUST_STALE, `accept` goes on with what is known. */
+  /** Beyond that, `refuse` (the default) fails with UNAVAILABLE TRUST_STALE; `accept` verifies with what is known. */
   readonly whenStale?: 'refuse' | 'accept';
-  /** Memory for tokens already verified, bytes; 64 MiB by default, 0 for none. */
+  /** Size of the cache of verified tokens, bytes; 64 MiB by default, 0 for no cache. */
   readonly cacheBytes?: number;
-  /** Told of what goes on between the verifier and the service. */
+  /** Called when the source connects, disconnects, or sends unusable keys. */
   readonly onEvent?: (event: SourceEvent) => void;
 }
 
 export interface VerifierState {
-  /** `ready`: judges; `waiting`: has no keys yet; `stale`: its news are older than allowed. */
+  /** `ready`: can verify; `waiting`: keys and revocations are not loaded yet; `stale`: staleness above the maximum. */
   readonly status: 'ready' | 'waiting' | 'stale';
   readonly connected: boolean;
-  /** How old the news are, ms; null without a service that tells revocations, or before the first news. */
+  /** The staleness of the revocations, ms; null with a JWKS URL, and until the first ones are loaded. */
   readonly ageMs: number | null;
+  /** How many revocations are known. */
   readonly revocations: number;
 }
 
 /** Verifies access tokens inside this process. */
 export interface Verifier {
   /**
-   * What a good token says, at once when it was seen before. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with
-   * a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` serves both.
+   * The claims of a valid token; without a promise if the token is cached. Throws, or rejects with, a `PosternError`:
+   * UNAUTHENTICATED with a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
-   * @throws TypeError for requirements that are not sound, such as a misspelt member
+   * @throws TypeError for invalid requirements, such as a misspelt member
    */
   verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
   state(): VerifierState;
-  /** Resolves to whether the verifier became able to judge within `limitMs`. */
+  /** Waits up to `limitMs`; resolves to whether the verifier can verify tokens. */
   ready(limitMs: number): Promise<boolean>;
   close(): void;
 }
@@ -72,9 +73,9 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 const NO_REQUIREMENTS: Requirements = {};
 
 /**
- * A verifier that begins to learn at once; `ready` tells when it can judge.
+ * Creates a verifier, which connects at once; `ready` waits until it can verify tokens.
  *
- * @throws TypeError for options that cannot be meant
+ * @throws TypeError for invalid options
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   validateOptions(options);
@@ -85,7 +86,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     try {
       onEvent(event);
     } catch (error) {
-      // Whoever listens must not keep the verifier from going on.
+      // An error of the listener must not stop the verifier.
       process.emitWarning(`onEvent of createVerifier threw: ${String(error)}`);
     }
   });
@@ -99,20 +100,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   source.start();
 
   const isStale = () => whenStale === 'refuse' && bundle.ageMs > maxStalenessMs;
-  const claimsOrThrow = (verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims => {
-    if (!verdict.ok) {
-      const { reason, detail } = verdict.refusal;
-      throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
-    }
-    const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
-    if (missing !== undefined) {
-      const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
-      throw new PosternError(`the subject lacks the role '${missing}'`, facts);
-    }
-    return verdict.claims;
-  };
-
-  /** A key set that is read now and then lacks a new key for a while: it is read once more before its token is refused. */
+  /** A polled key set may lack a new key: it is fetched once more before the token is refused. */
   const refetchAndVerify = async (jwks: JwksTrustSource, token: string, requirements: Requirements) => {
     await jwks.refetch();
     return claimsOrThrow(await verifier.verify(token, requirements.audience), requirements);
@@ -132,8 +120,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     state() {
       const { ageMs, loaded } = bundle;
+      const freshness = ageMs > maxStalenessMs ? 'stale' : 'ready';
       return {
-        status: !loaded ? 'waiting' : ageMs > maxStalenessMs ? 'stale' : 'ready',
+        status: loaded ? freshness : 'waiting',
         connected: source.connected,
         ageMs: hasRevocations && loaded ? Math.max(0, Math.round(ageMs)) : null,
         revocations: bundle.revocationCount,
@@ -148,6 +137,19 @@ export function createVerifier(options: VerifierOptions): Verifier {
       release();
     },
   };
+}
+
+function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims {
+  if (!verdict.ok) {
+    const { reason, detail } = verdict.refusal;
+    throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
+  }
+  const missing = roles?.find((role) => !verdict.claims.roles.includes(role));
+  if (missing !== undefined) {
+    const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
+    throw new PosternError(`the subject lacks the role '${missing}'`, facts);
+  }
+  return verdict.claims;
 }
 
 const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'];
@@ -184,12 +186,12 @@ function trustFaults(trust: unknown): string[] {
   if (!isRecord(credential) || !isName(credential['clientId']) || !isName(credential['clientSecret']))
     return [...faults, 'trust.credential must have clientId and clientSecret'];
   if (credential['audience'] !== undefined && !isName(credential['audience']))
-    faults.push('trust.credential.audience must be a name');
+    faults.push('trust.credential.audience must be a string that is not empty');
   return faults;
 }
 
 function unknownOptionFaults(prefix: string, options: object, known: readonly string[]): string[] {
-  return unknownMembers(options, known).map((name) => `${prefix}${name} is not an option here`);
+  return unknownMembers(options, known).map((name) => `${prefix}${name} is not a known option`);
 }
 
 const hasUnknownKey = (verdict: TokenVerdict) =>

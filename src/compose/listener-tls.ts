@@ -3,15 +3,16 @@ import type { ListenAddress } from '../net/listen-address.ts';
 import type { Logger } from '../observability/log.ts';
 import { ServerTls } from '../net/tls/server-tls.ts';
 
-/** TLS as the settings want it. */
+/** The TLS configuration of the listeners. */
 export interface ListenerTls {
+  /** Null without a certificate in the settings. */
   readonly server: ServerTls | null;
-  /** Null where an address is served in plaintext: a unix socket never leaves the machine, and its file has permissions. */
-  of(address: ListenAddress): ServerTls | null;
+  /** Null for a listener in plaintext. A unix socket always is: it is local, and file permissions protect it. */
+  forListener(address: ListenAddress): ServerTls | null;
   close(): void;
 }
 
-/** Opens the certificate that the settings name and tells the log what becomes of it. */
+/** Opens the certificate named in the settings, and logs when it is reloaded, expires soon or cannot be used. */
 export async function openListenerTls(settings: Settings, log: Logger): Promise<ListenerTls> {
   const { tlsCert: cert, tlsKey: key, tlsClientCa: ca } = settings;
   const server =
@@ -28,7 +29,7 @@ export async function openListenerTls(settings: Settings, log: Logger): Promise<
         });
   return {
     server,
-    of: (address) => (address.kind === 'unix' ? null : server),
+    forListener: (address) => (address.kind === 'unix' ? null : server),
     close: () => server?.stop(),
   };
 }

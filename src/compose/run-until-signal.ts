@@ -5,13 +5,13 @@ import { setLogger } from '@grpc/grpc-js';
 
 import { loadSettings, type Settings, type SettingsPurpose } from '../config/load-settings.ts';
 import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts';
-import { deduplicateLines } from '../observability/deduplicate-lines.ts';
+import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { grpcFault, nodeWarning } from './runtime-versions.ts';
 import { flushLines, LineOutput } from '../observability/line-output.ts';
 import { type Logger, openLog } from '../observability/log.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 
-/** What runs until it is told to stop. */
+/** A running service or sidecar. */
 export interface Running {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
@@ -19,7 +19,10 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts what runs; `onFatal` gets what makes it end later, `linesLost` tells of the log. */
+/**
+ * Starts a service or a sidecar. `onFatal` receives an error that has to end it later; `linesLost` returns how many log
+ * lines were dropped.
+ */
 export type Start<Started extends Running> = (
   settings: Settings,
   log: Logger,
@@ -28,15 +31,15 @@ export type Start<Started extends Running> = (
 ) => Promise<Started>;
 
 const STANDARD_OUTPUT = 1;
-/** How long the end of the process waits for its last lines to be taken. */
+/** How long the exit waits for readers of stdout and stderr to take the last lines. */
 const FLUSH_LIMIT_MS = 200;
 
 /**
  * Runs a service or a sidecar until SIGTERM or SIGINT. Prints one JSON line on stdout once both ports accept calls;
- * everything else goes to stderr. Whether anybody takes what is printed decides nothing. Rejects with what kept it from
- * starting or made it end.
+ * everything else goes to stderr. A reader that does not read never blocks the process. Rejects with the error that
+ * prevented the start or ended the process.
  *
- * @param greet gives the text for a person that goes before the line
+ * @param greet returns the text that is printed on stderr before that line
  */
 export async function runUntilSignal<Started extends Running>(
   purpose: SettingsPurpose,
@@ -64,12 +67,12 @@ export async function runUntilSignal<Started extends Running>(
       },
     );
   } finally {
-    // What the command line says of the end may find a reader that stands still, and is not waited for either.
+    // The error message of the command line must not wait for a stalled reader either.
     setTimeout(() => process.exit(), FLUSH_LIMIT_MS).unref();
   }
 }
 
-/** From the start to the orderly end. */
+/** Starts, waits for a signal or a fatal error, and shuts down gracefully. */
 async function run<Started extends Running>(
   log: Logger,
   start: (fail: (error: unknown) => void) => Promise<Started>,
@@ -91,19 +94,19 @@ async function run<Started extends Running>(
   log.info('stopped');
 }
 
-/** The first SIGTERM or SIGINT asks for an orderly end; a second one ends the process as it would any other. */
+/** Resolves with the first SIGTERM or SIGINT, for a graceful shutdown. A second one kills the process by default. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
 }
 
-/** What renews certificates may say so. In plaintext SIGHUP ends the process, as when its terminal is closed. */
+/** A tool that renews certificates may send SIGHUP. In plaintext SIGHUP keeps its default and ends the process. */
 function reloadOnHangup(tls: ServerTls | null): void {
   if (tls) process.on('SIGHUP', () => void tls.reload());
 }
 
-/** Half-broken is worse than down: what nobody expected ends the process, and whoever runs it starts it again. */
+/** After an unexpected error the state of the process is unknown: it exits, so that its supervisor restarts it. */
 function exitOnUncaughtErrors(log: Logger): void {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (cause: unknown) => {
@@ -114,14 +117,12 @@ function exitOnUncaughtErrors(log: Logger): void {
 }
 
 /**
- * grpc-js would write lines of its own among the log's, and wait for whoever reads them. That it could not listen, its
- * caller is told. Of a header that it cannot keep it repeats all that was sent, a token perhaps (O01).
+ * grpc-js would write lines of its own between those of the log, and block on a stalled reader. Its error about a failed
+ * listen is dropped, because the caller gets it. Its error about an invalid header contains the value, perhaps a token,
+ * and is replaced (O01).
  */
 function redirectGrpcLogs(log: Logger): void {
-  const warn = deduplicateLines(
-    (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'grpc'),
-    () => performance.now(),
-  );
+  const warn = deduplicatedWarning(log, 'grpc');
   setLogger({
     error(detail: string) {
       if (detail.startsWith('Failed to add metadata entry'))
@@ -129,18 +130,15 @@ function redirectGrpcLogs(log: Logger): void {
       else if (!detail.startsWith('No address added')) warn(detail);
     },
     info: (detail: string) => log.info({ detail }, 'grpc'),
-    // Asked for by GRPC_VERBOSITY.
+    // Only with GRPC_VERBOSITY=DEBUG.
     debug: (detail: string) => log.info({ detail }, 'grpc'),
   });
 }
 
-/** Node would print its warnings itself, and wait for whoever reads them. */
+/** Node would print its warnings itself, and block on a stalled reader. */
 function redirectNodeWarnings(log: Logger): void {
-  const warn = deduplicateLines(
-    (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'node'),
-    () => performance.now(),
-  );
-  // Unless Node was told not to (--no-warnings).
+  const warn = deduplicatedWarning(log, 'node');
+  // With --no-warnings Node has no listener of its own.
   if (process.listenerCount('warning') === 0) return;
   process.removeAllListeners('warning');
   process.on('warning', ({ name, message }) => warn(`${name}: ${message}`));

@@ -7,12 +7,12 @@ import { type ListenAddress } from '../net/listen-address.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
-import { deduplicateLines } from '../observability/deduplicate-lines.ts';
 import { authenticateBy } from '../rpc/authenticate.ts';
 import { AUDIT_LIMIT_MS } from '../rpc/time-limits.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { HttpServer } from '../http/http-server.ts';
+import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -40,9 +40,9 @@ import { ChangeListener } from '../database/change-listener.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const MAX_CONNECTIONS = 10;
-/** Of its own, so that slow queries of others never delay the news of revocations (D11). */
+/** A pool of its own, so that slow queries of operations never delay revocations (D11). */
 const TRUST_CONNECTIONS = 2;
-/** A probe that hangs gives its connection back before the next but one needs it, so that recovery is seen in time. */
+/** A hanging probe frees its connection before the second probe after it needs one, so that recovery is noticed in time. */
 const TRUST_WATCHDOG_MS = 1_000;
 const SHUTDOWN_GRACE_MS = 8_000;
 
@@ -52,16 +52,16 @@ export interface Service {
   readonly http: ListenAddress;
   /** The listeners' certificate; null in plaintext. */
   readonly tls: ServerTls | null;
-  /** Set at the first start of embedded mode. */
+  /** The demo user, created at the first start of embedded mode; null otherwise. */
   readonly demoUser: DemoUser | null;
-  /** Refuses new calls, lets running ones end, closes everything. */
+  /** Rejects new calls, waits for running ones, closes everything. */
   stop(): Promise<void>;
 }
 
 /**
- * Wires the service by hand, in reading order, and starts it; what an RPC name leads to stands in `compose/services.ts`. Resolves
- * once both ports accept calls, whether or not the database is there. Rejects with what waiting cannot mend; `onFatal`
- * gets the same when it shows only later.
+ * Wires the service by hand, in reading order, and starts it; `compose/services.ts` wires the RPCs. Resolves once both
+ * ports accept calls, even while the database is unreachable. Rejects with errors that do not go away by waiting;
+ * `onFatal` receives such errors that occur later.
  */
 export async function startService(
   settings: Settings,
@@ -81,12 +81,9 @@ export async function startService(
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
     cleanups.push(() => hasher.stop());
 
-    // Store
+    // Database
     const circuit = new CircuitBreaker();
-    const warnOfDatabase = deduplicateLines(
-      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'database'),
-      () => performance.now(),
-    );
+    const warnOfDatabase = deduplicatedWarning(log, 'database');
     const opened = await openDatabase({
       databaseUrl: settings.databaseUrl,
       dataDir: settings.dataDir,
@@ -100,7 +97,7 @@ export async function startService(
     });
     const { database } = opened;
     cleanups.push(() => opened.close());
-    // Also before the database goes, lest hashes of calls that have ended begin work on it.
+    // Again, before the database closes: a finished hash could otherwise start queries.
     cleanups.push(() => hasher.stop());
 
     const counts = new ServiceCounts();
@@ -145,8 +142,8 @@ export async function startService(
         await keys.prepare();
       },
       async refresh() {
-        // Both to their end, lest the next look begin while one of them still reads.
-        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirst);
+        // Waits for both, so that the next refresh does not start while one of them is still reading.
+        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirstRejection);
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
@@ -181,10 +178,7 @@ export async function startService(
     // Listeners
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
-    const warnOfRefusedForwarder = deduplicateLines(
-      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'client-not-believed'),
-      () => performance.now(),
-    );
+    const warnOfRefusedForwarder = deduplicatedWarning(log, 'client-not-believed');
     const newRateLimiter = () => new AuditRateLimiter(auditRateLimits, () => performance.now());
     const callLogger = new CallLogger(log, newRateLimiter);
     cleanups.push(() => callLogger.logOmitted());
@@ -257,28 +251,22 @@ export async function startService(
         publication: { issuer: settings.issuer, jwks: tokens.jwks },
         unreadyReasons: () => [
           ...(stopping ? ['the service is stopping'] : []),
-          ...(databaseMonitor.state === 'unreachable' ? ['the database does not answer'] : []),
-          ...(databaseMonitor.state === 'unusable'
-            ? ['the database has signing keys or a schema that cannot be used; see the log']
-            : []),
-          ...(trust.loaded ? [] : ['signing keys and revocations are not loaded yet']),
-          ...(trust.loaded && trust.ageMs > verification.maxStalenessMs
-            ? ['the known revocations are too old']
-            : []),
+          ...databaseFaults(databaseMonitor),
+          ...trustFaults(trust, verification.maxStalenessMs),
         ],
       },
-      tls.of(settings.httpListen),
+      tls.forListener(settings.httpListen),
       { isTrustedProxy: networkMatcher(settings.trustedProxies) },
     );
     await Promise.all([databaseMonitor.start(), hasher.ready()]);
     changeListener.start();
     const httpAddress = await http.listen(settings.httpListen);
     cleanups.push(() => http.stop());
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
     cleanups.push(() =>
       grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
     );
-    // Last: its password is told once, and must not be lost with a start that failed.
+    // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
@@ -288,12 +276,24 @@ export async function startService(
   }
 }
 
+function databaseFaults({ state }: DatabaseMonitor): string[] {
+  if (state === 'unreachable') return ['the database does not answer'];
+  if (state === 'unusable')
+    return ['the database has signing keys or a schema that cannot be used; see the log'];
+  return [];
+}
+
+function trustFaults({ loaded, ageMs }: TrustBundle, maxStalenessMs: number): string[] {
+  if (!loaded) return ['signing keys and revocations are not loaded yet'];
+  return ageMs > maxStalenessMs ? ['the known revocations are too old'] : [];
+}
+
 function reportClock(log: Logger, clock: DatabaseClock): void {
   const event = clock.takeTransition();
   if (event === null) return;
-  const line = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
-  if (event === 'differs') log.warn(line, 'clock-differs');
-  else log.info(line, 'clock-agrees');
+  const fields = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
+  if (event === 'differs') log.warn(fields, 'clock-differs');
+  else log.info(fields, 'clock-agrees');
 }
 
 function logKeyEvent(log: Logger, event: KeyEvent): void {
@@ -302,11 +302,11 @@ function logKeyEvent(log: Logger, event: KeyEvent): void {
   else log.info({ step: event.kind, ...('kid' in event && { kid: event.kid }) }, 'signing-keys');
 }
 
-function throwFirst(results: readonly PromiseSettledResult<void>[]): void {
+function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {
   for (const result of results) if (result.status === 'rejected') throw result.reason as Error;
 }
 
-/** In a few words, since whoever waits for the database knows what runs there; the errors behind it tell the rest. */
+/** A short reason why the database is unavailable, without the stack: the cause, and the message of the error behind it. */
 function unavailableDetail(error: unknown): string {
   if (!(error instanceof Rejected) || error.rejection.kind !== 'store-unavailable') return String(error);
   const { cause } = error.rejection;

@@ -28,10 +28,10 @@ import { type VerifyDependencies, verifyToken } from '../features/authentication
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
-/** One at a time changes a session; a row that somebody else holds costs each turn the lock timeout. */
+/** Calls that change one session run one at a time, since each waiting for a locked row would take up to the lock timeout. */
 const SESSION_LIMITS = { concurrency: 1, maxWaiting: 500, maxWaitMs: 1_000 };
 
-/** What the RPCs are made of. */
+/** What the services of the RPCs are built from. */
 export interface RpcParts {
   readonly settings: Settings;
   readonly database: Database;
@@ -40,23 +40,24 @@ export interface RpcParts {
   readonly tokens: Tokens;
   readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
-  /** How many logins may ask the database while they do not wait for a hash. */
+  /** How many logins may run beyond the capacity of the hasher, while they query the database. */
   readonly extraConcurrentLogins: number;
-  /** Waits for what the database holds by now. */
+  /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
-  /** Told when a refresh token is repeated within its grace time. */
+  /** Called when a refresh token is repeated within its grace time. */
   readonly onRepeat: () => void;
+  /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
 }
 
-/** Gives every RPC of the service its operation, and every operation what it works with. */
+/** Wires every RPC of the service to its operation, and every operation to its dependencies. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
   const checking: VerifyDependencies = { ...verification, initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
   const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
-  // Those that may wait for a hash, and as many more as may be asking the database.
+  // Logins that compute or wait for a hash, and those that query the database.
   const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>
     Math.max(RETRY_AFTER_MS, hasher.load.averageMs * hasher.capacity),
   );

@@ -5,12 +5,11 @@ import {
   isLocalTarget,
   type Upstream,
 } from '../client/channel.ts';
-import { serviceCredential } from '../client/service-credential.ts';
+import { type ServiceCredential, serviceCredential } from '../client/service-credential.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ClaimsPolicy } from '../domain/claims.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
-import { deduplicateLines } from '../observability/deduplicate-lines.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { CallCounts } from '../observability/metrics/call-counts.ts';
 import { CallLogger } from '../observability/call-log.ts';
@@ -22,6 +21,7 @@ import {
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from '../services/verification-service.ts';
 import { HttpServer } from '../http/http-server.ts';
+import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from '../observability/log.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
@@ -31,7 +31,7 @@ import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
-import { StreamTrustSource } from '../trust/stream-trust-source.ts';
+import { type SourceEvent, StreamTrustSource } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -46,25 +46,29 @@ export interface Sidecar {
   stop(): Promise<void>;
 }
 
-/** Why a sidecar must not speak with this upstream as it is set; null when it may. */
-export function upstreamFault(settings: Settings, upstream: string): { what: string; advice: string } | null {
+/** Why a sidecar must not connect to this upstream with these settings; null when it may. */
+export function upstreamFault(
+  settings: Settings,
+  upstream: string,
+): { message: string; advice: string } | null {
   if (!isTarget(upstream)) {
     return {
-      what: '--upstream is not an address',
+      message: '--upstream is not an address',
       advice: 'Write HOST:PORT, [IPv6]:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT.',
     };
   }
   if (isLocalTarget(upstream)) return null;
   if (settings.upstreamCa !== null || settings.insecure) return null;
   return {
-    what: `the connection to --upstream ${upstream} would leave this machine in plaintext`,
-    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if a proxy between encrypts it.',
+    message: `the connection to --upstream ${upstream} would leave this machine in plaintext`,
+    advice: 'Set POSTERN_UPSTREAM_CA, or POSTERN_INSECURE=true if a proxy in between encrypts it.',
   };
 }
 
 /**
- * Wires a sidecar by hand, in reading order, and starts it: VerifyToken, Envoy's checks and health, answered from a trust
- * bundle that the central service feeds. Needs neither database nor master key, and starts while the service is down.
+ * Wires a sidecar by hand, in reading order, and starts it. It serves VerifyToken, Envoy's ext_authz and health from a
+ * trust bundle that the central service feeds. It needs no database and no master key, and starts while the service is
+ * down.
  */
 export async function startSidecar(
   settings: Settings,
@@ -72,48 +76,17 @@ export async function startSidecar(
   log: Logger,
   linesLost: () => number,
 ): Promise<Sidecar> {
-  const upstream: Upstream = {
-    address,
-    insecure: settings.insecure,
-    ...(settings.upstreamCa !== null && {
-      tls: {
-        ...(settings.upstreamCa !== 'system' && { caFile: settings.upstreamCa }),
-        ...(settings.upstreamCert !== null && { certFile: settings.upstreamCert }),
-        ...(settings.upstreamKey !== null && { keyFile: settings.upstreamKey }),
-      },
-    }),
-  };
-
+  const upstream = upstreamOf(settings, address);
   const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
 
   // Trust
   const trust = new TrustBundle();
-  const newLossWarning = () =>
-    deduplicateLines(
-      (detail, again) => log.warn({ detail, ...(again > 0 && { again }) }, 'upstream-lost'),
-      () => performance.now(),
-    );
-  let warnOfLoss = newLossWarning();
   const credentials = channelCredentials(upstream);
   const source = new StreamTrustSource({
     client: new TrustServiceClient(address, credentials, channelOptions),
     bundle: trust,
-    credential:
-      settings.clientId !== null && settings.clientSecret !== null
-        ? serviceCredential(upstream, {
-            clientId: settings.clientId,
-            clientSecret: settings.clientSecret.reveal(),
-            ...(settings.apiAudience !== null && { audience: settings.apiAudience }),
-          })
-        : null,
-    report(event) {
-      if (event.kind === 'connected') {
-        log.info('upstream-connected');
-        // Whatever comes next is another outage.
-        warnOfLoss = newLossWarning();
-      } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
-      else warnOfLoss(`${event.end.code} ${event.end.details}`);
-    },
+    credential: credentialOf(settings, upstream),
+    report: upstreamLogger(log),
   });
 
   const stopCertificateWatch =
@@ -192,7 +165,7 @@ export async function startSidecar(
         ...(trust.loaded && !ready() ? ['the known revocations are too old'] : []),
       ],
     },
-    tls.of(settings.httpListen),
+    tls.forListener(settings.httpListen),
   );
   source.start();
   const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_INTERVAL_MS);
@@ -211,7 +184,7 @@ export async function startSidecar(
   };
   try {
     const httpAddress = await http.listen(settings.httpListen);
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.of(settings.grpcListen));
+    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, stop };
   } catch (error) {
     await stop();
@@ -219,7 +192,42 @@ export async function startSidecar(
   }
 }
 
-/** Before the first keys nothing is asked of it; if it were, nothing would pass. */
+function upstreamOf(settings: Settings, address: string): Upstream {
+  const { insecure, upstreamCa, upstreamCert, upstreamKey } = settings;
+  if (upstreamCa === null) return { address, insecure };
+  const tls = {
+    ...(upstreamCa !== 'system' && { caFile: upstreamCa }),
+    ...(upstreamCert !== null && { certFile: upstreamCert }),
+    ...(upstreamKey !== null && { keyFile: upstreamKey }),
+  };
+  return { address, insecure, tls };
+}
+
+/** The service account of the sidecar; null when the settings name none. */
+function credentialOf(settings: Settings, upstream: Upstream): ServiceCredential | null {
+  const { clientId, clientSecret, apiAudience } = settings;
+  if (clientId === null || clientSecret === null) return null;
+  return serviceCredential(upstream, {
+    clientId,
+    clientSecret: clientSecret.reveal(),
+    ...(apiAudience !== null && { audience: apiAudience }),
+  });
+}
+
+/** Logs the events of the trust source. */
+function upstreamLogger(log: Logger): (event: SourceEvent) => void {
+  let warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
+  return (event) => {
+    if (event.kind === 'connected') {
+      log.info('upstream-connected');
+      // A later loss is another outage, to be logged at once.
+      warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
+    } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
+    else warnOfLoss(`${event.end.code} ${event.end.details}`);
+  };
+}
+
+/** Not used before the first keys are loaded; if it were, it would accept no token. */
 const EMPTY_POLICY: ClaimsPolicy = Object.freeze({
   issuer: '',
   audiences: [],

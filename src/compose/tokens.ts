@@ -7,10 +7,10 @@ import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 
-/** What issues, verifies and publishes by the keys of one trust bundle. */
+/** The issuer, the verifier and the published key set, all on the keys of one trust bundle. */
 export type Tokens = ReturnType<typeof composeTokens>;
 
-/** Wires access tokens as the settings ask for them. */
+/** Wires the issuing and verification of access tokens according to the settings. */
 export function composeTokens(settings: Settings, trust: TrustBundle, clock: DatabaseClock) {
   const sharedSecret = settings.secret && importSharedSecret(settings.secret);
   const sharedSecretSigner = sharedSecret && createSharedSecretSigner(sharedSecret);
@@ -34,7 +34,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
       issuer: settings.issuer,
       audiences: settings.audiences,
       lifetimeSeconds: settings.accessTokenTtlSeconds,
-      // Nothing is signed by a clock that was never held against the database's.
+      // No token is signed before the clock has been compared with that of the database.
       signer: () => (clock.aheadMs === null ? null : (sharedSecretSigner ?? trust.keys().signer)),
       nowMs,
     }),
@@ -51,7 +51,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
       maxStalenessMs: settings.maxStalenessSeconds * 1000,
     },
     cache,
-    /** The key set as it may be cached; null while no keys are known yet. With a shared secret it is empty for good. */
+    /** The JWKS with its cache lifetime; null until keys are loaded. With a shared secret it is always empty. */
     jwks: () => {
       const { jwks, kids } = trust.keys();
       if (kids.length === 0 && !sharedSecret) return null;

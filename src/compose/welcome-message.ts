@@ -1,29 +1,29 @@
 import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts';
 import type { DemoUser } from '../features/users/make-demo-user.ts';
 
-/** What a client must know of the listener's TLS. */
-interface Secured {
+/** The TLS settings of the listener that matter to a client. */
+interface ListenerSecurity {
   readonly requiresClientCertificate: boolean;
 }
 
 /**
- * What a newcomer reads at the first start: a user who can log in, and lines that work when they are pasted.
+ * The message of the first start: the demo user, and commands that can be pasted into a shell.
  *
- * @param grpc where gRPC calls are accepted
- * @param tls null in plaintext; a unix socket is plaintext always
+ * @param grpc the address of the gRPC listener
+ * @param tls null in plaintext; a unix socket is always plaintext
  */
 export function welcomeMessage(
   { email, password }: DemoUser,
   grpc: ListenAddress,
-  tls: Secured | null,
+  tls: ListenerSecurity | null,
 ): string {
   const credentials = JSON.stringify({ email, password });
-  const { socket, authority, target } = placeOf(grpc);
+  const { socket, authority, target } = addressArguments(grpc);
   const secured = grpc.kind === 'unix' ? null : tls;
   const url = `${secured ? 'https' : 'http'}://${authority}/postern.v1.AuthService`;
-  const known = secured?.requiresClientCertificate ? ' --cert client.crt --key client.key' : '';
-  const buf = `npx buf curl --protocol grpc ${secured ? `--cacert ca.crt${known}` : '--http2-prior-knowledge'}${socket}`;
-  const grpcurl = `grpcurl ${secured ? `-cacert ca.crt${known.replaceAll('--', '-')}` : '-plaintext'}`;
+  const clientCert = secured?.requiresClientCertificate ? ' --cert client.crt --key client.key' : '';
+  const buf = `npx buf curl --protocol grpc ${secured ? `--cacert ca.crt${clientCert}` : '--http2-prior-knowledge'}${socket}`;
+  const grpcurl = `grpcurl ${secured ? `-cacert ca.crt${clientCert.replaceAll('--', '-')}` : '-plaintext'}`;
   const lines = [
     '',
     `  A demo user was created. Its password is shown only now:  ${email}  ${password}`,
@@ -42,18 +42,18 @@ export function welcomeMessage(
   return `${lines.join('\n')}\n`;
 }
 
-/** How the two tools name the place; a socket has no host, so the URL has one that nobody looks up. */
-function placeOf(grpc: ListenAddress): { socket: string; authority: string; target: string } {
+/** The address as arguments of buf and grpcurl. For a unix socket the host in the URL is a placeholder. */
+function addressArguments(grpc: ListenAddress): { socket: string; authority: string; target: string } {
   const address = formatListenAddress(grpc);
   if (grpc.kind === 'tcp') return { socket: '', authority: address, target: address };
   return {
-    socket: ` --unix-socket ${quoted(grpc.path)}`,
+    socket: ` --unix-socket ${shellQuoted(grpc.path)}`,
     authority: 'localhost',
-    target: quoted(address),
+    target: shellQuoted(address),
   };
 }
 
-/** A word of the shell: as it is where nothing in it is special, otherwise in single quotes. */
-function quoted(word: string): string {
+/** Quotes a word for the shell, if it has characters that need it. */
+function shellQuoted(word: string): string {
   return /^[\w./:@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -10,20 +10,20 @@ import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
 import { respondToClientError } from './client-error-response.ts';
 
-/** What the HTTP listener tells. */
-export interface HttpFacts {
-  /** What the issuer publishes; null where somebody else is the issuer. */
+/** What the HTTP listener serves. */
+export interface HttpContent {
+  /** Key set and discovery of the issuer; null in a process that is not the issuer, such as a sidecar. */
   readonly publication: Publication | null;
-  /** The reasons why this process should get no calls; none when it is ready. */
+  /** The reasons why this process should not receive calls; empty when it is ready. */
   unreadyReasons(): readonly string[];
-  /** Numbers about this process, in the text format of Prometheus. */
+  /** The metrics in the text format of Prometheus. */
   metrics(): string;
 }
 
-/** The issuer's keys, for verifiers. */
+/** The public keys of the issuer, for verifiers. */
 interface Publication {
   readonly issuer: string;
-  /** Null while no keys are known yet. */
+  /** Null until keys are loaded. */
   jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;
 }
 
@@ -33,11 +33,11 @@ interface Answer {
   readonly body: string;
 }
 
-type Route = (request: IncomingMessage, facts: HttpFacts) => Answer;
+type Route = (request: IncomingMessage, content: HttpContent) => Answer;
 
 type Routes = ReadonlyMap<string, Route>;
 
-function routesOf({ publication }: HttpFacts): Routes {
+function routesOf({ publication }: HttpContent): Routes {
   return new Map<string, Route>([
     ...(publication
       ? ([
@@ -52,18 +52,18 @@ function routesOf({ publication }: HttpFacts): Routes {
 }
 
 const MAX_CONNECTIONS = 1_000;
-/** What the system holds until it is looked at (511 by default): above it a caller has to try again, a second later. */
+/** Connections that wait in the kernel for accept (Node's default is 511). Beyond that a client has to retry after a second. */
 const BACKLOG = 4_096;
 const noTrustedProxies: (address: string) => boolean = () => false;
-/** Slow senders are looked for every second; Node would look every 30 s. */
+/** Timeouts of slow requests are checked every second; Node's default is 30 s. */
 const PARSER_LIMITS = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
-/** Nothing sent and nothing read for so long ends a connection. */
+/** A connection without traffic is closed after this time. */
 const SILENCE_LIMIT_MS = 15_000;
 
 /**
- * Key set, discovery, health and metrics for those who speak no gRPC. Everything is answered from memory. Under TLS no certificate is
- * asked of clients: what stands here is public, and those who fetch key sets or probe health have none to show.
+ * Serves the key set, discovery, health and metrics over HTTP, from memory. TLS does not ask for client certificates: the
+ * content is public, and clients that fetch key sets or probe health have no certificate.
  */
 export class HttpServer {
   readonly #server: Server;
@@ -71,22 +71,20 @@ export class HttpServer {
 
   /** @param tls null for plaintext */
   constructor(
-    facts: HttpFacts,
+    content: HttpContent,
     tls: ServerTls | null,
     { headersTimeoutMs = HEADERS_LIMIT_MS, isTrustedProxy = noTrustedProxies } = {},
   ) {
-    const routes = routesOf(facts);
-    // Nobody is in the middle of anything for long: what is asked is answered at once.
+    const routes = routesOf(content);
+    // Requests are answered immediately, so a connection that was served can be closed for a new one.
     this.#slots = new ConnectionSlots(
       connectionLimitsFor(MAX_CONNECTIONS),
       (socket) => limitedSource(socket, isTrustedProxy),
-      {
-        evictsServed: true,
-      },
+      { evictsServed: true },
     );
     const serve = (request: IncomingMessage, response: ServerResponse) => {
       request.once('end', () => this.#slots.served(request.socket));
-      respond(request, response, routes, facts);
+      respond(request, response, routes, content);
     };
     this.#server = tls === null ? createServer(PARSER_LIMITS, serve) : secureServer(tls, serve);
     this.#server.setTimeout(SILENCE_LIMIT_MS);
@@ -97,7 +95,7 @@ export class HttpServer {
     this.#server.on('clientError', respondToClientError);
   }
 
-  /** @returns the address that was bound, with the port that the system chose */
+  /** @returns the bound address; the system chooses the port if it was 0 */
   async listen(address: ListenAddress): Promise<ListenAddress> {
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     await new Promise<void>((resolve, reject) => {
@@ -114,7 +112,7 @@ export class HttpServer {
     return { ...address, port: (this.#server.address() as AddressInfo).port };
   }
 
-  /** How many connections were closed for want of room. */
+  /** How many connections were closed because all slots were taken. */
   get closedConnections(): number {
     return this.#slots.closed;
   }
@@ -136,8 +134,13 @@ function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1])
   return server;
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, routes: Routes, facts: HttpFacts): void {
-  const { status, headers, body } = answer(request, routes, facts);
+function respond(
+  request: IncomingMessage,
+  response: ServerResponse,
+  routes: Routes,
+  content: HttpContent,
+): void {
+  const { status, headers, body } = answerTo(request, routes, content);
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
@@ -148,22 +151,22 @@ function respond(request: IncomingMessage, response: ServerResponse, routes: Rou
   request.resume();
 }
 
-function answer(request: IncomingMessage, routes: Routes, facts: HttpFacts): Answer {
+function answerTo(request: IncomingMessage, routes: Routes, content: HttpContent): Answer {
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
   const route = routes.get(path);
   if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { ...text(405, 'only GET and HEAD are allowed\n'), headers: { allow: 'GET, HEAD' } };
   }
-  return route(request, facts);
+  return route(request, content);
 }
 
 function jwks(request: IncomingMessage, publication: Publication): Answer {
   const keySet = publication.jwks();
-  // An empty set that may be kept would have its reader refuse every token until max-age is over.
+  // With a cacheable empty set, a verifier would refuse every token until max-age has passed.
   if (keySet === null) {
-    const unknown = text(503, 'the keys are not loaded yet; retry in a second\n');
-    return { ...unknown, headers: { ...unknown.headers, 'retry-after': '1' } };
+    const unavailable = text(503, 'the keys are not loaded yet; retry in a second\n');
+    return { ...unavailable, headers: { ...unavailable.headers, 'retry-after': '1' } };
   }
   const { json, etag, maxAgeSeconds } = keySet;
   const headers = {
@@ -172,18 +175,18 @@ function jwks(request: IncomingMessage, publication: Publication): Answer {
     'access-control-allow-origin': '*',
     etag,
   };
-  if (namesTag(request.headers['if-none-match'], etag)) return { status: 304, headers, body: '' };
+  if (matchesEtag(request.headers['if-none-match'], etag)) return { status: 304, headers, body: '' };
   return { status: 200, headers, body: json };
 }
 
-/** Whether an If-None-Match names a tag or any (RFC 9110 section 13.1.2: a proxy may have made the tag a weak one). */
-function namesTag(ifNoneMatch: string | undefined, etag: string): boolean {
-  // Cut and trimmed, each in one walk: white space matched before a comma is walked once for each place it may begin at.
-  const named = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
-  return named.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`);
+/** Whether an If-None-Match header matches the ETag, by weak comparison (RFC 9110 section 13.1.2): a proxy may weaken tags. */
+function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
+  // Not by a regular expression: white space before a comma would cost quadratic time.
+  const tags = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
+  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`);
 }
 
-/** The members of OpenID Connect Discovery that verifiers read; Postern is not an OpenID provider. */
+/** The members of OpenID Connect Discovery that token verifiers read. Postern is not an OpenID provider. */
 function openidConfiguration({ issuer }: Publication): Answer {
   return {
     status: 200,
@@ -192,16 +195,16 @@ function openidConfiguration({ issuer }: Publication): Answer {
   };
 }
 
-function readiness(_request: IncomingMessage, facts: HttpFacts): Answer {
-  const reasons = facts.unreadyReasons();
+function readiness(_request: IncomingMessage, content: HttpContent): Answer {
+  const reasons = content.unreadyReasons();
   return reasons.length === 0
     ? text(200, 'ready\n')
     : text(503, reasons.map((reason) => `${reason}\n`).join(''));
 }
 
-function metrics(_request: IncomingMessage, facts: HttpFacts): Answer {
+function metrics(_request: IncomingMessage, content: HttpContent): Answer {
   const headers = { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' };
-  return { status: 200, headers, body: facts.metrics() };
+  return { status: 200, headers, body: content.metrics() };
 }
 
 function text(status: number, body: string): Answer {

@@ -1,6 +1,6 @@
 import { withTimeout } from '../domain/concurrency/timeout.ts';
 
-/** An answer that is larger than its reader takes. */
+/** The response body is longer than the limit. */
 export class DownloadTooLarge extends Error {}
 
 export interface Download {
@@ -9,18 +9,19 @@ export interface Download {
 }
 
 /**
- * What a GET of an http or https URL answers, from exactly that address: a redirect is refused.
+ * Sends a GET request to an http or https URL. Redirects are refused.
  *
- * The time limit covers the whole body, and is a timer that holds what it ends. A signal would not do, be it
- * `AbortSignal.timeout` or that of a controller of our own: while a body stalls, nothing but the request refers to what
- * `fetch` made of the signal, garbage collection takes that away, and undici waits for five minutes.
+ * The time limit covers the whole body. It is a timer that holds the reader it cancels, since an abort signal is not
+ * enough, be it `AbortSignal.timeout` or one of our own controller: while a body stalls, only the request refers to the
+ * signal that `fetch` derived. Garbage collection removes it, and undici then waits for five minutes.
  *
- * @throws DownloadTooLarge beyond `MAX_BYTES`; Error when there is no good answer within `limitMs`
+ * @throws DownloadTooLarge for a body longer than `maxBytes`; Error when no response with a 2xx status arrives within
+ *   `limitMs`
  */
 export async function download(url: URL, limits: { limitMs: number; maxBytes: number }): Promise<Download> {
   const controller = new AbortController();
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  const hangUp = () => {
+  const abort = () => {
     controller.abort();
     reader?.cancel().catch(() => undefined);
   };
@@ -30,27 +31,27 @@ export async function download(url: URL, limits: { limitMs: number; maxBytes: nu
     reader = response.body?.getReader();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
-      bytes += part.value.length;
+    for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
+      bytes += chunk.value.length;
       if (bytes > limits.maxBytes)
         throw new DownloadTooLarge(`the response is longer than ${limits.maxBytes / 1024} KiB`);
-      chunks.push(part.value);
+      chunks.push(chunk.value);
     }
     return { body: Buffer.concat(chunks), headers: response.headers };
   };
   try {
     return await withTimeout(get(), limits.limitMs, () => {
-      hangUp();
+      abort();
       throw new Error(`no answer within ${limits.limitMs / 1000} seconds`);
     });
   } catch (error) {
-    hangUp();
-    throw withReason(error);
+    abort();
+    throw withSystemCode(error);
   }
 }
 
-/** `fetch failed` says nothing; the system's code in its cause does. */
-function withReason(error: unknown): unknown {
+/** The message of fetch is always `fetch failed`; the system's error code is in its cause. */
+function withSystemCode(error: unknown): unknown {
   if (!(error instanceof Error) || !(error.cause instanceof Error)) return error;
   return new Error((error.cause as NodeJS.ErrnoException).code ?? error.cause.message, { cause: error });
 }

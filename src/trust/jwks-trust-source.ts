@@ -13,15 +13,15 @@ const FETCH_LIMIT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
 const DEFAULT_MAX_AGE_SECONDS = 300;
 const MIN_PAUSE_MS = 1_000;
-/** Tokens of made-up keys must not make a verifier ask all the time. */
+/** Tokens with invented key ids must not make a verifier fetch the key set continuously. */
 const REFETCH_INTERVAL_MS = 30_000;
 const MAX_PAUSE_MS = 3_600_000;
-/** Postern's own limit: no access token lives longer. */
+/** The longest lifetime that Postern allows for an access token. */
 const MAX_LIFETIME_SECONDS = 86_400;
 
 /**
- * Feeds a trust bundle with the keys of a JWKS URL, asked again when the answer's `max-age` is over. There is no news of
- * revocations, so a bundle fed by it is only as fresh as its keys.
+ * Feeds a trust bundle with the keys of a JWKS URL, which it fetches again when the `max-age` of the response has passed.
+ * A JWKS has no revocations, so the staleness of the bundle is that of the keys.
  */
 export class JwksTrustSource {
   readonly policy: ClaimsPolicy;
@@ -35,12 +35,12 @@ export class JwksTrustSource {
   #refetching: Promise<void> | null = null;
   /** After failures: 0.5 to 1 s, 1 to 2, 2 to 4 and so on, 30 to 60 s at most. */
   readonly #backoff = new Backoff({ firstMs: MIN_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
-  /** When the newest request that has been answered was sent, monotonic. */
+  /** When the request of the newest applied response was sent; monotonic time, ms. */
   #appliedReadAtMs = -Infinity;
 
   /**
-   * @throws TypeError for an address that is no http or https URL, and for plaintext from another machine that nobody
-   *   allowed: whoever is on the way could put keys of his own into the set
+   * @throws TypeError for a URL that is not http or https, and for http to another machine without `insecure`: an
+   *   attacker on the network path could insert keys of their own
    */
   constructor(
     origin: { jwksUrl: string; issuer: string; audiences: readonly string[]; insecure?: boolean },
@@ -51,7 +51,7 @@ export class JwksTrustSource {
     if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError('jwksUrl must be an http or https URL');
     if (this.#url.protocol === 'http:' && origin.insecure !== true && !isLocalUrl(this.#url)) {
       throw new TypeError(
-        `the keys would be fetched from ${this.#url.host} in plaintext: give an https URL, or insecure: true if a proxy between encrypts the connection`,
+        `the keys would be fetched from ${this.#url.host} in plaintext; set an https URL, or insecure: true if a proxy in between encrypts the connection`,
       );
     }
     this.policy = Object.freeze({
@@ -68,7 +68,7 @@ export class JwksTrustSource {
     return this.#connected;
   }
 
-  /** Whether a key that is unknown here may be asked for now. */
+  /** Whether `refetch` may be called now for an unknown key. */
   get canRefetch(): boolean {
     return this.#refetching !== null || performance.now() - this.#refetchedAtMs >= REFETCH_INTERVAL_MS;
   }
@@ -77,7 +77,7 @@ export class JwksTrustSource {
     void this.#fetch();
   }
 
-  /** Reads the key set ahead of its time, once for many callers. */
+  /** Fetches the key set ahead of schedule; concurrent callers share one request. */
   refetch(): Promise<void> {
     if (this.#refetching) return this.#refetching;
     this.#refetchedAtMs = performance.now();
@@ -93,7 +93,7 @@ export class JwksTrustSource {
 
   async #fetch(): Promise<void> {
     const readAtMs = performance.now();
-    // Two requests may be under way at once: a slow older answer must not take the place of a newer one.
+    // Two requests may be in flight at once: a slow older response must not replace a newer one.
     const isOutdated = () => this.#stopped || readAtMs < this.#appliedReadAtMs;
     try {
       const { json, maxAgeSeconds } = await fetchKeySet(this.#url);
@@ -102,7 +102,7 @@ export class JwksTrustSource {
       this.#appliedReadAtMs = readAtMs;
       this.#bundle.replaceKeys(ring);
       const validMs = Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS);
-      // Good for as long as its max-age says; only then it begins to be stale.
+      // The key set is fresh until its max-age has passed; its staleness counts from then on.
       this.#bundle.confirm(readAtMs + validMs);
       if (!this.#connected) this.#report({ kind: 'connected' });
       this.#connected = true;
@@ -118,15 +118,15 @@ export class JwksTrustSource {
 
   #schedule(delayMs: number): void {
     if (this.#stopped) return;
-    // A look ahead of time may have been on its way beside the regular one: one round goes on, not two.
+    // A refetch may have run beside the scheduled fetch: only one of them schedules the next.
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#fetch(), delayMs);
-    // A verifier alone is no reason for its process to go on.
+    // A verifier alone must not keep its process alive.
     this.#timer.unref();
   }
 }
 
-/** A set without a key that verifies is no news: the keys before it stay, and it is asked for again. */
+/** For a key set without a usable key: the previous keys stay, and the set is fetched again. */
 function failureOf(error: unknown): SourceEvent {
   if (error instanceof UnusableKeys) return { kind: 'unusable', error };
   const details = `the key set could not be fetched: ${errorText(error)}`;

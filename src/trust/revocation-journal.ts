@@ -1,19 +1,19 @@
 import type { Revocation } from '../domain/revocation-set.ts';
 
-/** A revocation with its place in the order in which instances learn of them; places only grow with time. */
+/** A revocation with its position in the order in which instances read them. Positions only grow. */
 export interface PositionedRevocation extends Revocation {
   readonly position: bigint;
 }
 
-/** Enough for a minute of thousands of logouts a second; a watcher that was away for longer begins anew. */
+/** Enough for a minute of thousands of logouts per second; a subscriber that was away for longer gets a full snapshot. */
 const DEFAULT_MAX_KEPT = 100_000;
 
 /**
- * The newest revocations in order, so that a watcher that comes back is told only what it missed. Complete from its
- * start on: whoever knows everything before a cursor that is not below the start lacks nothing but what `since` gives.
+ * The newest revocations in order, so that a returning subscriber receives only those that it missed. The journal is
+ * complete from its start: for any cursor at or above the start, `since` returns everything that the subscriber lacks.
  */
 export class RevocationJournal {
-  /** Ascending by place, so that a thousand watchers that come back at once cost a search each and not a walk. */
+  /** Ascending by position: a thousand subscribers that return at once cost a binary search each, not a scan. */
   #entries: PositionedRevocation[] = [];
   readonly #positions = new Map<string, bigint>();
   #start: bigint | null = null;
@@ -23,7 +23,7 @@ export class RevocationJournal {
     this.#maxKept = maxKept;
   }
 
-  /** Begins anew at a cursor: nothing before it is told any more. */
+  /** Empties the journal and starts it at a cursor; earlier revocations are no longer available. */
   restart(cursor: bigint): void {
     if (this.#start === cursor) return;
     this.#entries = [];
@@ -32,9 +32,9 @@ export class RevocationJournal {
   }
 
   /**
-   * Keeps what belongs here and returns what of it was not here yet: a source may tell the newest ones repeatedly.
+   * Adds revocations and returns those that were not in the journal yet: a source may read the newest ones repeatedly.
    *
-   * @param cursor from where the source reads again: nothing at or above it is dropped, or it would seem new forever
+   * @param cursor where the next read starts: an entry at or above it is kept, or each read would report it as new
    */
   add(revocations: readonly PositionedRevocation[], cursor: bigint): PositionedRevocation[] {
     const fresh: PositionedRevocation[] = [];
@@ -52,13 +52,13 @@ export class RevocationJournal {
     return fresh;
   }
 
-  /** What was added at `cursor` or after it, or null when some of that is not kept any more. */
+  /** The revocations at or after `cursor`; null when some of them are no longer kept. */
   since(cursor: bigint): readonly Revocation[] | null {
     if (this.#start === null || cursor < this.#start) return null;
     return this.#entries.slice(this.#indexFrom(cursor));
   }
 
-  /** A transaction that committed late has a place among those that are here already. */
+  /** A transaction that committed late has a position between existing entries. */
   #insert(revocations: readonly PositionedRevocation[]): void {
     const lowest = revocations.reduce<bigint | null>(
       (first, { position }) => (first === null || position < first ? position : first),
@@ -70,7 +70,7 @@ export class RevocationJournal {
     for (const revocation of tail) this.#entries.push(revocation);
   }
 
-  /** Drops about the older half, in whole transactions: what shares a place is kept or dropped together. */
+  /** Drops about the older half, in whole transactions: entries of one position are kept or dropped together. */
   #trim(cursor: bigint): void {
     const middle = this.#entries[this.#entries.length - Math.ceil(this.#maxKept / 2)]?.position ?? cursor;
     const isSingleTransaction = this.#entries.length - this.#indexFrom(middle) > this.#maxKept;
@@ -84,7 +84,7 @@ export class RevocationJournal {
     this.#start = start;
   }
 
-  /** The index of the first entry at `place` or above. */
+  /** The index of the first entry at or above `position`. */
   #indexFrom(position: bigint): number {
     let low = 0;
     let high = this.#entries.length;

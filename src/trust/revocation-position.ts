@@ -1,15 +1,15 @@
 const TRANSACTION_BITS = 64n;
 
 /**
- * A place in the order of revocations: the transaction that wrote one, under the era of the server that numbered it.
- * Only places of one era compare as before and after. After a failover to a standby that was behind, and after a
- * crash, the server gives numbers out again that were seen already; the era keeps such twins apart.
+ * The position of a revocation in their order: the transaction that wrote it, prefixed with the epoch of the database
+ * server. Positions are ordered only within one epoch. After a failover to a standby that lagged behind, and after a
+ * crash, the server assigns transaction ids again that were already seen; the epoch tells them apart.
  */
 export function positionOf(epoch: bigint, transaction: bigint): bigint {
   return (epoch << TRANSACTION_BITS) | transaction;
 }
 
-/** The number of a place's transaction (PostgreSQL's xid8). */
+/** The transaction id of a position (PostgreSQL's xid8). */
 export function transactionOf(position: bigint): bigint {
   return BigInt.asUintN(Number(TRANSACTION_BITS), position);
 }

@@ -13,18 +13,18 @@ import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts
 const MAX_RETRY_MS = 2_000;
 const PURGE_EVERY_MS = 1_000;
 
-/** What a watcher shows of itself when the server wants to know who it is. */
+/** The credential that authenticates a WatchTrust call. */
 export interface WatchCredential {
-  /** The `authorization` metadata for a new stream, and the monotonic time (ms) by which to open another with a fresh one. */
+  /** The `authorization` metadata for a new stream, and the monotonic time (ms) at which to replace that stream. */
   next(): Promise<{ authorization: string; renewAtMs: number }>;
-  /** The server refused what it was shown: the next has to be another. */
+  /** The server refused the credential: `next` has to return another one. */
   forget(): void;
 }
 
 export type SourceEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly end: StreamEnd }
-  /** The keys that came are of no use; the ones before stay. */
+  /** None of the received keys is usable; the previous ones stay. */
   | { readonly kind: 'unusable'; readonly error: unknown };
 
 export interface StreamTrustSourceOptions {
@@ -39,9 +39,9 @@ export interface StreamTrustSourceOptions {
 }
 
 /**
- * Feeds a trust bundle from WatchTrust and never gives up: a lost stream is taken up again at once from its cursor, then
- * with growing pauses and jitter. A stream whose credential ends soon is replaced by a second one before the first is let
- * go, so that no news are missed in between.
+ * Feeds a trust bundle from WatchTrust and never gives up. A lost stream is reopened from its cursor, first immediately,
+ * then with backoff and jitter. A stream whose credential expires soon is replaced: the second stream opens before the
+ * first is cancelled, so that no update is missed.
  */
 export class StreamTrustSource {
   readonly #options: StreamTrustSourceOptions;
@@ -50,15 +50,15 @@ export class StreamTrustSource {
   #policy: ClaimsPolicy | null = null;
   #complete = false;
   #connected = false;
-  /** None, then 25 to 50 ms, 50 to 100 and so on, 1 to 2 s at most. */
+  /** No delay, then 25 to 50 ms, 50 to 100 ms and so on, 1 to 2 s at most. */
   readonly #backoff: Backoff;
   #stopped = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #renewTimer: NodeJS.Timeout | undefined;
   #purgeTimer: NodeJS.Timeout | undefined;
-  /** Where the clock stood beside the monotonic one at the last purge, ms. */
+  /** The wall clock minus the monotonic clock at the last purge, ms. */
   #clockOffsetMs = Infinity;
-  /** Updates are taken in order, although keys take a moment to import. */
+  /** The tail of the update queue: updates apply in order, although importing keys is asynchronous. */
   #applying: Promise<void> = Promise.resolve();
 
   constructor(options: StreamTrustSourceOptions) {
@@ -73,18 +73,18 @@ export class StreamTrustSource {
     });
   }
 
-  /** Whether a stream is open and has told something. */
+  /** Whether a stream is open and has delivered an update. */
   get connected(): boolean {
     return this.#connected;
   }
 
-  /** Issuer, audiences and times as the service told them; null before the first stream. One object while nothing changes. */
+  /** Issuer, audiences and time limits from the service; null before the first keys. The same object while unchanged. */
   get policy(): ClaimsPolicy | null {
     return this.#policy;
   }
 
   start(): void {
-    // Revocations are forgotten by the clock that judges tokens: by it the tokens have expired.
+    // Revocations are purged by the clock that verifies tokens: by that clock their tokens have expired.
     this.#clockOffsetMs = this.#nowMs() - performance.now();
     this.#purgeTimer = setInterval(() => this.#purge(), PURGE_EVERY_MS);
     this.#purgeTimer.unref();
@@ -108,7 +108,7 @@ export class StreamTrustSource {
     this.#options.bundle.purge(this.#nowMs() / 1000);
   }
 
-  /** For a clock that was set back: tokens that had expired are good again, and what was forgotten with them is asked for. */
+  /** After the clock was set back: expired tokens are valid again, so the purged revocations are read once more. */
   #restart(): void {
     this.#applying = this.#applying.then(() => {
       if (this.#stopped) return;
@@ -167,10 +167,10 @@ export class StreamTrustSource {
     this.#renewTimer = setTimeout(() => void this.#open(), delayMs);
   }
 
-  /** A stream did not open or ended. While the one that it should replace is still good, that one goes on. */
+  /** A stream did not open, or ended. If the stream that it should replace is still open, that one stays in use. */
   #onFailed(previous: TrustStream | null, end: StreamEnd): void {
     if (this.#stopped) return;
-    // Its key may have been revoked, long before it would have been renewed.
+    // The key of the token may have been revoked, long before the token was due for renewal.
     if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();
     if (previous && !previous.ended) {
       this.#stream = previous;
@@ -193,13 +193,13 @@ export class StreamTrustSource {
     clearTimeout(this.#renewTimer);
     this.#connected = false;
     this.#options.report({ kind: 'disconnected', end });
-    // Half of the delay is random, so that a thousand watchers of one server do not come back in one instant.
+    // Half of the delay is random, so that a thousand subscribers of one server do not reconnect at once.
     this.#retryTimer = setTimeout(() => void this.#open(), this.#backoff.next());
   }
 
   #enqueue(update: TrustUpdate): void {
     const receivedMs = performance.now();
-    // Revocations count at once; only what needs the order waits for keys under import.
+    // Revocations take effect immediately; the rest of the update waits in order behind keys being imported.
     if (update.update?.$case === 'revocations') {
       const revocations = update.update.value.revocations.map(revocationOf);
       this.#options.bundle.revoke(revocations.filter((revocation) => revocation !== null));
@@ -216,7 +216,7 @@ export class StreamTrustSource {
         if (update.value.complete) this.#complete = true;
         break;
       case 'heartbeat':
-        // Our news are as old as the server's own: it may be cut off from its database.
+        // The staleness of the server adds to ours: it may be cut off from its database.
         if (this.#complete && this.#policy) this.#options.bundle.confirm(receivedMs - update.value.newsAgeMs);
         break;
       case undefined:
@@ -230,7 +230,7 @@ export class StreamTrustSource {
   async #applyKeys(keys: TrustedKeys): Promise<void> {
     try {
       const { ring, policy } = await readTrustedKeys(keys);
-      // The same object while nothing changes: tokens are remembered by it.
+      // The object stays the same while its content does: the cache of verified tokens compares it by identity.
       if (JSON.stringify(policy) !== JSON.stringify(this.#policy)) this.#policy = Object.freeze(policy);
       this.#options.bundle.replaceKeys(ring);
     } catch (error) {
@@ -239,7 +239,7 @@ export class StreamTrustSource {
   }
 }
 
-/** Of a service that was not reached, or that refused the account. */
+/** The gRPC status of a failed token request: the service was not reached, or it refused the account. */
 function codeOf(error: unknown): status {
   const { code } = error as { code?: status };
   return code !== undefined && code in status ? code : status.UNKNOWN;

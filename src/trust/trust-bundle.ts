@@ -4,27 +4,27 @@ import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { isSameEpoch } from './revocation-position.ts';
 import { type PositionedRevocation, RevocationJournal } from './revocation-journal.ts';
 
-/** What a source read about revocations at one moment. */
+/** One page of revocations read by a source. */
 export interface TrustUpdates {
   readonly revocations: readonly PositionedRevocation[];
-  /** Everything before this place is known when the read is complete. */
+  /** When the read is complete, every revocation before this position is known. */
   readonly cursor: bigint;
-  /** False while more pages of the same read are to come. */
+  /** False while the same read has more pages. */
   readonly complete: boolean;
-  /** Monotonic time, ms, at which the read began: what it does not show happened later. */
+  /** Monotonic time, ms, at which the read began: a revocation that it lacks happened later. */
   readonly readAtMs: number;
 }
 
-/** What changed, for those who pass it on. */
+/** A change of the bundle, as its listeners receive it. */
 export type TrustChange =
   { readonly kind: 'keys' } | { readonly kind: 'revocations'; readonly revocations: readonly Revocation[] };
 
-/** How many revocations a purge looks at in one go, so that the event loop is never held for long. */
+/** How many revocations one purge visits at most, so that it does not block the event loop. */
 const PURGE_STEP = 2_000;
 
 /**
- * What this process currently trusts: signing keys and revocations, fed by a source and asked on every verification.
- * Everything is answered from memory.
+ * The signing keys and revocations that this process currently trusts. A source feeds it; every verification reads it,
+ * from memory only.
  */
 export class TrustBundle {
   readonly #journal: RevocationJournal;
@@ -34,7 +34,7 @@ export class TrustBundle {
   #ring: KeyRing = createKeyRing([]);
   #hasKeys = false;
   #cursor: bigint | null = null;
-  /** True while a source whose places went back is read: until that ends, cursors of before still look good. */
+  /** True while a source whose positions went back is being read: until then older cursors would wrongly seem valid. */
   #rewinding = false;
   #readAtMs = -Infinity;
   #revision = 0;
@@ -47,22 +47,22 @@ export class TrustBundle {
     this.#journal = journal;
   }
 
-  /** False until the first keys and the first full list of revocations have come: nothing can be judged before. */
+  /** False until the first keys and the first full list of revocations are here; no token can be verified before. */
   get loaded(): boolean {
     return this.#hasKeys && this.#readAtMs > -Infinity;
   }
 
-  /** Everything before it is known here; null until the first full list has come, and without a source that has cursors. */
+  /** Every revocation before it is known; null before the first full list, and with a source that has no cursors. */
   get cursor(): bigint | null {
     return this.#cursor;
   }
 
-  /** How long ago the source last told all there was to tell, ms; Infinity before the first time. */
+  /** The staleness: time since everything the source had was known here, ms; Infinity before the first time. */
   get ageMs(): number {
     return this.#nowMs() - this.#readAtMs;
   }
 
-  /** Grows with every change of the keys and with every revocation: what was trusted at a revision is trusted while it lasts. */
+  /** Grows with every change of the keys and every revocation: a verdict holds while the revision is the same. */
   get revision(): number {
     return this.#revision;
   }
@@ -71,7 +71,7 @@ export class TrustBundle {
     return this.#revoked.size;
   }
 
-  /** How many were told to `revoke`, by kind. */
+  /** How many revocations `revoke` received, by kind. */
   get revokedLocally(): Readonly<Record<RevocationKind, number>> {
     return this.#revokedLocally;
   }
@@ -84,12 +84,12 @@ export class TrustBundle {
     return this.#revoked.covers(claims);
   }
 
-  /** Whether it is revoked already and nothing has to be added for a moment (Unix time). */
+  /** Whether the token is revoked already, by an entry that lasts until `untilSeconds` (Unix time). */
   isRevokedUntil(claims: VerifiedClaims, untilSeconds: number): boolean {
     return this.#revoked.coversUntil(claims, untilSeconds);
   }
 
-  /** Every revocation in force; may be walked while others are added. */
+  /** Every revocation in force; others may be added during the iteration. */
   revocations(): Iterable<Revocation> {
     return this.#revoked;
   }
@@ -103,8 +103,8 @@ export class TrustBundle {
   }
 
   /**
-   * Knows no key any more, as before the first ones: tokens are then not judged, instead of being refused, and nobody is
-   * told of an empty set.
+   * Drops all keys, back to the state before the first ones. Tokens are then answered with TRUST_STALE instead of
+   * TOKEN_KEY_UNKNOWN, and listeners are not sent an empty key set.
    */
   clearKeys(): void {
     this.#ring = createKeyRing([]);
@@ -113,8 +113,8 @@ export class TrustBundle {
   }
 
   /**
-   * Refuses from now on, ahead of the source: for what this process itself has just committed. Passed on at once and
-   * once more when the source tells it, in its place: until then no cursor covers it.
+   * Adds revocations ahead of the source, for those that this process has just committed. Listeners are notified now and
+   * again when the source reads the revocation at its position: until then no cursor covers it.
    */
   revoke(revocations: readonly Revocation[]): void {
     if (revocations.length === 0) return;
@@ -124,9 +124,10 @@ export class TrustBundle {
   }
 
   /**
-   * Takes what a source has read. Passes on what is new in the source's order, also when `revoke` was faster.
+   * Applies what a source has read. Notifies listeners of what is new in the source's order, even if `revoke` added it
+   * before.
    *
-   * @returns what was new
+   * @returns the new revocations
    */
   applyUpdates(updates: TrustUpdates): readonly PositionedRevocation[] {
     const rewound =
@@ -136,42 +137,43 @@ export class TrustBundle {
     const added = new Set(this.#add(updates.revocations));
     const nextReadFrom = updates.complete || this.#cursor === null || rewound ? updates.cursor : this.#cursor;
     const journaled = this.#journal.add(updates.revocations, nextReadFrom);
-    // A list that is read from its beginning again has little that is news to those who listen.
+    // After a restart from the beginning, listeners already know most of the list.
     const fresh = rewound ? journaled.filter((revocation) => added.has(revocation)) : journaled;
-    // Moved before anybody is told and only by the last page: whoever was told everything so far knows all before it.
+    // The cursor moves before listeners are notified, and only with the last page: a listener that has received
+    // everything so far then knows all revocations before it.
     if (updates.complete) this.#cursor = updates.cursor;
     if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh });
     if (updates.complete) this.confirm(updates.readAtMs);
     return fresh;
   }
 
-  /** Takes note that everything that was revoked before a moment is known here. @param readAtMs monotonic time, ms */
+  /** Records that everything revoked before `readAtMs` (monotonic time, ms) is known here. */
   confirm(readAtMs: number): void {
     this.#readAtMs = Math.max(this.#readAtMs, readAtMs);
     this.#resolveWaiters();
   }
 
   /**
-   * What a watcher lacks that knows everything before `cursor`, as far as the source has told it; null when that is
-   * not known here: the cursor is too old, or ahead of this process, so that it may be another database's.
+   * The revocations that a subscriber lacks who knows everything before `cursor`, as far as the source has read. Null when
+   * that is not known here: the cursor is too old, or ahead of this process and perhaps of another database.
    */
   missedSince(cursor: bigint): readonly Revocation[] | null {
     if (this.#cursor === null || this.#rewinding || cursor > this.#cursor) return null;
     return this.#journal.since(cursor);
   }
 
-  /** Forgets a part of what has expired. @param nowSeconds Unix time */
+  /** Removes some of the expired revocations. @param nowSeconds Unix time @returns how many were removed */
   purge(nowSeconds: number): number {
     return this.#revoked.purge(nowSeconds, PURGE_STEP);
   }
 
-  /** Calls back on every change until the returned function is called. */
+  /** Calls the listener on every change, until the returned function is called. */
   subscribe(listener: (change: TrustChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when the first keys and revocations have come, or after `limitMs`; `loaded` then tells which. */
+  /** Resolves when the bundle is loaded, or after `limitMs`; check `loaded` afterwards. */
   async whenLoaded(limitMs: number): Promise<void> {
     if (this.loaded) return;
     await new Promise<void>((resolve) => {
@@ -185,7 +187,7 @@ export class TrustBundle {
     });
   }
 
-  /** @returns those that changed anything */
+  /** @returns those that changed the set */
   #add<R extends Revocation>(revocations: readonly R[]): R[] {
     const added = revocations.filter(({ kind, id, expiresAtSeconds }) =>
       this.#revoked.add(kind, id, expiresAtSeconds),

@@ -3,7 +3,7 @@ import type { TrustedKeys } from '../generated/postern/v1/trust.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { importVerificationKey, KeyRefused } from '../tokens/verify/verification-key.ts';
 
-/** Keys and rules that this verifier cannot work with; `message` says what to do. */
+/** A key set that this verifier cannot use; `message` says what to do. */
 export class UnusableKeys extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -12,9 +12,9 @@ export class UnusableKeys extends Error {
 }
 
 /**
- * A key set and the rules for claims as the trust stream tells them, every key checked as if a stranger had sent it.
+ * Reads the key set and the claim rules of the trust stream. Each key is checked as untrusted input.
  *
- * @throws UnusableKeys when no key is left that verifies: HS256 mode, or a set of another kind
+ * @throws UnusableKeys when no key can be used, as in HS256 mode
  */
 export async function readTrustedKeys(keys: TrustedKeys): Promise<{ ring: KeyRing; policy: ClaimsPolicy }> {
   const policy: ClaimsPolicy = {
@@ -27,9 +27,9 @@ export async function readTrustedKeys(keys: TrustedKeys): Promise<{ ring: KeyRin
 }
 
 /**
- * The usable keys of a JWKS (RFC 7517 section 5). Keys of other kinds are left out, as section 5 asks.
+ * The usable keys of a JWKS. Keys that are not understood are ignored (RFC 7517 section 5).
  *
- * @throws UnusableKeys when the text is no key set, or no key is left
+ * @throws UnusableKeys when the text is not a key set, or no key can be used
  */
 export async function readKeySet(json: string): Promise<KeyRing> {
   let members: unknown;
@@ -38,11 +38,11 @@ export async function readKeySet(json: string): Promise<KeyRing> {
   } catch (cause) {
     throw new UnusableKeys('the key set is not JSON', { cause });
   }
-  if (!Array.isArray(members)) throw new UnusableKeys('the key set has no list of keys');
+  if (!Array.isArray(members)) throw new UnusableKeys("the key set has no array 'keys'");
   if (members.length === 0) {
     throw new UnusableKeys(
-      'the service publishes no keys: it has none yet, or signs with a shared secret (POSTERN_ALGORITHM=HS256); ' +
-        'only the service itself can verify HS256 tokens: call its VerifyToken, or let it sign with ES256',
+      'the service publishes no keys: it has none yet, or signs with a shared secret (POSTERN_ALGORITHM=HS256). ' +
+        'Only the service itself can verify HS256 tokens: call its VerifyToken, or set POSTERN_ALGORITHM=ES256',
     );
   }
   const read = await Promise.allSettled(members.map((member) => importVerificationKey(member)));
@@ -51,7 +51,7 @@ export async function readKeySet(json: string): Promise<KeyRing> {
   const [refused] = read.flatMap((result): unknown[] =>
     result.status === 'rejected' ? [result.reason] : [],
   );
-  throw new UnusableKeys(refused instanceof KeyRefused ? refused.message : 'no key of the set is usable', {
+  throw new UnusableKeys(refused instanceof KeyRefused ? refused.message : 'the key set has no usable key', {
     cause: refused,
   });
 }

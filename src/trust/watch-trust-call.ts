@@ -8,7 +8,7 @@ import type {
   TrustUpdate,
 } from '../generated/postern/v1/trust.ts';
 
-/** Heartbeats come every two seconds; five in a row that stay away mean a dead connection. */
+/** Heartbeats arrive every two seconds; after five missing ones the connection counts as dead. */
 const SILENCE_LIMIT_MS = 10_000;
 
 /** Why a stream ended: a gRPC status. */
@@ -17,37 +17,37 @@ export interface StreamEnd {
   readonly details: string;
 }
 
-/** One WatchTrust call from its start to its end, which comes exactly once and only from the network or `cancel`. */
+/** One WatchTrust call. `end` is reported at most once: when the stream ends or falls silent, not after `cancel`. */
 export class TrustStream {
   readonly #call: ClientReadableStream<TrustUpdate>;
-  #silence: NodeJS.Timeout | undefined;
+  #silenceTimer: NodeJS.Timeout | undefined;
   #ended = false;
 
   constructor(
     client: TrustServiceClient,
     request: { cursor: string; metadata: Metadata },
-    on: { update: (update: TrustUpdate) => void; end: (end: StreamEnd) => void },
+    handlers: { update: (update: TrustUpdate) => void; end: (end: StreamEnd) => void },
   ) {
     const call = client.watchTrust({ cursor: request.cursor }, request.metadata);
     this.#call = call;
     const end = (reason: StreamEnd) => {
       if (this.#ended) return;
       this.#ended = true;
-      clearTimeout(this.#silence);
-      on.end(reason);
+      clearTimeout(this.#silenceTimer);
+      handlers.end(reason);
     };
-    const listen = () => {
-      clearTimeout(this.#silence);
-      this.#silence = setTimeout(() => {
+    const restartSilenceTimer = () => {
+      clearTimeout(this.#silenceTimer);
+      this.#silenceTimer = setTimeout(() => {
         end({ code: status.UNAVAILABLE, details: `nothing was received for ${SILENCE_LIMIT_MS / 1000} s` });
         call.cancel();
       }, SILENCE_LIMIT_MS);
     };
-    listen();
+    restartSilenceTimer();
     call.on('data', (update: TrustUpdate) => {
       if (this.#ended) return;
-      listen();
-      on.update(update);
+      restartSilenceTimer();
+      handlers.update(update);
     });
     call.on('error', (error: ServiceError) => end({ code: error.code, details: error.details }));
     call.on('end', () => end({ code: status.UNAVAILABLE, details: 'the server ended the stream' }));
@@ -57,15 +57,15 @@ export class TrustStream {
     return this.#ended;
   }
 
-  /** Ends the call without a word to anyone. */
+  /** Cancels the call; `end` is not reported. */
   cancel(): void {
     this.#ended = true;
-    clearTimeout(this.#silence);
+    clearTimeout(this.#silenceTimer);
     this.#call.cancel();
   }
 }
 
-/** A revocation as the stream tells it; null for a kind that a newer server made up. */
+/** Decodes a revocation of the stream; null for a kind that only a newer server knows. */
 export function revocationOf({ revoked, expiresAt }: RevocationMessage): Revocation | null {
   switch (revoked?.$case) {
     case 'sessionId':

@@ -17,7 +17,7 @@ export const sidecar: CommandDefinition = (command) => {
       ]);
       await runUntilSignal('sidecar', (settings, log, _onFatal, linesLost) => {
         const fault = upstreamFault(settings, upstream);
-        if (fault !== null) throw wrongUse(fault.what, fault.advice);
+        if (fault !== null) throw wrongUse(fault.message, fault.advice);
         return startSidecar(settings, upstream, log, linesLost);
       });
     });
