@@ -20,7 +20,7 @@ export async function serveTrust(keys) {
   bundle.replaceKeys(keys);
   const server = new GrpcServer({
     services: (add) => add(TrustServiceService, trustService(bundle, policy)),
-    gate: {
+    guard: {
       authenticate: () =>
         Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
       writeAudit: () => Promise.resolve(),
@@ -30,16 +30,16 @@ export async function serveTrust(keys) {
     onFinish: () => undefined,
   });
   const { host, port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, null);
-  let place = 0n;
+  let position = 0n;
   return {
     address: `${host}:${port}`,
     /** Revokes this many sessions at once. */
     revoke(count) {
-      place += 1n;
+      position += 1n;
       const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
-      const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, place });
+      const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, position });
       const revocations = Array.from({ length: count }, one);
-      bundle.applyUpdates({ revocations, cursor: place + 1n, complete: true, readAtMs: performance.now() });
+      bundle.applyUpdates({ revocations, cursor: position + 1n, complete: true, readAtMs: performance.now() });
     },
     stop: (graceMs = 2_000) => server.stop({ delayMs: 0, graceMs }),
   };

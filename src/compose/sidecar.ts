@@ -120,6 +120,7 @@ export async function startSidecar(
     () => new AuditRateLimiter(auditRateLimits, () => performance.now()),
   );
   const grpc = new GrpcServer({
+    guard: null,
     services(add) {
       add(
         verificationOnly,

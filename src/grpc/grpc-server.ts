@@ -47,8 +47,8 @@ export type AddService = <Service extends object>(
 
 interface GrpcServerOptions {
   services: (add: AddService) => void;
-  /** Absent where all methods are public and none is audited. */
-  guard?: MethodGuard;
+  /** Null where all methods are public and none is audited. */
+  guard: MethodGuard | null;
   health: HealthNames;
   reflection: boolean;
   trustedProxies?: readonly Network[];

@@ -24,7 +24,7 @@ import { unary } from './unary.ts';
 export function serveMethods<Service extends object>(
   server: Server,
   service: Service,
-  guard: MethodGuard | undefined,
+  guard: MethodGuard | null,
   handlers: ServiceHandlers<Service>,
   fastPath?: FastPath,
 ): void {

@@ -37,17 +37,17 @@ type GuardedHandler<Request, Response> = (
  * Wraps a handler in its method's rule: access control and auditing. Both come from the method table, so that no handler
  * can forget them.
  *
- * @param guard undefined in a process that serves only public methods that are not audited
+ * @param guard null in a process that serves only public methods that are not audited
  * @throws Error for any other method without a guard, so that such a process does not start
  */
 export function guardMethod<Request, Response>(
   path: string,
   rule: MethodRule,
-  guard: MethodGuard | undefined,
+  guard: MethodGuard | null,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
 ): GuardedHandler<Request, Response> {
   const { access, audit } = rule;
-  if (guard === undefined) {
+  if (guard === null) {
     const needsGuard = access !== 'public' || audit !== undefined || rule.namesClient === true;
     if (!needsGuard) return handler;
     throw new Error(`${path} is not served without a guard: it is not public, or its calls are audited`);

@@ -13,6 +13,7 @@ export interface BareListener {
 export async function startBareListener(options: Partial<ListenerOptions> = {}): Promise<BareListener> {
   const server = new GrpcServer({
     services: () => undefined,
+    guard: null,
     health: { everything: [''], verification: [] },
     reflection: false,
     onFinish: () => undefined,
