@@ -33,7 +33,8 @@ export interface LoginCompletion {
  * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `store-unavailable`, `conflict`, `trust-stale` while there is no signing key, and any error of `change`
+ * @throws Rejected `store-unavailable`, `conflict`, `trust-stale` while there is no signing key, before anything is changed, and
+ *   any error of `change`
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,
@@ -41,6 +42,7 @@ export async function completeLogin(
   call: OperationCall,
 ): Promise<EvaluatedLogin<IssuedTokens> | 'hash-changed'> {
   const { database, issuer, refreshTokens, policy, trust } = dependencies;
+  issuer.requireSigner();
   const userId = user.id;
   const opened = await database.transaction(call, async (trx) => {
     const locked = await lockUser(trx, userId);

@@ -57,6 +57,18 @@ export class AccessTokenIssuer {
     return this.#audiences.includes(audience);
   }
 
+  /**
+   * The key that signs now. Called before a change that ends with a token, so that the change is not committed when the
+   * token cannot be issued.
+   *
+   * @throws Rejected `trust-stale` while this process has no signing key yet
+   */
+  requireSigner(): Signer {
+    const signer = this.#signer();
+    if (!signer) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    return signer;
+  }
+
   /** @throws Rejected `trust-stale` while this process has no signing key yet */
   issueToUser(user: {
     userId: string;
@@ -93,8 +105,7 @@ export class AccessTokenIssuer {
   async #issue(
     contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds' | 'lifetimeSeconds'>,
   ): Promise<IssuedAccessToken> {
-    const signer = this.#signer();
-    if (!signer) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
+    const signer = this.requireSigner();
     const token = await signAccessToken(signer, {
       ...contents,
       issuer: this.#issuer,

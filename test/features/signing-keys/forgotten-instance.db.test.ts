@@ -98,8 +98,12 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     // Nor does it take the new key for its own: from when that signs it is not ready, and signs nothing.
     await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
     await until(async () => (await forgotten.probe('/readyz')) === 503, 'the forgotten one is not ready');
+    const sessions = () => store.query('SELECT id FROM sessions ORDER BY id');
+    const sessionsBefore = await sessions();
     const login = await forgotten.call('postern.v1.AuthService/Login', ann);
     expect([login.code, login.reason]).toEqual([grpc.status.UNAVAILABLE, 'TRUST_STALE']);
+    // A client repeats such a login: it must not have opened a session without a token.
+    expect(await sessions()).toEqual(sessionsBefore);
     await account.login(started, ann.email, ann.password);
     expect(toldBy(forgotten)).toHaveLength(1);
     expect(toldBy(forgotten)[0]).toContain('another master key');
