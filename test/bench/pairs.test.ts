@@ -8,15 +8,15 @@ const whole = { quick: false };
 const sample = (calls: number, cpuSeconds = 1) => ({ calls, seconds: 1, cpuSeconds });
 
 describe('a spread', () => {
-  test('has the middle one of the values in order of size, and both ends', () => {
+  test('has the median, the lowest and the highest of its values', () => {
     expect(spread([10, 9, 100])).toEqual({ median: 10, low: 9, high: 100 });
   });
 
-  test('has the mean of the two in the middle when there is none', () => {
+  test('of an even number of values has the mean of the middle two as its median', () => {
     expect(spread([4, 1, 2, 30])).toEqual({ median: 3, low: 1, high: 30 });
   });
 
-  test('leaves its values as they were', () => {
+  test('does not modify its input', () => {
     const values = [3, 1, 2];
     spread(values);
     expect(values).toEqual([3, 1, 2]);
@@ -24,16 +24,16 @@ describe('a spread', () => {
 });
 
 describe('rounds', () => {
-  test('give every side a turn, and the baseline one more, in an order that goes round', async () => {
-    const turns: string[] = [];
+  test('run every side once and the baseline twice, and rotate the order', async () => {
+    const ran: string[] = [];
     const side = (name: string) => () => {
-      turns.push(name);
-      return Promise.resolve(sample(turns.length));
+      ran.push(name);
+      return Promise.resolve(sample(ran.length));
     };
     const lines: string[] = [];
     const sides = { baseline: side('baseline'), contender: side('contender') };
     const rounds = await sampleRounds(sides, 2, (line) => lines.push(line));
-    expect(turns).toEqual(['baseline', 'contender', 'baseline', 'contender', 'baseline', 'baseline']);
+    expect(ran).toEqual(['baseline', 'contender', 'baseline', 'contender', 'baseline', 'baseline']);
     expect(rounds.map((round) => Object.keys(round).toSorted())).toEqual([
       ['baseline', 'contender', 'control'],
       ['baseline', 'contender', 'control'],
@@ -46,7 +46,7 @@ describe('rounds', () => {
     expect(lines).toEqual(['  1 of 2', '  2 of 2']);
   });
 
-  test('without a baseline have no control', async () => {
+  test('have no control when there is no baseline', async () => {
     const [round] = await sampleRounds({ one: () => Promise.resolve({}) }, 1, () => undefined);
     expect(Object.keys(round ?? {})).toEqual(['one']);
   });
@@ -55,13 +55,13 @@ describe('rounds', () => {
 describe('a ratio', () => {
   const rounds: Round[] = [{ baseline: sample(100, 2), contender: sample(150, 6), control: sample(200, 2) }];
 
-  test('is to the mean of both baselines; the control is one of them to the other', () => {
+  test('is relative to the mean of both baseline runs; the control compares those two runs', () => {
     const { ratio, control } = ratioOf(rounds, 'throughput');
     expect(ratio.median).toBe(1);
     expect(control.median).toBe(2);
   });
 
-  test('is by processor time, by the time of a call or by p99 where it is to be', () => {
+  test('can be of CPU time, of time per call or of p99', () => {
     expect(ratioOf(rounds, 'cpu').ratio.median).toBeCloseTo(25 / 75);
     expect(ratioOf(rounds, 'cost').ratio.median).toBeCloseTo(1 / 150 / ((1 / 100 + 1 / 200) / 2));
     const times: Round[] = [{ baseline: { p99Ms: 4 }, contender: { p99Ms: 15 }, control: { p99Ms: 6 } }];
@@ -82,7 +82,7 @@ describe('a verdict', () => {
     [{ atMost: 1.3 }, 1.301, 'missed'],
     [{ below: 25 }, 24.9, 'met'],
     [{ below: 25 }, 25, 'missed'],
-  ] as const)('on %j for %d: %s', (goal, value, verdict) => {
+  ] as const)('for the goal %j and the value %d is %s', (goal, value, verdict) => {
     expect(verdictOf(figure(value, 1), goal)).toBe(verdict);
     expect(meets(value, goal)).toBe(verdict === 'met');
   });
@@ -96,15 +96,15 @@ describe('a verdict', () => {
     expect(verdictOf(figure(10, control), { atLeast: 1 })).toBe('met');
   });
 
-  test('is given on what has no baseline, and not where there is no goal', () => {
+  test('is given without a baseline, but not without a goal', () => {
     expect(verdictOf(figure(10, null), { atLeast: 1 })).toBe('met');
     expect(verdictOf(figure(10, 1), null)).toBe('none');
   });
 });
 
 describe('a row', () => {
-  test('is judged by its own figure, and has others in addition', () => {
-    // Half of the throughput, but for half of the processor time.
+  test('is judged by its own figure; further figures are only shown', () => {
+    // Half of the throughput, but also half of the CPU time.
     const rounds = [{ baseline: sample(100), contender: sample(50, 0.5), control: sample(100) }];
     const row = ratioRow(rowOf('verify-seen'), rounds, whole, { also: ['throughput'] });
     expect(row).toMatchObject({
@@ -121,7 +121,7 @@ describe('a row', () => {
     expect(figureRow(rowOf('verifier', 'verifier-same-text'), [1], { quick: true }).verdict).toBe('none');
   });
 
-  test('of a curve is judged by its worst point, which is the highest cost or the lowest rate', () => {
+  test('of a curve is judged by its worst point: the highest cost or the lowest rate', () => {
     const rounds = [
       { baseline: sample(100), a: sample(50), b: sample(80), control: sample(100) },
       { baseline: sample(100), a: sample(50), b: sample(90), control: sample(100) },

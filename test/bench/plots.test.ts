@@ -24,7 +24,7 @@ function measured(row: NamedRow): MeasuredRow {
   return ratioRow(row, [round(90), round(200)], whole);
 }
 
-/** The names of all elements, in order; throws for what an XML parser would refuse of what the plots write. */
+/** The names of all elements, in order; throws for what an XML parser would reject. */
 function elementsOf(svg: string): string[] {
   const open: string[] = [];
   const names: string[] = [];
@@ -64,7 +64,7 @@ describe('the plots', () => {
   });
 
   test.each(plots.map((plot) => [plot.file, plot] as const))(
-    '%s has colours for the dark',
+    '%s has colours for dark mode',
     (_file, { svg }) => {
       const [light = '', dark = ''] = (/<style>([^<]*)/.exec(svg)?.[1] ?? '').split(
         'prefers-color-scheme: dark',
@@ -86,7 +86,7 @@ describe('the plots', () => {
     },
   );
 
-  test('mark every goal, with a bar and a point for each figure', () => {
+  test('draw a mark for every goal, and a bar and a point for each figure', () => {
     const judged = allRows.filter(({ goal }) => goal !== null);
     expect(goals?.svg.match(/class="range/g)).toHaveLength(judged.length);
     expect(goals?.svg.match(/class="point/g)).toHaveLength(judged.length);
@@ -98,7 +98,7 @@ describe('the plots', () => {
     expect(costs?.svg.match(/class="point/g)).toHaveLength(4);
   });
 
-  test('put what misses its goal left of it, and what meets it right', () => {
+  test('draw the point of a missed goal left of the goal line, and of a met goal right of it', () => {
     const [axis] = placesOf(goals?.svg, /<line class="goal" x1="([\d.]+)"/g);
     const place = (row: MeasuredRow) =>
       placesOf(plotsOf([row])[0]?.svg, /<circle class="point[^"]*" cx="([\d.]+)"/g)[0];
@@ -113,7 +113,7 @@ describe('the plots', () => {
   });
 });
 
-test('the check of well-formed plots refuses ones that are not', () => {
+test('the check for well-formed plots rejects malformed ones', () => {
   for (const broken of ['<g>', '<g></a>', '<a b="1" b="2"/>', '<t>1 < 2</t>', '<t>a & b</t>', '<t x=1/>'])
     expect(() => elementsOf(broken)).toThrow();
   expect(elementsOf('<g a="1"><t>x &lt; y</t></g>')).toEqual(['g', 't']);

@@ -12,7 +12,7 @@ const read = (path: string) => readFileSync(file(path), 'utf8');
 const facts = { date: '2026-01-31', cores: 2, node: '24.0.0', pairs: 7 };
 const whole = { quick: false };
 
-/** A row whose servers did so many calls each in a second. */
+/** A row whose servers did this many calls each in one second. */
 function verifySeen(contender: number, control = 100): MeasuredRow {
   const sample = (calls: number) => ({ calls, seconds: 1, cpuSeconds: 1 });
   const round = { baseline: sample(100), contender: sample(contender), control: sample(control) };
@@ -35,7 +35,7 @@ describe('the table', () => {
     expect(table).not.toContain('Goals that were missed');
   });
 
-  test('has as many cells in every line', () => {
+  test('has the same number of cells in every line', () => {
     const failed = { ...rowOf('check'), failed: 'it ended with 1' };
     const table = summary([verifySeen(95), flood(7), failed, rowOf('refresh')], noReasons);
     const lines = table.split('\n').filter((line) => line.startsWith('|'));
@@ -43,26 +43,26 @@ describe('the table', () => {
     for (const line of lines) expect(line.split('|')).toHaveLength(10);
   });
 
-  test('withholds the verdict when the control is off by more than a tenth', () => {
+  test('has no verdict when the control is off by more than a tenth', () => {
     expect(lineOf(summary([verifySeen(50, 111)], noReasons), '| `verify-seen` |')).toMatch(
       /\| no verdict \|$/,
     );
     expect(summary([verifySeen(50, 111)], noReasons)).not.toContain('Goals that were missed');
   });
 
-  test('says why a goal was missed, or that nobody knows', () => {
+  test('gives the reason for a missed goal, or says that it is not known', () => {
     const rows = [verifySeen(50), flood(30)];
     const table = summary(rows, { ...noReasons, reasons: { 'verify-seen': 'because it is slow' } });
     expect(table).toContain('- VerifyToken, token in the cache (`verify-seen`): because it is slow');
     expect(table).toMatch(/\(`login-flood-p99`\): the reason is not known yet$/m);
   });
 
-  test('says of a scenario that failed that it did', () => {
+  test('marks a scenario that failed', () => {
     const table = summary([{ ...rowOf('check'), failed: 'it ended with 1' }], noReasons);
     expect(lineOf(table, '| `check` |')).toMatch(/\| failed: it ended with 1 \|$/);
   });
 
-  test('shows the plots above', () => {
+  test('has the plots above it', () => {
     const plots = [{ file: 'goals.svg', title: 'What was measured' }];
     expect(summary([verifySeen(95)], { ...noReasons, plots })).toContain(
       '\n![What was measured](../bench/results/goals.svg)\n',
@@ -74,30 +74,30 @@ describe('docs/benchmarks.md', () => {
   const page = read('docs/benchmarks.md');
   const table = tableOf(page);
 
-  test('gets a table between its markers and stays as it is around them', () => {
+  test('gets the table between its markers and is otherwise unchanged', () => {
     const changed = withTable(page, 'NEW');
     expect(tableOf(changed)).toBe('NEW');
     expect(withTable(changed, table)).toBe(page);
     expect(() => withTable('without markers', 'NEW')).toThrow('<!-- bench -->');
   });
 
-  test.each(allRows)('has a line for $id', ({ scenario, title, baseline }) => {
+  test.each(allRows)('has a row for $id', ({ scenario, title, baseline }) => {
     expect(table).toContain(`| \`${scenario}\` | ${title} | ${baseline} |`);
   });
 
-  test('shows no plot that is not there', () => {
+  test('shows only plots that exist', () => {
     const plots = [...table.matchAll(/\]\((.*?)\)/g)];
     for (const [, path = ''] of plots) expect(existsSync(file(`docs/${path}`))).toBe(true);
   });
 });
 
-test('every scenario has its module and other ids than the rest', () => {
+test('every scenario has a module, and names and row ids are unique', () => {
   for (const { name } of scenarios) expect(existsSync(file(`bench/scenarios/${name}.mjs`))).toBe(true);
   expect(new Set(scenarios.map(({ name }) => name)).size).toBe(scenarios.length);
   expect(new Set(allRows.map(({ id }) => id)).size).toBe(allRows.length);
 });
 
-test('every reason for a miss is of a row that there is', () => {
+test('every reason for a missed goal belongs to an existing row', () => {
   const reasons = JSON.parse(read('bench/misses.json')) as Record<string, string>;
   const ids = allRows.map(({ id }) => id);
   for (const [id, reason] of Object.entries(reasons)) {

@@ -47,7 +47,7 @@ test('set-role replaces the roles and ends the sessions, but not for the last ad
   expect(await Promise.all(wrong)).toEqual([2, 2, 5]);
 });
 
-test('set-email and delete', async () => {
+test('set-email changes the address and delete removes the user', async () => {
   const carol = await service.addUser('carol@example.com', password);
   expect(
     await json('user', 'set-email', '--email', 'carol@example.com', '--to', 'Caroline@example.com'),

@@ -11,7 +11,7 @@ import { masterKey } from '../support/test-service.ts';
 
 afterAll(endEveryPostern);
 
-test('L18 in production nobody is there before an operator makes somebody', async () => {
+test('L18 in production no user exists until an operator creates one', async () => {
   const database = await createTestDatabase();
   const service = await startServiceProcess(database.url);
   expect(await database.query('SELECT count(*)::int AS n FROM users')).toEqual([{ n: 0 }]);

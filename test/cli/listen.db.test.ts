@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
-  '%s that is in use is reported in one line, with advice',
+  '%s: an address in use is reported in one line, with advice',
   async (name) => {
     const { exitCode, stdout, stderr } = await runPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
       environment: {

@@ -19,7 +19,7 @@ afterAll(async () => {
 
 const hook = new URL('../support/without-optional-packages.mjs', import.meta.url).href;
 const environment = anyPorts;
-/** In an installation without the optional packages. */
+/** Runs the program in an installation without the optional packages. */
 const postern = (words: readonly string[], more: Record<string, string> = {}) =>
   runPostern(words, {
     nodeOptions: [`--import=${hook}`],

@@ -19,7 +19,7 @@ async function login(service: TestService): Promise<Tokens> {
   return { access: String(response['access_token']), refresh: String(response['refresh_token']) };
 }
 
-/** What a service answers to each of the tokens. */
+/** The result of verifying the access token and of using the refresh token. */
 async function answers(service: TestService, { access, refresh }: Tokens): Promise<(string | status)[]> {
   const verified = await service.call('postern.v1.AuthService/VerifyToken', { access_token: access });
   const refreshed = await service.call('postern.v1.AuthService/RefreshToken', { refresh_token: refresh });
@@ -40,7 +40,7 @@ const endAll = ({ url }: TestDatabase, ...words: string[]) =>
     environment: { DATABASE_URL: url, POSTERN_MASTER_KEY: masterKey },
   });
 
-test('D18 a restored backup revives revoked sessions, and the step after the restore ends all that was', async () => {
+test('D18 a restored backup revives revoked sessions, and end-all --after-restore ends every session in it', async () => {
   const store = await createTestDatabase();
   const before = await withService(store, async (service) => {
     await service.addUser(credentials.email, credentials.password);
@@ -76,7 +76,7 @@ test('D18 a restored backup revives revoked sessions, and the step after the res
   await backup.drop();
 });
 
-test('without --after-restore it ends the sessions of a running service and keeps its keys', async () => {
+test('end-all without --after-restore ends the sessions of a running service and keeps its keys', async () => {
   const store = await createTestDatabase();
   await withService(store, async (service) => {
     await service.addUser(credentials.email, credentials.password);

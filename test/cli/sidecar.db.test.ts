@@ -27,7 +27,7 @@ afterAll(async () => {
   await store.drop();
 });
 
-test('S13 starts while the service is down, becomes ready with it, and works without it until its trust data is too old', async () => {
+test('S13 the sidecar starts while the service is down, becomes ready when it is up, and works without it until its trust data is stale', async () => {
   const first = await startTestService({}, store);
   const { port } = new URL(`http://${first.grpcAddress}`);
   await first.addUser(email, password);
@@ -58,7 +58,7 @@ test('S13 starts while the service is down, becomes ready with it, and works wit
     'TRUST_STALE',
     'NOT_SERVING',
   ]);
-  // Which audiences there are comes with the keys: a route that names one is not wrong, it cannot be judged yet.
+  // The audiences arrive with the keys. A route that names one is not wrong, it cannot be judged yet.
   const beforeUpdates = await checkedBy(
     { call: (method, request) => invoke(client, method, request) },
     { headers: { authorization: `Bearer ${token}` } },
@@ -76,7 +76,7 @@ test('S13 starts while the service is down, becomes ready with it, and works wit
     attributes: { request: { http: { headers: { authorization: `Bearer ${token}` } } } },
   });
   expect(check.response).toMatchObject({ ok_response: expect.anything() });
-  // Nothing else is served here.
+  // The sidecar serves no other method.
   const login = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
   expect(login.code).toBe(grpc.status.UNIMPLEMENTED);
 
@@ -92,7 +92,7 @@ test('S13 starts while the service is down, becomes ready with it, and works wit
   await again.stop();
 });
 
-test('A02 calls WatchTrust with tokens for the audience in POSTERN_API_AUDIENCE', async () => {
+test('A02 the sidecar calls WatchTrust with tokens for the audience in POSTERN_API_AUDIENCE', async () => {
   const service = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
     POSTERN_API_AUDIENCE: 'postern',

@@ -20,7 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
 const ca = join(folder, 'ca.crt');
 const server = writeIssued(folder, 'server', authority.issue({}));
 const watcher = writeIssued(folder, 'watcher', authority.issue({ dns: ['sidecar.example.org'] }));
-const stranger = writeIssued(folder, 'stranger', authority.issue({ dns: ['stranger.example.org'] }));
+const unlisted = writeIssued(folder, 'unlisted', authority.issue({ dns: ['unlisted.example.org'] }));
 writeFileSync(ca, authority.cert);
 const listeners = {
   ...anyPorts,
@@ -65,7 +65,7 @@ test('N09 a service on every interface loads a new certificate at SIGHUP, and se
     environment: {
       ...production,
       ...listeners,
-      // N10: allowed, since nothing of it is plaintext.
+      // N10: allowed, since no port is plaintext.
       POSTERN_GRPC_LISTEN: '0.0.0.0:0',
       POSTERN_TLS_CLIENT_CA: ca,
       POSTERN_TLS_SERVICE_IDENTITIES: 'sidecar.example.org',
@@ -82,11 +82,11 @@ test('N09 a service on every interface loads a new certificate at SIGHUP, and se
         POSTERN_UPSTREAM_KEY: key,
       },
     });
-  const [known, unknown] = [sidecarWith(watcher), sidecarWith(stranger)];
+  const [known, unknown] = [sidecarWith(watcher), sidecarWith(unlisted)];
   const { http: sidecarHttp } = await known.listening;
   await until(async () => (await readiness(sidecarHttp)) === 200, 'the sidecar is ready');
   const refused = /"upstream-lost"/;
-  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is told');
+  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is refused');
   expect(unknown.output.stderr).toContain('certificate with a listed');
   expect(await readiness((await unknown.listening).http)).toBe(503);
 

@@ -17,7 +17,7 @@ function inspect(token: string, ...words: string[]) {
   return runPostern(['token', 'inspect', '-', '--jwks', keySet, ...words], { stdin: token });
 }
 
-/** The good token with other claims or another kid, signed by the service's key or by a stranger's. */
+/** The valid token with other claims or another kid, signed by the service's key or by an unrelated one. */
 function forged(changes: { claims?: object; kid?: string; foreign?: boolean }): string {
   const { signingKey } = subject.setting;
   if (signingKey === null) throw new Error('the service gave no signing key');
@@ -30,7 +30,7 @@ function forged(changes: { claims?: object; kid?: string; foreign?: boolean }): 
   );
 }
 
-test("a token is good by the key set of the service's own port", async () => {
+test("a token is verified with the key set of the service's own port", async () => {
   const { exitCode, stdout, stderr } = await inspect(subject.setting.validToken);
   expect({ exitCode, stderr }).toEqual({ exitCode: exitCodes.ok, stderr: '' });
   expect(stdout).toMatch(/^Signature\n {2}valid: /m);
@@ -44,10 +44,10 @@ test.each([
     [],
     'TOKEN_EXPIRED',
   ],
-  ['of a foreign signature', () => forged({ foreign: true }), [], 'TOKEN_SIGNATURE_INVALID'],
-  ['of a key that is not published', () => forged({ kid: 'x'.repeat(43) }), [], 'TOKEN_KEY_UNKNOWN'],
+  ['with a foreign signature', () => forged({ foreign: true }), [], 'TOKEN_SIGNATURE_INVALID'],
+  ['with a key that is not published', () => forged({ kid: 'x'.repeat(43) }), [], 'TOKEN_KEY_UNKNOWN'],
   [
-    'of a type for something else',
+    'of another token type',
     () =>
       forge(
         'ES256',

@@ -120,7 +120,7 @@ describe('a bad token', () => {
       'TOKEN_CLAIMS_INVALID',
       /\baud\b/,
     ],
-    ['of no form', 'junk', [], 'TOKEN_MALFORMED', /not readable/],
+    ['malformed', 'junk', [], 'TOKEN_MALFORMED', /not readable/],
     ['a refresh token', 'prt_abc', [], 'TOKEN_MALFORMED', /refresh token/],
   ])('%s is refused with its reason', async (_name, token, words, reason, expected) => {
     const { exitCode, stdout, stderr } = await inspect([token, '--jwks', keySetFile, ...words]);
@@ -133,7 +133,7 @@ describe('a bad token', () => {
     expect(stderr).not.toContain('user-1');
   });
 
-  test('one that the given keys cannot verify is refused, too', async () => {
+  test('is also refused when the given keys cannot verify it', async () => {
     expect((await inspect([es256(), '--secret-file', secretFile])).exitCode).toBe(exitCodes.tokenRefused);
     const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${es256().split('.')[1] ?? ''}.x`;
     const { exitCode, stdout } = await inspect([unsigned, '--jwks', keySetFile]);
@@ -141,7 +141,7 @@ describe('a bad token', () => {
     expect(stdout).toContain('TOKEN_ALG_NOT_ALLOWED');
   });
 
-  test('cannot write to the terminal by its claims', async () => {
+  test('cannot write control characters to the terminal through its claims', async () => {
     const hostile = es256({ sub: '\u001b]0;owned\u0007\u009b31m\u202ereversed\r\nVerdict: valid' });
     for (const words of [[], ['--json']]) {
       const { stdout } = await inspect([hostile, '--jwks', keySetFile, ...words]);

@@ -100,7 +100,7 @@ test('an invalid user is refused before the password is asked for', async () => 
   }
 });
 
-test('faults of the settings are reported together, with exit code 3', async () => {
+test('invalid settings are reported together, with exit code 3', async () => {
   const environment = { DATABASE_URL: 'mysql://x', POSTERN_LOG_LEVEL: 'loud', POSTERN_DATA_DIRR: 'x' };
   const { exitCode, stderr } = await runPostern(['user', 'list'], { environment });
   expect(exitCode).toBe(3);
@@ -121,7 +121,7 @@ test('an unreachable database has exit code 4 within seconds', async () => {
   expect(Date.now() - startMs).toBeLessThan(8_000);
 });
 
-test('a database that does not exist is a fault of the settings', async () => {
+test('a database that does not exist is reported as an invalid setting', async () => {
   const url = new URL(database.url);
   url.pathname = '/nowhere';
   const environment = { DATABASE_URL: url.href, POSTERN_MASTER_KEY: masterKey };
@@ -130,7 +130,7 @@ test('a database that does not exist is a fault of the settings', async () => {
   expect(stderr).toContain('database "nowhere" does not exist\n');
 });
 
-test('a database server without TLS, where DATABASE_URL asks for it, is a fault of the settings', async () => {
+test('a database server without TLS, when DATABASE_URL requires it, is reported as an invalid setting', async () => {
   // As PostgreSQL answers an SSLRequest without TLS (PostgreSQL, "Message Formats").
   const server = createServer((socket) => socket.once('data', () => socket.end('N')));
   await once(server.listen(0, '127.0.0.1'), 'listening');

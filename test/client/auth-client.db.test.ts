@@ -67,7 +67,7 @@ test('every method answers, and refusals carry their reason, fields and request 
 const callsOf = (method: string) =>
   service.logLines.filter((line) => line.includes(`AuthService/${method}"`)).length;
 
-test('a service token is asked for once for many callers', async () => {
+test('many concurrent callers cause one request for a service token', async () => {
   const { id, secret } = await (await openAdminFixture(service.database)).createService('many');
   const credential = serviceCredential(
     { address: service.grpcAddress },
@@ -79,7 +79,7 @@ test('a service token is asked for once for many callers', async () => {
   credential.close();
 });
 
-test('calls take turns between addresses', async () => {
+test('calls alternate between addresses', async () => {
   const other = await startTestService({}, service.database);
   const both = createAuthClient({ address: `ipv4:${service.grpcAddress},${other.grpcAddress}` });
   const served = (at: TestService) => at.logLines.some((line) => line.includes('AuthService/GetJwks"'));
@@ -91,7 +91,7 @@ test('calls take turns between addresses', async () => {
   await other.stop();
 });
 
-test('a session is refreshed once for many callers', async () => {
+test('many concurrent callers cause one refresh of a session', async () => {
   const kept: string[] = [];
   const session = createUserSession(client, await client.login({ email, password }), ({ refreshToken }) => {
     kept.push(refreshToken);
@@ -103,7 +103,7 @@ test('a session is refreshed once for many callers', async () => {
     many = await Promise.all(Array.from({ length: 100 }, () => session.accessToken()));
   }
   expect(kept).toHaveLength(1);
-  // Those who asked before the moment of the renewal still got the first.
+  // Callers that asked before the renewal still got the first token.
   expect(new Set(many.filter((token) => token !== first)).size).toBe(1);
   expect(callsOf('RefreshToken') - before).toBe(1);
   await session.logout();
@@ -112,28 +112,28 @@ test('a session is refreshed once for many callers', async () => {
   });
 });
 
-test('a call that finds nobody tries again and then says so', async () => {
-  const lonely = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
-  const failure = await failureOf(lonely.getJwks());
+test('a call to an address without a server is retried and then fails', async () => {
+  const unreachable = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
+  const failure = await failureOf(unreachable.getJwks());
   expect([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]).toContain(failure.code);
   expect(failure.reason).toBeNull();
   const controller = new AbortController();
   controller.abort();
-  expect(await failureOf(lonely.getJwks({ signal: controller.signal }))).toMatchObject({
+  expect(await failureOf(unreachable.getJwks({ signal: controller.signal }))).toMatchObject({
     code: status.CANCELLED,
   });
-  lonely.close();
+  unreachable.close();
 });
 
-test('a connection that ends under a call is repeated for what is safe to repeat, and for nothing else', async () => {
+test('a call whose stream is closed is retried if its method is safe to repeat, and only then', async () => {
   const proxy = createServer();
-  const fallen: string[] = [];
+  const closedOnce: string[] = [];
   const answered: string[] = [];
   proxy.on('stream', (stream, { ':path': path = '' }) => {
     stream.on('error', () => undefined);
-    // What a call gets when its connection is ended for what others did on it.
-    if (!fallen.includes(path)) {
-      fallen.push(path);
+    // What a call gets when its connection is ended because of other calls on it.
+    if (!closedOnce.includes(path)) {
+      closedOnce.push(path);
       stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return;
     }
@@ -156,7 +156,7 @@ test('a connection that ends under a call is repeated for what is safe to repeat
     ['GetJwks', () => other.getJwks()],
   ] as const) {
     expect(await failureOf(work())).toMatchObject({ code: status.UNAUTHENTICATED, requestId: 'a-1' });
-    expect([fallen.at(-1), answered.at(-1)]).toEqual([path(method), path(method)]);
+    expect([closedOnce.at(-1), answered.at(-1)]).toEqual([path(method), path(method)]);
   }
   for (const [method, work] of [
     ['Login', () => other.login({ email, password })],
@@ -169,7 +169,7 @@ test('a connection that ends under a call is repeated for what is safe to repeat
   await new Promise((resolve) => proxy.close(resolve));
 });
 
-test('what cannot travel in a header, and a call of a closed client, fail as every call does', async () => {
+test('an invalid header value and a call of a closed client reject with a PosternError like any other call', async () => {
   const own = createAuthClient({ address: '127.0.0.1:1', deadlineMs: 1_000 });
   expect(await failureOf(own.getJwks({ requestId: 'é' }))).toMatchObject({ code: status.INVALID_ARGUMENT });
   const change = { accessToken: 'a\nb', currentPassword: 'c', newPassword: 'n' };

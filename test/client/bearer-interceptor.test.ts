@@ -16,7 +16,7 @@ const text = {
 } as const;
 const shown = (metadata: grpc.Metadata) => metadata.get('authorization').join(' and ');
 
-/** Answers with the authorization it saw; a token that is in `refused` ends as that says. */
+/** Echoes the authorization header; a token in `refused` gets the status that is listed there. */
 let server: grpc.Server;
 let address: string;
 const refused = new Map<string, grpc.status>();
@@ -83,7 +83,7 @@ function echo(client: grpc.Client, metadata = new grpc.Metadata()): Promise<stri
   );
 }
 
-/** A source that says `tokens` in turn, and what it was told to forget. */
+/** A source that returns `tokens` one after the other, and records what it was told to forget. */
 function sourceOf(...tokens: string[]) {
   const forgotten: string[] = [];
   const source = {
@@ -93,7 +93,7 @@ function sourceOf(...tokens: string[]) {
   return { source, forgotten };
 }
 
-test('every call carries the token of its moment, and only that', async () => {
+test('every call carries the current token and no other', async () => {
   const client = clientOf(sourceOf('one', 'two', 'three').source);
   expect(await echo(client)).toBe('Bearer one');
   const leftover = new grpc.Metadata();
@@ -111,7 +111,7 @@ test('every call carries the token of its moment, and only that', async () => {
     { deadline: Date.now() + 60_000 },
   );
   stream.on('data', (word: string) => words.push(word));
-  // Written before the token is there.
+  // Written before the token is available.
   stream.write('first');
   stream.write('second');
   stream.end();
@@ -120,7 +120,7 @@ test('every call carries the token of its moment, and only that', async () => {
   expect(words).toEqual(['first from Bearer three', 'second from Bearer three']);
 });
 
-test('a service credential behind it renews its token before that ends, once for many calls', async () => {
+test('a service credential renews its token before it expires, once for many calls', async () => {
   let nowMs = performance.now();
   let made = 0;
   const credential = new ServiceCredential(() =>
@@ -138,7 +138,7 @@ test('a service credential behind it renews its token before that ends, once for
   clock.mockRestore();
 });
 
-test('only a refusal of the caller makes the source forget that token, and the answer is passed on', async () => {
+test('only UNAUTHENTICATED makes the source forget the token, and the status is passed on', async () => {
   const { source, forgotten } = sourceOf('good', 'lacking', 'unlucky', 'bad', 'next');
   const client = clientOf(source);
   refused.set('Bearer lacking', grpc.status.PERMISSION_DENIED);
@@ -155,16 +155,16 @@ test('only a refusal of the caller makes the source forget that token, and the a
 
 test.each([
   [
-    'as asking for its token did',
+    'with the status of the token request',
     new PosternError('the service does not answer', { code: grpc.status.UNAVAILABLE, reason: null }),
     /^UNAVAILABLE .*the service does not answer$/,
   ],
   [
-    'as unauthenticated, when the source says no more',
+    'with UNAUTHENTICATED when the source gives no status',
     new Error('logged out'),
     /^UNAUTHENTICATED .*logged out$/,
   ],
-])('without a token no call is made, and it ends %s', async (_how, error, end) => {
+])('without a token no call is sent, and it ends %s', async (_how, error, end) => {
   const client = clientOf({ accessToken: () => Promise.reject(error) });
   expect(await echo(client)).toMatch(end);
   expect(seen).toEqual([]);

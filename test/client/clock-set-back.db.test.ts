@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-test('S17 a watcher whose clock was ahead and is set back learns again what it forgot by it', async () => {
+test('S17 a watcher whose clock was ahead and is set back receives again the revocations that it had purged', async () => {
   const { id, secret } = await (await openAdminFixture(service.database)).createService('watcher');
   const watcher = { clientId: id, clientSecret: secret };
   const credential = serviceCredential({ address: service.grpcAddress }, watcher);
@@ -40,16 +40,16 @@ test('S17 a watcher whose clock was ahead and is set back learns again what it f
     const tokens = await account.login(service, ann.email, ann.password);
     const claims = { sessionId: tokens.session_id, tokenId: null, keyId: null } as VerifiedClaims;
     expect(await account.revoke(service, tokens.refresh_token)).toBe('OK');
-    await until(() => bundle.isRevoked(claims), 'the revocation has come');
-    await until(() => !bundle.isRevoked(claims), 'it is forgotten: by this clock its tokens have expired');
+    await until(() => bundle.isRevoked(claims), 'the revocation was received');
+    await until(() => !bundle.isRevoked(claims), 'it is purged: by this clock its tokens have expired');
 
     aheadMs = 0;
     await until(() => bundle.isRevoked(claims), 'it is known again');
     await until(() => source.connected, 'connected again');
-    // And it stays, now that the clock is right.
+    // It is not purged again, now that the clock is right.
     const updates = events.length;
     const purges = jest.spyOn(bundle, 'purge');
-    await until(() => purges.mock.calls.length >= 2, 'the expired is forgotten');
+    await until(() => purges.mock.calls.length >= 2, 'expired entries are purged');
     expect([bundle.isRevoked(claims), events.length]).toEqual([true, updates]);
   } finally {
     source.stop();

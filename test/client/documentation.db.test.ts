@@ -29,7 +29,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-test('every export is on the page', () => {
+test('every export is documented on the page', () => {
   const source = readFileSync(`${root}/src/client/postern-client.ts`, 'utf8');
   const names = [...source.matchAll(/^export (?:type )?\{ ([^}]+) \}/gm)].flatMap(([, list = '']) =>
     list.split(', '),
@@ -38,7 +38,7 @@ test('every export is on the page', () => {
   expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([]);
 });
 
-test('the program on the page runs as it is', async () => {
+test('the program on the page runs unchanged', async () => {
   const { id, secret } = await (await openAdminFixture(service.database)).createService('orders');
   const sidecar = await startPostern(['sidecar', '--upstream', service.grpcAddress], {
     environment: {
@@ -51,7 +51,7 @@ test('the program on the page runs as it is', async () => {
     async () => (await fetch(`http://${sidecar.http}/readyz`)).status === 200,
     'the sidecar is ready',
   );
-  // What a project has that depends on postern, and the stubs that the page speaks of.
+  // The files of a project that depends on postern, and the stubs that the page mentions.
   mkdirSync(`${folder}/node_modules`);
   symlinkSync(root, `${folder}/node_modules/postern`);
   symlinkSync(`${root}/node_modules/@grpc`, `${folder}/node_modules/@grpc`);

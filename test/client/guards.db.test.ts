@@ -95,7 +95,7 @@ function call(method: string, ...authorization: string[]): Promise<string | unde
   });
 }
 
-test('the interceptor lets in who may come in, and tells the handler who it is', async () => {
+test('the interceptor admits authorized callers and passes the caller to the handler', async () => {
   const good = `Bearer ${token}`;
   const { subject } = await verifier.verify(token);
   expect(await call('Unnamed', good)).toBe(subject);
@@ -109,7 +109,7 @@ test('the interceptor lets in who may come in, and tells the handler who it is',
   expect(await call('Admin', good)).toBe('ROLE_MISSING');
 });
 
-test('HTTP requests are judged alike', async () => {
+test('HTTP requests are checked by the same rules', async () => {
   const web = await authenticateRequest(verifier, new Headers({ authorization: `Bearer ${token}` }));
   expect(web.ok && web.caller.roles).toEqual(['reader']);
   const missing = await authenticateRequest(verifier, {});
@@ -127,7 +127,7 @@ test('HTTP requests are judged alike', async () => {
   expect(!role.ok && role.refusal.status).toBe(403);
 });
 
-test('the middleware of Express and Connect answers for the handler', async () => {
+test('the middleware for Express and Connect answers unauthenticated requests itself', async () => {
   const guard = requireToken(verifier);
   const http = createServer((request, response) => {
     const guarded = request as typeof request & { caller?: VerifiedClaims };
@@ -145,7 +145,7 @@ test('the middleware of Express and Connect answers for the handler', async () =
   http.close();
 });
 
-test('a bad set-up fails at the start, every fault at once', () => {
+test('an invalid configuration fails at the start and reports every fault at once', () => {
   const setUp = (methods: object) => authInterceptor({ verifier, methods: methods as never, services: [] });
   expect(() => setUp({ 'T/Open': { role: ['admin'] }, '/t.T/A': { optional: true, roles: ['x'] } })).toThrow(
     /full method name.*member 'role'.*no service has the method '\/t\.T\/A'.*without a token/s,
@@ -167,15 +167,15 @@ test.each([
   ['http://127.0.0.2:1/', true],
   ['http://localhost:1/', true],
   ['http://[::1]:1/', true],
-])('N10 a key set from %s in plaintext, without leave: %s', (jwksUrl, taken) => {
+])('N10 a key set from %s in plaintext, without insecure: %s', (jwksUrl, accepted) => {
   const trust = { jwksUrl, issuer: 'i', audiences: ['a'] };
-  if (taken) createVerifier({ trust }).close();
+  if (accepted) createVerifier({ trust }).close();
   else expect(() => createVerifier({ trust })).toThrow(/plaintext.*https.*insecure/);
 });
 
-test('N10 a key set in plaintext is taken with leave', async () => {
+test('N10 a key set in plaintext is accepted with insecure', async () => {
   const { port } = new URL(service.httpUrl);
-  // Leads here on Linux, but does not say so.
+  // Reaches this machine on Linux, but is not a loopback address.
   const jwksUrl = `http://0.0.0.0:${port}/.well-known/jwks.json`;
   const trust = { jwksUrl, issuer: service.httpUrl, audiences: ['postern'], insecure: true };
   const verifier = createVerifier({ trust });
@@ -203,17 +203,17 @@ test.each([
     'trust.upstream is not',
   ],
   [
-    'leave that is no yes or no',
+    'an insecure that is not a boolean',
     { trust: { jwksUrl: 'http://127.0.0.1/', issuer: 'i', audiences: ['a'], insecure: 'no' } },
     'trust.insecure must be',
   ],
-])('a verifier of %s is not made', (_what, options, fault) => {
+])('a verifier with %s is not created', (_what, options, fault) => {
   expect(() => createVerifier(options as never)).toThrow(TypeError);
   expect(() => createVerifier(options as never)).toThrow(fault);
 });
 
 test.each([{ role: ['admin'] }, 'admin', { roles: 'admin' }, null])(
-  'requirements that mean nothing, %p, let nobody in',
+  'invalid requirements, %p, admit nobody',
   async (requirements) => {
     expect(() => verifier.verify(token, requirements as never)).toThrow(TypeError);
     const headers = { authorization: `Bearer ${token}` };
@@ -221,7 +221,7 @@ test.each([{ role: ['admin'] }, 'admin', { roles: 'admin' }, null])(
   },
 );
 
-test('a hook of Fastify and two headers of one name', async () => {
+test('the hook for Fastify refuses a missing and a repeated authorization header', async () => {
   const hook = requireTokenHook(verifier);
   const answered: unknown[] = [];
   const reply = {

@@ -1,7 +1,8 @@
 /**
- * What stands beside a service judges as the service does: the verifier in process, and of a sidecar both VerifyToken and
- * Envoy's Check. With ES256 all four are asked about every hostile token. With RS256 and EdDSA the verifier in process gets
- * every one as well, and is held against the service's own twin; the ways over gRPC get some of each class, at least one.
+ * Every verifier outside the service gives the verdict of the service: the verifier in process, and of a sidecar both
+ * VerifyToken and Envoy's Check. With ES256 all four verify every hostile token. With RS256 and EdDSA the verifier in
+ * process gets every one as well, and is compared with the service's twin; those over gRPC get a sample with at least
+ * one of each class.
  */
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
@@ -19,14 +20,14 @@ import { invoke, type Outcome, type TestService } from '../support/test-service.
 import { anyPorts } from '../support/service-environment.ts';
 
 const verify = 'postern.v1.AuthService/VerifyToken';
-/** Beyond it, gRPC itself refuses a message before anybody reads it. */
+/** gRPC itself refuses a larger message before any handler reads it. */
 const maxMessageBytes = 64 * 1024 - 4;
 /** '' for a good token, or the reason for which it is refused. */
 type Verify = (token: string) => Promise<string>;
 
-const closers: (() => unknown)[] = [];
+const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
+  for (const close of cleanups.splice(0).reverse()) await close();
 });
 
 async function inProcess(verifier: Verifier, token: string): Promise<string> {
@@ -42,15 +43,15 @@ async function inProcess(verifier: Verifier, token: string): Promise<string> {
 const reasonIn = ({ code, reason }: Outcome) =>
   code === grpc.status.OK ? '' : (reason ?? grpc.status[code]);
 
-/** The ways to have a token judged beside this service, ready to be asked. */
-async function besides(
+/** The verifiers outside this service, ready for use. */
+async function openVerifiers(
   service: TestService,
 ): Promise<Record<'within' | 'sidecarVerify' | 'sidecarCheck', Verify>> {
   const { id, secret } = await (await openAdminFixture(service.database)).createService('beside');
   const credential = { clientId: id, clientSecret: secret };
   const verifier = createVerifier({ trust: { upstream: { address: service.grpcAddress }, credential } });
-  closers.push(() => verifier.close());
-  closers.push(endEveryPostern);
+  cleanups.push(() => verifier.close());
+  cleanups.push(endEveryPostern);
   const sidecar = startPostern(['sidecar', '--upstream', service.grpcAddress], {
     environment: {
       POSTERN_CLIENT_ID: id,
@@ -60,7 +61,7 @@ async function besides(
   });
   const { grpc: address, http } = await sidecar.listening;
   const client = new grpc.Client(address, grpc.credentials.createInsecure());
-  closers.push(() => client.close());
+  cleanups.push(() => client.close());
   await until(async () => (await fetch(`http://${http}/readyz`)).status === 200, 'the sidecar is ready');
   expect(await verifier.ready(5_000)).toBe(true);
   const call: TestService['call'] = (method, request) => invoke(client, method, request);
@@ -76,13 +77,13 @@ test.each([
   { mode: 'RS256', oneIn: 8 },
   { mode: 'EdDSA', oneIn: 8 },
 ] as const)(
-  'E04 T01-T20 a verifier in process and a sidecar say of every token what VerifyToken says: $mode',
+  'E04 T01-T20 a verifier in process and a sidecar give the verdict of VerifyToken for every token: $mode',
   async ({ mode, oneIn }) => {
     const { service, setting, twin } = await serviceUnderAttack(mode);
-    closers.push(() => service.stop());
-    const { within, sidecarVerify, sidecarCheck } = await besides(service);
+    cleanups.push(() => service.stop());
+    const { within, sidecarVerify, sidecarCheck } = await openVerifiers(service);
     const differing: string[] = [];
-    const hold = (name: string, central: string, who: string, verdict: string, same: boolean) => {
+    const compare = (name: string, central: string, who: string, verdict: string, same: boolean) => {
       if (!same) differing.push(`${name}: the service ${central}, ${who} ${verdict}`);
     };
 
@@ -94,11 +95,11 @@ test.each([
         sidecarCheck(token),
         within(token),
       ]);
-      // Without a token in the message, the services ask the metadata for one.
+      // Without a token in the message, the services take one from the metadata.
       const isEvaluated = token !== '' && Buffer.byteLength(token) <= maxMessageBytes;
-      hold(name, central, 'the sidecar', verified, verified === central);
-      hold(name, central, 'its Check', checked, saysTheSame(token, checked, central));
-      hold(name, central, 'in process', own, !isEvaluated || own === central);
+      compare(name, central, 'the sidecar', verified, verified === central);
+      compare(name, central, 'its Check', checked, saysTheSame(token, checked, central));
+      compare(name, central, 'in process', own, !isEvaluated || own === central);
       return [central, verified, checked, own];
     };
 
@@ -114,13 +115,13 @@ test.each([
     await inBatches(all, async ({ name, token }) => {
       const [own, verdict] = await Promise.all([within(token), twin.verify(token)]);
       const central = verdict.ok ? '' : verdict.refusal.reason;
-      hold(name, central, 'in process', own, own !== '' && own === central);
+      compare(name, central, 'in process', own, own !== '' && own === central);
     });
     expect(differing).toEqual([]);
 
     for (const { name, token } of validTokens(setting)) {
       expect([name, ...(await verdictsOn({ name, token }))]).toEqual([name, '', '', '', '']);
-      // Once more, from memory.
+      // Once more, from the cache.
       await verdictsOn({ name: `${name}, again`, token });
     }
     expect(differing).toEqual([]);

@@ -15,7 +15,7 @@ import { encode } from '../security/forge.ts';
 import { until } from '../support/wait-for.ts';
 
 const issuer = 'https://auth.example';
-/** Serves `published` as a key set, and keeps count; while `held` is a list, answers wait in it. */
+/** Serves `published` as a key set and counts the requests; while `held` is a list, responses wait in it. */
 let server: Server;
 let url: string;
 let published: PublicJwk[];
@@ -55,7 +55,7 @@ function respond(response: ServerResponse, keys: readonly PublicJwk[]): void {
   response.end(JSON.stringify({ keys }));
 }
 
-/** A key that is published from now on, and how to get tokens of it. */
+/** Publishes a new key. @returns a function that issues tokens signed with it */
 async function publishKey() {
   const pair = await generateSigningKey('ES256');
   const signer = await importSigner(pair);
@@ -91,15 +91,15 @@ async function verdict(verifier: Verifier, token: string): Promise<string> {
   }
 }
 
-/** As an attacker makes them: each names a key of its own. */
-const madeUp = (token: string, count: number) =>
+/** Forged tokens, each with a random key id. */
+const forgedTokens = (token: string, count: number) =>
   Array.from({ length: count }, () => {
     const [, claims, signature] = token.split('.');
     const header = { alg: 'ES256', kid: randomBytes(32).toString('base64url'), typ: 'at+jwt' };
     return `${encode(JSON.stringify(header))}.${claims}.${signature}`;
   });
 
-test('K03 a key that came after the set was read is asked for, once for many callers, and its tokens are good', async () => {
+test('K03 a key published after the set was read is fetched, once for many callers, and its tokens are valid', async () => {
   const before = await publishKey();
   const verifier = await readyVerifier();
   expect([await verdict(verifier, await before()), asked]).toEqual(['good', 1]);
@@ -110,7 +110,7 @@ test('K03 a key that came after the set was read is asked for, once for many cal
   expect([await verdict(verifier, await before()), asked]).toEqual(['good', 2]);
 });
 
-test('T05 made-up keys cost one request in half a minute, however many there are, and keep nobody else waiting', async () => {
+test('T05 any number of forged key ids cause one request in 30 seconds and delay no token with a known key', async () => {
   const issue = await publishKey();
   const verifier = await readyVerifier();
   const token = await issue();
@@ -118,9 +118,9 @@ test('T05 made-up keys cost one request in half a minute, however many there are
   let laterMs = 0;
   jest.spyOn(performance, 'now').mockImplementation(() => realNow() + laterMs);
   const flood = async () => {
-    const together = await Promise.all(madeUp(token, 200).map((forged) => verdict(verifier, forged)));
+    const together = await Promise.all(forgedTokens(token, 200).map((forged) => verdict(verifier, forged)));
     const alone: string[] = [];
-    for (const forged of madeUp(token, 200)) alone.push(await verdict(verifier, forged));
+    for (const forged of forgedTokens(token, 200)) alone.push(await verdict(verifier, forged));
     expect(new Set([...together, ...alone])).toEqual(new Set(['TOKEN_KEY_UNKNOWN']));
     expect(await verdict(verifier, await issue())).toBe('good');
   };
@@ -133,11 +133,11 @@ test('T05 made-up keys cost one request in half a minute, however many there are
   await flood();
   expect(asked).toBe(3);
 
-  // Those that wait for the answer do not hold up a token whose key is known.
+  // Calls that wait for the response do not delay a token whose key is known.
   laterMs = 120_000;
   held = [];
-  const waiting = madeUp(token, 50).map((forged) => verdict(verifier, forged));
-  await until(() => held?.length === 1, 'the key set is asked for');
+  const waiting = forgedTokens(token, 50).map((forged) => verdict(verifier, forged));
+  await until(() => held?.length === 1, 'the key set is requested');
   expect(await verdict(verifier, await issue())).toBe('good');
   for (const answer of held.splice(0)) answer();
   held = null;
@@ -145,12 +145,12 @@ test('T05 made-up keys cost one request in half a minute, however many there are
   expect(asked).toBe(4);
 });
 
-test('a key set that cannot be had refuses the unknown key and keeps the known ones', async () => {
+test('when the key set cannot be fetched, unknown keys are refused and known ones kept', async () => {
   const issue = await publishKey();
   const verifier = await readyVerifier();
   const token = await issue();
   broken = true;
-  const [forged = ''] = madeUp(token, 1);
+  const [forged = ''] = forgedTokens(token, 1);
   expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
   expect(await verdict(verifier, await issue())).toBe('good');
   expect(verifier.state()).toMatchObject({ status: 'ready', connected: false });
@@ -158,7 +158,7 @@ test('a key set that cannot be had refuses the unknown key and keeps the known o
   await until(() => verifier.state().connected, 'asked again');
 });
 
-test('an empty key set is no news: the keys before it stay, and without any nothing is judged', async () => {
+test('an empty key set replaces no keys, and without keys no token is verified', async () => {
   const events: SourceEvent[] = [];
   const [empty, issue] = [published, await publishKey()];
   const filled = published;
@@ -168,7 +168,7 @@ test('an empty key set is no news: the keys before it stay, and without any noth
     onEvent: (event) => events.push(event),
   });
   verifiers.push(verifier);
-  await until(() => events.length > 0, 'the empty set has come');
+  await until(() => events.length > 0, 'the empty set was received');
   expect(events[0]).toMatchObject({
     kind: 'unusable',
     error: { message: expect.stringMatching(/no keys/) as unknown },
@@ -179,13 +179,13 @@ test('an empty key set is no news: the keys before it stay, and without any noth
   published = filled;
   expect(await verifier.ready(5_000)).toBe(true);
   published = empty;
-  const [forged = ''] = madeUp(await issue(), 1);
+  const [forged = ''] = forgedTokens(await issue(), 1);
   expect(await verdict(verifier, forged)).toBe('TOKEN_KEY_UNKNOWN');
   expect(events.at(-1)?.kind).toBe('unusable');
   expect(await verdict(verifier, await issue())).toBe('good');
 });
 
-test('N17 a key set whose body stalls is given up in time, whatever garbage collection takes away', async () => {
+test('N17 a key set whose body stalls is abandoned in time, whatever is garbage collected', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   let hungUp = false;
@@ -199,37 +199,37 @@ test('N17 a key set whose body stalls is given up in time, whatever garbage coll
     onEvent: (event) => events.push(event),
   });
   verifiers.push(verifier);
-  await until(() => asked === 1, 'the set is asked for');
+  await until(() => asked === 1, 'the set is requested');
   await until(() => {
     collect();
     return events.length > 0;
-  }, 'it is given up');
+  }, 'it is abandoned');
   expect(events[0]).toMatchObject({
     kind: 'disconnected',
     end: { details: expect.stringContaining('within 5 seconds') as unknown },
   });
-  await until(() => hungUp, 'the connection is let go');
+  await until(() => hungUp, 'the connection is closed');
 });
 
-test('a look ahead of time while the key set is being read makes no second round of requests', async () => {
+test('an early fetch during a scheduled one does not start a second schedule', async () => {
   maxAgeSeconds = 1;
   const issue = await publishKey();
   const verifier = await readyVerifier();
   held = [];
   await until(() => held?.length === 1, 'the set is read again in its time');
-  const early = verdict(verifier, madeUp(await issue(), 1)[0] ?? '');
+  const early = verdict(verifier, forgedTokens(await issue(), 1)[0] ?? '');
   await until(() => held?.length === 2, 'and ahead of its time');
   const answerAll = () => held?.splice(0).map((answer) => answer()).length;
   expect(answerAll()).toBe(2);
   expect(await early).toBe('TOKEN_KEY_UNKNOWN');
-  // From here on it is one at a time again, each a second after the one before.
+  // From here on there is one request at a time again, each a second after the previous one.
   for (let round = 0; round < 2; round++) {
     expect(await until(() => held?.length !== 0, 'the next reading')).toBeGreaterThan(500);
     expect(answerAll()).toBe(1);
   }
 });
 
-test('a slow answer that was asked for earlier does not take the place of a newer one', async () => {
+test('a slow response to an earlier request does not replace a newer one', async () => {
   maxAgeSeconds = 1;
   const before = await publishKey();
   const verifier = await readyVerifier();

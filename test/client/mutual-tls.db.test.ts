@@ -61,9 +61,9 @@ test('N09 a verifier with a listed certificate watches without a service account
   }
 });
 
-test('N09 renewed files are used for the next connection, and half a pair is not', async () => {
-  const stranger = createAuthority('theirs');
-  writeIssued(folder, 'renewed', stranger.issue({}));
+test('N09 renewed files are used for the next connection, and a certificate without its key is not', async () => {
+  const otherAuthority = createAuthority('theirs');
+  writeIssued(folder, 'renewed', otherAuthority.issue({}));
   const client = createAuthClient({
     ...upstream('renewed'),
     retry: { attempts: 1, firstPauseMs: 0, longestPauseMs: 0 },
@@ -81,7 +81,7 @@ test('N09 renewed files are used for the next connection, and half a pair is not
     writeIssued(folder, 'renewed', good);
     const startMs = performance.now();
     let last = '';
-    // The channel waits between its attempts; each call that finds it waiting is told so.
+    // The channel waits between its attempts; a call made meanwhile fails.
     while (last !== 'OK' && performance.now() - startMs < 60_000) last = await answer();
     expect(last).toBe('OK');
   } finally {
@@ -89,7 +89,7 @@ test('N09 renewed files are used for the next connection, and half a pair is not
   }
 });
 
-test('N09 files that cannot be used are told where the client is made', () => {
+test('N09 unusable files are reported when the client is created', () => {
   const { address } = upstream('watcher');
   expect(() => createAuthClient({ address, tls: { certFile: caFile } })).toThrow('go together');
   expect(() => createAuthClient({ address, tls: { caFile: join(folder, 'nowhere') } })).toThrow('ENOENT');

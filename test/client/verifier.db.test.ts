@@ -54,7 +54,7 @@ async function verdictOf(verifier: Verifier, token: string, requirements = {}): 
 
 const revoke = (at: TestService, token: string) => at.call('postern.v1.AuthService/RevokeToken', { token });
 
-test('verifies in process, and refuses what is revoked at the service', async () => {
+test('verifies in process, and refuses tokens revoked at the service', async () => {
   const verifier = verifierOf(service);
   expect(await verdictOf(verifier, 'a.b.c')).toBe('TRUST_STALE');
   expect(await verifier.ready(5_000)).toBe(true);
@@ -70,7 +70,7 @@ test('verifies in process, and refuses what is revoked at the service', async ()
   expect(verifier.state()).toMatchObject({ status: 'ready', connected: true });
 });
 
-test('S13 goes on without the service, then refuses, and resumes without a gap', async () => {
+test('S13 keeps verifying without the service, then refuses, and resumes without missing a revocation', async () => {
   const other = await startTestService({}, store);
   const { port } = new URL(`http://${other.grpcAddress}`);
   const verifier = verifierOf(other, { maxStalenessMs: 1_500 });
@@ -89,7 +89,7 @@ test('S13 goes on without the service, then refuses, and resumes without a gap',
     'good',
     'TOKEN_REVOKED',
   ]);
-  // Made by another instance while this verifier hears nothing.
+  // Revoked at another instance while this verifier is disconnected.
   await revoke(service, later);
   await until(async () => (await verdictOf(verifier, kept)) === 'TRUST_STALE', 'stale');
   expect(verifier.state().status).toBe('stale');
@@ -124,7 +124,7 @@ test('a shared secret is refused with a clear message', async () => {
   await shared.stop();
 });
 
-test('a JWKS alone does for those who have no more, without revocation', async () => {
+test('verifies with a JWKS alone, without revocation', async () => {
   const verifier = verifierOf(service, {
     trust: {
       jwksUrl: `${service.httpUrl}/.well-known/jwks.json`,
@@ -140,7 +140,7 @@ test('a JWKS alone does for those who have no more, without revocation', async (
   expect(verifier.state().ageMs).toBeNull();
 });
 
-test('a wrong secret is told and tried again, and nothing is judged meanwhile', async () => {
+test('a wrong secret is reported and retried, and no token is verified meanwhile', async () => {
   const ends: status[] = [];
   const wrong = credential.clientSecret.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
   const verifier = verifierOf(service, {
@@ -155,7 +155,7 @@ test('a wrong secret is told and tried again, and nothing is judged meanwhile', 
   expect(new Set(ends)).toEqual(new Set([status.UNAUTHENTICATED]));
 });
 
-test('a service that is not there is UNAVAILABLE, and a listener that throws keeps nobody from trying again', async () => {
+test('an unreachable service is UNAVAILABLE, and a listener that throws does not stop the retries', async () => {
   const warnings = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   const ends: status[] = [];
   verifierOf(service, {
@@ -171,7 +171,7 @@ test('a service that is not there is UNAVAILABLE, and a listener that throws kee
   warnings.mockRestore();
 });
 
-test('A02 watches where its own audience is another than the first, with tokens for it', async () => {
+test('A02 a credential can ask for tokens with the audience of the API when it is not the first one', async () => {
   const own = await startTestService({ POSTERN_AUDIENCE: 'shop,postern', POSTERN_API_AUDIENCE: 'postern' });
   const { id, secret } = await (await openAdminFixture(own.database)).createService('verifier');
   const account = { clientId: id, clientSecret: secret };
@@ -183,17 +183,17 @@ test('A02 watches where its own audience is another than the first, with tokens 
   });
   const watching = verifierOf(own, { trust: { upstream, credential: { ...account, audience: 'postern' } } });
   expect(await watching.ready(5_000)).toBe(true);
-  await until(() => ends.length > 0, 'the other one is told why not');
+  await until(() => ends.length > 0, 'the other one is refused with a reason');
   expect(ends[0]).toContain("audience 'postern'");
   expect(refused.state().status).toBe('waiting');
   await own.addUser(email, password);
-  // What it verifies is for whomever it is.
+  // It verifies tokens for any audience.
   expect(await verdictOf(watching, await own.tokenOf(email, password), { audience: 'shop' })).toBe('good');
   for (const one of verifiers.splice(0)) one.close();
   await own.stop();
 });
 
-test.each([[{ audience: '' }], [{ audience: 7 }]])('%j is no audience of a credential', (wrong) => {
+test.each([[{ audience: '' }], [{ audience: 7 }]])('%j is no valid audience of a credential', (wrong) => {
   const upstream = { address: service.grpcAddress };
   const trust = { upstream, credential: { ...credential, ...wrong } } as VerifierOptions['trust'];
   expect(() => createVerifier({ trust })).toThrow('trust.credential.audience');

@@ -32,7 +32,7 @@ test.each([
   ]);
 });
 
-test('O07 and starts again', async () => {
+test('O07 the service starts again afterwards', async () => {
   const service = await startServiceProcess(database.url);
   await untilReady(service);
   await service.stop();

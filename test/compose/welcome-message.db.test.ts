@@ -15,7 +15,7 @@ const linesFor = (path: string) =>
     .map((line) => line.trim());
 const login = `-d '{"email":"demo@example.com","password":"a-password"}'`;
 
-test('the lines for a port', () => {
+test('the welcome message for a port', () => {
   const text = welcomeMessage(demo, { kind: 'tcp', host: '::1', port: 50051 }, null);
   expect(text).toContain(
     `buf curl --protocol grpc --http2-prior-knowledge ${login} http://[::1]:50051/postern.v1.AuthService/Login\n`,
@@ -23,7 +23,7 @@ test('the lines for a port', () => {
   expect(text).toContain(`grpcurl -plaintext ${login} [::1]:50051 postern.v1.AuthService/Login\n`);
 });
 
-test('N09 the lines for a port with TLS say what the tools need to know', () => {
+test('N09 the welcome message for a port with TLS names the certificate for each tool', () => {
   const text = welcomeMessage(
     demo,
     { kind: 'tcp', host: '127.0.0.1', port: 50051 },
@@ -37,7 +37,7 @@ test('N09 the lines for a port with TLS say what the tools need to know', () => 
   );
 });
 
-test('the lines for a socket name it as each tool wants it', () => {
+test('the welcome message for a socket names it in the syntax of each tool', () => {
   const lines = linesFor('/run/postern/grpc.sock');
   const buf = 'npx buf curl --protocol grpc --http2-prior-knowledge --unix-socket /run/postern/grpc.sock';
   expect(lines).toContain(`${buf} ${login} http://localhost/postern.v1.AuthService/Login`);
@@ -49,14 +49,14 @@ test('the lines for a socket name it as each tool wants it', () => {
   );
 });
 
-test('a path with special characters stays one word of the shell', () => {
+test('a path with special characters is quoted as one shell word', () => {
   const path = "/tmp/it's $HOME/a b";
   const line = linesFor(path).find((text) => text.startsWith('npx buf curl')) ?? '';
   const word = /--unix-socket (.*) -d /.exec(line)?.[1] ?? '';
   expect(execFileSync('sh', ['-c', `printf %s ${word}`], { encoding: 'utf8' })).toBe(path);
 });
 
-test('the lines of a first start on a socket work when they are pasted', async () => {
+test('the commands in the welcome message for a socket work when they are pasted', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'postern-steps-'));
   const service = startPostern(['serve'], {
     environment: {

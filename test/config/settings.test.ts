@@ -33,7 +33,7 @@ function faultsOf(environment: Environment, options?: LoadOptions): readonly str
 }
 
 describe('defaults', () => {
-  test('an empty environment is embedded mode', () => {
+  test('an empty environment selects embedded mode', () => {
     expect(loadSettings({})).toMatchObject({
       production: false,
       databaseUrl: null,
@@ -69,7 +69,7 @@ describe('defaults', () => {
     expect(loadSettings({ POSTERN_REFLECTION: 'off' }).reflection).toBe(false);
   });
 
-  test('an empty variable counts as absent and is warned of', () => {
+  test('an empty variable counts as absent and causes a warning', () => {
     const { production: isProduction, warnings } = loadSettings({ DATABASE_URL: '', POSTERN_AUDIENCE: '' });
     expect(isProduction).toBe(false);
     expect(warnings).toEqual([
@@ -86,11 +86,11 @@ describe('values', () => {
     'postgres://user:p%40ss%2Fword@[::1]:5433/db?sslmode=verify-ca&sslrootcert=/etc/ca.pem',
     'postgres://user:word@/db?host=/run/postgresql',
     'postgres://user:word@one:5432,two,[::1]:5433/db?target_session_attrs=read-write&sslmode=require',
-  ])('takes DATABASE_URL=%s as it is', (text) => {
+  ])('accepts DATABASE_URL=%s unchanged', (text) => {
     expect(loadSettings({ ...production, DATABASE_URL: text }).databaseUrl?.reveal()).toBe(text);
   });
 
-  test('each is read', () => {
+  test('every setting is read', () => {
     const settings = loadSettings({
       ...production,
       POSTERN_MIGRATE: 'off',
@@ -171,7 +171,7 @@ describe('values', () => {
     ['POSTERN_TLS_ADMIN_IDENTITIES', 'spiffe://example.org/a,'],
     ['POSTERN_INSECURE', 'yes'],
     ['POSTERN_LOG_LEVEL', 'verbose'],
-  ])('refuses %s=%j, naming it and not its value', (name, text) => {
+  ])('refuses %s=%j, and the message has its name but not its value', (name, text) => {
     const [fault, ...others] = faultsOf({ POSTERN_MASTER_KEY: masterKey, [name]: text }).filter(
       (line) => !line.includes('go together'),
     );
@@ -198,13 +198,13 @@ describe('values', () => {
     ]);
   });
 
-  test('A02 the audience of the API is one of the audiences, wherever they are known', () => {
+  test('A02 the audience of the API must be one of the audiences, except in a sidecar', () => {
     const elsewhere = { POSTERN_AUDIENCE: 'shop,web', POSTERN_API_AUDIENCE: 'postern' };
     const fault = expect.stringMatching(/^POSTERN_API_AUDIENCE must be one of POSTERN_AUDIENCE/);
     for (const purpose of ['serve', 'keys', 'command'] as const)
       expect(faultsOf(elsewhere, { for: purpose })).toEqual([fault]);
     expect(faultsOf({ ...elsewhere, POSTERN_AUDIENCE: 'shop,postern' })).toEqual([]);
-    // Its upstream tells it which audiences there are.
+    // A sidecar learns the audiences from its upstream.
     expect(loadSettings({ POSTERN_API_AUDIENCE: 'postern' }, { for: 'sidecar' }).apiAudience).toBe('postern');
   });
 
@@ -215,7 +215,7 @@ describe('values', () => {
     expect(faultsOf({ POSTERN_XYZZY_PLUGH_AND_MORE: '1' })).toEqual([
       expect.stringMatching(/^POSTERN_XYZZY_PLUGH_AND_MORE (?!.*POSTERN_)/),
     ]);
-    // Only secrets may come from files.
+    // Only secrets can be read from files.
     expect(faultsOf({ POSTERN_ISSUER_FILE: '/x' })).toHaveLength(1);
   });
 
@@ -257,16 +257,16 @@ describe('secrets', () => {
     ['missing', () => join(folder, 'no-such-file'), /ENOENT/],
     ['a folder', () => folder, /EISDIR/],
     ['empty', () => file('empty', '\n'), /empty/],
-    ['no key', () => file('short', 'c2hvcnQ='), /\b5 bytes.*\b32\b/],
+    ['too short', () => file('short', 'c2hvcnQ='), /\b5 bytes.*\b32\b/],
     ['not UTF-8', () => file('binary', Buffer.from([0xff, 0xfe, 0xff])), /./],
-  ])('a file that is %s is a fault', (_name, path, expected) => {
+  ])('a file that is %s is refused', (_name, path, expected) => {
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path() });
     expect(faults).toEqual([expect.stringMatching(expected)]);
     expect(faults[0]).toMatch(/^POSTERN_MASTER_KEY_FILE /);
     expect(faults[0]).not.toContain(folder);
   });
 
-  test('a secret set in both ways is a fault', () => {
+  test('a secret set both directly and as a file is refused', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_FILE: '/x' })).toEqual([
       expect.stringMatching(/^POSTERN_MASTER_KEY and POSTERN_MASTER_KEY_FILE .*remove one/),
     ]);
@@ -303,7 +303,7 @@ describe('secrets', () => {
     }
   });
 
-  test('are never in a fault, wherever they were set', () => {
+  test('are never part of an error message, in whichever variable they are set', () => {
     const misplaced = Object.fromEntries(
       settingsTable()
         .match(/`(DATABASE_URL|POSTERN_\w+)`/g)
@@ -316,7 +316,7 @@ describe('secrets', () => {
 });
 
 describe('keys', () => {
-  test('K07 production needs the master key, except for commands that only find the database', () => {
+  test('K07 production needs the master key, except for commands that only use the database', () => {
     const without = { ...production, POSTERN_MASTER_KEY: undefined };
     const expected = [expect.stringMatching(/^POSTERN_MASTER_KEY .*DATABASE_URL/)];
     expect(faultsOf(without)).toEqual(expected);
@@ -340,7 +340,7 @@ describe('keys', () => {
     ]);
   });
 
-  test('the previous master key goes only beside another one', () => {
+  test('the previous master key needs a current one that differs from it', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY_PREVIOUS: masterKey })).toHaveLength(1);
     expect(faultsOf({ POSTERN_MASTER_KEY: masterKey, POSTERN_MASTER_KEY_PREVIOUS: masterKey })).toHaveLength(
       1,
@@ -371,7 +371,7 @@ describe('keys', () => {
     expect(faultsOf(legacy)).toEqual(expected('POSTERN_LEGACY_HS256_SECRET'));
   });
 
-  test('K10 secrets as tools make them are taken', () => {
+  test('K10 secrets generated by the usual tools are accepted', () => {
     for (let run = 0; run < 200; run++) {
       for (const encoding of ['hex', 'base64', 'base64url'] as const) {
         const text = randomBytes(32).toString(encoding);
@@ -380,7 +380,7 @@ describe('keys', () => {
     }
   });
 
-  test('the secret goes with HS256 only', () => {
+  test('the secret is required with HS256 and refused with any other algorithm', () => {
     expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' })).toEqual([expect.stringMatching(/^POSTERN_SECRET /)]);
     expect(faultsOf({ POSTERN_ALGORITHM: 'HS256' }, { for: 'command' })).toEqual([]);
     expect(faultsOf({ POSTERN_SECRET: sharedSecret })).toEqual([
@@ -388,7 +388,7 @@ describe('keys', () => {
     ]);
   });
 
-  test('rotation is not faster than key sets are fetched', () => {
+  test('key rotation must not be shorter than the max-age of the key set', () => {
     expect(faultsOf({ POSTERN_KEY_ROTATION: '5m' })).toEqual([
       expect.stringMatching(/^POSTERN_KEY_ROTATION /),
     ]);
@@ -404,7 +404,7 @@ describe('legacy HS256 tokens', () => {
     ['2027-01-31', Date.UTC(2027, 0, 31)],
     ['2027-01-31T12:00:00Z', Date.UTC(2027, 0, 31, 12)],
     ['2027-01-31T12:00+02:00', Date.UTC(2027, 0, 31, 10)],
-  ])('is open until %s', (text, untilMs) => {
+  ])('are accepted until %s', (text, untilMs) => {
     const { legacyHs256, warnings } = loadSettings(
       { ...legacy, POSTERN_LEGACY_HS256_UNTIL: text },
       { nowMs },
@@ -414,12 +414,12 @@ describe('legacy HS256 tokens', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('may have closed, with a warning', () => {
+  test('may have passed their end date, with a warning', () => {
     const { warnings } = loadSettings(legacy, { nowMs: Date.UTC(2027, 0, 31) });
     expect(warnings).toEqual([expect.stringMatching(/^POSTERN_LEGACY_HS256_UNTIL /)]);
   });
 
-  test('needs both settings, and another algorithm', () => {
+  test('need both settings and an algorithm other than HS256', () => {
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_UNTIL: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_LEGACY_HS256_SECRET: undefined })).toHaveLength(1);
     expect(faultsOf({ ...legacy, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: sharedSecret })).toEqual([
@@ -499,28 +499,28 @@ describe('certificates', () => {
       { ...upstream, POSTERN_UPSTREAM_KEY: undefined },
       /^POSTERN_UPSTREAM_CERT .*POSTERN_UPSTREAM_KEY/,
     ],
-  ])('N09 %s is one line', (_name, change, says) => {
+  ])('N09 %s is reported in one line', (_name, change, says) => {
     expect(faultsOf({ ...secured, ...change }, { readFile })).toEqual([expect.stringMatching(says)]);
   });
 
-  test('N09 every file at fault is told at once', () => {
+  test('N09 every unusable file is reported at once', () => {
     const all = { POSTERN_TLS_CERT: '/junk', POSTERN_TLS_KEY: '/nowhere', POSTERN_TLS_CLIENT_CA: '/junk' };
     const names = (environment: Environment, options: LoadOptions) =>
       faultsOf(environment, options).map((fault) => fault.split(' ')[0]);
     expect(names(all, { readFile }).sort()).toEqual(Object.keys(all).sort());
     const both = { ...all, ...upstream, POSTERN_UPSTREAM_CERT: '/nowhere', POSTERN_UPSTREAM_CA: '/junk' };
     expect(names(both, { for: 'sidecar', readFile })).toHaveLength(5);
-    // Commands touch no socket, and may run as somebody who must not read the key.
+    // Commands open no socket, and may run as a user who must not read the key.
     expect(faultsOf(both, { for: 'command', readFile })).toEqual([]);
   });
 
-  test('N09 client authorities need a certificate of our own', () => {
+  test('N09 client authorities need a server certificate', () => {
     expect(faultsOf({ POSTERN_TLS_CLIENT_CA: '/ca' }, { readFile })).toEqual([
       expect.stringMatching(/^POSTERN_TLS_CLIENT_CA .*TLS/),
     ]);
   });
 
-  test('an issuer that says http is warned of', () => {
+  test('with TLS, an issuer with http: causes a warning', () => {
     const { warnings } = loadSettings({ ...secured, POSTERN_ISSUER: undefined }, { readFile });
     expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER .*http:/)]);
   });
@@ -528,35 +528,35 @@ describe('certificates', () => {
 
 describe('listeners', () => {
   test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
-    'N10 %s takes no plaintext from other machines',
+    'N10 %s accepts no plaintext from other machines',
     (name) => {
       for (const address of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', 'auth.example:1']) {
         expect(faultsOf({ [name]: address })).toEqual([
           expect.stringMatching(`^${name} .*POSTERN_INSECURE=true`),
         ]);
         expect(faultsOf({ [name]: address, POSTERN_INSECURE: 'true' })).toEqual([]);
-        // A command listens nowhere.
+        // A command opens no listener.
         expect(faultsOf({ [name]: address }, { for: 'command' })).toEqual([]);
       }
     },
   );
 
-  test('N10 TLS is as good as staying on this machine', () => {
+  test('N10 with TLS a listener may accept other machines', () => {
     for (const name of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])
       expect(faultsOf({ ...secured, [name]: '0.0.0.0:1' }, { readFile })).toEqual([]);
-    // A certificate that cannot be used is a fault of its own, and plaintext no way out of it.
+    // An unusable certificate is an error of its own; plaintext is not offered as a way around it.
     const broken = { ...secured, POSTERN_TLS_CERT: '/nowhere', POSTERN_GRPC_LISTEN: '0.0.0.0:1' };
     expect(faultsOf(broken, { readFile })).toEqual([expect.stringMatching(/^POSTERN_TLS_CERT .*ENOENT/)]);
   });
 
-  test('two on one address are a fault', () => {
+  test('two listeners on one address are refused', () => {
     const twice = (text: string) => faultsOf({ POSTERN_GRPC_LISTEN: text, POSTERN_HTTP_LISTEN: text });
     expect(twice('127.0.0.1:9')).toHaveLength(1);
     expect(twice('unix:/a')).toHaveLength(1);
     expect(twice('127.0.0.1:0')).toEqual([]);
   });
 
-  test('N07 the gRPC library may not tell callers its errors in production', () => {
+  test('N07 the gRPC library must not send its error details to callers in production', () => {
     const debugging = { GRPC_NODE_DEBUG_SEND_ERROR_DETAILS: 'true' };
     expect(faultsOf({ ...production, ...debugging })).toEqual([
       expect.stringMatching(/^GRPC_NODE_DEBUG_SEND_ERROR_DETAILS/),
@@ -565,19 +565,19 @@ describe('listeners', () => {
   });
 });
 
-test('production without an issuer of its own is warned of', () => {
+test('production with the default issuer causes a warning', () => {
   const { warnings } = loadSettings({ ...production, POSTERN_ISSUER: undefined });
   expect(warnings).toEqual([expect.stringMatching(/^POSTERN_ISSUER /)]);
 });
 
-test('nobody else is warned of what only a service uses', () => {
+test('sidecars and commands do not warn about settings of the service', () => {
   for (const purpose of ['sidecar', 'keys', 'command'] as const) {
     const environment = { ...production, POSTERN_ISSUER: undefined };
     expect(loadSettings(environment, { for: purpose }).warnings).toEqual([]);
   }
 });
 
-test('the table for the documentation has a line for each setting', () => {
+test('the table for the documentation has a row for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
   expect(lines).toContainEqual(
     expect.stringMatching(/^\| `POSTERN_ACCESS_TOKEN_TTL` \| `10m` \| .*`1s` to `24h`/),
@@ -586,7 +586,7 @@ test('the table for the documentation has a line for each setting', () => {
   expect(lines.every((line) => line.split('|').length === 5)).toBe(true);
 });
 
-test('stack traces are for debug and trace', () => {
+test('stack traces are shown at the log levels debug and trace', () => {
   expect(wantsStackTraces({ POSTERN_LOG_LEVEL: 'debug' })).toBe(true);
   expect(wantsStackTraces({ POSTERN_LOG_LEVEL: 'info' })).toBe(false);
   expect(wantsStackTraces({})).toBe(false);

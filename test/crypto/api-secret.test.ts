@@ -10,7 +10,7 @@ import { sameDigest, SecretDigests } from '../../src/crypto/keyed-digests.ts';
 
 const random = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
-test('a secret has its form, which a scanner finds in any text around it', () => {
+test('a generated secret matches its format, and a secret scanner finds it in surrounding text', () => {
   fc.assert(
     fc.property(random, (bytes) => {
       const secret = makeScannableSecret('psk_', bytes);
@@ -22,7 +22,7 @@ test('a secret has its form, which a scanner finds in any text around it', () =>
   expect(makeScannableSecret('psk_', new Uint8Array(32).fill(255))).toHaveLength(53);
 });
 
-test('its bytes come out again, and whatever has the form has 32', () => {
+test('the bytes of a secret can be read back, and any well-formed secret has 32', () => {
   fc.assert(
     fc.property(random, (bytes) => {
       expect([...bytesOfScannableSecret(makeScannableSecret('prs_', bytes))]).toEqual([...bytes]);
@@ -31,7 +31,7 @@ test('its bytes come out again, and whatever has the form has 32', () => {
   expect(bytesOfScannableSecret(`psk_${'z'.repeat(49)}`)).toHaveLength(32);
 });
 
-test('another random number gives another secret', () => {
+test('different random bytes give different secrets', () => {
   fc.assert(
     fc.property(random, random, (one, other) => {
       fc.pre(Buffer.compare(one, other) !== 0);
@@ -40,7 +40,7 @@ test('another random number gives another secret', () => {
   );
 });
 
-test('a mistyped character, another prefix and every other text are no secrets', () => {
+test('a mistyped character, another prefix and any other text are refused', () => {
   fc.assert(
     fc.property(random, fc.nat(48), fc.constantFrom('0', 'A', 'z'), (bytes, place, typed) => {
       const secret = makeScannableSecret('prs_', bytes);
@@ -56,7 +56,7 @@ test('a mistyped character, another prefix and every other text are no secrets',
 
 const digestsOf = (root: string) => new SecretDigests((purpose) => Buffer.from(`${root} ${purpose}`));
 
-test('digests depend on the root key and on what the secret is for', () => {
+test('digests depend on the root key and on the purpose of the secret', () => {
   const digests = digestsOf('one root');
   const others = digestsOf('another root');
   const of = digests.ofServiceSecret('x');
@@ -66,7 +66,7 @@ test('digests depend on the root key and on what the secret is for', () => {
   expect(sameDigest(of, of.subarray(1))).toBe(false);
 });
 
-test("D20 a secret is for its owner alone, and one that names none may be anybody's", () => {
+test("D20 a secret with an owner is for that owner alone, and one without may be anybody's", () => {
   const digests = digestsOf('one root');
   const twenty = fc.uint8Array({ minLength: 20, maxLength: 20 });
   fc.assert(

@@ -17,7 +17,7 @@ const folders: string[] = [];
 afterAll(async () => {
   await endEveryPostern();
   for (const folder of folders) {
-    // A service that a test killed leaves its server to the next start; here there is none.
+    // A killed service leaves its server running for the next start; after the last test there is none.
     const orphan = postmasterOf(join(folder, 'pgdata'));
     if (orphan !== null) {
       process.kill(orphan, 'SIGQUIT');
@@ -79,7 +79,7 @@ async function stop(service: RunningPostern, dataDir: string): Promise<void> {
   expect(isAlive(server)).toBe(false);
 }
 
-test('the life of one directory: first start, neighbours, kills, end', async () => {
+test('one data directory through first start, a second service, kills and stop', async () => {
   const dataDir = newFolder();
   mkdirSync(join(dataDir, 'pgdata.new-999999'));
 
@@ -91,7 +91,7 @@ test('the life of one directory: first start, neighbours, kills, end', async () 
   expect(await loginAsDemo(first, password)).toBe(grpc.status.OK);
   expect(existsSync(join(dataDir, 'pgdata.new-999999'))).toBe(false);
 
-  // Beside the running service: a second one is refused, a command works.
+  // While the service runs, a second one is refused and a command works.
   const second = await serve(dataDir).end;
   expect(second.exitCode).toBe(4);
   expect(second.stderr).toContain(`process ${listening.pid}`);
@@ -99,7 +99,7 @@ test('the life of one directory: first start, neighbours, kills, end', async () 
   expect(second.stdout).toBe('');
   expect(await emailsIn(dataDir)).toEqual(['demo@example.com']);
 
-  // D13: what was answered survives a kill of the service, and its server, left behind, is taken over.
+  // D13: what was acknowledged survives a kill of the service, and the next start takes over the server that is left.
   first.kill('SIGKILL');
   expect((await first.end).exitCode).toBeNull();
   const again = serve(dataDir);
@@ -119,7 +119,7 @@ test('the life of one directory: first start, neighbours, kills, end', async () 
 
   await stop(again, dataDir);
 
-  // A command alone starts a server for its own time only.
+  // A command without a running service starts a server only for its own run.
   expect(await emailsIn(dataDir)).toEqual(['demo@example.com']);
   expect(postmasterOf(join(dataDir, 'pgdata'))).toBeNull();
   expect(existsSync(join(dataDir, 'pgdata', 'postmaster.pid'))).toBe(false);

@@ -34,7 +34,7 @@ async function open(
   return embedded;
 }
 
-async function ask(embedded: EmbeddedPostgres, question: string): Promise<unknown> {
+async function selectValue(embedded: EmbeddedPostgres, question: string): Promise<unknown> {
   const client = new Client(embedded.connection);
   await client.connect();
   try {
@@ -44,7 +44,7 @@ async function ask(embedded: EmbeddedPostgres, question: string): Promise<unknow
   }
 }
 
-test('D13 a lock file whose process id lives on in another program does not keep the server from starting', async () => {
+test('D13 a lock file with the process id of another program does not keep the server from starting', async () => {
   const dataDir = newFolder();
   await (await open(dataDir)).stop();
 
@@ -56,7 +56,7 @@ test('D13 a lock file whose process id lives on in another program does not keep
   expect((await open(dataDir)).started).toBe(true);
 });
 
-test('D13 a cluster left half made by an earlier process with our id is cleared away', async () => {
+test('D13 an unfinished cluster left by an earlier process with our id is removed', async () => {
   const dataDir = newFolder();
   mkdirSync(join(dataDir, `pgdata.new-${process.pid}`));
   expect((await open(dataDir)).started).toBe(true);
@@ -69,10 +69,10 @@ test('a command finds the running server through a symbolic link', async () => {
   symlinkSync(dataDir, link);
   const joined = await open(link, 'command');
   expect(joined.started).toBe(false);
-  expect(await ask(joined, 'SELECT 1')).toBe(1);
+  expect(await selectValue(joined, 'SELECT 1')).toBe(1);
 });
 
-test('the server sees nothing of our environment, where keys and passwords are', async () => {
+test('the server does not inherit our environment, which holds keys and passwords', async () => {
   const dataDir = newFolder();
   await open(dataDir);
   const server = postmasterOf(join(dataDir, 'pgdata'));
@@ -83,7 +83,7 @@ test('the server sees nothing of our environment, where keys and passwords are',
   expect(settings.map((setting) => setting.split('=')[0]).sort()).toEqual(['LC_ALL', 'PATH']);
 });
 
-test('D21 a log that is a link to another file is not written, and the server does not start', async () => {
+test('D21 a log that is a symbolic link is not written, and the server does not start', async () => {
   const dataDir = newFolder();
   const elsewhere = join(newFolder(), 'precious');
   writeFileSync(elsewhere, 'still here');
@@ -93,7 +93,7 @@ test('D21 a log that is a link to another file is not written, and the server do
 });
 
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip;
-testAsRoot('a socket folder that another user laid out under the temporary folder is refused', async () => {
+testAsRoot('a socket folder created by another user in the temporary folder is refused', async () => {
   const dataDir = join(newFolder(), 'd'.repeat(100));
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   const planted = join(tmpdir(), `postern-0-${name}`);

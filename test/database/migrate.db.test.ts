@@ -41,21 +41,21 @@ test('D15 an applied migration that differs is refused and nothing is changed', 
   await expect(readSchemaState(empty.database)).rejects.toThrow(SchemaMismatch);
 });
 
-test('D15 a newer schema is left alone by migrate and refused where the very schema is wanted', async () => {
+test('D15 migrate leaves a newer schema unchanged, and requireSchema refuses it unless newer is allowed', async () => {
   await migrate(empty.database, [...migrations, nextMigration('SELECT 1')]);
   expect(await migrate(empty.database)).toEqual([]);
   await requireSchema(empty.database, { allowNewer: true });
   await expect(requireSchema(empty.database, { allowNewer: false })).rejects.toThrow('newer');
 });
 
-test('an empty database is told from a current one', async () => {
+test('an empty database is refused with the advice to migrate', async () => {
   for (const newer of [true, false])
     await expect(requireSchema(empty.database, { allowNewer: newer })).rejects.toThrow(
       "run 'postern migrate'",
     );
 });
 
-test('D15 a migration that fails leaves nothing behind, nor do those before it in the same run', async () => {
+test('D15 a migration that fails rolls back itself and those before it in the same run', async () => {
   const relations = () =>
     empty.query(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace`);
   const failing = [...migrations, nextMigration('CREATE TABLE half_made (id integer); SELECT 1 / 0')];
@@ -69,7 +69,7 @@ test('D15 a migration that fails leaves nothing behind, nor do those before it i
   await requireSchema(empty.database, { allowNewer: false });
 });
 
-test('the schema is the one in schema.txt', async () => {
+test('the migrated schema equals schema.txt', async () => {
   await migrate(empty.database);
   const rows = await empty.query(`
     SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)

@@ -5,7 +5,7 @@ import { Rejected } from '../../src/domain/rejection.ts';
 import { messageOf, rejectDuplicate, translateStoreError } from '../../src/database/pg-errors.ts';
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
-/** As Node gives it for a name with several addresses. */
+/** The error of Node for a host name with several addresses. */
 const bothAddresses = Object.assign(
   new AggregateError([
     withCode('connect ECONNREFUSED ::1:5432', 'ECONNREFUSED'),
@@ -14,7 +14,7 @@ const bothAddresses = Object.assign(
   { code: 'ECONNREFUSED' },
 );
 
-describe('one line says what happened', () => {
+describe('the message of an error is one line', () => {
   test.each<[string, unknown, string]>([
     [
       'several addresses',
@@ -25,12 +25,12 @@ describe('one line says what happened', () => {
     ['a statement before it', new Error('select\n  1 - timeout expired'), 'timeout expired'],
     ['several lines', new Error('one\n  two'), 'one two'],
     ['no error at all', 'text', 'text'],
-  ])('of %s', (_what, error, line) => {
+  ])('for %s', (_what, error, line) => {
     expect(messageOf(error)).toBe(line);
   });
 });
 
-test('a host with several addresses that all refuse is a database that is away, in words', () => {
+test('when all addresses of a host refuse, the database is unavailable and the cause names each address', () => {
   const rejected = translateStoreError(bothAddresses);
   expect(rejected).toBeInstanceOf(Rejected);
   expect((rejected as Rejected).rejection).toMatchObject({
@@ -44,13 +44,13 @@ test.each([
   withCode('database "p" does not exist', '3D000'),
   new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string'),
   new AggregateError([new Error('timeout expired'), withCode('role "p" does not exist', '28000')]),
-])('who is refused by the database is told to look at DATABASE_URL (%#)', (error) => {
+])('a login that the database refuses is explained with DATABASE_URL (%#)', (error) => {
   const { exitCode, lines } = explainFailure(error);
   expect(exitCode).toBe(3);
   expect(lines.join('\n')).toContain('DATABASE_URL');
 });
 
-test('who asks for TLS of a database that has none is told so', () => {
+test('a database without TLS is explained with sslmode=disable', () => {
   const refused = new Error('The server does not support SSL connections');
   for (const error of [refused, new AggregateError([refused, new Error('timeout expired')])]) {
     const { exitCode, lines } = explainFailure(translateStoreError(error));
@@ -59,7 +59,7 @@ test('who asks for TLS of a database that has none is told so', () => {
   }
 });
 
-test('a value that another row has is a refusal only under the index that is meant', () => {
+test('a duplicate value is a rejection only under the expected index', () => {
   const reject = rejectDuplicate('users_email_key', { kind: 'email-taken' });
   const duplicate = (constraint: string) => Object.assign(withCode('duplicate key', '23505'), { constraint });
   expect(() => reject(duplicate('users_email_key'))).toThrow(

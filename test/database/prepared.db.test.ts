@@ -20,7 +20,7 @@ import { oneConnection } from '../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let store: TestDatabase;
-/** Of one connection, which everything runs on. */
+/** A pool of one connection, which every statement runs on. */
 let database: Database;
 beforeAll(async () => {
   store = await createTestDatabase();
@@ -47,7 +47,7 @@ async function double(db: Knex, value: number): Promise<number | undefined> {
   return rows[0]?.doubled;
 }
 
-test('what logins and refreshes ask is parsed once for a connection', async () => {
+test('the statements of logins and refreshes are parsed once per connection', async () => {
   const [user] = await store.query(
     `INSERT INTO users (id, email) VALUES (gen_random_uuid(), 'a@example.com') RETURNING id`,
   );
@@ -58,17 +58,17 @@ test('what logins and refreshes ask is parsed once for a connection', async () =
     origin: testCall().origin,
   };
   const uses = await database.transaction(budget(), async (trx) => {
-    for (let turn = 0; turn < 3; turn += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const id = randomUUID();
       const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
       const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
-      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(turn < 2 ? 0 : 1);
+      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(round < 2 ? 0 : 1);
       expect((await findSession(trx, id))?.userId).toBe(userId);
       expect(await rotateSession(trx, { id, to: 2, accessTokenSeconds: 60 }, audit)).not.toBeNull();
       await insertAuditEvent(trx, audit);
     }
     const keys = { pair: randomBytes(32), account: randomBytes(32) };
-    for (let turn = 0; turn < 3; turn += 1) {
+    for (let round = 0; round < 3; round += 1) {
       expect(await reserveAttempt(trx, keys, LOGIN_THROTTLE_POLICY)).toBeNull();
       await forgiveAttempt(trx, keys, LOGIN_THROTTLE_POLICY);
     }
@@ -97,9 +97,9 @@ test('each name belongs to one statement', () => {
   expect(new Set(names).size).toBe(names.length);
 });
 
-test('a statement that the server has lost is prepared again, alone and in a transaction', async () => {
+test('a statement that the server has lost is prepared again, outside and inside a transaction', async () => {
   expect(await database.run(budget(), (db) => double(db, 1))).toBe(2);
-  // As a pooler does between two clients.
+  // A pooler does this between two clients.
   await database.run(budget(), (db) => db.raw('DEALLOCATE ALL'));
   expect(await database.run(budget(), (db) => double(db, 2))).toBe(4);
 

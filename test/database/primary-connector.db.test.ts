@@ -12,9 +12,9 @@ interface FakeServers extends Queryable {
   readonly name: string;
 }
 
-/** Servers by their names: what they answer, and whom anybody asked. */
+/** Servers by name, with how each answers, and the names in the order of the connection attempts. */
 function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' | 'silent'>) {
-  const asked: string[] = [];
+  const tried: string[] = [];
   const closed: string[] = [];
   const server = new PrimaryConnector(
     Object.keys(states).map((host) => ({ host })) as unknown as [{ host: string }],
@@ -22,7 +22,7 @@ function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' |
   const connect = () =>
     server.connect<FakeServers>(
       async ({ host: name = '' }) => {
-        asked.push(name);
+        tried.push(name);
         if (states[name] === 'silent') await new Promise(() => undefined);
         if (states[name] === 'refuses')
           throw Object.assign(new Error(`${name} refuses`), { code: 'ECONNREFUSED' });
@@ -31,26 +31,26 @@ function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' |
       },
       ({ name }) => closed.push(name),
     );
-  return { states, asked, closed, connect };
+  return { states, tried, closed, connect };
 }
 
-test('D12 of several servers the one that writes is used, and asked first from then on', async () => {
-  const { states, asked, closed, connect } = fakeServers({
+test('D12 of several servers the primary is used, and tried first from then on', async () => {
+  const { states, tried, closed, connect } = fakeServers({
     one: 'read-only',
     two: 'writes',
     three: 'refuses',
   });
   expect((await connect()).name).toBe('two');
   expect(closed).toEqual(['one']);
-  asked.splice(0);
+  tried.splice(0);
   expect((await connect()).name).toBe('two');
-  expect(asked).toEqual(['two']);
+  expect(tried).toEqual(['two']);
   states['two'] = 'refuses';
   states['one'] = 'writes';
   expect((await connect()).name).toBe('one');
 });
 
-test('D12 a server that is silent delays the others by a moment', async () => {
+test('D12 a server that does not respond delays the others by less than a second', async () => {
   const { connect } = fakeServers({ one: 'silent', two: 'writes' });
   jest.useFakeTimers();
   let used: string | null = null;
@@ -60,13 +60,13 @@ test('D12 a server that is silent delays the others by a moment', async () => {
   expect(used).toBe('two');
 });
 
-test('D12 when none writes, every fault is told', async () => {
+test('D12 when no server accepts writes, the error has the fault of each', async () => {
   const { closed, connect } = fakeServers({ one: 'read-only', two: 'refuses' });
   await expect(connect()).rejects.toThrow('the server is read-only; two refuses');
   expect(closed).toEqual(['one']);
 });
 
-test('D12 the pool and the alarm move to the server that is there', async () => {
+test('D12 the pool and the change listener move to the server that is available', async () => {
   const store = await createTestDatabase();
   const proxies = [new DatabaseProxy(store.url), new DatabaseProxy(store.url)] as const;
   const ports = [await proxies[0].open(), await proxies[1].open()] as const;
@@ -87,7 +87,7 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
     onChange: () => (changes += 1),
   });
   changeListener.start();
-  const answers = async () => {
+  const isAnswering = async () => {
     const asking = database.run(testCall(), (db) => db.raw('SELECT 1'));
     return asking.then(
       () => true,
@@ -95,18 +95,18 @@ test('D12 the pool and the alarm move to the server that is there', async () => 
     );
   };
   try {
-    await until(answers, 'the second server answers');
-    await until(() => changes > 0, 'the alarm listens');
+    await until(isAnswering, 'the second server answers');
+    await until(() => changes > 0, 'the change listener listens');
     await proxies[1].close();
     await proxies[0].open(ports[0]);
-    await until(answers, 'the first server answers');
+    await until(isAnswering, 'the first server answers');
     const before = changes;
-    await until(() => changes > before, 'the alarm was renewed');
+    await until(() => changes > before, 'the change listener reconnected');
     const changesBefore = changes;
     await until(async () => {
       await store.query('NOTIFY postern_trust');
       return changes > changesBefore;
-    }, 'the alarm rings');
+    }, 'the change listener is notified');
   } finally {
     changeListener.stop();
     await database.close();

@@ -13,7 +13,7 @@ afterAll(() => store.drop());
 const purge = (keptSeconds: number, limit: number) =>
   store.database.unlimited((db) => purgeBatch(db, { table: 'things', keptSeconds }, limit));
 
-test('deletes what has expired for long enough, a batch at a time', async () => {
+test('deletes rows that expired long enough ago, a batch at a time', async () => {
   await store.query(
     `INSERT INTO things SELECT id, now() - make_interval(mins => id) FROM generate_series(-2, 7) AS id`,
   );
@@ -26,7 +26,7 @@ test('deletes what has expired for long enough, a batch at a time', async () => 
   expect(await purge(0, 100)).toBe(5);
 });
 
-test('leaves a row that somebody holds, without waiting for it', async () => {
+test('skips a locked row without waiting for it', async () => {
   await store.query(
     `TRUNCATE things; INSERT INTO things SELECT id, now() - interval '1 hour' FROM generate_series(1, 3) AS id`,
   );

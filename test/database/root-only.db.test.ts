@@ -21,25 +21,25 @@ import { ServerTls } from '../../src/net/tls/server-tls.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { runPostern } from '../support/run-postern.ts';
 
-/** An ordinary user, who need not have a name. */
-const STRANGER = 4_711;
+/** The id of an unprivileged user; it needs no account. */
+const OTHER_USER_ID = 4_711;
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'postern-root-'));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-// Only root can make what these tests are about, and only root is asked to be careful.
+// Only root can create these files, and the checks apply to root alone.
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip;
 
-/** What others can do to a file or folder of root's, and what is said of it. */
-const openings: readonly (readonly [name: string, open: (path: string) => void, says: RegExp])[] = [
-  ['belongs to another', (path) => chownSync(path, STRANGER, 0), /belongs to user 4711/],
-  ['may be written by everybody', (path) => chmodSync(path, 0o757), /is writable by everybody/],
+/** The ways in which others can write a file or folder of root's, and the message for each. */
+const insecureFiles: readonly (readonly [name: string, open: (path: string) => void, says: RegExp])[] = [
+  ['belongs to another user', (path) => chownSync(path, OTHER_USER_ID, 0), /belongs to user 4711/],
+  ['is writable by everybody', (path) => chmodSync(path, 0o757), /is writable by everybody/],
   [
-    'may be written by a group',
+    'is writable by a group',
     (path) => {
-      chownSync(path, 0, STRANGER);
+      chownSync(path, 0, OTHER_USER_ID);
       chmodSync(path, 0o770);
     },
     /is writable by group 4711/,
@@ -51,7 +51,7 @@ const folderAt = (path: string) => {
 };
 
 describeAsRoot('D21 as root, a data directory', () => {
-  test.each(openings)('that %s is refused, and nothing is made in it', (_name, open, says) => {
+  test.each(insecureFiles)('that %s is refused, and nothing is created in it', (_name, open, says) => {
     const dataDir = folderAt(join(folder, 'data'));
     open(dataDir);
     expect(() => prepareDataDirectory(dataDir)).toThrow(says);
@@ -60,42 +60,42 @@ describeAsRoot('D21 as root, a data directory', () => {
     expect(() => readFileSync(join(dataDir, 'master.key'))).toThrow('ENOENT');
   });
 
-  test('below a folder that everybody may write is refused', () => {
+  test('below a folder that is writable by everybody is refused', () => {
     const dataDir = join(folderAt(join(folder, 'above')), 'data');
     mkdirSync(dataDir);
     chmodSync(join(folder, 'above'), 0o777);
     expect(() => prepareDataDirectory(dataDir)).toThrow(/above is writable by everybody/);
-    // As in /tmp: others cannot take it away.
+    // With the sticky bit, as in /tmp, others cannot remove it.
     chmodSync(join(folder, 'above'), 0o1777);
     expect(prepareDataDirectory(dataDir).root).toBe(dataDir);
   });
 
-  test('of its own in the folder of another is taken', () => {
+  test("owned by root in another user's folder is accepted", () => {
     const above = folderAt(join(folder, 'home'));
-    chownSync(above, STRANGER, STRANGER);
+    chownSync(above, OTHER_USER_ID, OTHER_USER_ID);
     expect(prepareDataDirectory(join(above, 'data')).root).toBe(join(above, 'data'));
   });
 
-  test('through the link of another is refused', () => {
+  test("through another user's link is refused", () => {
     symlinkSync(folderAt(join(folder, 'data')), join(folder, 'link'));
-    lchownSync(join(folder, 'link'), STRANGER, STRANGER);
+    lchownSync(join(folder, 'link'), OTHER_USER_ID, OTHER_USER_ID);
     expect(() => prepareDataDirectory(join(folder, 'link'))).toThrow(/link .*4711/);
   });
 
-  test.each(['pgdata', 'run'])('is refused while its %s is that of another', (name) => {
+  test.each(['pgdata', 'run'])('is refused while its %s belongs to another user', (name) => {
     const dataDir = folderAt(join(folder, 'data'));
     mkdirSync(join(dataDir, name));
-    chownSync(join(dataDir, name), STRANGER, STRANGER);
+    chownSync(join(dataDir, name), OTHER_USER_ID, OTHER_USER_ID);
     expect(() => prepareDataDirectory(dataDir)).toThrow(/\buser\b/);
   });
 
-  test('is refused while its pgdata is a link', () => {
+  test('is refused while its pgdata is a symbolic link', () => {
     const dataDir = folderAt(join(folder, 'data'));
     symlinkSync(folderAt(join(folder, 'elsewhere')), join(dataDir, 'pgdata'));
     expect(() => prepareDataDirectory(dataDir)).toThrow(/symbolic link/);
   });
 
-  test.each(openings)('whose master key %s is refused', (_name, open, says) => {
+  test.each(insecureFiles)('whose master key %s is refused', (_name, open, says) => {
     const dataDir = folderAt(join(folder, 'data'));
     const key = readMasterKeyFile(dataDir, true);
     expect(readMasterKeyFile(dataDir, true)).toBe(key);
@@ -103,7 +103,7 @@ describeAsRoot('D21 as root, a data directory', () => {
     expect(() => readMasterKeyFile(dataDir, true)).toThrow(says);
   });
 
-  test('that others may write ends the commands with 3, and doctor finds it', async () => {
+  test('that others may write ends the commands with exit code 3, and doctor reports it', async () => {
     const dataDir = folderAt(join(folder, 'data'));
     chmodSync(dataDir, 0o777);
     for (const words of [['serve'], ['migrate'], ['user', 'list'], ['doctor']]) {
@@ -133,11 +133,11 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     return path;
   };
 
-  test('and nobody else may change is taken', () => {
+  test('and that nobody else may change is accepted', () => {
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: secretIn('key') })).toEqual([]);
   });
 
-  test.each(openings)('and that %s is refused', (_name, open, says) => {
+  test.each(insecureFiles)('and that %s is refused', (_name, open, says) => {
     const path = secretIn('key');
     open(path);
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path });
@@ -146,23 +146,23 @@ describeAsRoot('D21 as root, a file that a setting names', () => {
     expect(faults[0]).not.toContain(key);
   });
 
-  test.each(openings)('in a folder that %s is refused', (_name, open, says) => {
+  test.each(insecureFiles)('in a folder that %s is refused', (_name, open, says) => {
     folderAt(join(folder, 'secrets'));
     const path = secretIn('secrets', 'key');
     open(join(folder, 'secrets'));
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: path })).toEqual([expect.stringMatching(says)]);
   });
 
-  test('through the link of another is refused, through one of root is taken, as Kubernetes mounts secrets', () => {
+  test("through another user's link is refused, and through a link of root's, as Kubernetes mounts secrets, accepted", () => {
     symlinkSync(secretIn('key'), join(folder, 'link'));
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([]);
-    lchownSync(join(folder, 'link'), STRANGER, STRANGER);
+    lchownSync(join(folder, 'link'), OTHER_USER_ID, OTHER_USER_ID);
     expect(faultsOf({ POSTERN_MASTER_KEY_FILE: join(folder, 'link') })).toEqual([
       expect.stringMatching(/link .*4711/),
     ]);
   });
 
-  test('for TLS is refused at the start, and not taken up later', async () => {
+  test('for TLS is refused at the start and at a reload', async () => {
     const issued = createAuthority('ours').issue({ dns: ['localhost'] });
     const { cert, key: keyFile } = writeIssued(folder, 'server', issued);
     const tls = { POSTERN_TLS_CERT: cert, POSTERN_TLS_KEY: keyFile };

@@ -60,7 +60,7 @@ async function sqlStateOf(url: string, statement: string): Promise<string> {
     .finally(() => client.end());
 }
 
-test('D16 every table and function of the schema has its line', async () => {
+test('D16 every table and function of the schema has an entry in the grants', async () => {
   const tables = await database.query(
     `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')`,
   );
@@ -92,7 +92,7 @@ describe('D16 a service as that role', () => {
     return JSON.parse(end.stdout) as Record<string, string>;
   };
 
-  test('logs in, refreshes, verifies, revokes, and slows failures down', async () => {
+  test('logs in, refreshes, verifies, revokes, and counts failed logins', async () => {
     const first = await account.login(service, 'ann@example.com', password);
     const second = await account.refresh(service, first.refresh_token);
     expect(await account.verdict(service, second.access_token)).toBe('OK');
@@ -121,7 +121,7 @@ describe('D16 a service as that role', () => {
     await account.login(service, 'ann@example.com', password);
   });
 
-  test('issues tokens to service accounts, which are made, rotated and deleted', async () => {
+  test('creates, rotates and deletes service accounts, and issues tokens to them', async () => {
     const made = await json('service', 'create', 'billing');
     const issue = async ({ client_id, client_secret }: Record<string, string>) =>
       (await service.call('postern.v1.AuthService/IssueServiceToken', { client_id, client_secret })).code;
@@ -166,11 +166,11 @@ describe('D16 a service as that role', () => {
     ).toBeGreaterThanOrEqual(2);
   });
 
-  test('starts with POSTERN_MIGRATE=auto as well, as long as there is nothing to migrate', async () => {
+  test('starts with POSTERN_MIGRATE=auto, too, as long as there is nothing to migrate', async () => {
     expect(await migrate(asRole)).toEqual([]);
   });
 
-  test('has connections of no other role, and has written no error about rights', async () => {
+  test('connects as no other role, and has logged no permission error', async () => {
     const users = await database.query(
       `SELECT DISTINCT usename FROM pg_stat_activity
        WHERE datname = current_database() AND application_name LIKE 'postern %'`,
@@ -203,7 +203,7 @@ test.each([
   expect(await sqlStateOf(role.url, statement)).toBe('42501');
 });
 
-test('D16 the service role is no superuser and may nothing but log in', async () => {
+test('D16 the service role is no superuser and has no attribute but LOGIN', async () => {
   const [found] = await database.query(
     'SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = $1',
     [role.name],
@@ -221,7 +221,7 @@ describe('D17 the purge of audit events', () => {
   const left = async () => (await database.query(`SELECT at FROM audit_events WHERE action = 'aged'`)).length;
   const purge = (limit: number) => asRole.run(testCall(), (db) => purgeAuditEvents(db, limit));
 
-  test('takes the oldest beyond 400 days, some at a time', async () => {
+  test('deletes the oldest events beyond 400 days, in batches', async () => {
     await insert('401 days', 5);
     await insert('399 days', 2);
     expect([await purge(3), await purge(3), await purge(3)]).toEqual([3, 2, 0]);
@@ -241,7 +241,7 @@ describe('D17 the purge of audit events', () => {
     },
   );
 
-  test("is not led astray by a caller's own tables, functions and search path", async () => {
+  test("ignores a caller's own tables and search path", async () => {
     await insert('10 days', 3);
     const before = await left();
     const client = new Client({ connectionString: role.url });
@@ -256,10 +256,10 @@ describe('D17 the purge of audit events', () => {
     expect(await left()).toBeLessThanOrEqual(before);
   });
 
-  test('is closed to everybody else', async () => {
-    const stranger = await createRole(database);
-    expect(await sqlStateOf(stranger.url, 'SELECT postern_purge_audit_events(400, 10)')).toBe('42501');
-    expect(await sqlStateOf(stranger.url, 'SELECT FROM users')).toBe('42501');
+  test('is forbidden to other roles', async () => {
+    const otherRole = await createRole(database);
+    expect(await sqlStateOf(otherRole.url, 'SELECT postern_purge_audit_events(400, 10)')).toBe('42501');
+    expect(await sqlStateOf(otherRole.url, 'SELECT FROM users')).toBe('42501');
   });
 });
 
@@ -272,7 +272,7 @@ describe('migrate --grant-to', () => {
 
   const grantTo = (name: string) => postern(other.url, ['migrate', '--grant-to', name, '--json']);
 
-  test('migrates and grants, any number of times, and takes back what was granted beyond', async () => {
+  test('migrates and grants, repeatedly, and revokes any additional grants', async () => {
     const { name, url } = await createRole(other);
     expect(JSON.parse((await grantTo(name)).stdout)).toMatchObject({ granted_to: name });
     await other.query(`GRANT ALL ON audit_events, users TO ${name}`);
@@ -283,14 +283,14 @@ describe('migrate --grant-to', () => {
     expect(await sqlStateOf(url, 'SELECT FROM users')).toBe('done');
   });
 
-  test('takes any name for a name and nothing else', async () => {
+  test('quotes any role name', async () => {
     const { name, url } = await createRole(other, `Odd" TO x; DROP TABLE users; -- ?.'`);
     expect(await grantTo(name)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await sqlStateOf(url, 'SELECT FROM users')).toBe('done');
   });
 
   test.each(['public', 'PUBLIC', 'none', 'current_user', 'nobody_at_all', 'x"; DROP TABLE users; --'])(
-    'refuses %s, which is no role',
+    'refuses %s, which is not a role',
     async (name) => {
       const end = await grantTo(name);
       expect(end).toMatchObject({ exitCode: 5, stdout: '' });
@@ -298,7 +298,7 @@ describe('migrate --grant-to', () => {
     },
   );
 
-  test('refuses a role that no grant can limit', async () => {
+  test('refuses a superuser and a role that owns the tables', async () => {
     const [superuser] = await other.query('SELECT current_user AS name');
     expect((await grantTo(String(superuser?.['name']))).stderr).toContain('is a superuser');
     const owner = await createRole(other);
@@ -331,7 +331,7 @@ describe('migrate --grant-to', () => {
       'REVOKE CREATE ON SCHEMA public FROM PUBLIC',
       'CREATE on schema public',
     ],
-  ])('refuses a role that has more by other ways: %s', async (more, less, expected) => {
+  ])('refuses a role with further rights through PUBLIC: %s', async (more, less, expected) => {
     const { name, url } = await createRole(other);
     await other.query(more);
     const end = await grantTo(name);

@@ -16,13 +16,13 @@ import { anyPorts } from '../support/service-environment.ts';
 const email = 'ann@example.com';
 const password = 'correct horse battery';
 const tables = ['users', 'sessions', 'revocations', 'signing_keys', 'login_throttle', 'audit_events'];
-const GATE = 7;
+const ADVISORY_LOCK = 7;
 
-/** Additive, as every migration is, and in the way of every statement until the test opens the gate. */
+/** An additive migration, as every one is. It blocks every statement until the test releases the advisory lock. */
 const next = nextMigration(`
   ${tables.map((table) => `ALTER TABLE ${table} ADD COLUMN of_the_next_release text;`).join('\n')}
   CREATE TABLE of_the_next_release (user_id uuid REFERENCES users (id) ON DELETE CASCADE);
-  SELECT pg_advisory_xact_lock(${GATE});
+  SELECT pg_advisory_xact_lock(${ADVISORY_LOCK});
 `);
 
 let store: TestDatabase;
@@ -46,7 +46,7 @@ async function useOnce(callee: Callee): Promise<void> {
   expect(await account.verdict(callee, second.access_token)).toBe('TOKEN_REVOKED');
 }
 
-test('D15 a service goes on while and after a newer release migrates its database', async () => {
+test('D15 a service keeps working during and after the migration of its database by a newer release', async () => {
   // Several connections, each with its prepared statements.
   const sessions = await Promise.all([1, 2, 3, 4].map(() => account.login(service, email, password)));
   const [refreshed, revoked, kept] = await Promise.all(
@@ -54,8 +54,8 @@ test('D15 a service goes on while and after a newer release migrates its databas
   );
   if (!refreshed || !revoked || !kept) throw new Error('a session is missing');
 
-  const { migrating, calls } = await store.database.transaction(testCall(), async (gate) => {
-    await gate.raw('SELECT pg_advisory_xact_lock(?)', [GATE]);
+  const { migrating, calls } = await store.database.transaction(testCall(), async (holder) => {
+    await holder.raw('SELECT pg_advisory_xact_lock(?)', [ADVISORY_LOCK]);
     const begun = migrate(store.database, [...migrations, next]);
     await untilBlocked(store, begun);
     const meanwhile = [
@@ -99,7 +99,7 @@ describe('D15 this release on the schema of the next one', () => {
     await newer.drop();
   });
 
-  test('with POSTERN_MIGRATE=auto starts and serves, and its commands work', async () => {
+  test('starts and serves with POSTERN_MIGRATE=auto, and its commands work', async () => {
     const old = await startServiceProcess(newer.url);
     await untilReady(old);
     await useOnce(old);
@@ -119,7 +119,7 @@ describe('D15 this release on the schema of the next one', () => {
     await old.stop();
   });
 
-  test('with POSTERN_MIGRATE=off does not start, nor do its commands, and doctor says so', async () => {
+  test('does not start with POSTERN_MIGRATE=off, nor do its commands, and doctor reports it', async () => {
     const advice = 'run a newer Postern, or this one with POSTERN_MIGRATE=auto';
     for (const words of [['serve'], ['user', 'list'], ['doctor']]) {
       const { exitCode, stdout, stderr } = await command(words, 'off');

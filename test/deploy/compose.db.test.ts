@@ -31,13 +31,13 @@ const compose = parse(text) as ComposeFile;
 const { postgres, postern } = compose.services;
 
 describe('docker-compose.yml', () => {
-  test('keeps to the Compose specification', () => {
-    // The linter's copy of the specification's schema; the linter itself would need a process of its own.
+  test('is valid by the schema of the Compose specification', () => {
+    // The copy of the schema in dclint; running dclint itself would need another process.
     const home = createRequire(import.meta.url).resolve('dclint/package.json');
     const schema = JSON.parse(
       readFileSync(join(home, '..', 'schemas', 'compose.schema.json'), 'utf8'),
     ) as Record<string, unknown>;
-    // Its "$schema" says https, under which no validator knows draft 7.
+    // Its "$schema" is an https URL, under which ajv does not know draft 7.
     delete schema['$schema'];
     const ajv = new Ajv({ strict: false, validateFormats: false });
     const valid = ajv.validate(schema, compose);
@@ -48,7 +48,7 @@ describe('docker-compose.yml', () => {
     );
   });
 
-  test('every secret is a file, and no password is written down', () => {
+  test('every secret is a file, and the file contains no password', () => {
     for (const service of [postgres, postern]) {
       for (const [name, value] of Object.entries(service.environment)) {
         if (/PASSWORD|SECRET|KEY|DATABASE_URL/.test(name)) expect(name).toMatch(/_FILE$/);
@@ -62,22 +62,22 @@ describe('docker-compose.yml', () => {
       expect(secret).toEqual({ file: `./secrets/${name}` });
       expect(text).toContain(`> secrets/${name}\n`);
     }
-    // A URL with a password in it; the one in the heading takes it from the file.
+    // URLs with a password. The one in the heading reads it from the secret's file.
     expect(text.match(/:\/\/[^\s/:@]+:[^\s@]+@/g)).toEqual(['://postern:%s@']);
   });
 
-  test('neither git nor the build takes the secrets', () => {
+  test('git and the image build ignore the secrets', () => {
     expect(read('.gitignore').split('\n')).toContain('secrets/');
     expect(read('.dockerignore').split('\n')[0]).toBe('*');
     expect(read('.dockerignore')).not.toMatch(/^!(secrets|test|\.git|bench)?$/m);
   });
 
-  test('only loopback is published', () => {
+  test('ports are published on loopback only', () => {
     expect(postgres.ports ?? []).toEqual([]);
     expect(postern.ports).toEqual(['127.0.0.1:50051:50051', '127.0.0.1:8080:8080']);
   });
 
-  test('sets what the settings table knows, to values that it takes', () => {
+  test('sets known settings to valid values', () => {
     const rows = Object.values(settingRows);
     for (const [name, value] of Object.entries(postern.environment)) {
       const row = rows.find((candidate) => [candidate.name, `${candidate.name}_FILE`].includes(name));
@@ -87,15 +87,15 @@ describe('docker-compose.yml', () => {
     expect(postern.environment).toMatchObject({ POSTERN_INSECURE: 'true' });
   });
 
-  test('N13 leaves reflection off, as production has it', () => {
+  test('N13 leaves reflection off, the default in production', () => {
     expect(Object.keys(postern.environment)).not.toContain('POSTERN_REFLECTION');
-    // What is pasted from its head must so bring the contract along.
+    // So the commands in its heading must name the proto files.
     const calls = text.match(/^#.*(?:buf curl|grpcurl).*$/gm) ?? [];
     expect(calls).toHaveLength(2);
     for (const call of calls) expect(call).toMatch(/--schema proto |-import-path proto -proto /);
   });
 
-  test('postern waits for a database that answers', () => {
+  test('postern waits for a healthy database', () => {
     expect(postern.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
     expect(postgres.healthcheck.test.slice(0, 2)).toEqual(['CMD', 'pg_isready']);
     const [mode, program, flag, script] = postern.healthcheck.test;
@@ -126,7 +126,7 @@ describe('the image', () => {
   const last = stages.at(-1) ?? '';
   const copies = (stage: string) => [...stage.matchAll(/^COPY (.+)$/gm)].map(([, words = '']) => words);
 
-  test('X01 installs what runs by the lock file and without install scripts', () => {
+  test('X01 installs runtime packages from the lock file, without install scripts', () => {
     const installs = dockerfile.match(/^RUN npm (?:ci|install|i)\b.*$/gm) ?? [];
     expect(installs.length).toBe(2);
     for (const install of installs) expect(install).toMatch(/^RUN npm ci .*--ignore-scripts/);
@@ -138,10 +138,10 @@ describe('the image', () => {
     expect(packages).not.toContain('--omit=optional');
   });
 
-  test('X05 has no shell and no npm, runs as nobody, and holds only what runs', () => {
+  test('X05 has no shell and no npm, runs as an unprivileged user, and contains only runtime files', () => {
     expect(last).toMatch(/^FROM scratch\n/);
     expect(last.match(/^USER .*/gm)).toEqual(['USER 65532:65532']);
-    // What goes into the empty image beside our own files: node, its libraries, three files of /etc, licences.
+    // The files in the image beside our own: node, its libraries, three files of /etc, licences.
     const gathered = /^RUN mkdir -p \/runtime.*$/m.exec(dockerfile)?.[0] ?? '';
     expect(gathered.match(/(?<=\bcp )[^&]+/g)).toEqual([
       expect.stringMatching(/^\/usr\/local\/bin\/node \/runtime\/nodejs\/bin\/\s*$/),
@@ -161,14 +161,14 @@ describe('the image', () => {
     expect(last).toContain('CMD ["dist/command/postern.js", "serve"]');
   });
 
-  test('runs on Node 24 or later, listening where the compose file says', () => {
+  test('runs on Node 24 or later and exposes the ports of the compose file', () => {
     for (const [, major] of dockerfile.matchAll(/^FROM \S*node(?:js)?:?(\d+)/gm)) {
       expect(Number(major)).toBeGreaterThanOrEqual(24);
     }
     expect(last).toContain('EXPOSE 50051 8080');
   });
 
-  test('everything it copies exists and reaches the build', () => {
+  test('everything it copies exists and is not excluded from the build', () => {
     const sent = read('.dockerignore').split('\n');
     const sources = stages
       .flatMap(copies)

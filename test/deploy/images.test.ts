@@ -17,14 +17,14 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const script = join(root, 'deploy', 'pin-images.sh');
 
-/** Where a file of some kind names an image; a stage of a build is named by a word alone. */
+/** The places where a file names an image. A single word names a build stage. */
 const places: readonly RegExp[] = [
   /^FROM (?:--platform=\S+ )?(\S+)/gm,
   /^COPY --from=(\S+)/gm,
   /^\s*-?\s*image:\s*['"]?([^\s'"]+)/gm,
   /\bdocker (?:run|pull|create)\b(?: -\S+(?:[ =](?!-)\S+)?)* ([\w./-]+:[\w.-]+)/g,
 ];
-/** How many numbers a full version has. */
+/** The count of numbers in a full version, where it is not 3. */
 const NUMBERS: Readonly<Record<string, number>> = { postgres: 2 };
 
 function imagesIn(text: string): string[] {
@@ -53,7 +53,7 @@ function files(folder = root): string[] {
 }
 
 describe('X07 images', () => {
-  test('the search knows images from stages, and versions that stay from tags that move', () => {
+  test('the search tells images from build stages, and full versions from moving tags', () => {
     const dockerfile =
       'FROM node:24-slim AS build\nFROM scratch\nCOPY --from=build /a /b\nCOPY --from=busybox:1.36.1 /c /d\n';
     expect(imagesIn(dockerfile)).toEqual(['node:24-slim', 'busybox:1.36.1']);
@@ -76,7 +76,7 @@ describe('X07 images', () => {
     expect(moving.filter(hasFullVersion)).toEqual([]);
   });
 
-  test('every image in the repository is named by its full version', () => {
+  test('every image in the repository has a full version', () => {
     const named = files().flatMap((path) =>
       imagesIn(readFileSync(path, 'utf8')).map((image) => [path.slice(root.length), image] as const),
     );

@@ -13,9 +13,9 @@ import { startTestService, type TestService } from '../support/test-service.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
-/** Labels that Prometheus gives to whatever it scrapes. */
+/** Labels that Prometheus adds to every scraped sample. */
 const ofPrometheus = ['instance', 'job'];
-/** What a process of the other kind serves, or one without TLS: the name is there, and no sample. */
+/** All metrics, including those without a sample here: those of a sidecar and those of TLS. */
 const definitions = Object.values(metricDefinitions);
 
 let service: TestService;
@@ -33,11 +33,11 @@ interface Selector {
 
 interface Query {
   readonly selectors: readonly Selector[];
-  /** Named after `by`, `on` and the like. */
+  /** The labels after `by`, `on` and similar keywords. */
   readonly groupings: readonly string[];
 }
 
-/** @throws Error when Prometheus' own grammar does not take the expression */
+/** @throws Error when Prometheus' own grammar rejects the expression */
 function readQuery(expression: string): Query {
   const selectors: { metric: string; matchers: Selector['matchers'][number][] }[] = [];
   const groupings: string[] = [];
@@ -60,7 +60,7 @@ function readQuery(expression: string): Query {
   return { selectors, groupings };
 }
 
-/** What a query asks for that `/metrics` does not have, one line each. */
+/** The metrics and labels of a query that `/metrics` does not have, one line each. */
 function faultsOf(expression: string): string[] {
   const { selectors, groupings } = readQuery(expression);
   if (selectors.length === 0) return ['asks for nothing'];
@@ -87,7 +87,7 @@ function faultsOf(expression: string): string[] {
   return [...faults, ...groupings.filter((label) => !used.has(label)).map((label) => `no label ${label}`)];
 }
 
-/** What a label may be: what the service shows now, and for calls, what may yet come. */
+/** The values that a label can have: those served now, and for calls also those that can still occur. */
 function valuesOf(label: string): string[] {
   if (label === 'code') return Object.keys(Code).filter((name) => Number.isNaN(Number(name)));
   if (label === 'method') return Object.keys(methodTable).map((path) => path.slice(1));
@@ -102,7 +102,7 @@ interface Rule {
   readonly annotations: { readonly summary: string; readonly description: string };
 }
 
-test('every alert asks for what is there, and says what to do', () => {
+test('every alert uses existing metrics and labels, and has a summary and a description', () => {
   const { groups } = parse(read('deploy/prometheus/alerts.yml')) as { groups: { rules: Rule[] }[] };
   const rules = groups.flatMap((group) => group.rules);
   expect(rules.length).toBeGreaterThan(10);
@@ -123,7 +123,7 @@ interface Dashboard {
   readonly templating: { readonly list: { readonly name: string; readonly query: unknown }[] };
 }
 
-test('every panel of the dashboard asks for what is there', () => {
+test('every panel of the dashboard uses existing metrics and labels', () => {
   const { panels, templating } = JSON.parse(read('deploy/grafana/postern.json')) as Dashboard;
   const targets = panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })));
   expect(targets.length).toBeGreaterThan(20);
@@ -146,10 +146,8 @@ test.each([
   ['postern_logins_total{outcom="ok"}', 'postern_logins_total has no label outcom'],
   ['postern_logins_total{outcome="okay"}', 'postern_logins_total has no outcome okay'],
   ['sum by (kid) (postern_signing_keys)', 'no label kid'],
-])('the check finds what is wrong in %s', (expression, fault) =>
-  expect(faultsOf(expression)).toEqual([fault]),
-);
+])('the check finds the fault in %s', (expression, fault) => expect(faultsOf(expression)).toEqual([fault]));
 
-test('the check refuses what is not PromQL', () => {
+test('the check rejects invalid PromQL', () => {
   expect(() => readQuery('sum by (a (b)')).toThrow('not PromQL');
 });

@@ -51,7 +51,7 @@ describe('the package', () => {
     symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'));
   });
 
-  test('holds what runs, and neither sources, tests nor secrets', () => {
+  test('contains the built program and the proto files, and no sources, tests or secrets', () => {
     const paths = packed.files.map(({ path }) => path);
     expect(paths).toEqual(
       expect.arrayContaining([
@@ -81,7 +81,7 @@ describe('the package', () => {
     expect(end).toEqual({ exitCode: 0, stdout: `${packed.version}\n`, stderr: '' });
   });
 
-  test('X03 the command runs the grpc-js whose version it checks: none is bundled', () => {
+  test('X03 the command imports the grpc-js whose version it checks and does not bundle it', () => {
     const folderOfCommand = join(unpacked, 'dist', 'command');
     const parts = readdirSync(folderOfCommand).filter((name) => name.endsWith('.js'));
     const code = parts.map((name) => readFileSync(join(folderOfCommand, name), 'utf8')).join('\n');
@@ -109,7 +109,7 @@ describe('the contract', () => {
       .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
       .sort();
 
-  test('generated code is what the proto files give', async () => {
+  test('generated code is up to date with the proto files', async () => {
     const fresh = join(folder, 'fresh');
     await buf('generate', '-o', fresh);
     const [made, kept] = [join(fresh, 'src', 'generated'), join(root, 'src', 'generated')];
@@ -121,8 +121,8 @@ describe('the contract', () => {
     }
   });
 
-  test('the descriptors of reflection are what the proto files give', async () => {
-    // The script writes below its working directory: a copy of the inputs, so that the checkout stays as it is.
+  test('the descriptors for reflection are up to date with the proto files', async () => {
+    // The script writes below its working directory, so it runs on a copy and the checkout stays unchanged.
     const copy = join(folder, 'descriptors');
     mkdirSync(join(copy, 'src', 'generated'), { recursive: true });
     symlinkSync(join(root, 'package.json'), join(copy, 'package.json'));
@@ -133,15 +133,15 @@ describe('the contract', () => {
     expect(readFileSync(join(root, name), 'utf8')).toBe(readFileSync(join(copy, name), 'utf8'));
   });
 
-  test('buf finds nothing to object to', async () => {
+  test('buf lint reports nothing', async () => {
     expect((await buf('lint')).stdout).toBe('');
   });
 });
 
-describe('buf curl, with nothing but the published contract', () => {
+describe('buf curl with the published contract alone', () => {
   test.each([
     ['through reflection alone', 'on', []],
-    ['from the proto files, where there is no reflection', 'off', ['--schema', 'proto']],
+    ['with the proto files, without reflection', 'off', ['--schema', 'proto']],
   ])('logs in and has the token verified %s', async (_name, reflection, schema) => {
     const service = await startTestService({ POSTERN_REFLECTION: reflection });
     const credentials = { email: 'ada@example.com', password: 'correct horse battery' };

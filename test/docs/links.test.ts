@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** What is made or installed here, by name, wherever it stands. */
+/** Names of generated or installed folders, at any depth. */
 const notOurs = new Set([
   'node_modules',
   'dist',
@@ -16,29 +16,29 @@ const notOurs = new Set([
   '.venv',
   'stubs',
 ]);
-/** Named in the docs, and there only once somebody has built, installed or made it. */
+/** Paths that the docs name, but that exist only after a build, an installation or a setup step. */
 const madeLater = /^(dist|node_modules|secrets|\.interop|\.postern)\b/;
 const fileEnding = /\.(ts|mts|mjs|js|md|proto|json|ya?ml|sh|py|go|txt|svg)$/;
 
 interface Page {
-  /** Below the root, with forward slashes. */
+  /** Relative to the root, with forward slashes. */
   readonly path: string;
   readonly text: string;
 }
 
-/** What the pages may point to. */
+/** The files that the pages may link to. */
 interface Tree {
   readonly topNames: ReadonlySet<string>;
   exists(path: string): boolean;
   read(path: string): string;
 }
 
-/** The text with code blocks and comments blanked: what stands there are no links. */
+/** The text without code blocks and comments, which contain no links. */
 function withoutBlocks(text: string): string {
   return text.replace(/^ *(```+)[^\n]*\n[\s\S]*?^ *\1$/gm, '').replace(/<!--[\s\S]*?-->/g, '');
 }
 
-/** The anchors of a page as GitHub makes them of headings, and those that are set by hand. */
+/** The anchors of a page: those that GitHub generates from headings, and explicit ones. */
 function anchorsOf(text: string): Set<string> {
   const anchors = new Set<string>();
   const prose = withoutBlocks(text);
@@ -53,7 +53,7 @@ function anchorsOf(text: string): Set<string> {
   return anchors;
 }
 
-/** What a page points to and is not there, a line each. */
+/** The broken links and paths of a page, one line each. */
 function brokenIn({ path, text }: Page, tree: Tree): string[] {
   const prose = withoutBlocks(text);
   const folder = dirname(path);
@@ -67,7 +67,7 @@ function brokenIn({ path, text }: Page, tree: Tree): string[] {
     else if (anchor !== undefined && !anchorsOf(tree.read(aim)).has(anchor))
       broken.push(`${path}: no anchor in ${target}`);
   }
-  // What has been may be named by the name that it had.
+  // The changelog may name files that no longer exist.
   if (path === 'CHANGELOG.md') return broken;
   for (const [, name = ''] of prose.matchAll(/`([^`\n]+)`/g)) {
     if (!looksLikeAFile(name, tree) || madeLater.test(name)) continue;
@@ -77,7 +77,7 @@ function brokenIn({ path, text }: Page, tree: Tree): string[] {
   return broken;
 }
 
-/** A path with a folder that is ours, or with a file's ending; a name at the root with an ending. */
+/** A path below a folder of the repository or with a file extension, or a name at the root. */
 function looksLikeAFile(name: string, { topNames }: Tree): boolean {
   if (!/^[\w.-]+(\/[\w.-]+)*\/?$/.test(name)) return false;
   const [top = '', ...rest] = name.split('/');
@@ -100,13 +100,13 @@ const checkout: Tree = {
   read: (path) => (statSync(join(root, path)).isFile() ? readFileSync(join(root, path), 'utf8') : ''),
 };
 
-test('every link, anchor and path in the documentation leads somewhere', () => {
+test('every link, anchor and path in the documentation exists', () => {
   const pages = filesBelow('', /\.md$/).map((path) => ({ path, text: checkout.read(path) }));
   expect(pages.length).toBeGreaterThan(20);
   expect(pages.flatMap((page) => brokenIn(page, checkout))).toEqual([]);
 });
 
-test('every page that code, messages and contract name is there', () => {
+test('every page that code, messages and proto files name exists', () => {
   const files = ['src', 'proto', 'test', 'bench', 'deploy', '.ci'].flatMap((folder) =>
     filesBelow(folder, /./),
   );
@@ -120,7 +120,7 @@ test('every page that code, messages and contract name is there', () => {
   expect(named.filter(({ page }) => !checkout.exists(page))).toEqual([]);
 });
 
-test('every name of code in the page of the architecture is in the code', () => {
+test('every identifier in the architecture page is in the code', () => {
   const code = filesBelow('src', /\.ts$/)
     .map((path) => checkout.read(path))
     .join('\n');
@@ -139,12 +139,12 @@ test('every page of docs/ is linked from the README', () => {
 });
 
 test.each([
-  ['a file that is not there', '[a](gone.md)', ['docs/page.md: no gone.md']],
-  ['an image that is not there', '![a](../gone.svg)', ['docs/page.md: no ../gone.svg']],
-  ['an anchor that is not there', '[a](#gone)', ['docs/page.md: no anchor in #gone']],
-  ['an anchor of another page', '[a](other.md#gone)', ['docs/page.md: no anchor in other.md#gone']],
+  ['a missing file', '[a](gone.md)', ['docs/page.md: no gone.md']],
+  ['a missing image', '![a](../gone.svg)', ['docs/page.md: no ../gone.svg']],
+  ['a missing anchor', '[a](#gone)', ['docs/page.md: no anchor in #gone']],
+  ['a missing anchor of another page', '[a](other.md#gone)', ['docs/page.md: no anchor in other.md#gone']],
   [
-    'a path in backticks',
+    'a missing path in backticks',
     '`src/gone.ts`, `net/gone.ts`',
     ['docs/page.md: no file `src/gone.ts`', 'docs/page.md: no file `net/gone.ts`'],
   ],
@@ -154,14 +154,14 @@ test.each([
 
 test.each([
   [
-    'links that lead somewhere',
+    'links to existing files and anchors',
     '[a](other.md), [b](../src/net/cidr.ts), [c](other.md#the-next-thing-1), [d](#own)\n\n## Own',
   ],
   ['anchors with punctuation', '[a](#post-a-b--c)\n\n## `POST` a, b & c!'],
-  ['anchors set by hand', '<a id="here"></a> [a](#here)'],
+  ['explicit anchors', '<a id="here"></a> [a](#here)'],
   ['other addresses', '[a](https://example.com/gone.md#x) <mailto:a@example.com>'],
-  ['what stands in code', '```sh\n[a](gone.md) `src/gone.ts`\n```\n`[a](gone.md)`'],
-  ['paths that are there, below src too', '`src/net/cidr.ts`, `net/cidr.ts`, `src/net/`, `package.json`'],
+  ['links in code blocks', '```sh\n[a](gone.md) `src/gone.ts`\n```\n`[a](gone.md)`'],
+  ['existing paths, also relative to src', '`src/net/cidr.ts`, `net/cidr.ts`, `src/net/`, `package.json`'],
   [
     'words that only look like paths',
     '`application/grpc`, `and/or`, `*-queries.ts`, `dist/command/a.js`, `a.b.c/Method`',

@@ -84,7 +84,7 @@ test("the program for Keycloak's users writes hashes that a login can check", ()
   expect(rows[0]).toMatchObject({ roles: ['editor'], disabled: false });
 });
 
-test('a user without a password, and one whose hash nobody knows', () => {
+test('the program exports a user without a password and one with an unknown hash format', () => {
   const unknown = exported('b@example.com', { value: '', salt: '' }, { algorithm: 'md5', hashIterations: 1 });
   const rows = runPage({ users: [{ email: 'a@example.com', enabled: false }, unknown] });
   expect(rows).toEqual([

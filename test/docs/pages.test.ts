@@ -20,7 +20,7 @@ test.each([
   ['settings', 'docs/settings.md', settingsTable],
   ['exit codes', 'docs/cli.md', exitCodesTable],
   ['metrics', 'docs/metrics.md', metricsTable],
-])('the table of %s is the one that the program goes by', (name, page, table) => {
+])('the table of %s is generated from the program', (name, page, table) => {
   const [before = '', rest = ''] = read(page).split(`<!-- ${name} -->\n`);
   const after = rest.slice(rest.indexOf(`<!-- /${name} -->`));
   const expected = `${before}<!-- ${name} -->\n${table()}${after}`;
@@ -33,24 +33,24 @@ test('every command is in the table of commands', () => {
   for (const { path } of commands) expect(page).toContain(path.length === 1 ? `postern ${path[0]}` : path[1]);
 });
 
-test('every RPC is in its table', () => {
+test('every RPC is in the table of its service', () => {
   for (const name of namesOf(AuthServiceService)) expect(read('docs/api.md')).toContain(`| \`${name}\` |`);
   for (const name of namesOf(AdminServiceService))
     expect(read('docs/administration.md')).toMatch(new RegExp(`^\\|.*\`${name}\``, 'm'));
 });
 
-test('every reason is in the table of refusals, once', () => {
+test('every reason is in the table of refusals exactly once', () => {
   const reasons = Object.keys(Reason).filter(
     (name) => !['REASON_UNSPECIFIED', 'UNRECOGNIZED'].includes(name),
   );
   const [, table = ''] = read('docs/api.md').split('## Refusals');
-  const told = [...table.matchAll(/^\| [A-Z_]* ?\|(.*)\|.*\|$/gm)].flatMap(([, cell = '']) =>
+  const documented = [...table.matchAll(/^\| [A-Z_]* ?\|(.*)\|.*\|$/gm)].flatMap(([, cell = '']) =>
     [...cell.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name),
   );
-  expect(told.sort()).toEqual(reasons.sort());
+  expect(documented.sort()).toEqual(reasons.sort());
 });
 
-test('every format of password hashes is in the table of what can be imported', () => {
+test('every password hash format is in the table of importable formats', () => {
   const page = read('docs/migrating.md');
   for (const { name } of formats) expect(page).toContain(`| \`${name}\` |`);
 });

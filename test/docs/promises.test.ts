@@ -7,10 +7,10 @@ import { expect, test } from '@jest/globals';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs/promises.md'), 'utf8');
 const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id);
-/** As the page says above its rows. */
+/** The exception that the page states above its rows. */
 const MEASURED_BY_THE_BENCH = ['L15'];
 
-/** The ids that a text names, each of a span such as T07-T11 as well. */
+/** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
   return [...text.matchAll(/\b([TKLSNADEOX])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
@@ -33,12 +33,12 @@ function filesOf(place: string): string[] {
     .filter((entry) => entry.isFile() && /\.(ts|mjs|proto)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((path) => !path.includes('/src/generated/') && path !== fileURLToPath(import.meta.url));
-  // A folder that was moved away would make the test blind.
+  // A moved folder would otherwise pass unnoticed.
   expect(files.length).toBeGreaterThan(place.startsWith('proto') ? 0 : 100);
   return files;
 }
 
-test('a span of ids is all of them', () => {
+test('a range of ids counts as every id in it', () => {
   expect(idsIn('(T01, T07-T09) and D12, but no T1 and no T00:00')).toEqual([
     'T01',
     'T07',
@@ -48,14 +48,14 @@ test('a span of ids is all of them', () => {
   ]);
 });
 
-test('every row stands once, and a test names it', () => {
+test('every promise has one row, and a test names it', () => {
   expect(rows.length).toBeGreaterThan(100);
   expect(new Set(rows).size).toBe(rows.length);
   const tested = idsBelow('test');
   expect(rows.filter((id) => !tested.has(id))).toEqual(MEASURED_BY_THE_BENCH);
 });
 
-test('whatever id a comment, a test or a document names is a row', () => {
+test('every id in a comment, a test or a document has a row', () => {
   const pages = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
   expect(pages.length).toBeGreaterThan(5);
   const named = idsBelow('src', 'test', 'proto/postern', 'README.md', ...pages);

@@ -7,4 +7,4 @@ test.each([
   ['a text', 'a text'],
   [undefined, 'undefined'],
   [null, 'null'],
-])('%p says %j', (thrown, text) => expect(errorText(thrown)).toBe(text));
+])('the text of %p is %j', (thrown, text) => expect(errorText(thrown)).toBe(text));

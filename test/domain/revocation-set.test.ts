@@ -7,7 +7,7 @@ import { someClaims } from '../support/claims.ts';
 const claims = someClaims();
 
 describe('RevocationSet', () => {
-  test('answers for the kind and the exact id', () => {
+  test('contains exactly the kind and id that was added', () => {
     const set = new RevocationSet();
     const id = '0197a1b2-89ab-7cde-8f01-23456789abcd';
     expect(set.has('sid', id)).toBe(false);
@@ -30,7 +30,7 @@ describe('RevocationSet', () => {
     }
   });
 
-  test('ids that are no UUID never meet one that is', () => {
+  test('an id that is not a UUID never equals one that is', () => {
     const set = new RevocationSet();
     set.add('jti', '00000000-0000-0000-0000-000000000041', 1);
     expect(set.has('jti', `${'\0'.repeat(15)}A`)).toBe(false);
@@ -55,7 +55,7 @@ describe('RevocationSet', () => {
     }
   });
 
-  test('keeps the later expiry, and forgets at the expiry and not before', () => {
+  test('keeps the later expiry, and purges an entry at its expiry and not before', () => {
     const set = new RevocationSet();
     set.add('sid', 'a', 100);
     set.add('sid', 'a', 50);
@@ -69,7 +69,7 @@ describe('RevocationSet', () => {
     expect(set.size).toBe(0);
   });
 
-  test('purges a large set piece by piece, while it grows', () => {
+  test('purges a large set in batches while it grows', () => {
     const set = new RevocationSet();
     for (let number = 0; number < 1000; number++) set.add('sid', randomUUID(), number % 2 === 0 ? 10 : 1000);
     let purged = 0;
@@ -81,7 +81,7 @@ describe('RevocationSet', () => {
     expect(set.size).toBe(540);
   });
 
-  test('gives back what was put in, as a plain map would', () => {
+  test('behaves like a plain map', () => {
     const id = fc.oneof(
       fc.uuid(),
       fc.uuid().map((text) => text.toUpperCase()),

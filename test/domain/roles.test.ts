@@ -14,7 +14,7 @@ const faultsOf = (roles: readonly string[]) =>
 const longest = Array.from({ length: 16 }, (_, index) => 'r'.repeat(index < 8 ? 11 : 10));
 const modes: readonly TokenMode[] = ['ES256', 'RS256', 'EdDSA', 'HS256'];
 
-test('roles are bounded in number, each and together', () => {
+test('the number of roles, the bytes of each and their sum are limited', () => {
   expect(faultsOf(longest)).toEqual([]);
   expect(faultsOf([...longest.slice(1), 'r'.repeat(12)])).toEqual([expect.stringMatching(/\b168 bytes/)]);
   expect(faultsOf(['r'.repeat(64), 's'.repeat(64)])).toEqual([]);
@@ -23,7 +23,7 @@ test('roles are bounded in number, each and together', () => {
   expect(faultsOf(['Admin'])).toHaveLength(1);
 });
 
-/** Roles as wide as the rule lets them be, and those that it would refuse left out. */
+/** Roles of any accepted length; those that would exceed a limit are left out. */
 const acceptedRoles = fc
   .array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 64 })), {
     maxLength: 16,
@@ -31,7 +31,7 @@ const acceptedRoles = fc
   })
   .map((lengths) => lengths.map((length) => 'r'.repeat(length)))
   .map((roles) => roles.filter((_, end) => faultsOf(roles.slice(0, end + 1)).length === 0));
-/** An issuer and an audience of the most bytes that the settings take; quotes and backslashes count twice in JSON. */
+/** An issuer and an audience of the maximum size that the settings accept; quotes and backslashes count twice in JSON. */
 const names = fc
   .tuple(fc.integer({ min: 20, max: 250 }), fc.constantFrom('a', '"', '\\', 'ab"'))
   .map(([length, filler]) => {
@@ -54,7 +54,7 @@ describe.each(modes)('T26 with %s', (mode) => {
     await fc.assert(property, { numRuns: 300 });
   });
 
-  test('also the one with the most roles, under the longest names', async () => {
+  test('also a user with the most roles under the longest issuer and audience', async () => {
     const { issue } = await subject;
     const issuer = 'https://auth.example/'.padEnd(128, 'i');
     const token = await issue({ ...user(), roles: longest, issuer, audience: 'a'.repeat(128) });

@@ -45,7 +45,7 @@ const good: Request = { displayName: 'Ada', userId: '', roles: ['admin'], pageSi
 const says = (rule: typeof uuid, value: string) => rule(value, 'f').map(({ description }) => description);
 
 describe('a request', () => {
-  test('that is good passes', () => {
+  test('that is valid passes', () => {
     expect(() => requireValid(rules, good)).not.toThrow();
     expect(() =>
       requireValid(rules, {
@@ -56,7 +56,7 @@ describe('a request', () => {
     ).not.toThrow();
   });
 
-  test('N12 is told every violation at once, with the names of the proto file', () => {
+  test('N12 is refused with every violation at once, by the field names of the proto file', () => {
     const bad: Request = {
       displayName: '',
       userId: 'x',
@@ -86,7 +86,7 @@ describe('a request', () => {
     });
   });
 
-  test('with too many items is not looked at item by item', () => {
+  test('with too many items is not checked item by item', () => {
     expect(violationsIn(rules, { ...good, roles: ['!', '!', '!'] })).toEqual([
       { field: 'roles', description: expect.stringMatching(/\b2\b/) },
     ]);
@@ -116,14 +116,14 @@ describe('text', () => {
     expect(says(rule, value)).toEqual(expected.map((part) => expect.stringMatching(part)));
   });
 
-  test('a form is of the whole text, whatever the pattern says', () => {
+  test('a form must match the whole text even if its pattern is not anchored', () => {
     const letters = text({ minBytes: 0, maxBytes: 9, form: { pattern: /[a-z]*/, description: 'letters' } });
     expect(says(letters, 'abc')).toEqual([]);
     expect(says(letters, 'abc1')).toEqual([expect.stringContaining('letters')]);
     expect(says(letters, '1abc')).toEqual([expect.stringContaining('letters')]);
   });
 
-  test('N12 what passes is text that PostgreSQL stores and a log line holds; what fails is not echoed', () => {
+  test('N12 accepted text is safe for PostgreSQL and for a log line, and refused text is not echoed', () => {
     const wide = text({ minBytes: 0, maxBytes: 64 });
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 80 }), (value) => {
@@ -131,7 +131,7 @@ describe('text', () => {
         const fine =
           Buffer.from(value, 'utf8').toString('utf8') === value &&
           Buffer.byteLength(value) <= 64 &&
-          // eslint-disable-next-line no-control-regex -- they are what is looked for
+          // eslint-disable-next-line no-control-regex -- the test looks for control characters
           !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(value);
         expect(violations.length === 0).toBe(fine);
         if (value.length > 8) expect(JSON.stringify(violations)).not.toContain(value);
@@ -154,7 +154,7 @@ describe('uuid', () => {
     expect(says(uuid, value).length === 0).toBe(isGood);
   });
 
-  test('every UUID of any version', () => {
+  test('accepts every UUID of any version', () => {
     fc.assert(fc.property(fc.uuid(), (value) => expect(says(uuid, value)).toEqual([])));
   });
 });
@@ -176,7 +176,7 @@ describe('ipAddress', () => {
     expect(says(ipAddress, value).length === 0).toBe(isGood);
   });
 
-  test('every address', () => {
+  test('accepts every address', () => {
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (value) => expect(says(ipAddress, value)).toEqual([])),
     );

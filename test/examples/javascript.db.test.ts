@@ -25,13 +25,13 @@ async function clientOf(typed: string): Promise<string[]> {
   return (await promise).stdout.trimEnd().split('\n');
 }
 
-test('the client without generated code logs in, is verified, and is refused after its logout', async () => {
+test('the client without generated code logs in, verifies its token, and is refused after logout', async () => {
   const [loggedIn, refused, ...more] = await clientOf(password);
   expect(loggedIn).toBe(`logged in as ${userId} with roles [ 'reader' ]`);
   expect(refused).toMatch(/^UNAUTHENTICATED /);
   expect(more).toEqual([]);
 });
 
-test('a wrong password is told as the contract says', async () => {
+test('a wrong password ends with UNAUTHENTICATED and its message', async () => {
   expect(await clientOf('not the password')).toEqual(['UNAUTHENTICATED the credentials are wrong']);
 });

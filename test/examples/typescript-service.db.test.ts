@@ -39,7 +39,7 @@ beforeAll(async () => {
   server = child;
   const [[line]] = (await Promise.all([
     once(child.stdout, 'data'),
-    // The keys have come.
+    // Logged when the keys have been loaded.
     once(child.stderr, 'data'),
   ])) as [[Buffer], [Buffer]];
   orders = `127.0.0.1:${(JSON.parse(line.toString()) as { port: number }).port}`;
@@ -63,7 +63,7 @@ async function client(email: string, secret = password) {
   return stdout.trimEnd().split('\n');
 }
 
-/** ListOrders with this metadata, as status and ErrorInfo. */
+/** Calls ListOrders with this authorization. @returns the name of the status */
 function listOrders(authorization?: string): Promise<string> {
   const stub = new OrderServiceClient(orders, grpc.credentials.createInsecure());
   const metadata = new grpc.Metadata();
@@ -76,7 +76,7 @@ function listOrders(authorization?: string): Promise<string> {
   });
 }
 
-test('the client logs in and calls; a role is asked where the method asks for one', async () => {
+test('the client logs in and calls methods, and CancelOrder requires the role admin', async () => {
   const [hours, list, cancel] = await client('ann@example.com');
   expect(hours).toBe('GetOpeningHours {"text":"always"}');
   expect(list).toMatch(
@@ -87,7 +87,7 @@ test('the client logs in and calls; a role is asked where the method asks for on
   expect(cancelled).toMatch(/^CancelOrder .*"owner":"([0-9a-f-]{36})","cancelledBy":"\1"\}$/);
 });
 
-test('a failed login is told with its reason', async () => {
+test('a failed login is reported with its reason', async () => {
   await expect(client('ann@example.com', 'a wrong password')).rejects.toMatchObject({
     code: 1,
     stdout: '',
@@ -95,7 +95,7 @@ test('a failed login is told with its reason', async () => {
   });
 });
 
-test('nobody gets in without a good token', async () => {
+test('a call without a valid token is refused', async () => {
   const token = await postern.tokenOf('ann@example.com', password);
   expect(await listOrders(`Bearer ${token}`)).toBe('OK');
   for (const authorization of [
@@ -114,7 +114,7 @@ test('a token is refused as soon as it is revoked', async () => {
   await until(async () => (await listOrders(`Bearer ${token}`)) === 'UNAUTHENTICATED');
 });
 
-test('its generated code is what its proto file gives', async () => {
+test('its generated code is up to date with its proto file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'postern-example-'));
   const bins = join(root, 'node_modules', '.bin');
   const env = { ...process.env, PATH: `${bins}:${process.env['PATH'] ?? ''}` };

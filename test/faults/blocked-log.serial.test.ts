@@ -42,7 +42,7 @@ async function tokenAt(service: ServiceProcess): Promise<string> {
   return String(response['access_token']);
 }
 
-/** Calls in flight all the time, until so many were answered. @returns how often each code came */
+/** Keeps 50 calls in flight until `calls` were answered. @returns how often each code occurred */
 async function flood(service: ServiceProcess, token: string, calls: number): Promise<Map<number, number>> {
   const codes = new Map<number, number>();
   let left = calls;
@@ -57,7 +57,7 @@ async function flood(service: ServiceProcess, token: string, calls: number): Pro
   return codes;
 }
 
-/** Asks both all the while, each for 5 s at most. @returns a way to end that, which gives how often */
+/** Probes VerifyToken and /livez repeatedly, each for at most 5 s. @returns a function that stops and counts the rounds */
 function probing(service: ServiceProcess, token: string): () => Promise<number> {
   const state = { times: 0, going: true };
   const rounds = (async () => {
@@ -81,7 +81,7 @@ function probing(service: ServiceProcess, token: string): () => Promise<number> 
 const linesLost = async (service: ServiceProcess) =>
   (await scrape(service.httpUrl)).value('postern_log_lines_lost_total') ?? NaN;
 
-test('O03 while nobody reads the log, 5000 junk calls, good ones and /livez are answered, and the end is orderly', async () => {
+test('O03 while nobody reads the log, 5000 junk calls, valid calls and /livez are answered, and SIGTERM ends the process with 0', async () => {
   pipe = openPipe();
   const service = await startServiceProcess(database.url, {}, 0, { stderr: pipe.writer });
   await untilReady(service);
@@ -95,10 +95,10 @@ test('O03 while nobody reads the log, 5000 junk calls, good ones and /livez are 
   pipe.close();
 }, 90_000);
 
-test('O03 lines beyond what may wait are lost, counted, and told once somebody reads again', async () => {
+test('O03 log lines beyond the buffer are dropped, counted, and reported once the log is read again', async () => {
   pipe = openPipe();
-  const everything = { POSTERN_LOG_LEVEL: 'debug' };
-  const service = await startServiceProcess(database.url, everything, 0, { stderr: pipe.writer });
+  const debugLog = { POSTERN_LOG_LEVEL: 'debug' };
+  const service = await startServiceProcess(database.url, debugLog, 0, { stderr: pipe.writer });
   await untilReady(service);
   const token = await tokenAt(service);
   const endProbes = probing(service, token);
@@ -116,12 +116,12 @@ test('O03 lines beyond what may wait are lost, counted, and told once somebody r
   await until(async () => {
     text += pipe.read();
     return reportedLines() > 0 && reportedLines() === (await linesLost(service));
-  }, 'all that was lost is told');
+  }, 'all lost lines are reported');
   await service.stop();
   pipe.close();
 }, 90_000);
 
-test('O03 O07 on a full disk it starts, works, counts what it cannot write, and ends as always', async () => {
+test('O03 O07 on a full disk the service starts, works, counts the lines that it cannot write, and ends with 0', async () => {
   const service = await startServiceProcess(database.url, {}, 0, { stderr: fullDisk() });
   await untilReady(service);
   const token = await tokenAt(service);
@@ -133,7 +133,7 @@ test('O03 O07 on a full disk it starts, works, counts what it cannot write, and 
   expect((await service.running.end).exitCode).toBe(0);
 }, 90_000);
 
-test('O03 a reader that goes away ends nothing', async () => {
+test('O03 a log reader that goes away does not stop the service', async () => {
   pipe = openPipe();
   const service = await startServiceProcess(database.url, {}, 0, { stderr: pipe.writer });
   await untilReady(service);
@@ -145,16 +145,16 @@ test('O03 a reader that goes away ends nothing', async () => {
   pipe.attend();
   await flood(service, token, 1);
   await tokenAt(service);
-  await until(() => pipe.read().includes('"event":"log-lines-lost"'), 'the loss is told');
+  await until(() => pipe.read().includes('"event":"log-lines-lost"'), 'the loss is reported');
   await service.stop();
   pipe.close();
 }, 60_000);
 
 test.each([
-  ['nobody reads', () => ((pipe = openPipe()), filled(pipe), pipe.writer)],
+  ['nobody reads', () => ((pipe = openPipe()), fill(pipe), pipe.writer)],
   ['the disk is full', fullDisk],
 ])(
-  'O07 a fault that nobody expects ends the process with 1 also while %s',
+  'O07 an unexpected fault ends the process with 1 also while %s',
   async (_name, stderr) => {
     const service = await startServiceProcess(
       database.url,
@@ -172,8 +172,8 @@ test.each([
   30_000,
 );
 
-/** Fills what the pipe holds. */
-function filled({ writer }: Pipe): void {
+/** Fills the buffer of the pipe. */
+function fill({ writer }: Pipe): void {
   const fd = openSync(`/proc/self/fd/${writer}`, constants.O_WRONLY | constants.O_NONBLOCK);
   try {
     for (;;) writeSync(fd, '.'.repeat(4_096));
@@ -185,10 +185,10 @@ function filled({ writer }: Pipe): void {
 }
 
 test.each([
-  ['nobody reads', () => ((pipe = openPipe()), filled(pipe), pipe.writer)],
+  ['nobody reads', () => ((pipe = openPipe()), fill(pipe), pipe.writer)],
   ['the disk is full', fullDisk],
 ])(
-  'the line on standard output, and all talk, hold up nothing while %s',
+  'the line on standard output and the log do not block start and stop while %s',
   async (_name, output) => {
     const folder = mkdtempSync(`${tmpdir()}/postern-`);
     const taken = output();
@@ -220,10 +220,10 @@ test.each([
 );
 
 test.each([
-  ['nobody reads', () => ((pipe = openPipe()), filled(pipe), pipe.writer)],
+  ['nobody reads', () => ((pipe = openPipe()), fill(pipe), pipe.writer)],
   ['the disk is full', fullDisk],
 ])(
-  'settings that cannot be used end a start with 3 also while %s',
+  'invalid settings end the start with 3 also while %s',
   async (_name, stderr) => {
     for (const words of [['serve'], ['sidecar', '--upstream', '127.0.0.1:1']]) {
       const running = startPostern(words, { environment: { POSTERN_AUDIENC: 'x' }, stderr: stderr() });

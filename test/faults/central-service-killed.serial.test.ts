@@ -13,22 +13,22 @@ import { type ServiceProcess, startServiceProcess, untilReady } from '../support
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addUser, invoke } from '../support/test-service.ts';
 
-/** Heartbeats come every two seconds, so the watchers have at least two more when the centre dies. */
+/** Heartbeats come every two seconds, so the watchers have at least two seconds left after the kill. */
 const MAX_STALENESS_MS = 4_000;
 const email = 'ann@example.com';
 const password = 'correct horse battery';
 const folder = mkdtempSync(`${tmpdir()}/postern-`);
 let store: TestDatabase;
 let centralService: ServiceProcess;
-/** On the same database; those who watch the centre do not know of it. */
+/** Another instance on the same database. The watchers are not connected to it. */
 let other: ServiceProcess;
 let credential: { clientId: string; clientSecret: string };
 let verifier: Verifier;
 const clients: grpc.Client[] = [];
 
-/** Whatever judges tokens from what the centre told it. */
+/** A verifier or a sidecar: it verifies tokens with the trust data of the central service. */
 interface Watcher {
-  /** `OK`, or the reason. */
+  /** `OK`, or the reason of the refusal. */
   verdict(token: string): Promise<string>;
 }
 
@@ -88,7 +88,7 @@ function startVerifier(): Watcher {
   };
 }
 
-/** Nothing of what the process still had to do is done. */
+/** Kills the process with SIGKILL, so that it finishes nothing. */
 async function killCentralService(): Promise<void> {
   centralService.running.kill('SIGKILL');
   expect((await centralService.running.end).exitCode).toBeNull();
@@ -102,7 +102,7 @@ async function restartCentralService(): Promise<void> {
 
 const login = (): Promise<Tokens> => account.login(other, email, password);
 
-test('S13 the centre is killed: those beside it go on, keep what it acknowledged last, refuse in time and resume without a gap', async () => {
+test('S13 when the central service is killed, watchers keep verifying and keep its last revocations, refuse in time, and resume without missing one', async () => {
   const watchers = [await startSidecar('first'), startVerifier()];
   const verdicts = ({ access_token }: Tokens) =>
     Promise.all(watchers.map((watcher) => watcher.verdict(access_token)));
@@ -113,9 +113,9 @@ test('S13 the centre is killed: those beside it go on, keep what it acknowledged
   const kept = await login();
   await untilAll(kept, 'OK');
 
-  // More than once, since what a dying process still sent is a matter of moments.
-  const lastWords: Tokens[] = [];
-  for (let deaths = 1; ; deaths += 1) {
+  // Twice, since what a killed process still sends depends on timing.
+  const revokedLast: Tokens[] = [];
+  for (let kills = 1; ; kills += 1) {
     const last = await login();
     const fresh = await login();
     await untilAll(last, 'OK');
@@ -125,8 +125,8 @@ test('S13 the centre is killed: those beside it go on, keep what it acknowledged
     await killCentralService();
     await untilAll(last, 'TOKEN_REVOKED', 1_000);
     expect(await verdicts(kept)).toEqual(['OK', 'OK']);
-    lastWords.push(last);
-    if (deaths === 2) break;
+    revokedLast.push(last);
+    if (kills === 2) break;
     await restartCentralService();
   }
 
@@ -149,9 +149,9 @@ test('S13 the centre is killed: those beside it go on, keep what it acknowledged
     return now.every((verdict) => verdict === 'TOKEN_REVOKED');
   };
   await until(allRevoked, 'what was revoked meanwhile is refused');
-  // At no moment was it good again.
+  // It was accepted at no moment.
   expect([...verdictsSeen].filter((verdict) => verdict === 'OK')).toEqual([]);
   await untilAll(kept, 'OK');
-  for (const last of lastWords) await untilAll(last, 'TOKEN_REVOKED', 1);
+  for (const last of revokedLast) await untilAll(last, 'TOKEN_REVOKED', 1);
   await until(async () => (await late.readiness()) === 200, 'the late sidecar is ready');
 }, 60_000);

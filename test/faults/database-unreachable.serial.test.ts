@@ -44,7 +44,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 
 const isReady = async () => (await fetch(`${service?.httpUrl ?? ''}/readyz`)).status === 200;
 
-test('D03 a lost database answers UNAVAILABLE, verification goes on, and all comes back by itself', async () => {
+test('D03 while the database is lost, logins get UNAVAILABLE and verification works, and everything recovers by itself', async () => {
   service = await startThroughProxy();
   await service.addUser(email, password);
   const token = await service.tokenOf(email, password);
@@ -58,7 +58,7 @@ test('D03 a lost database answers UNAVAILABLE, verification goes on, and all com
   expect((await fetch(`${service.httpUrl}/livez`)).status).toBe(200);
   const health = await service.call('grpc.health.v1.Health/Check', { service: '' });
   expect(health.response).toEqual({ status: 'NOT_SERVING' });
-  // Envoy must go on asking: its checks are answered from memory.
+  // Envoy must keep calling Check: it is answered from memory.
   const forEnvoy = { service: 'envoy.service.auth.v3.Authorization' };
   expect((await service.call('grpc.health.v1.Health/Check', forEnvoy)).response).toEqual({
     status: 'SERVING',
@@ -71,7 +71,7 @@ test('D03 a lost database answers UNAVAILABLE, verification goes on, and all com
   expect((await login())?.code).toBe(status.OK);
 });
 
-test('D10 a database that swallows everything is given up within 2 s, and verification does not wait', async () => {
+test('D10 a database that never responds is given up within 2 s, and verification does not wait for it', async () => {
   service = await startThroughProxy();
   await service.addUser(email, password);
   const token = await service.tokenOf(email, password);
@@ -87,7 +87,7 @@ test('D10 a database that swallows everything is given up within 2 s, and verifi
   await until(async () => (await login())?.code === status.OK);
 });
 
-test('D11 while every connection waits for a lock, what is answered from memory is answered', async () => {
+test('D11 while every connection waits for a lock, calls that need no database are answered', async () => {
   const running = await startThroughProxy();
   service = running;
   await running.addUser(email, password);
@@ -96,7 +96,7 @@ test('D11 while every connection waits for a lock, what is answered from memory 
   await holder.connect();
   await holder.query('BEGIN; LOCK TABLE login_throttle IN ACCESS EXCLUSIVE MODE');
   let answered = 0;
-  // More than there are connections.
+  // More than the connections of the pool.
   const logins = Array.from({ length: 40 }, async (_, index) => {
     const outcome = await running.call('postern.v1.AuthService/Login', {
       email: `p${index}@example.com`,
@@ -124,7 +124,7 @@ test('D11 while every connection waits for a lock, what is answered from memory 
   expect((await login())?.code).toBe(status.OK);
 });
 
-test('D04 without a database at boot the service listens, is not ready, and becomes ready when it comes', async () => {
+test('D04 without a database at the start the service listens, is not ready, and becomes ready when the database is available', async () => {
   await proxy.close();
   service = await startThroughProxy();
   expect(await isReady()).toBe(false);

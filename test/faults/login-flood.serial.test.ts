@@ -15,7 +15,7 @@ const password = 'correct horse battery staple';
 const method = 'postern.v1.AuthService/Login';
 const connections = 4;
 const hashMemoryKib = 19_456;
-/** 800 calls with their buffers and timers, and what the collector has not come to yet. */
+/** 800 calls with their buffers and timers, and garbage that is not collected yet. */
 const slackKib = 96 * 1024;
 
 let database: TestDatabase;
@@ -64,11 +64,11 @@ async function login(email: string, client = clients[0], options: grpc.CallOptio
   return { ...outcome, ms: performance.now() - startedMs };
 }
 
-/** Logins of many strangers at once, from several connections. */
+/** Concurrent logins with many unknown addresses, from several connections. */
 function flood(calls: number, options: () => grpc.CallOptions = () => ({})): Promise<Answer>[] {
   return clients.flatMap((client, at) =>
     Array.from({ length: calls / connections }, (_, n) =>
-      login(`stranger${at}.${n}@example.com`, client, options()),
+      login(`unknown${at}.${n}@example.com`, client, options()),
     ),
   );
 }
@@ -86,18 +86,18 @@ function retryAfterMs({ trailers }: Outcome): number {
   return delay ? delay.seconds * 1000 + delay.nanos / 1e6 : NaN;
 }
 
-test('L13 a flood is refused early and honestly, in bounded memory, and is over when it ends', async () => {
+test('L13 a flood of logins is refused early and with the right reason, in bounded memory, and has no effect afterwards', async () => {
   const beforeKib = process.platform === 'linux' ? memoryKib('VmRSS') : 0;
   const answers = await Promise.all(flood(800));
   const counts = new Map<string, number>();
   for (const { reason = 'none' } of answers) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  // On a busy machine a few find no database connection in time; that is no lie either.
+  // On a busy machine a few get no database connection in time and say so, which is also a true reason.
   const refused = answers.filter(({ code }) => code === grpc.status.UNAVAILABLE);
   const served = answers.filter(({ reason }) => reason === 'INVALID_CREDENTIALS');
 
   expect({ answered: refused.length + served.length, counts }).toEqual({ answered: answers.length, counts });
   expect(counts.get('SERVER_OVERLOADED')).toBeGreaterThan(answers.length / 2);
-  // The running one, the 64 of the queue, and who came when places were free again.
+  // The running one, the 64 in the queue, and those that arrived when places were free again.
   expect(served.length).toBeGreaterThanOrEqual(65);
   expect(served.length).toBeLessThan(280);
   expect(refused.length).toBeGreaterThan(answers.length / 2);
@@ -106,7 +106,7 @@ test('L13 a flood is refused early and honestly, in bounded memory, and is over 
     expect(retryAfterMs(answer)).toBeGreaterThan(0);
     expect(retryAfterMs(answer)).toBeLessThan(10_000);
   }
-  // No refusal waited for a place in the queue: the last one that was served waited longest.
+  // No refused login waited in the queue: the last one that was served waited longest.
   const longest = (of: Answer[]) => Math.max(...of.map(({ ms }) => ms));
   expect(longest(refused)).toBeLessThan(longest(served));
   if (process.platform === 'linux') {
@@ -128,14 +128,14 @@ test('L14 cancelled logins leave the queue: the next one is served at once', asy
     },
   ];
   const answers = flood(320, () => ({ interceptors }));
-  // A first refusal for want of room says that the queue is full.
+  // The first SERVER_OVERLOADED shows that the queue is full.
   await Promise.any(
     answers.map(async (answer) => {
       if ((await answer).reason !== 'SERVER_OVERLOADED') throw new Error('another answer');
     }),
   );
   for (const call of calls) call.cancelWithStatus(grpc.status.CANCELLED, 'gone');
-  // What a connection answers now, it answers after it has read the cancellations before.
+  // A call that a connection answers now was read after the cancellations.
   await Promise.all(clients.map((client) => invoke(client, 'postern.v1.AuthService/GetJwks', {})));
   const after = await login('ann2@example.com');
   expect(after.code).toBe(grpc.status.OK);

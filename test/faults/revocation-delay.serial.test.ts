@@ -12,9 +12,9 @@ interface Delays {
   readonly maxMs: number;
 }
 
-test('S12 S13 a revoke on one service is kept by another at once, and within a second when its news were cut', async () => {
+test('S12 S13 a revocation at one service reaches another at once, and within about a second after its listening connection was cut', async () => {
   const run = promisify(execFile)(process.execPath, [bench, '--revokes', '24', '--cuts', '8', '--json']);
-  // Its exit code tells of the goals on a quiet machine; here the machine runs other tests.
+  // Its exit code is for the goals on a quiet machine; here other tests run at the same time.
   const { stdout } = await run.catch((error: unknown) => error as { stdout: string });
   const [listening, cut] = stdout
     .trim()

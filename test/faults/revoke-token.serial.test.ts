@@ -13,8 +13,8 @@ import { masterKey, startTestService, type TestService } from '../support/test-s
 import { keyPolicy } from '../support/key-policy.ts';
 
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
-/** What a caller is told that has to try again. */
-const again = ['TRUST_STALE', 'STORE_UNAVAILABLE', 'SERVER_OVERLOADED'];
+/** The reasons after which a caller has to retry. */
+const retryReasons = ['TRUST_STALE', 'STORE_UNAVAILABLE', 'SERVER_OVERLOADED'];
 
 let database: TestDatabase;
 let near: TestService;
@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** A second instance on the same database, at the far end of the proxy. */
+/** Starts a second instance that reaches the same database through the proxy. */
 function startFar(): Promise<TestService> {
   const { username, pathname } = new URL(database.url);
   return startTestService({ DATABASE_URL: `postgres://${username}@127.0.0.1:${port}${pathname}` }, database);
@@ -43,13 +43,13 @@ function startFar(): Promise<TestService> {
 
 const kidOf = (token: string) => (JSON.parse(decode(token.split('.')[0] ?? '')) as { kid: string }).kid;
 
-/** A well-formed token of a key that there is not. */
-function strange(token: string, kid: string): string {
+/** A well-formed token with an unknown key id. */
+function withKeyId(token: string, kid: string): string {
   const [header = '', ...rest] = token.split('.');
   return [encode(JSON.stringify({ ...JSON.parse(decode(header)), kid })), ...rest].join('.');
 }
 
-/** Logs in with a key that signs since this very moment. */
+/** Rotates the signing key and logs in, so that the token is signed with the new key. */
 async function loginUnderNewKey(): Promise<string> {
   const master = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
   const actor = { type: 'operator', id: null } as const;
@@ -69,12 +69,12 @@ async function loginUnderNewKey(): Promise<string> {
 const untilRefused = (token: string) =>
   until(async () => (await account.verdict(near, token)) === 'TOKEN_REVOKED', 'the token is refused', 2_000);
 
-describe('S11 a token whose key was made a moment ago', () => {
+describe('S11 a token whose key was created a moment ago', () => {
   test.each([
     ['a database that takes 20 ms', 10, 10],
     ['a database that takes 400 ms', 200, 3],
   ])(
-    'is ended when OK is answered, with %s',
+    'is revoked when RevokeToken returns OK, with %s',
     async (_name, delayMs, rounds) => {
       proxy.delayMs = 0;
       const far = await startFar();
@@ -83,7 +83,7 @@ describe('S11 a token whose key was made a moment ago', () => {
         for (let round = 0; round < rounds; round += 1) {
           const token = await loginUnderNewKey();
           const first = await account.revoke(far, token);
-          expect(['OK', ...again]).toContain(first);
+          expect(['OK', ...retryReasons]).toContain(first);
           if (first !== 'OK') {
             await until(async () => (await account.revoke(far, token)) === 'OK', 'a retry is answered OK');
           }
@@ -98,8 +98,8 @@ describe('S11 a token whose key was made a moment ago', () => {
   );
 });
 
-describe('S11 an instance that has no keys yet', () => {
-  test('says so, and ends the token as soon as it has them', async () => {
+describe('S11 an instance that has not loaded its keys', () => {
+  test('returns TRUST_STALE, and revokes the token once it has loaded them', async () => {
     const { access_token: token } = await account.login(near, ann.email, ann.password);
     await proxy.close();
     const far = await startFar();
@@ -109,12 +109,12 @@ describe('S11 an instance that has no keys yet', () => {
       expect([outcome.code, verdictOf(outcome)]).toEqual([status.UNAVAILABLE, 'TRUST_STALE']);
       expect(performance.now() - askedMs).toBeLessThan(2_500);
       expect(await account.verdict(near, token)).toBe('OK');
-      // Junk has nothing to end, whoever has what keys.
+      // Junk is no token under any key, so there is nothing to revoke.
       expect(await account.revoke(far, 'junk')).toBe('OK');
 
       const waiting = account.revoke(far, token);
       await proxy.open(port);
-      expect(['OK', ...again]).toContain(await waiting);
+      expect(['OK', ...retryReasons]).toContain(await waiting);
       await until(async () => (await account.revoke(far, token)) === 'OK', 'a retry is answered OK');
       await untilRefused(token);
     } finally {
@@ -123,13 +123,13 @@ describe('S11 an instance that has no keys yet', () => {
   }, 30_000);
 });
 
-test('S11 tokens of a thousand keys that are not keep nobody from being logged out', async () => {
+test('S11 tokens with a thousand unknown keys do not keep another token from being revoked', async () => {
   const [token, other] = [
     await near.tokenOf(ann.email, ann.password),
     await near.tokenOf(ann.email, ann.password),
   ];
   const flood = Array.from({ length: 1_000 }, (_, index) =>
-    account.revoke(near, strange(token, `none-${index}`)),
+    account.revoke(near, withKeyId(token, `none-${index}`)),
   );
   expect(await account.revoke(near, other)).toBe('OK');
   expect(await account.verdict(near, other)).toBe('TOKEN_REVOKED');

@@ -13,11 +13,11 @@ import { addUser, methodOf } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
-/** A fault that nobody expects, when a signal asks for it. */
+/** An unhandled rejection on SIGUSR2. */
 const fault = "process.on('SIGUSR2', () => void Promise.reject(new Error('a fault of the test')))";
 const encodedFault = `data:text/javascript,${encodeURIComponent(fault)}`;
 
-/** One after the other; two run at a time, on one database. */
+/** The instances on one database. They are replaced as the tests restart them. */
 let database: TestDatabase;
 let first: ServiceProcess;
 let second: ServiceProcess;
@@ -40,7 +40,7 @@ async function start(environment: Record<string, string> = {}): Promise<ServiceP
   return service;
 }
 
-/** The states that Health.Watch tells, until it ends. */
+/** The states that Health.Watch reports until it ends. */
 function watchHealth(address: string): { seen: string[]; end: Promise<grpc.StatusObject> } {
   const { path, requestSerialize, responseDeserialize } = methodOf('grpc.health.v1.Health/Watch');
   const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
@@ -59,25 +59,25 @@ function watchHealth(address: string): { seen: string[]; end: Promise<grpc.Statu
   return { seen, end };
 }
 
-test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, nothing acknowledged is lost', async () => {
+test('N14 at SIGTERM during logins, refreshes and revocations health is NOT_SERVING first, and nothing acknowledged is lost', async () => {
   const health = watchHealth(first.grpcAddress);
   const idle = connect(Number(new URL(first.httpUrl).port), '127.0.0.1');
   idle.on('error', () => undefined);
   const live = new Map<string, Tokens>();
   const revoked = new Set<string>();
   const refusals = new Set<string>();
-  const statuses = () => health.seen.at(-1) === 'NOT_SERVING';
+  const isNotServing = () => health.seen.at(-1) === 'NOT_SERVING';
   let acknowledgedSinceSignal = 0;
-  const turn = async (revokes: boolean) => {
+  const callUntilRefused = async (revokes: boolean) => {
     for (;;) {
       try {
         let tokens = await account.login(first, email, password);
         live.set(tokens.session_id, tokens);
         tokens = await account.refresh(first, tokens.refresh_token);
         live.set(tokens.session_id, tokens);
-        if (statuses()) acknowledgedSinceSignal += 1;
+        if (isNotServing()) acknowledgedSinceSignal += 1;
         if (!revokes) continue;
-        // Unanswered, it may have happened or not.
+        // Without a response, the revocation may have happened or not.
         live.delete(tokens.session_id);
         const verdict = await account.revoke(first, tokens.refresh_token);
         if (verdict !== 'OK') throw new Error(`${verdict}:`);
@@ -88,21 +88,26 @@ test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, noth
       }
     }
   };
-  const turns = Promise.all([turn(false), turn(true), turn(false), turn(true)]);
+  const callersUntilStop = Promise.all([
+    callUntilRefused(false),
+    callUntilRefused(true),
+    callUntilRefused(false),
+    callUntilRefused(true),
+  ]);
   await until(() => live.size >= 10 && revoked.size >= 5, 'the ledger has entries');
   first.running.kill('SIGTERM');
-  await until(statuses, 'health says no');
+  await until(isNotServing, 'health is NOT_SERVING');
   expect(await first.probe('/readyz')).toBe(503);
   expect(await first.probe('/livez')).toBe(200);
   const signalledAtMs = performance.now();
   const { exitCode } = await first.running.end;
   expect(performance.now() - signalledAtMs).toBeLessThan(6_000);
   expect(exitCode).toBe(0);
-  await turns;
+  await callersUntilStop;
   idle.destroy();
   expect(acknowledgedSinceSignal).toBeGreaterThan(0);
   expect(await health.end).toMatchObject({ code: grpc.status.UNAVAILABLE });
-  // Each turn goes on until it is refused; the connection may be gone before the next call.
+  // Each caller goes on until a call fails; the connection may be gone before the next call.
   expect([...refusals].filter((reason) => !['SHUTTING_DOWN', 'UNAVAILABLE'].includes(reason))).toEqual([]);
   for (const tokens of live.values()) {
     expect(await account.verdict(second, tokens.access_token)).toBe('OK');
@@ -111,7 +116,7 @@ test('N14 SIGTERM amid logins, refreshes and revokes: health says no first, noth
   for (const token of revoked) expect(await account.verdict(second, token)).toBe('TOKEN_REVOKED');
 }, 60_000);
 
-test('N14 two instances restarted in turn: no call of a client that knows both fails', async () => {
+test('N14 while two instances are restarted one after the other, no call of a client with both addresses fails', async () => {
   const addresses = [first, second].map(({ grpcAddress }) => grpcAddress);
   const at = (address: string | undefined) => ({ POSTERN_GRPC_LISTEN: address ?? '' });
   first = await start(at(addresses[0]));
@@ -155,7 +160,7 @@ test('N14 a second SIGTERM ends the process at once', async () => {
   expect((await first.running.end).exitCode).toBeNull();
 });
 
-test('O07 a fault that nobody expected is logged and ends the process; the next start is sound', async () => {
+test('O07 an unexpected fault is logged and ends the process, and the next start works', async () => {
   process.kill(second.pid, 'SIGUSR2');
   const { exitCode, stderr } = await second.running.end;
   expect(exitCode).toBe(1);

@@ -18,7 +18,7 @@ const values = async () =>
   (await store.query('SELECT id, value FROM probe ORDER BY id')).map(({ id, value }) => [id, value]);
 const unavailable = { rejection: { kind: 'store-unavailable' } };
 
-test('D05 an error that the work swallows surfaces at the commit', async () => {
+test('D05 an error that the callback swallows is thrown at the commit', async () => {
   await store.query('TRUNCATE probe');
   const swallowing = store.database.transaction(budget(), async (trx) => {
     await trx.raw('INSERT INTO probe VALUES (1)');
@@ -29,7 +29,7 @@ test('D05 an error that the work swallows surfaces at the commit', async () => {
   expect(await values()).toEqual([]);
 });
 
-test('D05 O01 an error says the statement and none of its values', async () => {
+test('D05 O01 an error has the statement and none of its values', async () => {
   const failing = store.database.run(budget(), (db) =>
     db.raw('INSERT INTO probe (id, value) VALUES (1, 1), (?, ?)', ['hunter2-is-no-number', 7]),
   );
@@ -43,42 +43,45 @@ test('D05 O01 an error says the statement and none of its values', async () => {
 
 describe('D06 a connection lost at COMMIT', () => {
   test.each([
-    ['on the way there', false],
-    ['on the way back', true],
-  ])('%s: the caller hears UNAVAILABLE, and whatever happened, all of it did', async (_name, isCommitted) => {
-    await store.query('TRUNCATE probe');
-    const url = new URL(store.url);
-    const proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
-    const port = await proxy.open();
-    const database = new Database({
-      address: { url: `postgres://${url.username}@127.0.0.1:${port}${url.pathname}` },
-      applicationName: 'test',
-      maxConnections: 1,
-      warn: () => undefined,
-    });
-    const losing = database.transaction(budget(), async (trx) => {
-      await trx.raw('INSERT INTO probe VALUES (1), (2)');
-      // Towards the database everything takes a moment, in which the COMMIT is under way.
-      if (!isCommitted) proxy.swallowing = true;
-      proxy.delayMs = isCommitted ? 50 : 0;
-      setTimeout(() => proxy.cut(), isCommitted ? 75 : 100);
-    });
-    await expect(losing).rejects.toMatchObject(unavailable);
-    expect(await values()).toEqual(
-      isCommitted
-        ? [
-            [1, 0],
-            [2, 0],
-          ]
-        : [],
-    );
-    await database.close();
-    await proxy.close();
-  });
+    ['before the server has it', false],
+    ['before its response arrives', true],
+  ])(
+    '%s is UNAVAILABLE to the caller, and the transaction happened completely or not at all',
+    async (_name, isCommitted) => {
+      await store.query('TRUNCATE probe');
+      const url = new URL(store.url);
+      const proxy = new TcpProxy(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`);
+      const port = await proxy.open();
+      const database = new Database({
+        address: { url: `postgres://${url.username}@127.0.0.1:${port}${url.pathname}` },
+        applicationName: 'test',
+        maxConnections: 1,
+        warn: () => undefined,
+      });
+      const losing = database.transaction(budget(), async (trx) => {
+        await trx.raw('INSERT INTO probe VALUES (1), (2)');
+        // The delay leaves a moment in which the COMMIT is in flight.
+        if (!isCommitted) proxy.swallowing = true;
+        proxy.delayMs = isCommitted ? 50 : 0;
+        setTimeout(() => proxy.cut(), isCommitted ? 75 : 100);
+      });
+      await expect(losing).rejects.toMatchObject(unavailable);
+      expect(await values()).toEqual(
+        isCommitted
+          ? [
+              [1, 0],
+              [2, 0],
+            ]
+          : [],
+      );
+      await database.close();
+      await proxy.close();
+    },
+  );
 });
 
-describe('D07 transactions that get in each other’s way', () => {
-  test('a deadlock is broken and its victim done again, with nothing done twice', async () => {
+describe('D07 conflicting transactions', () => {
+  test('the victim of a deadlock is retried, and nothing is applied twice', async () => {
     await store.query('TRUNCATE probe; INSERT INTO probe VALUES (1), (2)');
     let attempts = 0;
     let meet: () => void = () => undefined;
@@ -119,7 +122,7 @@ describe('D07 transactions that get in each other’s way', () => {
   );
 });
 
-test('D08 D01 every connection of the pool has the limits, and commits wait for the disk', async () => {
+test('D08 D01 every connection of the pool has the timeouts, and commits wait for the disk', async () => {
   const settings = await store.database.run(budget(), (db) =>
     db.raw<{ rows: { name: string; setting: string }[] }>(
       `SELECT name, setting FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
@@ -136,7 +139,7 @@ test('D08 D01 every connection of the pool has the limits, and commits wait for 
   });
 });
 
-test('D08 a pool that is used up is waited for one second', async () => {
+test('D08 a call waits at most one second for a connection of an exhausted pool', async () => {
   const startMs = performance.now();
   const slow = Array.from({ length: 5 }, () =>
     store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(1.3)')),
@@ -147,7 +150,7 @@ test('D08 a pool that is used up is waited for one second', async () => {
   await Promise.all(slow);
 });
 
-test('D08 a crowd that is served too slowly is told of the crowd, not of the database', async () => {
+test('D08 calls that wait too long behind others get server-overloaded, not store-unavailable', async () => {
   const ends = await Promise.allSettled(
     Array.from({ length: 30 }, () =>
       store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(0.4) AS slept')),
@@ -160,7 +163,7 @@ test('D08 a crowd that is served too slowly is told of the crowd, not of the dat
   expect(kinds.slice(0, 10)).toEqual(Array.from({ length: 10 }, () => 'served'));
 });
 
-test('D08 a call whose caller has left is not served in the place of one who waits', async () => {
+test('D08 a cancelled call does not take the place of a waiting one', async () => {
   await store.query('TRUNCATE probe');
   const slow = Array.from({ length: 5 }, () =>
     store.database.run(budget(), (db) => db.raw('SELECT pg_sleep(0.3)')),
@@ -179,7 +182,7 @@ test('D08 a call whose caller has left is not served in the place of one who wai
   expect(store.database.connections).toMatchObject({ used: 0, waiting: 0 });
 });
 
-test('D09 all that a call asks of the database has one limit, whatever each part would have', async () => {
+test('D09 all statements of a call share one deadline, whatever their own timeouts are', async () => {
   const call = { ...budget(), storeDeadlineMs: Date.now() + 700 };
   const startMs = performance.now();
   await store.database.run(call, (db) => db.raw('SELECT pg_sleep(0.5)'));
@@ -192,7 +195,7 @@ test('D09 all that a call asks of the database has one limit, whatever each part
   });
 });
 
-test('D12 a connection that found its server read-only is not used again, nor its older company', async () => {
+test('D12 a connection whose server is read-only is not used again, nor is any older one', async () => {
   const { database } = store;
   const readOnly = (on: boolean) =>
     database.run(budget(), (db) => db.raw(`SET default_transaction_read_only = ${on ? 'on' : 'off'}`));
@@ -219,7 +222,7 @@ test('D12 a connection that found its server read-only is not used again, nor it
   expect(after.filter((pid) => before.includes(pid))).toEqual([]);
 });
 
-test('D19 what callers send is never part of a statement', async () => {
+test('D19 caller input is never part of the text of a statement', async () => {
   const hostile = `'; DROP TABLE probe; --`;
   const echoed = await store.database.run(budget(), (db) =>
     db.raw<{ rows: { text: string }[] }>('SELECT ?::text AS text', [hostile]),

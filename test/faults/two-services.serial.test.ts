@@ -19,7 +19,7 @@ let users = 0;
 
 beforeAll(async () => {
   store = await createTestDatabase();
-  // Both make the keys of an empty database at the same moment.
+  // Both create the keys of an empty database at the same moment.
   [one, two] = await Promise.all([
     startServiceProcess(store.url, environment),
     startServiceProcess(store.url, environment),
@@ -39,7 +39,7 @@ async function newUser(): Promise<string> {
 }
 
 const either = (index: number) => (index % 2 === 0 ? one : two);
-/** How long until the service refuses the token as revoked. */
+/** The time until the service refuses the token as revoked, in ms. */
 const refusedAfter = (service: ServiceProcess, token: string) =>
   until(
     async () => (await account.verdict(service, token)) === 'TOKEN_REVOKED',
@@ -47,7 +47,7 @@ const refusedAfter = (service: ServiceProcess, token: string) =>
     5_000,
   );
 
-test('S03 fifty parallel refreshes of one token over two processes give one successor, for each of forty sessions', async () => {
+test('S03 fifty parallel refreshes of one token at two processes give one successor, for each of forty sessions', async () => {
   const email = await newUser();
   for (let sessions = 0; sessions < SESSIONS; sessions += 1) {
     const first = await account.login(either(sessions), email, password);
@@ -66,13 +66,13 @@ test('S03 fifty parallel refreshes of one token over two processes give one succ
   expect(audited).toEqual({ count: SESSIONS });
 }, 30_000);
 
-describe('S12 what ended on one instance is refused on the other within 2 s', () => {
+describe('S12 a session that ended at one instance is refused at the other within 2 s', () => {
   const endings: [string, (email: string, tokens: Tokens) => Promise<unknown>][] = [
     ['a logout', (_email, { refresh_token }) => account.revoke(one, refresh_token)],
     ['a logout by the access token', (_email, { access_token }) => account.revoke(one, access_token)],
     ['all sessions', (_email, { access_token }) => account.revoke(one, access_token, true)],
     [
-      'a user disabled by the command',
+      'a user disabled on the command line',
       (email) =>
         runPostern(['user', 'disable', '--email', email], { environment: { DATABASE_URL: store.url } }),
     ],
@@ -99,8 +99,8 @@ describe('S12 what ended on one instance is refused on the other within 2 s', ()
   });
 });
 
-describe('S13 a revoke at the moment at which the other instance loses its listening connection', () => {
-  test.each(['before', 'beside', 'after'])('cut %s it', async (when) => {
+describe('S13 a revocation while the other instance loses its listening connection', () => {
+  test.each(['before', 'during', 'after'])('cut %s the revocation', async (when) => {
     const tokens = await account.login(one, await newUser(), password);
     await account.verdict(two, tokens.access_token);
     const cut = () =>
@@ -109,13 +109,13 @@ describe('S13 a revoke at the moment at which the other instance loses its liste
       ]);
     const revoke = () => account.revoke(one, tokens.refresh_token);
     const actions = when === 'after' ? [revoke, cut] : [cut, revoke];
-    if (when === 'beside') await Promise.all(actions.map((act) => act()));
+    if (when === 'during') await Promise.all(actions.map((act) => act()));
     else for (const act of actions) await act();
     expect(await refusedAfter(two, tokens.access_token)).toBeLessThan(1_000);
   });
 });
 
-test('no login survives a revocation of all sessions that it ran beside', async () => {
+test('no login survives a concurrent revocation of all sessions', async () => {
   const email = await newUser();
   for (let round = 0; round < 12; round += 1) {
     const held = await account.login(one, email, password);
@@ -126,7 +126,7 @@ test('no login survives a revocation of all sessions that it ran beside', async 
     const tokens = await Promise.all(logins);
     expect(await revoking).toBe('OK');
     const [revokedAt] = await store.query('SELECT ended_at FROM sessions WHERE id = $1', [held.session_id]);
-    // Who lives came after: opened when the revocation had let go of the user's row.
+    // A live session was created after the revocation released the user's row.
     const survivors = await store.query(
       'SELECT id FROM sessions WHERE id = ANY($1) AND ended_at IS NULL AND created_at < $2::timestamptz',
       [tokens.map(({ session_id }) => session_id), revokedAt?.['ended_at']],
@@ -136,7 +136,7 @@ test('no login survives a revocation of all sessions that it ran beside', async 
   }
 });
 
-test('no login survives the disabling of its user that it ran beside', async () => {
+test('no login survives when its user is disabled concurrently', async () => {
   for (let round = 0; round < 6; round += 1) {
     const email = await newUser();
     const held = await account.login(one, email, password);
@@ -162,37 +162,35 @@ describe('S08 with a clock that is wrong by a day', () => {
   test.each([
     ['ahead', 86_400_000],
     ['behind', -86_400_000],
-  ])(
-    '%s: sessions neither expire early or late, and what is revoked there is refused there',
-    async (_name, shiftMs) => {
-      const limits = { POSTERN_REFRESH_IDLE: '1h', POSTERN_REFRESH_TOKEN_TTL: '2h' };
-      const wrong = await startServiceProcess(store.url, limits, shiftMs);
-      const right = await startServiceProcess(store.url, limits);
-      await Promise.all([untilReady(wrong), untilReady(right)]);
-      const email = await newUser();
+  ])('%s: sessions expire neither early nor late, and revoked tokens are refused', async (_name, shiftMs) => {
+    const limits = { POSTERN_REFRESH_IDLE: '1h', POSTERN_REFRESH_TOKEN_TTL: '2h' };
+    const wrong = await startServiceProcess(store.url, limits, shiftMs);
+    const right = await startServiceProcess(store.url, limits);
+    await Promise.all([untilReady(wrong), untilReady(right)]);
+    const email = await newUser();
 
-      const first = await account.login(right, email, password);
-      const second = await account.refresh(wrong, first.refresh_token);
-      expect((await account.refresh(right, first.refresh_token)).refresh_token).toBe(second.refresh_token);
-      expect((await account.refresh(wrong, first.refresh_token)).refresh_token).toBe(second.refresh_token);
-      const there = await account.login(wrong, email, password);
-      expect(await account.refreshVerdict(right, there.refresh_token)).toBe('OK');
+    const first = await account.login(right, email, password);
+    const second = await account.refresh(wrong, first.refresh_token);
+    expect((await account.refresh(right, first.refresh_token)).refresh_token).toBe(second.refresh_token);
+    expect((await account.refresh(wrong, first.refresh_token)).refresh_token).toBe(second.refresh_token);
+    const there = await account.login(wrong, email, password);
+    expect(await account.refreshVerdict(right, there.refresh_token)).toBe('OK');
 
-      // Its own access tokens are good by its own clock, until revoked; that it must not forget by that clock either.
-      expect(await account.verdict(wrong, there.access_token)).toBe('OK');
-      await account.revoke(right, there.refresh_token);
-      await refusedAfter(wrong, there.access_token);
-      const readBefore = await store.query('SELECT pg_current_xact_id()::text AS id');
-      expect(readBefore).toHaveLength(1);
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
-      expect(await account.verdict(wrong, there.access_token)).toBe('TOKEN_REVOKED');
+    // Its own access tokens are valid by its own clock until revoked.
+    // It must not purge the revocation early by that clock.
+    expect(await account.verdict(wrong, there.access_token)).toBe('OK');
+    await account.revoke(right, there.refresh_token);
+    await refusedAfter(wrong, there.access_token);
+    const readBefore = await store.query('SELECT pg_current_xact_id()::text AS id');
+    expect(readBefore).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await account.verdict(wrong, there.access_token)).toBe('TOKEN_REVOKED');
 
-      await store.query(
-        `UPDATE sessions SET rotated_at = rotated_at - interval '1 hour', created_at = created_at - interval '1 hour' WHERE id = $1`,
-        [first.session_id],
-      );
-      expect(await account.refreshVerdict(wrong, second.refresh_token)).toBe('REFRESH_TOKEN_EXPIRED');
-      await wrong.stop();
-    },
-  );
+    await store.query(
+      `UPDATE sessions SET rotated_at = rotated_at - interval '1 hour', created_at = created_at - interval '1 hour' WHERE id = $1`,
+      [first.session_id],
+    );
+    expect(await account.refreshVerdict(wrong, second.refresh_token)).toBe('REFRESH_TOKEN_EXPIRED');
+    await wrong.stop();
+  });
 });

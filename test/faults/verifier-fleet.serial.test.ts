@@ -15,7 +15,7 @@ interface Report {
   readonly lost: number;
 }
 
-test('S13 a fleet of verifiers loses no revoke when the service that acknowledged it is killed', async () => {
+test('S13 a fleet of verifiers misses no revocation when the service that acknowledged it is killed', async () => {
   const run = promisify(execFile)(process.execPath, [
     bench,
     '--verifiers',
@@ -24,7 +24,7 @@ test('S13 a fleet of verifiers loses no revoke when the service that acknowledge
     '60',
     '--json',
   ]);
-  // Its exit code tells of the goals on a quiet machine; here the machine runs other tests.
+  // Its exit code is for the goals on a quiet machine; here other tests run at the same time.
   const { stdout } = await run.catch((error: unknown) => error as { stdout: string });
   const report = JSON.parse(stdout) as Report;
   expect(report).toMatchObject({ verifiers: 30, revokes: 60, lost: 0 });

@@ -11,7 +11,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { addUser, masterKey } from '../support/test-service.ts';
 
 const AHEAD_MS = 250_000;
-/** So short that a token of now has long expired for a clock that is ahead. */
+/** So short that a token issued now has long expired by a clock that is ahead. */
 const TTL_SECONDS = 60;
 const environment = { POSTERN_ACCESS_TOKEN_TTL: `${TTL_SECONDS}s` };
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
@@ -67,7 +67,7 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
     ],
   ];
   test.each(ways)(
-    '%s gives a token that is good everywhere, and outlived by its revocation',
+    '%s gives a token that is valid everywhere, and its revocation is kept until it expires',
     async (_name, get) => {
       const tokens = await get();
       const { exp } = timesOf(tokens.access_token);
@@ -78,12 +78,12 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
       ]).toEqual(['OK', 'OK']);
       expect(await account.revoke(right, tokens.refresh_token)).toBe('OK');
       await Promise.all([refused(ahead, tokens.access_token), refused(right, tokens.access_token)]);
-      // A verifier that grants 5 s and is a minute behind.
+      // Long enough for a verifier with 5 s of skew whose clock is a minute behind.
       expect(await revokedUntil(tokens.session_id)).toBeGreaterThanOrEqual(exp + 65);
     },
   );
 
-  test('so does the token of a service', async () => {
+  test('issues a service token that is valid everywhere, and its revocation is kept until it expires', async () => {
     const fixture = await openAdminFixture(store);
     const { id, secret } = await fixture.createService('shop');
     const { response } = await ahead.call('postern.v1.AuthService/IssueServiceToken', {
@@ -99,13 +99,13 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
     expect(await revokedUntil(jti)).toBeGreaterThanOrEqual(exp + 65);
   });
 
-  test('ends what it is told to end, and takes nothing for expired that is good elsewhere', async () => {
+  test('revokes a token that has expired by its own clock only', async () => {
     const tokens = await login(right);
     expect(await account.revoke(ahead, tokens.access_token)).toBe('OK');
     await refused(right, tokens.access_token);
   });
 
-  test('tells by how much, in its metrics and once in its log', async () => {
+  test('reports the difference in its metrics and once in its log', async () => {
     const offsetOf = async ({ httpUrl }: ServiceProcess) =>
       (await scrape(httpUrl)).value('postern_clock_offset_seconds');
     expect(await offsetOf(ahead)).toBeCloseTo(AHEAD_MS / 1000, 0);
@@ -121,7 +121,7 @@ describe('S17 an instance whose clock is 250 s ahead', () => {
     [AHEAD_MS, 'warning', /^this machine's clock is 2(50\.0|49\.9|50\.1) s ahead of the database's$/],
     [-AHEAD_MS, 'warning', /^this machine's clock is 2(50\.0|49\.9|50\.1) s behind the database's$/],
     [0, 'ok', / differ by 0\.\d s$/],
-  ])('doctor says so: %d ms', async (shiftMs, verdict, says) => {
+  ])('doctor reports the difference: %d ms', async (shiftMs, verdict, says) => {
     const { stdout, exitCode } = await runPostern(['doctor', '--json'], {
       environment: {
         DATABASE_URL: store.url,

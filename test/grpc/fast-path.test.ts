@@ -25,7 +25,7 @@ const claims = someClaims({
   expiresAtSeconds: 2,
 });
 
-/** What a handler may do, by the token that it is asked about. */
+/** A handler whose behaviour the token selects. */
 function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<VerifiedClaims> {
   switch (token) {
     case 'at once':
@@ -62,7 +62,7 @@ interface Listener {
   readonly finished: FinishedCall[];
 }
 let direct: Listener;
-/** The same server where everything goes through grpc-js, as it does while traces are made. */
+/** The same server with every call going through grpc-js, as with tracing. */
 let adapter: Listener;
 const listeners: BareListener[] = [];
 
@@ -96,7 +96,7 @@ interface Answer {
   readonly trailers: Record<string, unknown>;
 }
 
-/** @param pieces what is sent, each in a DATA frame of its own; null leaves the request open */
+/** @param pieces the request, each piece in a DATA frame of its own; null leaves the request open */
 function call(
   { session }: Listener,
   pieces: readonly Buffer[] | null,
@@ -138,16 +138,16 @@ const about = (accessToken: string) =>
   Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '' }).finish());
 const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
 
-/** What may differ between two answers to the same call. */
+/** The answer without the fields that may differ between two answers to the same call. */
 function comparable({ headers, body, trailers }: Answer) {
   const kept = Object.entries<unknown>({ ...headers, ...trailers }).filter(
     ([name]) => !['date', 'x-request-id'].includes(name),
   );
-  return { told: Object.fromEntries(kept), body: body.toString('hex') };
+  return { fields: Object.fromEntries(kept), body: body.toString('hex') };
 }
 
-describe('a call is answered the same, whichever way it goes', () => {
-  const ordinary: [string, Buffer[], Record<string, string>][] = [
+describe('a call gets the same answer from the fast path and from grpc-js', () => {
+  const onFastPath: [string, Buffer[], Record<string, string>][] = [
     ...[
       'at once',
       'later',
@@ -166,7 +166,7 @@ describe('a call is answered the same, whichever way it goes', () => {
     ['a deadline', [framed(about('later'))], { 'grpc-timeout': '5S' }],
     ['another content type', [framed(about('at once'))], { 'content-type': 'application/grpc+proto' }],
   ];
-  test.each(ordinary)('%s, directly', async (_name, pieces, headers) => {
+  test.each(onFastPath)('%s, on the fast path', async (_name, pieces, headers) => {
     const [one, other] = [call(direct, pieces, headers), call(adapter, pieces, headers)];
     const answers = [comparable(await one.answer), comparable(await other.answer)];
     expect(answers[0]).toEqual(answers[1]);
@@ -178,9 +178,9 @@ describe('a call is answered the same, whichever way it goes', () => {
     expect(JSON.stringify(answers[0])).not.toContain('secret');
   });
 
-  const others: [string, Buffer[], Record<string, string>][] = [
+  const throughGrpcJs: [string, Buffer[], Record<string, string>][] = [
     ...[1, 3, 4, 5, 9].map((bytes): [string, Buffer[], Record<string, string>] => [
-      `${bytes} bytes of a message, and no more`,
+      `${bytes} bytes of a message and no more`,
       [framed(about('at once')).subarray(0, bytes)],
       {},
     ]),
@@ -192,11 +192,11 @@ describe('a call is answered the same, whichever way it goes', () => {
     ['a message and a byte', [Buffer.concat([framed(about('at once')), Buffer.of(0)])], {}],
     ['a message that is too long', [framed(Buffer.alloc(65_537))], {}],
     ['too much metadata', [framed(about('at once'))], { 'x-large': 'a'.repeat(17_000) }],
-    ['a timeout that is none', [framed(about('at once'))], { 'grpc-timeout': 'soon' }],
-    ['another kind of content', [framed(about('at once'))], { 'content-type': 'application/json' }],
+    ['an invalid timeout', [framed(about('at once'))], { 'grpc-timeout': 'soon' }],
+    ['a content type that is not gRPC', [framed(about('at once'))], { 'content-type': 'application/json' }],
     ['GET', [framed(about('at once'))], { ':method': 'GET' }],
   ];
-  test.each(others)('%s, by grpc-js', async (_name, pieces, headers) => {
+  test.each(throughGrpcJs)('%s, passed to grpc-js', async (_name, pieces, headers) => {
     const before = direct.finished.length;
     const [one, other] = [call(direct, pieces, headers), call(adapter, pieces, headers)];
     expect(comparable(await one.answer)).toEqual(comparable(await other.answer));
@@ -209,11 +209,11 @@ test.each(['80m', '80000u', '80000000n'])('N05 a deadline of %s ends a call in t
   const { headers } = await call(direct, [framed(about('never'))], { 'grpc-timeout': timeout }).answer;
   expect(headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
   expect(direct.finished.at(-1)).toMatchObject({ code: Code.DEADLINE_EXCEEDED });
-  // Far below the deadline that the method itself has.
+  // Far below the deadline of the method itself.
   expect(performance.now() - startMs).toBeLessThan(STANDARD_DEADLINE_MS / 2);
 });
 
-test('the answer has the request id of its call, or a new one where that is unfit', async () => {
+test('the answer has the request id of its call, or a new one if that is invalid', async () => {
   const good = await call(direct, [framed(about('at once'))], { 'x-request-id': 'a-1' }).answer;
   expect(good.trailers['x-request-id']).toBe('a-1');
   expect(VerifiedToken.decode(good.body.subarray(5)).subject).toBe('ann');
@@ -221,22 +221,22 @@ test('the answer has the request id of its call, or a new one where that is unfi
   expect(bad.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test('a call that its caller leaves has ended once, as cancelled, and its late answer goes nowhere', async () => {
+test('a cancelled call ends exactly once, as CANCELLED', async () => {
   const before = direct.finished.length;
-  const left = call(direct, [framed(about('never'))]);
-  // What comes after it on the same connection has been answered, so it has arrived.
+  const leaving = call(direct, [framed(about('never'))]);
+  // A later call on the same connection was answered, so this one has arrived.
   await call(direct, [framed(about('at once'))]).answer;
-  left.cancel();
-  await left.answer;
+  leaving.cancel();
+  await leaving.answer;
   await until(() => direct.finished.length === before + 2, 'both have ended');
   const ended = direct.finished.slice(before);
   expect(ended.map(({ code }) => code)).toEqual([Code.OK, Code.CANCELLED]);
-  // The log names who left.
+  // The log has the address of the caller.
   const { localPort = 0 } = direct.session.socket;
   expect(ended.map(({ peer }) => peer)).toEqual(ended.map(() => `127.0.0.1:${localPort}`));
 });
 
-test('whoever leaves with the whole connection is named, too', async () => {
+test('a call that ends with its connection has the address of the caller, too', async () => {
   const listener = await listen({});
   call(listener, [framed(about('never'))]);
   await call(listener, [framed(about('at once'))]).answer;
@@ -246,12 +246,12 @@ test('whoever leaves with the whole connection is named, too', async () => {
   expect(listener.finished.at(-1)).toMatchObject({ code: Code.CANCELLED, peer: `127.0.0.1:${localPort}` });
 });
 
-test('N05 a request that does not come is waited for no longer than others', async () => {
+test('N05 a request that does not arrive ends with DEADLINE_EXCEEDED', async () => {
   const answer = await call(direct, null).answer;
   expect(answer.headers['grpc-status']).toBe(String(Code.DEADLINE_EXCEEDED));
 });
 
-test('a connection that is in use is not closed as idle, and one that is not is', async () => {
+test('a connection in use is not closed as idle, and an idle one is', async () => {
   const listener = await listen({ limits: { connection: { 'grpc.max_connection_idle_ms': IDLE_MS } } });
   const startMs = performance.now();
   const isClosed = () => listener.session.closed || listener.session.destroyed;

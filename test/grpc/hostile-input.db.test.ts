@@ -24,7 +24,7 @@ interface RawAnswer {
   readonly reason?: string | undefined;
 }
 
-/** One call written by hand, so that it can be wrong in ways that no client library is. */
+/** One call on a raw stream, so that it can be malformed in ways that no client library produces. */
 function rawCall(
   path: string,
   body: Buffer,
@@ -90,7 +90,7 @@ test.each([
   ['invalid UTF-8 to a hot method', VERIFY, framed(stringField(1, Buffer.from('c328', 'hex'))), {}],
   ['a malformed timeout', VERIFY, framed(Buffer.alloc(0)), { 'grpc-timeout': 'soon' }],
   ['undecodable health request', '/grpc.health.v1.Health/Check', framed(Buffer.from('0aff', 'hex')), {}],
-])("N06 %s is the caller's fault", async (_name, path, body, headers) => {
+])('N06 %s is refused as INVALID_ARGUMENT', async (_name, path, body, headers) => {
   const { status: code, message } = await rawCall(path, body, headers);
   expect(code).toBe(status.INVALID_ARGUMENT);
   expect(message).not.toBe('');
@@ -132,7 +132,7 @@ test.each([
     { 'grpc-timeout': '99999999H' },
     status.UNAUTHENTICATED,
   ],
-])('%s gets its status', async (_name, path, body, headers, expected) => {
+])('%s gets the expected status', async (_name, path, body, headers, expected) => {
   expect((await rawCall(path, body, headers as Record<string, string>)).status).toBe(expected);
   await expectAlive();
 });
@@ -163,7 +163,7 @@ test.each([
   await expectAlive();
 });
 
-test('N11 headers over 20 KiB get no status of the service, and the connection lives', async () => {
+test('N11 headers over 20 KiB get no gRPC status, and the connection stays open', async () => {
   const answer = await rawCall(VERIFY, framed(Buffer.alloc(0)), { 'x-large': 'a'.repeat(30_000) });
   expect(answer.status).toBeUndefined();
   expect(session.closed || session.destroyed).toBe(false);
@@ -176,7 +176,7 @@ test('N11 two tokens in one authorization header are refused', async () => {
   expect(answer.message).toContain('authorization');
 });
 
-test('N01 a connection that speaks something else is dropped and others are served', async () => {
+test('N01 a connection with another protocol is closed and others are served', async () => {
   const { connect: connectTcp } = await import('node:net');
   const [host = '', port] = service.grpcAddress.split(':');
   for (const junk of [

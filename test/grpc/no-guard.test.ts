@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const listener of running.splice(0)) await listener.stop();
 });
 
-/** One handler of a service, as a process without a guard would serve it. */
+/** Services with one handler each, to serve without a guard. */
 const services = {
   GetUser: (add) => add({ getUser: AdminServiceService.getUser }, { getUser: () => never() }),
   ChangePassword: (add) =>
@@ -34,7 +34,7 @@ test.each(Object.entries(services))(
   },
 );
 
-test('A01 it starts with VerifyToken', async () => {
+test('A01 a process without a guard starts with VerifyToken', async () => {
   running.push(
     await startBareListener({
       services: (add) => add({ verifyToken: AuthServiceService.verifyToken }, { verifyToken: () => never() }),
@@ -42,7 +42,7 @@ test('A01 it starts with VerifyToken', async () => {
   );
 });
 
-test('A01 without a guard go the public methods alone of which nothing is audited', () => {
+test('A01 without a guard only public methods that audit nothing can be served', () => {
   const served = Object.entries(methodTable).flatMap(([path, rule]) => {
     try {
       guardMethod(path, rule, null, () => undefined);

@@ -72,7 +72,7 @@ interface Answer {
   readonly code: string | undefined;
 }
 
-/** @param body null for a request without one; an empty field is not sent */
+/** @param fields those with an empty value are not sent @param body null for a request without one */
 function ask(fields: Record<string, string>, body: Buffer | null): Promise<Answer> {
   const sent = Object.entries({
     ':method': 'POST',
@@ -94,7 +94,7 @@ function ask(fields: Record<string, string>, body: Buffer | null): Promise<Answe
     stream.on('error', () => undefined);
     stream.on('close', () => resolve(answer));
     stream.resume();
-    // What would go on for as long as anybody listens.
+    // Closes streams that would stay open.
     setTimeout(() => stream.close(8), 30_000).unref();
   });
 }
@@ -103,7 +103,7 @@ const empty = Buffer.alloc(5);
 const paths = [VERIFY, CHECK, WATCH, REFLECTION, '/no.such.Service/Method'];
 
 test.each(['HEAD', 'GET', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])(
-  'N06 %s is no call of gRPC: it is told so, and is no fault of ours',
+  'N06 %s is not a gRPC call: it gets 405, and no call and no error is logged',
   async (method) => {
     for (const path of paths) {
       for (const body of method === 'HEAD' || method === 'GET' ? [null] : [null, empty])
@@ -116,7 +116,7 @@ test.each(['HEAD', 'GET', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])(
   },
 );
 
-test('N06 HEAD with a message, which no HTTP client sends, neither', async () => {
+test('N06 HEAD with a message, which no HTTP client sends, gets 405, too', async () => {
   for (const path of paths) {
     const answer = await ask({ ':method': 'HEAD', ':path': path }, empty);
     expect(answer.status).toBe(405);
@@ -129,8 +129,8 @@ test.each([
   ['no content type', { 'content-type': '' }, 415, undefined],
   ['a dialect of gRPC', { 'content-type': 'application/grpc-web+proto' }, 200, '0'],
   ['no te', { te: '' }, 200, '0'],
-  ['an encoding that nobody knows', { 'grpc-encoding': 'br' }, 200, '0'],
-  ['a path that is none', { ':path': '/' }, 200, String(Code.UNIMPLEMENTED)],
+  ['an unknown encoding', { 'grpc-encoding': 'br' }, 200, '0'],
+  ['an invalid path', { ':path': '/' }, 200, String(Code.UNIMPLEMENTED)],
 ])('N06 %s ends no call in INTERNAL', async (_name, fields, status, code) => {
   for (const path of [VERIFY, CHECK])
     expect(await ask({ ':path': path, ...fields }, empty)).toEqual({ status, code });
@@ -139,7 +139,7 @@ test.each([
   expect(finished.every(({ path }) => path in methodTable)).toBe(true);
 });
 
-test('N06 a compressed message that is none, and one in an unknown encoding, are the fault of who sent them', async () => {
+test('N06 an invalid compressed message and an unknown encoding get a client error', async () => {
   const compressed = Buffer.concat([Buffer.of(1, 0, 0, 0, 4), Buffer.from('junk')]);
   for (const encoding of ['gzip', 'deflate', 'br', 'identity'])
     for (const path of [VERIFY, CHECK]) {
@@ -151,9 +151,9 @@ test('N06 a compressed message that is none, and one in an unknown encoding, are
 
 test.each([
   ['HTTP/1.1', 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n'],
-  ['a hello of TLS', '\x16\x03\x01\x00\xc4\x01\x00\x00\xc0\x03\x03'],
+  ['a TLS ClientHello', '\x16\x03\x01\x00\xc4\x01\x00\x00\xc0\x03\x03'],
   ['bytes', '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'],
-])('N06 %s where HTTP/2 is spoken ends its connection and nothing else', async (_name, bytes) => {
+])('N06 %s on the HTTP/2 port ends its connection and nothing else', async (_name, bytes) => {
   const split = listener.address.lastIndexOf(':');
   const socket = connectTcp(Number(listener.address.slice(split + 1)), listener.address.slice(0, split));
   let closed = false;
@@ -170,22 +170,19 @@ test.each([
   ['its stream', (raw: RawHttp2) => raw.send(reset(1, 8))],
   ['its stream with another code', (raw: RawHttp2) => raw.send(reset(1, 2))],
   ['its connection', (raw: RawHttp2) => raw.destroy()],
-])(
-  'N06 whoever takes back %s while an answer waits for it has left, and made no fault',
-  async (_name, leave) => {
-    for (const path of [VERIFY, CHECK, WATCH, REFLECTION]) {
-      finished.length = 0;
-      const raw = await RawHttp2.open(listener.address);
-      raw.send(settings([[setting['initialWindow'], 0]]));
-      const question = path === REFLECTION ? message(1, Buffer.from([0x3a, 0]), 0, 0) : message(1);
-      raw.send(headers(1, callFields(path, { authorization: 'Bearer a' })), question);
-      await raw.next(({ stream, type }) => stream === 1 && type === frameType['headers']);
-      leave(raw);
-      await until(() => finished.length > 0, 'it has ended');
-      raw.destroy();
-      const expected = path === VERIFY ? Code.OK : Code.CANCELLED;
-      expect(finished.map(({ code, path }) => [path, codeName(code)])).toEqual([[path, codeName(expected)]]);
-    }
-    expect(errors).toEqual([]);
-  },
-);
+])('N06 a caller that ends %s while an answer waits causes no error', async (_name, leave) => {
+  for (const path of [VERIFY, CHECK, WATCH, REFLECTION]) {
+    finished.length = 0;
+    const raw = await RawHttp2.open(listener.address);
+    raw.send(settings([[setting['initialWindow'], 0]]));
+    const question = path === REFLECTION ? message(1, Buffer.from([0x3a, 0]), 0, 0) : message(1);
+    raw.send(headers(1, callFields(path, { authorization: 'Bearer a' })), question);
+    await raw.next(({ stream, type }) => stream === 1 && type === frameType['headers']);
+    leave(raw);
+    await until(() => finished.length > 0, 'it has ended');
+    raw.destroy();
+    const expected = path === VERIFY ? Code.OK : Code.CANCELLED;
+    expect(finished.map(({ code, path }) => [path, codeName(code)])).toEqual([[path, codeName(expected)]]);
+  }
+  expect(errors).toEqual([]);
+});

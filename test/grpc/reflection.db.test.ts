@@ -40,7 +40,7 @@ interface Answer {
   readonly error_response?: { error_code: number };
 }
 
-/** Asks all in one stream; gives the answers and the code with which it ended. */
+/** Sends all questions in one stream. @returns the answers and the status of the stream */
 function ask(
   version: string,
   questions: readonly (object | Buffer)[],
@@ -63,7 +63,7 @@ function ask(
 }
 
 test.each(versions)(
-  '%s answers every question of a stream, the first ones at once included',
+  '%s answers every question of a stream, also in the first two streams at the same time',
   async (version) => {
     const questions = [
       { list_services: '' },
@@ -82,7 +82,7 @@ test.each(versions)(
       ]),
     );
     const texts = login?.file_descriptor_response?.file_descriptor_proto.map(String) ?? [];
-    // What buf curl needs: the files that this one imports come with it or are to be had by name.
+    // For buf curl, the imports of this file must come with it or be available by name.
     expect(texts.some((text) => text.includes('postern/v1/auth.proto'))).toBe(true);
     expect(String(timestamp?.file_descriptor_response?.file_descriptor_proto[0])).toContain('Timestamp');
     expect(nothing?.error_response?.error_code).toBe(grpc.status.NOT_FOUND);
@@ -97,13 +97,13 @@ test('a question that cannot be decoded ends its stream and nothing else', async
 
 const onLinux = process.platform === 'linux' ? test : test.skip;
 onLinux(
-  'who asks while no file can be opened hears nothing of it, and the next one has another try',
+  'a stream while no file can be opened gets INTERNAL without details, and the next stream tries again',
   async () => {
     const database = await createTestDatabase();
     const service = await startServiceProcess(database.url, { POSTERN_REFLECTION: 'on' });
-    const stranger = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
-    const list = () => ask('v1', [{ list_services: '' }], stranger);
-    await new Promise((resolve) => stranger.waitForReady(Date.now() + 60_000, resolve));
+    const otherClient = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
+    const list = () => ask('v1', [{ list_services: '' }], otherClient);
+    await new Promise((resolve) => otherClient.waitForReady(Date.now() + 60_000, resolve));
 
     limitOpenFiles(service.pid, NO_MORE_FILES);
     const refused = [await list(), await list()];
@@ -117,7 +117,7 @@ onLinux(
       .map((line) => JSON.parse(line) as { level: string; cause: { message: string } });
     expect(logged).toMatchObject(refused.map(() => ({ level: 'error', event: 'call', code: 'INTERNAL' })));
     expect(logged[0]?.cause.message).toContain('too many open files');
-    stranger.close();
+    otherClient.close();
     await service.stop();
     await database.drop();
   },

@@ -13,7 +13,7 @@ import { StreamSlots } from '../../src/grpc/limits/stream-slots.ts';
 import { WaitingCalls } from '../../src/grpc/limits/waiting-calls.ts';
 import { reasonOf } from '../support/test-service.ts';
 
-/** Two methods that do what each test says; the wire format is text, and 'bad' does not decode. */
+/** Two methods whose handlers each test sets. The wire format is text, and 'bad' does not decode. */
 const serialize = (text: string) => Buffer.from(text);
 const deserialize = (bytes: Buffer) => {
   if (bytes.toString() === 'bad') throw new Error('undecodable');
@@ -122,7 +122,7 @@ function sending(): { call: grpc.ClientWritableStream<string>; end: Promise<End 
   call.on('error', () => undefined);
   const end = new Promise<End & { response?: string }>((resolve) => {
     call.once('status', (status: grpc.StatusObject) =>
-      // The answer is handed over in the same turn as the status, after it.
+      // The response is passed on after the status, in the same tick.
       setImmediate(() => resolve({ ...endOf(status), ...(response !== undefined && { response }) })),
     );
   });
@@ -141,7 +141,7 @@ function receiving(): { call: grpc.ClientReadableStream<string>; texts: string[]
   return { call, texts, end };
 }
 
-test('requests are read one by one and answered once', async () => {
+test('a client stream is read request by request and answered once', async () => {
   send = async (requests) => {
     const all: string[] = [];
     for await (const request of requests) all.push(request);
@@ -153,7 +153,7 @@ test('requests are read one by one and answered once', async () => {
   expect(await end).toMatchObject({ code: grpc.status.OK, response: 'a b c' });
 });
 
-test('a sender that is faster than the handler is held back', async () => {
+test('a sender that is faster than the handler is slowed by flow control', async () => {
   let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => (release = resolve));
   const sent = { count: 0 };
@@ -174,7 +174,7 @@ test('a sender that is faster than the handler is held back', async () => {
     await Promise.resolve();
     yield 'here';
   };
-  // What has come back on the same connection says that all that was sent before it has arrived.
+  // A response on the same connection shows that everything sent before has arrived.
   let before = -1;
   while (before < sent.count) {
     before = sent.count;
@@ -200,7 +200,7 @@ test.each<[string, () => Promise<string>, Partial<End>]>([
     },
     { code: grpc.status.INTERNAL, reason: undefined },
   ],
-])("a handler's %s before the last request goes out as a status", async (_name, handler, expected) => {
+])("a handler's %s before the last request is sent as a status", async (_name, handler, expected) => {
   send = handler;
   const sender = sending();
   const sentEnd = await sender.end;
@@ -217,7 +217,7 @@ test.each<[string, () => Promise<string>, Partial<End>]>([
 });
 
 test.each(['cancel', 'bad'])(
-  'a request stream that breaks off (%s) never looks like its end',
+  'a handler never sees an aborted request stream (%s) as its end',
   async (how) => {
     let seen: unknown;
     const handled = new Promise<void>((resolve) => {
@@ -261,7 +261,7 @@ test('a cancelled reader stops the handler', async () => {
   expect(texts[0]).toBe('0');
 });
 
-test('the limit of a method and its access class hold for streams', async () => {
+test('the deadline of a method and its access rule apply to streams', async () => {
   active = rule;
   send = () => new Promise(() => undefined);
   receive = async function* (_request, { signal }) {
@@ -274,7 +274,7 @@ test('the limit of a method and its access class hold for streams', async () => 
   expect((await ends()).map(({ reason }) => reason)).toEqual(['ADMIN_REQUIRED', 'ADMIN_REQUIRED']);
 });
 
-test('streams can all be ended at once, and leave nothing behind', async () => {
+test('all streams can be ended at once, and none stays registered', async () => {
   send = () => new Promise(() => undefined);
   receive = async function* (_request, { signal }) {
     yield 'first';

@@ -14,7 +14,7 @@ const keySetOf = (service: TestService, headers: Record<string, string> = {}) =>
   fetch(`${service.httpUrl}/.well-known/jwks.json`, { headers });
 const keySetOverGrpc = (service: TestService) => service.call('postern.v1.AuthService/GetJwks', {});
 
-/** The pause that a refusal asks for, seconds. */
+/** The retry delay of a refusal, in seconds. */
 function retryDelayOf({ trailers }: Outcome): number | undefined {
   const [bytes] = trailers.get('grpc-status-details-bin');
   if (!(bytes instanceof Buffer)) return undefined;
@@ -40,7 +40,7 @@ describe('an instance that has not reached its database', () => {
     await store.drop();
   });
 
-  test('K11 says that it has no keys yet, and nobody may keep that; with the database the keys come', async () => {
+  test('K11 answers 503 that must not be cached, and serves the keys once it reaches the database', async () => {
     const service = await startTestService({ DATABASE_URL: databaseUrl }, store);
     try {
       const unknown = await keySetOf(service);
@@ -51,7 +51,7 @@ describe('an instance that has not reached its database', () => {
       ]).toEqual([503, 'no-store', '1']);
       expect(unknown.headers.get('etag')).toBeNull();
       expect(await unknown.text()).toMatch(/^the keys are not loaded yet/);
-      // Whoever holds the empty set of an earlier release is not told that it is still right.
+      // A client that cached the empty set of an earlier release must not get 304.
       const held = await keySetOf(service, { 'if-none-match': '*' });
       expect(held.status).toBe(503);
       const refused = await keySetOverGrpc(service);
@@ -78,7 +78,7 @@ describe('an instance that has not reached its database', () => {
     }
   });
 
-  test('K11 in HS256 mode the set is empty for good, and may be kept', async () => {
+  test('K11 serves an empty key set in HS256 mode, which has no public keys', async () => {
     const service = await startTestService(
       { DATABASE_URL: databaseUrl, POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: secret },
       store,

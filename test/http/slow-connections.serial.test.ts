@@ -14,7 +14,7 @@ import { createAuthority, writeIssued } from '../support/certificates.ts';
 import { until } from '../support/wait-for.ts';
 
 const SLOW_SOCKETS = 3_000;
-const COMES_BACK_AFTER_MS = 2_000;
+const RECONNECT_AFTER_MS = 2_000;
 const PROBES = 100;
 const PROBE_LIMIT_MS = 1_000;
 
@@ -47,25 +47,25 @@ async function listen(isSecure: boolean): Promise<Target> {
   return { port: address.kind === 'tcp' ? address.port : 0, http };
 }
 
-/** What one attacker's sockets say, and whether each is opened again soon after it was closed. */
+/** What the sockets of an attacker send, and whether each is opened again soon after it was closed. */
 interface Attack {
-  readonly says: string;
-  readonly again: boolean;
+  readonly sends: string;
+  readonly reconnects: boolean;
 }
 
-async function attack({ port, http }: Target, { says, again }: Attack): Promise<void> {
+async function attack({ port, http }: Target, { sends, reconnects }: Attack): Promise<void> {
   const sockets = new Set<Socket>();
   let going = true;
   const open = () => {
     if (!going) return;
     const socket = connect(port, '127.0.0.1', () => {
-      if (says !== '') socket.write(says);
+      if (sends !== '') socket.write(sends);
     });
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => {
       sockets.delete(socket);
-      if (again) setTimeout(open, COMES_BACK_AFTER_MS);
+      if (reconnects) setTimeout(open, RECONNECT_AFTER_MS);
     });
     socket.resume();
   };
@@ -74,11 +74,11 @@ async function attack({ port, http }: Target, { says, again }: Attack): Promise<
     for (const socket of sockets) socket.destroy();
   });
   for (let each = 0; each < SLOW_SOCKETS; each++) open();
-  // The listener has seen them all: a thousand have a seat.
-  await until(() => http.closedConnections >= SLOW_SOCKETS - 1_000, 'all have been there', 30_000);
+  // The listener has accepted all of them; a thousand are still open.
+  await until(() => http.closedConnections >= SLOW_SOCKETS - 1_000, 'all were accepted', 30_000);
 }
 
-/** How long a probe took that opened a connection of its own, ms; Infinity when it had no answer. */
+/** The duration of a probe in ms, with a new connection unless an agent is given; Infinity without a response. */
 function probe(port: number, isSecure: boolean, agent: Agent | false = false): Promise<number> {
   const startMs = performance.now();
   return new Promise((resolve) => {
@@ -93,11 +93,15 @@ function probe(port: number, isSecure: boolean, agent: Agent | false = false): P
 }
 
 test.each<[string, boolean, Attack]>([
-  ['say nothing', false, { says: '', again: false }],
-  ['send half a request', false, { says: 'GET /livez HTTP/1.1\r\nhost: a\r\n', again: false }],
-  ['asked once and stay', false, { says: 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n', again: false }],
-  ['come back when they are closed', false, { says: '', again: true }],
-  ['begin no handshake of TLS', true, { says: '', again: false }],
+  ['say nothing', false, { sends: '', reconnects: false }],
+  ['send half a request', false, { sends: 'GET /livez HTTP/1.1\r\nhost: a\r\n', reconnects: false }],
+  [
+    'sent one request and stay open',
+    false,
+    { sends: 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n', reconnects: false },
+  ],
+  ['reconnect when they are closed', false, { sends: '', reconnects: true }],
+  ['do not start the TLS handshake', true, { sends: '', reconnects: false }],
 ])(
   'N04 probes are answered while 3,000 sockets of this machine %s',
   async (_what, isSecure, slow) => {
@@ -113,7 +117,7 @@ test.each<[string, boolean, Attack]>([
 test.each([
   ['plaintext', false],
   ['TLS', true],
-])('N04 a connection of %s that was served is kept while the silent give way', async (_name, isSecure) => {
+])('N04 a %s connection that was served is kept while silent ones are closed', async (_name, isSecure) => {
   const target = await listen(isSecure);
   const agent = new (isSecure ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 1 });
   cleanups.push(() => agent.destroy());
@@ -121,17 +125,17 @@ test.each([
   const held = () => Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
   await until(() => held().length === 1, 'the connection is kept');
   const before = held();
-  await attack(target, { says: '', again: false });
+  await attack(target, { sends: '', reconnects: false });
   expect(await probe(target.port, isSecure, agent)).toBeLessThan(Infinity);
   await until(() => held().length === 1, 'the connection is kept again');
   expect(held()[0] === before[0]).toBe(true);
 });
 
-describe('seats', () => {
+describe('connection slots', () => {
   const addressOf = ({ remoteAddress = '' }: Socket) =>
     remoteAddress === '127.0.0.1' ? null : remoteAddress;
 
-  /** A listener that is told who connects, and sockets that have no other end. */
+  /** Slots on a fake listener, and fake sockets without a peer. */
   function newSlots(limits: ConnectionLimits, evictsServed: boolean) {
     const slots = new ConnectionSlots(limits, addressOf, { evictsServed });
     let admit: (socket: Socket) => void = () => undefined;
@@ -162,39 +166,39 @@ describe('seats', () => {
     return { slots, open };
   }
 
-  const left = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => !destroyed);
+  const isOpen = (sockets: readonly Socket[]) => sockets.map(({ destroyed }) => !destroyed);
 
-  test('N04 one address has a quarter, in which its own oldest silent one gives way', () => {
+  test('N04 one address has a share, and beyond it its own oldest silent connection is closed', () => {
     const { slots: all, open } = newSlots({ max: 8, maxPerAddress: 2 }, true);
     const [one, two] = [open('192.0.2.1'), open('192.0.2.1')];
     const others = [open('192.0.2.2'), open('192.0.2.3')];
     all.served(one);
     const three = open('192.0.2.1');
-    expect(left([one, two, three, ...others])).toEqual([true, false, true, true, true]);
-    // This machine and trusted proxies have no such share.
+    expect(isOpen([one, two, three, ...others])).toEqual([true, false, true, true, true]);
+    // This limit does not apply to this machine and trusted proxies.
     const local = Array.from({ length: 4 }, () => open('127.0.0.1'));
-    expect(left([one, three, ...others, ...local])).toEqual(Array.from({ length: 8 }, () => true));
+    expect(isOpen([one, three, ...others, ...local])).toEqual(Array.from({ length: 8 }, () => true));
     expect(all.closed).toBe(1);
   });
 
-  test('N04 the silent go first, then whoever was served longest ago, or nobody', () => {
+  test('N04 silent connections are closed first, then the one served longest ago, or none', () => {
     const { slots: all, open } = newSlots({ max: 4, maxPerAddress: 4 }, true);
     const sockets = Array.from({ length: 4 }, () => open('127.0.0.1'));
     for (const index of [0, 1, 0]) all.served(sockets[index] as Socket);
     const next = [open('127.0.0.1')];
-    expect(left(sockets)).toEqual([true, true, false, true]);
-    // The newest quarter is left in peace while others were served.
+    expect(isOpen(sockets)).toEqual([true, true, false, true]);
+    // The newest quarter is kept while others were served.
     all.served(next[0] as Socket);
     next.push(open('127.0.0.1'));
-    expect(left([...sockets, ...next])).toEqual([true, false, false, true, true, true]);
+    expect(isOpen([...sockets, ...next])).toEqual([true, false, false, true, true, true]);
     next.push(open('127.0.0.1'));
-    expect(left([...sockets, ...next])).toEqual([true, false, false, false, true, true, true]);
+    expect(isOpen([...sockets, ...next])).toEqual([true, false, false, false, true, true, true]);
 
     const strict = newSlots({ max: 2, maxPerAddress: 2 }, false);
     const served = [strict.open('127.0.0.1'), strict.open('127.0.0.1')];
     for (const socket of served) strict.slots.served(socket);
-    expect(left([...served, strict.open('127.0.0.1')])).toEqual([true, true, false]);
+    expect(isOpen([...served, strict.open('127.0.0.1')])).toEqual([true, true, false]);
     served[0]?.destroy();
-    expect(left([strict.open('127.0.0.1')])).toEqual([true]);
+    expect(isOpen([strict.open('127.0.0.1')])).toEqual([true]);
   });
 });

@@ -31,10 +31,12 @@ test.each<[string, { dns?: string[]; uris?: string[] }]>([
   ['a URI as a DNS name', { dns: ['spiffe://example.org/admin'] }],
   ['a DNS name as a URI', { uris: ['admin.example'] }],
   ['a wildcard', { dns: ['*.example'] }],
-])('N09 a name with %s is no name, nor two', (_what, wanted) => expect(namesIn(wanted)).toEqual([]));
+])('N09 a certificate name with %s gives no name at all', (_what, wanted) =>
+  expect(namesIn(wanted)).toEqual([]),
+);
 
 test.each(['', '*.example', 'a,b', 'a b', 'é.example', '-a', 'a..b', 'a'.repeat(257), ':x', 'spiffe://a"'])(
-  'no name: %j',
+  '%j is not a valid name',
   (text) => expect(readClientName(text)).toBeNull(),
 );
 
@@ -48,20 +50,20 @@ const verdictOf = (access: 'user' | 'service' | 'admin', names: string[], lists?
   }
 };
 
-test('N09 a name opens what it is listed for and nothing else', () => {
+test('N09 a name is authorized only for the methods that it is listed for', () => {
   expect(verdictOf('admin', ['other.example', 'admin.example'])).toBe('admin.example');
   expect(verdictOf('service', ['spiffe://x/watch'])).toBe('spiffe://x/watch');
   expect(verdictOf('admin', ['spiffe://x/watch'])).toBe('admin-required');
   expect(verdictOf('service', ['spiffe://x/admin'])).toBe('service-required');
   for (const near of ['spiffe://x/admin/', 'spiffe://x/Admin', 'spiffe://x/admi', 'sub.admin.example'])
     expect(verdictOf('admin', [near])).toBe('admin-required');
-  // Persons have tokens; and where the settings list nobody, a certificate says nothing.
+  // Methods for users need a token. Without listed names a certificate authorizes nothing.
   expect(verdictOf('user', ['spiffe://x/admin'])).toBeNull();
   expect(verdictOf('admin', [])).toBeNull();
   expect(verdictOf('admin', ['spiffe://x/admin'], [[], []])).toBeNull();
 });
 
-test('N09 a certificate that ends while its connection goes on names nobody from then on', () => {
+test('N09 a certificate that expires during its connection gives no name from then on', () => {
   const sslPeerCertificate = (validForMs: number) => {
     const { cert } = createAuthority('test').issue({ uris: ['spiffe://x/admin'], validForMs });
     return new X509Certificate(cert).toLegacyObject();

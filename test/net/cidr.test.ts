@@ -37,11 +37,11 @@ describe('L10 one source', () => {
     ['64:ff9b::c000:201', '192.0.2.1'],
     ['2002:c000:201:7::1', '192.0.2.1'],
     ['2002:c000:0201:ffff::', '192.0.2.1'],
-    // Of a translator's own prefix nobody else knows where the IPv4 address is.
+    // In a translator's own prefix the position of the IPv4 address is not known.
     ['64:ff9b:1::c000:201', '64:ff9b:1:0::/64'],
   ])('%s is %s', (address, source) => expect(sourceOf(address)).toBe(source));
 
-  test('whatever way an IPv4 address is written, and however the rest of an IPv6 address within its /64', () => {
+  test('is the same for every notation of an IPv4 address, and for every IPv6 address in one /64', () => {
     const octet = fc.integer({ min: 0, max: 255 });
     fc.assert(
       fc.property(
@@ -76,15 +76,15 @@ test.each([
   ['fe80::1%eth0', 'fe80::1'],
   ['::ffff:192.0.2.1%eth0', '192.0.2.1'],
   ['2001:db8::1', '2001:db8::1'],
-  // What only a translator or a tunnel vouches for is not taken for the address of the peer: that would be trust.
+  // An address embedded by a translator or a tunnel is not taken for the peer's: that would mean trusting it.
   ['64:ff9b::192.0.2.1', '64:ff9b::192.0.2.1'],
   ['2002:c000:201::1', '2002:c000:201::1'],
   ['', null],
   ['localhost', null],
   ['192.0.2.1:80', null],
-])('the plain address of %s is %s', (text, address) => expect(normaliseIp(text)).toBe(address));
+])('the normalised address of %s is %s', (text, address) => expect(normaliseIp(text)).toBe(address));
 
-describe('L12 a network has an address', () => {
+describe('L12 whether a network contains an address', () => {
   const isIn = (networks: string, address: string) =>
     networkMatcher(
       networks.split(',').map((text) => {
@@ -105,14 +105,14 @@ describe('L12 a network has an address', () => {
     ['::ffff:192.0.2.1', '192.0.2.2', false],
     ['2001:db8::/32', '2001:db8:1::1', true],
     ['2001:db8::/32', '192.0.2.1', false],
-    // Anybody may put an address of this network into one of theirs.
+    // Anybody can embed an address of this network in one of their own.
     ['192.0.2.0/24', '64:ff9b::192.0.2.7', false],
     ['192.0.2.0/24', '2002:c000:207::1', false],
     ['192.0.2.0/24', 'nonsense', false],
   ])('%s: %s %s', (networks, address, expected) => expect(isIn(networks, address)).toBe(expected));
 
   test.each(['192.0.2.0/33', '::ffff:192.0.2.0/129', '2001:db8::/064', 'fe80::1%eth0', 'example.com', ''])(
-    'what is none: %s',
+    '%j is not a network',
     (text) => expect(parseNetwork(text)).toBeNull(),
   );
 });

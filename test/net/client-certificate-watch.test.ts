@@ -28,7 +28,7 @@ const issueFor = (days: number) =>
 const daysLeft = () => warnings.map((endsMs) => Math.floor((endsMs - Date.now()) / DAY_MS));
 const watch = (path: string) => (stop = watchClientCertificate(path, (endsMs) => warnings.push(endsMs)));
 
-test('N09 the end of a certificate is told once a day from 14 days before, and no more once it is renewed', () => {
+test('N09 an expiring certificate causes a warning once a day from 14 days before, until it is renewed', () => {
   watch(issueFor(16));
   expect(warnings).toEqual([]);
   jest.advanceTimersByTime(2 * DAY_MS);
@@ -40,7 +40,7 @@ test('N09 the end of a certificate is told once a day from 14 days before, and n
   issueFor(90);
   jest.advanceTimersByTime(3 * DAY_MS);
   expect(warnings).toHaveLength(3);
-  // Another one that ends soon is told of within ten minutes; after its end it goes on being told.
+  // Another expiring one causes a warning within ten minutes; the warnings go on after it has expired.
   issueFor(1);
   jest.advanceTimersByTime(600_000);
   expect(warnings).toHaveLength(4);
@@ -49,7 +49,7 @@ test('N09 the end of a certificate is told once a day from 14 days before, and n
   expect(daysLeft().at(-1)).toBeLessThan(0);
 });
 
-test('N09 a file of no use is passed over until it is of use', () => {
+test('N09 an unusable file is skipped until it is usable', () => {
   const path = issueFor(3);
   rmSync(path);
   watch(path);

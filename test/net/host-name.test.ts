@@ -17,7 +17,7 @@ describe('is a host name', () => {
   ])('%s', (text) => expect(isHostName(text)).toBe(true));
 });
 
-describe('is none', () => {
+describe('is not a host name', () => {
   test.each([
     '',
     '.',

@@ -49,7 +49,7 @@ describe('refuses', () => {
   ])('%j', (text) => expect(parseListenAddress(text)).toBeNull());
 });
 
-test('what is written is read back', () => {
+test('a formatted address parses to the same address', () => {
   const host = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain());
   fc.assert(
     fc.property(host, fc.nat(65_535), (name, port) => {
@@ -60,7 +60,7 @@ test('what is written is read back', () => {
   expect(formatListenAddress({ kind: 'unix', path: '/a' })).toBe('unix:/a');
 });
 
-describe('N10 what stays on this machine', () => {
+describe('N10 an address is reachable only from this machine', () => {
   test.each([
     ['127.0.0.1:1', true],
     ['127.255.0.9:1', true],

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { BoundedQueue, type QueueRules } from '../../../src/domain/concurrency/bounded-queue.ts';
 import { KeyedLimiter } from '../../../src/domain/concurrency/keyed-limiter.ts';
 
-/** A queue whose work ends when it is told to; `log` has what began, ended, was watched and was not any more. */
+/** A queue whose jobs end when `end` is called. `log` has the started jobs, `leaves` the watched waiting ones. */
 function queueOf(rules: Partial<QueueRules<string>> = {}) {
   const log: string[] = [];
   const leaves = new Map<string, (why: Error) => void>();
@@ -31,7 +31,7 @@ function queueOf(rules: Partial<QueueRules<string>> = {}) {
   return { queue, log, leaves, run, end, settled };
 }
 
-test('begins at once while there is room, then first come, first served, and refuses what is on top', async () => {
+test('starts jobs at once while there is room, then first come, first served, and refuses any more than maxWaiting', async () => {
   const { queue, log, leaves, run, end } = queueOf({ concurrency: 2 });
   const all = ['a', 'b', 'c', 'd'].map(run);
   expect(log).toEqual(['a', 'b']);
@@ -45,7 +45,7 @@ test('begins at once while there is room, then first come, first served, and ref
   expect([queue.running, queue.waiting, leaves.size]).toEqual([0, 0, 0]);
 });
 
-test('who leaves makes room at once and is not served', async () => {
+test('a job that leaves frees its place at once and is not run', async () => {
   const { queue, log, leaves, run, end } = queueOf();
   const running = run('a');
   const [leaving, staying] = [run('b'), run('c')];
@@ -58,7 +58,7 @@ test('who leaves makes room at once and is not served', async () => {
   expect(log).toEqual(['a', 'c']);
 });
 
-test('passes over whoever is refused when the turn comes, and nobody is watched who is refused at once', async () => {
+test('skips a job that the recheck refuses, and queues none whose watch throws', async () => {
   const { queue, leaves, run, end } = queueOf({
     recheck: (name) => (name === 'b' ? new Error('too late') : undefined),
   });
@@ -79,7 +79,7 @@ test('passes over whoever is refused when the turn comes, and nobody is watched 
   expect(strict.queue.waiting).toBe(0);
 });
 
-test('work that fails gives its place back', async () => {
+test('a job that fails frees its place', async () => {
   const { queue } = queueOf();
   await expect(queue.run(() => Promise.reject(new Error('broken')), 'a')).rejects.toThrow('broken');
   await expect(
@@ -90,7 +90,7 @@ test('work that fails gives its place back', async () => {
   expect([queue.running, queue.ended]).toEqual([0, 2]);
 });
 
-test('drains: refuses what waits, and waits for what runs, however often it is asked', async () => {
+test('drain refuses waiting jobs and waits for running ones, also when it is called twice', async () => {
   const { queue, run, end, settled } = queueOf();
   const running = run('a');
   const waiting = run('b');
@@ -106,7 +106,7 @@ test('drains: refuses what waits, and waits for what runs, however often it is a
   await queue.drain(() => new Error('closing'));
 });
 
-test('by key: calls with one key take turns, those with another do not wait for them', async () => {
+test('the keyed limiter runs calls with one key one after the other, and other keys do not wait for them', async () => {
   const limiter = new KeyedLimiter({ concurrency: 1, maxWaiting: 1, maxWaitMs: 20 });
   const log: string[] = [];
   const note = (text: string) => () => Promise.resolve(void log.push(text));
@@ -115,7 +115,7 @@ test('by key: calls with one key take turns, those with another do not wait for 
   const second = limiter.run('one', note('second'));
   await limiter.run('other', note('other'));
   const overloaded = { rejection: { kind: 'server-overloaded', retryAfterMs: 1_000 } };
-  await expect(limiter.run('one', note('on top'))).rejects.toMatchObject(overloaded);
+  await expect(limiter.run('one', note('one too many'))).rejects.toMatchObject(overloaded);
   await expect(second).rejects.toMatchObject(overloaded);
   endFirst();
   await first;

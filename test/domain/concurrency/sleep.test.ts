@@ -6,7 +6,7 @@ import { sleepUnlessAborted } from '../../../src/domain/concurrency/sleep.ts';
 
 const LONG_MS = 60_000;
 
-test('lasts as long as it is told, without a signal and with one, and lets go of the signal', async () => {
+test('lasts for the given time, with or without a signal, and removes its listener from the signal', async () => {
   const { signal } = new AbortController();
   const startMs = performance.now();
   await sleepUnlessAborted(20, undefined);
@@ -16,7 +16,7 @@ test('lasts as long as it is told, without a signal and with one, and lets go of
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-test('ends when the signal aborts, and does not begin when it has', async () => {
+test('ends when the signal aborts, and returns at once when it has aborted before', async () => {
   const stop = new AbortController();
   const startMs = performance.now();
   const asleep = sleepUnlessAborted(LONG_MS, stop.signal);

@@ -16,15 +16,15 @@ describe('work that ends in time', () => {
   test.each([
     ['a result', Promise.resolve('done'), 'done'],
     ['a fault', Promise.reject(new Error('broken')), 'Error: broken'],
-  ])('passes %s on, and leaves no timer behind', async (_what, work, said) => {
+  ])('passes on %s and leaves no timer', async (_what, work, expected) => {
     const ended = withTimeout(work, LIMIT_MS, () => 'late').catch(String);
-    await expect(ended).resolves.toBe(said);
+    await expect(ended).resolves.toBe(expected);
     expect(jest.getTimerCount()).toBe(0);
   });
 });
 
 describe('work that takes too long', () => {
-  test('is answered for at the limit, not before', async () => {
+  test('resolves with the result of onTimeout at the limit and not before', async () => {
     const onTimeout = jest.fn(() => 'late');
     const answer = withTimeout<string>(never, LIMIT_MS, onTimeout);
     await jest.advanceTimersByTimeAsync(LIMIT_MS - 1);
@@ -33,7 +33,7 @@ describe('work that takes too long', () => {
     await expect(answer).resolves.toBe('late');
   });
 
-  test('is given up with what is thrown', async () => {
+  test('rejects with the error that onTimeout throws', async () => {
     const answer = withTimeout<string>(never, LIMIT_MS, () => {
       throw new Error('too late');
     }).catch(String);
@@ -41,7 +41,7 @@ describe('work that takes too long', () => {
     await expect(answer).resolves.toBe('Error: too late');
   });
 
-  test('may fail afterwards without a word', async () => {
+  test('can fail later without an unhandled rejection', async () => {
     let fail: (error: Error) => void = () => undefined;
     const work = new Promise<string>((_resolve, reject) => (fail = reject));
     const answer = withTimeout(work, LIMIT_MS, () => 'late');

@@ -29,14 +29,14 @@ afterAll(async () => {
   for (const listener of listeners) await listener.stop();
 });
 
-/** The limits are the real ones but for what a test cannot wait for. */
+/** The default limits, except where a test overrides those that it cannot wait for. */
 async function listen(options: Partial<ListenerOptions> = {}): Promise<string> {
   const listener = await startBareListener(options);
   listeners.push(listener);
   return listener.address;
 }
 
-test('N03 N11 the first frame tells clients how many streams and how large metadata may be', async () => {
+test('N03 N11 the first SETTINGS frame has the maximum of concurrent streams and of the header list', async () => {
   const raw = await RawHttp2.open(await listen());
   const first = await raw.next(({ type }) => type === frameType.settings);
   const values = new Map<number, number>();
@@ -47,7 +47,7 @@ test('N03 N11 the first frame tells clients how many streams and how large metad
   raw.destroy();
 });
 
-test('N03 what is not seen on the wire of a new connection is set', () => {
+test('N03 the limits that a new connection does not show on the wire are set', () => {
   expect(connectionLimits).toMatchObject({
     'grpc-node.max_session_memory': 16,
     'grpc.max_connection_age_ms': 30 * 60_000,
@@ -58,12 +58,12 @@ test('N03 what is not seen on the wire of a new connection is set', () => {
   });
 });
 
-test('N03 a connection of full age gets GOAWAY, and is closed when the grace is over', async () => {
+test('N03 a connection of maximum age gets GOAWAY, and is closed after the grace period', async () => {
   const limits = {
     connection: { 'grpc.max_connection_age_ms': 200, 'grpc.max_connection_age_grace_ms': 300 },
   };
   const raw = await RawHttp2.open(await listen({ limits }));
-  // A call that never ends would keep the connection.
+  // A call that never ends would otherwise keep the connection open.
   raw.send(headers(1, callFields('/grpc.health.v1.Health/Watch')), message(1));
   const sent = await raw.next(goaway);
   expect(sent?.payload.subarray(8).toString()).toBe('max_age');
@@ -79,7 +79,7 @@ test('N03 an idle connection is closed', async () => {
   expect(await raw.closed()).toBe(true);
 });
 
-test('N03 a connection is asked whether it is still there, and closed when it does not answer', async () => {
+test('N03 a connection gets keepalive pings, and is closed when it does not answer', async () => {
   const limits = { connection: { 'grpc.keepalive_time_ms': 300, 'grpc.keepalive_timeout_ms': 2_000 } };
   const address = await listen({ limits });
   const [polite, silent] = await Promise.all([RawHttp2.open(address), RawHttp2.open(address)]);
@@ -91,7 +91,7 @@ test('N03 a connection is asked whether it is still there, and closed when it do
   polite.destroy();
 });
 
-test('N05 a call whose request does not come ends at its limit, and its stream with it', async () => {
+test('N05 a call whose request does not arrive ends at its limit, and so does its stream', async () => {
   const finished: FinishedCall[] = [];
   const address = await listen({ limits: { requestMs: 300 }, onFinish: (call) => finished.push(call) });
   const raw = await RawHttp2.open(address);
@@ -102,7 +102,7 @@ test('N05 a call whose request does not come ends at its limit, and its stream w
   raw.destroy();
 });
 
-/** A connection on which a call was answered. */
+/** Opens a connection on which one call was answered. */
 async function served(address: string): Promise<RawHttp2> {
   const raw = await RawHttp2.open(address);
   raw.send(headers(1, callFields(CHECK)), message(1));
@@ -118,7 +118,7 @@ test('N04 connections over the limit are closed at once, and those within it are
   const [one] = within;
   one?.send(headers(3, callFields(CHECK)), message(3));
   expect(await one?.next(({ stream }) => stream === 3)).not.toBeNull();
-  // One leaves, one may come.
+  // When one is closed, another is accepted.
   within[9]?.destroy();
   let later: RawHttp2 | null = null;
   await until(async () => {
@@ -131,7 +131,7 @@ test('N04 connections over the limit are closed at once, and those within it are
 test.each([
   ['connections that say nothing', false],
   ['connections that speak HTTP/2 and call nothing', true],
-])('N04 of %s the oldest gives way to a new one, and those in use stay', async (_name, preface) => {
+])('N04 of %s the oldest is closed for a new one, and those in use stay', async (_name, preface) => {
   const address = await listen({ maxConnections: 10 });
   const used = await Promise.all([served(address), served(address)]);
   const silent: RawHttp2[] = [];
@@ -150,7 +150,7 @@ test.each([
   for (const raw of [...silent, ...used, ...late]) raw.destroy();
 });
 
-test('N04 one address gets its share of the connections, and another still gets in', async () => {
+test('N04 one address gets a limited share of the connections, and another is still accepted', async () => {
   const server = new Server();
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
@@ -196,7 +196,7 @@ describe('the HTTP listener', () => {
   });
   afterAll(() => http.stop());
 
-  /** What comes back before the server hangs up. */
+  /** Sends `text`. @returns everything that the server sent until it closed the connection */
   const speak = (text: string, more = '') =>
     new Promise<string>((resolve) => {
       let answer = '';
@@ -210,7 +210,7 @@ describe('the HTTP listener', () => {
       });
     });
 
-  test('N04 headers that are too large, or never end, cost an HTTP connection', async () => {
+  test('N04 headers that are too large or never end close an HTTP connection', async () => {
     const [large, slow] = await Promise.all([
       speak(`GET /livez HTTP/1.1\r\nhost: a\r\nx-large: ${'a'.repeat(20_000)}\r\n\r\n`),
       speak('GET /livez HTTP/1.1\r\nhost: a\r\n', 'x-more: a\r\n'),
@@ -220,7 +220,7 @@ describe('the HTTP listener', () => {
     expect(await speak('GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')).toContain('200 OK');
   });
 
-  test('N04 what is no HTTP is told so once, and who never stops sending is cut off', async () => {
+  test('N04 invalid HTTP gets one response, and a client that never stops sending is disconnected', async () => {
     const [junk, flood] = await Promise.all([
       speak('\0\0\0 this is no request\r\n\r\n'),
       speak(`GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}`, 'a'.repeat(20_000)),

@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** Tokens named `never` get no verdict; `soon` get one after a while. */
+/** The token `never` gets no verdict, and `soon` gets one after 100 ms. */
 async function listen() {
   const listener = await startBareListener({
     services: (add) =>
@@ -40,7 +40,7 @@ async function listen() {
   return listener;
 }
 
-test('N18 thousands of expired deadlines of a gateway end none of the calls beside them', async () => {
+test('N18 thousands of expired deadlines of a gateway end none of its other calls', async () => {
   const listener = await listen();
   const gateway = new Client(listener.address, credentials.createInsecure(), {
     'grpc.use_local_subchannel_pool': 1,
@@ -57,20 +57,20 @@ test('N18 thousands of expired deadlines of a gateway end none of the calls besi
         (error: ServiceError | null) => resolve(error?.code ?? status.OK),
       ),
     );
-  const beside: Promise<status>[] = [];
+  const otherCalls: Promise<status>[] = [];
   for (let round = 0; round < 15; round++) {
     const expired: Promise<status>[] = [];
     for (let each = 0; each < 200; each++) {
       expired.push(verify('never', 50));
-      if (each % 20 === 0) beside.push(verify('soon', 10_000));
+      if (each % 20 === 0) otherCalls.push(verify('soon', 10_000));
     }
     expect(new Set(await Promise.all(expired))).toEqual(new Set([status.DEADLINE_EXCEEDED]));
   }
-  expect(new Set(await Promise.all(beside))).toEqual(new Set([status.OK]));
+  expect(new Set(await Promise.all(otherCalls))).toEqual(new Set([status.OK]));
   expect(listener.server.retiredConnections).toBeGreaterThan(0);
 }, 60_000);
 
-test('N18 a connection of many resets gets GOAWAY, answers what is under way, and ends', async () => {
+test('N18 a connection with many resets gets GOAWAY, its calls in progress are answered, and it ends', async () => {
   const listener = await listen();
   const raw = await RawHttp2.open(listener.address);
   cleanups.push(() => raw.destroy());
@@ -81,14 +81,14 @@ test('N18 a connection of many resets gets GOAWAY, answers what is under way, an
     const ids = Array.from({ length: 50 }, (_, index) => id + 2 * index);
     raw.send(...ids.map((stream) => headers(stream, callFields(verifyToken.path))));
     raw.send(...ids.slice(1).map((stream) => reset(stream)), message(id, token));
-    // What comes after it on the connection is answered, so all of it has been looked at.
+    // A later call on the connection is answered, so everything before it has been processed.
     const probe = (id += 100);
     raw.send(headers(probe, callFields(HEALTH_LIST)), message(probe));
     await raw.next(({ stream, type }) => stream === probe || type === frameType['goaway']);
   }
   expect(raw.goaway).toBe(0);
   const last = raw.frames.find(isGoaway)?.payload.readUInt32BE(0) ?? 0;
-  // Every call that was not reset and is not above the last that was looked at has its answer.
+  // Every call that was not reset, up to the last stream id in the GOAWAY, has its answer.
   expect(await raw.closed()).toBe(true);
   const answered = new Set(
     raw.frames.filter(({ type }) => type === frameType['data']).map(({ stream }) => stream),
@@ -99,7 +99,7 @@ test('N18 a connection of many resets gets GOAWAY, answers what is under way, an
   expect(kept.filter((stream) => !answered.has(stream))).toEqual([]);
 });
 
-test('N08 a retired connection takes no calls any more, and a flood of resets ends it', async () => {
+test('N08 a flood of resets ends the connection, and none of its streams stays open', async () => {
   const listener = await listen();
   const raw = await RawHttp2.open(listener.address);
   cleanups.push(() => raw.destroy());
@@ -113,7 +113,7 @@ test('N08 a retired connection takes no calls any more, and a flood of resets en
   await until(() => listener.server.openStreams.anonymous === 0, 'nothing is left');
 });
 
-test('N03 a caller that keeps to the 256 streams that it was told is never cut off', async () => {
+test('N03 a caller that stays within the 256 concurrent streams is never disconnected', async () => {
   const listener = await listen();
   const raw = await RawHttp2.open(listener.address);
   cleanups.push(() => raw.destroy());
@@ -126,7 +126,7 @@ test('N03 a caller that keeps to the 256 streams that it was told is never cut o
       return headers(stream, callFields(verifyToken.path));
     });
   raw.send(...open(256));
-  // Each is taken back and replaced in the same write: at no time has the caller more than it may.
+  // Each is reset and replaced in the same write, so the caller never exceeds the limit.
   const first = next - 512;
   const again = Array.from({ length: 256 }, (_, index) => [reset(first + 2 * index), ...open(1)]).flat();
   raw.send(...again);

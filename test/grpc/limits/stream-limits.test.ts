@@ -32,7 +32,7 @@ const CHECK = '/grpc.health.v1.Health/Check';
 const REFLECTION = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
 const WATCH_TRUST = '/postern.v1.TrustService/WatchTrust';
-/** Far longer than this process ever stands still. */
+/** Far longer than this process is ever blocked. */
 const IDLE_MS = 1_500;
 
 const claims = someClaims({
@@ -72,7 +72,7 @@ async function connect({ address }: BareListener): Promise<RawHttp2> {
 }
 
 const ids = (count: number, from = 0) => Array.from({ length: count }, (_, index) => 1 + 2 * (from + index));
-/** Opens a stream each and sends its one message, or leaves the request open. */
+/** The frames that open each stream, with its one message unless the request is left open. */
 const opened = (path: string, streams: readonly number[], sends = true) =>
   streams.flatMap((id) => [headers(id, callFields(path)), ...(sends ? [message(id)] : [])]);
 const refusedOf = ({ finished }: Listener) =>
@@ -83,7 +83,7 @@ const isEnd =
     stream === id &&
     (type === frameType['reset'] || (type === frameType['headers'] && (flags & flag['endStream']) !== 0));
 
-test('N15 the shares are those that are documented', () => {
+test('N15 the limits are those that are documented', () => {
   expect(ANONYMOUS_STREAMS).toEqual({ perConnection: 32, perAddress: 256, perProcess: 1_024 });
   expect(WATCHING_STREAMS).toEqual({ perConnection: 256, perAddress: 1_024, perProcess: 4_096 });
   expect(STREAM_IDLE_MS).toBe(300_000);
@@ -93,29 +93,32 @@ test.each([
   ['Health/Watch', WATCH, true],
   ['Health/Watch without a request', WATCH, false],
   ['reflection', REFLECTION, false],
-])('N15 a connection has a share of %s streams, and one that ends makes room', async (_name, path, sends) => {
-  const listener = await listen();
-  const raw = await connect(listener);
-  raw.send(...opened(path, ids(40), sends));
-  await until(() => refusedOf(listener).length === 8, 'eight are refused');
-  expect(refusedOf(listener).map(({ code }) => code)).toEqual(
-    Array.from({ length: 8 }, () => Code.RESOURCE_EXHAUSTED),
-  );
-  expect(listener.server.openStreams.anonymous).toBe(32);
-  // The stream of a refused one is closed, not only answered: by a reset, unless both sides have said that they are done.
-  const isClosed = ({ stream, type }: { stream: number; type: number }) =>
-    stream === 79 && type === frameType['reset'];
-  expect(await raw.next(sends ? isEnd(79) : isClosed)).not.toBeNull();
+])(
+  'N15 a connection has a limit for %s streams, and one that ends makes room',
+  async (_name, path, sends) => {
+    const listener = await listen();
+    const raw = await connect(listener);
+    raw.send(...opened(path, ids(40), sends));
+    await until(() => refusedOf(listener).length === 8, 'eight are refused');
+    expect(refusedOf(listener).map(({ code }) => code)).toEqual(
+      Array.from({ length: 8 }, () => Code.RESOURCE_EXHAUSTED),
+    );
+    expect(listener.server.openStreams.anonymous).toBe(32);
+    // A refused stream is also closed: by a reset, unless both sides have ended it.
+    const isClosed = ({ stream, type }: { stream: number; type: number }) =>
+      stream === 79 && type === frameType['reset'];
+    expect(await raw.next(sends ? isEnd(79) : isClosed)).not.toBeNull();
 
-  raw.send(reset(1));
-  await until(() => listener.server.openStreams.anonymous === 31, 'room for one');
-  raw.send(...opened(path, [81, 83], sends));
-  await until(() => refusedOf(listener).length === 9, 'one of two is refused');
-  raw.destroy();
-  await until(() => listener.server.openStreams.anonymous === 0, 'all are given back');
-});
+    raw.send(reset(1));
+    await until(() => listener.server.openStreams.anonymous === 31, 'room for one');
+    raw.send(...opened(path, [81, 83], sends));
+    await until(() => refusedOf(listener).length === 9, 'one of two is refused');
+    raw.destroy();
+    await until(() => listener.server.openStreams.anonymous === 0, 'all slots are released');
+  },
+);
 
-test('N15 all connections together have a share, and other calls go on', async () => {
+test('N15 all connections together have a limit, and other calls are still answered', async () => {
   const listener = await listen();
   const raws: RawHttp2[] = [];
   for (let each = 0; each < 34; each++) {
@@ -123,7 +126,7 @@ test('N15 all connections together have a share, and other calls go on', async (
     raw.send(...opened(WATCH, ids(32)));
     raws.push(raw);
   }
-  await until(() => refusedOf(listener).length === 64, 'what is above 1,024 is refused');
+  await until(() => refusedOf(listener).length === 64, 'streams above 1,024 are refused');
   expect(listener.server.openStreams.anonymous).toBe(1_024);
   const [first] = raws;
   first?.send(...opened(CHECK, [1_001]));
@@ -132,7 +135,7 @@ test('N15 all connections together have a share, and other calls go on', async (
   ).not.toBeNull();
 });
 
-test('N15 an address has a share, IPv6 by /64, but not loopback and trusted proxies', () => {
+test('N15 an address has a limit, IPv6 by /64, but loopback and trusted proxies do not', () => {
   const isProxy = (address: string) => address === '192.0.2.9';
   const from = (remoteAddress: string) => {
     const source = limitedSource({ remoteAddress }, isProxy);
@@ -157,7 +160,7 @@ test('N15 an address has a share, IPv6 by /64, but not loopback and trusted prox
   expect(again.map((held) => held !== null)).toEqual([true, false]);
 });
 
-test('N15 an idle stream ends with UNAVAILABLE, and one where something is said goes on', async () => {
+test('N15 an idle stream ends with UNAVAILABLE, and an active one stays open', async () => {
   const listener = await listen({ limits: { streamIdleMs: IDLE_MS } });
   const raw = await connect(listener);
   const query = Buffer.from([0x3a, 0]);
@@ -174,7 +177,7 @@ test('N15 an idle stream ends with UNAVAILABLE, and one where something is said 
   ]);
 });
 
-test('N15 a watcher of health that is told of a change begins its time anew', async () => {
+test('N15 a change that Health.Watch reports restarts its idle time', async () => {
   const listener = await listen({ limits: { streamIdleMs: IDLE_MS } });
   const raw = await connect(listener);
   raw.send(...opened(WATCH, [1]));
@@ -193,44 +196,47 @@ test('N15 a watcher of health that is told of a change begins its time anew', as
 test.each([
   ['directly answered', VERIFY],
   ['other', CHECK],
-])('N15 %s requests that are slow to come count as streams', async (_name, path) => {
+])('N15 %s requests that are slow to arrive count as streams', async (_name, path) => {
   const listener = await listen({ limits: { requestMs: 60_000 } });
   const raw = await connect(listener);
   raw.send(...opened(path, ids(100), false));
-  await until(() => refusedOf(listener).length === 68, 'those beyond the share are refused');
+  await until(() => refusedOf(listener).length === 68, 'those beyond the limit are refused');
   expect(listener.server.openStreams.anonymous).toBe(32);
   expect(refusedOf(listener).map(({ code }) => code)).toEqual(
     Array.from({ length: 68 }, () => Code.RESOURCE_EXHAUSTED),
   );
   raw.destroy();
-  await until(() => listener.server.openStreams.anonymous === 0, 'all are given back');
+  await until(() => listener.server.openStreams.anonymous === 0, 'all slots are released');
 });
 
 test.each([
   ['directly answered', VERIFY],
   ['other', CHECK],
-])('N15 %s requests that came while this process stood still are not slow', async (_name, path) => {
-  const listener = await listen({
-    services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
-  });
-  const raw = await connect(listener);
-  raw.send(...opened(path, ids(100), false), ...opened(CHECK, [1_001]));
-  const isAnswer = (id: number) => (frame: { stream: number; type: number }) =>
-    frame.stream === id && frame.type === frameType['data'];
-  expect(await raw.next(isAnswer(1_001))).not.toBeNull();
-  // They lie in the socket before the timer strikes that looks for slow ones.
-  raw.send(...ids(100).map((id) => message(id)));
-  const startMs = performance.now();
-  while (performance.now() - startMs < 1_200);
-  for (const id of ids(100)) expect(await raw.next(isEnd(id))).not.toBeNull();
-  expect(refusedOf(listener)).toHaveLength(0);
-});
+])(
+  'N15 %s requests that arrived while the event loop was blocked do not count as slow',
+  async (_name, path) => {
+    const listener = await listen({
+      services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
+    });
+    const raw = await connect(listener);
+    raw.send(...opened(path, ids(100), false), ...opened(CHECK, [1_001]));
+    const isAnswer = (id: number) => (frame: { stream: number; type: number }) =>
+      frame.stream === id && frame.type === frameType['data'];
+    expect(await raw.next(isAnswer(1_001))).not.toBeNull();
+    // They are in the socket before the timer fires that looks for slow ones.
+    raw.send(...ids(100).map((id) => message(id)));
+    const startMs = performance.now();
+    while (performance.now() - startMs < 1_200);
+    for (const id of ids(100)) expect(await raw.next(isEnd(id))).not.toBeNull();
+    expect(refusedOf(listener)).toHaveLength(0);
+  },
+);
 
-test.each(['HEAD', 'GET', 'PUT'])('N15 a stream that %s opened and leaves open is closed', async (method) => {
+test.each(['HEAD', 'GET', 'PUT'])('N15 a stream that a %s request leaves open is closed', async (method) => {
   const listener = await listen();
   const raw = await connect(listener);
   const fields = callFields(VERIFY, { ':method': method });
-  // More than a connection may have at once, so that each must have been closed.
+  // More than the concurrent streams of a connection, so each must have been closed.
   for (let each = 0; each < 300; each++) {
     const id = 1 + 2 * each;
     raw.send(headers(id, fields));
@@ -239,7 +245,7 @@ test.each(['HEAD', 'GET', 'PUT'])('N15 a stream that %s opened and leaves open i
   expect(listener.finished).toHaveLength(0);
 });
 
-test('N15 a burst of requests that do not come ends the oldest, in whatever time it comes', () => {
+test('N15 beyond the limit of waiting requests the oldest is ended, however fast they come', () => {
   const ended: number[] = [];
   const waiting = new WaitingCalls(60_000, null, 3);
   const calls = [0, 1, 2, 3, 4].map((index): WaitingCall => ({
@@ -252,7 +258,7 @@ test('N15 a burst of requests that do not come ends the oldest, in whatever time
   for (const call of calls) waiting.delete(call);
 });
 
-test('N15 authenticated watchers have a share of their own, and anonymous callers take nothing of it', async () => {
+test('N15 authenticated watchers have a limit of their own, and anonymous callers use none of it', async () => {
   const authenticate = authenticateBy({ service: [], admin: [] }, () =>
     Promise.reject(new Error('no tokens here')),
   );
@@ -277,9 +283,9 @@ test('N15 authenticated watchers have a share of their own, and anonymous caller
     },
   });
   const closed = await listen(options(false));
-  const stranger = await connect(closed);
-  stranger.send(...opened(WATCH_TRUST, ids(20)));
-  await until(() => closed.finished.length === 20, 'strangers are refused');
+  const unauthenticated = await connect(closed);
+  unauthenticated.send(...opened(WATCH_TRUST, ids(20)));
+  await until(() => closed.finished.length === 20, 'unauthenticated watchers are refused');
   expect(closed.finished.map(({ reason }) => reason)).toEqual(
     Array.from({ length: 20 }, () => 'CREDENTIALS_MISSING'),
   );
@@ -292,7 +298,7 @@ test('N15 authenticated watchers have a share of their own, and anonymous caller
   expect(open.server.openStreams).toEqual({ anonymous: 0, watching: 3 });
 });
 
-test('N05 an answer that is not read, or whose request never ends, does not keep its stream', async () => {
+test('N05 a stream is closed if its answer is not read or its request never ends', async () => {
   const listener = await listen({
     limits: { unreadMs: 300 },
     services: (add) => add(verificationOnly, verificationService({ verifyToken: () => claims })),
@@ -320,11 +326,12 @@ test('N05 an answer that is not read, or whose request never ends, does not keep
   for (const id of [1, 3, 5]) expect(await open.next(isReset(id))).not.toBeNull();
 });
 
-test('N15 questions to reflection are read no faster than its answers are', async () => {
+test('N15 requests to reflection are read no faster than its answers are', async () => {
   const raw = await connect(await listen());
   const question = Buffer.from([0x3a, 0]);
   raw.send(settings([[setting['initialWindow'], 0]]), headers(1, callFields(REFLECTION)));
-  // As many as the window takes. Whoever reads them all grants more, for ever; what Node itself reads ahead is 64 KiB at most.
+  // As many as the window allows. A server that reads all of them would grant more without end.
+  // Node itself reads ahead 64 KiB at most.
   raw.send(...Array.from({ length: 9_000 }, () => message(1, question, 0, 0)));
   const seen = new Set<unknown>();
   const isNewGrant = (frame: { type: number; stream: number }) =>
