@@ -10,7 +10,7 @@ interface SourceFile {
   readonly source: string;
 }
 
-/** A file imports from its own layer and those before it. */
+/** A file imports only from its own layer and those before it. */
 const layers = [
   ['generated/'],
   ['domain/'],
@@ -25,7 +25,7 @@ const layers = [
   ['features/audit/'],
   ['features/revocations/'],
   ['features/sessions/'],
-  // Whatever is sealed is sealed as the root key is, and the root key only beside keys that open.
+  // Every key is sealed with the master key of the root key, and a root key is made only when the stored keys open.
   ['features/root-key/', 'features/signing-keys/'],
   ['features/service-accounts/'],
   ['features/users/'],
@@ -39,18 +39,18 @@ const layers = [
   ['compose/'],
   ['cli/'],
 ];
-/** Who may know the settings as a whole; everybody else is given what it needs. */
+/** The folders that may import the settings as a whole; all others are given the values they need. */
 const readersOfConfig = ['config/', 'compose/', 'cli/'];
-/** Libraries that one folder translates for all others. */
+/** Libraries that only one folder imports; it wraps them for all others. */
 const owners: Readonly<Record<string, RegExp>> = {
   jose: /^tokens\//,
   knex: /^database\/|-queries\.ts$/,
   pg: /^database\//,
 };
-/** What an RPC is knows no transport: these import none, not even as a type. */
+/** The definition of an RPC is independent of the transport: these folders import none, not even as a type. */
 const transportFree = ['rpc/', 'features/', 'services/', 'observability/'];
 const TRANSPORT = /^(@grpc\/grpc-js|node:https?|node:http2)(\/|$)/;
-/** The word alone or at the end; `shared-secret-key` is a thing with a name. */
+/** The word alone or at the end; `shared-secret-key` is a proper name. */
 const forbiddenNames = /(^|-)(utils?|helpers?|common|shared|misc|manager|impl)(\.ts)?$/;
 const MAX_LINES = 350;
 
@@ -58,14 +58,14 @@ const isIn = (path: string, places: readonly string[]) =>
   places.some((place) => (place.endsWith('/') ? path.startsWith(place) : path === place));
 const layerOf = (path: string) => layers.findIndex((places) => isIn(path, places));
 
-/** Every module that a file names: static, dynamic and type imports, and re-exports. */
+/** Every module that a file imports: static, dynamic and type imports, and re-exports. */
 function importsOf(source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
   const statements = /(?:^|[\s;}])(?:from|import)\s*\(?\s*['"]([^'"\n]+)['"]/g;
   return [...code.matchAll(statements)].map(([, name = '']) => name);
 }
 
-/** What breaks the rules, one line each. */
+/** The violations, one line each. */
 function violations(files: readonly SourceFile[]): string[] {
   const graph = new Map<string, string[]>();
   const found: string[] = [];
@@ -99,7 +99,7 @@ function violations(files: readonly SourceFile[]): string[] {
   return [...found, ...cycles(graph)].sort();
 }
 
-/** Each cycle once, told from where the walk entered it. */
+/** Each cycle once, starting where the walk entered it. */
 function cycles(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const done = new Set<string>();
   const found: string[] = [];
@@ -183,7 +183,7 @@ describe('the checker finds', () => {
     ],
   ])('%s', (_name, files, expected) => expect(violations(files)).toEqual(expected));
 
-  test('nothing in what is allowed, nor in comments', () => {
+  test('nothing in permitted imports or in comments', () => {
     const source = `// import '../cli/a.ts';\n/* from '../http/b.ts' */\nimport '../net/unix-socket.ts';`;
     const files = [
       { path: 'http/a.ts', source },
@@ -205,13 +205,13 @@ function readSources(): SourceFile[] {
     });
 }
 
-test('the source keeps its layers', () => {
+test('the source follows the layers', () => {
   const files = readSources();
   expect(files.length).toBeGreaterThan(200);
   expect(violations(files)).toEqual([]);
 });
 
-test('X04 code and protos are compiled in: none is loaded by a name that comes from elsewhere', () => {
+test('X04 code and protos are compiled in: nothing is loaded by a name computed at run time', () => {
   const files = readSources();
   expect(files.length).toBeGreaterThan(200);
   for (const { path, source } of files) {

@@ -15,8 +15,8 @@ import { Reason } from '../src/generated/postern/v1/reason.ts';
 import { metricDefinitions } from '../src/observability/metrics/definitions.ts';
 
 /**
- * Names by which programs of others know Postern (docs/compatibility.md). Each list may grow, at its end or where it
- * belongs; a name that is missing or renamed breaks somebody.
+ * Names that other programs depend on (docs/compatibility.md). Each list may grow, at its end or where it
+ * belongs; a removed or renamed name breaks a program.
  */
 const REASONS: Readonly<Record<string, number>> = {
   REASON_UNSPECIFIED: 0,
@@ -153,7 +153,7 @@ const SETTINGS = [
   'POSTERN_LOG_LEVEL',
 ];
 
-/** With their flags. */
+/** Commands with their flags. */
 const COMMANDS = [
   'serve',
   'sidecar | --upstream <address>',
@@ -239,7 +239,7 @@ const CLIENT_EXPORTS = [
   'serviceCredential',
 ];
 
-/** Events of the log, by the text that each line has as its message. */
+/** Log events, by the text that each line has as its message. */
 const LOG_EVENTS = [
   'call',
   'calls-left-out',
@@ -317,7 +317,7 @@ test('postern/client keeps its exports', () => {
   expect(Object.keys(client)).toEqual(expect.arrayContaining(CLIENT_EXPORTS));
 });
 
-test.each(LOG_EVENTS)('the log keeps its event %s', (event) => {
+test.each(LOG_EVENTS)('the log keeps the event %s', (event) => {
   expect(sources).toContain(`'${event}'`);
 });
 

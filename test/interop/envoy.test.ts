@@ -24,7 +24,7 @@ interface Answer {
   readonly status: number;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly reason: string | undefined;
-  /** What reached the upstream, as `name: value`; null when the request did not. */
+  /** The headers that reached the upstream, as `name: value`; null when the request did not reach it. */
   readonly upstream: readonly string[] | null;
 }
 
@@ -107,7 +107,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
   });
 
   const portOf = (address: string) => Number(address.split(':').at(-1));
-  /** The issuer stays the example's, and so is what the tokens name. */
+  /** The issuer of the example, which is also the one in the tokens. */
   const withFastJwks = (json: string) => json.replace('"cache_duration":"300s"', '"cache_duration":"1s"');
 
   async function serve(): Promise<void> {
@@ -139,7 +139,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
 
   const get = (path: string, ...headers: (readonly [string, string])[]) => send(envoy.url + path, headers);
 
-  test('a good token passes, with its identity, path and own headers', async () => {
+  test('a valid token passes, with identity headers, its path and its own headers', async () => {
     const token = await login('ann@example.com');
     const answer = await get('/orders?a=b', bearer(token), ['x-own', '1']);
     expect(answer.status).toBe(200);
@@ -152,7 +152,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     await until(() => Promise.resolve(envoy.output().includes(`"subject":"${userId}"`)));
   });
 
-  test('E03 missing, junk, another scheme and two tokens get 401 and reach nobody', async () => {
+  test('E03 a missing or malformed token, another scheme, or two tokens get 401 and do not reach the upstream', async () => {
     const token = await login('ann@example.com');
     const cases: [string, (readonly [string, string])[]][] = [
       ['CREDENTIALS_MISSING', []],
@@ -191,7 +191,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     ]);
   });
 
-  test('optional mode passes without a token, and tells who has a good one', async () => {
+  test('optional mode passes requests without a token, and sends the identity of a valid one', async () => {
     const anonymous = await get('/optional');
     expect([anonymous.status, identityIn(anonymous)]).toEqual([200, []]);
     const known = await get('/optional', bearer(await login('ann@example.com')));
@@ -199,7 +199,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     expect((await get('/optional', bearer('junk'))).status).toBe(401);
   });
 
-  test('a route with a role is for those who have it, and strips the token', async () => {
+  test('a route with a role admits only callers that have it, and strips the token', async () => {
     const refused = await get('/admin', bearer(await login('ann@example.com')));
     expect([refused.status, refused.reason]).toEqual([403, 'ROLE_MISSING']);
     expect(refused.headers['www-authenticate']).toContain('error="insufficient_scope", scope="admin"');
@@ -229,7 +229,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     await brief.end;
   });
 
-  test('a token passes until it is revoked, which jwt_authn does not hear of', async () => {
+  test('a token passes until it is revoked; jwt_authn does not see the revocation', async () => {
     const token = await login('ann@example.com');
     expect((await get('/orders', bearer(token))).status).toBe(200);
     const client = new grpc.Client(listening.grpc, grpc.credentials.createInsecure());
@@ -258,14 +258,14 @@ describeWith('envoy', 'behind a real Envoy', () => {
   });
 
   describe('jwt_authn with the published keys', () => {
-    test('accepts a good token and refuses others', async () => {
+    test('accepts a valid token and refuses others', async () => {
       const answer = await get('/jwt', bearer(await login('ann@example.com')));
       expect([answer.status, identityIn(answer)]).toEqual([200, [`x-postern-subject: ${userId}`]]);
       expect((await get('/jwt')).status).toBe(401);
       expect((await get('/jwt', bearer(await login('ann@example.com', 'billing')))).status).toBe(403);
     });
 
-    test('K02 a key rotation is not noticed: every token of every moment passes', async () => {
+    test('K02 a key rotation causes no refusals: tokens issued before, during and after it pass', async () => {
       const old = await login('ann@example.com');
       const end = await runPostern(['key', 'rotate', '--json'], { environment });
       const { kid } = JSON.parse(end.stdout) as { kid: string };
@@ -281,7 +281,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     });
   });
 
-  test('E01 while Postern is down nothing passes but what does not ask it, and it comes back by itself', async () => {
+  test('E01 while Postern is down every route that is checked answers 503, and service resumes by itself', async () => {
     const token = await login('ann@example.com');
     await stopPostern();
     for (const headers of [[], [bearer(token)]]) {

@@ -48,7 +48,7 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
       expect(refused).toMatch(new RegExp(`^refused: ${unauthenticated} TOKEN_REVOKED: \\S`));
     });
 
-    test('tells a failed login and a broken rule', async () => {
+    test('reports a failed login and an invalid argument', async () => {
       const wrong = await run('a wrong password');
       expect([wrong.exitCode, wrong.stdout]).toEqual([1, '']);
       expect(wrong.stderr).toMatch(new RegExp(`^${unauthenticated} INVALID_CREDENTIALS: `));
@@ -57,7 +57,7 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
       expect((await run(password, 'x')).stderr).toMatch(/FIELD_INVALID: .*; email: \S/);
     });
 
-    test('comes back when the service says so, while the database is away', async () => {
+    test('retries after the delay that the service gives while the database is unavailable', async () => {
       await proxy.close();
       const { exitCode, stderr } = await run(password);
       expect(exitCode).toBe(1);

@@ -82,7 +82,7 @@ describeWith('postgres', 'a primary that is lost', () => {
 
   afterAll(() => endEveryPostern());
 
-  test('D12 with a synchronous standby nothing that was acknowledged is lost, and the service goes on', async () => {
+  test('D12 with a synchronous standby no acknowledged write is lost, and the service continues', async () => {
     const [primary, standby] = await startPair();
     try {
       await primary.query(`ALTER SYSTEM SET synchronous_standby_names = 'standby'`);
@@ -98,11 +98,11 @@ describeWith('postgres', 'a primary that is lost', () => {
       const away = watch(other);
       await away.complete();
       await away.close();
-      // Acknowledged at the last moment.
+      // Acknowledged immediately before the crash.
       expect((await revoke(one, ended)).code).toBe(status.OK);
       await primary.crash();
 
-      // Verification goes on from memory, and what writes says that it cannot.
+      // Verification continues from memory, and writes fail with UNAVAILABLE.
       expect(await verdict(other, kept)).toBe(status.OK);
       expect((await revoke(one, later)).code).toBe(status.UNAVAILABLE);
       const promotedMs = performance.now();
@@ -120,7 +120,7 @@ describeWith('postgres', 'a primary that is lost', () => {
       expect(refreshed.reason).toBe('REFRESH_TOKEN_REVOKED');
       expect(await verdict(other, fresh)).toBe(status.OK);
 
-      // The alarm listens again, at the new primary: told by it, not only by the poll.
+      // The services listen again, on the new primary: notified by it, not only by the poll.
       await until(async () => {
         const [row] = await standby.query(
           `SELECT count(*)::int AS count FROM pg_stat_activity WHERE query = 'LISTEN postern_trust'`,
@@ -130,7 +130,7 @@ describeWith('postgres', 'a primary that is lost', () => {
       expect((await revoke(one, later)).code).toBe(status.OK);
       await until(async () => (await verdict(other, later)) === 'TOKEN_REVOKED');
       await lasting.until(() => lasting.revoked.has(`sid ${later.session}`));
-      // A cursor of before the failover is taken up: with everything, since numbers may have gone back.
+      // A cursor from before the failover gets everything, since transaction numbers may have gone back.
       const back = watch(other, away.cursor);
       await back.until(
         () => back.revoked.has(`sid ${later.session}`) && back.revoked.has(`sid ${ended.session}`),
@@ -141,7 +141,7 @@ describeWith('postgres', 'a primary that is lost', () => {
     }
   }, 90_000);
 
-  test('S13 a standby that was behind gives transaction numbers out again, and no revocation hides behind them', async () => {
+  test('S13 when a lagging standby reuses transaction numbers, no revocation is missed', async () => {
     const [primary, standby] = await startPair();
     try {
       const [one, other] = services as [ServiceProcess, ServiceProcess];
@@ -154,7 +154,7 @@ describeWith('postgres', 'a primary that is lost', () => {
       await standby.query(`ALTER SYSTEM SET primary_conninfo = ''`);
       await standby.query('SELECT pg_reload_conf()');
       await until(async () => (await primary.query('SELECT 1 FROM pg_stat_replication')).length === 0);
-      // What the standby never sees, and every instance has gone past.
+      // The standby never gets this revocation, and every instance has passed its number.
       const lost = await login(one);
       expect((await revoke(one, lost)).code).toBe(status.OK);
       await primary.query(
@@ -169,11 +169,11 @@ describeWith('postgres', 'a primary that is lost', () => {
         transactionOf(BigInt(each.cursor.split('.')[1] ?? '0')) > BigInt(String(xid));
       await Promise.all([watching, beside].map((each) => each.until(() => passed(each))));
       const cursor = watching.cursor;
-      // Frozen until the new primary has gone past all that they know: they never see that its numbers went back.
+      // Frozen until the new primary has passed every number that they know: they never see its numbers go back.
       for (const { pid } of services) process.kill(pid, 'SIGSTOP');
       await primary.crash();
       await standby.promote();
-      // Written at a number below those that the instances know, before they have found the new primary.
+      // Written with a number below those that the instances know, before they have found the new primary.
       const [written] = await standby.query(
         `INSERT INTO revocations (kind, id, expires_at) VALUES ('sid', '${tokens.session}', now() + interval '1 hour')
          RETURNING written_by::text`,
@@ -188,7 +188,7 @@ describeWith('postgres', 'a primary that is lost', () => {
         await until(async () => (await verdict(service, tokens)) === 'TOKEN_REVOKED');
       }
       await watching.until(() => watching.revoked.has(`sid ${tokens.session}`));
-      // The session that only the lost primary knew stays refused where it was seen to end, and has no refresh token.
+      // The session known only to the lost primary stays revoked where its end was seen; its refresh token is invalid.
       expect(await verdict(one, lost)).toBe('TOKEN_REVOKED');
       const refreshed = await one.call('postern.v1.AuthService/RefreshToken', {
         refresh_token: lost.refresh,

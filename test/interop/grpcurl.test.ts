@@ -39,7 +39,7 @@ describeWith('grpcurl', 'grpcurl', () => {
     expect(message).toContain('string access_token = 1;');
   });
 
-  test('logs in and has the token verified, with reflection and from the proto files', async () => {
+  test('logs in and verifies the token, with reflection and from the proto files', async () => {
     for (const options of [[], ['-import-path', protoDir, '-proto', 'postern/v1/auth.proto']]) {
       const login = 'postern.v1.AuthService/Login';
       const { accessToken } = (await ask(login, { email, password }, ...options)) as { accessToken: string };
@@ -64,7 +64,7 @@ describeWith('grpcurl', 'grpcurl', () => {
     expect(empty.stderr).toContain('"field": "email"');
   });
 
-  test('asks for health', async () => {
+  test('calls the health service', async () => {
     const check = 'grpc.health.v1.Health/Check';
     for (const name of ['', 'postern.v1.AuthService'])
       expect(await ask(check, { service: name })).toEqual({ status: 'SERVING' });

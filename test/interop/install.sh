@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the interop tests run Postern against, pinned, into $INTEROP_DIR (.interop by default).
-# A new program is a function and a name at the end. One that cannot be had is told, with the reason; its tests are then
+# A new program is a function and a name at the end. When one cannot be installed, the reason is reported, its tests are
 # skipped, and under CI=true the run fails unless test/interop/absent.txt allows it ("name: reason", a line each).
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -9,7 +9,7 @@ dir="$(cd "${INTEROP_DIR:-$here/../../.interop}" && pwd)"
 mkdir -p "$dir/bin" "$dir/absent"
 source "$here/../debian.sh"
 
-# python_in NAME REQUIREMENTS: an environment of its own in $dir/NAME, made again when the requirements change.
+# python_in NAME REQUIREMENTS: a virtual environment in $dir/NAME, made again when the requirements change.
 python_in() {
   local venv="$dir/$1"
   cmp -s "$2" "$venv/installed.txt" && return
@@ -35,7 +35,7 @@ install_python-jose() {
   python_in python-jose "$here/python-jose-requirements.txt" && script_in python-jose "$here/python-jose.py"
 }
 
-# The examples, by the commands of their READMEs. Their stubs are made anew each time: the contract may have changed.
+# The examples, by the commands of their READMEs. Their stubs are generated each time: the contract may have changed.
 install_python-client() {
   cd "$here/../../examples/python" || return
   python_in python-client "$PWD/requirements.txt" || return
@@ -55,7 +55,7 @@ install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
-# PostgreSQL with pg_basebackup and pg_dump, which the npm package lacks, and PgBouncer: Debian's, unless they are there.
+# PostgreSQL with pg_basebackup and pg_dump, which the npm package lacks, and PgBouncer: from Debian, unless installed.
 install_postgres() {
   local home
   debian postgresql postgresql-client || return

@@ -68,7 +68,7 @@ describeWith('pgbouncer', 'through PgBouncer', () => {
       stdin,
     });
 
-  test('session pooling works, and the alarm listens through it', () =>
+  test('session pooling works, and the service listens for changes through it', () =>
     throughBouncer(`pool_mode = session\nignore_startup_parameters = ${limits}`, async (url) => {
       const service = await startServiceProcess(url);
       await untilReady(service);
@@ -88,21 +88,21 @@ describeWith('pgbouncer', 'through PgBouncer', () => {
       await service.stop();
     }));
 
-  test('with the limits set for the role, doctor has nothing to say', () =>
+  test('with the limits set for the role, doctor reports no problem', () =>
     throughBouncer(`pool_mode = session\nignore_startup_parameters = ${limits}`, async (url) => {
       const { stdout } = await run(url, ['doctor']);
       expect(stdout).toMatch(/^ok +database/m);
       expect(stdout).not.toContain('drops the timeouts');
     }));
 
-  test('without the parameters that it is to ignore, it is said what is missing', () =>
+  test('without ignore_startup_parameters, doctor reports that the pooler refuses them', () =>
     throughBouncer('pool_mode = session', async (url) => {
       const { exitCode, stdout } = await run(url, ['doctor']);
       expect(exitCode).not.toBe(0);
       expect(stdout).toContain('pooler refuses the');
     }));
 
-  test('doctor calls transaction pooling a fault', () =>
+  test('doctor reports transaction pooling as a failure', () =>
     throughBouncer(`pool_mode = transaction\nignore_startup_parameters = ${limits}`, async (url) => {
       const { exitCode, stdout } = await run(url, ['doctor']);
       expect(exitCode).not.toBe(0);

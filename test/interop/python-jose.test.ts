@@ -53,7 +53,7 @@ describeWith('python-jose', 'python-jose', () => {
     expect((await verifyThere(token, 'ES256', jwks, 'others')).refused).toBe('JWTClaimsError');
   });
 
-  test('verifies our HS256 tokens with the shared secret, and its own pass here', async () => {
+  test('verifies our HS256 tokens with the shared secret, and Postern accepts its tokens', async () => {
     const userId = await start({ POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: secret });
     const token = await service.tokenOf(email, password);
     expect((await verifyThere(token, 'HS256', secret)).claims).toMatchObject({ sub: userId, aud: 'postern' });
@@ -70,13 +70,13 @@ describeWith('python-jose', 'python-jose', () => {
     expect((await verifyHere(await sign({ ...claims, aud: 'others' }))).reason).toBe('TOKEN_CLAIMS_INVALID');
   });
 
-  test('its tokens of the time before Postern are taken as legacy tokens until that ends', async () => {
+  test('its legacy tokens are accepted until the end of the legacy period', async () => {
     const legacy = { user_id: 42, exp: nowSeconds() + 1_800 };
     await start({ POSTERN_LEGACY_HS256_SECRET: secret, POSTERN_LEGACY_HS256_UNTIL: '2100-01-01' });
     const token = await sign(legacy);
     expect((await verifyHere(token)).response).toMatchObject({ subject: '42', roles: [] });
     expect((await verifyHere(await sign(legacy, `${secret}!`))).reason).toBe('TOKEN_SIGNATURE_INVALID');
-    // Whoever knows the earlier secret can write any claim: through this door none gives a right.
+    // Anyone with the earlier secret can write any claim, so claims of legacy tokens grant nothing.
     const greedy = await verifyHere(await sign({ ...legacy, roles: ['admin'] }));
     expect(greedy.response).toMatchObject({ subject: '42', roles: [] });
     await service.stop();

@@ -8,7 +8,7 @@ export interface ToolEnd {
   readonly stderr: string;
 }
 
-/** Runs a program that `install.sh` got, to its end. */
+/** Runs a program installed by `install.sh` until it ends. */
 export function runTool(name: string, words: readonly string[], stdin = ''): Promise<ToolEnd> {
   return new Promise((resolve, reject) => {
     const child = spawn(toolPath(name), words);

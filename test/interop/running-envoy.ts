@@ -11,7 +11,7 @@ const configFile = fileURLToPath(new URL('../../deploy/envoy/envoy.yaml', import
 
 export interface RunningEnvoy {
   readonly url: string;
-  /** The access log and what Envoy says of itself. */
+  /** The access log and the log of Envoy. */
   readonly output: () => string;
   stop(): Promise<void>;
 }
@@ -19,8 +19,8 @@ export interface RunningEnvoy {
 /**
  * Starts Envoy with the example of `deploy/envoy`, moved to the test's ports.
  *
- * @param ports what stands for each port number of the example
- * @param change a last hand on the text of the configuration, as JSON
+ * @param ports the replacement for each port number of the example
+ * @param change a final edit of the configuration as JSON text
  */
 export async function startEnvoy(
   binary: string,
@@ -29,7 +29,7 @@ export async function startEnvoy(
   change: (json: string) => string = (json) => json,
 ): Promise<RunningEnvoy> {
   const config = parse(readFileSync(configFile, 'utf8')) as Record<string, unknown>;
-  // Port 0 for what listens: the admin interface tells the ports that were given.
+  // Port 0 for listeners: the admin interface reports the assigned ports.
   config['admin'] = { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } };
   let json = JSON.stringify(config);
   for (const [from, to] of Object.entries({ 10000: 0, ...ports })) {
@@ -73,5 +73,5 @@ export async function startEnvoy(
 
 const read = async (url: string) => (await fetch(url)).text();
 
-/** From a line as `ingress::127.0.0.1:45678`; undefined while there is none. */
+/** The port in a line such as `ingress::127.0.0.1:45678`; undefined while there is none. */
 const portIn = (listeners: string) => /^ingress::127\.0\.0\.1:([1-9]\d*)$/m.exec(listeners)?.[1];

@@ -10,11 +10,11 @@ import { Client } from 'pg';
 import { toolPath } from './tool.ts';
 import { until } from './until.ts';
 
-/** Who owns nothing on the machine: PostgreSQL refuses to run as root. */
+/** An unprivileged user: PostgreSQL refuses to run as root. */
 const NOBODY = 65_534;
 const USER = 'postern';
 
-/** Debian's PostgreSQL on a port of its own; nothing of it is left after `remove`. */
+/** Debian's PostgreSQL on a port of its own; `remove` deletes its data. */
 export class RunningPostgres {
   readonly port: number;
   readonly #folder: string;
@@ -26,7 +26,7 @@ export class RunningPostgres {
     this.port = port;
   }
 
-  /** An empty server. */
+  /** Starts an empty server. */
   static async create(): Promise<RunningPostgres> {
     const server = await RunningPostgres.#inNewFolder();
     await run('initdb', '-N', '-D', server.#data, '-U', USER, '-A', 'trust', '-E', 'UTF8');
@@ -54,7 +54,7 @@ export class RunningPostgres {
   }
 
   async #start(): Promise<void> {
-    // Without fsync: this machine does not lose power in the middle of a test.
+    // Without fsync: a power failure during a test is not considered.
     const options = [
       'fsync=off',
       'listen_addresses=127.0.0.1',
@@ -92,12 +92,12 @@ export class RunningPostgres {
     }
   }
 
-  /** Becomes the primary; resolves when it writes. */
+  /** Promotes this server to primary; resolves when it accepts writes. */
   async promote(): Promise<void> {
     await this.query('SELECT pg_promote()');
   }
 
-  /** SIGQUIT: as when the machine goes away, without a word to anybody and without a last checkpoint. */
+  /** SIGQUIT: as in a loss of the machine, without notice to clients and without a final checkpoint. */
   async crash(): Promise<void> {
     this.#stop('SIGQUIT');
     await this.#ended;
@@ -120,7 +120,7 @@ async function run(program: string, ...words: string[]): Promise<void> {
   if (exitCode !== 0) throw new Error(`${program}: ${output}`);
 }
 
-/** A port that nobody had a moment ago. */
+/** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

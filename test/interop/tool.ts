@@ -6,15 +6,15 @@ import { describe } from '@jest/globals';
 const dir = process.env['INTEROP_DIR'] ?? fileURLToPath(new URL('../../.interop', import.meta.url));
 
 /**
- * Where `install.sh` put a program, with links followed: another user, as which PostgreSQL has to run, may not come through
- * the checkout.
+ * The path of a program installed by `install.sh`, with links resolved: the user that PostgreSQL runs as may not have
+ * access to the checkout.
  */
 export function toolPath(name: string): string {
   const path = `${dir}/bin/${name}`;
   return existsSync(path) ? realpathSync(path) : path;
 }
 
-/** A `describe` whose tests are skipped, with the reason in the name, when `install.sh` could not get the program. */
+/** A `describe` whose tests are skipped, with the reason in the name, when `install.sh` could not install it. */
 export function describeWith(name: string, title: string, tests: () => void): void {
   const note = `${dir}/absent/${name}`;
   if (existsSync(note))

@@ -1,6 +1,6 @@
 import { setTimeout as after } from 'node:timers/promises';
 
-/** Asks every 50 ms until there is a true answer, and gives it. Rejects with the last failure when `limitMs` are over. */
+/** Polls every 50 ms until the answer is truthy, and returns it. Rejects with the last failure after `limitMs`. */
 export async function until<Answer>(
   ask: () => Promise<Answer | undefined | false>,
   limitMs = 15_000,

@@ -42,7 +42,7 @@ function call(path: string, code: status, more: Partial<FinishedCall> = {}): Fin
 }
 const junk = (more: Partial<FinishedCall> = {}) =>
   call(VERIFY, status.UNAUTHENTICATED, { reason: 'TOKEN_MALFORMED', ...more });
-const describe = (calls: number, of: FinishedCall) => {
+const logCalls = (calls: number, of: FinishedCall) => {
   for (let n = 0; n < calls; n += 1) lines.logCall(of);
 };
 const caller = (roles: string[]): Caller => ({
@@ -53,10 +53,10 @@ const caller = (roles: string[]): Caller => ({
   claims: null,
 });
 
-test('O03 refusals of a source have the lines of the budget, and one line tells how many had none', () => {
-  describe(5_000, junk());
+test('O03 refusals of one source are logged up to the budget, and one line reports how many were omitted', () => {
+  logCalls(5_000, junk());
   expect(written).toHaveLength(max);
-  describe(1, junk({ peer: '192.0.2.2:4711' }));
+  logCalls(1, junk({ peer: '192.0.2.2:4711' }));
   expect(written).toHaveLength(max + 1);
   jest.advanceTimersByTime(60_000);
   expect(written.at(-1)).toEqual({ level: 'info', event: 'calls-left-out', refusals: 5_000 - max });
@@ -65,8 +65,8 @@ test('O03 refusals of a source have the lines of the budget, and one line tells 
   expect(written).toHaveLength(before);
 });
 
-test('O03 at the end it is told at once', () => {
-  describe(max + 7, junk());
+test('O03 at shutdown the omitted number is reported at once', () => {
+  logCalls(max + 7, junk());
   lines.logOmitted();
   expect(written.at(-1)).toMatchObject({ event: 'calls-left-out', refusals: 7 });
   lines.logOmitted();
@@ -74,26 +74,26 @@ test('O03 at the end it is told at once', () => {
 });
 
 test.each<[string, FinishedCall]>([
-  ['what was granted', call(LOGIN, status.OK)],
+  ['a granted call', call(LOGIN, status.OK)],
   ['a logout', call(REVOKE, status.OK)],
   ['the reuse of a refresh token', call(LOGIN, status.UNAUTHENTICATED, { reason: 'REFRESH_TOKEN_REUSED' })],
   [
     "an administrator's refusal",
     call('/postern.v1.AdminService/GetUser', status.NOT_FOUND, { caller: caller(['admin']) }),
   ],
-  ['a fault of ours', call(LOGIN, status.INTERNAL)],
+  ['an internal fault', call(LOGIN, status.INTERNAL)],
   ['a fault behind an answer', call(VERIFY, status.OK, { reason: 'TRUST_STALE', isFault: true })],
-])('O03 %s has its line whatever else goes on', (_name, one) => {
-  describe(2 * max, junk());
+])('O03 %s is always logged', (_name, one) => {
+  logCalls(2 * max, junk());
   const before = written.length;
-  describe(3, one);
+  logCalls(3, one);
   expect(written.slice(before).map(({ event }) => event)).toEqual(['call', 'call', 'call']);
 });
 
-test('O03 faults have lines that junk does not use up, and a budget all the same', () => {
-  describe(10 * max, junk());
+test('O03 faults have a budget of their own, which refusals do not use up', () => {
+  logCalls(10 * max, junk());
   const before = written.length;
-  describe(2 * max, call(LOGIN, status.INTERNAL));
+  logCalls(2 * max, call(LOGIN, status.INTERNAL));
   expect(written.slice(before).map(({ level }) => level)).toEqual(Array<string>(max).fill('error'));
   lines.logOmitted();
   expect(written.slice(-2)).toEqual([
@@ -108,21 +108,24 @@ test.each<[string, FinishedCall]>([
     'a denial that is an answer',
     call('/envoy.service.auth.v3.Authorization/Check', status.OK, { reason: 'TOKEN_EXPIRED' }),
   ],
-  ['a call that its caller gave up', call(VERIFY, status.CANCELLED)],
-  ['a method that is not there', call('/no.such/Method', status.UNIMPLEMENTED)],
-  ['a user who administers nothing', call(VERIFY, status.PERMISSION_DENIED, { caller: caller(['reader']) })],
+  ['a cancelled call', call(VERIFY, status.CANCELLED)],
+  ['an unknown method', call('/no.such/Method', status.UNIMPLEMENTED)],
+  [
+    'a refusal of a user without the admin role',
+    call(VERIFY, status.PERMISSION_DENIED, { caller: caller(['reader']) }),
+  ],
 ])('O03 %s is within the budget', (_name, one) => {
-  describe(2 * max, one);
+  logCalls(2 * max, one);
   expect(written).toHaveLength(max);
 });
 
-test('O03 behind a gateway that is believed, each of its callers is a source', () => {
+test('O03 behind a trusted gateway, each of its clients is a source', () => {
   const from = (address: string) => {
     const origin = { requestId: 'id', address, userAgent: null, isTrustedForwarder: true };
     const cause = new Rejected({ kind: 'invalid-credentials', cause: 'wrong-password', origin });
     return call(LOGIN, status.UNAUTHENTICATED, { reason: 'INVALID_CREDENTIALS', cause });
   };
-  describe(2 * max, from('198.51.100.1'));
-  describe(1, from('198.51.100.2'));
+  logCalls(2 * max, from('198.51.100.1'));
+  logCalls(1, from('198.51.100.2'));
   expect(written).toHaveLength(max + 1);
 });

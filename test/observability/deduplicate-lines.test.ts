@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 
 import { deduplicateLines } from '../../src/observability/deduplicate-lines.ts';
 
-test('a line is told at once, then once a minute, with how often it came meanwhile', () => {
+test('a line is logged at once, then once a minute with the number of repetitions', () => {
   let nowMs = 0;
   const reported: [string, number][] = [];
   const report = deduplicateLines(
@@ -23,7 +23,7 @@ test('a line is told at once, then once a minute, with how often it came meanwhi
   expect(reported.at(-1)).toEqual(['away', 0]);
 });
 
-test('of texts without end none is lost', () => {
+test('with an unbounded number of different texts none is lost', () => {
   const reported = new Set<string>();
   const report = deduplicateLines(
     (line) => reported.add(line),

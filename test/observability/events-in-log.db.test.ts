@@ -28,7 +28,7 @@ interface Line {
   readonly request_id?: string;
 }
 
-/** Calls under a request id of its own. @returns the lines at level info or above that have it, and the response */
+/** Calls with a request id of its own. @returns the lines at level info or above with that id, and the response */
 async function called(method: string, request: Message, metadata: Record<string, string> = {}) {
   const id = randomUUID();
   const { response } = await service.call(method, request, { ...metadata, 'x-request-id': id });
@@ -38,7 +38,7 @@ async function called(method: string, request: Message, metadata: Record<string,
   return { lines, response };
 }
 
-test('O03 each event of a session is one line, good or refused', async () => {
+test('O03 each event of a session is one line, granted or refused', async () => {
   const expectOne = (lines: readonly Line[], method: string, code: string, reason?: string) => {
     expect(lines).toEqual([expect.objectContaining({ event: 'call', method: `/${method}`, code })]);
     expect(lines[0]?.reason).toBe(reason);
@@ -65,7 +65,7 @@ test('O03 each event of a session is one line, good or refused', async () => {
   expectOne(throttled.lines, `${AUTH}/Login`, 'RESOURCE_EXHAUSTED', 'LOGIN_RATE_LIMITED');
 });
 
-test('O03 administration and changes of keys are one line each', async () => {
+test('O03 each administrative call and each change of keys is one line', async () => {
   const user = { email: 'bob@example.com', password: 'another horse battery' };
   for (const [method, request] of [
     ['CreateUser', user],
@@ -79,12 +79,12 @@ test('O03 administration and changes of keys are one line each', async () => {
   expect(lines).toEqual([expect.objectContaining({ reason: 'CREDENTIALS_MISSING' })]);
 });
 
-test('a token that is verified is no event', async () => {
+test('a token verification is not logged as an event', async () => {
   const { lines } = await called(`${AUTH}/VerifyToken`, { access_token: bearer.authorization.slice(7) });
   expect(lines).toEqual([]);
 });
 
-test('O03 of a flood of junk the log has the lines of the budget and how many it left out; the metrics have all', async () => {
+test('O03 in a flood of junk the log has lines up to the budget and the omitted number; the metrics count every call', async () => {
   const own = await startTestService({}, service.database);
   const calls = 2 * auditRateLimits.perSource;
   const lines = () => own.logLines.map((line) => JSON.parse(line) as Line);
@@ -108,7 +108,7 @@ test('O03 of a flood of junk the log has the lines of the budget and how many it
   const token = await own.tokenOf(email, password);
   expect(of('Login', 'OK')).toHaveLength(1);
   for (const text of ['junk', token, token]) await own.call(`${AUTH}/RevokeToken`, { token: text });
-  // The first has nothing to end, and the last not any more.
+  // The first has nothing to end, and the last has already ended.
   expect(of('RevokeToken', 'OK')).toHaveLength(1);
   const before = refused();
   await own.stop();

@@ -9,7 +9,7 @@ import { until } from '../support/wait-for.ts';
 import { openPipe, type Pipe } from '../support/pipe.ts';
 
 const about = (lost: number) => `${lost} lost\n`;
-/** Lines that can be told apart, each of 1000 bytes, so that no page of a pipe ends with one. */
+/** Distinct lines of 1000 bytes each, so that no page of a pipe ends with one. */
 const lineOf = (number: number) => `${`line ${number} `.padEnd(999, '.')}\n`;
 const writeLines = (output: LineOutput, from: number, count: number) => {
   for (let number = from; number < from + count; number += 1) output.write(lineOf(number));
@@ -33,19 +33,19 @@ describe('into a pipe', () => {
     return text;
   }
 
-  test('a line is there at once while somebody reads', () => {
+  test('a line is written at once while there is a reader', () => {
     output.write('one\n');
     expect(pipe.read()).toBe('one\n');
   });
 
-  test('what nobody reads waits, whole and in order', async () => {
+  test('unread lines wait, complete and in order', async () => {
     writeLines(output, 0, 500);
     const text = await readOf((read) => read.includes('line 499 '));
     expect(text).toBe(Array.from({ length: 500 }, (_, number) => lineOf(number)).join(''));
     expect(output.linesLost).toBe(0);
   });
 
-  test('O03 what finds no room is lost, counted, and told after what had room', async () => {
+  test('O03 lines beyond the buffer are dropped, counted, and reported after the buffered ones', async () => {
     writeLines(output, 0, 3_000);
     const lost = output.linesLost;
     expect(lost).toBeGreaterThan(1_500);
@@ -57,7 +57,7 @@ describe('into a pipe', () => {
     expect(pipe.read()).toBe('after\n');
   });
 
-  test('O03 without a reader lines are lost, and the next one that goes tells of them', () => {
+  test('O03 without a reader lines are dropped, and the next line written is preceded by their number', () => {
     pipe.abandon();
     writeLines(output, 0, 3);
     expect(output.linesLost).toBe(3);
@@ -68,9 +68,9 @@ describe('into a pipe', () => {
     expect(output.linesLost).toBe(3);
   });
 
-  test('O03 a line that was broken off is ended before the next', async () => {
+  test('O03 a partly written line is ended before the next one', async () => {
     writeLines(output, 0, 128);
-    // Makes room for a part of what waits, in the middle of a line; then the reader goes.
+    // Makes room for a part of the waiting text, ending within a line; then the reader closes.
     let text = pipe.read(10_000);
     output.flush(0);
     pipe.abandon();
@@ -89,7 +89,7 @@ describe('into a pipe', () => {
     expect(after).toEqual(['here', `${lost} lost`, '']);
   });
 
-  test('O07 the end waits for a reader who stands still, for as long as it may and not longer', () => {
+  test('O07 shutdown waits for a stalled reader up to its limit and no longer', () => {
     writeLines(output, 0, 100);
     const startedMs = performance.now();
     flushLines([output, new LineOutput(pipe.writer)], 200);
@@ -104,12 +104,12 @@ describe('into a file', () => {
   const path = join(folder, 'log');
   afterEach(() => rmSync(path, { force: true }));
 
-  test('O07 all that was written before the end is there', async () => {
+  test('O07 everything written before shutdown is in the file', async () => {
     const fd = openSync(path, 'a');
     const output = new LineOutput(fd, about);
     writeLines(output, 0, 300);
     output.flush(200);
-    // One chunk is with a thread, which Node waits for when it ends.
+    // One chunk is being written by a thread, which Node waits for at exit.
     const lines = () => readFileSync(path, 'utf8').split('\n').slice(0, -1);
     await until(() => lines().length === 300, 'the thread has written its part');
     expect(lines().toSorted()).toEqual(
@@ -118,7 +118,7 @@ describe('into a file', () => {
     closeSync(fd);
   });
 
-  test('on a full disk lines are lost and counted', async () => {
+  test('on a full disk lines are dropped and counted', async () => {
     const fd = openSync('/dev/full', 'w');
     const output = new LineOutput(fd, about);
     writeLines(output, 0, 3);

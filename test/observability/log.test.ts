@@ -20,7 +20,7 @@ const hostile = [
   'half a pair \ud800',
 ];
 
-test.each(hostile)('O02 %j is one line without anything that steers a screen', (text) => {
+test.each(hostile)('O02 %j is one line without terminal control characters', (text) => {
   for (const fields of [{ detail: text }, { cause: new Error(text) }, { cause: text }]) {
     const lines = linesOf(fields);
     expect(lines).toHaveLength(1);
@@ -29,7 +29,7 @@ test.each(hostile)('O02 %j is one line without anything that steers a screen', (
   }
 });
 
-test('O02 a long text is cut, wherever it stands', () => {
+test('O02 a long text is cut in any field', () => {
   const text = 'x'.repeat(1_000_000);
   const nested = new Error(text, { cause: new Error(text) });
   for (const fields of [{ detail: text }, { cause: nested }, { cause: text }])

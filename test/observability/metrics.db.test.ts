@@ -24,7 +24,7 @@ const login = async () => {
 const refresh = (token: string) => service.call(`${AUTH}/RefreshToken`, { refresh_token: token });
 const verify = (token: string) => service.call(`${AUTH}/VerifyToken`, { access_token: token });
 
-/** A method that is not in any contract, through the same port. */
+/** Calls an unknown method on the same port. */
 async function callUnknown(path: string): Promise<grpc.status> {
   const client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
   const empty = { serialize: () => Buffer.alloc(0), deserialize: () => null };
@@ -37,7 +37,7 @@ async function callUnknown(path: string): Promise<grpc.status> {
   return code;
 }
 
-test('a login that is no request is malformed, and neither a wrong credential nor a failure', async () => {
+test('an invalid login request counts as malformed, not as a wrong credential or a failure', async () => {
   const before = await scrape(service.httpUrl);
   await service.call(`${AUTH}/Login`, { email: 'not an address', password });
   await service.call(`${AUTH}/Login`, { email, password: '' });
@@ -59,7 +59,7 @@ test('a login that is no request is malformed, and neither a wrong credential no
   });
 });
 
-test('what happens is counted, each by its outcome', async () => {
+test('operations are counted by outcome', async () => {
   const before = await scrape(service.httpUrl);
   const first = await login();
   await verify(first.access_token);
@@ -102,7 +102,7 @@ test('what happens is counted, each by its outcome', async () => {
   expect(after.value('process_resident_memory_bytes')).toBeGreaterThan(1e7);
 });
 
-test('a revocation that another instance wrote is timed from its transaction', async () => {
+test('the delay of a revocation from another instance is measured from its transaction', async () => {
   const count = async () => (await scrape(service.httpUrl)).value('postern_revocation_delay_seconds_count');
   const sum = async () => (await scrape(service.httpUrl)).value('postern_revocation_delay_seconds_sum');
   const before = (await count()) ?? 0;
@@ -125,7 +125,7 @@ test('a revocation that another instance wrote is timed from its transaction', a
   expect(seconds).toBeLessThanOrEqual((performance.now() - insertedMs) / 1000);
 });
 
-test('O04 no caller can make the list of series longer', async () => {
+test('O04 no caller can add series', async () => {
   const throwAtIt = async (times: number) => {
     for (let index = 0; index < times; index += 1) {
       const name = randomUUID();
@@ -153,7 +153,7 @@ test('O04 no caller can make the list of series longer', async () => {
   const before = await scrape(service.httpUrl);
   await throwAtIt(20);
   const after = await scrape(service.httpUrl);
-  // On a busy machine a login may be told to try again.
+  // On a busy machine a login may be refused as retryable.
   const lasting = ({ series }: typeof before) =>
     series.filter((one) => !/"(UNAVAILABLE|SERVER_OVERLOADED)"/.test(one));
   expect(lasting(after)).toEqual(lasting(before));
@@ -163,7 +163,7 @@ test('O04 no caller can make the list of series longer', async () => {
   expect(after.series.filter((series) => /[0-9a-f]{8}-[0-9a-f]{4}|@/.test(series))).toEqual([]);
 });
 
-test('labels are those that the table promises, and every metric of a service is served', async () => {
+test('the labels are those in the documented table, and every metric of a service is served', async () => {
   const { types, samples } = await scrape(service.httpUrl);
   const ofSidecars = 'postern_upstream_connected';
   const promised = Object.values(metricDefinitions).filter(({ name }) => name !== ofSidecars);

@@ -22,18 +22,18 @@ const linesOf = (text: string) =>
     .split('\n')
     .map((line) => JSON.parse(line) as object);
 
-test('O02 what Node warns of is a line of the log like any other', async () => {
+test('O02 a warning of Node is an ordinary log line', async () => {
   const warnOnSignal = `data:text/javascript,process.on('SIGUSR2',()=>process.emitWarning('of\\u0020something'))`;
   const service = await startServiceProcess(database.url, { NODE_OPTIONS: `--import=${warnOnSignal}` });
   service.running.kill('SIGUSR2');
-  await until(() => service.running.output.stderr.includes('of something'), 'it is warned of');
+  await until(() => service.running.output.stderr.includes('of something'), 'the warning is logged');
   await service.stop();
   expect(linesOf(service.running.output.stderr)).toContainEqual(
     expect.objectContaining({ level: 'warn', event: 'node', detail: 'Warning: of something' }),
   );
 });
 
-test('O01 a header that cannot be kept is not repeated in the log, however often it comes', async () => {
+test('O01 an invalid header is not repeated in the log, even when sent many times', async () => {
   const service = await startServiceProcess(database.url);
   const session = connect(`http://${service.grpcAddress}`);
   for (let time = 0; time < 5; time += 1) {

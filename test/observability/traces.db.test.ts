@@ -18,7 +18,7 @@ interface Span {
   readonly status: { readonly code?: number };
 }
 
-/** A collector that takes OTLP over HTTP, as far as a test needs one. */
+/** A minimal collector for OTLP over HTTP. */
 class Collector {
   readonly bodies: string[] = [];
   readonly paths = new Set<string | undefined>();
@@ -89,7 +89,7 @@ describe('with a collector', () => {
   const attributesOf = (span: Span | undefined) =>
     Object.fromEntries((span?.attributes ?? []).map(({ key, value }) => [key, Object.values(value)[0]]));
 
-  test("a call's span continues the caller's trace and tells how the call ended", () => {
+  test("a call's span continues the caller's trace and has the status of the call", () => {
     const root = spans.find(({ name }) => name === `${AUTH}/Login`);
     expect(root).toMatchObject({ traceId: incoming.trace, parentSpanId: incoming.span, kind: 2 });
     expect(attributesOf(root)).toEqual({
@@ -103,20 +103,20 @@ describe('with a collector', () => {
     expect(collector.bodies.join('')).toContain('"stringValue":"postern"');
   });
 
-  test('the uses of the database and the hash are spans below it', () => {
+  test('database queries and the hash are child spans of it', () => {
     const root = spans.find(({ name }) => name === `${AUTH}/Login`);
     const below = spans.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
     expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'password hash']));
     expect(below.every(({ traceId }) => traceId === incoming.trace)).toBe(true);
-    // What the service does by itself, twice a second, is in no trace.
+    // The background refresh, twice a second, is in no trace.
     expect(spans.filter(({ name, parentSpanId }) => name === 'database' && !parentSpanId)).toEqual([]);
   });
 
-  test('a caller that does not sample is followed', () => {
+  test('a trace that the caller does not sample is not sampled', () => {
     expect(spans.filter(({ traceId }) => traceId === unsampled.trace)).toEqual([]);
   });
 
-  test('a garbled traceparent begins a trace, and a refusal is no error of the server', () => {
+  test('a malformed traceparent starts a new trace, and a refusal is not a server error', () => {
     const refused = spans.find(({ name }) => name === `${AUTH}/VerifyToken`);
     expect(refused?.parentSpanId).toBeFalsy();
     expect(attributesOf(refused)).toMatchObject({
@@ -144,14 +144,14 @@ describe('in a process that cannot load OpenTelemetry', () => {
     await database.drop();
   });
 
-  test('the service runs without a collector: it loads nothing of it', async () => {
+  test('without a collector the service runs and does not load OpenTelemetry', async () => {
     const service = await startServiceProcess(database.url, environment);
     await untilReady(service);
     expect(await service.probe('/metrics')).toBe(200);
     await service.stop();
   });
 
-  test('and with one it says what is missing', async () => {
+  test('with a collector it reports the missing packages', async () => {
     const { end } = startPostern(['serve'], {
       environment: {
         ...environment,

@@ -32,7 +32,7 @@ test('reads what it writes', () => {
   expect(read.verify('wrong')).toBe(false);
 });
 
-describe('L04 says which hashes are weaker', () => {
+describe('L04 detects weaker hashes', () => {
   test.each([
     ['less memory', { memoryCost: 19_455, timeCost: 3 }, true],
     ['fewer passes', { memoryCost: 19_456, timeCost: 1 }, true],
@@ -47,14 +47,14 @@ describe('L04 says which hashes are weaker', () => {
   });
 });
 
-describe('refuses to work for', () => {
+describe('refuses to compute', () => {
   test.each([
     ['too much memory', withParameters('m=262145,t=1,p=1')],
-    ['absurd memory', withParameters('m=4294967295,t=1,p=1')],
+    ['the largest 32-bit memory', withParameters('m=4294967295,t=1,p=1')],
     ['too many passes', withParameters('m=19456,t=11,p=1')],
     ['too many lanes', withParameters('m=19456,t=2,p=17')],
     ['no passes', withParameters('m=19456,t=0,p=1')],
-    ['less memory than the algorithm knows', withParameters('m=15,t=2,p=2')],
+    ['less memory than the algorithm permits', withParameters('m=15,t=2,p=2')],
     ['leading zeros', withParameters('m=019456,t=2,p=1')],
     ['another order', withParameters('t=2,m=19456,p=1')],
     ['a key id', withParameters('m=19456,t=2,p=1,keyid=AAAA')],
@@ -68,7 +68,7 @@ describe('refuses to work for', () => {
     expect(readStoredHash(stored)).toBe('damaged');
   });
 
-  test('more text than any format needs', () => {
+  test('a text longer than any format needs', () => {
     expect(readStoredHash(`$argon2id$${'A'.repeat(1_000_000)}`)).toBe('damaged');
   });
 
@@ -83,7 +83,7 @@ describe('refuses to work for', () => {
   });
 });
 
-test('takes the dearest parameters that it allows', () => {
+test('accepts the maximum parameters', () => {
   expect(readable(withParameters('m=262144,t=10,p=16')).work).toBeGreaterThan(60);
   expect(ARGON2ID_PARAMETERS.memoryKib).toBe(19_456);
 });

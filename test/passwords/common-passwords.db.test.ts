@@ -19,20 +19,20 @@ const faults = (password: string) =>
 const tooCommon = 'is among the passwords that attackers try first; choose another';
 
 describe('the packed list', () => {
-  test('has what it was made of, and nothing else', () => {
+  test('contains exactly the entries it was built from', () => {
     const list = ['b', 'aa', 'ab', 'ca', 'abc', 'zz', 'password'];
     const packed = new CommonPasswords(list);
     expect(list.filter((text) => packed.has(text))).toEqual(list);
-    // `ba` and `bc` stand across two entries.
+    // `ba` and `bc` occur across two adjacent entries.
     for (const absent of ['', 'a', 'c', 'ba', 'bc', 'ac', 'abd', 'zzz', 'passwords', 'PASSWORD']) {
       expect(packed.has(absent)).toBe(false);
     }
   });
 
-  test('L07 holds the whole of a list of far more than 3000', () => {
+  test('L07 contains a full list of far more than 3000 passwords', () => {
     const first = '123456 password 12345678 qwerty letmein dragon baseball trustno1 iloveyou'.split(' ');
     expect(first.filter((text) => !common.has(text))).toEqual([]);
-    // One for each of the lengths of the list, from its end.
+    // One entry of each length, from the end of the list.
     expect(['leavemealone', 'qwerty123456789', 'password1234'].every((text) => common.has(text))).toBe(true);
   });
 });
@@ -71,7 +71,7 @@ describe('L07 with the real list', () => {
     'gT7#kd92mQ!x',
     'пароль из слов',
     'football is for tuesdays',
-  ])('%s is good', (password) => {
+  ])('%s is accepted', (password) => {
     expect(faults(password)).toEqual([]);
   });
 
@@ -85,7 +85,7 @@ describe('L07 with the real list', () => {
   });
 });
 
-test('the list costs little memory', () => {
+test('the list takes little memory', () => {
   const built = fileURLToPath(new URL('../../dist/passwords/common-passwords.js', import.meta.url));
   const script = `
     const { loadCommonPasswords } = await import(${JSON.stringify(built)});

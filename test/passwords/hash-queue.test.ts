@@ -3,7 +3,7 @@ import { Rejected, type Rejection } from '../../src/domain/rejection.ts';
 import { HashQueue } from '../../src/passwords/hashing/hash-queue.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
-/** Jobs are names; each runs until the test ends it. Time stands still until the test moves it. */
+/** Jobs are names; each runs until the test ends it. The clock moves only when the test moves it. */
 function queueWith(options: { concurrency: number; maxQueued: number }) {
   const started: string[] = [];
   const ends = new Map<string, { answer: (workMs: number) => void; crash: (error: Error) => void }>();
@@ -28,12 +28,12 @@ function queueWith(options: { concurrency: number; maxQueued: number }) {
   return { queue, started, end, crash };
 }
 
-/** Lets every callback of promises that are settled by now run. */
+/** Runs the callbacks of all settled promises. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 }
 
-/** What a promise was refused with; a promise that was not refused fails the test. */
+/** The rejection of a promise; a promise that is not rejected fails the test. */
 async function refusalOf(promise: Promise<unknown>): Promise<Rejection> {
   const error: unknown = await promise.then(
     () => 'an answer',
@@ -52,7 +52,7 @@ afterEach(() => {
 });
 
 describe('waiting', () => {
-  test('L13 runs as many jobs as there are permits, the others in the order in which they came', async () => {
+  test('L13 runs as many jobs as there are permits, and the others in order of arrival', async () => {
     const { queue, started, end } = queueWith({ concurrency: 2, maxQueued: 10 });
     const answers = ['a', 'b', 'c', 'd'].map((job) => queue.submit(job, waitingCaller()));
     expect(started).toEqual(['a', 'b']);
@@ -67,7 +67,7 @@ describe('waiting', () => {
     expect(queue.load).toEqual({ running: 0, queued: 0, averageMs: 10 });
   });
 
-  test('L13 refuses at once when the queue is full, and says when to come back', async () => {
+  test('L13 refuses at once when the queue is full, with a retry delay', async () => {
     const { queue, end } = queueWith({ concurrency: 1, maxQueued: 2 });
     const first = queue.submit('a', waitingCaller());
     await end('a', 100);
@@ -82,13 +82,13 @@ describe('waiting', () => {
     await Promise.all(waiting);
   });
 
-  test('L13 refuses at once what could only be answered after its deadline', async () => {
+  test('L13 refuses at once a job that would end after its deadline', async () => {
     const { queue, started, end } = queueWith({ concurrency: 2, maxQueued: 100 });
     const warm = queue.submit('warm', waitingCaller());
     await end('warm', 100);
     await warm;
     const running = ['a', 'b', 'c', 'd'].map((job) => queue.submit(job, waitingCaller()));
-    // Two run and two wait: the next one waits two turns of 100 ms and needs a third for itself.
+    // Two run and two wait: the next one waits for two jobs of 100 ms and needs as long for itself.
     const refused = queue.submit('late', waitingCaller({ deadlineMs: Date.now() + 299 }));
     expect(await refusalOf(refused)).toMatchObject({
       kind: 'server-overloaded',
@@ -100,7 +100,7 @@ describe('waiting', () => {
     expect(started).not.toContain('late');
   });
 
-  test('L13 a free permit is given whatever the average says, so that the average can come down', async () => {
+  test('L13 a free permit is granted regardless of the average duration, so that the average can fall', async () => {
     const { queue, end } = queueWith({ concurrency: 1, maxQueued: 10 });
     const slow = queue.submit('slow', waitingCaller());
     await end('slow', 60_000);
@@ -111,7 +111,7 @@ describe('waiting', () => {
     expect(queue.load.averageMs).toBeLessThan(60_000);
   });
 
-  test('L13 gives no permit to one who came in time but is too late by now, while others wait', async () => {
+  test('L13 gives no permit to a waiting job that can no longer meet its deadline', async () => {
     const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 10 });
     const warm = queue.submit('warm', waitingCaller());
     await end('warm', 10);
@@ -158,7 +158,7 @@ describe('leaving', () => {
     expect(started).toEqual(['a']);
   });
 
-  test('a signal that aborts because the deadline has passed is not called cancelled', async () => {
+  test('a signal aborted by the deadline is not reported as cancelled', async () => {
     const { queue, end } = queueWith({ concurrency: 1, maxQueued: 1 });
     const running = queue.submit('a', waitingCaller());
     const budget = new AbortController();
@@ -175,7 +175,7 @@ describe('leaving', () => {
   test.each([
     ['the caller cancels', (left: AbortController) => left.abort()],
     ['the deadline passes', () => jest.advanceTimersByTime(500)],
-  ])('L09 L14 a running job keeps its permit and tells its answer although %s', async (_how, cancel) => {
+  ])('L09 L14 a running job keeps its permit and returns its result when %s', async (_how, cancel) => {
     const { queue, started, end } = queueWith({ concurrency: 1, maxQueued: 5 });
     const left = new AbortController();
     const abandoned = queue.submit('a', waitingCaller({ signal: left.signal, deadlineMs: Date.now() + 500 }));
@@ -191,7 +191,7 @@ describe('leaving', () => {
     await next;
   });
 
-  test('who has left before asking is not let in', async () => {
+  test('a caller cancelled before the call is refused', async () => {
     const { queue, started } = queueWith({ concurrency: 1, maxQueued: 5 });
     expect(await refusalOf(queue.submit('a', waitingCaller({ signal: AbortSignal.abort() })))).toEqual({
       kind: 'cancelled',
@@ -216,7 +216,7 @@ describe('ending', () => {
     await next;
   });
 
-  test('closing refuses what waits and what comes, and waits for what runs', async () => {
+  test('closing refuses waiting and new jobs, and waits for running ones', async () => {
     const { queue, end } = queueWith({ concurrency: 1, maxQueued: 5 });
     const running = queue.submit('a', waitingCaller());
     const waiting = refusalOf(queue.submit('b', waitingCaller()));

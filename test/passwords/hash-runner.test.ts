@@ -11,30 +11,30 @@ function verify(stored: string | null, password: string, runner = new HashRunner
   return runner.run({ kind: 'verify', stored, dummy, password });
 }
 
-test('right and wrong', () => {
+test('a right password matches and a wrong one does not', () => {
   expect(verify(current, 'right')).toMatchObject({ matches: true, needsRehash: false, damage: null });
   expect(verify(current, 'wrong')).toMatchObject({ matches: false, needsRehash: false, damage: null });
 });
 
-test('L04 a weaker hash asks for a new one, once the password is right', () => {
+test('L04 a weaker hash is reported for rehashing when the password is right', () => {
   const weaker = hashSync('right', { memoryCost: 4096, timeCost: 1 });
   expect(verify(weaker, 'right')).toMatchObject({ matches: true, needsRehash: true });
   expect(verify(weaker, 'wrong')).toMatchObject({ matches: false, needsRehash: false });
 });
 
-test('L01 nobody has the password of the dummy, not even who knows it', () => {
+test('L01 no password matches the dummy hash, not even its own', () => {
   expect(verify(null, 'nobody has this one')).toMatchObject({ matches: false, damage: null });
   expect(verify('junk', 'nobody has this one')).toMatchObject({ matches: false, damage: 'unknown-format' });
 });
 
-test('damage that only the library sees is no match and does not throw', () => {
+test('damage that only the library detects is no match and does not throw', () => {
   // The last character of a 16-byte salt holds two bits; other bits set are not canonical base64.
   const [, , , , salt = ''] = current.split('$');
   const damaged = current.replace(salt, `${salt.slice(0, -1)}/`);
   expect(verify(damaged, 'right')).toMatchObject({ matches: false, damage: 'damaged' });
 });
 
-test('no stored text whatever makes a check throw or match', () => {
+test('no stored text makes a check throw or match', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -54,7 +54,7 @@ test('no stored text whatever makes a check throw or match', () => {
   );
 });
 
-/** Time of the processor spent, so that other work on the machine does not count. */
+/** CPU time, so that other work on the machine does not count. */
 function cpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;

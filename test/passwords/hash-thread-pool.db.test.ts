@@ -18,13 +18,13 @@ test.each(['crash: exit', 'crash: throw'])(
   },
 );
 
-test('a thread that cannot start fails the start instead of starting over and over', async () => {
+test('a thread that cannot start fails the start instead of being restarted repeatedly', async () => {
   await expect(PasswordHasher.start({ concurrency: 1, workerUrl: brokenWorkerUrl })).rejects.toMatchObject({
     cause: { message: 'no such library' },
   });
 });
 
-test('L03 the dummy hash is made at start, with current parameters, new each time', async () => {
+test('L03 a new dummy hash is made at each start, with current parameters', async () => {
   const dummies: string[] = [];
   for (let start = 0; start < 2; start++) {
     hasher = await PasswordHasher.start({ concurrency: 1, workerUrl: recordingWorkerUrl });

@@ -8,7 +8,7 @@ import { fastest } from '../security/fastest.ts';
 
 const password = 'correct horse b\u00e4ttery';
 
-/** One hash of `password` for each way of writing, made by the library named. */
+/** One hash of `password` for each notation, made by the library named. */
 const vectors: readonly (readonly [maker: string, format: string, stored: string])[] = [
   ['passlib 1.7.4 bcrypt', 'bcrypt', '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC'],
   ['passlib 1.7.4 bcrypt', 'bcrypt', '$2a$05$bmU6bOALKY3Nlc6QVccuaOGDB2NJS0jQdh3998qIz9lx6fNcHYkDu'],
@@ -78,7 +78,7 @@ const readGood = (stored: string): StoredHash => {
   return read;
 };
 const verifies = (stored: string, candidate: string): boolean => readGood(stored).verify(candidate);
-/** Beside a hash of ours. */
+/** Compared with a hash of ours. */
 const workOf = (stored: string): number => readGood(stored).work;
 const reasonFor = (stored: string): string => {
   const judgement = validateImportedHash(stored);
@@ -86,7 +86,7 @@ const reasonFor = (stored: string): string => {
 };
 
 describe('hashes of other libraries', () => {
-  test.each(vectors)('made by %s: %s', (_, format, stored) => {
+  test.each(vectors)('verifies a hash made by %s: %s', (_, format, stored) => {
     expect(validateImportedHash(stored)).toEqual({ ok: true, format });
     expect(readStoredHash(stored)).toMatchObject({ needsRehash: true });
     expect(workOf(stored)).toBeLessThanOrEqual(1);
@@ -96,14 +96,14 @@ describe('hashes of other libraries', () => {
     }
   });
 
-  test('a known answer in the tests of passlib (test_handlers_pbkdf2.py)', () => {
+  test('verifies a known answer from the tests of passlib (test_handlers_pbkdf2.py)', () => {
     const documented =
       '$pbkdf2-sha256$1212$4vjV83LKPjQzk31VI4E0Vw$hsYF68OiOUPdDZ1Fg.fJPeq1h/gXXY7acBp9/6c.tmQ';
     expect(verifies(documented, 'password')).toBe(true);
   });
 
   test.each([
-    // Each library's defaults of 2026 fit, with room for some years.
+    // The defaults of each library in 2026 are accepted, with a margin for some years.
     ['$2b$12$', true],
     ['$pbkdf2$131000$', true],
     ['$pbkdf2-sha256$29000$', false],
@@ -117,31 +117,31 @@ describe('hashes of other libraries', () => {
     ['$argon2id$v=19$m=65536,t=3,p=4$', true],
     ['$argon2id$v=19$m=19456,t=2,p=1$', false],
     ['$2b$04$', false],
-  ])('%s is taken, and slower than a hash of ours: %p', (kind, slow) => {
+  ])('%s is accepted, and slower than a hash of ours: %p', (kind, slow) => {
     const complete = formats.find((format) => format.recognises(kind))?.exampleHash(kind) ?? '';
     expect(validateImportedHash(complete)).toMatchObject({ ok: true });
     expect(workOf(complete) > 1).toBe(slow);
   });
 });
 
-describe('L05 bcrypt sees 72 bytes', () => {
+describe('L05 bcrypt reads 72 bytes', () => {
   /** passlib 1.7.4, of 71 times `a` and `b`; of 80 times `a`; of 36 times `é` and `xyz`. */
   const exactly72 = '$2b$04$PHyD34Ltcf/PWXu6e0IExuseMekEq0Y08iZ69DvyYL1TTF0u5nq8e';
   const of80 = '$2b$04$x0Vb1YCC8wvlUzvH9rYodOwhEMRiINrc9x5DWDio2u7EUn9J7zIWS';
   const of75Bytes = '$2b$04$eqYmnWCiYH7ExhZfGcNLo.FX2Tye6Bv6bN0h.UIqtzTglHX9f7Ptm';
 
-  test('all 72 of them count', () => {
+  test('all 72 bytes count', () => {
     expect(verifies(exactly72, `${'a'.repeat(71)}b`)).toBe(true);
     expect(verifies(exactly72, `${'a'.repeat(71)}c`)).toBe(false);
     expect(verifies(exactly72, 'a'.repeat(71))).toBe(false);
   });
 
-  test('the owner of a longer password, which the old library took, gets in with it', () => {
+  test('a longer password, which the old library accepted, still matches', () => {
     expect(verifies(of80, 'a'.repeat(80))).toBe(true);
     expect(verifies(of75Bytes, `${'é'.repeat(36)}xyz`)).toBe(true);
   });
 
-  test('what the old library took for the same stays the same until the first login stores argon2id', () => {
+  test('passwords equal in their first 72 bytes match until the first login stores argon2id', () => {
     expect(verifies(of80, 'a'.repeat(79))).toBe(true);
     expect(readStoredHash(of80)).toMatchObject({ needsRehash: true });
     expect(verifies(hashSync('a'.repeat(80), { memoryCost: 64 }), 'a'.repeat(79))).toBe(false);
@@ -152,7 +152,7 @@ describe('L05 bcrypt sees 72 bytes', () => {
   });
 });
 
-describe('a hash that would burn memory or time, or is damaged, is refused with one line', () => {
+describe('a hash that is too expensive or damaged is refused with one line', () => {
   const bcrypt = vectors[0]?.[2] ?? '';
   const [, , passlib = ''] = vectors[4] ?? [];
   const [, , django = ''] = vectors[6] ?? [];
@@ -214,7 +214,7 @@ describe('a hash that would burn memory or time, or is damaged, is refused with 
     expect(readStoredHash(stored)).toMatch(/^(damaged|unknown-format)$/);
   });
 
-  test('no single changed character makes a hash that is taken and still matches', () => {
+  test('no hash with one changed character is accepted and still matches', () => {
     const cheap = vectors.map(([, , stored]) => stored);
     fc.assert(
       fc.property(
@@ -224,7 +224,7 @@ describe('a hash that would burn memory or time, or is damaged, is refused with 
         (stored, at, character) => {
           const place = at % stored.length;
           const changed = stored.slice(0, place) + character + stored.slice(place + 1);
-          // Only the bcrypt kinds 2a, 2b and 2y name one algorithm; a changed cost may be dear to try.
+          // Only the bcrypt kinds 2a, 2b and 2y name one algorithm; a changed cost may be expensive to try.
           if (changed === stored || place < stored.lastIndexOf('$') - 3) return;
           if (validateImportedHash(changed).ok) expect(verifies(changed, password)).toBe(false);
         },
@@ -234,7 +234,7 @@ describe('a hash that would burn memory or time, or is damaged, is refused with 
   });
 });
 
-test('judging does none of the work: tens of thousands a second', async () => {
+test('checking the format computes no hash: tens of thousands a second', async () => {
   const dear = formats
     .map((format) => format.exampleHash('$2b$14$'))
     .concat(vectors.map(([, , stored]) => stored));

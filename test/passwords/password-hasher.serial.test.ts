@@ -15,7 +15,7 @@ const matches = async (stored: string | null, password: string) =>
   (await hasher.verify(stored, password, waitingCaller())).matches;
 
 describe('what matches', () => {
-  test('the right password and no other', async () => {
+  test('the right password matches and no other', async () => {
     const stored = await hasher.hash('correct horse battery staple', waitingCaller());
     expect(await hasher.verify(stored, 'correct horse battery staple', waitingCaller())).toMatchObject({
       matches: true,
@@ -38,13 +38,13 @@ describe('what matches', () => {
     expect(await matches(long, `${'a'.repeat(1023)}c`)).toBe(false);
   });
 
-  test('L06 the same text in another Unicode normalisation form, both ways', async () => {
+  test('L06 the same text in another Unicode normalisation form matches, both ways', async () => {
     const composed = 'Zo\u00eb trinkt Caf\u00e9';
     const decomposed = composed.normalize('NFD');
     expect(decomposed).not.toBe(composed);
     expect(await matches(await hasher.hash(composed, waitingCaller()), decomposed)).toBe(true);
     expect(await matches(await hasher.hash(decomposed, waitingCaller()), composed)).toBe(true);
-    // Compatibility forms stay different: only canonical equivalence is the same text.
+    // Compatibility forms stay different: only canonically equivalent texts are the same.
     expect(await matches(await hasher.hash('\ufb01sh', waitingCaller()), 'fish')).toBe(false);
   });
 
@@ -53,7 +53,7 @@ describe('what matches', () => {
     expect(await matches(await hasher.hash('\ufffd', waitingCaller()), '\ud800')).toBe(false);
   });
 
-  test('L04 a weaker hash is checked, and asks to be replaced', async () => {
+  test('L04 a weaker hash is checked and reported for rehashing', async () => {
     const weaker = hashSync('right', { memoryCost: 8192, timeCost: 2 });
     expect(await hasher.verify(weaker, 'right', waitingCaller())).toMatchObject({
       matches: true,
@@ -61,7 +61,7 @@ describe('what matches', () => {
     });
   });
 
-  test('damage is told to the caller and is no match', async () => {
+  test('damage is reported to the caller and is no match', async () => {
     const damages: string[] = [];
     const caller = waitingCaller({ onDamage: (damage) => damages.push(damage) });
     expect(await hasher.verify('$argon2id$v=19$m=1', 'x', caller)).toMatchObject({
@@ -75,11 +75,11 @@ describe('what matches', () => {
 });
 
 describe('beside the rest of the process', () => {
-  /** About ten times the work of a new hash, so that what follows is far sooner than the end of one. */
+  /** About ten times the work of a new hash, so that what is measured ends long before it. */
   const dear = hashSync('x', { memoryCost: 65_536, timeCost: 6 });
 
   test('file reads and digests do not queue behind hashes in the libuv pool', async () => {
-    // As many at once as the pool has threads by default: were they in it, a read would last as long as a hash.
+    // As many as the pool has threads by default: if they used it, a read would take as long as a hash.
     const four = await PasswordHasher.start({ concurrency: 4 });
     const round = (stored: string | null) =>
       Promise.all([1, 2, 3, 4].map(() => four.verify(stored, 'wrong', waitingCaller())));
@@ -117,7 +117,7 @@ describe('beside the rest of the process', () => {
     expect([before.length, after.length]).toEqual([2, 3]);
   });
 
-  test('L14 after a flood of callers who left, a login is answered within a second', async () => {
+  test('L14 after a flood of cancelled callers a login is answered within a second', async () => {
     const one = await PasswordHasher.start({ concurrency: 1 });
     const outcomes = new Map<string, number>();
     const flood = Array.from({ length: 500 }, () => {
@@ -140,7 +140,7 @@ describe('beside the rest of the process', () => {
     await one.stop();
   });
 
-  test('stopping answers what runs and refuses what waits', async () => {
+  test('stopping finishes running jobs and refuses waiting ones', async () => {
     const one = await PasswordHasher.start({ concurrency: 1 });
     const running = one.verify(dear, 'x', waitingCaller());
     const waiting = one.hash('x', waitingCaller());
@@ -152,6 +152,6 @@ describe('beside the rest of the process', () => {
   });
 });
 
-test('a concurrency that makes no sense is refused', async () => {
+test('an invalid concurrency is refused', async () => {
   await expect(PasswordHasher.start({ concurrency: 0 })).rejects.toThrow(RangeError);
 });

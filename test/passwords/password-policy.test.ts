@@ -25,7 +25,7 @@ const tooShort = expect.stringMatching(/\b12 characters/) as unknown;
 const tooCommon = expect.stringContaining('attackers') as unknown;
 const tooClose = expect.stringContaining('e-mail') as unknown;
 
-describe('L05 any text of enough characters is good', () => {
+describe('L05 any text of enough characters is accepted', () => {
   test.each([
     'correct horse battery staple',
     '   leading and trailing   ',
@@ -52,7 +52,7 @@ describe('L05 length', () => {
     expect(faults('elevenchars', { minLength: 11 })).toEqual([]);
   });
 
-  test('1024 bytes and no more, counted after normalisation, at setting as at login', () => {
+  test('is at most 1024 bytes, counted after normalisation, when set and at login', () => {
     const hangul = '\uac01'.repeat(341);
     for (const good of ['é'.repeat(256) + 'àb'.padEnd(500, 'kd92mQ'), hangul.normalize('NFD') + 'x']) {
       expect(faults(good, { minLength: 1 })).not.toContainEqual(tooLong);
@@ -64,7 +64,7 @@ describe('L05 length', () => {
     }
   });
 
-  test('normalising never shortens so much that the early refusal is wrong', () => {
+  test('normalising never shortens a text so much that the early refusal is wrong', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 50 }), (text) => {
         const decomposed = text.normalize('NFD');
@@ -78,7 +78,7 @@ test.each([
   ['', 'empty'],
   ['nul \0 inside of it', 'NUL'],
   ['surrogate \ud800 alone', 'Unicode'],
-])('L06 %j is refused at setting and at login', (password, word) => {
+])('L06 %j is refused when set and at login', (password, word) => {
   const description = expect.stringContaining(word) as unknown;
   expect(faults(password)).toEqual([description]);
   expect(atLogin(password)).toEqual([{ field: 'password', description }]);
@@ -113,7 +113,7 @@ describe('L07 well-known passwords', () => {
   );
 });
 
-describe('L07 words that an attacker tries for this person', () => {
+describe('L07 passwords made of words from the context of the user', () => {
   test.each([
     'postern12345',
     'Postern!2026',
@@ -132,18 +132,18 @@ describe('L07 words that an attacker tries for this person', () => {
     },
   );
 
-  test('words of one or two letters are not looked for', () => {
+  test('context words of one or two letters are ignored', () => {
     expect(faults('al al al al al x', { context: ['al', ''] })).toEqual([]);
   });
 });
 
-test('several faults are told at once, each under the name of the field', () => {
+test('all violations are reported at once, each with the name of the field', () => {
   expect(checkNewPassword('postern', { ...rules, isCommon: () => true })).toEqual(
     [tooShort, tooCommon, tooClose].map((description) => ({ field: 'new_password', description })),
   );
 });
 
-test('L06 normalising is NFC and twice is once', () => {
+test('L06 normalising is NFC and idempotent', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
       expect(normalisePassword(normalisePassword(text))).toBe(normalisePassword(text));
@@ -152,7 +152,7 @@ test('L06 normalising is NFC and twice is once', () => {
   );
 });
 
-test('L05 any text whatever: no throw, no echo, and what can be set can be checked', () => {
+test('L05 for any text: no exception, no echo, and a text that can be set can be checked', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 2 * MAX_PASSWORD_BYTES }), (text) => {
       const found = faults(text);

@@ -13,10 +13,10 @@ const codeThat = (changesVerdict: string) => `
 
 const urlOf = (code: string) => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
 
-/** A check is answered with the dummy that it was sent, in the place of the damage; a `crash:` password ends it. */
+/** A check is answered with the dummy hash it was sent, in the damage field; a `crash:` password ends the thread. */
 export const recordingWorkerUrl = urlOf(codeThat('damage: job.dummy'));
 
-/** Each check is said to have taken so long, however busy the machine is. */
+/** Each check is reported with this duration, however busy the machine is. */
 export const timedWorkerUrl = (workMs: number) => urlOf(codeThat(`workMs: ${workMs}`));
 
 /** Thread code that ends before it takes a job, like one whose native library is missing. */

@@ -21,7 +21,7 @@ const delayWith = (times: Record<string, number[]>) => {
 };
 
 describe('which kinds are slow', () => {
-  test('the dearest of each format, with a readable example', () => {
+  test('selects the most expensive of each format, with a readable example', () => {
     const kinds = [
       '$2b$10$',
       bcrypt12,
@@ -37,7 +37,7 @@ describe('which kinds are slow', () => {
     ]);
   });
 
-  test('quick, damaged, dearer than allowed and unknown kinds are none', () => {
+  test('ignores quick, damaged, disallowed and unknown kinds', () => {
     const kinds = [
       '$2b$04$',
       '$argon2id$v=19$m=4096,t=1,p=1$',
@@ -52,8 +52,8 @@ describe('which kinds are slow', () => {
   });
 });
 
-describe('L02 the floor under refusals', () => {
-  test('is nothing while no slower hash is stored', async () => {
+describe('L02 the refusal delay', () => {
+  test('is zero while no slower hash is stored', async () => {
     const { delay, asked } = delayWith({});
     await delay.expect(['$2b$04$']);
     delay.observe(argon2idHash('x'), 500);
@@ -61,7 +61,7 @@ describe('L02 the floor under refusals', () => {
     expect([delay.ms, asked]).toEqual([0, []]);
   });
 
-  test('is above what the slowest kind takes, measured once', async () => {
+  test('is longer than a check of the slowest kind, which is measured once', async () => {
     const { delay, asked } = delayWith({ [bcrypt12]: [900, 240, 260, 250], pbkdf2: [100, 100, 100, 100] });
     await delay.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
     await delay.expect([bcrypt12, 'pbkdf2_sha256$600000$']);
@@ -69,7 +69,7 @@ describe('L02 the floor under refusals', () => {
     expect(delay.ms).toBe(240 * 1.25);
   });
 
-  test('is a high estimate until a kind could be measured, and measured then', async () => {
+  test('is a high estimate until a kind has been measured', async () => {
     const { delay } = delayWith({ [bcrypt12]: [] });
     await delay.expect([bcrypt12]);
     expect(delay.ms).toBeGreaterThan(300);
@@ -78,7 +78,7 @@ describe('L02 the floor under refusals', () => {
     expect(later.delay.ms).toBeGreaterThan(300);
   });
 
-  test('follows real checks when they take longer, one outlier aside, and comes down with the last slow hash', async () => {
+  test('follows real checks that take longer, except one outlier, and falls to zero with the last slow hash', async () => {
     const { delay } = delayWith({ [bcrypt12]: [240, 240, 240, 240] });
     const stored = `${bcrypt12}${'.'.repeat(53)}`;
     await delay.expect([bcrypt12]);
@@ -89,14 +89,14 @@ describe('L02 the floor under refusals', () => {
     expect(delay.ms).toBe(0);
   });
 
-  test('notices a slow hash before anybody told of it, and is never over two seconds', () => {
+  test('reacts to a slow hash that was not announced, and is at most two seconds', () => {
     const { delay } = delayWith({});
     delay.observe(`${bcrypt12}${'.'.repeat(53)}`, 60_000);
     expect(delay.ms).toBe(2_000);
   });
 });
 
-describe('holding a refusal', () => {
+describe('delaying a refusal', () => {
   test('L02 lasts until the slowest kind would have been checked, counted from the start of the check', async () => {
     const hasher = await PasswordHasher.start({ concurrency: 1, workerUrl: timedWorkerUrl(400) });
     const slow = hashSync('x', { memoryCost: 65_536, timeCost: 4 });
@@ -108,7 +108,7 @@ describe('holding a refusal', () => {
     await hasher.stop();
   });
 
-  test('a kind that nobody stores costs nothing, a slow one is measured in the hashing thread', async () => {
+  test('a quick kind adds no delay, a slow one is measured in the hashing thread', async () => {
     const hasher = await PasswordHasher.start({ concurrency: 1 });
     const verdict = { matches: false, needsRehash: false, workMs: 0 };
     await hasher.expectKinds(['$2b$04$']);

@@ -12,9 +12,9 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 import { type Message, methodOf, startTestService, type TestService } from '../support/test-service.ts';
 
 const password = 'correct horse battery';
-/** So slow that every refusal is held for longer than the guessers here wait. */
+/** So slow that every refusal is delayed for longer than the callers here wait. */
 const slowHash = hashSync('another', { memoryCost: 131_072, timeCost: 10 });
-const impatienceMs = 450;
+const callTimeoutMs = 450;
 const guesses = 119;
 const free = LOGIN_THROTTLE_POLICY.delaysSeconds.findIndex((delay) => delay > 0) + 1;
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
     [slowHash],
   );
   service = await startTestService({ POSTERN_TRUSTED_PROXIES: '127.0.0.0/8' }, database);
-  // The service measures the slow hash in the one hashing thread; a guess beside it would wait in the queue.
+  // The service measures the slow hash in the one hashing thread; a concurrent guess would wait in the queue.
   await untilHashingIsIdle();
 }, 60_000);
 afterAll(async () => {
@@ -54,7 +54,7 @@ async function untilHashingIsIdle(): Promise<void> {
     async () => {
       const isIdle = (await scrape(service.httpUrl)).value('postern_hash_running') === 0;
       idle = isIdle ? idle + 1 : 0;
-      // One look may fall between two measurements.
+      // One poll may fall between two measurements.
       return idle === 3;
     },
     'the hashing thread to be idle',
@@ -62,7 +62,7 @@ async function untilHashingIsIdle(): Promise<void> {
   );
 }
 
-/** A call on the HTTP/2 connection itself, so that it can be left in every way that there is. */
+/** A call on the HTTP/2 connection itself, so that it can be abandoned in every possible way. */
 function send(method: string, request: Message, headers: Record<string, string> = {}): ClientHttp2Stream {
   const { path, requestSerialize } = methodOf(`postern.v1.AuthService/${method}`);
   const message = requestSerialize(request);
@@ -105,7 +105,7 @@ const reasonsCounted = async (reason: string) =>
 const evaluated = () => refusals('INVALID_CREDENTIALS');
 const throttled = () => refusals('LOGIN_RATE_LIMITED');
 
-/** How a guesser goes away who does not wait for the answer; the latest moment is that at which the deadline passes. */
+/** The ways in which a caller abandons a call; the latest moment is when the deadline passes. */
 const departures = {
   'lets the deadline pass': ended,
   'resets the stream': async (stream: ClientHttp2Stream, isKnown: () => Promise<boolean>) => {
@@ -121,15 +121,15 @@ const departures = {
   },
 } as const;
 
-const timeout = { 'grpc-timeout': `${impatienceMs}m` };
-/** Over long before a slow hash is. */
+const timeout = { 'grpc-timeout': `${callTimeoutMs}m` };
+/** Ends long before the check of a slow hash. */
 const shortTimeout = { 'grpc-timeout': '300m' };
 
-/** The user's next hash is one that takes longer than `shortTimeout`; a login that succeeds makes it a quick one. */
+/** Gives the user a hash that takes longer than `shortTimeout`; a successful login replaces it by a quick one. */
 const slowDown = () =>
   database.query('UPDATE users SET password_hash = $2 WHERE email = $1', [email, slowHash]);
 
-test('L09 a right password whose caller has left opens no session, and is no failure', async () => {
+test('L09 a login with the right password that is abandoned opens no session and counts as no failure', async () => {
   const client = { address: '198.51.100.1' };
   const request = { email, password: 'another', client };
   await slowDown();
@@ -137,12 +137,12 @@ test('L09 a right password whose caller has left opens no session, and is no fai
     await ended(send('Login', request, shortTimeout));
     await untilHashingIsIdle();
   }
-  await until(async () => (await failures()) === 0, 'what was counted before to be taken back');
+  await until(async () => (await failures()) === 0, 'the release of the reservations');
   expect(await database.query('SELECT id FROM sessions')).toEqual([]);
   expect((await service.call('postern.v1.AuthService/Login', request)).code).toBe(status.OK);
 }, 60_000);
 
-test('L09 O03 guesses of the current password at ChangePassword count although nobody waits for the verdict', async () => {
+test('L09 O03 abandoned guesses of the current password at ChangePassword count', async () => {
   const { response } = await service.call('postern.v1.AuthService/Login', { email, password });
   await slowDown();
   await database.query('DELETE FROM login_throttle');
@@ -156,15 +156,17 @@ test('L09 O03 guesses of the current password at ChangePassword count although n
   await until(async () => (await evaluated()) === free, 'an event for each guess');
 }, 60_000);
 
-describe('L09 O03 whoever guesses without waiting for the verdict is throttled and leaves a trace like anybody', () => {
+describe('L09 O03 abandoned guesses are throttled and audited like others', () => {
   test.each([
-    ...Object.entries(departures).map(([how, leave]) => [how, 'while it is held', leave, false] as const),
+    ...Object.entries(departures).map(
+      ([how, leave]) => [how, 'while the refusal is delayed', leave, false] as const,
+    ),
     ['lets the deadline pass', 'while the hash runs', ended, true] as const,
   ])(
-    'and %s %s',
+    'when the caller %s %s',
     async (_how, _when, leave, isSlow) => {
       if (isSlow) await slowDown();
-      // A guesser each: the audit trail keeps so many refusals of one source.
+      // One source for each: the audit trail limits the refusals of one source.
       const client = { address: `192.0.2.${count}` };
       const countedBefore = await reasonsCounted('INVALID_CREDENTIALS');
       for (let guess = 1; guess <= guesses; guess += 1) {
@@ -175,10 +177,10 @@ describe('L09 O03 whoever guesses without waiting for the verdict is throttled a
           isSlow ? shortTimeout : timeout,
         );
         await leave(stream, async () => (await evaluated()) > before);
-        // A guess beside a slow one would wait in the queue, and be left there: nothing is evaluated then.
+        // A guess concurrent with a slow one would wait in the queue and be abandoned there, without an evaluation.
         if (isSlow) await untilHashingIsIdle();
       }
-      // Those that found no turn beside the ones that are held were not evaluated; all others have their event.
+      // Guesses that got no turn beside the delayed ones were not evaluated; all others have their event.
       const throttledCalls = () => lines('call', 'LOGIN_RATE_LIMITED');
       await until(
         async () =>
@@ -188,7 +190,7 @@ describe('L09 O03 whoever guesses without waiting for the verdict is throttled a
         'an event for every guess that was evaluated or throttled',
       );
       expect(guesses).toBeLessThan(auditRateLimits.perSource);
-      // A pause may be over before the last guess.
+      // A delay may end before the last guess.
       expect(await evaluated()).toBeLessThanOrEqual(free + 3);
       expect(await evaluated()).toBeGreaterThanOrEqual(free);
       expect(await reasonsCounted('INVALID_CREDENTIALS')).toBeGreaterThanOrEqual(countedBefore + free);

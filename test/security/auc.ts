@@ -1,6 +1,6 @@
 /**
- * How well two samples of times can be told apart by one threshold: 0.5 not at all, 1 always. The area under the ROC
- * curve (Mann-Whitney U over its maximum), folded, since an attacker would take either direction.
+ * How well one threshold separates two samples of times: 0.5 not at all, 1 always. The area under the ROC
+ * curve (Mann-Whitney U over its maximum), folded, since an attacker would use either direction.
  */
 export function auc(a: readonly number[], b: readonly number[]): number {
   let wins = 0;

@@ -16,7 +16,7 @@ import {
 } from '../support/test-service.ts';
 
 const canary = (what: string) => `canary-${what}-${randomBytes(9).toString('hex')}`;
-/** What was planted, by name; tokens and made secrets are added when they are there. */
+/** The planted canaries by name; tokens and generated secrets are added when they are made. */
 const planted: Record<string, string> = {
   password: canary('password'),
   changedPassword: canary('changed'),
@@ -30,7 +30,7 @@ const planted: Record<string, string> = {
   importedHash: `$2b$04$${randomBytes(27).toString('hex').slice(0, 53)}`,
   masterKey,
 };
-const say = (name: string) => planted[name] ?? '';
+const plantedText = (name: string) => planted[name] ?? '';
 
 let database: TestDatabase;
 let service: TestService;
@@ -40,16 +40,16 @@ const answers: string[] = [];
 beforeAll(async () => {
   database = await createTestDatabase();
   const url = new URL(database.url);
-  url.password = say('databasePassword');
+  url.password = plantedText('databasePassword');
   const environment = {
     DATABASE_URL: url.href,
-    POSTERN_LEGACY_HS256_SECRET: say('legacySecret'),
+    POSTERN_LEGACY_HS256_SECRET: plantedText('legacySecret'),
     POSTERN_LEGACY_HS256_UNTIL: '2099-01-01',
     POSTERN_REFRESH_GRACE: '0s',
   };
   service = await startTestService(environment, database);
   client = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure());
-  await service.addUser(say('email'), say('password'), ['admin']);
+  await service.addUser(plantedText('email'), plantedText('password'), ['admin']);
 });
 afterAll(async () => {
   client.close();
@@ -57,11 +57,11 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Calls, and keeps what a caller sees of a refusal; answers that hold a secret by design are not kept. */
+/** Makes a call and records what the caller sees of a refusal; answers that hold a secret by design are not. */
 async function call(method: string, request: Message, token?: string): Promise<Message> {
   const metadata = token === undefined ? new grpc.Metadata() : bearing(token);
-  metadata.set('x-canary', say('header'));
-  metadata.set('cookie', `session=${say('header')}`);
+  metadata.set('x-canary', plantedText('header'));
+  metadata.set('cookie', `session=${plantedText('header')}`);
   const outcome = await callAny(client, `postern.v1.${method}`, [request], metadata);
   keep(outcome);
   return outcome.response ?? {};
@@ -73,7 +73,7 @@ function keep({ message, trailers }: Outcome): void {
 }
 
 async function driveLogins(): Promise<void> {
-  const [email, password] = [say('email'), say('password')];
+  const [email, password] = [plantedText('email'), plantedText('password')];
   const tokens = await call('AuthService/Login', { email, password });
   const [access, refresh] = [String(tokens['access_token']), String(tokens['refresh_token'])];
   Object.assign(planted, { access, refresh });
@@ -81,10 +81,10 @@ async function driveLogins(): Promise<void> {
   await call('AuthService/VerifyToken', { access_token: `${access}x` });
   await call('AuthService/VerifyToken', { access_token: `${access}${access}` });
   await call('AuthService/VerifyToken', { access_token: password });
-  await call('AuthService/Login', { email: say('passwordTypedAsEmail'), password });
-  await call('AuthService/Login', { email: say('wrongPassword'), password: '' });
+  await call('AuthService/Login', { email: plantedText('passwordTypedAsEmail'), password });
+  await call('AuthService/Login', { email: plantedText('wrongPassword'), password: '' });
   for (let n = 0; n < 7; n += 1)
-    await call('AuthService/Login', { email: `x${email}`, password: say('wrongPassword') });
+    await call('AuthService/Login', { email: `x${email}`, password: plantedText('wrongPassword') });
   const next = await call('AuthService/RefreshToken', { refresh_token: refresh });
   planted['nextRefresh'] = String(next['refresh_token']);
   planted['nextAccess'] = String(next['access_token']);
@@ -98,67 +98,73 @@ async function driveLogins(): Promise<void> {
 }
 
 async function driveAdministration(): Promise<void> {
-  const [email, password] = [say('email'), say('password')];
+  const [email, password] = [plantedText('email'), plantedText('password')];
   const admin = await service.tokenOf(email, password);
   planted['adminAccess'] = admin;
   const act = (method: string, request: Message, token = admin) =>
     call(`AdminService/${method}`, request, token);
-  const user = { email: `second-${email}`, password: say('changedPassword'), roles: ['reader'] };
+  const user = { email: `second-${email}`, password: plantedText('changedPassword'), roles: ['reader'] };
   planted['secondEmail'] = user.email;
   await act('CreateUser', user);
   await act('CreateUser', user);
-  await act('CreateUser', { ...user, email: say('wrongPassword') });
+  await act('CreateUser', { ...user, email: plantedText('wrongPassword') });
   await act('CreateUser', { ...user, email: `third-${email}`, password: `third-${email}` });
-  await act('GetUser', { email: say('passwordTypedAsEmail') });
+  await act('GetUser', { email: plantedText('passwordTypedAsEmail') });
   await act('ListUsers', { page_token: admin });
   await act('UpdateUser', { user_id: password, email });
   await act('ListUsers', {}, `${admin}x`);
-  await act('ListAuditEvents', { actor: admin.slice(0, 200), action: say('header') });
+  await act('ListAuditEvents', { actor: admin.slice(0, 200), action: plantedText('header') });
   const account = await act('CreateServiceAccount', { name: 'canary', roles: [] });
   const client_id = account['client_id'];
   planted['serviceSecret'] = String(account['client_secret']);
   planted['nextServiceSecret'] = String((await act('RotateServiceSecret', { client_id }))['client_secret']);
-  for (const client_secret of [say('serviceSecret'), `${say('serviceSecret')}x`, password])
+  for (const client_secret of [plantedText('serviceSecret'), `${plantedText('serviceSecret')}x`, password])
     planted['serviceAccess'] ??= String(
       (await call('AuthService/IssueServiceToken', { client_id, client_secret }))['access_token'],
     );
   planted['resetToken'] = String((await act('CreatePasswordReset', { email: user.email }))['reset_token']);
   const rows = ['ok', 'bad'].map((name) => ({
-    email: name === 'ok' ? `imported-${email}` : say('wrongPassword'),
-    password_hash: say('importedHash'),
+    email: name === 'ok' ? `imported-${email}` : plantedText('wrongPassword'),
+    password_hash: plantedText('importedHash'),
   }));
   planted['importedEmail'] = `imported-${email}`;
   keep(await sendStream(client, 'postern.v1.AdminService/ImportUsers', [{ users: rows }], bearing(admin)));
-  await call('AuthService/ResetPassword', { reset_token: say('resetToken'), new_password: 'short' });
+  await call('AuthService/ResetPassword', { reset_token: plantedText('resetToken'), new_password: 'short' });
   await call('AuthService/ResetPassword', {
-    reset_token: say('resetToken'),
-    new_password: say('resetPassword'),
+    reset_token: plantedText('resetToken'),
+    new_password: plantedText('resetPassword'),
   });
   await call('AuthService/ResetPassword', {
-    reset_token: say('resetToken'),
-    new_password: say('resetPassword'),
+    reset_token: plantedText('resetToken'),
+    new_password: plantedText('resetPassword'),
   });
-  const change = { current_password: say('wrongPassword'), new_password: say('changedPassword') };
+  const change = {
+    current_password: plantedText('wrongPassword'),
+    new_password: plantedText('changedPassword'),
+  };
   await call('AuthService/ChangePassword', change, admin);
   await call('AuthService/ChangePassword', { ...change, current_password: password }, admin);
 }
 
-/** Faults of ours: the database names the failing row, values and all, in what it says of a broken constraint. */
+/** Internal faults: the error of a violated constraint contains the failing row with its values. */
 async function driveFaults(): Promise<void> {
-  planted['lastAccess'] = await service.tokenOf(say('email'), say('changedPassword'));
+  planted['lastAccess'] = await service.tokenOf(plantedText('email'), plantedText('changedPassword'));
   for (const table of ['users', 'sessions', 'login_throttle', 'service_accounts', 'audit_events'])
     await database.query(`ALTER TABLE ${table} ADD CONSTRAINT broken_on_purpose CHECK (false) NOT VALID`);
   const fixture = await openAdminFixture(database);
   await expect(fixture.createService('faulty')).rejects.toThrow();
-  await call('AuthService/Login', { email: say('email'), password: say('changedPassword') });
-  await call('AuthService/Login', { email: say('passwordTypedAsEmail'), password: say('wrongPassword') });
+  await call('AuthService/Login', { email: plantedText('email'), password: plantedText('changedPassword') });
+  await call('AuthService/Login', {
+    email: plantedText('passwordTypedAsEmail'),
+    password: plantedText('wrongPassword'),
+  });
   await call(
     'AdminService/CreateUser',
-    { email: `fault-${say('email')}`, password: say('password') },
-    say('lastAccess'),
+    { email: `fault-${plantedText('email')}`, password: plantedText('password') },
+    plantedText('lastAccess'),
   );
   await database.query('ALTER TABLE login_throttle DROP CONSTRAINT broken_on_purpose');
-  await call('AuthService/Login', { email: say('email'), password: say('changedPassword') });
+  await call('AuthService/Login', { email: plantedText('email'), password: plantedText('changedPassword') });
   expect(service.logLines.join('\n')).toContain('broken_on_purpose');
 }
 
@@ -170,17 +176,17 @@ async function everyAnswerOverHttp(): Promise<string> {
     '/.well-known/jwks.json',
     '/.well-known/openid-configuration',
   ];
-  const asked = [...paths, `/${say('header')}?password=${say('password')}`];
+  const asked = [...paths, `/${plantedText('header')}?password=${plantedText('password')}`];
   const bodies = asked.map(async (path) => {
     const response = await fetch(service.httpUrl + path, {
-      headers: { authorization: `Bearer ${say('access')}`, 'x-canary': say('header') },
+      headers: { authorization: `Bearer ${plantedText('access')}`, 'x-canary': plantedText('header') },
     });
     return `${JSON.stringify([...response.headers])} ${await response.text()}`;
   });
   return (await Promise.all(bodies)).join('\n');
 }
 
-/** Every row of every table with all its columns; bytes come in hex. Where an e-mail or a hash belongs is left out. */
+/** Every row of every table with all its columns, bytes in hex. Columns for an e-mail or a hash are left out. */
 async function everyRow(): Promise<string> {
   const tables = await database.query(
     `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`,
@@ -247,12 +253,12 @@ test('O01 O02 O05 no canary is in a log line, an answer, a page over HTTP or a r
   ])
     expect([proof, log.includes(proof)]).toEqual([proof, true]);
 
-  // The search would have found any of them.
-  const jwt = say('access');
+  // Control: the search finds each of them where it is present.
+  const jwt = plantedText('access');
   for (const leak of [
-    say('password').toUpperCase(),
+    plantedText('password').toUpperCase(),
     `k=${Buffer.from(jwt).toString('hex')}`,
-    encodeURIComponent(say('email')),
+    encodeURIComponent(plantedText('email')),
   ])
     expect(leaksIn(`{"event":"call","x":"${leak}"}`)).toHaveLength(1);
 });

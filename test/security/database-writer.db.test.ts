@@ -16,7 +16,7 @@ import { masterKey, startTestService, type TestService } from '../support/test-s
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const eve = { email: 'eve@example.com', password: 'another horse battery' };
 
-/** Who has the service's role in the database and not its master key; the service runs as the same role. */
+/** The attacker: has the database role of the service but not its master key. */
 let store: TestDatabase;
 let writer: Client;
 let service: TestService;
@@ -48,7 +48,7 @@ async function start(): Promise<TestService> {
   return started;
 }
 
-/** The SQLSTATE with which a statement of the writer ends. */
+/** The SQLSTATE of a statement of the writer. */
 function sqlState(sql: string, values: unknown[] = []): Promise<string> {
   return writer.query(sql, values).then(
     ({ rowCount }) => `done: ${rowCount ?? 0}`,
@@ -66,7 +66,7 @@ async function resetVerdict(token: string): Promise<string> {
   return verdictOf(await service.call('postern.v1.AuthService/ResetPassword', request));
 }
 
-/** What somebody may take for keys who has the whole database: what it holds, nothing, and hashes of these. */
+/** Candidate keys of an attacker with the whole database: its values, nothing, and hashes of these. */
 async function guessedKeys(): Promise<Buffer[]> {
   const { rows } = await writer.query<{ bytes: Buffer }>(
     `SELECT sealed_key AS bytes FROM refresh_root
@@ -76,7 +76,7 @@ async function guessedKeys(): Promise<Buffer[]> {
   return found.flatMap((bytes) => [bytes, createHash('sha256').update(bytes).digest()]);
 }
 
-/** Digests of a secret as they can be made with those keys, or with none. */
+/** Digests of a secret that can be made with those keys, or without a key. */
 async function guessedDigests(secret: string, purpose: string): Promise<Buffer[]> {
   const keys = await guessedKeys();
   const derived = keys.map((key) => Buffer.from(hkdfSync('sha256', key, '', `postern ${purpose}`, 32)));
@@ -87,8 +87,8 @@ async function guessedDigests(secret: string, purpose: string): Promise<Buffer[]
   ];
 }
 
-describe('D20 a database writer makes nothing that passes for ours', () => {
-  test('no refresh token for a session, whose row he may write', async () => {
+describe('D20 a database writer cannot forge', () => {
+  test('a refresh token for a session, whose row he may write', async () => {
     const [session, nonce] = ['018f0000-0000-7000-8000-00000000000a', randomBytes(16)];
     await writer.query(
       `INSERT INTO sessions (id, user_id, nonce, audience, access_expires_at, expires_at)
@@ -103,7 +103,7 @@ describe('D20 a database writer makes nothing that passes for ours', () => {
     }
   });
 
-  test('no secret of a service account', async () => {
+  test('a secret of a service account', async () => {
     const secret = makeScannableSecret('psk_', randomBytes(32));
     const id = '018f0000-0000-7000-8000-00000000000b';
     for (const digest of await guessedDigests(secret, 'service secret')) {
@@ -116,7 +116,7 @@ describe('D20 a database writer makes nothing that passes for ours', () => {
     }
   });
 
-  test('no token that resets a password', async () => {
+  test('a password reset token', async () => {
     const token = makeScannableSecret('prs_', randomBytes(32));
     for (const digest of await guessedDigests(token, 'password reset token')) {
       await writer.query(
@@ -129,7 +129,7 @@ describe('D20 a database writer makes nothing that passes for ours', () => {
     await writer.query('DELETE FROM password_resets');
   });
 
-  test('no root key: one of his own keeps the service from starting, and a running one keeps its own', async () => {
+  test('a root key: with his the service does not start, and a running service keeps its own', async () => {
     const { refresh_token: token } = await account.login(service, ann.email, ann.password);
     const [row] = (await writer.query<{ sealed_key: Buffer }>('SELECT sealed_key FROM refresh_root')).rows;
     const [key] = (
@@ -150,10 +150,10 @@ describe('D20 a database writer makes nothing that passes for ours', () => {
   });
 });
 
-describe("D20 a database writer makes nothing that he was given another's", () => {
+describe('D20 a database writer cannot move to another owner', () => {
   const moving = (table: string) => `UPDATE ${table} SET user_id = $1 WHERE user_id = $2`;
 
-  test('not his secret that of another service account', async () => {
+  test('the secret of his service account', async () => {
     const billing = await fixture.createService('billing', ['ledger']);
     const his = await fixture.createService('his');
     const copy = `UPDATE service_accounts SET secret_digest = o.secret_digest FROM service_accounts o
@@ -161,7 +161,7 @@ describe("D20 a database writer makes nothing that he was given another's", () =
     expect(await sqlState(copy, [billing.id, his.id])).toBe('done: 1');
     expect(await issueVerdict({ id: billing.id, secret: his.secret })).toBe('INVALID_CREDENTIALS');
     expect(await issueVerdict(his)).toBe('OK');
-    // Nor the secret that a rotation gave him, in the place of the one before.
+    // Nor the secret from a rotation, stored as the previous secret of the other account.
     const rotated = await fixture.rotate(his.id, 0);
     await writer.query(
       `UPDATE service_accounts SET previous_digest = o.secret_digest, previous_until = 'infinity'
@@ -172,7 +172,7 @@ describe("D20 a database writer makes nothing that he was given another's", () =
     expect(await issueVerdict({ id: his.id, secret: rotated })).toBe('OK');
   });
 
-  test('not his token to reset a password that of another user', async () => {
+  test('his password reset token', async () => {
     const token = await fixture.resetFor(eve.email);
     expect(await sqlState(moving('password_resets'), [annId, eveId])).toBe('done: 1');
     expect(await resetVerdict(token)).toBe('RESET_TOKEN_INVALID');
@@ -181,12 +181,12 @@ describe("D20 a database writer makes nothing that he was given another's", () =
     eve.password = 'yet another battery';
   });
 
-  test('not his session that of another user', async () => {
+  test('his session', async () => {
     const his = await account.login(service, eve.email, eve.password);
     const row = `UPDATE sessions SET user_id = $2 WHERE id = $1`;
     expect(await sqlState(row, [his.session_id, annId])).toBe('done: 1');
     expect(await account.refreshVerdict(service, his.refresh_token)).toBe('REFRESH_TOKEN_INVALID');
-    // With all sessions of that user it would be a logout of hers.
+    // Ending all sessions of that user would log her out.
     expect(await account.revoke(service, his.refresh_token, true)).toBe('OK');
     expect(
       await writer.query('SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL', [his.session_id]),
@@ -198,7 +198,7 @@ describe("D20 a database writer makes nothing that he was given another's", () =
     expect(await account.refreshVerdict(service, his.refresh_token)).toBe('REFRESH_TOKEN_INVALID');
   });
 
-  test('while what was made before secrets and sessions named their owners goes on', async () => {
+  test('but secrets and sessions made before they were bound to their owners keep working', async () => {
     const { id } = await fixture.createService('older');
     const secret = makeScannableSecret('psk_', randomBytes(32));
     await store.query('UPDATE service_accounts SET secret_digest = $2 WHERE id = $1', [
@@ -218,7 +218,7 @@ describe("D20 a database writer makes nothing that he was given another's", () =
   });
 });
 
-describe('D20 what was revoked stays so for a database writer', () => {
+describe('D20 a database writer cannot undo a revocation', () => {
   let tokens: Tokens;
   let revoked: string;
   beforeAll(async () => {
@@ -241,14 +241,14 @@ describe('D20 what was revoked stays so for a database writer', () => {
     expect(await sqlState(statement, [revoked])).toBe('42501');
   });
 
-  test('so that an instance that starts now refuses the token as well', async () => {
+  test('an instance started afterwards refuses the token as well', async () => {
     const later = await start();
     expect(await account.verdict(later, tokens.access_token)).toBe('TOKEN_REVOKED');
     await later.stop();
     running.delete(later);
   });
 
-  test('while what has expired goes, and a revocation may be made longer and repeated', async () => {
+  test('but expired rows can be deleted, and a revocation can be extended and repeated', async () => {
     await store.query(
       `INSERT INTO revocations (kind, id, expires_at) VALUES ('jti', 'old', now() - interval '1 s')`,
     );
@@ -277,7 +277,7 @@ describe('D20 what was revoked stays so for a database writer', () => {
     expect(await sqlState(statement, ['gone'])).toBe('42501');
   });
 
-  test('and their owner may do all of that, to restore and repair', async () => {
+  test('but the owner of the tables may do all of that, to restore and repair', async () => {
     await store.query(
       `INSERT INTO revocations (kind, id, expires_at, written_by) VALUES ('jti', 'mine', 'infinity', '3')`,
     );
@@ -287,7 +287,7 @@ describe('D20 what was revoked stays so for a database writer', () => {
   });
 });
 
-test('D20 what a database writer can do: give roles and password hashes, and so be any user, on the record', async () => {
+test('D20 a database writer can set roles and password hashes, and so become any user, with audit events', async () => {
   const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
   const password = 'correct horse b\u00e4ttery';
   await writer.query('UPDATE users SET password_hash = $2 WHERE id = $1', [annId, hash]);

@@ -1,6 +1,6 @@
 /**
- * The time of one thing, ms: the least of several tries, for as long as it is above the limit. A pause of the collector
- * or of the machine is not the thing's fault and does not come back; slow work does.
+ * The duration of one operation, ms: the least of several tries, repeated while it is above the limit. A pause of
+ * the collector or of the machine does not recur; slow work does.
  */
 export async function fastest(limitMs: number, tries: number, work: () => unknown): Promise<number> {
   let bestMs = Infinity;

@@ -2,7 +2,7 @@ import { createHmac, createSecretKey, sign as signWith, type KeyObject } from 'n
 
 export type TokenMode = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 
-/** What hostile tokens are made from: one good token, the public key set, and, for an insider, the signing key. */
+/** The input of hostile tokens: one valid token, the public key set, and, for an insider, the signing key. */
 export interface TokenSetting {
   readonly mode: TokenMode;
   /** Accepted by the verifier under test, for the whole run. */
@@ -14,8 +14,8 @@ export interface TokenSetting {
   /** The published set; empty in HS256 mode. */
   readonly jwks: { readonly keys: readonly object[] };
   /**
-   * The private key, or the shared secret, of the verifier's own issuer. Without it only those tokens come that an
-   * outsider can make, which is what a test against a running service has.
+   * The private key, or the shared secret, of the verifier's own issuer. Without it only those tokens are made that an
+   * outsider can make, as in a test against a running service.
    */
   readonly signingKey: KeyObject | null;
 }
@@ -35,7 +35,7 @@ export function json(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** JSON text of an object whose values are already JSON texts, in order, so that a name may stand twice. */
+/** JSON text of an object whose values are already JSON texts, in order, so that a name may occur twice. */
 export function members(...entries: readonly (readonly [name: string, value: string])[]): string {
   return `{${entries.map(([name, value]) => `"${name}":${value}`).join(',')}}`;
 }
@@ -65,7 +65,7 @@ export function secretKey(bytes: Segment): KeyObject {
   return createSecretKey(Buffer.from(bytes));
 }
 
-/** The good token taken apart. */
+/** The parsed valid token. */
 export class Specimen {
   readonly setting: TokenSetting;
   readonly headerSegment: string;
@@ -92,12 +92,12 @@ export class Specimen {
     return Buffer.from(this.signatureSegment, 'base64url');
   }
 
-  /** The good token with another signature. */
+  /** The valid token with another signature. */
   signedAs(signature: Uint8Array): string {
     return `${this.headerSegment}.${this.claimsSegment}.${encode(signature)}`;
   }
 
-  /** The header's JSON with changes; `undefined` takes a member out. */
+  /** The header's JSON with changes; `undefined` removes a member. */
   headerWith(changes: JsonRecord): string {
     return json({ ...this.header, ...changes });
   }

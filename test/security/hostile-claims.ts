@@ -8,16 +8,16 @@ const notIdentifiers: readonly unknown[] = [
   'x\u007f', 'x\u0085', 'x\u009f', '\ud800', 'x\ud83d', '\udc00x', 'x\udfff',
 ]; // prettier-ignore
 
-/** JSON texts of a date that no clock ever showed. */
+/** JSON texts of invalid dates. */
 const notDates = [
   'null', 'true', 'false', '""', '"1"', '"9999999999"', '[]', '[9999999999]', '{}', '{"a":1}', '0', '-0', '0.0', '-1', '-9999999999', '1e400',
   '-1e400', '1e13', '1099511627776', '1e308', '9007199254740993', '"1e400"', '"Infinity"', '"2099-01-01"', '[[9999999999]]',
 ]; // prettier-ignore
 
-/** Attacks by the claims: a wrong type that a loose comparison takes, another issuer, another audience, another time. */
+/** Attacks by the claims: a wrong type that a loose comparison accepts, another issuer, audience or time. */
 export const claimClasses: readonly HostileClass[] = [
   {
-    name: 'an issuer that only looks like ours',
+    name: 'an issuer that resembles ours',
     row: 'T14',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -56,7 +56,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'an audience that is not ours, or no audience',
+    name: 'another audience, or none',
     row: 'T15',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -101,7 +101,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a date that is none',
+    name: 'an invalid date',
     row: 'T16',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -114,7 +114,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a token whose time is over',
+    name: 'an expired token',
     row: 'T16',
     expected: ['TOKEN_EXPIRED'],
     *variants(specimen) {
@@ -129,7 +129,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a token whose time has not come',
+    name: 'a token that is not valid yet',
     row: 'T17',
     expected: ['TOKEN_NOT_YET_VALID'],
     *variants(specimen) {
@@ -144,7 +144,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a token that lives too long',
+    name: 'a token with too long a lifetime',
     row: 'T18',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -163,7 +163,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'an id that is none',
+    name: 'an invalid id',
     row: 'T19',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -178,7 +178,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'roles that are no list of names',
+    name: 'roles that are not a list of names',
     row: 'T19',
     expected: claimsInvalid,
     *variants(specimen) {
@@ -199,7 +199,7 @@ export const claimClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'members that no object should have',
+    name: 'other members in place of sub',
     row: 'T19',
     expected: claimsInvalid,
     *variants(specimen) {

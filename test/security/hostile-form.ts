@@ -32,7 +32,7 @@ const notJson = [
   '\u000b{}', `${'{"a":'.repeat(500)}1${'}'.repeat(500)}`, `{"a":${'['.repeat(1000)}${']'.repeat(1000)}}`,
 ];
 
-/** Attacks on the text itself: what a lenient decoder would let pass. */
+/** Attacks on the text itself: what a lenient decoder would accept. */
 export const formClasses: readonly HostileClass[] = [
   {
     name: 'a character outside the alphabet',
@@ -49,7 +49,7 @@ export const formClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'stray bits in the last character',
+    name: 'non-zero unused bits in the last character',
     row: 'T01',
     expected: malformed,
     *variants(specimen) {
@@ -63,7 +63,7 @@ export const formClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a segment of a length that no bytes have',
+    name: 'a segment of an impossible length',
     row: 'T01',
     expected: malformed,
     *variants(specimen) {
@@ -232,7 +232,7 @@ export const formClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a member twice',
+    name: 'a duplicate member',
     row: 'T10',
     expected: malformed,
     *variants({ header, claims }) {

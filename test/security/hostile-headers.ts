@@ -38,7 +38,7 @@ const foreignKids = [
   '\0', '\r\nx: y', '\u202e', '\ud800', '\u{1f511}', 'x'.repeat(128),
 ];
 
-/** Attacks by the header: another algorithm, another key, a key that the token brings along. */
+/** Attacks by the header: another algorithm, another key, a key in the token itself. */
 export const headerClasses: readonly HostileClass[] = [
   {
     name: 'an algorithm outside the closed list',
@@ -58,7 +58,7 @@ export const headerClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'the algorithm of another kind of key',
+    name: 'the algorithm of another key type',
     row: 'T03',
     expected: algNotAllowed,
     *variants(specimen) {
@@ -71,7 +71,7 @@ export const headerClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'an algorithm that is no string, or none',
+    name: 'an algorithm that is not a string, or is missing',
     row: 'T03',
     expected: malformed,
     *variants(specimen) {
@@ -87,7 +87,7 @@ export const headerClasses: readonly HostileClass[] = [
     row: 'T04',
     expected: algNotAllowed,
     *variants(specimen) {
-      // In HS256 mode the secret is the key; what a wrong secret answers is with the signatures.
+      // In HS256 mode the secret is the key; a wrong secret is among the signatures.
       if (specimen.mode === 'HS256') return;
       for (const material of publicMaterial(specimen)) {
         for (const [alg, hash] of [
@@ -105,7 +105,7 @@ export const headerClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a kid that nobody published',
+    name: 'an unpublished kid',
     row: 'T05',
     expected: ['TOKEN_KEY_UNKNOWN'],
     *variants(specimen) {
@@ -150,7 +150,7 @@ export const headerClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a key that the token brings along',
+    name: 'a key in the token itself',
     row: 'T06',
     expected: malformed,
     *variants(specimen) {
@@ -219,7 +219,7 @@ export const headerClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a type that is no string',
+    name: 'a type that is not a string',
     row: 'T12',
     expected: malformed,
     *variants(specimen) {
@@ -231,7 +231,7 @@ export const headerClasses: readonly HostileClass[] = [
 
 const attackerKeys = new Map<TokenMode, KeyObject>();
 
-/** A key of the attacker's own, of the kind that the mode signs with. */
+/** A key of the attacker, of the type that the mode signs with. */
 export function attackerKey(mode: TokenMode): KeyObject {
   const made = attackerKeys.get(mode) ?? makeKey(mode);
   attackerKeys.set(mode, made);
@@ -251,7 +251,7 @@ function makeKey(mode: TokenMode): KeyObject {
   }
 }
 
-/** Everything that someone could take for "the key" when all that he has is the public one. */
+/** Everything that an attacker with only the public key could use as a secret. */
 function* publicMaterial(specimen: Specimen): Generator<Segment, void, undefined> {
   yield '';
   yield '\0';

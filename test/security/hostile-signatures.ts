@@ -9,7 +9,7 @@ const signatureInvalid = ['TOKEN_SIGNATURE_INVALID'] as const;
 const p256Order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const ed25519Order = 2n ** 252n + 27742317777372353535851937790883648493n;
 
-/** Attacks by the signature: none that fits, one in another encoding, one outside the range, one of another key. */
+/** Attacks by the signature: none, a wrong one, one in another encoding, one outside the range, one of another key. */
 export const signatureClasses: readonly HostileClass[] = [
   {
     name: 'a signature of another length',
@@ -27,7 +27,7 @@ export const signatureClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'a signature of the right length and nothing else',
+    name: 'arbitrary bytes of the right length',
     row: 'T20',
     expected: signatureInvalid,
     *variants(specimen) {
@@ -112,7 +112,7 @@ export const signatureClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'r and s that no ECDSA signature has',
+    name: 'r and s outside the range of ECDSA',
     row: 'T20',
     expected: signatureInvalid,
     *variants(specimen) {
@@ -144,7 +144,7 @@ export const signatureClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'S and R that no Ed25519 signature has',
+    name: 'invalid S and R of Ed25519',
     row: 'T20',
     expected: signatureInvalid,
     *variants(specimen) {
@@ -164,7 +164,7 @@ export const signatureClasses: readonly HostileClass[] = [
         ed25519Order - s,
       ]) {
         yield ed25519(specimen, r, edge);
-        // The neutral element and the point of order two, in their plain and their non-canonical spelling.
+        // The neutral element and the point of order two, in their canonical and non-canonical encodings.
         for (const point of [
           '01',
           'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
@@ -183,7 +183,7 @@ export const signatureClasses: readonly HostileClass[] = [
     },
   },
   {
-    name: 'numbers that no RSA signature has',
+    name: 'numbers outside the range of RSA',
     row: 'T20',
     expected: signatureInvalid,
     *variants(specimen) {
@@ -213,7 +213,7 @@ export const signatureClasses: readonly HostileClass[] = [
   },
 ];
 
-/** The other signature that the same ECDSA key, message and r have: valid, and another text (T23). */
+/** The other signature with the same ECDSA key, message and r: valid, with another text (T23). */
 export function ecdsaTwin(token: string): string {
   const [header, claims, signatureSegment] = token.split('.') as [string, string, string];
   const signature = Buffer.from(signatureSegment, 'base64url');
@@ -224,7 +224,7 @@ export function ecdsaTwin(token: string): string {
   return `${header}.${claims}.${twin.toString('base64url')}`;
 }
 
-/** What a program signs with that takes the shared secret for an encoding, or reads it from a file carelessly. */
+/** Keys of a program that decodes the shared secret by mistake, or reads it carelessly from a file. */
 function sharedSecretMistakes(secret: string): readonly (string | Buffer)[] {
   if (secret === '') return [];
   const mistakes = [

@@ -9,9 +9,9 @@ import { fastest } from './fastest.ts';
 import { serviceUnderAttack, type ServiceUnderAttack } from './running-service.ts';
 import { legacySecret } from './verifier-under-test.ts';
 
-/** The requests of gRPC end here (N02): a longer token does not reach the verifier. */
+/** The limit of gRPC requests (N02): a longer token does not reach the verifier. */
 const maxMessageBytes = 64 * 1024;
-/** One call and its answer, the way there and back included. */
+/** The limit of one call, transport included. */
 const limitMs = 50;
 const untilMs = Date.now() + 86_400_000;
 const legacyHs256Open = {
@@ -28,7 +28,7 @@ const settings: readonly {
   { name: 'RS256', mode: 'RS256', legacyHs256: false },
   { name: 'EdDSA', mode: 'EdDSA', legacyHs256: false },
   { name: 'HS256', mode: 'HS256', legacyHs256: false },
-  { name: 'ES256 with the legacy door open', mode: 'ES256', legacyHs256: true },
+  { name: 'ES256 in legacy mode', mode: 'ES256', legacyHs256: true },
 ];
 
 describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 }) => {
@@ -39,7 +39,7 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
   }, 60_000);
   afterAll(() => subject.service.stop());
 
-  /** What VerifyToken answers: `OK`, or the code and, where Postern itself refuses, the reason. */
+  /** The answer of VerifyToken: `OK`, or the code and, where Postern itself refuses, the reason. */
   async function rpcVerdict(token: string, asHeader = false): Promise<string> {
     const { code, reason } = await subject.service.call(
       'postern.v1.AuthService/VerifyToken',
@@ -51,13 +51,13 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
 
   async function expectedVerdict(token: string): Promise<string> {
     if (Buffer.byteLength(token) > maxMessageBytes - 4) return 'RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE';
-    // Without a token in the message, the header is asked for one.
+    // Without a token in the message, the token is read from the header.
     if (token === '') return 'UNAUTHENTICATED CREDENTIALS_MISSING';
     const verdict = await subject.twin.verify(token);
     return verdict.ok ? 'OK' : `UNAUTHENTICATED ${verdict.refusal.reason}`;
   }
 
-  test('T01-T20 the service refuses each as the verifier in process does', async () => {
+  test('T01-T20 the service refuses each token as the in-process verifier does', async () => {
     const wrong: string[] = [];
     const hostile = await inBatches(hostileTokens(subject.setting), async ({ name, row, token }) => {
       const [expected, answer] = [await expectedVerdict(token), await rpcVerdict(token)];
@@ -68,11 +68,11 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
     expect(hostile.length).toBeGreaterThanOrEqual(640);
   }, 60_000);
 
-  test('T02 it does so soon', async () => {
+  test('T02 every refusal is quick', async () => {
     const slow: string[] = [];
     let number = 0;
     for (const { name, row, token } of hostileTokens(subject.setting)) {
-      // The verifier is timed with every token elsewhere; here it is the way there and back.
+      // The verifier is timed with every token elsewhere; here the transport is included.
       if (token.length < 4_000 && ++number % 10 > 0) continue;
       const ms = await fastest(limitMs, 10, () => rpcVerdict(token));
       if (ms > limitMs) slow.push(`${row} ${name}: refused only after ${ms} ms`);
@@ -80,9 +80,9 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
     expect(slow).toEqual([]);
   }, 60_000);
 
-  test('T01-T20 so it does when the token stands in the authorization header', async () => {
+  test('T01-T20 the service refuses the same tokens in the authorization header', async () => {
     const wrong: string[] = [];
-    // Only a token68 of RFC 7235 gets through a header to the verifier. The verifier is the same, so some will do.
+    // Only a token68 of RFC 7235 reaches the verifier through a header. The verifier is the same: a sample is enough.
     const some = [...hostileTokens(subject.setting)]
       .filter(({ token }) => /^[A-Za-z0-9\-._~+/]+=*$/.test(token) && token.length <= 12_000)
       .filter((_, number) => number % 5 === 0);
@@ -93,7 +93,7 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
     expect(wrong).toEqual([]);
   }, 60_000);
 
-  test('good tokens are accepted', async () => {
+  test('valid tokens are accepted', async () => {
     const refused: string[] = [];
     for (const { name, token } of validTokens(subject.setting)) {
       const answer = await rpcVerdict(token);
@@ -102,7 +102,7 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
     expect(refused).toEqual([]);
   });
 
-  test('a token of the earlier login is judged by the door alone', async () => {
+  test('a legacy token is accepted only in legacy mode, and only by its rules', async () => {
     const { nowSeconds } = subject.setting;
     const claims = { user_id: 42, exp: nowSeconds + 600 };
     const sign = (content: object, secret = legacySecret.reveal()) =>
@@ -122,7 +122,7 @@ describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 
     }
   });
 
-  test('T25 no line of the log has a piece of a token', () => {
+  test('T25 no log line contains a part of a token', () => {
     const [, claims = '', signature = ''] = subject.setting.validToken.split('.');
     const log = subject.service.logLines.join('\n');
     expect(log).toContain('TOKEN_MALFORMED');

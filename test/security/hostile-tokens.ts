@@ -5,19 +5,19 @@ import { formClasses } from './hostile-form.ts';
 import { headerClasses } from './hostile-headers.ts';
 import { signatureClasses } from './hostile-signatures.ts';
 
-/** One token that must be refused, and with what. */
+/** One token that must be refused, with the expected refusal. */
 export interface HostileToken {
   readonly name: string;
-  /** The row of the requirements that it stands for. */
+  /** The row of the requirements that it tests. */
   readonly row: string;
   readonly token: string;
   readonly expected: readonly TokenRefusalReason[];
 }
 
-/** A finished text, or a header or claims to be put into the good token. */
+/** A complete text, or a header or claims to put into the valid token. */
 export type Variant = { readonly text: string } | { readonly header: Segment } | { readonly claims: Segment };
 
-/** A way to attack: what it is called, the row, what the verifier answers, and the tokens. */
+/** A class of attack: its name, its row, the expected answer, and its tokens. */
 export interface HostileClass {
   readonly name: string;
   readonly row: string;
@@ -25,7 +25,7 @@ export interface HostileClass {
   variants(specimen: Specimen): Iterable<Variant>;
 }
 
-/** What is decided before the signature is looked at, and so is the answer with any signature. */
+/** The refusals decided before the signature is checked, which are the answer with any signature. */
 const beforeSignature: ReadonlySet<TokenRefusalReason> = new Set([
   'TOKEN_TOO_LARGE',
   'TOKEN_MALFORMED',
@@ -35,9 +35,9 @@ const beforeSignature: ReadonlySet<TokenRefusalReason> = new Set([
 ] satisfies TokenRefusalReason[]);
 
 /**
- * Every hostile token of a setting. A changed header or changed claims come twice: with the good token's signature, as
- * an outsider has to do it, and, where the setting has the signing key, properly signed, so that the rule itself is
- * what refuses.
+ * Every hostile token of a setting. A changed header or changed claims occur twice: with the valid token's signature,
+ * as an outsider has to do it, and, where the setting has the signing key, validly signed, so that the rule itself is
+ * what refuses them.
  */
 export function* hostileTokens(setting: TokenSetting): Generator<HostileToken, void, undefined> {
   const specimen = new Specimen(setting);
@@ -65,10 +65,10 @@ export function* hostileTokens(setting: TokenSetting): Generator<HostileToken, v
   }
 }
 
-/** The class of a token, and how it is signed. */
+/** The class of a token, and the way it is signed. */
 export const classOf = ({ name }: HostileToken): string => name.replace(/ #\d+/, '');
 
-/** One in so many of every class and way to sign it, its first included: another look at what elsewhere is tried in full. */
+/** One in so many of every class and way of signing, with the first: a sample of what other tests try in full. */
 export function* someOfEachClass(
   tokens: Iterable<HostileToken>,
   oneIn: number,

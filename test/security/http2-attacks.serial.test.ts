@@ -18,7 +18,7 @@ const soak = fileURLToPath(new URL('../soak/http2-soak.mjs', import.meta.url));
 let reports: Report[];
 let exitCode: number | null;
 
-/** One short round of the soak in bench/, whose attacks are a table in test/soak/http2-attacks.mjs. */
+/** One short round of test/soak/http2-soak.mjs, whose attacks are a table in test/soak/http2-attacks.mjs. */
 beforeAll(async () => {
   const child = spawn(process.execPath, [soak], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'close');
@@ -32,7 +32,7 @@ beforeAll(async () => {
 
 const find = (attack: string) => reports.find((report) => report.attack === attack);
 
-test('N01 N04 N08 every attack leaves the process alive and the bystander served', () => {
+test('N01 N04 N08 the process survives every attack and keeps serving another client', () => {
   const attacks = reports.filter(({ attack }) => attack !== 'all');
   expect(attacks.length).toBeGreaterThanOrEqual(30);
   expect(attacks.filter(({ well }) => !well)).toEqual([]);

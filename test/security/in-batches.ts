@@ -1,4 +1,4 @@
-/** Works on many things, some at a time: in order of batches, and with the results in the order of the things. */
+/** Processes items in batches, one batch after the other. Returns the results in the order of the items. */
 export async function inBatches<T, R>(things: Iterable<T>, work: (thing: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   let batch: T[] = [];

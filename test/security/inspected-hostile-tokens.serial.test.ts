@@ -8,7 +8,7 @@ import { sharedSecret, startSeconds, verifierUnderTest } from './verifier-under-
 const nowMs = startSeconds * 1000;
 
 describe.each(['ES256', 'RS256', 'EdDSA', 'HS256'] as const)('token inspection, %s', (mode: TokenMode) => {
-  test('finds a problem in every hostile token, the expected one among them, and none in a good one', async () => {
+  test('reports the expected problem for every hostile token, and none for a valid one', async () => {
     const setting = await (await verifierUnderTest(mode)).setting();
     const { issuer, maxLifetimeSeconds } = setting;
     const keys = mode === 'HS256' ? { sharedSecret } : { jwks: setting.jwks };

@@ -8,7 +8,7 @@ import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache
 import { hostileTokens } from './hostile-tokens.ts';
 import { verifierUnderTest } from './verifier-under-test.ts';
 
-test('T01 T10 50,000 mutated tokens: no exception, none slow, time grows no faster than length', async () => {
+test('T01 T10 50,000 mutated tokens cause no exception and no slow check, and time grows no faster than length', async () => {
   const bench = fileURLToPath(new URL('../soak/fuzz-guard.mjs', import.meta.url));
   const child = spawn(process.execPath, [bench, '--inputs', '50000', '--seed', '7'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -26,7 +26,7 @@ test('T01 T10 50,000 mutated tokens: no exception, none slow, time grows no fast
   expect(exitCode).toBe(0);
 }, 60_000);
 
-test('T24 junk leaves the memory of verified tokens as it is, and good ones fill it to its bound', async () => {
+test('T24 junk does not change the verified-token cache, and valid tokens fill it up to its limit', async () => {
   const maxBytes = 100_000;
   const cache = new VerifiedTokenCache(maxBytes);
   const { verifier, issue, setting } = await verifierUnderTest('ES256', { cache });
@@ -37,11 +37,11 @@ test('T24 junk leaves the memory of verified tokens as it is, and good ones fill
   for (const { token } of hostileTokens(await setting())) await verifier.verify(token);
   for (let number = 0; number < 20_000; number++) {
     const junk = randomBytes(64).toString('base64url');
-    // Every tenth costs a signature: its form and its key are good.
+    // Every tenth costs a signature check: its form and its kid are valid.
     await verifier.verify(number % 10 === 0 ? `${header}.${claims}.${junk}` : `${header}.${junk}.${junk}`);
   }
   expect([cache.size, cache.bytes]).toEqual(before);
-  // Answered at once: it is still remembered.
+  // Answered at once: it is still cached.
   expect(verifier.verify(good)).not.toBeInstanceOf(Promise);
 
   for (let number = 0; number < 300; number++) {

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-/** Every row of every table, as text; bytes come in hex. */
+/** Every row of every table as text, bytes in hex. */
 async function everyRow(): Promise<string> {
   const tables = await service.database.query(
     `SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`,

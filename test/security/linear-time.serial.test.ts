@@ -39,14 +39,14 @@ import { inspectToken } from '../../src/tokens/verify/inspect-token.ts';
 import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
 import { readKeySet } from '../../src/trust/trusted-keys.ts';
 
-/** The most text that a message of a caller can hold, and a quarter of it. */
+/** The longest text that a message of a caller can hold, and a quarter of it. */
 const [LONG, QUARTER] = [64 * 1024, 16 * 1024];
-/** Whatever takes no longer than this for a whole message cannot be made into an attack. */
+/** Work that takes no longer than this for a whole message is no attack. */
 const NO_TIME_MS = 15;
-/** Four times the text may take four times as long, and more for what a machine under load does; a square takes 16 times. */
+/** Four times the text may take four times as long, and more on a machine under load; quadratic work takes 16 times. */
 const MAX_GROWTH = 10;
 
-/** CPU time of this process, which others on the machine hardly change; the least of several tries. */
+/** CPU time of this process, which other processes hardly change; the least of several tries. */
 async function cpuMs(work: () => unknown, tries = 4): Promise<number> {
   let min = Infinity;
   for (let left = tries; left > 0; left -= 1) {
@@ -66,7 +66,7 @@ const refused = (work: () => unknown): unknown => {
   }
 };
 const fill = (unit: string, length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length);
-/** Texts that begin right, go on for long, and end wrong: what an expression that looks for its place walks again and again. */
+/** Texts with a valid start, a long middle and an invalid end, which make a regular expression backtrack. */
 const around = (begin: string, unit: string, end: string) => (length: number) =>
   begin + fill(unit, length) + end;
 
@@ -94,7 +94,7 @@ const traced = (name: string, value: string) => {
 type Readers = Readonly<Record<string, (text: string) => unknown>>;
 type Texts = Readonly<Record<string, (length: number) => string>>;
 
-/** What stays text of one line or header whatever reads it. */
+/** Texts that are one line or one header value for every reader. */
 const plain: Texts = {
   spaces: around('a', ' ', 'b'),
   'spaces and commas': around('', ' ,', 'x'),
@@ -154,7 +154,7 @@ const readers: Readers = {
   'trace context': (value) => [traced('traceparent', value), traced('tracestate', value)],
 };
 
-/** What one reader alone would go far into. */
+/** Texts that a single reader parses far into. */
 const own: readonly (readonly [
   reader: keyof typeof readers,
   name: string,
@@ -171,7 +171,7 @@ const own: readonly (readonly [
   ],
   ['strict JSON', 'a long number', around('{"a":', '1', 'e')],
   ['strict JSON', 'white space', around('{', ' \t\r\n', '')],
-  ['key set', 'what is no key', around('{"keys":[', '0,', '0]}')],
+  ['key set', 'entries that are no keys', around('{"keys":[', '0,', '0]}')],
   ['key set', 'white space', around('{"keys":[', ' ', ']}')],
   ['PEM', 'beginnings without an end', around('', '-----BEGIN CERTIFICATE-----', '')],
   ['PEM', 'ends without a beginning', around('', '-----END CERTIFICATE-----', '')],
@@ -179,7 +179,7 @@ const own: readonly (readonly [
   ['certificate names', 'open quotes', around('', ', URI:"\\"', '')],
   ['certificate names', 'kinds', around(', ', 'A ', '"')],
   ['new password', 'digits around a letter', around('1'.repeat(500), 'a1', '')],
-  ['new password', 'what is no letter, as long as it may be', () => `${'1'.repeat(1_020)}a111`],
+  ['new password', 'the longest text of other characters than letters', () => `${'1'.repeat(1_020)}a111`],
   ['CSV line', 'quotes in quotes', around('"', '""', '')],
   ['CSV line', 'many cells', around('', ',', '')],
   ['CSV line', 'roles', around('a@b.example,"', 'a ;', '"')],
@@ -195,7 +195,7 @@ const own: readonly (readonly [
   ),
 ];
 
-describe('N16 text from strangers takes time that grows with its length and no faster', () => {
+describe('N16 the time for untrusted text grows no faster than its length', () => {
   const cases = [
     ...Object.keys(readers).flatMap((reader) =>
       Object.entries(plain).map(([name, make]) => [reader, name, make] as const),
@@ -207,7 +207,7 @@ describe('N16 text from strangers takes time that grows with its length and no f
     if (!read) throw new Error(`no reader ${reader}`);
     const [long, quarter] = [make(LONG), make(QUARTER)];
     let growth = Infinity;
-    // Noise makes a measurement longer and never shorter, so that one good one is proof.
+    // Noise makes a measurement longer and never shorter, so that one good measurement is proof.
     for (let attempt = 0; attempt < 3 && growth > MAX_GROWTH; attempt += 1) {
       const longMs = await cpuMs(() => read(long));
       if (longMs <= NO_TIME_MS) return;
@@ -216,7 +216,7 @@ describe('N16 text from strangers takes time that grows with its length and no f
     expect(growth).toBeLessThanOrEqual(MAX_GROWTH);
   });
 
-  // Its texts have no such length: judged beyond the limit of what is looked at, for whoever raises it.
+  // Stored hashes have a length limit; these texts exceed it, in case the limit is raised.
   test.each(
     formats.flatMap((format) => ['1', 'A', '$', ','].map((unit) => [format.name, unit, format] as const)),
   )('hash format %s, whatever its limit: %s', async (name, unit, format) => {
@@ -233,7 +233,7 @@ describe('N16 a header of an HTTP request', () => {
     ['spaces in If-None-Match', `a${' '.repeat(7_900)}b`],
     ['spaces and commas', `a${' ,'.repeat(3_950)}b`],
     ['tags', fill('"x", ', 7_900)],
-  ])('%s costs what another of its length costs', async (_name, value) => {
+  ])('%s costs as much as another value of its length', async (_name, value) => {
     const facts = {
       metrics: () => '',
       unreadyReasons: () => [],

@@ -12,19 +12,19 @@ import { serviceEnvironment } from '../support/service-environment.ts';
 
 const password = 'correct horse battery staple';
 const usersOfClass = 400;
-/** Four standard errors above chance at 240 samples, and no way to tell who has an account. */
+/** Four standard errors above chance at 240 samples: too little to detect who has an account. */
 const inseparable = 0.6;
-/** Far beyond chance; how far depends on how busy the machine is. */
+/** Far beyond chance; how far depends on the load of the machine. */
 const separable = 0.7;
 
-/** What a stranger may meet behind an e-mail, all refused; each user is tried once, as a throttle would have it. */
+/** The classes of accounts behind an e-mail, all refused; each user is tried once, because of the throttle. */
 const quickClasses = {
   unknown: null,
   wrong: { hash: argon2idHash(`${password}, not`), disabled: false },
   disabled: { hash: argon2idHash(password), disabled: true },
   passwordless: { hash: null, disabled: false },
 } as const;
-/** Costs 2 times a hash of ours: far enough to be told by its time, near enough to be measured often. */
+/** Costs 2 times a hash of ours: enough to be distinguished by time, little enough to be measured often. */
 const slowHash = (text: string) => hashSync(text, { memoryCost: 38_912, timeCost: 2 });
 const slowClasses = {
   unknown: null,
@@ -73,7 +73,7 @@ class Attack {
     for (const name of this.#names) this.times.set(name, []);
   }
 
-  /** One login of each class in every round, in an order of chance: what slows the machine slows all alike. */
+  /** One login of each class in every round, in random order, so that load on the machine affects all classes alike. */
   async run(rounds: number): Promise<void> {
     for (let round = 0; round < rounds; round++) {
       this.#tried++;
@@ -91,7 +91,7 @@ class Attack {
     for (let n = 0; n < 40; n++) await this.#login(`warm${n}@example.com`);
   }
 
-  /** The pair of classes that time tells apart best. */
+  /** The pair of classes that time distinguishes best. */
   worst(): { pair: string; auc: number } {
     const pairs = this.#names.flatMap((a, at) => this.#names.slice(at + 1).map((b) => [a, b] as const));
     const found = pairs.map(([a, b]) => ({
@@ -112,7 +112,7 @@ class Attack {
   }
 }
 
-/** All that a stranger sees of an answer, but for what names the call. */
+/** Everything that a caller sees of an answer, except the ids of the call. */
 function shapeOf({ code, message, trailers }: Outcome): string {
   const { 'x-request-id': requestId, date, ...rest } = trailers.toHttp2Headers();
   const lengths = [requestId, date].map((value) => String(value).length);
@@ -146,7 +146,7 @@ async function attack(
 
 async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
   await attacker.run(rounds);
-  // Chance moves the figure of few samples; what is really separable stays so with more of them.
+  // With few samples the figure varies by chance; a real difference remains with more of them.
   for (let again = 0; again < 3 && attacker.worst().auc >= inseparable; again++) await attacker.run(rounds);
   const { pair, auc: separation } = attacker.worst();
   attacker.end();
@@ -154,7 +154,7 @@ async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
   expect([...attacker.shapes]).toEqual([expect.stringContaining('[16,')]);
 }
 
-/** What the measure says of a build with a defence taken out; noise makes it smaller, never larger for long. */
+/** The measure for a build without one defence; noise makes it smaller, never larger for long. */
 async function separationIn(
   altered: Parameters<typeof replacing>[0],
   database: TestDatabase,
@@ -167,11 +167,11 @@ async function separationIn(
 }
 
 describe('unknown, wrong password, disabled and without a password', () => {
-  test('L01 L02 are refused alike to the byte, and time does not tell them apart', async () => {
+  test('L01 L02 are refused byte-identically, and time does not distinguish them', async () => {
     await isInseparable(await attack(quick, quickClasses), 100);
   }, 180_000);
 
-  test('L02 the same measure sees at once when the dummy hash is missing', async () => {
+  test('L02 the same measure detects a missing dummy hash', async () => {
     const alteration = {
       'passwords/hashing/hash-worker-url.js': new URL('./no-dummy-worker-url.mjs', import.meta.url),
     };
@@ -180,11 +180,11 @@ describe('unknown, wrong password, disabled and without a password', () => {
 });
 
 describe('while some stored hashes are slower', () => {
-  test('L01 L02 users with and without one are refused alike, and time does not tell them apart', async () => {
+  test('L01 L02 users with and without one are refused alike, and time does not distinguish them', async () => {
     await isInseparable(await attack(slow, slowClasses), 30);
   }, 180_000);
 
-  test('L02 the same measure sees at once when refusals do not wait', async () => {
+  test('L02 the same measure detects missing refusal delays', async () => {
     const alteration = {
       'passwords/hashing/refusal-delay.js': new URL('./no-refusal-delay.mjs', import.meta.url),
     };
@@ -192,7 +192,7 @@ describe('while some stored hashes are slower', () => {
   }, 180_000);
 });
 
-test('the measure: equal samples, disjoint ones, both directions', () => {
+test('the measure rates equal, overlapping and disjoint samples, in both directions', () => {
   expect([auc([1, 2, 3], [1, 2, 3]), auc([1, 2], [3, 4]), auc([3, 4], [1, 2]), auc([1, 3], [2, 4])]).toEqual([
     0.5, 1, 1, 0.75,
   ]);

@@ -1,4 +1,4 @@
-// A hashing thread that spares itself the dummy hash where there is no hash to check.
+// A hashing thread that does not compute the dummy hash when there is no hash to check.
 import { performance } from 'node:perf_hooks';
 import { parentPort } from 'node:worker_threads';
 

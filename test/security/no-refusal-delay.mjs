@@ -1,4 +1,4 @@
-/** In the place of `passwords/hashing/refusal-delay.js`: no refusal waits. */
+/** Replaces `passwords/hashing/refusal-delay.js`: no refusal is delayed. */
 export class RefusalDelay {
   ms = 0;
   expect() {

@@ -10,7 +10,7 @@ import { masterKey, startTestService, type TestService } from '../support/test-s
 import { secretKey, type TokenSetting, type TokenMode } from './forge.ts';
 import { sharedSecret } from './verifier-under-test.ts';
 
-/** The settings that a service has when nothing says otherwise, as its verifier sees them. */
+/** The default settings of a service, as its verifier sees them. */
 const policy = {
   issuer: 'http://127.0.0.1:8080',
   audiences: ['postern'],
@@ -20,13 +20,13 @@ const policy = {
 
 export interface ServiceUnderAttack {
   readonly service: TestService;
-  /** With the key that signs in the service: an insider's forgeries are signed like real tokens. */
+  /** With the signing key of the service: forgeries of an insider are signed like real tokens. */
   readonly setting: TokenSetting;
-  /** A verifier in this process with the published keys of the service, for what its answers are held against. */
+  /** A verifier in this process with the published keys of the service, as the reference for its answers. */
   readonly twin: TokenVerifier;
 }
 
-/** Starts a service that signs in `mode`, and takes its signing key out of its database, as only the tests may. */
+/** Starts a service that signs in `mode`, and reads its signing key from its database, as only tests may. */
 export async function serviceUnderAttack(
   mode: TokenMode,
   environment: Record<string, string> = {},

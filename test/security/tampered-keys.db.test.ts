@@ -26,11 +26,11 @@ import { serviceEnvironment } from '../support/service-environment.ts';
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const ours = [masterKeyOf(Buffer.from(masterKey, 'base64'))];
 
-/** A database whose keys are one retired and one active, and who writes to it: the role of the service, without the master key. */
+/** A database with one retired and one active key; the attacker has the role of the service, not the master key. */
 let store: TestDatabase;
 let writer: Client;
 let adminId: string;
-/** The attacker's own pair. */
+/** The key pair of the attacker. */
 let forged: SigningKeyPair;
 const running: TestService[] = [];
 
@@ -65,7 +65,7 @@ async function start(): Promise<TestService> {
   return service;
 }
 
-/** A token as Postern makes it, for the administrator, signed with the attacker's key. */
+/** A token for the administrator in the form of Postern, signed with the attacker's key. */
 async function forgedToken(): Promise<string> {
   return signAccessToken(await importSigner(forged), {
     subject: adminId,
@@ -91,11 +91,11 @@ async function kidsOf(state: string): Promise<string[]> {
   );
 }
 
-/** The forged pair in place of a row's public half. */
+/** Replaces the public key of a row by the forged one. */
 const overwrite = (state: string) =>
   writer.query('UPDATE signing_keys SET public_jwk = $1 WHERE state = $2', [forged.publicJwk, state]);
 
-/** What Postern says of its keys at the level of errors. */
+/** The error lines of Postern about its keys. */
 function errorsOf(service: TestService): { event: string; message: string }[] {
   return service.logLines
     .map((line) => JSON.parse(line) as { level: string; event: string; cause?: { message: string } })
@@ -110,21 +110,21 @@ const environment = () => ({
   ...serviceEnvironment(store.url),
 });
 
-/** Long enough for several looks at the keys: each tampering here rings, and a rotation comes through after it. */
+/** Long enough for several refreshes of the keys: each tampering here notifies, and a rotation is seen after it. */
 async function afterLooks(service: TestService): Promise<void> {
   const kid = await rotate(false);
   await until(async () => (await publishedKids(service)).includes(kid), 'the new key is published');
 }
 
-/** What a database writer may try to have his public key published. The statement's first value is the forged JWK. */
+/** How a database writer may try to have his public key published. The first parameter is the forged JWK. */
 const attempts: readonly (readonly [string, string])[] = [
-  ['the public half of a retired key', `UPDATE signing_keys SET public_jwk = $1 WHERE state = 'retired'`],
+  ['the public key of a retired row', `UPDATE signing_keys SET public_jwk = $1 WHERE state = 'retired'`],
   [
-    'kid and public half of a retired key',
+    'kid and public key of a retired row',
     `UPDATE signing_keys SET public_jwk = $1, kid = $1::jsonb->>'kid' WHERE state = 'retired'`,
   ],
   [
-    'the public half under the kid of a retired key',
+    'the public key under the kid of a retired row',
     `UPDATE signing_keys SET public_jwk = jsonb_set($1, '{kid}', to_jsonb(kid)) WHERE state = 'retired'`,
   ],
   [
@@ -151,7 +151,7 @@ const attempts: readonly (readonly [string, string])[] = [
   ],
 ];
 
-describe('K06 a running service does not trust what a database writer puts in place of a key', () => {
+describe('K06 a running service does not trust a key replaced by a database writer', () => {
   test.each(attempts)('%s', async (_what, statement) => {
     const service = await start();
     const { access_token: before } = await account.login(service, ann.email, ann.password);
@@ -166,7 +166,7 @@ describe('K06 a running service does not trust what a database writer puts in pl
     const authorization = `Bearer ${token}`;
     const listed = await service.call('postern.v1.AdminService/ListUsers', {}, { authorization });
     expect(listed.code).toBe(status.UNAUTHENTICATED);
-    // The other keys go on, and one line tells of it.
+    // The other keys stay in use, and one line reports it.
     expect(await kidsOf('active')).toEqual([active]);
     expect(await ready(service)).toBe(200);
     expect(await account.verdict(service, before)).toBe('OK');
@@ -178,7 +178,7 @@ describe('K06 a running service does not trust what a database writer puts in pl
     expect(doctor.stdout).not.toContain('\x1b');
   });
 
-  test('a revoked row, whatever else it says', async () => {
+  test('a revoked row with any other contents', async () => {
     const service = await start();
     const [kid = ''] = await kidsOf('retired');
     const [row] = await store.query('SELECT * FROM signing_keys WHERE kid = $1', [kid]);
@@ -191,8 +191,8 @@ describe('K06 a running service does not trust what a database writer puts in pl
   });
 });
 
-describe('K06 when it is the row of the active key', () => {
-  test('a running service is not ready and signs nothing, judges by its other keys, and comes back with the row', async () => {
+describe('K06 when the row of the active key is replaced', () => {
+  test('a running service is not ready and signs nothing, verifies with its other keys, and recovers with the row', async () => {
     const service = await start();
     const { access_token: before, refresh_token: refresh } = await account.login(
       service,
@@ -220,7 +220,7 @@ describe('K06 when it is the row of the active key', () => {
     await account.login(service, ann.email, ann.password);
   });
 
-  test('and no other is left, tokens are not judged, and no empty set is told', async () => {
+  test('and there is no other key, tokens are not judged, and no empty set is published', async () => {
     await writer.query(`DELETE FROM signing_keys WHERE state = 'retired'`);
     const service = await start();
     const { access_token: token } = await account.login(service, ann.email, ann.password);
@@ -234,7 +234,7 @@ describe('K06 when it is the row of the active key', () => {
 describe('K06 a start', () => {
   const rows = () => store.query('SELECT * FROM signing_keys ORDER BY kid');
 
-  test.each(attempts)('is refused, and nothing is made, for %s', async (_what, statement) => {
+  test.each(attempts)('fails and writes nothing with %s', async (_what, statement) => {
     await writer.query(statement, [forged.publicJwk]);
     const before = await rows();
     await expect(start()).rejects.toThrow(/key/);
@@ -255,14 +255,14 @@ describe('K06 a start', () => {
   });
 });
 
-test('K06 an envelope whose private half belongs to another public key is refused', async () => {
+test('K06 an envelope whose private key belongs to another public key is refused', async () => {
   const { publicJwk, kid } = await generateSigningKey('ES256');
   const sealedPrivateKey = sealSigningKey({ ...forged, kid }, ours[0] as MasterKey);
   const row = { kid, publicJwk, algorithm: 'ES256', sealedPrivateKey } as unknown as StoredSigningKey;
   await expect(checkStoredKey(row, ours)).rejects.toThrow('does not match its private key');
 });
 
-test('K06 keys that are as they were are not opened again', async () => {
+test('K06 unchanged keys are not opened again', async () => {
   const checks = new StoredKeyChecker(ours);
   const stored = await store.database.unlimited((trx) => listVerifyingKeys(trx));
   const { trusted } = await checks.checkAll(stored);

@@ -10,7 +10,7 @@ describe.each(modes)('a changed token, %s', (mode) => {
   const subject = verifierUnderTest(mode);
   const issued = subject.then(({ issue }) => issue());
 
-  /** Changes the good token as the property says and expects a refusal, unless the text came out the same. */
+  /** Changes the valid token and expects a refusal, unless the text stays the same. */
   async function expectRefused(change: (token: string) => string): Promise<void> {
     const token = await issued;
     const changed = change(token);
@@ -19,7 +19,7 @@ describe.each(modes)('a changed token, %s', (mode) => {
     expect(ok).toBe(false);
   }
 
-  test('T21 one bit of the text flipped', async () => {
+  test('T21 is refused with one bit of the text flipped', async () => {
     const bit = fc.record({ at: fc.nat(), bit: fc.nat(7) });
     const property = fc.asyncProperty(bit, ({ at, bit: flipped }) =>
       expectRefused((token) => {
@@ -32,7 +32,7 @@ describe.each(modes)('a changed token, %s', (mode) => {
     await fc.assert(property, runs);
   });
 
-  test('T21 one bit of the decoded header, claims or signature flipped', async () => {
+  test('T21 is refused with one bit of the decoded header, claims or signature flipped', async () => {
     const bit = fc.record({ segment: fc.nat(2), at: fc.nat(), bit: fc.nat(7) });
     const property = fc.asyncProperty(bit, ({ segment, at, bit: flipped }) =>
       expectRefused((token) => {
@@ -46,7 +46,7 @@ describe.each(modes)('a changed token, %s', (mode) => {
     await fc.assert(property, runs);
   });
 
-  test('T21 cut short, or with text put in, taken out or repeated', async () => {
+  test('T21 is refused when cut short, or with text inserted, removed or repeated', async () => {
     const edit = fc.record({
       at: fc.nat(),
       drop: fc.nat(8),

@@ -3,7 +3,7 @@ import { VerifiedTokenCache } from '../../src/tokens/verify/verified-token-cache
 import { ecdsaTwin } from './hostile-signatures.ts';
 import { verifierUnderTest } from './verifier-under-test.ts';
 
-/** Whoever sees one ECDSA signature can write down a second: same claims, other text. */
+/** From one ECDSA signature anyone can derive a second: the same claims in another text. */
 describe('the twin of an ES256 token', () => {
   test.each([true, false])('T23 stays revoked with its session (seen before: %s)', async (seenBefore) => {
     const { verifier, issue, revocations } = await verifierUnderTest('ES256', {

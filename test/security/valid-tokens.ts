@@ -1,8 +1,8 @@
 import { encode, forge, json, members, Specimen, type TokenSetting } from './forge.ts';
 
 /**
- * Tokens that must be accepted, properly signed: a verifier that refuses everything would pass every other test. They
- * lie just inside the rules that the hostile tokens break.
+ * Validly signed tokens that must be accepted: a verifier that refuses everything would pass every other test. They
+ * are just within the rules that the hostile tokens break.
  */
 export function* validTokens(
   setting: TokenSetting,
@@ -71,7 +71,7 @@ export function* validTokens(
   yield { name: 'a year of life', token: withClaims(specimen.claimsWith({ exp: nowSeconds + 31_536_000 })) };
 }
 
-/** The header and the claims of a token, as segments of other tokens, for tests that mix two good ones. */
+/** The header and the claims of a token, as segments of other tokens, for tests that mix two valid ones. */
 export function mixed(one: string, other: string): readonly string[] {
   const [h1 = '', c1 = '', s1 = ''] = one.split('.');
   const [h2 = '', c2 = '', s2 = ''] = other.split('.');

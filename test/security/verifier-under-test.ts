@@ -28,7 +28,7 @@ function keyPair(mode: Exclude<TokenMode, 'HS256'>): Promise<SigningKeyPair> {
   return made;
 }
 
-/** A verifier with its keys, clock and revocations in the test's hands. */
+/** A verifier whose keys, clock and revocations are controlled by the test. */
 export interface VerifierUnderTest {
   readonly mode: TokenMode;
   readonly verifier: TokenVerifier;
@@ -39,7 +39,7 @@ export interface VerifierUnderTest {
   readonly clock: { seconds: number };
   readonly keys: { ring: KeyRing };
   readonly issue: (changes?: Partial<AccessTokenContents>) => Promise<string>;
-  /** What the hostile tokens are made from; without the signing key when an outsider makes them. */
+  /** The input of the hostile tokens; without the signing key for those of an outsider. */
   readonly setting: () => Promise<TokenSetting>;
 }
 

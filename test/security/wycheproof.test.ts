@@ -34,7 +34,7 @@ interface Group {
 const folder = process.env.WYCHEPROOF_DIR;
 
 if (folder === undefined) {
-  // A clone of the project alone does not have them.
+  // A clone of the project does not contain the vectors.
   process.stderr.write(
     '\n*** The Wycheproof vectors are NOT tested: set WYCHEPROOF_DIR to their folder. ***\n\n',
   );
@@ -48,7 +48,7 @@ if (folder === undefined) {
 function testVectors(from: string): void {
   const read = (name: string) =>
     (JSON.parse(readFileSync(join(from, name), 'utf8')) as { testGroups: readonly Group[] }).testGroups;
-  /** Byte for byte the valid vector 357. */
+  /** Byte-identical to the valid vector 357. */
   const defective = [367, 370];
   /** Valid for Wycheproof; an empty payload (259), and stray characters that its decoder skips, are nothing that Postern issues. */
   const refusedOnPurpose = [259, 372, 373];
@@ -70,7 +70,7 @@ function testVectors(from: string): void {
     expect(ours.filter(({ tcId }) => verdicts.get(tcId) !== true)).toEqual([]);
   });
 
-  test('T22 T01 the base64 vectors meet the format guard alone', () => {
+  test('T22 T01 the format guard alone passes exactly the expected base64 vectors', () => {
     const base64 = read('json_web_signature_test.json').filter(({ comment }) => comment === 'base64');
     const passed = base64.flatMap((group) => group.tests).filter(({ jws }) => passesFormatCheck(jws));
     const good = [357, 358, 359, ...defective, 376, 377];
@@ -106,7 +106,7 @@ async function evaluate(groups: readonly Group[]): Promise<ReadonlyMap<number, b
   return verdicts;
 }
 
-/** Postern's own pieces in Postern's order, without the claims: the vectors sign plain texts under kids of their own. */
+/** The steps of Postern in their order, without the claims: the vectors sign plain texts under kids of their own. */
 async function isAccepted(jws: string, keys: readonly Jwk[]): Promise<boolean> {
   const form = splitCompactJws(jws);
   if (!form.ok) return false;
@@ -114,7 +114,7 @@ async function isAccepted(jws: string, keys: readonly Jwk[]): Promise<boolean> {
   if (!header.ok) return false;
   const { alg, kid } = header.header;
   if (!isSigningAlgorithm(alg) && alg !== 'HS256') return false;
-  // A verifier has a public set or one shared secret, never both, and in a set a kid stands once.
+  // A verifier has a public set or one shared secret, never both, and a kid occurs once in a set.
   const secrets = keys.filter(({ kty }) => kty === 'oct').length;
   if (secrets > 0 && keys.length > 1) return false;
   if (new Set(keys.map((jwk) => jwk.kid)).size < keys.length) return false;
@@ -130,7 +130,7 @@ async function importKey(jwk: Jwk): Promise<SignatureKey | null> {
     return { algorithm: 'HS256', key: createSecretKey(secret) };
   }
   try {
-    // A published key of ours always has its thumbprint for a kid, and nothing that says what else it is for.
+    // A published key of ours always has its thumbprint as kid, and no member for another use.
     const { key_ops: operations, ...others } = jwk;
     if (operations !== undefined && !operations.includes('verify')) return null;
     const kid = await thumbprintOf(jwk as unknown as PublicJwk).catch(() => '');

@@ -12,7 +12,7 @@ const guarded = Object.entries(methodTable)
   .filter(([, { access }]) => access !== 'public')
   .map(([path, { access, audit }]) => ({ method: path.slice(1), access, audit }));
 
-/** What becomes of each caller by the class of the method; 'in' is whatever the method then says of an empty request. */
+/** The outcome of each caller by the class of the method; 'in' is any answer of the method to an empty request. */
 const verdicts: Record<string, Record<CallerKind, string>> = {
   user: {
     none: 'UNAUTHENTICATED CREDENTIALS_MISSING',
@@ -104,7 +104,7 @@ test('A01 every RPC of the contract has its rule, and none is served without one
 });
 
 describe.each(guarded)('A02 $method ($access)', ({ method, access, audit }) => {
-  test('A07 lets in whom it should and no one else, and each call leaves one event', async () => {
+  test('A07 admits exactly the permitted callers, and each call leaves one audit event', async () => {
     const answers = await Promise.all(
       (Object.keys(callers) as CallerKind[]).map(async (kind) => ({
         kind,

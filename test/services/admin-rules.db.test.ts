@@ -39,11 +39,11 @@ async function rolesOf(userId: string): Promise<unknown> {
   return (await admin('GetUser', { user_id: userId })).response?.['roles'];
 }
 
-test('A03 a role that was taken away is gone at the next call, on every instance, whatever the token says', async () => {
+test('A03 a removed role has no effect from the next call on, on every instance, whatever the token says', async () => {
   const id = await service.addUser('deputy@example.com', callerPassword, ['admin']);
   const token = await service.tokenOf('deputy@example.com', callerPassword);
   expect(verdict(await admin('ListUsers', {}, token, second))).toBe('OK');
-  // Past the service, so that no revocation of the session helps.
+  // Written directly to the database, so that no session is revoked.
   await database.query(`UPDATE users SET roles = '{}' WHERE id = $1`, [id]);
   for (const at of [service, second]) {
     expect(verdict(await admin('ListUsers', {}, token, at))).toBe('ADMIN_REQUIRED');
@@ -59,7 +59,7 @@ test('A03 a role that was taken away is gone at the next call, on every instance
   expect(verdict(await admin('ListUsers', {}, robot, second))).toBe('ADMIN_REQUIRED');
 });
 
-test('A04 nobody gives themselves a role, nor sets what no request may set', async () => {
+test('A04 users cannot give themselves a role, nor set fields outside the contract', async () => {
   const id = await service.addUser('plain@example.com', callerPassword, ['user']);
   const token = await service.tokenOf('plain@example.com', callerPassword);
   for (const [method, request] of [
@@ -71,7 +71,7 @@ test('A04 nobody gives themselves a role, nor sets what no request may set', asy
     expect([method, verdict(await admin(method, request, token))]).toEqual([method, 'ADMIN_REQUIRED']);
   expect(await rolesOf(id)).toEqual(['user']);
 
-  // Fields of the stored row that the contract does not have: an unknown field is no field.
+  // Fields of the stored row that the contract does not have: unknown fields are ignored.
   const smuggled = await sendRaw('CreateUser', [
     ...fields(1, 'smuggler@example.com'),
     ...fields(2, callerPassword),
@@ -127,7 +127,7 @@ function sendRaw(method: string, bytes: number[]): Promise<Outcome> {
   });
 }
 
-test('A05 of two parallel demotions over two services one administrator is left', async () => {
+test('A05 two concurrent demotions over two services leave one administrator', async () => {
   const other = await service.addUser('other-admin@example.com', callerPassword, ['admin']);
   const robot = await serviceToken(service, await fixture.createService('referee', ['admin']));
   const demotions: ((id: string) => [string, Message])[] = [
@@ -156,7 +156,7 @@ test('A05 of two parallel demotions over two services one administrator is left'
   adminToken = await service.tokenOf(String(left?.['email']), callerPassword);
 });
 
-test('A06 no answer to a look has a hash, a secret, a token or key material in it', async () => {
+test('A06 no answer to a read contains a hash, a secret, a token or key material', async () => {
   const account = await fixture.createService('looked-at');
   await serviceToken(service, account);
   const reset = await fixture.resetFor('plain@example.com');
@@ -194,7 +194,7 @@ test('A06 no answer to a look has a hash, a secret, a token or key material in i
   expect(text).not.toMatch(/argon2|"d":|private|_hash|digest|ciphertext|nonce/i);
 });
 
-test('A08 pages are bounded, and a cursor is good for its own list alone', async () => {
+test('A08 pages are bounded, and a cursor is valid for its own list only', async () => {
   for (let n = 0; n < 3; n += 1) await fixture.createService(`paged-${n}`);
   const first = await admin('ListUsers', { page_size: 1 });
   const cursor = String(first.response?.['next_page_token']);
@@ -227,13 +227,13 @@ test('A08 pages are bounded, and a cursor is good for its own list alone', async
 });
 
 test.each([
-  ['an action that does not exist', { action: 'user.updated' }, 'action: '],
-  ['an outcome that does not exist', { outcome: 'failed' }, 'outcome: '],
-  ['an actor who is an e-mail', { actor: 'plain@example.com' }, 'actor: '],
-  ['an actor whose id is cut short', { actor: '0198c0de-aaaa-7' }, 'actor: '],
-  ['a target that is an e-mail', { target: 'plain@example.com' }, 'target: '],
-  ['a target in capitals', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: '],
-])('the audit trail is not asked for %s', async (_name, filter, says) => {
+  ['an unknown action', { action: 'user.updated' }, 'action: '],
+  ['an unknown outcome', { outcome: 'failed' }, 'outcome: '],
+  ['an e-mail as actor', { actor: 'plain@example.com' }, 'actor: '],
+  ['a truncated id as actor', { actor: '0198c0de-aaaa-7' }, 'actor: '],
+  ['an e-mail as target', { target: 'plain@example.com' }, 'target: '],
+  ['an id in capitals as target', { target: '0198C0DE-AAAA-7000-8000-0123456789AB' }, 'target: '],
+])('the audit trail refuses a filter with %s', async (_name, filter, says) => {
   const { code, reason, message } = await admin('ListAuditEvents', filter);
   expect([code, reason]).toEqual([grpc.status.INVALID_ARGUMENT, 'FIELD_INVALID']);
   expect(message).toContain(says);
@@ -246,11 +246,11 @@ test.each([
   { actor: 'ops.example.org' },
   { actor: 'localhost' },
   { target: 'w1f5Ck-0_vXcQjKq0mXoQbZ3Ykq7mTn1l0bE6Yk2h8s' },
-])('what may be in the audit trail is looked for: %j', async (filter) => {
+])('the audit trail accepts the filter %j', async (filter) => {
   expect(await admin('ListAuditEvents', filter)).toMatchObject({ code: grpc.status.OK });
 });
 
-test('a session that has ended is ended again without a fault, and each time is in the trail', async () => {
+test('ending a session again succeeds, and each call is audited', async () => {
   await service.addUser('ended@example.com', callerPassword);
   const { session_id } = await account.login(service, 'ended@example.com', callerPassword);
   const ended = [];

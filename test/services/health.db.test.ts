@@ -33,7 +33,7 @@ function watch(service: string) {
   };
 }
 
-test('a group serves when somebody says so, and the others do not', async () => {
+test('each group has a serving status of its own', async () => {
   listener.server.setServing('verification', true);
   const states = await Promise.all(['', 'login', 'verify'].map(async (name) => (await check(name)).response));
   expect(states).toEqual([{ status: 'NOT_SERVING' }, { status: 'NOT_SERVING' }, { status: 'SERVING' }]);
@@ -47,7 +47,7 @@ test('a group serves when somebody says so, and the others do not', async () => 
   });
 });
 
-test('an unknown service is NOT_FOUND to a check, and SERVICE_UNKNOWN to a watcher, who stays', async () => {
+test('an unknown service is NOT_FOUND for Check and SERVICE_UNKNOWN for Watch, whose stream stays open', async () => {
   expect(await check('other')).toMatchObject({ code: grpc.status.NOT_FOUND });
   expect(await check('__proto__')).toMatchObject({ code: grpc.status.NOT_FOUND });
   const other = watch('other');
@@ -58,7 +58,7 @@ test('an unknown service is NOT_FOUND to a check, and SERVICE_UNKNOWN to a watch
   expect([other.seen, known.seen]).toEqual([['SERVICE_UNKNOWN'], ['NOT_SERVING', 'SERVING']]);
 });
 
-test('a watcher is told of each change once, and that the service stops before its stream ends', async () => {
+test('a watcher gets each change once, and NOT_SERVING before its stream ends at shutdown', async () => {
   const login = watch('login');
   await login.until(1);
   for (const [index, serving] of [true, false, true].entries()) {

@@ -43,7 +43,7 @@ const usersOf = async (company: string) =>
 const outcomesOf = ({ response }: Outcome) =>
   (response?.['verdicts'] as { outcome: string; reason: string }[]).map(({ outcome }) => outcome);
 
-test('each row has its verdict, in the order in which it was sent, and the others are imported all the same', async () => {
+test('each row has its verdict in the order sent, and a refused row does not stop the others', async () => {
   const messages = [
     { options: {}, users: [{ email: 'Ann@Mixed.example', password_hash: hash, roles: ['reader'] }] },
     {
@@ -86,13 +86,13 @@ test('each row has its verdict, in the order in which it was sent, and the other
   ]);
 });
 
-test('A04 administrators come in only where the options allow them', async () => {
+test('A04 administrators are imported only where the options allow it', async () => {
   const users = [{ email: 'boss@allowed.example', roles: ['admin'] }];
   expect(outcomesOf(await send([{ users }]))).toEqual(['REFUSED']);
   expect(outcomesOf(await send([{ options: { allow_admin: true } }, { users }]))).toEqual(['CREATED']);
 });
 
-test('A07 a dry run gives the same verdicts, makes no one, and is in the trail', async () => {
+test('A07 a dry run gives the same verdicts, creates no users, and is audited', async () => {
   const users = [...crowd(0, 3, 'dry'), ...crowd(0, 1, 'dry'), { email: 'x' }];
   const dry = await send([{ options: { dry_run: true }, users }]);
   expect([outcomesOf(dry), await usersOf('dry')]).toEqual([
@@ -117,7 +117,7 @@ test('a stream without rows imports no users', async () => {
     expect((await send(messages)).response).toEqual({ verdicts: [], created: 0, skipped: 0, refused: 0 });
 });
 
-test('what does not keep to the form of the stream is refused', async () => {
+test('a stream of the wrong form is refused', async () => {
   const [one, two] = [{ users: crowd(0, 1, 'form') }, { users: crowd(1, 1, 'form') }];
   for (const messages of [
     [one, { options: { dry_run: true } }],
@@ -133,7 +133,7 @@ test('what does not keep to the form of the stream is refused', async () => {
     });
 });
 
-test('hostile bytes end the call, not the service, and nothing of an unfinished batch is kept', async () => {
+test('malformed bytes end the call, not the service, and an unfinished batch is not stored', async () => {
   const good = methodOf(method).requestSerialize({ users: crowd(0, 5, 'hostile') });
   const junk = [
     Buffer.from('ffffffffffffff', 'hex'),
@@ -173,7 +173,7 @@ test('hostile bytes end the call, not the service, and nothing of an unfinished 
   expect(await usersOf('hostile')).toBe(0);
 });
 
-test('an over-long stream is cut off, and what was sent within the limit is answered row by row', async () => {
+test('a stream over the limit is cut off, and one at the limit is answered row by row', async () => {
   const batch = (index: number) => ({
     options: index === 0 ? { dry_run: true } : null,
     users: crowd(index * 500, 500, 'long'),
@@ -192,14 +192,14 @@ test('an over-long stream is cut off, and what was sent within the limit is answ
   ]);
 });
 
-test('the worst verdicts fit into what a client takes as one answer', async () => {
+test('the longest verdicts fit into the message limit of a client', async () => {
   const roles = Array.from({ length: 16 }, () => 'NOT A ROLE');
   const users = Array.from({ length: 250 }, () => ({ email: '', password_hash: 'x', roles }));
   const { code, response } = await send(Array.from({ length: 40 }, () => ({ users })));
   expect([code, response?.['refused']]).toEqual([grpc.status.OK, 10_000]);
 });
 
-test('A02 who is no administrator is refused before anything is read', async () => {
+test('A02 a caller without the admin role is refused before anything is read', async () => {
   const before = await usersOf('stranger');
   const { reason } = await callAny(client, method, [{ users: crowd(0, 2, 'stranger') }]);
   expect([reason, await usersOf('stranger')]).toEqual(['CREDENTIALS_MISSING', before]);

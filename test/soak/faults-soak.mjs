@@ -1,7 +1,8 @@
-// Honest clients and a faithful ledger while the database, the way to it and the service itself are hurt.
+// Clients and a ledger of acknowledged writes while faults hit the database, the connection to it and the service.
 // node test/soak/faults-soak.mjs [--only NAME[,NAME]] [--scale 1] [--duration SECONDS] [--slack 1]   (after `npm run build`)
 // Each fault lasts its usual time multiplied by --scale (a freeze: 4 s, so --scale 8 is half a minute); --duration
-// repeats the round for so long; limits of time are multiplied by --slack, for a machine with other work. One JSON line for each fault; exits with 1 when the ledger or a time limit is broken.
+// repeats the round for so long; time limits are multiplied by --slack, for a busy machine.
+// One JSON line for each fault; exits with 1 when the ledger or a time limit is broken.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -40,7 +41,7 @@ const proxy = new TcpProxy(fixture.socket);
 const port = await proxy.open();
 const environment = {
   POSTERN_MAX_STALENESS: `${STALENESS_S}s`,
-  // As long as the longest fault: an honest client comes again when it can.
+  // As long as the longest fault: a client retries until it succeeds.
   POSTERN_REFRESH_GRACE: '1m',
 };
 const hasher = await PasswordHasher.start({ concurrency: 1 });
@@ -68,7 +69,7 @@ function signal(name) {
     try {
       process.kill(pid, name);
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
     }
   }
 }
@@ -84,7 +85,7 @@ async function repeatedly(lastMs, everyMs, act) {
   }
 }
 
-/** Each hurts, waits, and has mended what it hurt when it resolves. `away`: nobody can write meanwhile. */
+/** Each causes its fault, waits, and resolves when it is repaired. `away`: no write is possible during the fault. */
 const scenarios = {
   terminated: { run: () => repeatedly(1_200 * scale, 100, () => fixture.query(terminate)) },
   crashed: {
@@ -138,7 +139,7 @@ const scenarios = {
       await fixture.query('ALTER DATABASE postern SET default_transaction_read_only = on');
       await fixture.query(terminate);
       await pause(1_200 * scale);
-      // Takes effect on new connections only: who keeps an old one stays read-only for ever.
+      // Takes effect on new connections only: an old connection stays read-only.
       await fixture.query(
         'BEGIN READ WRITE; ALTER DATABASE postern RESET default_transaction_read_only; COMMIT',
       );
@@ -192,7 +193,7 @@ const scenarios = {
   },
 };
 
-/** Verifies one good token all the time, and asks the probes. */
+/** Verifies one valid token continuously, and calls the probes. */
 async function watchReaders(token, isOver, state) {
   const took = [];
   while (!isOver()) {
@@ -209,7 +210,7 @@ async function watchReaders(token, isOver, state) {
   return took.sort((a, b) => a - b);
 }
 
-/** An operator beside the service, by the same way to the database: makes users and disables some. */
+/** An operator with the same connection to the database: makes users and disables some. */
 async function operate(name, isOver) {
   const database = new Database({
     address: { url: fixture.urlThrough(port) },
@@ -308,7 +309,7 @@ async function endure(name, { run, away, silent, isKill }) {
   for (const verdict of Object.keys(state.verdicts)) {
     if (!known.includes(verdict)) ledger.fault(`a good token: ${verdict}`);
   }
-  // The clock of staleness starts with the last good read, at most a poll before the fault.
+  // Staleness is counted from the last successful read, at most one poll before the fault.
   if (state.staleAtMs !== undefined && !isKill && state.staleAtMs - hurtMs < STALENESS_S * 1000 - 700) {
     ledger.fault('TRUST_STALE too early');
   }
@@ -337,7 +338,7 @@ async function endure(name, { run, away, silent, isKill }) {
   return ledger.faults.length === 0;
 }
 
-/** D13: no lock and no transaction of a dead process is left, and the keys are as they were. */
+/** D13: no lock and no transaction of a dead process is left, and the keys are unchanged. */
 async function settleKills(ledger) {
   const [left] = await fixture.query(
     `SELECT count(*)::int AS count FROM pg_stat_activity

@@ -1,6 +1,6 @@
-// Throws mutated tokens at the format guard and the claim rules: nothing may throw, and nothing may take long.
+// Runs the format guard and the claim rules on mutated tokens: no exception and no slow input is allowed.
 // node test/soak/fuzz-guard.mjs [--inputs 1000000] [--seed 1]   (after `npm run build`)
-// Prints what came of the inputs and the slowest of them; exits with 1 on an exception or a slow input.
+// Prints the outcomes and the slowest input; exits with 1 on an exception or a slow input.
 import { parseArgs } from 'node:util';
 import { checkClaims } from '../../dist/domain/claims.js';
 import { checkFormat } from '../../dist/tokens/verify/token-format.js';
@@ -20,13 +20,13 @@ const policy = {
   skewSeconds: 5,
 };
 /**
- * A refusal may take this long (T02); a text of a megabyte is not even looked at. What takes longer than `suspect` is
- * timed again: a pause of the collector or of the machine is no slow input and does not come back.
+ * A refusal may take this long (T02); a text of a megabyte is not parsed at all. An input slower than `suspect` is
+ * timed again: a pause of the collector or of the machine does not recur.
  */
 const limitMs = { refusal: 5, megabyte: 5, suspect: 0.5 };
 const tries = 8;
 
-/** A small generator with a seed (mulberry32), so that a failure can be seen again. */
+/** A small generator with a seed (mulberry32), so that a failure can be reproduced. */
 function randomOf(seed) {
   let state = seed >>> 0;
   return (below) => {
@@ -55,7 +55,7 @@ const claims = JSON.stringify({
 });
 const signature = Buffer.alloc(64, 7).toString('base64url');
 
-/** What is spliced into JSON: the pieces that parsers stumble over. */
+/** Fragments spliced into JSON that parsers often handle wrongly. */
 const jsonPieces = [
   '{',
   '}',
@@ -140,7 +140,7 @@ function mutated(text, pieces) {
   return changed;
 }
 
-/** Bytes are broken as well as characters, so that UTF-8 fails, too. */
+/** Changes bytes as well as characters, so that invalid UTF-8 occurs, too. */
 function segmentOf(json) {
   const bytes = Buffer.from(mutated(json, jsonPieces));
   if (bytes.length > 0 && random(8) === 0) bytes[random(bytes.length)] = random(256);
@@ -164,7 +164,7 @@ const key = { kid: 'some-kid', algorithm: 'ES256', jwk: {}, signatureBytes: 64, 
 const choices = { ring: createKeyRing([key]), sharedSecret: null, legacyHs256: null };
 const profiles = ['access', 'shared-secret', 'legacy'];
 
-/** All that a verifier does but the signature. */
+/** All steps of a verifier except the signature. */
 function evaluate(token) {
   const unverified = checkFormat(token);
   if (!unverified.ok) return unverified.refusal.reason;
@@ -176,7 +176,7 @@ function evaluate(token) {
   return verdicts[0].ok ? 'accepted' : verdicts[0].refusal.reason;
 }
 
-/** The best of more tries at an input that seemed slow, ms. */
+/** The least of several tries of an input that seemed slow, ms. */
 function bestOfMore(firstMs, token) {
   let best = firstMs;
   for (let left = tries; left > 0 && best > limitMs.suspect; left--) {
@@ -217,7 +217,7 @@ console.log(
   }),
 );
 
-/** The best of several runs, in microseconds: what the input costs, without what else the machine does. */
+/** The least of several runs, in microseconds: the cost of the input without other load on the machine. */
 function bestMicroseconds(token) {
   let best = Infinity;
   for (let run = 0; run < 30; run++) {

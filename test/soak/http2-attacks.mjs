@@ -1,5 +1,5 @@
 // Attacks on the gRPC port, one row each. `run` gets `open`, which gives a connection (test/support/raw-http2.mjs) and
-// closes it after the attack, the address, and how much of it there is to be (1 for a short round).
+// closes it after the attack, the address, and the scale of the attack (1 for a short round).
 import { Buffer } from 'node:buffer';
 import { setImmediate } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -25,7 +25,7 @@ const ping = frame(frameType.ping, 0, 0, Buffer.alloc(8));
 const gzip = { 'grpc-encoding': 'gzip' };
 const oddFrom = (first, count) => Array.from({ length: count }, (_, index) => first + 2 * index);
 
-/** The same frames again and again until the server hangs up. @returns the connection */
+/** Repeats the same frames until the server closes the connection. @returns the connection */
 async function flood(connection, chunk, times) {
   for (let time = 0; time < times && !connection.ended; time++) {
     await connection.flush(chunk);
@@ -37,8 +37,8 @@ async function flood(connection, chunk, times) {
 const repeated = (count, part) => Buffer.concat(Array.from({ length: count }, () => part));
 
 /**
- * `ends`: whether the server must end the connection by itself; `false` where what is sent is within the rules of
- * HTTP/2 and no more than work for nothing.
+ * `ends`: whether the server must end the connection by itself; `false` where the frames are within the rules of
+ * HTTP/2 and only cause useless work.
  */
 export const attacks = [
   {

@@ -1,9 +1,9 @@
-// Attacks the gRPC port of a built service in a process of its own, one kind after the other, while a bystander goes on
+// Attacks the gRPC port of a built service in a process of its own, one kind after the other, while a bystander keeps
 // calling. Needs `npm run build`.
 //
 //   node test/soak/http2-soak.mjs [--seconds 600] [--scale 10] [--only 'rapid reset']
 //
-// Without --seconds every kind comes once; with it they come again and again until the time is up. One JSON line a kind:
+// Without --seconds every kind runs once; with it they repeat until the time is up. One JSON line a kind:
 // how the connection ended, how much memory the process took, and what the bystander saw. Exit code 1 when the process
 // died, a connection that had to end did not, or a call of the bystander failed.
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const END_LIMIT_MS = 3_000;
 
 const fixture = await openBenchService();
 const service = await fixture.serve();
-// The first calls load what they need; that is no attack's doing.
+// The first calls load modules; that memory is not the effect of an attack.
 for (let call = 0; call < 300; call++) await lookOn();
 const untilMs = performance.now() + Number(values.seconds ?? 0) * 1000;
 const firstKiB = residentKiB();
@@ -73,7 +73,7 @@ async function reportOf({ name, ends, run }) {
   };
 }
 
-/** A caller of good manners, as fast as it is answered but for a pause. */
+/** A well-behaved caller: one call after the other, with a pause. */
 function watchOn() {
   const times = [];
   let failed = 0;

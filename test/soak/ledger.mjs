@@ -1,13 +1,13 @@
-// What a faithful client remembers: every login, refresh and revoke that was acknowledged. After a fault the service
-// must remember the same. What was not acknowledged may have happened or not, but not half.
+// A ledger of every login, refresh and revoke that was acknowledged to a client. After a fault the service
+// must have the same state. A call that was not acknowledged may have taken effect or not, but not partly.
 
 import { setTimeout as pause } from 'node:timers/promises';
 
 const PAUSE_AFTER_REFUSAL_MS = 10;
 
-/** Told to callers while the database is away; each may be tried again. */
+/** Answers while the database is unavailable; each may be retried. */
 const NOT_NOW = new Set(['STORE_UNAVAILABLE', 'SERVER_OVERLOADED', 'CONFLICT', 'TRUST_STALE']);
-/** Without a service there is no answer, or none that says more. */
+/** Without a service there is no answer, or none with a reason. */
 const NO_SERVICE = new Set(['UNAVAILABLE', 'CANCELLED', 'SHUTTING_DOWN']);
 
 export class Ledger {
@@ -22,7 +22,7 @@ export class Ledger {
   #password;
   #service;
 
-  /** @param service gives the one to call, which may be another after a restart */
+  /** @param service returns the service to call, which may be another after a restart */
   constructor(service, { email, password }) {
     this.#service = service;
     this.#email = email;
@@ -33,7 +33,7 @@ export class Ledger {
     if (this.faults.length < 20) this.faults.push(text);
   }
 
-  /** One honest client: logs in, refreshes, logs out, never with more than one call at a time. */
+  /** One client: logs in, refreshes and logs out, with one call at a time. */
   async live(isOver) {
     let session = null;
     while (!isOver()) {
@@ -95,7 +95,7 @@ export class Ledger {
     return answer;
   }
 
-  /** Asks the service and the database whether they remember what the ledger does. */
+  /** Compares the service and the database with the ledger. */
   async settle(query) {
     const rows = await query(
       `SELECT s.id, s.generation, s.ended_at IS NOT NULL AS ended,
@@ -133,7 +133,7 @@ export class Ledger {
       this.fault(`session ${id}: revoked, but ${found}`);
     if (endMaybe) return undefined;
     if (found !== 'OK OK') return this.fault(`session ${id}: alive, but ${found}`);
-    // The same successor again, and no second one: nobody else can hold another live generation.
+    // The same successor again and no second one: there is no other live generation.
     const again = await this.#service().call('RefreshToken', { refresh_token: session.refreshToken });
     const isSame = again.response?.refresh_token === refreshed.response.refresh_token;
     if (!isSame) this.fault(`session ${id}: two successors of one token`);

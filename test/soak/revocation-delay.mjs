@@ -1,7 +1,7 @@
-// How long a revoked token lives on: from RevokeToken's OK on one service to the first refusal on another.
+// How long a revoked token stays valid: from RevokeToken's OK on one service to the first refusal on another.
 // node test/soak/revocation-delay.mjs [--revokes 500] [--cuts 100] [--duration SECONDS] [--json]   (after `npm run build`)
 // In `cut` rounds the other service's listening connection is terminated at the moment of the revoke. With --duration
-// it goes on for so long, in rounds of the given size. Exits with 1 beyond p50 20 ms, p99 100 ms, or 1 s when cut.
+// it runs for so long, in rounds of the given size. Exits with 1 beyond p50 20 ms, p99 100 ms, or 1 s when cut.
 import { parseArgs } from 'node:util';
 import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
 

@@ -1,8 +1,8 @@
-// Whether the tables of sessions and revocations stay flat while months of logins, refreshes and logouts go by.
+// Whether the tables of sessions and revocations keep their size over months of logins, refreshes and logouts.
 // node test/soak/session-growth.mjs [--refreshes 300000] [--days 75] [--logins 100] [--ttl-days 30]   (after `npm run build`)
 // Runs the service's own statements with a database clock that jumps a day at a time (the bench's schema has a now() of
-// its own), and the service's own purge after each day. Autovacuum looks every second, since a day lasts seconds here;
-// commits do not wait for the disk. The audit trail is measured and emptied daily: its age is not the purge's business.
+// its own), and the service's own purge after each day. Autovacuum runs every second, since a day lasts seconds here;
+// commits do not wait for the disk. The audit trail is measured and emptied daily: the purge does not limit its age.
 // Exits with 1 when the last third of the time takes over a quarter more bytes than the middle one, or HOT updates fall
 // below nine of ten. Ten million refreshes: --refreshes 10000000.
 import { randomBytes, randomUUID } from 'node:crypto';
@@ -141,7 +141,7 @@ try {
     await inParallel(Math.floor(live.length * LOGOUT_SHARE), logOut);
     await fixture.query(`UPDATE bench.clock SET shift = shift + interval '1 day'`);
     today = day + 1;
-    // Their clients see them expire and log in again.
+    // When they expire, their clients log in again.
     live = live.filter(({ expiresOn }) => expiresOn > today);
     const beforeMs = performance.now();
     await purgeExpired({ database }, { signal: new globalThis.AbortController().signal });

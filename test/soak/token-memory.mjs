@@ -1,6 +1,6 @@
-// What a remembered token and a revocation take in memory, measured, beside what the code believes.
+// The measured memory of a cached token and of a revocation, compared with the estimates in the code.
 // node test/soak/token-memory.mjs [--tokens 100000] [--revocations 1000000]   (after `npm run build`)
-// Exits with 1 when the cache takes more than it believes, or a revocation more than 110 bytes.
+// Exits with 1 when the cache takes more than its estimate, or a revocation more than 110 bytes.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
@@ -33,7 +33,7 @@ function encode(value) {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
 
-/** The text of a user's token; nobody looks at the signature here. */
+/** The text of a user's token; the signature is not checked here. */
 function tokenText(policy, roles) {
   const claims = {
     iss: policy.issuer,
@@ -47,7 +47,7 @@ function tokenText(policy, roles) {
     roles,
   };
   const header = { alg: 'ES256', kid, typ: 'at+jwt' };
-  // As a token arrives: one flat string decoded from bytes.
+  // As for an incoming token: one flat string decoded from bytes.
   const text = `${encode(header)}.${encode(claims)}.${randomBytes(64).toString('base64url')}`;
   return Buffer.from(text).toString('utf8');
 }
@@ -65,16 +65,16 @@ function measureCache(label, issuer, roles) {
     cache.set(token, { verdict, policy, refusedFromMs: Infinity, trustedRevision: undefined });
   }
   const measured = bytesInUse() - before;
-  const believed = cache.bytes;
+  const estimated = cache.bytes;
   console.log(
     JSON.stringify({
       what: `cache, ${label}`,
       tokens: cache.size,
       measuredBytesEach: Math.round(measured / count),
-      believedBytesEach: Math.round(believed / count),
+      believedBytesEach: Math.round(estimated / count),
     }),
   );
-  return measured / believed;
+  return measured / estimated;
 }
 
 function measureRevocations(label, kind, makeId) {
@@ -109,7 +109,7 @@ const kept = [
     'billing-reader',
     'support-agent',
   ]) <= 1,
-  // Two bytes a character in memory: documented as up to a quarter more than believed.
+  // Two bytes a character in memory: documented as up to a quarter more than the estimate.
   measureCache('a role beyond Latin-1', 'http://127.0.0.1:8080', ['管理者']) <= 1.25,
   measureRevocations('session ids', 'sid', () => randomUUID()),
   measureRevocations('token ids', 'jti', () => randomBytes(16).toString('base64url')),

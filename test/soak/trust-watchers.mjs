@@ -1,4 +1,4 @@
-// How long one process takes to bring N watchers up to date, and what they cost it in memory.
+// How long one process takes to bring N watchers up to date, and how much memory they take.
 // node test/soak/trust-watchers.mjs [--watchers 1000] [--revocations 100000] [--rounds 20] [--json]  (after `npm run build`)
 // The service runs in this process, the watchers in another; the bundle is fed directly, so no database is needed.
 // Exits with 1 when a watcher misses a revocation.
@@ -87,15 +87,15 @@ async function serve() {
 }
 
 /**
- * The figures are the server's, so the watchers do little: the first one decodes all, the others only compare how many
- * bytes they got, and decode what is small: the completion, the changes and the heartbeats.
+ * The server is measured, so the watchers do little: the first one decodes everything, the others only compare how many
+ * bytes they got, and decode the small messages: the completion, the changes and the heartbeats.
  */
 function watch(address) {
   const method = TrustServiceService.watchTrust;
   const bytesOf = new Array(watchers).fill(0);
   let decoded = 0;
   let complete = 0;
-  let told = 0;
+  let reported = 0;
   let client;
   for (let index = 0; index < watchers; index++) {
     if (index % STREAMS_PER_CONNECTION === 0) {
@@ -121,8 +121,8 @@ function watch(address) {
       if (update?.$case !== 'revocations') return;
       const { length } = update.value.revocations;
       if (isComplete) {
-        told += length;
-        if (told % watchers === 0) process.send({ told });
+        reported += length;
+        if (reported % watchers === 0) process.send({ reported });
         return;
       }
       if (index === 0) decoded += length;

@@ -1,9 +1,10 @@
-// How long a revoked token lives on in a fleet of verifiers inside services, while one of the central services is killed.
+// How long a revoked token stays valid in a fleet of verifiers inside services, while a central service is killed.
 // node test/soak/verifier-fleet.mjs [--verifiers 100] [--revokes 1000] [--json]   (after `npm run build`)
-// Three services on one database; every verifier knows all three and watches one. From RevokeToken's OK to the refusal, looked
-// at every millisecond: by the slowest verifier of each revoke, and by every verifier. In the middle one service revokes and is
-// killed (-9) at the moment of its OK. Verifiers of this one process share a connection to each service, and both cores
-// with everything else. Exits with 1 when a revoke was lost on a verifier, or beyond a p99 of 100 ms for the slowest.
+// Three services on one database; every verifier knows all three and watches one. The delay from RevokeToken's OK to the
+// refusal is polled every millisecond: for the slowest verifier of each revoke, and for every verifier. Halfway, one
+// service revokes and is killed (-9) at the moment of its OK. The verifiers, all in this process, share a connection to
+// each service, and both cores with everything else. Exits with 1 when a revoke was lost on a verifier, or beyond a p99
+// of 100 ms for the slowest.
 import { parseArgs } from 'node:util';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createVerifier } from '../../dist/client/postern-client.js';
@@ -44,7 +45,7 @@ const each = [];
 let lost = 0;
 const killed = { delayMs: null, reconnectedMs: null };
 
-/** What a verifier says: 'OK' or the reason. */
+/** The answer of a verifier: 'OK' or the reason. */
 async function verdictOf(verifier, token) {
   try {
     const claims = verifier.verify(token);
@@ -55,7 +56,7 @@ async function verdictOf(verifier, token) {
   }
 }
 
-/** Calls the service, or the next one that lives when it is killed meanwhile. */
+/** Calls the service, or the next one alive when it is killed during the call. */
 async function callOneOf(order, method, request) {
   let verdict;
   for (const service of order) {
@@ -89,7 +90,7 @@ async function untilRefused(token, okMs) {
 }
 
 async function untilReconnected(startMs) {
-  // A verifier notices the end of its connection in a turn of its own.
+  // A verifier notices the end of its connection in a later turn of the event loop.
   await pause(1);
   while (!verifiers.every((verifier) => verifier.state().connected)) await pause(1);
   killed.reconnectedMs = performance.now() - startMs;
@@ -98,7 +99,7 @@ async function untilReconnected(startMs) {
 async function round(index) {
   const order = services.map((_, turn) => services[(index + turn) % services.length]);
   const { response: tokens } = await callOneOf(order, 'Login', { email, password });
-  // A login is known everywhere at once: every verifier judges it by its signature.
+  // A login is valid everywhere at once: every verifier checks its signature.
   for (const verifier of verifiers) {
     const verdict = await verdictOf(verifier, tokens.access_token);
     if (verdict !== 'OK') throw new Error(`before the revoke: ${verdict}`);
@@ -145,7 +146,7 @@ try {
     while (next < revokes) await round(next++);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  // What was refused once must not be good again, not after a reconnection either.
+  // A token refused once must stay refused, also after a reconnection.
   for (const token of revoked)
     for (const verifier of verifiers) if ((await verdictOf(verifier, token)) !== 'TOKEN_REVOKED') lost += 1;
   const report = {

@@ -9,12 +9,12 @@ export interface Tokens {
   readonly user_id: string;
 }
 
-/** Whatever answers the calls of the contract: a service in this process, or one of several elsewhere. */
+/** A server of the contract: a service in this process, or one of several elsewhere. */
 export interface Callee {
   call(method: string, request: Message): Promise<Outcome>;
 }
 
-/** What the tests of sessions do all the time; refusals come as their reason, or as their code where they have none. */
+/** The common steps of session tests; a refusal is returned as its reason, or as its code where it has none. */
 export const account = {
   async login(service: Callee, email: string, password: string): Promise<Tokens> {
     return tokensOf(await service.call('postern.v1.AuthService/Login', { email, password }));

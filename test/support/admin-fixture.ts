@@ -17,7 +17,7 @@ export interface Credentials {
   readonly secret: string;
 }
 
-/** What an administrator does beside the running services of a test, on the database that they share. */
+/** Operations of an administrator on the database that the running services of a test share. */
 export interface AdminFixture {
   readonly digests: SecretDigests;
   createService(name: string, roles?: string[]): Promise<Credentials>;

@@ -2,7 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import { CALL_LIMIT_MS, invoke, type Message, methodOf, type Outcome, reasonOf } from './test-service.ts';
 
-/** One call of a method of whatever kind. A stream of answers counts as answered by its first, and is cancelled then. */
+/** One call of a unary or streaming method. A response stream is cancelled after its first message. */
 export function callAny(
   client: grpc.Client,
   method: string,
@@ -15,7 +15,7 @@ export function callAny(
   return invoke(client, method, requests[0] ?? {}, metadata);
 }
 
-/** Sends all messages, as fast as the server takes them, then says that this was the last one. */
+/** Sends all messages as fast as the server accepts them, then half-closes the stream. */
 export function sendStream(
   client: grpc.Client,
   method: string,
@@ -27,7 +27,7 @@ export function sendStream(
     let response: Message | undefined;
     const call = client.makeClientStreamRequest<Message | Buffer, object>(
       definition.path,
-      // Bytes go out as they are, for what no honest client would send.
+      // Bytes are sent unchanged, for messages that no correct client would send.
       (request) => (Buffer.isBuffer(request) ? request : definition.requestSerialize(request)),
       definition.responseDeserialize,
       metadata,

@@ -9,7 +9,7 @@ export interface BareListener {
   stop(): Promise<void>;
 }
 
-/** The gRPC listener alone, on a port of its own. It serves health, and has no guard. */
+/** The gRPC listener alone, on a port of its own. It serves health and has no method guard. */
 export async function startBareListener(options: Partial<ListenerOptions> = {}): Promise<BareListener> {
   const server = new GrpcServer({
     services: () => undefined,

@@ -19,7 +19,7 @@ export type CallerKind =
   | 'admin'
   | 'admin service';
 
-/** One of each kind of caller: the metadata that it brings. */
+/** One of each kind of caller, with the metadata that it sends. */
 export type Callers = Readonly<Record<CallerKind, Metadata>>;
 
 export function bearing(token: string): Metadata {
@@ -28,7 +28,7 @@ export function bearing(token: string): Metadata {
   return metadata;
 }
 
-/** An audience beside Postern's own, with which the service of `makeCallers` must be configured. */
+/** An audience other than Postern's own; the service of `makeCallers` must be configured with it. */
 export const otherAudience = 'shop';
 
 /** Makes an administrator `admin@example.com`, a user `plain@example.com`, and two service accounts. */

@@ -13,17 +13,17 @@ export interface Issued {
 interface Wanted {
   readonly dns?: readonly string[];
   readonly uris?: readonly string[];
-  /** From now; negative for one that has expired. */
+  /** The validity from now; negative for an expired certificate. */
   readonly validForMs?: number;
 }
 
-/** An authority of a test's own. */
+/** A certificate authority for one test. */
 export interface Authority {
   readonly cert: string;
   issue(wanted: Wanted): Issued;
 }
 
-/** Writes certificates itself: no program and no package need be there, and one can be made that has expired. */
+/** Encodes certificates itself: needs no program and no package, and can make an expired one. */
 export function createAuthority(name: string): Authority {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issuer = { name, key: privateKey };
@@ -58,7 +58,7 @@ export function createAuthority(name: string): Authority {
   };
 }
 
-/** Puts a certificate and its key into a folder as `NAME.crt` and `NAME.key`. @returns the two paths */
+/** Writes a certificate and its key to a folder as `NAME.crt` and `NAME.key`. @returns the two paths */
 export function writeIssued(
   folder: string,
   name: string,
@@ -70,7 +70,7 @@ export function writeIssued(
   return paths;
 }
 
-// RFC 5280 in DER, no more than clients look at.
+// RFC 5280 in DER, only the fields that clients check.
 const ECDSA_WITH_SHA256 = '2a8648ce3d040302';
 const COMMON_NAME = '550403';
 const BASIC_CONSTRAINTS = '551d13';

@@ -1,6 +1,6 @@
 import type { VerifiedClaims } from '../../src/domain/claims.ts';
 
-/** A person's claims with nothing in them that a test did not ask for. */
+/** Minimal claims of a user, with the changes that a test needs. */
 export function someClaims(own: Partial<VerifiedClaims> = {}): VerifiedClaims {
   return {
     subject: 'ann',

@@ -1,12 +1,12 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A way to the database that can be closed, and made to swallow all that is sent. */
+/** A TCP proxy to the database that can be closed, and can discard everything that is sent. */
 export class DatabaseProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   swallowing = false;
 
-  /** @param databaseUrl a test database's, which is on a unix socket */
+  /** @param databaseUrl the URL of a test database, which listens on a unix socket */
   constructor(databaseUrl: string) {
     const url = new URL(databaseUrl);
     const target = `${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`;
@@ -26,7 +26,7 @@ export class DatabaseProxy {
     });
   }
 
-  /** The port that it then has on 127.0.0.1. */
+  /** @returns the port on 127.0.0.1 */
   async open(port = 0): Promise<number> {
     await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
     return (this.#server.address() as { port: number }).port;

@@ -1,4 +1,4 @@
-// For `node --import`: faults that no code of the service expects, when a signal asks for one.
+// For `node --import`: unexpected faults, triggered by signals.
 process.on('SIGUSR2', () => {
   throw new Error('thrown where nobody catches');
 });

@@ -7,7 +7,7 @@ import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-
 import { migrate } from '../../src/database/migrate.ts';
 import { runningServer, testDatabaseVariable, type TestServer } from './test-server.ts';
 
-/** One PostgreSQL for the whole run, with a migrated template that each test file clones. */
+/** Starts one PostgreSQL for the whole run, with a migrated template that each test file clones. */
 export default async function globalSetup(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'postern-test-'));
   const embedded = await openEmbeddedPostgres({ dataDir, ownerKind: 'service', report: () => undefined });

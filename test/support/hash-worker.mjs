@@ -1,4 +1,4 @@
-// A hashing thread as the product's is, but for its priority, which on a busy machine would leave it next to nothing.
+// The hashing thread of the product, without its lower priority, which would starve it on a busy machine.
 import { performance } from 'node:perf_hooks';
 import { parentPort } from 'node:worker_threads';
 

@@ -1,4 +1,4 @@
-/** Keys as the settings have them where nothing is set. */
+/** The key policy of the default settings. */
 export const keyPolicy = {
   algorithm: 'ES256',
   rotationSeconds: 86_400,

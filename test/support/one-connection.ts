@@ -1,7 +1,7 @@
 import { Database } from '../../src/database/database.ts';
 import type { TestDatabase } from './test-database.ts';
 
-/** A pool of one connection, which prepared statements and kept plans belong to. */
+/** A pool of one connection, because prepared statements and cached plans belong to a connection. */
 export function oneConnection(store: TestDatabase): Database {
   return new Database({
     address: { url: store.url },

@@ -3,11 +3,11 @@ import { jest } from '@jest/globals';
 import * as ofCalls from '../../src/rpc/time-limits.ts';
 import * as ofDatabase from '../../src/database/time-limits.ts';
 
-/** How many other programs may want each processor while the tests run. */
+/** How many other programs may compete for each processor while the tests run. */
 const FACTOR = 12;
 
-// A machine that is busy with other work must not fail a test: in `npm test` the time limits of calls and of the
-// database are longer, and hashing threads keep their priority. `*.serial.test.ts` run with what the product has.
+// Load on the machine must not fail a test: in `npm test` the time limits of calls and of the
+// database are longer, and hashing threads keep their priority. `*.serial.test.ts` run with the limits of the product.
 for (const [path, limits] of [
   ['../../src/rpc/time-limits.ts', ofCalls],
   ['../../src/database/time-limits.ts', ofDatabase],

@@ -3,13 +3,13 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A pipe with a name: what is written stays in it until somebody reads. */
+/** A named pipe: written data stays in it until it is read. */
 export interface Pipe {
-  /** For a child, blocking as a shell's pipe is. */
+  /** A file descriptor for a child, blocking like a pipe of a shell. */
   readonly writer: number;
-  /** What is in it now, so many bytes at most. */
+  /** Reads what is in it now, up to a number of bytes. */
   read(maxBytes?: number): string;
-  /** The reader goes away, and comes again. */
+  /** Closes the reader, and opens it again. */
   abandon(): void;
   attend(): void;
   close(): void;

@@ -30,7 +30,7 @@ export function reset(stream: number, code?: number): Buffer;
 export function settings(values?: readonly (readonly [id: number, value: number])[]): Buffer;
 export function windowUpdate(stream: number, increment: number): Buffer;
 
-/** A connection that has said no more than its attacker lets it. */
+/** A connection that sends only what the attack sends. */
 export class RawHttp2 {
   static open(address: string, options?: { preface?: boolean }): Promise<RawHttp2>;
   readonly frames: readonly Frame[];

@@ -1,5 +1,5 @@
-// HTTP/2 frames written by hand, so that a connection can be wrong in ways that no client library is. An attack is a
-// few lines of these (test/soak/http2-attacks.mjs).
+// HTTP/2 frames written by hand, so that a connection can violate the protocol as no client library does. An attack
+// is a few lines of these (test/soak/http2-attacks.mjs).
 import { Buffer } from 'node:buffer';
 import { connect } from 'node:net';
 import { clearTimeout, setTimeout } from 'node:timers';
@@ -22,7 +22,7 @@ export const setting = { maxConcurrentStreams: 3, initialWindow: 4, maxHeaderLis
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const FRAME_HEAD = 9;
 
-/** One frame; its length field tells the truth unless `length` says otherwise. */
+/** One frame; its length field is correct unless `length` overrides it. */
 export function frame(type, flags, stream, payload = Buffer.alloc(0), length = payload.length) {
   const head = Buffer.alloc(FRAME_HEAD);
   head.writeUIntBE(length, 0, 3);
@@ -32,7 +32,7 @@ export function frame(type, flags, stream, payload = Buffer.alloc(0), length = p
   return Buffer.concat([head, payload]);
 }
 
-/** HPACK at its plainest: every field a literal with a new name, never indexed (RFC 7541, 6.2.3). */
+/** The simplest HPACK: every field is a literal with a new name, never indexed (RFC 7541, 6.2.3). */
 export function headerBlock(fields) {
   return Buffer.concat(
     Object.entries(fields).map(([name, value]) => Buffer.concat([Buffer.of(0x10), text(name), text(value)])),
@@ -54,7 +54,7 @@ function integer(value, bits) {
   return Buffer.from([...bytes, rest]);
 }
 
-/** The fields of a call to a method, `/package.Service/Method`. */
+/** The header fields of a call to a method, `/package.Service/Method`. */
 export function callFields(path, more = {}) {
   return {
     ':method': 'POST',
@@ -71,7 +71,7 @@ export function headers(stream, fields, flags = flag.endHeaders) {
   return frame(frameType.headers, flags, stream, headerBlock(fields));
 }
 
-/** @param compressed the flag in front of a message of gRPC */
+/** @param compressed the compressed flag of the gRPC message prefix */
 export function message(stream, bytes = Buffer.alloc(0), compressed = 0, flags = flag.endStream) {
   const head = Buffer.alloc(5);
   head.writeUInt8(compressed);
@@ -83,7 +83,7 @@ export function reset(stream, code = 8) {
   return frame(frameType.reset, 0, stream, uint32(code));
 }
 
-/** @param values pairs of a setting's number and its value */
+/** @param values pairs of the number and the value of a setting */
 export function settings(values = []) {
   return frame(
     frameType.settings,
@@ -105,17 +105,17 @@ function uint32(value) {
   return bytes;
 }
 
-/** A connection that has said no more than its attacker lets it. */
+/** A connection that sends only what the attack sends. */
 export class RawHttp2 {
-  /** What the server has sent, one entry a frame: `type`, `flags`, `stream`, `payload`. */
+  /** The frames that the server has sent: `type`, `flags`, `stream`, `payload`. */
   frames = [];
-  /** Acknowledges what the server asks for; one that does not is a server's burden. */
+  /** Whether to acknowledge SETTINGS and PING of the server; an attack may omit that. */
   answers = true;
   ended = false;
   #socket;
   #rest = Buffer.alloc(0);
   #closed;
-  #look = () => undefined;
+  #onFrame = () => undefined;
 
   /** @param address `host:port` */
   static async open(address, { preface = true } = {}) {
@@ -138,7 +138,7 @@ export class RawHttp2 {
     this.#closed = new Promise((resolve) => {
       socket.once('close', () => {
         this.ended = true;
-        this.#look();
+        this.#onFrame();
         resolve();
       });
     });
@@ -148,7 +148,7 @@ export class RawHttp2 {
     if (!this.#socket.destroyed) this.#socket.write(Buffer.concat(frames));
   }
 
-  /** Sends, and waits until the system has taken it: an attacker does not fill its own memory. */
+  /** Sends, and waits until the system has accepted it, so that the attacker does not fill its own memory. */
   async flush(...frames) {
     if (this.#socket.destroyed || this.#socket.write(Buffer.concat(frames))) return;
     await new Promise((resolve) => {
@@ -162,7 +162,7 @@ export class RawHttp2 {
     });
   }
 
-  /** Reads nothing more of what the server sends. */
+  /** Stops reading what the server sends. */
   stopReading() {
     this.#socket.pause();
   }
@@ -171,19 +171,19 @@ export class RawHttp2 {
     this.#socket.resume();
   }
 
-  /** Resolves with the first frame that fits, old ones included, or null when the connection ends or time is up. */
+  /** Resolves with the first matching frame, earlier ones included; null at the end of the connection or at the timeout. */
   async next(fits, limitMs = 60_000) {
     let timer;
     const found = await new Promise((resolve) => {
       timer = setTimeout(resolve, limitMs, null);
-      this.#look = () => {
+      this.#onFrame = () => {
         const frame = this.frames.find(fits);
         if (frame || this.ended) resolve(frame ?? null);
       };
-      this.#look();
+      this.#onFrame();
     });
     clearTimeout(timer);
-    this.#look = () => undefined;
+    this.#onFrame = () => undefined;
     return found;
   }
 
@@ -202,7 +202,7 @@ export class RawHttp2 {
     return this.ended;
   }
 
-  /** Ends the sending half, as a cut-off sender does. */
+  /** Half-closes the connection, as a sender that was cut off. */
   half() {
     this.#socket.end();
   }
@@ -226,9 +226,9 @@ export class RawHttp2 {
       if (this.answers && !isAck && type === frameType.settings) this.send(settingsAck);
       if (this.answers && !isAck && type === frameType.ping)
         this.send(frame(frameType.ping, flag.ack, 0, payload));
-      // A flood's acknowledgements are not worth keeping.
+      // The acknowledgements of a flood are not kept.
       if (!isAck && this.frames.length < 10_000) this.frames.push({ type, flags, stream, payload });
     }
-    this.#look();
+    this.#onFrame();
   }
 }

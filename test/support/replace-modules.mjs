@@ -1,4 +1,4 @@
-// For `node --import`: whole modules of the build are replaced by others. REPLACED_MODULES is a JSON object, from the
+// For `node --import`: replaces whole modules of the build. REPLACED_MODULES is a JSON object, from the
 // address of each module (file:) to that of its replacement.
 import { existsSync } from 'node:fs';
 import { register } from 'node:module';
@@ -14,7 +14,7 @@ const replaced = ${JSON.stringify(replaced)};
 export async function resolve(name, context, next) {
   const found = await next(name, context);
   const url = replaced[found.url];
-  // A replacement may use what it stands in for.
+  // A replacement may import the module that it replaces.
   return url === undefined || context.parentURL === url ? found : { ...found, url };
 }`;
 register(`data:text/javascript,${encodeURIComponent(hooks)}`);

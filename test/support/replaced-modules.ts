@@ -7,10 +7,10 @@ const hook = new URL('./replace-modules.mjs', import.meta.url);
 const built = (path: string) => new URL(`../../dist/${path}`, import.meta.url);
 
 /**
- * Runs the build, as it is before it is bundled, with modules replaced: another file in the place of each.
+ * Runs the build before bundling, with each of the given modules replaced by another file.
  *
  * @param modules from the path of each below `dist/` to its replacement
- * @throws Error when one of them is not there, so that a module that was moved does not pass for a replaced one
+ * @throws Error when one of them does not exist, so that a moved module is not taken for a replaced one
  */
 export function replacing(
   modules: Readonly<Record<string, URL>>,

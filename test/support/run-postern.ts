@@ -17,7 +17,7 @@ export interface CommandEnd {
 }
 
 export interface RunningPostern {
-  /** Its one line on stdout; rejects with what it said when it ends without one. */
+  /** Its one line on stdout; rejects with its output when it ends without one. */
   readonly listening: Promise<Listening>;
   readonly end: Promise<CommandEnd>;
   readonly output: { readonly stdout: string; readonly stderr: string };
@@ -30,17 +30,17 @@ export interface PosternOptions {
   readonly stdin?: string | Buffer;
   /** Options of node itself. */
   readonly nodeOptions?: readonly string[];
-  /** Where standard output or error go instead of to the test; who gives standard output away never sees it listen. */
+  /** Targets of standard output and error instead of the test; with `stdout` the listening line is never seen. */
   readonly stdout?: number;
   readonly stderr?: number;
-  /** Another build of the command, as an unpacked package is. */
+  /** Another build of the command, such as an unpacked package. */
   readonly bin?: string;
 }
 
 const builtBin = fileURLToPath(new URL('../../dist/command/postern.js', import.meta.url));
 const running = new Set<{ child: ChildProcess; end: Promise<CommandEnd> }>();
 
-/** Starts the built command under plain node; no setting of the surrounding environment reaches it. */
+/** Starts the built command under plain node, without the settings of the surrounding environment. */
 export function startPostern(words: readonly string[], options: PosternOptions = {}): RunningPostern {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(POSTERN_|DATABASE_URL|PG|NODE_|FORCE_COLOR)/.test(name),
@@ -51,7 +51,7 @@ export function startPostern(words: readonly string[], options: PosternOptions =
     stdio: ['pipe', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
   }) as ChildProcessByStdio<Writable, Readable | null, Readable | null>;
   const output = { stdout: '', stderr: '' };
-  // A command that ends before it has read its input closes the pipe: that is no fault of the test.
+  // A command that ends before it has read its input closes the pipe; that is not a failure of the test.
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.stdin ?? '');
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
@@ -75,12 +75,12 @@ export function startPostern(words: readonly string[], options: PosternOptions =
   return { listening, end, output, kill: (signal) => void child.kill(signal) };
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it ends. */
 export function runPostern(words: readonly string[], options: PosternOptions = {}): Promise<CommandEnd> {
   return startPostern(words, options).end;
 }
 
-/** For afterAll: ends what a failed test left running, and waits until it is gone. */
+/** For afterAll: kills what a failed test left running, and waits until it has ended. */
 export async function endEveryPostern(): Promise<void> {
   const left = [...running];
   for (const { child } of left) child.kill('SIGTERM');

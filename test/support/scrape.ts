@@ -1,6 +1,6 @@
-/** One scrape of `/metrics`, held to the grammar of the text format. */
+/** One scrape of `/metrics`, checked against the grammar of the text format. */
 export interface Scrape {
-  /** Name to type, from the TYPE lines. */
+  /** The type of each metric name, from the TYPE lines. */
   readonly types: ReadonlyMap<string, string>;
   readonly samples: readonly {
     readonly name: string;
@@ -22,7 +22,7 @@ export async function scrape(httpUrl: string): Promise<Scrape> {
   return parseScrape(await response.text());
 }
 
-/** @throws Error at the first line that is not of the format */
+/** @throws Error at the first line that violates the format */
 function parseScrape(text: string): Scrape {
   if (!text.endsWith('\n')) throw new Error('the last line has no end');
   const types = new Map<string, string>();

@@ -12,12 +12,12 @@ export interface ServiceProcess extends Callee {
   readonly httpUrl: string;
   readonly grpcAddress: string;
   readonly running: RunningPostern;
-  /** The HTTP status of a path; 0 when nobody answers. */
+  /** The HTTP status of a path; 0 when there is no answer. */
   probe(path: string): Promise<number>;
   stop(): Promise<void>;
 }
 
-/** Starts `postern serve` on ports of its own. @param clockShiftMs how wrong its machine's clock is */
+/** Starts `postern serve` on ports of its own. @param clockShiftMs the error of its machine's clock */
 export async function startServiceProcess(
   databaseUrl: string,
   environment: Readonly<Record<string, string>> = {},
@@ -61,7 +61,7 @@ export async function startServiceProcess(
   };
 }
 
-/** Resolves when the service says that it is ready. @returns after how many milliseconds */
+/** Resolves when the service reports that it is ready. @returns the duration in milliseconds */
 export function untilReady(service: ServiceProcess): Promise<number> {
   return until(async () => (await service.probe('/readyz')) === 200, 'the service is ready');
 }

@@ -8,7 +8,7 @@ export interface ServiceRole {
   readonly url: string;
 }
 
-/** A role that may log in, and nothing else; roles belong to the whole server, so each has a name of its own. */
+/** A role that may only log in; roles belong to the whole server, so each has a name of its own. */
 export async function createRole(database: TestDatabase, infix = ''): Promise<ServiceRole> {
   const name = `role_${infix}${randomBytes(6).toString('hex')}`;
   await database.query(`CREATE ROLE "${name.replaceAll('"', '""')}" LOGIN`);
@@ -17,7 +17,7 @@ export async function createRole(database: TestDatabase, infix = ''): Promise<Se
   return { name, url: url.href };
 }
 
-/** The role as which a service runs in production. */
+/** The database role of a service in production. */
 export async function createServiceRole(database: TestDatabase): Promise<ServiceRole> {
   const role = await createRole(database);
   await grantServiceRole(database.database, role.name);

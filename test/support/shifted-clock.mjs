@@ -1,4 +1,4 @@
-// Loaded with `node --import`: a machine whose clock is wrong by POSTERN-independent CLOCK_SHIFT_MS, in every thread.
+// For `node --import`: shifts the clock by CLOCK_SHIFT_MS in every thread, like a machine whose clock is wrong.
 const shiftMs = Number(process.env.CLOCK_SHIFT_MS ?? '0');
 const RealDate = Date;
 globalThis.Date = class Date extends RealDate {

@@ -1,15 +1,15 @@
-/** A way to the database that can be closed, slowed, cut, and made to swallow all that is sent. */
+/** A TCP proxy to the database that can be closed, slowed and cut, and can discard everything that is sent. */
 export class TcpProxy {
   /** @param target the path of a unix socket */
   constructor(target: string);
-  /** What is sent meanwhile is lost, on the connections of that time for good: nobody hears of their end. */
+  /** Discards what is sent meanwhile. The connections of that time stay dead, and neither side is notified. */
   swallowing: boolean;
-  /** How long everything takes on its way, each direction. */
+  /** The delay in each direction. */
   delayMs: number;
   /** @returns the port on 127.0.0.1 */
   open(port?: number): Promise<number>;
-  /** Resets every connection; new ones may come. */
+  /** Resets every connection; new ones are accepted. */
   cut(): void;
-  /** Resets every connection and takes no new ones until it is opened again. */
+  /** Resets every connection and accepts no new ones until it is opened again. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { connect, createServer } from 'node:net';
 import { setTimeout } from 'node:timers';
 
-/** See `proxy.d.mts`; plain JavaScript because the benches use it too. */
+/** See `tcp-proxy.d.mts`; plain JavaScript because the benches use it too. */
 export class TcpProxy {
   swallowing = false;
   delayMs = 0;
@@ -27,8 +27,8 @@ export class TcpProxy {
   }
 
   #join(from, to) {
-    // A packet that was lost is missing in the stream for ever, so the whole connection is.
-    const fate = { isLost: false };
+    // A lost packet leaves a permanent gap in the stream, so the whole connection stays dead.
+    const delivery = { isLost: false };
     for (const [socket, other] of [
       [from, to],
       [to, from],
@@ -40,8 +40,8 @@ export class TcpProxy {
         this.#sockets.delete(socket);
       });
       socket.on('data', (data) => {
-        fate.isLost ||= this.swallowing;
-        if (fate.isLost) return;
+        delivery.isLost ||= this.swallowing;
+        if (delivery.isLost) return;
         if (this.delayMs === 0) other.write(data);
         else setTimeout(() => other.write(data), this.delayMs);
       });

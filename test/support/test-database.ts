@@ -8,12 +8,12 @@ import { type TestServer, testDatabaseVariable } from './test-server.ts';
 export interface TestDatabase {
   readonly url: string;
   readonly database: Database;
-  /** One statement past Postern, as an operator or a fault would. */
+  /** Runs one statement without Postern, as an operator or a fault would. */
   query(sql: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
   drop(): Promise<void>;
 }
 
-/** A database of the test's own: a clone of the migrated template, of another one's present state, or an empty one. */
+/** A database for one test: a clone of the migrated template or of another database, or an empty one. */
 export async function createTestDatabase(
   options: { empty?: boolean; copyOf?: TestDatabase } = {},
 ): Promise<TestDatabase> {
@@ -26,7 +26,7 @@ export async function createTestDatabase(
     await client.query(sql).finally(() => client.end());
   };
   const source = options.copyOf && new URL(options.copyOf.url).pathname.slice(1);
-  // What is copied must not be in use; pools make new connections afterwards.
+  // The source of a copy must not be in use; pools reconnect afterwards.
   if (source !== undefined) {
     await asAdmin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${source}'`);
   }

@@ -38,7 +38,7 @@ const packageDefinition = loadSync(
   },
 );
 
-/** Any service of the contract, called as a stranger would: from the proto files alone. */
+/** The services of the contract, called from the proto files alone, as an independent client would. */
 export type Message = Record<string, unknown>;
 
 export interface Outcome {
@@ -63,18 +63,18 @@ export interface TestService {
     options?: grpc.CallOptions,
   ): Promise<Outcome>;
   addUser(email: string, password: string, roles?: string[]): Promise<string>;
-  /** Logs in and gives the access token, for the default audience unless another is named. */
+  /** Logs in and returns the access token, for the default audience unless another is given. */
   tokenOf(email: string, password: string, audience?: string): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** Longer than the server takes on a busy machine; the server has a limit of its own. */
+/** Longer than the server needs on a busy machine; the server has a limit of its own. */
 export const CALL_LIMIT_MS = 120_000;
 
 export { masterKey };
 
 /**
- * The real service on ports of its own, with a database of its own unless one is given.
+ * Starts the real service on ports of its own, with a database of its own unless one is given.
  *
  * @param credentials with which `call` connects
  */
@@ -125,7 +125,7 @@ export async function startTestService(
   };
 }
 
-/** Makes a user past the service, as `postern user create` does. @returns the user's id */
+/** Makes a user directly in the database, as `postern user create` does. @returns the user's id */
 export async function addUser(
   { database }: TestDatabase,
   email: string,
@@ -139,13 +139,13 @@ export async function addUser(
 }
 
 let common: ReturnType<typeof loadCommonPasswords> | undefined;
-/** Makes the same hashes as the hashing threads, which would cost more to start than a user to make. */
+/** Makes the same hashes as the hashing threads, whose start would take longer than making a user. */
 const hasherOfThisThread = {
   hash: (password: string) => Promise.resolve(argon2idHash(normalisePassword(password))),
   commonPasswords: () => (common ??= loadCommonPasswords()),
 } as unknown as PasswordHasher;
 
-/** One unary call by name; resolves with the outcome whatever it is. */
+/** One unary call by name; resolves with the outcome, success or failure. */
 export function invoke(
   client: grpc.Client,
   method: string,

@@ -34,18 +34,18 @@ export interface WatchEnd {
 
 const method = methodOf('postern.v1.TrustService/WatchTrust');
 
-/** A watcher as a stranger would write it, on a connection of its own. */
+/** A watcher like one of an independent client, on a connection of its own. */
 export class TrustWatch {
   readonly updates: Update[] = [];
   readonly revoked = new Set<string>();
-  /** The bytes of each update. */
+  /** The size of each update in bytes. */
   readonly sizes: number[] = [];
   readonly end: Promise<WatchEnd>;
   cursor: string;
   readonly #client: grpc.Client;
   readonly #call: grpc.ClientReadableStream<object>;
   #ended: WatchEnd | null = null;
-  #look: (() => void) | null = null;
+  #onUpdate: (() => void) | null = null;
 
   constructor(
     address: string,
@@ -79,7 +79,7 @@ export class TrustWatch {
           requestId: requestId?.toString(),
         };
         this.#client.close();
-        this.#look?.();
+        this.#onUpdate?.();
         resolve(this.#ended);
       });
     });
@@ -90,7 +90,7 @@ export class TrustWatch {
       this.updates.push(message);
       for (const one of message.revocations?.revocations ?? []) this.revoked.add(nameOf(one));
       if (message.cursor !== '') this.cursor = message.cursor;
-      this.#look?.();
+      this.#onUpdate?.();
     });
   }
 
@@ -98,18 +98,18 @@ export class TrustWatch {
   async until(condition: () => boolean): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error('it did not come about in two minutes')), 120_000);
-      this.#look = () => {
+      this.#onUpdate = () => {
         if (condition()) resolve();
         else if (this.#ended) reject(new Error(`the stream ended: ${this.#ended.message}`));
         else return;
         clearTimeout(timer);
-        this.#look = null;
+        this.#onUpdate = null;
       };
-      this.#look();
+      this.#onUpdate();
     });
   }
 
-  /** Resolves when everything up to a cursor is told. */
+  /** Resolves when everything up to a cursor has been received. */
   complete(): Promise<void> {
     return this.until(() => this.updates.some(({ revocations }) => revocations?.complete === true));
   }

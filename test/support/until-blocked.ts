@@ -1,6 +1,6 @@
 import type { TestDatabase } from './test-database.ts';
 
-/** Resolves once so many statements wait for a lock, or the call that should have waited is answered. */
+/** Resolves when this many statements wait for a lock, or when the call that should wait has been answered. */
 export async function untilBlocked(
   database: TestDatabase,
   call: Promise<unknown>,

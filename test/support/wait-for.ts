@@ -1,6 +1,6 @@
 const LOOK_EVERY_MS = 20;
 
-/** Waits until something has come about. @returns after how many milliseconds */
+/** Waits until the condition holds. @returns the duration in milliseconds */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,

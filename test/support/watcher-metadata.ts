@@ -6,7 +6,7 @@ import type { TestService } from './test-service.ts';
 
 let made = 0;
 
-/** What a new service account shows of itself to watch. */
+/** The metadata with which a new service account calls WatchTrust. */
 export async function watcherMetadata(service: TestService, store: TestDatabase): Promise<Metadata> {
   made += 1;
   const { id, secret } = await (await openAdminFixture(store)).createService(`watcher-${made}`);

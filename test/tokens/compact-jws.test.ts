@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { isCanonicalBase64url, splitCompactJws } from '../../src/tokens/verify/compact-jws.ts';
 
 describe('splitCompactJws', () => {
-  test('gives back the segments of any three byte strings', () => {
+  test('returns the segments of any three byte strings', () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 200 });
     fc.assert(
       fc.property(bytes, bytes, bytes, (...parts) => {
@@ -14,7 +14,7 @@ describe('splitCompactJws', () => {
     );
   });
 
-  test('T02 8192 bytes are read and 8193 are not', () => {
+  test('T02 reads 8192 bytes and refuses 8193', () => {
     const token = (length: number) => `AAAA.${'A'.repeat(length - 10)}.AAAA`;
     expect(splitCompactJws(token(8192 + 2)).ok).toBe(false);
     expect(splitCompactJws(token(8190))).toMatchObject({ ok: true });
@@ -37,7 +37,7 @@ describe('isCanonicalBase64url', () => {
     );
   });
 
-  test('T01 bytes have one spelling: every other last character is refused', () => {
+  test('T01 bytes have one encoding: every other last character is refused', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.split('');
     expect(alphabet.filter((last) => isCanonicalBase64url(`A${last}`))).toEqual(['A', 'Q', 'g', 'w']);
     expect(alphabet.filter((last) => isCanonicalBase64url(`AA${last}`))).toHaveLength(16);

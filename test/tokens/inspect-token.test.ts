@@ -10,7 +10,7 @@ function reasonsOf(inspection: TokenInspection): readonly string[] {
   return inspection.problems.map(({ reason }) => reason);
 }
 
-test('without keys it says that the signature was not checked, and what the token holds', async () => {
+test('without keys it reports an unchecked signature and the contents of the token', async () => {
   const { issue } = await verifierUnderTest('ES256');
   const inspection = await inspectToken(await issue({ subject: 'u-1' }), { nowMs });
   expect(inspection).toMatchObject({
@@ -56,7 +56,7 @@ test('an HS256 token against a key set is refused for its algorithm', async () =
   expect(inspection.signature).toMatchObject({ verdict: 'not checked' });
 });
 
-test('a token of the tutorial is read by its own rules', async () => {
+test('a legacy token is inspected by its own rules', async () => {
   const token = forge(
     'HS256',
     json({ alg: 'HS256' }),
@@ -75,13 +75,13 @@ test.each([
   ['{"payload":"x"}', 'JSON'],
   ['a.b.c.d.e', 'encrypted token'],
   [' a.b.c\n', 'white space'],
-])('%j: a note says what the text is', async (text, note) => {
+])('%j: a note names what the text is', async (text, note) => {
   const inspection = await inspectToken(text, { nowMs });
   expect(inspection.notes.join()).toContain(note);
   expect(reasonsOf(inspection)).toContain('TOKEN_MALFORMED');
 });
 
-test('keys and secrets that cannot be used are named, not thrown', async () => {
+test('unusable keys and secrets are reported, not thrown', async () => {
   const { issue, setting } = await verifierUnderTest('ES256');
   const { jwks } = await setting();
   const broken = { keys: [{ kty: 'EC' }, null, ...jwks.keys] };
@@ -97,7 +97,7 @@ test('keys and secrets that cannot be used are named, not thrown', async () => {
   expect(weak.notes.join()).toContain('32 bytes');
 });
 
-test('a megabyte is not read', async () => {
+test('a text of a megabyte is not parsed', async () => {
   const inspection = await inspectToken('A'.repeat(1_048_576), { nowMs });
   expect(reasonsOf(inspection)).toEqual(['TOKEN_TOO_LARGE']);
 });

@@ -58,7 +58,7 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     });
   });
 
-  test('accepts both headers of the tutorial, jsonwebtoken with its iat, and white space', async () => {
+  test('accepts both legacy headers, the iat of jsonwebtoken, and white space', async () => {
     expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ alg: 'HS256' })))).toBe('accepted');
     expect(await reasonOf(legacyToken({ user_id: 1, exp }, json({ typ: 'JWT', alg: 'HS256' })))).toBe(
       'accepted',
@@ -73,14 +73,14 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     );
   });
 
-  test('roles in such a token count for nothing', async () => {
+  test('roles in a legacy token are ignored', async () => {
     const verdict = await subject.verifier.verify(
       legacyToken({ user_id: 1, exp, roles: ['admin'], sid: 's', jti: 'j' }),
     );
     expect(verdict).toMatchObject({ ok: true, claims: { roles: [], sessionId: null, tokenId: null } });
   });
 
-  test('T16 exp is required, and a date that is over is over', async () => {
+  test('T16 exp is required, and an expired token is refused', async () => {
     for (const wrong of [undefined, null, '1', 0, -1, String(exp), [exp], 2 ** 40]) {
       expect(await reasonOf(legacyToken({ user_id: 1, exp: wrong }))).toBe('TOKEN_CLAIMS_INVALID');
     }
@@ -97,7 +97,7 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     expect(await reasonOf(legacyToken({ user_id: 1, exp, iat: 'x' }))).toBe('TOKEN_CLAIMS_INVALID');
   });
 
-  test('a user_id that could be two users is refused', async () => {
+  test('an ambiguous user_id is refused', async () => {
     const wrong = [
       undefined,
       null,
@@ -130,14 +130,14 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     expect(await reasonOf(twice)).toBe('TOKEN_MALFORMED');
   });
 
-  test('a token for somebody else is refused', async () => {
+  test('a token with an audience or another issuer is refused', async () => {
     expect(await reasonOf(legacyToken({ user_id: 1, exp, aud: 'postern' }))).toBe('TOKEN_CLAIMS_INVALID');
     expect(await reasonOf(legacyToken({ user_id: 1, exp, iss: 'https://auth.example/realm' }))).toBe(
       'TOKEN_CLAIMS_INVALID',
     );
   });
 
-  test('T03 a token with sub, a kid or another header is not taken as a legacy token', async () => {
+  test('T03 a token with sub, a kid or another header is not accepted as a legacy token', async () => {
     const elsewhere =
       mode === 'ES256'
         ? ['TOKEN_ALG_NOT_ALLOWED']
@@ -161,7 +161,7 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     );
   });
 
-  test('T20 another secret opens it not', async () => {
+  test('T20 a token signed with another secret is refused', async () => {
     const text = legacySecret.reveal();
     for (const secret of [
       `${text}\n`,
@@ -177,11 +177,11 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
     }
   });
 
-  test('a caller who requires an audience does not get one', async () => {
+  test('a legacy token is refused when an audience is required', async () => {
     expect(await reasonOf(legacyToken({ user_id: 1, exp }), 'postern')).toBe('TOKEN_CLAIMS_INVALID');
   });
 
-  test('T24 when it closes, remembered tokens are refused as well', async () => {
+  test('T24 after the legacy period cached tokens are refused as well', async () => {
     const token = legacyToken({ user_id: 1, exp: startSeconds + 86_400 });
     expect(await reasonOf(token)).toBe('accepted');
     subject.clock.seconds += 3599;
@@ -193,7 +193,7 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
   });
 });
 
-test('T03 without the setting no HS256 token is tried', async () => {
+test('T03 without the setting every HS256 token is refused', async () => {
   const { verifier } = await verifierUnderTest('ES256');
   expect(await verifier.verify(legacyToken({ user_id: 1, exp }))).toMatchObject({
     refusal: { reason: 'TOKEN_ALG_NOT_ALLOWED' },

@@ -16,13 +16,13 @@ const sessionId = randomUUID();
 const token = tokens.make(nonce, sessionId, 7);
 const PREFIX = 'prt_';
 
-/** Whether the service would take the text as this session's. */
+/** Whether the service would accept the text as a token of this session. */
 function isTaken(text: string, held = tokens, itsNonce = nonce): boolean {
   const parsed = parseRefreshToken(text);
   return parsed !== null && parsed.sessionId === sessionId && held.isGenuine(itsNonce, parsed);
 }
 
-test('what was made is taken apart again and is genuine, for every session and generation', () => {
+test('a token parses and is genuine for every session and generation', () => {
   const generation = fc.integer({ min: 1, max: MAX_GENERATION });
   fc.assert(
     fc.property(fc.uuid(), generation, fc.uint8Array({ minLength: 16, maxLength: 16 }), (id, count, salt) => {
@@ -36,7 +36,7 @@ test('what was made is taken apart again and is genuine, for every session and g
 });
 
 describe('S02 refused', () => {
-  test('every flip of a bit of what is encoded', () => {
+  test('every bit flip in the decoded bytes', () => {
     const bytes = Buffer.from(token.slice(PREFIX.length), 'base64url');
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
       const flipped = Buffer.from(bytes);
@@ -45,7 +45,7 @@ describe('S02 refused', () => {
     }
   });
 
-  test('every flip of a bit of the text', () => {
+  test('every bit flip in the text', () => {
     const text = Buffer.from(token, 'latin1');
     for (let bit = 0; bit < text.length * 8; bit += 1) {
       const flipped = Buffer.from(text);
@@ -54,7 +54,7 @@ describe('S02 refused', () => {
     }
   });
 
-  test('every other spelling of the last character, whose unused bits mean nothing', () => {
+  test('every other last character, whose unused bits carry no data', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
     const spellings = alphabet.split('').map((last) => token.slice(0, -1) + last);
     expect(spellings.filter((text) => isTaken(text))).toEqual([token]);
@@ -73,20 +73,20 @@ describe('S02 refused', () => {
     ['padding', `${token}==`],
     ['a line break', `${token}\n`],
     ['a blank', ` ${token}`],
-    ['a character less', token.slice(0, -1)],
-    ['a character more', `${token}A`],
+    ['one character less', token.slice(0, -1)],
+    ['one character more', `${token}A`],
     ['the other base64 alphabet', `${token.slice(0, -3)}+/A`],
     ['a text of a megabyte', PREFIX + 'A'.repeat(1_000_000)],
     ['a generation beyond an integer column', tokens.make(nonce, sessionId, MAX_GENERATION + 1)],
   ])('%s', (_name, text) => expect(parseRefreshToken(text)).toBeNull());
 
-  test('any text but the token itself', () => {
+  test('any text except the token itself', () => {
     const form = fc.stringMatching(/^prt_[A-Za-z0-9_-]{70}$/);
     fc.assert(fc.property(fc.oneof(form, fc.string()), (text) => text === token || !isTaken(text)));
   });
 });
 
-test('S01 a token speaks for one session, one nonce and one root key only', () => {
+test('S01 a token is genuine for one session, one nonce and one root key only', () => {
   expect(isTaken(token)).toBe(true);
   expect(isTaken(token, tokens, randomBytes(16))).toBe(false);
   expect(isTaken(token, new RefreshTokens(randomBytes(32)))).toBe(false);
@@ -94,7 +94,7 @@ test('S01 a token speaks for one session, one nonce and one root key only', () =
   expect(() => new RefreshTokens(randomBytes(31))).toThrow(RangeError);
 });
 
-test('a text means to be a refresh token by its prefix alone', () => {
+test('a text is recognised as a refresh token by its prefix alone', () => {
   expect([looksLikeRefreshToken('prt_'), looksLikeRefreshToken('prt'), looksLikeRefreshToken('')]).toEqual([
     true,
     false,

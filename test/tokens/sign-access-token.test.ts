@@ -51,7 +51,7 @@ describe.each(modes)('an issued token, %s', (mode) => {
     await expect(issue({ roles: [...twenty, ...twenty, ...twenty, ...twenty] })).rejects.toThrow(RangeError);
   });
 
-  test('what was signed is what is read', async () => {
+  test('the verifier reads the claims that were signed', async () => {
     const { issue, verifier, signer } = await verifierUnderTest(mode);
     const verdict = await verifier.verify(
       await issue({ subject: 'u-1', sessionId: 's-1', tokenId: 't-1', audience: 'billing' }),
@@ -84,7 +84,7 @@ test('T26 a token id has 128 random bits', () => {
 describe('HS256 mode and jsonwebtoken', () => {
   const issuer = 'https://auth.example/realm';
 
-  test('its tokens verify here', async () => {
+  test('Postern verifies its tokens', async () => {
     const { verifier } = await verifierUnderTest('HS256');
     const token = jwt.sign({ sub: '42', iat: startSeconds }, sharedSecret.reveal(), {
       expiresIn: '30m',
@@ -105,7 +105,7 @@ describe('HS256 mode and jsonwebtoken', () => {
     });
   });
 
-  test('our tokens verify there', async () => {
+  test('jsonwebtoken verifies our tokens', async () => {
     const { issue } = await verifierUnderTest('HS256');
     const options = {
       algorithms: ['HS256' as const],

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseStrictJson } from '../../src/tokens/verify/strict-json.ts';
 
-/** Objects without a prototype compare equal to nothing else; this gives them one, `__proto__` members included. */
+/** Objects without a prototype do not compare equal to others; this adds one, and keeps `__proto__` members. */
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
@@ -21,7 +21,7 @@ describe('parseStrictJson', () => {
     );
   });
 
-  test('accepts nothing that JSON.parse refuses, and reads nothing otherwise', () => {
+  test('accepts no text that JSON.parse refuses, and gives the same values', () => {
     const pieces = fc.constantFrom('{', '}', '[', ']', ':', ',', '"', '"a"', '"b"', '"\\u0061"', '1', '-', '0', '.5', 'e9', 'true', 'null', ' ', '\n', '\\', '\ufeff', '"\\ud800"'); // prettier-ignore
     const text = fc.array(pieces, { maxLength: 14 }).map((parts) => `{"x":${parts.join('')}`);
     let accepted = 0;
@@ -46,11 +46,11 @@ describe('parseStrictJson', () => {
     '{"x":[{"y":{"a":1,"\\u0061":2}}]}',
     '{"__proto__":1,"__proto__":1}',
     '{"":1,"":1}',
-  ])('T10 a member twice: %s', (text) => {
+  ])('T10 refuses a duplicate member: %s', (text) => {
     expect(parseStrictJson(text)).toBeNull();
   });
 
-  test('the same name in two objects is no duplicate, and inherited names are none', () => {
+  test('the same name in two objects is not a duplicate, and neither is an inherited name', () => {
     expect(plain(parseStrictJson('{"a":{"a":[{"a":1},{"a":2}]},"toString":1,"constructor":2}'))).toEqual({
       a: { a: [{ a: 1 }, { a: 2 }] },
       toString: 1,
@@ -58,7 +58,7 @@ describe('parseStrictJson', () => {
     });
   });
 
-  test('__proto__ is a member like any other', () => {
+  test('__proto__ is an ordinary member', () => {
     const read = parseStrictJson('{"__proto__":{"sub":"admin"}}');
     expect(read?.sub).toBeUndefined();
     expect(Object.keys(read ?? {})).toEqual(['__proto__']);
@@ -75,7 +75,7 @@ describe('parseStrictJson', () => {
     expect(parseStrictJson(lists) !== null).toBe(accepted);
   });
 
-  test('a number beyond the doubles is Infinity, never a clamped one', () => {
+  test('a number outside the range of doubles is Infinity, never clamped', () => {
     expect(parseStrictJson('{"a":1e400,"b":-1e400,"c":1e-400}')).toMatchObject({
       a: Infinity,
       b: -Infinity,

@@ -26,7 +26,7 @@ function countUses({ keys }: VerifierUnderTest): { count: number } {
   return uses;
 }
 
-describe('T24 a remembered token', () => {
+describe('T24 a cached token', () => {
   test('is answered at once, with the same claims', async () => {
     const { verifier, issue } = await withCache();
     const token = await issue();
@@ -71,7 +71,7 @@ describe('T24 a remembered token', () => {
     expect((await verifier.verify(token)).ok).toBe(true);
   });
 
-  test('is verified anew under another policy', async () => {
+  test('is verified again under another policy', async () => {
     const policies = [
       {
         issuer: 'https://auth.example/realm',
@@ -97,7 +97,7 @@ describe('T24 a remembered token', () => {
     expect(await verifier.verify(token)).toMatchObject({ refusal: { reason: 'TOKEN_CLAIMS_INVALID' } });
   });
 
-  test('does not lend its verdict to a token with the same payload or the same id', async () => {
+  test('does not share its verdict with a token of the same payload or the same id', async () => {
     const { verifier, issue, setting } = await withCache();
     const token = await issue({ tokenId: 'same' });
     expect((await verifier.verify(token)).ok).toBe(true);
@@ -115,7 +115,7 @@ describe('T24 a remembered token', () => {
     ).toBe(false);
   });
 
-  test('the audience that a caller requires is asked for each time', async () => {
+  test('is checked for the required audience each time', async () => {
     const { verifier, issue } = await withCache();
     const token = await issue();
     for (let tries = 0; tries < 2; tries++) {
@@ -128,7 +128,7 @@ describe('T24 a remembered token', () => {
     }
   });
 
-  test('its claims cannot be changed by a caller', async () => {
+  test('has claims that a caller cannot change', async () => {
     const { verifier, issue } = await withCache();
     const verdict = await verifier.verify(await issue());
     if (!verdict.ok) throw new Error(verdict.refusal.detail);
@@ -139,7 +139,7 @@ describe('T24 a remembered token', () => {
   });
 });
 
-describe('T24 what is not remembered', () => {
+describe('T24 what is not cached', () => {
   test('junk, forgeries and expired tokens leave the cache as it is', async () => {
     const cache = new VerifiedTokenCache(1 << 20);
     const { verifier, issue, clock } = await verifierUnderTest('ES256', { cache });
@@ -153,7 +153,7 @@ describe('T24 what is not remembered', () => {
     expect([cache.size, cache.bytes]).toEqual([0, 0]);
   });
 
-  test('without a cache every sight is a verification', async () => {
+  test('without a cache every call verifies the token', async () => {
     const { verifier, issue } = await verifierUnderTest('ES256');
     const token = await issue();
     await verifier.verify(token);
@@ -161,8 +161,8 @@ describe('T24 what is not remembered', () => {
   });
 });
 
-describe('one token brought by many callers at the same time', () => {
-  test('is verified once, and each caller gets his own answer', async () => {
+describe('one token presented concurrently by many callers', () => {
+  test('is verified once, and each caller gets its own answer', async () => {
     const subject = await withCache();
     const { verifier, issue } = subject;
     const token = await issue();
@@ -176,7 +176,7 @@ describe('one token brought by many callers at the same time', () => {
     expect(answers.map(({ ok }) => ok)).toEqual(answers.map((_, index) => index % 2 === 0));
   });
 
-  test('a revocation that comes meanwhile is seen by all of them', async () => {
+  test('a revocation during the verification applies to all of them', async () => {
     const { verifier, issue, revocations } = await withCache();
     const token = await issue({ tokenId: 'going' });
     const answers = Array.from({ length: 10 }, async () => verifier.verify(token));
@@ -186,7 +186,7 @@ describe('one token brought by many callers at the same time', () => {
     }
   });
 
-  test('works beyond the number that are shared', async () => {
+  test('is verified beyond the limit of shared verifications', async () => {
     const { verifier, setting } = await verifierUnderTest('HS256');
     const specimen = new Specimen(await setting());
     const { signingKey } = specimen.setting;
@@ -200,7 +200,7 @@ describe('one token brought by many callers at the same time', () => {
 });
 
 describe('the order of refusals', () => {
-  test('form and header are judged before any signature is computed', async () => {
+  test('form and header are checked before any signature is computed', async () => {
     const subject = await verifierUnderTest('ES256');
     const { verifier, setting } = subject;
     const specimen = new Specimen(await setting());
@@ -217,7 +217,7 @@ describe('the order of refusals', () => {
     expect(uses.count).toBe(1);
   });
 
-  test('an expired token with a wrong signature is told nothing about its time', async () => {
+  test('the refusal of a wrong signature does not reveal that the token has expired', async () => {
     const { verifier, issue, clock } = await verifierUnderTest('ES256');
     const token = await issue({ issuedAtSeconds: clock.seconds - 5000 });
     expect(await verifier.verify(`${token.slice(0, -4)}AAAA`)).toMatchObject({
@@ -240,7 +240,7 @@ describe('the cache', () => {
     trustedRevision: undefined,
   } as const;
 
-  test('T24 never takes more than its bytes, and drops what was not asked for the longest time', () => {
+  test('T24 never exceeds its size in bytes, and drops the least recently used entry', () => {
     const cache = new VerifiedTokenCache(10_000);
     for (let number = 0; number < 1000; number++) {
       cache.set(`token-${number}`.padStart(100, 'x'), remembered);
@@ -254,7 +254,7 @@ describe('the cache', () => {
     expect(cache.get('token-980'.padStart(100, 'x'))).toBeUndefined();
   });
 
-  test('T24 an entry set twice counts once, and one that is taken out counts no more', () => {
+  test('T24 an entry set twice counts once, and a removed one not at all', () => {
     const cache = new VerifiedTokenCache(10_000);
     cache.set('a', remembered);
     const one = cache.bytes;
@@ -272,7 +272,7 @@ describe('the cache', () => {
     expect(cache.get('a')).toBe(remembered);
   });
 
-  test('of no bytes remembers nothing', async () => {
+  test('with a size of zero keeps nothing', async () => {
     const cache = new VerifiedTokenCache(0);
     const { verifier, issue } = await verifierUnderTest('ES256', { cache });
     const token = await issue();
@@ -280,7 +280,7 @@ describe('the cache', () => {
     expect(cache.size).toBe(0);
   });
 
-  test('answers good tokens as a verifier without one does', async () => {
+  test('gives valid tokens the same answers as a verifier without a cache', async () => {
     const { verifier, setting } = await withCache();
     for (const { token } of validTokens(await setting())) {
       const first = await verifier.verify(token);

@@ -24,7 +24,7 @@ describe('K02 kid is the RFC 7638 thumbprint', () => {
     expect(await thumbprintOf(rfc8037)).toBe('kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k');
   });
 
-  test('and an example imports under it, and under no other', async () => {
+  test('an example can be imported under it, and under no other', async () => {
     const jwk = { ...rfc8037, kid: 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k', alg: 'EdDSA', use: 'sig' };
     expect(await importVerificationKey(jwk)).toMatchObject({
       kid: jwk.kid,
@@ -43,14 +43,14 @@ describe.each(['ES256', 'RS256', 'EdDSA'] as const)('a key of %s', (algorithm: S
     pair = await generateSigningKey(algorithm);
   });
 
-  /** The public half with other members, under the thumbprint that it then has. */
+  /** The public key with other members, under the resulting thumbprint. */
   async function changed(changes: object): Promise<object> {
     const jwk = { ...pair.publicJwk, ...changes };
     const kid = await thumbprintOf(jwk).catch(() => pair.kid);
     return { ...jwk, kid };
   }
 
-  test('K01 K02 shows its public members and its thumbprint, no more', async () => {
+  test('K01 K02 exports only its public members and its thumbprint', async () => {
     const members = { ES256: ['crv', 'x', 'y'], RS256: ['n', 'e'], EdDSA: ['crv', 'x'] }[algorithm];
     expect(Object.keys(pair.publicJwk).sort()).toEqual([...members, 'alg', 'kid', 'kty', 'use'].sort());
     expect(pair.publicJwk.kid).toBe(await thumbprintOf(pair.publicJwk));
@@ -88,7 +88,7 @@ describe.each(['ES256', 'RS256', 'EdDSA'] as const)('a key of %s', (algorithm: S
     }
   });
 
-  test('a key of another kind, or with sloppy numbers, is refused', async () => {
+  test('a key of another type, or with non-canonical numbers, is refused', async () => {
     const first = algorithm === 'RS256' ? 'n' : 'x';
     const number = pair.publicJwk[first] ?? '';
     const wrong: readonly object[] = [
@@ -107,7 +107,7 @@ describe.each(['ES256', 'RS256', 'EdDSA'] as const)('a key of %s', (algorithm: S
     }
   });
 
-  test('private and public halves of two pairs do not make one', async () => {
+  test('a private and a public key of different pairs are refused', async () => {
     const other = await generateSigningKey(algorithm);
     await expect(importSigner({ ...pair, privatePkcs8: other.privatePkcs8 })).rejects.toThrow(
       'does not match its public key',
@@ -121,7 +121,7 @@ describe.each(['ES256', 'RS256', 'EdDSA'] as const)('a key of %s', (algorithm: S
     );
   });
 
-  test('importing leaves the stored bytes as they are', async () => {
+  test('importing does not change the stored bytes', async () => {
     const before = Buffer.from(pair.privatePkcs8);
     await importSigner(pair);
     expect(before.equals(pair.privatePkcs8)).toBe(true);
@@ -165,7 +165,7 @@ describe('K10 a weak key is refused', () => {
 });
 
 describe('the key ring', () => {
-  test('K11 serves equal bytes for equal sets, whatever their order', async () => {
+  test('K11 serves equal bytes for equal sets in any order', async () => {
     const pairs = await Promise.all([
       generateSigningKey('ES256'),
       generateSigningKey('EdDSA'),
@@ -182,7 +182,7 @@ describe('the key ring', () => {
     expect(ring.kids).toEqual(served.keys.map(({ kid }) => kid));
   });
 
-  test('K01 shows no member but the public ones', async () => {
+  test('K01 exports only public members', async () => {
     const pair = await generateSigningKey('ES256');
     const ring = createKeyRing([await importVerificationKey(pair.publicJwk)], await importSigner(pair));
     const { keys } = JSON.parse(ring.jwks.json) as { keys: object[] };
@@ -201,7 +201,7 @@ describe('the key ring', () => {
     }
   });
 
-  test('refuses a kid twice, and a signer whose key nobody can find', async () => {
+  test('refuses a duplicate kid, and a signer whose key is not published', async () => {
     const pair = await generateSigningKey('EdDSA');
     const key = await importVerificationKey(pair.publicJwk);
     expect(() => createKeyRing([key, key])).toThrow('same kid');

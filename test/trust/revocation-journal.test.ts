@@ -12,7 +12,7 @@ const at = (position: number, id = `id ${position}`): PositionedRevocation => ({
 const ids = (revocations: readonly { id: string }[] | null) => revocations?.map(({ id }) => id) ?? null;
 
 describe('a journal', () => {
-  test('tells nothing before it begins, and everything from its start on', () => {
+  test('answers no cursor before its start, and every cursor from its start on', () => {
     const journal = new RevocationJournal();
     expect(journal.since(0n)).toBeNull();
     journal.restart(10n);
@@ -20,7 +20,7 @@ describe('a journal', () => {
     expect(journal.since(10n)).toEqual([]);
   });
 
-  test('tells what came at a cursor or after it, in order, however late it came', () => {
+  test('returns revocations at or after a cursor in order, even those added late', () => {
     const journal = new RevocationJournal();
     journal.restart(10n);
     journal.add([at(11), at(14)], 10n);
@@ -29,7 +29,7 @@ describe('a journal', () => {
     expect(ids(journal.since(15n))).toEqual([]);
   });
 
-  test('knows what it was told before, unless it was written again', () => {
+  test('recognises a known revocation, unless it was written again at another position', () => {
     const journal = new RevocationJournal();
     journal.restart(10n);
     journal.add([at(11, 'a')], 10n);
@@ -38,7 +38,7 @@ describe('a journal', () => {
     expect(ids(journal.since(12n))).toEqual(['a']);
   });
 
-  test('passes on what lies before its start without keeping it', () => {
+  test('passes on a revocation before its start without keeping it', () => {
     const journal = new RevocationJournal();
     journal.restart(10n);
     expect(ids(journal.add([at(5)], 10n))).toEqual(['id 5']);
@@ -53,7 +53,7 @@ describe('a journal', () => {
     expect(ids(journal.since(2n))).toEqual(['b', 'c', 'd', 'e']);
   });
 
-  test('drops a transaction that alone is larger than all that may be kept', () => {
+  test('drops a single transaction that is larger than the limit', () => {
     const journal = new RevocationJournal(4);
     journal.restart(1n);
     journal.add(
@@ -64,7 +64,7 @@ describe('a journal', () => {
     expect(journal.since(3n)).toEqual([]);
   });
 
-  test('keeps what its source will tell again, or that would be new each time', () => {
+  test('keeps revocations at or after the cursor of its source, which would otherwise seem new at each read', () => {
     const journal = new RevocationJournal(4);
     journal.restart(1n);
     const all = Array.from({ length: 40 }, (_, index) => at(index + 1));
@@ -75,9 +75,9 @@ describe('a journal', () => {
   });
 });
 
-test('S13 property: whoever resumes within what is kept lacks nothing, whatever the order and the repetitions', () => {
+test('S13 property: resuming from a kept cursor misses nothing, in any order and with any repetitions', () => {
   const step = fc.record({
-    /** How far above the cursor places may lie, and how far the cursor moves afterwards. */
+    /** How far above the cursor positions may lie, and how far the cursor moves afterwards. */
     offsets: fc.array(fc.nat({ max: 12 }), { maxLength: 12 }),
     advance: fc.nat({ max: 8 }),
   });

@@ -38,7 +38,7 @@ describe('a bundle', () => {
     expect([bundle.loaded, bundle.cursor, bundle.revocationCount]).toEqual([true, 5n, 2]);
   });
 
-  test('has the age of the read that was complete, from its beginning', () => {
+  test('has the age of the last complete read, measured from its start', () => {
     const bundle = new TrustBundle(() => 100);
     bundle.applyUpdates(updatesOf([], 5, true, 60));
     expect(bundle.ageMs).toBe(40);
@@ -46,7 +46,7 @@ describe('a bundle', () => {
     expect(bundle.ageMs).toBe(40);
   });
 
-  test('S13 moves its cursor with the last page only, and before anybody is told of it', () => {
+  test('S13 moves its cursor with the last page only, and before it notifies subscribers', () => {
     const bundle = new TrustBundle();
     bundle.applyUpdates(updatesOf([], 5));
     const announced = listenTo(bundle);
@@ -58,7 +58,7 @@ describe('a bundle', () => {
     ]);
   });
 
-  test('S13 tells of its own revocation at once, and again in its place, so that no cursor passes over it', () => {
+  test('S13 announces its own revocation at once, and again at its position, so that no cursor skips it', () => {
     const bundle = new TrustBundle();
     bundle.applyUpdates(updatesOf([], 5));
     const announced = listenTo(bundle);
@@ -72,7 +72,7 @@ describe('a bundle', () => {
     expect(ids(bundle.missedSince(6n))).toEqual(['own']);
   });
 
-  test('knows no cursor that is ahead of it, nor one while places go back', () => {
+  test('does not answer a cursor ahead of its own, nor any cursor while positions go back', () => {
     const bundle = new TrustBundle();
     bundle.applyUpdates(updatesOf([], 50));
     expect(bundle.missedSince(51n)).toBeNull();
@@ -82,7 +82,7 @@ describe('a bundle', () => {
     expect([bundle.cursor, bundle.missedSince(50n), bundle.missedSince(10n)]).toEqual([10n, null, []]);
   });
 
-  test('S13 takes places of another era for other places, and tells only what it did not know', () => {
+  test('S13 treats positions of another epoch as different, and announces only unknown revocations', () => {
     const bundle = new TrustBundle();
     const [before, after] = [7n, 8n];
     const from = (epoch: bigint, id: string, transaction: bigint) => ({
@@ -93,7 +93,7 @@ describe('a bundle', () => {
       bundle.applyUpdates({ revocations, cursor: positionOf(epoch, horizon), complete: true, readAtMs: 0 });
     read(before, [from(before, 'both', 40n), from(before, 'lost', 48n)], 50n);
     const announced = listenTo(bundle);
-    // The standby was behind at 45, and had come to 60 when it was first asked.
+    // The standby had replayed up to 45 at promotion, and had reached 60 at the first read.
     read(after, [from(after, 'both', 40n), from(after, 'twin', 48n)], 60n);
     expect(announced.map(({ id }) => id)).toEqual(['twin']);
     expect(bundle.missedSince(positionOf(before, 50n))).toBeNull();
@@ -102,7 +102,7 @@ describe('a bundle', () => {
     expect(bundle.missedSince(positionOf(after, 60n))).toEqual([]);
   });
 
-  test('wakes whoever waits for the first news, and lets go of whoever gave up', async () => {
+  test('resolves waits when it is loaded, or at their timeout', async () => {
     const bundle = new TrustBundle();
     await bundle.whenLoaded(1);
     const waiting = bundle.whenLoaded(10_000);
@@ -113,7 +113,7 @@ describe('a bundle', () => {
     await bundle.whenLoaded(10_000);
   });
 
-  test('tells nobody who has left', () => {
+  test('does not notify after unsubscribing', () => {
     const bundle = new TrustBundle();
     let calls = 0;
     const leave = bundle.subscribe(() => calls++);
@@ -125,8 +125,8 @@ describe('a bundle', () => {
 });
 
 /**
- * A table that transactions write to and commit in any order, and a source that reads it as the feed does: from the
- * oldest transaction that still ran at the read before.
+ * A table whose transactions commit in any order, and a source that reads it as the feed does: from the
+ * oldest transaction that was still running at the previous read.
  */
 class Table {
   readonly committed: PositionedRevocation[] = [];
@@ -157,7 +157,7 @@ class Table {
   }
 }
 
-test('S13 property: a watcher that loses its stream at any time and resumes by cursor learns of everything', () => {
+test('S13 property: a watcher that loses its stream at any time and resumes by cursor misses nothing', () => {
   const action = fc.constantFrom<'begin' | 'commit' | 'revoke' | 'read' | 'lose' | 'return'>(
     'begin',
     'commit',
@@ -174,7 +174,7 @@ test('S13 property: a watcher that loses its stream at any time and resumes by c
   fc.assert(
     fc.property(actions, sizes, (steps, { maxKept, pageRows }) => {
       const table = new Table();
-      // Two instances of the service, one database.
+      // Two instances of the service on one database.
       const [one, other] = [0, 1].map(() => new TrustBundle(undefined, new RevocationJournal(maxKept))) as [
         TrustBundle,
         TrustBundle,

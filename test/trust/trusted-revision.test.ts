@@ -8,7 +8,7 @@ import { startSeconds, verifierUnderTest } from '../security/verifier-under-test
 
 const expiresAtSeconds = startSeconds + 3_600;
 
-test('T24 a remembered token is judged anew after every change of keys and revocations, and only then', async () => {
+test('T24 a cached token is checked again after every change of keys or revocations, and only then', async () => {
   const { issue, keys, policy } = await verifierUnderTest('ES256');
   const bundle = new TrustBundle();
   bundle.replaceKeys(keys.ring);

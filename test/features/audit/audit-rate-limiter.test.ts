@@ -10,7 +10,7 @@ function budgetAt(policy: Partial<ConstructorParameters<typeof AuditRateLimiter>
 const taken = (budget: AuditRateLimiter, source: string, times: number) =>
   Array.from({ length: times }, () => budget.take(source)?.unwritten ?? null);
 
-test('a source has its burst, then one at a time; what was left out is told once', () => {
+test('a source has a burst, then one event per interval; the number of omitted events is reported once', () => {
   const { clock, budget } = budgetAt({});
   expect(taken(budget, 'a', 5)).toEqual([0, 0, 0, null, null]);
   clock.nowMs = 1_000;
@@ -18,13 +18,13 @@ test('a source has its burst, then one at a time; what was left out is told once
   expect(taken(budget, 'b', 1)).toEqual([1]);
 });
 
-test('what one source is refused does not cost the others, and all together have their limit', () => {
+test('events refused to one source do not count against the others, and all sources share a total limit', () => {
   const { budget } = budgetAt({});
   taken(budget, 'a', 1_000);
   expect(taken(budget, 'b', 3)).toEqual([997, 0, null]);
 });
 
-test('however long the flood, the rate holds, whatever number of sources it comes from', () => {
+test('the total rate holds during a long flood from any number of sources', () => {
   const { clock, budget } = budgetAt({ maxSources: 10 });
   let written = 0;
   for (let n = 0; n < 10_000; n += 1) {

@@ -24,7 +24,7 @@ const failures = async () => {
 };
 const wrong = () => Promise.resolve(invalidCredentials('wrong-password', undefined));
 
-test('L09 whoever leaves while the attempt is noted has nothing evaluated, and nothing counted without a trace', async () => {
+test('L09 an attempt cancelled while it is being recorded is not evaluated and leaves no count behind', async () => {
   expect(await throttle.guard(subject, testCall(), wrong)).toMatchObject({
     refusal: { kind: 'invalid-credentials', account: expect.stringMatching(/^[0-9a-f]{16}$/) as unknown },
   });
@@ -48,7 +48,7 @@ test('L09 whoever leaves while the attempt is noted has nothing evaluated, and n
   await untilFailures([1, 1]);
 });
 
-test('L09 whoever has left by the time of the turn takes no place in a counter', async () => {
+test('L09 an attempt cancelled before its turn takes no place in a counter', async () => {
   const call = { ...testCall(), signal: AbortSignal.abort() };
   const evaluate = () => Promise.reject(new Error('evaluated for nobody'));
   await expect(throttle.guard(subject, call, evaluate)).rejects.toMatchObject({
@@ -57,7 +57,7 @@ test('L09 whoever has left by the time of the turn takes no place in a counter',
   expect(await failures()).toEqual([1, 1]);
 });
 
-test('L02 the next in line is not told by its own time how long the check before it took', async () => {
+test('L02 the waiting time of the next attempt does not reveal how long the check before it took', async () => {
   const holdMs = 3_000;
   const held = () => Promise.resolve(invalidCredentials('wrong-password', undefined, holdMs));
   const other = { ...subject, address: '192.0.2.2' };
@@ -76,7 +76,7 @@ test('L02 the next in line is not told by its own time how long the check before
   expect(verdict.ok && verdict.value).toBeGreaterThanOrEqual(holdMs);
 });
 
-/** What did not count is taken back beside the answer. */
+/** A reservation that does not count is released concurrently with the answer, so this waits. */
 async function untilFailures(expected: number[]): Promise<void> {
   const untilMs = Date.now() + 60_000;
   while (JSON.stringify(await failures()) !== JSON.stringify(expected) && Date.now() < untilMs);

@@ -94,7 +94,7 @@ async function serviceToken(roles: string[], audience = 'postern'): Promise<{ id
   return { id, token };
 }
 
-test('A02 each kind of caller against each class of access', async () => {
+test('A02 each kind of caller gets the verdict of each access class', async () => {
   const callers = {
     garbage: 'junk',
     'admin user elsewhere': (await userToken(['admin'], 'shop')).token,
@@ -123,7 +123,7 @@ test('A02 each kind of caller against each class of access', async () => {
   });
 });
 
-test('A03 a role that was taken away administers no more, whatever the token says', async () => {
+test('A03 a removed admin role takes effect at once, whatever the token says', async () => {
   for (const { id, token } of [await userToken(['admin']), await serviceToken(['admin'])]) {
     expect(await answer(token, 'admin')).toMatch(/ admin$/);
     await database.query(`UPDATE users SET roles = '{}' WHERE id = $1`, [id]);
@@ -132,13 +132,13 @@ test('A03 a role that was taken away administers no more, whatever the token say
   }
 });
 
-test('A03 a role that was given counts before the token says so', async () => {
+test('A03 an added role counts before a token contains it', async () => {
   const { id, token } = await serviceToken([]);
   await database.query(`UPDATE service_accounts SET roles = '{admin}' WHERE id = $1`, [id]);
   expect(await answer(token, 'admin')).toBe('service admin');
 });
 
-test('A03 the deleted and the disabled administer no more, past every revocation', async () => {
+test('A03 deleted and disabled users lose administration even without a revocation', async () => {
   const service = await serviceToken(['admin']);
   await database.query('DELETE FROM service_accounts WHERE id = $1', [service.id]);
   const user = await userToken(['admin']);
@@ -149,7 +149,7 @@ test('A03 the deleted and the disabled administer no more, past every revocation
   ]);
 });
 
-test("A04 a user whose id is a service account's has none of its roles", async () => {
+test('A04 a user with the id of a service account has none of its roles', async () => {
   const { id } = await serviceToken(['admin']);
   const { token } = await issuer.issueToUser({
     userId: id,

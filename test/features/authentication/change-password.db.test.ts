@@ -54,7 +54,7 @@ async function becomes(expected: string, token: unknown, at: TestService): Promi
   expect(await verdict(token, at)).toBe(expected);
 }
 
-test("L16 a change ends all sessions everywhere and opens a new one for Postern's own audience", async () => {
+test("L16 a password change ends all sessions and opens a new one for Postern's own audience", async () => {
   const [one, two] = [await loggedIn(), await loggedIn('other')];
   const { code, response } = await change(String(one['access_token']));
   expect(code).toBe(status.OK);
@@ -79,7 +79,7 @@ test("L16 a change ends all sessions everywhere and opens a new one for Postern'
   expect((await login(better)).code).toBe(status.OK);
 });
 
-test('L16 a token alone changes nothing, nor learns anything from the policy', async () => {
+test('L16 without the current password a token changes nothing and gets no answer from the policy', async () => {
   const { access_token: token } = await loggedIn();
   for (const wrong of ['wrong horse battery', better]) {
     expect((await change(String(token), wrong)).reason).toBe('INVALID_CREDENTIALS');
@@ -108,7 +108,7 @@ test.each([
   expect(await verdict(token)).toBe('good');
 });
 
-test('L10 L16 guesses count as those at Login do', async () => {
+test('L10 L16 wrong current passwords count towards the login throttle', async () => {
   await database.query('DELETE FROM login_throttle');
   const { access_token: token } = await loggedIn();
   // A thief of the token calls from elsewhere: not from a source that a login, after its answer, noted as known.
@@ -121,14 +121,14 @@ test('L10 L16 guesses count as those at Login do', async () => {
   expect((await login(password)).reason).toBe('LOGIN_RATE_LIMITED');
 });
 
-test('L07 the new password is not made of the e-mail', async () => {
+test('L07 a new password made of the e-mail is refused', async () => {
   const { access_token: token } = await loggedIn();
   expect((await change(String(token), password, `grace${count}grace${count}`)).reason).toBe(
     'PASSWORD_POLICY',
   );
 });
 
-test('L16 the new password is another one, in whatever way the same one is written', async () => {
+test('L16 the present password is refused as the new one, in any Unicode form', async () => {
   const accented = 'crème brûlée à la carte';
   await service.addUser(`accented-${email}`, accented);
   const typed = { email: `accented-${email}`, password: accented };
@@ -146,12 +146,12 @@ test('L16 the new password is another one, in whatever way the same one is writt
       message: expect.stringMatching(/^new_password: .*current password/) as unknown,
     });
   }
-  // Nothing was changed, and whoever does not know the password does not learn that two guesses are alike.
+  // Nothing was changed, and a caller who does not know the password does not learn that two guesses are alike.
   expect(await verdict(token)).toBe('good');
   expect((await change(token, better, better)).reason).toBe('INVALID_CREDENTIALS');
 });
 
-test('A02 only a user is let in', async () => {
+test('A02 only a user may change a password', async () => {
   const request = { current_password: password, new_password: better };
   const answer = async (metadata?: Record<string, string>) =>
     (await service.call('postern.v1.AuthService/ChangePassword', request, metadata)).reason;
@@ -179,14 +179,14 @@ test('A02 only a user is let in', async () => {
   ]);
 });
 
-test('L16 S12 a session that the database knows as ended changes no password, told of or not', async () => {
+test('L16 S12 a session that has ended in the database changes no password, with or without a revocation', async () => {
   const { access_token: token, session_id: id } = await loggedIn();
   await database.query('UPDATE sessions SET ended_at = now() WHERE id = $1', [id]);
   expect((await change(String(token))).reason).toBe('TOKEN_REVOKED');
   expect((await login(password)).code).toBe(status.OK);
 });
 
-test('S15 a user who was disabled meanwhile, past every revocation, changes no password', async () => {
+test('S15 a user disabled in the meantime changes no password, even without a revocation', async () => {
   const { access_token: token } = await loggedIn();
   await database.query('UPDATE users SET disabled_at = now() WHERE email = $1', [email]);
   expect((await change(String(token))).reason).toBe('INVALID_CREDENTIALS');
@@ -211,7 +211,7 @@ test('L16 no session that was opened with the old password survives the change',
   expect(live).toEqual([{ id: (await changed).response?.['session_id'] }]);
 });
 
-test('of two changes at once one wins, and its password is the one that counts', async () => {
+test('of two concurrent changes one succeeds, and its password is the one stored', async () => {
   const { access_token: token } = await loggedIn();
   const wanted = ['the first new password', 'the other new password'];
   const outcomes = await Promise.all(wanted.map((next) => change(String(token), password, next)));
@@ -224,7 +224,7 @@ test('of two changes at once one wins, and its password is the one that counts',
 test.each([
   ['another password', 'the password of a moment ago', status.UNAUTHENTICATED],
   ['a stronger hash of the same', password, status.OK],
-])('L16 %s that was stored after the check is the one that counts', async (_name, stored, expected) => {
+])('L16 %s stored after the check is compared again', async (_name, stored, expected) => {
   const { access_token: token, user_id: id } = await loggedIn();
   const hasher = await PasswordHasher.start({ concurrency: 1 });
   const hash = await hasher.hash(stored, testCall());

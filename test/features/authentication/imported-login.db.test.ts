@@ -39,7 +39,7 @@ test.each([
   }
 });
 
-test('L04 first logins at the same moment are all let in, whichever stores the new hash', async () => {
+test('L04 concurrent first logins all succeed, whichever stores the new hash', async () => {
   const email = 'twice@example.com';
   await importUser(email, '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC');
   const answers = await Promise.all([1, 2, 3, 4, 5].map(() => login(email, 'correct horse b\u00e4ttery')));
@@ -55,12 +55,12 @@ test('L05 after the first login with an imported bcrypt hash, byte 73 matters', 
   expect((await login(email, 'a'.repeat(80))).code).toBe(status.OK);
 });
 
-test('a stored hash dearer than allowed is never worked on', async () => {
+test('a stored hash with a cost above the maximum is never computed', async () => {
   const email = 'hostile@example.com';
   await importUser(email, `$2b$31$${'.'.repeat(53)}`);
   const startedMs = performance.now();
   expect((await login(email, 'any password')).reason).toBe('INVALID_CREDENTIALS');
-  // The work would take days.
+  // Computing this hash would take days.
   expect(performance.now() - startedMs).toBeLessThan(60_000);
 });
 

@@ -54,7 +54,7 @@ describe('Login', () => {
     expect(JSON.stringify(claims)).not.toContain('ann');
   });
 
-  test('L01 refuses unknown, wrong and disabled alike, to the byte', async () => {
+  test('L01 gives byte-identical refusals for unknown users, wrong passwords and disabled users', async () => {
     await service.addUser('dora@example.com', password);
     await service.database.query(`UPDATE users SET disabled_at = now() WHERE email = 'dora@example.com'`);
     await service.addUser('nopw@example.com', password);
@@ -122,7 +122,7 @@ describe('Login', () => {
 });
 
 describe('VerifyToken', () => {
-  test('says whom a token speaks for, from the field and from metadata', async () => {
+  test('returns the identity in a token from the field and from metadata', async () => {
     const token = await service.tokenOf(email, password);
     const fromField = await verify({ access_token: token });
     expect(fromField.response).toMatchObject({
@@ -151,7 +151,7 @@ describe('VerifyToken', () => {
     expect([outcome.code, outcome.reason]).toEqual([status.UNAUTHENTICATED, reason]);
   });
 
-  test('refuses a token for an audience it is not for', async () => {
+  test('refuses a token for another audience than the requested one', async () => {
     const token = await service.tokenOf(email, password);
     expect((await verify({ access_token: token, audience: 'postern' })).code).toBe(status.OK);
     expect((await verify({ access_token: token, audience: 'other' })).reason).toBe('TOKEN_CLAIMS_INVALID');
@@ -177,14 +177,14 @@ test('K11 GetJwks answers the set that HTTP serves, and HTTP answers 304 to its 
   expect(keys.map((key) => Object.keys(key).sort())).toEqual([['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']]);
 });
 
-test('health tells SERVING for the process and the service', async () => {
+test('health reports SERVING for the process and the service', async () => {
   for (const name of ['', 'postern.v1.AuthService']) {
     const { response } = await service.call('grpc.health.v1.Health/Check', { service: name });
     expect(response).toEqual({ status: 'SERVING' });
   }
 });
 
-test('the HTTP listener tells discovery, life and readiness', async () => {
+test('the HTTP listener serves discovery, liveness and readiness', async () => {
   const discovery = (await (
     await fetch(`${service.httpUrl}/.well-known/openid-configuration`)
   ).json()) as object;

@@ -8,7 +8,7 @@ import { addUser } from '../../support/test-service.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
-/** Failures that are free. */
+/** Failures without a delay. */
 const limit = 5;
 let database: TestDatabase;
 let one: ServiceProcess;
@@ -26,15 +26,15 @@ afterAll(async () => {
 const login = async (at: ServiceProcess, typed: string) =>
   verdictOf(await at.call('postern.v1.AuthService/Login', { email, password: typed }));
 
-test('L09 L11 two hundred parallel guesses over two processes stay within the limit, and kill -9 forgets none', async () => {
+test('L09 L11 two hundred parallel guesses over two processes stay within the limit, and kill -9 loses no count', async () => {
   const answers = await Promise.all(
     Array.from({ length: 200 }, (_, n) => login(n % 2 ? one : two, `guess ${n}`)),
   );
   const evaluated = answers.filter((answer) => answer === 'INVALID_CREDENTIALS').length;
   expect(evaluated).toBeGreaterThan(0);
-  // Should the machine take its time, a pause may be over before the last guess.
+  // On a slow machine a delay may end before the last guess.
   expect(evaluated).toBeLessThanOrEqual(limit + 2);
-  // The pause after the limit grows far beyond what a restart takes.
+  // The delay after the limit is far longer than a restart.
   await database.query(
     `UPDATE login_throttle SET blocked_until = now() + interval '1 minute' WHERE blocked_until IS NOT NULL`,
   );

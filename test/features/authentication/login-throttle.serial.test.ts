@@ -52,81 +52,81 @@ function retryAfterSeconds({ trailers }: Outcome): number {
   return delay ? delay.seconds + delay.nanos / 1e9 : NaN;
 }
 
-/** Makes every counter as old as if this time had passed. */
-const pass = (interval: string) =>
+/** Ages every counter by this interval. */
+const advance = (interval: string) =>
   store.query(
     `UPDATE login_throttle SET blocked_until = blocked_until - $1::interval, expires_at = expires_at - $1::interval,
             known_until = known_until - $1::interval`,
     [interval],
   );
 
-test('L10 five failures are free, then a pause that grows, and it passes by itself', async () => {
+test('L10 five failures cause no delay, later ones a growing delay, which ends by itself', async () => {
   expect(await guess(free)).toEqual(Array.from({ length: free }, () => 'INVALID_CREDENTIALS'));
   const refused = await login(password);
   expect([refused.code, refused.reason]).toEqual([status.RESOURCE_EXHAUSTED, 'LOGIN_RATE_LIMITED']);
   expect(retryAfterSeconds(refused)).toBeGreaterThan(1);
   expect(retryAfterSeconds(refused)).toBeLessThanOrEqual(5);
-  await pass('5 seconds');
+  await advance('5 seconds');
   expect(await guess(1)).toEqual(['INVALID_CREDENTIALS']);
   const again = await login(password);
   expect(retryAfterSeconds(again)).toBeGreaterThan(5);
-  await pass('10 seconds');
+  await advance('10 seconds');
   expect((await login(password)).code).toBe(status.OK);
-  // The right password gave the source its free failures back, and more.
+  // The right password resets the count of the source and raises its allowance.
   const known = free + LOGIN_THROTTLE_POLICY.knownSourceAllowance;
   expect(await guess(known)).toEqual(Array.from({ length: known }, () => 'INVALID_CREDENTIALS'));
   expect(await guess(1)).toEqual(['LOGIN_RATE_LIMITED']);
 });
 
-test('L01 L10 an e-mail that nobody has is refused alike', async () => {
+test('L01 L10 an unknown e-mail is throttled in the same way', async () => {
   const nobody = `nobody-${email}`;
   expect(await guess(free + 1, '', nobody)).toEqual(await guess(free + 1));
 });
 
-test('L09 two hundred parallel guesses over two instances evaluate no more than the limit', async () => {
+test('L09 of two hundred parallel guesses over two instances no more than the limit are evaluated', async () => {
   const answers = await Promise.all(
     Array.from({ length: 200 }, (_, n) => login('wrong', '192.0.2.7', n % 2 ? one : two)),
   );
   const evaluated = answers.filter(({ reason }) => reason === 'INVALID_CREDENTIALS').length;
   expect(evaluated).toBeGreaterThan(0);
-  // Should the machine take its time, a pause may be over before the last guess.
+  // On a slow machine a delay may end before the last guess.
   expect(evaluated).toBeLessThanOrEqual(free + 2);
 });
 
-test('L10 honest logins of one user at once do not throttle each other', async () => {
+test('L10 concurrent successful logins of one user do not throttle each other', async () => {
   const answers = await Promise.all(Array.from({ length: 60 }, () => login(password, '192.0.2.9')));
   expect(answers.filter(({ code }) => code !== status.OK)).toEqual([]);
 });
 
-test('L10 a flood from one source does not keep the owner out from another', async () => {
+test('L10 a flood from one source does not lock the owner out at another source', async () => {
   await guess(free + 5, '192.0.2.7');
   expect((await login(password, '192.0.2.7')).reason).toBe('LOGIN_RATE_LIMITED');
   expect((await login(password, '198.51.100.4')).code).toBe(status.OK);
 });
 
-test('L10 guesses from many sources end at a hundred, save where the owner was before', async () => {
+test('L10 guesses from many sources stop at a hundred, but a source known for the user may still log in', async () => {
   expect((await login(password, '198.51.100.4')).code).toBe(status.OK);
   for (let source = 0; source < 20; source += 1) await guess(free, `192.0.2.${source}`);
   const stranger = await login(password, '203.0.113.1');
   expect(stranger.reason).toBe('LOGIN_RATE_LIMITED');
   expect(retryAfterSeconds(stranger)).toBeLessThanOrEqual(86_400);
   expect((await login(password, '198.51.100.4')).code).toBe(status.OK);
-  await pass('1 day');
+  await advance('1 day');
   expect((await login(password, '203.0.113.1')).code).toBe(status.OK);
 }, 30_000);
 
-test('O05 the counters tell nobody’s e-mail', async () => {
+test('O05 the counters contain no e-mail', async () => {
   await guess(1);
   const rows = await store.query('SELECT encode(key, $1) AS key FROM login_throttle', ['escape']);
   expect(JSON.stringify(rows)).not.toContain('example.com');
 });
 
-describe('L12 whom a service believes', () => {
-  test('without trusted proxies what a caller says of its source changes nothing', async () => {
-    const wary = await startTestService({}, store);
-    for (let n = 0; n < free; n += 1) await login('wrong', `192.0.2.${n}`, wary);
-    expect((await login(password, '198.51.100.9', wary)).reason).toBe('LOGIN_RATE_LIMITED');
-    await wary.stop();
+describe('L12 trust in `client.address`', () => {
+  test('without trusted proxies the reported client address is ignored', async () => {
+    const untrusting = await startTestService({}, store);
+    for (let n = 0; n < free; n += 1) await login('wrong', `192.0.2.${n}`, untrusting);
+    expect((await login(password, '198.51.100.9', untrusting)).reason).toBe('LOGIN_RATE_LIMITED');
+    await untrusting.stop();
   });
 });
 

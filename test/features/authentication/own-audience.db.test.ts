@@ -39,7 +39,7 @@ const reasonFor = async (
   return code === status.OK ? 'OK' : reason;
 };
 
-test("A02 an administrator's token for another audience administers nothing, and leaves an event", async () => {
+test("A02 an administrator's token for another audience is refused, with an audit event", async () => {
   const id = randomUUID();
   const token = await service.tokenOf(email, password);
   const { code, reason, message } = await service.call(
@@ -63,7 +63,7 @@ test("A02 an administrator's token for another audience administers nothing, and
   expect(await reasonFor(await service.tokenOf(email, password, 'postern'))).toBe('OK');
 });
 
-test('A02 a watcher with a token for another audience is refused, and leaves an event', async () => {
+test('A02 a watcher with a token for another audience is refused, with an audit event', async () => {
   const account = await (await openAdminFixture(service.database)).createService('watcher');
   const watch = 'postern.v1.TrustService/WatchTrust';
   const events = async () =>
@@ -80,7 +80,7 @@ test('A02 a watcher with a token for another audience is refused, and leaves an 
   client.close();
 });
 
-test('A02 what everybody may call does not ask for whom the token is', async () => {
+test('A02 public methods accept a token for any audience', async () => {
   const { response } = await service.call(`${AUTH}/Login`, { email, password });
   const { access_token, refresh_token } = response as { access_token: string; refresh_token: string };
   const verify = async () => (await service.call(`${AUTH}/VerifyToken`, { access_token })).reason;
@@ -90,7 +90,7 @@ test('A02 what everybody may call does not ask for whom the token is', async () 
   expect(await verify()).toBe('TOKEN_REVOKED');
 });
 
-test('A02 L16 a password is changed with a token for Postern only, and the new session is for Postern', async () => {
+test('A02 L16 only a token for the own audience changes a password, and the new session has that audience', async () => {
   await service.addUser('ann@example.com', password);
   const change = { current_password: password, new_password: 'a staple for the horse' };
   const forShop = await service.tokenOf('ann@example.com', password);
@@ -105,7 +105,7 @@ test('A02 L16 a password is changed with a token for Postern only, and the new s
   }
 });
 
-test('A02 L12 a service is believed in whom it logs in for with a token for Postern only', async () => {
+test('A02 L12 the `client` of a service is trusted only with a token for the own audience', async () => {
   const account = await (await openAdminFixture(service.database)).createService('gateway');
   const originBy = async (token: string) => {
     const request = { email, password: 'wrong', client: { address: '192.0.2.7' } };
@@ -117,21 +117,21 @@ test('A02 L12 a service is believed in whom it logs in for with a token for Post
     return event?.['address'];
   };
   expect(await originBy(await serviceToken(service, account))).toBeNull();
-  const disbelief = service.logLines.filter((line) => line.includes('client-not-believed'));
-  expect(disbelief.join()).toContain(
+  const notTrustedLines = service.logLines.filter((line) => line.includes('client-not-believed'));
+  expect(notTrustedLines.join()).toContain(
     "TOKEN_CLAIMS_INVALID: this method needs a token for the audience 'postern'",
   );
   expect(await originBy(await serviceToken(service, account, 'postern'))).toBe('192.0.2.7');
 });
 
-test('A02 a legacy HS256 token is refused here, were its user an administrator', async () => {
+test('A02 a legacy HS256 token is refused even when its user is an administrator', async () => {
   const token = jwt.sign({ user_id: adminId }, legacySecret, { expiresIn: 600 });
   expect((await service.call(`${AUTH}/VerifyToken`, { access_token: token })).code).toBe(status.OK);
   for (const method of [`${ADMIN}/ListUsers`, `${AUTH}/ChangePassword`])
     expect(await reasonFor(token, method)).toBe('TOKEN_CLAIMS_INVALID');
 });
 
-test('A02 in HS256 mode the claim is required, whoever signed', async () => {
+test('A02 in HS256 mode the audience claim is required, whoever signed the token', async () => {
   const shared = await startTestService({
     POSTERN_AUDIENCE: 'shop,postern',
     POSTERN_API_AUDIENCE: 'postern',

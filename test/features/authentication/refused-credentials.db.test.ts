@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 let calls = 0;
-/** Makes a call and gives its reason, its events, and what the log has of it beyond the usual. */
+/** Makes a call. Returns its reason, its audit events, and its log fields beyond the usual ones. */
 async function traced(
   method: string,
   request: Record<string, unknown>,
@@ -41,7 +41,7 @@ const login = (email: string, typed: string, address = '192.0.2.1') =>
   traced('Login', { email, password: typed, client: { address } });
 const keyedHash = expect.stringMatching(/^[0-9a-f]{16}$/);
 
-test('O03 O05 a failed login is one event and one line, with a keyed hash for the e-mail', async () => {
+test('O03 O05 a failed login leaves one audit event and one log line, with a keyed hash of the e-mail', async () => {
   const wrong = await login('ann@example.com', 'wrong horse battery');
   expect(wrong.events).toEqual([
     {
@@ -71,7 +71,7 @@ test('O03 O05 a failed login is one event and one line, with a keyed hash for th
   expect([...service.logLines, everything].join('\n')).not.toMatch(/wrong-field|ann@example|horse battery/i);
 });
 
-test('O03 a login that has to wait is an event of its own', async () => {
+test('O03 a throttled login has an audit event of its own', async () => {
   const tries = [];
   for (let n = 0; n < 6; n += 1) tries.push(await login('bob@example.com', 'wrong', '192.0.2.3'));
   const last = tries.at(-1);
@@ -87,7 +87,7 @@ test('O03 a login that has to wait is an event of its own', async () => {
   });
 });
 
-test('S06 O03 refused refreshes: reuse is one event with the end of the session, what comes after it another', async () => {
+test('S06 O03 refused refreshes: reuse and the end of the session are one event, later attempts another', async () => {
   const { refresh_token: first, session_id } = await account.login(service, 'ann@example.com', password);
   const { refresh_token: second } = await account.refresh(service, first);
   const reuse = await traced('RefreshToken', { refresh_token: first });
@@ -103,12 +103,12 @@ test('S06 O03 refused refreshes: reuse is one event with the end of the session,
   expect([junk.reason, junk.events]).toEqual(['REFRESH_TOKEN_INVALID', []]);
 });
 
-test('O03 refused service secrets, reset tokens and password changes', async () => {
-  const robot = await fixture.createService('robot');
+test('O03 refused service secrets, reset tokens and password changes leave audit events', async () => {
+  const client = await fixture.createService('robot');
   const stranger = await fixture.createService('stranger');
-  const secret = await traced('IssueServiceToken', { client_id: robot.id, client_secret: stranger.secret });
+  const secret = await traced('IssueServiceToken', { client_id: client.id, client_secret: stranger.secret });
   expect(secret.events).toMatchObject([
-    { action: 'service.token', outcome: 'refused', target_id: robot.id, details: { cause: 'wrong-secret' } },
+    { action: 'service.token', outcome: 'refused', target_id: client.id, details: { cause: 'wrong-secret' } },
   ]);
   const token = await fixture.resetFor('ann@example.com');
   await fixture.resetFor('ann@example.com');
@@ -130,19 +130,19 @@ test('O03 refused service secrets, reset tokens and password changes', async () 
   expect([policy.reason, policy.events]).toEqual(['PASSWORD_POLICY', []]);
 });
 
-test('a flood from one source fills neither the trail nor the way of others, and says what it left out', async () => {
-  const robot = await fixture.createService('flooded');
+test('a flood from one source neither fills the audit trail nor hides other sources, and the omitted number is recorded', async () => {
+  const client = await fixture.createService('flooded');
   const guess = (await fixture.createService('guess')).secret;
   const count = async () =>
     Number((await service.database.query('SELECT count(*)::int AS n FROM audit_events'))[0]?.['n']);
   const before = await count();
   const issue = () =>
-    service.call('postern.v1.AuthService/IssueServiceToken', { client_id: robot.id, client_secret: guess });
+    service.call('postern.v1.AuthService/IssueServiceToken', { client_id: client.id, client_secret: guess });
   let refused = 0;
-  // In waves, so that each finds its connection in time.
+  // In batches, so that each call gets its connection in time.
   while (refused < auditRateLimits.perSource + 60) {
-    const wave = await Promise.all(Array.from({ length: 20 }, issue));
-    refused += wave.filter(({ reason }) => reason === 'INVALID_CREDENTIALS').length;
+    const batch = await Promise.all(Array.from({ length: 20 }, issue));
+    refused += batch.filter(({ reason }) => reason === 'INVALID_CREDENTIALS').length;
   }
   const written = (await count()) - before;
   expect(written).toBeLessThan(refused);

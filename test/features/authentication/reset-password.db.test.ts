@@ -48,7 +48,7 @@ const reset = (reset_token: string, new_password = better, at: Pick<TestService,
 const login = async (typed: string) =>
   (await service.call('postern.v1.AuthService/Login', { email, password: typed })).code;
 
-test('L17 a token sets a password once and ends all sessions', async () => {
+test('L17 a reset token sets a password once and ends all sessions', async () => {
   const access = await service.tokenOf(email, password);
   const token = await fixture.resetFor(email);
   expect(token).toMatch(/^prs_[0-9A-Za-z]{49}$/);
@@ -61,7 +61,7 @@ test('L17 a token sets a password once and ends all sessions', async () => {
   expect(await login(better)).toBe(status.OK);
 });
 
-test('L17 lets in a user who has no password, and has a token for an hour', async () => {
+test('L17 a user without a password can set one, and the token is valid for an hour', async () => {
   await database.query('UPDATE users SET password_hash = NULL WHERE email = $1', [email]);
   const token = await fixture.resetFor(email.toUpperCase());
   const [row] = await database.query(
@@ -75,7 +75,7 @@ test('L17 lets in a user who has no password, and has a token for an hour', asyn
   expect(await login(better)).toBe(status.OK);
 });
 
-test('L17 unknown, malformed, old and replaced tokens get one answer, to the byte', async () => {
+test('L17 unknown, malformed, expired and replaced tokens get byte-identical answers', async () => {
   const replaced = await fixture.resetFor(email);
   const old = await fixture.resetFor(email);
   await database.query(`UPDATE password_resets SET expires_at = now() - interval '1 second'`);
@@ -99,7 +99,7 @@ test('L17 unknown, malformed, old and replaced tokens get one answer, to the byt
   expect(await login(password)).toBe(status.OK);
 });
 
-test('a newer token ends the one before it', async () => {
+test('a newer reset token invalidates the previous one', async () => {
   const first = await fixture.resetFor(email);
   const next = await fixture.resetFor(email);
   expect((await reset(first)).reason).toBe('RESET_TOKEN_INVALID');
@@ -117,7 +117,7 @@ test.each(['', 'short', 'passwordpassword', 'a\0bcdefghijklmnop', 'x'.repeat(102
   },
 );
 
-test('L17 the present password is refused, in whatever way it is written, and leaves the token good', async () => {
+test('L17 the present password is refused in any Unicode form, and the token stays valid', async () => {
   const accented = 'crème brûlée à la carte';
   await reset(await fixture.resetFor(email), accented);
   const token = await fixture.resetFor(email);
@@ -131,7 +131,7 @@ test('L17 the present password is refused, in whatever way it is written, and le
   expect((await reset(token)).code).toBe(status.OK);
 });
 
-test('L17 guesses of the present password at once are no more than one', async () => {
+test('L17 a token allows one guess of the present password, even with concurrent attempts', async () => {
   const token = await fixture.resetFor(email);
   const answers = await database.database.transaction(testCall(), async (trx) => {
     await lockUser(trx, userId);
@@ -145,7 +145,7 @@ test('L17 guesses of the present password at once are no more than one', async (
   expect((await answers.right).reason).toBe('RESET_TOKEN_INVALID');
 });
 
-test('a disabled user resets nothing, an enabled one does', async () => {
+test('a disabled user cannot reset a password, an enabled one can', async () => {
   const token = await fixture.resetFor(email);
   await database.query('UPDATE users SET disabled_at = now() WHERE email = $1', [email]);
   expect((await reset(token)).reason).toBe('RESET_TOKEN_INVALID');
@@ -155,8 +155,8 @@ test('a disabled user resets nothing, an enabled one does', async () => {
 
 test.each([
   ['another e-mail', [{ email: 'mary-elsewhere@example.com' }]],
-  ['being disabled, though enabled again', [{ disabled: true }, { disabled: false }]],
-])('L17 %s ends a pending token', async (_what, steps) => {
+  ['disabling, even when enabled again', [{ disabled: true }, { disabled: false }]],
+])('L17 %s invalidates a pending token', async (_what, steps) => {
   const token = await fixture.resetFor(email);
   for (const changes of steps) {
     const update = {
@@ -172,7 +172,7 @@ test.each([
   expect(await database.query('SELECT 1 FROM password_resets WHERE user_id = $1', [userId])).toEqual([]);
 });
 
-test('L17 other roles leave a pending token good', async () => {
+test('L17 a change of roles leaves a pending token valid', async () => {
   const token = await fixture.resetFor(email);
   const changes = { roles: ['reader'] };
   const update = { user: { userId }, etag: '', changes, actor: operator, action: 'user.update' } as const;
@@ -180,7 +180,7 @@ test('L17 other roles leave a pending token good', async () => {
   expect((await reset(token)).code).toBe(status.OK);
 });
 
-test('L17 no token is made for an e-mail that its user is just giving up', async () => {
+test('L17 no token is made for an e-mail that is being changed concurrently', async () => {
   const { made } = await database.database.transaction(testCall(), async (trx) => {
     await trx('users')
       .where({ id: userId })
@@ -195,7 +195,7 @@ test('L17 no token is made for an e-mail that its user is just giving up', async
   await made;
 });
 
-test('L17 of many uses at once one wins, and its password is the one that counts', async () => {
+test('L17 of many concurrent uses one succeeds, and its password is the one stored', async () => {
   const token = await fixture.resetFor(email);
   const wanted = Array.from({ length: 4 }, (_, index) => `a new passphrase no. ${index}`);
   const outcomes = await Promise.all(
@@ -208,14 +208,14 @@ test('L17 of many uses at once one wins, and its password is the one that counts
     expect(await login(typed)).toBe(won.includes(typed) ? status.OK : status.UNAUTHENTICATED);
 });
 
-test('a reset lets a user in whom failed logins keep waiting', async () => {
+test('a reset lets a throttled user log in', async () => {
   for (let guess = 0; guess < 5; guess += 1) await login(`guessed password ${guess}`);
   expect(await login(password)).toBe(status.RESOURCE_EXHAUSTED);
   await reset(await fixture.resetFor(email));
   expect(await login(better)).toBe(status.OK);
 });
 
-test('D02 making and using a token is audited', async () => {
+test('D02 creating and using a reset token is audited', async () => {
   await reset(await fixture.resetFor(email));
   const rows = await database.query(
     `SELECT action, actor_type FROM audit_events e JOIN users u ON u.id::text = e.target_id
@@ -234,7 +234,7 @@ onLinux('L07 a list of common passwords that cannot be read now is read at the n
   const token = await fixture.resetFor(email);
   const cold = await startServiceProcess(database.url);
   await untilReady(cold);
-  // Opens a connection to the database, which stays.
+  // Opens a database connection, which stays open.
   await cold.call('postern.v1.AuthService/Login', { email, password });
   limitOpenFiles(cold.pid, NO_MORE_FILES);
   expect(await reset(token, better, cold)).toMatchObject({ code: status.INTERNAL, reason: undefined });

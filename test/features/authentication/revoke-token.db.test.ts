@@ -13,7 +13,7 @@ const legacySecret = randomBytes(32).toString('hex');
 const sharedSecret = randomBytes(32).toString('hex');
 let service: TestService;
 let signingKey: KeyObject;
-/** Signs with a secret that other programs have, too. */
+/** Signs with a secret shared with other programs. */
 let sharing: TestService;
 
 beforeAll(async () => {
@@ -48,13 +48,13 @@ function partsOf(token: string): { header: string; claims: Claims } {
   return { header, claims: JSON.parse(claims) as Claims };
 }
 
-/** The same token with other claims, as really signed as the first. */
+/** The same token with other claims, signed with the real key. */
 function altered(token: string, change: (claims: Claims) => object): string {
   const { header, claims } = partsOf(token);
   return forge('ES256', header, json({ ...claims, ...change(claims) }), signingKey);
 }
 
-/** Until when what the statement finds is revoked, Unix time; null when it is not. */
+/** When the revocation expires, Unix time; null when there is none. */
 async function revokedUntil(kind: string, id: unknown): Promise<number | null> {
   const [row] = await service.database.query(
     'SELECT extract(epoch FROM expires_at)::float8 AS until FROM revocations WHERE kind = $1 AND id = $2',
@@ -76,19 +76,19 @@ async function auditedFor(sessionId: string): Promise<number> {
   return rows.length;
 }
 
-describe('S11 a token that is refused here and good elsewhere ends all the same', () => {
+describe('S11 a token that is refused here but may be valid elsewhere is revoked all the same', () => {
   test.each<[string, string, (claims: Claims) => object]>([
     [
-      'its time has not come by this clock',
+      'its iat is in the future by this clock',
       'TOKEN_NOT_YET_VALID',
       ({ exp }) => ({ iat: nowSeconds() + 60, exp: exp + 60 }),
     ],
-    ['its nbf has not come', 'TOKEN_NOT_YET_VALID', () => ({ nbf: nowSeconds() + 60 })],
+    ['its nbf is in the future', 'TOKEN_NOT_YET_VALID', () => ({ nbf: nowSeconds() + 60 })],
     ['another instance has its audience', 'TOKEN_CLAIMS_INVALID', () => ({ aud: 'elsewhere' })],
     ['another instance allows its lifetime', 'TOKEN_CLAIMS_INVALID', ({ exp }) => ({ exp: exp + 3_600 })],
     ['another instance has its issuer', 'TOKEN_CLAIMS_INVALID', () => ({ iss: 'https://auth.example' })],
     [
-      'it has expired by this clock, not by every',
+      'it has expired by this clock, but perhaps not by others',
       'TOKEN_EXPIRED',
       () => ({
         iat: nowSeconds() - 610,
@@ -108,10 +108,10 @@ describe('S11 a token that is refused here and good elsewhere ends all the same'
   });
 });
 
-describe('S11 what is not, or not any more, worth anything ends nothing', () => {
+describe('S11 an invalid or long expired token ends nothing', () => {
   test.each<[string, (token: string) => string]>([
     [
-      'a signature of somebody else',
+      'the signature of another token',
       (token) => {
         const [header = '', , signature = ''] = token.split('.');
         const { claims } = partsOf(token);
@@ -119,7 +119,7 @@ describe('S11 what is not, or not any more, worth anything ends nothing', () => 
       },
     ],
     ['long expired', (token) => altered(token, ({ iat, exp }) => ({ iat: iat - 3_600, exp: exp - 3_600 }))],
-    ['claims that no instance takes', (token) => altered(token, () => ({ sub: 7 }))],
+    ['claims that no instance accepts', (token) => altered(token, () => ({ sub: 7 }))],
     ['cut short', (token) => token.slice(0, -10)],
   ])('%s', async (_name, spoil) => {
     const tokens = await login();
@@ -128,7 +128,7 @@ describe('S11 what is not, or not any more, worth anything ends nothing', () => 
     expect(await account.verdict(service, tokens.access_token)).toBe('OK');
   });
 
-  test('a token that is ended already is not written down again', async () => {
+  test('a token that is already revoked is not recorded again', async () => {
     const tokens = await login();
     for (let times = 0; times < 3; times += 1) {
       expect(await account.revoke(service, tokens.access_token)).toBe('OK');
@@ -143,10 +143,10 @@ test.each<[string, (token: string) => Promise<string>]>([
     (token) => Promise.resolve(altered(token, () => ({ iat: nowSeconds() - 610, exp: nowSeconds() - 10 }))),
   ],
   [
-    'was ended',
+    'was revoked',
     async (token) => {
       await account.revoke(service, token);
-      // Good for longer than the row says, so that it is looked at again.
+      // Valid for longer than the revocation, so that the token is checked again.
       return altered(token, ({ exp }) => ({ exp: exp + 300 }));
     },
   ],
@@ -169,7 +169,7 @@ describe('S11 tokens of programs that share the secret', () => {
     ...more,
   });
 
-  test('one that outlives the session of ours that it names is revoked for as long as it lives', async () => {
+  test('a token that outlives its Postern session is revoked until the token expires', async () => {
     const { session_id: sid } = await login(sharing);
     const claims = shared({ sid });
     const token = sign(claims);
@@ -180,7 +180,7 @@ describe('S11 tokens of programs that share the secret', () => {
     expect(await auditedFor(sid)).toBe(1);
   });
 
-  test('so is one that comes when the session has ended', async () => {
+  test('so is a token presented after its session has ended', async () => {
     const tokens = await login(sharing);
     const claims = shared({ sid: tokens.session_id });
     expect(await account.revoke(sharing, tokens.refresh_token)).toBe('OK');
@@ -188,7 +188,7 @@ describe('S11 tokens of programs that share the secret', () => {
     expect(await revokedUntil('sid', tokens.session_id)).toBeGreaterThanOrEqual(claims.exp + 120);
   });
 
-  test('one of a session that is not ours, and one of no session, end alone', async () => {
+  test('a token with a foreign session or none is revoked alone', async () => {
     for (const name of [{ sid: `theirs-${randomUUID()}` }, { jti: randomUUID() }]) {
       const token = sign(shared(name));
       expect(await account.revoke(sharing, token)).toBe('OK');
@@ -196,21 +196,21 @@ describe('S11 tokens of programs that share the secret', () => {
     }
   });
 
-  test('another issuer’s is not one of ours: whose users it names is not known', async () => {
+  test('a token of another issuer does not end sessions: its subject may be another user', async () => {
     const tokens = await login(sharing);
     const token = sign(shared({ iss: 'https://other.example', sub: tokens.user_id, jti: randomUUID() }));
     expect(await account.revoke(sharing, token, true)).toBe('OK');
     expect(await account.verdict(sharing, tokens.access_token)).toBe('OK');
   });
 
-  test('one without jti and sid cannot be told from others: that it goes on is said', async () => {
+  test('a token without jti and sid cannot be revoked, and the answer says so', async () => {
     const token = sign(shared({}));
     const outcome = await sharing.call('postern.v1.AuthService/RevokeToken', { token });
     expect([outcome.code, outcome.reason]).toEqual([status.INVALID_ARGUMENT, 'FIELD_INVALID']);
     expect(await account.verdict(sharing, token)).toBe('OK');
   });
 
-  test('nor can one of the time before Postern', async () => {
+  test('nor can a legacy token', async () => {
     const legacy = (exp: number) =>
       forge('HS256', json({ alg: 'HS256', typ: 'JWT' }), json({ user_id: 7, exp }), secretKey(legacySecret));
     const token = legacy(nowSeconds() + 600);

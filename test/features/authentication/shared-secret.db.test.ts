@@ -43,7 +43,7 @@ test.each([
   expect((await verify(token)).reason).toBe(reason);
 });
 
-test('publishes no key', async () => {
+test('publishes no keys', async () => {
   const { response } = await service.call('postern.v1.AuthService/GetJwks', {});
   expect(response?.['jwks']).toBe('{"keys":[]}');
 });

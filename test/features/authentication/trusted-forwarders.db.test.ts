@@ -19,9 +19,9 @@ const folder = mkdtempSync(join(tmpdir(), 'postern-vouching-'));
 const caFile = join(folder, 'ca.crt');
 const listed = authority.issue({ uris: [gateway] });
 const unlisted = authority.issue({ uris: ['spiffe://example.org/other'] });
-/** Plaintext, for tokens. */
+/** Plaintext listener, for callers with tokens. */
 let service: TestService;
-/** For certificates. */
+/** TLS listener, for callers with certificates. */
 let secured: TestService;
 let fixture: AdminFixture;
 let account: Credentials;
@@ -85,7 +85,7 @@ function call(certificate: Issued | null, method: string, request: object, token
 const login = ({ typed = password, address = '192.0.2.7', certificate = null, token }: Attempt) =>
   call(certificate, 'Login', { email, password: typed, client: { address, user_agent: 'a browser' } }, token);
 
-/** What the audit trail has as the origin of a failed login: null for this machine. */
+/** The client address of a failed login in the audit trail: null for this machine. */
 async function originOf(attempt: Attempt): Promise<unknown> {
   const { reason } = await login({ ...attempt, typed: 'wrong' });
   expect(reason).toBe('INVALID_CREDENTIALS');
@@ -103,23 +103,23 @@ async function tokenOf({ id, secret }: Credentials): Promise<string> {
 async function userToken(): Promise<string> {
   return String((await login({})).response?.['access_token']);
 }
-const disbelief = () =>
+const notTrustedReasons = () =>
   [...service.logLines, ...secured.logLines]
     .map((line) => JSON.parse(line) as { event: string; detail: string })
     .filter(({ event }) => event === 'client-not-believed')
     .map(({ detail }) => detail.split(':')[0]);
 
-describe('L12 whose word for `client` is taken', () => {
-  test('that of a service account with its access token', async () => {
+describe('L12 whose `client` is trusted', () => {
+  test('a service account with its access token', async () => {
     expect(await originOf({ token: await tokenOf(account) })).toBe('192.0.2.7');
     expect((await login({ token: await tokenOf(account) })).code).toBe(grpc.status.OK);
   });
 
-  test('that of a service with a listed certificate', async () => {
+  test('a service with a listed certificate', async () => {
     expect(await originOf({ certificate: listed })).toBe('192.0.2.7');
   });
 
-  test('that of the shipped client with a service credential', async () => {
+  test('the shipped client with a service credential', async () => {
     const upstream = { address: service.grpcAddress };
     const credential = serviceCredential(upstream, { clientId: account.id, clientSecret: account.secret });
     const client = createAuthClient({ ...upstream, credential });
@@ -134,18 +134,18 @@ describe('L12 whose word for `client` is taken', () => {
     expect(row).toEqual({ address: '198.51.100.3', user_agent: 'a browser' });
   });
 
-  test('no other caller’s: the login goes on with the address of the peer, and the log says why', async () => {
+  test('no other caller: the login continues with the peer address, and the log says why', async () => {
     const user = await userToken();
     const revoked = await tokenOf(account);
     await call(null, 'RevokeToken', { token: revoked });
-    expect(disbelief()).toEqual([]);
+    expect(notTrustedReasons()).toEqual([]);
     const attempts: readonly [attempt: Attempt, reason: string | null][] = [
       [{}, null],
       [{ token: user }, 'SERVICE_REQUIRED'],
       [{ token: 'junk' }, 'TOKEN_MALFORMED'],
       [{ token: revoked }, 'TOKEN_REVOKED'],
       [{ certificate: unlisted }, 'SERVICE_REQUIRED'],
-      // Whoever sends a token is judged by it alone.
+      // A caller that sends a token is judged by the token alone.
       [{ certificate: listed, token: 'junk' }, 'TOKEN_MALFORMED'],
     ];
     for (const [attempt] of attempts) {
@@ -154,19 +154,19 @@ describe('L12 whose word for `client` is taken', () => {
       expect((await login(attempt)).code).toBe(grpc.status.OK);
     }
     const reasons = attempts.flatMap(([, reason]) => (reason === null ? [] : [reason]));
-    expect(disbelief()).toEqual(reasons);
+    expect(notTrustedReasons()).toEqual(reasons);
     expect([...service.logLines, ...secured.logLines].join('\n')).not.toContain(user);
   });
 });
 
-test('L10 L12 behind a gateway with a service credential one guesser does not throttle the others', async () => {
+test('L10 L12 behind a gateway with a service credential one guessing client does not throttle the others', async () => {
   const token = await tokenOf(account);
   for (let n = 0; n < free; n += 1) await login({ token, typed: 'wrong' });
   expect((await login({ token })).reason).toBe('LOGIN_RATE_LIMITED');
   expect((await login({ token, address: '192.0.2.8' })).code).toBe(grpc.status.OK);
 });
 
-test('L10 L12 an IPv4 address is one source however it is written, and another one another', async () => {
+test('L10 L12 all notations of an IPv4 address are one source, and another address is another', async () => {
   const token = await tokenOf(account);
   const forms = [
     '192.0.2.7',

@@ -15,7 +15,7 @@ const policy = {
   skewSeconds: 5,
 };
 
-test('T05 a good token waits for the keys when only the revocations have come, and is not called one of an unknown key', async () => {
+test('T05 while only revocations are loaded, a valid token waits for the keys instead of being refused for its kid', async () => {
   const pair = await generateSigningKey('ES256');
   const token = await signAccessToken(await importSigner(pair), {
     issuer: policy.issuer,

@@ -19,7 +19,7 @@ beforeAll(async () => {
 beforeEach(() => service.database.query('TRUNCATE sessions, revocations'));
 afterAll(() => service.stop());
 
-/** Sessions and as many revocations that expired so long ago, or, below zero, will. */
+/** Sessions, and as many revocations, that expired so long ago; negative for a future expiry. */
 async function insert(count: number, expiredAgo: string): Promise<void> {
   await service.database.query(
     `INSERT INTO sessions (id, user_id, nonce, audience, access_expires_at, expires_at, created_at, ended_at)
@@ -40,7 +40,7 @@ async function left(): Promise<unknown[]> {
   return [counts?.['sessions'], counts?.['revocations']];
 }
 
-test('S16 what has expired goes, and an ended session stays as evidence until its tokens have expired', async () => {
+test('S16 expired rows are purged, and an ended session stays as evidence until its tokens have expired', async () => {
   await insert(3, '25 hours');
   await insert(5, '23 hours');
   await insert(7, '-1 hour');
@@ -48,7 +48,7 @@ test('S16 what has expired goes, and an ended session stays as evidence until it
   expect(await left()).toEqual([5 + 7, 7]);
 });
 
-test('S16 a large heap goes in batches while sessions are refreshed as fast as ever', async () => {
+test('S16 a large backlog is purged in batches without slowing down refreshes', async () => {
   await insert(6_000, '2 days');
   let newest = (await account.login(service, email, password)).refresh_token;
   const purging = purgeExpired({ database: service.database.database }, { signal });
@@ -66,7 +66,7 @@ test('S16 a large heap goes in batches while sessions are refreshed as fast as e
   expect(Math.max(...tookMs)).toBeLessThan(500);
 });
 
-test('S16 two instances at once purge everything once, and pass over a row that is in use', async () => {
+test('S16 two concurrent instances purge every row once, and skip a locked row', async () => {
   await insert(2_000, '2 days');
   const [held] = await service.database.query('SELECT id FROM sessions LIMIT 1');
   const { database } = service.database;
@@ -82,7 +82,7 @@ test('S16 two instances at once purge everything once, and pass over a row that 
   expect(await left()).toEqual([0, 0]);
 });
 
-test('S16 the schedule purges by itself and ends when it is told to', async () => {
+test('S16 the schedule purges by itself until it is stopped', async () => {
   const reports: number[] = [];
   const purge = new ExpiryPurge({
     database: service.database.database,

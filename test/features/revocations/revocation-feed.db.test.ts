@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => store.drop());
 
-/** As a server writes that gives out a transaction number again which the feed has gone past. */
+/** Writes as a server that reuses a transaction number which the feed has already passed. */
 async function revokeAtOldNumber(): Promise<string> {
   const id = randomUUID();
   await store.query(
@@ -32,7 +32,7 @@ function listenTo(trust: TrustBundle): string[] {
   return announced;
 }
 
-test('S13 a server that began anew is read from the beginning, since it gives numbers out again', async () => {
+test('S13 after a crash of the server the feed reads from the beginning, since transaction numbers are reused', async () => {
   const trust = new TrustBundle();
   const feed = new RevocationFeed(store.database, trust, new DatabaseClock());
   const first = await revokeAtOldNumber();
@@ -42,7 +42,7 @@ test('S13 a server that began anew is read from the beginning, since it gives nu
   const second = await revokeAtOldNumber();
   await feed.refresh();
   expect(announced).toEqual([]);
-  // What a crash does: the statistics begin anew, and the numbers go back.
+  // The effect of a crash: the statistics are reset, and the numbers go back.
   await store.query(`SELECT pg_stat_reset_shared('bgwriter')`);
   await feed.refresh();
   expect(announced).toEqual([second]);
@@ -50,7 +50,7 @@ test('S13 a server that began anew is read from the beginning, since it gives nu
   expect(trust.missedSince(cursor)).toBeNull();
 });
 
-test('D12 a server that writes no more is asked over a new connection the next time', async () => {
+test('D12 after a server has become read-only the next refresh uses a new connection', async () => {
   const feed = new RevocationFeed(store.database, new TrustBundle(), new DatabaseClock());
   const backend = async () => {
     const { rows } = await store.database.run(testCall(), (db) =>

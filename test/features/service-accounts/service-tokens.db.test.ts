@@ -41,7 +41,7 @@ const verdict = async (token: string, at = service) => {
   const { code, reason } = await at.call('postern.v1.AuthService/VerifyToken', { access_token: token });
   return code === status.OK ? 'good' : reason;
 };
-/** Asks again until the answer is the expected one, for as long as a revocation may take to arrive. */
+/** Repeats until the verdict is the expected one, for as long as a revocation may take to arrive. */
 async function becomes(expected: string, token: string, at: TestService): Promise<void> {
   const untilMs = Date.now() + 60_000;
   while ((await verdict(token, at)) !== expected && Date.now() < untilMs);
@@ -50,7 +50,7 @@ async function becomes(expected: string, token: string, at: TestService): Promis
 const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>;
 
-test('T26 a service token names its account, its roles, and no session', async () => {
+test('T26 a service token contains its account and roles, and no session', async () => {
   const account = await fixture.createService('billing', ['reader', 'auditor']);
   expect(account.secret).toMatch(/^psk_[0-9A-Za-z]{49}$/);
   const { response } = await issue(account.id, account.secret);
@@ -88,7 +88,7 @@ test('T26 a service token names its account, its roles, and no session', async (
   expect((await issue(account.id, account.secret, 'nobody')).reason).toBe('FIELD_INVALID');
 });
 
-describe('every failure has one answer, to the byte', () => {
+describe('every failure gets a byte-identical answer', () => {
   const shapeOf = ({ code, message, reason, trailers }: Outcome) => {
     const details = trailers
       .get('grpc-status-details-bin')
@@ -133,7 +133,7 @@ describe('every failure has one answer, to the byte', () => {
   });
 });
 
-test('two secrets are good during a rotation, and only those two', async () => {
+test('two secrets are valid during a rotation, and only those two', async () => {
   const { id, secret: first } = await fixture.createService('rotating');
   const second = await fixture.rotate(id, 3_600);
   const answersOf = async (...secrets: string[]) =>
@@ -148,7 +148,7 @@ test('two secrets are good during a rotation, and only those two', async () => {
   expect(await answersOf(second, third)).toEqual(['INVALID_CREDENTIALS', 'good']);
 });
 
-test('a rotation with an overlap leaves tokens alone; one without ends them and the old secret', async () => {
+test('a rotation with an overlap keeps tokens valid; one without revokes them and the old secret', async () => {
   const account = await fixture.createService('leaked');
   const token = await tokenOf(account);
   const next = await fixture.rotate(account.id, 60);
@@ -161,7 +161,7 @@ test('a rotation with an overlap leaves tokens alone; one without ends them and 
   expect(await verdict(await tokenOf({ id: account.id, secret: last }))).toBe('good');
 });
 
-test('S12 deleting a service account ends its tokens on every instance, and those of others go on', async () => {
+test('S12 deleting a service account revokes its tokens on every instance, and no others', async () => {
   const account = await fixture.createService('doomed');
   const neighbour = await tokenOf(await fixture.createService('neighbour'));
   const tokens = await Promise.all(Array.from({ length: 5 }, () => tokenOf(account)));
@@ -175,7 +175,7 @@ test('S12 deleting a service account ends its tokens on every instance, and thos
   expect((await issue(account.id, account.secret)).reason).toBe('INVALID_CREDENTIALS');
 });
 
-test('S12 no token survives a deletion that races its issue', async () => {
+test('S12 no token survives a deletion concurrent with its issue', async () => {
   for (let round = 0; round < 5; round += 1) {
     const account = await fixture.createService(`raced-${round}`);
     const issues = Array.from({ length: 8 }, () => issue(account.id, account.secret));
@@ -188,7 +188,7 @@ test('S12 no token survives a deletion that races its issue', async () => {
   }
 });
 
-test('a secret that ends while a token is being issued issues none', async () => {
+test('no token is issued for a secret that expires during the call', async () => {
   const { id, secret } = await fixture.createService('overtaken');
   const { digests } = fixture;
   const issued = await database.database.transaction(testCall(), async (trx) => {
@@ -205,14 +205,14 @@ test('a secret that ends while a token is being issued issues none', async () =>
   expect((await issued.answer).reason).toBe('INVALID_CREDENTIALS');
 });
 
-test('S11 a service ends its own token alone', async () => {
+test('S11 a service can revoke its own token, which revokes no other', async () => {
   const account = await fixture.createService('leaving');
   const [one, other] = [await tokenOf(account), await tokenOf(account)];
   await service.call('postern.v1.AuthService/RevokeToken', { token: one, all_sessions: true });
   expect([await verdict(one), await verdict(other)]).toEqual(['TOKEN_REVOKED', 'good']);
 });
 
-test('a service that asks all the time holds a bounded number of tokens', async () => {
+test('the number of valid tokens of one service is bounded', async () => {
   const account = await fixture.createService('greedy');
   const oldest = await tokenOf(account);
   await database.query(
@@ -229,7 +229,7 @@ test('a service that asks all the time holds a bounded number of tokens', async 
     database.query('SELECT count(*)::int FROM service_tokens WHERE account_id = $1', [account.id]);
   expect(await held()).toEqual([{ count: 10_000 }]);
 
-  // Nor more by leaving while a token is being noted.
+  // Cancelling while a token is being recorded does not exceed the bound.
   const left = new AbortController();
   const issuer = new AccessTokenIssuer({
     issuer: 'https://postern.example',
@@ -249,7 +249,7 @@ test('a service that asks all the time holds a bounded number of tokens', async 
       issued.catch(() => undefined),
     );
     left.abort();
-    // Without a key nothing is signed, which comes after all that counts here.
+    // Without a key nothing is signed; signing comes after everything that this test checks.
     return { answered: expect(issued).rejects.toMatchObject({ rejection: { kind: 'trust-stale' } }) };
   });
   await answered;
@@ -258,7 +258,7 @@ test('a service that asks all the time holds a bounded number of tokens', async 
   await becomes('TOKEN_REVOKED', newest, service);
 });
 
-test('issuing a token and every change of an account are audited, without a secret', async () => {
+test('issuing a token and every change of an account are audited, without the secret', async () => {
   const account = await fixture.createService('audited');
   const { jti } = claimsOf(await tokenOf(account)) as { jti: string };
   const next = await fixture.rotate(account.id, 60);

@@ -13,7 +13,7 @@ import {
 const limits: Limits = { graceMs: 10_000, idleMs: 600_000, lifetimeMs: 3_600_000 };
 const RUNS = 2_000;
 
-/** The decision with the writing that the store does for it, on a row in memory. */
+/** The decision and the write that the store makes for it, on a row in memory. */
 class SessionInMemory implements SessionUnderTest {
   readonly #limits: Limits;
   row: { generation: number; rotatedAtMs: number | null; ended: boolean } = {
@@ -42,7 +42,7 @@ class SessionInMemory implements SessionUnderTest {
     return decision.kind === 'repeat' ? decision.generation : decision.kind;
   }
 
-  pass(ms: number): void {
+  advance(ms: number): void {
     this.nowMs += ms;
   }
 
@@ -51,12 +51,12 @@ class SessionInMemory implements SessionUnderTest {
   }
 }
 
-describe('as a state machine', () => {
+describe('refresh decisions as a state machine', () => {
   test.each([
     ['S03 S05 with a grace time', limits],
     ['S07 with none', { ...limits, graceMs: 0 }],
     ['S10 with a grace time longer than the idle time', { ...limits, graceMs: 60_000, idleMs: 30_000 }],
-  ])('%s every answer follows from what happened before', async (_name, chosenLimits) => {
+  ])('%s every answer follows from the history of the session', async (_name, chosenLimits) => {
     await fc.assert(
       fc.asyncProperty(sessionLives(chosenLimits, 40), (steps) =>
         fc.asyncModelRun(
@@ -69,19 +69,19 @@ describe('as a state machine', () => {
   });
 });
 
-/** When, and with which of the tokens that were ever given out, somebody comes. */
+/** When a token is presented, and which of all tokens ever issued. */
 const visits = fc.array(
   fc.record({ afterMs: fc.integer({ min: 0, max: 15_000 }), behind: fc.integer({ min: 0, max: 4 }) }),
   { maxLength: 40 },
 );
 
-test('S03 of all tokens ever given out at most one can be exchanged, and every success of one token is the same', () => {
+test('S03 of all tokens ever issued at most one can be exchanged, and repeated exchanges of one token give the same successor', () => {
   fc.assert(
     fc.property(visits, (steps) => {
       const session = new SessionInMemory();
       const successors = new Map<number, number>();
       for (const { afterMs, behind } of steps) {
-        session.pass(afterMs);
+        session.advance(afterMs);
         const { generation: newest } = session.row;
         const all = Array.from({ length: newest }, (_, index) => index + 1);
         const exchangeable = all.filter((generation) => session.decide(generation).kind === 'rotate');
@@ -97,11 +97,11 @@ test('S03 of all tokens ever given out at most one can be exchanged, and every s
   );
 });
 
-test('S04 an honest client whose answers get lost, and who retries within the grace time, is never logged out', () => {
+test('S04 a client whose answers are lost and who retries within the grace time is never logged out', () => {
   const refreshes = fc.array(
     fc.record({
       afterMs: fc.integer({ min: 0, max: limits.idleMs - limits.graceMs }),
-      // When it tries again, counted from its first attempt; the answer to the last attempt arrives.
+      // When it retries, counted from its first attempt; the answer to the last attempt arrives.
       retriesAfterMs: fc.array(fc.integer({ min: 0, max: limits.graceMs - 1 }), { maxLength: 6 }),
     }),
     { maxLength: 30 },
@@ -111,7 +111,7 @@ test('S04 an honest client whose answers get lost, and who retries within the gr
       const session = new SessionInMemory({ ...limits, lifetimeMs: Infinity });
       let held = 1;
       for (const { afterMs, retriesAfterMs } of steps) {
-        session.pass(afterMs);
+        session.advance(afterMs);
         const firstMs = session.nowMs;
         const answers = [0, ...retriesAfterMs.toSorted((a, b) => a - b)].map((delayMs) => {
           session.nowMs = firstMs + delayMs;
@@ -125,7 +125,7 @@ test('S04 an honest client whose answers get lost, and who retries within the gr
   );
 });
 
-test('S06 a thief and a victim who come further apart than the grace time both end up outside', () => {
+test('S06 when a thief and the owner refresh further apart than the grace time, the session ends for both', () => {
   const party = fc.constantFrom<'thief' | 'victim'>('thief', 'victim');
   const visit = fc.record({ who: party, afterMs: fc.integer({ min: limits.graceMs, max: 60_000 }) });
   fc.assert(
@@ -136,7 +136,7 @@ test('S06 a thief and a victim who come further apart than the grace time both e
       const held = { thief: generation, victim: generation };
       let caught = false;
       for (const { who, afterMs } of steps) {
-        session.pass(afterMs);
+        session.advance(afterMs);
         const other = who === 'thief' ? 'victim' : 'thief';
         const outcome = session.present(held[who]);
         const exchangedByOther = held[other] > held[who];
@@ -153,7 +153,7 @@ test('S06 a thief and a victim who come further apart than the grace time both e
   );
 });
 
-test('S05 the window opens at the first exchange and no repetition moves its end', () => {
+test('S05 the grace time starts at the first exchange, and repetitions do not extend it', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: limits.graceMs - 1 }), { maxLength: 60 }), (delaysMs) => {
       const session = new SessionInMemory();
@@ -168,19 +168,19 @@ test('S05 the window opens at the first exchange and no repetition moves its end
   );
 });
 
-test('S07 without a grace time the second use is reuse, even in the same millisecond', () => {
+test('S07 without a grace time any second use is reuse, even in the same millisecond', () => {
   const session = new SessionInMemory({ ...limits, graceMs: 0 });
   expect([session.present(1), session.present(1), session.present(2)]).toEqual([2, 'reuse', 'ended']);
 });
 
-test('S10 refreshes move the idle end and never the absolute one', () => {
+test('S10 refreshes extend the idle lifetime, never the absolute one', () => {
   const session = { createdAtMs: 0, rotatedAtMs: null, expiresAtMs: limits.lifetimeMs };
   expect(sessionEndMs(session, limits)).toBe(limits.idleMs);
   expect(sessionEndMs({ ...session, rotatedAtMs: 5_000 }, limits)).toBe(limits.idleMs + 5_000);
   expect(sessionEndMs({ ...session, rotatedAtMs: limits.lifetimeMs - 1 }, limits)).toBe(limits.lifetimeMs);
 });
 
-test('a generation above the stored one, after a failover that lost exchanges, counts as the newest', () => {
+test('a generation above the stored one, as after a failover that lost exchanges, counts as the newest', () => {
   const session = new SessionInMemory();
   session.row.generation = 3;
   expect([session.present(7), session.present(7), session.present(3)]).toEqual([8, 8, 'reuse']);

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 
-/** How a presented token fared: the generation given out for it, or why none was. */
+/** The outcome for a presented token: the generation issued for it, or why none was. */
 export type Outcome = number | 'reuse' | 'expired' | 'ended';
 
 /** A session under test, with a clock that the test moves. Generations count from 1. */
 export interface SessionUnderTest {
   present(generation: number): Outcome | Promise<Outcome>;
-  /** Lets time go by. */
-  pass(ms: number): void | Promise<void>;
+  /** Advances the clock. */
+  advance(ms: number): void | Promise<void>;
   revoke(): void | Promise<void>;
 }
 
@@ -17,7 +17,7 @@ export interface Limits {
   readonly lifetimeMs: number;
 }
 
-/** What has happened to the session so far: facts, from which the next answer must follow. */
+/** The history of the session, from which the next answer must follow. */
 export interface History {
   readonly limits: Limits;
   nowMs: number;
@@ -32,7 +32,7 @@ export function newHistory(limits: Limits): History {
 
 type Step = fc.AsyncCommand<History, SessionUnderTest>;
 
-/** The rules of S03-S07 and S10, told from what happened and not from what is stored. */
+/** The rules of S03-S07 and S10, derived from the history and not from the stored row. */
 function dueOutcome({ limits, nowMs, exchangedAtMs, ended }: History, generation: number): Outcome {
   const newest = exchangedAtMs.length + 1;
   if (ended) return 'ended';
@@ -85,11 +85,11 @@ class Pass implements Step {
 
   async run(history: History, session: SessionUnderTest): Promise<void> {
     history.nowMs += this.ms;
-    await session.pass(this.ms);
+    await session.advance(this.ms);
   }
 
   toString(): string {
-    return `pass(${this.ms} ms)`;
+    return `advance(${this.ms} ms)`;
   }
 }
 
@@ -109,9 +109,9 @@ class Revoke implements Step {
 }
 
 /**
- * Sequences in which a few holders of one session come with old and new tokens, near the edges of every window.
+ * Sequences in which a few holders of one session present old and new tokens, near the edges of every window.
  *
- * @param unitMs time goes by in multiples of it: a real clock may run on for less than that unnoticed
+ * @param unitMs time advances in multiples of it: a real clock may advance by less without an effect
  */
 export function sessionLives(limits: Limits, maxCommands: number, unitMs = 1): fc.Arbitrary<Iterable<Step>> {
   const edges = [limits.graceMs, limits.idleMs, limits.lifetimeMs].flatMap((ms) => [ms, ms / 2]);

@@ -59,10 +59,10 @@ const refusals: Readonly<Record<string, Outcome>> = {
   REFRESH_TOKEN_REVOKED: 'ended',
 };
 
-/** A session of the real service; time goes by in that all of its times move back. */
+/** A session of the real service; time is advanced by moving all of its timestamps back. */
 class RealSession implements SessionUnderTest {
   readonly #first: Tokens;
-  /** The tokens given out, by generation less one. */
+  /** The tokens issued, by generation less one. */
   readonly #tokens: string[];
   readonly #service: TestService;
 
@@ -80,7 +80,7 @@ class RealSession implements SessionUnderTest {
     return this.#tokens.indexOf(successor) + 1;
   }
 
-  async pass(ms: number): Promise<void> {
+  async advance(ms: number): Promise<void> {
     await service.database.query(
       `UPDATE sessions SET created_at = created_at - $2 * interval '1 ms', expires_at = expires_at - $2 * interval '1 ms',
               rotated_at = rotated_at - $2 * interval '1 ms' WHERE id = $1`,
@@ -93,7 +93,7 @@ class RealSession implements SessionUnderTest {
   }
 }
 
-describe('the state machine of the decision holds for the service and its database', () => {
+describe('the service and its database follow the state machine of the decision', () => {
   const limits = { graceMs: 60_000, idleMs: 300_000, lifetimeMs: 1_800_000 };
   test.each([
     ['S03 S05 with a grace time', limits, () => service],
@@ -110,7 +110,7 @@ describe('the state machine of the decision holds for the service and its databa
   });
 });
 
-test('S03 S07 of 30 racers without a grace time at most one wins, and the session ends', async () => {
+test('S03 S07 of 30 concurrent refreshes without a grace time at most one succeeds, and the session ends', async () => {
   const first = await account.login(strict, await newUser(), password);
   const verdicts = await Promise.all(
     Array.from({ length: 30 }, () => account.refreshVerdict(strict, first.refresh_token)),
@@ -121,7 +121,7 @@ test('S03 S07 of 30 racers without a grace time at most one wins, and the sessio
   for (const verdict of others) expect(verdict).toMatch(/^REFRESH_TOKEN_(REUSED|REVOKED)$/);
 });
 
-test('S01 everything the database holds makes no token', async () => {
+test('S01 no token can be made from the contents of the database', async () => {
   const first = await newSession();
   const live = await account.refresh(service, first.refresh_token);
   const tables = await service.database.query(
@@ -138,7 +138,7 @@ test('S01 everything the database holds makes no token', async () => {
     for (const form of ['hex', 'base64', 'base64url'] as const)
       expect(text).not.toContain(secret.toString(form));
   }
-  // Whatever 32 bytes lie in the database, none of them is the root key: with each the thief makes the session's tokens.
+  // No 32 bytes in the database are the root key: the test makes the session's tokens with each candidate.
   const [row] = await service.database.query('SELECT nonce, generation FROM sessions WHERE id = $1', [
     first.session_id,
   ]);
@@ -154,14 +154,14 @@ test('S01 everything the database holds makes no token', async () => {
   }
   expect(forged.size).toBeGreaterThan(28);
   expect(forged.has(live.refresh_token)).toBe(false);
-  // Nor does the service take one of the best guesses, and none of them ends the session.
+  // The service accepts none of the best guesses, and none of them ends the session.
   for (const guess of [...forged].slice(0, 5)) {
     expect(await account.refreshVerdict(service, guess)).toBe('REFRESH_TOKEN_INVALID');
   }
   expect(await account.refreshVerdict(service, live.refresh_token)).toBe('OK');
 });
 
-test('S02 S18 what has not the form of a token, or came too often, is refused without the database', async () => {
+test('S02 S18 malformed and too frequent tokens are refused without a database query', async () => {
   const repeats = new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now());
   const database = new Database({
     address: { url: 'postgres://nobody@127.0.0.1:1/none' },
@@ -196,17 +196,17 @@ test('S02 S18 what has not the form of a token, or came too often, is refused wi
   await database.close();
 });
 
-test('S18 a token that comes again and again within its grace time has to wait, and its session goes on', async () => {
+test('S18 a token repeated many times within its grace time is rate limited, and its session continues', async () => {
   const first = await newSession();
   const second = await account.refresh(service, first.refresh_token);
   const before = await scrape(service.httpUrl);
   const answers: Answer[] = [];
   while (answers.length < 120) {
-    const wave = Array.from({ length: 20 }, () => account.tryRefresh(service, first.refresh_token));
-    answers.push(...(await Promise.all(wave)));
+    const batch = Array.from({ length: 20 }, () => account.tryRefresh(service, first.refresh_token));
+    answers.push(...(await Promise.all(batch)));
   }
   const good = answers.filter(({ code }) => code === status.OK);
-  // One more for each 600 ms that this takes.
+  // One more is allowed for each 600 ms that this takes.
   expect(good.length).toBeGreaterThanOrEqual(100);
   const refused = answers.filter(({ code }) => code !== status.OK);
   expect(refused.length).toBeGreaterThan(0);
@@ -218,12 +218,12 @@ test('S18 a token that comes again and again within its grace time has to wait, 
     (after.value('postern_refreshes_total', { outcome }) ?? 0) -
     (before.value('postern_refreshes_total', { outcome }) ?? 0);
   expect([counted('repeated'), counted('throttled')]).toEqual([good.length, refused.length]);
-  // Neither the newest token nor the session has to do with it.
+  // The newest token and the session are not affected.
   expect(await account.refreshVerdict(service, second.refresh_token)).toBe('OK');
   expect(await account.verdict(service, second.access_token)).toBe('OK');
 }, 30_000);
 
-test('S06 the end of a session by reuse is committed and audited before the thief or the owner hears of it', async () => {
+test('S06 the end of a session by reuse is committed and audited before the refusal is sent', async () => {
   const first = await newSession();
   const second = await account.refresh(service, first.refresh_token);
   await account.refresh(service, second.refresh_token);
@@ -240,7 +240,7 @@ test('S06 the end of a session by reuse is committed and audited before the thie
   expect(audited).toEqual([{ outcome: 'refused', details: { presented: 1, newest: 3 } }]);
 });
 
-test('S06 a thief who leaves once the reuse is known ends the session all the same', async () => {
+test('S06 reuse ends the session even when the caller cancels once it is detected', async () => {
   const first = await newSession();
   const second = await account.refresh(service, first.refresh_token);
   await account.refresh(service, second.refresh_token);
@@ -248,17 +248,17 @@ test('S06 a thief who leaves once the reuse is known ends the session all the sa
   const root = new RootKey();
   await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
   const left = new AbortController();
-  /** The one wait between the verdict and what comes of it. */
-  class TurnsLeft extends KeyedLimiter {
-    override run<T>(thing: string, work: () => Promise<T>): Promise<T> {
+  /** The only wait between the verdict and its effect. */
+  class CancellingLimiter extends KeyedLimiter {
+    override run<T>(key: string, work: () => Promise<T>): Promise<T> {
       left.abort();
-      return super.run(thing, work);
+      return super.run(key, work);
     }
   }
   const dependencies = {
     database,
     refreshTokens: () => root.tokens(),
-    sessionLimiter: new TurnsLeft({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
+    sessionLimiter: new CancellingLimiter({ concurrency: 1, maxWaiting: 1, maxWaitMs: 1_000 }),
     policy: { idleSeconds: 300, graceSeconds: 60 },
     repeatRateLimiter: new RepeatRateLimiter(repeatRateLimits(60_000), () => performance.now()),
     issuer: { serves: () => true },
@@ -276,7 +276,7 @@ test('S06 a thief who leaves once the reuse is known ends the session all the sa
   expect(audited).toEqual([{ outcome: 'refused' }]);
 });
 
-test('S14 every login is a new session, and beyond the limit the oldest ends', async () => {
+test('S14 every login opens a new session, and beyond the limit the oldest ends', async () => {
   const email = await newUser();
   const sessions: Tokens[] = [];
   for (let count = 0; count < 5; count += 1) sessions.push(await account.login(service, email, password));
@@ -294,7 +294,7 @@ test('S14 every login is a new session, and beyond the limit the oldest ends', a
   expect(live).toEqual({ count: 3 });
 });
 
-test('S15 a refresh gives the roles of the moment, and none to a disabled user or for a dropped audience', async () => {
+test('S15 a refresh gives the current roles, and is refused for a disabled user or a removed audience', async () => {
   const first = await newSession();
   await service.database.query(`UPDATE users SET roles = '{auditor}' WHERE id = $1`, [first.user_id]);
   const second = await account.refresh(service, first.refresh_token);
@@ -309,8 +309,8 @@ test('S15 a refresh gives the roles of the moment, and none to a disabled user o
   expect(await account.refreshVerdict(service, second.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
 });
 
-describe('S09 while somebody else holds the row of a session', () => {
-  test('its calls fail soon and in a retryable way, those of others go on', async () => {
+describe('S09 while another transaction locks the row of a session', () => {
+  test('its calls fail soon with a retryable error, and other sessions are not affected', async () => {
     const [hot, cool] = [await newSession(), await newSession()];
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));

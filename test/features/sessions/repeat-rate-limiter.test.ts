@@ -14,7 +14,7 @@ const taken = (budget: RepeatRateLimiter, times: number, token = 'a', session = 
   Array.from({ length: times }, () => budget.take(session, token, graceMs)).filter((waitMs) => waitMs === 0)
     .length;
 
-test('S18 a hundred repeats in a row, then a hundred more in a grace time, whichever token of the session it is', () => {
+test('S18 allows a hundred repeats at once and a hundred more per grace time, for all tokens of a session together', () => {
   const { clock, budget } = budgetAt();
   expect(taken(budget, 150)).toBe(100);
   expect(budget.take('s', 'b', graceMs)).toBe(100);
@@ -27,7 +27,7 @@ test('S18 a hundred repeats in a row, then a hundred more in a grace time, which
   expect(taken(budget, 5, 'a', 'another session')).toBe(5);
 });
 
-test('S18 what was refused is known again without a look at the session, and nothing else is taken for it', () => {
+test('S18 a refused token is recognised without reading the session, and no other token is mistaken for it', () => {
   const { clock, budget } = budgetAt();
   expect(budget.waitMsOf('s', 'a')).toBe(0);
   taken(budget, 100);
@@ -43,7 +43,7 @@ test('S18 what was refused is known again without a look at the session, and not
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
-test('S18 S06 once the session has moved on the token is looked at again: it may be theft by now', () => {
+test('S18 S06 once the session has a newer token the refused one is checked again: it may be reuse by now', () => {
   const { budget } = budgetAt();
   taken(budget, 101);
   expect(budget.waitMsOf('s', 'a')).toBe(100);
@@ -51,7 +51,7 @@ test('S18 S06 once the session has moved on the token is looked at again: it may
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
-test('S18 S06 once the grace time is over the token is looked at again: it is reuse then', () => {
+test('S18 S06 after the grace time the refused token is checked again: it is reuse then', () => {
   const { clock, budget } = budgetAt({ refillMs: 1_000_000 });
   taken(budget, 100);
   expect(budget.take('s', 'a', 3_000)).toBe(1_000_000);
@@ -61,7 +61,7 @@ test('S18 S06 once the grace time is over the token is looked at again: it is re
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
-test('S18 a bounded number of sessions is remembered, the ones that repeat among them', () => {
+test('S18 remembers a bounded number of sessions, and keeps the repeating ones', () => {
   const { budget } = budgetAt({ maxSessions: 3 });
   taken(budget, 101);
   for (const other of ['t', 'u', 'v', 'w']) {
@@ -74,6 +74,6 @@ test('S18 a bounded number of sessions is remembered, the ones that repeat among
   expect(budget.waitMsOf('s', 'a')).toBe(0);
 });
 
-test('without a grace time the policy is one that works', () => {
+test('without a grace time the policy is still valid', () => {
   expect(repeatRateLimits(0).refillMs).toBeGreaterThan(0);
 });

@@ -10,11 +10,11 @@ import { oneConnection } from '../../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
 const OTHERS = 3_000;
-/** After five plans PostgreSQL keeps one for all values. */
+/** After five custom plans PostgreSQL may switch to a generic one. */
 const BEFORE_A_PLAN_IS_KEPT = 6;
 
 let store: TestDatabase;
-/** Of one connection, which plans are kept for. */
+/** A pool of one connection, because prepared plans belong to a connection. */
 let database: Database;
 beforeAll(async () => {
   store = await createTestDatabase();
@@ -26,7 +26,7 @@ afterAll(async () => {
   await store.drop();
 });
 
-/** Opens a session of which each user may have three; tells how many ended for it and how many rows were read. */
+/** Opens a session with a limit of three per user. Returns how many sessions it ended and how many rows it read. */
 function open(userId: string) {
   const session = { id: randomUUID(), userId, nonce: randomBytes(16), audience: 'postern' };
   const details = { clientAddress: null, userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
@@ -44,7 +44,7 @@ function open(userId: string) {
   });
 }
 
-test('S14 the oldest sessions of a user end without a look at those of everybody else, with a plan of emptier times too', async () => {
+test('S14 ending the oldest sessions of a user reads no rows of other users, even with a plan made for a small table', async () => {
   const [userId, other] = [randomUUID(), randomUUID()];
   await store.query(
     `INSERT INTO users (id, email) VALUES ($1::uuid, 'a@example.com'), ($2::uuid, 'b@example.com')`,

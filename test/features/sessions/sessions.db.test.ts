@@ -43,14 +43,14 @@ const verdict = async (token: string) => {
   const { code, reason } = await call('VerifyToken', { access_token: token });
   return code === status.OK ? 'good' : reason;
 };
-/** Makes the newest rotation look as old as this. */
+/** Sets the age of the newest rotation. */
 const age = (session: Tokens, interval: string) =>
   service.database.query(
     `UPDATE sessions SET rotated_at = rotated_at - $2::interval, created_at = created_at - $2::interval WHERE id = $1`,
     [session.session_id, interval],
   );
 
-test('a refresh keeps the session and gives new tokens of it', async () => {
+test('a refresh keeps the session and gives new tokens for it', async () => {
   const first = await login();
   expect(first.refresh_token).toMatch(/^prt_[\w-]{70}$/);
   expect(first.refresh_expires_in).toBe(14 * 86_400);
@@ -68,7 +68,7 @@ test('S04 the retry of a lost answer gets the same successor inside the grace ti
   expect((await refresh(second.refresh_token)).session_id).toBe(first.session_id);
 });
 
-test('S06 after the grace time the old token ends the session for both, and it stays ended', async () => {
+test('S06 after the grace time the old token ends the session for every holder, for good', async () => {
   const first = await login();
   const second = await refresh(first.refresh_token);
   await age(first, '11 seconds');
@@ -124,7 +124,7 @@ test('S11 revoking is idempotent, ends access and refresh tokens, and junk is OK
   );
 });
 
-test('S12 all sessions of a user end at once, those of others go on', async () => {
+test('S12 all sessions of a user can be ended at once, and no others', async () => {
   const [one, two] = [await login(), await login()];
   const other = email;
   email = `other-${email}`;

@@ -35,7 +35,7 @@ afterEach(async () => {
   await store.drop();
 });
 
-/** Who sealed the root key and each signing key that is not revoked. */
+/** The ids of the master keys that seal the root key and each signing key that is not revoked. */
 async function sealers(): Promise<string[]> {
   const rows = await store.query(
     `SELECT sealed_key AS sealed FROM refresh_root
@@ -47,15 +47,15 @@ const keys = () => store.query('SELECT * FROM signing_keys ORDER BY kid');
 const kidsIn = async (state: string) =>
   (await store.query('SELECT kid FROM signing_keys WHERE state = $1', [state])).map(({ kid }) => String(kid));
 
-describe('K08 of two processes, one is forgotten when the keys are sealed anew', () => {
-  let forgotten: ServiceProcess;
+describe('K08 one of two processes still has the old master key when the keys are rewrapped', () => {
+  let outdated: ServiceProcess;
   let current: ServiceProcess;
   beforeEach(async () => {
-    // Each wants to replace a key that has signed for an hour.
+    // Each process would rotate a key that has signed for an hour.
     const environment = { POSTERN_KEY_ROTATION: '1h' };
-    forgotten = await startServiceProcess(store.url, { ...environment, POSTERN_MASTER_KEY: texts.old });
+    outdated = await startServiceProcess(store.url, { ...environment, POSTERN_MASTER_KEY: texts.old });
     await addUser(store, ann.email, ann.password, ['admin']);
-    await untilReady(forgotten);
+    await untilReady(outdated);
     current = await startServiceProcess(store.url, {
       ...environment,
       POSTERN_MASTER_KEY: texts.fresh,
@@ -75,18 +75,18 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     });
   });
 
-  const toldBy = (service: ServiceProcess) =>
+  const warningsOf = (service: ServiceProcess) =>
     service.running.output.stderr.split('\n').filter((line) => line.includes('"signing-key-not-made"'));
 
-  test('it makes no key, says so once and goes on; the other one makes the key, and can start again', async () => {
-    const tokens = await account.login(forgotten, ann.email, ann.password);
+  test('it makes no key, logs that once and keeps running; the other makes the key and can restart', async () => {
+    const tokens = await account.login(outdated, ann.email, ann.password);
     await current.stop();
     await store.query(`UPDATE signing_keys SET activated_at = now() - interval '2 hours'`);
-    await until(() => toldBy(forgotten).length > 0, 'the forgotten instance says so');
+    await until(() => warningsOf(outdated).length > 0, 'a warning of the instance with the old key');
     expect(await kidsIn('pending')).toEqual([]);
-    expect(await forgotten.probe('/readyz')).toBe(200);
-    expect(await account.verdict(forgotten, tokens.access_token)).toBe('OK');
-    await account.refresh(forgotten, tokens.refresh_token);
+    expect(await outdated.probe('/readyz')).toBe(200);
+    expect(await account.verdict(outdated, tokens.access_token)).toBe('OK');
+    await account.refresh(outdated, tokens.refresh_token);
 
     const started = await startServiceProcess(store.url, {
       POSTERN_KEY_ROTATION: '1h',
@@ -95,21 +95,24 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
     await untilReady(started);
     await until(async () => (await kidsIn('pending')).length === 1, 'the next key is made');
     expect(new Set(await sealers())).toEqual(new Set([fresh.id]));
-    // Nor does it take the new key for its own: from when that signs it is not ready, and signs nothing.
+    // It cannot open the new key: once that one is active, the process is not ready and signs nothing.
     await store.query(`UPDATE signing_keys SET activate_at = now() WHERE state = 'pending'`);
-    await until(async () => (await forgotten.probe('/readyz')) === 503, 'the forgotten one is not ready');
+    await until(
+      async () => (await outdated.probe('/readyz')) === 503,
+      'the instance with the old key is not ready',
+    );
     const sessions = () => store.query('SELECT id FROM sessions ORDER BY id');
     const sessionsBefore = await sessions();
-    const login = await forgotten.call('postern.v1.AuthService/Login', ann);
+    const login = await outdated.call('postern.v1.AuthService/Login', ann);
     expect([login.code, login.reason]).toEqual([grpc.status.UNAVAILABLE, 'TRUST_STALE']);
     // A client repeats such a login: it must not have opened a session without a token.
     expect(await sessions()).toEqual(sessionsBefore);
     await account.login(started, ann.email, ann.password);
-    expect(toldBy(forgotten)).toHaveLength(1);
-    expect(toldBy(forgotten)[0]).toContain('another master key');
+    expect(warningsOf(outdated)).toHaveLength(1);
+    expect(warningsOf(outdated)[0]).toContain('another master key');
   });
 
-  test('AdminService of the forgotten one refuses to rotate and to revoke, and that of the other does it', async () => {
+  test('AdminService refuses to rotate and to revoke in the process with the old key, and does so in the other', async () => {
     const { access_token } = await account.login(current, ann.email, ann.password);
     const before = await keys();
     const [active = ''] = await kidsIn('active');
@@ -125,7 +128,7 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
       ['RotateSigningKey', { now: true }],
       ['RevokeSigningKey', { kid: active }],
     ] as const) {
-      const { code, reason } = await call(forgotten, method, request);
+      const { code, reason } = await call(outdated, method, request);
       expect([method, code, reason]).toEqual([method, grpc.status.UNAVAILABLE, 'TRUST_STALE']);
     }
     expect(await keys()).toEqual(before);
@@ -134,7 +137,7 @@ describe('K08 of two processes, one is forgotten when the keys are sealed anew',
   });
 });
 
-describe('K08 whatever seals a key seals it as the root key is sealed', () => {
+describe('K08 every operation that seals a key uses the master key that seals the root key', () => {
   const ways: readonly (readonly [
     string,
     (masterKeys: readonly [typeof old, ...(typeof old)[]]) => Promise<unknown>,
@@ -179,7 +182,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
 
   test.each(ways)('%s', async (_name, seal) => {
     await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [old] });
-    // Between the restart of all instances with both master keys and `key rewrap` some may still have the old one only.
+    // Until `key rewrap` runs, some instances may still have only the old master key.
     await seal([fresh, old]);
     expect(new Set(await sealers())).toEqual(new Set([old.id]));
     await rewrapSigningKeys({ database: store.database, masterKeys: [fresh, old] });
@@ -189,7 +192,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     expect(new Set(await sealers())).toEqual(new Set([fresh.id]));
   });
 
-  test('a rewrap that comes first is waited for', async () => {
+  test('a rotation waits for a rewrap that holds the lock', async () => {
     await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [old] });
     let rotation: Promise<unknown> = Promise.resolve();
     await store.database.unlimited(async (trx) => {
@@ -208,7 +211,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     expect(await kidsIn('pending')).toEqual([]);
   });
 
-  test('K07 a first key that was made by hand keeps the root key from another master key', async () => {
+  test('K07 after a first key was made by hand, no root key is made with another master key', async () => {
     await rotateSigningKey(
       { database: store.database, policy: keyPolicy, masterKeys: [old] },
       { now: false, ...by },
@@ -220,7 +223,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
     expect(new Set(await sealers())).toEqual(new Set([old.id]));
   });
 
-  test('K07 no key is sealed by hand before the first start but with the root key', async () => {
+  test('K07 a key made by hand before the first start is sealed together with a root key', async () => {
     await rotateSigningKey(
       { database: store.database, policy: keyPolicy, masterKeys: [old] },
       { now: false, ...by },
@@ -230,7 +233,7 @@ describe('K08 whatever seals a key seals it as the root key is sealed', () => {
   });
 });
 
-test('K07 commands with the master key of before change nothing', async () => {
+test('K07 commands with the previous master key change nothing', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [old] });
   await rewrapSigningKeys({ database: store.database, masterKeys: [fresh, old] });
   const [active = ''] = await kidsIn('active');
@@ -252,7 +255,7 @@ test('K07 commands with the master key of before change nothing', async () => {
   expect([await keys(), await sealers()]).toEqual(before);
 });
 
-test('K08 doctor says that the keys are yet to be sealed anew, and then no more', async () => {
+test('K08 doctor warns that the keys are not rewrapped yet, until they are', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [old] });
   const environment = {
     DATABASE_URL: store.url,

@@ -44,14 +44,14 @@ test('another algorithm is prepared at once, and only once', () => {
   expect(dueSteps([key({ algorithm: 'RS256' }), pending], policy, now)).toEqual([]);
 });
 
-test('a pending key whose time has come takes over', () => {
+test('a pending key is activated at its time', () => {
   const pending = key({ kid: 'b', state: 'pending', activateAtMs: now, activatedAtMs: null });
   expect(dueSteps([key({}), pending], policy, now)).toEqual([
     { kind: 'activate', kid: 'b', retire: 'a', removeAtMs: removalTime(policy, now) },
   ]);
 });
 
-test('a retired key goes when its time is over, not before', () => {
+test('a retired key is removed after its time, not before', () => {
   const retired = key({ kid: 'b', state: 'retired', removeAtMs: now + 5 });
   expect(dueSteps([key({}), retired], policy, now + 4)).toEqual([]);
   expect(dueSteps([key({}), retired], policy, now + 5)).toEqual([{ kind: 'remove', kid: 'b' }]);

@@ -25,7 +25,7 @@ afterEach(() => store.drop());
 const states = async () =>
   (await store.query('SELECT state FROM signing_keys ORDER BY state')).map(({ state }) => state);
 
-test('K04 twenty rotations at once from two pools leave one active and one pending key', async () => {
+test('K04 twenty concurrent rotations from two pools leave one active and one pending key', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const other = new Database({
     address: { url: store.url },
@@ -46,7 +46,7 @@ test('K04 twenty rotations at once from two pools leave one active and one pendi
   expect(await states()).toEqual(['active', 'pending']);
 });
 
-test('K03 a pending key waits for its time by the database clock', async () => {
+test('K03 a pending key is activated by the database clock', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await rotateSigningKey(
     { database: store.database, policy: keyPolicy, masterKeys: [key] },

@@ -23,7 +23,7 @@ let sealing = randomBytes(32).toString('base64');
 const masterKey = (base64: string): MasterKey => masterKeyOf(Buffer.from(base64, 'base64'));
 const stored = () => store.database.unlimited((trx) => listVerifyingKeys(trx));
 
-/** So many keys that sealing them anew takes a moment. */
+/** Enough keys that a rewrap takes a while. */
 beforeAll(async () => {
   store = await createTestDatabase();
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [masterKey(sealing)] });
@@ -47,7 +47,7 @@ async function atWork(): Promise<void> {
   while ((await store.query(held)).length === 0);
 }
 
-test('K08 a rewrap that is killed anywhere leaves every key open to one of the two master keys', async () => {
+test('K08 after a rewrap killed at any moment every key opens with one of the two master keys', async () => {
   let killedAtWork = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const next = randomBytes(32).toString('base64');
@@ -58,7 +58,7 @@ test('K08 a rewrap that is killed anywhere leaves every key open to one of the t
     };
     const command = startPostern(['key', 'rewrap'], { environment });
     await Promise.race([atWork(), command.end]);
-    // The instant of the kill, later in each round; nothing is waited for.
+    // The moment of the kill, later in each round.
     await new Promise((resolve) => setTimeout(resolve, round * 12));
     command.kill('SIGKILL');
     if ((await command.end).exitCode === null) killedAtWork += 1;
@@ -71,7 +71,7 @@ test('K08 a rewrap that is killed anywhere leaves every key open to one of the t
     const again = await runPostern(['key', 'rewrap', '--json'], { environment });
     expect({ exitCode: again.exitCode, stderr: again.stderr }).toEqual({ exitCode: 0, stderr: '' });
     const { rewrapped, already } = JSON.parse(again.stdout) as { rewrapped: number; already: number };
-    // And the root key.
+    // The root key is checked too.
     expect(rewrapped + already).toBe(KEYS + 1);
     const sealers = new Set(
       (await stored()).map(({ sealedPrivateKey }) => sealedPrivateKey && sealedBy(sealedPrivateKey)),
@@ -79,6 +79,6 @@ test('K08 a rewrap that is killed anywhere leaves every key open to one of the t
     expect([...sealers]).toEqual([masterKey(next).id]);
     sealing = next;
   }
-  // Or nothing was interrupted, and the rounds prove nothing.
+  // Otherwise no rewrap was interrupted, and the rounds prove nothing.
   expect(killedAtWork).toBeGreaterThanOrEqual(3);
 }, 60_000);

@@ -12,7 +12,7 @@ import { invoke, masterKey, startTestService } from '../../support/test-service.
 import { keyPolicy } from '../../support/key-policy.ts';
 import { serviceEnvironment } from '../../support/service-environment.ts';
 
-/** The promise, from the moment that the revocation is stored. */
+/** The promised limit, counted from when the revocation is stored. */
 const LIMIT_MS = 2_000;
 const ann = { email: 'ann@example.com', password: 'correct horse battery' };
 const byOperator = { actor: { type: 'operator', id: null }, origin: ownOrigin } as const;
@@ -57,7 +57,7 @@ async function verdictOf(client: grpc.Client, token: string): Promise<string> {
 const kidOf = (token: string) =>
   (JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: string }).kid;
 
-test('K09 a kid that begins with a hyphen is no option of the command', async () => {
+test('K09 a kid that begins with a hyphen is not parsed as an option', async () => {
   for (const words of [
     ['-x'.padEnd(43, 'k')],
     ['-x'.padEnd(43, 'k'), '--json'],
@@ -89,7 +89,7 @@ test('K09 a revoked kid is refused by every service process within 2 s', async (
   );
   for (const delayMs of delays) expect(delayMs).toBeLessThanOrEqual(LIMIT_MS);
 
-  // Each now signs with the key in its place, and each takes the other's tokens.
+  // Each now signs with the replacement key, and accepts the other's tokens.
   for (const [signing, verifying] of [clients, [clients[1], clients[0]] as const]) {
     const fresh = await tokenFrom(signing);
     expect(kidOf(fresh)).toBe(active);
@@ -97,7 +97,7 @@ test('K09 a revoked kid is refused by every service process within 2 s', async (
   }
 }, 60_000);
 
-test('K09 a running service picks up a rotation, and refuses what a revoked key signed', async () => {
+test('K09 a running service picks up a rotation, and refuses tokens signed with a revoked key', async () => {
   const store = await createTestDatabase();
   const service = await startTestService({}, store);
   await service.addUser('ann@example.com', 'correct horse battery');

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-/** A verifier somewhere else, which keeps the key set for exactly as long as it was told to. */
+/** A remote verifier that caches the key set for exactly its max-age. */
 function cachingVerifier(url: string) {
   let fetchedAtMs = -Infinity;
   let keys = createLocalJWKSet({ keys: [] });
@@ -32,7 +32,7 @@ function cachingVerifier(url: string) {
   };
 }
 
-test('K03 no token is refused while keys rotate as fast as they may', async () => {
+test('K03 no token is refused while keys rotate at the highest permitted rate', async () => {
   const verify = cachingVerifier(`${service.httpUrl}/.well-known/jwks.json`);
   const kids = new Set<string | undefined>();
   const deadline = Date.now() + 15_000;

@@ -20,7 +20,7 @@ afterEach(() => store.drop());
 const rows = () => store.query('SELECT * FROM signing_keys ORDER BY kid');
 const stored = () => store.database.unlimited((trx) => listVerifyingKeys(trx));
 
-test('K05 ten first starts at once make one key', async () => {
+test('K05 ten concurrent first starts make one key', async () => {
   const pools = Array.from(
     { length: 10 },
     () =>
@@ -47,7 +47,7 @@ test('K04 the database itself refuses a second active key', async () => {
   ).rejects.toThrow('signing_keys_one_active');
 });
 
-test('K06 the private key is sealed: no member d and no PKCS #8 in the row', async () => {
+test('K06 the private key is sealed: the row has no member d and no PKCS #8', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   const [row] = await rows();
   expect(Object.keys(row?.['public_jwk'] as object)).not.toContain('d');
@@ -69,7 +69,7 @@ test('K07 another master key is refused and nothing is written', async () => {
   ).resolves.toBeUndefined();
 });
 
-test('K06 an envelope that was altered, or moved to another row, does not open', async () => {
+test('K06 an altered envelope, or one moved to another row, does not open', async () => {
   await ensureSigningKey({ database: store.database, algorithm: 'ES256', masterKeys: [key] });
   await store.query(
     `UPDATE signing_keys SET sealed_private_key = set_byte(sealed_private_key, 40, 1 + get_byte(sealed_private_key, 40) % 255)`,
@@ -96,7 +96,7 @@ test('K07 a service with another master key does not start', async () => {
   expect(await rows()).toHaveLength(1);
 });
 
-test.each(['RS256', 'EdDSA'] as const)('%s signs when it is set', async (algorithm) => {
+test.each(['RS256', 'EdDSA'] as const)('%s signs tokens when it is configured', async (algorithm) => {
   const service = await startTestService({ POSTERN_ALGORITHM: algorithm }, store);
   await service.addUser('ann@example.com', 'correct horse battery');
   const token = await service.tokenOf('ann@example.com', 'correct horse battery');

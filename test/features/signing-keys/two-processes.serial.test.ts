@@ -20,7 +20,7 @@ afterAll(async () => {
   await endEveryPostern();
 });
 
-/** A process that waits with its ten rotations for `go`. */
+/** A process that starts its ten rotations at `go`. */
 async function rotatingProcess(url: string, now: boolean) {
   const path = fileURLToPath(new URL('rotating-process.mjs', import.meta.url));
   const environment = { PATH: process.env.PATH, DATABASE_URL: url, MASTER_KEY: masterKey };
@@ -49,7 +49,7 @@ test.each([
   ['at once', true, 20, { active: 1, retired: 20 }],
   ['after the JWKS max-age', false, 1, { active: 1, pending: 1 }],
 ])(
-  'K04 twenty rotations %s, from two processes and under load, leave one active key',
+  'K04 twenty rotations %s, from two processes under load, leave one active key',
   async (_when, now, newKeys, expected) => {
     const service = await startTestService();
     running.push(service);
@@ -75,7 +75,7 @@ test.each([
     rotating = false;
     await underLoad;
 
-    // Whoever comes second is no loser: each has the key that its own rotation made, or the one that waits already.
+    // Every rotation succeeds: each returns the key that it made, or the pending one.
     expect(kids.filter((kid) => !/^[A-Za-z0-9_-]{43}$/.test(kid))).toEqual([]);
     expect([kids.length, new Set(kids).size]).toEqual([20, newKeys]);
     const rows = await service.database.query('SELECT state, count(*)::int FROM signing_keys GROUP BY state');
@@ -86,7 +86,7 @@ test.each([
   120_000,
 );
 
-test('K05 two services that start at once on an empty database make one key, and both publish it', async () => {
+test('K05 two services that start concurrently on an empty database make one key, and both publish it', async () => {
   for (let round = 0; round < 3; round++) {
     const database = await createTestDatabase({ empty: true });
     const environment = {

@@ -4,7 +4,7 @@ import { canonicalEmail, emailAddress } from '../../../src/features/users/email.
 
 const label = (length: number) => 'a'.repeat(length);
 
-describe('L08 good addresses, and the one form of each', () => {
+describe('L08 valid addresses and their canonical form', () => {
   test.each([
     ['ada@example.com', 'ada@example.com'],
     ['Ada.Lovelace@EXAMPLE.Com', 'ada.lovelace@example.com'],
@@ -24,7 +24,7 @@ describe('L08 good addresses, and the one form of each', () => {
   });
 });
 
-describe('L08 what folds onto somebody else is refused, not folded', () => {
+describe('L08 an address outside ASCII is refused, never folded onto another', () => {
   test.each([
     ['the Kelvin sign', '\u212Aate@example.com'],
     ['the Kelvin sign in the domain', 'kate@\u212Aernel.example'],
@@ -47,7 +47,7 @@ describe('L08 what folds onto somebody else is refused, not folded', () => {
   });
 });
 
-describe('bad addresses', () => {
+describe('invalid addresses', () => {
   test.each([
     '',
     'a@',
@@ -82,7 +82,7 @@ describe('bad addresses', () => {
   });
 });
 
-test('L08 the canonical form is its own, is ASCII in lower case, and differs in case only', () => {
+test('L08 canonicalising is idempotent, gives lower-case ASCII, and changes only case', () => {
   const local = fc.stringMatching(/^[A-Za-z0-9+_-]{1,20}(\.[A-Za-z0-9+_-]{1,20}){0,2}$/);
   const domain = fc.stringMatching(/^[A-Za-z][A-Za-z0-9]{0,20}(\.[A-Za-z][A-Za-z0-9]{0,20}){0,3}$/);
   fc.assert(
@@ -96,7 +96,7 @@ test('L08 the canonical form is its own, is ASCII in lower case, and differs in 
   );
 });
 
-test('L08 any text whatever: no throw, nothing accepted that is not ASCII, no echo', () => {
+test('L08 for any text: no exception, nothing accepted that is not ASCII, and no echo of the text', () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
     fc.tuple(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' })).map((parts) => parts.join('@')),
@@ -111,7 +111,7 @@ test('L08 any text whatever: no throw, nothing accepted that is not ASCII, no ec
   );
 });
 
-test('as a field rule', () => {
+test('the field rule reports the field', () => {
   expect(emailAddress('ada@example.com', 'email')).toEqual([]);
   expect(emailAddress('ada', 'email')).toEqual([{ field: 'email', description: 'must have exactly one @' }]);
 });

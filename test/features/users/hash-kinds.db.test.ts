@@ -39,13 +39,13 @@ const store = (hash: string | null, count = 1) =>
     [hash, count],
   );
 
-test('users with new hashes or none have no kinds', async () => {
+test('users with current hashes or none have no hash kind', async () => {
   await store(argon2idHash('x'), 3);
   await store(null, 3);
   expect(await kindsStored()).toEqual([]);
 });
 
-test('the kind of a hash of every format, which its format can complete again', async () => {
+test('every format has a hash kind, from which an example hash can be completed', async () => {
   const hashes = formats.map((format, at) => format.exampleHash(kinds[at] ?? ''));
   for (const hash of hashes) {
     expect(typeof readStoredHash(hash)).toBe('object');
@@ -54,7 +54,7 @@ test('the kind of a hash of every format, which its format can complete again', 
   expect((await kindsStored()).sort()).toEqual([...kinds].sort());
 });
 
-test('damaged texts of any length can be stored and harm nothing', async () => {
+test('damaged hashes of any length can be stored without failures', async () => {
   for (const text of ['', '$', '$$', 'x'.repeat(10_000), '$y'.repeat(5_000), '$2b$10', 'a\n$b$c']) {
     await store(text);
   }
@@ -63,7 +63,7 @@ test('damaged texts of any length can be stored and harm nothing', async () => {
   expect(Math.max(...found.map((kind) => kind.length))).toBeLessThanOrEqual(100);
 });
 
-test('steps through the index, past any number of users', async () => {
+test('skips through the index, over any number of users', async () => {
   await store(formats[3]?.exampleHash('$2b$12$') ?? '', 30_000);
   await fresh.query('ANALYZE users');
   const [row] = await fresh.query(`

@@ -65,7 +65,7 @@ async function usersLike(pattern: string): Promise<Record<string, unknown>[]> {
 const audits = () =>
   service.database.query("SELECT details FROM audit_events WHERE action = 'user.import.batch' ORDER BY id");
 
-test('imported users are stored by the rules of all users, and can log in', async () => {
+test('imported users are stored by the same rules as other users, and can log in', async () => {
   await importRows(
     stream([
       row('Ann@Company.example', { roles: ['writer', 'auditor', 'writer'] }),
@@ -95,7 +95,7 @@ test('a dry run gives the verdicts of the import after it and writes nothing; a 
     row('BEFORE@verdicts.example', { passwordHash: 'plain text' }),
     { unreadable: 'the line is not JSON' },
     ...many,
-    // The same people again, within a batch and far from it.
+    // The same people again, within one batch and in a later one.
     ...many.slice(1100),
     ...many.slice(0, 10),
     row('late@verdicts.example', { passwordHash: 'md5' }),
@@ -124,7 +124,7 @@ test('a dry run gives the verdicts of the import after it and writes nothing; a 
   expect(again.counts).toEqual({ created: 0, skipped: 1313, refused: 4 });
 });
 
-test('A07 each batch leaves one audit event, with counts that add up', async () => {
+test('A07 each batch leaves one audit event, with correct totals', async () => {
   const before = (await audits()).length;
   const rows = [...crowd(700, 'audit'), row('x'), row('admin@audit.example', { roles: ['admin'] })];
   const { counts } = await importRows(stream(rows), { allowAdmin: true });
@@ -136,7 +136,7 @@ test('A07 each batch leaves one audit event, with counts that add up', async () 
   expect(counts).toEqual({ created: 701, skipped: 0, refused: 1 });
 });
 
-test('A02 an administrator comes in only where administrators are allowed', async () => {
+test('A02 an administrator is imported only where the options allow it', async () => {
   const rows = [row('boss@admin.example', { roles: ['user', 'admin'] })];
   expect((await importRows(stream(rows))).verdicts).toEqual([
     {
@@ -148,7 +148,7 @@ test('A02 an administrator comes in only where administrators are allowed', asyn
   expect((await importRows(stream(rows), { allowAdmin: true })).counts.created).toBe(1);
 });
 
-test('a user that exists is not changed, whatever the row says', async () => {
+test('an existing user is not changed', async () => {
   await importRows(stream([row('kept@keep.example', { roles: ['first'] })]));
   await importRows(stream([row('Kept@keep.example', { roles: ['admin'], disabled: true })]), {
     allowAdmin: true,
@@ -158,7 +158,7 @@ test('a user that exists is not changed, whatever the row says', async () => {
   ]);
 });
 
-test('a refusal names every broken field in one line and repeats none of them', async () => {
+test('a refusal names every invalid field in one line and repeats no value', async () => {
   const rows = [
     row('secret-name', { passwordHash: 'Secret-Hash', roles: ['SECRET ROLE'] }),
     row('a@b.example', { passwordHash: '' }),
@@ -178,7 +178,7 @@ test('a refusal names every broken field in one line and repeats none of them', 
   expect(reasons.join('')).not.toMatch(/secret|\n/i);
 });
 
-test('two imports of the same people at once make each of them once', async () => {
+test('two concurrent imports of the same people create each of them once', async () => {
   const rows = crowd(1500, 'race');
   const [one, two] = await Promise.all([importRows(stream(rows)), importRows(stream(rows.toReversed()))]);
   expect(one.counts.created + two.counts.created).toBe(1500);
@@ -186,7 +186,7 @@ test('two imports of the same people at once make each of them once', async () =
   expect(await usersLike('%@race.example')).toHaveLength(1500);
 });
 
-test('rows are taken only when those before are stored', async () => {
+test('rows are read only after the previous batch is stored', async () => {
   const rows = crowd(2000, 'pressure');
   let verdictCount = 0;
   let furthest = 0;
@@ -204,7 +204,7 @@ test('rows are taken only when those before are stored', async () => {
   expect(furthest).toBeLessThan(500);
 });
 
-test('D02 an import that breaks off leaves whole batches, each with its audit event', async () => {
+test('D02 an interrupted import leaves whole batches, each with its audit event', async () => {
   const before = (await audits()).length;
   const rows = crowd(1400, 'broken');
   const verdicts: ImportVerdict[] = [];
@@ -229,7 +229,7 @@ test('D02 an import that breaks off leaves whole batches, each with its audit ev
   expect(await audits()).toHaveLength(before + 2);
 });
 
-test('D02 without its audit event a batch makes no user', async () => {
+test('D02 a batch whose audit event fails creates no user', async () => {
   await service.database.query(
     `ALTER TABLE audit_events ADD CONSTRAINT no_import CHECK (action <> 'user.import.batch') NOT VALID`,
   );
@@ -238,7 +238,7 @@ test('D02 without its audit event a batch makes no user', async () => {
   expect(await usersLike('%@unseen.example')).toEqual([]);
 });
 
-test('a caller that has left ends the import', async () => {
+test('cancelling the call ends the import', async () => {
   const leaving = new AbortController();
   const rows = stream(crowd(1500, 'gone'), (index) => {
     if (index === 700) leaving.abort();

@@ -20,7 +20,7 @@ test('E04 without keys yet the answer is 503 within 200 ms', async () => {
   const address = silent.address() as { port: number };
   const waiting = await startTestService({ DATABASE_URL: `postgres://u@127.0.0.1:${address.port}/none` });
   try {
-    // The connection is made first, so that the time is the service's own.
+    // The connection is made first, so that only the time of the service is measured.
     await checkedBy(waiting, { headers: {} });
     const startedAtMs = performance.now();
     const { http, body } = await checkedBy(waiting, { headers: { authorization: `Bearer ${token}` } });

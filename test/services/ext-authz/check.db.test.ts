@@ -13,7 +13,7 @@ let check: (http: HttpAttributes, extensions?: Record<string, string>) => Promis
 let userId: string;
 let token: string;
 
-/** A shared secret lets the test sign what the service itself would not. */
+/** With a shared secret the test can sign tokens that the service would not issue. */
 const signed = (claims: object, options: jwt.SignOptions = {}) =>
   jwt.sign(claims, secret, {
     issuer: 'http://127.0.0.1:8080',
@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-describe('a good token', () => {
+describe('a valid token', () => {
   test('is allowed with the identity in headers that overwrite', async () => {
     const { allowed, set, options } = await check(withToken(token));
     expect(allowed).toBe(true);
@@ -49,7 +49,7 @@ describe('a good token', () => {
     });
     expect(options.length).toBe(3);
     for (const option of options) {
-      // Both on the wire: an Envoy that knows only one of them overwrites, too.
+      // Both fields are sent: an Envoy that knows only one of them overwrites, too.
       expect(option).toMatchObject({
         append: { value: false },
         append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
@@ -73,7 +73,7 @@ describe('a good token', () => {
     expect((await check(withToken(bare))).removed.sort()).toEqual(['x-postern-roles', 'x-postern-session']);
   });
 
-  test('tells later filters who it is', async () => {
+  test('passes the identity to later filters as metadata', async () => {
     const expiresAt = Math.floor(Date.now() / 1000) + 600;
     const { metadata } = await check(withToken(token));
     expect(metadata).toMatchObject({
@@ -87,7 +87,7 @@ describe('a good token', () => {
     expect(Math.abs(Number(metadata?.['expires_at']) - expiresAt)).toBeLessThan(60);
   });
 
-  test('comes in headers or in header_map, the scheme in any case', async () => {
+  test('is read from headers or header_map, with the scheme in any case', async () => {
     for (const http of [
       { headers: { Authorization: `bearer ${token}` } },
       { header_map: { headers: [raw('authorization', `BEARER ${token}`)] } },
@@ -101,7 +101,7 @@ describe('a good token', () => {
     expect(removed).toEqual(['x_postern_roles']);
   });
 
-  test('is refused from the moment on in which it is revoked', async () => {
+  test('is refused as soon as it is revoked', async () => {
     const own = await service.tokenOf('ann@example.com', password);
     expect((await check(withToken(own))).allowed).toBe(true);
     await service.call('postern.v1.AuthService/RevokeToken', { token: own });
@@ -126,7 +126,7 @@ describe('E03 refused with 401', () => {
     ['no scheme', 'CREDENTIALS_MISSING', () => ({ headers: { authorization: token } })],
     ['two spaces', 'TOKEN_MALFORMED', () => ({ headers: { authorization: `Bearer  ${token}` } })],
     ['a tab', 'TOKEN_MALFORMED', () => ({ headers: { authorization: `Bearer\t${token}` } })],
-    ['a space behind', 'TOKEN_MALFORMED', () => ({ headers: { authorization: `Bearer ${token} ` } })],
+    ['a trailing space', 'TOKEN_MALFORMED', () => ({ headers: { authorization: `Bearer ${token} ` } })],
     ['a line break', 'TOKEN_MALFORMED', () => ({ headers: { authorization: `Bearer ${token}\n` } })],
     ['junk', 'TOKEN_MALFORMED', () => withToken('junk')],
     ['an oversized token', 'TOKEN_TOO_LARGE', () => withToken('a'.repeat(9000))],
@@ -138,7 +138,7 @@ describe('E03 refused with 401', () => {
     ['two in header_map', 'TOKEN_MALFORMED', () => ({ header_map: { headers: [raw('authorization', `Bearer ${token}`), raw('Authorization', `Bearer ${token}`)] } })],
     ['one in each place', 'TOKEN_MALFORMED', () => ({ ...withToken(token), header_map: { headers: [raw('authorization', `Bearer ${token}`)] } })],
     ['both forms of one value', 'TOKEN_MALFORMED', () => ({ header_map: { headers: [{ ...raw('authorization', `Bearer ${token}`), value: 'Bearer a' }] } })],
-    ['bytes that are no text', 'TOKEN_MALFORMED', () => ({ header_map: { headers: [raw('authorization', Buffer.from('42656172657220c328', 'hex'))] } })],
+    ['bytes that are not UTF-8', 'TOKEN_MALFORMED', () => ({ header_map: { headers: [raw('authorization', Buffer.from('42656172657220c328', 'hex'))] } })],
   ])('%s', async (_name, reason, http) => {
     const { allowed, http: code, body, headers } = await check(http());
     expect([allowed, code, body.reason]).toEqual([false, 401, reason]);
@@ -174,19 +174,19 @@ describe('a route’s policy', () => {
     );
   });
 
-  test('a role is asked of good tokens only: a bad one is told that it is bad', async () => {
+  test('roles are checked for valid tokens only: an invalid one gets its own refusal', async () => {
     expect((await check(withToken('junk'), { roles_any: 'admin' })).http).toBe(401);
     expect((await check({ headers: {} }, { roles_any: 'admin' })).http).toBe(401);
   });
 
-  test('an audience is one that the token must name', async () => {
+  test('the token must contain the required audience', async () => {
     const both = signed({}, { audience: ['postern', 'billing'] });
     expect((await check(withToken(both), { audience: 'billing' })).allowed).toBe(true);
     const { http, body } = await check(withToken(signed({})), { audience: 'billing' });
     expect([http, body.reason]).toEqual([401, 'TOKEN_CLAIMS_INVALID']);
   });
 
-  test('optional mode lets only the absence of a token pass, without an identity', async () => {
+  test('optional mode passes requests without a token and without an identity, but no invalid token', async () => {
     const optional = { mode: 'optional' };
     const anonymous = await check({ headers: spoofed }, optional);
     expect(anonymous).toMatchObject({ allowed: true, set: {}, metadata: undefined });
@@ -216,7 +216,7 @@ describe('a route’s policy', () => {
     { audience: 'elsewhere' },
     { audience: '' },
     { constructor: 'x' },
-  ])('E01 %j is refused, with a good token, too, and the log says why', async (extensions) => {
+  ])('E01 %j is refused even with a valid token, and the log says why', async (extensions) => {
     const lines = service.logLines.length;
     const { http, body, headers } = await check(withToken(token), extensions);
     expect([http, body.reason]).toEqual([503, 'ROUTE_MISCONFIGURED']);
@@ -232,7 +232,7 @@ describe('a route’s policy', () => {
 });
 
 describe('E05 identity headers', () => {
-  test('carry every name so that decoding gives it back, and nothing else', async () => {
+  test('encode every name reversibly', async () => {
     const roles = ['plain', 'with space', 'a,b', '100%', 'J\u00f6rg \u674e', '"q"', 'x\\y'];
     const { set } = await check(withToken(signed({ roles }, { subject: 'a\u2028b c' })));
     for (const value of Object.values(set)) expect(value).toMatch(/^[\x21-\x7e]{1,1024}$/);
@@ -240,7 +240,7 @@ describe('E05 identity headers', () => {
     expect(decodeURIComponent(set['x-postern-subject'] ?? '')).toBe('a\u2028b c');
   });
 
-  test('that would not fit are a denial, not a shorter identity', async () => {
+  test('that would not fit cause a denial, not a shorter identity', async () => {
     const fitting = Array.from({ length: 4 }, (_, index) => String(index).repeat(255));
     expect((await check(withToken(signed({ roles: fitting })))).set['x-postern-roles']).toHaveLength(1023);
     for (const roles of [[...fitting, 'x'], ['\u674e'.repeat(200)]]) {
@@ -250,9 +250,9 @@ describe('E05 identity headers', () => {
   });
 });
 
-describe('E01 whatever cannot be read is denied, and never as a failed RPC', () => {
+describe('E01 an unreadable request is denied, never with a failed RPC', () => {
   test.each<[string, Message]>([
-    ['nothing at all', {}],
+    ['an empty message', {}],
     ['no request', { attributes: { context_extensions: { mode: 'optional' } } }],
     ['no HTTP request', { attributes: { request: {}, context_extensions: { mode: 'optional' } } }],
   ])('%s', async (_name, request) => {
@@ -264,7 +264,7 @@ describe('E01 whatever cannot be read is denied, and never as a failed RPC', () 
     });
   });
 
-  test('the RPC says OK and the answer says the same code as VerifyToken', async () => {
+  test('the RPC ends with OK and the answer has the same code as VerifyToken', async () => {
     const { code, response } = await service.call('envoy.service.auth.v3.Authorization/Check', {
       attributes: { request: { http: {} } },
     });
@@ -285,7 +285,7 @@ describe('E01 whatever cannot be read is denied, and never as a failed RPC', () 
   });
 });
 
-test('health tells SERVING for the authorization service', async () => {
+test('health reports SERVING for the authorization service', async () => {
   const name = 'envoy.service.auth.v3.Authorization';
   expect((await service.call('grpc.health.v1.Health/Check', { service: name })).response).toEqual({
     status: 'SERVING',

@@ -12,15 +12,15 @@ interface HeaderOption extends Message {
   readonly header: { readonly key: string; readonly value: string };
 }
 
-/** A check's answer in the shape that tests ask about. */
+/** The answer of a check in the form that tests use. */
 export interface Checked {
   readonly allowed: boolean;
   /** The denied response's HTTP status. */
   readonly http: number | undefined;
   readonly body: { readonly reason?: string; readonly message?: string };
-  /** Of the denied response. */
+  /** The body of the denied response. */
   readonly headers: Record<string, string>;
-  /** What goes upstream in addition. */
+  /** The headers added to the upstream request. */
   readonly set: Record<string, string>;
   readonly options: readonly HeaderOption[];
   readonly removed: string[];
@@ -33,10 +33,10 @@ const httpStatuses: Readonly<Record<string, number>> = {
   ServiceUnavailable: 503,
 };
 
-/** What answers checks: a service, or a sidecar. */
+/** A server of checks: a service, or a sidecar. */
 export type CheckServer = Pick<TestService, 'call'>;
 
-/** The RPC of a check failed, which no denial may be. */
+/** The RPC of a check failed, which must never happen for a denial. */
 class CheckFailure extends Error {
   readonly code: status;
   readonly reason: string | undefined;
@@ -48,7 +48,7 @@ class CheckFailure extends Error {
   }
 }
 
-/** Asks as Envoy does. @throws CheckFailure when the RPC's own status is not OK */
+/** Calls Check as Envoy does. @throws CheckFailure when the status of the RPC is not OK */
 export async function checkedBy(
   service: CheckServer,
   http: HttpAttributes,
@@ -88,11 +88,11 @@ export async function checkedBy(
   };
 }
 
-/** Why a check denies this token, or '' when it allows. What gRPC itself refuses counts as a reason of its own. */
+/** The reason of a denial of this token, or '' when it is allowed. A refusal by gRPC itself is a reason of its own. */
 export async function checkOfToken(service: CheckServer, token: string): Promise<string> {
   try {
     const { allowed, body } = await checkedBy(service, { headers: { authorization: `Bearer ${token}` } });
-    // Check answers within Envoy's patience; a machine with other work may need a second try for that.
+    // Check answers within Envoy's timeout; a busy machine may need a second try for that.
     if (body.reason === 'SERVER_OVERLOADED') return await checkOfToken(service, token);
     return allowed ? '' : (body.reason ?? 'no reason');
   } catch (error) {
@@ -103,8 +103,8 @@ export async function checkOfToken(service: CheckServer, token: string): Promise
 }
 
 /**
- * Whether a check says of a token what VerifyToken says. A header cannot carry every text: there, what is no token68 is
- * refused before its size or form is looked at, so for such a token only the verdict has to be the same.
+ * Whether a check and VerifyToken agree on a token. A header cannot carry every text: a text that is not token68 is
+ * refused before its size or form is checked, so for such a token only the verdict has to be the same.
  */
 export function saysTheSame(token: string, checked: string, verified: string): boolean {
   const sayable = /^[A-Za-z0-9._~+/-]+=*$/.test(token);

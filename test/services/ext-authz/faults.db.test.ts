@@ -12,7 +12,7 @@ import {
 import { someClaims } from '../../support/claims.ts';
 import { reasonOf, startTestService, type TestService } from '../../support/test-service.ts';
 
-describe('E01 a fault of our own', () => {
+describe('E01 an internal fault', () => {
   const request: CheckRequest = {
     attributes: {
       request: { http: { headers: { authorization: 'Bearer a.b.c' }, headerMap: undefined } },
@@ -24,11 +24,11 @@ describe('E01 a fault of our own', () => {
   test.each<[string, Authorizer['verifyToken'], string]>([
     ['a throw', () => { throw new Error('a secret'); }, 'INTERNAL'],
     ['a rejection', () => Promise.reject(new Error('a secret')), 'INTERNAL'],
-    ['a verdict that does not come', () => new Promise(() => undefined), 'SERVER_OVERLOADED'],
+    ['a verdict that never resolves', () => new Promise(() => undefined), 'SERVER_OVERLOADED'],
     ['a control character in the subject', () => ({ ...claims, subject: 'ann\r\nx-admin: 1' }), 'IDENTITY_UNFIT'],
-    ['half a character in a role', () => Promise.resolve({ ...claims, roles: ['\ud800'] }), 'IDENTITY_UNFIT'],
+    ['a lone surrogate in a role', () => Promise.resolve({ ...claims, roles: ['\ud800'] }), 'IDENTITY_UNFIT'],
     ['claims without roles', () => ({ ...claims, roles: undefined }) as unknown as VerifiedClaims, 'INTERNAL'],
-  ])('%s is a denial within 200 ms that tells nothing of it', async (_name, verifyToken, reason) => {
+  ])('%s causes a denial within 200 ms that does not reveal it', async (_name, verifyToken, reason) => {
     const noted: unknown[] = [];
     const { check } = authorizationService({ audiences: ['postern'], verifyToken });
     jest.useFakeTimers();
@@ -95,12 +95,12 @@ describe('E01 a message that cannot be decoded', () => {
     return field(1, Buffer.concat([field(4, field(2, Buffer.concat([headers, behind]))), optional]));
   };
 
-  test('the bytes of this test are right: a readable one passes', async () => {
+  test('control: the hand-made bytes of a valid message pass', async () => {
     const { httpResponse } = await checkBytes(withHeader(Buffer.from('x-a'), Buffer.from('b')));
     expect(httpResponse?.$case).toBe('okResponse');
   });
 
-  test('what Envoy says beside the headers is skipped', async () => {
+  test('fields other than the headers are skipped', async () => {
     const others = Buffer.concat([
       field(4, Buffer.from('/path')),
       field(11, Buffer.from('body')),
@@ -123,7 +123,7 @@ describe('E01 a message that cannot be decoded', () => {
     expect(JSON.parse(httpResponse.value.body)).toMatchObject({ reason: 'REQUEST_UNREADABLE' });
   }); // prettier-ignore
 
-  test('N02 one over 64 KiB is the one that no answer of Envoy is made of', async () => {
+  test('N02 a message over 64 KiB is refused by gRPC, without a check response', async () => {
     const attributes = { request: undefined, contextExtensions: { mode: 'x'.repeat(70_000) } };
     const large = CheckRequest.encode({ attributes }).finish();
     const error = await checkBytes(Buffer.from(large)).catch((error: unknown) => error as grpc.ServiceError);

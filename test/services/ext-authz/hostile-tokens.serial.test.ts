@@ -15,14 +15,14 @@ const password = 'correct horse battery';
 const services: TestService[] = [];
 afterAll(() => Promise.all(services.map((service) => service.stop())));
 
-/** With the shared secret the test signs hostile claims properly; with ES256 it is an outsider. */
+/** With the shared secret the test signs hostile claims validly; with ES256 it is an outsider. */
 const modes = [
   { mode: 'HS256', environment: { POSTERN_ALGORITHM: 'HS256', POSTERN_SECRET: secret } },
   { mode: 'ES256', environment: { POSTERN_ALGORITHM: 'ES256' } },
 ] as const;
 
 test.each(modes)(
-  'E04 every token gets from Check what it gets from VerifyToken: $mode',
+  'E04 Check and VerifyToken give every token the same verdict: $mode',
   async ({ mode, environment }) => {
     const service = await startTestService(environment);
     services.push(service);
@@ -38,7 +38,7 @@ test.each(modes)(
       signingKey: mode === 'HS256' ? createSecretKey(Buffer.from(secret)) : null,
     };
 
-    /** The reason of the refusal, or ''. What gRPC itself refuses counts as a reason of its own. */
+    /** The reason of the refusal, or ''. A refusal by gRPC itself is a reason of its own. */
     const fromVerifyToken = async (token: string) => {
       const { code, reason } = await service.call('postern.v1.AuthService/VerifyToken', {
         access_token: token,
@@ -61,7 +61,7 @@ test.each(modes)(
     expect(verdicts.length).toBeGreaterThan(300);
     for (const { name, token } of validTokens(setting)) {
       expect([name, await compare(name, token)]).toEqual([name, '']);
-      // Once more, from memory.
+      // Once more, from the cache.
       await compare(`${name}, again`, token);
     }
     expect(differing).toEqual([]);

@@ -18,7 +18,7 @@ beforeEach(() => {
   bundle = new TrustBundle();
   bundle.replaceKeys(createKeyRing([]));
   position = 0n;
-  take();
+  applyRevocation();
   broadcaster = new TrustBroadcaster(bundle, policy);
 });
 afterEach(() => {
@@ -28,16 +28,16 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-/** One revocation, after which the bundle knows everything before the next place. */
-function take(): void {
+/** Applies one revocation, after which the bundle is complete up to the next position. */
+function applyRevocation(): void {
   position += 1n;
   const revocation = { kind: 'jti', id: `of ${position}`, expiresAtSeconds: 1_000, position } as const;
   const readAtMs = performance.now();
   bundle.applyUpdates({ revocations: [revocation], cursor: position + 1n, complete: true, readAtMs });
 }
 
-/** Joins, and says what the watcher was told: a line with the cursor for each update. */
-function joined(): string[] {
+/** Subscribes, and returns a line with the cursor for each update that is sent. */
+function subscribe(): string[] {
   const lines: string[] = [];
   const controller = new AbortController();
   const call = { signal: controller.signal, fail: () => controller.abort() } as unknown as StreamCall;
@@ -52,41 +52,41 @@ function joined(): string[] {
   return lines;
 }
 
-test('S13 no heartbeat has a cursor that is ahead of what was told', () => {
-  const lines = Array.from({ length: 1_000 }, joined)[0] ?? [];
+test('S13 no heartbeat has a cursor ahead of the updates sent', () => {
+  const lines = Array.from({ length: 1_000 }, subscribe)[0] ?? [];
   jest.advanceTimersByTime(1_950);
-  take();
+  applyRevocation();
   jest.advanceTimersByTime(10);
-  take();
+  applyRevocation();
   expect(lines).toEqual(['1.3 revocations 1']);
-  // A thousand watchers are told ten times a second at most, so the heartbeat comes before the next round.
+  // A thousand watchers are notified at most ten times a second, so the heartbeat comes before the next round.
   jest.advanceTimersByTime(40);
   expect(lines).toEqual(['1.3 revocations 1', '1.4 revocations 1', '1.4 heartbeat']);
 });
 
-test('S13 no keys have a cursor that is ahead of what was told', () => {
-  const lines = joined();
-  take();
+test('S13 no key update has a cursor ahead of the updates sent', () => {
+  const lines = subscribe();
+  applyRevocation();
   bundle.replaceKeys(createKeyRing([]));
   expect(lines).toEqual(['1.3 revocations 1', '1.3 keys']);
-  // Nothing is left for the turn that the revocation asked for.
+  // Nothing is left for the send that the revocation scheduled.
   jest.runAllTicks();
   expect(lines).toEqual(['1.3 revocations 1', '1.3 keys']);
 });
 
-test('S13 watchers are told before the event loop turns, so that who revoked is not answered before', () => {
-  const lines = joined();
+test('S13 watchers are notified in the same turn of the event loop, before the revoke is answered', () => {
+  const lines = subscribe();
   bundle.revoke([{ kind: 'jti', id: 'of 2', expiresAtSeconds: 1_000 }]);
   expect(lines).toEqual([]);
   jest.runAllTicks();
   expect(lines).toEqual(['1.2 revocations 1']);
 });
 
-test('what comes in one moment is one update, each revocation once', () => {
-  const lines = joined();
+test('simultaneous changes are one update, with each revocation once', () => {
+  const lines = subscribe();
   bundle.revoke([{ kind: 'jti', id: 'of 2', expiresAtSeconds: 1_000 }]);
-  take();
-  take();
+  applyRevocation();
+  applyRevocation();
   jest.advanceTimersByTime(1);
   expect(lines).toEqual(['1.4 revocations 2']);
 });

@@ -49,8 +49,8 @@ function anyToken(): Metadata {
   return shown;
 }
 
-/** Carries bytes both ways until it is cut. */
-class Wire {
+/** Forwards bytes both ways until it is cut. */
+class Forwarder {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -77,7 +77,7 @@ class Wire {
     return (this.#server.address() as { port: number }).port;
   }
 
-  /** What is sent stays where it is, as with a reader that is stuck. */
+  /** Sent data is not read, as with a stalled reader. */
   pause(): void {
     for (const socket of this.#sockets) socket.pause();
   }
@@ -96,13 +96,15 @@ class Wire {
   }
 }
 
-test('S13 a watcher that is cut off again and again, and comes back to either instance, misses nothing', async () => {
+test('S13 a watcher that is repeatedly cut off and reconnects to either instance misses nothing', async () => {
   const addresses = [(await start()).grpcAddress, (await start()).grpcAddress];
-  const wires = addresses.map((address) => {
+  const forwarders = addresses.map((address) => {
     const [host = '', port = ''] = address.split(':');
-    return new Wire(() => connect(Number(port), host));
+    return new Forwarder(() => connect(Number(port), host));
   });
-  const proxies = await Promise.all(wires.map(async (wire) => `127.0.0.1:${await wire.open()}`));
+  const proxies = await Promise.all(
+    forwarders.map(async (forwarder) => `127.0.0.1:${await forwarder.open()}`),
+  );
   const committed: string[] = [];
   let isWriting = true;
   // Transactions of different lengths, so that later ones commit before earlier ones.
@@ -125,7 +127,7 @@ test('S13 a watcher that is cut off again and again, and comes back to either in
     const watch = watchOn(proxies[at] ?? '', cursor);
     const enough = Math.floor(Math.random() * 8);
     await watch.until(() => watch.updates.length > enough);
-    if (Math.random() < 0.5) wires[at]?.cut();
+    if (Math.random() < 0.5) forwarders[at]?.cut();
     await watch.close();
     cursor = watch.cursor;
     for (const name of watch.revoked) learned.add(name);
@@ -137,20 +139,20 @@ test('S13 a watcher that is cut off again and again, and comes back to either in
   const missing = () => committed.filter((name) => !learned.has(name) && !last.revoked.has(name));
   await last.until(() => missing().length === 0);
   expect(committed.length).toBeGreaterThan(100);
-  // Most came back to what they had: otherwise this would prove nothing of cursors.
+  // Most reconnections resumed from their cursor: otherwise this would prove nothing about cursors.
   expect(snapshots).toBeLessThan(30);
   await Promise.all(watches.map((watch) => watch.close()));
-  await Promise.all(wires.map((wire) => wire.close()));
+  await Promise.all(forwarders.map((forwarder) => forwarder.close()));
 }, 60_000);
 
-test('a reader that does not read is closed, and the others go on', async () => {
+test('the stream of a stalled reader is closed, and the others continue', async () => {
   const { grpcAddress } = await start();
   const [host = '', port = ''] = grpcAddress.split(':');
-  const wire = new Wire(() => connect(Number(port), host));
-  const slow = watchOn(`127.0.0.1:${await wire.open()}`);
+  const forwarder = new Forwarder(() => connect(Number(port), host));
+  const slow = watchOn(`127.0.0.1:${await forwarder.open()}`);
   const good = watchOn(grpcAddress);
   await Promise.all([slow.complete(), good.complete()]);
-  wire.pause();
+  forwarder.pause();
   for (let round = 0; round < 3; round++) {
     const rows = await store.query(
       `INSERT INTO revocations (kind, id, expires_at)
@@ -158,37 +160,39 @@ test('a reader that does not read is closed, and the others go on', async () => 
     );
     await good.until(() => rows.every(({ id }) => good.revoked.has(`sid ${String(id)}`)));
   }
-  wire.resume();
+  forwarder.resume();
   const { code, reason, message } = await slow.end;
   expect([code, reason]).toEqual([status.RESOURCE_EXHAUSTED, 'READER_TOO_SLOW']);
   expect(message).toContain('reconnect');
-  await wire.close();
+  await forwarder.close();
   const resumed = watchOn(grpcAddress, slow.cursor);
   await resumed.until(() =>
     [...good.revoked].every((name) => resumed.revoked.has(name) || slow.revoked.has(name)),
   );
 }, 60_000);
 
-test('D03 the age of news grows while the database is away, and shrinks when it is back', async () => {
+test('D03 news_age_ms grows while the database is unreachable, and shrinks when it is back', async () => {
   const url = new URL(store.url);
-  const wire = new Wire(() => connect(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`));
-  const port = await wire.open();
+  const forwarder = new Forwarder(() =>
+    connect(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`),
+  );
+  const port = await forwarder.open();
   const { grpcAddress } = await start({
     DATABASE_URL: `postgres://${url.username}@127.0.0.1:${port}${url.pathname}`,
   });
   const watch = watchOn(grpcAddress);
   await watch.until(() => watch.heartbeats.length > 0);
-  await wire.close();
+  await forwarder.close();
   const age = () => watch.heartbeats.at(-1)?.news_age_ms ?? 0;
   await watch.until(() => age() > 2_500);
-  const reopened = new Wire(() => connect(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`));
+  const reopened = new Forwarder(() => connect(`${url.searchParams.get('host') ?? ''}/.s.PGSQL.${url.port}`));
   await reopened.open(port);
   await watch.until(() => age() < 1_500);
   await Promise.all(services.splice(0).map((service) => service.stop()));
   await reopened.close();
 }, 40_000);
 
-test('D04 a watcher of a process that knows nothing yet is told so after a second', async () => {
+test('D04 a watcher of a process that has loaded nothing is refused after a second', async () => {
   const { grpcAddress } = await start({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' });
   const startMs = performance.now();
   const { code, reason } = await watchOn(grpcAddress).end;
@@ -196,7 +200,7 @@ test('D04 a watcher of a process that knows nothing yet is told so after a secon
   expect(performance.now() - startMs).toBeGreaterThan(900);
 });
 
-test('fifty watchers of one process are brought up to date at once', async () => {
+test('fifty watchers of one process are brought up to date concurrently', async () => {
   const bench = fileURLToPath(new URL('../../soak/trust-watchers.mjs', import.meta.url));
   const words = [bench, '--watchers', '50', '--revocations', '5000', '--rounds', '5', '--json'];
   const { stdout } = await promisify(execFile)(process.execPath, words);

@@ -88,7 +88,7 @@ test('keys come first, then all revocations, then each change, then heartbeats',
   expect(watch.heartbeats[0]?.news_age_ms).toEqual(expect.any(Number));
 });
 
-test('no update is larger than 64 KiB, and only a complete one has a cursor', async () => {
+test('no update is larger than 64 KiB, and only the last of a set has a cursor', async () => {
   const ids = (await revokeMany(12_000)).map(({ id }) => `sid ${String(id)}`);
   await store.query(
     `INSERT INTO revocations (kind, id, expires_at)
@@ -109,7 +109,7 @@ test('no update is larger than 64 KiB, and only a complete one has a cursor', as
   expect([...ids.filter((id) => !fresh.revoked.has(id))]).toEqual([]);
 });
 
-test('S13 a cursor resumes with what was missed and no more, on any instance', async () => {
+test('S13 resuming from a cursor sends exactly the missed changes, on any instance', async () => {
   const known = await revoke('sid', randomUUID());
   const watch = watchOn(service);
   await watch.until(() => watch.revoked.has(known));
@@ -127,7 +127,7 @@ test('S13 a cursor resumes with what was missed and no more, on any instance', a
 });
 
 test.each([
-  ['below all that is kept', '1.1'],
+  ['below everything kept', '1.1'],
   ['ahead of everything', `1.${2n ** 128n - 1n}`],
   ['of another server’s numbering', '1.18446744073709551615'],
 ])('a cursor %s gets everything', async (_name, cursor) => {
@@ -150,7 +150,7 @@ test.each(['x', '1.', '1.-1', '1.01', '2.5', `1.${2n ** 128n}`, `1.${'9'.repeat(
   },
 );
 
-test('K03 a rotation reaches watchers as the whole new set, before it signs', async () => {
+test('K03 a rotation reaches watchers as the complete new set before the new key signs', async () => {
   const watch = watchOn(service);
   await watch.complete();
   const kids = () =>
@@ -170,7 +170,7 @@ test('K03 a rotation reaches watchers as the whole new set, before it signs', as
   expect(kids()[1]).toEqual(expect.arrayContaining([kid, ...(kids()[0] ?? [])]));
 });
 
-test('A02 a watcher needs a service account, save through a unix socket', async () => {
+test('A02 a watcher needs a service account, except through a unix socket', async () => {
   const nobody = new TrustWatch(service.grpcAddress);
   expect((await nobody.end).reason).toBe('CREDENTIALS_MISSING');
   await service.addUser('reader@example.com', 'correct horse battery');
@@ -190,7 +190,7 @@ test('A02 a watcher needs a service account, save through a unix socket', async 
   await local.stop();
 });
 
-test('S12 a watcher whose service account is deleted is let go', async () => {
+test('S12 the stream of a watcher whose service account is deleted is closed', async () => {
   const fixture = await openAdminFixture(store);
   const { id, secret } = await fixture.createService('short-lived');
   const { response } = await service.call('postern.v1.AuthService/IssueServiceToken', {
@@ -206,7 +206,7 @@ test('S12 a watcher whose service account is deleted is let go', async () => {
   await watch.close();
 });
 
-test('health tells of the service', async () => {
+test('health reports the service', async () => {
   const { response } = await service.call('grpc.health.v1.Health/Check', {
     service: 'postern.v1.TrustService',
   });
