@@ -180,7 +180,7 @@ test('N15 a watcher of health that is told of a change begins its time anew', as
   raw.send(...opened(WATCH, [1]));
   const startMs = performance.now();
   let serving = false;
-  const change = setInterval(() => listener.server.setServing('everything', (serving = !serving)), 100);
+  const change = setInterval(() => listener.server.setServing('processReady', (serving = !serving)), 100);
   cleanups.push(() => clearInterval(change));
   await until(
     () => raw.frames.filter(({ type }) => type === frameType['data']).length > 20,
