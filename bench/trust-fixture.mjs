@@ -25,7 +25,7 @@ export async function serveTrust(keys) {
         Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
       writeAudit: () => Promise.resolve(),
     },
-    health: { everything: [''], verification: [] },
+    health: { processReady: [''], verificationReady: [] },
     reflection: false,
     onFinish: () => undefined,
   });
@@ -39,7 +39,12 @@ export async function serveTrust(keys) {
       const expiresAtSeconds = Math.floor(Date.now() / 1000) + REVOCATION_SECONDS;
       const one = () => ({ kind: 'sid', id: randomUUID(), expiresAtSeconds, position });
       const revocations = Array.from({ length: count }, one);
-      bundle.applyUpdates({ revocations, cursor: position + 1n, complete: true, readAtMs: performance.now() });
+      bundle.applyUpdates({
+        revocations,
+        cursor: position + 1n,
+        complete: true,
+        readAtMs: performance.now(),
+      });
     },
     stop: (graceMs = 2_000) => server.stop({ delayMs: 0, graceMs }),
   };

@@ -72,8 +72,11 @@ type Invoke<Request, Response> = (
 ) => ClientUnaryCall;
 
 const DEADLINE_MS = 5_000;
-/** Reasons of rejections that come before any work: after them even a login can be retried without side effects. */
-const SAFE_TO_RETRY = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
+/**
+ * Reasons with which the service answers before it commits anything: after them even a login can be retried without side
+ * effects. TRUST_STALE is one because the signing key is required before the session is opened.
+ */
+const NOT_EXECUTED = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE']);
 
 /**
  * A client of the service at `address`. It connects on first use, and reconnects when the connection is lost.
@@ -98,14 +101,14 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     call: (remainingMs: number) => Promise<Response>,
   ) => withRetry(deadlineMs ?? defaultDeadlineMs, retry, call, signal);
 
-  const withRetries = <Request, Response>(
+  const retryAlways = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
     settings: AuthorizedCallSettings = {},
   ): Promise<Response> =>
     retried(settings, (remainingMs) => callUnlessClosed(invoke, request, remainingMs, settings));
 
-  const withSafeRetries = <Request, Response>(
+  const retryIfNotExecuted = <Request, Response>(
     invoke: Invoke<Request, Response>,
     request: Request,
     settings: AuthorizedCallSettings = {},
@@ -117,8 +120,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
           if (peer === target) neverSent.add(error);
         });
       } catch (error) {
-        const nothingDone = error instanceof PosternError && SAFE_TO_RETRY.has(error.reason ?? '');
-        if (error instanceof PosternError && !nothingDone && !neverSent.has(error))
+        const notExecuted = error instanceof PosternError && NOT_EXECUTED.has(error.reason ?? '');
+        if (error instanceof PosternError && !notExecuted && !neverSent.has(error))
           throw new NotRetryable(error);
         throw error;
       }
@@ -130,31 +133,31 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     async login({ email, password, audience = '', client }, settings) {
       const accessToken = await credential?.accessToken();
       const bearer = accessToken === undefined ? {} : { accessToken };
-      return withSafeRetries(
+      return retryIfNotExecuted(
         stub.login.bind(stub),
         { email, password, audience, client },
         { ...settings, ...bearer },
       );
     },
     verifyToken: ({ accessToken, audience = '' }, settings) =>
-      withRetries(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
+      retryAlways(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
     refreshToken: (refreshToken, settings) =>
-      withRetries(stub.refreshToken.bind(stub), { refreshToken }, settings),
+      retryAlways(stub.refreshToken.bind(stub), { refreshToken }, settings),
     async revokeToken({ token, allSessions = false }, settings) {
-      await withRetries(stub.revokeToken.bind(stub), { token, allSessions }, settings);
+      await retryAlways(stub.revokeToken.bind(stub), { token, allSessions }, settings);
     },
     issueServiceToken: ({ clientId, clientSecret, audience = '' }, settings) =>
-      withRetries(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
+      retryAlways(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
     changePassword: ({ accessToken, currentPassword, newPassword }, settings) =>
-      withSafeRetries(
+      retryIfNotExecuted(
         stub.changePassword.bind(stub),
         { currentPassword, newPassword },
         { ...settings, accessToken },
       ),
     async resetPassword({ resetToken, newPassword }, settings) {
-      await withSafeRetries(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
+      await retryIfNotExecuted(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
     },
-    getJwks: (settings) => withRetries(stub.getJwks.bind(stub), {}, settings),
+    getJwks: (settings) => retryAlways(stub.getJwks.bind(stub), {}, settings),
     close() {
       isClosed = true;
       stub.close();

@@ -147,14 +147,14 @@ export async function startService(
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
-        grpc.setServing('verification', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
+        grpc.setServing('verificationReady', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
         reportClock(log, clock);
       },
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else if (event === 'store-unusable') log.error({ cause }, event);
         else log.warn({ detail: unavailableDetail(cause) }, event);
-        grpc.setServing('everything', event === 'store-reachable');
+        grpc.setServing('processReady', event === 'store-reachable');
       },
       onFatal,
     });
@@ -199,8 +199,8 @@ export async function startService(
           log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
       }),
       health: {
-        everything: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
-        verification: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
+        processReady: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
+        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
       guard: {
         authenticate: authenticateBy(

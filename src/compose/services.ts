@@ -55,7 +55,10 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
   const { trust, verifier } = verification;
-  const checking: VerifyDependencies = { ...verification, initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
+  const extAuthzVerification: VerifyDependencies = {
+    ...verification,
+    initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS,
+  };
   const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
   // Logins that compute or wait for a hash, and those that query the database.
   const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>
@@ -108,7 +111,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       failClosedAuthorization,
       authorizationService({
         audiences: settings.audiences,
-        verifyToken: (input) => verifyToken(checking, input),
+        verifyToken: (input) => verifyToken(extAuthzVerification, input),
       }),
     );
   };

@@ -109,7 +109,10 @@ export async function startSidecar(
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
   const verification = { verifier, trust, maxStalenessMs };
-  const checking: VerifyDependencies = { ...verification, initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS };
+  const extAuthzVerification: VerifyDependencies = {
+    ...verification,
+    initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS,
+  };
   const ready = () => trust.loaded && trust.ageMs <= maxStalenessMs;
 
   // Listeners
@@ -132,13 +135,13 @@ export async function startSidecar(
           get audiences() {
             return source.policy?.audiences ?? null;
           },
-          verifyToken: (input) => verifyToken(checking, input),
+          verifyToken: (input) => verifyToken(extAuthzVerification, input),
         }),
       );
     },
     health: {
-      everything: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
-      verification: [],
+      processReady: ['', 'postern.v1.AuthService', 'envoy.service.auth.v3.Authorization'],
+      verificationReady: [],
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
@@ -169,7 +172,7 @@ export async function startSidecar(
     tls.forListener(settings.httpListen),
   );
   source.start();
-  const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_INTERVAL_MS);
+  const health = setInterval(() => grpc.setServing('processReady', ready()), HEALTH_INTERVAL_MS);
   let stopping = false;
   const stop = async () => {
     stopping = true;

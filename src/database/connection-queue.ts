@@ -16,9 +16,8 @@ export class ConnectionQueue {
     this.#maxWaitMs = maxWaitMs;
     this.#queue = new BoundedQueue({
       concurrency,
-      maxWaiting: Infinity,
-      whenFull: queueTimeout,
-      watch: (_isOver, cancel) => this.#watch(cancel),
+      // Without a limit on the number: the limit on the waiting time bounds the queue.
+      watch: (_isCancelled, cancel) => this.#watch(cancel),
       recheck: (isCancelled) => (isCancelled() ? new Rejected({ kind: 'cancelled' }) : undefined),
     });
   }

@@ -14,8 +14,9 @@ import {
   CONNECT_TIMEOUT_MS,
   IDLE_IN_TRANSACTION_TIMEOUT_MS,
   LOCK_TIMEOUT_MS,
+  QUEUE_WAIT_MS,
   STATEMENT_TIMEOUT_MS,
-  STORE_LIMIT_MS,
+  STORE_USE_LIMIT_MS,
   TIMEOUT_THRESHOLD_MS,
   WATCHDOG_MS,
 } from './time-limits.ts';
@@ -68,7 +69,7 @@ export class Database {
 
   constructor(options: DatabaseOptions) {
     this.maxConnections = options.maxConnections;
-    this.#queue = new ConnectionQueue(options.maxConnections, CONNECT_TIMEOUT_MS);
+    this.#queue = new ConnectionQueue(options.maxConnections, QUEUE_WAIT_MS);
     const servers = connectionsOf(options.address);
     const connection: ClientConfig = {
       ...servers[0],
@@ -213,7 +214,7 @@ async function withinBudget<T>(
   if (budget.signal.aborted) throw new Rejected({ kind: 'cancelled' });
   const nowMs = Date.now();
   if (nowMs >= budget.deadlineMs) throw new Rejected({ kind: 'deadline-exceeded' });
-  const storeMs = Math.min(STORE_LIMIT_MS, (budget.storeDeadlineMs ?? Infinity) - nowMs);
+  const storeMs = Math.min(STORE_USE_LIMIT_MS, (budget.storeDeadlineMs ?? Infinity) - nowMs);
   if (storeMs <= 0) {
     // The call's earlier work, such as hashing, has used up its budget for the database.
     const cause = 'the call had waited too long before it reached the database';

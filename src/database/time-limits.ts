@@ -1,8 +1,11 @@
 /**
- * The time limit of one use of the database. The budget of a call also limits all of its uses together, so that a login
- * that waited for its password hash still answers within 2 s.
+ * The time limit of one use of the database. Most calls also have a budget for all of their uses together
+ * (`CALL_STORE_LIMIT_MS`). A login has none, since it may wait long for its hash: it answers within 2 s of the use that
+ * gets no answer, however long it waited before.
  */
-export const STORE_LIMIT_MS = 1_700;
+export const STORE_USE_LIMIT_MS = 1_700;
+/** How long a call waits for a free connection of the pool, not counting the time in which our event loop was busy. */
+export const QUEUE_WAIT_MS = 1_000;
 /**
  * The time limit of a query. Longer than `statement_timeout`, so that a healthy server reports its own timeout first.
  */

@@ -4,7 +4,7 @@ import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin } from '../domain/operation-call.ts';
 import { type Call, type GuardedCall, originOf } from '../rpc/call.ts';
 import type { CallContext } from '../rpc/call-context.ts';
-import { STORE_LIMIT_MS } from '../rpc/time-limits.ts';
+import { CALL_STORE_LIMIT_MS } from '../rpc/time-limits.ts';
 import { contextOf } from './attached-context.ts';
 
 type InterceptedCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
@@ -21,7 +21,11 @@ export class GrpcCall implements Call, GuardedCall {
    * @param limitMs the time limit of the method, ms; null for a stream without one
    * @param storeLimitMs the time limit of all uses of the database, ms; null where each use has its own limit
    */
-  constructor(call: InterceptedCall, limitMs: number | null, storeLimitMs: number | null = STORE_LIMIT_MS) {
+  constructor(
+    call: InterceptedCall,
+    limitMs: number | null,
+    storeLimitMs: number | null = CALL_STORE_LIMIT_MS,
+  ) {
     this.#call = call;
     const callerDeadlineMs = Number(call.getDeadline());
     const nowMs = Date.now();

@@ -8,8 +8,8 @@ import {
 import type { Call } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 
-/** The condition under which a service is SERVING: the whole process is ready, or it can verify tokens. */
-export type HealthGroup = 'everything' | 'verification';
+/** The condition under which a service is SERVING: the process can serve all of its methods, or it can verify tokens. */
+export type HealthGroup = 'processReady' | 'verificationReady';
 
 /** The service names that `grpc.health.v1` knows, by group. The empty name is the whole process. */
 export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
@@ -17,12 +17,12 @@ export type HealthNames = Readonly<Record<HealthGroup, readonly string[]>>;
 /** The standard health service (`grpc.health.v1`). Every service is NOT_SERVING until `set` changes that. */
 export class Health {
   readonly #groupOf: ReadonlyMap<string, HealthGroup>;
-  readonly #serving: Record<HealthGroup, boolean> = { everything: false, verification: false };
+  readonly #serving: Record<HealthGroup, boolean> = { processReady: false, verificationReady: false };
   readonly #changeCallbacks = new Set<() => void>();
   #stopped = false;
 
   constructor(names: HealthNames) {
-    const groups = ['everything', 'verification'] as const;
+    const groups = ['processReady', 'verificationReady'] as const;
     this.#groupOf = new Map(groups.flatMap((group) => names[group].map((name) => [name, group] as const)));
   }
 
@@ -34,8 +34,8 @@ export class Health {
 
   /** Every service is NOT_SERVING from now on; later calls of `set` have no effect. */
   stop(): void {
-    this.set('everything', false);
-    this.set('verification', false);
+    this.set('processReady', false);
+    this.set('verificationReady', false);
     this.#stopped = true;
   }
 

@@ -8,7 +8,7 @@ import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 import { readTrustedKeys } from './trusted-keys.ts';
-import { revocationOf, type StreamEnd, TrustStream } from './watch-trust-call.ts';
+import { revocationOf, type StreamEnd, WatchTrustCall } from './watch-trust-call.ts';
 
 const MAX_RETRY_MS = 2_000;
 const PURGE_EVERY_MS = 1_000;
@@ -45,7 +45,7 @@ export interface StreamTrustSourceOptions {
  */
 export class StreamTrustSource {
   readonly #options: StreamTrustSourceOptions;
-  #stream: TrustStream | null = null;
+  #stream: WatchTrustCall | null = null;
   #cursor = '';
   #policy: ClaimsPolicy | null = null;
   #complete = false;
@@ -139,7 +139,7 @@ export class StreamTrustSource {
     if (credential) metadata.set('authorization', credential.authorization);
     const previous = this.#stream;
     let hasOpened = false;
-    const stream: TrustStream = new TrustStream(
+    const stream: WatchTrustCall = new WatchTrustCall(
       this.#options.client,
       { cursor: this.#cursor, metadata },
       {
@@ -168,7 +168,7 @@ export class StreamTrustSource {
   }
 
   /** A stream did not open, or ended. If the stream that it should replace is still open, that one stays in use. */
-  #onFailed(previous: TrustStream | null, end: StreamEnd): void {
+  #onFailed(previous: WatchTrustCall | null, end: StreamEnd): void {
     if (this.#stopped) return;
     // The key of the token may have been revoked, long before the token was due for renewal.
     if (end.code === status.UNAUTHENTICATED) this.#options.credential?.forget();

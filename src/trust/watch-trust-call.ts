@@ -18,7 +18,7 @@ export interface StreamEnd {
 }
 
 /** One WatchTrust call. `end` is reported at most once: when the stream ends or falls silent, not after `cancel`. */
-export class TrustStream {
+export class WatchTrustCall {
   readonly #call: ClientReadableStream<TrustUpdate>;
   #silenceTimer: NodeJS.Timeout | undefined;
   #ended = false;

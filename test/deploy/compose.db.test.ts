@@ -138,6 +138,14 @@ describe('the image', () => {
     expect(packages).not.toContain('--omit=optional');
   });
 
+  test('copies every script that the build runs', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: { build: string } };
+    const ran = scripts.build.match(/\bdeploy\/[\w.-]+/g) ?? [];
+    expect(ran).toContain('deploy/bundle.mjs');
+    const copied = copies(stages[0] ?? '').flatMap((words) => words.split(' '));
+    expect(copied).toEqual(expect.arrayContaining(ran));
+  });
+
   test('X05 has no shell and no npm, runs as an unprivileged user, and contains only runtime files', () => {
     expect(last).toMatch(/^FROM scratch\n/);
     expect(last.match(/^USER .*/gm)).toEqual(['USER 65532:65532']);

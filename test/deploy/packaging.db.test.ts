@@ -75,6 +75,15 @@ describe('the package', () => {
     }
   });
 
+  test('holds no module whose source is gone', () => {
+    const modules = packed.files
+      .map(({ path }) => path)
+      .filter((path) => path.startsWith('dist/') && !path.startsWith('dist/command/'));
+    expect(modules.length).toBeGreaterThan(500);
+    const sourceOf = (path: string) => path.replace(/^dist/, 'src').replace(/(\.js|\.d\.ts)(\.map)?$/, '.ts');
+    expect(modules.filter((path) => !existsSync(join(root, sourceOf(path))))).toEqual([]);
+  });
+
   test('runs under plain node', async () => {
     const bin = join(unpacked, 'dist', 'command', 'postern.js');
     const end = await runPostern(['--version'], { bin, cwd: folder });

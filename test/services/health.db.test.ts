@@ -8,7 +8,7 @@ import { invoke, methodOf } from '../support/test-service.ts';
 let listener: BareListener;
 let client: grpc.Client;
 beforeEach(async () => {
-  const health = { everything: ['', 'login'], verification: ['verify'] };
+  const health = { processReady: ['', 'login'], verificationReady: ['verify'] };
   listener = await startBareListener({ health });
   client = new grpc.Client(listener.address, grpc.credentials.createInsecure());
 });
@@ -34,7 +34,7 @@ function watch(service: string) {
 }
 
 test('each group has a serving status of its own', async () => {
-  listener.server.setServing('verification', true);
+  listener.server.setServing('verificationReady', true);
   const states = await Promise.all(['', 'login', 'verify'].map(async (name) => (await check(name)).response));
   expect(states).toEqual([{ status: 'NOT_SERVING' }, { status: 'NOT_SERVING' }, { status: 'SERVING' }]);
   const { response } = await invoke(client, 'grpc.health.v1.Health/List', {});
@@ -53,7 +53,7 @@ test('an unknown service is NOT_FOUND for Check and SERVICE_UNKNOWN for Watch, w
   const other = watch('other');
   const known = watch('');
   await Promise.all([other.until(1), known.until(1)]);
-  listener.server.setServing('everything', true);
+  listener.server.setServing('processReady', true);
   await known.until(2);
   expect([other.seen, known.seen]).toEqual([['SERVICE_UNKNOWN'], ['NOT_SERVING', 'SERVING']]);
 });
@@ -62,8 +62,8 @@ test('a watcher gets each change once, and NOT_SERVING before its stream ends at
   const login = watch('login');
   await login.until(1);
   for (const [index, serving] of [true, false, true].entries()) {
-    listener.server.setServing('everything', serving);
-    listener.server.setServing('everything', serving);
+    listener.server.setServing('processReady', serving);
+    listener.server.setServing('processReady', serving);
     await login.until(index + 2);
   }
   await listener.stop();

@@ -14,7 +14,7 @@ export async function startBareListener(options: Partial<ListenerOptions> = {}):
   const server = new GrpcServer({
     services: () => undefined,
     guard: null,
-    health: { everything: [''], verification: [] },
+    health: { processReady: [''], verificationReady: [] },
     reflection: false,
     onFinish: () => undefined,
     ...options,

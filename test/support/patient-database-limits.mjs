@@ -2,7 +2,8 @@
 import * as limits from '../../dist/database/time-limits.js';
 
 const FACTOR = 12;
-export const STORE_LIMIT_MS = FACTOR * limits.STORE_LIMIT_MS;
+export const STORE_USE_LIMIT_MS = FACTOR * limits.STORE_USE_LIMIT_MS;
+export const QUEUE_WAIT_MS = FACTOR * limits.QUEUE_WAIT_MS;
 export const WATCHDOG_MS = FACTOR * limits.WATCHDOG_MS;
 export const TIMEOUT_THRESHOLD_MS = FACTOR * limits.TIMEOUT_THRESHOLD_MS;
 export const CONNECT_TIMEOUT_MS = FACTOR * limits.CONNECT_TIMEOUT_MS;

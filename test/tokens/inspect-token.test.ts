@@ -22,6 +22,14 @@ test('without keys it reports an unchecked signature and the contents of the tok
   });
 });
 
+test('of a text that is no token it says just that', async () => {
+  const { problems, notes } = await inspectToken('abc', { nowMs });
+  expect(problems).toEqual([
+    { reason: 'TOKEN_MALFORMED', detail: 'a token is three base64url segments joined by dots' },
+  ]);
+  expect(notes).toEqual([]);
+});
+
 test('lists several problems at once', async () => {
   const { setting } = await verifierUnderTest('ES256');
   const specimen = new Specimen(await setting());

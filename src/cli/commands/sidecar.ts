@@ -7,7 +7,12 @@ export const sidecar: CommandDefinition = (command) => {
   command
     .requiredOption(
       '--upstream <address>',
-      'address of the service: HOST:PORT, unix:PATH or dns:///NAME:PORT',
+      'address of the service: HOST:PORT, unix:PATH, dns:///NAME:PORT or ipv4:ADDRESS:PORT,ADDRESS:PORT',
+    )
+    .addHelpText(
+      'after',
+      '\nThe sidecar authenticates with a service account, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET (postern service create).\n' +
+        'It needs none through a unix socket, or with a client certificate that the service lists.',
     )
     .action(async ({ upstream }: { upstream: string }) => {
       keepHeapSmall();

@@ -152,7 +152,11 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
     if (address.kind === 'unix') server.listen(address.path, onListening);
     else server.listen(address.port, address.host, onListening);
   });
-  if (fault === undefined) return { check: 'ports', verdict: 'ok', message: `${text} is free` };
+  if (fault === undefined) {
+    const isChosenBySystem = address.kind === 'tcp' && address.port === 0;
+    const message = isChosenBySystem ? `${text}: the system chooses a free port` : `${text} is free`;
+    return { check: 'ports', verdict: 'ok', message };
+  }
   if (fault === 'EADDRINUSE') {
     return {
       check: 'ports',

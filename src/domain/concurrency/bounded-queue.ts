@@ -1,9 +1,8 @@
 export interface QueueRules<Call> {
   /** Maximum number of running calls. */
   readonly concurrency: number;
-  /** Maximum number of waiting calls; further calls are rejected with `whenFull`. */
-  readonly maxWaiting: number;
-  readonly whenFull: () => Error;
+  /** The maximum number of waiting calls, and the error that rejects further calls. Absent: any number may wait. */
+  readonly waitingLimit?: { readonly max: number; readonly whenFull: () => Error };
   /**
    * Starts to watch a waiting call for a timeout or a cancellation, and returns a function that stops watching. To reject
    * the call before it waits, it throws. To remove it from the queue later, it calls `cancel`, never synchronously.
@@ -20,7 +19,7 @@ interface Waiter<Call> {
 }
 
 /**
- * Limits the number of running calls; the others wait in first-in, first-out order. The queue is bounded. Cancelling a
+ * Limits the number of running calls; the others wait in first-in, first-out order. Cancelling a
  * waiting call takes constant time. A call that does not have to wait allocates no object and no timer.
  */
 export class BoundedQueue<Call = void> {
@@ -65,8 +64,8 @@ export class BoundedQueue<Call = void> {
   }
 
   #wait(call: Call): Promise<void> {
-    const { maxWaiting, whenFull, watch } = this.#rules;
-    if (this.#waiting.size >= maxWaiting) throw whenFull();
+    const { waitingLimit, watch } = this.#rules;
+    if (waitingLimit && this.#waiting.size >= waitingLimit.max) throw waitingLimit.whenFull();
     return new Promise((resolve, reject) => {
       const cancel = (error: Error) => {
         this.#waiting.delete(waiter);

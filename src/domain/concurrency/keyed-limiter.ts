@@ -22,8 +22,10 @@ export class KeyedLimiter {
   constructor({ concurrency, maxWaiting, maxWaitMs }: KeyedLimits) {
     this.#rules = {
       concurrency,
-      maxWaiting,
-      whenFull: () => overloaded('too many calls for the same user or session'),
+      waitingLimit: {
+        max: maxWaiting,
+        whenFull: () => overloaded('too many calls for the same user or session'),
+      },
       watch: (_call, cancel) => {
         const onTimeout = () =>
           cancel(overloaded('the call waited too long for other calls of the same user or session'));

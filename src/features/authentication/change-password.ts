@@ -40,7 +40,8 @@ const rules: FieldRules<PasswordChange> = {
  * suffice. Wrong passwords count in the login throttle.
  *
  * @throws Rejected `field-invalid`, `invalid-credentials`, `password-policy`, `token-refused` (the session has ended),
- *   `login-rate-limited`, `store-unavailable`, `server-overloaded`
+ *   `login-rate-limited`, `store-unavailable`, `server-overloaded`, `conflict`, `trust-stale` (there is no signing key;
+ *   nothing was changed)
  */
 export async function changePassword(
   dependencies: ChangePasswordDependencies,

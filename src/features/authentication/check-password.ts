@@ -5,7 +5,10 @@ import type { LoginRecord } from '../users/user-queries.ts';
 import { type EvaluatedLogin, invalidCredentials, type LoginVerdict } from './login-verdict.ts';
 import type { LoginThrottle } from './throttle/login-throttle.ts';
 
-/** A second check is needed when a concurrent login has upgraded the hash of an imported user; a third never is. */
+/**
+ * A second check is needed when a concurrent login has upgraded the hash of an imported user. A third would take two such
+ * changes during one attempt; it is refused like a wrong password.
+ */
 const MAX_CHECKS = 2;
 
 export interface CheckPasswordDependencies {

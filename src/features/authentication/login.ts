@@ -33,7 +33,8 @@ export interface LoginDependencies extends CheckPasswordDependencies, CompleteLo
 /**
  * Checks an e-mail and a password and opens a session.
  *
- * @throws Rejected `field-invalid`, `invalid-credentials`, `login-rate-limited`, `store-unavailable`, `server-overloaded`
+ * @throws Rejected `field-invalid`, `invalid-credentials`, `login-rate-limited`, `store-unavailable`, `server-overloaded`,
+ *   `conflict`, `trust-stale` (there is no signing key; no session was opened)
  */
 export async function login(
   dependencies: LoginDependencies,

@@ -6,7 +6,7 @@ import type { CallOrigin } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection } from '../../domain/rejection.ts';
 import { callEnded, type FinishedCall, requestIdOf } from '../../rpc/call-context.ts';
 import { type Call, originOf } from '../../rpc/call.ts';
-import { STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
+import { CALL_STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
 import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
 import { MAX_MESSAGE_BYTES } from '../limits/limits.ts';
 import type { UnaryHandler } from '../../rpc/handlers.ts';
@@ -137,7 +137,7 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 
   get storeDeadlineMs(): number {
-    return Date.now() + STORE_LIMIT_MS - (performance.now() - this.startedAtMs);
+    return Date.now() + CALL_STORE_LIMIT_MS - (performance.now() - this.startedAtMs);
   }
 
   get signal(): AbortSignal {

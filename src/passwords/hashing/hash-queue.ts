@@ -37,8 +37,7 @@ export class HashQueue<Job, Result extends { readonly workMs: number }> {
     this.#options = options;
     this.#queue = new BoundedQueue({
       concurrency: options.concurrency,
-      maxWaiting: options.maxQueued,
-      whenFull: () => this.#overloaded('queue-full'),
+      waitingLimit: { max: options.maxQueued, whenFull: () => this.#overloaded('queue-full') },
       watch: (call, leave) => this.#watch(call, leave),
       recheck: (call) => this.#whyNotNow(call),
     });

@@ -73,8 +73,11 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
   const signature = jws.ok
     ? await evaluateSignature(text, jws.signature, headerFields, keys)
     : notChecked('the text is not a compact JWS');
+  // Of a text that is no token at all the first refusal says everything.
+  const isNoToken = !jws.ok && !isObject(header) && !isObject(claims);
+  const unread = isNoToken ? [jws] : [jws, strictHeader, strictClaims];
   const problems = [
-    ...[jws, strictHeader, strictClaims].flatMap((result) => (result.ok ? [] : [result.refusal])),
+    ...unread.flatMap((result) => (result.ok ? [] : [result.refusal])),
     ...(isObject(header) ? headerProblems(headerFields, profile, keys) : []),
     ...(signature.verdict === 'invalid' ? [refusals.signatureInvalid] : []),
     ...(isObject(claims) ? claimProblems(profile, claims, options) : []),

@@ -10,8 +10,7 @@ function queueOf(rules: Partial<QueueRules<string>> = {}) {
   const ends = new Map<string, () => void>();
   const queue = new BoundedQueue<string>({
     concurrency: 1,
-    maxWaiting: 2,
-    whenFull: () => new Error('full'),
+    waitingLimit: { max: 2, whenFull: () => new Error('full') },
     watch: (name, leave) => {
       leaves.set(name, leave);
       return () => leaves.delete(name);

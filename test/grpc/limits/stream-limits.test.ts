@@ -183,7 +183,7 @@ test('N15 a change that Health.Watch reports restarts its idle time', async () =
   raw.send(...opened(WATCH, [1]));
   const startMs = performance.now();
   let serving = false;
-  const change = setInterval(() => listener.server.setServing('everything', (serving = !serving)), 100);
+  const change = setInterval(() => listener.server.setServing('processReady', (serving = !serving)), 100);
   cleanups.push(() => clearInterval(change));
   await until(
     () => raw.frames.filter(({ type }) => type === frameType['data']).length > 20,

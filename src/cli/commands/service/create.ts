@@ -6,7 +6,7 @@ import { openDigests } from '../../open/open-digests.ts';
 const LIMIT_MS = 5_000;
 
 interface Options {
-  readonly role: readonly string[];
+  readonly role?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -14,9 +14,9 @@ interface Options {
 export const serviceCreate: CommandDefinition = (command) => {
   command
     .argument('<name>', 'the name of the account')
-    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--role <name>', 'a role; may be given several times', collectOption)
     .option('--json', 'print JSON')
-    .action(async (name: string, { role, json }: Options) => {
+    .action(async (name: string, { role = [], json }: Options) => {
       const { account, clientSecret } = await openDigests((tools) =>
         createServiceAccount(tools, { name, roles: role, actor: operator }, commandCall(LIMIT_MS)),
       );

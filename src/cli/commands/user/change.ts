@@ -10,7 +10,7 @@ const LIMIT_MS = 5_000;
 
 interface RoleOptions {
   readonly email: string;
-  readonly role: readonly string[];
+  readonly role?: readonly string[];
   readonly none?: boolean;
   readonly json?: boolean;
 }
@@ -19,14 +19,14 @@ interface RoleOptions {
 export const userSetRole: CommandDefinition = (command) => {
   command
     .requiredOption('--email <address>', "the user's e-mail address")
-    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--role <name>', 'a role; may be given several times', collectOption)
     .option('--none', 'remove all roles')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       "\nThe given roles replace the user's roles. If the roles change, the user's sessions end.",
     )
-    .action(async ({ email, role, none, json }: RoleOptions) => {
+    .action(async ({ email, role = [], none, json }: RoleOptions) => {
       if ((role.length === 0) !== (none === true)) {
         throw wrongUse(
           'either --role or --none is required',

@@ -11,7 +11,7 @@ const LIMIT_MS = 30_000;
 interface Options {
   readonly email: string;
   readonly passwordStdin?: boolean;
-  readonly role: readonly string[];
+  readonly role?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -20,9 +20,9 @@ export const userCreate: CommandDefinition = (command) => {
   command
     .requiredOption('--email <address>', 'the e-mail address with which the user logs in')
     .option('--password-stdin', 'read the password from standard input instead of asking for it')
-    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--role <name>', 'a role; may be given several times', collectOption)
     .option('--json', 'print JSON')
-    .action(async ({ email, passwordStdin, role, json }: Options) => {
+    .action(async ({ email, passwordStdin, role = [], json }: Options) => {
       // Before the prompt: nobody should choose a password in vain.
       validateNewUser({ email, roles: role });
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
