@@ -27,7 +27,7 @@ export interface InspectionOptions {
   readonly maxLifetimeSeconds?: number;
   /**
    * Whether the token is one of an earlier login system. When left out, only an HS256 token with `user_id` and without
-   * `sub` is judged as such.
+   * `sub`, `iss` and `aud` is judged as such.
    */
   readonly legacy?: boolean;
   /** The claims that can name the user of such a token. */
@@ -92,8 +92,10 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
 }
 
 function profileOf({ alg }: TokenHeader, claims: unknown, legacy: boolean | undefined): ClaimsProfile {
-  const namesUserId = isObject(claims) && claims.user_id !== undefined && claims.sub === undefined;
-  if (legacy ?? (alg === 'HS256' && namesUserId)) return 'legacy';
+  // A token of HS256 mode has sub, iss and aud. One with user_id instead can only be of an earlier login.
+  const { user_id: userId, sub, iss, aud } = isObject(claims) ? claims : {};
+  const isOther = userId !== undefined && sub === undefined && iss === undefined && aud === undefined;
+  if (legacy ?? (alg === 'HS256' && isOther)) return 'legacy';
   return alg === 'HS256' ? 'shared-secret' : 'access';
 }
 
