@@ -143,19 +143,17 @@ describe('hostile tokens that the earlier login’s own secret signed', () => {
     }
     expect(refused).toBeGreaterThan(400);
     // A whole number is an id as well, `user_id` names the user as `sub` does, and programs leave typ out.
-    expect([...strange].sort()).toEqual(
-      [
-        '',
-        'jti=-1',
-        'jti=0',
-        'jti=1',
-        'sub=-1',
-        'sub=0',
-        'sub=1',
-        'sub=absent user_id=1',
-        'typ=absent',
-      ].sort(),
-    );
+    expect([...strange].sort()).toEqual([
+      '',
+      'jti=-1',
+      'jti=0',
+      'jti=1',
+      'sub=-1',
+      'sub=0',
+      'sub=1',
+      'typ=absent',
+      'user_id=1 sub=absent',
+    ]);
   });
 });
 
