@@ -121,6 +121,9 @@ const SETTINGS = [
   'POSTERN_SECRET',
   'POSTERN_LEGACY_HS256_SECRET',
   'POSTERN_LEGACY_HS256_UNTIL',
+  'POSTERN_LEGACY_HS256_SUBJECT',
+  'POSTERN_LEGACY_HS256_ISSUER',
+  'POSTERN_LEGACY_HS256_AUDIENCE',
   'POSTERN_MASTER_KEY',
   'POSTERN_MASTER_KEY_PREVIOUS',
   'POSTERN_ACCESS_TOKEN_TTL',
@@ -180,7 +183,7 @@ const COMMANDS = [
   'key rewrap | --json',
   'audit list | --actor <id> | --target <id> | --action <name> | --outcome <word> | --since <time> | --until <time> | --before <id> | --limit <count> | --json',
   'doctor | --json',
-  'token inspect | --file <path> | --jwks <file|url> | --insecure | --secret-file <path> | --secret-stdin | --issuer <text> | --audience <name> | --json',
+  'token inspect | --file <path> | --jwks <file|url> | --insecure | --secret-file <path> | --secret-stdin | --issuer <text> | --audience <name> | --json | --legacy | --subject <claims>',
 ];
 
 const EXIT_CODES = {

@@ -23,6 +23,7 @@ export function composeTokens(settings: Settings, trust: TrustBundle, clock: Dat
     audiences: settings.audiences,
     maxLifetimeSeconds: settings.accessTokenTtlSeconds,
     skewSeconds: DEFAULT_SKEW_SECONDS,
+    ...(settings.legacyHs256 && { legacy: settings.legacyHs256.claims }),
   };
   const cache = settings.tokenCacheBytes > 0 ? new VerifiedTokenCache(settings.tokenCacheBytes) : null;
   const nowMs = () => clock.nowMs();

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nearestName } from './did-you-mean.ts';
 import { UntrustedPath, requireTrustedPath } from '../domain/trusted-path.ts';
+import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
 import type { Secret } from '../domain/secret.ts';
 import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
 import { InvalidSetting } from './setting-parsers.ts';
@@ -14,10 +15,14 @@ export type { SettingsPurpose } from './setting-rules.ts';
 interface LegacyHs256 {
   readonly secret: Secret;
   readonly untilMs: number;
+  readonly claims: LegacyClaimsPolicy;
 }
 
+type LegacyKey =
+  'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
+
 /** All settings, parsed and checked. */
-export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUntilMs'> {
+export interface Settings extends Omit<SettingValues, LegacyKey> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
@@ -78,11 +83,20 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   ];
   if (lines.length > 0) throw new SettingsError(lines);
 
-  const { legacySecret, legacyUntilMs, ...rest } = values;
+  const { legacySecret, legacyUntilMs, legacySubjectClaims, legacyIssuers, legacyAudiences, ...rest } =
+    values;
+  const claims = {
+    subjectClaims: legacySubjectClaims,
+    issuers: legacyIssuers,
+    audiences: legacyAudiences,
+  };
   const legacyHs256 =
-    legacySecret !== null && legacyUntilMs !== null ? { secret: legacySecret, untilMs: legacyUntilMs } : null;
+    legacySecret !== null && legacyUntilMs !== null
+      ? { secret: legacySecret, untilMs: legacyUntilMs, claims }
+      : null;
   const warnings = [
-    ...warningsAbout(environment, legacyUntilMs, nowMs),
+    ...warningsAbout(environment),
+    ...warningsAboutLegacy(legacyHs256, purpose, nowMs),
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
   ];
@@ -260,16 +274,27 @@ function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsP
   ];
 }
 
-function warningsAbout(environment: Environment, legacyUntilMs: number | null, nowMs: number): string[] {
-  const warnings = knownNames
+function warningsAbout(environment: Environment): string[] {
+  return knownNames
     .filter((name) => environment[name] === '')
     .map((name) => `${name} is set but empty, and counts as absent`);
-  if (legacyUntilMs !== null && legacyUntilMs <= nowMs) {
-    warnings.push(
-      'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of POSTERN_LEGACY_HS256_SECRET are refused; remove both settings',
-    );
+}
+
+function warningsAboutLegacy(
+  legacyHs256: LegacyHs256 | null,
+  purpose: SettingsPurpose,
+  nowMs: number,
+): string[] {
+  if (legacyHs256 === null) return [];
+  if (purpose === 'sidecar') {
+    return [
+      'POSTERN_LEGACY_HS256_SECRET has no effect in a sidecar: only the service accepts tokens of the earlier login; remove it here',
+    ];
   }
-  return warnings;
+  if (legacyHs256.untilMs > nowMs) return [];
+  return [
+    'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of POSTERN_LEGACY_HS256_SECRET are refused; remove every POSTERN_LEGACY_HS256 setting',
+  ];
 }
 
 /** Only for `serve`: a sidecar gets the issuer from its upstream, and commands issue no tokens. */

@@ -4,6 +4,8 @@ import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts
 import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
 import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';
 import { type Network, parseNetwork } from '../net/cidr.ts';
+import { isIdentifier } from '../domain/claim-values.ts';
+import { tokenTypeClaims } from '../domain/legacy-claims.ts';
 import { Secret } from '../domain/secret.ts';
 
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */
@@ -141,6 +143,34 @@ export const audiences: SettingParser<readonly [string, ...string[]]> = (text) =
   if (new Set(all).size !== all.length)
     throw new InvalidSetting('contains the same audience twice; remove one');
   return all;
+};
+
+/** Claims with a meaning of their own: none of them names the user. */
+const RESERVED_CLAIMS: readonly string[] = ['iss', 'aud', 'exp', 'nbf', 'iat', 'jti', ...tokenTypeClaims];
+
+export const subjectClaims: SettingParser<readonly string[]> = (text) => {
+  const names = text.split(',').map((entry) => entry.trim());
+  if (!names.every((name) => /^[\x21-\x7e]{1,128}$/.test(name)))
+    throw new InvalidSetting('must be names of claims, separated by commas, such as user_id,sub');
+  if (names.length > 8) throw new InvalidSetting('must have at most 8 names');
+  if (new Set(names).size !== names.length)
+    throw new InvalidSetting('contains the same name twice; remove one');
+  if (names.some((name) => RESERVED_CLAIMS.includes(name)))
+    throw new InvalidSetting(`must not name ${RESERVED_CLAIMS.join(', ')}, which do not name a user`);
+  return names;
+};
+
+/** Issuers and audiences of other programs. They need not be URLs, and may have spaces within. */
+export const legacyNames: SettingParser<readonly string[]> = (text) => {
+  const names = text.split(',').map((entry) => entry.trim());
+  if (!names.every(isIdentifier))
+    throw new InvalidSetting(
+      'must be names of 1 to 256 characters without control characters, separated by commas',
+    );
+  if (names.length > 16) throw new InvalidSetting('must have at most 16 names');
+  if (new Set(names).size !== names.length)
+    throw new InvalidSetting('contains the same name twice; remove one');
+  return names;
 };
 
 export const clientNames: SettingParser<readonly string[]> = (text) => {

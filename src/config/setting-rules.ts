@@ -25,6 +25,12 @@ export interface SettingValues {
   readonly secret: Secret | null;
   readonly legacySecret: Secret | null;
   readonly legacyUntilMs: number | null;
+  /** The claims that can name the user of a legacy token. */
+  readonly legacySubjectClaims: readonly string[];
+  /** Null: a legacy token must have no `iss`. */
+  readonly legacyIssuers: readonly string[] | null;
+  /** Null: a legacy token must have no `aud`. */
+  readonly legacyAudiences: readonly string[] | null;
   /**
    * `base64()` returns its 32 bytes. May be null with the embedded database (the data directory has one) and for
    * `command`.
@@ -92,6 +98,12 @@ interface Rule {
   readonly fault: string;
 }
 
+const legacyClaimSettings = [
+  'POSTERN_LEGACY_HS256_SUBJECT',
+  'POSTERN_LEGACY_HS256_ISSUER',
+  'POSTERN_LEGACY_HS256_AUDIENCE',
+];
+
 const rules: readonly Rule[] = [
   {
     // K07: without the master key, signing keys can be neither opened nor sealed.
@@ -141,6 +153,14 @@ const rules: readonly Rule[] = [
     reads: ['legacySecret', 'legacyUntilMs'],
     isBroken: ({ legacySecret, legacyUntilMs }) => (legacySecret === null) !== (legacyUntilMs === null),
     fault: 'POSTERN_LEGACY_HS256_SECRET and POSTERN_LEGACY_HS256_UNTIL go together; set both or neither',
+  },
+  {
+    reads: ['legacySecret', 'legacyUntilMs', 'legacySubjectClaims', 'legacyIssuers', 'legacyAudiences'],
+    isBroken: ({ legacySecret, legacyUntilMs }, { environment }) =>
+      legacySecret === null &&
+      legacyUntilMs === null &&
+      legacyClaimSettings.some((name) => environment[name]),
+    fault: `${legacyClaimSettings.join(', ')} are used only with POSTERN_LEGACY_HS256_SECRET and POSTERN_LEGACY_HS256_UNTIL; set these, or remove those`,
   },
   {
     reads: ['algorithm', 'legacySecret'],

@@ -146,6 +146,25 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       '`2027-01-31T12:00:00Z`.',
     value.momentMs,
   ),
+  legacySubjectClaims: setting(
+    'POSTERN_LEGACY_HS256_SUBJECT',
+    'user_id,sub',
+    'The claims in which such a token can name the user, separated by commas. It must have exactly one of them. Add `id` ' +
+      'or another name if the earlier login used it.',
+    value.subjectClaims,
+  ),
+  legacyIssuers: optional(
+    'POSTERN_LEGACY_HS256_ISSUER',
+    'The issuers (`iss`) of such tokens, separated by commas; each token must have one of them, exactly. When absent, ' +
+      '`iss` must be absent or null.',
+    value.legacyNames,
+  ),
+  legacyAudiences: optional(
+    'POSTERN_LEGACY_HS256_AUDIENCE',
+    'The audiences (`aud`) of such tokens, separated by commas; each token must have one of them, exactly. When absent, ' +
+      '`aud` must be absent or null.',
+    value.legacyNames,
+  ),
   masterKey: secret(
     'POSTERN_MASTER_KEY',
     'The key that encrypts the signing keys and the root key in the database: 32 bytes in base64 ' +

@@ -1,3 +1,12 @@
+import { expired, invalid, legacyInvalid, missing, notYetValid } from './claim-refusals.ts';
+import { isIdentifier, isIdentifierList, isNumericDate } from './claim-values.ts';
+import {
+  DEFAULT_LEGACY_POLICY,
+  legacyFaults,
+  type LegacyClaimsPolicy,
+  legacySubject,
+  tokenTypeFaults,
+} from './legacy-claims.ts';
 import type { TokenRefusal } from './rejection.ts';
 
 /** The claims of a verified token. Frozen, because the cache shares one object between calls. Times are Unix time in seconds. */
@@ -25,6 +34,8 @@ export interface ClaimsPolicy {
   readonly maxLifetimeSeconds: number;
   /** Tolerated clock difference; 5 by default and at most 60 (T16). */
   readonly skewSeconds: number;
+  /** For tokens of an earlier login system; `DEFAULT_LEGACY_POLICY` when left out. */
+  readonly legacy?: LegacyClaimsPolicy;
 }
 
 /**
@@ -57,14 +68,14 @@ export function checkClaims(
   for (const refusal of claimFaults(profile, claims, policy, nowSeconds)) return { ok: false, refusal };
   return {
     ok: true,
-    claims: Object.freeze(readClaims(profile, claims as unknown as CheckedClaims, policy, keyId)),
+    claims: Object.freeze(readClaims(profile, claims as CheckedClaims & UncheckedClaims, policy, keyId)),
   };
 }
 
 /**
  * Reads the claims of a token whose signature is valid, even when this instance would refuse the token for its times, its
  * audience or its lifetime. For `access` tokens another issuer name is tolerated as well, since only Postern has the
- * private key. Used for revocation: a verifier with other settings or another clock may still accept the token, so it
+ * private key, and for legacy tokens, whose issuer is a setting. Used for revocation: a verifier with other settings or another clock may still accept the token, so it
  * must be revoked before it is reported as ended.
  */
 export function identifyClaims(
@@ -80,7 +91,7 @@ export function identifyClaims(
   }
   return {
     ok: true,
-    claims: Object.freeze(readClaims(profile, claims as unknown as CheckedClaims, policy, keyId)),
+    claims: Object.freeze(readClaims(profile, claims as CheckedClaims & UncheckedClaims, policy, keyId)),
   };
 }
 
@@ -91,7 +102,7 @@ export function* claimFaults(
   policy: ClaimsPolicy,
   nowSeconds: number,
 ): Generator<TokenRefusal, void, undefined> {
-  if (profile === 'legacy') yield* legacyFaults(claims);
+  if (profile === 'legacy') yield* legacyFaults(claims, policy.legacy ?? DEFAULT_LEGACY_POLICY);
   else yield* standardFaults(profile, claims, policy);
   const { exp, nbf, iat } = claims;
   if (nbf !== undefined && !isNumericDate(nbf)) yield invalid.nbf;
@@ -125,16 +136,18 @@ function* standardFaults(
 ): Generator<TokenRefusal, void, undefined> {
   const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, roles } = claims;
   const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
-  if (!isIdentifier(sub)) yield invalid.sub;
-  if (!isNumericDate(exp)) yield invalid.exp;
-  if (!isNumericDate(iat)) yield invalid.iat;
+  if (profile === 'shared-secret') yield* tokenTypeFaults(claims);
+  if (!isIdentifier(sub)) yield sub === undefined ? missing.sub : invalid.sub;
+  if (!isNumericDate(exp)) yield exp === undefined ? missing.exp : invalid.exp;
+  if (!isNumericDate(iat)) yield iat === undefined ? missing.iat : invalid.iat;
   if (!isIdentifier(jti) && !mayBeAbsent(jti)) yield invalid.jti;
   if (!isIdentifier(clientId) && !mayBeAbsent(clientId)) yield invalid.clientId;
   if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
   if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
   if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
-  if (!isIdentifierList(audience)) yield invalid.audType;
+  if (audience === undefined) yield missing.aud;
+  else if (!isIdentifierList(audience)) yield invalid.audType;
   else if (!policy.audiences.some((accepted) => audience.includes(accepted))) yield invalid.aud;
   if (
     profile === 'access' &&
@@ -146,27 +159,13 @@ function* standardFaults(
   }
 }
 
-/**
- * Legacy tokens have `user_id` and `exp`. Their lifetime is not limited here but by the date until which legacy tokens
- * are accepted. A token that also has `sub`, `iss` or `aud` came from elsewhere and is
- * refused, because its owner would be a guess.
- */
-function* legacyFaults(claims: UncheckedClaims): Generator<TokenRefusal, void, undefined> {
-  const { user_id: userId, exp, iat, sub, iss, aud } = claims;
-  if (sub !== undefined || iss !== undefined || aud !== undefined) yield invalid.notLegacy;
-  if (!isWholeNumber(userId) && !isIdentifier(userId)) yield invalid.userId;
-  if (!isNumericDate(exp)) yield invalid.exp;
-  if (iat !== undefined && !isNumericDate(iat)) yield invalid.iat;
-}
-
-/** Claims without faults. Only legacy tokens have `user_id`; all others have `sub`. */
+/** Claims without faults. A legacy token may name its user elsewhere than in `sub`, and its `jti` may be a number. */
 interface CheckedClaims {
-  readonly sub?: string;
-  readonly user_id?: string | number;
+  readonly sub?: string | number;
   readonly aud?: string | readonly string[];
   readonly exp: number;
   readonly iat?: number;
-  readonly jti?: string;
+  readonly jti?: string | number;
   readonly sid?: string;
   readonly client_id?: string;
   readonly roles?: readonly string[];
@@ -174,31 +173,39 @@ interface CheckedClaims {
 
 function readClaims(
   profile: ClaimsProfile,
-  claims: CheckedClaims,
+  claims: CheckedClaims & UncheckedClaims,
   policy: ClaimsPolicy,
   keyId: string | null,
 ): VerifiedClaims {
   const expiresAtSeconds = Math.floor(claims.exp);
   const issuedAtSeconds = claims.iat === undefined ? null : Math.floor(claims.iat);
+  const tokenId = claims.jti === undefined ? null : String(claims.jti);
   const absentClaims = {
     sessionId: null,
-    tokenId: null,
     clientId: null,
     issuer: null,
     audience: EMPTY_LIST,
     roles: EMPTY_LIST,
   };
   if (profile === 'legacy') {
-    const subject = String(claims.user_id);
-    return { ...absentClaims, subject, subjectType: 'user', issuedAtSeconds, expiresAtSeconds, keyId };
+    const subject = legacySubject(claims, policy.legacy ?? DEFAULT_LEGACY_POLICY);
+    return {
+      ...absentClaims,
+      subject,
+      subjectType: 'user',
+      tokenId,
+      issuedAtSeconds,
+      expiresAtSeconds,
+      keyId,
+    };
   }
-  const { sub, aud, jti, sid, client_id: clientId, roles } = claims;
+  const { sub, aud, sid, client_id: clientId, roles } = claims;
   return {
     subject: String(sub),
     // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
     subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
     sessionId: sid ?? null,
-    tokenId: jti ?? null,
+    tokenId,
     clientId: clientId ?? null,
     issuer: policy.issuer,
     audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),
@@ -214,63 +221,7 @@ function hasExpired(exp: number, skewSeconds: number, nowSeconds: number): boole
   return nowSeconds >= Math.floor(exp) + skewSeconds;
 }
 
-/** A NumericDate (RFC 7519 section 2) in a plausible range: above 0 and below 2^40 (T16). */
-function isNumericDate(value: unknown): value is number {
-  return typeof value === 'number' && value > 0 && value < 2 ** 40;
-}
-
-/** Safe to store, log and put into a header: 1 to 256 characters, no control characters or lone surrogates (T19). */
-function isIdentifier(value: unknown): value is string {
-  return (
-    typeof value === 'string' && value.length >= 1 && value.length <= 256 && !/[\p{Cc}\p{Cs}]/u.test(value)
-  );
-}
-
-function isIdentifierList(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every(isIdentifier);
-}
-
-/** A user number without rounding, so that two users never share one. -0 is excluded: it would print as 0. */
-function isWholeNumber(value: unknown): value is number {
-  return Number.isSafeInteger(value) && !Object.is(value, -0);
-}
-
 const EMPTY_LIST: readonly string[] = Object.freeze([]);
-
-function claimsInvalid(detail: string): TokenRefusal {
-  return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });
-}
-
-const IDENTIFIER_RULE = 'must be a string of 1 to 256 characters without control characters';
-const DATE_RULE = 'must be a number of seconds, greater than 0 and less than 2^40';
-
-const invalid = {
-  sub: claimsInvalid(`sub ${IDENTIFIER_RULE}`),
-  jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
-  sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
-  clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
-  roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
-  exp: claimsInvalid(`exp ${DATE_RULE}`),
-  iat: claimsInvalid(`iat ${DATE_RULE}`),
-  nbf: claimsInvalid(`nbf ${DATE_RULE}`),
-  iss: claimsInvalid('iss is not the trusted issuer'),
-  audType: claimsInvalid('aud must be a string or a list of strings'),
-  aud: claimsInvalid('aud has no accepted audience'),
-  requiredAudience: claimsInvalid('aud does not have the required audience'),
-  lifetime: claimsInvalid('the time from iat to exp is longer than the maximum lifetime of a token'),
-  userId: claimsInvalid('user_id must be a whole number or a string of 1 to 256 characters'),
-  notLegacy: claimsInvalid('a token of the earlier login system must not have sub, iss or aud'),
-} as const;
-
-const expired: TokenRefusal = Object.freeze({
-  reason: 'TOKEN_EXPIRED',
-  detail: 'the token has expired',
-});
-
-const notYetValid = {
-  nbf: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'nbf is in the future' }),
-  iat: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'iat is in the future' }),
-} as const;
 
 const acceptableElsewhere: ReadonlySet<TokenRefusal> = new Set([
   expired,
@@ -278,4 +229,8 @@ const acceptableElsewhere: ReadonlySet<TokenRefusal> = new Set([
   notYetValid.iat,
   invalid.aud,
   invalid.lifetime,
+  legacyInvalid.issUnexpected,
+  legacyInvalid.iss,
+  legacyInvalid.audUnexpected,
+  legacyInvalid.aud,
 ]);

@@ -101,6 +101,28 @@ describe('a good token', () => {
     expect(exitCode).toBe(exitCodes.ok);
   });
 
+  test('of an earlier login is judged by the rules for such tokens', async () => {
+    const supabase = { sub: '1', iss: 'https://p.supabase.co/auth/v1', aud: 'authenticated' };
+    const token = jsonwebtoken.sign(supabase, secret, { expiresIn: 300, keyid: 'k' });
+    const words = ['--legacy', '--secret-file', secretFile];
+    const good = await inspect([token, ...words, '--issuer', supabase.iss, '--audience', 'authenticated']);
+    expect(good.stdout).toMatch(/^Verdict: valid/m);
+    expect(good.stdout).toContain('earlier login');
+    const other = await inspect([token, ...words, '--subject', 'id,user_id']);
+    expect(other.exitCode).toBe(exitCodes.tokenRefused);
+    expect(other.stdout).toContain('POSTERN_LEGACY_HS256_SUBJECT');
+    expect((await inspect([token, '--secret-file', secretFile])).stdout).toContain('--legacy');
+  });
+
+  test.each([
+    [['--subject', 'sub'], /Add --legacy/],
+    [['--legacy', '--subject', 'sub,exp'], /must not name iss, aud, exp/],
+  ])('with %j is a wrong use', async (words, expected) => {
+    const { exitCode, stderr } = await inspect([es256(), ...words]);
+    expect(exitCode).toBe(exitCodes.wrongUse);
+    expect(stderr).toMatch(expected);
+  });
+
   test('without keys is not called valid', async () => {
     const { exitCode, stdout } = await inspect([es256()]);
     expect(exitCode).toBe(exitCodes.ok);

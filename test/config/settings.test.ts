@@ -157,6 +157,16 @@ describe('values', () => {
     ['POSTERN_LEGACY_HS256_UNTIL', '2026-02-30'],
     ['POSTERN_LEGACY_HS256_UNTIL', '2026-12-31T10:00'],
     ['POSTERN_LEGACY_HS256_UNTIL', 'soon'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'uid,'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'sub,sub'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'user id'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'sub,jti'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'sub,token_type'],
+    ['POSTERN_LEGACY_HS256_SUBJECT', 'a,b,c,d,e,f,g,h,i'],
+    ['POSTERN_LEGACY_HS256_ISSUER', 'https://old.example,'],
+    ['POSTERN_LEGACY_HS256_ISSUER', 'a\u0000b'],
+    ['POSTERN_LEGACY_HS256_AUDIENCE', 'web,web'],
+    ['POSTERN_LEGACY_HS256_AUDIENCE', 'x'.repeat(257)],
     ['POSTERN_ACCESS_TOKEN_TTL', '600'],
     ['POSTERN_ACCESS_TOKEN_TTL', '0s'],
     ['POSTERN_ACCESS_TOKEN_TTL', '25h'],
@@ -414,7 +424,37 @@ describe('legacy HS256 tokens', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('may have passed their end date, with a warning', () => {
+  test('takes user_id or sub, and neither issuer nor audience, unless they are named', () => {
+    expect(loadSettings(legacy, { nowMs }).legacyHs256?.claims).toEqual({
+      subjectClaims: ['user_id', 'sub'],
+      issuers: null,
+      audiences: null,
+    });
+    const laravel = {
+      ...legacy,
+      POSTERN_LEGACY_HS256_SUBJECT: 'id, https://old.example/claims/user',
+      POSTERN_LEGACY_HS256_ISSUER: 'https://old.example/api/login, https://old.example/api/refresh',
+      POSTERN_LEGACY_HS256_AUDIENCE: 'My Shop',
+    };
+    expect(loadSettings(laravel, { nowMs }).legacyHs256?.claims).toEqual({
+      subjectClaims: ['id', 'https://old.example/claims/user'],
+      issuers: ['https://old.example/api/login', 'https://old.example/api/refresh'],
+      audiences: ['My Shop'],
+    });
+  });
+
+  test.each(['SUBJECT', 'ISSUER', 'AUDIENCE'])('%s without a secret is refused', (name) => {
+    expect(faultsOf({ [`POSTERN_LEGACY_HS256_${name}`]: 'sub' })).toEqual([
+      expect.stringMatching(/POSTERN_LEGACY_HS256_.* only with POSTERN_LEGACY_HS256_SECRET/),
+    ]);
+  });
+
+  test('in a sidecar has no effect, which a warning says', () => {
+    const { warnings } = loadSettings(legacy, { for: 'sidecar', nowMs });
+    expect(warnings).toEqual([expect.stringMatching(/^POSTERN_LEGACY_HS256_SECRET .* in a sidecar/)]);
+  });
+
+  test('may have closed, with a warning', () => {
     const { warnings } = loadSettings(legacy, { nowMs: Date.UTC(2027, 0, 31) });
     expect(warnings).toEqual([expect.stringMatching(/^POSTERN_LEGACY_HS256_UNTIL /)]);
   });

@@ -110,6 +110,25 @@ describe('missing claims', () => {
     expect(answer({ [name]: null }, 'shared-secret')).toBe('TOKEN_CLAIMS_INVALID');
   });
 
+  test('T27 a refresh token that another program signed with the shared secret is refused', () => {
+    for (const claim of [
+      { type: 'refresh' },
+      { token_type: 'refresh' },
+      { token_use: 'id' },
+      { purpose: 'reset' },
+    ])
+      expect(answer(claim, 'shared-secret')).toBe('TOKEN_CLAIMS_INVALID');
+    expect(answer({ type: 'access', token_type: 'access' }, 'shared-secret')).toBe('ok');
+    expect(answer({ type: 'anything' }, 'access')).toBe('ok');
+  });
+
+  test.each(['sub', 'exp', 'iat', 'aud'] as const)('%s is said to be missing', (name) => {
+    const verdict = checkClaims('shared-secret', { ...user, [name]: undefined }, policy, null, now);
+    expect(verdict).toMatchObject({
+      refusal: { detail: expect.stringContaining(`has no ${name}`) as unknown },
+    });
+  });
+
   test('a token with sid is a user\u2019s, one without is a service\u2019s', () => {
     const typeOf = (changes: object, profile: ClaimsProfile) => {
       const verdict = checkClaims(profile, { ...user, ...changes }, policy, null, now);

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { Secret } from '../../src/domain/secret.ts';
 import { inspectToken, type TokenInspection } from '../../src/tokens/verify/inspect-token.ts';
 import { encode, forge, json, secretKey, Specimen } from '../security/forge.ts';
@@ -74,6 +74,57 @@ test('a legacy token is inspected by its own rules', async () => {
   expect(await inspectToken(token, { sharedSecret, nowMs })).toMatchObject({
     problems: [],
     signature: { verdict: 'valid' },
+  });
+});
+
+describe('a token of an earlier login', () => {
+  const devise = { sub: '1', scp: 'user', aud: null, jti: 'j', exp: startSeconds + 60 };
+  const sign = (claims: object, header: object = { alg: 'HS256' }) =>
+    forge('HS256', json(header), json(claims), secretKey(sharedSecret.utf8()));
+  const legacy = { legacy: true, sharedSecret, nowMs };
+
+  test('is good with --legacy, and without it what HS256 mode would miss is said', async () => {
+    expect(await inspectToken(sign(devise), legacy)).toMatchObject({
+      problems: [],
+      signature: { verdict: 'valid' },
+      notes: [expect.stringContaining('earlier login')],
+    });
+    const { problems, notes } = await inspectToken(sign(devise), { sharedSecret, nowMs });
+    const words = problems.map(({ detail }) => detail).join('\n');
+    for (const missing of ['typ must be JWT or at+jwt', 'has no iat', 'iss is not', 'aud must be'])
+      expect(words).toContain(missing);
+    expect(notes.join()).toContain('--legacy');
+  });
+
+  test('has the problems that the service would find', async () => {
+    const odd = sign(
+      { ...devise, sub: undefined, id: 1, type: 'refresh', aud: ['web'] },
+      { alg: 'HS256', typ: 'x' },
+    );
+    const { problems } = await inspectToken(odd, {
+      ...legacy,
+      issuer: 'https://old.example',
+      audiences: ['app'],
+    });
+    const words = problems.map(({ detail }) => detail).join('\n');
+    for (const part of [
+      'typ must be JWT or absent',
+      'claim type',
+      'names no user',
+      'iss is not',
+      'aud has no',
+    ])
+      expect(words).toContain(part);
+    const named = await inspectToken(sign({ ...devise, sub: undefined, id: 1 }), {
+      ...legacy,
+      subjectClaims: ['id'],
+    });
+    expect(named.problems).toEqual([]);
+  });
+
+  test('with another algorithm is refused for it', async () => {
+    const { issue } = await verifierUnderTest('ES256');
+    expect(reasonsOf(await inspectToken(await issue(), legacy))).toContain('TOKEN_ALG_NOT_ALLOWED');
   });
 });
 

@@ -15,6 +15,7 @@ import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding } from './finding.ts';
 import { keyFindings } from './key-findings.ts';
+import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 
 const LIMIT_MS = 5_000;
@@ -38,6 +39,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
         : 'embedded mode (DATABASE_URL is not set)',
     },
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
+    ...legacyFindings(settings, Date.now()),
     runtimeFinding(),
     ...certificateFindings(settings),
     ...(await tracingFindings(settings.traceEndpoint)),

@@ -168,10 +168,10 @@ async function endSessionsFor(
   return ended;
 }
 
-/** For the token of a service account, or a token without `sid` of a program that signs with the shared secret. */
+/** For the token of a service account, or a token without `sid` of a program that signs with a shared or legacy secret. */
 async function revokeTokenOnly(
   trx: Transaction,
-  { tokenId, subject, expiresAtSeconds }: VerifiedClaims,
+  { tokenId, subject, subjectType, expiresAtSeconds }: VerifiedClaims,
   origin: CallOrigin,
 ): Promise<Revocation[]> {
   if (tokenId === null) return [];
@@ -184,7 +184,7 @@ async function revokeTokenOnly(
   const event: AuditEvent = {
     action: 'token.revoke',
     outcome: 'ok',
-    actor: { type: 'service', id: subject },
+    actor: { type: subjectType, id: subject },
     target: { type: 'token', id: tokenId },
   };
   await insertAuditEvent(trx, { event, origin });

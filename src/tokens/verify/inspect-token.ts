@@ -4,13 +4,14 @@ import {
   type ClaimsProfile,
   type UncheckedClaims,
 } from '../../domain/claims.ts';
+import { DEFAULT_LEGACY_POLICY } from '../../domain/legacy-claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import type { Secret } from '../../domain/secret.ts';
 import { MAX_TOKEN_BYTES, splitCompactJws } from './compact-jws.ts';
 import { readClaimsSegment, readHeader, type TokenHeader } from './token-format.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { refusals } from './token-refusals.ts';
-import { ACCESS_TOKEN_TYPE, isLegacyToken, SHARED_SECRET_TYPE } from './select-key.ts';
+import { ACCESS_TOKEN_TYPE, legacyHeaderFault, SHARED_SECRET_TYPE } from './select-key.ts';
 import { importSharedSecret } from '../issue/shared-secret-key.ts';
 import { isSigningAlgorithm } from '../signing-algorithm.ts';
 import { importVerificationKey, KeyRefused, type VerificationKey } from './verification-key.ts';
@@ -24,6 +25,13 @@ export interface InspectionOptions {
   readonly issuer?: string;
   readonly audiences?: readonly string[];
   readonly maxLifetimeSeconds?: number;
+  /**
+   * Whether the token is one of an earlier login system. When left out, only an HS256 token with `user_id` and without
+   * `sub`, `iss` and `aud` is judged as such.
+   */
+  readonly legacy?: boolean;
+  /** The claims that can name the user of such a token. */
+  readonly subjectClaims?: readonly string[];
   /** Unix time, ms. */
   readonly nowMs: number;
 }
@@ -69,7 +77,8 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
   const claims = decodeLeniently(claimsSegment);
   const keys = await readKeys(options, notes);
   const headerFields = headerStrings(header);
-  const profile = profileOf(headerFields, claims);
+  const profile = profileOf(headerFields, claims, options.legacy);
+  notes.push(...notesOnProfile(headerFields, profile));
   const signature = jws.ok
     ? await evaluateSignature(text, jws.signature, headerFields, keys)
     : notChecked('the text is not a compact JWS');
@@ -85,9 +94,19 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
   return { header, claims, problems, signature, notes };
 }
 
-function profileOf(header: TokenHeader, claims: unknown): ClaimsProfile {
-  if (isObject(claims) && isLegacyToken(header, claims) && claims.user_id !== undefined) return 'legacy';
-  return header.alg === 'HS256' ? 'shared-secret' : 'access';
+function profileOf({ alg }: TokenHeader, claims: unknown, legacy: boolean | undefined): ClaimsProfile {
+  // A token of HS256 mode has sub, iss and aud. One with user_id instead can only be of an earlier login.
+  const { user_id: userId, sub, iss, aud } = isObject(claims) ? claims : {};
+  const isOther = userId !== undefined && sub === undefined && iss === undefined && aud === undefined;
+  if (legacy ?? (alg === 'HS256' && isOther)) return 'legacy';
+  return alg === 'HS256' ? 'shared-secret' : 'access';
+}
+
+function notesOnProfile({ alg }: TokenHeader, profile: ClaimsProfile): string[] {
+  if (profile === 'legacy') return ['judged as a token of an earlier login (POSTERN_LEGACY_HS256_SECRET)'];
+  return alg === 'HS256'
+    ? ['judged as a token of POSTERN_ALGORITHM=HS256; --legacy judges it as one of an earlier login']
+    : [];
 }
 
 function notesOnText(text: string): string[] {
@@ -146,6 +165,7 @@ async function importOrNote<Key>(
 function headerProblems(header: TokenHeader, profile: ClaimsProfile, keys: ProvidedKeys): TokenRefusal[] {
   const { alg, kid, typ } = header;
   const { ring, secret } = keys;
+  if (profile === 'legacy') return legacyHeaderProblems(header, ring);
   const isHmac = alg === 'HS256';
   const problems: TokenRefusal[] = [];
   // A verifier has either a key set or a shared secret. If only one was given, it refuses tokens of the other kind.
@@ -158,9 +178,15 @@ function headerProblems(header: TokenHeader, profile: ClaimsProfile, keys: Provi
     if (key === undefined && !isHmac) problems.push(refusals.keyUnknown);
     if (key !== undefined && key.algorithm !== alg) problems.push(refusals.algMismatch);
   }
-  const typePattern = isHmac ? SHARED_SECRET_TYPE : ACCESS_TOKEN_TYPE;
-  if (profile !== 'legacy' && !typePattern.test(typ ?? '')) problems.push(refusals.typeInvalid);
+  if (isHmac && !SHARED_SECRET_TYPE.test(typ ?? '')) problems.push(refusals.sharedSecretType);
+  if (!isHmac && !ACCESS_TOKEN_TYPE.test(typ ?? '')) problems.push(refusals.typeInvalid);
   return problems;
+}
+
+function legacyHeaderProblems(header: TokenHeader, ring: KeyRing | null): TokenRefusal[] {
+  if (header.alg !== 'HS256') return [refusals.algNotAllowed];
+  const fault = legacyHeaderFault(header, ring);
+  return fault === null ? [] : [fault];
 }
 
 async function evaluateSignature(
@@ -199,8 +225,19 @@ function claimProblems(
     audiences: options.audiences ?? [aud].flat().filter((name) => typeof name === 'string'),
     maxLifetimeSeconds: options.maxLifetimeSeconds ?? Infinity,
     skewSeconds: DEFAULT_SKEW_SECONDS,
+    legacy: {
+      subjectClaims: options.subjectClaims ?? DEFAULT_LEGACY_POLICY.subjectClaims,
+      issuers: options.issuer === undefined ? textsOf(iss) : [options.issuer],
+      audiences: options.audiences ?? textsOf(aud),
+    },
   };
   return [...claimFaults(profile, claims, policy, options.nowMs / 1000)];
+}
+
+/** What a claim says, so that it is not checked; null when it is absent. */
+function textsOf(claim: unknown): readonly string[] | null {
+  if (claim === undefined || claim === null) return null;
+  return [claim].flat().filter((text) => typeof text === 'string');
 }
 
 /** Decodes a segment as far as possible, without the checks of a verifier. Returns null when it is not JSON. */

@@ -1,4 +1,4 @@
-import type { ClaimsProfile, UncheckedClaims } from '../../domain/claims.ts';
+import type { ClaimsProfile } from '../../domain/claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import type { TokenHeader, UnverifiedToken } from './token-format.ts';
 import type { KeyRing } from './key-ring.ts';
@@ -13,7 +13,7 @@ export interface LegacyHs256Key {
   readonly untilMs: number;
 }
 
-/** The keys of a verifier: published keys, or the shared secret of HS256 mode; optionally also the legacy HS256 key. */
+/** The keys of a verifier: published keys, optionally with the legacy HS256 key, or the shared secret of HS256 mode. */
 export interface VerificationKeys {
   readonly ring: KeyRing;
   readonly sharedSecret: SignatureKey | null;
@@ -39,22 +39,25 @@ export const SHARED_SECRET_TYPE = /^(?:application\/)?(?:at\+)?jwt$/i;
 /**
  * Selects the key for a token, or refuses the token. The checks, in this order: alg is in the closed list (not none,
  * HS* or anything else), kid is published, alg is that of the key, typ is that of an access token. At most one key is
- * tried, and a token of another kind costs no signature check (T03-T05, T12). For a legacy token, the claims count too.
+ * tried, and a token of another kind costs no signature check (T03-T05, T12).
  */
 export function selectKey(
-  token: UnverifiedToken,
+  { header }: Pick<UnverifiedToken, 'header'>,
   keys: VerificationKeys,
   nowMs: number,
 ): SelectedKey | { readonly ok: false; readonly refusal: TokenRefusal } {
-  const { alg, kid, typ } = token.header;
+  const { alg, kid, typ } = header;
   const { ring, sharedSecret, legacyHs256 } = keys;
-  if (legacyHs256 !== null && nowMs < legacyHs256.untilMs && isLegacyToken(token.header, token.claims)) {
+  if (legacyHs256 !== null && alg === 'HS256') {
+    const refusal =
+      legacyHeaderFault(header, ring) ?? (nowMs < legacyHs256.untilMs ? null : refusals.legacyEnded);
+    if (refusal !== null) return refuse(refusal);
     return hmacKey(legacyHs256.key, 'legacy', legacyHs256.untilMs);
   }
   if (sharedSecret !== null) {
     if (alg !== 'HS256') return refuse(refusals.algNotAllowed);
     if (kid !== undefined) return refuse(refusals.kidWithSharedSecret);
-    if (typ === undefined || !SHARED_SECRET_TYPE.test(typ)) return refuse(refusals.typeInvalid);
+    if (typ === undefined || !SHARED_SECRET_TYPE.test(typ)) return refuse(refusals.sharedSecretType);
     return hmacKey(sharedSecret, 'shared-secret', Infinity);
   }
   if (!isSigningAlgorithm(alg)) return refuse(refusals.algNotAllowed);
@@ -69,14 +72,14 @@ export function selectKey(
 }
 
 /**
- * Whether a token has the form of a legacy token: header `{"alg":"HS256"}`, optionally with `"typ":"JWT"`, and no `sub`,
- * since the user is in `user_id`. A token with `sub` is not a legacy token: it gets the refusal of its own kind, and no
- * token is ever tried with two keys.
+ * What is wrong with the HS256 header of a legacy token, or null. A `kid` is allowed and not looked up, since there is one
+ * legacy key (Supabase writes one). A header of Postern's own tokens, with a published `kid` or the type `at+jwt`, is
+ * refused for its algorithm: the published keys never verify HS256 (T03, T04).
  */
-export function isLegacyToken({ alg, kid, typ }: TokenHeader, claims: UncheckedClaims): boolean {
-  return (
-    alg === 'HS256' && kid === undefined && (typ === undefined || typ === 'JWT') && claims.sub === undefined
-  );
+export function legacyHeaderFault({ kid, typ }: TokenHeader, ring: KeyRing | null): TokenRefusal | null {
+  if (kid !== undefined && ring?.find(kid) !== undefined) return refusals.algMismatch;
+  if (typ !== undefined && ACCESS_TOKEN_TYPE.test(typ)) return refusals.algNotAllowed;
+  return typ === undefined || typ === 'JWT' ? null : refusals.legacyType;
 }
 
 function hmacKey(key: SignatureKey, profile: ClaimsProfile, refusedFromMs: number): SelectedKey {

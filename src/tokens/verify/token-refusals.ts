@@ -5,7 +5,7 @@ function refusal(reason: TokenRefusalReason, detail: string): TokenRefusal {
 }
 
 /**
- * Every refusal other than those for claims, which are in `domain/claims.ts`. Each is created once: a flood of malformed
+ * Every refusal other than those for claims, which are in `domain/claim-refusals.ts`. Each is created once: a flood of malformed
  * tokens allocates nothing, and a fixed text cannot leak parts of a token to a log or the caller (T25).
  */
 export const refusals = {
@@ -27,7 +27,19 @@ export const refusals = {
   keyUnknown: refusal('TOKEN_KEY_UNKNOWN', 'no key with this kid is published'),
   kidWithSharedSecret: refusal(
     'TOKEN_KEY_UNKNOWN',
-    'a token signed with the shared secret must not have a kid',
+    'a token signed with the shared secret must not have a kid in its header',
+  ),
+  legacyEnded: refusal(
+    'TOKEN_ALG_NOT_ALLOWED',
+    'alg HS256 is no longer accepted, the time for tokens of the earlier login has ended',
+  ),
+  legacyType: refusal(
+    'TOKEN_TYPE_INVALID',
+    'typ must be JWT or absent in the header of a token of the earlier login',
+  ),
+  sharedSecretType: refusal(
+    'TOKEN_TYPE_INVALID',
+    'typ must be JWT or at+jwt in the header of a token signed with the shared secret',
   ),
   typeInvalid: refusal('TOKEN_TYPE_INVALID', 'typ is not that of an access token'),
   signatureLength: refusal(

@@ -34,6 +34,7 @@ export interface TokenVerifierOptions {
   readonly policy: () => ClaimsPolicy;
   /** Key of HS256 mode. When it is set, published keys are not used. */
   readonly sharedSecret?: SignatureKey | null;
+  /** Not together with `sharedSecret`: an HS256 token would fit both. `policy` has the rules for its claims. */
   readonly legacyHs256?: LegacyHs256Key | null;
   readonly cache?: VerifiedTokenCache | null;
   /** Unix time, ms. */
@@ -62,6 +63,8 @@ export class TokenVerifier {
     this.#policy = options.policy;
     this.#sharedSecret = options.sharedSecret ?? null;
     this.#legacyHs256 = options.legacyHs256 ?? null;
+    if (this.#sharedSecret !== null && this.#legacyHs256 !== null)
+      throw new Error('a verifier has either a shared secret or a legacy HS256 key');
     this.#cache = options.cache ?? null;
     this.#nowMs = options.nowMs;
   }
@@ -172,7 +175,7 @@ export class TokenVerifier {
     const isTrusted = revision !== undefined && cached.trustedRevision === revision;
     if (!isTrusted && keyId !== null && this.#trust.keys().find(keyId) === undefined)
       return refusals.keyUnknown;
-    if (nowMs >= refusedFromMs) return refusals.algNotAllowed;
+    if (nowMs >= refusedFromMs) return refusals.legacyEnded;
     const expiryRefusal = expiryFault(claims, policy.skewSeconds, nowMs / 1000);
     if (expiryRefusal !== null) return expiryRefusal;
     return !isTrusted && this.#trust.isRevoked(claims) ? refusals.revoked : null;

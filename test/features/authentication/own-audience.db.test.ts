@@ -23,6 +23,7 @@ beforeAll(async () => {
     POSTERN_API_AUDIENCE: 'postern',
     POSTERN_LEGACY_HS256_SECRET: legacySecret,
     POSTERN_LEGACY_HS256_UNTIL: '2999-01-01',
+    POSTERN_LEGACY_HS256_AUDIENCE: 'postern',
   });
   adminId = await service.addUser(email, password, ['admin']);
 });
@@ -124,9 +125,12 @@ test('A02 L12 the `client` of a service is trusted only with a token for the own
   expect(await originBy(await serviceToken(service, account, 'postern'))).toBe('192.0.2.7');
 });
 
-test('A02 a legacy HS256 token is refused even when its user is an administrator', async () => {
-  const token = jwt.sign({ user_id: adminId }, legacySecret, { expiresIn: 600 });
-  expect((await service.call(`${AUTH}/VerifyToken`, { access_token: token })).code).toBe(status.OK);
+test('A02 T27 a legacy HS256 token is refused here, were its user an administrator and its audience ours', async () => {
+  const claims = { sub: adminId, aud: 'postern', roles: ['admin'] };
+  const token = jwt.sign(claims, legacySecret, { expiresIn: 600 });
+  const { code, response } = await service.call(`${AUTH}/VerifyToken`, { access_token: token });
+  expect(code).toBe(status.OK);
+  expect(response).toMatchObject({ subject: adminId, audience: [], roles: [], issuer: '' });
   for (const method of [`${ADMIN}/ListUsers`, `${AUTH}/ChangePassword`])
     expect(await reasonFor(token, method)).toBe('TOKEN_CLAIMS_INVALID');
 });

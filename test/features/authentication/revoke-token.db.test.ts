@@ -68,6 +68,14 @@ async function endOf(sessionId: string): Promise<unknown> {
   return row?.['end_reason'];
 }
 
+async function actorOf(targetId: string): Promise<string> {
+  const [row] = await service.database.query(
+    `SELECT actor_type || ' ' || actor_id AS actor FROM audit_events WHERE action = 'token.revoke' AND target_id = $1`,
+    [targetId],
+  );
+  return String(row?.['actor']);
+}
+
 async function auditedFor(sessionId: string): Promise<number> {
   const rows = await service.database.query(
     `SELECT 1 FROM audit_events WHERE action = 'token.revoke' AND target_id = $1`,
@@ -210,7 +218,18 @@ describe('S11 tokens of programs that share the secret', () => {
     expect(await account.verdict(sharing, token)).toBe('OK');
   });
 
-  test('nor can a legacy token', async () => {
+  test('one of an earlier login ends by its jti, and its user is the actor', async () => {
+    const jti = `old-${randomUUID()}`;
+    const claims = { sub: 7, scp: 'user', aud: null, jti, exp: nowSeconds() + 600 };
+    const token = forge('HS256', json({ alg: 'HS256' }), json(claims), secretKey(legacySecret));
+    expect(await account.verdict(service, token)).toBe('OK');
+    expect(await account.revoke(service, token, true)).toBe('OK');
+    expect(await account.verdict(service, token)).toBe('TOKEN_REVOKED');
+    expect(await revokedUntil('jti', jti)).toBeGreaterThanOrEqual(claims.exp + 120);
+    expect(await actorOf(jti)).toBe('user 7');
+  });
+
+  test('nor can one of the time before Postern without a jti', async () => {
     const legacy = (exp: number) =>
       forge('HS256', json({ alg: 'HS256', typ: 'JWT' }), json({ user_id: 7, exp }), secretKey(legacySecret));
     const token = legacy(nowSeconds() + 600);

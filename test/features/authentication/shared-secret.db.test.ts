@@ -43,7 +43,21 @@ test.each([
   expect((await verify(token)).reason).toBe(reason);
 });
 
-test('publishes no keys', async () => {
+test.each([
+  ['no iat', jwt.sign({}, secret, { ...ours, noTimestamp: true }), 'the token has no iat'],
+  ['no sub', jwt.sign({}, secret, { issuer: ours.issuer, audience: 'postern' }), 'the token has no sub'],
+  ['a kid', jwt.sign({}, secret, { ...ours, keyid: 'k' }), 'must not have a kid'],
+  [
+    'no typ',
+    jwt.sign({}, secret, { ...ours, header: { alg: 'HS256', typ: undefined } }),
+    'typ must be JWT or at',
+  ],
+  ['a type', jwt.sign({ type: 'refresh' }, secret, ours), 'the claim type must be access or absent'],
+])('T27 with %s is refused, and told why', async (_name, token, words) => {
+  expect((await verify(token)).message).toContain(words);
+});
+
+test('publishes no key', async () => {
   const { response } = await service.call('postern.v1.AuthService/GetJwks', {});
   expect(response?.['jwks']).toBe('{"keys":[]}');
 });

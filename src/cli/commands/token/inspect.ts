@@ -1,3 +1,6 @@
+import { InvalidArgumentError } from 'commander';
+
+import { InvalidSetting, subjectClaims } from '../../../config/setting-parsers.ts';
 import { Secret } from '../../../domain/secret.ts';
 import {
   type InspectionOptions,
@@ -21,6 +24,8 @@ interface Options {
   readonly secretStdin?: boolean;
   readonly issuer?: string;
   readonly audience?: readonly string[];
+  readonly legacy?: boolean;
+  readonly subject?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -38,6 +43,12 @@ export const tokenInspect: CommandDefinition = (command) => {
     .option('--secret-stdin', 'verify an HS256 signature with the secret on standard input')
     .option('--issuer <text>', 'require this issuer')
     .option('--audience <name>', 'require one of these audiences; may be given several times', collectOption)
+    .option('--legacy', 'judge it as a token of an earlier login (POSTERN_LEGACY_HS256_SECRET)')
+    .option(
+      '--subject <claims>',
+      'with --legacy: the claims that can name the user, as in POSTERN_LEGACY_HS256_SUBJECT',
+      parseSubjectClaims,
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -47,7 +58,19 @@ export const tokenInspect: CommandDefinition = (command) => {
     .action(run);
 };
 
+function parseSubjectClaims(text: string): readonly string[] {
+  try {
+    return subjectClaims(text);
+  } catch (error) {
+    if (error instanceof InvalidSetting) throw new InvalidArgumentError(`It ${error.message}.`);
+    throw error;
+  }
+}
+
 async function run(argument: string | undefined, options: Options): Promise<void> {
+  const { legacy, subject } = options;
+  if (subject !== undefined && legacy !== true)
+    throw wrongUse('--subject is only for tokens of an earlier login', 'Add --legacy, or omit --subject.');
   const token = await readToken(argument, options);
   const keys = await readKeys(options);
   const nowMs = Date.now();
@@ -55,6 +78,8 @@ async function run(argument: string | undefined, options: Options): Promise<void
     ...keys,
     ...(options.issuer !== undefined && { issuer: options.issuer }),
     ...(options.audience !== undefined && { audiences: options.audience }),
+    ...(legacy !== undefined && { legacy }),
+    ...(subject !== undefined && { subjectClaims: subject }),
     nowMs,
   });
   const keysGiven = Object.keys(keys).length > 0;
