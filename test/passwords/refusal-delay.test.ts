@@ -4,7 +4,7 @@ import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { RefusalDelay } from '../../src/passwords/hashing/refusal-delay.ts';
 import { slowestOfEachFormat } from '../../src/passwords/hashing/slow-hash-kinds.ts';
-import { timedWorkerUrl } from './recording-worker.ts';
+import { byLengthWorkerUrl, timedWorkerUrl } from './recording-worker.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
 const bcrypt12 = '$2b$12$';
@@ -105,6 +105,13 @@ describe('holding a refusal', () => {
     expect([verdict.workMs, whole]).toEqual([400, 500]);
     expect(hasher.refusalDelayMs({ ...verdict, workMs: 1 })).toBe(whole - 1);
     expect(hasher.refusalDelayMs({ ...verdict, workMs: whole + 1 })).toBe(0);
+    await hasher.stop();
+  });
+
+  test('L02 covers the longest password that a stranger may send, since SHA-crypt and phpass read all of it each time', async () => {
+    const hasher = await PasswordHasher.start({ concurrency: 1, workerUrl: byLengthWorkerUrl });
+    await hasher.expectKinds(['$6$', '$wp-phpass$13$']);
+    expect(hasher.refusalDelayMs({ matches: false, needsRehash: false, workMs: 0 })).toBe(1024 * 1.25);
     await hasher.stop();
   });
 
