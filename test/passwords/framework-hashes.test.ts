@@ -246,6 +246,11 @@ describe('a hash exported from a framework lets its owner in', () => {
     ).toBe(true);
   });
 
+  test('a column of the type CHAR(128) fills a hash up with spaces', () => {
+    const exported = '$2y$05$C6Gsrsj08SW2Wi1/zcRFLOU2nOE0Uma31ypuooo3tAEaLjoOZBuPe';
+    expect(imported(exported.padEnd(128)).stored).toBe(exported);
+  });
+
   test('the signer key of Firebase is not stored', () => {
     const { stored } = imported(vectors.find(([maker]) => maker.startsWith('firebase-scrypt'))?.[2] ?? '');
     const bytes = Buffer.from(stored.split('$').at(-1) ?? '', 'base64');

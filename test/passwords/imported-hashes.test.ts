@@ -224,7 +224,10 @@ describe('a hash that would burn memory or time, or is damaged, is refused with 
           const changed = stored.slice(0, place) + character + stored.slice(place + 1);
           // Only the bcrypt kinds 2a, 2b and 2y name one algorithm; a changed cost may be dear to try.
           if (changed === stored || place < stored.lastIndexOf('$') - 3) return;
-          if (validateImportedHash(changed).ok) expect(verifies(changed, password)).toBe(false);
+          const judged = validateImportedHash(changed);
+          // `+` and `.` are one character in two kinds of base64, and are stored alike.
+          if (!judged.ok || judged.stored === null || judged.stored === stored) return;
+          expect(verifies(judged.stored, password)).toBe(false);
         },
       ),
       { numRuns: 300 },

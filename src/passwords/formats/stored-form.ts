@@ -22,6 +22,13 @@ type Rule = (text: string) => string | undefined;
 
 /** In this order: what an earlier rule uncovers, a later one may take further. */
 const rules: readonly Rule[] = [
+  /** A column of the type CHAR is filled up with spaces. */
+  (text) => {
+    let end = text.length;
+    while (text[end - 1] === ' ') end -= 1;
+    return text.slice(0, end);
+  },
+
   /** LDIF writes `userPassword:: ` and the base64 of `{SSHA}…`. */
   (text) => {
     if (!/^e[w-z0-9+/][A-Za-z0-9+/]{4,}={0,2}$/.test(text)) return undefined;
