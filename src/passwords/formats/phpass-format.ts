@@ -75,8 +75,8 @@ export const wordpressPhpassFormat = phpassFormat({
   digest: 'md5',
   characters: 22,
   inputs: wordpressInputs,
-  workAtLog2Of13: 6,
-  maxLog2: 17,
+  workAtLog2Of13: 9,
+  maxLog2: 16,
 });
 
 /** `$H$` of phpBB 3. */

@@ -14,11 +14,11 @@ const DEFAULT_ROUNDS = 5_000;
  * A round reads the password up to twice, so the time grows with its length, and anybody can send a long one. Longer
  * passwords do not match; crypt(3) of Linux (libxcrypt) takes 511 bytes, so somebody might need a reset token.
  */
-const MAX_PASSWORD_BYTES = 255;
+const MAX_PASSWORD_BYTES = 128;
 /** Takes about a second. passlib's default is 656,000 rounds of SHA-512. */
 const MAX_ROUNDS = 700_000;
 /** Cost of 100,000 rounds for the longest password, in hashes with current parameters, rounded up. */
-const WORK_PER_100_000_ROUNDS: Readonly<Record<Digest, number>> = { sha256: 25, sha512: 25 };
+const WORK_PER_100_000_ROUNDS: Readonly<Record<Digest, number>> = { sha256: 22, sha512: 22 };
 
 /**
  * SHA-crypt (`$5$` and `$6$`) of Linux, by Ulrich Drepper's specification "Unix crypt using SHA-256 and SHA-512":
