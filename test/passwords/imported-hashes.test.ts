@@ -86,8 +86,8 @@ const reasonFor = (stored: string): string => {
 };
 
 describe('hashes of other libraries', () => {
-  test.each(vectors)('verifies a hash made by %s: %s', (_, format, stored) => {
-    expect(validateImportedHash(stored)).toEqual({ ok: true, format });
+  test.each(vectors)('made by %s: %s', (_, format, stored) => {
+    expect(validateImportedHash(stored)).toEqual({ ok: true, format, stored });
     expect(readStoredHash(stored)).toMatchObject({ needsRehash: true });
     expect(workOf(stored)).toBeLessThanOrEqual(1);
     expect(verifies(stored, password)).toBe(true);
@@ -177,7 +177,6 @@ describe('a hash that is too expensive or damaged is refused with one line', () 
     [passlib.replace('$1000$', '$99999999999999999999$'), /not a well-formed/],
     [passlib.replace('$1000$', '$0$'), /not a well-formed/],
     [passlib.replace('$1000$', '$01000$'), /not a well-formed/],
-    [passlib.replace('.', '+'), /not a well-formed/],
     [passlib.replace(/Y$/, 'Z'), /damaged digest/],
     [passlib.replace('cQ$', 'cR$'), /damaged salt/],
     [passlib.slice(0, -2), /damaged digest/],
@@ -187,7 +186,7 @@ describe('a hash that is too expensive or damaged is refused with one line', () 
     [django.replace('$Ueous4a2i5WxO6Pu4YZ0SB$', '$$'), /not a well-formed/],
     [werkzeug.replace(':1000$', ':2000001$'), /2000001 iterations/],
     [werkzeug.toUpperCase().replace('PBKDF2:SHA256', 'pbkdf2:sha256'), /not a well-formed/],
-    [werkzeug.slice(0, -2), /damaged digest/],
+    [werkzeug.slice(0, -2), /digest of 31 bytes; it must have 32 or 64/],
     [phcScrypt.replace('ln=10', 'ln=18'), /more memory than 128 MiB/],
     [phcScrypt.replace('ln=10', 'ln=63'), /more memory than 128 MiB/],
     [phcScrypt.replace('r=8', 'r=9999'), /more memory than 128 MiB/],
@@ -205,9 +204,8 @@ describe('a hash that is too expensive or damaged is refused with one line', () 
     [argon2d.replace('v=19', 'v=16'), /not a well-formed/],
     ['', /is empty/],
     ['x'.repeat(513), /over 512 characters/],
-    ['5f4dcc3b5aa765d61d8327deb882cf99', /in no known format; .*argon2id, .*bcrypt/],
+    ['5f4dcc3b5aa765d61d8327deb882cf99', /in no known format; docs.migrating.md/],
     ['md5$salt$5f4dcc3b5aa765d61d8327deb882cf99', /in no known format/],
-    ['!unusable', /in no known format/],
   ])('%s', (stored, reason) => {
     expect(reasonFor(stored)).toMatch(reason);
     expect(reasonFor(stored)).not.toContain('\n');
@@ -226,7 +224,10 @@ describe('a hash that is too expensive or damaged is refused with one line', () 
           const changed = stored.slice(0, place) + character + stored.slice(place + 1);
           // Only the bcrypt kinds 2a, 2b and 2y name one algorithm; a changed cost may be expensive to try.
           if (changed === stored || place < stored.lastIndexOf('$') - 3) return;
-          if (validateImportedHash(changed).ok) expect(verifies(changed, password)).toBe(false);
+          const judged = validateImportedHash(changed);
+          // `+` and `.` are one character in two kinds of base64, and are stored alike.
+          if (!judged.ok || judged.stored === null || judged.stored === stored) return;
+          expect(verifies(judged.stored, password)).toBe(false);
         },
       ),
       { numRuns: 300 },

@@ -4,7 +4,7 @@ import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { RefusalDelay } from '../../src/passwords/hashing/refusal-delay.ts';
 import { slowestOfEachFormat } from '../../src/passwords/hashing/slow-hash-kinds.ts';
-import { timedWorkerUrl } from './recording-worker.ts';
+import { byLengthWorkerUrl, timedWorkerUrl } from './recording-worker.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
 const bcrypt12 = '$2b$12$';
@@ -108,7 +108,14 @@ describe('delaying a refusal', () => {
     await hasher.stop();
   });
 
-  test('a quick kind adds no delay, a slow one is measured in the hashing thread', async () => {
+  test('L02 covers the longest password that a stranger may send, since SHA-crypt and phpass read all of it each time', async () => {
+    const hasher = await PasswordHasher.start({ concurrency: 1, workerUrl: byLengthWorkerUrl });
+    await hasher.expectKinds(['$6$', '$wp-phpass$13$']);
+    expect(hasher.refusalDelayMs({ matches: false, needsRehash: false, workMs: 0 })).toBe(1024 * 1.25);
+    await hasher.stop();
+  });
+
+  test('a kind that nobody stores costs nothing, a slow one is measured in the hashing thread', async () => {
     const hasher = await PasswordHasher.start({ concurrency: 1 });
     const verdict = { matches: false, needsRehash: false, workMs: 0 };
     await hasher.expectKinds(['$2b$04$']);

@@ -32,6 +32,7 @@ import { parseCursor } from '../../src/services/trust/trust-cursor.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { auditFilter } from '../../src/features/audit/list-audit-events.ts';
 import { formats } from '../../src/passwords/formats/format-table.ts';
+import { storedFormOf } from '../../src/passwords/formats/stored-form.ts';
 import { validateImportedHash } from '../../src/passwords/validate-imported-hash.ts';
 import { certificateFaults } from '../../src/net/tls/certificate-files.ts';
 import { checkFormat } from '../../src/tokens/verify/token-format.ts';
@@ -223,6 +224,16 @@ describe('N16 the time for untrusted text grows no faster than its length', () =
     const make = around(format.exampleHash(`$${name}$`).slice(0, 12), unit, '!');
     const long = make(LONG);
     expect(await cpuMs(() => format.read(long))).toBeLessThan(NO_TIME_MS);
+    for (const start of [
+      '',
+      '{CRYPT}$',
+      'e1NTSEF9',
+      '$fbscrypt$v=1,n=1,r=1,p=1,ss=',
+      '$firescrypt$ln=1,r=1,p=1$',
+      'AQAAAAEA',
+    ]) {
+      expect(await cpuMs(() => storedFormOf(start + long))).toBeLessThan(NO_TIME_MS);
+    }
   });
 });
 

@@ -173,7 +173,47 @@ test('malformed bytes end the call, not the service, and an unfinished batch is 
   expect(await usersOf('hostile')).toBe(0);
 });
 
-test('a stream over the limit is cut off, and one at the limit is answered row by row', async () => {
+test('L04 users of other frameworks log in with their passwords after the import, and those marked without one cannot', async () => {
+  /** Of `correct horse bättery`; test/passwords/framework-hashes.test.ts says how they were made. */
+  const hashes = {
+    django: 'bcrypt_sha256$$2b$05$j2rqcWOgNv1O2KM1nQQqGeSb0LgxEbkp9lEwt/FRXkDCR5HXR.95W',
+    laravel: '$2y$05$C6Gsrsj08SW2Wi1/zcRFLOU2nOE0Uma31ypuooo3tAEaLjoOZBuPe',
+    wordpress: '$wp$2y$05$HPbAZuZnYRz9dHpLexcQvOSf86E9R1I.vZiS9wFvxNkTEaivZ8WuW',
+    phpass: '$P$BGM5IfR74m./til5JiXyObFLdFdNZv.',
+    linux:
+      '$6$saltstring$80JGtPXHzHY2ufCNXvLasA76lA8B4PrnoGAfVCEyZf8DQ9MY6rTASMMqGyAVd1lKEaTAmpoLDX4Me3plB3vsx.',
+    ldap: '{SSHA}W0U5GJRGwrhnN+PiEE012OXZNXfNmRPC',
+    firebase:
+      '$fbscrypt$v=1,n=10,r=8,p=1,ss=Bw==,sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==$kW3e7Tn+0eYv1g==$lTYliMQ2053pIfpIIiu4RW1xZOHV2NIdPXfHnnNcavbqj5f2K2+Gj/YyjMJ1EbMbbBSe9M8hRKUqX077gP0mEQ==',
+  };
+  const users = Object.entries({ ...hashes, unusable: '!CqGuLaC6NrCnIooDBUKrSK5wxCJnwEOZTZHRP34W' }).map(
+    ([name, password_hash]) => ({ email: `${name}@frameworks.example`, password_hash }),
+  );
+  expect(await send([{ users }])).toMatchObject({ response: { created: 8, skipped: 0, refused: 0 } });
+  const storedOf = async (name: string) =>
+    (
+      await service.database.query('SELECT password_hash AS hash FROM users WHERE email = $1', [
+        `${name}@frameworks.example`,
+      ])
+    )[0]?.['hash'];
+  const login = (name: string, password: string) =>
+    service.call('postern.v1.AuthService/Login', { email: `${name}@frameworks.example`, password });
+  expect(await storedOf('unusable')).toBeNull();
+  expect(await storedOf('firebase')).not.toContain('jxspr8Ki0RYycVU8');
+  expect((await login('unusable', 'correct horse b\u00e4ttery')).reason).toBe('INVALID_CREDENTIALS');
+  for (const name of Object.keys(hashes)) {
+    expect([name, (await login(name, 'correct horse battery')).reason]).toEqual([
+      name,
+      'INVALID_CREDENTIALS',
+    ]);
+    for (let times = 0; times < 2; times++) {
+      expect([name, (await login(name, 'correct horse b\u00e4ttery')).code]).toEqual([name, grpc.status.OK]);
+    }
+    expect(await storedOf(name)).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  }
+});
+
+test('an over-long stream is cut off, and what was sent within the limit is answered row by row', async () => {
   const batch = (index: number) => ({
     options: index === 0 ? { dry_run: true } : null,
     users: crowd(index * 500, 500, 'long'),

@@ -1,10 +1,19 @@
 import { argon2Format } from './argon2-format.ts';
 import { bcryptFormat } from './bcrypt-format.ts';
+import {
+  djangoBcryptSha256Format,
+  passlibBcryptSha256Format,
+  wordpressBcryptFormat,
+} from './digested-bcrypt-format.ts';
 import { djangoPbkdf2Format } from './django-pbkdf2-format.ts';
 import { djangoScryptFormat } from './django-scrypt-format.ts';
+import { firebaseScryptFormat } from './firebase-scrypt-format.ts';
 import { passlibPbkdf2Format } from './passlib-pbkdf2-format.ts';
 import type { HashDamage, PasswordFormat, StoredHash } from './password-format.ts';
 import { phcScryptFormat } from './phc-scrypt-format.ts';
+import { drupalPhpassFormat, phpbbPhpassFormat, wordpressPhpassFormat } from './phpass-format.ts';
+import { saltedShaFormat } from './salted-sha-format.ts';
+import { shaCryptFormat } from './sha-crypt-format.ts';
 import { werkzeugPbkdf2Format } from './werkzeug-pbkdf2-format.ts';
 import { werkzeugScryptFormat } from './werkzeug-scrypt-format.ts';
 
@@ -25,6 +34,18 @@ export const formats: readonly PasswordFormat[] = [
   phcScryptFormat,
   djangoScryptFormat,
   werkzeugScryptFormat,
+  firebaseScryptFormat,
+  passlibBcryptSha256Format,
+  djangoBcryptSha256Format,
+  wordpressBcryptFormat,
+  wordpressPhpassFormat,
+  phpbbPhpassFormat,
+  drupalPhpassFormat,
+  shaCryptFormat('$5$', 'sha256-crypt', 'sha256'),
+  shaCryptFormat('$6$', 'sha512-crypt', 'sha512'),
+  saltedShaFormat('ssha', 'sha1'),
+  saltedShaFormat('ssha256', 'sha256'),
+  saltedShaFormat('ssha512', 'sha512'),
 ];
 
 /** Characters. No format needs more; longer text is malformed and is not parsed. */

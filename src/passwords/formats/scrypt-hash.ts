@@ -10,6 +10,8 @@ const MAX = { memoryBytes: 128 * 2 ** 20, blocks: 2 ** 21, lanes: 16, saltBytes:
 /** In hashes with current parameters: 2^17 blocks (N=2^14, r=8, p=1) take 43 ms, one such hash 10 to 20 ms. */
 const WORK_PER_BLOCK = 4 / 2 ** 17;
 
+const FINISHED_KEY_BYTES = 32;
+
 /**
  * scrypt (RFC 7914), from the parts that any of its text formats parses. Returns one line with the reason when a part
  * is out of bounds. Undefined bytes could not be decoded.
@@ -20,8 +22,10 @@ export function scryptHash(parts: {
   readonly p: number;
   readonly salt: Buffer | undefined;
   readonly expected: Buffer | undefined;
+  /** What a modified scrypt makes of the 32 bytes that it derives; when absent, `expected` is what is derived. */
+  readonly finish?: (key: Buffer, length: number) => Buffer;
 }): StoredHash | string {
-  const { n, r, p, salt, expected } = parts;
+  const { n, r, p, salt, expected, finish } = parts;
   if (salt === undefined || salt.length === 0 || salt.length > MAX.saltBytes) return 'has a damaged salt';
   if (expected === undefined || expected.length < 16 || expected.length > 64) return 'has a damaged digest';
   if (128 * n * r > MAX.memoryBytes) {
@@ -39,6 +43,10 @@ export function scryptHash(parts: {
   return {
     work: n * r * p * WORK_PER_BLOCK,
     needsRehash: true,
-    verify: (password) => timingSafeEqual(scryptSync(password, salt, expected.length, options), expected),
+    verify(password) {
+      const { length } = expected;
+      const key = scryptSync(password, salt, finish ? FINISHED_KEY_BYTES : length, options);
+      return timingSafeEqual(finish ? finish(key, length) : key, expected);
+    },
   };
 }

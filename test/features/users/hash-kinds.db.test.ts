@@ -23,6 +23,18 @@ const kinds = [
   '$scrypt$ln=16,r=8,p=1$',
   'scrypt$16384$$8$5$',
   'scrypt:32768:8:1$',
+  '$firebase-scrypt$ln=14,r=8,p=1$',
+  '$bcrypt-sha256$v=2,t=2b,r=12$',
+  '$django-bcrypt-sha256$2b,12$',
+  '$wp-bcrypt$2y,10$',
+  '$wp-phpass$13$',
+  '$phpass$11$',
+  '$drupal-phpass$16$',
+  '$5$rounds=535000$',
+  '$6$',
+  '$ssha$',
+  '$ssha256$',
+  '$ssha512$',
 ];
 
 let fresh: TestDatabase;

@@ -46,7 +46,8 @@ export const userImport: CommandDefinition = (command) => {
     .addHelpText(
       'after',
       `
-Fields: email, password_hash (as the other program stored it; empty for a user without a password), roles, disabled.
+Fields: email, password_hash (as the other program stored it; empty, or a marker such as ! or *, for a user without a
+password), roles, disabled.
 In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
 separates roles by spaces or semicolons; a cell that contains a comma must be in quotes.
 

@@ -20,21 +20,22 @@ export function validateImportRow(
 ): { ok: true; accepted: AcceptedRow } | { ok: false; reason: string } {
   if ('unreadable' in row) return { ok: false, reason: row.unreadable };
   const canonical = canonicalEmail(row.email);
+  const hash = importedHash(row.passwordHash);
   const violations = [
     ...(canonical.ok ? [] : [{ field: 'email', description: canonical.description }]),
-    ...hashViolations(row.passwordHash),
+    ...(hash.ok ? [] : [{ field: 'password_hash', description: hash.reason }]),
     ...userRoles(row.roles, 'roles'),
     ...(policy.allowAdmin || !row.roles.includes(ADMIN_ROLE) ? [] : [ADMIN_NOT_ALLOWED]),
   ];
-  if (!canonical.ok || violations.length > 0) {
+  if (!canonical.ok || !hash.ok || violations.length > 0) {
     return {
       ok: false,
       reason: violations.map(({ field, description }) => `${field}: ${description}`).join('; '),
     };
   }
-  const { passwordHash, disabled } = row;
+  const { disabled } = row;
   const roles = [...new Set(row.roles)].sort();
-  return { ok: true, accepted: { email: canonical.email, passwordHash, roles, disabled } };
+  return { ok: true, accepted: { email: canonical.email, passwordHash: hash.stored, roles, disabled } };
 }
 
 /** Imports must not create administrators unnoticed: in another system `admin` may mean less. */
@@ -43,8 +44,8 @@ const ADMIN_NOT_ALLOWED: FieldViolation = {
   description: `must not have ${ADMIN_ROLE} unless administrators are allowed in this import`,
 };
 
-function hashViolations(passwordHash: string | null): FieldViolation[] {
-  if (passwordHash === null) return [];
-  const result = validateImportedHash(passwordHash);
-  return result.ok ? [] : [{ field: 'password_hash', description: result.reason }];
+function importedHash(
+  passwordHash: string | null,
+): { ok: true; stored: string | null } | { ok: false; reason: string } {
+  return passwordHash === null ? { ok: true, stored: null } : validateImportedHash(passwordHash);
 }

@@ -173,8 +173,10 @@ export interface UserToImport {
   /** The e-mail, 3 to 254 bytes, not case-sensitive. */
   email: string;
   /**
-   * The password hash as the other program stored it. If empty, the user cannot log
-   * in until a password is set with a reset token.
+   * The password hash as the other program stored it. If empty, or a marker of the
+   * other program for users without a password, such as `!` and `*`, the user cannot
+   * log in until a password is set with a reset token. A Firebase hash brings its
+   * parameters: `$fbscrypt$v=1,n=N,r=R,p=1,ss=SEPARATOR,sk=SIGNER_KEY$SALT$HASH`.
    */
   passwordHash: string;
   /** The roles, as in CreateUserRequest. */
@@ -3319,9 +3321,10 @@ export const AdminServiceService = {
   },
   /**
    * Imports users from another program, with the password hashes that it stored:
-   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
-   * Werkzeug write them. A login is checked against the imported hash, which is then
-   * replaced by argon2id.
+   * argon2, bcrypt, PBKDF2, scrypt, phpass, SHA-crypt and {SSHA} as Django, passlib,
+   * PHP, WordPress, ASP.NET Identity, Firebase and others write them;
+   * docs/migrating.md has the list. A login is checked against the imported hash,
+   * which is then replaced by argon2id.
    *
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
@@ -3533,9 +3536,10 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
    * Imports users from another program, with the password hashes that it stored:
-   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
-   * Werkzeug write them. A login is checked against the imported hash, which is then
-   * replaced by argon2id.
+   * argon2, bcrypt, PBKDF2, scrypt, phpass, SHA-crypt and {SSHA} as Django, passlib,
+   * PHP, WordPress, ASP.NET Identity, Firebase and others write them;
+   * docs/migrating.md has the list. A login is checked against the imported hash,
+   * which is then replaced by argon2id.
    *
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
@@ -3707,9 +3711,10 @@ export interface AdminServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Imports users from another program, with the password hashes that it stored:
-   * argon2, bcrypt, PBKDF2 and scrypt as bcrypt libraries, passlib, Django and
-   * Werkzeug write them. A login is checked against the imported hash, which is then
-   * replaced by argon2id.
+   * argon2, bcrypt, PBKDF2, scrypt, phpass, SHA-crypt and {SSHA} as Django, passlib,
+   * PHP, WordPress, ASP.NET Identity, Firebase and others write them;
+   * docs/migrating.md has the list. A login is checked against the imported hash,
+   * which is then replaced by argon2id.
    *
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
