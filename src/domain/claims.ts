@@ -7,6 +7,8 @@ export interface VerifiedClaims {
   readonly sessionId: string | null;
   readonly tokenId: string | null;
   readonly clientId: string | null;
+  /** The user's id in another program. */
+  readonly externalId: string | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
@@ -123,7 +125,7 @@ function* standardFaults(
   claims: UncheckedClaims,
   policy: ClaimsPolicy,
 ): Generator<TokenRefusal, void, undefined> {
-  const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, roles } = claims;
+  const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
   const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
   if (!isIdentifier(sub)) yield invalid.sub;
   if (!isNumericDate(exp)) yield invalid.exp;
@@ -131,6 +133,8 @@ function* standardFaults(
   if (!isIdentifier(jti) && !mayBeAbsent(jti)) yield invalid.jti;
   if (!isIdentifier(clientId) && !mayBeAbsent(clientId)) yield invalid.clientId;
   if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
+  // What another program with the shared secret means by this name is its own affair.
+  if (profile === 'access' && !isIdentifier(externalId) && externalId !== undefined) yield invalid.externalId;
   if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
   if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
@@ -169,6 +173,8 @@ interface CheckedClaims {
   readonly jti?: string;
   readonly sid?: string;
   readonly client_id?: string;
+  /** Unchecked with the shared secret. */
+  readonly external_id?: unknown;
   readonly roles?: readonly string[];
 }
 
@@ -184,6 +190,7 @@ function readClaims(
     sessionId: null,
     tokenId: null,
     clientId: null,
+    externalId: null,
     issuer: null,
     audience: EMPTY_LIST,
     roles: EMPTY_LIST,
@@ -192,7 +199,7 @@ function readClaims(
     const subject = String(claims.user_id);
     return { ...absentClaims, subject, subjectType: 'user', issuedAtSeconds, expiresAtSeconds, keyId };
   }
-  const { sub, aud, jti, sid, client_id: clientId, roles } = claims;
+  const { sub, aud, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
   return {
     subject: String(sub),
     // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
@@ -200,6 +207,7 @@ function readClaims(
     sessionId: sid ?? null,
     tokenId: jti ?? null,
     clientId: clientId ?? null,
+    externalId: isIdentifier(externalId) ? externalId : null,
     issuer: policy.issuer,
     audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),
     roles: Object.freeze([...(roles ?? [])]),
@@ -249,6 +257,7 @@ const invalid = {
   jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
   sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
   clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
+  externalId: claimsInvalid(`external_id ${IDENTIFIER_RULE}`),
   roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
   exp: claimsInvalid(`exp ${DATE_RULE}`),
   iat: claimsInvalid(`iat ${DATE_RULE}`),

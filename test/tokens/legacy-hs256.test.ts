@@ -48,6 +48,7 @@ describe.each(modes)('legacy HS256 tokens, %s', (mode) => {
         sessionId: null,
         tokenId: null,
         clientId: null,
+        externalId: null,
         issuer: null,
         audience: [],
         roles: [],

@@ -23,6 +23,7 @@ test('T05 a good token waits for the keys when only the revocations have come, a
     subject: 'ann',
     sessionId: 's1',
     clientId: 'postern',
+    externalId: null,
     roles: [],
     tokenId: createTokenId(Buffer.alloc(16, 1)),
     issuedAtSeconds: Math.floor(Date.now() / 1000),
