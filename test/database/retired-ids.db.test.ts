@@ -108,6 +108,14 @@ test('D16 A04 whoever has taken over the role of the service frees no id', async
       'a@example.com',
     ]);
     expect(await constraintOf(again)).toBe('users_id_never_again');
+    const other = randomUUID();
+    await addUser(other);
+    const renamed = attacker.query('UPDATE public.users SET id = $1 WHERE id = $2', [id, other]);
+    expect(await constraintOf(renamed)).toBe('users_id_never_again');
+    const moved = randomUUID();
+    await attacker.query('UPDATE public.users SET id = $1 WHERE id = $2', [moved, other]);
+    await attacker.query('UPDATE public.users SET id = $1 WHERE id = $1', [moved]);
+    expect(await retired()).toEqual([id, other].sort());
   } finally {
     await attacker.end();
   }

@@ -18,7 +18,7 @@ const usual = { issuer: 'https://auth.example.com', audience: 'postern' };
 const roles = fc
   .array(fc.integer({ min: 1, max: 14 }), { maxLength: 16, size: 'max' })
   .map((lengths) => [
-    ...new Set(lengths.map((length, index) => `${'abcdefghijklmnop'[index] ?? ''}`.repeat(length))),
+    ...new Set(lengths.map((length, index) => ('abcdefghijklmnop'[index] ?? '').repeat(length))),
   ])
   .filter((names) => userRoles(names, 'roles').length === 0);
 /** Of one byte, of two, and of one that JSON escapes. */

@@ -59,7 +59,10 @@ REVOKE ALL ON FUNCTION postern_refuse_used_id() FROM PUBLIC;
 
 CREATE TRIGGER stays_taken AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION postern_retire_id();
 CREATE TRIGGER stays_taken AFTER DELETE ON service_accounts FOR EACH ROW EXECUTE FUNCTION postern_retire_id();
+CREATE TRIGGER stays_taken_after_change AFTER UPDATE OF id ON users FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION postern_retire_id();
 -- After the insertion, which has waited for whoever was deleting a user with this id.
-CREATE TRIGGER never_again AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION postern_refuse_used_id();
+CREATE TRIGGER never_again AFTER INSERT OR UPDATE OF id ON users FOR EACH ROW
+  EXECUTE FUNCTION postern_refuse_used_id();
 ${retiredByAudit("AND at >= now() - interval '1 hour'")}
 `;

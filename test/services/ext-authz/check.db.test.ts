@@ -63,11 +63,7 @@ describe('a good token', () => {
     });
     expect(withSession.allowed).toBe(true);
     expect(Object.keys(withSession.set).sort()).toEqual([...identityHeaders].sort());
-    expect(withSession.removed.sort()).toEqual([
-      'x-postern-external-id',
-      'x-postern-x',
-      'x_postern_session',
-    ]);
+    expect(withSession.removed.sort()).toEqual(['x-postern-external-id', 'x-postern-x', 'x_postern_session']);
 
     const bare = signed({});
     const without = await check({ headers: { ...withToken(bare).headers, ...spoofed } });

@@ -5,8 +5,8 @@ import type { Email } from '../email.ts';
 import type { NewUserRow, User } from '../user-queries.ts';
 
 /**
- * Inserts the users whose e-mail, id and external id are not taken. They must be distinct within `users`. Rows are inserted in the order of
- * their e-mails, so that concurrent statements do not deadlock.
+ * Inserts the users whose e-mail, id and external id are not taken. They must be distinct within `users`. Rows are inserted
+ * in the order of their e-mails, so that concurrent statements do not deadlock.
  *
  * @returns the e-mails of the users that were inserted
  * @throws Rejected `conflict` when a user with one of the ids was deleted meanwhile

@@ -18,7 +18,8 @@ export interface UnreadableRow {
 
 /**
  * Result for a row. Skipped: a user with this e-mail exists, created before or by an earlier row of this import.
- * Refused: the row breaks rules, or its ids are not those of the user or belong to another one; `reason` is one line that names the fields and never contains their values.
+ * Refused: the row breaks rules, or its ids are not those of the user or belong to another one; `reason` is one line that
+ * names the fields and never contains their values.
  */
 export type ImportVerdict =
   | { readonly outcome: 'created' }

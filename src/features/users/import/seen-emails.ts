@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 const SHARDS = 16;
 
 /**
- * Set of e-mails, or of such short texts, kept as 64 bits of their SHA-256: about 50 bytes of memory each. The probability of any collision
- * among ten million e-mails is about 3 in a million.
+ * Set of e-mails, or of such short texts, kept as 64 bits of their SHA-256: about 50 bytes of memory each. The probability
+ * of any collision among ten million e-mails is about 3 in a million.
  */
 export class SeenEmails {
   readonly #shards = Array.from({ length: SHARDS }, () => new Set<bigint>());
