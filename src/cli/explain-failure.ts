@@ -144,6 +144,18 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'a user with this e-mail address already exists',
         'Choose another address, or change the existing user.',
       );
+    case 'id-taken':
+      return failure(
+        exitCodes.refused,
+        'the id belongs to another user or a service account, or did before it was deleted',
+        'Leave --id out for a new id, and keep the old one with --external-id.',
+      );
+    case 'external-id-taken':
+      return failure(
+        exitCodes.refused,
+        'a user with this external id already exists',
+        'Look at it with: postern user list --json',
+      );
     case 'name-taken':
       return failure(
         exitCodes.refused,

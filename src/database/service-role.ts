@@ -123,6 +123,8 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.
   audit_events: APPEND,
+  // Triggers write it, with the rights of the tables' owner: an attacker who controls the service cannot free an id.
+  retired_ids: READ,
   postern_migrations: READ,
 };
 
@@ -133,7 +135,12 @@ export const functionGrants: readonly string[] = [
 ];
 
 /** Functions that run only as triggers, which needs no EXECUTE privilege. */
-export const triggerFunctions: readonly string[] = ['postern_ring_trust()', 'postern_refuse_change()'];
+export const triggerFunctions: readonly string[] = [
+  'postern_ring_trust()',
+  'postern_refuse_change()',
+  'postern_retire_id()',
+  'postern_refuse_used_id()',
+];
 
 /** A database role cannot be used as the service's role. `message` says why, `advice` what to do. */
 export class GrantRefused extends Error {

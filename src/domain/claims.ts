@@ -16,6 +16,8 @@ export interface VerifiedClaims {
   readonly sessionId: string | null;
   readonly tokenId: string | null;
   readonly clientId: string | null;
+  /** The user's id in another program. */
+  readonly externalId: string | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
@@ -134,7 +136,7 @@ function* standardFaults(
   claims: UncheckedClaims,
   policy: ClaimsPolicy,
 ): Generator<TokenRefusal, void, undefined> {
-  const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, roles } = claims;
+  const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
   const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
   if (profile === 'shared-secret') yield* tokenTypeFaults(claims);
   if (!isIdentifier(sub)) yield sub === undefined ? missing.sub : invalid.sub;
@@ -143,6 +145,8 @@ function* standardFaults(
   if (!isIdentifier(jti) && !mayBeAbsent(jti)) yield invalid.jti;
   if (!isIdentifier(clientId) && !mayBeAbsent(clientId)) yield invalid.clientId;
   if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
+  // What another program with the shared secret means by this name is its own affair.
+  if (profile === 'access' && !isIdentifier(externalId) && externalId !== undefined) yield invalid.externalId;
   if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
   if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
@@ -168,6 +172,8 @@ interface CheckedClaims {
   readonly jti?: string | number;
   readonly sid?: string;
   readonly client_id?: string;
+  /** Unchecked with the shared secret. */
+  readonly external_id?: unknown;
   readonly roles?: readonly string[];
 }
 
@@ -183,6 +189,7 @@ function readClaims(
   const absentClaims = {
     sessionId: null,
     clientId: null,
+    externalId: null,
     issuer: null,
     audience: EMPTY_LIST,
     roles: EMPTY_LIST,
@@ -199,7 +206,7 @@ function readClaims(
       keyId,
     };
   }
-  const { sub, aud, sid, client_id: clientId, roles } = claims;
+  const { sub, aud, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
   return {
     subject: String(sub),
     // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
@@ -207,6 +214,7 @@ function readClaims(
     sessionId: sid ?? null,
     tokenId,
     clientId: clientId ?? null,
+    externalId: isIdentifier(externalId) ? externalId : null,
     issuer: policy.issuer,
     audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),
     roles: Object.freeze([...(roles ?? [])]),
@@ -222,6 +230,42 @@ function hasExpired(exp: number, skewSeconds: number, nowSeconds: number): boole
 }
 
 const EMPTY_LIST: readonly string[] = Object.freeze([]);
+
+function claimsInvalid(detail: string): TokenRefusal {
+  return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });
+}
+
+const IDENTIFIER_RULE = 'must be a string of 1 to 256 characters without control characters';
+const DATE_RULE = 'must be a number of seconds, greater than 0 and less than 2^40';
+
+const invalid = {
+  sub: claimsInvalid(`sub ${IDENTIFIER_RULE}`),
+  jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
+  sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
+  clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
+  externalId: claimsInvalid(`external_id ${IDENTIFIER_RULE}`),
+  roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
+  exp: claimsInvalid(`exp ${DATE_RULE}`),
+  iat: claimsInvalid(`iat ${DATE_RULE}`),
+  nbf: claimsInvalid(`nbf ${DATE_RULE}`),
+  iss: claimsInvalid('iss is not the trusted issuer'),
+  audType: claimsInvalid('aud must be a string or a list of strings'),
+  aud: claimsInvalid('aud has no accepted audience'),
+  requiredAudience: claimsInvalid('aud does not have the required audience'),
+  lifetime: claimsInvalid('the time from iat to exp is longer than the maximum lifetime of a token'),
+  userId: claimsInvalid('user_id must be a whole number or a string of 1 to 256 characters'),
+  notLegacy: claimsInvalid('a token of the earlier login system must not have sub, iss or aud'),
+} as const;
+
+const expired: TokenRefusal = Object.freeze({
+  reason: 'TOKEN_EXPIRED',
+  detail: 'the token has expired',
+});
+
+const notYetValid = {
+  nbf: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'nbf is in the future' }),
+  iat: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'iat is in the future' }),
+} as const;
 
 const acceptableElsewhere: ReadonlySet<TokenRefusal> = new Set([
   expired,

@@ -91,6 +91,8 @@ export type Rejection =
     }
   | { readonly kind: 'service-required' }
   | { readonly kind: 'email-taken' }
+  | { readonly kind: 'id-taken' }
+  | { readonly kind: 'external-id-taken' }
   | { readonly kind: 'name-taken' }
   | { readonly kind: 'last-admin' }
   | { readonly kind: 'no-signing-keys' }

@@ -1,3 +1,4 @@
+import { bytesInJson } from './token-room.ts';
 import { each, type FieldRule, text } from './validation.ts';
 
 const MAX_ROLES = 16;
@@ -31,7 +32,6 @@ export const userRoles: FieldRule<readonly string[]> = (roles, field) => {
 
 /** Whether tokens from `issuer` for each of `audiences` have room for all roles that `userRoles` allows. */
 export function leaveRoomForRoles(issuer: string, audiences: readonly string[]): boolean {
-  const bytesInJson = (value: string) => Buffer.byteLength(JSON.stringify(value)) - 2;
   return audiences.every(
     (audience) => bytesInJson(issuer) + bytesInJson(audience) <= MAX_ISSUER_AND_AUDIENCE_BYTES,
   );

@@ -52,6 +52,12 @@ export function text(limits: TextLimits): FieldRule<string> {
 export const uuid: FieldRule<string> = (value, field) =>
   isUuid(value) ? [] : violation(field, 'must be a UUID in lower case with hyphens');
 
+/** A UUID that one thing may have as its id: not the nil or the max UUID (RFC 9562 section 5.9), which mean "none". */
+export const idToGive: FieldRule<string> = (value, field) =>
+  /^(0|f)\1{7}(-\1{4}){3}-\1{12}$/.test(value)
+    ? violation(field, 'must not be the nil or the max UUID, which stand for no id')
+    : uuid(value, field);
+
 export function isUuid(value: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
 }

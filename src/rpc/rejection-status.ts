@@ -119,6 +119,19 @@ export function statusOf(rejection: Rejection): RpcStatus {
         reason: 'EMAIL_TAKEN',
         message: 'another user has this e-mail',
       };
+    case 'id-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'ID_TAKEN',
+        message:
+          'the id belongs to another user or a service account, or did before it was deleted; leave it empty, or keep it as external_id',
+      };
+    case 'external-id-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'EXTERNAL_ID_TAKEN',
+        message: 'another user has this external_id',
+      };
     case 'name-taken':
       return {
         code: Code.ALREADY_EXISTS,

@@ -38,5 +38,6 @@ function verifiedToken(claims: VerifiedClaims): VerifiedToken {
     issuedAt: claims.issuedAtSeconds === null ? undefined : new Date(claims.issuedAtSeconds * 1000),
     expiresAt: new Date(claims.expiresAtSeconds * 1000),
     subjectType: claims.subjectType === 'user' ? SubjectType.USER : SubjectType.SERVICE,
+    externalId: claims.externalId ?? '',
   };
 }

@@ -67,6 +67,7 @@ async function publishKey() {
       subject: randomUUID(),
       sessionId: randomUUID(),
       clientId: 'postern',
+      externalId: null,
       roles: [],
       tokenId: createTokenId(randomBytes(16)),
       issuedAtSeconds: Math.floor(Date.now() / 1000),

@@ -146,7 +146,7 @@ test('no login survives when its user is disabled concurrently', async () => {
     const disabling = new Promise((resolve) => setTimeout(resolve, round * 20)).then(() =>
       setUserState(
         { database: store.database },
-        { email, disabled: true, actor: { type: 'operator', id: null } },
+        { user: { email }, disabled: true, actor: { type: 'operator', id: null } },
         { ...budgetOf(5_000, Date.now()), origin: ownOrigin },
       ),
     );

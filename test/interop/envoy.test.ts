@@ -61,6 +61,7 @@ const spoofed = [
   ['x-postern-subject', 'root'],
   ['X-POSTERN-ROLES', 'admin'],
   ['X-Postern-Session', '1'],
+  ['X-Postern-External-Id', 'root'],
   ['X_Postern_Subject', 'root'],
   ['x-postern-anything', 'root'],
 ] as const;

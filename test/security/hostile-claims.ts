@@ -167,8 +167,10 @@ export const claimClasses: readonly HostileClass[] = [
     row: 'T19',
     expected: claimsInvalid,
     *variants(specimen) {
-      const optional = specimen.mode === 'HS256' ? ['jti', 'sid', 'client_id'] : ['sid'];
-      for (const name of ['sub', 'jti', 'sid', 'client_id']) {
+      const optional = specimen.mode === 'HS256' ? ['jti', 'sid', 'client_id'] : ['sid', 'external_id'];
+      // With the shared secret, external_id is what another program makes of it.
+      const names = ['sub', 'jti', 'sid', 'client_id', ...(specimen.mode === 'HS256' ? [] : ['external_id'])];
+      for (const name of names) {
         for (const id of notIdentifiers) yield { claims: specimen.claimsWith({ [name]: id }) };
         yield { claims: specimen.claimsWithText(name, '"\\ud800"') };
         yield { claims: specimen.claimsWithText(name, '"\\u0000"') };

@@ -71,6 +71,7 @@ async function forgedToken(): Promise<string> {
     subject: adminId,
     sessionId: '018f0000-0000-7000-8000-000000000001',
     clientId: 'postern',
+    externalId: null,
     roles: ['admin'],
     audience: 'postern',
     tokenId: 'AAAAAAAAAAAAAAAAAAAAAA',

@@ -71,6 +71,7 @@ export async function verifierUnderTest(
       subject: randomUUID(),
       sessionId: randomUUID(),
       clientId: 'postern',
+      externalId: null,
       roles: ['user'],
       tokenId: createTokenId(randomBytes(16)),
       issuedAtSeconds: clock.seconds,

@@ -230,7 +230,7 @@ async function operate(name, isOver) {
       acknowledged.push(made);
       if (count % 2 === 0) {
         made.maybe = true;
-        await setUserState({ database }, { email, disabled: true, actor }, call());
+        await setUserState({ database }, { user: { email }, disabled: true, actor }, call());
         made.disabled = true;
       }
     } catch {

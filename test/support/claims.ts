@@ -8,6 +8,7 @@ export function someClaims(own: Partial<VerifiedClaims> = {}): VerifiedClaims {
     sessionId: null,
     tokenId: null,
     clientId: null,
+    externalId: null,
     issuer: null,
     audience: [],
     roles: [],

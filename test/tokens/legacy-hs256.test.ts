@@ -47,6 +47,7 @@ describe('legacy HS256 tokens', () => {
         sessionId: null,
         tokenId: null,
         clientId: null,
+        externalId: null,
         issuer: null,
         audience: [],
         roles: [],

@@ -64,6 +64,7 @@ describe.each(modes)('an issued token, %s', (mode) => {
         sessionId: 's-1',
         tokenId: 't-1',
         clientId: 'postern',
+        externalId: null,
         issuer: 'https://auth.example/realm',
         audience: ['billing'],
         roles: ['user'],

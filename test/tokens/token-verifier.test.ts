@@ -230,7 +230,8 @@ describe('the order of refusals', () => {
 describe('the cache', () => {
   const policy = { issuer: 'i', audiences: ['a'], maxLifetimeSeconds: 1, skewSeconds: 5 };
   const claims = Object.freeze({
-    subject: 's', subjectType: 'user', sessionId: null, tokenId: null, clientId: null, issuer: 'i', audience: ['a'], roles: [],
+    subject: 's', subjectType: 'user', sessionId: null, tokenId: null, clientId: null,
+      externalId: null, issuer: 'i', audience: ['a'], roles: [],
     issuedAtSeconds: 1, expiresAtSeconds: 2, keyId: 'k',
   } as const); // prettier-ignore
   const remembered = {

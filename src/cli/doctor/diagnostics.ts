@@ -17,6 +17,7 @@ import { faultOf, type Finding } from './finding.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
+import { tokenRoomFindings } from './token-room-finding.ts';
 
 const LIMIT_MS = 5_000;
 const MIN_NODE_MAJOR = 22;
@@ -126,7 +127,11 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
     const newer = applied > known ? `, newer than this program, which knows ${known}` : '';
     const message = `the schema is at migration ${applied}${newer}`;
     const schema: Finding = { check: 'schema', verdict: 'ok', message };
-    return [schema, ...(await keyFindings(database, settings, LIMIT_MS))];
+    return [
+      schema,
+      ...(await keyFindings(database, settings, LIMIT_MS)),
+      ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
+    ];
   } catch (error) {
     return [faultOf('schema', error)];
   }

@@ -85,5 +85,7 @@ function readRow(columns: readonly string[], cells: readonly string[]): ImportRo
       .split(ROLE_SEPARATOR)
       .filter((role) => role !== ''),
     disabled,
+    id: cell('id') || null,
+    externalId: cell('external_id') || null,
   };
 }

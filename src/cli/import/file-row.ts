@@ -4,7 +4,7 @@ import type { ImportRow, UnreadableRow } from '../../features/users/import/impor
 export type FileRow = (ImportRow | UnreadableRow) & { readonly line: number };
 
 /** The fields of a user in an import file. The names are those of the gRPC contract. */
-export const importFields = ['email', 'password_hash', 'roles', 'disabled'] as const;
+export const importFields = ['email', 'password_hash', 'roles', 'disabled', 'id', 'external_id'] as const;
 
 /** Quotes a name from the file for an error message, shortened. */
 export function nameInError(name: string): string {

@@ -21,6 +21,7 @@ function readRow(text: string): ImportRow | UnreadableRow {
     };
   }
   const { email, password_hash = null, roles = [], disabled = false } = row;
+  const { id = null, external_id: externalId = null } = row;
   if (typeof email !== 'string') return { unreadable: 'email: must be a string' };
   if (password_hash !== null && typeof password_hash !== 'string') {
     return { unreadable: 'password_hash: must be a string, or null for a user without a password' };
@@ -29,5 +30,10 @@ function readRow(text: string): ImportRow | UnreadableRow {
     return { unreadable: 'roles: must be an array of strings' };
   }
   if (typeof disabled !== 'boolean') return { unreadable: 'disabled: must be true or false' };
-  return { email, passwordHash: password_hash, roles, disabled };
+  if (id !== null && typeof id !== 'string')
+    return { unreadable: 'id: must be a string with a UUID, or null' };
+  if (externalId !== null && typeof externalId !== 'string') {
+    return { unreadable: 'external_id: must be a string, or null; put a number in quotes' };
+  }
+  return { email, passwordHash: password_hash, roles, disabled, id, externalId };
 }

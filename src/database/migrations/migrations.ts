@@ -10,6 +10,7 @@ import { passwordResets } from './0007-password-resets.ts';
 import { auditPurge } from './0008-audit-purge.ts';
 import { revocationTimes } from './0009-revocation-times.ts';
 import { finalRevocations } from './0010-final-revocations.ts';
+import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
 
 export interface Migration {
   readonly number: number;
@@ -34,6 +35,7 @@ export const migrations: readonly Migration[] = [
   ['audit-purge', auditPurge] as const,
   ['revocation-times', revocationTimes] as const,
   ['final-revocations', finalRevocations] as const,
+  ['ids-of-other-programs', idsOfOtherPrograms] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

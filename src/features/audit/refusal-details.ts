@@ -44,6 +44,8 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'field-invalid':
     case 'password-policy':
     case 'email-taken':
+    case 'id-taken':
+    case 'external-id-taken':
     case 'name-taken':
     case 'last-admin':
     case 'no-signing-keys':

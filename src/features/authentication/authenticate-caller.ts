@@ -4,7 +4,7 @@ import { isUuid } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Database } from '../../database/database.ts';
 import { findServiceRoles } from '../service-accounts/service-account-queries.ts';
-import { findUserById } from '../users/user-queries.ts';
+import { findUser } from '../users/user-queries.ts';
 import { verifyToken, type VerifyDependencies } from './verify-token.ts';
 
 export interface AuthenticateDependencies extends VerifyDependencies {
@@ -70,6 +70,6 @@ async function currentRoles(
   if (caller.type === 'service') {
     return (await database.run(budget, (db) => findServiceRoles(db, caller.id))) ?? [];
   }
-  const user = await database.run(budget, (db) => findUserById(db, caller.id));
+  const user = await database.run(budget, (db) => findUser(db, { id: caller.id }));
   return user && !user.disabled ? user.roles : [];
 }

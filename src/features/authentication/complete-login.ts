@@ -52,12 +52,21 @@ export async function completeLogin(
     const opening = { userId, audience, action };
     const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, call.origin);
     const revocations = [...revoked, ...session.revocations];
-    return { ok: true, value: { ...session, revocations, roles: locked.roles } } as const;
+    return {
+      ok: true,
+      value: { ...session, revocations, roles: locked.roles, externalId: locked.externalId },
+    } as const;
   });
   if (opened === 'hash-changed' || !opened.ok) return opened;
-  const { revocations, sessionId, roles, refreshToken, refreshExpiresInSeconds } = opened.value;
+  const { revocations, sessionId, roles, externalId, refreshToken, refreshExpiresInSeconds } = opened.value;
   trust.revoke(revocations);
-  const { token, expiresInSeconds } = await issuer.issueToUser({ userId, sessionId, roles, audience });
+  const { token, expiresInSeconds } = await issuer.issueToUser({
+    userId,
+    sessionId,
+    externalId,
+    roles,
+    audience,
+  });
   const tokens = { refreshToken, refreshExpiresInSeconds, sessionId, userId };
   return { ok: true, value: { accessToken: token, expiresInSeconds, ...tokens } };
 }

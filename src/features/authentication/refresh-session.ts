@@ -143,6 +143,7 @@ async function issue(
   const { token, expiresInSeconds } = await issuer.issueToUser({
     userId: session.userId,
     sessionId,
+    externalId: session.externalId,
     roles: session.roles,
     audience: session.audience,
   });

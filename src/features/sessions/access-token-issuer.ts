@@ -73,12 +73,13 @@ export class AccessTokenIssuer {
   issueToUser(user: {
     userId: string;
     sessionId: string;
+    externalId: string | null;
     roles: readonly string[];
     audience: string;
   }): Promise<IssuedAccessToken> {
-    const { userId: subject, sessionId, roles, audience } = user;
+    const { userId: subject, ...claims } = user;
     const tokenId = createTokenId(randomBytes(16));
-    return this.#issue({ subject, sessionId, clientId: 'postern', roles, audience, tokenId });
+    return this.#issue({ ...claims, subject, clientId: 'postern', tokenId });
   }
 
   /**
@@ -96,6 +97,7 @@ export class AccessTokenIssuer {
       subject: accountId,
       sessionId: null,
       clientId: accountId,
+      externalId: null,
       roles,
       audience,
       tokenId,

@@ -25,6 +25,7 @@ export interface SessionRecord extends RefreshableSession {
   readonly nonce: Uint8Array;
   readonly audience: string;
   readonly userDisabled: boolean;
+  readonly externalId: string | null;
   readonly roles: readonly string[];
   readonly nowMs: number;
 }
@@ -42,6 +43,7 @@ interface SessionRow {
   expires_at: Date;
   ended_at: Date | null;
   user_disabled: boolean;
+  external_id: string | null;
   roles: string[];
   now: Date;
 }
@@ -106,7 +108,7 @@ export async function findSession(db: Knex, id: string): Promise<SessionRecord |
     db,
     'find-session',
     `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.expires_at, s.ended_at,
-            u.disabled_at IS NOT NULL AS user_disabled, u.roles, clock_timestamp() AS now
+            u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now
      FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
     [id],
   );
@@ -267,6 +269,7 @@ function toRecord(row: SessionRow): SessionRecord {
     expiresAtMs: row.expires_at.getTime(),
     ended: row.ended_at !== null,
     userDisabled: row.user_disabled,
+    externalId: row.external_id,
     roles: row.roles,
     nowMs: row.now.getTime(),
   };

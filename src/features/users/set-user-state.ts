@@ -3,6 +3,7 @@ import type { OperationCall } from '../../domain/operation-call.ts';
 import type { Database } from '../../database/database.ts';
 import type { User } from './user-queries.ts';
 import { updateUser } from './update-user.ts';
+import type { UserRef } from './user-ref.ts';
 
 /**
  * Disables or enables a user from a command. Disabling ends the user's sessions and refuses further logins. Idempotent.
@@ -11,11 +12,11 @@ import { updateUser } from './update-user.ts';
  */
 export function setUserState(
   { database }: { readonly database: Database },
-  change: { email: string; disabled: boolean; actor: AuditActor },
+  change: { user: UserRef; disabled: boolean; actor: AuditActor },
   call: OperationCall,
 ): Promise<User> {
-  const { email, disabled, actor } = change;
+  const { user, disabled, actor } = change;
   const action = disabled ? 'user.disable' : 'user.enable';
-  const update = { user: { email }, etag: '', changes: { disabled }, actor, action } as const;
+  const update = { user, etag: '', changes: { disabled }, actor, action } as const;
   return updateUser({ database, trust: null }, update, call);
 }

@@ -6,6 +6,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { userEtag } from './user-etag.ts';
 import { userRoles } from '../../domain/roles.ts';
+import { tokenRoomViolations } from '../../domain/token-room.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from './password-reset-queries.ts';
@@ -32,6 +33,13 @@ export interface UserUpdate {
   readonly action: Extract<AuditAction, 'user.update' | 'user.disable' | 'user.enable'>;
 }
 
+export interface UpdateUserDependencies {
+  readonly database: Database;
+  readonly trust: Pick<TrustBundle, 'revoke'> | null;
+  /** From `tokenRoomOf`. Left out, the roles of a user with an external id cannot be changed. */
+  readonly tokenRoom?: number;
+}
+
 const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
   email: ifDefined(emailAddress),
   roles: ifDefined(userRoles),
@@ -45,7 +53,7 @@ const rules: FieldRules<Pick<UserChanges, 'email' | 'roles'>> = {
  * @throws Rejected `field-invalid`, `not-found`, `conflict`, `last-admin`, `email-taken`, `store-unavailable`
  */
 export async function updateUser(
-  { database, trust }: { readonly database: Database; readonly trust: Pick<TrustBundle, 'revoke'> | null },
+  { database, trust, tokenRoom }: UpdateUserDependencies,
   { user: ref, etag, changes, actor, action }: UserUpdate,
   call: OperationCall,
 ): Promise<User> {
@@ -63,6 +71,7 @@ export async function updateUser(
     if (etag !== '' && etag !== userEtag(before)) throw new Rejected({ kind: 'conflict' });
     const target = { ...before, email: before.email as Email, ...requested };
     const changed = differences(before, target);
+    if (changed.includes('roles')) requireTokenRoom(before, target, tokenRoom);
     await requireRemainingAdmin(trx, before, target);
     const after = changed.length > 0 ? await replaceUser(trx, target) : before;
     // A reset token may still lie in the old mailbox, or date from before the user was disabled.
@@ -80,6 +89,13 @@ export async function updateUser(
   });
   trust?.revoke(revocations);
   return user;
+}
+
+/** Shorter roles are always accepted: what does not fit after a change of the settings must be mendable step by step. */
+function requireTokenRoom(before: User, target: Pick<User, 'roles' | 'externalId'>, tokenRoom = 0): void {
+  const violations = tokenRoomViolations(tokenRoom, target, 'roles');
+  const isLonger = JSON.stringify(target.roles).length > JSON.stringify(before.roles).length;
+  if (isLonger && violations.length > 0) throw new Rejected({ kind: 'field-invalid', violations });
 }
 
 type MutableField = 'email' | 'roles' | 'disabled';

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 
+import { EXTERNAL_ID_MEMBER_BYTES } from '../../domain/token-room.ts';
 import type { Email } from './email.ts';
 import { rejectDuplicate } from '../../database/pg-errors.ts';
 
@@ -7,11 +8,17 @@ import { rejectDuplicate } from '../../database/pg-errors.ts';
 export interface User {
   readonly id: string;
   readonly email: string;
+  /** The id in another program. */
+  readonly externalId: string | null;
   readonly roles: readonly string[];
   readonly disabled: boolean;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
+
+/** Names one user. */
+export type UserSelector =
+  { readonly id: string } | { readonly email: Email } | { readonly externalId: string };
 
 /** The columns that a login needs. */
 export interface LoginRecord {
@@ -20,12 +27,14 @@ export interface LoginRecord {
   readonly passwordHash: string | null;
   readonly roles: readonly string[];
   readonly disabled: boolean;
+  readonly externalId: string | null;
 }
 
 /** A user that is imported with its password hash. */
 export interface NewUserRow {
   readonly id: string;
   readonly email: Email;
+  readonly externalId: string | null;
   readonly passwordHash: string | null;
   readonly roles: readonly string[];
   readonly disabled: boolean;
@@ -34,6 +43,7 @@ export interface NewUserRow {
 interface UserRow {
   id: string;
   email: string;
+  external_id: string | null;
   password_hash: string | null;
   roles: string[];
   disabled_at: Date | null;
@@ -46,6 +56,7 @@ type PublicRow = Omit<UserRow, 'password_hash'>;
 const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
   'id',
   'email',
+  'external_id',
   'roles',
   'disabled_at',
   'created_at',
@@ -55,59 +66,37 @@ const PUBLIC_COLUMNS: (keyof PublicRow)[] = [
 /** Must equal the predicate of the partial index `users_other_hash_kind`, or the planner does not use the index. */
 const OTHER_HASH = "password_hash NOT LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
 
+/** The columns of a login. */
+const LOGIN_COLUMNS = ['id', 'external_id', 'password_hash', 'roles', 'disabled_at'] as const;
+
 const rejectTakenEmail = rejectDuplicate('users_email_key', { kind: 'email-taken' });
+const rejectTakenExternalId = rejectDuplicate('users_external_id_key', { kind: 'external-id-taken' });
+const rejectTakenId = rejectDuplicate('users_pkey', { kind: 'id-taken' });
+/** Raised by a trigger of migration 0011. */
+const rejectUsedId = rejectDuplicate('users_id_never_again', { kind: 'id-taken' });
 
-/** @throws Rejected `email-taken` when another user has the e-mail */
-export async function insertUser(
-  db: Knex,
-  user: { id: string; email: Email; passwordHash: string | null; roles: readonly string[] },
-): Promise<User> {
+/** @throws Rejected `email-taken`, `external-id-taken`; `id-taken` for an id that a user or service account has or had */
+export async function insertUser(db: Knex, user: Omit<NewUserRow, 'disabled'>): Promise<User> {
   const [row] = await db<UserRow>('users')
-    .insert({ id: user.id, email: user.email, password_hash: user.passwordHash, roles: [...user.roles] })
+    .insert({
+      id: user.id,
+      email: user.email,
+      external_id: user.externalId,
+      password_hash: user.passwordHash,
+      roles: [...user.roles],
+    })
     .returning(PUBLIC_COLUMNS)
-    .catch(rejectTakenEmail);
+    .catch(rejectTakenEmail)
+    .catch(rejectTakenExternalId)
+    .catch(rejectTakenId)
+    .catch(rejectUsedId);
   return toUser(row as PublicRow);
-}
-
-/**
- * Inserts the users whose e-mail is not taken. The e-mails of `users` must be distinct. Rows are inserted in the order of
- * their e-mails, so that concurrent statements do not deadlock.
- *
- * @returns the e-mails of the users that were inserted
- */
-export async function insertNewUsers(db: Knex, users: readonly NewUserRow[]): Promise<Set<string>> {
-  const sorted = [...users].sort((a, b) => (a.email < b.email ? -1 : 1));
-  const records = sorted.map(({ id, email, passwordHash, roles, disabled }) => ({
-    id,
-    email,
-    password_hash: passwordHash,
-    roles,
-    disabled,
-  }));
-  const { rows } = await db.raw<{ rows: { email: string }[] }>(
-    `INSERT INTO users (id, email, password_hash, roles, disabled_at)
-     SELECT id, email, password_hash, roles, CASE WHEN disabled THEN now() END
-     FROM jsonb_to_recordset(?::jsonb)
-       AS record (id uuid, email text, password_hash text, roles text[], disabled boolean)
-     ON CONFLICT (email) DO NOTHING RETURNING email`,
-    [JSON.stringify(records)],
-  );
-  return new Set(rows.map(({ email }) => email));
-}
-
-/** Returns those of the e-mails that belong to a user. */
-export async function findTakenEmails(db: Knex, emails: readonly Email[]): Promise<Set<string>> {
-  const { rows } = await db.raw<{ rows: { email: string }[] }>(
-    'SELECT email FROM users WHERE email = ANY (?::text[])',
-    [[...emails]],
-  );
-  return new Set(rows.map(({ email }) => email));
 }
 
 export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
   const row = await db<UserRow>('users')
     .where({ email })
-    .first('id', 'password_hash', 'roles', 'disabled_at');
+    .first(...LOGIN_COLUMNS);
   return row ? toLoginRecord(row) : null;
 }
 
@@ -118,7 +107,7 @@ export async function findLoginRecordById(
 ): Promise<(LoginRecord & { readonly email: Email }) | null> {
   const row = await db<UserRow>('users')
     .where({ id })
-    .first('id', 'email', 'password_hash', 'roles', 'disabled_at');
+    .first(...LOGIN_COLUMNS, 'email');
   return row ? { ...toLoginRecord(row), email: row.email as Email } : null;
 }
 
@@ -131,27 +120,23 @@ export async function lockUser(trx: Knex.Transaction, id: string): Promise<Login
   const row = await trx<UserRow>('users')
     .where({ id })
     .forNoKeyUpdate()
-    .first('id', 'password_hash', 'roles', 'disabled_at');
+    .first(...LOGIN_COLUMNS);
   return row ? toLoginRecord(row) : null;
 }
 
 /** As `lockUser`, with all columns but the password hash. */
-export async function lockUserDetails(
-  trx: Knex.Transaction,
-  ref: { readonly id: string } | { readonly email: Email },
-): Promise<User | null> {
-  const row = await trx<UserRow>('users').where(ref).forNoKeyUpdate().first(PUBLIC_COLUMNS);
+export async function lockUserDetails(trx: Knex.Transaction, selector: UserSelector): Promise<User | null> {
+  const row = await trx<UserRow>('users').where(whereOf(selector)).forNoKeyUpdate().first(PUBLIC_COLUMNS);
   return row ? toUser(row) : null;
 }
 
-export async function findUserByEmail(db: Knex, email: Email): Promise<User | null> {
-  const row = await db<UserRow>('users').where({ email }).first(PUBLIC_COLUMNS);
+export async function findUser(db: Knex, selector: UserSelector): Promise<User | null> {
+  const row = await db<UserRow>('users').where(whereOf(selector)).first(PUBLIC_COLUMNS);
   return row ? toUser(row) : null;
 }
 
-export async function findUserById(db: Knex, id: string): Promise<User | null> {
-  const row = await db<UserRow>('users').where({ id }).first(PUBLIC_COLUMNS);
-  return row ? toUser(row) : null;
+function whereOf(selector: UserSelector): Partial<Pick<UserRow, 'id' | 'email' | 'external_id'>> {
+  return 'externalId' in selector ? { external_id: selector.externalId } : selector;
 }
 
 /** Replaces the hash `from` by a stronger one of the same password, unless another hash is stored by now. */
@@ -197,14 +182,23 @@ export interface UserFilter {
   readonly disabled: boolean | null;
 }
 
-/** One page of users in the order of their ids (UUIDv7), which is the order of creation. */
+/**
+ * One page of users in the order of their creation. Ids do not say it, since users may bring theirs from another program. A
+ * user who was deleted after the previous page still says where to continue.
+ */
 export async function listUsers(
   db: Knex,
   page: { afterId: string | null; limit: number },
   filter?: UserFilter,
 ): Promise<User[]> {
-  const query = db<UserRow>('users').select(PUBLIC_COLUMNS).orderBy('id').limit(page.limit);
-  if (page.afterId !== null) void query.where('id', '>', page.afterId);
+  const query = db<UserRow>('users').select(PUBLIC_COLUMNS).orderBy(['created_at', 'id']).limit(page.limit);
+  if (page.afterId !== null) {
+    void query.whereRaw(
+      `(created_at, id) > (coalesce((SELECT created_at FROM users WHERE id = ?::uuid),
+                                    (SELECT created_at FROM retired_ids WHERE id = ?::uuid)), ?::uuid)`,
+      [page.afterId, page.afterId, page.afterId],
+    );
+  }
   if (filter) {
     const { email, emailPrefix, role, disabled } = filter;
     if (email !== null) void query.where({ email });
@@ -261,17 +255,36 @@ export async function lockOthersWithRole(trx: Knex.Transaction, id: string, role
   return other !== undefined;
 }
 
+/**
+ * How many users have roles and an external id that together take more than `room` bytes of JSON in a token (`tokenRoomOf`),
+ * and the first of them.
+ */
+export async function countUsersBeyondTokenRoom(
+  db: Knex,
+  room: number,
+): Promise<{ readonly count: number; readonly firstId: string | null }> {
+  const { rows } = await db.raw<{ rows: { count: number; first_id: string | null }[] }>(
+    `SELECT count(*)::int AS count, min(id::text) AS first_id FROM users
+     WHERE external_id IS NOT NULL
+       AND octet_length(to_json(external_id)::text) + octet_length(array_to_json(roles)::text) > ?::int`,
+    // The two quotes of the external id, less its name in the token.
+    [room + 2 - EXTERNAL_ID_MEMBER_BYTES],
+  );
+  return { count: rows[0]?.count ?? 0, firstId: rows[0]?.first_id ?? null };
+}
+
 export async function countUsers(db: Knex): Promise<number> {
   const [row] = await db<UserRow>('users').count({ count: '*' });
   return Number(row?.['count'] ?? 0);
 }
 
-function toLoginRecord(row: Pick<UserRow, 'id' | 'password_hash' | 'roles' | 'disabled_at'>): LoginRecord {
+function toLoginRecord(row: Pick<UserRow, (typeof LOGIN_COLUMNS)[number]>): LoginRecord {
   return {
     id: row.id,
     passwordHash: row.password_hash,
     roles: row.roles,
     disabled: row.disabled_at !== null,
+    externalId: row.external_id,
   };
 }
 
@@ -279,6 +292,7 @@ function toUser(row: PublicRow): User {
   return {
     id: row.id,
     email: row.email,
+    externalId: row.external_id,
     roles: row.roles,
     disabled: row.disabled_at !== null,
     createdAt: row.created_at,

@@ -14,6 +14,8 @@ export interface AdminDependencies {
   readonly database: Database;
   readonly trust: TrustBundle;
   readonly passwords: PasswordTools;
+  /** From `tokenRoomOf`. */
+  readonly tokenRoom: number;
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
   /** Null with HS256, which has no signing keys. */

@@ -67,8 +67,15 @@ async function* rowsOf(
         'users',
         `must have at most ${MAX_ROWS} rows in one call; send the rest in further calls`,
       );
-    for (const { email, passwordHash, roles, disabled } of users) {
-      yield { email, passwordHash: passwordHash === '' ? null : passwordHash, roles, disabled };
+    for (const { email, passwordHash, roles, disabled, id, externalId } of users) {
+      yield {
+        email,
+        passwordHash: passwordHash || null,
+        roles,
+        disabled,
+        id: id || null,
+        externalId: externalId || null,
+      };
     }
   }
 }

@@ -18,8 +18,15 @@ export function adminUsers(
   'createUser' | 'getUser' | 'listUsers' | 'updateUser' | 'deleteUser' | 'createPasswordReset'
 > {
   return {
-    createUser: async ({ email, password, roles }, call) => {
-      const user = { email, password: password === '' ? null : password, roles, actor: actorOf(call) };
+    createUser: async ({ email, password, roles, id, externalId }, call) => {
+      const user = {
+        email,
+        password: password === '' ? null : password,
+        roles,
+        id: id === '' ? undefined : id,
+        externalId: externalId === '' ? undefined : externalId,
+        actor: actorOf(call),
+      };
       return userMessage(await createUser(dependencies, user, call));
     },
     getUser: async (request, call) => userMessage(await getUser(dependencies, parseUserRef(request), call)),
@@ -63,5 +70,6 @@ function userMessage(user: User): UserMessage {
     createdAt: user.createdAt,
     updatedAt: user.updatedAt,
     etag: userEtag(user),
+    externalId: user.externalId ?? '',
   };
 }

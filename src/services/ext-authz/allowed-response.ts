@@ -5,7 +5,12 @@ import type { CheckResponse } from '../../generated/envoy/service/auth/v3/extern
 import { headerList } from './header-encoding.ts';
 import { overwriteHeader } from './overwrite-header.ts';
 
-const IDENTITY_HEADERS = ['x-postern-subject', 'x-postern-session', 'x-postern-roles'] as const;
+const IDENTITY_HEADERS = [
+  'x-postern-subject',
+  'x-postern-session',
+  'x-postern-roles',
+  'x-postern-external-id',
+] as const;
 
 /**
  * Allows a request, with the caller's identity in headers. A client's own `x-postern-` headers never reach the
@@ -38,12 +43,14 @@ export function allowedResponse(
 }
 
 /** Without headers that would be empty, because upstreams often test only whether a header is present. */
-function identityHeaders({ subject, sessionId, roles }: VerifiedClaims): [name: string, value: string][] {
-  const [subjectHeader, sessionHeader, rolesHeader] = IDENTITY_HEADERS;
+function identityHeaders(claims: VerifiedClaims): [name: string, value: string][] {
+  const { subject, sessionId, roles, externalId } = claims;
+  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader] = IDENTITY_HEADERS;
   const all: [string, string][] = [
     [subjectHeader, headerList([subject])],
     [sessionHeader, headerList(sessionId === null ? [] : [sessionId])],
     [rolesHeader, headerList(roles)],
+    [externalIdHeader, headerList(externalId === null ? [] : [externalId])],
   ];
   return all.filter(([, value]) => value !== '');
 }
@@ -55,6 +62,7 @@ function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
     subject_type: claims.subjectType,
     ...(claims.sessionId !== null && { session_id: claims.sessionId }),
     ...(claims.tokenId !== null && { token_id: claims.tokenId }),
+    ...(claims.externalId !== null && { external_id: claims.externalId }),
     roles: claims.roles,
     audience: claims.audience,
     expires_at: claims.expiresAtSeconds,

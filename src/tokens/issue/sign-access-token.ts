@@ -1,7 +1,5 @@
+import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/token-room.ts';
 import type { Signer } from './signer.ts';
-
-/** Maximum length of an issued token (T26), which is sent in a header of every request. */
-export const MAX_ISSUED_TOKEN_BYTES = 1536;
 
 /** The contents of an access token. Times are whole seconds since the epoch. */
 export interface AccessTokenContents {
@@ -13,6 +11,8 @@ export interface AccessTokenContents {
   readonly sessionId: string | null;
   /** `postern` for a user; the id of the service account for a service. */
   readonly clientId: string;
+  /** The user's id in another program; null without one, and for a service. */
+  readonly externalId: string | null;
   readonly roles: readonly string[];
   /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
   readonly tokenId: string;
@@ -32,11 +32,12 @@ export function createTokenId(random: Uint8Array): string {
 
 /**
  * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, but no e-mail address and no secrets.
- * Throws a RangeError when the token exceeds 1536 bytes, which takes an unreasonable number of roles.
+ * Throws a RangeError when the token exceeds 1536 bytes, which takes an unreasonable number of roles, or an `external_id`
+ * that was stored under other settings (`tokenRoomOf`).
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
-  const { issuer, audience, subject, sessionId, clientId, roles, tokenId, issuedAtSeconds, lifetimeSeconds } =
-    contents;
+  const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
+  const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
   const token = await signer.sign({
     iss: issuer,
     sub: subject,
@@ -46,9 +47,12 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     jti: tokenId,
     ...(sessionId !== null && { sid: sessionId }),
     client_id: clientId,
+    ...(externalId !== null && { external_id: externalId }),
     roles,
   });
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
-    throw new RangeError('the access token is longer than 1536 bytes; give its subject fewer roles');
+    throw new RangeError(
+      'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',
+    );
   return token;
 }

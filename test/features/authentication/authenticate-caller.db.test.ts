@@ -81,6 +81,7 @@ async function userToken(roles: string[], audience = 'postern'): Promise<{ id: s
   const { token } = await issuer.issueToUser({
     userId: id,
     sessionId: randomUUID(),
+    externalId: null,
     roles,
     audience,
   });
@@ -154,6 +155,7 @@ test('A04 a user with the id of a service account has none of its roles', async 
   const { token } = await issuer.issueToUser({
     userId: id,
     sessionId: randomUUID(),
+    externalId: null,
     roles: ['admin'],
     audience: 'postern',
   });

@@ -23,6 +23,7 @@ test('T05 while only revocations are loaded, a valid token waits for the keys in
     subject: 'ann',
     sessionId: 's1',
     clientId: 'postern',
+    externalId: null,
     roles: [],
     tokenId: createTokenId(Buffer.alloc(16, 1)),
     issuedAtSeconds: Math.floor(Date.now() / 1000),

@@ -63,14 +63,18 @@ describe('a valid token', () => {
     });
     expect(withSession.allowed).toBe(true);
     expect(Object.keys(withSession.set).sort()).toEqual([...identityHeaders].sort());
-    expect(withSession.removed.sort()).toEqual(['x-postern-x', 'x_postern_session']);
+    expect(withSession.removed.sort()).toEqual(['x-postern-external-id', 'x-postern-x', 'x_postern_session']);
 
     const bare = signed({});
     const without = await check({ headers: { ...withToken(bare).headers, ...spoofed } });
     expect(without.set).toEqual({ 'x-postern-subject': 'someone' });
     expect(without.removed).toEqual(expect.arrayContaining(['x-postern-roles', 'x-postern-session']));
     expect(without.removed).not.toContain('x-postern-subject');
-    expect((await check(withToken(bare))).removed.sort()).toEqual(['x-postern-roles', 'x-postern-session']);
+    expect((await check(withToken(bare))).removed.sort()).toEqual([
+      'x-postern-external-id',
+      'x-postern-roles',
+      'x-postern-session',
+    ]);
   });
 
   test('passes the identity to later filters as metadata', async () => {
@@ -98,7 +102,7 @@ describe('a valid token', () => {
     const { removed } = await check({
       header_map: { headers: [raw('authorization', `Bearer ${token}`), raw('X_Postern_Roles', 'admin')] },
     });
-    expect(removed).toEqual(['x_postern_roles']);
+    expect(removed.sort()).toEqual(['x-postern-external-id', 'x_postern_roles']);
   });
 
   test('is refused as soon as it is revoked', async () => {

@@ -2,26 +2,26 @@ import { getUser } from '../../../features/users/get-user.ts';
 import { type ListedSession, listSessionsOf } from '../../../features/sessions/session-queries.ts';
 import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
+import { addUserOptions, type UserOptions, userRefOf } from '../user/user-options.ts';
 import { readAllPages } from '../../read-all-pages.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 10_000;
 
-interface Options {
-  readonly email: string;
+interface Options extends UserOptions {
   readonly all?: boolean;
   readonly json?: boolean;
 }
 
-/** `postern session list --email E [--all] [--json]` */
+/** `postern session list (--email E | --external-id X) [--all] [--json]` */
 export const sessionList: CommandDefinition = (command) => {
-  command
-    .requiredOption('--email <address>', "the user's e-mail address")
+  addUserOptions(command)
     .option('--all', 'include sessions that have ended')
     .option('--json', 'print JSON')
-    .action(async ({ email, all: includeEnded = false, json }: Options) => {
+    .action(async ({ all: includeEnded = false, json, ...options }: Options) => {
+      const ref = userRefOf(options);
       const sessions = await openDatabaseFor({ schema: true }, async (database) => {
-        const { id: userId } = await getUser({ database }, { email }, commandCall(LIMIT_MS));
+        const { id: userId } = await getUser({ database }, ref, commandCall(LIMIT_MS));
         return readAllPages((page) =>
           database.run(commandCall(LIMIT_MS), (db) => listSessionsOf(db, { userId, includeEnded }, page)),
         );

@@ -1,18 +1,18 @@
 import { deleteUser } from '../../../features/users/delete-user.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines } from '../../output.ts';
+import { addUserOptions, type UserOptions, userRefOf } from './user-options.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 
 const LIMIT_MS = 5_000;
 
-/** `postern user delete --email E [--json]` */
+/** `postern user delete (--email E | --external-id X) [--json]` */
 export const userDelete: CommandDefinition = (command) => {
-  command
-    .requiredOption('--email <address>', "the user's e-mail address")
+  addUserOptions(command)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nThe audit trail keeps the actions of the user, under the id that is printed.')
-    .action(async ({ email, json }: { email: string; json?: boolean }) => {
-      const deletion = { user: { email }, etag: '', actor: operator };
+    .action(async ({ json, ...options }: UserOptions & { json?: boolean }) => {
+      const deletion = { user: userRefOf(options), etag: '', actor: operator };
       const { id } = await openDatabaseFor({ schema: true }, (database) =>
         deleteUser({ database, trust: null }, deletion, commandCall(LIMIT_MS)),
       );

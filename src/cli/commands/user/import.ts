@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 import { Option } from 'commander';
 
+import { tokenRoomOf } from '../../../domain/token-room.ts';
 import { type OperationCall, ownOrigin } from '../../../domain/operation-call.ts';
 import type { ImportVerdict } from '../../../features/users/import/import-row.ts';
 import { importUsers } from '../../../features/users/import/import-users.ts';
@@ -46,12 +47,13 @@ export const userImport: CommandDefinition = (command) => {
     .addHelpText(
       'after',
       `
-Fields: email, password_hash (as the other program stored it; empty, or a marker such as ! or *, for a user without a
-password), roles, disabled.
-In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
+Fields: email, password_hash (as the other program stored it; empty for a user without a password), roles, disabled,
+id (the UUID that the user had there, which the user keeps), external_id (another id from there, for the claim
+external_id of access tokens). In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
 separates roles by spaces or semicolons; a cell that contains a comma must be in quotes.
 
-Users that exist are skipped and never changed, so that the same file may be imported again.
+Users that exist are skipped and never changed, so that the same file may be imported again. A row is refused when its
+id or external_id belongs to another user, or when the user with its e-mail has others.
 The exit code is ${exitCodes.ok} if no row was refused, and ${exitCodes.refused} if some were. The other rows are imported in both cases.`,
     )
     .action(run);
@@ -79,9 +81,9 @@ async function run(path: string, options: Options): Promise<void> {
   // Only the first Ctrl-C: a second one ends the process at once.
   process.once('SIGINT', onInterrupt);
   try {
-    await openDatabaseFor({ schema: true }, (database) =>
+    await openDatabaseFor({ schema: true }, (database, settings) =>
       importUsers(
-        { database },
+        { database, tokenRoom: tokenRoomOf(settings) },
         { rows: readRows(textLines(source.chunks)), dryRun, allowAdmin, actor: operator, onVerdict },
         call,
       ),

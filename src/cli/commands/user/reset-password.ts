@@ -1,18 +1,19 @@
 import { createPasswordReset } from '../../../features/authentication/password-reset/create-password-reset.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
+import { addUserOptions, type UserOptions, userRefOf } from './user-options.ts';
 import { openDigests } from '../../open/open-digests.ts';
 
 const LIMIT_MS = 5_000;
 
-/** `postern user reset-password --email E [--json]` */
+/** `postern user reset-password (--email E | --external-id X) [--json]` */
 export const userResetPassword: CommandDefinition = (command) => {
-  command
-    .requiredOption('--email <address>', "the user's e-mail address")
+  addUserOptions(command)
     .option('--json', 'print JSON')
-    .action(async ({ email, json }: { email: string; json?: boolean }) => {
+    .action(async ({ json, ...options }: UserOptions & { json?: boolean }) => {
+      const user = userRefOf(options);
       const { userId, resetToken, expiresAt } = await openDigests((tools) =>
-        createPasswordReset(tools, { user: { email }, actor: operator }, commandCall(LIMIT_MS)),
+        createPasswordReset(tools, { user, actor: operator }, commandCall(LIMIT_MS)),
       );
       const expires = expiresAt.toISOString();
       if (json) {

@@ -16,5 +16,6 @@ export function userDocument(user: User): object {
     disabled: user.disabled,
     created_at: user.createdAt.toISOString(),
     updated_at: user.updatedAt.toISOString(),
+    external_id: user.externalId,
   };
 }

@@ -5,6 +5,10 @@ export interface ImportRow {
   readonly passwordHash: string | null;
   readonly roles: readonly string[];
   readonly disabled: boolean;
+  /** The id of the user in the other system, which becomes the id here. */
+  readonly id?: string | null;
+  /** The id of the user in the other system, for the claim `external_id`. */
+  readonly externalId?: string | null;
 }
 
 /** A row that could not be parsed; `unreadable` is one line that says why. */
@@ -14,7 +18,8 @@ export interface UnreadableRow {
 
 /**
  * Result for a row. Skipped: a user with this e-mail exists, created before or by an earlier row of this import.
- * Refused: the row breaks rules; `reason` is one line that names the fields and never contains their values.
+ * Refused: the row breaks rules, or its ids are not those of the user or belong to another one; `reason` is one line that
+ * names the fields and never contains their values.
  */
 export type ImportVerdict =
   | { readonly outcome: 'created' }

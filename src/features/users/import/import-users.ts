@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { ADMIN_ROLE } from '../../../domain/caller.ts';
 import type { AuditActor } from '../../../domain/audit-event.ts';
 import type { OperationCall } from '../../../domain/operation-call.ts';
+import { Rejected } from '../../../domain/rejection.ts';
+import { hasIds, IdConflicts } from './id-conflicts.ts';
 import { SeenEmails } from './seen-emails.ts';
 import type { ImportCounts, ImportRow, ImportVerdict, UnreadableRow } from './import-row.ts';
 import { uuidV7 } from '../../../domain/uuid.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
-import type { Database } from '../../../database/database.ts';
-import { findTakenEmails, insertNewUsers } from '../user-queries.ts';
+import type { Database, Transaction } from '../../../database/database.ts';
+import { findTakenEmails, insertNewUsers } from './import-queries.ts';
 import { type AcceptedRow, validateImportRow } from './validate-import-row.ts';
 
 /** Rows per transaction: enough to make round trips cheap, few enough to hold locks only briefly. */
@@ -25,6 +27,12 @@ export interface UserImport<Row> {
   readonly onVerdict: (row: Row, verdict: ImportVerdict) => void;
 }
 
+export interface ImportUsersDependencies {
+  readonly database: Database;
+  /** From `tokenRoomOf`. Left out, every `externalId` is refused. */
+  readonly tokenRoom?: number;
+}
+
 /**
  * Creates users from rows of another system. Reads the next rows only when the previous batch is stored, which applies
  * backpressure to a fast sender. Each batch is one transaction with one audit event; a further event closes the import.
@@ -34,19 +42,26 @@ export interface UserImport<Row> {
  * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and any error of `rows`
  */
 export async function importUsers<Row extends ImportRow | UnreadableRow>(
-  { database }: { readonly database: Database },
+  { database, tokenRoom = 0 }: ImportUsersDependencies,
   input: UserImport<Row>,
   call: OperationCall,
 ): Promise<ImportCounts> {
   const total = { created: 0, skipped: 0, refused: 0 };
-  const { rows, actor, onVerdict } = input;
-  const processBatch = input.dryRun ? simulateBatches(database, call) : storeBatches(database, actor, call);
+  const { rows, actor, allowAdmin, onVerdict } = input;
+  const seen = input.dryRun ? new SeenEmails() : null;
+  const conflicts = new IdConflicts(seen);
+  const processBatch = seen ? simulateBatches(database, seen, call) : storeBatches(database, actor, call);
   for await (const batch of batches(rows)) {
-    const validated = batch.map((row) => ({ row, result: validateImportRow(row, input) }));
-    const accepted = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
+    const validated = batch.map((row) => ({
+      row,
+      result: validateImportRow(row, { allowAdmin, tokenRoom }),
+    }));
+    const valid = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
+    const conflicting = await conflicts.findIn(database, valid, call);
+    const accepted = valid.filter((row) => !conflicting.has(row));
     const created = await processBatch(firstPerEmail(accepted), validated.length - accepted.length);
     for (const { row, result } of validated) {
-      const verdict = verdictOf(result, created);
+      const verdict = verdictOf(result, conflicting, created);
       total[verdict.outcome] += 1;
       onVerdict(row, verdict);
     }
@@ -64,9 +79,11 @@ function storeBatches(database: Database, actor: AuditActor, call: OperationCall
   return (rows, refused) =>
     database.transaction(call, async (trx) => {
       const nowMs = Date.now();
-      const users = rows.map((row) => ({ ...row, id: uuidV7(nowMs, randomBytes(16)) }));
+      const users = rows.map((row) => ({ ...row, id: row.id ?? uuidV7(nowMs, randomBytes(16)) }));
       const emails = await insertNewUsers(trx, users);
       const created = rows.filter(({ email }) => emails.has(email));
+      const others = rows.filter(({ email }) => !emails.has(email));
+      if (others.some(hasIds)) await requireTakenEmails(trx, others.filter(hasIds));
       const details = {
         created: created.length,
         administrators: created.filter(({ roles }) => roles.includes(ADMIN_ROLE)).length,
@@ -81,8 +98,19 @@ function storeBatches(database: Database, actor: AuditActor, call: OperationCall
     });
 }
 
-function simulateBatches(database: Database, call: OperationCall): ProcessBatch {
-  const seen = new SeenEmails();
+/**
+ * Checks that rows were not inserted because of their e-mails, and not because of an id that somebody else has stored since
+ * `IdConflicts` looked: the second look, when the import is repeated, sees it.
+ */
+async function requireTakenEmails(trx: Transaction, rows: readonly AcceptedRow[]): Promise<void> {
+  const taken = await findTakenEmails(
+    trx,
+    rows.map(({ email }) => email),
+  );
+  if (!rows.every(({ email }) => taken.has(email))) throw new Rejected({ kind: 'conflict' });
+}
+
+function simulateBatches(database: Database, seen: SeenEmails, call: OperationCall): ProcessBatch {
   return async (rows) => {
     const taken = await database.run(call, (db) =>
       findTakenEmails(
@@ -96,9 +124,12 @@ function simulateBatches(database: Database, call: OperationCall): ProcessBatch 
 
 function verdictOf(
   result: ReturnType<typeof validateImportRow>,
+  conflicting: ReadonlyMap<AcceptedRow, string>,
   created: ReadonlySet<AcceptedRow>,
 ): ImportVerdict {
   if (!result.ok) return { outcome: 'refused', reason: result.reason };
+  const conflict = conflicting.get(result.accepted);
+  if (conflict !== undefined) return { outcome: 'refused', reason: conflict };
   return { outcome: created.has(result.accepted) ? 'created' : 'skipped' };
 }
 

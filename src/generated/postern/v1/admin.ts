@@ -68,6 +68,8 @@ export interface User {
    * UpdateUserRequest.
    */
   etag: string;
+  /** The user's id in another program, or empty. See CreateUserRequest. */
+  externalId: string;
 }
 
 /** The user to create. */
@@ -84,14 +86,29 @@ export interface CreateUserRequest {
    * 168 bytes together.
    */
   roles: string[];
+  /**
+   * The user's id, for a user who had it in another program: a UUID in lower case
+   * that no user and no service account has or had. If empty, Postern makes one. It
+   * never changes.
+   */
+  id: string;
+  /**
+   * The user's id in another program, which access tokens carry as the claim
+   * `external_id`: 1 to 255 bytes without control characters, compared byte by byte,
+   * unique among the users, and not an e-mail. It never changes. With RS256 and many
+   * roles, tokens may have room for fewer bytes.
+   */
+  externalId: string;
 }
 
-/** The user to return, by exactly one of the two fields. */
+/** The user to return, by exactly one of the three fields. */
 export interface GetUserRequest {
   /** The user's id, a UUID. */
   userId: string;
   /** The user's e-mail. */
   email: string;
+  /** The user's id in another program. */
+  externalId: string;
 }
 
 /** A request for a page of users. A user must match all filters. */
@@ -183,6 +200,10 @@ export interface UserToImport {
   roles: string[];
   /** Whether the user is disabled: logins are refused. */
   disabled: boolean;
+  /** The user's id, as in CreateUserRequest. */
+  id: string;
+  /** The user's id in another program, as in CreateUserRequest. */
+  externalId: string;
 }
 
 /** A part of an import: as many rows as fit into 64 KiB. */
@@ -221,12 +242,14 @@ export interface ImportedUsers {
   refused: number;
 }
 
-/** The user who needs a password, by exactly one of the two fields. */
+/** The user who needs a password, by exactly one of the three fields. */
 export interface CreatePasswordResetRequest {
   /** The user's id, a UUID. */
   userId: string;
   /** The user's e-mail. */
   email: string;
+  /** The user's id in another program. */
+  externalId: string;
 }
 
 /** A reset token, to be delivered to the user only. */
@@ -523,7 +546,16 @@ export interface AuditEventPage {
 }
 
 function createBaseUser(): User {
-  return { id: "", email: "", roles: [], disabled: false, createdAt: undefined, updatedAt: undefined, etag: "" };
+  return {
+    id: "",
+    email: "",
+    roles: [],
+    disabled: false,
+    createdAt: undefined,
+    updatedAt: undefined,
+    etag: "",
+    externalId: "",
+  };
 }
 
 export const User: MessageFns<User> = {
@@ -548,6 +580,9 @@ export const User: MessageFns<User> = {
     }
     if (message.etag !== "") {
       writer.uint32(58).string(message.etag);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(66).string(message.externalId);
     }
     return writer;
   },
@@ -621,6 +656,14 @@ export const User: MessageFns<User> = {
             message.etag = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.externalId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -635,7 +678,7 @@ export const User: MessageFns<User> = {
 };
 
 function createBaseCreateUserRequest(): CreateUserRequest {
-  return { email: "", password: "", roles: [] };
+  return { email: "", password: "", roles: [], id: "", externalId: "" };
 }
 
 export const CreateUserRequest: MessageFns<CreateUserRequest> = {
@@ -648,6 +691,12 @@ export const CreateUserRequest: MessageFns<CreateUserRequest> = {
     }
     for (const v of message.roles) {
       writer.uint32(26).string(v!);
+    }
+    if (message.id !== "") {
+      writer.uint32(34).string(message.id);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(42).string(message.externalId);
     }
     return writer;
   },
@@ -689,6 +738,22 @@ export const CreateUserRequest: MessageFns<CreateUserRequest> = {
             message.roles.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.externalId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -703,7 +768,7 @@ export const CreateUserRequest: MessageFns<CreateUserRequest> = {
 };
 
 function createBaseGetUserRequest(): GetUserRequest {
-  return { userId: "", email: "" };
+  return { userId: "", email: "", externalId: "" };
 }
 
 export const GetUserRequest: MessageFns<GetUserRequest> = {
@@ -713,6 +778,9 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
     }
     if (message.email !== "") {
       writer.uint32(18).string(message.email);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(26).string(message.externalId);
     }
     return writer;
   },
@@ -744,6 +812,14 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
             }
 
             message.email = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.externalId = reader.string();
             continue;
           }
         }
@@ -1203,7 +1279,7 @@ export const ImportOptions: MessageFns<ImportOptions> = {
 };
 
 function createBaseUserToImport(): UserToImport {
-  return { email: "", passwordHash: "", roles: [], disabled: false };
+  return { email: "", passwordHash: "", roles: [], disabled: false, id: "", externalId: "" };
 }
 
 export const UserToImport: MessageFns<UserToImport> = {
@@ -1219,6 +1295,12 @@ export const UserToImport: MessageFns<UserToImport> = {
     }
     if (message.disabled !== false) {
       writer.uint32(32).bool(message.disabled);
+    }
+    if (message.id !== "") {
+      writer.uint32(42).string(message.id);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(50).string(message.externalId);
     }
     return writer;
   },
@@ -1266,6 +1348,22 @@ export const UserToImport: MessageFns<UserToImport> = {
             }
 
             message.disabled = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.externalId = reader.string();
             continue;
           }
         }
@@ -1475,7 +1573,7 @@ export const ImportedUsers: MessageFns<ImportedUsers> = {
 };
 
 function createBaseCreatePasswordResetRequest(): CreatePasswordResetRequest {
-  return { userId: "", email: "" };
+  return { userId: "", email: "", externalId: "" };
 }
 
 export const CreatePasswordResetRequest: MessageFns<CreatePasswordResetRequest> = {
@@ -1485,6 +1583,9 @@ export const CreatePasswordResetRequest: MessageFns<CreatePasswordResetRequest> 
     }
     if (message.email !== "") {
       writer.uint32(18).string(message.email);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(26).string(message.externalId);
     }
     return writer;
   },
@@ -1516,6 +1617,14 @@ export const CreatePasswordResetRequest: MessageFns<CreatePasswordResetRequest> 
             }
 
             message.email = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.externalId = reader.string();
             continue;
           }
         }
@@ -3251,7 +3360,8 @@ export const AdminServiceService = {
   /**
    * Creates a user.
    *
-   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
+   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN, ID_TAKEN or
+   * EXTERNAL_ID_TAKEN.
    */
   createUser: {
     path: "/postern.v1.AdminService/CreateUser" as const,
@@ -3273,7 +3383,7 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): User => User.decode(value),
   },
   /**
-   * Lists users, oldest first. A user who is created during the listing comes last.
+   * Lists users, oldest first, whatever their ids. A user who is created during the listing comes last.
    * No user is listed twice.
    */
   listUsers: {
@@ -3329,7 +3439,9 @@ export const AdminServiceService = {
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
    * the others are imported nevertheless. A user who exists is skipped and never
-   * changed, so a call that failed halfway can be repeated.
+   * changed, so a call that failed halfway can be repeated. A row is refused when its
+   * `id` or `external_id` belongs to another user, or when the user with its e-mail has
+   * others.
    *
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
    * `options` after the first message, or a message without users and options. A
@@ -3506,13 +3618,14 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   /**
    * Creates a user.
    *
-   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
+   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN, ID_TAKEN or
+   * EXTERNAL_ID_TAKEN.
    */
   createUser: handleUnaryCall<CreateUserRequest, User>;
   /** Returns a user. NOT_FOUND RESOURCE_NOT_FOUND. */
   getUser: handleUnaryCall<GetUserRequest, User>;
   /**
-   * Lists users, oldest first. A user who is created during the listing comes last.
+   * Lists users, oldest first, whatever their ids. A user who is created during the listing comes last.
    * No user is listed twice.
    */
   listUsers: handleUnaryCall<ListUsersRequest, UserPage>;
@@ -3544,7 +3657,9 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
    * the others are imported nevertheless. A user who exists is skipped and never
-   * changed, so a call that failed halfway can be repeated.
+   * changed, so a call that failed halfway can be repeated. A row is refused when its
+   * `id` or `external_id` belongs to another user, or when the user with its e-mail has
+   * others.
    *
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
    * `options` after the first message, or a message without users and options. A
@@ -3614,7 +3729,8 @@ export interface AdminServiceClient extends Client {
   /**
    * Creates a user.
    *
-   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN.
+   * INVALID_ARGUMENT PASSWORD_POLICY; ALREADY_EXISTS EMAIL_TAKEN, ID_TAKEN or
+   * EXTERNAL_ID_TAKEN.
    */
   createUser(
     request: CreateUserRequest,
@@ -3645,7 +3761,7 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: User) => void,
   ): ClientUnaryCall;
   /**
-   * Lists users, oldest first. A user who is created during the listing comes last.
+   * Lists users, oldest first, whatever their ids. A user who is created during the listing comes last.
    * No user is listed twice.
    */
   listUsers(
@@ -3719,7 +3835,9 @@ export interface AdminServiceClient extends Client {
    * A call takes at most 10000 rows and 60 seconds. Import more rows with further
    * calls. The response has a verdict for each row. An invalid row is refused, and
    * the others are imported nevertheless. A user who exists is skipped and never
-   * changed, so a call that failed halfway can be repeated.
+   * changed, so a call that failed halfway can be repeated. A row is refused when its
+   * `id` or `external_id` belongs to another user, or when the user with its e-mail has
+   * others.
    *
    * INVALID_ARGUMENT FIELD_INVALID when the stream itself is invalid: too many rows,
    * `options` after the first message, or a message without users and options. A

@@ -191,6 +191,11 @@ export interface VerifiedToken {
     | undefined;
   /** Whether the subject is a user or a service account. */
   subjectType: SubjectType;
+  /**
+   * The user's id in another program (claim `external_id`). Empty for a user without
+   * one and for a service account.
+   */
+  externalId: string;
 }
 
 /** A request for the public keys. */
@@ -887,6 +892,7 @@ function createBaseVerifiedToken(): VerifiedToken {
     issuedAt: undefined,
     expiresAt: undefined,
     subjectType: 0,
+    externalId: "",
   };
 }
 
@@ -918,6 +924,9 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
     }
     if (message.subjectType !== 0) {
       writer.uint32(72).int32(message.subjectType);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(82).string(message.externalId);
     }
     return writer;
   },
@@ -1005,6 +1014,14 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
             }
 
             message.subjectType = reader.int32() as any;
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.externalId = reader.string();
             continue;
           }
         }

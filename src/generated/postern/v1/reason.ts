@@ -147,6 +147,13 @@ export const Reason = {
    * open it again when it is needed.
    */
   STREAM_IDLE: 50,
+  /**
+   * ID_TAKEN - ALREADY_EXISTS. The id belongs to another user or a service account, or did
+   * before it was deleted.
+   */
+  ID_TAKEN: 51,
+  /** EXTERNAL_ID_TAKEN - ALREADY_EXISTS. Another user has this `external_id`. */
+  EXTERNAL_ID_TAKEN: 52,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -193,5 +200,7 @@ export namespace Reason {
   export type REFRESH_RATE_LIMITED = typeof Reason.REFRESH_RATE_LIMITED;
   export type STREAM_LIMIT_REACHED = typeof Reason.STREAM_LIMIT_REACHED;
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
+  export type ID_TAKEN = typeof Reason.ID_TAKEN;
+  export type EXTERNAL_ID_TAKEN = typeof Reason.EXTERNAL_ID_TAKEN;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

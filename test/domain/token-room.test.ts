@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+
+import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
+import { MAX_ISSUED_TOKEN_BYTES, tokenRoomOf, tokenRoomViolations } from '../../src/domain/token-room.ts';
+import type { TokenMode } from '../security/forge.ts';
+import { verifierUnderTest } from '../security/verifier-under-test.ts';
+
+const modes: readonly TokenMode[] = ['ES256', 'RS256', 'EdDSA', 'HS256'];
+const mostRoles = Array.from({ length: 16 }, (_, index) =>
+  String.fromCharCode(97 + index).padEnd(index < 8 ? 11 : 10, 'r'),
+);
+const longest = { issuer: 'https://auth.example/'.padEnd(128, 'i'), audience: 'a'.repeat(128) };
+const usual = { issuer: 'https://auth.example.com', audience: 'postern' };
+
+const roles = fc
+  .array(fc.integer({ min: 1, max: 14 }), { maxLength: 16, size: 'max' })
+  .map((lengths) => [
+    ...new Set(lengths.map((length, index) => ('abcdefghijklmnop'[index] ?? '').repeat(length))),
+  ])
+  .filter((names) => userRoles(names, 'roles').length === 0);
+/** Of one byte, of two, and of one that JSON escapes. */
+const externalIds = fc
+  .tuple(fc.integer({ min: 1, max: 255 }), fc.constantFrom('7', 'ß', '"', '\\', 'a"'))
+  .map(([length, filler]) => filler.repeat(length))
+  .filter((text) => Buffer.byteLength(text) <= 255);
+const names = fc
+  .tuple(fc.integer({ min: 21, max: 200 }), fc.integer({ min: 1, max: 200 }))
+  .map(([issuer, audience]) => ({
+    issuer: 'https://auth.example/'.padEnd(issuer, 'i'),
+    audience: 'a'.repeat(audience),
+  }))
+  .filter(({ issuer, audience }) => leaveRoomForRoles(issuer, [audience]));
+
+describe.each(modes)('T26 with %s', (mode) => {
+  const subject = verifierUnderTest(mode);
+  const roomOf = ({ issuer, audience }: typeof usual) =>
+    tokenRoomOf({ algorithm: mode, issuer, audiences: ['a', audience] });
+  const fits = (name: typeof usual, user: { roles: readonly string[]; externalId: string }) =>
+    tokenRoomViolations(roomOf(name), user, 'external_id').length === 0;
+  const lengthOf = async (name: typeof usual, user: { roles: readonly string[]; externalId: string }) => {
+    const { issue } = await subject;
+    return issue({ subject: randomUUID(), sessionId: randomUUID(), ...name, ...user }).then(
+      (token) => token.length,
+      (error: unknown) => {
+        expect(error).toBeInstanceOf(RangeError);
+        return Infinity;
+      },
+    );
+  };
+
+  test('whoever is accepted with an external_id gets a token, and nobody else is refused', async () => {
+    const property = fc.asyncProperty(roles, externalIds, names, async (own, externalId, name) => {
+      const length = await lengthOf(name, { roles: own, externalId });
+      if (fits(name, { roles: own, externalId })) expect(length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+      // Base64url rounds up, so that a byte or two may be left.
+      else expect(length).toBeGreaterThan(MAX_ISSUED_TOKEN_BYTES - 4);
+    });
+    await fc.assert(property, { numRuns: 300 });
+  });
+
+  test('an external_id of 255 bytes fits beside the most roles, with RS256 beside some', async () => {
+    const externalId = 'e'.repeat(255);
+    for (const name of [usual, longest]) {
+      const most = { roles: mostRoles, externalId };
+      if (mode === 'RS256') expect(fits(name, most)).toBe(false);
+      else expect(await lengthOf(name, most)).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+    }
+    const some = { roles: mostRoles.slice(0, 10), externalId };
+    expect(fits(usual, some)).toBe(true);
+    expect(await lengthOf(usual, some)).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+  });
+});
+
+test('the violation says by how much it is too long and what to do', () => {
+  expect(tokenRoomViolations(100, { roles: ['reader'], externalId: 'x'.repeat(80) }, 'external_id')).toEqual([
+    {
+      field: 'external_id',
+      description:
+        'roles and external_id are together 7 bytes too long for an access token of 1536; give the user fewer roles or a shorter external_id',
+    },
+  ]);
+  expect(tokenRoomViolations(100, { roles: ['reader'], externalId: 'x'.repeat(73) }, 'roles')).toEqual([]);
+  expect(tokenRoomViolations(0, { roles: ['reader'], externalId: null }, 'roles')).toEqual([]);
+});
