@@ -18,6 +18,7 @@ export const invalid = {
   jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
   sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
   clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
+  externalId: claimsInvalid(`external_id ${IDENTIFIER_RULE}`),
   roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
   exp: claimsInvalid(`exp ${DATE_RULE}`),
   iat: claimsInvalid(`iat ${DATE_RULE}`),

@@ -206,7 +206,7 @@ function readClaims(
       keyId,
     };
   }
-  const { sub, aud, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
+  const { sub, aud, sid, client_id: clientId, external_id: externalId, roles } = claims;
   return {
     subject: String(sub),
     // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
@@ -230,42 +230,6 @@ function hasExpired(exp: number, skewSeconds: number, nowSeconds: number): boole
 }
 
 const EMPTY_LIST: readonly string[] = Object.freeze([]);
-
-function claimsInvalid(detail: string): TokenRefusal {
-  return Object.freeze({ reason: 'TOKEN_CLAIMS_INVALID', detail });
-}
-
-const IDENTIFIER_RULE = 'must be a string of 1 to 256 characters without control characters';
-const DATE_RULE = 'must be a number of seconds, greater than 0 and less than 2^40';
-
-const invalid = {
-  sub: claimsInvalid(`sub ${IDENTIFIER_RULE}`),
-  jti: claimsInvalid(`jti ${IDENTIFIER_RULE}`),
-  sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
-  clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
-  externalId: claimsInvalid(`external_id ${IDENTIFIER_RULE}`),
-  roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
-  exp: claimsInvalid(`exp ${DATE_RULE}`),
-  iat: claimsInvalid(`iat ${DATE_RULE}`),
-  nbf: claimsInvalid(`nbf ${DATE_RULE}`),
-  iss: claimsInvalid('iss is not the trusted issuer'),
-  audType: claimsInvalid('aud must be a string or a list of strings'),
-  aud: claimsInvalid('aud has no accepted audience'),
-  requiredAudience: claimsInvalid('aud does not have the required audience'),
-  lifetime: claimsInvalid('the time from iat to exp is longer than the maximum lifetime of a token'),
-  userId: claimsInvalid('user_id must be a whole number or a string of 1 to 256 characters'),
-  notLegacy: claimsInvalid('a token of the earlier login system must not have sub, iss or aud'),
-} as const;
-
-const expired: TokenRefusal = Object.freeze({
-  reason: 'TOKEN_EXPIRED',
-  detail: 'the token has expired',
-});
-
-const notYetValid = {
-  nbf: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'nbf is in the future' }),
-  iat: Object.freeze({ reason: 'TOKEN_NOT_YET_VALID', detail: 'iat is in the future' }),
-} as const;
 
 const acceptableElsewhere: ReadonlySet<TokenRefusal> = new Set([
   expired,

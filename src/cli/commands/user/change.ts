@@ -12,7 +12,7 @@ import { openDatabaseFor } from '../../open/open-database-for.ts';
 const LIMIT_MS = 5_000;
 
 interface RoleOptions extends UserOptions {
-  readonly role: readonly string[];
+  readonly role?: readonly string[];
   readonly none?: boolean;
   readonly json?: boolean;
 }
@@ -20,14 +20,14 @@ interface RoleOptions extends UserOptions {
 /** `postern user set-role (--email E | --external-id X) (--role R... | --none) [--json]` */
 export const userSetRole: CommandDefinition = (command) => {
   addUserOptions(command)
-    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--role <name>', 'a role; may be given several times', collectOption)
     .option('--none', 'remove all roles')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       "\nThe given roles replace the user's roles. If the roles change, the user's sessions end.",
     )
-    .action(async ({ role, none, json, ...options }: RoleOptions) => {
+    .action(async ({ role = [], none, json, ...options }: RoleOptions) => {
       const ref = userRefOf(options);
       if ((role.length === 0) !== (none === true)) {
         throw wrongUse(

@@ -12,7 +12,7 @@ const LIMIT_MS = 30_000;
 interface Options {
   readonly email: string;
   readonly passwordStdin?: boolean;
-  readonly role: readonly string[];
+  readonly role?: readonly string[];
   readonly id?: string;
   readonly externalId?: string;
   readonly json?: boolean;
@@ -23,11 +23,11 @@ export const userCreate: CommandDefinition = (command) => {
   command
     .requiredOption('--email <address>', 'the e-mail address with which the user logs in')
     .option('--password-stdin', 'read the password from standard input instead of asking for it')
-    .option('--role <name>', 'a role; may be given several times', collectOption, [])
+    .option('--role <name>', 'a role; may be given several times', collectOption)
     .option('--id <uuid>', 'the id that the user had in another program; without it, a new one is made')
     .option('--external-id <text>', 'the id in another program, which access tokens carry as external_id')
     .option('--json', 'print JSON')
-    .action(async ({ email, passwordStdin, role: roles, id, externalId, json }: Options) => {
+    .action(async ({ email, passwordStdin, role: roles = [], id, externalId, json }: Options) => {
       const named = { email, roles, id, externalId };
       // Before the prompt: nobody should choose a password in vain.
       validateNewUser(named, Number.POSITIVE_INFINITY);

@@ -47,9 +47,10 @@ export const userImport: CommandDefinition = (command) => {
     .addHelpText(
       'after',
       `
-Fields: email, password_hash (as the other program stored it; empty for a user without a password), roles, disabled,
-id (the UUID that the user had there, which the user keeps), external_id (another id from there, for the claim
-external_id of access tokens). In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
+Fields: email, password_hash (as the other program stored it; empty, or a marker such as ! or *, for a user without a
+password), roles, disabled, id (the UUID that the user had there, which the user keeps), external_id (another id from
+there, for the claim external_id of access tokens).
+In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
 separates roles by spaces or semicolons; a cell that contains a comma must be in quotes.
 
 Users that exist are skipped and never changed, so that the same file may be imported again. A row is refused when its

@@ -26,6 +26,7 @@ export function validateImportRow(
 ): { ok: true; accepted: AcceptedRow } | { ok: false; reason: string } {
   if ('unreadable' in row) return { ok: false, reason: row.unreadable };
   const canonical = canonicalEmail(row.email);
+  const hash = importedHash(row.passwordHash);
   const { id = null, externalId = null } = row;
   const violations = [
     ...(canonical.ok ? [] : [{ field: 'email', description: canonical.description }]),
@@ -43,7 +44,10 @@ export function validateImportRow(
   }
   const { disabled } = row;
   const roles = [...new Set(row.roles)].sort();
-  return { ok: true, accepted: { email: canonical.email, passwordHash, roles, disabled, id, externalId } };
+  return {
+    ok: true,
+    accepted: { email: canonical.email, passwordHash: hash.stored, roles, disabled, id, externalId },
+  };
 }
 
 /** Imports must not create administrators unnoticed: in another system `admin` may mean less. */
@@ -59,8 +63,8 @@ function externalIdViolations(externalId: string, roles: readonly string[], toke
     : tokenRoomViolations(tokenRoom, { roles, externalId }, 'external_id');
 }
 
-function hashViolations(passwordHash: string | null): FieldViolation[] {
-  if (passwordHash === null) return [];
-  const result = validateImportedHash(passwordHash);
-  return result.ok ? [] : [{ field: 'password_hash', description: result.reason }];
+function importedHash(
+  passwordHash: string | null,
+): { ok: true; stored: string | null } | { ok: false; reason: string } {
+  return passwordHash === null ? { ok: true, stored: null } : validateImportedHash(passwordHash);
 }
