@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-import type { ListenAddress } from '../net/listen-address.ts';
+import { type ListenAddress, unresolvedNameError } from '../net/listen-address.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { limitedSource } from '../net/peer-address.ts';
 import { clearStaleSocket } from '../net/unix-socket.ts';
@@ -100,9 +100,13 @@ export class HttpServer {
   async listen(address: ListenAddress): Promise<ListenAddress> {
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
+      const failed = (error: NodeJS.ErrnoException) => {
+        const isUnresolved = address.kind === 'tcp' && error.syscall === 'getaddrinfo';
+        reject(isUnresolved ? unresolvedNameError(address.host, error) : error);
+      };
+      this.#server.once('error', failed);
       const bound = () => {
-        this.#server.off('error', reject);
+        this.#server.off('error', failed);
         resolve();
       };
       if (address.kind === 'unix') this.#server.listen(address.path, bound);
