@@ -1,3 +1,5 @@
+import { status } from '@grpc/grpc-js';
+
 import {
   channelCredentials,
   channelOptions,
@@ -33,7 +35,7 @@ import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { type SourceEvent, StreamTrustSource } from '../trust/stream-trust-source.ts';
 import type { StreamEnd } from '../trust/watch-trust-call.ts';
-import { Code, codeName } from '../rpc/status-code.ts';
+import { codeName } from '../rpc/status-code.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -236,7 +238,7 @@ function upstreamLogger(log: Logger, settings: Settings): (event: SourceEvent) =
 /** Says why the upstream does not serve this sidecar and, when it refuses the credential, what to set here. */
 function describeLoss({ code, details }: StreamEnd, settings: Settings): string {
   const reason = `${codeName(code)}: ${details}`;
-  if (code !== Code.UNAUTHENTICATED && code !== Code.PERMISSION_DENIED) return reason;
+  if (code !== status.UNAUTHENTICATED && code !== status.PERMISSION_DENIED) return reason;
   if (settings.clientId !== null)
     return `${reason}; check POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, with which this sidecar logs in`;
   if (settings.upstreamCert !== null)
