@@ -1,5 +1,6 @@
 // Writes the compiled descriptors of every served service, as `buf build` makes them, into a TypeScript file for
-// server reflection. Run by `npm run generate`.
+// server reflection, and as they are into proto/postern.binpb for tools such as grpcurl, which without reflection
+// show the details of a refusal only if they know google.rpc.ErrorInfo. Run by `npm run generate`.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
@@ -11,3 +12,5 @@ writeFileSync(
     `/** A google.protobuf.FileDescriptorSet of everything under proto/, base64. */\n` +
     `export const descriptorSetBase64 =\n${base64.replace(/ \+\n$/, ';\n')}`,
 );
+
+writeFileSync('proto/postern.binpb', descriptors);

@@ -1,9 +1,10 @@
 import type { AuditActor } from '../domain/audit-event.ts';
 import { budgetOf, type OperationCall, ownOrigin } from '../domain/operation-call.ts';
+import { operatorName } from './operator-name.ts';
 import type { Command } from 'commander';
 
-/** The actor that the audit trail records for a command. Postern does not know which person ran it. */
-export const operator: AuditActor = { type: 'operator', id: null };
+/** The actor that the audit trail records for a command: the user and the machine that ran it. */
+export const operator: AuditActor = { type: 'operator', id: operatorName() };
 
 /** The operation call of a command: a time limit, and no caller on the network. */
 export function commandCall(limitMs: number): OperationCall {

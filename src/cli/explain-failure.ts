@@ -76,7 +76,7 @@ function explain(error: unknown): ExplainedFailure {
     return failure(
       exitCodes.settings,
       error.message,
-      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses or socket paths on which this user may listen.',
+      'Set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to addresses of this machine, names that resolve to one, or socket paths on which this user may listen.',
     );
   }
   const addressInUse = addressInUseBy(error);
@@ -115,10 +115,13 @@ function isTlsMissingInDatabase(error: unknown): boolean {
   return error instanceof Error && error.message.includes('The server does not support SSL');
 }
 
-/** The address does not exist here or is not permitted, so that waiting does not help. */
+/** The address does not exist here, does not resolve or is not permitted, so that waiting does not help. */
 function isAddressRefused(error: unknown): error is Error {
   return (
-    error instanceof Error && /^listen (EACCES|ENOENT|EADDRNOTAVAIL|ENOTDIR|EINVAL)\b/.test(error.message)
+    error instanceof Error &&
+    /^listen (EACCES|EPERM|ENOENT|EADDRNOTAVAIL|EAFNOSUPPORT|ENOTDIR|EINVAL|ENOTFOUND|EAI_[A-Z]+|ENODATA)\b/.test(
+      error.message,
+    )
   );
 }
 

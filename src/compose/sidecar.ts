@@ -1,3 +1,5 @@
+import { status } from '@grpc/grpc-js';
+
 import {
   channelCredentials,
   channelOptions,
@@ -32,6 +34,8 @@ import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { type SourceEvent, StreamTrustSource } from '../trust/stream-trust-source.ts';
+import type { StreamEnd } from '../trust/watch-trust-call.ts';
+import { codeName } from '../rpc/status-code.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -86,7 +90,7 @@ export async function startSidecar(
     client: new TrustServiceClient(address, credentials, channelOptions),
     bundle: trust,
     credential: credentialOf(settings, upstream),
-    report: upstreamLogger(log),
+    report: upstreamLogger(log, settings),
   });
 
   const stopCertificateWatch =
@@ -219,7 +223,7 @@ function credentialOf(settings: Settings, upstream: Upstream): ServiceCredential
 }
 
 /** Logs the events of the trust source. */
-function upstreamLogger(log: Logger): (event: SourceEvent) => void {
+function upstreamLogger(log: Logger, settings: Settings): (event: SourceEvent) => void {
   let warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
   return (event) => {
     if (event.kind === 'connected') {
@@ -227,8 +231,19 @@ function upstreamLogger(log: Logger): (event: SourceEvent) => void {
       // A later loss is another outage, to be logged at once.
       warnOfLoss = deduplicatedWarning(log, 'upstream-lost');
     } else if (event.kind === 'unusable') log.error({ cause: event.error }, 'upstream-unusable');
-    else warnOfLoss(`${event.end.code} ${event.end.details}`);
+    else warnOfLoss(describeLoss(event.end, settings));
   };
+}
+
+/** Says why the upstream does not serve this sidecar and, when it refuses the credential, what to set here. */
+function describeLoss({ code, details }: StreamEnd, settings: Settings): string {
+  const reason = `${codeName(code)}: ${details}`;
+  if (code !== status.UNAUTHENTICATED && code !== status.PERMISSION_DENIED) return reason;
+  if (settings.clientId !== null)
+    return `${reason}; check POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, with which this sidecar logs in`;
+  if (settings.upstreamCert !== null)
+    return `${reason}; list the identity in POSTERN_UPSTREAM_CERT in POSTERN_TLS_SERVICE_IDENTITIES of the service, or set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET here`;
+  return `this sidecar has no credential; set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET to a service account that 'postern service create NAME' made, or POSTERN_UPSTREAM_CERT and POSTERN_UPSTREAM_KEY to a certificate that the service lists (${reason})`;
 }
 
 /** Not used before the first keys are loaded; if it were, it would accept no token. */

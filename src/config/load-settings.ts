@@ -103,6 +103,12 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   return Object.freeze({ ...rest, production, legacyHs256, warnings });
 }
 
+/** Who ran the command with sudo, as sudo says; null without it. */
+export function sudoUserOf(environment: Environment = process.env): string | null {
+  const name = environment['SUDO_USER'];
+  return name === undefined || name === '' ? null : name;
+}
+
 /** Whether a failing command prints a stack trace. Works when the settings are invalid. */
 export function wantsStackTraces(environment: Environment = process.env): boolean {
   return /^(debug|trace)$/.test(environment[settingRows.logLevel.name] ?? '');

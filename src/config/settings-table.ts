@@ -197,10 +197,13 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
   refreshGraceSeconds: setting(
     'POSTERN_REFRESH_GRACE',
     '10s',
-    'How long after its first use a refresh token may be used again, up to `1m`. It then returns the same new tokens ' +
+    'How long after its first use a refresh token may be used again, up to `10m`. It then returns the same new tokens ' +
       '(for clients that lost the response, and for several tabs), up to 100 times in a row. With `0s`, any second use ' +
-      'ends the session.',
-    value.seconds('0s', '1m'),
+      'ends the session. A thief gains from it: a stolen token that its owner has used still works for 10 seconds at ' +
+      '`10s`, and for 10 minutes at `10m`. At `10m` a thief who refreshes about as often as the owner is not noticed ' +
+      '([what a thief gains](promises.md#what-a-thief-gains-by-the-grace-time)). Raise it only for clients that lose ' +
+      'responses for longer, such as phones. Every instance must run a release that knows the longer value.',
+    value.seconds('0s', '10m'),
   ),
   sessionsPerUser: setting(
     'POSTERN_SESSIONS_PER_USER',

@@ -41,7 +41,7 @@ export const auditOutcomes = ['ok', 'refused'] as const;
  */
 export interface AuditActor {
   readonly type: 'anonymous' | 'user' | 'service' | 'certificate' | 'operator';
-  /** The id of the user or service account, or the name in the certificate. */
+  /** The id of the user or service account, the name in the certificate, or the operator as `HOST/USER`. */
   readonly id: string | null;
 }
 

@@ -27,6 +27,12 @@ export interface TokenRefusal {
 export type RefreshRefusalReason =
   'REFRESH_TOKEN_INVALID' | 'REFRESH_TOKEN_EXPIRED' | 'REFRESH_TOKEN_REUSED' | 'REFRESH_TOKEN_REVOKED';
 
+/**
+ * The credential that a method takes: an access token in the metadata, one in a field of the request as well, or in its
+ * place a client certificate.
+ */
+export type AcceptedCredential = 'token' | 'token-in-field' | 'token-or-certificate';
+
 /** Whose credential was refused, as far as it is certain; for the audit trail. */
 export interface RefusedSubject {
   /** Set when the caller proved its identity although the call was refused. */
@@ -67,7 +73,8 @@ export type Rejection =
         | 'unknown-service'
         | 'wrong-secret';
     } & RefusedLogin)
-  | { readonly kind: 'credentials-missing' }
+  /** `accepts` says which credential the method takes, and where. */
+  | { readonly kind: 'credentials-missing'; readonly accepts: AcceptedCredential }
   | {
       readonly kind: 'reset-token-invalid';
       readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';

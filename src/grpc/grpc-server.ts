@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 
-import { formatListenAddress, type ListenAddress } from '../net/listen-address.ts';
+import { formatListenAddress, type ListenAddress, unresolvedNameError } from '../net/listen-address.ts';
 import { type Network, networkMatcher } from '../net/cidr.ts';
 import { HealthService } from '../generated/grpc/health/v1/health.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
@@ -143,7 +143,7 @@ export class GrpcServer {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, credentials, (error, port) => {
         if (error) {
-          reject(bindError(error));
+          reject(bindError(error, address));
           return;
         }
         guardConnections(this.#server, this.#slots);
@@ -195,7 +195,9 @@ export class GrpcServer {
 }
 
 /** The error of Node for the address, or for the first of several. grpc-js wraps it in a text of its own. */
-function bindError(error: Error): Error {
+function bindError(error: Error, address: ListenAddress): Error {
+  if (address.kind === 'tcp' && error.message.startsWith('Name resolution failed'))
+    return unresolvedNameError(address.host, error);
   const reason = /^No address added out of total \d+ resolved errors: \[(.+?)(,listen .*)?\]$/.exec(
     error.message,
   )?.[1];

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-import type { ListenAddress } from '../net/listen-address.ts';
+import { type ListenAddress, unresolvedNameError } from '../net/listen-address.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { limitedSource } from '../net/peer-address.ts';
 import { clearStaleSocket } from '../net/unix-socket.ts';
@@ -24,7 +25,7 @@ export interface HttpContent {
 interface Publication {
   readonly issuer: string;
   /** Null until keys are loaded. */
-  jwks(): { json: string; etag: string; maxAgeSeconds: number } | null;
+  jwks(): { json: string; etag: string; algorithms: readonly string[]; maxAgeSeconds: number } | null;
 }
 
 interface Answer {
@@ -42,7 +43,7 @@ function routesOf({ publication }: HttpContent): Routes {
     ...(publication
       ? ([
           ['/.well-known/jwks.json', (request) => jwks(request, publication)],
-          ['/.well-known/openid-configuration', () => openidConfiguration(publication)],
+          ['/.well-known/openid-configuration', (request) => openidConfiguration(request, publication)],
         ] satisfies [string, Route][])
       : []),
     ['/livez', () => text(200, 'ok\n')],
@@ -99,9 +100,13 @@ export class HttpServer {
   async listen(address: ListenAddress): Promise<ListenAddress> {
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
+      const failed = (error: NodeJS.ErrnoException) => {
+        const isUnresolved = address.kind === 'tcp' && error.syscall === 'getaddrinfo';
+        reject(isUnresolved ? unresolvedNameError(address.host, error) : error);
+      };
+      this.#server.once('error', failed);
       const bound = () => {
-        this.#server.off('error', reject);
+        this.#server.off('error', failed);
         resolve();
       };
       if (address.kind === 'unix') this.#server.listen(address.path, bound);
@@ -144,7 +149,8 @@ function respond(
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
-    'content-length': Buffer.byteLength(body),
+    // RFC 9110 section 8.6: with 304 it would be the length of the content that the client has already.
+    ...(status !== 304 && { 'content-length': Buffer.byteLength(body) }),
     ...headers,
   });
   response.end(request.method === 'HEAD' ? undefined : body);
@@ -163,14 +169,43 @@ function answerTo(request: IncomingMessage, routes: Routes, content: HttpContent
 
 function jwks(request: IncomingMessage, publication: Publication): Answer {
   const keySet = publication.jwks();
-  // With a cacheable empty set, a verifier would refuse every token until max-age has passed.
-  if (keySet === null) {
-    const unavailable = text(503, 'the keys are not loaded yet; retry in a second\n');
-    return { ...unavailable, headers: { ...unavailable.headers, 'retry-after': '1' } };
-  }
-  const { json, etag, maxAgeSeconds } = keySet;
+  if (keySet === null) return keysUnknown();
+  return cacheable(request, { ...keySet, type: 'application/jwk-set+json' });
+}
+
+/**
+ * The members of OpenID Connect Discovery that token verifiers read. Postern is not an OpenID provider. The algorithms are
+ * those of the published keys; a verifier that finds none there may take RS256 for the only one (go-oidc does). The member
+ * is left out when it would be empty (OpenID Connect Discovery, section 4.2), as in HS256 mode.
+ */
+function openidConfiguration(request: IncomingMessage, publication: Publication): Answer {
+  const keySet = publication.jwks();
+  // A verifier keeps this document for its lifetime, so it must not see one without the algorithms.
+  if (keySet === null) return keysUnknown();
+  const { algorithms, maxAgeSeconds } = keySet;
+  const { issuer } = publication;
+  const json = JSON.stringify({
+    issuer,
+    jwks_uri: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`,
+    ...(algorithms.length > 0 && { id_token_signing_alg_values_supported: algorithms }),
+  });
+  const etag = `"${createHash('sha256').update(json).digest('base64url')}"`;
+  return cacheable(request, { json, etag, maxAgeSeconds, type: 'application/json' });
+}
+
+/** With a cacheable empty set, a verifier would refuse every token until max-age has passed. */
+function keysUnknown(): Answer {
+  const unavailable = text(503, 'the keys are not loaded yet; retry in a second\n');
+  return { ...unavailable, headers: { ...unavailable.headers, 'retry-after': '1' } };
+}
+
+function cacheable(
+  request: IncomingMessage,
+  document: { json: string; etag: string; maxAgeSeconds: number; type: string },
+): Answer {
+  const { json, etag, maxAgeSeconds, type } = document;
   const headers = {
-    'content-type': 'application/jwk-set+json',
+    'content-type': type,
     'cache-control': `public, max-age=${maxAgeSeconds}`,
     'access-control-allow-origin': '*',
     etag,
@@ -179,20 +214,22 @@ function jwks(request: IncomingMessage, publication: Publication): Answer {
   return { status: 200, headers, body: json };
 }
 
-/** Whether an If-None-Match header matches the ETag, by weak comparison (RFC 9110 section 13.1.2): a proxy may weaken tags. */
+/** What web servers append to the tag of an answer that they compress, inside the quotes: Apache `-gzip`, Jetty `--gzip`. */
+const COMPRESSION_SUFFIXES = ['-gzip', '-br', '-zstd', '-deflate', '--gzip', '--br', ';gzip', ';br'];
+
+/**
+ * Whether an If-None-Match header matches the ETag, by weak comparison (RFC 9110 section 13.1.2): a proxy that compresses
+ * weakens the tag (nginx), or appends the name of the coding.
+ */
 function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
+  const accepted = new Set([
+    '*',
+    etag,
+    ...COMPRESSION_SUFFIXES.map((suffix) => `${etag.slice(0, -1)}${suffix}"`),
+  ]);
   // Not by a regular expression: white space before a comma would cost quadratic time.
   const tags = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
-  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`);
-}
-
-/** The members of OpenID Connect Discovery that token verifiers read. Postern is not an OpenID provider. */
-function openidConfiguration({ issuer }: Publication): Answer {
-  return {
-    status: 200,
-    headers: { 'content-type': 'application/json', 'access-control-allow-origin': '*' },
-    body: JSON.stringify({ issuer, jwks_uri: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json` }),
-  };
+  return tags.some((tag) => accepted.has(tag.startsWith('W/') ? tag.slice(2) : tag));
 }
 
 function readiness(_request: IncomingMessage, content: HttpContent): Answer {

@@ -23,6 +23,12 @@ export function parseListenAddress(text: string): ListenAddress | null {
   return name !== undefined && (isIPv4(name) || isHostName(name)) ? { kind: 'tcp', host: name, port } : null;
 }
 
+/** The error of a listener whose host name does not resolve, in the form of Node's other errors of `listen`. */
+export function unresolvedNameError(host: string, cause: Error): Error {
+  const code = (cause as NodeJS.ErrnoException).code ?? 'ENOTFOUND';
+  return new Error(`listen ${code}: the name ${host} does not resolve to an address`, { cause });
+}
+
 /** The inverse of `parseListenAddress`. */
 export function formatListenAddress(address: ListenAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`;

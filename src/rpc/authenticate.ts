@@ -20,6 +20,8 @@ export function authenticateBy(
   return async (access, call) => {
     const certificateCaller =
       call.authorization.length === 0 ? callerByCertificate(identities, access, call.clientNames) : null;
-    return certificateCaller ?? byToken(bearerToken(call.authorization), access, call);
+    if (certificateCaller !== null) return certificateCaller;
+    const accepts = access === 'user' ? 'token' : 'token-or-certificate';
+    return byToken(bearerToken(call.authorization, accepts), access, call);
   };
 }

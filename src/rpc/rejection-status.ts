@@ -1,4 +1,5 @@
 import {
+  type AcceptedCredential,
   type FieldViolation,
   type RefreshRefusalReason,
   Rejected,
@@ -38,6 +39,14 @@ export function internalStatus(): RpcStatus {
   };
 }
 
+const missingCredentialMessages: Readonly<Record<AcceptedCredential, string>> = {
+  token: "the call has no access token; send it as metadata 'authorization: Bearer <token>'",
+  'token-in-field':
+    "the call has no token; send it in access_token or as metadata 'authorization: Bearer <token>'",
+  'token-or-certificate':
+    "the call has no credential; send an access token as metadata 'authorization: Bearer <token>', or connect with a client certificate that is listed",
+};
+
 /** The only mapping from a rejection to a status. Deterministic: equal rejections have equal statuses. */
 export function statusOf(rejection: Rejection): RpcStatus {
   switch (rejection.kind) {
@@ -51,8 +60,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'CREDENTIALS_MISSING',
-        message:
-          "the call has no token; send it in the request or as metadata 'authorization: Bearer <token>'",
+        message: missingCredentialMessages[rejection.accepts],
       };
     case 'reset-token-invalid':
       return {

@@ -20,7 +20,8 @@ export function verificationService(
     replies.of(claims, () => VerifiedToken.encode(verifiedToken(claims)).finish());
   return {
     verifyToken: (request, call) => {
-      const token = request.accessToken === '' ? bearerToken(call.authorization) : request.accessToken;
+      const token =
+        request.accessToken === '' ? bearerToken(call.authorization, 'token-in-field') : request.accessToken;
       const claims = operations.verifyToken({ token, audience: request.audience });
       return claims instanceof Promise ? claims.then(reply) : reply(claims);
     },

@@ -36,3 +36,25 @@ test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
     ]);
   },
 );
+
+test.each([
+  ['POSTERN_GRPC_LISTEN', 'no-such-host.invalid:0'],
+  ['POSTERN_HTTP_LISTEN', 'no-such-host.invalid:0'],
+  ['POSTERN_GRPC_LISTEN', '192.0.2.1:0'],
+  ['POSTERN_HTTP_LISTEN', '192.0.2.1:0'],
+  ['POSTERN_GRPC_LISTEN', '[2001:db8::1]:0'],
+  ['POSTERN_HTTP_LISTEN', '[fe80::1%none]:0'],
+])('%s: %s, which is no address of this machine, is a fault of the settings', async (name, address) => {
+  const { exitCode, stdout, stderr } = await runPostern(['sidecar', '--upstream', '127.0.0.1:1'], {
+    environment: { ...anyPorts, POSTERN_INSECURE: 'true', [name]: address },
+  });
+  expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.settings, stdout: '' });
+  const notices = stderr.split('\n').filter((line) => !line.startsWith('{'));
+  expect(notices).toEqual([
+    expect.stringMatching(
+      /^postern: listen E[A-Z_]+: .*(no-such-host\.invalid|192\.0\.2\.1|2001:db8::1|fe80::1)/,
+    ),
+    expect.stringMatching(/POSTERN_GRPC_LISTEN .*POSTERN_HTTP_LISTEN/),
+    '',
+  ]);
+});

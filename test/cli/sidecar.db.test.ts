@@ -113,6 +113,39 @@ test('A02 the sidecar calls WatchTrust with tokens for the audience in POSTERN_A
   await service.stop();
 }, 20_000);
 
+test.each([
+  [
+    'without credentials',
+    {},
+    /^this sidecar has no credential; set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET .*UNAUTHENTICATED/,
+  ],
+  [
+    'with a secret that is wrong',
+    {
+      POSTERN_CLIENT_ID: '01a21e5b-6d50-7e4b-a7f4-4178c2a0cb49',
+      POSTERN_CLIENT_SECRET: `psk_${'0'.repeat(49)}`,
+    },
+    /UNAUTHENTICATED: .*check POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET/,
+  ],
+])(
+  'a sidecar that was started %s logs which settings to set',
+  async (_name, credentials, expected) => {
+    const service = await startTestService();
+    const sidecar = startPostern(['sidecar', '--upstream', service.grpcAddress], {
+      environment: { ...listeners, ...credentials },
+    });
+    const lost = () => sidecar.output.stderr.split('\n').find((line) => line.includes('"upstream-lost"'));
+    await until(() => lost() !== undefined, 'the loss is logged');
+    const { detail } = JSON.parse(lost() ?? '{}') as { detail: string };
+    expect(detail).toMatch(expected);
+    expect(detail).not.toMatch(/^\d|send (it|the token) in the request/);
+    sidecar.kill('SIGTERM');
+    expect((await sidecar.end).exitCode).toBe(0);
+    await service.stop();
+  },
+  20_000,
+);
+
 const addressForms = 'HOST:PORT';
 test.each([
   [['sidecar'], '--upstream'],

@@ -218,6 +218,15 @@ describe('values', () => {
     expect(loadSettings({ POSTERN_API_AUDIENCE: 'postern' }, { for: 'sidecar' }).apiAudience).toBe('postern');
   });
 
+  test('the grace time of refresh tokens is 10 s, and at most ten minutes', () => {
+    expect(loadSettings({}).refreshGraceSeconds).toBe(10);
+    expect(loadSettings({ POSTERN_REFRESH_GRACE: '10m' }).refreshGraceSeconds).toBe(600);
+    for (const tooLong of ['601s', '11m', '1h'])
+      expect(faultsOf({ POSTERN_REFRESH_GRACE: tooLong })).toEqual([
+        expect.stringMatching(/^POSTERN_REFRESH_GRACE .*10m/),
+      ]);
+  });
+
   test('unknown names are refused with the nearest known one', () => {
     expect(faultsOf({ POSTERN_ACESS_TOKEN_TTL: '1m' })).toEqual([
       expect.stringMatching(/^POSTERN_ACESS_TOKEN_TTL .*\bPOSTERN_ACCESS_TOKEN_TTL\b/),

@@ -59,6 +59,7 @@ describe('the package', () => {
         'dist/command/postern.js',
         'dist/client/postern-client.js',
         'proto/postern/v1/auth.proto',
+        'proto/postern.binpb',
       ]),
     );
     if (existsSync(join(root, 'README.md'))) expect(paths).toContain('README.md');
@@ -130,7 +131,7 @@ describe('the contract', () => {
     }
   });
 
-  test('the descriptors for reflection are up to date with the proto files', async () => {
+  test('the descriptors for reflection and the descriptor set are up to date with the proto files', async () => {
     // The script writes below its working directory, so it runs on a copy and the checkout stays unchanged.
     const copy = join(folder, 'descriptors');
     mkdirSync(join(copy, 'src', 'generated'), { recursive: true });
@@ -140,6 +141,10 @@ describe('the contract', () => {
     await run(process.execPath, ['proto/embed-descriptors.js'], { cwd: copy, env: environment });
     const name = join('src', 'generated', 'descriptor-set.ts');
     expect(readFileSync(join(root, name), 'utf8')).toBe(readFileSync(join(copy, name), 'utf8'));
+    const set = join('proto', 'postern.binpb');
+    rmSync(join(copy, set));
+    await run(process.execPath, ['proto/embed-descriptors.js'], { cwd: copy, env: environment });
+    expect(readFileSync(join(root, set)).equals(readFileSync(join(copy, set)))).toBe(true);
   });
 
   test('buf lint reports nothing', async () => {
@@ -151,6 +156,7 @@ describe('buf curl with the published contract alone', () => {
   test.each([
     ['through reflection alone', 'on', []],
     ['with the proto files, without reflection', 'off', ['--schema', 'proto']],
+    ['with the descriptor set, without reflection', 'off', ['--schema', 'proto/postern.binpb']],
   ])('logs in and has the token verified %s', async (_name, reflection, schema) => {
     const service = await startTestService({ POSTERN_REFLECTION: reflection });
     const credentials = { email: 'ada@example.com', password: 'correct horse battery' };

@@ -240,6 +240,7 @@ test('N09 HTTP uses TLS and requires no client certificate', async () => {
   expect(JSON.parse(discovery.body)).toEqual({
     issuer: 'https://127.0.0.1:8080',
     jwks_uri: 'https://127.0.0.1:8080/.well-known/jwks.json',
+    id_token_signing_alg_values_supported: ['ES256'],
   });
   for (const path of ['/.well-known/jwks.json', '/livez', '/readyz'])
     expect((await fetchWith(path)).status).toBe(200);

@@ -54,6 +54,8 @@ describe('an instance that has not reached its database', () => {
       // A client that cached the empty set of an earlier release must not get 304.
       const held = await keySetOf(service, { 'if-none-match': '*' });
       expect(held.status).toBe(503);
+      const discovery = await fetch(`${service.httpUrl}/.well-known/openid-configuration`);
+      expect([discovery.status, discovery.headers.get('cache-control')]).toEqual([503, 'no-store']);
       const refused = await keySetOverGrpc(service);
       expect([refused.code, refused.reason, retryDelayOf(refused)]).toEqual([
         status.UNAVAILABLE,
@@ -87,6 +89,9 @@ describe('an instance that has not reached its database', () => {
       const empty = await keySetOf(service);
       expect([empty.status, await empty.text()]).toEqual([200, '{"keys":[]}']);
       expect((await keySetOverGrpc(service)).response?.['jwks']).toBe('{"keys":[]}');
+      // Nobody can verify its tokens with public keys, so no algorithm is named.
+      const discovery = await fetch(`${service.httpUrl}/.well-known/openid-configuration`);
+      expect(Object.keys((await discovery.json()) as object)).toEqual(['issuer', 'jwks_uri']);
       expect((await scrape(service.httpUrl)).value('postern_signing_keys', { state: 'active' })).toBe(0);
     } finally {
       await service.stop();

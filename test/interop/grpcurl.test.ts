@@ -6,6 +6,7 @@ import { startTestService, type TestService } from '../support/test-service.ts';
 import { runTool } from './run-tool.ts';
 import { describeWith } from './tool.ts';
 
+const protoset = fileURLToPath(new URL('../../proto/postern.binpb', import.meta.url));
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
 const email = 'ann@example.com';
 const password = 'correct horse battery';
@@ -62,6 +63,25 @@ describeWith('grpcurl', 'grpcurl', () => {
     expect(empty.stderr).toContain('Code: InvalidArgument');
     expect(empty.stderr).toContain('"@type": "type.googleapis.com/google.rpc.BadRequest"');
     expect(empty.stderr).toContain('"field": "email"');
+  });
+
+  test('reads the details of a refusal in production, where reflection is off, from the descriptor set', async () => {
+    const silent = await startTestService({ POSTERN_REFLECTION: 'off' }, service.database);
+    try {
+      const login = (...options: string[]) =>
+        grpcurl(...options, '-d', '{}', silent.grpcAddress, 'postern.v1.AuthService/Login');
+      const refused = await login('-protoset', protoset);
+      expect(refused.stderr).toContain('"@type": "type.googleapis.com/google.rpc.ErrorInfo"');
+      expect(refused.stderr).toContain('"reason": "FIELD_INVALID"');
+      expect(refused.stderr).toContain('"field": "email"');
+      // The proto file of the service alone does not say what the details are.
+      const withoutSet = await login('-import-path', protoDir, '-proto', 'postern/v1/auth.proto');
+      expect(withoutSet.stderr).not.toContain('"FIELD_INVALID"');
+      const { stdout } = await grpcurl('-protoset', protoset, 'list');
+      expect(stdout.split('\n')).toContain('postern.v1.AdminService');
+    } finally {
+      await silent.stop();
+    }
   });
 
   test('calls the health service', async () => {

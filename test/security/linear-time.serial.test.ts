@@ -238,7 +238,7 @@ describe('N16 the time for untrusted text grows no faster than its length', () =
 });
 
 describe('N16 a header of an HTTP request', () => {
-  const keySet = { json: '{"keys":[]}', etag: '"tag"', maxAgeSeconds: 600 };
+  const keySet = { json: '{"keys":[]}', etag: '"tag"', algorithms: [], maxAgeSeconds: 600 };
 
   test.each([
     ['spaces in If-None-Match', `a${' '.repeat(7_900)}b`],

@@ -176,6 +176,8 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
     check: 'ports',
     verdict: 'fault',
     message: `${text} cannot be used (${fault})`,
-    advice: `Change ${setting}.`,
+    advice: /^(ENOTFOUND|EAI_)/.test(fault)
+      ? `The name does not resolve: correct ${setting}, or listen on an address.`
+      : `Change ${setting}.`,
   };
 }

@@ -34,15 +34,21 @@ const idLength = text({ minBytes: 1, maxBytes: 256 });
  */
 const UUID_LIKE = /^\{?[0-9a-f]{8}-[0-9a-f-]*\}?$/i;
 
-/** Actors that are users or service accounts are recorded by id, client certificates by their identity. */
+/** Whoever ran a command is recorded as `HOST/USER`. */
+const OPERATOR_NAME = /^[\w.-]{1,128}\/[^\s@/\p{C}]{1,140}$/u;
+
+/**
+ * Actors that are users or service accounts are recorded by id, client certificates by their identity, operators by machine
+ * and user.
+ */
 const actor: FieldRule<string> = (value, field) =>
-  isUuid(value) || (readClientName(value) === value && !UUID_LIKE.test(value))
+  isUuid(value) || OPERATOR_NAME.test(value) || (readClientName(value) === value && !UUID_LIKE.test(value))
     ? []
     : [
         {
           field,
           description:
-            'must be the id of a user or service account, a UUID in lower case with hyphens, or the identity of a client certificate',
+            'must be the id of a user or service account, a UUID in lower case with hyphens, the identity of a client certificate, or HOST/USER for an operator',
         },
       ];
 

@@ -10,7 +10,13 @@ import {
 } from '../../domain/rejection.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
-import { endSessions, findSession, rotateSession, type SessionRecord } from '../sessions/session-queries.ts';
+import {
+  endSessions,
+  findSession,
+  recordRepeat,
+  rotateSession,
+  type SessionRecord,
+} from '../sessions/session-queries.ts';
 import {
   parseRefreshToken,
   type PresentedRefreshToken,
@@ -23,6 +29,12 @@ import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 
 /** A call that loses to a concurrent rotation reads the session again. One retry suffices unless rotations continue. */
 const MAX_ATTEMPTS = 4;
+
+/**
+ * How much longer than its session's row says an access token may live. `REVOCATION_MARGIN_SECONDS` covers it, so that
+ * repeats shortly after the refresh write nothing.
+ */
+const MAX_UNRECORDED_REPEAT_MS = 60_000;
 
 export interface RefreshDependencies {
   readonly database: Database;
@@ -76,6 +88,10 @@ async function exchange(
       }
       case 'repeat':
         requireWithinRateLimit(repeatRateLimiter.take(sessionId, presented.text, decision.graceLeftMs));
+        if (
+          !(await prepareRepeat(dependencies, { sessionId, session, generation: decision.generation }, call))
+        )
+          continue;
         onRepeat();
         return issue(dependencies, sessionId, session, decision.generation);
       case 'reuse':
@@ -124,6 +140,25 @@ async function rotate(
   if (!rotated) return null;
   const { nowMs, roles } = rotated;
   return { ...session, rotatedAtMs: nowMs, roles, nowMs };
+}
+
+/**
+ * A session's row says when its last access token expires, and its revocation is kept for that long. Within a long grace
+ * time, or by an instance with another lifetime of access tokens, a repeat issues one that expires later: the row must
+ * say so first.
+ *
+ * @returns false when a concurrent call has changed the session first
+ */
+async function prepareRepeat(
+  { database, policy, sessionLimiter }: RefreshDependencies,
+  { sessionId, session, generation }: { sessionId: string; session: SessionRecord; generation: number },
+  call: OperationCall,
+): Promise<boolean> {
+  const { accessTokenSeconds } = policy;
+  const tokenExpiresAtMs = session.nowMs + accessTokenSeconds * 1000;
+  if (tokenExpiresAtMs <= session.accessExpiresAtMs + MAX_UNRECORDED_REPEAT_MS) return true;
+  const repeat = { id: sessionId, generation, accessTokenSeconds };
+  return sessionLimiter.run(sessionId, () => database.run(call, (db) => recordRepeat(db, repeat)));
 }
 
 function ownerOf(sessionId: string, { userId }: SessionRecord) {

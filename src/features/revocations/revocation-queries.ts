@@ -5,8 +5,8 @@ import type { Revocation, RevocationKind } from '../../domain/revocation-set.ts'
 
 /**
  * How long a revocation is kept after the last token that it concerns has expired, in seconds. A token may be dated 5 s
- * ahead of the database's clock. It may be issued up to a minute of grace time and the duration of a call after its
- * session was written. Verifiers allow 5 s of clock skew and may be a minute behind. The rest is a safety margin (S17).
+ * ahead of the database's clock. It may be issued up to a minute (`MAX_UNRECORDED_REPEAT_MS`) and the duration of a call
+ * after its session was written. Verifiers allow 5 s of clock skew and may be a minute behind. The rest is a safety margin (S17).
  */
 export const REVOCATION_MARGIN_SECONDS = 180;
 

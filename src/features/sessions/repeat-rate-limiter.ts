@@ -13,11 +13,18 @@ export interface RepeatRateLimits {
 
 const MAX_PER_GRACE_TIME = 100;
 
-/** Limits of a burst of 100 repeats, and of 100 more in each grace time. @param graceMs the grace time, ms */
+/** A longer grace time must not allow a session with many tabs fewer repeats, or delay the check of a refused token. */
+const MAX_REFILL_TIME_MS = 60_000;
+
+/**
+ * Limits of a burst of 100 repeats, and of 100 more in each grace time, or in each minute of a longer one.
+ *
+ * @param graceMs the grace time, ms
+ */
 export function repeatRateLimits(graceMs: number): RepeatRateLimits {
   return {
     perSession: MAX_PER_GRACE_TIME,
-    refillMs: Math.max(1, graceMs / MAX_PER_GRACE_TIME),
+    refillMs: Math.max(1, Math.min(graceMs, MAX_REFILL_TIME_MS) / MAX_PER_GRACE_TIME),
     maxSessions: 10_000,
   };
 }

@@ -26,6 +26,8 @@ export interface SessionRecord extends RefreshableSession {
   readonly audience: string;
   readonly userDisabled: boolean;
   readonly externalId: string | null;
+  /** When the last access token expires that the row accounts for. */
+  readonly accessExpiresAtMs: number;
   readonly roles: readonly string[];
   readonly nowMs: number;
 }
@@ -40,6 +42,7 @@ interface SessionRow {
   audience: string;
   created_at: Date;
   rotated_at: Date | null;
+  access_expires_at: Date;
   expires_at: Date;
   ended_at: Date | null;
   user_disabled: boolean;
@@ -107,7 +110,8 @@ export async function findSession(db: Knex, id: string): Promise<SessionRecord |
   const { rows } = await prepared<{ rows: SessionRow[] }>(
     db,
     'find-session',
-    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.expires_at, s.ended_at,
+    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.access_expires_at,
+            s.expires_at, s.ended_at,
             u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now
      FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
     [id],
@@ -197,6 +201,29 @@ export async function rotateSession(
 }
 
 /**
+ * Records that an access token is issued now for a repeated refresh token of this generation, so that a revocation of the
+ * session outlives it (S17).
+ *
+ * @returns false when the session has ended or was refreshed meanwhile, or its user has been disabled
+ */
+export async function recordRepeat(
+  db: Knex,
+  repeat: { id: string; generation: number; accessTokenSeconds: number },
+): Promise<boolean> {
+  const { rows } = await prepared<{ rows: unknown[] }>(
+    db,
+    'record-repeat',
+    `UPDATE sessions s
+     SET access_expires_at = greatest(s.access_expires_at, clock_timestamp() + make_interval(secs => ?))
+     FROM users u
+     WHERE s.id = ? AND s.generation = ? AND s.ended_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
+     RETURNING s.id`,
+    [repeat.accessTokenSeconds, repeat.id, repeat.generation],
+  );
+  return rows.length > 0;
+}
+
+/**
  * Ends the selected live sessions and revokes those whose access tokens may still be valid. To end all sessions of a
  * user, the caller must hold the lock on the user's row, so that no login opens another one meanwhile.
  *
@@ -270,6 +297,7 @@ function toRecord(row: SessionRow): SessionRecord {
     ended: row.ended_at !== null,
     userDisabled: row.user_disabled,
     externalId: row.external_id,
+    accessExpiresAtMs: row.access_expires_at.getTime(),
     roles: row.roles,
     nowMs: row.now.getTime(),
   };

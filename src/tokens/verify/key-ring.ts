@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Signer } from '../issue/signer.ts';
+import type { SigningAlgorithm } from '../signing-algorithm.ts';
 import type { VerificationKey } from './verification-key.ts';
 
 /** The published JWKS, serialised once per key ring (K11). */
@@ -7,6 +8,8 @@ interface Jwks {
   readonly json: string;
   /** Strong entity tag, including the quotes. Equal key sets have equal tags. */
   readonly etag: string;
+  /** The algorithms of these keys, each once, in alphabetical order. */
+  readonly algorithms: readonly SigningAlgorithm[];
 }
 
 /** An immutable set of keys. A change of keys makes a new ring. */
@@ -35,10 +38,11 @@ export function createKeyRing(keys: readonly VerificationKey[], signer: Signer |
   const kids = Object.freeze([...byKid.keys()].sort());
   const json = JSON.stringify({ keys: kids.map((kid) => byKid.get(kid)?.jwk) });
   const etag = `"${createHash('sha256').update(json).digest('base64url')}"`;
+  const algorithms = Object.freeze([...new Set(keys.map(({ algorithm }) => algorithm))].sort());
   return Object.freeze({
     find: (kid: string) => byKid.get(kid),
     kids,
     signer,
-    jwks: Object.freeze({ json, etag }),
+    jwks: Object.freeze({ json, etag, algorithms }),
   });
 }

@@ -191,6 +191,7 @@ test('the HTTP listener serves discovery, liveness and readiness', async () => {
   expect(discovery).toEqual({
     issuer: 'http://127.0.0.1:8080',
     jwks_uri: 'http://127.0.0.1:8080/.well-known/jwks.json',
+    id_token_signing_alg_values_supported: ['ES256'],
   });
   for (const path of ['/livez', '/readyz']) expect((await fetch(service.httpUrl + path)).status).toBe(200);
   expect((await fetch(`${service.httpUrl}/nothing`)).status).toBe(404);

@@ -168,6 +168,43 @@ test('S05 the grace time starts at the first exchange, and repetitions do not ex
   );
 });
 
+describe('S05 S06 with a grace time of ten minutes, a phone and a thief', () => {
+  const minutes = (count: number) => count * 60_000;
+  const long: Limits = { graceMs: minutes(10), idleMs: minutes(60 * 24), lifetimeMs: minutes(60 * 24 * 30) };
+
+  test('a phone that lost the answer and is back after nine minutes stays logged in', () => {
+    const session = new SessionInMemory(long);
+    session.present(1);
+    session.advance(minutes(9));
+    expect(session.present(1)).toBe(2);
+    session.advance(minutes(1));
+    expect(session.present(1)).toBe('reuse');
+  });
+
+  test('a thief with the token before the last is noticed within the ten minutes', () => {
+    const session = new SessionInMemory(long);
+    expect([session.present(1), session.present(2), session.present(1)]).toEqual([2, 3, 'reuse']);
+  });
+
+  test.each([
+    ['10 s', 10_000, 'reuse'],
+    ['10 min', minutes(10), 'unnoticed'],
+  ])('a thief who refreshes between the refreshes of the owner, at %s', (_name, graceMs, outcome) => {
+    const session = new SessionInMemory({ ...long, graceMs });
+    const held = { owner: 1, thief: 1 };
+    let seen = 'unnoticed';
+    for (let turn = 0; turn < 100 && seen === 'unnoticed'; turn += 1) {
+      for (const who of ['owner', 'thief'] as const) {
+        const answer = session.present(held[who]);
+        if (typeof answer === 'number') held[who] = answer;
+        else if (seen === 'unnoticed') seen = answer;
+        session.advance(minutes(4));
+      }
+    }
+    expect(seen).toBe(outcome);
+  });
+});
+
 test('S07 without a grace time any second use is reuse, even in the same millisecond', () => {
   const session = new SessionInMemory({ ...limits, graceMs: 0 });
   expect([session.present(1), session.present(1), session.present(2)]).toEqual([2, 'reuse', 'ended']);

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { startTestService, type TestService } from '../../support/test-service.ts';
 
@@ -93,6 +93,93 @@ test('S05 only the immediate predecessor has a grace time', async () => {
   expect(await refusalOf('RefreshToken', { refresh_token: first.refresh_token })).toBe(
     'REFRESH_TOKEN_REUSED',
   );
+});
+
+describe('a phone whose answer is lost, with a grace time of ten minutes', () => {
+  let patient: TestService;
+  beforeAll(async () => {
+    const settings = { POSTERN_REFRESH_GRACE: '10m', POSTERN_ACCESS_TOKEN_TTL: '1m' };
+    patient = await startTestService(settings, service.database);
+  });
+  afterAll(() => patient.stop());
+
+  const ask = async (method: string, request: Record<string, unknown>, bearer?: string) => {
+    const metadata = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` };
+    const { response, reason } = await patient.call(`postern.v1.AuthService/${method}`, request, metadata);
+    return response ? (response as unknown as Tokens) : reason;
+  };
+  const refreshedAt = async (token: string) => {
+    const answer = await ask('RefreshToken', { refresh_token: token });
+    if (typeof answer === 'string') throw new Error(answer);
+    return answer as Tokens;
+  };
+  const isGood = async (token: string) =>
+    (await ask('VerifyToken', { access_token: token })) !== 'TOKEN_REVOKED';
+  /** A session whose first refresh was nine minutes ago; the answer never arrived. */
+  async function lostAnswer() {
+    const first = (await ask('Login', { email, password })) as Tokens;
+    const lost = await refreshedAt(first.refresh_token);
+    await age(first, '9 minutes');
+    await service.database.query(
+      `UPDATE sessions SET access_expires_at = access_expires_at - interval '9 minutes' WHERE id = $1`,
+      [first.session_id],
+    );
+    return { first, lost };
+  }
+
+  test.each([
+    ['logs out', (again: Tokens) => ask('RevokeToken', { token: again.refresh_token })],
+    [
+      'logs out with the old token',
+      (_again: Tokens, first: Tokens) => ask('RevokeToken', { token: first.refresh_token }),
+    ],
+    [
+      'changes the password',
+      (again: Tokens) =>
+        ask(
+          'ChangePassword',
+          { current_password: password, new_password: 'another horse battery' },
+          again.access_token,
+        ),
+    ],
+  ])('S19 S04 is served after nine minutes, and %s: its last access token ends too', async (_name, leave) => {
+    const { first, lost } = await lostAnswer();
+    const again = await refreshedAt(first.refresh_token);
+    expect(again.refresh_token).toBe(lost.refresh_token);
+    expect(await isGood(again.access_token)).toBe(true);
+    expect(typeof (await leave(again, first))).toBe('object');
+    expect(await isGood(again.access_token)).toBe(false);
+    const [kept] = await service.database.query(
+      `SELECT expires_at > now() + interval '3 minutes 50 seconds' AS "longEnough" FROM revocations WHERE id = $1`,
+      [first.session_id],
+    );
+    expect(kept).toEqual({ longEnough: true });
+  });
+
+  test('S06 S19 a thief is noticed after it: the access token of the repeat ends with the session', async () => {
+    const { first } = await lostAnswer();
+    const again = await refreshedAt(first.refresh_token);
+    await age(first, '61 seconds');
+    expect(await ask('RefreshToken', { refresh_token: first.refresh_token })).toBe('REFRESH_TOKEN_REUSED');
+    expect(await isGood(again.access_token)).toBe(false);
+  });
+
+  test('S19 a repeat soon after the refresh writes nothing', async () => {
+    const first = (await ask('Login', { email, password })) as Tokens;
+    await refreshedAt(first.refresh_token);
+    const writes = `SELECT xmin::text FROM sessions WHERE id = $1`;
+    const [before] = await service.database.query(writes, [first.session_id]);
+    await refreshedAt(first.refresh_token);
+    expect(await service.database.query(writes, [first.session_id])).toEqual([before]);
+  });
+
+  test('S06 an instance with the default of ten seconds calls the same repeat reuse', async () => {
+    const { first } = await lostAnswer();
+    expect(await refusalOf('RevokeToken', { token: 'junk' })).toBeUndefined();
+    expect(await refusalOf('RefreshToken', { refresh_token: first.refresh_token })).toBe(
+      'REFRESH_TOKEN_REUSED',
+    );
+  });
 });
 
 test('S10 idle and absolute lifetimes end a session', async () => {

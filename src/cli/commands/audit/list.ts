@@ -33,7 +33,7 @@ interface Options {
 /** `postern audit list [--actor ID] [--target ID] [--action A] [--outcome O] [--since T] [--until T] [--before ID] [--limit N] [--json]` */
 export const auditList: CommandDefinition = (command) => {
   command
-    .option('--actor <id>', 'only actions by this user or service account')
+    .option('--actor <id>', 'only actions by this user or service account, or by HOST/USER for a command')
     .option('--target <id>', 'only actions on this user, session, token, service account or key')
     .addOption(new Option('--action <name>', 'only this action').choices(auditActions))
     .addOption(new Option('--outcome <word>', 'only this outcome').choices(auditOutcomes))

@@ -475,8 +475,8 @@ export interface ListAuditEventsRequest {
   /** `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
   /**
-   * The actor: the id of a user or service account, or the identity of a client
-   * certificate. Empty for any.
+   * The actor: the id of a user or service account, the identity of a client
+   * certificate, or `HOST/USER` of whoever ran a command. Empty for any.
    */
   actor: string;
   /** The id of the target. Empty for any. */
@@ -517,7 +517,7 @@ export interface AuditEvent {
   actorType: string;
   /**
    * The actor: the id of a user or service account, the identity of a client
-   * certificate, or empty.
+   * certificate, `HOST/USER` of whoever ran a command, or empty.
    */
   actorId: string;
   /** The kind of target: user, session, token, service, signing-key or empty. */
