@@ -154,7 +154,7 @@ export async function findUserById(db: Knex, id: string): Promise<User | null> {
   return row ? toUser(row) : null;
 }
 
-/** Replaces the hash `from` by a stronger one of the same password, unless another hash is stored by now. */
+/** Replaces the hash `from` by a new one of the password that matched it, unless another hash is stored by now. */
 export async function upgradePasswordHash(
   db: Knex,
   change: { id: string; from: string; to: string },

@@ -1,10 +1,13 @@
 import { readStoredHash } from '../formats/format-table.ts';
-import { type SlowKind, slowestOfEachFormat } from './slow-hash-kinds.ts';
+import { MAX_PASSWORD_FORMS } from '../password-policy.ts';
+import { isSlow, type SlowKind, slowestOfEachFormat } from './slow-hash-kinds.ts';
 
 /** A login has a budget of 5 s, and the limits of the formats keep a verification near 1 s on a slow processor. */
 const MAX_DELAY_MS = 2_000;
 /** Upper estimate for one hash with current parameters on common hardware. */
 const ESTIMATED_HASH_MS = 30;
+/** Realistic estimate, for the number of forms: a high one would refuse right passwords until a kind is measured. */
+const TYPICAL_HASH_MS = 10;
 /** The fastest probe counts: a busy moment during the measurement must not slow down all later refusals. */
 const PROBES_PER_KIND = 4;
 /** Factor above the measured time, so that nearly every real verification ends before the delay does. */
@@ -15,8 +18,9 @@ const PERCENTILE = 0.9;
 
 /**
  * The minimum time from the start of a verification to its refusal: the time that the slowest kind of stored hash
- * takes; 0 while no kind is slower than a hash with current parameters. A kind is measured when it first appears, and
- * recent verifications raise the delay, so that it follows the load of the machine. At most 2 s.
+ * takes, as often as the typed password has Unicode forms to compare (L06); 0 while no kind is slower than a hash with
+ * current parameters. It depends on the password and on what is stored, never on the account. A kind is measured when it
+ * first appears, and recent verifications raise the delay, so that it follows the load of the machine. At most 2 s.
  */
 export class RefusalDelay {
   readonly #measureMs: (stored: string) => Promise<number>;
@@ -30,11 +34,17 @@ export class RefusalDelay {
     this.#measureMs = measureMs;
   }
 
-  get ms(): number {
-    const expected = this.#expected.map(
-      ({ kind, work }) => this.#measured.get(kind) ?? work * ESTIMATED_HASH_MS,
-    );
-    return Math.min(MAX_DELAY_MS, MARGIN * Math.max(0, ...expected, this.#observedPercentile()));
+  /** The delay for a password of which so many forms are compared with an imported hash. */
+  msFor(forms: number): number {
+    const slow = this.#expected.filter(({ work }) => isSlow(work, forms));
+    return Math.min(MAX_DELAY_MS, MARGIN * forms * this.#slowestMs(slow, ESTIMATED_HASH_MS));
+  }
+
+  /** How many forms of a password a login may compare, so that the delay covers all of them: 1 to 3. */
+  get maxForms(): number {
+    const slowestMs = this.#slowestMs(this.#expected, TYPICAL_HASH_MS);
+    const covered = slowestMs === 0 ? Infinity : Math.floor(MAX_DELAY_MS / (MARGIN * slowestMs));
+    return Math.min(MAX_PASSWORD_FORMS, Math.max(1, covered));
   }
 
   /** Replaces the kinds that are expected. A new kind counts with its estimate until it is measured. Never rejects. */
@@ -56,12 +66,21 @@ export class RefusalDelay {
     }
   }
 
-  /** Records the time of a real verification. This also covers hashes imported since the last `expect`. */
-  observe(stored: string, workMs: number): void {
+  /**
+   * Records the time of a real verification, which compared so many forms of a password. This also covers hashes imported
+   * since the last `expect`.
+   */
+  observe(stored: string, workMs: number, compared: number): void {
     const parsed = readStoredHash(stored);
-    if (typeof parsed === 'string' || parsed.work <= 1) return;
-    this.#observed.push(workMs);
+    if (typeof parsed === 'string' || !isSlow(parsed.work, compared)) return;
+    this.#observed.push(workMs / compared);
     if (this.#observed.length > MAX_OBSERVATIONS) this.#observed.shift();
+  }
+
+  /** Milliseconds of one comparison with the slowest of `kinds`, or with what was observed. */
+  #slowestMs(kinds: readonly SlowKind[], estimatedHashMs: number): number {
+    const kindsMs = kinds.map(({ kind, work }) => this.#measured.get(kind) ?? work * estimatedHashMs);
+    return Math.max(0, ...kindsMs, this.#observedPercentile());
   }
 
   #observedPercentile(): number {
