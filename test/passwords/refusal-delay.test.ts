@@ -136,6 +136,25 @@ describe('L02 L06 the refusal delay of a password with several Unicode forms', (
     },
   );
 
+  test('a busy moment does not refuse a right password: the fastest comparison says how many forms there are', async () => {
+    const busy = delayWith({ [bcrypt12]: [900, 900, 900, 900, 870, 240, 260, 250] });
+    await busy.delay.expect([bcrypt12]);
+    expect(busy.delay.maxForms).toBe(1);
+    await busy.delay.expect([bcrypt12]);
+    expect(busy.delay.maxForms).toBe(3);
+    const stored = `${bcrypt12}${'.'.repeat(53)}`;
+    for (const ms of [900, 2_700]) busy.delay.observe(stored, ms, 3);
+    expect([busy.delay.maxForms, busy.delay.msFor(3)]).toEqual([3, 1_125]);
+    await busy.delay.expect([bcrypt12]);
+    expect(busy.asked).toHaveLength(8);
+  });
+
+  test('a kind that stays slow is measured sixteen times and no more', async () => {
+    const { delay, asked } = delayWith({ [bcrypt12]: Array<number>(30).fill(900) });
+    for (let minute = 0; minute < 10; minute++) await delay.expect([bcrypt12]);
+    expect([asked.length, delay.maxForms]).toEqual([16, 1]);
+  });
+
   test('all forms are compared while a kind of common cost is not measured yet', async () => {
     const { delay } = delayWith({});
     await delay.expect([bcrypt12]);

@@ -10,6 +10,8 @@ const ESTIMATED_HASH_MS = 30;
 const TYPICAL_HASH_MS = 10;
 /** The fastest probe counts: a busy moment during the measurement must not slow down all later refusals. */
 const PROBES_PER_KIND = 4;
+/** A kind that limits the number of forms is measured more often: the machine may have been busy at the first time. */
+const MAX_PROBES_PER_KIND = 16;
 /** Factor above the measured time, so that nearly every real verification ends before the delay does. */
 const MARGIN = 1.25;
 /** Number of recent verifications of slow hashes that are kept; the delay covers this percentile of them. */
@@ -24,8 +26,8 @@ const PERCENTILE = 0.9;
  */
 export class RefusalDelay {
   readonly #measureMs: (stored: string) => Promise<number>;
-  /** Milliseconds by kind. */
-  readonly #measured = new Map<string, number>();
+  /** Milliseconds of each measurement, by kind. */
+  readonly #probes = new Map<string, number[]>();
   #expected: readonly SlowKind[] = [];
   #observed: number[] = [];
 
@@ -37,12 +39,17 @@ export class RefusalDelay {
   /** The delay for a password of which so many forms are compared with an imported hash. */
   msFor(forms: number): number {
     const slow = this.#expected.filter(({ work }) => isSlow(work, forms));
-    return Math.min(MAX_DELAY_MS, MARGIN * forms * this.#slowestMs(slow, ESTIMATED_HASH_MS));
+    const slowestMs = Math.max(this.#measuredMs(slow, ESTIMATED_HASH_MS), this.#observedPercentile());
+    return Math.min(MAX_DELAY_MS, MARGIN * forms * slowestMs);
   }
 
-  /** How many forms of a password a login may compare, so that the delay covers all of them: 1 to 3. */
+  /**
+   * How many forms of a password a login may compare, so that the delay can cover all of them: 1 to 3. Counts with the
+   * fastest times: a busy moment must not refuse a right password.
+   */
   get maxForms(): number {
-    const slowestMs = this.#slowestMs(this.#expected, TYPICAL_HASH_MS);
+    const observedMs = this.#observed.length === 0 ? 0 : Math.min(...this.#observed);
+    const slowestMs = Math.max(this.#measuredMs(this.#expected, TYPICAL_HASH_MS), observedMs);
     const covered = slowestMs === 0 ? Infinity : Math.floor(MAX_DELAY_MS / (MARGIN * slowestMs));
     return Math.min(MAX_PASSWORD_FORMS, Math.max(1, covered));
   }
@@ -55,15 +62,22 @@ export class RefusalDelay {
     if (!isSame) this.#observed = [];
     this.#expected = expected;
     for (const { kind, example } of this.#expected) {
-      if (this.#measured.has(kind)) continue;
       try {
-        const probesMs: number[] = [];
-        for (let probe = 0; probe < PROBES_PER_KIND; probe++) probesMs.push(await this.#measureMs(example));
-        this.#measured.set(kind, Math.min(...probesMs));
+        await this.#probe(kind, example);
       } catch {
         // The queue is full: the estimate, which is high, applies until the next call.
       }
     }
+  }
+
+  async #probe(kind: string, example: string): Promise<void> {
+    const probesMs = this.#probes.get(kind) ?? [];
+    this.#probes.set(kind, probesMs);
+    const isMeasured = probesMs.length >= PROBES_PER_KIND;
+    const isEnough = this.maxForms === MAX_PASSWORD_FORMS || probesMs.length >= MAX_PROBES_PER_KIND;
+    if (isMeasured && isEnough) return;
+    const wanted = isMeasured ? probesMs.length + PROBES_PER_KIND : PROBES_PER_KIND;
+    while (probesMs.length < wanted) probesMs.push(await this.#measureMs(example));
   }
 
   /**
@@ -77,10 +91,13 @@ export class RefusalDelay {
     if (this.#observed.length > MAX_OBSERVATIONS) this.#observed.shift();
   }
 
-  /** Milliseconds of one comparison with the slowest of `kinds`, or with what was observed. */
-  #slowestMs(kinds: readonly SlowKind[], estimatedHashMs: number): number {
-    const kindsMs = kinds.map(({ kind, work }) => this.#measured.get(kind) ?? work * estimatedHashMs);
-    return Math.max(0, ...kindsMs, this.#observedPercentile());
+  /** Milliseconds of one comparison with the slowest of `kinds`; an estimate for a kind that is not measured yet. */
+  #measuredMs(kinds: readonly SlowKind[], estimatedHashMs: number): number {
+    const kindsMs = kinds.map(({ kind, work }) => {
+      const probesMs = this.#probes.get(kind) ?? [];
+      return probesMs.length < PROBES_PER_KIND ? work * estimatedHashMs : Math.min(...probesMs);
+    });
+    return Math.max(0, ...kindsMs);
   }
 
   #observedPercentile(): number {
