@@ -113,7 +113,7 @@ test('L06 a strong argon2id hash of the decomposed password is replaced as well'
   expect(await storedHash(email)).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
 });
 
-test('L06 L09 a login that compares three forms is one attempt and one password hash', async () => {
+test('L06 L09 a login that compares three forms is one attempt for the throttle', async () => {
   const email = await importedUser(ofFullWidth);
   const reasons: (string | undefined)[] = [];
   for (let guess = 0; guess < 6; guess++) reasons.push((await login(email, `\u00e8\ufb01${guess}`)).reason);
