@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { MAX_PASSWORD_BYTES, normalisePassword } from './password-policy.ts';
+import { MAX_PASSWORD_BYTES, normalisePassword, passwordForms } from './password-policy.ts';
 import type { Tracer } from '../domain/tracer.ts';
 import { type CommonPasswords, loadCommonPasswords } from './common-passwords.ts';
 import type { HashCall } from './hashing/call-deadline.ts';
@@ -25,8 +25,13 @@ export interface PasswordHasherOptions {
 
 export interface PasswordVerdict {
   readonly matches: boolean;
-  /** The stored hash is weaker than what `hash` produces now (L04). True only when `matches` is. */
+  /**
+   * The stored hash is weaker than what `hash` produces now (L04), or another program made it of another Unicode form
+   * (L06). True only when `matches` is.
+   */
   readonly needsRehash: boolean;
+  /** Number of Unicode forms of the password that an imported hash is compared with, whatever the stored hash was. */
+  readonly forms: number;
   /** Time spent in the hashing thread, without the time in the queue. */
   readonly workMs: number;
 }
@@ -101,31 +106,35 @@ export class PasswordHasher {
 
   /**
    * Verifies `password` against the stored hash. Null (no such user, or a user without a password), unknown formats
-   * and malformed hashes never match, and cost the same as a real verification. Rejects like `hash`.
+   * and malformed hashes never match, and cost the same as a real verification. A hash of another program is compared
+   * with up to three Unicode forms of the password, in one job (L06). Rejects like `hash`.
    */
   async verify(stored: string | null, password: string, call: HashCall): Promise<PasswordVerdict> {
+    const passwords = passwordForms(password, this.#refusalDelay.maxForms);
     const response = await this.#submit(
       {
         kind: 'verify',
         stored: password.isWellFormed() ? stored : null,
         dummy: this.#dummy ?? (await this.#dummyReady),
-        password: normalisePassword(password),
+        passwords,
       },
       call,
     );
     if (response.kind !== 'verified') throw new Error(UNEXPECTED_RESPONSE);
     if (response.damage !== null) call.onDamage?.(response.damage);
-    if (stored !== null) this.#refusalDelay.observe(stored, response.workMs);
-    return { matches: response.matches, needsRehash: response.needsRehash, workMs: response.workMs };
+    if (stored !== null) this.#refusalDelay.observe(stored, response.workMs, response.compared);
+    const { matches, needsRehash, workMs } = response;
+    return { matches, needsRehash, workMs, forms: passwords.length };
   }
 
   /**
    * Milliseconds by which to delay the answer to a refused login, whatever the reason of the refusal. While some stored
-   * hashes are slower to verify than current ones, every refusal takes as long as the slowest of them; otherwise a
-   * quick refusal would show that the user does not exist (L02). Wait on a timer, after all other work of the refusal.
+   * hashes are slower to verify than current ones, every refusal takes as long as the slowest of them, for each form of
+   * the password; otherwise a quick refusal would show that the user does not exist (L02). Wait on a timer, after all
+   * other work of the refusal.
    */
   refusalDelayMs(verdict: PasswordVerdict): number {
-    return Math.max(0, this.#refusalDelay.ms - verdict.workMs);
+    return Math.max(0, this.#refusalDelay.msFor(verdict.forms) - verdict.workMs);
   }
 
   /**
@@ -157,7 +166,7 @@ export class PasswordHasher {
       kind: 'verify',
       stored,
       dummy: await this.#dummyReady,
-      password: SLOWEST_PASSWORD,
+      passwords: [SLOWEST_PASSWORD],
     } as const;
     return (await this.#queue.submit(job, unlimitedCall())).workMs;
   }

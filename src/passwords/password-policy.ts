@@ -32,6 +32,26 @@ export function normalisePassword(password: string): string {
   return password.normalize('NFC');
 }
 
+/** Maximum number of texts that one login compares with an imported hash. */
+export const MAX_PASSWORD_FORMS = 3;
+
+/**
+ * The texts that another program may have hashed when a person typed `password`: NFC, which Postern itself hashes, the
+ * text as typed, NFD and NFKC, as far as they differ. At most `max` of them, the likeliest first; one for ASCII text.
+ */
+export function passwordForms(password: string, max = MAX_PASSWORD_FORMS): PasswordForms {
+  const [first, ...others] = new Set([
+    normalisePassword(password),
+    password,
+    password.normalize('NFD'),
+    password.normalize('NFKC'),
+  ]);
+  return [first ?? password, ...others.slice(0, max - 1)];
+}
+
+/** Different Unicode forms of one typed password, NFC first. */
+export type PasswordForms = readonly [nfc: string, ...others: string[]];
+
 /**
  * Returns every reason why `password` cannot be set, each as one line that says what to do; empty when it can be set.
  * All Unicode characters and spaces are allowed, and no character classes are required (ASVS 6.2.5, 6.2.9).

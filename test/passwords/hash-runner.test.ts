@@ -1,14 +1,15 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { hashSync } from '@node-rs/argon2';
 import fc from 'fast-check';
 import { argon2idHash } from '../../src/passwords/hashing/argon2id.ts';
 import { HashRunner } from '../../src/passwords/hashing/hash-runner.ts';
+import { passwordForms } from '../../src/passwords/password-policy.ts';
 
 const dummy = argon2idHash('nobody has this one');
 const current = argon2idHash('right');
 
 function verify(stored: string | null, password: string, runner = new HashRunner(() => performance.now())) {
-  return runner.run({ kind: 'verify', stored, dummy, password });
+  return runner.run({ kind: 'verify', stored, dummy, passwords: passwordForms(password) });
 }
 
 test('a right password matches and a wrong one does not', () => {
@@ -52,6 +53,50 @@ test('no stored text makes a check throw or match', () => {
     ),
     { numRuns: 60 },
   );
+});
+
+describe('L06 a password with several Unicode forms', () => {
+  const typed = 'cr\u00e8me \ufb01ne';
+  const forms = ['NFC', 'NFD', 'NFKC'] as const;
+  const quick = { memoryCost: 64, timeCost: 1 };
+  const strong = { memoryCost: 65_536, timeCost: 2 };
+
+  test.each(forms)('matches an imported hash of its %s form, in one job', (form) => {
+    const at = forms.indexOf(form);
+    const weak = hashSync(typed.normalize(form), quick);
+    expect(verify(weak, typed)).toMatchObject({ matches: true, needsRehash: true, compared: at + 1 });
+    // A strong hash stays when it is one of NFC, as a hash of Postern's own would be.
+    const kept = hashSync(typed.normalize(form), strong);
+    expect(verify(kept, typed)).toMatchObject({ matches: true, needsRehash: at > 0, compared: at + 1 });
+  });
+
+  test('a wrong one is compared in each form with an imported hash, and once with a hash of Postern or none', () => {
+    const compared = [hashSync('right', quick), argon2idHash('right'), null, 'junk'].map((stored) => {
+      const verdict = verify(stored, typed);
+      return [
+        verdict.kind === 'verified' && verdict.matches,
+        verdict.kind === 'verified' && verdict.compared,
+      ];
+    });
+    expect(compared).toEqual([
+      [false, 3],
+      [false, 1],
+      [false, 1],
+      [false, 1],
+    ]);
+  });
+
+  test("a hash of Postern's own is compared with NFC only", () => {
+    expect(verify(argon2idHash(typed.normalize('NFC')), typed)).toMatchObject({ matches: true });
+    expect(verify(argon2idHash(typed.normalize('NFD')), typed)).toMatchObject({
+      matches: false,
+      compared: 1,
+    });
+    expect(verify(argon2idHash(typed.normalize('NFKC')), typed)).toMatchObject({
+      matches: false,
+      compared: 1,
+    });
+  });
 });
 
 /** CPU time, so that other work on the machine does not count. */

@@ -3,8 +3,10 @@ import fc from 'fast-check';
 import {
   checkNewPassword,
   MAX_PASSWORD_BYTES,
+  MAX_PASSWORD_FORMS,
   type NewPasswordRules,
   normalisePassword,
+  passwordForms,
   passwordToCheckAtLogin,
 } from '../../src/passwords/password-policy.ts';
 
@@ -150,6 +152,42 @@ test('L06 normalising is NFC and idempotent', () => {
       expect(normalisePassword(text.normalize('NFD'))).toBe(normalisePassword(text));
     }),
   );
+});
+
+describe('L06 the forms in which a typed password is compared with an imported hash', () => {
+  const [composed, decomposed] = ['Zo\u00eb', 'Zoe\u0308'];
+
+  test.each([
+    ['ASCII', 'correct horse', ['correct horse']],
+    ['composed, as most keyboards send it', composed, [composed, decomposed]],
+    ['decomposed, as some keyboards and pasted file names have it', decomposed, [composed, decomposed]],
+    ['a ligature', '\ufb01sh', ['\ufb01sh', 'fish']],
+    ['full-width letters', '\uff30\uff41', ['\uff30\uff41', 'Pa']],
+    ['Hangul typed by its parts', '\u1112\u1161\u11ab', ['\ud55c', '\u1112\u1161\u11ab']],
+    ['a sign that NFC replaces for ever', '\u212b', ['\u00c5', '\u212b', 'A\u030a']],
+    ['both accents and ligatures', '\u00e8\ufb01', ['\u00e8\ufb01', 'e\u0300\ufb01', '\u00e8fi']],
+    [
+      'half composed, with a ligature',
+      '\u00e8e\u0300\ufb01',
+      ['\u00e8\u00e8\ufb01', '\u00e8e\u0300\ufb01', 'e\u0300e\u0300\ufb01'],
+    ],
+  ])('%s', (_, typed, forms) => {
+    expect(passwordForms(typed)).toEqual(forms);
+    for (let max = 1; max <= forms.length; max++)
+      expect(passwordForms(typed, max)).toEqual(forms.slice(0, max));
+  });
+
+  test('any text has one to three different forms, NFC first and what was typed among them', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (typed) => {
+        const forms = passwordForms(typed);
+        expect(forms[0]).toBe(normalisePassword(typed));
+        expect(forms).toContain(typed);
+        expect(new Set(forms).size).toBe(forms.length);
+        expect(forms.length).toBeLessThanOrEqual(MAX_PASSWORD_FORMS);
+      }),
+    );
+  });
 });
 
 test('L05 for any text: no exception, no echo, and a text that can be set can be checked', () => {

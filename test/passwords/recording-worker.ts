@@ -4,8 +4,9 @@ const codeThat = (changesVerdict: string) => `
   import { HashRunner } from ${JSON.stringify(new URL('../../dist/passwords/hashing/hash-runner.js', import.meta.url).href)};
   const runner = new HashRunner(() => performance.now());
   parentPort.on('message', (job) => {
-    if (job.password === 'crash: exit') process.exit(3);
-    if (job.password === 'crash: throw') throw new Error('thrown in the thread');
+    const password = job.kind === 'hash' ? job.password : job.passwords[0];
+    if (password === 'crash: exit') process.exit(3);
+    if (password === 'crash: throw') throw new Error('thrown in the thread');
     const answer = runner.run(job);
     parentPort.postMessage(answer.kind === 'hashed' ? answer : { ...answer, ${changesVerdict} });
   });

@@ -31,19 +31,34 @@ const slowClasses = {
   slow: { hash: slowHash('another'), disabled: false },
   slowDisabled: { hash: slowHash(password), disabled: true },
 } as const;
+/** Has three forms: NFC as it is, NFD, and NFKC without the ligature. */
+const accented = 'cr\u00e8me br\u00fbl\u00e9e, \ufb01ne';
+const formClasses = {
+  unknown: null,
+  own: { hash: argon2idHash('another'), disabled: false },
+  passwordless: { hash: null, disabled: false },
+  // Quicker than a hash of ours when it is compared once, slower when it is compared three times.
+  half: { hash: hashSync('another', { memoryCost: 19_456, timeCost: 1 }), disabled: false },
+  slow: { hash: slowHash('another'), disabled: false },
+  slowDisabledFirstForm: { hash: slowHash(accented), disabled: true },
+  slowDisabledLastForm: { hash: slowHash(accented.normalize('NFKC')), disabled: true },
+} as const;
 type Classes = Readonly<Record<string, { readonly hash: string | null; readonly disabled: boolean } | null>>;
 
 let quick: TestDatabase;
 let slow: TestDatabase;
+let forms: TestDatabase;
 
 beforeAll(async () => {
   quick = await databaseWith(quickClasses);
   slow = await databaseWith(slowClasses);
+  forms = await databaseWith(formClasses);
 });
 afterAll(async () => {
   await endEveryPostern();
   await quick.drop();
   await slow.drop();
+  await forms.drop();
 });
 
 async function databaseWith(classes: Classes): Promise<TestDatabase> {
@@ -65,9 +80,11 @@ class Attack {
   readonly shapes = new Set<string>();
   readonly #client: grpc.Client;
   readonly #names: readonly string[];
+  readonly #typed: string;
   #tried = 0;
 
-  constructor(address: string, classes: Classes) {
+  constructor(address: string, classes: Classes, typed: string) {
+    this.#typed = typed;
     this.#client = new grpc.Client(address, grpc.credentials.createInsecure());
     this.#names = Object.keys(classes);
     for (const name of this.#names) this.times.set(name, []);
@@ -107,7 +124,10 @@ class Attack {
 
   async #login(email: string): Promise<{ outcome: Outcome; ms: number }> {
     const startedMs = performance.now();
-    const outcome = await invoke(this.#client, 'postern.v1.AuthService/Login', { email, password });
+    const outcome = await invoke(this.#client, 'postern.v1.AuthService/Login', {
+      email,
+      password: this.#typed,
+    });
     return { outcome, ms: performance.now() - startedMs };
   }
 }
@@ -128,6 +148,7 @@ async function attack(
   database: TestDatabase,
   classes: Classes,
   altered: Pick<PosternOptions, 'bin' | 'nodeOptions' | 'environment'> = {},
+  typed = password,
 ): Promise<Attack> {
   const postern = startPostern(['serve'], {
     ...altered,
@@ -139,7 +160,7 @@ async function attack(
     },
   });
   const { grpc: address } = await postern.listening;
-  const attacker = new Attack(address, classes);
+  const attacker = new Attack(address, classes, typed);
   await attacker.warmUp();
   return attacker;
 }
@@ -159,8 +180,9 @@ async function separationIn(
   altered: Parameters<typeof replacing>[0],
   database: TestDatabase,
   classes: Classes,
+  typed = password,
 ): Promise<number> {
-  const attacker = await attack(database, classes, replacing(altered));
+  const attacker = await attack(database, classes, replacing(altered), typed);
   for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
   attacker.end();
   return attacker.worst().auc;
@@ -190,6 +212,19 @@ describe('while some stored hashes are slower', () => {
     };
     expect(await separationIn(alteration, slow, slowClasses)).toBeGreaterThan(separable);
   }, 180_000);
+});
+
+describe('while hashes of other programs are stored, and the password has several Unicode forms', () => {
+  test('L01 L02 L06 no account is told apart from another or from none', async () => {
+    await isInseparable(await attack(forms, formClasses, {}, accented), 40);
+  }, 400_000);
+
+  test('L02 L06 the same measure detects a refusal delay that covers one form only', async () => {
+    const alteration = {
+      'passwords/hashing/refusal-delay.js': new URL('./one-form-refusal-delay.mjs', import.meta.url),
+    };
+    expect(await separationIn(alteration, forms, formClasses, accented)).toBeGreaterThan(separable);
+  }, 400_000);
 });
 
 test('the measure rates equal, overlapping and disjoint samples, in both directions', () => {

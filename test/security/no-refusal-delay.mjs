@@ -1,6 +1,9 @@
 /** Replaces `passwords/hashing/refusal-delay.js`: no refusal is delayed. */
 export class RefusalDelay {
-  ms = 0;
+  maxForms = 3;
+  msFor() {
+    return 0;
+  }
   expect() {
     return Promise.resolve();
   }

@@ -139,7 +139,7 @@ function whereOf(selector: UserSelector): Partial<Pick<UserRow, 'id' | 'email' |
   return 'externalId' in selector ? { external_id: selector.externalId } : selector;
 }
 
-/** Replaces the hash `from` by a stronger one of the same password, unless another hash is stored by now. */
+/** Replaces the hash `from` by a new one of the password that matched it, unless another hash is stored by now. */
 export async function upgradePasswordHash(
   db: Knex,
   change: { id: string; from: string; to: string },

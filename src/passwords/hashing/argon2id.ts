@@ -18,6 +18,15 @@ export const ARGON2ID_PARAMETERS = {
   tagBytes: 32,
 } as const;
 
+/** What every hash of `argon2idHash` begins with; an imported hash has other parameters, or looks like one of Postern's. */
+const CURRENT_PREFIX = (({ memoryKib, passes, lanes }) =>
+  `$argon2id$v=19$m=${memoryKib},t=${passes},p=${lanes}$`)(ARGON2ID_PARAMETERS);
+
+/** Whether `stored` has the parameters of new hashes. Such a hash is taken for one that Postern made, of NFC text. */
+export function isCurrentKind(stored: string): boolean {
+  return stored.startsWith(CURRENT_PREFIX);
+}
+
 /**
  * Hashes a password and returns the PHC string `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. Blocks the thread for about
  * 10 ms, so only the hashing threads call it. The library's synchronous functions do not use the libuv pool.

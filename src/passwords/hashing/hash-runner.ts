@@ -1,6 +1,6 @@
-import { argon2idHash, argon2idVerify, argon2idWork, loadArgon2 } from './argon2id.ts';
+import { argon2idHash, argon2idVerify, argon2idWork, isCurrentKind, loadArgon2 } from './argon2id.ts';
 import { readStoredHash } from '../formats/format-table.ts';
-import type { HashDamage, StoredHash } from '../formats/password-format.ts';
+import type { HashDamage } from '../formats/password-format.ts';
 import type { HashResponse, HashRequest } from './hash-messages.ts';
 import { RecentMedian } from './statistics.ts';
 
@@ -42,17 +42,28 @@ export class HashRunner {
 
   /**
    * An unknown user, a malformed stored hash and a wrong password each cost at least one full hash, so that the time
-   * does not show which it was (L02).
+   * does not show which it was (L02). Another program may have hashed another Unicode form of the typed text, so an
+   * imported hash is compared with each form; a hash of Postern's own is always one of NFC (L06).
    */
   #verify(request: VerifyRequest): Verdict {
-    const stored = request.stored === null ? null : readStoredHash(request.stored);
-    if (stored === null || typeof stored === 'string') return this.#verifyDummy(request, stored);
+    if (request.stored === null) return this.#verifyDummy(request, null);
+    const stored = readStoredHash(request.stored);
+    if (typeof stored === 'string') return this.#verifyDummy(request, stored);
+    const passwords = isCurrentKind(request.stored) ? request.passwords.slice(0, 1) : request.passwords;
+    const findMatch = () => passwords.findIndex((password) => stored.verify(password));
     try {
-      const matches =
-        stored.work === 1
-          ? this.#timeFullHash(() => stored.verify(request.password))
-          : this.#verifyPadded(stored, request);
-      return { matches, needsRehash: matches && stored.needsRehash, damage: null };
+      const at =
+        stored.work === 1 && passwords.length === 1
+          ? this.#timeFullHash(findMatch)
+          : this.#padded(findMatch, request);
+      const matches = at !== -1;
+      return {
+        matches,
+        // The hash of another form than NFC is replaced even when it is strong, so that it is compared once from then on.
+        needsRehash: matches && (stored.needsRehash || at > 0),
+        compared: matches ? at + 1 : passwords.length,
+        damage: null,
+      };
     } catch {
       return this.#verifyDummy(request, 'damaged');
     }
@@ -60,27 +71,27 @@ export class HashRunner {
 
   /** Spends the time of one full hash on a verdict that never matches. */
   #verifyDummy(request: VerifyRequest, damage: HashDamage | null): Verdict {
-    this.#timeFullHash(() => argon2idVerify(request.dummy, request.password));
-    return { matches: false, needsRehash: false, damage };
+    this.#timeFullHash(() => argon2idVerify(request.dummy, request.passwords[0]));
+    return { matches: false, needsRehash: false, compared: 1, damage };
   }
 
   /**
-   * Verifies a hash of another cost and pads the time to that of a full hash: a quicker answer would show that the user
-   * exists. The padding follows the clock, because the relative cost of other formats differs between processors. A
-   * verification that took longer is not padded.
+   * Runs the verification of a hash of another cost and pads the time to that of a full hash: a quicker answer would show
+   * that the user exists. The padding follows the clock, because the relative cost of other formats differs between
+   * processors. A verification that took longer is not padded.
    */
-  #verifyPadded(stored: StoredHash, request: VerifyRequest): boolean {
+  #padded<T>(verify: () => T, request: VerifyRequest): T {
     // The first job of a thread has no measurement of a full hash yet.
     if (this.#fullHashMs.value === undefined) this.#verifyDummy(request, null);
     const fullMs = this.#fullHashMs.value ?? 0;
     const startedMs = this.#nowMs();
-    const matches = stored.verify(request.password);
+    const result = verify();
     for (let round = 0; round < MAX_PADDING_ROUNDS; round++) {
       const missingFraction = 1 - (this.#nowMs() - startedMs) / fullMs;
       if (missingFraction < NEGLIGIBLE_FRACTION) break;
       argon2idWork(Math.min(0.5, PADDING_FRACTION * missingFraction));
     }
-    return matches;
+    return result;
   }
 
   #timeFullHash<T>(work: () => T): T {

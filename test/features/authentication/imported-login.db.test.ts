@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { status } from '@grpc/grpc-js';
+import { hashSync } from '@node-rs/argon2';
 
 import { startTestService, type TestService } from '../../support/test-service.ts';
 
@@ -53,6 +54,91 @@ test('L05 after the first login with an imported bcrypt hash, byte 73 matters', 
   expect((await login(email, 'a'.repeat(80))).code).toBe(status.OK);
   expect((await login(email, 'a'.repeat(79))).reason).toBe('INVALID_CREDENTIALS');
   expect((await login(email, 'a'.repeat(80))).code).toBe(status.OK);
+});
+
+/** What a person types on different devices; another program hashed the bytes of one of them, as it got them. */
+const composed = 'Zo\u00eb trinkt Caf\u00e9';
+const decomposed = composed.normalize('NFD');
+const ofDecomposed = [
+  ['PHP 8.2.36 password_hash', '$2y$05$qs7BC9sZai5N.FhlOmyGiOcWjlNiemYiuNNfYSyADnqOOz4iiPKR6'],
+  ['Django 5.2.19', 'pbkdf2_sha256$1000$Qtxk7xANriPJp10Mmr8WhS$+GOwvybDbxXoug2VB/SH0FWBvHUlxjy6q9OwATsMCoA='],
+  ['passlib 1.7.4 bcrypt', '$2b$05$UCoSQEH/mexsqbu2FAotzuYJVRgDgtXWAltRwrflrBwep5/c6QcGW'],
+] as const;
+/** As better-auth 1.7.25 hashes it (`hashPassword` of `better-auth/crypto`), which is in NFKC; see docs/migrating.md. */
+const fullWidth = '\uff30\uff41\uff53\uff53 of the \ufb01nest \u30ab\u3099';
+const ofFullWidth =
+  'scrypt:16384:16:1$43305fdd36d1d34c32e3feeb6bc4d9ce$72afecede5aa7c08be843bea8bd13b958a50225daef10c368db34adcdc2ebb8431e3d90077c2a8a255d673315d17c9210fe9d5864d149cc632c832a932bf762e';
+let imported = 0;
+async function importedUser(hash: string): Promise<string> {
+  imported += 1;
+  await importUser(`form${imported}@example.com`, hash);
+  return `form${imported}@example.com`;
+}
+
+test.each(ofDecomposed)(
+  'L06 a person whose password %s hashed in decomposed form logs in, however the keyboard sends it',
+  async (_, hash) => {
+    for (const typed of [decomposed, composed]) {
+      const email = await importedUser(hash);
+      expect((await login(email, `${typed}!`)).reason).toBe('INVALID_CREDENTIALS');
+      expect((await login(email, typed)).code).toBe(status.OK);
+      const stored = await storedHash(email);
+      expect(stored).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+      for (const again of [decomposed, composed]) expect((await login(email, again)).code).toBe(status.OK);
+      expect(await storedHash(email)).toBe(stored);
+    }
+  },
+);
+
+test('L06 a person whose password was hashed in composed form logs in from a keyboard that decomposes', async () => {
+  // Django 5.2.19
+  const hash = 'pbkdf2_sha256$1000$4auNR2iTUBkjpL4hpj3evD$AEW8k1VM3W7RSufvCmnAQT7Esa9/6yJGIOXPc+l/bQY=';
+  expect((await login(await importedUser(hash), decomposed)).code).toBe(status.OK);
+});
+
+test('L06 a password typed in full-width letters matches the hash that better-auth made of its NFKC form', async () => {
+  for (const typed of [fullWidth, fullWidth.normalize('NFC'), fullWidth.normalize('NFKC')]) {
+    const email = await importedUser(ofFullWidth);
+    expect((await login(email, typed)).code).toBe(status.OK);
+    expect((await login(email, typed)).code).toBe(status.OK);
+    // From then on the password is the text that was typed, whose compatibility forms are other passwords.
+    const other = typed === fullWidth.normalize('NFKC') ? fullWidth : fullWidth.normalize('NFKC');
+    expect((await login(email, other)).reason).toBe('INVALID_CREDENTIALS');
+  }
+});
+
+test('L06 a strong argon2id hash of the decomposed password is replaced as well', async () => {
+  const email = await importedUser(hashSync(decomposed, { memoryCost: 65_536, timeCost: 3, parallelism: 4 }));
+  expect((await login(email, composed)).code).toBe(status.OK);
+  expect(await storedHash(email)).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+});
+
+test('L06 L09 a login that compares three forms is one attempt for the throttle', async () => {
+  const email = await importedUser(ofFullWidth);
+  const reasons: (string | undefined)[] = [];
+  for (let guess = 0; guess < 6; guess++) reasons.push((await login(email, `\u00e8\ufb01${guess}`)).reason);
+  expect(reasons).toEqual([...Array<string>(5).fill('INVALID_CREDENTIALS'), 'LOGIN_RATE_LIMITED']);
+});
+
+test('L06 L16 the current password of an imported user may be typed in another form when it is changed', async () => {
+  for (const typed of [decomposed, composed]) {
+    const email = await importedUser(ofDecomposed[0][1]);
+    const { response } = await login(email, typed);
+    // The state of a user whose hash could not be replaced at the login, because the hashing threads were busy.
+    await service.database.query('UPDATE users SET password_hash = $2 WHERE email = $1', [
+      email,
+      ofDecomposed[0][1],
+    ]);
+    const change = (current_password: string) =>
+      service.call(
+        'postern.v1.AuthService/ChangePassword',
+        { current_password, new_password: 'a staple for the horse' },
+        { authorization: `Bearer ${String(response?.['access_token'])}` },
+      );
+    expect((await change(`${typed}!`)).reason).toBe('INVALID_CREDENTIALS');
+    expect((await change(typed)).code).toBe(status.OK);
+    expect((await login(email, 'a staple for the horse')).code).toBe(status.OK);
+  }
 });
 
 test('a stored hash with a cost above the maximum is never computed', async () => {

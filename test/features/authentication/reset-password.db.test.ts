@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { hashSync } from '@node-rs/argon2';
 
 import { makeScannableSecret } from '../../../src/crypto/api-secret.ts';
 import { updateUser } from '../../../src/features/users/update-user.ts';
@@ -128,6 +129,16 @@ test('L17 the present password is refused in any Unicode form, and the token sta
       message: expect.stringMatching(/^new_password: .*current password/) as unknown,
     });
   }
+  expect((await reset(token)).code).toBe(status.OK);
+});
+
+test('L06 L17 the present password of an imported user is refused in the form that the other program hashed', async () => {
+  const accented = 'crème brûlée à la carte';
+  const hash = hashSync(accented.normalize('NFD'), { memoryCost: 64, timeCost: 1 });
+  await database.query('UPDATE users SET password_hash = $2 WHERE email = $1', [email, hash]);
+  const token = await fixture.resetFor(email);
+  for (const same of [accented.normalize('NFC'), accented.normalize('NFD')])
+    expect((await reset(token, same)).reason).toBe('PASSWORD_POLICY');
   expect((await reset(token)).code).toBe(status.OK);
 });
 

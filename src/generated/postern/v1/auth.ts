@@ -46,7 +46,8 @@ export interface LoginRequest {
   email: string;
   /**
    * The password: 1 to 1024 bytes of Unicode text without NUL. It is compared in
-   * Unicode normalisation form NFC, and never trimmed or truncated.
+   * Unicode normalisation form NFC, and never trimmed or truncated. Until the first
+   * login of an imported user it is also compared as it was typed, in NFD and NFKC.
    */
   password: string;
   /** The audience of the access token: a configured one, or empty for the default. */
