@@ -16,11 +16,13 @@ const BATCH_ROWS = 500;
 
 export interface UserImport<Row> {
   readonly rows: AsyncIterable<Row>;
-  /** Gives the same verdicts and creates no user. Keeps about 50 bytes in memory per e-mail; a real one keeps none. */
+  /** Gives the same verdicts and creates no user. */
   readonly dryRun: boolean;
   /** Without it, a row with the role `admin` is refused. */
   readonly allowAdmin: boolean;
   readonly actor: AuditActor;
+  /** The number of a row in verdicts; its index, counted from 0, unless given. */
+  readonly positionOf?: (row: Row) => number;
   /** Called for each row in order, after its batch is committed. */
   readonly onVerdict: (row: Row, verdict: ImportVerdict) => void;
 }
@@ -29,7 +31,8 @@ export interface UserImport<Row> {
  * Creates users from rows of another system. Reads the next rows only when the previous batch is stored, which applies
  * backpressure to a fast sender. Each batch is one transaction with one audit event; a further event closes the import.
  * When the import ends early, by an error of the database or of `rows`, the batches whose verdicts were reported stay.
- * An existing user is never changed, so an import can be repeated safely.
+ * An existing user is never changed, so an import can be repeated safely. Keeps at most 48 bytes in memory per e-mail, to
+ * name the rows that repeat one.
  *
  * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and any error of `rows`
  */
@@ -41,12 +44,25 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
   const total = { created: 0, skipped: 0, refused: 0 };
   const { rows, actor, onVerdict } = input;
   const processBatch = input.dryRun ? simulateBatches(database, call) : storeBatches(database, actor, call);
+  const seen = new SeenEmails();
+  let index = 0;
   for await (const batch of batches(rows)) {
-    const validated = batch.map((row) => ({ row, result: validateImportRow(row, input) }));
+    const validated = batch.map((row) => {
+      const result = validateImportRow(row, input);
+      const position = input.positionOf?.(row) ?? index;
+      index += 1;
+      return { row, result, sameAs: result.ok ? seen.add(result.accepted.email, position) : undefined };
+    });
     const accepted = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
-    const created = await processBatch(firstPerEmail(accepted), validated.length - accepted.length);
-    for (const { row, result } of validated) {
-      const verdict = verdictOf(result, created);
+    // The database knows the users of earlier batches, except in a dry run, which stores none.
+    const candidates = input.dryRun
+      ? validated.flatMap(({ result, sameAs }) =>
+          result.ok && sameAs === undefined ? [result.accepted] : [],
+        )
+      : firstPerEmail(accepted);
+    const created = await processBatch(candidates, validated.length - accepted.length);
+    for (const { row, result, sameAs } of validated) {
+      const verdict = verdictOf(result, created, sameAs);
       total[verdict.outcome] += 1;
       onVerdict(row, verdict);
     }
@@ -82,7 +98,6 @@ function storeBatches(database: Database, actor: AuditActor, call: OperationCall
 }
 
 function simulateBatches(database: Database, call: OperationCall): ProcessBatch {
-  const seen = new SeenEmails();
   return async (rows) => {
     const taken = await database.run(call, (db) =>
       findTakenEmails(
@@ -90,16 +105,17 @@ function simulateBatches(database: Database, call: OperationCall): ProcessBatch 
         rows.map(({ email }) => email),
       ),
     );
-    return new Set(rows.filter(({ email }) => seen.add(email) && !taken.has(email)));
+    return new Set(rows.filter(({ email }) => !taken.has(email)));
   };
 }
 
 function verdictOf(
   result: ReturnType<typeof validateImportRow>,
   created: ReadonlySet<AcceptedRow>,
+  sameAs: number | undefined,
 ): ImportVerdict {
   if (!result.ok) return { outcome: 'refused', reason: result.reason };
-  return { outcome: created.has(result.accepted) ? 'created' : 'skipped' };
+  return created.has(result.accepted) ? { outcome: 'created' } : { outcome: 'skipped', sameAs };
 }
 
 /** Keeps the first of several rows with the same e-mail, as if each row were stored separately. */

@@ -205,6 +205,11 @@ export interface ImportVerdict {
    * the row. Empty for other outcomes.
    */
   reason: string;
+  /**
+   * Of a skipped row: the index, counted from 0, of the first row of this import with
+   * the same e-mail. Absent when no earlier row has it.
+   */
+  duplicateOf?: number | undefined;
 }
 
 /** The result of an import. */
@@ -1337,7 +1342,7 @@ export const ImportUsersRequest: MessageFns<ImportUsersRequest> = {
 };
 
 function createBaseImportVerdict(): ImportVerdict {
-  return { outcome: 0, reason: "" };
+  return { outcome: 0, reason: "", duplicateOf: undefined };
 }
 
 export const ImportVerdict: MessageFns<ImportVerdict> = {
@@ -1347,6 +1352,9 @@ export const ImportVerdict: MessageFns<ImportVerdict> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.duplicateOf !== undefined) {
+      writer.uint32(24).uint32(message.duplicateOf);
     }
     return writer;
   },
@@ -1378,6 +1386,14 @@ export const ImportVerdict: MessageFns<ImportVerdict> = {
             }
 
             message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.duplicateOf = reader.uint32();
             continue;
           }
         }
