@@ -49,7 +49,10 @@ export namespace ImportOutcome {
 export interface User {
   /** The user's id, a UUID. */
   id: string;
-  /** The e-mail in its canonical form, in lower case. */
+  /**
+   * The e-mail in its canonical form: ASCII in lower case, with an international
+   * domain in its `xn--` form.
+   */
   email: string;
   /** The roles, in alphabetical order. */
   roles: string[];
@@ -72,7 +75,7 @@ export interface User {
 
 /** The user to create. */
 export interface CreateUserRequest {
-  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
+  /** The e-mail, as in LoginRequest. */
   email: string;
   /**
    * The first password, which must satisfy the password policy. If empty, the user
@@ -102,7 +105,10 @@ export interface ListUsersRequest {
   pageToken: string;
   /** Only the user with this e-mail. Empty for any. */
   email: string;
-  /** Only users whose e-mail begins with this text. Empty for any. */
+  /**
+   * Only users whose e-mail, in its canonical form, begins with this text, in ASCII.
+   * Empty for any.
+   */
   emailPrefix: string;
   /** Only users with this role. Empty for any. */
   role: string;
@@ -170,7 +176,7 @@ export interface ImportOptions {
 
 /** A user of another program. */
 export interface UserToImport {
-  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
+  /** The e-mail, as in LoginRequest. */
   email: string;
   /**
    * The password hash as the other program stored it. If empty, the user cannot log

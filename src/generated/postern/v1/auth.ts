@@ -42,7 +42,10 @@ export namespace SubjectType {
 
 /** A login. */
 export interface LoginRequest {
-  /** The user's e-mail, 3 to 254 bytes, not case-sensitive. */
+  /**
+   * The user's e-mail: 3 to 254 bytes, not case-sensitive. A domain may be written in
+   * Unicode, which is the same as its `xn--` form.
+   */
   email: string;
   /**
    * The password: 1 to 1024 bytes of Unicode text without NUL. It is compared in
