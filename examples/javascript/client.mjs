@@ -16,8 +16,11 @@ const { AuthService } = loadPackageDefinition(definition).postern.v1;
 const auth = new AuthService(address, credentials.createInsecure());
 const call = (method, request) => promisify(auth[method].bind(auth, request))();
 
+// `text` removes a byte order mark; `echo` and PowerShell also add a line end.
+const password = (await text(process.stdin)).replace(/[\r\n]+$/, '');
+
 try {
-  const tokens = await call('Login', { email, password: await text(process.stdin) });
+  const tokens = await call('Login', { email, password });
   const token = await call('VerifyToken', { access_token: tokens.access_token });
   console.log('logged in as', token.subject, 'with roles', token.roles);
   await call('RevokeToken', { token: tokens.refresh_token });

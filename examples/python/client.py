@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1:50051")
     parser.add_argument("--email", required=True)
     arguments = parser.parse_args()
-    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read()
+    # PowerShell pipes a byte order mark before the text, and a line end after it.
+    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read().lstrip("\ufeff").rstrip("\r\n")
 
     # Plaintext only on the same machine; elsewhere use grpc.secure_channel(address, grpc.ssl_channel_credentials()).
     with grpc.insecure_channel(arguments.address) as channel:

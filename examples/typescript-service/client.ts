@@ -11,8 +11,10 @@ if (email === undefined) throw new Error('usage: client.js EMAIL [POSTERN_GRPC_A
 
 const auth = createAuthClient({ address: postern });
 const service = new OrderServiceClient(orders, credentials.createInsecure());
+// `text` removes a byte order mark; `echo` and PowerShell also add a line end.
+const password = (await text(process.stdin)).replace(/[\r\n]+$/, '');
 try {
-  const session = createUserSession(auth, await auth.login({ email, password: await text(process.stdin) }));
+  const session = createUserSession(auth, await auth.login({ email, password }));
 
   /** Makes one call as the user. The session refreshes the access token when necessary. */
   const call = async <Request, Response>(

@@ -1,14 +1,15 @@
 import { createInterface } from 'node:readline';
 import { type Readable, Writable } from 'node:stream';
+import { withoutFinalLineEnds } from '../domain/decode-text.ts';
 import { Secret } from '../domain/secret.ts';
 import { CommandFailure, wrongUse } from './command-failure.ts';
 import { exitCodes } from './exit-codes.ts';
-import { readText, removeFinalNewline } from './read-text.ts';
+import { readText } from './read-text.ts';
 
 export interface SecretRequest {
   /** What to ask for, in the prompt and in errors: `password`. */
   readonly name: string;
-  /** `--password-stdin`: the secret is all of standard input, except one newline at its end. */
+  /** `--password-stdin`: the secret is all of standard input, except a byte order mark and the line ends at its end. */
   readonly fromStdin: boolean;
   /** A new secret is asked for twice: a typing error would lock its owner out. */
   readonly isNew: boolean;
@@ -40,7 +41,7 @@ export async function readSecret(
     throw wrongUse(`there is no terminal to ask for the ${name}`, `Pipe it in with --${name}-stdin.`);
   }
   if (fromStdin)
-    return requireSecret(name, removeFinalNewline(await readText(terminal.input, `the ${name}`)));
+    return requireSecret(name, withoutFinalLineEnds(await readText(terminal.input, `the ${name}`)));
   const label = name.charAt(0).toUpperCase() + name.slice(1);
   const [first = '', second] = await askHidden(
     isNew ? [`${label}: `, `${label} again: `] : [`${label}: `],

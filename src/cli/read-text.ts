@@ -1,13 +1,14 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
+
+import { decodeText, NotText } from '../domain/decode-text.ts';
 import { CommandFailure } from './command-failure.ts';
 import { exitCodes } from './exit-codes.ts';
 
 const DEFAULT_MAX_BYTES = 64 * 1024;
 
 /**
- * Reads a whole stream as text, up to 64 KiB by default. Bytes that are not UTF-8 are refused rather than replaced: two
- * different passwords must not become one.
+ * Reads a whole stream as text, as `decodeText` does, up to 64 KiB by default.
  *
  * @param what names the text in errors, for example `the token`
  */
@@ -26,8 +27,9 @@ export async function readText(
     chunks.push(bytes);
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
-  } catch {
+    return decodeText(Buffer.concat(chunks));
+  } catch (error) {
+    if (!(error instanceof NotText)) throw error;
     throw refused(`${what} is not UTF-8 text`, 'Check where it comes from.');
   }
 }
@@ -41,11 +43,6 @@ export async function readTextFile(path: string, what: string, maxBytes?: number
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw refused(`${what} cannot be read from its file (${code})`, 'Check the path and its permissions.');
   }
-}
-
-/** Removes one newline at the end, as editors and `echo` add it. */
-export function removeFinalNewline(text: string): string {
-  return text.replace(/\r?\n$/, '');
 }
 
 function refused(message: string, advice: string): CommandFailure {

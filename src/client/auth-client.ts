@@ -2,6 +2,7 @@ import { type CallOptions, type ClientUnaryCall, Metadata, type ServiceError, st
 
 import {
   AuthServiceClient,
+  type ClientInfo,
   type JsonWebKeySet,
   type TokenSet,
   type VerifiedToken,
@@ -38,7 +39,8 @@ export interface AuthClient {
       email: string;
       password: string;
       audience?: string;
-      client?: { address: string; userAgent: string };
+      /** What a web framework does not know may be undefined. */
+      client?: { address?: string | undefined; userAgent?: string | undefined };
     },
     settings?: CallSettings,
   ): Promise<TokenSet>;
@@ -135,7 +137,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       const bearer = accessToken === undefined ? {} : { accessToken };
       return retryIfNotExecuted(
         stub.login.bind(stub),
-        { email, password, audience, client },
+        { email, password, audience, client: client && clientInfo(client) },
         { ...settings, ...bearer },
       );
     },
@@ -163,6 +165,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       stub.close();
     },
   };
+}
+
+function clientInfo({
+  address = '',
+  userAgent = '',
+}: NonNullable<Parameters<AuthClient['login']>[0]['client']>): ClientInfo {
+  return { address, userAgent };
 }
 
 /** Wraps an error that `withRetry` must not retry. */

@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
+import { decodeText } from '../domain/decode-text.ts';
 import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
 /** The address of a Postern service or sidecar, and how to connect to it. */
@@ -90,7 +91,9 @@ function renewingContext(tls: UpstreamTls): SecureContext {
 type PemTexts = readonly (string | undefined)[];
 
 function readAll({ caFile, certFile, keyFile }: UpstreamTls): PemTexts {
-  return [caFile, certFile, keyFile].map((path) => (path === undefined ? path : readFileSync(path, 'utf8')));
+  return [caFile, certFile, keyFile].map((path) =>
+    path === undefined ? path : decodeText(readFileSync(path)),
+  );
 }
 
 function contextOf([ca, cert, key]: PemTexts): SecureContext {

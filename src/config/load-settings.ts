@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { nearestName } from './did-you-mean.ts';
+import { decodeText, withoutFinalLineEnds } from '../domain/decode-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../domain/trusted-path.ts';
 import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
 import type { Secret } from '../domain/secret.ts';
@@ -197,7 +198,7 @@ function textOfFile(path: string, readFile: ReadFile): string {
       `names a file that cannot be read (${code}); check the path and the file's permissions`,
     );
   }
-  const content = text.replace(/\r?\n$/, '');
+  const content = withoutFinalLineEnds(text);
   if (content === '') throw new InvalidSetting('names an empty file; write the secret into it');
   return content;
 }
@@ -205,7 +206,7 @@ function textOfFile(path: string, readFile: ReadFile): string {
 function readTextFile(path: string): string {
   // A pipe (such as /dev/fd/3) was opened by the user who started the process; other users cannot replace it.
   if (statSync(path).isFile()) requireTrustedPath(path, 'root');
-  return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+  return decodeText(readFileSync(path));
 }
 
 /** A misspelt name is a fault: the setting would silently keep its default, which may be less secure. */

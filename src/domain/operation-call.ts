@@ -51,3 +51,26 @@ export const ownOrigin: CallOrigin = {
   userAgent: null,
   isTrustedForwarder: false,
 };
+
+/** What the audit trail keeps of a user agent; sessions keep the same. */
+const MAX_USER_AGENT_BYTES = 256;
+
+/**
+ * A user agent as it is noted down, null for none. It decides nothing, so it refuses nothing: what is too long is cut
+ * between two characters, and what PostgreSQL, a log or a terminal must not get is replaced by U+FFFD.
+ */
+export function notedUserAgent(text: string): string | null {
+  // No character takes less than a byte, so the rest would be cut anyway.
+  const start = text.slice(0, MAX_USER_AGENT_BYTES);
+  let noted = '';
+  let bytes = 0;
+  for (const character of start.replace(NOT_NOTED, '\ufffd')) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > MAX_USER_AGENT_BYTES) break;
+    noted += character;
+  }
+  return noted === '' ? null : noted;
+}
+
+/** Control characters, line and paragraph separators, and lone surrogates. */
+const NOT_NOTED = /[\p{Cc}\p{Cs}\u2028\u2029]/gu;

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { type FieldViolation, Rejected } from './rejection.ts';
 
 /** Returns the violations of a value, none when it is valid. A description never contains the value. */
@@ -61,12 +60,6 @@ export const idToGive: FieldRule<string> = (value, field) =>
 export function isUuid(value: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
 }
-
-/** An IPv4 or IPv6 address without brackets, port, prefix length or zone (PostgreSQL's inet knows no zones). */
-export const ipAddress: FieldRule<string> = (value, field) =>
-  value.length <= 45 && isIP(value) !== 0 && !value.includes('%')
-    ? []
-    : violation(field, 'must be an IPv4 or IPv6 address');
 
 /** One of a closed list. */
 export function oneOf(names: readonly string[]): FieldRule<string> {

@@ -1,5 +1,5 @@
 import type { Caller } from '../domain/caller.ts';
-import type { CallOrigin, OperationCall } from '../domain/operation-call.ts';
+import { type CallOrigin, notedUserAgent, type OperationCall } from '../domain/operation-call.ts';
 import type { CallContext } from './call-context.ts';
 import { peerAddress, peerIp } from '../net/peer-address.ts';
 
@@ -34,9 +34,6 @@ export function callerOf(call: Call): Caller {
   return call.caller;
 }
 
-/** The audit trail truncates the user agent to this length. */
-const MAX_USER_AGENT_LENGTH = 256;
-
 export function originOf(
   { requestId, peer, isTrustedProxy }: Pick<CallContext, 'requestId' | 'peer' | 'isTrustedProxy'>,
   userAgent: unknown,
@@ -44,7 +41,7 @@ export function originOf(
   return {
     requestId,
     address: peerAddress(peer),
-    userAgent: typeof userAgent === 'string' ? userAgent.slice(0, MAX_USER_AGENT_LENGTH) : null,
+    userAgent: typeof userAgent === 'string' ? notedUserAgent(userAgent) : null,
     isTrustedForwarder: isTrustedProxy(peerIp(peer) ?? ''),
   };
 }

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
+import { decodeText } from '../domain/decode-text.ts';
 import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/concurrency/backoff.ts';
 import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
@@ -137,7 +138,7 @@ async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: num
   const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MAX_BYTES });
   const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
   return {
-    json: body.toString('utf8'),
+    json: decodeText(body),
     maxAgeSeconds: maxAge === undefined ? DEFAULT_MAX_AGE_SECONDS : Number(maxAge),
   };
 }

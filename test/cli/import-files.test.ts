@@ -56,6 +56,43 @@ test('a byte order mark, CRLF, empty lines and a last line without a line break 
   ]);
 });
 
+test.each([1, 2, 3, 1000])(
+  'a file that Windows PowerShell wrote is read, in chunks of %i bytes',
+  async (size) => {
+    const text = '\ufeffemail,roles\r\nann@bücher.example,a b\r\n\r\nbob@\u{1f511}.example,\r\n';
+    const expected = [
+      { line: 2, email: 'ann@bücher.example', passwordHash: null, roles: ['a', 'b'], disabled: false },
+      { line: 4, email: 'bob@\u{1f511}.example', passwordHash: null, roles: [], disabled: false },
+    ];
+    const utf16 = Buffer.from(text, 'utf16le');
+    expect(await collect(csvRows(lines(utf16, size)))).toEqual(expected);
+    expect(await collect(csvRows(lines(Buffer.from(utf16).swap16(), size)))).toEqual(expected);
+  },
+);
+
+test.each([
+  ['half a character at its end', Buffer.from('fffe7b', 'hex')],
+  ['half a pair', Buffer.from('\ufeff{"email":"\ud800"}\n', 'utf16le')],
+])('UTF-16 with %s is refused, not repaired', async (_, file) => {
+  await expect(json(file)).rejects.toThrow('not well-formed UTF-16');
+});
+
+test('files that were put together, each with its mark, and lines with two carriage returns are read', async () => {
+  const one = '\ufeff{"email":"ann@example.com"}\r\r\n';
+  expect(await json(one + one)).toEqual(
+    [1, 2].map((line) => ({
+      line,
+      email: 'ann@example.com',
+      passwordHash: null,
+      roles: [],
+      disabled: false,
+    })),
+  );
+  expect(await csv('email,password_hash\r\r\nann@example.com,$2b$x\r\r\n')).toMatchObject([
+    { passwordHash: '$2b$x' },
+  ]);
+});
+
 test('both formats give the same user; columns may be in any order', async () => {
   const asJson = '{"email":"ann@example.com","password_hash":"$2b$x","roles":["a","b"],"disabled":true}';
   expect(await json(asJson)).toEqual([{ line: 1, ...ann }]);
@@ -110,7 +147,7 @@ test.each([
   ['email;password_hash\n', "line 1: the column 'email;password_hash' is unknown"],
   ['email,email\n', "line 1: the column 'email' appears twice"],
   ['\nroles,disabled\n', "line 2: the column 'email' is missing"],
-  [Buffer.from('\ufeffemail\n', 'utf16le'), 'line 1: the line is not UTF-8'],
+  [Buffer.from([0xff]), 'line 1: the line is not UTF-8'],
   ['"email\n', 'line 1: a quote is not closed'],
 ])('the header %j is refused', async (file, expected) => {
   await expect(csv(file)).rejects.toThrow(expected);

@@ -23,13 +23,32 @@ describe('from standard input', () => {
     ['hunter2', 'hunter2'],
     ['hunter2\n', 'hunter2'],
     ['hunter2\r\n', 'hunter2'],
-    ['hunter2\n\n', 'hunter2\n'],
-    ['hunter2\r', 'hunter2\r'],
+    ['hunter2\n\n', 'hunter2'],
+    ['hunter2\n\r\n', 'hunter2'],
+    ['hunter2\r', 'hunter2'],
+    ['\n hunter2 \t\n', '\n hunter2 \t'],
     [' two\nlines \n', ' two\nlines '],
-    ['\ufeffpässwörd🔑\n', '\ufeffpässwörd🔑'],
+    ['pässwörd🔑\n', 'pässwörd🔑'],
+    ['hunt\ufeffer2', 'hunt\ufeffer2'],
   ])('%j is %j', async (bytes, secret) => expect((await piped(bytes)).reveal()).toBe(secret));
 
   test.each([
+    [
+      'from PowerShell, which puts a mark before it and a line end after it',
+      Buffer.from('\ufeffpässwörd\r\n'),
+    ],
+    [
+      'from a file with both, through PowerShell, which adds both again',
+      Buffer.from('\ufeff\ufeffpässwörd\n\r\n'),
+    ],
+    ['from a file that Windows PowerShell wrote', Buffer.from('\ufeffpässwörd\r\n', 'utf16le')],
+    ['in UTF-16, the other byte order', Buffer.from('\ufeffpässwörd\n', 'utf16le').swap16()],
+  ])('a password %s', async (_name, bytes) => expect((await piped(bytes)).reveal()).toBe('pässwörd'));
+
+  test.each([
+    ['only a byte order mark and line ends', Buffer.from('\ufeff\r\n\n'), exitCodes.wrongUse, /is empty/],
+    ['UTF-16 with half a character', Buffer.from('fffe70000a', 'hex'), exitCodes.refused, /not UTF-8/],
+    ['UTF-16 with half a pair', Buffer.from('\ufeffa\ud800', 'utf16le'), exitCodes.refused, /not UTF-8/],
     ['nothing', '', exitCodes.wrongUse, /is empty/],
     ['one newline', '\n', exitCodes.wrongUse, /is empty/],
     ['not UTF-8', Buffer.from([0x70, 0xff]), exitCodes.refused, /not UTF-8/],

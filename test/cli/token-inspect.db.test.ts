@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes, sign, createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -70,6 +70,15 @@ describe('a good token', () => {
     expect(exitCode).toBe(exitCodes.ok);
   });
 
+  test('may come from PowerShell, with a key set that Notepad saved', async () => {
+    writeFileSync(join(folder, 'saved.json'), `\ufeff${readFileSync(keySetFile, 'utf8')}\r\n`);
+    const words = ['--jwks', join(folder, 'saved.json')];
+    const { exitCode } = await inspect(words, `\ufeff${es256()}\n\r\n`);
+    expect(exitCode).toBe(exitCodes.ok);
+    writeFileSync(join(folder, 'saved'), Buffer.from(`\ufeff${es256()}\r\n`, 'utf16le'));
+    expect((await inspect(['--file', join(folder, 'saved'), ...words])).exitCode).toBe(exitCodes.ok);
+  });
+
   test('may come from a file', async () => {
     writeFileSync(join(folder, 'token'), `${es256()}\n`);
     const { exitCode } = await inspect(['--file', join(folder, 'token'), '--jwks', keySetFile]);
@@ -93,6 +102,7 @@ describe('a good token', () => {
   test.each([
     ['a file', ['--secret-file', secretFile], ''],
     ['standard input', ['--secret-stdin'], `${secret}\n`],
+    ['a pipe of PowerShell', ['--secret-stdin'], `\ufeff${secret}\r\n`],
   ])('of HS256 is checked with the secret in %s', async (_name, words, stdin) => {
     const { iss, sub, aud, exp, iat } = claims;
     const token = jsonwebtoken.sign({ iss, sub, aud, exp, iat }, secret);

@@ -62,6 +62,43 @@ test('imports a file, reports refused lines with a reason, and may be run again'
   ]);
 });
 
+test('a person who is twice in the file is named with both lines', async () => {
+  const person = (name: string) => `{"email":"${name}@twice.example"}\n`;
+  const crowd = Array.from({ length: 600 }, (_, index) => person(`p${index}`)).join('');
+  // The last double is in another batch than the first one.
+  const path = file(
+    'twice.jsonl',
+    `${person('Ann')}\n${person('bob')}${person('ann')}${crowd}${person('BOB')}`,
+  );
+  const named = [
+    'line 4: skipped, its e-mail is that of line 1',
+    'line 605: skipped, its e-mail is that of line 3',
+  ];
+  for (const words of [[path, '--dry-run'], [path]]) {
+    const { exitCode, stdout, stderr } = await run(words);
+    expect({ exitCode, stderr: stderr.trim().split('\n') }).toEqual({ exitCode: 0, stderr: named });
+    expect(stdout).toMatch(/created? 602, skipped 2, refused 0\n$/);
+  }
+  const { stdout, stderr } = await run([path, '--json']);
+  expect(stderr).toBe('');
+  expect(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual([
+    { line: 4, duplicate_of: 1 },
+    { line: 605, duplicate_of: 3 },
+    { dry_run: false, created: 0, skipped: 604, refused: 0 },
+  ]);
+});
+
+test('a file that Windows PowerShell wrote is imported', async () => {
+  const path = join(folder, 'windows.csv');
+  writeFileSync(path, Buffer.from('\ufeffemail,roles\r\nann@windows.example,a\r\n', 'utf16le'));
+  expect(await run([path])).toEqual({ exitCode: 0, stdout: 'created 1, skipped 0, refused 0\n', stderr: '' });
+});
+
 test('reads standard input in the format of --format', async () => {
   const line = `{"email":"ann@pipe.example","password_hash":"${hash}"}\n`;
   expect(await run(['-', '--format', 'jsonl'], line)).toEqual({

@@ -22,12 +22,14 @@ let published: PublicJwk[];
 let maxAgeSeconds: number;
 let asked: number;
 let broken: boolean;
+/** Before the text of the key set. */
+let mark: string;
 let held: (() => void)[] | null;
 let stall: ((response: ServerResponse) => void) | null;
 const verifiers: Verifier[] = [];
 
 beforeEach(async () => {
-  [published, maxAgeSeconds, asked, broken, held, stall] = [[], 600, 0, false, null, null];
+  [published, maxAgeSeconds, asked, broken, held, stall, mark] = [[], 600, 0, false, null, null, ''];
   server = createServer((_request, response) => {
     asked += 1;
     if (stall) {
@@ -52,7 +54,7 @@ afterEach(async () => {
 function respond(response: ServerResponse, keys: readonly PublicJwk[]): void {
   response.statusCode = broken ? 503 : 200;
   response.setHeader('cache-control', `public, max-age=${maxAgeSeconds}`);
-  response.end(JSON.stringify({ keys }));
+  response.end(mark + JSON.stringify({ keys }));
 }
 
 /** Publishes a new key. @returns a function that issues tokens signed with it */
@@ -109,6 +111,12 @@ test('K03 a key published after the set was read is fetched, once for many calle
   const verdicts = await Promise.all(tokens.map((token) => verdict(verifier, token)));
   expect([new Set(verdicts), asked]).toEqual([new Set(['good']), 2]);
   expect([await verdict(verifier, await before()), asked]).toEqual(['good', 2]);
+});
+
+test('a key set that a web server serves with a byte order mark is read', async () => {
+  mark = '\ufeff';
+  const issue = await publishKey();
+  expect(await verdict(await readyVerifier(), await issue())).toBe('good');
 });
 
 test('T05 any number of forged key ids cause one request in 30 seconds and delay no token with a known key', async () => {

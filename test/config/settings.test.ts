@@ -260,7 +260,7 @@ describe('secrets', () => {
     return join(folder, name);
   };
 
-  test('come from files, without one newline at the end', () => {
+  test('come from files, without the line ends after them', () => {
     const settings = loadSettings({
       DATABASE_URL_FILE: file('url', `${production.DATABASE_URL}\n`),
       POSTERN_MASTER_KEY_FILE: file('key', `${masterKey}\r\n`),
@@ -269,15 +269,33 @@ describe('secrets', () => {
     });
     expect(settings.production).toBe(true);
     expect(settings.masterKey?.reveal()).toBe(masterKey);
-    expect(settings.secret?.reveal()).toBe(` ${sharedSecret}\n`);
+    expect(settings.secret?.reveal()).toBe(` ${sharedSecret}`);
+  });
+
+  test.each([
+    ['with a byte order mark, as Notepad saves it', (text: string) => Buffer.from(`\ufeff${text}\r\n`)],
+    ['that Windows PowerShell wrote', (text: string) => Buffer.from(`\ufeff${text}\r\n`, 'utf16le')],
+    ['with two line ends', (text: string) => Buffer.from(`${text}\n\r\n`)],
+  ])('come from a file %s', (_, saved) => {
+    const settings = loadSettings({
+      DATABASE_URL_FILE: file('url', saved(production.DATABASE_URL)),
+      POSTERN_MASTER_KEY_FILE: file('key', saved(masterKey)),
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_SECRET_FILE: file('secret', saved(sharedSecret)),
+    });
+    expect(settings.databaseUrl?.reveal()).toBe(production.DATABASE_URL);
+    expect(settings.masterKey?.reveal()).toBe(masterKey);
+    expect(settings.secret?.reveal()).toBe(sharedSecret);
   });
 
   test.each([
     ['missing', () => join(folder, 'no-such-file'), /ENOENT/],
     ['a folder', () => folder, /EISDIR/],
     ['empty', () => file('empty', '\n'), /empty/],
+    ['empty but for a byte order mark', () => file('mark', '\ufeff\r\n\n'), /empty/],
     ['too short', () => file('short', 'c2hvcnQ='), /\b5 bytes.*\b32\b/],
-    ['not UTF-8', () => file('binary', Buffer.from([0xff, 0xfe, 0xff])), /./],
+    ['not UTF-8', () => file('binary', Buffer.from([0xff, 0xfe, 0xff])), /not text/],
+    ['half a character', () => file('half', Buffer.from([0x70, 0xc3])), /not text/],
   ])('a file that is %s is refused', (_name, path, expected) => {
     const faults = faultsOf({ POSTERN_MASTER_KEY_FILE: path() });
     expect(faults).toEqual([expect.stringMatching(expected)]);

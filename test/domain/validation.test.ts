@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import {
   each,
   type FieldRules,
-  ipAddress,
   nested,
   optional,
   requireValid,
@@ -28,7 +27,13 @@ const rules: FieldRules<Request> = {
   displayName: text({ minBytes: 1, maxBytes: 16 }),
   userId: optional(uuid),
   client: nested<{ address: string; userAgent: string }>({
-    address: optional(ipAddress),
+    address: optional(
+      text({
+        minBytes: 1,
+        maxBytes: 45,
+        form: { pattern: /[\d.:a-f]+/, description: 'an IPv4 or IPv6 address' },
+      }),
+    ),
     userAgent: text({ minBytes: 0, maxBytes: 8 }),
   }),
   roles: each(
@@ -156,30 +161,6 @@ describe('uuid', () => {
 
   test('accepts every UUID of any version', () => {
     fc.assert(fc.property(fc.uuid(), (value) => expect(says(uuid, value)).toEqual([])));
-  });
-});
-
-describe('ipAddress', () => {
-  test.each([
-    ['192.0.2.1', true],
-    ['2001:db8::1', true],
-    ['::ffff:192.0.2.1', true],
-    ['fe80::1%eth0', false],
-    ['[2001:db8::1]', false],
-    ['192.0.2.1:80', false],
-    ['192.0.2.0/24', false],
-    ['192.0.2', false],
-    ['0192.0.2.1', false],
-    [' 192.0.2.1', false],
-    ['', false],
-  ])('%j', (value, isGood) => {
-    expect(says(ipAddress, value).length === 0).toBe(isGood);
-  });
-
-  test('accepts every address', () => {
-    fc.assert(
-      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (value) => expect(says(ipAddress, value)).toEqual([])),
-    );
   });
 });
 

@@ -32,6 +32,11 @@ test('the client without generated code logs in, verifies its token, and is refu
   expect(more).toEqual([]);
 });
 
+test('a password from a pipe of PowerShell is taken', async () => {
+  const [loggedIn] = await clientOf(`\ufeff${password}\r\n`);
+  expect(loggedIn).toMatch(/^logged in as /);
+});
+
 test('a wrong password ends with UNAUTHENTICATED and its message', async () => {
   expect(await clientOf('not the password')).toEqual(['UNAUTHENTICATED the credentials are wrong']);
 });

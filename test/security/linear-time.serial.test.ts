@@ -13,7 +13,9 @@ import { textLines } from '../../src/cli/import/text-lines.ts';
 import { bearerTokenOf } from '../../src/client/bearer-token.ts';
 import { clientNamesOf, readClientName } from '../../src/net/certificate-identity.ts';
 import { canonicalEmail } from '../../src/features/users/email.ts';
-import { ipAddress, isUuid, requireValid, text } from '../../src/domain/validation.ts';
+import { forwardedIp } from '../../src/net/forwarded-ip.ts';
+import { notedUserAgent } from '../../src/domain/operation-call.ts';
+import { isUuid, requireValid, text } from '../../src/domain/validation.ts';
 import { parseListenAddress } from '../../src/net/listen-address.ts';
 import { parseNetwork, normaliseIp } from '../../src/net/cidr.ts';
 import { PageCursors } from '../../src/domain/paging.ts';
@@ -122,7 +124,8 @@ const readers: Readers = {
   'access token, inspected': (value) => inspectToken(value, { nowMs: 0 }),
   'e-mail': (value) => canonicalEmail(value),
   'new password': (value) => checkNewPassword(value, newPassword),
-  'IP address': (value) => ipAddress(value, 'f'),
+  'forwarded address': (value) => forwardedIp(value),
+  'user agent': (value) => notedUserAgent(value),
   'peer address': (value) => [normaliseIp(value), peerIp(value)],
   CIDR: (value) => parseNetwork(value),
   'duration, size, count': (value) => [parseDurationMs(value), parseByteSize(value), parseCount(value)],

@@ -86,6 +86,26 @@ test('each row has its verdict in the order sent, and a refused row does not sto
   ]);
 });
 
+test('a row that repeats the e-mail of an earlier one names it, also in another message and in a dry run', async () => {
+  const messages = [
+    {
+      options: { dry_run: true },
+      users: [{ email: 'Twin@double.example' }, { email: 'only@double.example' }],
+    },
+    { users: [{ email: 'no e-mail' }, { email: 'twin@Double.example' }, { email: 'twin@double.example' }] },
+  ];
+  const [first, ...others] = messages;
+  const real = [{ users: first?.users ?? [] }, ...others];
+  const repeats = ({ response }: Outcome) =>
+    (response?.['verdicts'] as { duplicate_of?: number }[]).map(({ duplicate_of }) => duplicate_of ?? null);
+  expect(repeats(await send(messages))).toEqual([null, null, null, 0, 0]);
+  const imported = await send(real);
+  expect(repeats(imported)).toEqual([null, null, null, 0, 0]);
+  expect(outcomesOf(imported)).toEqual(['CREATED', 'CREATED', 'REFUSED', 'SKIPPED', 'SKIPPED']);
+  // Imported again, every user exists, and the file still has its doubles.
+  expect(repeats(await send(real))).toEqual([null, null, null, 0, 0]);
+});
+
 test('A04 administrators are imported only where the options allow it', async () => {
   const users = [{ email: 'boss@allowed.example', roles: ['admin'] }];
   expect(outcomesOf(await send([{ users }]))).toEqual(['REFUSED']);

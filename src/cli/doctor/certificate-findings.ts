@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import type { Settings } from '../../config/load-settings.ts';
+import { decodeText } from '../../domain/decode-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { certificateFaults, expiryMs } from '../../net/tls/certificate-files.ts';
 import { EXPIRY_WARNING_MS } from '../../net/tls/expiry-warning.ts';
@@ -25,7 +26,7 @@ function certificateFinding(setting: string, path: string, nowMs: number): Findi
   let pem: string;
   try {
     requireTrustedPath(path, 'root');
-    pem = readFileSync(path, 'utf8');
+    pem = decodeText(readFileSync(path));
   } catch (error) {
     return unreadable(setting, error);
   }

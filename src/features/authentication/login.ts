@@ -1,7 +1,15 @@
-import type { CallOrigin, OperationCall } from '../../domain/operation-call.ts';
+import { type CallOrigin, notedUserAgent, type OperationCall } from '../../domain/operation-call.ts';
 import { canonicalEmail, emailAddress } from '../users/email.ts';
-import { type FieldRules, ipAddress, nested, optional, requireValid, text } from '../../domain/validation.ts';
-import { normaliseIp } from '../../net/cidr.ts';
+import {
+  type FieldRule,
+  type FieldRules,
+  nested,
+  optional,
+  requireValid,
+  text,
+  unrestricted,
+} from '../../domain/validation.ts';
+import { forwardedIp } from '../../net/forwarded-ip.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
@@ -18,13 +26,17 @@ export interface LoginInput {
   readonly client: { readonly address: string; readonly userAgent: string } | undefined;
 }
 
+/** The address decides about the throttle, so one that cannot be read is refused rather than guessed. */
+const forwardedAddress: FieldRule<string> = (value, field) =>
+  forwardedIp(value) === null ? [{ field, description: 'must be an IPv4 or IPv6 address' }] : [];
+
 const rules: FieldRules<LoginInput> = {
   email: emailAddress,
   password: passwordToCheckAtLogin,
   audience: optional(text({ minBytes: 1, maxBytes: 256 })),
   client: nested({
-    address: optional(ipAddress),
-    userAgent: optional(text({ minBytes: 1, maxBytes: 256 })),
+    address: optional(forwardedAddress),
+    userAgent: unrestricted,
   }),
 };
 
@@ -41,7 +53,8 @@ export async function login(
   input: LoginInput,
   call: OperationCall,
 ): Promise<IssuedTokens> {
-  requireValid(rules, input);
+  const client = trustedClient(input, call.origin);
+  requireValid(rules, { ...input, client });
   const audience = dependencies.issuer.audienceFor(input.audience);
   const canonical = canonicalEmail(input.email);
   if (!canonical.ok) throw new Error('a validated e-mail has no canonical form');
@@ -53,7 +66,7 @@ export async function login(
   const loginCall = {
     deadlineMs: call.deadlineMs,
     signal: call.signal,
-    origin: originOf(input, call.origin),
+    origin: originOf(client, call.origin),
   };
   const findUser = () => dependencies.database.run(loginCall, (db) => findLoginRecord(db, email));
   const attempt = { email, password, findUser, delaysRefusal: true };
@@ -71,14 +84,17 @@ export async function login(
   return verdict.value;
 }
 
-/** `client` counts only from a trusted forwarder; from other callers it is ignored (L12). */
-function originOf({ client }: LoginInput, origin: CallOrigin): CallOrigin {
-  if (!client || !origin.isTrustedForwarder) return origin;
-  return {
-    ...origin,
-    address: normaliseIp(client.address),
-    userAgent: client.userAgent === '' ? null : client.userAgent,
-  };
+/**
+ * `client` counts only from a trusted forwarder (L12). From other callers it is ignored before it is validated: what is
+ * ignored must not refuse a login.
+ */
+function trustedClient({ client }: LoginInput, origin: CallOrigin): LoginInput['client'] {
+  return origin.isTrustedForwarder ? client : undefined;
+}
+
+function originOf(client: LoginInput['client'], origin: CallOrigin): CallOrigin {
+  if (!client) return origin;
+  return { ...origin, address: forwardedIp(client.address), userAgent: notedUserAgent(client.userAgent) };
 }
 
 /**

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { decodeText, NotText } from '../../domain/decode-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { makeFolder } from '../../database/embedded/data-directory.ts';
 import { DataDirectoryError } from '../../database/embedded/embedded-postgres-error.ts';
@@ -24,6 +25,7 @@ export function readMasterKeyFile(dataDir: string, createIfMissing: boolean): st
   } catch (cause) {
     if (cause instanceof UntrustedPath)
       throw new DataDirectoryError(`the master key cannot be used: ${cause.message}.`, { cause });
+    if (cause instanceof NotText) throw damaged(path);
     const code = String((cause as NodeJS.ErrnoException).code);
     throw new DataDirectoryError(
       `the master key ${path} cannot be read or created (${code}). Check its permissions and the free space.`,
@@ -32,7 +34,11 @@ export function readMasterKeyFile(dataDir: string, createIfMissing: boolean): st
   }
   if (text === null) throw new DataDirectoryError(`${path} is missing. Restore it from a backup.`);
   if (Buffer.from(text, 'base64').length === MASTER_KEY_BYTES) return text;
-  throw new DataDirectoryError(`${path} no longer contains a master key. Restore it from a backup.`);
+  throw damaged(path);
+}
+
+function damaged(path: string): DataDirectoryError {
+  return new DataDirectoryError(`${path} no longer contains a master key. Restore it from a backup.`);
 }
 
 function readOrCreate(dataDir: string, path: string): string {
@@ -52,13 +58,13 @@ function readOrCreate(dataDir: string, path: string): string {
   } finally {
     rmSync(draft);
   }
-  return readFileSync(path, 'utf8').trim();
+  return decodeText(readFileSync(path)).trim();
 }
 
 function readIfExists(path: string): string | null {
   try {
     requireTrustedPath(path, 'anyone');
-    return readFileSync(path, 'utf8').trim();
+    return decodeText(readFileSync(path)).trim();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

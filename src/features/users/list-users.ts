@@ -20,7 +20,11 @@ const rules: FieldRules<Omit<UserQuery, 'disabled'>> = {
     text({
       minBytes: 1,
       maxBytes: 254,
-      form: { pattern: /^[\x21-\x7e]+$/, description: 'the beginning of an e-mail address' },
+      form: {
+        pattern: /^[\x21-\x7e]+$/,
+        description:
+          'the beginning of an e-mail address in ASCII, with an international domain in its xn-- form',
+      },
     }),
   ),
   role: optional(roleName),

@@ -1,3 +1,4 @@
+import { canonicalEmail } from './email.ts';
 import { checkNewPassword } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { PasswordHasher } from '../../passwords/password-hasher.ts';
@@ -36,7 +37,14 @@ export async function validateNewPassword(
     field,
     minLength: policy.minLength,
     context: [email.slice(0, email.indexOf('@')), 'postern'],
-    isCommon: (candidate) => candidate === email || common.has(candidate),
+    isCommon: (candidate) => isSpellingOf(email, candidate) || common.has(candidate),
   });
   if (violations.length > 0) throw new Rejected({ kind: 'password-policy', violations });
+}
+
+/** Whether a text is the e-mail, with its domain in Unicode or in ASCII. */
+function isSpellingOf(email: string, text: string): boolean {
+  if (text === email) return true;
+  const canonical = text.includes('@') ? canonicalEmail(text) : null;
+  return canonical?.ok === true && canonical.email === email;
 }

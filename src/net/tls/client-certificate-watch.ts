@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 
+import { decodeText } from '../../domain/decode-text.ts';
 import { certificateFaults, expiryMs } from './certificate-files.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
@@ -27,7 +28,7 @@ export function watchClientCertificate(path: string, onExpiring: (expiresAtMs: n
 function expiryOf(path: string): number | null {
   let pem: string;
   try {
-    pem = readFileSync(path, 'utf8');
+    pem = decodeText(readFileSync(path));
   } catch {
     return null;
   }

@@ -2,6 +2,7 @@ import { constants } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 
+import { decodeText } from '../../domain/decode-text.ts';
 import { errorText } from '../../domain/error-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
@@ -150,7 +151,7 @@ async function readFiles({ cert, key, ca }: ServerTlsPaths): Promise<Certificate
 async function readNamed(name: string, path: string): Promise<string> {
   try {
     requireTrustedPath(path, 'root');
-    return await readFile(path, 'utf8');
+    return decodeText(await readFile(path));
   } catch (error) {
     if (error instanceof UntrustedPath)
       throw new Error(`${name} can be changed by others: ${error.message}`, { cause: error });

@@ -92,5 +92,6 @@ const outcomes = {
 
 function verdictMessage(verdict: ImportVerdict): VerdictMessage {
   const reason = verdict.outcome === 'refused' ? verdict.reason.slice(0, MAX_REASON_LENGTH) : '';
-  return { outcome: outcomes[verdict.outcome], reason };
+  const duplicateOf = verdict.outcome === 'skipped' ? verdict.sameAs : undefined;
+  return { outcome: outcomes[verdict.outcome], reason, duplicateOf };
 }

@@ -181,3 +181,50 @@ test('L10 L12 all notations of an IPv4 address are one source, and another addre
   expect((await login({ token, address: '::ffff:192.0.2.8' })).code).toBe(grpc.status.OK);
   expect(await originOf({ token, address: '::ffff:c000:209' })).toBe('192.0.2.9');
 });
+
+describe('a gateway passes on what its clients send', () => {
+  test.each([
+    ['the 267 bytes of an in-app browser', 'x'.repeat(267), 'x'.repeat(256)],
+    ['letters of two bytes', '\u00e4'.repeat(200), '\u00e4'.repeat(128)],
+    ['control characters', 'a\tb\0c\u001b[2J', 'a\ufffdb\ufffdc\ufffd[2J'],
+  ])('a user agent decides about no login: %s', async (_, sent, kept) => {
+    const token = await tokenOf(account);
+    const client = { address: '192.0.2.7', user_agent: sent };
+    const { code } = await call(null, 'Login', { email, password, client }, token);
+    expect(code).toBe(grpc.status.OK);
+    const agents = await service.database.query(
+      `SELECT s.user_agent FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.email = $1
+       UNION ALL SELECT user_agent FROM audit_events WHERE action = 'login' AND actor_id =
+         (SELECT id::text FROM users WHERE email = $1)`,
+      [email],
+    );
+    expect(agents).toEqual([{ user_agent: kept }, { user_agent: kept }]);
+  });
+
+  test.each([
+    ['with a port', '192.0.2.9:4711', '192.0.2.9'],
+    ['in brackets', '[2001:db8::9]:4711', '2001:db8::9'],
+    ['with the zone of its interface', 'fe80::9%eth0', 'fe80::9'],
+  ])('L12 an address %s', async (_, address, source) => {
+    expect(await originOf({ token: await tokenOf(account), address })).toBe(source);
+  });
+
+  test('L12 an address that cannot be read decides about the throttle, so it is refused', async () => {
+    const { reason, message } = await login({ token: await tokenOf(account), address: 'unknown' });
+    expect([reason, message]).toEqual(['FIELD_INVALID', expect.stringContaining('client.address: ')]);
+  });
+
+  test('the shipped client logs in for a request without a user agent', async () => {
+    const upstream = { address: service.grpcAddress };
+    const credential = serviceCredential(upstream, { clientId: account.id, clientSecret: account.secret });
+    const client = createAuthClient({ ...upstream, credential });
+    const { userId } = await client.login({
+      email,
+      password,
+      client: { address: '198.51.100.3', userAgent: undefined },
+    });
+    client.close();
+    credential.close();
+    expect(userId).not.toBe('');
+  });
+});

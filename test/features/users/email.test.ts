@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { domainToUnicode } from 'node:url';
 import { canonicalEmail, emailAddress } from '../../../src/features/users/email.ts';
 
 const label = (length: number) => 'a'.repeat(length);
@@ -12,6 +13,9 @@ describe('L08 valid addresses and their canonical form', () => {
     ['a.d.a@example.com', 'a.d.a@example.com'],
     ["!#$%&'*+/=?^_`{|}~-@example.com", "!#$%&'*+/=?^_`{|}~-@example.com"],
     ['a@b', 'a@b'],
+    ['Taro..X@docomo.example', 'taro..x@docomo.example'],
+    ['taro.@docomo.example', 'taro.@docomo.example'],
+    ['.taro@ezweb.example', '.taro@ezweb.example'],
     ['root@localhost', 'root@localhost'],
     ['x@XN--BCHER-KVA.example', 'x@xn--bcher-kva.example'],
     ['x@1.example', 'x@1.example'],
@@ -24,25 +28,100 @@ describe('L08 valid addresses and their canonical form', () => {
   });
 });
 
-describe('L08 an address outside ASCII is refused, never folded onto another', () => {
+describe('L08 a domain in Unicode is the same address as its xn-- form', () => {
+  // As Python has them: `idna.encode(domain, uts46=True)` of the package idna 3.13.
+  test.each([
+    ['in lower case', 'ada@b\u00fccher.example', 'ada@xn--bcher-kva.example'],
+    ['in capitals', 'Ada@B\u00dcCHER.Example', 'ada@xn--bcher-kva.example'],
+    [
+      'from a keyboard that sends accents apart (NFD)',
+      'ada@bu\u0308cher.example',
+      'ada@xn--bcher-kva.example',
+    ],
+    [
+      'beside a label that has its xn-- form',
+      'a@B\u00fccher.XN--BCHER-KVA.example',
+      'a@xn--bcher-kva.xn--bcher-kva.example',
+    ],
+    ['with sharp s, which is not ss', 'ada@stra\u00dfe.example', 'ada@xn--strae-oqa.example'],
+    ['Greek, with its final sigma', 'ada@\u03b2\u03cc\u03bb\u03bf\u03c2.example', 'ada@xn--nxasmm1c.example'],
+    ['Japanese', 'taro..x@\u4f8b\u3048.\u30c6\u30b9\u30c8', 'taro..x@xn--r8jz45g.xn--zckzah'],
+    ['Arabic', 'ada@\u0639\u0631\u0628\u064a.example', 'ada@xn--ngbrx4e.example'],
+    ['Russian', 'ada@\u043f\u0440\u0430\u0432\u0434\u0430.example', 'ada@xn--80aafi6cg.example'],
+  ])('%s', (_, written, canonical) => {
+    expect(canonicalEmail(written)).toEqual({ ok: true, email: canonical });
+    expect(canonicalEmail(canonical)).toEqual({ ok: true, email: canonical });
+  });
+
+  test('letters of another script that look the same are another address, and look otherwise where it is shown', () => {
+    expect(canonicalEmail('ada@\u0430\u0440\u0440\u04cf\u0435.example')).toEqual({
+      ok: true,
+      email: 'ada@xn--80ak6aa92e.example',
+    });
+  });
+
+  test.each([
+    ['the Kelvin sign', 'kate@\u212Aernel.example'],
+    ['fullwidth letters', 'ada@\uFF45xample.com'],
+    ['fullwidth digits', 'ada@\uFF11\uFF12.example'],
+    ['a ligature', 'ada@\uFB01.example'],
+    ['long s', 'ada@pa\u017Fs.example'],
+    ['an ideographic full stop', 'ada@example\u3002com'],
+    ['a soft hyphen', 'ada@exa\u00ADmple.com'],
+    ['a soft hyphen in an international domain', 'ada@b\u00fc\u00ADcher.example'],
+    ['a zero-width space', 'ada@exam\u200Bple.com'],
+    ['a zero-width joiner', 'ada@exam\u200Dple.com'],
+    ['a joiner that a script has a use for', 'ada@\u0915\u094d\u200d\u0937.example'],
+    ['a variation selector', 'ada@\u2764\ufe0f.example'],
+    ['a byte order mark', 'ada@\ufeffexample.com'],
+    ['a right-to-left mark', 'ada@b\u00fccher\u200F.example'],
+    ['a slash', 'ada@b\u00fccher.example/x'],
+    ['a percent sign', 'ada@b\u00fc%63her.example'],
+    ['a tab', 'ada@b\u00fc\tcher.example'],
+    ['a port', 'ada@b\u00fccher.example:25'],
+    ['an underscore', 'ada@b\u00fc_cher.example'],
+    ['a lone surrogate', 'ada@\uD800.example'],
+    ['an unassigned character', 'ada@\u0378.example'],
+    ['a label that is too long', `ada@${'\u00fc'.repeat(70)}.example`],
+    ['a fullwidth @', 'ada\uFF20b\u00fccher.example'],
+  ])('refused rather than folded onto another: %s', (_, written) => {
+    expect(canonicalEmail(written).ok).toBe(false);
+  });
+
+  test('whatever is written, two addresses are one only if case and normalisation are all that differs', () => {
+    const label = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
+    const folded = (text: string) =>
+      Array.from(text.normalize('NFC'), (letter) => letter.toLowerCase())
+        .join('')
+        .normalize('NFC');
+    fc.assert(
+      fc.property(label, (name) => {
+        const result = canonicalEmail(`ada@${name}.example`);
+        if (!result.ok || !/^ada@xn--[^.]*\.example$/.test(result.email)) return;
+        if (/^[\x21-\x7e]*$/.test(name)) return;
+        expect(domainToUnicode(result.email.slice('ada@'.length))).toBe(`${folded(name)}.example`);
+        expect(canonicalEmail(result.email)).toEqual(result);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('L08 a mailbox name outside ASCII is refused, never folded onto another', () => {
   test.each([
     ['the Kelvin sign', '\u212Aate@example.com'],
-    ['the Kelvin sign in the domain', 'kate@\u212Aernel.example'],
     ['dotted capital I', 'al\u0130ce@example.com'],
     ['dotless i', 'al\u0131ce@example.com'],
     ['long s', 'pa\u017Fs@example.com'],
     ['a Cyrillic a', '\u0430da@example.com'],
     ['fullwidth letters', '\uFF41da@example.com'],
-    ['a fullwidth at sign', 'ada\uFF20example.com'],
-    ['an ideographic full stop', 'ada@example\u3002com'],
     ['a soft hyphen', 'a\u00ADda@example.com'],
     ['a zero-width joiner', 'a\u200Dda@example.com'],
-    ['an international domain', 'ada@b\u00FCcher.example'],
     ['a lone surrogate', '\uD800da@example.com'],
   ])('%s', (_, written) => {
     expect(canonicalEmail(written)).toEqual({
       ok: false,
-      description: 'must be ASCII without spaces; write an international domain in its xn-- form',
+      description: 'must be ASCII without spaces before the @',
     });
   });
 });
@@ -60,9 +139,6 @@ describe('invalid addresses', () => {
     'a da@example.com',
     'ada@@example.com',
     'ada@eve@example.com',
-    '.ada@example.com',
-    'ada.@example.com',
-    'a..da@example.com',
     '"ada"@example.com',
     'ada(comment)@example.com',
     'Ada <ada@example.com>',
@@ -96,7 +172,7 @@ test('L08 canonicalising is idempotent, gives lower-case ASCII, and changes only
   );
 });
 
-test('L08 for any text: no exception, nothing accepted that is not ASCII, and no echo of the text', () => {
+test('L08 for any text: no exception, a canonical form in ASCII, and no echo of the text', () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
     fc.tuple(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' })).map((parts) => parts.join('@')),
@@ -104,7 +180,7 @@ test('L08 for any text: no exception, nothing accepted that is not ASCII, and no
   fc.assert(
     fc.property(anyText, (written) => {
       const result = canonicalEmail(written);
-      if (result.ok) expect(written).toMatch(/^[\x21-\x7e]{3,254}$/);
+      if (result.ok) expect(result.email).toMatch(/^[\x21-\x40\x5b-\x7e]{3,254}$/);
       else if (written.length > 8) expect(result.description).not.toContain(written);
     }),
     { numRuns: 1000 },

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 
 import { InvalidSetting, subjectClaims } from '../../../config/setting-parsers.ts';
+import { withoutFinalLineEnds } from '../../../domain/decode-text.ts';
 import { Secret } from '../../../domain/secret.ts';
 import {
   type InspectionOptions,
@@ -13,7 +14,7 @@ import { exitCodes } from '../../exit-codes.ts';
 import { loadKeySet } from './load-key-set.ts';
 import { printJson, printLines } from '../../output.ts';
 import { readSecret } from '../../read-secret.ts';
-import { readText, readTextFile, removeFinalNewline } from '../../read-text.ts';
+import { readText, readTextFile } from '../../read-text.ts';
 import { describeToken, describeTimes } from './token-report.ts';
 
 interface Options {
@@ -116,7 +117,7 @@ async function readToken(argument: string | undefined, { file, secretStdin }: Op
   if (argument !== undefined && file !== undefined)
     throw wrongUse('the token is given twice', 'Omit TOKEN or --file.');
   if (file !== undefined) {
-    const text = removeFinalNewline(await readTextFile(file, 'the token'));
+    const text = withoutFinalLineEnds(await readTextFile(file, 'the token'));
     if (text === '') throw wrongUse('the file is empty', 'Check the path given with --file.');
     return text;
   }
@@ -128,7 +129,7 @@ async function readToken(argument: string | undefined, { file, secretStdin }: Op
       'Use --file or --secret-file.',
     );
   if (argument === undefined && process.stdin.isTTY) throw wrongUse('there is no token', TOKEN_ADVICE);
-  const text = removeFinalNewline(await readText(process.stdin, 'the token'));
+  const text = withoutFinalLineEnds(await readText(process.stdin, 'the token'));
   if (text === '') throw wrongUse('standard input is empty', TOKEN_ADVICE);
   return text;
 }
@@ -140,7 +141,7 @@ async function readKeys(options: Options): Promise<Pick<InspectionOptions, 'jwks
   const sharedSecret = secretStdin
     ? await readSecret({ name: 'secret', fromStdin: true, isNew: false })
     : secretFile !== undefined &&
-      new Secret(removeFinalNewline(await readTextFile(secretFile, 'the secret')));
+      new Secret(withoutFinalLineEnds(await readTextFile(secretFile, 'the secret')));
   return {
     ...(sharedSecret !== false && { sharedSecret }),
     ...(jwks !== undefined && { jwks: await loadKeySet(jwks, insecure) }),

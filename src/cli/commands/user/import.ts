@@ -43,7 +43,10 @@ export const userImport: CommandDefinition = (command) => {
     )
     .option('--dry-run', 'report the result of each row without changing anything')
     .option('--allow-admin', 'accept rows with the role admin, which are refused by default')
-    .option('--json', 'print one JSON line for each refused row, then one with the counts')
+    .option(
+      '--json',
+      'print one JSON line for each refused row and each row that repeats an e-mail, then one with the counts',
+    )
     .addHelpText(
       'after',
       `
@@ -53,8 +56,9 @@ there, for the claim external_id of access tokens).
 In JSON lines, roles is an array and disabled is true or false. A CSV file names its columns in the first line and
 separates roles by spaces or semicolons; a cell that contains a comma must be in quotes.
 
-Users that exist are skipped and never changed, so that the same file may be imported again. A row is refused when its
-id or external_id belongs to another user, or when the user with its e-mail has others.
+Users that exist are skipped and never changed, so that the same file may be imported again. Of several rows with the
+same e-mail the first is imported; the others are skipped, and reported with both line numbers. A row is refused when
+its id or external_id belongs to another user, or when the user with its e-mail has others.
 The exit code is ${exitCodes.ok} if no row was refused, and ${exitCodes.refused} if some were. The other rows are imported in both cases.`,
     )
     .action(run);
@@ -77,6 +81,11 @@ async function run(path: string, options: Options): Promise<void> {
       if (json) printJson({ line, refused: verdict.reason });
       else printNotice(`line ${line}: ${verdict.reason}`);
     }
+    if (verdict.outcome === 'skipped' && verdict.sameAs !== undefined) {
+      progress.clear();
+      if (json) printJson({ line, duplicate_of: verdict.sameAs });
+      else printNotice(`line ${line}: skipped, its e-mail is that of line ${verdict.sameAs}`);
+    }
     progress.show(() => summary() + percentOf(source.progress()));
   };
   // Only the first Ctrl-C: a second one ends the process at once.
@@ -85,7 +94,14 @@ async function run(path: string, options: Options): Promise<void> {
     await openDatabaseFor({ schema: true }, (database, settings) =>
       importUsers(
         { database, tokenRoom: tokenRoomOf(settings) },
-        { rows: readRows(textLines(source.chunks)), dryRun, allowAdmin, actor: operator, onVerdict },
+        {
+          rows: readRows(textLines(source.chunks)),
+          dryRun,
+          allowAdmin,
+          actor: operator,
+          positionOf: (row) => row.line,
+          onVerdict,
+        },
         call,
       ),
     );

@@ -18,12 +18,13 @@ export interface UnreadableRow {
 
 /**
  * Result for a row. Skipped: a user with this e-mail exists, created before or by an earlier row of this import.
+ * `sameAs` is the position of that earlier row, by which the caller counts rows; undefined without one.
  * Refused: the row breaks rules, or its ids are not those of the user or belong to another one; `reason` is one line that
  * names the fields and never contains their values.
  */
 export type ImportVerdict =
   | { readonly outcome: 'created' }
-  | { readonly outcome: 'skipped' }
+  | { readonly outcome: 'skipped'; readonly sameAs: number | undefined }
   | { readonly outcome: 'refused'; readonly reason: string };
 
 /** Number of rows by outcome. */

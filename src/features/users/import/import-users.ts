@@ -18,11 +18,13 @@ const BATCH_ROWS = 500;
 
 export interface UserImport<Row> {
   readonly rows: AsyncIterable<Row>;
-  /** Gives the same verdicts and creates no user. Keeps about 50 bytes in memory per e-mail; a real one keeps none. */
+  /** Gives the same verdicts and creates no user. */
   readonly dryRun: boolean;
   /** Without it, a row with the role `admin` is refused. */
   readonly allowAdmin: boolean;
   readonly actor: AuditActor;
+  /** The number of a row in verdicts; its index, counted from 0, unless given. */
+  readonly positionOf?: (row: Row) => number;
   /** Called for each row in order, after its batch is committed. */
   readonly onVerdict: (row: Row, verdict: ImportVerdict) => void;
 }
@@ -37,7 +39,8 @@ export interface ImportUsersDependencies {
  * Creates users from rows of another system. Reads the next rows only when the previous batch is stored, which applies
  * backpressure to a fast sender. Each batch is one transaction with one audit event; a further event closes the import.
  * When the import ends early, by an error of the database or of `rows`, the batches whose verdicts were reported stay.
- * An existing user is never changed, so an import can be repeated safely.
+ * An existing user is never changed, so an import can be repeated safely. Keeps at most 48 bytes in memory per e-mail, to
+ * name the rows that repeat one.
  *
  * @throws Rejected `store-unavailable`, `conflict`, `deadline-exceeded`, `cancelled`; and any error of `rows`
  */
@@ -48,20 +51,32 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
 ): Promise<ImportCounts> {
   const total = { created: 0, skipped: 0, refused: 0 };
   const { rows, actor, allowAdmin, onVerdict } = input;
-  const seen = input.dryRun ? new SeenEmails() : null;
-  const conflicts = new IdConflicts(seen);
-  const processBatch = seen ? simulateBatches(database, seen, call) : storeBatches(database, actor, call);
+  const processBatch = input.dryRun ? simulateBatches(database, call) : storeBatches(database, actor, call);
+  const seen = new SeenEmails();
+  const conflicts = new IdConflicts(input.dryRun ? seen : null);
+  let index = 0;
   for await (const batch of batches(rows)) {
-    const validated = batch.map((row) => ({
-      row,
-      result: validateImportRow(row, { allowAdmin, tokenRoom }),
-    }));
+    const validated = batch.map((row) => {
+      const result = validateImportRow(row, { allowAdmin, tokenRoom });
+      const position = input.positionOf?.(row) ?? index;
+      index += 1;
+      return { row, result, position };
+    });
     const valid = validated.flatMap(({ result }) => (result.ok ? [result.accepted] : []));
     const conflicting = await conflicts.findIn(database, valid, call);
+    // The earlier row with the same e-mail, by its position; a refused row is none.
+    const earlier = new Map<AcceptedRow, number>();
+    for (const { result, position } of validated) {
+      if (!result.ok || conflicting.has(result.accepted)) continue;
+      const sameAs = seen.add(result.accepted.email, position);
+      if (sameAs !== undefined) earlier.set(result.accepted, sameAs);
+    }
     const accepted = valid.filter((row) => !conflicting.has(row));
-    const created = await processBatch(firstPerEmail(accepted), validated.length - accepted.length);
+    // The database knows the users of earlier batches, except in a dry run, which stores none.
+    const candidates = input.dryRun ? accepted.filter((row) => !earlier.has(row)) : firstPerEmail(accepted);
+    const created = await processBatch(candidates, validated.length - accepted.length);
     for (const { row, result } of validated) {
-      const verdict = verdictOf(result, conflicting, created);
+      const verdict = verdictOf(result, { conflicting, created, earlier });
       total[verdict.outcome] += 1;
       onVerdict(row, verdict);
     }
@@ -110,7 +125,7 @@ async function requireTakenEmails(trx: Transaction, rows: readonly AcceptedRow[]
   if (!rows.every(({ email }) => taken.has(email))) throw new Rejected({ kind: 'conflict' });
 }
 
-function simulateBatches(database: Database, seen: SeenEmails, call: OperationCall): ProcessBatch {
+function simulateBatches(database: Database, call: OperationCall): ProcessBatch {
   return async (rows) => {
     const taken = await database.run(call, (db) =>
       findTakenEmails(
@@ -118,19 +133,24 @@ function simulateBatches(database: Database, seen: SeenEmails, call: OperationCa
         rows.map(({ email }) => email),
       ),
     );
-    return new Set(rows.filter(({ email }) => seen.add(email) && !taken.has(email)));
+    return new Set(rows.filter(({ email }) => !taken.has(email)));
   };
 }
 
 function verdictOf(
   result: ReturnType<typeof validateImportRow>,
-  conflicting: ReadonlyMap<AcceptedRow, string>,
-  created: ReadonlySet<AcceptedRow>,
+  batch: {
+    readonly conflicting: ReadonlyMap<AcceptedRow, string>;
+    readonly created: ReadonlySet<AcceptedRow>;
+    readonly earlier: ReadonlyMap<AcceptedRow, number>;
+  },
 ): ImportVerdict {
   if (!result.ok) return { outcome: 'refused', reason: result.reason };
-  const conflict = conflicting.get(result.accepted);
+  const { accepted } = result;
+  const conflict = batch.conflicting.get(accepted);
   if (conflict !== undefined) return { outcome: 'refused', reason: conflict };
-  return { outcome: created.has(result.accepted) ? 'created' : 'skipped' };
+  if (batch.created.has(accepted)) return { outcome: 'created' };
+  return { outcome: 'skipped', sameAs: batch.earlier.get(accepted) };
 }
 
 /** Keeps the first of several rows with the same e-mail, as if each row were stored separately. */

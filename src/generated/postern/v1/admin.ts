@@ -49,7 +49,10 @@ export namespace ImportOutcome {
 export interface User {
   /** The user's id, a UUID. */
   id: string;
-  /** The e-mail in its canonical form, in lower case. */
+  /**
+   * The e-mail in its canonical form: ASCII in lower case, with an international
+   * domain in its `xn--` form.
+   */
   email: string;
   /** The roles, in alphabetical order. */
   roles: string[];
@@ -74,7 +77,7 @@ export interface User {
 
 /** The user to create. */
 export interface CreateUserRequest {
-  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
+  /** The e-mail, as in LoginRequest. */
   email: string;
   /**
    * The first password, which must satisfy the password policy. If empty, the user
@@ -119,7 +122,10 @@ export interface ListUsersRequest {
   pageToken: string;
   /** Only the user with this e-mail. Empty for any. */
   email: string;
-  /** Only users whose e-mail begins with this text. Empty for any. */
+  /**
+   * Only users whose e-mail, in its canonical form, begins with this text, in ASCII.
+   * Empty for any.
+   */
   emailPrefix: string;
   /** Only users with this role. Empty for any. */
   role: string;
@@ -187,7 +193,7 @@ export interface ImportOptions {
 
 /** A user of another program. */
 export interface UserToImport {
-  /** The e-mail, 3 to 254 bytes, not case-sensitive. */
+  /** The e-mail, as in LoginRequest. */
   email: string;
   /**
    * The password hash as the other program stored it. If empty, or a marker of the
@@ -228,6 +234,11 @@ export interface ImportVerdict {
    * the row. Empty for other outcomes.
    */
   reason: string;
+  /**
+   * Of a skipped row: the index, counted from 0, of the first row of this import with
+   * the same e-mail. Absent when no earlier row has it.
+   */
+  duplicateOf?: number | undefined;
 }
 
 /** The result of an import. */
@@ -1437,7 +1448,7 @@ export const ImportUsersRequest: MessageFns<ImportUsersRequest> = {
 };
 
 function createBaseImportVerdict(): ImportVerdict {
-  return { outcome: 0, reason: "" };
+  return { outcome: 0, reason: "", duplicateOf: undefined };
 }
 
 export const ImportVerdict: MessageFns<ImportVerdict> = {
@@ -1447,6 +1458,9 @@ export const ImportVerdict: MessageFns<ImportVerdict> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.duplicateOf !== undefined) {
+      writer.uint32(24).uint32(message.duplicateOf);
     }
     return writer;
   },
@@ -1478,6 +1492,14 @@ export const ImportVerdict: MessageFns<ImportVerdict> = {
             }
 
             message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.duplicateOf = reader.uint32();
             continue;
           }
         }

@@ -42,7 +42,10 @@ export namespace SubjectType {
 
 /** A login. */
 export interface LoginRequest {
-  /** The user's e-mail, 3 to 254 bytes, not case-sensitive. */
+  /**
+   * The user's e-mail: 3 to 254 bytes, not case-sensitive. A domain may be written in
+   * Unicode, which is the same as its `xn--` form.
+   */
   email: string;
   /**
    * The password: 1 to 1024 bytes of Unicode text without NUL. It is compared in
@@ -64,11 +67,14 @@ export interface LoginRequest {
 /** The device that a gateway calls for. */
 export interface ClientInfo {
   /**
-   * Its IP address, as IPv4 or IPv6 text, or empty. Ignored unless the caller is
-   * trusted.
+   * Its IP address, as IPv4 or IPv6 text, or empty. A port, brackets and a zone are
+   * removed. Ignored unless the caller is trusted.
    */
   address: string;
-  /** Its User-Agent: at most 256 bytes, without control characters. */
+  /**
+   * Its User-Agent, which is only noted down: cut to 256 bytes, with control
+   * characters replaced. Ignored unless the caller is trusted.
+   */
   userAgent: string;
 }
 
