@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 
-import { certificateFaults, expiryMs } from './certificate-files.ts';
+import { certificateFaults } from './certificate-files.ts';
+import { chainExpiryMs } from './chain-expiry.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
 const CHECK_INTERVAL_MS = 600_000;
@@ -32,5 +33,5 @@ function expiryOf(path: string): number | null {
     return null;
   }
   const names = { cert: path, key: path, ca: path };
-  return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : expiryMs(pem);
+  return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : chainExpiryMs(pem);
 }
