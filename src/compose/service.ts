@@ -260,9 +260,13 @@ export async function startService(
     );
     await Promise.all([databaseMonitor.start(), hasher.ready()]);
     changeListener.start();
-    const httpAddress = await http.listen(settings.httpListen);
+    const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
     cleanups.push(() => http.stop());
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
+    const grpcAddress = await grpc.listen(
+      settings.grpcListen,
+      tls.forListener(settings.grpcListen),
+      settings.socketAccess,
+    );
     cleanups.push(() =>
       grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
     );

@@ -184,8 +184,12 @@ export async function startSidecar(
     await tracing?.stop();
   };
   try {
-    const httpAddress = await http.listen(settings.httpListen);
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
+    const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
+    const grpcAddress = await grpc.listen(
+      settings.grpcListen,
+      tls.forListener(settings.grpcListen),
+      settings.socketAccess,
+    );
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, stop };
   } catch (error) {
     await stop();

@@ -13,7 +13,7 @@ import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
-import { addHttp2Options } from './grpc-js-internals.ts';
+import { addHttp2Options, wrapListen } from './grpc-js-internals.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import {
   ANONYMOUS_STREAMS,
@@ -29,7 +29,13 @@ import { limitedSource } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './limits/session-origins.ts';
 import { ResetLimit, RESET_OPTIONS } from './limits/reset-limit.ts';
-import { clearStaleSocket } from '../net/unix-socket.ts';
+import {
+  bindWithMode,
+  clearStaleSocket,
+  openSocket,
+  OWNER_ONLY,
+  type SocketAccess,
+} from '../net/unix-socket.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
@@ -133,11 +139,29 @@ export class GrpcServer {
 
   /**
    * @param tls null for plaintext
+   * @param access who may connect to a unix socket
    * @returns the bound address, with the port that the system chose
    */
-  async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
+  async listen(
+    address: ListenAddress,
+    tls: ServerTls | null,
+    access: SocketAccess = OWNER_ONLY,
+  ): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
-    if (address.kind === 'unix') await clearStaleSocket(address.path);
+    if (address.kind === 'tcp') return this.#bind(address, tls);
+    await clearStaleSocket(address.path);
+    wrapListen(this.#server, (listen) => bindWithMode(access, listen));
+    const bound = await this.#bind(address, tls);
+    try {
+      openSocket(address.path, access);
+    } catch (error) {
+      this.#server.forceShutdown();
+      throw error;
+    }
+    return bound;
+  }
+
+  #bind(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
     const target = formatListenAddress(address);
     const credentials = tls === null ? ServerCredentials.createInsecure() : new TlsCredentials(tls);
     return new Promise((resolve, reject) => {

@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { limitedSource } from '../net/peer-address.ts';
-import { clearStaleSocket } from '../net/unix-socket.ts';
+import {
+  bindWithMode,
+  clearStaleSocket,
+  openSocket,
+  OWNER_ONLY,
+  type SocketAccess,
+} from '../net/unix-socket.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
 import { respondToClientError } from './client-error-response.ts';
@@ -95,8 +101,11 @@ export class HttpServer {
     this.#server.on('clientError', respondToClientError);
   }
 
-  /** @returns the bound address; the system chooses the port if it was 0 */
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  /**
+   * @param access who may connect to a unix socket
+   * @returns the bound address; the system chooses the port if it was 0
+   */
+  async listen(address: ListenAddress, access: SocketAccess = OWNER_ONLY): Promise<ListenAddress> {
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
@@ -104,17 +113,29 @@ export class HttpServer {
         this.#server.off('error', reject);
         resolve();
       };
-      if (address.kind === 'unix') this.#server.listen(address.path, bound);
+      if (address.kind === 'unix') bindWithMode(access, () => this.#server.listen(address.path, bound));
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
     this.#slots.install(this.#server);
-    if (address.kind === 'unix') return address;
+    if (address.kind === 'unix') {
+      await this.#openSocket(address.path, access);
+      return address;
+    }
     return { ...address, port: (this.#server.address() as AddressInfo).port };
   }
 
   /** How many connections were closed because all slots were taken. */
   get closedConnections(): number {
     return this.#slots.closed;
+  }
+
+  async #openSocket(path: string, access: SocketAccess): Promise<void> {
+    try {
+      openSocket(path, access);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
