@@ -13,6 +13,7 @@ import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { CallCounts } from '../observability/metrics/call-counts.ts';
 import { CallLogger } from '../observability/call-log.ts';
+import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import {
   authorizationService,
   CHECK_INITIAL_LOAD_WAIT_MS,
@@ -119,6 +120,10 @@ export async function startSidecar(
     log,
     () => new AuditRateLimiter(auditRateLimits, () => performance.now()),
   );
+  const connectionLog = new ConnectionLog(
+    log,
+    new AuditRateLimiter(connectionLineLimits, () => performance.now()),
+  );
   const grpc = new GrpcServer({
     guard: null,
     services(add) {
@@ -143,6 +148,7 @@ export async function startSidecar(
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
     tracing,
+    onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
     onFinish(call) {
       counts.record(call);
       callLogger.logCall(call);
@@ -151,7 +157,7 @@ export async function startSidecar(
   const metrics = sidecarMetrics({
     linesLost,
     calls: counts,
-    listeners: { grpc: () => grpc, http: () => http },
+    listeners: { grpc: () => grpc, http: () => http, connectionLog },
     verification: { trust, cache, maxStalenessMs },
     isConnected: () => source.connected,
     certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
@@ -167,6 +173,7 @@ export async function startSidecar(
       ],
     },
     tls.forListener(settings.httpListen),
+    { onConnectionRefused: (refused) => connectionLog.refused('http', refused) },
   );
   source.start();
   const health = setInterval(() => grpc.setServing('everything', ready()), HEALTH_INTERVAL_MS);

@@ -88,8 +88,10 @@ export type Rejection =
   | {
       readonly kind: 'admin-required';
       readonly caller: { readonly type: 'user' | 'service' | 'certificate'; readonly id: string };
+      readonly certificateNames?: readonly string[];
     }
-  | { readonly kind: 'service-required' }
+  /** `certificateNames`: those of the caller's verified client certificate, none of which is listed. */
+  | { readonly kind: 'service-required'; readonly certificateNames?: readonly string[] }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'name-taken' }
   | { readonly kind: 'last-admin' }

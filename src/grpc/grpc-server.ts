@@ -25,6 +25,8 @@ import {
   UNREAD_LIMIT_MS,
   WATCHING_STREAMS,
 } from './limits/limits.ts';
+import type { ReportRefusedConnection } from '../net/refused-connection.ts';
+import { watchConnections } from './limits/refused-connections.ts';
 import { limitedSource } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './limits/session-origins.ts';
@@ -69,6 +71,8 @@ interface GrpcServerOptions {
     watching?: StreamLimits;
   };
   onFinish: (call: FinishedCall) => void;
+  /** Called for each connection that was closed before its first call. */
+  onConnectionRefused?: ReportRefusedConnection;
   tracing?: Pick<Tracing, 'startCall'> | undefined;
 }
 
@@ -82,11 +86,13 @@ export class GrpcServer {
   readonly #origins: SessionOrigins;
   readonly #resets = new ResetLimit();
   readonly #slots: ConnectionSlots;
+  readonly #onConnectionRefused: ReportRefusedConnection | undefined;
   #stopping = false;
   #throughUnixSocket = false;
 
   constructor(options: GrpcServerOptions) {
     const { limits = {} } = options;
+    this.#onConnectionRefused = options.onConnectionRefused;
     const isTrustedProxy = networkMatcher(options.trustedProxies ?? []);
     const limitedSourceOfSocket = (socket: Socket) => limitedSource(socket, isTrustedProxy);
     // A connection that was served may have calls in progress, so it is never evicted.
@@ -95,6 +101,7 @@ export class GrpcServer {
       limitedSourceOfSocket,
       {
         evictsServed: false,
+        onClosed: options.onConnectionRefused,
       },
     );
     this.#origins = new SessionOrigins(limitedSourceOfSocket);
@@ -172,6 +179,12 @@ export class GrpcServer {
         }
         guardConnections(this.#server, this.#slots);
         this.#origins.watch(this.#server);
+        if (this.#onConnectionRefused)
+          watchConnections(this.#server, {
+            origins: this.#origins,
+            slots: this.#slots,
+            report: this.#onConnectionRefused,
+          });
         this.#fastPath.install(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });

@@ -38,6 +38,16 @@ export function clientNamesOf(subjectAltName: string): string[] {
   });
 }
 
+/** How many names of a certificate a message repeats. */
+const MAX_SHOWN_NAMES = 3;
+
+/** What a certificate shows, for a message about names that are not listed. */
+export function describeNames(names: readonly string[]): string {
+  const more = names.length - MAX_SHOWN_NAMES;
+  const shown = names.slice(0, MAX_SHOWN_NAMES).map((name) => `'${name}'`);
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 /**
  * Authenticates a caller that sent no token by its client certificate. Null where certificates do not apply: methods for
  * users, a certificate without a name, or settings that list no names.
@@ -57,6 +67,7 @@ export function callerByCertificate(
   const id = names.find((name) => listed.includes(name));
   const roles = access === 'admin' ? [ADMIN_ROLE] : [];
   if (id !== undefined) return { type: 'certificate', id, sessionId: null, roles, claims: null };
-  if (access === 'service') throw new Rejected({ kind: 'service-required' });
-  throw new Rejected({ kind: 'admin-required', caller: { type: 'certificate', id: first } });
+  if (access === 'service') throw new Rejected({ kind: 'service-required', certificateNames: names });
+  const caller = { type: 'certificate', id: first } as const;
+  throw new Rejected({ kind: 'admin-required', caller, certificateNames: names });
 }

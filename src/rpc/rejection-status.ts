@@ -1,3 +1,4 @@
+import { describeNames } from '../net/certificate-identity.ts';
 import {
   type FieldViolation,
   type RefreshRefusalReason,
@@ -104,14 +105,19 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'ADMIN_REQUIRED',
-        message: "the caller needs the role 'admin'",
+        message:
+          rejection.certificateNames === undefined
+            ? "the caller needs the role 'admin'"
+            : unlisted(rejection.certificateNames, 'POSTERN_TLS_ADMIN_IDENTITIES', 'an administrator'),
       };
     case 'service-required':
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'SERVICE_REQUIRED',
         message:
-          'the caller needs an access token of a service account, or a client certificate with a listed identity',
+          rejection.certificateNames === undefined
+            ? 'the caller needs an access token of a service account, or a client certificate with a listed identity'
+            : unlisted(rejection.certificateNames, 'POSTERN_TLS_SERVICE_IDENTITIES', 'a service account'),
       };
     case 'email-taken':
       return {
@@ -243,4 +249,9 @@ export function statusOfError(
   const status = statusOf(error.rejection);
   context.reason = status.reason;
   return status;
+}
+
+/** For a verified client certificate whose names are not listed. */
+function unlisted(names: readonly string[], setting: string, bearer: string): string {
+  return `the client certificate shows ${describeNames(names)}, which ${setting} does not list; list one of its names there, or send an access token of ${bearer}`;
 }

@@ -161,6 +161,39 @@ describe('the handshake', () => {
     expect(await verdictOf(callAs(unlisted, health))).toBe('OK');
   });
 
+  test('N21 that fails is told once a minute for each reason, and counted', async () => {
+    const linesOf = () =>
+      service.logLines
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ event }) => event === 'connection-refused');
+    const countsOf = async () => {
+      const { body } = await fetchWith('/metrics');
+      const found = body.matchAll(
+        /^postern_handshakes_failed_total\{listener="grpc",reason="([\w-]+)"\} (\d+)$/gm,
+      );
+      return new Map([...found].map(([, reason = '', count]) => [reason, Number(count)]));
+    };
+    const before = await countsOf();
+    for (let time = 0; time < 3; time += 1) {
+      await handshake({});
+      await handshake(others.issue({ uris: [admin] }));
+      await handshake(authority.issue({ uris: [admin], validForMs: -60_000 }));
+      const plain = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
+      });
+      clients.push(plain);
+      expect(await verdictOf(invoke(plain, health, {}))).toBe('UNAVAILABLE');
+    }
+    const after = await countsOf();
+    for (const reason of ['no-certificate', 'untrusted-certificate', 'expired-certificate', 'plaintext']) {
+      expect((after.get(reason) ?? 0) - (before.get(reason) ?? 0)).toBeGreaterThanOrEqual(3);
+      const [line, ...later] = linesOf().filter((told) => told['reason'] === reason);
+      expect(line).toMatchObject({ level: 'info', listener: 'grpc', peer: '127.0.0.1' });
+      // A second one if this test takes more than a minute.
+      expect(later.length).toBeLessThanOrEqual(1);
+    }
+  });
+
   test('N09 is made in full every time, so that no session outlives its certificate', async () => {
     const version = { maxVersion: 'TLSv1.2' } as const;
     const first = await handshake({ ...listed, ...version });
@@ -196,6 +229,33 @@ describe('a certificate without a token', () => {
     expect(await verdictOf(callAs(certificate, listUsers))).toBe('ADMIN_REQUIRED');
     expect(await audited()).toMatchObject([
       { outcome: 'refused', reason: 'ADMIN_REQUIRED', actor_type: 'certificate', actor_id: actor },
+    ]);
+  });
+
+  test('N21 A02 is told which names it shows, and so is the log', async () => {
+    const many = authority.issue({
+      dns: ['a.example.org', 'b.example.org'],
+      uris: ['spiffe://example.org/c', 'spiffe://example.org/d'],
+    });
+    service.logLines.length = 0;
+    const { code, message } = await callAs(many, listUsers);
+    expect(code).toBe(grpc.status.PERMISSION_DENIED);
+    const shown = "'a.example.org', 'b.example.org', 'spiffe://example.org/c' and 1 more";
+    expect(message).toBe(
+      `the client certificate shows ${shown}, which POSTERN_TLS_ADMIN_IDENTITIES does not list; ` +
+        'list one of its names there, or send an access token of an administrator',
+    );
+    const watch = new TrustWatch(service.grpcAddress, '', { credentials: credentialsOf(unlisted) });
+    expect((await watch.end).message).toMatch(
+      /'spiffe:\/\/example.org\/other'.*POSTERN_TLS_SERVICE_IDENTITIES/,
+    );
+    const details = service.logLines
+      .map((line) => JSON.parse(line) as { event: string; reason?: string; detail?: string })
+      .filter(({ reason }) => reason === 'ADMIN_REQUIRED' || reason === 'SERVICE_REQUIRED')
+      .map(({ detail }) => detail);
+    expect(details).toEqual([
+      `the client certificate shows ${shown}`,
+      "the client certificate shows 'spiffe://example.org/other'",
     ]);
   });
 
@@ -317,6 +377,37 @@ describe('new files', () => {
     expect(await servedCertificate()).toBe(fingerprintOf(server));
     expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
     expect((await fetchWith('/livez')).status).toBe(200);
+  });
+
+  test('N22 with an expired certificate behind the good ones are taken up', async () => {
+    const [between, renewed] = [createAuthority('between'), createAuthority('renewed')];
+    const leaf = between.issue({ dns: ['localhost'], validForMs: 50 * 86_400_000 });
+    const chain = [
+      leaf.cert,
+      authority.certify(between, 300 * 86_400_000),
+      authority.certify(between, -86_400_000),
+      // As DST Root CA X3 stood behind ISRG Root X1.
+      renewed.certify(authority, -86_400_000),
+    ].join('');
+    writeIssued(folder, 'server', { cert: chain, key: leaf.key });
+    await tlsOf().reload();
+    expect(events()).toEqual([expect.stringContaining('certificate-reloaded')]);
+    expect(Math.round((tlsOf().expiresAtMs - Date.now()) / 86_400_000)).toBe(50);
+    expect(await servedCertificate()).toBe(fingerprintOf(leaf));
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
+    const { body } = await fetchWith('/metrics');
+    const [, seconds] = /^postern_tls_certificate_expiry_timestamp_seconds (\S+)$/m.exec(body) ?? [];
+    expect(Math.round((Number(seconds) * 1000 - Date.now()) / 86_400_000)).toBe(50);
+  });
+
+  test('N22 with an expired intermediate that is needed leave the old ones in force', async () => {
+    const between = createAuthority('between');
+    const leaf = between.issue({ dns: ['localhost'] });
+    writeIssued(folder, 'server', { ...leaf, cert: leaf.cert + authority.certify(between, -86_400_000) });
+    await tlsOf().reload();
+    // Nothing but the intermediate leads to the authority, although peers know it.
+    expect(events()).toEqual([expect.stringMatching(/certificate-unusable/)]);
+    expect(await servedCertificate()).toBe(fingerprintOf(server));
   });
 
   test('N09 of other authorities let their certificates in, and the old ones no more', async () => {
