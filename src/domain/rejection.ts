@@ -67,7 +67,8 @@ export type Rejection =
         | 'unknown-service'
         | 'wrong-secret';
     } & RefusedLogin)
-  | { readonly kind: 'credentials-missing' }
+  /** `isCertificateNameless`: there is a verified client certificate, without a URI or DNS name. */
+  | { readonly kind: 'credentials-missing'; readonly isCertificateNameless?: boolean }
   | {
       readonly kind: 'reset-token-invalid';
       readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';

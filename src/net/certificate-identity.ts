@@ -50,19 +50,20 @@ export function describeNames(names: readonly string[]): string {
 
 /**
  * Authenticates a caller that sent no token by its client certificate. Null where certificates do not apply: methods for
- * users, a certificate without a name, or settings that list no names.
+ * users, a call without a certificate, or settings that list no names.
  *
- * @param names the names of a certificate that the transport has verified
- * @throws Rejected `admin-required`, `service-required` for a name that is not listed for this class of access
+ * @param names the names of a certificate that the transport has verified; null without one
+ * @throws Rejected `credentials-missing` for a certificate without a name, `admin-required`, `service-required` for a name that is not listed for this class of access
  */
 export function callerByCertificate(
   { service, admin }: ClientIdentities,
   access: AccessClass,
-  names: readonly string[],
+  names: readonly string[] | null,
 ): Caller | null {
-  const [first] = names;
-  if (first === undefined || service.length + admin.length === 0) return null;
+  if (names === null || service.length + admin.length === 0) return null;
   if (access !== 'service' && access !== 'admin') return null;
+  const [first] = names;
+  if (first === undefined) throw new Rejected({ kind: 'credentials-missing', isCertificateNameless: true });
   const listed = access === 'admin' ? admin : service;
   const id = names.find((name) => listed.includes(name));
   const roles = access === 'admin' ? [ADMIN_ROLE] : [];

@@ -49,6 +49,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         message: 'the credentials are wrong',
       };
     case 'credentials-missing':
+      if (rejection.isCertificateNameless === true) return namelessCertificate;
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'CREDENTIALS_MISSING',
@@ -250,6 +251,14 @@ export function statusOfError(
   context.reason = status.reason;
   return status;
 }
+
+const namelessCertificate: RpcStatus = {
+  code: Code.UNAUTHENTICATED,
+  reason: 'CREDENTIALS_MISSING',
+  message:
+    'the client certificate shows no URI and no DNS name in its subjectAltName, and the call has no token; use a certificate ' +
+    "with a listed name, or send metadata 'authorization: Bearer <token>'",
+};
 
 /** For a verified client certificate whose names are not listed. */
 function unlisted(names: readonly string[], setting: string, bearer: string): string {

@@ -259,6 +259,19 @@ describe('a certificate without a token', () => {
     ]);
   });
 
+  test('N21 A02 is told that it shows no name, if it has only a common name', async () => {
+    const nameless = authority.issue({});
+    for (const method of [listUsers, 'postern.v1.AdminService/GetUser']) {
+      const { reason, message } = await callAs(nameless, method);
+      expect(reason).toBe('CREDENTIALS_MISSING');
+      expect(message).toMatch(/^the client certificate shows no URI and no DNS name in its subjectAltName/);
+    }
+    const watch = new TrustWatch(service.grpcAddress, '', { credentials: credentialsOf(nameless) });
+    expect((await watch.end).message).toMatch(/shows no URI/);
+    const login = await callAs(nameless, 'postern.v1.AuthService/Login', { email, password });
+    expect(login.code).toBe(grpc.status.OK);
+  });
+
   test('N09 no header lends a name', async () => {
     const spiffe = `By=spiffe://example.org/proxy;URI=${admin}`;
     for (const name of ['x-forwarded-client-cert', 'x-client-cert', 'x-ssl-client-s-dn', 'ssl-client-cert'])

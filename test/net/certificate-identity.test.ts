@@ -38,7 +38,11 @@ test.each(['', '*.example', 'a,b', 'a b', 'é.example', '-a', 'a..b', 'a'.repeat
   (text) => expect(readClientName(text)).toBeNull(),
 );
 
-const verdictOf = (access: 'user' | 'service' | 'admin', names: string[], lists?: [string[], string[]]) => {
+const verdictOf = (
+  access: 'user' | 'service' | 'admin',
+  names: string[] | null,
+  lists?: [string[], string[]],
+) => {
   const [service, admin] = lists ?? [['spiffe://x/watch'], ['spiffe://x/admin', 'admin.example']];
   try {
     return callerByCertificate({ service, admin }, access, names)?.id ?? null;
@@ -57,7 +61,11 @@ test('N09 a name opens what it is listed for and nothing else', () => {
     expect(verdictOf('admin', [near])).toBe('admin-required');
   // Persons have tokens; and where the settings list nobody, a certificate says nothing.
   expect(verdictOf('user', ['spiffe://x/admin'])).toBeNull();
-  expect(verdictOf('admin', [])).toBeNull();
+  expect(verdictOf('admin', null)).toBeNull();
+  expect(verdictOf('admin', [])).toBe('credentials-missing');
+  expect(verdictOf('service', [])).toBe('credentials-missing');
+  expect(verdictOf('user', [])).toBeNull();
+  expect(verdictOf('admin', [], [[], []])).toBeNull();
   expect(verdictOf('admin', ['spiffe://x/admin'], [[], []])).toBeNull();
 });
 
@@ -69,6 +77,6 @@ test('N09 a certificate that ends while its connection goes on names nobody from
   expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(60_000) })).toEqual([
     'spiffe://x/admin',
   ]);
-  expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(-60_000) })).toEqual([]);
-  expect(verifiedClientNames({})).toEqual([]);
+  expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(-60_000) })).toBeNull();
+  expect(verifiedClientNames({})).toBeNull();
 });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Settings } from '../../config/load-settings.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
 import { certificateFaults } from '../../net/tls/certificate-files.ts';
-import { certificateExpiriesMs, chainExpiryMs } from '../../net/tls/chain-expiry.ts';
+import { certificateExpiriesMs, chainExpiryMs, rootsWith } from '../../net/tls/chain-expiry.ts';
 import { EXPIRY_WARNING_MS } from '../../net/tls/expiry-warning.ts';
 import type { Finding } from './finding.ts';
 
@@ -19,10 +19,11 @@ export function certificateFindings(
     POSTERN_TLS_CLIENT_CA: tlsClientCa,
     POSTERN_UPSTREAM_CA: upstreamCa === 'system' ? null : upstreamCa,
     POSTERN_UPSTREAM_CERT: upstreamCert,
-  }).flatMap(([setting, path]) => (path === null ? [] : [certificateFinding(setting, path, Date.now())]));
+  }).flatMap(([setting, path]) => (path === null ? [] : [certificateFinding(setting, path, tlsClientCa)]));
 }
 
-function certificateFinding(setting: string, path: string, nowMs: number): Finding {
+function certificateFinding(setting: string, path: string, tlsClientCa: string | null): Finding {
+  const nowMs = Date.now();
   let pem: string;
   try {
     requireTrustedPath(path, 'root');
@@ -35,7 +36,19 @@ function certificateFinding(setting: string, path: string, nowMs: number): Findi
   if (fault !== undefined) return { check: 'certificates', verdict: 'fault', message: fault };
   return setting.endsWith('_CA')
     ? authoritiesFinding(setting, certificateExpiriesMs(pem), nowMs)
-    : expiryFinding(setting, chainExpiryMs(pem, nowMs), nowMs);
+    : expiryFinding(setting, chainExpiryMs(pem, nowMs, rootsWith(readableText(tlsClientCa))), nowMs);
+}
+
+/** Null for a file that is not usable: it has a finding of its own. */
+function readableText(path: string | null): string | null {
+  if (path === null) return null;
+  try {
+    const pem = readFileSync(path, 'utf8');
+    const names = { cert: '', key: '', ca: '' };
+    return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : pem;
+  } catch {
+    return null;
+  }
 }
 
 function unreadable(setting: string, error: unknown): Finding {

@@ -35,7 +35,7 @@ describe('E01 a fault of our own', () => {
     let answer: Awaited<ReturnType<typeof check>> | undefined;
     const answering = Promise.resolve(check(request, {
       authorization: [],
-      clientNames: [],
+      clientNames: null,
       caller: null,
       origin: ownOrigin,
       deadlineMs: Infinity,
