@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -33,6 +33,13 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A bare server that is closed after the test, however it ends. */
+function newServer(): Server {
+  const server = createServer();
+  stops.push(() => new Promise((resolve) => server.close(() => resolve())));
+  return server;
+}
 
 const newPath = () => join(folder, `${(number += 1)}.sock`);
 
@@ -136,18 +143,16 @@ test('N23 a socket is never wider than it becomes: until it has its group, only 
   process.umask(0);
   for (const mode of [0o660, 0o666]) {
     const path = newPath();
-    const server = createServer();
+    const server = newServer();
     bindWithMode({ mode, group }, () => server.listen(path));
     expect(foundAt(path).mode).toBe('600');
     openSocket(path, { mode, group });
     expect(foundAt(path)).toEqual({ mode: mode.toString(8), group });
-    server.close();
   }
   const path = newPath();
-  const server = createServer();
+  const server = newServer();
   bindWithMode({ mode: 0o660, group: null }, () => server.listen(path));
   expect(foundAt(path).mode).toBe('660');
-  server.close();
 });
 
 test('N23 the mask of the process returns when binding fails', () => {
@@ -163,10 +168,9 @@ test('N23 the mask of the process returns when binding fails', () => {
 test('N23 a file system that does not keep the mode is refused', () => {
   const path = newPath();
   process.umask(0);
-  const server = createServer().listen(path);
+  newServer().listen(path);
   expect(() => openSocket(path, { mode: 0o660, group: null })).toThrow(SocketAccessError);
   expect(() => openSocket(path, { mode: 0o660, group: null })).toThrow(/0777, not 0660/);
-  server.close();
 });
 
 (isRoot ? test : test.skip)(
