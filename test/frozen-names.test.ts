@@ -70,6 +70,7 @@ const METRICS = [
   'postern_rpc_duration_seconds{method}',
   'postern_rpc_streams{kind}',
   'postern_connections_closed_total{listener}',
+  'postern_handshakes_failed_total{listener,reason}',
   'postern_connections_retired_total',
   'postern_logins_total{outcome}',
   'postern_refreshes_total{outcome}',

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { errorText } from '../domain/error-text.ts';
 import { SettingsError, wantsStackTraces } from '../config/load-settings.ts';
 import { NotInstalled } from '../domain/not-installed.ts';
+import { SocketAccessError } from '../net/unix-socket.ts';
 import { type FieldViolation, Rejected, type Rejection } from '../domain/rejection.ts';
 import { EnvelopeError } from '../crypto/sealed-envelope.ts';
 import { StoredKeyRefused } from '../features/signing-keys/check-stored-keys.ts';
@@ -41,6 +42,7 @@ function explain(error: unknown): ExplainedFailure {
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
   }
+  if (error instanceof SocketAccessError) return failure(exitCodes.settings, error.message, error.advice);
   if (error instanceof NotInstalled) return failure(exitCodes.settings, error.message, error.advice);
   if (error instanceof NoDataYet) {
     return failure(

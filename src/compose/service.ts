@@ -17,6 +17,7 @@ import { openListenerTls } from './listener-tls.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
 import { CallLogger } from '../observability/call-log.ts';
+import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import type { Logger } from '../observability/log.ts';
 import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
 import { type KeyEvent, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
@@ -182,6 +183,10 @@ export async function startService(
     const newRateLimiter = () => new AuditRateLimiter(auditRateLimits, () => performance.now());
     const callLogger = new CallLogger(log, newRateLimiter);
     cleanups.push(() => callLogger.logOmitted());
+    const connectionLog = new ConnectionLog(
+      log,
+      new AuditRateLimiter(connectionLineLimits, () => performance.now()),
+    );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const grpc = new GrpcServer({
       services: composeRpcs({
@@ -223,6 +228,7 @@ export async function startService(
       trustedProxies: settings.trustedProxies,
       maxConnections: settings.maxConnections,
       tracing,
+      onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
       onFinish(call) {
         counts.calls.record(call);
         callLogger.logCall(call);
@@ -231,7 +237,7 @@ export async function startService(
     const metrics = serviceMetrics({
       linesLost,
       counts,
-      listeners: { grpc: () => grpc, http: () => http },
+      listeners: { grpc: () => grpc, http: () => http, connectionLog },
       verification: { ...verification, cache: tokens.cache },
       hasher,
       pools: { service: database, trust: trustDatabase },
@@ -256,13 +262,20 @@ export async function startService(
         ],
       },
       tls.forListener(settings.httpListen),
-      { isTrustedProxy: networkMatcher(settings.trustedProxies) },
+      {
+        isTrustedProxy: networkMatcher(settings.trustedProxies),
+        onConnectionRefused: (refused) => connectionLog.refused('http', refused),
+      },
     );
     await Promise.all([databaseMonitor.start(), hasher.ready()]);
     changeListener.start();
-    const httpAddress = await http.listen(settings.httpListen);
+    const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
     cleanups.push(() => http.stop());
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
+    const grpcAddress = await grpc.listen(
+      settings.grpcListen,
+      tls.forListener(settings.grpcListen),
+      settings.socketAccess,
+    );
     cleanups.push(() =>
       grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
     );

@@ -15,6 +15,7 @@ import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { CallCounts } from '../observability/metrics/call-counts.ts';
 import { CallLogger } from '../observability/call-log.ts';
+import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import {
   authorizationService,
   CHECK_INITIAL_LOAD_WAIT_MS,
@@ -126,6 +127,10 @@ export async function startSidecar(
     log,
     () => new AuditRateLimiter(auditRateLimits, () => performance.now()),
   );
+  const connectionLog = new ConnectionLog(
+    log,
+    new AuditRateLimiter(connectionLineLimits, () => performance.now()),
+  );
   const grpc = new GrpcServer({
     guard: null,
     services(add) {
@@ -150,6 +155,7 @@ export async function startSidecar(
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
     tracing,
+    onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
     onFinish(call) {
       counts.record(call);
       callLogger.logCall(call);
@@ -158,7 +164,7 @@ export async function startSidecar(
   const metrics = sidecarMetrics({
     linesLost,
     calls: counts,
-    listeners: { grpc: () => grpc, http: () => http },
+    listeners: { grpc: () => grpc, http: () => http, connectionLog },
     verification: { trust, cache, maxStalenessMs },
     isConnected: () => source.connected,
     certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
@@ -174,6 +180,7 @@ export async function startSidecar(
       ],
     },
     tls.forListener(settings.httpListen),
+    { onConnectionRefused: (refused) => connectionLog.refused('http', refused) },
   );
   source.start();
   const health = setInterval(() => grpc.setServing('processReady', ready()), HEALTH_INTERVAL_MS);
@@ -191,8 +198,12 @@ export async function startSidecar(
     await tracing?.stop();
   };
   try {
-    const httpAddress = await http.listen(settings.httpListen);
-    const grpcAddress = await grpc.listen(settings.grpcListen, tls.forListener(settings.grpcListen));
+    const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
+    const grpcAddress = await grpc.listen(
+      settings.grpcListen,
+      tls.forListener(settings.grpcListen),
+      settings.socketAccess,
+    );
     return { grpc: grpcAddress, http: httpAddress, tls: tls.server, stop };
   } catch (error) {
     await stop();

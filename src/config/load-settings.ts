@@ -7,6 +7,7 @@ import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
 import type { Secret } from '../domain/secret.ts';
 import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
 import { InvalidSetting } from './setting-parsers.ts';
+import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import { type Setting, settingRows } from './settings-table.ts';
 
@@ -23,10 +24,12 @@ type LegacyKey =
   'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
 
 /** All settings, parsed and checked. */
-export interface Settings extends Omit<SettingValues, LegacyKey> {
+export interface Settings extends Omit<SettingValues, LegacyKey | 'socketMode' | 'socketGroup'> {
   /** Whether DATABASE_URL is set. */
   readonly production: boolean;
   readonly legacyHs256: LegacyHs256 | null;
+  /** Who may connect to the sockets of `unix:PATH` listeners. */
+  readonly socketAccess: SocketAccess;
   /** One line for each setting that is valid but probably a mistake. The command prints them at start. */
   readonly warnings: readonly string[];
 }
@@ -81,11 +84,13 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ),
     ...unknownNames(environment),
     ...certificateFileFaults(values, faulty, purpose, readFile),
+    ...socketGroupFaults(values, purpose),
   ];
   if (lines.length > 0) throw new SettingsError(lines);
 
-  const { legacySecret, legacyUntilMs, legacySubjectClaims, legacyIssuers, legacyAudiences, ...rest } =
+  const { legacySecret, legacyUntilMs, legacySubjectClaims, legacyIssuers, legacyAudiences, ...others } =
     values;
+  const { socketMode, socketGroup, ...rest } = others;
   const claims = {
     subjectClaims: legacySubjectClaims,
     issuers: legacyIssuers,
@@ -100,8 +105,13 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ...warningsAboutLegacy(legacyHs256, purpose, nowMs),
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
+    ...warningsAboutSockets(values, purpose),
   ];
-  return Object.freeze({ ...rest, production, legacyHs256, warnings });
+  const socketAccess = {
+    mode: socketMode ?? (socketGroup === null ? 0o600 : 0o660),
+    group: socketGroup === null ? null : groupId(socketGroup),
+  };
+  return Object.freeze({ ...rest, production, legacyHs256, socketAccess, warnings });
 }
 
 /** Who ran the command with sudo, as sudo says; null without it. */
@@ -244,7 +254,7 @@ function certificateFileFaults(
   purpose: SettingsPurpose,
   readFile: ReadFile,
 ): string[] {
-  if (purpose !== 'serve' && purpose !== 'sidecar') return [];
+  if (!listens(purpose)) return [];
   const endpoints = purpose === 'sidecar' ? [LISTENER_FILES, UPSTREAM_FILES] : [LISTENER_FILES];
   return endpoints.flatMap(({ cert, key, ca }) => {
     const faults: string[] = [];
@@ -272,6 +282,28 @@ function readFault(error: unknown): string {
   if (error instanceof UntrustedPath) return `can be changed by others: ${error.message}`;
   const { code = 'not text' } = error as NodeJS.ErrnoException;
   return `cannot be read (${code}); check the path and the file's permissions`;
+}
+
+/** Only for the purposes that listen: another command may run on a machine without the group. */
+function socketGroupFaults({ socketGroup }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (socketGroup === null || !listens(purpose) || groupId(socketGroup) !== null) return [];
+  return [
+    'POSTERN_SOCKET_GROUP names no group in /etc/group; create the group, or write the number of one that another service ' +
+      'manages (getent group NAME)',
+  ];
+}
+
+function listens(purpose: SettingsPurpose): boolean {
+  return purpose === 'serve' || purpose === 'sidecar';
+}
+
+function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
+  const { grpcListen, httpListen, socketMode, socketGroup } = values;
+  const isUsed = grpcListen.kind === 'unix' || httpListen.kind === 'unix';
+  if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
+  return [
+    'POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because neither POSTERN_GRPC_LISTEN nor POSTERN_HTTP_LISTEN is unix:PATH',
+  ];
 }
 
 function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {

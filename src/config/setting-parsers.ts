@@ -77,6 +77,26 @@ export const listenAddress: SettingParser<ListenAddress> = (text) => {
   return address;
 };
 
+/** The permission bits of a socket. Whoever may connect needs to read and write, so other digits are mistakes. */
+export const socketMode: SettingParser<number> = (text) => {
+  const [, digits] = /^(?:0o?)?([67][067]{2})$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new InvalidSetting(
+      'must be an octal mode such as 0600, 0660 or 0666: for the owner 6 or 7; for the group and for others ' +
+        '6 or 7 where they may connect, and 0 where they may not',
+    );
+  }
+  return Number.parseInt(digits, 8);
+};
+
+/** The name or the number of a group. */
+export const group: SettingParser<string> = (text) => {
+  const isNumber = /^(0|[1-9]\d{0,9})$/.test(text) && Number(text) < 0xffff_ffff;
+  if (!isNumber && !/^[A-Za-z_][\w.-]{0,63}$/.test(text))
+    throw new InvalidSetting('must be the name or the number of a group');
+  return text;
+};
+
 /** The path of a file or a directory. */
 export const path: SettingParser<string> = (text) => {
   if (text.includes('\0')) throw new InvalidSetting('is not a path');

@@ -13,6 +13,10 @@ export interface SettingValues {
   readonly migrate: 'auto' | 'off';
   readonly grpcListen: ListenAddress;
   readonly httpListen: ListenAddress;
+  /** Null for the default, which depends on `socketGroup`. */
+  readonly socketMode: number | null;
+  /** The name or the number of a group. */
+  readonly socketGroup: string | null;
   readonly issuer: string;
   /** The first is the default audience. */
   readonly audiences: readonly [string, ...string[]];
@@ -206,6 +210,14 @@ const rules: readonly Rule[] = [
     reads: ['upstreamCa', 'upstreamCert'],
     isBroken: ({ upstreamCa, upstreamCert }) => upstreamCa === null && upstreamCert !== null,
     fault: 'POSTERN_UPSTREAM_CERT needs TLS to the upstream; set POSTERN_UPSTREAM_CA to a file, or to system',
+  },
+  {
+    reads: ['socketMode', 'socketGroup'],
+    isBroken: ({ socketMode, socketGroup }) =>
+      socketGroup !== null && socketMode !== null && (socketMode & 0o070) === 0,
+    fault:
+      'POSTERN_SOCKET_GROUP has no effect, because POSTERN_SOCKET_MODE does not let the group connect; ' +
+      'set POSTERN_SOCKET_MODE=0660, or remove one',
   },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),

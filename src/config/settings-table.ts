@@ -102,6 +102,22 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     { serve: '127.0.0.1:8080', sidecar: '127.0.0.1:8081' },
     'The address of the HTTP listener, which serves the key set, health and metrics. Same forms as `POSTERN_GRPC_LISTEN`.',
   ),
+  socketMode: {
+    ...optional(
+      'POSTERN_SOCKET_MODE',
+      'The permissions of the sockets of `unix:PATH` listeners, whatever the umask: `0600` (only the user of the process may ' +
+        'connect), `0660` (its group as well) or `0666` (every user of this machine). A caller through a socket needs no ' +
+        'credential for WatchTrust.',
+      value.socketMode,
+    ),
+    displayedDefault: '`0600`; with `POSTERN_SOCKET_GROUP` `0660`',
+  },
+  socketGroup: optional(
+    'POSTERN_SOCKET_GROUP',
+    'The group of the sockets of `unix:PATH` listeners, such as that of a proxy: a name in `/etc/group` or a number. The user ' +
+      'of the process must be a member, or root.',
+    value.group,
+  ),
   issuer: setting(
     'POSTERN_ISSUER',
     'http://127.0.0.1:8080',

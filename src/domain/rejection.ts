@@ -73,8 +73,15 @@ export type Rejection =
         | 'unknown-service'
         | 'wrong-secret';
     } & RefusedLogin)
-  /** `accepts` says which credential the method takes, and where. */
-  | { readonly kind: 'credentials-missing'; readonly accepts: AcceptedCredential }
+  /**
+   * `accepts` says which credential the method takes, and where. `isCertificateNameless`: there is a verified client
+   * certificate, without a URI or DNS name.
+   */
+  | {
+      readonly kind: 'credentials-missing';
+      readonly accepts: AcceptedCredential;
+      readonly isCertificateNameless?: boolean;
+    }
   | {
       readonly kind: 'reset-token-invalid';
       readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';
@@ -95,8 +102,10 @@ export type Rejection =
   | {
       readonly kind: 'admin-required';
       readonly caller: { readonly type: 'user' | 'service' | 'certificate'; readonly id: string };
+      readonly certificateNames?: readonly string[];
     }
-  | { readonly kind: 'service-required' }
+  /** `certificateNames`: those of the caller's verified client certificate, none of which is listed. */
+  | { readonly kind: 'service-required'; readonly certificateNames?: readonly string[] }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'id-taken' }
   | { readonly kind: 'external-id-taken' }

@@ -63,7 +63,7 @@ export class GrpcCall implements Call, GuardedCall {
     return this.#call.metadata.get('authorization').map(String);
   }
 
-  get clientNames(): readonly string[] {
+  get clientNames(): readonly string[] | null {
     return contextOf(this.#call.metadata).clientNames();
   }
 

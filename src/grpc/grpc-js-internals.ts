@@ -15,6 +15,26 @@ export function http2ServersOf(server: Server): Http2Server[] {
   return [...http2Servers.keys()];
 }
 
+/** Runs `around` in the place of the `listen` of every listener that the server is bound to from now on. */
+export function wrapListen(server: Server, around: (listen: () => void) => void): void {
+  type CreateServer = (...given: unknown[]) => Http2Server;
+  const internals = server as unknown as { createHttp2Server?: CreateServer };
+  const { createHttp2Server } = internals;
+  if (typeof createHttp2Server !== 'function')
+    throw new Error(
+      'this version of @grpc/grpc-js makes its listeners elsewhere; change grpc/grpc-js-internals.ts',
+    );
+  internals.createHttp2Server = (...given) => {
+    const http2Server = createHttp2Server.apply(server, given);
+    const listen = http2Server.listen.bind(http2Server) as (...args: unknown[]) => Http2Server;
+    http2Server.listen = (...args: unknown[]) => {
+      around(() => listen(...args));
+      return http2Server;
+    };
+    return http2Server;
+  };
+}
+
 /** Adds options of Node's HTTP/2 for every listener of a server that is not bound yet. */
 export function addHttp2Options(server: Server, options: object): void {
   const { commonServerOptions } = server as unknown as { commonServerOptions?: ServerOptions };

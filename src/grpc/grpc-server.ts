@@ -13,7 +13,7 @@ import { guardConnections } from './limits/connection-limits.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { FastPath } from './fast-path/fast-path.ts';
 import { Health, type HealthGroup, type HealthNames } from '../services/health-service.ts';
-import { addHttp2Options } from './grpc-js-internals.ts';
+import { addHttp2Options, wrapListen } from './grpc-js-internals.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import {
   ANONYMOUS_STREAMS,
@@ -25,11 +25,19 @@ import {
   UNREAD_LIMIT_MS,
   WATCHING_STREAMS,
 } from './limits/limits.ts';
+import type { ReportRefusedConnection } from '../net/refused-connection.ts';
+import { watchConnections } from './limits/refused-connections.ts';
 import { limitedSource } from '../net/peer-address.ts';
 import { addReflection } from './reflection.ts';
 import { SessionOrigins } from './limits/session-origins.ts';
 import { ResetLimit, RESET_OPTIONS } from './limits/reset-limit.ts';
-import { clearStaleSocket } from '../net/unix-socket.ts';
+import {
+  bindWithMode,
+  clearStaleSocket,
+  openSocket,
+  OWNER_ONLY,
+  type SocketAccess,
+} from '../net/unix-socket.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
@@ -63,6 +71,8 @@ interface GrpcServerOptions {
     watching?: StreamLimits;
   };
   onFinish: (call: FinishedCall) => void;
+  /** Called for each connection that was closed before its first call. */
+  onConnectionRefused?: ReportRefusedConnection;
   tracing?: Pick<Tracing, 'startCall'> | undefined;
 }
 
@@ -76,11 +86,13 @@ export class GrpcServer {
   readonly #origins: SessionOrigins;
   readonly #resets = new ResetLimit();
   readonly #slots: ConnectionSlots;
+  readonly #onConnectionRefused: ReportRefusedConnection | undefined;
   #stopping = false;
   #throughUnixSocket = false;
 
   constructor(options: GrpcServerOptions) {
     const { limits = {} } = options;
+    this.#onConnectionRefused = options.onConnectionRefused;
     const isTrustedProxy = networkMatcher(options.trustedProxies ?? []);
     const limitedSourceOfSocket = (socket: Socket) => limitedSource(socket, isTrustedProxy);
     // A connection that was served may have calls in progress, so it is never evicted.
@@ -89,6 +101,7 @@ export class GrpcServer {
       limitedSourceOfSocket,
       {
         evictsServed: false,
+        onClosed: options.onConnectionRefused,
       },
     );
     this.#origins = new SessionOrigins(limitedSourceOfSocket);
@@ -133,11 +146,29 @@ export class GrpcServer {
 
   /**
    * @param tls null for plaintext
+   * @param access who may connect to a unix socket
    * @returns the bound address, with the port that the system chose
    */
-  async listen(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
+  async listen(
+    address: ListenAddress,
+    tls: ServerTls | null,
+    access: SocketAccess = OWNER_ONLY,
+  ): Promise<ListenAddress> {
     this.#throughUnixSocket = address.kind === 'unix';
-    if (address.kind === 'unix') await clearStaleSocket(address.path);
+    if (address.kind === 'tcp') return this.#bind(address, tls);
+    await clearStaleSocket(address.path);
+    wrapListen(this.#server, (listen) => bindWithMode(access, listen));
+    const bound = await this.#bind(address, tls);
+    try {
+      openSocket(address.path, access);
+    } catch (error) {
+      this.#server.forceShutdown();
+      throw error;
+    }
+    return bound;
+  }
+
+  #bind(address: ListenAddress, tls: ServerTls | null): Promise<ListenAddress> {
     const target = formatListenAddress(address);
     const credentials = tls === null ? ServerCredentials.createInsecure() : new TlsCredentials(tls);
     return new Promise((resolve, reject) => {
@@ -148,6 +179,12 @@ export class GrpcServer {
         }
         guardConnections(this.#server, this.#slots);
         this.#origins.watch(this.#server);
+        if (this.#onConnectionRefused)
+          watchConnections(this.#server, {
+            origins: this.#origins,
+            slots: this.#slots,
+            report: this.#onConnectionRefused,
+          });
         this.#fastPath.install(this.#server);
         resolve(address.kind === 'unix' ? address : { ...address, port });
       });

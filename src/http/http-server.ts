@@ -1,12 +1,21 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 import { type ListenAddress, unresolvedNameError } from '../net/listen-address.ts';
 import { ConnectionSlots, connectionLimitsFor } from '../net/connection-slots.ts';
 import { limitedSource } from '../net/peer-address.ts';
-import { clearStaleSocket } from '../net/unix-socket.ts';
+import {
+  bindWithMode,
+  clearStaleSocket,
+  openSocket,
+  OWNER_ONLY,
+  type SocketAccess,
+} from '../net/unix-socket.ts';
+import type { ReportRefusedConnection } from '../net/refused-connection.ts';
+import { watchHandshakes } from '../net/tls/handshake-failure.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
 import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
 import { respondToClientError } from './client-error-response.ts';
@@ -74,14 +83,23 @@ export class HttpServer {
   constructor(
     content: HttpContent,
     tls: ServerTls | null,
-    { headersTimeoutMs = HEADERS_LIMIT_MS, isTrustedProxy = noTrustedProxies } = {},
+    options: {
+      readonly headersTimeoutMs?: number;
+      readonly isTrustedProxy?: (address: string) => boolean;
+      readonly onConnectionRefused?: ReportRefusedConnection;
+    } = {},
   ) {
+    const {
+      headersTimeoutMs = HEADERS_LIMIT_MS,
+      isTrustedProxy = noTrustedProxies,
+      onConnectionRefused,
+    } = options;
     const routes = routesOf(content);
     // Requests are answered immediately, so a connection that was served can be closed for a new one.
     this.#slots = new ConnectionSlots(
       connectionLimitsFor(MAX_CONNECTIONS),
       (socket) => limitedSource(socket, isTrustedProxy),
-      { evictsServed: true },
+      { evictsServed: true, onClosed: onConnectionRefused },
     );
     const serve = (request: IncomingMessage, response: ServerResponse) => {
       request.once('end', () => this.#slots.served(request.socket));
@@ -94,10 +112,18 @@ export class HttpServer {
     this.#server.keepAliveTimeout = 5_000;
     this.#server.maxRequestsPerSocket = 1_000;
     this.#server.on('clientError', respondToClientError);
+    if (onConnectionRefused) {
+      if (tls !== null)
+        watchHandshakes(this.#server, (socket) => this.#slots.wasClosed(socket), onConnectionRefused);
+      else reportTlsCallers(this.#server, onConnectionRefused);
+    }
   }
 
-  /** @returns the bound address; the system chooses the port if it was 0 */
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  /**
+   * @param access who may connect to a unix socket
+   * @returns the bound address; the system chooses the port if it was 0
+   */
+  async listen(address: ListenAddress, access: SocketAccess = OWNER_ONLY): Promise<ListenAddress> {
     if (address.kind === 'unix') await clearStaleSocket(address.path);
     await new Promise<void>((resolve, reject) => {
       const failed = (error: NodeJS.ErrnoException) => {
@@ -109,11 +135,14 @@ export class HttpServer {
         this.#server.off('error', failed);
         resolve();
       };
-      if (address.kind === 'unix') this.#server.listen(address.path, bound);
+      if (address.kind === 'unix') bindWithMode(access, () => this.#server.listen(address.path, bound));
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
     this.#slots.install(this.#server);
-    if (address.kind === 'unix') return address;
+    if (address.kind === 'unix') {
+      await this.#openSocket(address.path, access);
+      return address;
+    }
     return { ...address, port: (this.#server.address() as AddressInfo).port };
   }
 
@@ -122,12 +151,37 @@ export class HttpServer {
     return this.#slots.closed;
   }
 
+  async #openSocket(path: string, access: SocketAccess): Promise<void> {
+    try {
+      openSocket(path, access);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
   async stop(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
     });
   }
+}
+
+/** The first byte of a TLS record that begins a handshake (RFC 8446 section 5.1). */
+const TLS_HANDSHAKE = 0x16;
+
+/** Reports the callers that speak TLS to a listener in plaintext. */
+function reportTlsCallers(server: Server, report: ReportRefusedConnection): void {
+  server.on('clientError', ({ rawPacket }: Error & { rawPacket?: Buffer }, socket: Duplex) => {
+    if (rawPacket?.[0] !== TLS_HANDSHAKE) return;
+    const detail = 'the caller speaks TLS, and this listener does not; set POSTERN_TLS_CERT, or use http';
+    report({
+      reason: 'tls',
+      detail,
+      address: socket instanceof Socket ? (socket.remoteAddress ?? null) : null,
+    });
+  });
 }
 
 function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1]): Server {

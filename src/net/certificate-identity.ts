@@ -38,25 +38,42 @@ export function clientNamesOf(subjectAltName: string): string[] {
   });
 }
 
+/** How many names of a certificate a message repeats. */
+const MAX_SHOWN_NAMES = 3;
+
+/** What a certificate shows, for a message about names that are not listed. */
+export function describeNames(names: readonly string[]): string {
+  const more = names.length - MAX_SHOWN_NAMES;
+  const shown = names.slice(0, MAX_SHOWN_NAMES).map((name) => `'${name}'`);
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 /**
  * Authenticates a caller that sent no token by its client certificate. Null where certificates do not apply: methods for
- * users, a certificate without a name, or settings that list no names.
+ * users, a call without a certificate, or settings that list no names.
  *
- * @param names the names of a certificate that the transport has verified
- * @throws Rejected `admin-required`, `service-required` for a name that is not listed for this class of access
+ * @param names the names of a certificate that the transport has verified; null without one
+ * @throws Rejected `credentials-missing` for a certificate without a name, `admin-required`, `service-required` for a name that is not listed for this class of access
  */
 export function callerByCertificate(
   { service, admin }: ClientIdentities,
   access: AccessClass,
-  names: readonly string[],
+  names: readonly string[] | null,
 ): Caller | null {
-  const [first] = names;
-  if (first === undefined || service.length + admin.length === 0) return null;
+  if (names === null || service.length + admin.length === 0) return null;
   if (access !== 'service' && access !== 'admin') return null;
+  const [first] = names;
+  if (first === undefined)
+    throw new Rejected({
+      kind: 'credentials-missing',
+      accepts: 'token-or-certificate',
+      isCertificateNameless: true,
+    });
   const listed = access === 'admin' ? admin : service;
   const id = names.find((name) => listed.includes(name));
   const roles = access === 'admin' ? [ADMIN_ROLE] : [];
   if (id !== undefined) return { type: 'certificate', id, sessionId: null, roles, claims: null };
-  if (access === 'service') throw new Rejected({ kind: 'service-required' });
-  throw new Rejected({ kind: 'admin-required', caller: { type: 'certificate', id: first } });
+  if (access === 'service') throw new Rejected({ kind: 'service-required', certificateNames: names });
+  const caller = { type: 'certificate', id: first } as const;
+  throw new Rejected({ kind: 'admin-required', caller, certificateNames: names });
 }

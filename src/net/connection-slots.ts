@@ -1,5 +1,7 @@
 import type { Server, Socket } from 'node:net';
 
+import type { ReportRefusedConnection } from './refused-connection.ts';
+
 export interface ConnectionLimits {
   /** Maximum number of connections. */
   readonly max: number;
@@ -59,25 +61,34 @@ export class ConnectionSlots {
   readonly #slots = new Map<string, Slot>();
   readonly #all = new SlotGroup();
   readonly #byAddress = new Map<string, SlotGroup>();
+  readonly #closedSockets = new WeakSet<Socket>();
+  readonly #onClosed: ReportRefusedConnection;
   #closed = 0;
 
   /**
    * @param addressOf the address that a connection counts for; null for loopback and trusted proxies, which share one
    * @param options.evictsServed whether the connection served longest ago is closed when few connections are unserved
+   * @param options.onClosed called for each connection that is closed because of the limits
    */
   constructor(
     limits: ConnectionLimits,
     addressOf: (socket: Socket) => string | null,
-    options: { readonly evictsServed: boolean },
+    options: { readonly evictsServed: boolean; readonly onClosed?: ReportRefusedConnection | undefined },
   ) {
     this.#limits = limits;
     this.#addressOf = addressOf;
     this.#evictsServed = options.evictsServed;
+    this.#onClosed = options.onClosed ?? ignore;
   }
 
   /** Number of connections closed because of the limits, both evicted and refused ones. */
   get closed(): number {
     return this.#closed;
+  }
+
+  /** Whether this connection was closed because of the limits. @param socket the TCP socket */
+  wasClosed(socket: Socket): boolean {
+    return this.#closedSockets.has(socket);
   }
 
   /**
@@ -87,6 +98,7 @@ export class ConnectionSlots {
   install(server: Server): void {
     if (typeof server.address() === 'string') {
       server.maxConnections = this.#limits.max;
+      server.on('drop', () => this.#countClosed(null, 'the limit of connections is reached'));
       return;
     }
     server.maxConnections = this.#limits.max + CLOSING_ALLOWANCE;
@@ -108,8 +120,7 @@ export class ConnectionSlots {
       (address !== null && !this.#makeRoom(group, this.#limits.maxPerAddress)) ||
       !this.#makeRoom(this.#all, this.#limits.max);
     if (isFull) {
-      this.#closed += 1;
-      socket.destroy();
+      this.#close(socket, 'the limit of connections is reached, and none of the others can be closed');
       return;
     }
     if (address !== null) this.#byAddress.set(address, group);
@@ -132,10 +143,22 @@ export class ConnectionSlots {
     const [served] = this.#evictsServed ? group.served : [];
     const slot = group.unserved.size > max * SHARE_OF_NEW_CONNECTIONS ? unserved : (served ?? unserved);
     if (!slot) return false;
-    this.#closed += 1;
     this.#remove(slot);
-    slot.socket.destroy();
+    this.#close(slot.socket, 'the limit of connections is reached, and this one gave way to a new one');
     return true;
+  }
+
+  #close(socket: Socket, cause: string): void {
+    this.#closedSockets.add(socket);
+    this.#countClosed(socket.remoteAddress ?? null, cause);
+    socket.destroy();
+  }
+
+  #countClosed(address: string | null, cause: string): void {
+    this.#closed += 1;
+    const { max, maxPerAddress } = this.#limits;
+    const limits = address === null ? `${max}` : `${max}, ${maxPerAddress} from one address`;
+    this.#onClosed({ reason: 'limit', detail: `${cause} (${limits})`, address });
   }
 
   #remove(slot: Slot): void {
@@ -143,6 +166,8 @@ export class ConnectionSlots {
     slot.group.remove(slot);
   }
 }
+
+function ignore(): void {}
 
 /** The same key for all socket objects of a connection (TCP, TLS, HTTP/2). */
 function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {

@@ -1,5 +1,6 @@
 import { Code, codeName } from '../rpc/status-code.ts';
 import { ADMIN_ROLE } from '../domain/caller.ts';
+import { describeNames } from '../net/certificate-identity.ts';
 import { sourceOf } from '../net/cidr.ts';
 import type { AuditRateLimiter } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
@@ -112,7 +113,10 @@ function fieldsOf(call: FinishedCall): object {
   };
 }
 
-/** The details of a refusal that may be logged. None of them contains text sent by the caller. */
+/**
+ * The details of a refusal that may be logged. None of them contains text sent by the caller; the names of a certificate are
+ * those that a CA of POSTERN_TLS_CLIENT_CA has given it.
+ */
 function refusalDetail(cause: unknown): object {
   if (!(cause instanceof Rejected)) return {};
   const { rejection } = cause;
@@ -120,6 +124,8 @@ function refusalDetail(cause: unknown): object {
     return { detail: rejection.cause, ...(rejection.account && { account: rejection.account }) };
   if (rejection.kind === 'reset-token-invalid' || rejection.kind === 'refresh-refused')
     return { detail: rejection.cause };
+  if ('certificateNames' in rejection)
+    return { detail: `the client certificate shows ${describeNames(rejection.certificateNames)}` };
   if (rejection.kind === 'login-rate-limited') return { account: rejection.account };
   if (rejection.kind === 'token-refused') return { detail: rejection.refusal.detail };
   if (rejection.kind === 'store-unavailable' || rejection.kind === 'server-overloaded') {

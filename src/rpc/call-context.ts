@@ -14,8 +14,8 @@ export interface CallContext {
   readonly throughUnixSocket: boolean;
   /** Whether the peer with this IP address is a proxy whose `client.address` is trusted (L12). */
   readonly isTrustedProxy: (address: string) => boolean;
-  /** The URIs and DNS names of the verified client certificate; empty without one. */
-  readonly clientNames: () => readonly string[];
+  /** The URIs and DNS names of the verified client certificate; null without one. */
+  readonly clientNames: () => readonly string[] | null;
   readonly startedAtMs: number;
   /** Aborts when the call ends, for any reason. Created on demand: most calls do not need it. */
   readonly signal: () => AbortSignal;

@@ -9,8 +9,8 @@ export interface Call extends OperationCall {
   readonly caller: Caller | null;
   /** The raw `authorization` metadata, one entry for each occurrence. */
   readonly authorization: readonly string[];
-  /** The names of the verified client certificate; empty without one. */
-  readonly clientNames: readonly string[];
+  /** The names of the verified client certificate; null without one. */
+  readonly clientNames: readonly string[] | null;
   /** Logs a refusal that the method returns as a response. `isFault` marks faults of Postern or its configuration. */
   noteRefusal(reason: NonNullable<CallContext['reason']>, cause: unknown, isFault: boolean): void;
   /** For a method that always returns OK: records that the call changed nothing. */

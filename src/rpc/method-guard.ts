@@ -92,9 +92,10 @@ async function authenticatesAsService(guard: MethodGuard, call: GuardedCall): Pr
     return true;
   } catch (error) {
     if (!(error instanceof Rejected)) throw error;
-    const { kind } = error.rejection;
-    const { reason, message } = statusOf(error.rejection);
-    if (kind !== 'credentials-missing') guard.onForwarderRefused(`${reason ?? kind}: ${message}`);
+    const { rejection } = error;
+    const { reason, message } = statusOf(rejection);
+    const isAttempt = rejection.kind !== 'credentials-missing' || rejection.isCertificateNameless === true;
+    if (isAttempt) guard.onForwarderRefused(`${reason ?? rejection.kind}: ${message}`);
     return false;
   }
 }

@@ -1,3 +1,4 @@
+import { describeNames } from '../net/certificate-identity.ts';
 import {
   type AcceptedCredential,
   type FieldViolation,
@@ -57,6 +58,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         message: 'the credentials are wrong',
       };
     case 'credentials-missing':
+      if (rejection.isCertificateNameless === true) return namelessCertificate;
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'CREDENTIALS_MISSING',
@@ -112,14 +114,19 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'ADMIN_REQUIRED',
-        message: "the caller needs the role 'admin'",
+        message:
+          rejection.certificateNames === undefined
+            ? "the caller needs the role 'admin'"
+            : unlisted(rejection.certificateNames, 'POSTERN_TLS_ADMIN_IDENTITIES', 'an administrator'),
       };
     case 'service-required':
       return {
         code: Code.PERMISSION_DENIED,
         reason: 'SERVICE_REQUIRED',
         message:
-          'the caller needs an access token of a service account, or a client certificate with a listed identity',
+          rejection.certificateNames === undefined
+            ? 'the caller needs an access token of a service account, or a client certificate with a listed identity'
+            : unlisted(rejection.certificateNames, 'POSTERN_TLS_SERVICE_IDENTITIES', 'a service account'),
       };
     case 'email-taken':
       return {
@@ -264,4 +271,17 @@ export function statusOfError(
   const status = statusOf(error.rejection);
   context.reason = status.reason;
   return status;
+}
+
+const namelessCertificate: RpcStatus = {
+  code: Code.UNAUTHENTICATED,
+  reason: 'CREDENTIALS_MISSING',
+  message:
+    'the client certificate shows no URI and no DNS name in its subjectAltName, and the call has no token; use a certificate ' +
+    "with a listed name, or send metadata 'authorization: Bearer <token>'",
+};
+
+/** For a verified client certificate whose names are not listed. */
+function unlisted(names: readonly string[], setting: string, bearer: string): string {
+  return `the client certificate shows ${describeNames(names)}, which ${setting} does not list; list one of its names there, or send an access token of ${bearer}`;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { certificateFindings } from '../../src/cli/doctor/certificate-findings.ts';
 import { createAuthority, writeIssued } from '../support/certificates.ts';
@@ -20,7 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
 const ca = join(folder, 'ca.crt');
 const server = writeIssued(folder, 'server', authority.issue({}));
 const watcher = writeIssued(folder, 'watcher', authority.issue({ dns: ['sidecar.example.org'] }));
-const unlisted = writeIssued(folder, 'unlisted', authority.issue({ dns: ['unlisted.example.org'] }));
+const stranger = writeIssued(folder, 'stranger', authority.issue({ dns: ['stranger.example.org'] }));
 writeFileSync(ca, authority.cert);
 const listeners = {
   ...anyPorts,
@@ -65,7 +65,7 @@ test('N09 a service on every interface loads a new certificate at SIGHUP, and se
     environment: {
       ...production,
       ...listeners,
-      // N10: allowed, since no port is plaintext.
+      // N10: allowed, since nothing of it is plaintext.
       POSTERN_GRPC_LISTEN: '0.0.0.0:0',
       POSTERN_TLS_CLIENT_CA: ca,
       POSTERN_TLS_SERVICE_IDENTITIES: 'sidecar.example.org',
@@ -82,12 +82,14 @@ test('N09 a service on every interface loads a new certificate at SIGHUP, and se
         POSTERN_UPSTREAM_KEY: key,
       },
     });
-  const [known, unknown] = [sidecarWith(watcher), sidecarWith(unlisted)];
+  const [known, unknown] = [sidecarWith(watcher), sidecarWith(stranger)];
   const { http: sidecarHttp } = await known.listening;
   await until(async () => (await readiness(sidecarHttp)) === 200, 'the sidecar is ready');
   const refused = /"upstream-lost"/;
-  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is refused');
-  expect(unknown.output.stderr).toContain('certificate with a listed');
+  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is told');
+  expect(unknown.output.stderr).toContain(
+    "the client certificate shows 'stranger.example.org', which POSTERN_TLS_SERVICE_IDENTITIES does not list",
+  );
   expect(await readiness((await unknown.listening).http)).toBe(503);
 
   writeIssued(folder, 'server', authority.issue({ validForMs: 10 * DAY_MS }));
@@ -146,6 +148,62 @@ test.each([
   const { cert } = writeIssued(folder, 'looked-at', authority.issue({ validForMs: days * DAY_MS }));
   const settings = { tlsCert: cert, tlsClientCa: null, upstreamCa: 'system', upstreamCert: null };
   expect(certificateFindings(settings)).toMatchObject([{ verdict, message: expect.stringMatching(message) }]);
+});
+
+describe('N22 doctor', () => {
+  const between = createAuthority('between');
+  const leaf = between.issue({ validForMs: 40 * DAY_MS + 3_600_000 });
+  const [good, old] = [authority.certify(between, 90 * DAY_MS), authority.certify(between, -DAY_MS)];
+  const findingsOf = (chain: string[], authorities: string[] | null = null) => {
+    const files = { tlsCert: join(folder, 'chain'), tlsClientCa: authorities && join(folder, 'authorities') };
+    writeFileSync(files.tlsCert, chain.join(''));
+    if (files.tlsClientCa !== null) writeFileSync(files.tlsClientCa, (authorities ?? []).join(''));
+    return certificateFindings({ ...files, upstreamCa: null, upstreamCert: null }).map(
+      ({ verdict, message }) => `${verdict} ${message.replace(/\d{4}-\d\d-\d\d/g, 'DAY')}`,
+    );
+  };
+  const valid = 'ok POSTERN_TLS_CERT is valid until DAY, for 40 days';
+  const expired = 'fault POSTERN_TLS_CERT expired on DAY';
+
+  test('counts an expired certificate only if the chain needs it', () => {
+    expect(findingsOf([leaf.cert, good, old])).toEqual([valid]);
+    expect(findingsOf([leaf.cert, old])).toEqual([expired]);
+    const crossed = [leaf.cert, good, createAuthority('older').certify(authority, -DAY_MS)];
+    expect(findingsOf(crossed)).toEqual([expired]);
+    expect(findingsOf(crossed, [authority.cert])[0]).toBe(valid);
+    expect(findingsOf(crossed, ['junk'])[0]).toBe(expired);
+  });
+
+  test('takes a file of CA certificates with an old one in it', () => {
+    const findings = (authorities: string[]) => findingsOf([leaf.cert, good], authorities)[1];
+    expect(findings([authority.cert, old])).toMatch(
+      /^warning POSTERN_TLS_CLIENT_CA is valid until DAY, for 36[45] days; of its 2 CA certificates, 1 expired earlier$/,
+    );
+    expect(findings([old])).toBe('fault POSTERN_TLS_CLIENT_CA expired on DAY');
+    expect(findings([authority.cert])).toMatch(/^ok /);
+  });
+});
+
+test('N23 doctor tells who may connect to the sockets, and binds none wider', async () => {
+  const doctor = async (environment: Record<string, string>) =>
+    (
+      await runPostern(['doctor'], {
+        environment: {
+          POSTERN_GRPC_LISTEN: `unix:${join(folder, 'grpc.sock')}`,
+          POSTERN_HTTP_LISTEN: '127.0.0.1:0',
+          POSTERN_DATA_DIR: join(folder, 'none'),
+          ...environment,
+        },
+      })
+    ).stdout;
+  expect(await doctor({})).toMatch(/^ok {4}ports +the unix sockets have the mode 0600$/m);
+  const group = String(process.getgid?.());
+  expect(await doctor({ POSTERN_SOCKET_GROUP: group, POSTERN_SOCKET_MODE: '0666' })).toMatch(
+    new RegExp(`mode 0666 and the group ${group}: every user of this machine may connect$`, 'm'),
+  );
+  expect(await doctor({ POSTERN_SOCKET_GROUP: 'nobody-has-this-name' })).toMatch(
+    /^FAIL {2}settings +POSTERN_SOCKET_GROUP names no group/m,
+  );
 });
 
 test('N09 doctor reports each certificate, and fails for an expired one', async () => {

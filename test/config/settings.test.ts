@@ -658,3 +658,58 @@ test('stack traces are shown at the log levels debug and trace', () => {
   expect(wantsStackTraces({ POSTERN_LOG_LEVEL: 'info' })).toBe(false);
   expect(wantsStackTraces({})).toBe(false);
 });
+
+describe('N23 who may connect to a unix socket', () => {
+  const sockets = { POSTERN_GRPC_LISTEN: 'unix:/run/postern/grpc.sock' };
+  const accessOf = (environment: Environment, options: LoadOptions = {}) =>
+    loadSettings({ ...sockets, ...environment }, options).socketAccess;
+
+  test('only the owner, or a group that is named, or whoever the mode says', () => {
+    expect(accessOf({})).toEqual({ mode: 0o600, group: null });
+    expect(accessOf({ POSTERN_SOCKET_GROUP: '101' })).toEqual({ mode: 0o660, group: 101 });
+    expect(accessOf({ POSTERN_SOCKET_GROUP: 'root' })).toEqual({ mode: 0o660, group: 0 });
+    expect(accessOf({ POSTERN_SOCKET_GROUP: '101', POSTERN_SOCKET_MODE: '0666' }).mode).toBe(0o666);
+    const written = ['600', '0600', '0o600', '0660', '0666', '0770', '777'];
+    expect(written.map((text) => accessOf({ POSTERN_SOCKET_MODE: text }).mode)).toEqual([
+      0o600, 0o600, 0o600, 0o660, 0o666, 0o770, 0o777,
+    ]);
+  });
+
+  test.each(['rw-rw----', '0640', '0644', '0755', '060', '1660', '432', '0x1b0', '-1', '0660 ', '888'])(
+    'POSTERN_SOCKET_MODE=%s is refused',
+    (mode) => {
+      expect(faultsOf({ ...sockets, POSTERN_SOCKET_MODE: mode })).toEqual([
+        expect.stringMatching(/^POSTERN_SOCKET_MODE must be an octal mode such as 0600/),
+      ]);
+    },
+  );
+
+  test.each(['a group', '-1', '4294967295', '00', 'a:b'])('POSTERN_SOCKET_GROUP=%s is refused', (group) => {
+    expect(faultsOf({ ...sockets, POSTERN_SOCKET_GROUP: group })).toEqual([
+      'POSTERN_SOCKET_GROUP must be the name or the number of a group',
+    ]);
+  });
+
+  test('a group that this machine does not have is refused where a socket is served', () => {
+    const environment = { ...sockets, POSTERN_SOCKET_GROUP: 'envoy-of-elsewhere' };
+    for (const purpose of ['serve', 'sidecar'] as const)
+      expect(faultsOf(environment, { for: purpose })).toEqual([
+        expect.stringMatching(/^POSTERN_SOCKET_GROUP names no group in \/etc\/group; .*number/),
+      ]);
+    expect(faultsOf(environment, { for: 'command' })).toEqual([]);
+  });
+
+  test('a group that the mode keeps out, and settings without a socket, are told', () => {
+    const group = { ...sockets, POSTERN_SOCKET_GROUP: '101' };
+    expect(faultsOf({ ...group, POSTERN_SOCKET_MODE: '0600' })).toEqual([
+      expect.stringMatching(/^POSTERN_SOCKET_GROUP has no effect.*POSTERN_SOCKET_MODE=0660/),
+    ]);
+    const told = [expect.stringMatching(/^POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect/)];
+    expect(loadSettings({ POSTERN_SOCKET_MODE: '0660' }).warnings).toEqual(told);
+    expect(loadSettings({ POSTERN_SOCKET_GROUP: '101' }, { for: 'sidecar' }).warnings).toEqual(told);
+    expect(loadSettings(group).warnings).toEqual([]);
+    expect(faultsOf({ POSTERN_SOCKET_MOD: '0660' })).toEqual([
+      'POSTERN_SOCKET_MOD is not a setting; did you mean POSTERN_SOCKET_MODE?',
+    ]);
+  });
+});

@@ -26,11 +26,11 @@ const listUsers = 'postern.v1.AdminService/ListUsers';
 const health = 'grpc.health.v1.Health/Check';
 
 const authority = createAuthority('ours');
-const otherAuthority = createAuthority('theirs');
+const others = createAuthority('theirs');
 const folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
 const caFile = join(folder, 'ca.crt');
 const listed = authority.issue({ uris: [admin] });
-const serviceCertificate = authority.issue({ dns: [watcher] });
+const watching = authority.issue({ dns: [watcher] });
 const unlisted = authority.issue({ uris: ['spiffe://example.org/other'] });
 const server = authority.issue({ dns: ['localhost'] });
 const clients: grpc.Client[] = [];
@@ -88,7 +88,7 @@ const verdictOf = async (outcome: Promise<Outcome>) => {
   return reason ?? grpc.status[code];
 };
 
-/** Performs a TLS handshake with the gRPC port. @returns the socket after the first bytes of the server, or the error */
+/** Shakes hands with the gRPC port. @returns the socket once the server has spoken, or what it was refused with */
 function handshake(options: ConnectionOptions): Promise<TLSSocket | string> {
   const [host = '', port = ''] = service.grpcAddress.split(':');
   return new Promise((resolve) => {
@@ -100,7 +100,7 @@ function handshake(options: ConnectionOptions): Promise<TLSSocket | string> {
       ...options,
     });
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    // A TLS 1.3 client is connected before the server has checked its certificate.
+    // A TLS 1.3 client believes itself connected before the server has seen its certificate.
     socket.once('data', () => resolve(socket));
     socket.once('close', () => resolve('closed'));
   });
@@ -139,7 +139,7 @@ describe('the handshake', () => {
     ['TLSv1.1', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
     ['TLSv1.2', 'TLSv1.2'],
     ['TLSv1.3', 'TLSv1.3'],
-  ] as const)('N09 of %s results in %s', async (version, end) => {
+  ] as const)('N09 of %s comes to %s', async (version, end) => {
     const weak = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' };
     const socket = await handshake({ ...listed, ...weak });
     expect(typeof socket === 'string' ? socket : socket.getProtocol()).toBe(end);
@@ -151,7 +151,7 @@ describe('the handshake', () => {
 
   test.each<[string, Issued | null]>([
     ['no certificate', null],
-    ['a certificate of another authority', otherAuthority.issue({ uris: [admin] })],
+    ['a certificate of another authority', others.issue({ uris: [admin] })],
     ['an expired certificate', authority.issue({ uris: [admin], validForMs: -60_000 })],
   ])('N09 with %s reaches no method', async (_name, certificate) => {
     const before = service.logLines.length;
@@ -161,7 +161,40 @@ describe('the handshake', () => {
     expect(await verdictOf(callAs(unlisted, health))).toBe('OK');
   });
 
-  test('N09 is always a full one, so that no session outlives its certificate', async () => {
+  test('N21 that fails is told once a minute for each reason, and counted', async () => {
+    const linesOf = () =>
+      service.logLines
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ event }) => event === 'connection-refused');
+    const countsOf = async () => {
+      const { body } = await fetchWith('/metrics');
+      const found = body.matchAll(
+        /^postern_handshakes_failed_total\{listener="grpc",reason="([\w-]+)"\} (\d+)$/gm,
+      );
+      return new Map([...found].map(([, reason = '', count]) => [reason, Number(count)]));
+    };
+    const before = await countsOf();
+    for (let time = 0; time < 3; time += 1) {
+      await handshake({});
+      await handshake(others.issue({ uris: [admin] }));
+      await handshake(authority.issue({ uris: [admin], validForMs: -60_000 }));
+      const plain = new grpc.Client(service.grpcAddress, grpc.credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
+      });
+      clients.push(plain);
+      expect(await verdictOf(invoke(plain, health, {}))).toBe('UNAVAILABLE');
+    }
+    const after = await countsOf();
+    for (const reason of ['no-certificate', 'untrusted-certificate', 'expired-certificate', 'plaintext']) {
+      expect((after.get(reason) ?? 0) - (before.get(reason) ?? 0)).toBeGreaterThanOrEqual(3);
+      const [line, ...later] = linesOf().filter((told) => told['reason'] === reason);
+      expect(line).toMatchObject({ level: 'info', listener: 'grpc', peer: '127.0.0.1' });
+      // A second one if this test takes more than a minute.
+      expect(later.length).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test('N09 is made in full every time, so that no session outlives its certificate', async () => {
     const version = { maxVersion: 'TLSv1.2' } as const;
     const first = await handshake({ ...listed, ...version });
     if (typeof first === 'string') throw new Error(first);
@@ -179,7 +212,7 @@ describe('a certificate without a token', () => {
       `SELECT action, outcome, reason, actor_type, actor_id FROM audit_events ORDER BY id DESC LIMIT 1`,
     );
 
-  test('N09 A07 may administer under a listed name, which the audit trail records', async () => {
+  test('N09 A07 administers under a listed name, and the audit trail knows it', async () => {
     expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
     expect(await audited()).toEqual([
       { action: 'user.read', outcome: 'ok', reason: null, actor_type: 'certificate', actor_id: admin },
@@ -191,23 +224,63 @@ describe('a certificate without a token', () => {
 
   test.each([
     ['another name', unlisted, 'spiffe://example.org/other'],
-    ['a name that may watch', serviceCertificate, watcher],
-  ])('N09 A02 may not administer under %s', async (_name, certificate, actor) => {
+    ['a name that may watch', watching, watcher],
+  ])('N09 A02 does not administer under %s', async (_name, certificate, actor) => {
     expect(await verdictOf(callAs(certificate, listUsers))).toBe('ADMIN_REQUIRED');
     expect(await audited()).toMatchObject([
       { outcome: 'refused', reason: 'ADMIN_REQUIRED', actor_type: 'certificate', actor_id: actor },
     ]);
   });
 
-  test('N09 gets no name from a header', async () => {
+  test('N21 A02 is told which names it shows, and so is the log', async () => {
+    const many = authority.issue({
+      dns: ['a.example.org', 'b.example.org'],
+      uris: ['spiffe://example.org/c', 'spiffe://example.org/d'],
+    });
+    service.logLines.length = 0;
+    const { code, message } = await callAs(many, listUsers);
+    expect(code).toBe(grpc.status.PERMISSION_DENIED);
+    const shown = "'a.example.org', 'b.example.org', 'spiffe://example.org/c' and 1 more";
+    expect(message).toBe(
+      `the client certificate shows ${shown}, which POSTERN_TLS_ADMIN_IDENTITIES does not list; ` +
+        'list one of its names there, or send an access token of an administrator',
+    );
+    const watch = new TrustWatch(service.grpcAddress, '', { credentials: credentialsOf(unlisted) });
+    expect((await watch.end).message).toMatch(
+      /'spiffe:\/\/example.org\/other'.*POSTERN_TLS_SERVICE_IDENTITIES/,
+    );
+    const details = service.logLines
+      .map((line) => JSON.parse(line) as { event: string; reason?: string; detail?: string })
+      .filter(({ reason }) => reason === 'ADMIN_REQUIRED' || reason === 'SERVICE_REQUIRED')
+      .map(({ detail }) => detail);
+    expect(details).toEqual([
+      `the client certificate shows ${shown}`,
+      "the client certificate shows 'spiffe://example.org/other'",
+    ]);
+  });
+
+  test('N21 A02 is told that it shows no name, if it has only a common name', async () => {
+    const nameless = authority.issue({});
+    for (const method of [listUsers, 'postern.v1.AdminService/GetUser']) {
+      const { reason, message } = await callAs(nameless, method);
+      expect(reason).toBe('CREDENTIALS_MISSING');
+      expect(message).toMatch(/^the client certificate shows no URI and no DNS name in its subjectAltName/);
+    }
+    const watch = new TrustWatch(service.grpcAddress, '', { credentials: credentialsOf(nameless) });
+    expect((await watch.end).message).toMatch(/shows no URI/);
+    const login = await callAs(nameless, 'postern.v1.AuthService/Login', { email, password });
+    expect(login.code).toBe(grpc.status.OK);
+  });
+
+  test('N09 no header lends a name', async () => {
     const spiffe = `By=spiffe://example.org/proxy;URI=${admin}`;
     for (const name of ['x-forwarded-client-cert', 'x-client-cert', 'x-ssl-client-s-dn', 'ssl-client-cert'])
       expect(await verdictOf(callAs(unlisted, listUsers, {}, { [name]: spiffe }))).toBe('ADMIN_REQUIRED');
   });
 
-  test('N09 may watch under a listed name', async () => {
+  test('N09 watches under a listed name', async () => {
     const options = (certificate: Issued) => ({ credentials: credentialsOf(certificate) });
-    const watch = new TrustWatch(service.grpcAddress, '', options(serviceCertificate));
+    const watch = new TrustWatch(service.grpcAddress, '', options(watching));
     await watch.complete();
     await watch.close();
     for (const certificate of [listed, unlisted])
@@ -216,7 +289,7 @@ describe('a certificate without a token', () => {
       );
   });
 
-  test('N09 is not accepted as a user', async () => {
+  test('N09 is no person', async () => {
     const change = { current_password: password, new_password: 'another horse battery' };
     expect(await verdictOf(callAs(listed, 'postern.v1.AuthService/ChangePassword', change))).toBe(
       'CREDENTIALS_MISSING',
@@ -224,7 +297,7 @@ describe('a certificate without a token', () => {
   });
 });
 
-test('N09 with a token the certificate is ignored', async () => {
+test('N09 a token beside a certificate is judged alone', async () => {
   const token = await service.tokenOf(email, password);
   const as = (authorization: string) => verdictOf(callAs(listed, listUsers, {}, { authorization }));
   expect(await as(`Bearer ${token}`)).toBe('ADMIN_REQUIRED');
@@ -235,20 +308,19 @@ test('N09 with a token the certificate is ignored', async () => {
   expect(await verdictOf(callAs(unlisted, listUsers, {}, { authorization }))).toBe('OK');
 });
 
-test('N09 HTTP uses TLS and requires no client certificate', async () => {
+test('N09 HTTP speaks TLS and asks no certificate of its callers', async () => {
   const discovery = await fetchWith('/.well-known/openid-configuration');
   expect(JSON.parse(discovery.body)).toEqual({
     issuer: 'https://127.0.0.1:8080',
     jwks_uri: 'https://127.0.0.1:8080/.well-known/jwks.json',
-    id_token_signing_alg_values_supported: ['ES256'],
   });
   for (const path of ['/.well-known/jwks.json', '/livez', '/readyz'])
     expect((await fetchWith(path)).status).toBe(200);
-  await expect(fetchWith('/livez', { ca: otherAuthority.cert })).rejects.toThrow();
+  await expect(fetchWith('/livez', { ca: others.cert })).rejects.toThrow();
   await expect(fetch(`${service.httpUrl.replace('https:', 'http:')}/livez`)).rejects.toThrow();
 });
 
-describe('new certificate files', () => {
+describe('new files', () => {
   const tlsOf = () => {
     if (!service.tls) throw new Error('no TLS');
     return service.tls;
@@ -261,7 +333,7 @@ describe('new certificate files', () => {
     service.logLines.length = 0;
   });
 
-  test('N09 are loaded under continuous calls, of which none fails', async () => {
+  test('N09 are taken up under a stream of calls, of which none fails', async () => {
     const open = clientOf(unlisted);
     const failed: string[] = [];
     let answered = 0;
@@ -309,7 +381,7 @@ describe('new certificate files', () => {
       () => writeIssued(folder, 'server', authority.issue({ validForMs: -1_000 })),
       /POSTERN_TLS_CERT has expired/,
     ],
-  ])('N09 that are %s keep the old ones in use, with one warning', async (_name, spoil, says) => {
+  ])('N09 that are %s leave the old ones in force, with one warning', async (_name, spoil, says) => {
     spoil();
     await tlsOf().reload();
     await tlsOf().reload();
@@ -320,14 +392,45 @@ describe('new certificate files', () => {
     expect((await fetchWith('/livez')).status).toBe(200);
   });
 
-  test('N09 of other authorities admit their certificates and refuse the old ones', async () => {
-    writeFileSync(caFile, otherAuthority.cert);
+  test('N22 with an expired certificate behind the good ones are taken up', async () => {
+    const [between, renewed] = [createAuthority('between'), createAuthority('renewed')];
+    const leaf = between.issue({ dns: ['localhost'], validForMs: 50 * 86_400_000 });
+    const chain = [
+      leaf.cert,
+      authority.certify(between, 300 * 86_400_000),
+      authority.certify(between, -86_400_000),
+      // As DST Root CA X3 stood behind ISRG Root X1.
+      renewed.certify(authority, -86_400_000),
+    ].join('');
+    writeIssued(folder, 'server', { cert: chain, key: leaf.key });
     await tlsOf().reload();
-    expect(await verdictOf(callAs(listed, listUsers))).toBe('UNAVAILABLE');
-    expect(await verdictOf(callAs(otherAuthority.issue({ uris: [admin] }), listUsers))).toBe('OK');
+    expect(events()).toEqual([expect.stringContaining('certificate-reloaded')]);
+    expect(Math.round((tlsOf().expiresAtMs - Date.now()) / 86_400_000)).toBe(50);
+    expect(await servedCertificate()).toBe(fingerprintOf(leaf));
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('OK');
+    const { body } = await fetchWith('/metrics');
+    const [, seconds] = /^postern_tls_certificate_expiry_timestamp_seconds (\S+)$/m.exec(body) ?? [];
+    expect(Math.round((Number(seconds) * 1000 - Date.now()) / 86_400_000)).toBe(50);
   });
 
-  test('N09 apply to HTTP as well, and one that expires soon causes a warning', async () => {
+  test('N22 with an expired intermediate that is needed leave the old ones in force', async () => {
+    const between = createAuthority('between');
+    const leaf = between.issue({ dns: ['localhost'] });
+    writeIssued(folder, 'server', { ...leaf, cert: leaf.cert + authority.certify(between, -86_400_000) });
+    await tlsOf().reload();
+    // Nothing but the intermediate leads to the authority, although peers know it.
+    expect(events()).toEqual([expect.stringMatching(/certificate-unusable/)]);
+    expect(await servedCertificate()).toBe(fingerprintOf(server));
+  });
+
+  test('N09 of other authorities let their certificates in, and the old ones no more', async () => {
+    writeFileSync(caFile, others.cert);
+    await tlsOf().reload();
+    expect(await verdictOf(callAs(listed, listUsers))).toBe('UNAVAILABLE');
+    expect(await verdictOf(callAs(others.issue({ uris: [admin] }), listUsers))).toBe('OK');
+  });
+
+  test('N09 reach HTTP as well, and one that ends soon is warned of', async () => {
     const renewed = authority.issue({ validForMs: 13 * 86_400_000 });
     writeIssued(folder, 'server', renewed);
     await tlsOf().reload();

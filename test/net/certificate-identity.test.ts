@@ -40,7 +40,11 @@ test.each(['', '*.example', 'a,b', 'a b', 'é.example', '-a', 'a..b', 'a'.repeat
   (text) => expect(readClientName(text)).toBeNull(),
 );
 
-const verdictOf = (access: 'user' | 'service' | 'admin', names: string[], lists?: [string[], string[]]) => {
+const verdictOf = (
+  access: 'user' | 'service' | 'admin',
+  names: string[] | null,
+  lists?: [string[], string[]],
+) => {
   const [service, admin] = lists ?? [['spiffe://x/watch'], ['spiffe://x/admin', 'admin.example']];
   try {
     return callerByCertificate({ service, admin }, access, names)?.id ?? null;
@@ -59,7 +63,11 @@ test('N09 a name is authorized only for the methods that it is listed for', () =
     expect(verdictOf('admin', [near])).toBe('admin-required');
   // Methods for users need a token. Without listed names a certificate authorizes nothing.
   expect(verdictOf('user', ['spiffe://x/admin'])).toBeNull();
-  expect(verdictOf('admin', [])).toBeNull();
+  expect(verdictOf('admin', null)).toBeNull();
+  expect(verdictOf('admin', [])).toBe('credentials-missing');
+  expect(verdictOf('service', [])).toBe('credentials-missing');
+  expect(verdictOf('user', [])).toBeNull();
+  expect(verdictOf('admin', [], [[], []])).toBeNull();
   expect(verdictOf('admin', ['spiffe://x/admin'], [[], []])).toBeNull();
 });
 
@@ -71,6 +79,6 @@ test('N09 a certificate that expires during its connection gives no name from th
   expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(60_000) })).toEqual([
     'spiffe://x/admin',
   ]);
-  expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(-60_000) })).toEqual([]);
-  expect(verifiedClientNames({})).toEqual([]);
+  expect(verifiedClientNames({ sslPeerCertificate: sslPeerCertificate(-60_000) })).toBeNull();
+  expect(verifiedClientNames({})).toBeNull();
 });

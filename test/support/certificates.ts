@@ -19,8 +19,12 @@ interface Wanted {
 
 /** A certificate authority for one test. */
 export interface Authority {
+  readonly name: string;
+  readonly publicKey: KeyObject;
   readonly cert: string;
   issue(wanted: Wanted): Issued;
+  /** A CA certificate for another authority, or an older or newer one of its own. */
+  certify(authority: Pick<Authority, 'name' | 'publicKey'>, validForMs: number): string;
 }
 
 /** Encodes certificates itself: needs no program and no package, and can make an expired one. */
@@ -28,14 +32,19 @@ export function createAuthority(name: string): Authority {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issuer = { name, key: privateKey };
   const authorityMarks = [extension(BASIC_CONSTRAINTS, sequence(element(0x01, Buffer.from([0xff]))), true)];
-  return {
-    cert: certificate({
+  const certify: Authority['certify'] = (subject, validForMs) =>
+    certificate({
       issuer,
-      subject: name,
-      publicKey,
-      validForMs: 365 * DAY_MS,
+      subject: subject.name,
+      publicKey: subject.publicKey,
+      validForMs,
       extensions: authorityMarks,
-    }),
+    });
+  return {
+    name,
+    publicKey,
+    cert: certify({ name, publicKey }, 365 * DAY_MS),
+    certify,
     issue({ dns = [], uris = [], validForMs = 90 * DAY_MS }) {
       const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const names = [

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { loadSettings, type Settings, SettingsError } from '../../config/load-settings.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import { formatListenAddress, type ListenAddress } from '../../net/listen-address.ts';
+import { bindWithMode, formatMode, groupRefused, mayGiveTo, OWNER_ONLY } from '../../net/unix-socket.ts';
 import type { Database } from '../../database/database.ts';
 import { dataDirectoryFault, holdsCluster } from '../../database/embedded/data-directory.ts';
 import { embeddedPackageFault } from '../../database/embedded/locate-binaries.ts';
@@ -47,6 +48,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...(await databaseFindings(settings)),
     await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
+    ...socketFindings(settings),
   ];
 }
 
@@ -156,7 +158,7 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     const onListening = () => server.close(() => resolve(undefined));
-    if (address.kind === 'unix') server.listen(address.path, onListening);
+    if (address.kind === 'unix') bindWithMode(OWNER_ONLY, () => server.listen(address.path, onListening));
     else server.listen(address.port, address.host, onListening);
   });
   if (fault === undefined) {
@@ -180,4 +182,23 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
       ? `The name does not resolve: correct ${setting}, or listen on an address.`
       : `Change ${setting}.`,
   };
+}
+
+/** Who may connect to the unix sockets, and whether this user may give them to that group. Empty without a unix socket. */
+function socketFindings({ grpcListen, httpListen, socketAccess }: Settings): Finding[] {
+  const { mode, group } = socketAccess;
+  const [path] = [grpcListen, httpListen].flatMap((address) =>
+    address.kind === 'unix' ? [address.path] : [],
+  );
+  if (path === undefined) return [];
+  if (group !== null && !mayGiveTo(group)) return [faultOf('ports', groupRefused(path, group))];
+  const others = (mode & 0o007) === 0 ? '' : ': every user of this machine may connect';
+  const ofGroup = group === null ? '' : ` and the group ${group}`;
+  return [
+    {
+      check: 'ports',
+      verdict: 'ok',
+      message: `the unix sockets have the mode ${formatMode(mode)}${ofGroup}${others}`,
+    },
+  ];
 }

@@ -155,9 +155,9 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
     return authorization === undefined ? [] : [authorization];
   }
 
-  get clientNames(): readonly string[] {
+  get clientNames(): readonly string[] | null {
     const socket = this.#stream.session?.socket;
-    if (!(socket instanceof TLSSocket) || !socket.authorized) return [];
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
     return verifiedClientNames({ sslPeerCertificate: socket.getPeerCertificate() });
   }
 

@@ -39,12 +39,8 @@ export function certificateFaults({ cert, key, ca }: CertificateFiles, names: Fi
   }
 }
 
-/** When the first certificate in a file to expire does so, Unix time in ms. The text must have passed `certificateFaults`. */
-export function expiryMs(pem: string): number {
-  return Math.min(...parseCertificates(pem).map(({ validTo }) => Date.parse(validTo)));
-}
-
-function parseCertificates(pem: string): X509Certificate[] {
+/** The certificates in a file, in its order. @throws Error when there is none, or one that cannot be parsed */
+export function parseCertificates(pem: string): X509Certificate[] {
   const blocks = certificateBlocks(pem);
   if (blocks.length === 0)
     throw new Error('holds no certificate; use a PEM file that contains BEGIN CERTIFICATE');

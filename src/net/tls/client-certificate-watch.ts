@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 import { decodeText } from '../../domain/decode-text.ts';
-import { certificateFaults, expiryMs } from './certificate-files.ts';
+import { certificateFaults } from './certificate-files.ts';
+import { chainExpiryMs } from './chain-expiry.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
 const CHECK_INTERVAL_MS = 600_000;
@@ -33,5 +34,5 @@ function expiryOf(path: string): number | null {
     return null;
   }
   const names = { cert: path, key: path, ca: path };
-  return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : expiryMs(pem);
+  return certificateFaults({ cert: null, key: null, ca: pem }, names).length > 0 ? null : chainExpiryMs(pem);
 }

@@ -5,7 +5,8 @@ import type { SecureContextOptions } from 'node:tls';
 import { decodeText } from '../../domain/decode-text.ts';
 import { errorText } from '../../domain/error-text.ts';
 import { UntrustedPath, requireTrustedPath } from '../../domain/trusted-path.ts';
-import { certificateFaults, type CertificateFiles, expiryMs, type FileNames } from './certificate-files.ts';
+import { certificateFaults, type CertificateFiles, type FileNames } from './certificate-files.ts';
+import { chainExpiryMs, rootsWith } from './chain-expiry.ts';
 import { ExpiryWarning } from './expiry-warning.ts';
 
 /** Interval of polling for new files. File system events are missing on network mounts and when a symbolic link is swapped. */
@@ -81,9 +82,9 @@ export class ServerTls {
     };
   }
 
-  /** When the first certificate of the chain to expire does so, Unix time in ms. */
+  /** When the chain that peers use stops being valid, Unix time in ms. */
   get expiresAtMs(): number {
-    return expiryMs(this.#files.cert ?? '');
+    return expiryOf(this.#files);
   }
 
   /** Calls the listener with each new context. @returns a function that unsubscribes */
@@ -118,8 +119,7 @@ export class ServerTls {
 
   #faultsOf(files: CertificateFiles): string[] {
     const faults = certificateFaults(files, SETTING_NAMES);
-    if (faults.length > 0 || expiryMs(files.cert ?? '') > Date.now() || this.expiresAtMs <= Date.now())
-      return faults;
+    if (faults.length > 0 || expiryOf(files) > Date.now() || this.expiresAtMs <= Date.now()) return faults;
     return [`${SETTING_NAMES.cert} has expired, and the certificate in use has not`];
   }
 
@@ -137,6 +137,10 @@ export class ServerTls {
     for (const listener of this.#listeners) listener(this.context);
     this.#report({ kind: 'reloaded', expiresAtMs: this.expiresAtMs });
   }
+}
+
+function expiryOf({ cert, ca }: CertificateFiles): number {
+  return chainExpiryMs(cert ?? '', Date.now(), rootsWith(ca));
 }
 
 async function readFiles({ cert, key, ca }: ServerTlsPaths): Promise<CertificateFiles> {

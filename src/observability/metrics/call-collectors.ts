@@ -1,5 +1,6 @@
 import { Code, codeName } from '../../rpc/status-code.ts';
 import type { CallCounts, MethodCounts } from './call-counts.ts';
+import type { ConnectionLog } from '../connection-log.ts';
 import type { StreamKind } from '../../rpc/call-context.ts';
 import type { Collectors } from './exposition.ts';
 
@@ -36,15 +37,17 @@ export interface Listeners {
     readonly retiredConnections: number;
   };
   readonly http: () => { readonly closedConnections: number };
+  readonly connectionLog: Pick<ConnectionLog, 'failedHandshakes'>;
 }
 
-export function listenerCollectors({ grpc, http }: Listeners): Collectors {
+export function listenerCollectors({ grpc, http, connectionLog }: Listeners): Collectors {
   return {
     openStreams: () => Object.entries(grpc().openStreams).map(([kind, count]) => [[kind], count] as const),
     connectionsClosed: () => [
       [['grpc'], grpc().closedConnections],
       [['http'], http().closedConnections],
     ],
+    handshakesFailed: () => connectionLog.failedHandshakes(),
     connectionsRetired: () => grpc().retiredConnections,
   };
 }

@@ -35,6 +35,12 @@ export const metricDefinitions = {
     'Connections closed because a connection limit of their listener was reached.',
     'listener',
   ),
+  handshakesFailed: counter(
+    'postern_handshakes_failed_total',
+    'Connections that ended before their first request, by listener and reason: no-certificate, expired-certificate, untrusted-certificate or invalid-certificate (client certificate), certificate-refused (by the caller), plaintext (instead of TLS), tls (instead of plaintext), not-http2, no-common-protocol, timeout, left or other.',
+    'listener',
+    'reason',
+  ),
   connectionsRetired: counter(
     'postern_connections_retired_total',
     'gRPC connections closed with GOAWAY because too many of their calls were reset, by expiring deadlines or by a flood.',

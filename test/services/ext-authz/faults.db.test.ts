@@ -35,7 +35,7 @@ describe('E01 an internal fault', () => {
     let answer: Awaited<ReturnType<typeof check>> | undefined;
     const answering = Promise.resolve(check(request, {
       authorization: [],
-      clientNames: [],
+      clientNames: null,
       caller: null,
       origin: ownOrigin,
       deadlineMs: Infinity,
