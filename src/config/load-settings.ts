@@ -1,10 +1,13 @@
 import { readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { nearestName } from './did-you-mean.ts';
-import { UntrustedPath, requireTrustedPath } from '../domain/trusted-path.ts';
+import { machineLimits, type MachineLimits } from './machine-limits.ts';
+import { describeSizes, fitsInMemory, sizesFor } from './sizing.ts';
+import { requireTrustedPath, UntrustedPath } from '../domain/trusted-path.ts';
 import type { Secret } from '../domain/secret.ts';
 import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
-import { InvalidSetting } from './setting-parsers.ts';
+import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
+import { databaseFileFaults, readFault } from './database-file-faults.ts';
+import { withLibpqVariables } from '../net/database-url.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import { type Setting, settingRows } from './settings-table.ts';
 
@@ -23,6 +26,8 @@ export interface Settings extends Omit<SettingValues, 'legacySecret' | 'legacyUn
   readonly legacyHs256: LegacyHs256 | null;
   /** One line for each setting that is valid but probably a mistake. The command prints them at start. */
   readonly warnings: readonly string[];
+  /** One line that says which sizes are used, and from which limits they were chosen. */
+  readonly sizing: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -33,6 +38,7 @@ export interface LoadOptions {
   /** Returns a file's text, or throws. */
   readonly readFile?: (path: string) => string;
   readonly nowMs?: number;
+  readonly machine?: MachineLimits;
 }
 
 /**
@@ -59,12 +65,17 @@ type ReadFile = (path: string) => string;
  * @throws SettingsError with every fault found, including unknown names that begin with POSTERN_
  */
 export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
-  const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
+  const {
+    for: purpose = 'serve',
+    readFile = readTextFile,
+    nowMs = Date.now(),
+    machine = machineLimits(),
+  } = options;
   const { provided, faults } = parseEach(environment, readFile);
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
   const production = provided.has('databaseUrl') || faulty.has('databaseUrl');
-  const context = { purpose, production, cores: availableParallelism() };
+  const context = { purpose, production, sizes: sizesFor(machine, production) };
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
@@ -75,6 +86,9 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ),
     ...unknownNames(environment),
     ...certificateFileFaults(values, faulty, purpose, readFile),
+    ...databaseFileFaults(purpose === 'sidecar' ? null : values.databaseUrl, (path) => readFile(path)).map(
+      (line) => nameVariablesAsSet(line, environment),
+    ),
   ];
   if (lines.length > 0) throw new SettingsError(lines);
 
@@ -85,8 +99,10 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ...warningsAbout(environment, legacyUntilMs, nowMs),
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
+    ...(purpose === 'serve' ? warningsAboutMemory(values, production, machine) : []),
   ];
-  return Object.freeze({ ...rest, production, legacyHs256, warnings });
+  const sizing = describeSizes(values, machine, (size) => provided.has(size));
+  return Object.freeze({ ...rest, production, legacyHs256, warnings, sizing });
 }
 
 /** Whether a failing command prints a stack trace. Works when the settings are invalid. */
@@ -121,7 +137,7 @@ function parseEach(
   for (const [key, row] of rowsByKey) {
     try {
       const text = textOf(row, environment, readFile);
-      if (text !== null) provided.set(key, parsed(row, text, environment));
+      if (text !== null) provided.set(key, parsed(row, completed(key, text, environment), environment));
     } catch (error) {
       if (!(error instanceof InvalidSetting)) throw error;
       faults.set(key, `${comesFromFile(row, environment) ? `${row.name}_FILE` : row.name} ${error.message}`);
@@ -137,6 +153,11 @@ function parsed(row: Setting<unknown>, text: string, environment: Environment): 
     if (!(error instanceof InvalidSetting) || !comesFromFile(row, environment)) throw error;
     throw new InvalidSetting(`names a file whose text ${error.message}`);
   }
+}
+
+/** As for libpq, `PGSSLMODE` and other variables say what the URL does not say. */
+function completed(key: Key, text: string, environment: Environment): string {
+  return key === 'databaseUrl' ? withDatabaseUrlFaults(() => withLibpqVariables(text, environment)) : text;
 }
 
 /** Whether only NAME_FILE is set. A fault must name the variable that is set. */
@@ -247,10 +268,14 @@ function isSystemCa(setting: PathKey, path: string): boolean {
   return setting === 'upstreamCa' && path === 'system';
 }
 
-function readFault(error: unknown): string {
-  if (error instanceof UntrustedPath) return `can be changed by others: ${error.message}`;
-  const { code = 'not text' } = error as NodeJS.ErrnoException;
-  return `cannot be read (${code}); check the path and the file's permissions`;
+/** Only a size that was set can be too large. */
+function warningsAboutMemory(values: SettingValues, production: boolean, machine: MachineLimits): string[] {
+  if (values.hashConcurrency === 1 || fitsInMemory(values, machine.memoryBytes, production)) return [];
+  const { hashConcurrency } = sizesFor(machine, production);
+  return [
+    `POSTERN_HASH_CONCURRENCY and POSTERN_TOKEN_CACHE need more memory than there is, so that logins could end the process; ` +
+      `${hashConcurrency} hashing ${hashConcurrency === 1 ? 'thread fits' : 'threads fit'}`,
+  ];
 }
 
 function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {

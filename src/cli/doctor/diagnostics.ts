@@ -39,6 +39,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     },
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
     runtimeFinding(),
+    { check: 'runtime', verdict: 'ok', message: settings.sizing },
     ...certificateFindings(settings),
     ...(await tracingFindings(settings.traceEndpoint)),
     ...(await databaseFindings(settings)),
