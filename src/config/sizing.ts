@@ -27,7 +27,7 @@ export interface Sizes {
   readonly maxConnections: number;
 }
 
-/** Sizes that fit the cores and the memory that the process may use. */
+/** Sizes that fit the cores and the memory that the process may use (D24). */
 export function sizesFor({ cores, memoryBytes, openFiles }: MachineLimits, production: boolean): Sizes {
   const connectionsInMemory = Math.floor((memoryBytes * CONNECTIONS_FRACTION) / CONNECTION_BYTES);
   const tokenCacheBytes = Math.min(MAX_CACHE_BYTES, Math.floor((memoryBytes * CACHE_FRACTION) / MIB) * MIB);

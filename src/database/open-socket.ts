@@ -29,7 +29,7 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 const DIRECT_PROTOCOL = 'postgresql';
 
 /**
- * Opens a socket to a server and encrypts it, so that nothing is sent to a server whose certificate is not accepted. The
+ * Opens a socket to a server and encrypts it, so that nothing is sent to a server whose certificate is not accepted (D23). The
  * driver's own negotiation has neither `allow` nor `prefer`, and does not say which certificate it refuses.
  *
  * @param watch receives the socket at once, to destroy it when the attempt takes too long

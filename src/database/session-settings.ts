@@ -34,7 +34,7 @@ const STATEMENT = `
 
 /**
  * Sets what the code relies on for the session of a new connection, and further settings. Of `synchronous_commit` only
- * `off` is changed (D01): the others keep an acknowledged change through a crash.
+ * `off` is changed (D01, D22): the others keep an acknowledged change through a crash.
  */
 export async function pinSession(
   client: Client,

@@ -154,7 +154,8 @@ export function withLibpqVariables(
       : [`${parameter}=${encodeURIComponent(text)}`];
   });
   if (missing.length === 0) return url;
-  return `${url}${url.includes('?') ? '&' : '?'}${missing.join('&')}`;
+  const separator = /[?&]$/.test(url) ? '' : url.includes('?') ? '&' : '?';
+  return `${url}${separator}${missing.join('&')}`;
 }
 
 /** Whether a connection to the host is encrypted if `sslmode` says so: libpq never encrypts on a unix socket. */
@@ -177,9 +178,9 @@ function givenIn(url: string): Map<Supported, string> {
   const { names, ports } = hostList(hosts);
   if (names.some((name) => name !== '')) given.set('host', names.join(','));
   if (ports.some((port) => port !== '')) given.set('port', ports.join(','));
-  for (const pair of query?.split('&') ?? []) {
+  for (const pair of query?.replace(/&$/, '').split('&') ?? []) {
     const [name = '', text = '', ...rest] = pair.split('=');
-    if (pair === '') continue;
+    if (pair === '' && /^&?$/.test(query ?? '')) continue;
     if (!pair.includes('=') || rest.length > 0)
       throw new DatabaseUrlFault(
         'has a query that is not NAME=VALUE pairs; percent-encode & and = in values',

@@ -83,7 +83,7 @@ describe('what the process may use', () => {
   });
 });
 
-describe('the defaults fit', () => {
+describe('D24 the defaults fit', () => {
   const machineOf = (cores: number, bytes: number, files = Infinity) =>
     ({ cores, coresFrom: 'machine', memoryBytes: bytes, memoryFrom: 'container', openFiles: files }) as const;
   const sizesOf = (cores: number, bytes: number, environment: object = production, files?: number) =>

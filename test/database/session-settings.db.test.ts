@@ -54,7 +54,7 @@ async function found(url: string, name: string): Promise<unknown> {
   }
 }
 
-describe('a session is as the code needs it', () => {
+describe('D22 a session is as the code needs it', () => {
   test.each(SET_OTHERWISE)('where the database has %s = %s', async (name, theirs, ours) => {
     await store.query(`ALTER DATABASE ${nameOf(store)} SET ${name} = ${quoted(name, theirs)}`);
     expect(await found(store.url, name)).toBe(ours);
@@ -142,4 +142,14 @@ describe('a database that is not set up for the role is told in a sentence', () 
     expect(stderr).toMatch(/permission denied.*\n.*migrate --grant-to/);
     await own.drop();
   });
+});
+
+test('doctor tells about what only a superuser can set', async () => {
+  const own = await createTestDatabase();
+  await own.query(`ALTER DATABASE ${nameOf(own)} SET session_replication_role = replica`);
+  const { stdout } = await runPostern(['doctor'], {
+    environment: { DATABASE_URL: own.url, POSTERN_MASTER_KEY: masterKey },
+  });
+  expect(stdout).toMatch(/warn +database +session_replication_role is replica/);
+  await own.drop();
 });

@@ -62,7 +62,7 @@ async function outcomeOf(query: string, issued: Issued | null, host?: string): P
   }
 }
 
-describe('what sslmode demands of the server', () => {
+describe('D23 what sslmode demands of the server', () => {
   test.each<[string, string, Issued | null, string | RegExp]>([
     ['disable, and TLS there', 'sslmode=disable', good, 'plain'],
     ['allow, and TLS there', 'sslmode=allow', good, 'plain'],
@@ -138,7 +138,7 @@ describe('what sslmode demands of the server', () => {
   });
 });
 
-test('D21 D03 the certificate of the database expires under a running service', async () => {
+test('D23 D03 the certificate of the database expires under a running service', async () => {
   proxy.issued = good;
   const service = await startTestService(
     { DATABASE_URL: urlOf(`sslmode=verify-full&sslrootcert=${files.authority}`) },

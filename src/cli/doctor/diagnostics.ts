@@ -16,6 +16,7 @@ import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding } from './finding.ts';
 import { keyFindings } from './key-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
+import { readServerSettings, serverFindings } from './server-findings.ts';
 
 const LIMIT_MS = 5_000;
 const MIN_NODE_MAJOR = 22;
@@ -88,12 +89,10 @@ async function databaseFindings(settings: Settings): Promise<Finding[]> {
     const opened = await openExisting(settings);
     const { database, address } = opened;
     try {
-      const { rows } = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
-        db.raw<{ rows: { server_version: string }[] }>('SHOW server_version'),
-      );
-      const version = rows[0]?.server_version ?? '';
+      const server = await database.run(budgetOf(LIMIT_MS, Date.now()), readServerSettings);
       return [
-        { check: 'database', verdict: 'ok', message: `PostgreSQL ${version} responds` },
+        { check: 'database', verdict: 'ok', message: `PostgreSQL ${server.version} responds` },
+        ...serverFindings(server),
         await clockFinding(database, LIMIT_MS),
         ...(settings.production ? poolingFindings(await detectPooling(address)) : []),
         ...(await schemaAndKeyFindings(database, settings)),
