@@ -109,7 +109,7 @@ function explainDatabaseFault({ kind, message }: DatabaseFault): ExplainedFailur
       return failure(
         exitCodes.settings,
         `the database refuses the connection: ${message}`,
-        'Check the user, the password and the database name in DATABASE_URL.',
+        'Check the host, the user, the password, the database name and the options in DATABASE_URL.',
       );
     case 'set-up':
       return failure(

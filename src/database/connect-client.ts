@@ -23,6 +23,13 @@ type Attempt =
   | { readonly client: Client }
   | { readonly client?: never; readonly error: unknown; readonly isEncrypted: boolean };
 
+const connectFailures = new WeakSet<object>();
+
+/** Whether an error ended an attempt to connect, so that no statement of Postern can be its cause. */
+export function isConnectFailure(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && connectFailures.has(error);
+}
+
 /** The class of SQLSTATE that wrong credentials and `pg_hba.conf` have. */
 const NOT_LET_IN = /^28/;
 
@@ -84,6 +91,7 @@ async function attemptOnce(
     isEncrypted = opened.isEncrypted;
     return { client: await logIn(opened.socket, server.config, options) };
   } catch (error) {
+    if (typeof error === 'object' && error !== null) connectFailures.add(error);
     return { error, isEncrypted };
   }
 }

@@ -1,4 +1,5 @@
 import { Rejected } from '../domain/rejection.ts';
+import { isConnectFailure } from './connect-client.ts';
 import { isTlsFault, TlsUnsupported } from './open-socket.ts';
 import {
   isRetryable,
@@ -70,7 +71,9 @@ function kindOf(error: unknown): DatabaseFault['kind'] | null {
   if (/^(28...|3D000)$/.test(state) || (error instanceof Error && error.message.startsWith('SASL: ')))
     return 'not-let-in';
   if (SET_UP.test(state)) return 'set-up';
-  return isUnavailable(error) ? 'unreachable' : null;
+  if (isUnavailable(error)) return 'unreachable';
+  // Such as an unknown parameter in `options`.
+  return isConnectFailure(error) ? 'not-let-in' : null;
 }
 
 /**

@@ -124,6 +124,13 @@ describe('a database that is not set up for the role is told in a sentence', () 
     await empty.drop();
   });
 
+  test('options that the server does not know', async () => {
+    const url = `${store.url}&options=-c%20serch_path%3Da`;
+    const { exitCode, stderr } = await runPostern(['serve'], { environment: environmentOf(url) });
+    expect(exitCode).toBe(3);
+    expect(stderr).toMatch(/the database refuses the connection: .*\n.*DATABASE_URL/);
+  });
+
   test('a privilege that was revoked under a running service', async () => {
     const own = await createTestDatabase();
     const role = await createServiceRole(own);
