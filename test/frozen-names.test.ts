@@ -265,6 +265,7 @@ const LOG_EVENTS = [
   'signing-key-not-made',
   'signing-key-refused',
   'signing-keys',
+  'sizes',
   'stopped',
   'stopping',
   'stored-password-unreadable',

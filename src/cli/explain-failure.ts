@@ -12,7 +12,7 @@ import {
   NoDataYet,
 } from '../database/embedded/embedded-postgres-error.ts';
 import { SchemaMismatch } from '../database/migrate.ts';
-import { messageOf, sqlState } from '../database/pg-errors.ts';
+import { type DatabaseFault, databaseFaultOf } from '../database/database-fault.ts';
 import { CommandFailure } from './command-failure.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 
@@ -31,13 +31,8 @@ export function explainFailure(error: unknown): ExplainedFailure {
 
 function explain(error: unknown): ExplainedFailure {
   if (error instanceof CommandFailure) return failure(error.exitCode, error.message, error.advice);
-  if (error instanceof Rejected && isTlsMissingInDatabase(error.cause)) {
-    return failure(
-      exitCodes.settings,
-      'DATABASE_URL (or PGSSLMODE) asks for TLS, but the database server does not support it',
-      'Turn on TLS in the server (ssl = on). Where nobody can listen on the network, you may set sslmode=disable instead.',
-    );
-  }
+  const fault = databaseFaultOf(error);
+  if (fault !== undefined && fault.kind !== 'unreachable') return explainDatabaseFault(fault);
   if (error instanceof Rejected) return explainRejection(error.rejection);
   if (error instanceof SettingsError) {
     return failure(exitCodes.settings, error.message, 'Correct the environment and run the command again.');
@@ -89,13 +84,6 @@ function explain(error: unknown): ExplainedFailure {
       'Stop that program, or set POSTERN_GRPC_LISTEN and POSTERN_HTTP_LISTEN to other addresses.',
     );
   }
-  if (isRefusedByDatabase(error)) {
-    return failure(
-      exitCodes.settings,
-      `the database refuses the connection: ${messageOf(error)}`,
-      'Check the user, the password and the database name in DATABASE_URL.',
-    );
-  }
   const message = errorText(error);
   return failure(
     exitCodes.unexpected,
@@ -104,17 +92,40 @@ function explain(error: unknown): ExplainedFailure {
   );
 }
 
-/** A user or password that is refused or missing, or a database that does not exist, on any of the servers. */
-function isRefusedByDatabase(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.some(isRefusedByDatabase);
-  if (!(error instanceof Error)) return false;
-  return /^SASL: /.test(error.message) || /^(28000|28P01|3D000)$/.test(sqlState(error) ?? '');
-}
-
-/** A running service waits until the server supports TLS; a command reports the setting instead. */
-function isTlsMissingInDatabase(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.some(isTlsMissingInDatabase);
-  return error instanceof Error && error.message.includes('The server does not support SSL');
+function explainDatabaseFault({ kind, message }: DatabaseFault): ExplainedFailure {
+  switch (kind) {
+    case 'tls-unsupported':
+      // A running service waits until the server supports TLS; a command reports the setting instead.
+      return failure(
+        exitCodes.settings,
+        'DATABASE_URL (or PGSSLMODE) asks for TLS, but the database server does not support it',
+        'Turn on TLS in the server (ssl = on). Where nobody can listen on the network, you may set sslmode=disable instead.',
+      );
+    case 'tls':
+      return failure(
+        exitCodes.unavailable,
+        message,
+        'Renew the certificate of the database server, or correct sslmode, sslrootcert and the host in DATABASE_URL.',
+      );
+    case 'not-let-in':
+      return failure(
+        exitCodes.settings,
+        `the database refuses the connection: ${message}`,
+        'Check the host, the user, the password, the database name and the options in DATABASE_URL.',
+      );
+    case 'set-up':
+      return failure(
+        exitCodes.settings,
+        `the database is not set up for this role: ${message}`,
+        "As the owner of Postern's tables run: postern migrate --grant-to ROLE. Check the search_path of the role, too.",
+      );
+    case 'unreachable':
+      return failure(
+        exitCodes.unavailable,
+        `the database does not respond (${message})`,
+        'Check DATABASE_URL and that the database is running.',
+      );
+  }
 }
 
 /** The address does not exist here, does not resolve or is not permitted, so that waiting does not help. */
@@ -209,11 +220,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'Send less and run the command again.',
       );
     case 'store-unavailable':
-      return failure(
-        exitCodes.unavailable,
-        `the database does not respond (${rejection.cause})`,
-        'Check DATABASE_URL and that the database is running.',
-      );
+      return explainDatabaseFault({ kind: 'unreachable', message: rejection.cause });
     case 'server-overloaded':
     case 'trust-stale':
     case 'shutting-down':

@@ -53,6 +53,7 @@ export async function runUntilSignal<Started extends Running>(
     const standardOutput = new LineOutput(STANDARD_OUTPUT);
     process.once('exit', () => flushLines([logOutput, standardOutput], FLUSH_LIMIT_MS));
     for (const warning of settings.warnings) log.warn({ detail: warning }, 'settings');
+    if (purpose === 'serve') log.info({ detail: settings.sizing }, 'sizes');
     warnOfOldNode(log);
     redirectNodeWarnings(log);
     redirectGrpcLogs(log);

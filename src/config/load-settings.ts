@@ -1,24 +1,34 @@
 import { readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { nearestName } from './did-you-mean.ts';
 import { decodeText, withoutFinalLineEnds } from '../domain/decode-text.ts';
-import { UntrustedPath, requireTrustedPath } from '../domain/trusted-path.ts';
-import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
-import type { Secret } from '../domain/secret.ts';
-import { brokenSettingRules, type SettingsPurpose, type SettingValues } from './setting-rules.ts';
-import { InvalidSetting } from './setting-parsers.ts';
+import { requireTrustedPath, UntrustedPath } from '../domain/trusted-path.ts';
+import { machineLimits, type MachineLimits } from './machine-limits.ts';
+import { describeSizes, sizesFor } from './sizing.ts';
+import {
+  listens,
+  socketGroupFaults,
+  warningsAboutIssuer,
+  warningsAboutLegacy,
+  warningsAboutMemory,
+  warningsAboutSockets,
+  warningsAboutTls,
+} from './setting-warnings.ts';
+import {
+  brokenSettingRules,
+  type Environment,
+  type LegacyHs256,
+  type SettingsPurpose,
+  type SettingValues,
+} from './setting-rules.ts';
+import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
+import { databaseFileFaults, readFault } from './database-file-faults.ts';
+import { withLibpqVariables } from '../net/database-url.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
-import { type Setting, settingRows } from './settings-table.ts';
+import type { Setting } from './setting-row.ts';
+import { settingRows } from './settings-table.ts';
 
-export type { SettingsPurpose } from './setting-rules.ts';
-
-/** Tokens of an earlier login system, signed with this secret, are accepted until this moment (Unix time, ms). */
-interface LegacyHs256 {
-  readonly secret: Secret;
-  readonly untilMs: number;
-  readonly claims: LegacyClaimsPolicy;
-}
+export type { Environment, SettingsPurpose } from './setting-rules.ts';
 
 type LegacyKey =
   'legacySecret' | 'legacyUntilMs' | 'legacySubjectClaims' | 'legacyIssuers' | 'legacyAudiences';
@@ -32,9 +42,9 @@ export interface Settings extends Omit<SettingValues, LegacyKey | 'socketMode' |
   readonly socketAccess: SocketAccess;
   /** One line for each setting that is valid but probably a mistake. The command prints them at start. */
   readonly warnings: readonly string[];
+  /** One line that says which sizes are used, and from which limits they were chosen. */
+  readonly sizing: string;
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface LoadOptions {
   /** `serve` when left out. */
@@ -42,6 +52,7 @@ export interface LoadOptions {
   /** Returns a file's text, or throws. */
   readonly readFile?: (path: string) => string;
   readonly nowMs?: number;
+  readonly machine?: MachineLimits;
 }
 
 /**
@@ -68,12 +79,17 @@ type ReadFile = (path: string) => string;
  * @throws SettingsError with every fault found, including unknown names that begin with POSTERN_
  */
 export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
-  const { for: purpose = 'serve', readFile = readTextFile, nowMs = Date.now() } = options;
+  const {
+    for: purpose = 'serve',
+    readFile = readTextFile,
+    nowMs = Date.now(),
+    machine = machineLimits(),
+  } = options;
   const { provided, faults } = parseEach(environment, readFile);
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
   const production = provided.has('databaseUrl') || faulty.has('databaseUrl');
-  const context = { purpose, production, cores: availableParallelism() };
+  const context = { purpose, production, sizes: sizesFor(machine, production) };
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
@@ -85,6 +101,9 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ...unknownNames(environment),
     ...certificateFileFaults(values, faulty, purpose, readFile),
     ...socketGroupFaults(values, purpose),
+    ...databaseFileFaults(purpose === 'sidecar' ? null : values.databaseUrl, (path) => readFile(path)).map(
+      (line) => nameVariablesAsSet(line, environment),
+    ),
   ];
   if (lines.length > 0) throw new SettingsError(lines);
 
@@ -106,12 +125,14 @@ export function loadSettings(environment: Environment = process.env, options: Lo
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),
     ...warningsAboutSockets(values, purpose),
+    ...(purpose === 'serve' ? warningsAboutMemory(values, production, machine) : []),
   ];
   const socketAccess = {
     mode: socketMode ?? (socketGroup === null ? 0o600 : 0o660),
     group: socketGroup === null ? null : groupId(socketGroup),
   };
-  return Object.freeze({ ...rest, production, legacyHs256, socketAccess, warnings });
+  const sizing = describeSizes(values, machine, (size) => provided.has(size));
+  return Object.freeze({ ...rest, production, legacyHs256, socketAccess, warnings, sizing });
 }
 
 /** Who ran the command with sudo, as sudo says; null without it. */
@@ -152,7 +173,7 @@ function parseEach(
   for (const [key, row] of rowsByKey) {
     try {
       const text = textOf(row, environment, readFile);
-      if (text !== null) provided.set(key, parsed(row, text, environment));
+      if (text !== null) provided.set(key, parsed(row, completed(key, text, environment), environment));
     } catch (error) {
       if (!(error instanceof InvalidSetting)) throw error;
       faults.set(key, `${comesFromFile(row, environment) ? `${row.name}_FILE` : row.name} ${error.message}`);
@@ -168,6 +189,11 @@ function parsed(row: Setting<unknown>, text: string, environment: Environment): 
     if (!(error instanceof InvalidSetting) || !comesFromFile(row, environment)) throw error;
     throw new InvalidSetting(`names a file whose text ${error.message}`);
   }
+}
+
+/** As for libpq, `PGSSLMODE` and other variables say what the URL does not say. */
+function completed(key: Key, text: string, environment: Environment): string {
+  return key === 'databaseUrl' ? withDatabaseUrlFaults(() => withLibpqVariables(text, environment)) : text;
 }
 
 /** Whether only NAME_FILE is set. A fault must name the variable that is set. */
@@ -278,72 +304,8 @@ function isSystemCa(setting: PathKey, path: string): boolean {
   return setting === 'upstreamCa' && path === 'system';
 }
 
-function readFault(error: unknown): string {
-  if (error instanceof UntrustedPath) return `can be changed by others: ${error.message}`;
-  const { code = 'not text' } = error as NodeJS.ErrnoException;
-  return `cannot be read (${code}); check the path and the file's permissions`;
-}
-
-/** Only for the purposes that listen: another command may run on a machine without the group. */
-function socketGroupFaults({ socketGroup }: SettingValues, purpose: SettingsPurpose): string[] {
-  if (socketGroup === null || !listens(purpose) || groupId(socketGroup) !== null) return [];
-  return [
-    'POSTERN_SOCKET_GROUP names no group in /etc/group; create the group, or write the number of one that another service ' +
-      'manages (getent group NAME)',
-  ];
-}
-
-function listens(purpose: SettingsPurpose): boolean {
-  return purpose === 'serve' || purpose === 'sidecar';
-}
-
-function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
-  const { grpcListen, httpListen, socketMode, socketGroup } = values;
-  const isUsed = grpcListen.kind === 'unix' || httpListen.kind === 'unix';
-  if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
-  return [
-    'POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because neither POSTERN_GRPC_LISTEN nor POSTERN_HTTP_LISTEN is unix:PATH',
-  ];
-}
-
-function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
-  if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
-  return [
-    'POSTERN_ISSUER begins with http: although the listeners use TLS; verifiers would look for the keys at that URL, so use https:',
-  ];
-}
-
 function warningsAbout(environment: Environment): string[] {
   return knownNames
     .filter((name) => environment[name] === '')
     .map((name) => `${name} is set but empty, and counts as absent`);
-}
-
-function warningsAboutLegacy(
-  legacyHs256: LegacyHs256 | null,
-  purpose: SettingsPurpose,
-  nowMs: number,
-): string[] {
-  if (legacyHs256 === null) return [];
-  if (purpose === 'sidecar') {
-    return [
-      'POSTERN_LEGACY_HS256_SECRET has no effect in a sidecar: only the service accepts tokens of the earlier login; remove it here',
-    ];
-  }
-  if (legacyHs256.untilMs > nowMs) return [];
-  return [
-    'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of POSTERN_LEGACY_HS256_SECRET are refused; remove every POSTERN_LEGACY_HS256 setting',
-  ];
-}
-
-/** Only for `serve`: a sidecar gets the issuer from its upstream, and commands issue no tokens. */
-function warningsAboutIssuer(
-  environment: Environment,
-  production: boolean,
-  purpose: SettingsPurpose,
-): string[] {
-  if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
-  return [
-    'POSTERN_ISSUER is not set: set it to a URL of this service, so that verifiers can tell its tokens from those of others',
-  ];
 }

@@ -1,5 +1,6 @@
 import { readClientName } from '../net/certificate-identity.ts';
-import { databaseServers } from '../net/database-url.ts';
+import { databaseUrlParameters, DatabaseUrlFault, parseDatabaseUrl } from '../net/database-url.ts';
+import { nearestName } from './did-you-mean.ts';
 import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
 import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';
@@ -220,41 +221,23 @@ export const momentMs: SettingParser<number> = (text) => {
   return moment;
 };
 
-const NO_HOST = /^[a-z]+:\/\/(?:[^@/?#]*@)?(?:[:/?#]|$)/;
-
-function parsedDatabaseUrl(text: string): URL | null {
-  // libpq allows credentials without a host (a socket). The URL standard does not, so a host is inserted for the check.
-  const withHost = text.replace('@/', '@localhost/');
-  const url = /^postgres(ql)?:\/\/\S*$/.test(text) && URL.canParse(withHost) ? new URL(withHost) : null;
-  // An unescaped / or # in the password ends the authority, so that part of the password would be read as the host
-  // name.
-  return url === null || url.hash !== '' || url.pathname.includes('@') ? null : url;
-}
-
 export const databaseUrl: SettingParser<Secret> = (text) => {
-  const servers = databaseServers(text).map(parsedDatabaseUrl);
-  const [url] = servers;
-  if (!url || servers.includes(null)) {
-    throw new InvalidSetting(
-      'must be a postgres:// URL; percent-encode special characters in its password, such as @ : / ? # and spaces',
-    );
-  }
-  if (servers.length > 1 && databaseServers(text).some((server) => NO_HOST.test(server))) {
-    throw new InvalidSetting('has several servers, one of which has no host; give each a host');
-  }
-  if ((url.searchParams.get('target_session_attrs') ?? 'read-write') !== 'read-write') {
-    throw new InvalidSetting(
-      'has a target_session_attrs other than read-write; Postern needs the primary, so set read-write or remove it',
-    );
-  }
-  const sslmode = url.searchParams.get('sslmode');
-  if (sslmode !== null && !/^(disable|allow|prefer|require|verify-ca|verify-full)$/.test(sslmode)) {
-    throw new InvalidSetting(
-      'has an unknown sslmode; use disable, allow, prefer, require, verify-ca or verify-full',
-    );
-  }
+  withDatabaseUrlFaults(() => parseDatabaseUrl(text));
   return new Secret(text);
 };
+
+/** Runs work that may throw `DatabaseUrlFault`, which is then the fault of the setting. */
+export function withDatabaseUrlFaults<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlFault)) throw error;
+    const { message, unknownParameter } = error;
+    if (unknownParameter === undefined) throw new InvalidSetting(message);
+    const nearest = nearestName(unknownParameter, databaseUrlParameters);
+    throw new InvalidSetting(`${message}; ${nearest === null ? 'remove it' : `did you mean ${nearest}?`}`);
+  }
+}
 
 export const sharedSecret: SettingParser<Secret> = (text) => {
   const fault = sharedSecretFault(text);

@@ -1,3 +1,4 @@
+import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
 import { type ListenAddress, isLocalAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
 import type { Secret } from '../domain/secret.ts';
@@ -5,6 +6,16 @@ import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/role
 
 type Algorithm = 'ES256' | 'RS256' | 'EdDSA' | 'HS256';
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+/** Tokens of an earlier login system, signed with this secret, are accepted until this moment (Unix time, ms). */
+export interface LegacyHs256 {
+  readonly secret: Secret;
+  readonly untilMs: number;
+  readonly claims: LegacyClaimsPolicy;
+}
+
+/** Environment variables. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** One value for each setting, in the order of the documentation. In production mode `databaseUrl` is set. */
 export interface SettingValues {

@@ -1,81 +1,13 @@
-import type { ListenAddress } from '../net/listen-address.ts';
-import type { Secret } from '../domain/secret.ts';
-import type { SettingsPurpose, SettingValues } from './setting-rules.ts';
-import type { SettingParser } from './setting-parsers.ts';
+import { identities, listener, optional, secret, type Setting, setting } from './setting-row.ts';
+import type { SettingValues } from './setting-rules.ts';
 import * as value from './setting-parsers.ts';
-
-/** The values that a default can depend on. */
-interface SettingContext {
-  readonly purpose: SettingsPurpose;
-  readonly production: boolean;
-  readonly cores: number;
-}
-
-/** One row of the settings table. `displayedDefault` is Markdown for the documentation. */
-export interface Setting<T> {
-  readonly name: string;
-  readonly displayedDefault: string;
-  readonly description: string;
-  readonly isSecret: boolean;
-  readonly parse: SettingParser<T>;
-  readonly fallback: (context: SettingContext) => T;
-}
-
-/** The documented default goes through the parser like any other value, so it cannot differ from the real default. */
-function setting<T>(
-  name: string,
-  defaultText: string,
-  description: string,
-  parse: SettingParser<T>,
-): Setting<T> {
-  return {
-    name,
-    displayedDefault: `\`${defaultText}\``,
-    description,
-    isSecret: false,
-    parse,
-    fallback: () => parse(defaultText),
-  };
-}
-
-function optional<T>(name: string, description: string, parse: SettingParser<T>): Setting<T | null> {
-  return { name, displayedDefault: 'absent', description, isSecret: false, parse, fallback: () => null };
-}
-
-/** A secret can also be read from the file that `NAME_FILE` names. */
-function secret(name: string, description: string, parse: SettingParser<Secret>): Setting<Secret | null> {
-  return { ...optional(name, description, parse), isSecret: true };
-}
-
-/** A list of names of client certificates; empty by default. */
-function identities(name: string, description: string): Setting<readonly string[]> {
-  return {
-    ...setting(name, '', description, value.clientNames),
-    displayedDefault: 'none',
-    fallback: () => [],
-  };
-}
-
-/** A listener's address. A sidecar has its own default ports, so that it can run beside `serve`. */
-function listener(
-  name: string,
-  defaultText: { serve: string; sidecar: string },
-  description: string,
-): Setting<ListenAddress> {
-  return {
-    ...setting(name, defaultText.serve, description, value.listenAddress),
-    displayedDefault: `\`${defaultText.serve}\`; sidecar \`${defaultText.sidecar}\``,
-    fallback: ({ purpose }) =>
-      value.listenAddress(purpose === 'sidecar' ? defaultText.sidecar : defaultText.serve),
-  };
-}
 
 /** Every setting, in the order of the documentation. A new setting needs a row here and its type in `SettingValues`. */
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
   databaseUrl: secret(
     'DATABASE_URL',
-    'The PostgreSQL database, `postgres://user:password@host/database`. `sslmode` and `sslrootcert` mean the same as in ' +
-      'libpq. Of several hosts, `host1:5432,host2:5432`, Postern uses the primary, as libpq does with ' +
+    'The PostgreSQL database, `postgres://user:password@host/database`, [as for libpq](operations.md#database_url), `sslmode` ' +
+      'and `sslrootcert` included. Of several hosts, `host1:5432,host2:5432`, Postern uses the primary, as libpq does with ' +
       '`target_session_attrs=read-write`. When absent, an embedded PostgreSQL runs in `POSTERN_DATA_DIR`. When set, ' +
       'the process runs in production mode.',
     value.databaseUrl,
@@ -246,21 +178,25 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'Alert at 60 s.',
     value.seconds('1s', '24h'),
   ),
-  tokenCacheBytes: setting(
-    'POSTERN_TOKEN_CACHE',
-    '64MiB',
-    'The memory of the verification cache, which holds tokens already verified. `0` turns the cache off.',
-    value.bytesUpTo('16GiB'),
-  ),
+  tokenCacheBytes: {
+    ...setting(
+      'POSTERN_TOKEN_CACHE',
+      '64MiB',
+      'The memory of the verification cache, which holds tokens already verified. `0` turns the cache off.',
+      value.bytesUpTo('16GiB'),
+    ),
+    displayedDefault: '`64MiB`, or a sixteenth of the memory if that is less',
+    fallback: ({ sizes }) => sizes.tokenCacheBytes,
+  },
   hashConcurrency: {
     ...setting(
       'POSTERN_HASH_CONCURRENCY',
       '1',
-      'The maximum number of passwords hashed at once, 1 to 256.',
+      'The maximum number of passwords hashed at once, 1 to 256. Each takes 34 MiB.',
       value.count(1, 256),
     ),
-    displayedDefault: 'cores − 1, at least 1',
-    fallback: ({ cores }) => Math.max(1, cores - 1),
+    displayedDefault: 'cores − 1 or as many as [fit in the memory](operations.md#memory), at least 1',
+    fallback: ({ sizes }) => sizes.hashConcurrency,
   },
   passwordMinLength: setting(
     'POSTERN_PASSWORD_MIN_LENGTH',
@@ -278,13 +214,17 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: 'none',
     fallback: () => [],
   },
-  maxConnections: setting(
-    'POSTERN_MAX_CONNECTIONS',
-    '10000',
-    'The maximum number of gRPC connections, 10 to 1000000. One address can have a quarter of them. A connection beyond ' +
-      'the limit replaces the oldest one that has made no call; if there is none, it is closed itself.',
-    value.count(10, 1_000_000),
-  ),
+  maxConnections: {
+    ...setting(
+      'POSTERN_MAX_CONNECTIONS',
+      '10000',
+      'The maximum number of gRPC connections, 10 to 1000000. One address can have a quarter of them. A connection beyond ' +
+        'the limit replaces the oldest one that has made no call; if there is none, it is closed itself.',
+      value.count(10, 1_000_000),
+    ),
+    displayedDefault: '`10000`, or as many as [fit in the memory](operations.md#memory) and `ulimit -n`',
+    fallback: ({ sizes }) => sizes.maxConnections,
+  },
   shutdownDelaySeconds: setting(
     'POSTERN_SHUTDOWN_DELAY',
     '0s',

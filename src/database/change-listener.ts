@@ -1,7 +1,8 @@
-import { Client, type ClientConfig } from 'pg';
+import type { Client } from 'pg';
 
 import { Backoff } from '../domain/concurrency/backoff.ts';
-import { connectionsOf, type DatabaseAddress } from './database-address.ts';
+import { connectClient } from './connect-client.ts';
+import { type DatabaseAddress, type DatabaseServer, serversOf } from './database-address.ts';
 import { PrimaryConnector } from './primary-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -14,8 +15,8 @@ const PING_TIMEOUT_MS = 2_000;
  * so `onChange` is also called when a connection is made or lost, and the reader must poll as well.
  */
 export class ChangeListener {
-  readonly #connector: PrimaryConnector;
-  readonly #config: ClientConfig;
+  readonly #connector: PrimaryConnector<DatabaseServer>;
+  readonly #applicationName: string;
   readonly #onChange: () => void;
   #client: Client | null = null;
   /** Connections that are open or being opened. */
@@ -26,12 +27,8 @@ export class ChangeListener {
   #stopped = false;
 
   constructor(options: { address: DatabaseAddress; applicationName: string; onChange: () => void }) {
-    this.#connector = new PrimaryConnector(connectionsOf(options.address));
-    this.#config = {
-      application_name: options.applicationName,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      keepAlive: true,
-    };
+    this.#connector = new PrimaryConnector(serversOf(options.address));
+    this.#applicationName = options.applicationName;
     this.#onChange = options.onChange;
   }
 
@@ -49,7 +46,7 @@ export class ChangeListener {
 
   async #listen(): Promise<void> {
     try {
-      const client = await this.#connector.connect((address) => this.#connect(address), destroySocket);
+      const client = await this.#connector.connect((server) => this.#connect(server), destroySocket);
       this.#client = client;
       await client.query('LISTEN postern_trust');
       if (this.#isAbandoned(client)) return;
@@ -61,18 +58,21 @@ export class ChangeListener {
     }
   }
 
-  async #connect(address: ClientConfig): Promise<Client> {
-    const client = new Client({ ...address, ...this.#config });
-    this.#open.add(client);
-    // An `error` event without a handler would end the process.
-    client.on('error', () => this.#abandon(client));
-    client.on('end', () => {
-      this.#open.delete(client);
-      this.#abandon(client);
+  #connect(server: DatabaseServer): Promise<Client> {
+    return connectClient(server, {
+      limitMs: CONNECT_TIMEOUT_MS,
+      applicationName: this.#applicationName,
+      prepare: (client) => {
+        if (this.#stopped) throw new Error('the listener was stopped');
+        this.#open.add(client);
+        client.on('error', () => this.#abandon(client));
+        client.on('end', () => {
+          this.#open.delete(client);
+          this.#abandon(client);
+        });
+        client.on('notification', this.#onChange);
+      },
     });
-    client.on('notification', this.#onChange);
-    await client.connect();
-    return client;
   }
 
   #isAbandoned(client: Client): boolean {

@@ -1,21 +1,43 @@
 import type { ClientConfig } from 'pg';
 
-import { databaseServers } from '../net/database-url.ts';
+import { type DatabaseTls, mayUseTls, parseDatabaseUrl } from '../net/database-url.ts';
 
 /** The address of the database: a `postgres://` URL, or the parts of a connection through a unix socket. */
 export type DatabaseAddress =
   | { readonly url: string }
   | { readonly host: string; readonly port: number; readonly user: string; readonly database: string };
 
-/** One pg configuration for each server of the address. */
-export function connectionsOf(address: DatabaseAddress): readonly [ClientConfig, ...ClientConfig[]] {
-  if (!('url' in address)) return [{ ...address }];
-  const [first = address.url, ...others] = databaseServers(address.url);
-  return [connectionTo(first), ...others.map(connectionTo)];
+/** One server of the database. */
+export interface DatabaseServer {
+  readonly host: string;
+  readonly port: number;
+  /** Null where nothing is encrypted: on a unix socket. */
+  readonly tls: DatabaseTls | null;
+  /** User, database and what else the driver needs. */
+  readonly config: ClientConfig;
 }
 
-function connectionTo(url: string): ClientConfig {
-  // Makes pg interpret sslmode and sslrootcert as libpq does.
-  const libpqOption = /[?&]sslmode=/.test(url) ? '&uselibpqcompat=true' : '';
-  return { connectionString: url + libpqOption };
+/** The servers of an address, in order. */
+export function serversOf(address: DatabaseAddress): readonly [DatabaseServer, ...DatabaseServer[]] {
+  if (!('url' in address)) {
+    const { host, port } = address;
+    return [{ host, port, tls: null, config: { ...address } }];
+  }
+  const { hosts, tls, user, password, database, applicationName, options } = parseDatabaseUrl(address.url);
+  const server = ({ host, port }: (typeof hosts)[number]): DatabaseServer => ({
+    host,
+    port,
+    tls: mayUseTls({ host, port }) ? tls : null,
+    config: {
+      host,
+      port,
+      ...(user !== undefined && { user }),
+      ...(password !== undefined && { password }),
+      ...(database !== undefined && { database }),
+      ...(applicationName !== undefined && { application_name: applicationName }),
+      ...(options !== undefined && { options }),
+    },
+  });
+  const [first, ...others] = hosts;
+  return [server(first), ...others.map(server)];
 }

@@ -1,12 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import knex, { type Knex } from 'knex';
-import type { ClientConfig } from 'pg';
 
 import type { CallBudget } from '../domain/operation-call.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { Tracer } from '../domain/tracer.ts';
-import { connectionsOf, type DatabaseAddress } from './database-address.ts';
+import { type DatabaseAddress, serversOf } from './database-address.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { ConnectionQueue } from './connection-queue.ts';
 import {
@@ -21,7 +20,8 @@ import {
   WATCHDOG_MS,
 } from './time-limits.ts';
 import { startIoFairTimeout } from './timeouts.ts';
-import { isRetryable, sqlState, storeUnavailable, translateStoreError } from './pg-errors.ts';
+import { translateStoreError } from './database-fault.ts';
+import { isRetryable, sqlState, storeUnavailable } from './pg-errors.ts';
 import { type GuardedConfig, GuardedPgClient } from './pg-client.ts';
 import { PrimaryConnector } from './primary-connector.ts';
 
@@ -70,22 +70,21 @@ export class Database {
   constructor(options: DatabaseOptions) {
     this.maxConnections = options.maxConnections;
     this.#queue = new ConnectionQueue(options.maxConnections, QUEUE_WAIT_MS);
-    const servers = connectionsOf(options.address);
-    const connection: ClientConfig = {
-      ...servers[0],
-      application_name: options.applicationName,
-      connectionTimeoutMillis: CONNECT_LIMIT_MS,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      lock_timeout: LOCK_TIMEOUT_MS,
-      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-      keepAlive: true,
-    };
     this.#circuit = options.circuit;
     this.#tracer = options.tracer;
     const guardedConfig: GuardedConfig = {
       watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
       connectMs: CONNECT_TIMEOUT_MS,
-      connector: new PrimaryConnector(servers),
+      connector: new PrimaryConnector(serversOf(options.address)),
+      connect: {
+        applicationName: options.applicationName,
+        limitMs: CONNECT_LIMIT_MS,
+        session: {
+          statement_timeout: String(STATEMENT_TIMEOUT_MS),
+          lock_timeout: String(LOCK_TIMEOUT_MS),
+          idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+        },
+      },
     };
     this.#knex = knex({
       ...guardedConfig,
@@ -94,7 +93,8 @@ export class Database {
       compileSqlOnError: false,
       // Saves a `select version()` before the pool's first query.
       version: '18',
-      connection: connection as Knex.StaticConnectionConfig,
+      // `connect` has what is needed; without this, knex has no pool.
+      connection: {},
       pool: { min: 0, max: options.maxConnections },
       acquireConnectionTimeout: CONNECT_LIMIT_MS,
       log: {

@@ -1,7 +1,10 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
+import type { Client } from 'pg';
 
 import { withTimeout } from '../domain/concurrency/timeout.ts';
 import { startIoFairTimeout, startBusyTolerantTimeout } from './timeouts.ts';
+import { connectClient, type ConnectOptions } from './connect-client.ts';
+import type { DatabaseServer } from './database-address.ts';
 import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from './pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';
 
@@ -29,7 +32,8 @@ export interface GuardedConfig {
   readonly watchdogMs: number;
   /** Time limit of a connection attempt, not counting the time in which our event loop was busy. */
   readonly connectMs: number;
-  readonly connector: PrimaryConnector;
+  readonly connector: PrimaryConnector<DatabaseServer>;
+  readonly connect: ConnectOptions;
 }
 
 interface PgQuery {
@@ -59,12 +63,11 @@ export class GuardedPgClient extends PgClient {
 
   override async acquireRawConnection(): Promise<unknown> {
     const createdAtMs = performance.now();
-    const { connector, connectMs } = this.config as GuardedConfig;
+    const { connector, connectMs, connect } = this.config as GuardedConfig;
     const close = (unwanted: PgConnection) => void this.destroyRawConnection(unwanted);
-    const connection = await connector.connect((address) => {
-      // The base class reads these settings before its first `await`, so parallel attempts do not mix.
-      Object.assign(this.connectionSettings, address);
-      return connectWithin(connectMs, super.acquireRawConnection() as Promise<PgConnection>, close);
+    const connection = await connector.connect((server) => {
+      const connecting = connectClient(server, { ...connect, prepare: disposeWhenLost });
+      return connectWithin(connectMs, connecting as Promise<unknown> as Promise<PgConnection>, close);
     }, close);
     return Object.assign(connection, { pool: this.#pool, createdAtMs });
   }
@@ -116,6 +119,13 @@ export class GuardedPgClient extends PgClient {
         .finally(cancelTimeout);
     });
   }
+}
+
+/** The pool replaces a connection with this mark, as knex's own client sets it. */
+function disposeWhenLost(client: Client): void {
+  const connection = client as unknown as { __knex__disposed?: unknown };
+  client.on('error', (error) => (connection.__knex__disposed = error));
+  client.on('end', () => (connection.__knex__disposed = 'Connection ended unexpectedly'));
 }
 
 function connectWithin<C>(limitMs: number, connecting: Promise<C>, close: (late: C) => void): Promise<C> {

@@ -33,16 +33,17 @@ const NETWORK_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** Messages of pg and knex for a lost connection. They have no code, and knex puts the SQL and ` - ` before them. */
+/** Messages of pg, knex and this folder for a lost connection. They have no code, and knex puts the SQL and ` - ` before. */
 const LOST_CONNECTION =
-  /(?:^| - )(?:Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$|The server does not support SSL)/;
+  /(?:^| - )(?:Connection terminated|timeout expired|timeout exceeded when trying to connect|Knex: Timeout acquiring|Client has encountered a connection error|Unable to acquire|aborted$)/;
 
 /**
  * SQLSTATE classes and codes of temporary failures: connection errors (08), insufficient resources (53), shutdown and
- * recovery (57P), a cancelled statement (57014), a lock timeout (55P03), a read-only server (25006), system errors (58)
- * and terminated idle transactions (25P03).
+ * recovery (57P), a cancelled statement (57014), a lock timeout (55P03), a read-only server (25006), system errors (58),
+ * sessions and transactions that the server ended (25P03, 25P04), a faulty configuration file (F0), and internal errors
+ * and corruption (XX).
  */
-const UNAVAILABLE_SQLSTATE = /^(08...|53...|57P..|57014|55P03|25006|25P03|58...)$/;
+const UNAVAILABLE_SQLSTATE = /^(08...|53...|57P..|57014|55P03|25006|25P0[34]|58...|F0...|XX...)$/;
 
 /** Serialisation failure and deadlock: the same work may succeed when it is run again. */
 const RETRYABLE_SQLSTATE = new Set(['40001', '40P01']);
@@ -63,26 +64,12 @@ export function rejectDuplicate(index: string, rejection: Rejection): (error: un
   };
 }
 
-/** Turns an error of pg or knex that means the database is unavailable into `Rejected`; returns any other unchanged. */
-export function translateStoreError(error: unknown): unknown {
-  if (error instanceof Rejected) return error;
-  if (isStalePreparedStatement(error)) {
-    const cause = 'a connection pooler in transaction mode is in use: see docs/operations.md, PgBouncer';
-    return storeUnavailable(cause, { cause: error });
-  }
-  if (isRetryable(error)) return new Rejected({ kind: 'conflict' }, { cause: error });
-  if (!isUnavailable(error)) return error;
-  const cause = /unsupported startup parameter/.test((error as Error).message)
-    ? 'a connection pooler refuses the timeouts that Postern sets: see docs/operations.md, PgBouncer'
-    : (sqlState(error) ?? messageOf(error));
-  return storeUnavailable(cause, { cause: error });
-}
-
 export function storeUnavailable(cause: string, options?: ErrorOptions): Rejected {
   return new Rejected({ kind: 'store-unavailable', cause, retryAfterMs: RETRY_AFTER_MS }, options);
 }
 
-function isUnavailable(error: unknown): boolean {
+/** Whether an error means that the database cannot be reached or used at the moment. */
+export function isUnavailable(error: unknown): boolean {
   if (error instanceof QueryUnanswered) return true;
   if (error instanceof AggregateError) return error.errors.some(isUnavailable);
   const code = codeOf(error);
@@ -119,10 +106,7 @@ export function messageOf(error: unknown): string {
  */
 export function isStalePreparedStatement(error: unknown): boolean {
   if (!(error instanceof Error) || !('code' in error)) return false;
-  const { code, message } = error;
-  return (
-    code === '26000' ||
-    code === '42P05' ||
-    (code === '0A000' && message.includes('cached plan must not change'))
-  );
+  // The message may be in another language (`lc_messages`); the routine is that of PostgreSQL's source.
+  const { code, routine } = error as { code: unknown; routine?: unknown };
+  return code === '26000' || code === '42P05' || (code === '0A000' && routine === 'RevalidateCachedQuery');
 }

@@ -1,5 +1,3 @@
-import type { ClientConfig } from 'pg';
-
 import { withTimeout } from '../domain/concurrency/timeout.ts';
 import { messageOf } from './pg-errors.ts';
 
@@ -27,11 +25,11 @@ export interface Queryable {
  * `target_session_attrs=read-write`). The last primary is tried first, then all others at once, so a server that is
  * frozen or unreachable delays the connection only by `HEAD_START_MS`. A single server is not checked.
  */
-export class PrimaryConnector {
-  readonly #servers: readonly [ClientConfig, ...ClientConfig[]];
+export class PrimaryConnector<Server> {
+  readonly #servers: readonly [Server, ...Server[]];
   #primaryIndex = 0;
 
-  constructor(servers: readonly [ClientConfig, ...ClientConfig[]]) {
+  constructor(servers: readonly [Server, ...Server[]]) {
     this.#servers = servers;
   }
 
@@ -41,7 +39,7 @@ export class PrimaryConnector {
    * @throws the error of a single server, or an AggregateError with the errors of all servers
    */
   connect<C extends Queryable>(
-    open: (server: ClientConfig) => Promise<C>,
+    open: (server: Server) => Promise<C>,
     close: (connection: C) => void,
   ): Promise<C> {
     if (this.#servers.length === 1) return open(this.#servers[0]);

@@ -86,8 +86,10 @@ describe('values', () => {
     'postgres://user:p%40ss%2Fword@[::1]:5433/db?sslmode=verify-ca&sslrootcert=/etc/ca.pem',
     'postgres://user:word@/db?host=/run/postgresql',
     'postgres://user:word@one:5432,two,[::1]:5433/db?target_session_attrs=read-write&sslmode=require',
-  ])('accepts DATABASE_URL=%s unchanged', (text) => {
-    expect(loadSettings({ ...production, DATABASE_URL: text }).databaseUrl?.reveal()).toBe(text);
+  ])('takes DATABASE_URL=%s as it is', (text) => {
+    const readFile = () => createAuthority('the authority').cert;
+    const settings = loadSettings({ ...production, DATABASE_URL: text }, { readFile });
+    expect(settings.databaseUrl?.reveal()).toBe(text);
   });
 
   test('every setting is read', () => {
@@ -137,6 +139,11 @@ describe('values', () => {
     ['DATABASE_URL', 'postgres://user:p@ss#word@host/db'],
     ['DATABASE_URL', 'postgres://user:pass word@host/db'],
     ['DATABASE_URL', 'postgres://host/db?sslmode=on'],
+    ['DATABASE_URL', 'postgres://host/db?sslmode=verify-ca'],
+    ['DATABASE_URL', 'postgres://host/db?sslmode=require&sslrootcert=system'],
+    ['DATABASE_URL', 'postgres://one,two,three/db?port=1,2'],
+    ['DATABASE_URL', 'postgres://host:99999/db'],
+    ['DATABASE_URL', 'postgres://host/db?sslcert=/a'],
     ['POSTERN_MIGRATE', 'yes'],
     ['POSTERN_GRPC_LISTEN', ':50051'],
     ['POSTERN_ISSUER', 'auth.example'],
@@ -711,5 +718,30 @@ describe('N23 who may connect to a unix socket', () => {
     expect(faultsOf({ POSTERN_SOCKET_MOD: '0660' })).toEqual([
       'POSTERN_SOCKET_MOD is not a setting; did you mean POSTERN_SOCKET_MODE?',
     ]);
+  });
+});
+
+describe('DATABASE_URL as psql reads it', () => {
+  test.each([
+    ['channel_binding=require', /asks for a channel_binding that Postern cannot do/],
+    ['hostaddr=192.0.2.1', /has the parameter hostaddr, which Postern does not support/],
+    ['require_auth=scram-sha-256', /has the parameter require_auth, which Postern does not support/],
+    ['gssencmode=require', /asks for a gssencmode/],
+    ['sslmod=require', /libpq does not know; did you mean sslmode\?/],
+    ['hunter2hunter2=1', /libpq does not know; remove it$/],
+  ])('%s is refused by its name', (query, line) => {
+    const faults = faultsOf({ ...production, DATABASE_URL: `postgres://host/db?${query}` });
+    expect(faults).toEqual([expect.stringMatching(line)]);
+    expect(faults.join()).not.toContain('hunter2');
+  });
+
+  test('PGSSLMODE and PGSSLROOTCERT say what the URL does not', () => {
+    const variables = { PGSSLMODE: 'require', PGHOST: 'db.example', PGPASSWORD: 'a word' };
+    const url = (text: string) =>
+      loadSettings({ ...production, ...variables, DATABASE_URL: text }).databaseUrl?.reveal();
+    expect(url('postgres:///db')).toBe('postgres:///db?host=db.example&password=a%20word&sslmode=require');
+    expect(url('postgres://u:p@host/db?sslmode=disable')).toBe('postgres://u:p@host/db?sslmode=disable');
+    const missing = { ...production, DATABASE_URL: 'postgres://host/db', PGSSLROOTCERT: '/nowhere' };
+    expect(faultsOf(missing)).toEqual([expect.stringMatching(/^DATABASE_URL has sslrootcert .*ENOENT/)]);
   });
 });

@@ -2,7 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 
 import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
-import { messageOf, rejectDuplicate, translateStoreError } from '../../src/database/pg-errors.ts';
+import { translateStoreError } from '../../src/database/database-fault.ts';
+import { TlsUnsupported } from '../../src/database/open-socket.ts';
+import { messageOf, rejectDuplicate } from '../../src/database/pg-errors.ts';
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
 /** The error of Node for a host name with several addresses. */
@@ -50,8 +52,8 @@ test.each([
   expect(lines.join('\n')).toContain('DATABASE_URL');
 });
 
-test('a database without TLS is explained with sslmode=disable', () => {
-  const refused = new Error('The server does not support SSL connections');
+test('who asks for TLS of a database that has none is told so', () => {
+  const refused = new TlsUnsupported();
   for (const error of [refused, new AggregateError([refused, new Error('timeout expired')])]) {
     const { exitCode, lines } = explainFailure(translateStoreError(error));
     expect(exitCode).toBe(3);

@@ -21,7 +21,7 @@ function fakeServers(states: Record<string, 'writes' | 'read-only' | 'refuses' |
   );
   const connect = () =>
     server.connect<FakeServers>(
-      async ({ host: name = '' }) => {
+      async ({ host: name }) => {
         tried.push(name);
         if (states[name] === 'silent') await new Promise(() => undefined);
         if (states[name] === 'refuses')

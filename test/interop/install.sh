@@ -60,7 +60,7 @@ install_postgres() {
   local home
   debian postgresql postgresql-client || return
   home="$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)" || return
-  for program in initdb pg_ctl pg_basebackup pg_dump pg_restore; do
+  for program in initdb pg_ctl pg_basebackup pg_dump pg_restore psql; do
     "$home/$program" --version && ln -sf "$home/$program" "$dir/bin/$program" || return
   done
   ln -sf "$home/postgres" "$dir/bin/postgres"

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Client } from 'pg';
 
+import type { Issued } from '../support/certificates.ts';
 import { toolPath } from './tool.ts';
 import { until } from './until.ts';
 
@@ -18,6 +19,7 @@ const USER = 'postern';
 export class RunningPostgres {
   readonly port: number;
   readonly #folder: string;
+  #encrypted = false;
   #ended: Promise<unknown> = Promise.resolve();
   #stop: (signal: NodeJS.Signals) => void = () => undefined;
 
@@ -26,11 +28,22 @@ export class RunningPostgres {
     this.port = port;
   }
 
-  /** Starts an empty server. */
-  static async create(): Promise<RunningPostgres> {
+  /**
+   * An empty server.
+   *
+   * @param options.tls its certificate; `options.access` replaces the lines of `pg_hba.conf` for the network
+   */
+  static async create({ tls, access }: { tls?: Issued; access?: string } = {}): Promise<RunningPostgres> {
     const server = await RunningPostgres.#inNewFolder();
     await run('initdb', '-N', '-D', server.#data, '-U', USER, '-A', 'trust', '-E', 'UTF8');
-    await server.#start();
+    if (tls) {
+      server.#writeOwned('server.crt', tls.cert);
+      server.#writeOwned('server.key', tls.key);
+      appendFileSync(join(server.#data, 'postgresql.conf'), '\nssl = on\n');
+    }
+    // The test itself asks on the same way, whatever the lines are.
+    if (access !== undefined) server.#writeOwned('pg_hba.conf', `${access}\n`);
+    await server.#start(access?.startsWith('hostssl'));
     return server;
   }
 
@@ -49,12 +62,19 @@ export class RunningPostgres {
     return new RunningPostgres(folder, await freePort());
   }
 
+  #writeOwned(name: string, text: string): void {
+    const path = join(this.#data, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    if (process.getuid?.() === 0) chownSync(path, NOBODY, NOBODY);
+  }
+
   get #data(): string {
     return join(this.#folder, 'data');
   }
 
-  async #start(): Promise<void> {
-    // Without fsync: a power failure during a test is not considered.
+  async #start(encrypted = false): Promise<void> {
+    this.#encrypted = encrypted;
+    // Without fsync: this machine does not lose power in the middle of a test.
     const options = [
       'fsync=off',
       'listen_addresses=127.0.0.1',
@@ -82,7 +102,13 @@ export class RunningPostgres {
   }
 
   async query(sql: string, database = 'postgres'): Promise<Record<string, unknown>[]> {
-    const client = new Client({ host: '127.0.0.1', port: this.port, user: USER, database });
+    const client = new Client({
+      host: '127.0.0.1',
+      port: this.port,
+      user: USER,
+      database,
+      ssl: this.#encrypted && { rejectUnauthorized: false },
+    });
     client.on('error', () => undefined);
     await client.connect();
     try {

@@ -18,6 +18,7 @@ import { faultOf, type Finding } from './finding.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
+import { readServerSettings, serverFindings } from './server-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
 
 const LIMIT_MS = 5_000;
@@ -43,6 +44,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
     ...legacyFindings(settings, Date.now()),
     runtimeFinding(),
+    { check: 'runtime', verdict: 'ok', message: settings.sizing },
     ...certificateFindings(settings),
     ...(await tracingFindings(settings.traceEndpoint)),
     ...(await databaseFindings(settings)),
@@ -92,12 +94,10 @@ async function databaseFindings(settings: Settings): Promise<Finding[]> {
     const opened = await openExisting(settings);
     const { database, address } = opened;
     try {
-      const { rows } = await database.run(budgetOf(LIMIT_MS, Date.now()), (db) =>
-        db.raw<{ rows: { server_version: string }[] }>('SHOW server_version'),
-      );
-      const version = rows[0]?.server_version ?? '';
+      const server = await database.run(budgetOf(LIMIT_MS, Date.now()), readServerSettings);
       return [
-        { check: 'database', verdict: 'ok', message: `PostgreSQL ${version} responds` },
+        { check: 'database', verdict: 'ok', message: `PostgreSQL ${server.version} responds` },
+        ...serverFindings(server),
         await clockFinding(database, LIMIT_MS),
         ...(settings.production ? poolingFindings(await detectPooling(address)) : []),
         ...(await schemaAndKeyFindings(database, settings)),

@@ -6,15 +6,6 @@ export function poolingFindings(pooling: Pooling): Finding[] {
   switch (pooling) {
     case 'none':
       return [];
-    case 'limits-ignored':
-      return [
-        {
-          check: 'database',
-          verdict: 'warning',
-          message: 'something between Postern and the database drops the timeouts that Postern sets',
-          advice: 'Set the timeouts on the database role instead: docs/operations.md, PgBouncer.',
-        },
-      ];
     case 'transaction':
       return [
         {

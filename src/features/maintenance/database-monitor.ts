@@ -1,3 +1,4 @@
+import { type DatabaseFault, databaseFaultOf, isMendedByWaiting } from '../../database/database-fault.ts';
 import { Backoff } from '../../domain/concurrency/backoff.ts';
 import type { CallBudget } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection, RETRY_AFTER_MS } from '../../domain/rejection.ts';
@@ -18,7 +19,7 @@ export type StoreEvent = `store-${StoreState}`;
 /**
  * Connects to the database with backoff, prepares it once, and then refreshes the data in memory twice a second and on
  * `refreshNow`. While the database is unreachable it retries without end. An error that retrying cannot fix (another
- * schema, another master key) rejects `start`, or goes to `onFatal` in later attempts to prepare; once prepared, the
+ * schema, another master key, a wrong password, a certificate that is not accepted) rejects `start`, or goes to `onFatal` in later attempts to prepare; once prepared, the
  * service continues with the data in memory and reports the store as unusable.
  */
 export class DatabaseMonitor {
@@ -35,6 +36,7 @@ export class DatabaseMonitor {
    * that began while it was unreachable (D03).
    */
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 500 });
+  #fault: DatabaseFault | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #isRefreshing = false;
@@ -61,6 +63,11 @@ export class DatabaseMonitor {
   /** Result of the last check; `unreachable` before the first has ended. */
   get state(): StoreState {
     return this.#reported ?? 'unreachable';
+  }
+
+  /** What is wrong, while the database cannot be used for a reason that is known. */
+  get fault(): DatabaseFault | undefined {
+    return this.#fault;
   }
 
   /**
@@ -138,9 +145,10 @@ export class DatabaseMonitor {
       this.#backoff.reset();
       this.#schedule(this.#takeRefreshRequest() ? 0 : REFRESH_INTERVAL_MS);
     } catch (error) {
-      const isUnreachable = error instanceof Rejected && error.rejection.kind === 'store-unavailable';
-      if (!isUnreachable && !this.#prepared) return error;
-      this.#setState(isUnreachable ? 'unreachable' : 'unusable', error);
+      if (!this.#prepared && !isMendedByWaiting(error)) return error;
+      const fault = databaseFaultOf(error);
+      const isUnusable = fault === undefined || fault.kind === 'not-let-in' || fault.kind === 'set-up';
+      this.#setState(isUnusable ? 'unusable' : 'unreachable', error, fault);
       this.#schedule(this.#backoff.next());
     } finally {
       this.#isRefreshing = false;
@@ -165,8 +173,12 @@ export class DatabaseMonitor {
     }, delayMs);
   }
 
-  #setState(state: StoreState, cause?: unknown): void {
-    if (this.#stopped || state === this.#reported) return;
+  #setState(state: StoreState, cause?: unknown, fault?: DatabaseFault): void {
+    if (this.#stopped) return;
+    // A certificate that expires while the database is away is another fault, and is reported as well.
+    const isSame = state === this.#reported && fault?.kind === this.#fault?.kind;
+    this.#fault = fault;
+    if (isSame) return;
     this.#reported = state;
     this.#report(`store-${state}`, cause);
   }

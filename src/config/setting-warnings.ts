@@ -1,0 +1,77 @@
+import { groupId } from '../net/unix-socket.ts';
+import type { MachineLimits } from './machine-limits.ts';
+import { fitsInMemory, sizesFor } from './sizing.ts';
+import { settingRows } from './settings-table.ts';
+import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-rules.ts';
+
+/** Only a size that was set can be too large. */
+export function warningsAboutMemory(
+  values: SettingValues,
+  production: boolean,
+  machine: MachineLimits,
+): string[] {
+  if (values.hashConcurrency === 1 || fitsInMemory(values, machine.memoryBytes, production)) return [];
+  const { hashConcurrency } = sizesFor(machine, production);
+  return [
+    `POSTERN_HASH_CONCURRENCY and POSTERN_TOKEN_CACHE need more memory than there is, so that logins could end the process; ` +
+      `${hashConcurrency} hashing ${hashConcurrency === 1 ? 'thread fits' : 'threads fit'}`,
+  ];
+}
+
+/** Only for the purposes that listen: another command may run on a machine without the group. */
+export function socketGroupFaults({ socketGroup }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (socketGroup === null || !listens(purpose) || groupId(socketGroup) !== null) return [];
+  return [
+    'POSTERN_SOCKET_GROUP names no group in /etc/group; create the group, or write the number of one that another service ' +
+      'manages (getent group NAME)',
+  ];
+}
+
+export function listens(purpose: SettingsPurpose): boolean {
+  return purpose === 'serve' || purpose === 'sidecar';
+}
+
+export function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
+  const { grpcListen, httpListen, socketMode, socketGroup } = values;
+  const isUsed = grpcListen.kind === 'unix' || httpListen.kind === 'unix';
+  if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
+  return [
+    'POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because neither POSTERN_GRPC_LISTEN nor POSTERN_HTTP_LISTEN is unix:PATH',
+  ];
+}
+
+export function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
+  return [
+    'POSTERN_ISSUER begins with http: although the listeners use TLS; verifiers would look for the keys at that URL, so use https:',
+  ];
+}
+
+export function warningsAboutLegacy(
+  legacyHs256: LegacyHs256 | null,
+  purpose: SettingsPurpose,
+  nowMs: number,
+): string[] {
+  if (legacyHs256 === null) return [];
+  if (purpose === 'sidecar') {
+    return [
+      'POSTERN_LEGACY_HS256_SECRET has no effect in a sidecar: only the service accepts tokens of the earlier login; remove it here',
+    ];
+  }
+  if (legacyHs256.untilMs > nowMs) return [];
+  return [
+    'POSTERN_LEGACY_HS256_UNTIL has passed: tokens of POSTERN_LEGACY_HS256_SECRET are refused; remove every POSTERN_LEGACY_HS256 setting',
+  ];
+}
+
+/** Only for `serve`: a sidecar gets the issuer from its upstream, and commands issue no tokens. */
+export function warningsAboutIssuer(
+  environment: Environment,
+  production: boolean,
+  purpose: SettingsPurpose,
+): string[] {
+  if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
+  return [
+    'POSTERN_ISSUER is not set: set it to a URL of this service, so that verifiers can tell its tokens from those of others',
+  ];
+}
