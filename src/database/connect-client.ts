@@ -4,6 +4,7 @@ import { Client, type ClientConfig } from 'pg';
 
 import type { SslMode } from '../net/database-url.ts';
 import type { DatabaseServer } from './database-address.ts';
+import { markConnectFailure } from './connect-failure.ts';
 import { type Encryption, isTlsFault, openSocket, TlsUnsupported } from './open-socket.ts';
 import { sqlState } from './pg-errors.ts';
 import { pinSession } from './session-settings.ts';
@@ -22,13 +23,6 @@ type Watch = (socket: Socket) => void;
 type Attempt =
   | { readonly client: Client }
   | { readonly client?: never; readonly error: unknown; readonly isEncrypted: boolean };
-
-const connectFailures = new WeakSet<object>();
-
-/** Whether an error ended an attempt to connect, so that no statement of Postern can be its cause. */
-export function isConnectFailure(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && connectFailures.has(error);
-}
 
 /** The class of SQLSTATE that wrong credentials and `pg_hba.conf` have. */
 const NOT_LET_IN = /^28/;
@@ -91,7 +85,7 @@ async function attemptOnce(
     isEncrypted = opened.isEncrypted;
     return { client: await logIn(opened.socket, server.config, options) };
   } catch (error) {
-    if (typeof error === 'object' && error !== null) connectFailures.add(error);
+    markConnectFailure(error);
     return { error, isEncrypted };
   }
 }

@@ -1,5 +1,5 @@
 import { Rejected } from '../domain/rejection.ts';
-import { isConnectFailure } from './connect-client.ts';
+import { isConnectFailure } from './connect-failure.ts';
 import { isTlsFault, TlsUnsupported } from './open-socket.ts';
 import {
   isRetryable,

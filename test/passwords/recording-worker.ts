@@ -21,7 +21,9 @@ export const recordingWorkerUrl = urlOf(codeThat('damage: job.dummy'));
 export const timedWorkerUrl = (workMs: number) => urlOf(codeThat(`workMs: ${workMs}`));
 
 /** Each check is said to have taken a millisecond for each byte of the password. */
-export const byLengthWorkerUrl = urlOf(codeThat('workMs: Buffer.byteLength(job.password)'));
+export const byLengthWorkerUrl = urlOf(
+  codeThat('workMs: Math.max(...job.passwords.map((text) => Buffer.byteLength(text)))'),
+);
 
 /** Thread code that ends before it takes a job, like one whose native library is missing. */
 export const brokenWorkerUrl = urlOf("throw new Error('no such library');");
