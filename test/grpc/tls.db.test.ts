@@ -310,7 +310,7 @@ test('N09 a token beside a certificate is judged alone', async () => {
 
 test('N09 HTTP speaks TLS and asks no certificate of its callers', async () => {
   const discovery = await fetchWith('/.well-known/openid-configuration');
-  expect(JSON.parse(discovery.body)).toEqual({
+  expect(JSON.parse(discovery.body)).toMatchObject({
     issuer: 'https://127.0.0.1:8080',
     jwks_uri: 'https://127.0.0.1:8080/.well-known/jwks.json',
   });
