@@ -118,10 +118,13 @@ describe.each(kinds)('N23 the %s socket', (kind) => {
           process.execPath,
           [
             '-e',
-            `require('net').connect(process.argv[1]).on('error', (e) => { console.log(e.code); process.exit() }).on('connect', () => { console.log('in'); process.exit() })`,
+            // The user is changed in there: another one may not be allowed to run this Node.
+            `process.setgroups([]); process.setgid(Number(process.argv[2])); process.setuid(65534);
+            require('net').connect(process.argv[1]).on('error', (e) => { console.log(e.code); process.exit() }).on('connect', () => { console.log('in'); process.exit() })`,
             path,
+            String(gid),
           ],
-          { uid: 65_534, gid, cwd: '/', encoding: 'utf8', timeout: 20_000 },
+          { cwd: '/', encoding: 'utf8', timeout: 20_000 },
         );
       const verdict = async (access: SocketAccess | undefined, gid: number) => {
         const path = newPath();
