@@ -1,13 +1,13 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
-import { forge, json, secretKey, type TokenMode } from './forge.ts';
+import { forge, json, secretKey } from './forge.ts';
 import { validTokens } from './valid-tokens.ts';
 import { hostileTokens } from './hostile-tokens.ts';
 import { inBatches } from './in-batches.ts';
 import { fastest } from './fastest.ts';
 import { serviceUnderAttack, type ServiceUnderAttack } from './running-service.ts';
-import { legacySecret } from './verifier-under-test.ts';
+import { legacySecret, modesUnderTest } from './verifier-under-test.ts';
 
 /** The limit of gRPC requests (N02): a longer token does not reach the verifier. */
 const maxMessageBytes = 64 * 1024;
@@ -19,19 +19,7 @@ const legacyHs256Open = {
   POSTERN_LEGACY_HS256_UNTIL: new Date(untilMs).toISOString().replace(/\.\d+Z$/, 'Z'),
 };
 
-const settings: readonly {
-  readonly name: string;
-  readonly mode: TokenMode;
-  readonly legacyHs256: boolean;
-}[] = [
-  { name: 'ES256', mode: 'ES256', legacyHs256: false },
-  { name: 'RS256', mode: 'RS256', legacyHs256: false },
-  { name: 'EdDSA', mode: 'EdDSA', legacyHs256: false },
-  { name: 'HS256', mode: 'HS256', legacyHs256: false },
-  { name: 'ES256 in legacy mode', mode: 'ES256', legacyHs256: true },
-];
-
-describe.each(settings)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 }) => {
+describe.each(modesUnderTest)('hostile tokens over gRPC, $name', ({ mode, legacyHs256 }) => {
   let subject: ServiceUnderAttack;
   beforeAll(async () => {
     const legacyKey = legacyHs256 ? { key: importSharedSecret(legacySecret), untilMs } : null;

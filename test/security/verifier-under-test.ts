@@ -15,6 +15,19 @@ import { TokenVerifier, type TokenVerifierOptions } from '../../src/tokens/verif
 import { importVerificationKey, type PublicJwk } from '../../src/tokens/verify/verification-key.ts';
 import { secretKey, type TokenSetting, type TokenMode } from './forge.ts';
 
+/** The modes in which every hostile token is tried. */
+export const modesUnderTest: readonly {
+  readonly name: string;
+  readonly mode: TokenMode;
+  readonly legacyHs256: boolean;
+}[] = [
+  { name: 'ES256', mode: 'ES256', legacyHs256: false },
+  { name: 'RS256', mode: 'RS256', legacyHs256: false },
+  { name: 'EdDSA', mode: 'EdDSA', legacyHs256: false },
+  { name: 'HS256', mode: 'HS256', legacyHs256: false },
+  { name: 'ES256 in legacy mode', mode: 'ES256', legacyHs256: true },
+];
+
 export const startSeconds = 1_800_000_000;
 export const sharedSecret = new Secret('f1a4c59d0e7b4a2f9c3d8e6b5a7f0c1d2e3b4a596877f8e9d0c1b2a3f4e5d6c7');
 export const legacySecret = new Secret('0b9d7f1e3c5a4826b8d0f2e4c6a1937555d3b1f9e7c5a38617294b6d8f0e2c4a');
