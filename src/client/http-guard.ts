@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
-import type { VerifiedClaims } from '../domain/claims.ts';
+import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';

@@ -7,7 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 
-import type { VerifiedClaims } from '../domain/claims.ts';
+import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import { bearerTokenOf } from './bearer-token.ts';

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 
-import type { VerifiedClaims } from '../domain/claims.ts';
+import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { type TokenVerdict, TokenVerifier } from '../tokens/verify/token-verifier.ts';

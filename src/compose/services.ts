@@ -3,7 +3,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { PageCursors } from '../domain/paging.ts';
-import { tokenRoomOf } from '../domain/token-room.ts';
+import { tokenRoomOf } from '../domain/claims/token-room.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';

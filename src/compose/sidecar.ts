@@ -9,7 +9,7 @@ import {
 } from '../client/channel.ts';
 import { type ServiceCredential, serviceCredential } from '../client/service-credential.ts';
 import type { Settings } from '../config/load-settings.ts';
-import type { ClaimsPolicy } from '../domain/claims.ts';
+import type { ClaimsPolicy } from '../domain/claims/claims.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';

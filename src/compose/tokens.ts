@@ -1,5 +1,5 @@
 import type { Settings } from '../config/load-settings.ts';
-import { DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
+import { DEFAULT_SKEW_SECONDS } from '../domain/claims/claims.ts';
 import type { DatabaseClock } from '../domain/database-clock.ts';
 import { AccessTokenIssuer } from '../features/sessions/access-token-issuer.ts';
 import { createSharedSecretSigner, importSharedSecret } from '../tokens/issue/shared-secret-key.ts';

@@ -5,8 +5,8 @@ import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts
 import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
 import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';
 import { type Network, parseNetwork } from '../net/cidr.ts';
-import { isIdentifier } from '../domain/claim-values.ts';
-import { tokenTypeClaims } from '../domain/legacy-claims.ts';
+import { isIdentifier } from '../domain/claims/claim-values.ts';
+import { tokenTypeClaims } from '../domain/claims/legacy-claims.ts';
 import { Secret } from '../domain/secret.ts';
 
 /** Turns a setting's text into its value, or throws `InvalidSetting`. */

@@ -1,4 +1,4 @@
-import type { LegacyClaimsPolicy } from '../domain/legacy-claims.ts';
+import type { LegacyClaimsPolicy } from '../domain/claims/legacy-claims.ts';
 import { type ListenAddress, isLocalAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
 import type { Secret } from '../domain/secret.ts';

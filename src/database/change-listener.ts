@@ -1,9 +1,9 @@
 import type { Client } from 'pg';
 
 import { Backoff } from '../domain/concurrency/backoff.ts';
-import { connectClient } from './connect-client.ts';
-import { type DatabaseAddress, type DatabaseServer, serversOf } from './database-address.ts';
-import { PrimaryConnector } from './primary-connector.ts';
+import { connectClient } from './connection/connect-client.ts';
+import { type DatabaseAddress, type DatabaseServer, serversOf } from './connection/database-address.ts';
+import { PrimaryConnector } from './connection/primary-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 1_000;
 const PING_EVERY_MS = 5_000;

@@ -1,6 +1,6 @@
 import { Rejected } from '../domain/rejection.ts';
-import { isConnectFailure } from './connect-failure.ts';
-import { isTlsFault, TlsUnsupported } from './open-socket.ts';
+import { isConnectFailure } from './connection/connect-failure.ts';
+import { isTlsFault, TlsUnsupported } from './connection/open-socket.ts';
 import {
   isRetryable,
   isStalePreparedStatement,

@@ -5,9 +5,9 @@ import knex, { type Knex } from 'knex';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import type { Tracer } from '../domain/tracer.ts';
-import { type DatabaseAddress, serversOf } from './database-address.ts';
+import { type DatabaseAddress, serversOf } from './connection/database-address.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
-import { ConnectionQueue } from './connection-queue.ts';
+import { ConnectionQueue } from './connection/connection-queue.ts';
 import {
   CONNECT_LIMIT_MS,
   CONNECT_TIMEOUT_MS,
@@ -22,8 +22,8 @@ import {
 import { startIoFairTimeout } from './timeouts.ts';
 import { translateStoreError } from './database-fault.ts';
 import { isRetryable, sqlState, storeUnavailable } from './pg-errors.ts';
-import { type GuardedConfig, GuardedPgClient } from './pg-client.ts';
-import { PrimaryConnector } from './primary-connector.ts';
+import { type GuardedConfig, GuardedPgClient } from './connection/pg-client.ts';
+import { PrimaryConnector } from './connection/primary-connector.ts';
 
 const MAX_ATTEMPTS = 3;
 const RETRY_JITTER_MS = 20;

@@ -1,5 +1,5 @@
 import type { Secret } from '../domain/secret.ts';
-import type { DatabaseAddress } from './database-address.ts';
+import type { DatabaseAddress } from './connection/database-address.ts';
 import { dataDirectoryFault, holdsCluster } from './embedded/data-directory.ts';
 import { NoDataYet } from './embedded/embedded-postgres-error.ts';
 import { Database, type DatabaseOptions } from './database.ts';

@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from './claims.ts';
+import type { VerifiedClaims } from './claims/claims.ts';
 
 /**
  * Who may call a method. `public`: everybody. `user`: a user, by access token. `service`: a service account, by access

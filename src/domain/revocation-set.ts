@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from './claims.ts';
+import type { VerifiedClaims } from './claims/claims.ts';
 import { uuidOfBytes } from './uuid.ts';
 
 /** What is revoked: a session, one token or a signing key. Never the text of a token: one token has several valid texts. */

@@ -1,4 +1,4 @@
-import { bytesInJson } from './token-room.ts';
+import { bytesInJson } from './claims/token-room.ts';
 import { each, type FieldRule, text } from './validation.ts';
 
 const MAX_ROLES = 16;

@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from '../domain/claims.ts';
+import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { AuthServiceService, SubjectType, VerifiedToken } from '../generated/postern/v1/auth.ts';
 import { bearerToken } from '../rpc/bearer-token.ts';
 import { EncodedReplyCache } from '../rpc/encoded-reply-cache.ts';

@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { decodeText } from '../domain/decode-text.ts';
 import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/concurrency/backoff.ts';
-import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims.ts';
+import { type ClaimsPolicy, DEFAULT_SKEW_SECONDS } from '../domain/claims/claims.ts';
 import { isLocalUrl } from '../net/listen-address.ts';
 import { download } from './download.ts';
 import type { SourceEvent } from './stream-trust-source.ts';

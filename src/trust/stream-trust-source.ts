@@ -2,7 +2,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 
 import { errorText } from '../domain/error-text.ts';
 import { Backoff } from '../domain/concurrency/backoff.ts';
-import type { ClaimsPolicy } from '../domain/claims.ts';
+import type { ClaimsPolicy } from '../domain/claims/claims.ts';
 import { CLOCK_TOLERANCE_MS } from '../domain/database-clock.ts';
 import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import type { TrustedKeys, TrustServiceClient, TrustUpdate } from '../generated/postern/v1/trust.ts';

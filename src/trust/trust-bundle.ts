@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from '../domain/claims.ts';
+import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { type Revocation, type RevocationKind, RevocationSet } from '../domain/revocation-set.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { isSameEpoch } from './revocation-position.ts';

@@ -1,4 +1,4 @@
-import type { ClaimsPolicy } from '../domain/claims.ts';
+import type { ClaimsPolicy } from '../domain/claims/claims.ts';
 import type { TrustedKeys } from '../generated/postern/v1/trust.ts';
 import { createKeyRing, type KeyRing } from '../tokens/verify/key-ring.ts';
 import { importVerificationKey, KeyRefused } from '../tokens/verify/verification-key.ts';

@@ -2,7 +2,7 @@ import { credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 
 import { serviceCredential } from '../../src/client/postern-client.ts';
-import type { VerifiedClaims } from '../../src/domain/claims.ts';
+import type { VerifiedClaims } from '../../src/domain/claims/claims.ts';
 import { TrustServiceClient } from '../../src/generated/postern/v1/trust.ts';
 import { type SourceEvent, StreamTrustSource } from '../../src/trust/stream-trust-source.ts';
 import { TrustBundle } from '../../src/trust/trust-bundle.ts';

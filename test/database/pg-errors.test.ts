@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { explainFailure } from '../../src/cli/explain-failure.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
 import { translateStoreError } from '../../src/database/database-fault.ts';
-import { TlsUnsupported } from '../../src/database/open-socket.ts';
+import { TlsUnsupported } from '../../src/database/connection/open-socket.ts';
 import { messageOf, rejectDuplicate } from '../../src/database/pg-errors.ts';
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });

@@ -2,7 +2,7 @@ import { expect, jest, test } from '@jest/globals';
 
 import { Database } from '../../src/database/database.ts';
 import { ChangeListener } from '../../src/database/change-listener.ts';
-import { type Queryable, PrimaryConnector } from '../../src/database/primary-connector.ts';
+import { type Queryable, PrimaryConnector } from '../../src/database/connection/primary-connector.ts';
 import { until } from '../support/wait-for.ts';
 import { DatabaseProxy } from '../support/database-proxy.ts';
 import { testCall } from '../support/test-call.ts';

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { connectClient } from '../../src/database/connect-client.ts';
-import { serversOf } from '../../src/database/database-address.ts';
+import { connectClient } from '../../src/database/connection/connect-client.ts';
+import { serversOf } from '../../src/database/connection/database-address.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { createServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import { connectClient } from '../../src/database/connect-client.ts';
-import { serversOf } from '../../src/database/database-address.ts';
+import { connectClient } from '../../src/database/connection/connect-client.ts';
+import { serversOf } from '../../src/database/connection/database-address.ts';
 import { createAuthority, type Issued } from '../support/certificates.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { masterKey } from '../support/service-environment.ts';

@@ -6,7 +6,7 @@ import {
   claimFaults,
   expiryFault,
   type ClaimsProfile,
-} from '../../src/domain/claims.ts';
+} from '../../src/domain/claims/claims.ts';
 
 const now = 1_800_000_000;
 const policy = {

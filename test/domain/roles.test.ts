@@ -5,7 +5,7 @@ import fc from 'fast-check';
 
 import { loadSettings, SettingsError } from '../../src/config/load-settings.ts';
 import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
-import { MAX_ISSUED_TOKEN_BYTES } from '../../src/domain/token-room.ts';
+import { MAX_ISSUED_TOKEN_BYTES } from '../../src/domain/claims/token-room.ts';
 import type { TokenMode } from '../security/forge.ts';
 import { verifierUnderTest } from '../security/verifier-under-test.ts';
 

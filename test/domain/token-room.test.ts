@@ -4,7 +4,11 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
 import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
-import { MAX_ISSUED_TOKEN_BYTES, tokenRoomOf, tokenRoomViolations } from '../../src/domain/token-room.ts';
+import {
+  MAX_ISSUED_TOKEN_BYTES,
+  tokenRoomOf,
+  tokenRoomViolations,
+} from '../../src/domain/claims/token-room.ts';
 import type { TokenMode } from '../security/forge.ts';
 import { verifierUnderTest } from '../security/verifier-under-test.ts';
 

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-import type { VerifiedClaims } from '../../src/domain/claims.ts';
+import type { VerifiedClaims } from '../../src/domain/claims/claims.ts';
 import { Rejected } from '../../src/domain/rejection.ts';
 import { VerifiedToken, VerifyTokenRequest } from '../../src/generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../../src/rpc/call-context.ts';

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { connectClient } from '../../src/database/connect-client.ts';
-import { serversOf } from '../../src/database/database-address.ts';
-import { PrimaryConnector } from '../../src/database/primary-connector.ts';
+import { connectClient } from '../../src/database/connection/connect-client.ts';
+import { serversOf } from '../../src/database/connection/database-address.ts';
+import { PrimaryConnector } from '../../src/database/connection/primary-connector.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { freePort, RunningPostgres } from './running-postgres.ts';
 import { describeWith, toolPath } from './tool.ts';

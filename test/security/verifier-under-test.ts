@@ -1,5 +1,5 @@
 import { createPrivateKey, randomBytes, randomUUID, type KeyObject } from 'node:crypto';
-import type { ClaimsPolicy } from '../../src/domain/claims.ts';
+import type { ClaimsPolicy } from '../../src/domain/claims/claims.ts';
 import { RevocationSet } from '../../src/domain/revocation-set.ts';
 import { Secret } from '../../src/domain/secret.ts';
 import { createKeyRing, type KeyRing } from '../../src/tokens/verify/key-ring.ts';

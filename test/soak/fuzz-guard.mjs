@@ -2,7 +2,7 @@
 // node test/soak/fuzz-guard.mjs [--inputs 1000000] [--seed 1]   (after `npm run build`)
 // Prints the outcomes and the slowest input; exits with 1 on an exception or a slow input.
 import { parseArgs } from 'node:util';
-import { checkClaims } from '../../dist/domain/claims.js';
+import { checkClaims } from '../../dist/domain/claims/claims.js';
 import { checkFormat } from '../../dist/tokens/verify/token-format.js';
 import { createKeyRing } from '../../dist/tokens/verify/key-ring.js';
 import { selectKey } from '../../dist/tokens/verify/select-key.js';

@@ -5,7 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { checkClaims } from '../../dist/domain/claims.js';
+import { checkClaims } from '../../dist/domain/claims/claims.js';
 import { RevocationSet } from '../../dist/domain/revocation-set.js';
 import { checkFormat } from '../../dist/tokens/verify/token-format.js';
 import { VerifiedTokenCache } from '../../dist/tokens/verify/verified-token-cache.js';

@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from '../../src/domain/claims.ts';
+import type { VerifiedClaims } from '../../src/domain/claims/claims.ts';
 
 /** Minimal claims of a user, with the changes that a test needs. */
 export function someClaims(own: Partial<VerifiedClaims> = {}): VerifiedClaims {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import type { LegacyClaimsPolicy } from '../../src/domain/legacy-claims.ts';
+import type { LegacyClaimsPolicy } from '../../src/domain/claims/legacy-claims.ts';
 import type { TokenVerdict } from '../../src/tokens/verify/token-verifier.ts';
 import { importSharedSecret } from '../../src/tokens/issue/shared-secret-key.ts';
 import { forge, json, secretKey } from '../security/forge.ts';

@@ -9,7 +9,7 @@ import { dataDirectoryFault, holdsCluster } from '../../database/embedded/data-d
 import { embeddedPackageFault } from '../../database/embedded/locate-binaries.ts';
 import { readSchemaState, requireSchema } from '../../database/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../../database/open-database.ts';
-import { detectPooling } from '../../database/pooler-detection.ts';
+import { detectPooling } from '../../database/connection/pooler-detection.ts';
 import { openTracing } from '../../observability/tracing/open-tracing.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';

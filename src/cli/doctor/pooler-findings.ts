@@ -1,4 +1,4 @@
-import type { Pooling } from '../../database/pooler-detection.ts';
+import type { Pooling } from '../../database/connection/pooler-detection.ts';
 import type { Finding } from './finding.ts';
 
 /** Reports a connection pooler in front of the database that does not suit Postern. */

@@ -1,7 +1,7 @@
 import type { Settings } from '../../config/load-settings.ts';
 import type { Database } from '../../database/database.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
-import { MAX_ISSUED_TOKEN_BYTES, tokenRoomOf } from '../../domain/token-room.ts';
+import { MAX_ISSUED_TOKEN_BYTES, tokenRoomOf } from '../../domain/claims/token-room.ts';
 import { countUsersBeyondTokenRoom } from '../../features/users/user-queries.ts';
 import { faultOf, type Finding } from './finding.ts';
 

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { CallBudget, CallOrigin, OperationCall } from '../../domain/operation-call.ts';
-import { DEFAULT_SKEW_SECONDS, type VerifiedClaims } from '../../domain/claims.ts';
+import { DEFAULT_SKEW_SECONDS, type VerifiedClaims } from '../../domain/claims/claims.ts';
 import { isUuid } from '../../domain/validation.ts';
 import { decideRefresh } from '../sessions/refresh-decision.ts';
 import { Rejected } from '../../domain/rejection.ts';

@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from '../../domain/claims.ts';
+import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { optional, requireValid, text } from '../../domain/validation.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../../tokens/verify/token-verifier.ts';

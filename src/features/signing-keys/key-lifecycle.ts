@@ -1,4 +1,4 @@
-import { DEFAULT_SKEW_SECONDS } from '../../domain/claims.ts';
+import { DEFAULT_SKEW_SECONDS } from '../../domain/claims/claims.ts';
 
 /**
  * `pending`: published, does not sign yet. `active`: signs. `retired`: no longer signs, verifies until its last token

@@ -6,7 +6,7 @@ import { emailAddress, requireEmail } from './email.ts';
 import { externalIdRule } from './external-id.ts';
 import { type FieldRules, idToGive, ifDefined, requireValid, unrestricted } from '../../domain/validation.ts';
 import { Rejected } from '../../domain/rejection.ts';
-import { tokenRoomViolations } from '../../domain/token-room.ts';
+import { tokenRoomViolations } from '../../domain/claims/token-room.ts';
 import { userRoles } from '../../domain/roles.ts';
 import { uuidV7 } from '../../domain/uuid.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';

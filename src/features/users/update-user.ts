@@ -6,7 +6,7 @@ import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { userEtag } from './user-etag.ts';
 import { userRoles } from '../../domain/roles.ts';
-import { tokenRoomViolations } from '../../domain/token-room.ts';
+import { tokenRoomViolations } from '../../domain/claims/token-room.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deletePasswordReset } from './password-reset-queries.ts';

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 
-import { EXTERNAL_ID_MEMBER_BYTES } from '../../domain/token-room.ts';
+import { EXTERNAL_ID_MEMBER_BYTES } from '../../domain/claims/token-room.ts';
 import type { Email } from './email.ts';
 import { rejectDuplicate } from '../../database/pg-errors.ts';
 

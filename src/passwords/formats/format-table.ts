@@ -4,18 +4,18 @@ import {
   djangoBcryptSha256Format,
   passlibBcryptSha256Format,
   wordpressBcryptFormat,
-} from './digested-bcrypt-format.ts';
-import { djangoPbkdf2Format } from './django-pbkdf2-format.ts';
-import { djangoScryptFormat } from './django-scrypt-format.ts';
-import { firebaseScryptFormat } from './firebase-scrypt-format.ts';
-import { passlibPbkdf2Format } from './passlib-pbkdf2-format.ts';
+} from './frameworks/digested-bcrypt-format.ts';
+import { djangoPbkdf2Format } from './frameworks/django-pbkdf2-format.ts';
+import { djangoScryptFormat } from './frameworks/django-scrypt-format.ts';
+import { firebaseScryptFormat } from './frameworks/firebase-scrypt-format.ts';
+import { passlibPbkdf2Format } from './frameworks/passlib-pbkdf2-format.ts';
 import type { HashDamage, PasswordFormat, StoredHash } from './password-format.ts';
 import { phcScryptFormat } from './phc-scrypt-format.ts';
-import { drupalPhpassFormat, phpbbPhpassFormat, wordpressPhpassFormat } from './phpass-format.ts';
+import { drupalPhpassFormat, phpbbPhpassFormat, wordpressPhpassFormat } from './frameworks/phpass-format.ts';
 import { saltedShaFormat } from './salted-sha-format.ts';
 import { shaCryptFormat } from './sha-crypt-format.ts';
-import { werkzeugPbkdf2Format } from './werkzeug-pbkdf2-format.ts';
-import { werkzeugScryptFormat } from './werkzeug-scrypt-format.ts';
+import { werkzeugPbkdf2Format } from './frameworks/werkzeug-pbkdf2-format.ts';
+import { werkzeugScryptFormat } from './frameworks/werkzeug-scrypt-format.ts';
 
 /** Every format that a login can verify. New hashes use the first one. */
 export const formats: readonly PasswordFormat[] = [

@@ -1,6 +1,6 @@
 import { Code } from '../../rpc/status-code.ts';
 
-import type { VerifiedClaims } from '../../domain/claims.ts';
+import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { headerList } from './header-encoding.ts';
 import { overwriteHeader } from './overwrite-header.ts';

@@ -1,4 +1,4 @@
-import type { VerifiedClaims } from '../../domain/claims.ts';
+import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {

@@ -1,4 +1,4 @@
-import type { ClaimsPolicy } from '../../domain/claims.ts';
+import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import type { TrustBundle, TrustChange } from '../../trust/trust-bundle.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';

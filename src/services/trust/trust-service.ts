@@ -1,4 +1,4 @@
-import type { ClaimsPolicy } from '../../domain/claims.ts';
+import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
 import { refusals } from '../../tokens/verify/token-refusals.ts';

@@ -1,4 +1,4 @@
-import type { ClaimsPolicy } from '../../domain/claims.ts';
+import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import { bytesOfUuid } from '../../domain/uuid.ts';
 import { isUuid } from '../../domain/validation.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';

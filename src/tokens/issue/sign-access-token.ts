@@ -1,4 +1,4 @@
-import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/token-room.ts';
+import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
 import type { Signer } from './signer.ts';
 
 /** The contents of an access token. Times are whole seconds since the epoch. */

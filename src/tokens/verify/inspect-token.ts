@@ -3,8 +3,8 @@ import {
   DEFAULT_SKEW_SECONDS,
   type ClaimsProfile,
   type UncheckedClaims,
-} from '../../domain/claims.ts';
-import { DEFAULT_LEGACY_POLICY } from '../../domain/legacy-claims.ts';
+} from '../../domain/claims/claims.ts';
+import { DEFAULT_LEGACY_POLICY } from '../../domain/claims/legacy-claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import type { Secret } from '../../domain/secret.ts';
 import { MAX_TOKEN_BYTES, splitCompactJws } from './compact-jws.ts';

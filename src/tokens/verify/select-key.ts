@@ -1,4 +1,4 @@
-import type { ClaimsProfile } from '../../domain/claims.ts';
+import type { ClaimsProfile } from '../../domain/claims/claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import type { TokenHeader, UnverifiedToken } from './token-format.ts';
 import type { KeyRing } from './key-ring.ts';

@@ -5,7 +5,7 @@ import {
   identifyClaims,
   type ClaimsPolicy,
   type VerifiedClaims,
-} from '../../domain/claims.ts';
+} from '../../domain/claims/claims.ts';
 import type { TokenRefusal } from '../../domain/rejection.ts';
 import { MAX_TOKEN_BYTES } from './compact-jws.ts';
 import { checkFormat, type UnverifiedToken } from './token-format.ts';

@@ -1,4 +1,4 @@
-import type { ClaimsPolicy, VerifiedClaims } from '../../domain/claims.ts';
+import type { ClaimsPolicy, VerifiedClaims } from '../../domain/claims/claims.ts';
 
 /** A token whose signature and claims were valid when it was first verified, under `policy`. */
 export interface CachedToken {

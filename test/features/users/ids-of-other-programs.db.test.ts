@@ -4,7 +4,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { operator } from '../../../src/cli/command.ts';
-import { tokenRoomOf } from '../../../src/domain/token-room.ts';
+import { tokenRoomOf } from '../../../src/domain/claims/token-room.ts';
 import type { ImportRow, ImportVerdict } from '../../../src/features/users/import/import-row.ts';
 import { importUsers } from '../../../src/features/users/import/import-users.ts';
 import { account } from '../../support/account.ts';

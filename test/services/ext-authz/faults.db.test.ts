@@ -2,7 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { ownOrigin } from '../../../src/domain/operation-call.ts';
-import type { VerifiedClaims } from '../../../src/domain/claims.ts';
+import type { VerifiedClaims } from '../../../src/domain/claims/claims.ts';
 import { CheckRequest, CheckResponse } from '../../../src/generated/envoy/service/auth/v3/external_auth.ts';
 import { EncodedMessage } from '../../../src/rpc/encoded-message.ts';
 import {

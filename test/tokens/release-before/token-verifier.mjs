@@ -4,7 +4,7 @@
  * imports), as esbuild 0.28 bundles it (`--bundle --platform=node --format=esm --external:jose --target=es2022`). Verifiers
  * of that release run beside a service of this one during an upgrade.
  */
-// src/domain/claims.ts
+// src/domain/claims/claims.ts
 function checkClaims(profile, claims, policy, keyId, nowSeconds) {
   for (const refusal2 of claimFaults(profile, claims, policy, nowSeconds))
     return { ok: false, refusal: refusal2 };

@@ -1,4 +1,4 @@
-import { tokenRoomOf } from '../../../domain/token-room.ts';
+import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { updateUser, type UserChanges } from '../../../features/users/update-user.ts';
 import type { User } from '../../../features/users/user-queries.ts';
 import type { UserRef } from '../../../features/users/user-ref.ts';

@@ -1,4 +1,4 @@
-import { tokenRoomOf } from '../../../domain/token-room.ts';
+import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { createUser, validateNewUser } from '../../../features/users/create-user.ts';
 import { PasswordHasher } from '../../../passwords/password-hasher.ts';
 import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { Option } from 'commander';
 
-import { tokenRoomOf } from '../../../domain/token-room.ts';
+import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { type OperationCall, ownOrigin } from '../../../domain/operation-call.ts';
 import type { ImportVerdict } from '../../../features/users/import/import-row.ts';
 import { importUsers } from '../../../features/users/import/import-users.ts';

@@ -4,7 +4,7 @@ import { externalIdRule } from '../external-id.ts';
 import type { ImportRow, UnreadableRow } from './import-row.ts';
 import type { FieldViolation } from '../../../domain/rejection.ts';
 import { userRoles } from '../../../domain/roles.ts';
-import { tokenRoomViolations } from '../../../domain/token-room.ts';
+import { tokenRoomViolations } from '../../../domain/claims/token-room.ts';
 import { idToGive } from '../../../domain/validation.ts';
 import { validateImportedHash } from '../../../passwords/validate-imported-hash.ts';
 

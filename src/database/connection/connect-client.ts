@@ -2,11 +2,11 @@ import type { Socket } from 'node:net';
 
 import { Client, type ClientConfig } from 'pg';
 
-import type { SslMode } from '../net/database-url.ts';
+import type { SslMode } from '../../net/database-url.ts';
 import type { DatabaseServer } from './database-address.ts';
 import { markConnectFailure } from './connect-failure.ts';
 import { type Encryption, isTlsFault, openSocket, TlsUnsupported } from './open-socket.ts';
-import { sqlState } from './pg-errors.ts';
+import { sqlState } from '../pg-errors.ts';
 import { pinSession } from './session-settings.ts';
 
 export interface ConnectOptions {

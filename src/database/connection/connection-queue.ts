@@ -1,7 +1,7 @@
-import { BoundedQueue } from '../domain/concurrency/bounded-queue.ts';
-import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
-import { startBusyTolerantTimeout } from './timeouts.ts';
-import { storeUnavailable } from './pg-errors.ts';
+import { BoundedQueue } from '../../domain/concurrency/bounded-queue.ts';
+import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
+import { startBusyTolerantTimeout } from '../timeouts.ts';
+import { storeUnavailable } from '../pg-errors.ts';
 
 /**
  * A FIFO queue in front of knex's pool, with a limit on the waiting time. The pool's own queue has no cancellation: it

@@ -1,6 +1,6 @@
 import { invalid, legacyInvalid, missing, notAnAccessToken } from './claim-refusals.ts';
 import { isIdentifierList, isIdentifierOrNumber, isNumericDate } from './claim-values.ts';
-import type { TokenRefusal } from './rejection.ts';
+import type { TokenRefusal } from '../rejection.ts';
 
 /** Which tokens of an earlier login system are accepted, of those that its secret has signed. */
 export interface LegacyClaimsPolicy {

@@ -1,5 +1,5 @@
-import type { PasswordFormat } from './password-format.ts';
-import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
+import type { PasswordFormat } from '../password-format.ts';
+import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from '../pbkdf2-hash.ts';
 
 const PATTERN = /^pbkdf2:sha(?:1|256|512):([1-9]\d{0,9})\$([A-Za-z0-9]{1,128})\$((?:[0-9a-f]{2}){20,64})$/;
 

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 
-import { crypt64 } from './crypt64.ts';
-import type { PasswordFormat, StoredHash } from './password-format.ts';
+import { crypt64 } from '../crypt64.ts';
+import type { PasswordFormat, StoredHash } from '../password-format.ts';
 import { wordpressInputs } from './wordpress-password.ts';
 
 /** A framework that uses the portable hashes of phpass: an iterated digest, 2^log2 times. */

@@ -1,8 +1,8 @@
 import { createCipheriv } from 'node:crypto';
 
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
-import type { PasswordFormat } from './password-format.ts';
-import { scryptHash } from './scrypt-hash.ts';
+import { decodeCanonicalBase64 } from '../canonical-base64.ts';
+import type { PasswordFormat } from '../password-format.ts';
+import { scryptHash } from '../scrypt-hash.ts';
 
 const PATTERN =
   /^\$firebase-scrypt\$ln=([1-9]\d?),r=([1-9]\d{0,3}),p=([1-9]\d{0,3})\$([A-Za-z0-9+/]{2,342})\$([A-Za-z0-9+/]{22,86})$/;

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
-import { errorText } from '../domain/error-text.ts';
-import { requireTrustedPath } from '../domain/trusted-path.ts';
-import type { DatabaseTls } from '../net/database-url.ts';
+import { errorText } from '../../domain/error-text.ts';
+import { requireTrustedPath } from '../../domain/trusted-path.ts';
+import type { DatabaseTls } from '../../net/database-url.ts';
 import type { DatabaseServer } from './database-address.ts';
 import { CertificateRefused, requireCertificate, TlsFailed } from './server-certificate.ts';
 

@@ -1,5 +1,5 @@
-import { withTimeout } from '../domain/concurrency/timeout.ts';
-import { messageOf } from './pg-errors.ts';
+import { withTimeout } from '../../domain/concurrency/timeout.ts';
+import { messageOf } from '../pg-errors.ts';
 
 /** After so long without an answer from the last primary, the other servers are tried as well. */
 const HEAD_START_MS = 250;

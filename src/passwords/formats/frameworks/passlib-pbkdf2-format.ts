@@ -1,6 +1,6 @@
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
-import type { PasswordFormat } from './password-format.ts';
-import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from './pbkdf2-hash.ts';
+import { decodeCanonicalBase64 } from '../canonical-base64.ts';
+import type { PasswordFormat } from '../password-format.ts';
+import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from '../pbkdf2-hash.ts';
 
 const PATTERN =
   /^\$pbkdf2(?:-sha256|-sha512)?\$([1-9]\d{0,9})\$([A-Za-z0-9./]{1,342})\$([A-Za-z0-9./]{27,86})$/;

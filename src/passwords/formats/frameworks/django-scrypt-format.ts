@@ -1,6 +1,6 @@
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
-import type { PasswordFormat } from './password-format.ts';
-import { scryptHash } from './scrypt-hash.ts';
+import { decodeCanonicalBase64 } from '../canonical-base64.ts';
+import type { PasswordFormat } from '../password-format.ts';
+import { scryptHash } from '../scrypt-hash.ts';
 
 const PATTERN =
   /^scrypt\$([1-9]\d{0,9})\$([\x21-\x23\x25-\x7e]{1,128})\$([1-9]\d{0,3})\$([1-9]\d{0,3})\$([A-Za-z0-9+/]{86}==)$/;

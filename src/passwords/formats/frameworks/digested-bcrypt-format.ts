@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 
-import { bcryptHash } from './bcrypt-hash.ts';
-import type { PasswordFormat } from './password-format.ts';
+import { bcryptHash } from '../bcrypt-hash.ts';
+import type { PasswordFormat } from '../password-format.ts';
 import { wordpressInputs } from './wordpress-password.ts';
 
 /** bcrypt over a digest of the password, so that every byte counts. The digest and its text differ by framework. */

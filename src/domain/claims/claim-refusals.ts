@@ -1,4 +1,4 @@
-import type { TokenRefusal } from './rejection.ts';
+import type { TokenRefusal } from '../rejection.ts';
 
 /**
  * Every refusal for claims. Each is created once, with a fixed text, so that no part of a token gets into a log or an

@@ -1,4 +1,4 @@
-import type { FieldViolation } from './rejection.ts';
+import type { FieldViolation } from '../rejection.ts';
 
 /** Maximum length of an issued token (T26), which is sent in a header of every request. */
 export const MAX_ISSUED_TOKEN_BYTES = 1536;

@@ -7,7 +7,7 @@ import {
   legacySubject,
   tokenTypeFaults,
 } from './legacy-claims.ts';
-import type { TokenRefusal } from './rejection.ts';
+import type { TokenRefusal } from '../rejection.ts';
 
 /** The claims of a verified token. Frozen, because the cache shares one object between calls. Times are Unix time in seconds. */
 export interface VerifiedClaims {

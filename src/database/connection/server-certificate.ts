@@ -1,6 +1,6 @@
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from 'node:tls';
 
-import type { DatabaseTls } from '../net/database-url.ts';
+import type { DatabaseTls } from '../../net/database-url.ts';
 
 /** The certificate of the database server is not accepted. The message says which certificate, and why. */
 export class CertificateRefused extends Error {

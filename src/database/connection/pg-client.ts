@@ -1,11 +1,11 @@
 import PgClient from 'knex/lib/dialects/postgres/index.js';
 import type { Client } from 'pg';
 
-import { withTimeout } from '../domain/concurrency/timeout.ts';
-import { startIoFairTimeout, startBusyTolerantTimeout } from './timeouts.ts';
+import { withTimeout } from '../../domain/concurrency/timeout.ts';
+import { startIoFairTimeout, startBusyTolerantTimeout } from '../timeouts.ts';
 import { connectClient, type ConnectOptions } from './connect-client.ts';
 import type { DatabaseServer } from './database-address.ts';
-import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from './pg-errors.ts';
+import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from '../pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';
 
 /**

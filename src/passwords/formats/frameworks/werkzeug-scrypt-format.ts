@@ -1,5 +1,5 @@
-import type { PasswordFormat } from './password-format.ts';
-import { scryptHash } from './scrypt-hash.ts';
+import type { PasswordFormat } from '../password-format.ts';
+import { scryptHash } from '../scrypt-hash.ts';
 
 const PATTERN =
   /^scrypt:([1-9]\d{0,9}):([1-9]\d{0,3}):([1-9]\d{0,3})\$([A-Za-z0-9]{1,128})\$((?:[0-9a-f]{2}){64})$/;

@@ -1,6 +1,6 @@
 import type { ClientConfig } from 'pg';
 
-import { type DatabaseTls, mayUseTls, parseDatabaseUrl } from '../net/database-url.ts';
+import { type DatabaseTls, mayUseTls, parseDatabaseUrl } from '../../net/database-url.ts';
 
 /** The address of the database: a `postgres://` URL, or the parts of a connection through a unix socket. */
 export type DatabaseAddress =
