@@ -165,6 +165,19 @@ export const scenarios = [
     ],
   },
   {
+    name: 'revocation-writes',
+    pinned: false,
+    rows: [
+      {
+        id: 'revocation-writes',
+        title: 'committed revocations, 32 writers, other instances notified',
+        baseline: 'the same statements without any notification',
+        goal: { atLeast: 0.8 },
+        judgedBy: 'throughput',
+      },
+    ],
+  },
+  {
     name: 'service-footprint',
     pinned: false,
     rows: [

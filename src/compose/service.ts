@@ -37,7 +37,7 @@ import { Database } from '../database/database.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { RevocationFeed } from '../features/revocations/revocation-feed.ts';
 import { messageOf } from '../database/pg-errors.ts';
-import { ChangeListener } from '../database/change-listener.ts';
+import { ChangeListener, NOTIFIES_AFTER_COMMIT } from '../database/change-listener.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 
 const MAX_CONNECTIONS = 10;
@@ -94,6 +94,7 @@ export async function startService(
       report: (detail) => log.warn({ detail }, 'database'),
       warn: warnOfDatabase,
       circuit: { state: circuit, role: 'guarded' },
+      session: NOTIFIES_AFTER_COMMIT,
       tracer: tracing,
     });
     const { database } = opened;
@@ -166,6 +167,9 @@ export async function startService(
       onChange: () => databaseMonitor.refreshNow(),
     });
     cleanups.push(() => changeListener.stop());
+    trust.subscribe((change) => {
+      if (change.kind === 'revocations' && change.isLocal) changeListener.notify();
+    });
 
     const purge = new ExpiryPurge({
       database,

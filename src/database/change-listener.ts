@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 import type { Client } from 'pg';
 
 import { Backoff } from '../domain/concurrency/backoff.ts';
@@ -9,10 +11,22 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const PING_EVERY_MS = 5_000;
 const PING_TIMEOUT_MS = 2_000;
 
+/** Minimum interval between two notifications of this process. */
+const NOTIFY_INTERVAL_MS = 20;
+
+/**
+ * A session with this setting notifies others after its commits itself, by `ChangeListener.notify`: the trigger on
+ * `revocations` then leaves it to the session. A transaction with NOTIFY holds a lock of the whole server until its commit
+ * is on disk, so that revocations would be committed one at a time (D25).
+ */
+export const NOTIFIES_AFTER_COMMIT = { 'postern.notifies_after_commit': 'on' } as const;
+
 /**
  * Calls `onChange` when keys or revocations have changed in the database, by LISTEN on a dedicated connection. A
  * notification carries no data: the callback reads the tables itself. A lost connection may have lost a notification,
  * so `onChange` is also called when a connection is made or lost, and the reader must poll as well.
+ *
+ * `notify` tells the listeners of every process, on the same connection.
  */
 export class ChangeListener {
   readonly #connector: PrimaryConnector<DatabaseServer>;
@@ -24,6 +38,8 @@ export class ChangeListener {
   #timer: NodeJS.Timeout | undefined;
   /** 50, 100, 200, ... 2000 ms. */
   readonly #backoff = new Backoff({ firstMs: 50, maxMs: 2_000 });
+  #notifyRequested = false;
+  #isNotifying = false;
   #stopped = false;
 
   constructor(options: { address: DatabaseAddress; applicationName: string; onChange: () => void }) {
@@ -35,6 +51,25 @@ export class ChangeListener {
   /** Listens, and reconnects after each failure, until `stop`. Never throws. */
   start(): void {
     void this.#listen();
+  }
+
+  /**
+   * Notifies every listener, soon: at once, or 20 ms after the notification before. While there is no connection the
+   * notification waits for one. One that is lost is made up for by the readers, who poll.
+   */
+  notify(): void {
+    this.#notifyRequested = true;
+    if (!this.#isNotifying) void this.#sendNotifications();
+  }
+
+  async #sendNotifications(): Promise<void> {
+    this.#isNotifying = true;
+    while (this.#notifyRequested && this.#client && !this.#stopped) {
+      this.#notifyRequested = false;
+      const sent = this.#client.query(`SELECT pg_notify('postern_trust', '')`).catch(() => undefined);
+      await Promise.all([sent, pause(NOTIFY_INTERVAL_MS, undefined, { ref: false })]);
+    }
+    this.#isNotifying = false;
   }
 
   stop(): void {
@@ -51,6 +86,7 @@ export class ChangeListener {
       await client.query('LISTEN postern_trust');
       if (this.#isAbandoned(client)) return;
       this.#backoff.reset();
+      if (this.#notifyRequested) this.notify();
       this.#onChange();
       this.#schedule(PING_EVERY_MS, () => this.#ping(client));
     } catch {

@@ -44,6 +44,8 @@ export interface DatabaseOptions {
    */
   readonly circuit?: { readonly state: CircuitBreaker; readonly role: 'guarded' | 'probing' };
   readonly tracer?: Tracer | undefined;
+  /** Settings of each session, beyond those that every connection pins. */
+  readonly session?: Readonly<Record<string, string>>;
   /** After so long without an answer to a query, its connection is closed. */
   readonly watchdogMs?: number;
 }
@@ -83,6 +85,7 @@ export class Database {
           statement_timeout: String(STATEMENT_TIMEOUT_MS),
           lock_timeout: String(LOCK_TIMEOUT_MS),
           idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+          ...options.session,
         },
       },
     };

@@ -30,6 +30,7 @@ export async function openDatabase(options: {
   /** Receives connection faults. A command can do without: its failed query reports the fault. */
   warn?: DatabaseOptions['warn'];
   circuit?: DatabaseOptions['circuit'];
+  session?: DatabaseOptions['session'];
   tracer?: DatabaseOptions['tracer'];
 }): Promise<OpenedDatabase> {
   const { databaseUrl, dataDir, ownerKind, maxConnections, report } = options;
@@ -38,6 +39,7 @@ export async function openDatabase(options: {
     maxConnections,
     warn: options.warn ?? (() => undefined),
     ...(options.circuit && { circuit: options.circuit }),
+    ...(options.session && { session: options.session }),
     tracer: options.tracer,
   };
   if (databaseUrl !== null) {

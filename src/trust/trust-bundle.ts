@@ -17,7 +17,13 @@ export interface TrustUpdates {
 
 /** A change of the bundle, as its listeners receive it. */
 export type TrustChange =
-  { readonly kind: 'keys' } | { readonly kind: 'revocations'; readonly revocations: readonly Revocation[] };
+  | { readonly kind: 'keys' }
+  | {
+      readonly kind: 'revocations';
+      readonly revocations: readonly Revocation[];
+      /** Whether this process has just committed them (`revoke`), rather than read them from its source. */
+      readonly isLocal: boolean;
+    };
 
 /** How many revocations one purge visits at most, so that it does not block the event loop. */
 const PURGE_STEP = 2_000;
@@ -120,7 +126,7 @@ export class TrustBundle {
     if (revocations.length === 0) return;
     for (const { kind } of revocations) this.#revokedLocally[kind] += 1;
     this.#add(revocations);
-    this.#notify({ kind: 'revocations', revocations });
+    this.#notify({ kind: 'revocations', revocations, isLocal: true });
   }
 
   /**
@@ -142,7 +148,7 @@ export class TrustBundle {
     // The cursor moves before listeners are notified, and only with the last page: a listener that has received
     // everything so far then knows all revocations before it.
     if (updates.complete) this.#cursor = updates.cursor;
-    if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh });
+    if (fresh.length > 0) this.#notify({ kind: 'revocations', revocations: fresh, isLocal: false });
     if (updates.complete) this.confirm(updates.readAtMs);
     return fresh;
   }

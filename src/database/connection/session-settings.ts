@@ -28,7 +28,8 @@ const PINNED: Readonly<Record<string, string>> = {
 const STATEMENT = `
   SELECT set_config(name, setting, false)
   FROM unnest($1::text[], $2::text[]) AS ours (name, setting)
-  WHERE current_setting(name, true) IS NOT NULL
+  -- Settings of Postern's own have a dot and need not exist; some of the others do not exist in older servers.
+  WHERE name LIKE '%.%' OR current_setting(name, true) IS NOT NULL
   UNION ALL
   SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
