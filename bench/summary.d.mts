@@ -11,7 +11,7 @@ export interface Facts {
 export function summary(
   rows: readonly (MeasuredRow | (NamedRow & { readonly failed?: string }))[],
   run: {
-    readonly facts: Facts | null;
+    readonly runs: readonly Facts[];
     readonly plots: readonly { readonly file: string; readonly title: string }[];
     readonly reasons: Readonly<Record<string, string>>;
   },

@@ -16,15 +16,15 @@ const judges = {
 
 /**
  * @param {import('./goals.mjs').Row[]} rows measured rows, rows with `failed`, or rows that are not measured yet
- * @param {{ facts: { cores: number, node: string, date: string, pairs: number } | null, plots: { file: string, title: string }[],
- *   reasons: Record<string, string> }} run `facts` of the run, or null without one; `reasons` by row id
+ * @param {{ runs: { cores: number, node: string, date: string, pairs: number }[], plots: { file: string, title: string }[],
+ *   reasons: Record<string, string> }} about `runs` that measured the rows, perhaps none; `reasons` by row id
  */
-export function summary(rows, { facts, plots, reasons }) {
+export function summary(rows, { runs, plots, reasons }) {
   const missed = rows.filter(({ verdict }) => verdict === 'missed');
   return [
-    ...(facts
+    ...(runs.length > 0
       ? [
-          `${facts.date}, ${facts.cores} cores, Node ${facts.node}, ${facts.pairs} pair${facts.pairs === 1 ? '' : 's'} each. A ratio ` +
+          `${each(runs, 'date')}; ${each(runs, 'cores')} cores, Node ${each(runs, 'node')}, pairs: ${each(runs, 'pairs')}. A ratio ` +
             "is Postern's figure divided by the baseline's, the control a second run of the baseline by the first; no verdict if it is off by over 10 %.",
         ]
       : ['Not measured on a quiet machine yet.']),
@@ -38,6 +38,11 @@ export function summary(rows, { facts, plots, reasons }) {
       ({ id, title }) => `- ${title} (\`${id}\`): ${reasons[id] ?? 'the reason is not known yet'}`,
     ),
   ].join('\n');
+}
+
+/** The values that runs have, each once. */
+function each(runs, fact) {
+  return [...new Set(runs.map((run) => run[fact]))].sort().join(', ');
 }
 
 function cellsOf(row) {

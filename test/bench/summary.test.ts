@@ -21,12 +21,12 @@ function verifySeen(contender: number, control = 100): MeasuredRow {
 
 const flood = (ms: number) => figureRow(rowOf('login-flood', 'login-flood-p99'), [ms], whole);
 const lineOf = (table: string, start: string) => table.split('\n').find((line) => line.startsWith(start));
-const noReasons = { facts, plots: [], reasons: {} };
+const noReasons = { runs: [facts], plots: [], reasons: {} };
 
 describe('the table', () => {
   test('has the figure with its spread, the control, the goal and the verdict', () => {
     const table = summary([verifySeen(95), flood(7.25)], noReasons);
-    expect(table).toContain('2026-01-31, 2 cores, Node 24.0.0, 7 pairs each');
+    expect(table).toContain('2026-01-31; 2 cores, Node 24.0.0, pairs: 7.');
     expect(lineOf(table, '| `verify-seen` |')).toBe(
       '| `verify-seen` | VerifyToken, token in the cache | a bare grpc-js handler that returns the same bytes | ≥ 0.9 | ' +
         '0.95 (0.95 to 0.95) in calls per second of CPU time | 1 (1 to 1) | throughput: 0.95 (0.95 to 0.95) | met |',
