@@ -4,13 +4,37 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import { runPostern } from '../support/run-postern.ts';
+import { runCommandLine } from '../../src/cli/run-command-line.ts';
+import { type CommandEnd, runPostern } from '../support/run-postern.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs a command that needs neither settings nor a database in this process, which takes milliseconds. */
+async function runHere(words: readonly string[]): Promise<CommandEnd> {
+  const output = { stdout: '', stderr: '' };
+  const restore = (['stdout', 'stderr'] as const).map((name) => {
+    const listeners = process[name].listeners('error');
+    const spy = jest.spyOn(process[name], 'write').mockImplementation((text) => {
+      output[name] += String(text);
+      return true;
+    });
+    return () => {
+      spy.mockRestore();
+      for (const listener of process[name].listeners('error'))
+        if (!listeners.includes(listener)) process[name].off('error', listener as () => void);
+    };
+  });
+  try {
+    const exitCode = await runCommandLine(words);
+    return { exitCode, ...output };
+  } finally {
+    for (const each of restore) each();
+  }
+}
 
 describe('help', () => {
   test('names every command and every exit code, on standard output', async () => {
@@ -23,16 +47,16 @@ describe('help', () => {
   test.each(commands.map(({ path }) => [path.join(' '), path] as const))(
     '%s has help',
     async (_name, path) => {
-      const asked = await runPostern([...path, '--help']);
+      const asked = await runHere([...path, '--help']);
       expect(asked.exitCode).toBe(0);
       expect(asked.stdout).toContain(`Usage: postern ${path.join(' ')}`);
-      expect(await runPostern(['help', ...path])).toEqual(asked);
+      expect(await runHere(['help', ...path])).toEqual(asked);
     },
   );
 
   test('a call without a command, or a group without a verb, is wrong use and shows the help', async () => {
     for (const words of [[], ['token']]) {
-      const { exitCode, stdout, stderr } = await runPostern(words);
+      const { exitCode, stdout, stderr } = await runHere(words);
       expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
       expect(stderr).toMatch(/^Usage: postern/);
     }
@@ -71,7 +95,7 @@ describe('wrong use', () => {
     ['too many arguments', ['token', 'inspect', 'a', 'b'], /too many arguments/],
     ['an option without its value', ['token', 'inspect', '--issuer'], /'--issuer <text>' argument missing/],
   ])('%s', async (_name, words, expected) => {
-    const { exitCode, stdout, stderr } = await runPostern(words);
+    const { exitCode, stdout, stderr } = await runHere(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).toMatch(expected);
   });
@@ -88,7 +112,7 @@ describe('wrong use', () => {
     [['token', token]],
     [['token', 'inspect', token, token]],
   ])('secrets in %j are not repeated', async (words) => {
-    const { exitCode, stdout, stderr } = await runPostern(words);
+    const { exitCode, stdout, stderr } = await runHere(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).not.toContain('hunter2');
     if (words.some((word) => /^--(password|secret)/.test(word)))
