@@ -4,37 +4,14 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
-import { runCommandLine } from '../../src/cli/run-command-line.ts';
-import { type CommandEnd, runPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
+import { runPostern } from '../support/run-postern.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** Runs a command that needs neither settings nor a database in this process, which takes milliseconds. */
-async function runHere(words: readonly string[]): Promise<CommandEnd> {
-  const output = { stdout: '', stderr: '' };
-  const restore = (['stdout', 'stderr'] as const).map((name) => {
-    const listeners = process[name].listeners('error');
-    const spy = jest.spyOn(process[name], 'write').mockImplementation((text) => {
-      output[name] += String(text);
-      return true;
-    });
-    return () => {
-      spy.mockRestore();
-      for (const listener of process[name].listeners('error'))
-        if (!listeners.includes(listener)) process[name].off('error', listener as () => void);
-    };
-  });
-  try {
-    const exitCode = await runCommandLine(words);
-    return { exitCode, ...output };
-  } finally {
-    for (const each of restore) each();
-  }
-}
 
 describe('help', () => {
   test('names every command and every exit code, on standard output', async () => {
