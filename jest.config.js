@@ -43,5 +43,10 @@ export const serial = {
   setupFilesAfterEnv: [],
 };
 
-/** @type {import('jest').Config} */
-export default { projects: [pure, db], maxWorkers: 2, testTimeout: 180_000 };
+/**
+ * Three workers on two cores: tests of time limits mostly wait. No more, since a worker may open twenty of the
+ * sixty connections that the embedded PostgreSQL takes.
+ *
+ * @type {import('jest').Config}
+ */
+export default { projects: [pure, db], maxWorkers: 3, testTimeout: 180_000 };

@@ -7,6 +7,7 @@ import { describeSizes, sizesFor } from './sizing.ts';
 import {
   listens,
   socketGroupFaults,
+  warningsAboutDatabase,
   warningsAboutIssuer,
   warningsAboutLegacy,
   warningsAboutMemory,
@@ -121,6 +122,7 @@ export function loadSettings(environment: Environment = process.env, options: Lo
       : null;
   const warnings = [
     ...warningsAbout(environment),
+    ...warningsAboutDatabase(values, purpose),
     ...warningsAboutLegacy(legacyHs256, purpose, nowMs),
     ...warningsAboutIssuer(environment, production, purpose),
     ...warningsAboutTls(values, purpose),

@@ -1,3 +1,4 @@
+import { parseDatabaseUrl } from '../net/database-url.ts';
 import { groupId } from '../net/unix-socket.ts';
 import type { MachineLimits } from './machine-limits.ts';
 import { fitsInMemory, sizesFor } from './sizing.ts';
@@ -44,6 +45,16 @@ export function warningsAboutTls({ tlsCert, issuer }: SettingValues, purpose: Se
   if (tlsCert === null || purpose !== 'serve' || !/^http:/i.test(issuer)) return [];
   return [
     'POSTERN_ISSUER begins with http: although the listeners use TLS; verifiers would look for the keys at that URL, so use https:',
+  ];
+}
+
+/** As in libpq, a file with authorities verifies nothing in the modes that also connect without TLS. */
+export function warningsAboutDatabase({ databaseUrl }: SettingValues, purpose: SettingsPurpose): string[] {
+  if (databaseUrl === null || purpose !== 'serve') return [];
+  const { mode, rootCert } = parseDatabaseUrl(databaseUrl.reveal()).tls;
+  if (rootCert === undefined || !/^(disable|allow|prefer)$/.test(mode)) return [];
+  return [
+    `DATABASE_URL has sslrootcert, but with sslmode=${mode} a server without a certificate is used as well; set sslmode=verify-full`,
   ];
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { account, verdictOf } from '../support/account.ts';
-import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 
@@ -15,13 +15,12 @@ beforeAll(async () => {
   ann = await service.addUser('ann@example.com', password, ['admin']);
 });
 afterAll(async () => {
-  await endEveryPostern();
   await service.stop();
   await database.drop();
 });
 
 const run = (...words: string[]) =>
-  runPostern(words, { environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey } });
+  runHere(words, { environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey } });
 async function json(...words: string[]): Promise<unknown> {
   const { exitCode, stdout, stderr } = await run(...words, '--json');
   if (exitCode !== 0) throw new Error(stderr);

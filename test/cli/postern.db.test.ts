@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { commands } from '../../src/cli/commands.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { runHere } from '../support/run-here.ts';
 import { runPostern } from '../support/run-postern.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-cli-'));
@@ -23,16 +24,16 @@ describe('help', () => {
   test.each(commands.map(({ path }) => [path.join(' '), path] as const))(
     '%s has help',
     async (_name, path) => {
-      const asked = await runPostern([...path, '--help']);
+      const asked = await runHere([...path, '--help']);
       expect(asked.exitCode).toBe(0);
       expect(asked.stdout).toContain(`Usage: postern ${path.join(' ')}`);
-      expect(await runPostern(['help', ...path])).toEqual(asked);
+      expect(await runHere(['help', ...path])).toEqual(asked);
     },
   );
 
   test('a call without a command, or a group without a verb, is wrong use and shows the help', async () => {
     for (const words of [[], ['token']]) {
-      const { exitCode, stdout, stderr } = await runPostern(words);
+      const { exitCode, stdout, stderr } = await runHere(words);
       expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
       expect(stderr).toMatch(/^Usage: postern/);
     }
@@ -71,7 +72,7 @@ describe('wrong use', () => {
     ['too many arguments', ['token', 'inspect', 'a', 'b'], /too many arguments/],
     ['an option without its value', ['token', 'inspect', '--issuer'], /'--issuer <text>' argument missing/],
   ])('%s', async (_name, words, expected) => {
-    const { exitCode, stdout, stderr } = await runPostern(words);
+    const { exitCode, stdout, stderr } = await runHere(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).toMatch(expected);
   });
@@ -88,7 +89,7 @@ describe('wrong use', () => {
     [['token', token]],
     [['token', 'inspect', token, token]],
   ])('secrets in %j are not repeated', async (words) => {
-    const { exitCode, stdout, stderr } = await runPostern(words);
+    const { exitCode, stdout, stderr } = await runHere(words);
     expect({ exitCode, stdout }).toEqual({ exitCode: exitCodes.wrongUse, stdout: '' });
     expect(stderr).not.toContain('hunter2');
     if (words.some((word) => /^--(password|secret)/.test(word)))

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { runHere } from '../support/run-here.ts';
 import { endEveryPostern, runPostern, type CommandEnd } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -20,8 +21,7 @@ afterAll(async () => {
 });
 
 const environment = () => ({ DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey });
-const postern = (...words: string[]): Promise<CommandEnd> =>
-  runPostern(words, { environment: environment() });
+const postern = (...words: string[]): Promise<CommandEnd> => runHere(words, { environment: environment() });
 async function json(...words: string[]): Promise<Record<string, string>> {
   const { exitCode, stdout, stderr } = await postern('service', ...words, '--json');
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });

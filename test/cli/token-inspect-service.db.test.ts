@@ -4,7 +4,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { forge, json, Specimen } from '../security/forge.ts';
 import { attackerKey } from '../security/hostile-headers.ts';
 import { serviceUnderAttack, type ServiceUnderAttack } from '../security/running-service.ts';
-import { runPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
 
 let subject: ServiceUnderAttack;
 beforeAll(async () => {
@@ -14,7 +14,7 @@ afterAll(() => subject.service.stop());
 
 function inspect(token: string, ...words: string[]) {
   const keySet = `${subject.service.httpUrl}/.well-known/jwks.json`;
-  return runPostern(['token', 'inspect', '-', '--jwks', keySet, ...words], { stdin: token });
+  return runHere(['token', 'inspect', '-', '--jwks', keySet, ...words], { stdin: token });
 }
 
 /** The valid token with other claims or another kid, signed by the service's key or by an unrelated one. */

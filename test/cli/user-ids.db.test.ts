@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { endEveryPostern, runPostern, type CommandEnd } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
+import type { CommandEnd } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey } from '../support/service-environment.ts';
 
@@ -12,7 +13,6 @@ beforeAll(async () => {
   database = await createTestDatabase();
 });
 afterAll(async () => {
-  await endEveryPostern();
   await database.drop();
 });
 
@@ -22,7 +22,7 @@ function postern(
   more: Record<string, string> = {},
 ): Promise<CommandEnd> {
   const environment = { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey, ...more };
-  return runPostern(words, { environment, stdin });
+  return runHere(words, { environment, stdin });
 }
 const create = (email: string, ...rest: string[]) =>
   postern(['user', 'create', '--email', email, '--password-stdin', ...rest], password);

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { endEveryPostern, runPostern, startPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
+import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
@@ -25,7 +26,7 @@ function file(name: string, text: string): string {
   return join(folder, name);
 }
 const run = (words: readonly string[], stdin = '') =>
-  runPostern(['user', 'import', ...words], { environment: { DATABASE_URL: database.url }, stdin });
+  runHere(['user', 'import', ...words], { environment: { DATABASE_URL: database.url }, stdin });
 const countOf = async (domain: string) =>
   (await database.query('SELECT FROM users WHERE email LIKE $1', [`%@${domain}.example`])).length;
 

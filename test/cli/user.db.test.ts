@@ -3,6 +3,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { runHere } from '../support/run-here.ts';
 import { endEveryPostern, runPostern, type CommandEnd } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -23,7 +24,7 @@ afterAll(async () => {
 
 function user(words: readonly string[], stdin = ''): Promise<CommandEnd> {
   const environment = { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey };
-  return runPostern(['user', ...words], { environment, stdin });
+  return runHere(['user', ...words], { environment, stdin });
 }
 const create = (email: string, stdin: string, ...rest: string[]) =>
   user(['create', '--email', email, '--password-stdin', ...rest], stdin);

@@ -744,4 +744,18 @@ describe('DATABASE_URL as psql reads it', () => {
     const missing = { ...production, DATABASE_URL: 'postgres://host/db', PGSSLROOTCERT: '/nowhere' };
     expect(faultsOf(missing)).toEqual([expect.stringMatching(/^DATABASE_URL has sslrootcert .*ENOENT/)]);
   });
+
+  test('sslrootcert in a mode that also connects without TLS is warned about', () => {
+    const readFile = () => createAuthority('the authority').cert;
+    const warned = (query: string) =>
+      loadSettings(
+        { ...production, DATABASE_URL: `postgres://host/db?sslrootcert=/ca.pem${query}` },
+        { readFile },
+      ).warnings;
+    const warning = expect.stringMatching(/^DATABASE_URL has sslrootcert.*verify-full$/) as unknown;
+    expect(warned('')).toContainEqual(warning);
+    expect(warned('&sslmode=allow')).toContainEqual(warning);
+    for (const mode of ['require', 'verify-ca', 'verify-full'])
+      expect(warned(`&sslmode=${mode}`)).not.toContainEqual(warning);
+  });
 });

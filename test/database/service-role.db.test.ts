@@ -11,7 +11,8 @@ import { Database } from '../../src/database/database.ts';
 import { functionGrants, tableGrants, triggerFunctions } from '../../src/database/service-role.ts';
 import { migrate, requireSchema } from '../../src/database/migrate.ts';
 import { account } from '../support/account.ts';
-import { type CommandEnd, endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
+import type { CommandEnd } from '../support/run-postern.ts';
 import { createRole, createServiceRole, type ServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -28,7 +29,6 @@ beforeAll(async () => {
   asRole = open(role.url);
 });
 afterAll(async () => {
-  await endEveryPostern();
   await asRole.close();
   await database.drop();
 });
@@ -44,7 +44,7 @@ function open(url: string): Database {
 
 function postern(url: string, words: readonly string[], stdin = ''): Promise<CommandEnd> {
   const environment = { DATABASE_URL: url, POSTERN_MASTER_KEY: masterKey, POSTERN_MIGRATE: 'off' };
-  return runPostern(words, { environment, stdin });
+  return runHere(words, { environment, stdin });
 }
 
 /** The SQLSTATE with which a statement ends as the role. */

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { commands } from '../../src/cli/commands.ts';
 import { account } from '../support/account.ts';
-import { endEveryPostern, runPostern } from '../support/run-postern.ts';
+import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
 
@@ -29,13 +29,12 @@ beforeAll(async () => {
   expect((await run(['service', 'create', 'orders', '--role', 'reader'])).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
-  await endEveryPostern();
   await service.stop();
   await database.drop();
 });
 
 const run = (words: readonly string[], stdin = '') =>
-  runPostern(words, { environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey }, stdin });
+  runHere(words, { environment: { DATABASE_URL: database.url, POSTERN_MASTER_KEY: masterKey }, stdin });
 
 /** The names of all members, in order, and the kinds of their values; null and a text are both values of an optional one. */
 function shapeOf(value: unknown): unknown {

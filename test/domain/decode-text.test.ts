@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { decodeText, NotText, withoutFinalLineEnds } from '../../src/domain/decode-text.ts';
 
 describe('text from files and pipes', () => {
-  test('any text is the same in UTF-8 and UTF-16, with and without byte order marks', () => {
+  test('N24 any text is the same in UTF-8 and UTF-16, with and without byte order marks', () => {
     const anyText = fc.string({ unit: 'grapheme' }).filter((text) => !text.startsWith('\ufeff'));
     fc.assert(
       fc.property(anyText, (text) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { anyCharacter } from '../support/any-character.ts';
 
 import { notedUserAgent } from '../../src/domain/operation-call.ts';
 
@@ -25,7 +26,7 @@ describe('what is noted of a user agent', () => {
 
   test('any text becomes at most 256 bytes that PostgreSQL can store', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (sent) => {
+      fc.property(fc.string({ unit: anyCharacter, maxLength: 400 }), (sent) => {
         const noted = notedUserAgent(sent) ?? '';
         expect(Buffer.byteLength(noted)).toBeLessThanOrEqual(256);
         expect(noted.isWellFormed()).toBe(true);

@@ -51,7 +51,8 @@ describe.each(modes)('T26 with %s', (mode) => {
       const token = await issue({ ...user(), roles, issuer, audience });
       expect(token.length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
     });
-    await fc.assert(property, { numRuns: 300 });
+    // A signature of RS256 takes ten times as long as the others.
+    await fc.assert(property, { numRuns: mode === 'RS256' ? 60 : 300 });
   });
 
   test('also a user with the most roles under the longest issuer and audience', async () => {

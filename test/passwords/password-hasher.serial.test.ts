@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { hashSync } from '@node-rs/argon2';
+import { RefusalDelay } from '../../src/passwords/hashing/refusal-delay.ts';
 import { PasswordHasher } from '../../src/passwords/password-hasher.ts';
 import { waitingCaller } from './waiting-caller.ts';
 
@@ -154,4 +155,10 @@ describe('beside the rest of the process', () => {
 
 test('an invalid concurrency is refused', async () => {
   await expect(PasswordHasher.start({ concurrency: 0 })).rejects.toThrow(RangeError);
+});
+
+test('L02 L06 no refusal waits longer than two seconds, however slow the stored hashes are', () => {
+  const delay = new RefusalDelay(() => Promise.reject(new Error('not measured')));
+  delay.observe(`$2b$12$${'.'.repeat(53)}`, 60_000, 1);
+  expect([delay.msFor(3), delay.maxForms]).toEqual([2_000, 1]);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { anyCharacter } from '../support/any-character.ts';
 import {
   checkNewPassword,
   MAX_PASSWORD_BYTES,
@@ -147,7 +148,7 @@ test('all violations are reported at once, each with the name of the field', () 
 
 test('L06 normalising is NFC and idempotent', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
+    fc.property(fc.string({ unit: anyCharacter, maxLength: 40 }), (text) => {
       expect(normalisePassword(normalisePassword(text))).toBe(normalisePassword(text));
       expect(normalisePassword(text.normalize('NFD'))).toBe(normalisePassword(text));
     }),
@@ -179,7 +180,7 @@ describe('L06 the forms in which a typed password is compared with an imported h
 
   test('any text has one to three different forms, NFC first and what was typed among them', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (typed) => {
+      fc.property(fc.string({ unit: anyCharacter, maxLength: 40 }), (typed) => {
         const forms = passwordForms(typed);
         expect(forms[0]).toBe(normalisePassword(typed));
         expect(forms).toContain(typed);
@@ -192,7 +193,7 @@ describe('L06 the forms in which a typed password is compared with an imported h
 
 test('L05 for any text: no exception, no echo, and a text that can be set can be checked', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary', maxLength: 2 * MAX_PASSWORD_BYTES }), (text) => {
+    fc.property(fc.string({ unit: anyCharacter, maxLength: 2 * MAX_PASSWORD_BYTES }), (text) => {
       const found = faults(text);
       if (found.length === 0) expect(atLogin(text)).toEqual([]);
       if (text.length > 12) expect(found.join()).not.toContain(text);

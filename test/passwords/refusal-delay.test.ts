@@ -16,7 +16,7 @@ const delayWith = (times: Record<string, number[]>) => {
       .find(([kind]) => stored.startsWith(kind))?.[1]
       .shift();
     return next === undefined ? Promise.reject(new Error('no room')) : Promise.resolve(next);
-  });
+  }, 2_000);
   return { delay, asked };
 };
 

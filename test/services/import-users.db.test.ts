@@ -193,7 +193,7 @@ test('malformed bytes end the call, not the service, and an unfinished batch is 
   expect(await usersOf('hostile')).toBe(0);
 });
 
-test('L04 users of other frameworks log in with their passwords after the import, and those marked without one cannot', async () => {
+test('L04 L19 users of other frameworks log in with their passwords after the import, and those marked without one cannot', async () => {
   /** Of `correct horse bättery`; test/passwords/framework-hashes.test.ts says how they were made. */
   const hashes = {
     django: 'bcrypt_sha256$$2b$05$j2rqcWOgNv1O2KM1nQQqGeSb0LgxEbkp9lEwt/FRXkDCR5HXR.95W',

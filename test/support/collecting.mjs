@@ -1,4 +1,4 @@
 import { setInterval } from 'node:timers';
 
-// Collects garbage ten times a second: with `--expose-gc --import`.
-setInterval(() => globalThis.gc(), 100).unref();
+// Collects garbage four times a second: with `--expose-gc --import`.
+setInterval(() => globalThis.gc(), 250).unref();

@@ -28,11 +28,11 @@ describe('isCanonicalBase64url', () => {
   test('T01 accepts exactly the texts that decode and encode back to themselves', () => {
     const character = fc.constantFrom(...'ABQgwxyz0189-_+/= \n'.split(''), 'é', '\u0141');
     fc.assert(
-      fc.property(fc.string({ unit: character, maxLength: 9 }), (text) => {
-        expect(isCanonicalBase64url(text)).toBe(
-          Buffer.from(text, 'base64url').toString('base64url') === text,
-        );
-      }),
+      fc.property(
+        fc.string({ unit: character, maxLength: 9 }),
+        (text) =>
+          isCanonicalBase64url(text) === (Buffer.from(text, 'base64url').toString('base64url') === text),
+      ),
       { numRuns: 20_000 },
     );
   });

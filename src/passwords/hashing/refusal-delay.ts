@@ -1,9 +1,8 @@
 import { readStoredHash } from '../formats/format-table.ts';
 import { MAX_PASSWORD_FORMS } from '../password-policy.ts';
+import { MAX_REFUSAL_DELAY_MS } from '../time-limits.ts';
 import { isSlow, type SlowKind, slowestOfEachFormat } from './slow-hash-kinds.ts';
 
-/** A login has a budget of 5 s, and the limits of the formats keep a verification near 1 s on a slow processor. */
-const MAX_DELAY_MS = 2_000;
 /** Upper estimate for one hash with current parameters on common hardware. */
 const ESTIMATED_HASH_MS = 30;
 /** Realistic estimate, for the number of forms: a high one would refuse right passwords until a kind is measured. */
@@ -26,21 +25,23 @@ const PERCENTILE = 0.9;
  */
 export class RefusalDelay {
   readonly #measureMs: (stored: string) => Promise<number>;
+  readonly #maxMs: number;
   /** Milliseconds of each measurement, by kind. */
   readonly #probes = new Map<string, number[]>();
   #expected: readonly SlowKind[] = [];
   #observed: number[] = [];
 
   /** @param measureMs verifies a stored hash and returns the time that took; rejects when it cannot do so now */
-  constructor(measureMs: (stored: string) => Promise<number>) {
+  constructor(measureMs: (stored: string) => Promise<number>, maxMs = MAX_REFUSAL_DELAY_MS) {
     this.#measureMs = measureMs;
+    this.#maxMs = maxMs;
   }
 
   /** The delay for a password of which so many forms are compared with an imported hash. */
   msFor(forms: number): number {
     const slow = this.#expected.filter(({ work }) => isSlow(work, forms));
     const slowestMs = Math.max(this.#measuredMs(slow, ESTIMATED_HASH_MS), this.#observedPercentile());
-    return Math.min(MAX_DELAY_MS, MARGIN * forms * slowestMs);
+    return Math.min(this.#maxMs, MARGIN * forms * slowestMs);
   }
 
   /**
@@ -50,7 +51,7 @@ export class RefusalDelay {
   get maxForms(): number {
     const observedMs = this.#observed.length === 0 ? 0 : Math.min(...this.#observed);
     const slowestMs = Math.max(this.#measuredMs(this.#expected, TYPICAL_HASH_MS), observedMs);
-    const covered = slowestMs === 0 ? Infinity : Math.floor(MAX_DELAY_MS / (MARGIN * slowestMs));
+    const covered = slowestMs === 0 ? Infinity : Math.floor(this.#maxMs / (MARGIN * slowestMs));
     return Math.min(MAX_PASSWORD_FORMS, Math.max(1, covered));
   }
 

@@ -187,7 +187,7 @@ describe('a gateway passes on what its clients send', () => {
     ['the 267 bytes of an in-app browser', 'x'.repeat(267), 'x'.repeat(256)],
     ['letters of two bytes', '\u00e4'.repeat(200), '\u00e4'.repeat(128)],
     ['control characters', 'a\tb\0c\u001b[2J', 'a\ufffdb\ufffdc\ufffd[2J'],
-  ])('a user agent decides about no login: %s', async (_, sent, kept) => {
+  ])('L12 a user agent decides about no login: %s', async (_, sent, kept) => {
     const token = await tokenOf(account);
     const client = { address: '192.0.2.7', user_agent: sent };
     const { code } = await call(null, 'Login', { email, password, client }, token);

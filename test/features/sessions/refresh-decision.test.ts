@@ -11,7 +11,7 @@ import {
 } from './refresh-machine.ts';
 
 const limits: Limits = { graceMs: 10_000, idleMs: 600_000, lifetimeMs: 3_600_000 };
-const RUNS = 2_000;
+const RUNS = 1_000;
 
 /** The decision and the write that the store makes for it, on a row in memory. */
 class SessionInMemory implements SessionUnderTest {
