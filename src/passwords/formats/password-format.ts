@@ -15,9 +15,9 @@ export interface PasswordFormat {
 
 export interface StoredHash {
   /**
-   * Cost of `verify`, in hashes with current parameters: 0.5 is half the work of one. Exact for argon2. For other
-   * formats an upper bound from measurements, since the ratio differs between processors, and for the password that takes
-   * longest, since everybody can send that one.
+   * Cost of `verify`, in hashes with current parameters: 0.5 is half the work of one. An upper bound from measurements,
+   * since the ratio differs between processors, and for the password that takes longest, since everybody can send that
+   * one.
    */
   readonly work: number;
   /** Whether a successful login should replace the stored hash with one that has current parameters. */
