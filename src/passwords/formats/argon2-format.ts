@@ -1,5 +1,5 @@
 import { ARGON2ID_PARAMETERS, argon2idVerify } from '../hashing/argon2id.ts';
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64 } from './base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 
 /**

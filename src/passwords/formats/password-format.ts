@@ -1,4 +1,4 @@
-/** A text format of password hashes, told by its prefix. Each format has one file and one row in `format-table.ts`. */
+/** A text format of password hashes, recognised by its prefix. Each format has one file and one row in `format-table.ts`. */
 export interface PasswordFormat {
   readonly name: string;
   /** Whether the prefix of `stored` is that of this format. The rest may still be malformed. */

@@ -14,6 +14,7 @@ let before: TestService;
 let after: TestService;
 beforeAll(async () => {
   before = await startTestService();
+  await before.addUser('admin@example.com', callerPassword, ['admin']);
   after = await startTestService(
     { POSTERN_ISSUER: 'https://auth.example/'.padEnd(128, 'i') },
     before.database,
@@ -38,7 +39,6 @@ async function sessions(): Promise<number> {
 }
 
 test('T26 a user whose claims fit no more after a change of the issuer is refused with a reason, and keeps the session', async () => {
-  await before.addUser('admin@example.com', callerPassword, ['admin']);
   const user = { email, password: callerPassword, roles, external_id: externalId };
   const created = await adminCall(before, 'CreateUser', user);
   expect(created.response).toMatchObject({ external_id: externalId });
@@ -61,4 +61,31 @@ test('T26 a user whose claims fit no more after a change of the issuer is refuse
   await adminCall(after, 'UpdateUser', { user_id: tokens.user_id, roles: { roles: ['role-00'] } });
   const again = await account.login(after, email, callerPassword);
   expect(again.access_token.length).toBeLessThanOrEqual(1536);
+});
+
+test('T26 more roles than fit beside the external id are refused when they are given, not at the login', async () => {
+  const crowded = await startTestService(
+    { POSTERN_ALGORITHM: 'RS256', POSTERN_ISSUER: 'https://auth.example/'.padEnd(128, 'i') },
+    before.database,
+  );
+  try {
+    const call = (method: string, request: Message) => adminCall(crowded, method, request);
+    const long = { email: 'longest@example.com', password: callerPassword, external_id: 'x'.repeat(255) };
+    const roles = Array.from({ length: 12 }, (_, index) => `role-number-${index}`);
+    const refused = await call('CreateUser', { ...long, roles });
+    expect(refused).toMatchObject({
+      reason: 'FIELD_INVALID',
+      message: expect.stringMatching(/^external_id: .*fewer roles/),
+    });
+    const made = await call('CreateUser', long);
+    const user_id = made.response?.['id'];
+    expect((await crowded.tokenOf('longest@example.com', callerPassword)).length).toBeLessThanOrEqual(1536);
+    const more = await call('UpdateUser', { user_id, roles: { roles } });
+    expect(more).toMatchObject({
+      reason: 'FIELD_INVALID',
+      message: expect.stringMatching(/^roles: .*fewer roles/),
+    });
+  } finally {
+    await crowded.stop();
+  }
 });
