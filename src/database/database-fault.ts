@@ -1,6 +1,7 @@
 import { Rejected } from '../domain/rejection.ts';
 import { isConnectFailure } from './connection/connect-failure.ts';
 import { isTlsFault, TlsUnsupported } from './connection/open-socket.ts';
+import { TlsFailed } from './connection/server-certificate.ts';
 import {
   isRetryable,
   isStalePreparedStatement,
@@ -66,7 +67,8 @@ export function translateStoreError(error: unknown): unknown {
 
 function kindOf(error: unknown): DatabaseFault['kind'] | null {
   if (error instanceof TlsUnsupported) return 'tls-unsupported';
-  if (isTlsFault(error) || isOpenSslError(error)) return 'tls';
+  if (isTlsFault(error)) return isInterrupted(error) ? 'unreachable' : 'tls';
+  if (isOpenSslError(error)) return 'tls';
   const state = sqlState(error) ?? '';
   if (/^(28...|3D000)$/.test(state) || (error instanceof Error && error.message.startsWith('SASL: ')))
     return 'not-let-in';
@@ -81,6 +83,11 @@ function kindOf(error: unknown): DatabaseFault['kind'] | null {
  * dropped, renamed or out of the search path (42P01, 42883, 3F000).
  */
 const SET_UP = /^(42501|42P01|42883|3F000)$/;
+
+/** A handshake that the network or a timeout ended, as when the server restarts: nothing is known to be wrong with its TLS. */
+function isInterrupted(error: unknown): boolean {
+  return error instanceof TlsFailed && isUnavailable(error.cause);
+}
 
 /** After the handshake: with TLS 1.3 a server refuses the client's certificate when the client reads for the first time. */
 function isOpenSslError(error: unknown): boolean {
