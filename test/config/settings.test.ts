@@ -721,6 +721,40 @@ describe('N23 who may connect to a unix socket', () => {
   });
 });
 
+describe('variables from a file with the line ends of Windows', () => {
+  test('are taken without them', () => {
+    const environment = {
+      ...production,
+      POSTERN_MASTER_KEY: '',
+      POSTERN_MASTER_KEY_FILE: '/master-key',
+      POSTERN_DATA_DIR: '/var/lib/postern',
+      POSTERN_HTTP_LISTEN: 'unix:/run/postern.sock',
+      POSTERN_AUDIENCE: 'one,two',
+      POSTERN_LEGACY_HS256_ISSUER: '',
+      POSTERN_SECRET: '',
+      POSTERN_LOG_LEVEL: 'warn',
+      PGUSER: 'somebody',
+    };
+    const readFile = () => masterKey;
+    const expected = loadSettings(environment, { readFile });
+    for (const end of ['\r', '\r\n', '\n']) {
+      const saved = Object.fromEntries(Object.entries(environment).map(([name, text]) => [name, text + end]));
+      const settings = loadSettings(saved, { readFile });
+      expect(settings).toEqual(expected);
+      expect(settings.databaseUrl?.reveal()).toBe(expected.databaseUrl?.reveal());
+    }
+  });
+
+  test('a shared secret keeps it, and a warning says so', () => {
+    const { secret, warnings } = loadSettings({
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_SECRET: `${sharedSecret}\r`,
+    });
+    expect(secret?.reveal()).toBe(`${sharedSecret}\r`);
+    expect(warnings).toEqual(['POSTERN_SECRET ends with a line end, which is a part of the secret']);
+  });
+});
+
 describe('DATABASE_URL as psql reads it', () => {
   test.each([
     ['channel_binding=require', /asks for a channel_binding that Postern cannot do/],
