@@ -15,17 +15,17 @@ import {
  * - `unreachable`: waiting may help.
  * - `tls-unsupported`: `sslmode` demands TLS, and the server has none.
  * - `tls`: the server's certificate is not accepted, or TLS with it fails.
- * - `not-let-in`: the user, the password or the database is wrong, or `pg_hba.conf` has no line for it.
+ * - `access-denied`: the user, the password or the database is wrong, or `pg_hba.conf` has no line for it.
  * - `set-up`: the role, the schema or the tables are not as Postern needs them.
  */
 export interface DatabaseFault {
-  readonly kind: 'unreachable' | 'tls-unsupported' | 'tls' | 'not-let-in' | 'set-up';
+  readonly kind: 'unreachable' | 'tls-unsupported' | 'tls' | 'access-denied' | 'set-up';
   /** One line that says what is wrong. */
   readonly message: string;
 }
 
 /**
- * What is wrong with the database, told from an error: one fault, or one for each server or address that was tried. Empty
+ * What is wrong with the database, by the error of a use: one fault, or one for each server or address that was tried. Empty
  * for an error that is no fault of the database.
  */
 export function databaseFaultsOf(error: unknown): readonly DatabaseFault[] {
@@ -40,7 +40,7 @@ export function databaseFaultsOf(error: unknown): readonly DatabaseFault[] {
   return kind === null ? [] : [{ kind, message: messageOf(error) }];
 }
 
-/** The fault to tell an operator: of several, the first that does not go away by waiting. */
+/** The fault to report to an operator: of several, the first that does not go away by waiting. */
 export function databaseFaultOf(error: unknown): DatabaseFault | undefined {
   const faults = databaseFaultsOf(error);
   return faults.find(({ kind }) => kind !== 'unreachable') ?? faults[0];
@@ -71,11 +71,11 @@ function kindOf(error: unknown): DatabaseFault['kind'] | null {
   if (isOpenSslError(error)) return 'tls';
   const state = sqlState(error) ?? '';
   if (/^(28...|3D000)$/.test(state) || (error instanceof Error && error.message.startsWith('SASL: ')))
-    return 'not-let-in';
+    return 'access-denied';
   if (SET_UP.test(state)) return 'set-up';
   if (isUnavailable(error)) return 'unreachable';
   // Such as an unknown parameter in `options`.
-  return isConnectFailure(error) ? 'not-let-in' : null;
+  return isConnectFailure(error) ? 'access-denied' : null;
 }
 
 /**

@@ -706,14 +706,14 @@ describe('N23 who may connect to a unix socket', () => {
     expect(faultsOf(environment, { for: 'command' })).toEqual([]);
   });
 
-  test('a group that the mode keeps out, and settings without a socket, are told', () => {
+  test('a group that the mode excludes is a fault, and settings without a socket cause a warning', () => {
     const group = { ...sockets, POSTERN_SOCKET_GROUP: '101' };
     expect(faultsOf({ ...group, POSTERN_SOCKET_MODE: '0600' })).toEqual([
       expect.stringMatching(/^POSTERN_SOCKET_GROUP has no effect.*POSTERN_SOCKET_MODE=0660/),
     ]);
-    const told = [expect.stringMatching(/^POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect/)];
-    expect(loadSettings({ POSTERN_SOCKET_MODE: '0660' }).warnings).toEqual(told);
-    expect(loadSettings({ POSTERN_SOCKET_GROUP: '101' }, { for: 'sidecar' }).warnings).toEqual(told);
+    const warnings = [expect.stringMatching(/^POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect/)];
+    expect(loadSettings({ POSTERN_SOCKET_MODE: '0660' }).warnings).toEqual(warnings);
+    expect(loadSettings({ POSTERN_SOCKET_GROUP: '101' }, { for: 'sidecar' }).warnings).toEqual(warnings);
     expect(loadSettings(group).warnings).toEqual([]);
     expect(faultsOf({ POSTERN_SOCKET_MOD: '0660' })).toEqual([
       'POSTERN_SOCKET_MOD is not a setting; did you mean POSTERN_SOCKET_MODE?',
