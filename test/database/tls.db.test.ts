@@ -174,6 +174,7 @@ describe('D23 what sslmode demands of the server', () => {
       closed.push(new Promise((resolve) => socket.once('close', resolve)));
     });
     await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
+    attacker.unref();
     const { port: theirs } = attacker.address() as { port: number };
     const url = `postgres://nobody:hunter2@127.0.0.1:${theirs}/none?sslmode=require`;
     const error: unknown = await connectClient(serversOf({ url })[0], { limitMs: 300 }).catch(
