@@ -107,7 +107,7 @@ function explainDatabaseFault({ kind, message }: DatabaseFault): ExplainedFailur
         message,
         'Renew the certificate of the database server, or correct sslmode, sslrootcert and the host in DATABASE_URL.',
       );
-    case 'not-let-in':
+    case 'access-denied':
       return failure(
         exitCodes.settings,
         `the database refuses the connection: ${message}`,

@@ -297,7 +297,7 @@ function databaseFaults({ state, fault }: DatabaseMonitor): string[] {
   if (fault?.kind === 'tls') return [`the database cannot be used: ${fault.message}`];
   if (fault?.kind === 'tls-unsupported')
     return ['the database server does not support TLS, which sslmode demands'];
-  if (fault?.kind === 'not-let-in') return ['the database refuses the connection; see the log'];
+  if (fault?.kind === 'access-denied') return ['the database refuses the connection; see the log'];
   if (fault?.kind === 'set-up') return ["the database is not set up for the service's role; see the log"];
   if (state === 'unreachable') return ['the database does not answer'];
   if (state === 'unusable')

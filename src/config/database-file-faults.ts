@@ -25,14 +25,13 @@ export function databaseFileFaults(url: Secret | null, readFile: (path: string) 
   };
   const ca = textIn('sslrootcert', tls.rootCert);
   const cert = textIn('sslcert', tls.cert);
-  // A key with a passphrase is opened by the driver only.
-  const key = tls.passphrase === undefined ? textIn('sslkey', tls.key) : null;
+  const key = textIn('sslkey', tls.key);
   const names = {
     cert: 'DATABASE_URL: the file of sslcert',
     key: 'DATABASE_URL: the file of sslkey',
     ca: 'DATABASE_URL: the file of sslrootcert',
   };
-  return [...faults, ...certificateFaults({ cert, key, ca }, names)];
+  return [...faults, ...certificateFaults({ cert, key, ca, passphrase: tls.passphrase }, names)];
 }
 
 /** Why a file cannot be read; completes a sentence that begins with its name. */

@@ -79,13 +79,14 @@ type ReadFile = (path: string) => string;
  *
  * @throws SettingsError with every fault found, including unknown names that begin with POSTERN_
  */
-export function loadSettings(environment: Environment = process.env, options: LoadOptions = {}): Settings {
+export function loadSettings(variables: Environment = process.env, options: LoadOptions = {}): Settings {
   const {
     for: purpose = 'serve',
     readFile = readTextFile,
     nowMs = Date.now(),
     machine = machineLimits(),
   } = options;
+  const environment = withoutLineEnds(variables);
   const { provided, faults } = parseEach(environment, readFile);
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
@@ -164,6 +165,20 @@ const knownNames = rowsByKey.flatMap(([, row]) => namesOf(row));
 
 function namesOf(row: Setting<unknown>): string[] {
   return row.isSecret ? [row.name, `${row.name}_FILE`] : [row.name];
+}
+
+/**
+ * `docker --env-file` and others keep the carriage returns of a file from Windows, which must not become part of a path or
+ * a name. A shared secret may have had them from the beginning, so there they stay, with a warning.
+ */
+function withoutLineEnds(variables: Environment): Environment {
+  const shared: readonly string[] = [settingRows.secret.name, settingRows.legacySecret.name];
+  return Object.fromEntries(
+    Object.entries(variables).map(([name, text]) => {
+      const plain = text && withoutFinalLineEnds(text);
+      return [name, plain && shared.includes(name) ? text : plain];
+    }),
+  );
 }
 
 function parseEach(
@@ -307,7 +322,9 @@ function isSystemCa(setting: PathKey, path: string): boolean {
 }
 
 function warningsAbout(environment: Environment): string[] {
-  return knownNames
-    .filter((name) => environment[name] === '')
-    .map((name) => `${name} is set but empty, and counts as absent`);
+  const namesWith = (pattern: RegExp) => knownNames.filter((name) => pattern.test(environment[name] ?? '-'));
+  return [
+    ...namesWith(/^$/).map((name) => `${name} is set but empty, and counts as absent`),
+    ...namesWith(/[\r\n]$/).map((name) => `${name} ends with a line end, which is a part of the secret`),
+  ];
 }

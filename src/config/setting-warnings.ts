@@ -1,21 +1,29 @@
 import { parseDatabaseUrl } from '../net/database-url.ts';
 import { groupId } from '../net/unix-socket.ts';
 import type { MachineLimits } from './machine-limits.ts';
-import { fitsInMemory, sizesFor } from './sizing.ts';
+import { neededBytes, sizesFor, sizeText } from './sizing.ts';
 import { settingRows } from './settings-table.ts';
 import type { Environment, LegacyHs256, SettingsPurpose, SettingValues } from './setting-rules.ts';
 
-/** Only a size that was set can be too large. */
+/** What is set is used, even if it does not fit. */
 export function warningsAboutMemory(
   values: SettingValues,
   production: boolean,
   machine: MachineLimits,
 ): string[] {
-  if (values.hashConcurrency === 1 || fitsInMemory(values, machine.memoryBytes, production)) return [];
-  const { hashConcurrency } = sizesFor(machine, production);
+  const { memoryBytes } = machine;
+  if (neededBytes(values, production) <= memoryBytes) return [];
+  const defaults = sizesFor(machine, production);
+  const defaultBytes = neededBytes(defaults, production);
+  if (defaultBytes > memoryBytes) {
+    return [
+      `this process may use ${sizeText(memoryBytes)} of memory, and Postern needs at least ${sizeText(defaultBytes)}, so that the ` +
+        'system may end it; raise the limit',
+    ];
+  }
   return [
-    `POSTERN_HASH_CONCURRENCY and POSTERN_TOKEN_CACHE need more memory than there is, so that logins could end the process; ` +
-      `${hashConcurrency} hashing ${hashConcurrency === 1 ? 'thread fits' : 'threads fit'}`,
+    'POSTERN_HASH_CONCURRENCY and POSTERN_TOKEN_CACHE need more memory than there is, so that logins could end the process; ' +
+      `use at most ${defaults.hashConcurrency} and ${sizeText(defaults.tokenCacheBytes)}, the defaults for this memory`,
   ];
 }
 

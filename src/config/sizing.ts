@@ -42,13 +42,12 @@ export function sizesFor({ cores, memoryBytes, openFiles }: MachineLimits, produ
   };
 }
 
-/** Whether as many hashing threads fit beside the rest, without room to spare. */
-export function fitsInMemory(
+/** The memory that a process with these sizes needs, without room to spare. */
+export function neededBytes(
   { hashConcurrency, tokenCacheBytes }: Pick<Sizes, 'hashConcurrency' | 'tokenCacheBytes'>,
-  memoryBytes: number,
   production: boolean,
-): boolean {
-  return restBytes(production) + tokenCacheBytes + hashConcurrency * THREAD_BYTES <= memoryBytes;
+): number {
+  return restBytes(production) + tokenCacheBytes + hashConcurrency * THREAD_BYTES;
 }
 
 function threadsIn(bytes: number, production: boolean): number {
@@ -71,14 +70,20 @@ export function describeSizes(
 ): string {
   const note = (size: keyof Sizes) => (isSet(size) ? ' (set)' : '');
   const has = (origin: string) => (origin === 'container' ? 'the container allows' : 'the machine has');
+  const coresText = `${cores} ${cores === 1 ? 'core' : 'cores'}`;
+  const memoryText = `${Math.round(memoryBytes / MIB)} MiB of memory`;
+  const limits =
+    coresFrom === memoryFrom
+      ? `${has(coresFrom)} ${coresText} and ${memoryText}`
+      : `${has(coresFrom)} ${coresText}, and ${has(memoryFrom)} ${memoryText}`;
   return (
-    `${has(coresFrom)} ${cores} ${cores === 1 ? 'core' : 'cores'}, ${has(memoryFrom)} ` +
-    `${Math.round(memoryBytes / MIB)} MiB of memory: POSTERN_HASH_CONCURRENCY=${hashConcurrency}${note('hashConcurrency')}, ` +
+    `${limits}: POSTERN_HASH_CONCURRENCY=${hashConcurrency}${note('hashConcurrency')}, ` +
     `POSTERN_TOKEN_CACHE=${sizeText(tokenCacheBytes)}${note('tokenCacheBytes')}, ` +
     `POSTERN_MAX_CONNECTIONS=${maxConnections}${note('maxConnections')}`
   );
 }
 
-function sizeText(bytes: number): string {
+/** A size as a setting is written. */
+export function sizeText(bytes: number): string {
   return bytes % MIB === 0 ? `${bytes / MIB}MiB` : `${Math.ceil(bytes / 1024)}KiB`;
 }

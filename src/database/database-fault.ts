@@ -1,6 +1,7 @@
 import { Rejected } from '../domain/rejection.ts';
 import { isConnectFailure } from './connection/connect-failure.ts';
 import { isTlsFault, TlsUnsupported } from './connection/open-socket.ts';
+import { TlsFailed } from './connection/server-certificate.ts';
 import {
   isRetryable,
   isStalePreparedStatement,
@@ -14,17 +15,17 @@ import {
  * - `unreachable`: waiting may help.
  * - `tls-unsupported`: `sslmode` demands TLS, and the server has none.
  * - `tls`: the server's certificate is not accepted, or TLS with it fails.
- * - `not-let-in`: the user, the password or the database is wrong, or `pg_hba.conf` has no line for it.
+ * - `access-denied`: the user, the password or the database is wrong, or `pg_hba.conf` has no line for it.
  * - `set-up`: the role, the schema or the tables are not as Postern needs them.
  */
 export interface DatabaseFault {
-  readonly kind: 'unreachable' | 'tls-unsupported' | 'tls' | 'not-let-in' | 'set-up';
+  readonly kind: 'unreachable' | 'tls-unsupported' | 'tls' | 'access-denied' | 'set-up';
   /** One line that says what is wrong. */
   readonly message: string;
 }
 
 /**
- * What is wrong with the database, told from an error: one fault, or one for each server or address that was tried. Empty
+ * What is wrong with the database, by the error of a use: one fault, or one for each server or address that was tried. Empty
  * for an error that is no fault of the database.
  */
 export function databaseFaultsOf(error: unknown): readonly DatabaseFault[] {
@@ -39,7 +40,7 @@ export function databaseFaultsOf(error: unknown): readonly DatabaseFault[] {
   return kind === null ? [] : [{ kind, message: messageOf(error) }];
 }
 
-/** The fault to tell an operator: of several, the first that does not go away by waiting. */
+/** The fault to report to an operator: of several, the first that does not go away by waiting. */
 export function databaseFaultOf(error: unknown): DatabaseFault | undefined {
   const faults = databaseFaultsOf(error);
   return faults.find(({ kind }) => kind !== 'unreachable') ?? faults[0];
@@ -66,14 +67,15 @@ export function translateStoreError(error: unknown): unknown {
 
 function kindOf(error: unknown): DatabaseFault['kind'] | null {
   if (error instanceof TlsUnsupported) return 'tls-unsupported';
-  if (isTlsFault(error) || isOpenSslError(error)) return 'tls';
+  if (isTlsFault(error)) return isInterrupted(error) ? 'unreachable' : 'tls';
+  if (isOpenSslError(error)) return 'tls';
   const state = sqlState(error) ?? '';
   if (/^(28...|3D000)$/.test(state) || (error instanceof Error && error.message.startsWith('SASL: ')))
-    return 'not-let-in';
+    return 'access-denied';
   if (SET_UP.test(state)) return 'set-up';
   if (isUnavailable(error)) return 'unreachable';
   // Such as an unknown parameter in `options`.
-  return isConnectFailure(error) ? 'not-let-in' : null;
+  return isConnectFailure(error) ? 'access-denied' : null;
 }
 
 /**
@@ -81,6 +83,11 @@ function kindOf(error: unknown): DatabaseFault['kind'] | null {
  * dropped, renamed or out of the search path (42P01, 42883, 3F000).
  */
 const SET_UP = /^(42501|42P01|42883|3F000)$/;
+
+/** A handshake that the network or a timeout ended, as when the server restarts: nothing is known to be wrong with its TLS. */
+function isInterrupted(error: unknown): boolean {
+  return error instanceof TlsFailed && isUnavailable(error.cause);
+}
 
 /** After the handshake: with TLS 1.3 a server refuses the client's certificate when the client reads for the first time. */
 function isOpenSslError(error: unknown): boolean {

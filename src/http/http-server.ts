@@ -212,7 +212,8 @@ function respond(
 }
 
 function answerTo(request: IncomingMessage, routes: Routes, content: HttpContent): Answer {
-  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  // A proxy may send the whole URL, which a server must take (RFC 9112 section 3.2.2).
+  const path = (request.url ?? '').replace(/^https?:\/\/[^/?#]*/i, '').split('?', 1)[0] ?? '';
   const route = routes.get(path);
   if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
   if (request.method !== 'GET' && request.method !== 'HEAD') {

@@ -76,6 +76,9 @@ const WITHOUT_EFFECT = [
   ...['tcp_user_timeout', 'fallback_application_name'],
 ];
 
+/** As in libpq: `sslmode=` may be a substitution that failed, and must not become the default. */
+const NEVER_EMPTY = ['sslmode', 'sslnegotiation', 'target_session_attrs', 'channel_binding', 'gssencmode'];
+
 /** Parameters of libpq that Postern does not have, most of them because its driver does not. */
 const NOT_SUPPORTED = [
   ...['hostaddr', 'service', 'servicefile', 'passfile', 'require_auth', 'replication', 'requirepeer'],
@@ -92,13 +95,16 @@ export const databaseUrlParameters: readonly string[] = [
   ...NOT_SUPPORTED,
 ];
 
-/** The variables that libpq reads for what the URL does not say. */
+/** The variables that libpq reads for what the URL does not say. Those of parameters that are not supported are refused. */
 const VARIABLES: Readonly<Record<string, string>> = {
   host: 'PGHOST',
+  hostaddr: 'PGHOSTADDR',
   port: 'PGPORT',
   user: 'PGUSER',
   password: 'PGPASSWORD',
   dbname: 'PGDATABASE',
+  service: 'PGSERVICE',
+  application_name: 'PGAPPNAME',
   options: 'PGOPTIONS',
   sslmode: 'PGSSLMODE',
   sslrootcert: 'PGSSLROOTCERT',
@@ -111,6 +117,10 @@ const VARIABLES: Readonly<Record<string, string>> = {
   channel_binding: 'PGCHANNELBINDING',
   gssencmode: 'PGGSSENCMODE',
   require_auth: 'PGREQUIREAUTH',
+  requirepeer: 'PGREQUIREPEER',
+  sslcrl: 'PGSSLCRL',
+  sslcrldir: 'PGSSLCRLDIR',
+  sslcertmode: 'PGSSLCERTMODE',
 };
 
 const URL_PARTS =
@@ -147,15 +157,28 @@ export function withLibpqVariables(
   environment: Readonly<Record<string, string | undefined>>,
 ): string {
   const given = givenIn(url);
-  const missing = Object.entries(VARIABLES).flatMap(([parameter, variable]) => {
-    const text = environment[variable] ?? '';
-    return text === '' || given.has(parameter as Supported)
-      ? []
-      : [`${parameter}=${encodeURIComponent(text)}`];
-  });
+  const missing = Object.entries(VARIABLES).filter(
+    ([parameter, variable]) => (environment[variable] ?? '') !== '' && !given.has(parameter as Supported),
+  );
   if (missing.length === 0) return url;
-  const separator = /[?&]$/.test(url) ? '' : url.includes('?') ? '&' : '?';
-  return `${url}${separator}${missing.join('&')}`;
+  const pairs = missing.map(
+    ([parameter, variable]) => `${parameter}=${encodeURIComponent(environment[variable] ?? '')}`,
+  );
+  const separator = url.includes('?') ? (/[?&]$/.test(url) ? '' : '&') : '?';
+  const completed = `${url}${separator}${pairs.join('&')}`;
+  const fault = faultOf(completed);
+  if (fault === null || fault === faultOf(url)) return completed;
+  throw new DatabaseUrlFault(`completed by ${missing.map(([, name]) => name).join(', ')} ${fault}`);
+}
+
+function faultOf(url: string): string | null {
+  try {
+    parseDatabaseUrl(url);
+    return null;
+  } catch (error) {
+    if (error instanceof DatabaseUrlFault) return error.message;
+    throw error;
+  }
 }
 
 /** Whether a connection to the host is encrypted if `sslmode` says so: libpq never encrypts on a unix socket. */
@@ -210,6 +233,8 @@ function hostList(text: string): { names: string[]; ports: string[] } {
 function parameterOf(name: string, text: string): [Supported, string] | null {
   // As in libpq, for the URLs of JDBC.
   if (name === 'ssl' && text === 'true') return ['sslmode', 'require'];
+  if (text === '' && NEVER_EMPTY.includes(name))
+    throw new DatabaseUrlFault(`has ${name} without a value; set one, or remove it`);
   if (WITHOUT_EFFECT.includes(name) || text === '') return knownOrFault(name);
   const supported = SUPPORTED.find((candidate) => candidate === name);
   if (supported !== undefined) return [supported, text];
@@ -231,10 +256,12 @@ function decoded(text: string): string {
   try {
     plain = decodeURIComponent(text);
   } catch {
-    return malformed();
+    throw new DatabaseUrlFault(
+      'has a % that begins no character in UTF-8; write % as %25, and every other character as its bytes in UTF-8',
+    );
   }
-  // libpq forbids %00 as well.
-  return plain.includes('\0') ? malformed() : plain;
+  if (plain.includes('\0')) throw new DatabaseUrlFault('has %00, which no name or password may contain');
+  return plain;
 }
 
 function hostsOf(given: ReadonlyMap<Supported, string>): DatabaseTarget['hosts'] {
@@ -267,6 +294,13 @@ function tlsOf(given: ReadonlyMap<Supported, string>): DatabaseTls {
   const direct = choiceOf(given, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
   if (direct && /^(disable|allow|prefer)$/.test(mode))
     throw new DatabaseUrlFault('has sslnegotiation=direct, which needs sslmode=require or stronger');
+  const minVersion = choiceOf(given, 'ssl_min_protocol_version', TLS_VERSIONS);
+  const maxVersion = choiceOf(given, 'ssl_max_protocol_version', TLS_VERSIONS);
+  // In the modes that do without TLS, a handshake that no version fits would end in plaintext. TLSv1.2 is the default.
+  if (maxVersion !== undefined && (minVersion ?? 'TLSv1.2') > maxVersion)
+    throw new DatabaseUrlFault(
+      'has an ssl_max_protocol_version below ssl_min_protocol_version, which is TLSv1.2 when absent',
+    );
   const [cert, key] = [given.get('sslcert'), given.get('sslkey')];
   if ((cert === undefined) !== (key === undefined))
     throw new DatabaseUrlFault('has only one of sslcert and sslkey; set both or neither');
@@ -277,8 +311,8 @@ function tlsOf(given: ReadonlyMap<Supported, string>): DatabaseTls {
     cert,
     key,
     passphrase: given.get('sslpassword'),
-    minVersion: choiceOf(given, 'ssl_min_protocol_version', TLS_VERSIONS),
-    maxVersion: choiceOf(given, 'ssl_max_protocol_version', TLS_VERSIONS),
+    minVersion,
+    maxVersion,
     direct,
   };
 }

@@ -1,5 +1,5 @@
 import { chmodSync, lchownSync, lstatSync, readFileSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
@@ -18,7 +18,7 @@ export const OWNER_ONLY: SocketAccess = { mode: 0o600, group: null };
 const ALL_BITS = 0o777;
 const OWNER_BITS = 0o700;
 
-/** A unix socket cannot get the mode or the group of the settings. */
+/** A unix socket cannot be made at the path of the settings, or cannot get their mode or group. */
 export class SocketAccessError extends Error {
   readonly advice: string;
 
@@ -32,7 +32,8 @@ export class SocketAccessError extends Error {
 /**
  * Binds a unix socket that is never wider than its settings, whatever the umask of the process: the mask of the process is
  * replaced while `bind` runs. With a group, only the owner may connect until `openSocket` has set it. No other code of
- * this thread runs meanwhile, and no file that another thread makes becomes wider.
+ * this thread runs meanwhile. A file that another thread made in that moment could get the mode of the socket; the threads
+ * of this process make none.
  *
  * @param bind must bind before it returns
  */
@@ -111,17 +112,33 @@ function giveGroup(path: string, group: number, mode: number): void {
 }
 
 /**
- * Removes a unix socket that a killed process left behind. A socket that still accepts connections stays, and so does a
- * path that is not a socket: binding to it then fails with EADDRINUSE.
+ * Removes a unix socket that a killed process left behind. A socket that still accepts connections stays: binding to it
+ * then fails with EADDRINUSE.
+ *
+ * @throws SocketAccessError when no socket can be made at the path
  */
 export async function clearStaleSocket(path: string): Promise<void> {
-  const errorCode = await new Promise<string | undefined>((resolve) => {
+  const folder = await lstat(dirname(path)).catch(() => null);
+  if (folder === null)
+    throw new SocketAccessError(
+      `the folder of ${path} does not exist`,
+      'Create the folder, or name another path.',
+    );
+  const found = await lstat(path).catch(() => null);
+  if (found === null) return;
+  // Any file refuses connections. It must not be deleted because of a mistake in a setting.
+  if (!found.isSocket())
+    throw new SocketAccessError(`${path} exists and is not a socket`, 'Remove it, or name another path.');
+  if (await refusesConnections(path)) await unlink(path);
+}
+
+function refusesConnections(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {
       probe.destroy();
-      resolve(undefined);
+      resolve(false);
     });
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    probe.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'));
   });
-  if (errorCode === 'ECONNREFUSED') await unlink(path);
 }

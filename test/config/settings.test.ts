@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -706,18 +706,52 @@ describe('N23 who may connect to a unix socket', () => {
     expect(faultsOf(environment, { for: 'command' })).toEqual([]);
   });
 
-  test('a group that the mode keeps out, and settings without a socket, are told', () => {
+  test('a group that the mode excludes is a fault, and settings without a socket cause a warning', () => {
     const group = { ...sockets, POSTERN_SOCKET_GROUP: '101' };
     expect(faultsOf({ ...group, POSTERN_SOCKET_MODE: '0600' })).toEqual([
       expect.stringMatching(/^POSTERN_SOCKET_GROUP has no effect.*POSTERN_SOCKET_MODE=0660/),
     ]);
-    const told = [expect.stringMatching(/^POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect/)];
-    expect(loadSettings({ POSTERN_SOCKET_MODE: '0660' }).warnings).toEqual(told);
-    expect(loadSettings({ POSTERN_SOCKET_GROUP: '101' }, { for: 'sidecar' }).warnings).toEqual(told);
+    const warnings = [expect.stringMatching(/^POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect/)];
+    expect(loadSettings({ POSTERN_SOCKET_MODE: '0660' }).warnings).toEqual(warnings);
+    expect(loadSettings({ POSTERN_SOCKET_GROUP: '101' }, { for: 'sidecar' }).warnings).toEqual(warnings);
     expect(loadSettings(group).warnings).toEqual([]);
     expect(faultsOf({ POSTERN_SOCKET_MOD: '0660' })).toEqual([
       'POSTERN_SOCKET_MOD is not a setting; did you mean POSTERN_SOCKET_MODE?',
     ]);
+  });
+});
+
+describe('variables from a file with the line ends of Windows', () => {
+  test('are taken without them', () => {
+    const environment = {
+      ...production,
+      POSTERN_MASTER_KEY: '',
+      POSTERN_MASTER_KEY_FILE: '/master-key',
+      POSTERN_DATA_DIR: '/var/lib/postern',
+      POSTERN_HTTP_LISTEN: 'unix:/run/postern.sock',
+      POSTERN_AUDIENCE: 'one,two',
+      POSTERN_LEGACY_HS256_ISSUER: '',
+      POSTERN_SECRET: '',
+      POSTERN_LOG_LEVEL: 'warn',
+      PGUSER: 'somebody',
+    };
+    const readFile = () => masterKey;
+    const expected = loadSettings(environment, { readFile });
+    for (const end of ['\r', '\r\n', '\n']) {
+      const saved = Object.fromEntries(Object.entries(environment).map(([name, text]) => [name, text + end]));
+      const settings = loadSettings(saved, { readFile });
+      expect(settings).toEqual(expected);
+      expect(settings.databaseUrl?.reveal()).toBe(expected.databaseUrl?.reveal());
+    }
+  });
+
+  test('a shared secret keeps it, and a warning says so', () => {
+    const { secret, warnings } = loadSettings({
+      POSTERN_ALGORITHM: 'HS256',
+      POSTERN_SECRET: `${sharedSecret}\r`,
+    });
+    expect(secret?.reveal()).toBe(`${sharedSecret}\r`);
+    expect(warnings).toEqual(['POSTERN_SECRET ends with a line end, which is a part of the secret']);
   });
 });
 
@@ -729,6 +763,14 @@ describe('DATABASE_URL as psql reads it', () => {
     ['gssencmode=require', /asks for a gssencmode/],
     ['sslmod=require', /libpq does not know; did you mean sslmode\?/],
     ['hunter2hunter2=1', /libpq does not know; remove it$/],
+    ['sslmode=', /has sslmode without a value/],
+    ['sslrootcert=&sslmode=&', /has sslmode without a value/],
+    ['channel_binding=', /has channel_binding without a value/],
+    ['ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2', /below ssl_min_protocol_version/],
+    ['ssl_max_protocol_version=TLSv1.1', /below ssl_min_protocol_version, which is TLSv1\.2/],
+    ['password=hunter2%FF', /has a % that begins no character in UTF-8/],
+    ['password=hunter2%2', /has a % that begins no character in UTF-8/],
+    ['password=hunter2%00', /has %00/],
   ])('%s is refused by its name', (query, line) => {
     const faults = faultsOf({ ...production, DATABASE_URL: `postgres://host/db?${query}` });
     expect(faults).toEqual([expect.stringMatching(line)]);
@@ -741,6 +783,8 @@ describe('DATABASE_URL as psql reads it', () => {
       loadSettings({ ...production, ...variables, DATABASE_URL: text }).databaseUrl?.reveal();
     expect(url('postgres:///db')).toBe('postgres:///db?host=db.example&password=a%20word&sslmode=require');
     expect(url('postgres://u:p@host/db?sslmode=disable')).toBe('postgres://u:p@host/db?sslmode=disable');
+    expect(url('postgres://host/db&?')).toBe('postgres://host/db&?password=a%20word&sslmode=require');
+    expect(url('postgres://host/db&')).toBe('postgres://host/db&?password=a%20word&sslmode=require');
     const missing = { ...production, DATABASE_URL: 'postgres://host/db', PGSSLROOTCERT: '/nowhere' };
     expect(faultsOf(missing)).toEqual([expect.stringMatching(/^DATABASE_URL has sslrootcert .*ENOENT/)]);
   });
@@ -757,5 +801,56 @@ describe('DATABASE_URL as psql reads it', () => {
     expect(warned('&sslmode=allow')).toContainEqual(warning);
     for (const mode of ['require', 'verify-ca', 'verify-full'])
       expect(warned(`&sslmode=${mode}`)).not.toContainEqual(warning);
+  });
+
+  test.each([
+    [{ PGSSLMODE: 'hunter2' }, /^DATABASE_URL completed by PGSSLMODE has an unknown sslmode; use disable,/],
+    [{ PGPORT: '1,2', PGAPPNAME: 'app' }, /completed by PGPORT, PGAPPNAME has another number of ports/],
+    [{ PGHOSTADDR: '192.0.2.1' }, /completed by PGHOSTADDR has the parameter hostaddr, .* not support/],
+    [{ PGSERVICE: 'hunter2' }, /completed by PGSERVICE has the parameter service, .* not support/],
+    [{ PGSSLCRL: '/nowhere' }, /completed by PGSSLCRL has the parameter sslcrl, .* not support/],
+    [
+      { PGREQUIREPEER: 'postgres' },
+      /completed by PGREQUIREPEER has the parameter requirepeer, .* not support/,
+    ],
+  ])('a fault of the variables %j is named as theirs', (variables, line) => {
+    const faults = faultsOf({ ...production, DATABASE_URL: 'postgres://host/db', ...variables });
+    expect(faults).toEqual([expect.stringMatching(line)]);
+    expect(faults.join()).not.toContain('hunter2');
+  });
+
+  test('a fault of the URL is not ascribed to variables', () => {
+    const faults = faultsOf({ ...production, DATABASE_URL: 'postgres://host:0/db', PGSSLMODE: 'require' });
+    expect(faults).toEqual([expect.stringMatching(/^DATABASE_URL has a port/)]);
+  });
+
+  test('PGSSLROOTCERT may supply what the sslmode of the URL needs', () => {
+    const readFile = () => issued.cert;
+    const environment = {
+      ...production,
+      DATABASE_URL: 'postgres://host/db?sslmode=verify-ca',
+      PGSSLROOTCERT: '/ca.pem',
+    };
+    expect(faultsOf(environment, { readFile })).toEqual([]);
+  });
+
+  test('a client key with a passphrase is opened with sslpassword before the start', () => {
+    const locked = createPrivateKey(issued.key).export({
+      type: 'pkcs8',
+      format: 'pem',
+      cipher: 'aes-256-cbc',
+      passphrase: 'hunter2',
+    });
+    const readFile = (path: string) => (path === '/key' ? String(locked) : issued.cert);
+    const faultsWith = (query: string) =>
+      faultsOf(
+        { ...production, DATABASE_URL: `postgres://host/db?sslcert=/cert&sslkey=/key${query}` },
+        { readFile },
+      );
+    expect(faultsWith('&sslpassword=hunter2')).toEqual([]);
+    expect(faultsWith('&sslpassword=hunter3')).toEqual([
+      'DATABASE_URL: the file of sslkey does not open with its passphrase; correct the passphrase, or the file',
+    ]);
+    expect(faultsWith('')).toEqual([expect.stringMatching(/sslkey is locked with a passphrase/)]);
   });
 });

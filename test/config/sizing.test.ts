@@ -74,6 +74,29 @@ describe('what the process may use', () => {
       { cores: 64, memoryBytes: 256 * GIB, memoryFrom: 'machine' },
     ],
     [
+      'version 1 of the memory controller beside version 2 (hybrid)',
+      {
+        '/proc/self/cgroup': '4:memory:/user.slice\n0::/user.slice\n',
+        '/sys/fs/cgroup/memory/user.slice/memory.limit_in_bytes': '268435456\n',
+      },
+      { cores: 64, coresFrom: 'machine', memoryBytes: 256 * MIB, memoryFrom: 'container' },
+    ],
+    [
+      'files that say nothing usable',
+      {
+        '/proc/self/cgroup': '0::/../../elsewhere\n',
+        '/sys/fs/cgroup/memory.max': '0\n',
+        '/sys/fs/cgroup/cpu.max': '0 0\n',
+        '/proc/self/limits': 'Max open files            unlimited            unlimited            files\n',
+      },
+      { cores: 64, coresFrom: 'machine', memoryBytes: 256 * GIB, memoryFrom: 'machine', openFiles: Infinity },
+    ],
+    [
+      'line ends of Windows',
+      { '/sys/fs/cgroup/memory.max': '536870912\r\n', '/sys/fs/cgroup/cpu.max': '50000 100000\r\n' },
+      { cores: 1, coresFrom: 'container', memoryBytes: 512 * MIB },
+    ],
+    [
       'few files',
       { '/proc/self/limits': 'Max open files            1024                 4096                 files\n' },
       { openFiles: 1024 },
@@ -97,7 +120,7 @@ describe('D24 the defaults fit', () => {
       maxConnections: 2048,
     });
     expect(sizing).toBe(
-      'the machine has 64 cores, the container allows 512 MiB of memory: POSTERN_HASH_CONCURRENCY=6, POSTERN_TOKEN_CACHE=32MiB, POSTERN_MAX_CONNECTIONS=2048',
+      'the machine has 64 cores, and the container allows 512 MiB of memory: POSTERN_HASH_CONCURRENCY=6, POSTERN_TOKEN_CACHE=32MiB, POSTERN_MAX_CONNECTIONS=2048',
     );
     expect(warnings).toEqual([]);
   });
@@ -119,14 +142,33 @@ describe('D24 the defaults fit', () => {
     expect(sizesOf(8, 16 * GIB, production, 4096).maxConnections).toBe(3840);
   });
 
-  test('what an operator sets is used, and told when it does not fit', () => {
+  test('limits of the same origin are named together', () => {
+    const machine = { ...machineOf(1, 512 * MIB), coresFrom: 'container' as const };
+    expect(loadSettings(production, { machine }).sizing).toMatch(
+      /^the container allows 1 core and 512 MiB of memory: POSTERN_HASH_CONCURRENCY=1,/,
+    );
+  });
+
+  test.each([
+    [64, production, /^this process may use 64MiB of memory, and Postern needs at least 166MiB,/],
+    [256, {}, /^this process may use 256MiB of memory, and Postern needs at least 338MiB,/],
+  ])('a limit of %i MiB is too small for the least sizes', (mib, environment, warning) => {
+    expect(sizesOf(1, mib * MIB, environment).warnings).toEqual([expect.stringMatching(warning)]);
+  });
+
+  test('a cache alone can be too large', () => {
+    const { warnings } = sizesOf(2, 512 * MIB, { ...production, POSTERN_TOKEN_CACHE: '1GiB' });
+    expect(warnings).toEqual([expect.stringMatching(/POSTERN_TOKEN_CACHE need .* at most 1 and 32MiB/)]);
+  });
+
+  test('a warning says when the sizes that an operator sets do not fit', () => {
     const { hashConcurrency, warnings, sizing } = sizesOf(64, 512 * MIB, {
       ...production,
       POSTERN_HASH_CONCURRENCY: '63',
     });
     expect(hashConcurrency).toBe(63);
     expect(warnings).toEqual([
-      expect.stringMatching(/^POSTERN_HASH_CONCURRENCY .* more memory .* 6 hashing threads fit/),
+      expect.stringMatching(/^POSTERN_HASH_CONCURRENCY .* more memory .* at most 6 and 32MiB/),
     ]);
     expect(sizing).toContain('POSTERN_HASH_CONCURRENCY=63 (set)');
   });

@@ -52,7 +52,7 @@ test.each([
   expect(lines.join('\n')).toContain('DATABASE_URL');
 });
 
-test('who asks for TLS of a database that has none is told so', () => {
+test('a database without TLS where sslmode demands it is explained with DATABASE_URL', () => {
   const refused = new TlsUnsupported();
   for (const error of [refused, new AggregateError([refused, new Error('timeout expired')])]) {
     const { exitCode, lines } = explainFailure(translateStoreError(error));

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { connectClient } from '../../src/database/connection/connect-client.ts';
 import { serversOf } from '../../src/database/connection/database-address.ts';
+import { Database } from '../../src/database/database.ts';
+import { budgetOf } from '../../src/domain/operation-call.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { createServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -21,6 +23,7 @@ const SET_OTHERWISE: readonly [name: string, theirs: string, ours: string][] = [
   ['transform_null_equals', 'on', 'off'],
   ['default_transaction_isolation', 'serializable', 'read committed'],
   ['default_transaction_deferrable', 'on', 'off'],
+  ['exit_on_error', 'on', 'off'],
   ['idle_session_timeout', '1s', '0'],
   ['transaction_timeout', '1s', '0'],
   ['synchronous_commit', 'off', 'on'],
@@ -97,6 +100,9 @@ test('a service starts, logs in, refreshes and lists in a database where everyth
   });
   expect(refreshed.code).toBe(status.OK);
   const bearer = { authorization: `Bearer ${String(refreshed.response?.['access_token'])}` };
+  const twice = { email: 'ann@example.com', password: 'another horse battery' };
+  const refused = await service.call('postern.v1.AdminService/CreateUser', twice, bearer);
+  expect(refused.reason).toBe('EMAIL_TAKEN');
   const events = await service.call('postern.v1.AdminService/ListAuditEvents', {}, bearer);
   expect(events.code).toBe(status.OK);
   const user = await service.call('postern.v1.AdminService/GetUser', { user_id: userId }, bearer);
@@ -105,7 +111,7 @@ test('a service starts, logs in, refreshes and lists in a database where everyth
   await strange.drop();
 });
 
-describe('a database that is not set up for the role is told in a sentence', () => {
+describe('one sentence says that a database is not set up for the role', () => {
   const environmentOf = (url: string) => ({
     DATABASE_URL: url,
     POSTERN_MASTER_KEY: masterKey,
@@ -151,12 +157,36 @@ describe('a database that is not set up for the role is told in a sentence', () 
   });
 });
 
-test('doctor tells about what only a superuser can set', async () => {
+test('doctor warns of a setting that only a superuser can change', async () => {
   const own = await createTestDatabase();
   await own.query(`ALTER DATABASE ${nameOf(own)} SET session_replication_role = replica`);
   const { stdout } = await runPostern(['doctor'], {
     environment: { DATABASE_URL: own.url, POSTERN_MASTER_KEY: masterKey },
   });
   expect(stdout).toMatch(/warn +database +session_replication_role is replica/);
+  await own.drop();
+});
+
+test('a read-only database: doctor warns of it, and the log says so without the statement', async () => {
+  const own = await createTestDatabase({ empty: true });
+  await own.query(`ALTER DATABASE ${nameOf(own)} SET default_transaction_read_only = on`);
+  const { stdout } = await runPostern(['doctor'], {
+    environment: { DATABASE_URL: own.url, POSTERN_MASTER_KEY: masterKey },
+  });
+  expect(stdout).toMatch(/warn +database +the server is read-only for this role/);
+  const warnings: string[] = [];
+  const database = new Database({
+    address: { url: own.url },
+    applicationName: 'test',
+    maxConnections: 1,
+    warn: (message) => warnings.push(message),
+  });
+  const write = () =>
+    database.run(budgetOf(5_000, Date.now()), (db) => db.raw('CREATE TABLE\n  secret_statement ()'));
+  for (let attempt = 0; attempt < 2; attempt += 1) await expect(write()).rejects.toThrow('store-unavailable');
+  await database.close();
+  expect(warnings).toEqual([
+    expect.stringMatching(/cannot execute CREATE TABLE in a read-only transaction$/),
+  ]);
   await own.drop();
 });

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { connectClient } from '../../src/database/connection/connect-client.ts';
 import { serversOf } from '../../src/database/connection/database-address.ts';
+import { type DatabaseFault, databaseFaultsOf } from '../../src/database/database-fault.ts';
 import { createAuthority, type Issued } from '../support/certificates.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { masterKey } from '../support/service-environment.ts';
@@ -114,27 +115,77 @@ describe('D23 what sslmode demands of the server', () => {
     );
   });
 
-  test('a server that sends more than its answer before TLS is not used', async () => {
-    const attacker = createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => socket.write('Sinjected'));
-    });
-    await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
-    const { port: theirs } = attacker.address() as { port: number };
-    const [server] = serversOf({ url: `postgres://nobody@127.0.0.1:${theirs}/none?sslmode=require` });
-    await expect(connectClient(server, { limitMs: 2_000 })).rejects.toThrow(
-      /did not answer the request for TLS/,
-    );
-    attacker.close();
+  test.each([
+    [
+      'a byte order mark and line ends of Windows',
+      (text: string) => `\ufeff${text.replaceAll('\n', '\r\n')}`,
+    ],
+    ['UTF-16, as PowerShell writes it', (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le')],
+  ])('a file of authorities with %s', async (_what, saved) => {
+    const path = join(folder, 'windows.pem');
+    writeFileSync(path, saved(authority.cert));
+    expect(await outcomeOf(`sslmode=verify-full&sslrootcert=${path}`, good)).toBe('encrypted');
+    expect(await outcomeOf(`sslmode=verify-full&sslrootcert=${path}`, expired)).toMatch(/expired on/);
   });
 
-  test('a server that accepts and says nothing is given up in time', async () => {
-    const silent = createServer((socket) => socket.on('error', () => undefined));
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    const { port: theirs } = silent.address() as { port: number };
-    const [server] = serversOf({ url: `postgres://nobody@127.0.0.1:${theirs}/none` });
-    await expect(connectClient(server, { limitMs: 200 })).rejects.toThrow('timeout expired');
-    silent.close();
+  test.each<[string, (socket: Socket) => void, RegExp, DatabaseFault['kind']]>([
+    ['more than its answer', (socket) => socket.write('Sinjected'), /not answer the request for TLS/, 'tls'],
+    ['more than its refusal', (socket) => socket.write('NR'), /not answer the request for TLS/, 'tls'],
+    [
+      'its answer, and plaintext instead of the handshake',
+      (socket) => {
+        socket.write('S');
+        socket.once('data', () => socket.write('R\0\0\0\x08\0\0\0\0'));
+      },
+      /handshake with 127\.0\.0\.1:\d+ failed: (wrong version number|packet length too long)$/,
+      'tls',
+    ],
+    [
+      'an error, as a server without resources',
+      (socket) => socket.write('E\0\0\0\x15SFATAL\0C53300\0\0hunter2'),
+      /^Connection terminated: the server answered the request for TLS with an error$/,
+      'unreachable',
+    ],
+    [
+      'its answer, and leaves, as a server that restarts',
+      (socket) => {
+        socket.write('S');
+        socket.once('data', () => socket.destroy());
+      },
+      /handshake with 127\.0\.0\.1:\d+ failed: /,
+      'unreachable',
+    ],
+    [
+      'its answer, and nothing more',
+      (socket) => {
+        socket.write('S');
+        socket.resume();
+      },
+      /handshake with 127\.0\.0\.1:\d+ failed: timeout expired$/,
+      'unreachable',
+    ],
+    ['nothing', () => undefined, /^timeout expired$/, 'unreachable'],
+  ])('a server that sends %s before TLS is not used', async (_what, answer, message, kind) => {
+    const received: string[] = [];
+    const closed: Promise<unknown>[] = [];
+    const attacker = createServer((socket) => {
+      socket.on('error', () => undefined).on('data', (data) => received.push(data.toString('latin1')));
+      socket.once('data', () => answer(socket));
+      closed.push(new Promise((resolve) => socket.once('close', resolve)));
+    });
+    await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
+    attacker.unref();
+    const { port: theirs } = attacker.address() as { port: number };
+    const url = `postgres://nobody:hunter2@127.0.0.1:${theirs}/none?sslmode=require`;
+    const error: unknown = await connectClient(serversOf({ url })[0], { limitMs: 300 }).catch(
+      (fault: unknown) => fault,
+    );
+    expect((error as Error).message).toMatch(message);
+    expect(databaseFaultsOf(error)).toEqual([expect.objectContaining({ kind })]);
+    // Neither name nor password, and no socket stays open.
+    await Promise.all(closed);
+    expect(received.join('')).not.toMatch(/nobody|hunter2/);
+    attacker.close();
   });
 });
 
@@ -159,7 +210,7 @@ test('D23 D03 the certificate of the database expires under a running service', 
   const refused = await login();
   expect([refused.code, refused.reason]).toEqual([status.UNAVAILABLE, 'STORE_UNAVAILABLE']);
   const sentence = /certificate of the database server 127\.0\.0\.1:\d+ \(of test, .*\) expired on /;
-  await until(async () => sentence.test((await readiness()).text), 'the reason is told');
+  await until(async () => sentence.test((await readiness()).text), '/readyz names the reason');
   const lines = service.logLines.map((line) => JSON.parse(line) as { event: string; detail?: string });
   expect(
     lines.filter(({ event, detail }) => event === 'store-unreachable' && sentence.test(detail ?? '')),

@@ -83,6 +83,11 @@ describe.each(documents)('a client that asks for %s again', (path) => {
     expect([again.status, again.body]).toEqual([200, first.body]);
   });
 
+  test('gets it by its whole URL, as a proxy asks', async () => {
+    const [{ body }, whole] = [await ask(path), await ask(`HTTP://auth.example.com:80${path}?a=b`)];
+    expect([whole.status, whole.body]).toEqual([200, body]);
+  });
+
   test('with HEAD learns its length', async () => {
     const [{ body }, head] = [await ask(path), await ask(path, undefined, 'HEAD')];
     expect([head.status, head.body, head.headers['content-length']]).toEqual([200, '', String(body.length)]);

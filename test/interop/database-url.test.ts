@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { connectClient } from '../../src/database/connection/connect-client.ts';
 import { serversOf } from '../../src/database/connection/database-address.ts';
 import { PrimaryConnector } from '../../src/database/connection/primary-connector.ts';
+import { withLibpqVariables } from '../../src/net/database-url.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { freePort, RunningPostgres } from './running-postgres.ts';
 import { describeWith, toolPath } from './tool.ts';
@@ -17,12 +18,12 @@ const MODES = ['', 'sslmode=disable', 'sslmode=allow', 'sslmode=prefer', 'sslmod
 const VERIFYING = ['sslmode=verify-ca', 'sslmode=verify-full'];
 
 /** `t`, `f` (encrypted or not) or `refused`, by psql with nothing of this machine's in its environment. */
-async function byPsql(url: string): Promise<string> {
+async function byPsql(url: string, variables: Record<string, string> = {}): Promise<string> {
   const child = spawn(
     toolPath('psql'),
     ['-XAtc', 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()', url],
     {
-      env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+      env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...variables },
       stdio: ['ignore', 'pipe', 'ignore'],
     },
   );
@@ -32,9 +33,10 @@ async function byPsql(url: string): Promise<string> {
   return exitCode === 0 ? output.trim() : 'refused';
 }
 
-async function byPostern(url: string): Promise<string> {
+async function byPostern(url: string, variables: Record<string, string> = {}): Promise<string> {
   try {
-    const client = await new PrimaryConnector(serversOf({ url })).connect(
+    const servers = serversOf({ url: withLibpqVariables(url, variables) });
+    const client = await new PrimaryConnector(servers).connect(
       (server) => connectClient(server, { limitMs: 5_000 }),
       (unwanted) => void unwanted.end(),
     );
@@ -99,6 +101,7 @@ describeWith('postgres', 'DATABASE_URL beside psql', () => {
       `127.0.0.1:${nobody},127.0.0.1:${port}/postgres`,
       `127.0.0.1,localhost/postgres?port=${port}`,
       `127.0.0.1:${port}/post%67res`,
+      `127.0.0.1:${port}/postgres?password=&sslrootcert=&`,
       `127.0.0.1:${port}/none?dbname=postgres`,
       `127.0.0.1:${port}/postgres?options=-c%20search_path%3Dapp`,
       `127.0.0.1:${port}/postgres?ssl=true`,
@@ -110,12 +113,34 @@ describeWith('postgres', 'DATABASE_URL beside psql', () => {
     }
   });
 
+  test('what the variables of libpq say', async () => {
+    const { port } = servers['with TLS'];
+    for (const variables of [
+      { PGSSLMODE: 'disable' },
+      { PGSSLMODE: 'bogus' },
+      { PGPORT: '1' },
+      { PGHOSTADDR: '127.0.0.2' },
+      { PGSERVICE: 'none' },
+      { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: files.right },
+      { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: files.wrong },
+      { PGSSLMAXPROTOCOLVERSION: 'TLSv1.1' },
+    ]) {
+      const url = `postgres://postern@127.0.0.1:${port}/postgres`;
+      expect([variables, await byPostern(url, variables)]).toEqual([variables, await byPsql(url, variables)]);
+    }
+  });
+
   test('what is wrong for both', async () => {
     const { port } = servers['with TLS'];
     for (const rest of [
       `127.0.0.1:${port}/postgres?sslmod=require`,
       `127.0.0.1:${port}/postgres?sslmode=on`,
       `127.0.0.1:${port}/postgres?sslmode`,
+      `127.0.0.1:${port}/postgres?sslmode=`,
+      `127.0.0.1:${port}/postgres?channel_binding=`,
+      `127.0.0.1:${port}/postgres?ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2`,
+      `127.0.0.1:${port}/postgres?ssl_max_protocol_version=TLSv1.1`,
+      `127.0.0.1:${port}/postgres?password=%00`,
       `127.0.0.1:${port}/postgres?&sslmode=require`,
       `127.0.0.1,localhost/postgres?port=${port},${port},${port}`,
       `127.0.0.1:70000/postgres`,

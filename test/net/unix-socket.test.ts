@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,6 +108,28 @@ describe.each(kinds)('N23 the %s socket', (kind) => {
     expect(foundAt(path)).toEqual({ mode: '660', group });
     await stops.pop()?.();
     expect(() => lstatSync(path)).toThrow('ENOENT');
+  });
+
+  test.each([
+    ['a file', (path: string) => writeFileSync(path, 'precious')],
+    ['a folder', (path: string) => mkdirSync(path)],
+    ['a link to a file', (path: string) => symlinkSync('/etc/passwd', path)],
+    ['a link to nothing', (path: string) => symlinkSync('/nowhere', path)],
+  ])('%s at its path stays, and is named', async (_what, make) => {
+    const path = newPath();
+    make(path);
+    const before = lstatSync(path).ino;
+    await expect(listeners[kind](path, { mode: 0o660, group })).rejects.toThrow(
+      `${path} exists and is not a socket`,
+    );
+    expect(lstatSync(path).ino).toBe(before);
+  });
+
+  test('a folder that does not exist is named', async () => {
+    const path = join(newPath(), 'a.sock');
+    await expect(listeners[kind](path, { mode: 0o660, group })).rejects.toThrow(
+      `the folder of ${path} does not exist`,
+    );
   });
 
   (isRoot ? test : test.skip)(

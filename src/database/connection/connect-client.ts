@@ -25,7 +25,7 @@ type Attempt =
   | { readonly client?: never; readonly error: unknown; readonly isEncrypted: boolean };
 
 /** The class of SQLSTATE that wrong credentials and `pg_hba.conf` have. */
-const NOT_LET_IN = /^28/;
+const ACCESS_DENIED = /^28/;
 
 /**
  * Connects to one server, encrypted as `sslmode` says, and pins the settings of the session.
@@ -50,16 +50,16 @@ export async function connectClient(server: DatabaseServer, options: ConnectOpti
   }
 }
 
-/** `allow` and `prefer` make a second attempt as libpq does: when the server does not let in, or TLS fails. */
+/** `allow` and `prefer` make a second attempt as libpq does: when the server denies access, or TLS fails. */
 async function connectByMode(server: DatabaseServer, options: ConnectOptions, watch: Watch): Promise<Client> {
   const mode = server.tls?.mode ?? 'disable';
   const attempt = await attemptOnce(server, firstEncryption(mode), options, watch);
   if (attempt.client) return attempt.client;
   const { error, isEncrypted } = attempt;
-  const isNotLetIn = NOT_LET_IN.test(sqlState(error) ?? '');
+  const isAccessDenied = ACCESS_DENIED.test(sqlState(error) ?? '');
   const mayHelp =
-    (mode === 'allow' && isNotLetIn) ||
-    (mode === 'prefer' && (isTlsFault(error) || (isEncrypted && isNotLetIn)));
+    (mode === 'allow' && isAccessDenied) ||
+    (mode === 'prefer' && (isTlsFault(error) || (isEncrypted && isAccessDenied)));
   if (!mayHelp) throw error;
   const second = await attemptOnce(server, mode === 'allow' ? 'required' : 'none', options, watch);
   if (second.client) return second.client;

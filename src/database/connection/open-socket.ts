@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
+import { decodeText } from '../../domain/decode-text.ts';
 import { errorText } from '../../domain/error-text.ts';
 import { requireTrustedPath } from '../../domain/trusted-path.ts';
 import type { DatabaseTls } from '../../net/database-url.ts';
@@ -64,6 +65,9 @@ async function offersTls(socket: Socket): Promise<boolean> {
   const answer = String(await eventOf(socket, 'data'));
   if (answer === 'S') return true;
   if (answer === 'N') return false;
+  // An ErrorResponse, from a server without resources for a session. Its text has not been authenticated (CVE-2024-10977).
+  if (answer.startsWith('E'))
+    throw new Error('Connection terminated: the server answered the request for TLS with an error');
   throw new TlsFailed('the server did not answer the request for TLS as PostgreSQL does');
 }
 
@@ -72,7 +76,7 @@ async function encrypt(socket: Socket, tls: DatabaseTls, host: string, port: num
   try {
     await eventOf(encrypted, 'secureConnect');
   } catch (error) {
-    throw new TlsFailed(`the TLS handshake with ${host}:${port} failed: ${errorText(error)}`, {
+    throw new TlsFailed(`the TLS handshake with ${host}:${port} failed: ${handshakeErrorText(error)}`, {
       cause: error,
     });
   }
@@ -80,6 +84,12 @@ async function encrypt(socket: Socket, tls: DatabaseTls, host: string, port: num
   if (tls.direct && encrypted.alpnProtocol !== DIRECT_PROTOCOL)
     throw new TlsFailed(`the server ${host}:${port} does not take sslnegotiation=direct`);
   return encrypted;
+}
+
+/** OpenSSL's reason, such as `wrong version number`. Its message also has the lines of its source. */
+function handshakeErrorText(error: unknown): string {
+  const { reason } = error as { reason?: unknown };
+  return typeof reason === 'string' ? reason : errorText(error);
 }
 
 function tlsOptions(tls: DatabaseTls, host: string): ConnectionOptions {
@@ -101,10 +111,10 @@ function tlsOptions(tls: DatabaseTls, host: string): ConnectionOptions {
 }
 
 /** Read at each connection, so that a renewed file counts without a restart. */
-function fileOf(parameter: string, path: string): Buffer {
+function fileOf(parameter: string, path: string): string {
   try {
     requireTrustedPath(path, 'root');
-    return readFileSync(path);
+    return decodeText(readFileSync(path));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new TlsFailed(

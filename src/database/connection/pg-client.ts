@@ -5,7 +5,7 @@ import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { startIoFairTimeout, startBusyTolerantTimeout } from '../timeouts.ts';
 import { connectClient, type ConnectOptions } from './connect-client.ts';
 import type { DatabaseServer } from './database-address.ts';
-import { CommitRefused, isStalePreparedStatement, QueryUnanswered } from '../pg-errors.ts';
+import { CommitRefused, isStalePreparedStatement, messageOf, QueryUnanswered } from '../pg-errors.ts';
 import type { Queryable, PrimaryConnector } from './primary-connector.ts';
 
 /**
@@ -111,7 +111,7 @@ export class GuardedPgClient extends PgClient {
           (error: unknown) => {
             if ((error as { code?: unknown }).code === READ_ONLY) invalidate(connection, error);
             // Its list of prepared statements is wrong, so the pool closes it when it is released.
-            else if (isStalePreparedStatement(error)) connection.__knex__disposed = error;
+            else if (isStalePreparedStatement(error)) connection.__knex__disposed = messageOf(error);
             throw error;
           },
         )
@@ -142,6 +142,7 @@ function connectWithin<C>(limitMs: number, connecting: Promise<C>, close: (late:
 }
 
 function invalidate(connection: PgConnection, cause: unknown): void {
-  connection.__knex__disposed = cause;
+  // Knex logs it: the message alone, because an error of knex has the statement before its message.
+  connection.__knex__disposed = messageOf(cause);
   connection.pool.invalidBeforeMs = performance.now();
 }

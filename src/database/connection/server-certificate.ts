@@ -40,7 +40,8 @@ export function requireCertificate(socket: TLSSocket, tls: DatabaseTls, host: st
   }
   if (tls.mode !== 'verify-full') return;
   if (checkServerIdentity(host, certificate) !== undefined) {
-    const names = certificate.subjectaltname ?? `CN=${certificate.subject.CN}`;
+    const { subjectaltname, subject }: { subjectaltname?: string; subject: { CN?: string } } = certificate;
+    const names = subjectaltname ?? (subject.CN === undefined ? 'no host' : `CN=${subject.CN}`);
     throw new CertificateRefused(`${which} is not for ${host}; it is for ${printable(names)}`);
   }
 }

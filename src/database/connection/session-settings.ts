@@ -20,6 +20,8 @@ const PINNED: Readonly<Record<string, string>> = {
   // The conditional UPDATEs read a row again when they waited for its lock; a stricter level would fail instead.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
+  // A refused statement, such as one that violates a unique index, would end the connection.
+  exit_on_error: 'off',
   // The pool keeps idle connections, and the migrations and the listener must not be ended. Since PostgreSQL 14 and 17.
   idle_session_timeout: '0',
   transaction_timeout: '0',

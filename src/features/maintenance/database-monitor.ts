@@ -147,7 +147,7 @@ export class DatabaseMonitor {
     } catch (error) {
       if (!this.#prepared && !isMendedByWaiting(error)) return error;
       const fault = databaseFaultOf(error);
-      const isUnusable = fault === undefined || fault.kind === 'not-let-in' || fault.kind === 'set-up';
+      const isUnusable = fault === undefined || fault.kind === 'access-denied' || fault.kind === 'set-up';
       this.#setState(isUnusable ? 'unusable' : 'unreachable', error, fault);
       this.#schedule(this.#backoff.next());
     } finally {

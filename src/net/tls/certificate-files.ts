@@ -10,19 +10,24 @@ export interface CertificateFiles<Content = string> {
   readonly key: Content | null;
   /** The authorities that may issue the peer's certificate. */
   readonly ca: Content | null;
+  /** Of the key. */
+  readonly passphrase?: string | undefined;
 }
 
 /** The names of the files in fault messages. */
-export type FileNames = Readonly<Record<keyof CertificateFiles, string>>;
+export type FileNames = Readonly<Record<'cert' | 'key' | 'ca', string>>;
 
 const BEGIN = '-----BEGIN CERTIFICATE-----';
 const END = '-----END CERTIFICATE-----';
 
 /** Why these files cannot be used for TLS; none when they can. Each fault is one line that begins with the name of a file. */
-export function certificateFaults({ cert, key, ca }: CertificateFiles, names: FileNames): string[] {
+export function certificateFaults(
+  { cert, key, ca, passphrase }: CertificateFiles,
+  names: FileNames,
+): string[] {
   const faults: string[] = [];
   const chain = parseOrReport(cert, parseCertificates, names.cert, faults);
-  const privateKey = parseOrReport(key, parsePrivateKey, names.key, faults);
+  const privateKey = parseOrReport(key, (pem) => parsePrivateKey(pem, passphrase), names.key, faults);
   parseOrReport(ca, parseCertificates, names.ca, faults);
   if (faults.length > 0 || chain === null || privateKey === null) return faults;
   if (!chain[0]?.checkPrivateKey(privateKey)) {
@@ -32,7 +37,7 @@ export function certificateFaults({ cert, key, ca }: CertificateFiles, names: Fi
   }
   try {
     // OpenSSL also refuses weak keys and signatures.
-    createSecureContext({ cert: cert ?? undefined, key: key ?? undefined });
+    createSecureContext({ cert: cert ?? undefined, key: key ?? undefined, passphrase });
     return [];
   } catch (error) {
     return [`${names.cert} is refused by OpenSSL (${errorText(error)})`];
@@ -63,12 +68,14 @@ function certificateBlocks(pem: string): string[] {
   return blocks;
 }
 
-function parsePrivateKey(pem: string): KeyObject {
-  if (/ENCRYPTED/.test(pem))
+function parsePrivateKey(pem: string, passphrase: string | undefined): KeyObject {
+  const isLocked = /ENCRYPTED/.test(pem);
+  if (isLocked && passphrase === undefined)
     throw new Error('is locked with a passphrase; store it without one, readable only by the service');
   try {
-    return createPrivateKey(pem);
+    return createPrivateKey({ key: pem, passphrase });
   } catch {
+    if (isLocked) throw new Error('does not open with its passphrase; correct the passphrase, or the file');
     throw new Error('holds no private key; use a PEM file that contains BEGIN PRIVATE KEY');
   }
 }
