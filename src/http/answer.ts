@@ -1,7 +1,7 @@
 /** The answer to one HTTP request. */
 export interface Answer {
   readonly status: number;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body: string | Uint8Array;
 }
 
