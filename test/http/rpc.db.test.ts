@@ -222,7 +222,7 @@ describe('behind a trusted proxy', () => {
     return (rows as { address: string | null }[])[0]?.address;
   };
 
-  test('L19 the address is the last in x-forwarded-for that is no trusted proxy, over HTTP and gRPC', async () => {
+  test('H08 the address is the last in x-forwarded-for that is no trusted proxy, over HTTP and gRPC', async () => {
     const forwarded = '203.0.113.66, 203.0.113.7, 192.0.2.9';
     await call(
       `${auth}/Login`,
@@ -237,7 +237,7 @@ describe('behind a trusted proxy', () => {
     expect([await addressOf('xff-1'), await addressOf('xff-2')]).toEqual(['203.0.113.7', '203.0.113.7']);
   });
 
-  test('L19 a browser cannot name its own address; over gRPC the proxy can, before the header', async () => {
+  test('H08 a browser cannot name its own address; over gRPC the proxy can, before the header', async () => {
     const request = { email, password, client: { address: '198.51.100.1', user_agent: 'chosen' } };
     const forwarded = { 'x-forwarded-for': '203.0.113.7' };
     await call(`${auth}/Login`, request, { ...forwarded, 'x-request-id': 'xff-3' });
@@ -245,7 +245,7 @@ describe('behind a trusted proxy', () => {
     expect([await addressOf('xff-3'), await addressOf('xff-4')]).toEqual(['203.0.113.7', '198.51.100.1']);
   });
 
-  test('L19 a service account can, over HTTP too', async () => {
+  test('H08 a service account can, over HTTP too', async () => {
     const bearer = { authorization: `Bearer ${adminToken}` };
     const { json } = await call(`${admin}/CreateServiceAccount`, { name: 'gateway' }, bearer);
     const { clientId, clientSecret } = json as { clientId: string; clientSecret: string };
