@@ -142,29 +142,21 @@ export class HttpCall implements GuardedCall, FinishedCall {
    */
   beforeDeadline<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const refuse = (kind: Extract<Rejection, { kind: 'deadline-exceeded' | 'cancelled' }>['kind']) =>
-        reject(new Rejected({ kind }));
       if (this.#finished) {
-        refuse('cancelled');
+        reject(new Rejected({ kind: 'cancelled' }));
         return;
       }
+      const refuse = (kind: Extract<Rejection['kind'], 'deadline-exceeded' | 'cancelled'>) => {
+        settled();
+        reject(new Rejected({ kind }));
+      };
       const timer = setTimeout(() => refuse('deadline-exceeded'), Math.max(0, this.deadlineMs - Date.now()));
       this.#onEnd = () => refuse('cancelled');
       const settled = () => {
         clearTimeout(timer);
         this.#onEnd = null;
       };
-      work.then(
-        (value) => {
-          settled();
-          resolve(value);
-        },
-        (error: unknown) => {
-          settled();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-          reject(error);
-        },
-      );
+      work.then(resolve, reject).finally(settled);
     });
   }
 
