@@ -92,7 +92,7 @@ async function successorsOf(sessions: readonly Tokens[]): Promise<string[]> {
   return sessions.map(({ session_id: id }) => root.tokens().make(nonces.get(id) ?? Buffer.alloc(32), id, 2));
 }
 
-describe('S04 D02 a batch of refreshes that is committed, but whose answer is lost', () => {
+describe('S04 S20 D02 a batch of refreshes that is committed, but whose answer is lost', () => {
   let service: ServiceProcess;
   let sessions: Tokens[];
   let answers: Promise<(string | null)[]>;

@@ -165,7 +165,7 @@ describe('the WHERE clause of the rotation and decideRefresh decide alike', () =
   });
 });
 
-describe('a rotator', () => {
+describe('S20 a rotator', () => {
   /** The names of the statements that were sent, and how many of them were on their way at once. */
   let sent: string[];
   let concurrent: number;
