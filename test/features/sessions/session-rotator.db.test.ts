@@ -17,6 +17,7 @@ import {
 import { SessionRotator } from '../../../src/features/sessions/session-rotator.ts';
 import type { Database, PreparedStatement } from '../../../src/database/database.ts';
 import { testCall } from '../../support/test-call.ts';
+import { until } from '../../support/wait-for.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
 const policy: RotationPolicy = { idleSeconds: 60, accessTokenSeconds: 60, audiences: ['postern', 'ledger'] };
@@ -240,6 +241,24 @@ describe('S20 a rotator', () => {
     const results = await rotateAll([twice, ...rest, twice].map((one) => rotationOf(one)));
     expect(winners(results)).toBe(5);
     expect(sent).toEqual(['refresh-sessions', 'refresh-session']);
+  });
+
+  test('S09 does not keep others waiting while single statements wait for held rows', async () => {
+    const [one, two, ...others] = await newSessions(7);
+    if (!one || !two) throw new Error('no session');
+    const { ofHeld } = await store.database.unlimited(async (trx) => {
+      await trx.raw('SELECT FROM sessions WHERE id IN (?, ?) FOR NO KEY UPDATE', [one.id, two.id]);
+      let ended = 0;
+      const held: Promise<unknown>[] = [];
+      for (const session of [one, two]) {
+        held.push(rotator.rotate(call(), rotationOf(session)).finally(() => (ended += 1)));
+        await until(() => sent.length === held.length, 'the statement is sent');
+      }
+      expect(winners(await rotateAll(others.map((other) => rotationOf(other))))).toBe(5);
+      expect(ended).toBe(0);
+      return { ofHeld: Promise.all(held) };
+    });
+    await ofHeld;
   });
 
   test('answers null for a session that is unknown, or has another nonce', async () => {
