@@ -141,11 +141,27 @@ export const scenarios = [
     rows: [
       {
         id: 'refresh',
-        title: 'RefreshToken, audited',
+        title: 'RefreshToken, audited, 32 callers, all CPU time with PostgreSQL',
         baseline:
           'one `UPDATE ... RETURNING` of a session through a `pg` pool in a bare process, without gRPC; the same number in flight',
-        goal: { atLeast: 0.5 },
-        judgedBy: 'throughput',
+        goal: { atLeast: 0.4 },
+        judgedBy: 'cpu',
+      },
+      {
+        id: 'refresh-cost',
+        title: 'RefreshToken, audited, 32 callers, CPU time of the service and PostgreSQL per call',
+        baseline: 'none',
+        goal: { atMost: 0.6 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'refresh-go',
+        title: 'RefreshToken, audited, 32 callers, all CPU time with PostgreSQL',
+        baseline:
+          'a hand-written service in Go (grpc-go, pgx, golang-jwt): one `UPDATE ... RETURNING`, no audit event',
+        goal: { atLeast: 0.67 },
+        judgedBy: 'cpu',
       },
     ],
   },

@@ -128,7 +128,7 @@ export async function startService(
     });
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust, clock);
-    const rootKey = new RootKey();
+    const rootKey = new RootKey(settings.refreshTokenForm);
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy

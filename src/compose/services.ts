@@ -23,6 +23,7 @@ import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
@@ -70,6 +71,8 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   );
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
+  const sessionPolicy = sessionPolicyOf(settings);
+  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
   return (add) => {
     add(
       AuthServiceService,
@@ -82,7 +85,8 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         logins,
         sessionLimiter: new KeyedLimiter(SESSION_LIMITS),
         repeatRateLimiter,
-        policy: sessionPolicyOf(settings),
+        rotator,
+        policy: sessionPolicy,
         refreshTokens: () => rootKey.tokens(),
         digests,
         issuer,

@@ -57,6 +57,7 @@ export interface SettingValues {
   readonly refreshIdleSeconds: number;
   /** 0 turns the grace period off. */
   readonly refreshGraceSeconds: number;
+  readonly refreshTokenForm: '1' | '2';
   readonly sessionsPerUser: number;
   readonly keyRotationSeconds: number;
   readonly jwksMaxAgeSeconds: number;

@@ -158,6 +158,15 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'responses for longer, such as phones. Every instance must run a release that knows the longer value.',
     value.seconds('0s', '10m'),
   ),
+  refreshTokenForm: setting(
+    'POSTERN_REFRESH_TOKEN_FORM',
+    '2',
+    'The form of the refresh tokens that are issued, `1` or `2`. Both are accepted, whatever is set. A token of form `2` is ' +
+      'judged before the database is asked, and a refresh with it takes one statement instead of two. Releases ' +
+      'without this setting accept form `1` only: set `1` while they run beside this release, and before you go back to one ' +
+      '([Upgrade](operations.md#the-form-of-refresh-tokens)).',
+    value.oneOf('1', '2'),
+  ),
   sessionsPerUser: setting(
     'POSTERN_SESSIONS_PER_USER',
     '100',

@@ -11,7 +11,8 @@ import { budgetOf, ownOrigin } from '../../dist/domain/operation-call.js';
 import { uuidV7 } from '../../dist/domain/uuid.js';
 import { purgeExpired } from '../../dist/features/maintenance/purge-expired.js';
 import { Database } from '../../dist/database/database.js';
-import { endSessions, insertSession, rotateSession } from '../../dist/features/sessions/session-queries.js';
+import { endSessions, insertSession } from '../../dist/features/sessions/session-queries.js';
+import { SessionRotator } from '../../dist/features/sessions/session-rotator.js';
 import { openBenchService } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
@@ -58,6 +59,11 @@ await fixture.query(
   [userIds],
 );
 
+const rotator = new SessionRotator(database, {
+  idleSeconds: lifetimeSeconds,
+  accessTokenSeconds: ACCESS_TOKEN_SECONDS,
+  audiences: ['postern'],
+});
 const budget = () => budgetOf(30_000, Date.now());
 const audit = (action, userId, id) => ({
   event: {
@@ -86,19 +92,23 @@ async function login() {
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
   await database.run(budget(), (db) => insertSession(db, session, MAX_SESSIONS, audit('login', userId, id)));
-  live.push({ id, userId, generation: 1, expiresOn: today + Number(values['ttl-days']) });
+  live.push({
+    id,
+    userId,
+    nonce: session.nonce,
+    generation: 1,
+    expiresOn: today + Number(values['ttl-days']),
+  });
 }
 
 async function refresh() {
   const session = live[Math.floor(Math.random() * live.length)];
   if (!session || session.busy) return;
   session.busy = true;
-  const rotation = { id: session.id, to: session.generation + 1, accessTokenSeconds: ACCESS_TOKEN_SECONDS };
-  const rotated = await database.run(budget(), (db) =>
-    rotateSession(db, rotation, audit('token.refresh', session.userId, session.id)),
-  );
+  const { id: sessionId, nonce, generation } = session;
+  const rotated = await rotator.rotate(budget(), { sessionId, nonce, to: generation + 1, origin: ownOrigin });
   session.busy = false;
-  if (!rotated) throw new Error('a refresh was lost');
+  if (!rotated?.rotatedAtMs) throw new Error('a refresh was lost');
   session.generation += 1;
   refreshes += 1;
 }

@@ -35,7 +35,8 @@ export interface SessionRecord extends RefreshableSession {
 /** Which sessions to end: one session, all sessions of a user, or all sessions. */
 export type SessionSelector = 'all' | { readonly sessionId: string } | { readonly userId: string };
 
-interface SessionRow {
+/** The columns of `SESSION_COLUMNS`, as pg reads them. */
+export interface SessionRow {
   user_id: string;
   nonce: Buffer;
   generation: number;
@@ -106,17 +107,19 @@ export async function insertSession(
   return rows.map(toRevocation);
 }
 
+/** What a `SessionRecord` is made of, from a session `s` and its user `u`. */
+export const SESSION_COLUMNS = `s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at,
+            s.access_expires_at, s.expires_at, s.ended_at,
+            u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now`;
+
 export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
   const { rows } = await prepared<{ rows: SessionRow[] }>(
     db,
     'find-session',
-    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.access_expires_at,
-            s.expires_at, s.ended_at,
-            u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now
-     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
+    `SELECT ${SESSION_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
     [id],
   );
-  return rows[0] ? toRecord(rows[0]) : null;
+  return rows[0] ? toSessionRecord(rows[0]) : null;
 }
 
 /** A session as it is listed: without the nonce, from which its refresh tokens are derived (A06). */
@@ -170,34 +173,6 @@ export async function listSessionsOf(
     expiresAt: row.expires_at,
     endedAt: row.ended_at,
   }));
-}
-
-/**
- * Makes `to` the newest generation, in one conditional UPDATE. Of concurrent calls one succeeds and is audited; the
- * others get null (S03). The result is also null when the session has ended or its user has been disabled.
- *
- * @returns the user's current roles, and the time of the rotation by the database's clock
- */
-export async function rotateSession(
-  db: Knex,
-  rotation: { id: string; to: number; accessTokenSeconds: number },
-  audit: AuditRecord,
-): Promise<{ roles: readonly string[]; nowMs: number } | null> {
-  const audited = auditInsertFrom('rotated', audit);
-  const { rows } = await prepared<{ rows: { roles: string[]; now: Date }[] }>(
-    db,
-    'rotate-session',
-    `WITH rotated AS (
-       UPDATE sessions s SET generation = ?, rotated_at = clock_timestamp(),
-              access_expires_at = clock_timestamp() + make_interval(secs => ?)
-       FROM users u
-       WHERE s.id = ? AND s.generation < ? AND s.ended_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
-       RETURNING u.roles, s.rotated_at AS now
-     ), audited AS (${audited.sql})
-     SELECT roles, now FROM rotated`,
-    [rotation.to, rotation.accessTokenSeconds, rotation.id, rotation.to, ...audited.bindings],
-  );
-  return rows[0] ? { roles: rows[0].roles, nowMs: rows[0].now.getTime() } : null;
 }
 
 /**
@@ -285,7 +260,7 @@ export function purgeSessions(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'sessions', keptSeconds: SECONDS_KEPT_AFTER_END }, limit);
 }
 
-function toRecord(row: SessionRow): SessionRecord {
+export function toSessionRecord(row: SessionRow): SessionRecord {
   return {
     userId: row.user_id,
     nonce: row.nonce,
