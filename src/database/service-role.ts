@@ -132,6 +132,8 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
 export const functionGrants: readonly string[] = [
   'postern_hash_kind(text)',
   'postern_purge_audit_events(integer, integer)',
+  'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
+  'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
 ];
 
 /** Functions that run only as triggers, which needs no EXECUTE privilege. */
