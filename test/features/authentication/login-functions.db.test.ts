@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { Client } from 'pg';
 
 import { oneConnection } from '../../support/one-connection.ts';
 import { openingOf, openOne } from '../../support/open-session.ts';
@@ -33,19 +34,28 @@ interface Counters {
 
 let store: TestDatabase;
 let database: Database;
+let client: Client;
 const keys = { pair: randomBytes(32), account: randomBytes(32), email: 'ann@example.com' as Email };
 const userId = randomUUID();
 
 beforeAll(async () => {
   store = await createTestDatabase();
   database = oneConnection(store);
-  await store.query('INSERT INTO users (id, email) VALUES ($1, $2)', [userId, keys.email]);
+  client = new Client(store.url);
+  await client.connect();
+  await client.query('SET synchronous_commit = off');
+  await query('INSERT INTO users (id, email) VALUES ($1, $2)', [userId, keys.email]);
 });
 afterAll(async () => {
+  await client.end();
   await database.close();
   await store.drop();
 });
-beforeEach(() => store.query('TRUNCATE sessions, login_throttle, audit_events'));
+beforeEach(() => query('TRUNCATE sessions, login_throttle, audit_events'));
+
+async function query(sql: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+  return (await client.query<Record<string, unknown>>(sql, values)).rows;
+}
 
 const failures = fc.integer({ min: 0, max: 8 });
 const seconds = fc.integer({ min: -3, max: 3 }).map((steps) => (2 * steps + 1) * STEP);
@@ -97,17 +107,17 @@ function decide(
 const at = (parameter: string) => `clock_timestamp() + make_interval(secs => ${parameter})`;
 
 async function write({ pair, account }: Counters): Promise<void> {
-  await store.query('DELETE FROM login_throttle');
+  await query('DELETE FROM login_throttle');
   if (pair) {
     const { failures: count, blockedIn, expiresIn, knownIn } = pair;
-    await store.query(
+    await query(
       `INSERT INTO login_throttle (key, failures, blocked_until, expires_at, known_until)
        VALUES ($1, $2, ${at('$3')}, ${at('$4')}, ${at('$5')})`,
       [keys.pair, count, blockedIn, expiresIn, knownIn],
     );
   }
   if (account) {
-    await store.query(`INSERT INTO login_throttle (key, failures, expires_at) VALUES ($1, $2, ${at('$3')})`, [
+    await query(`INSERT INTO login_throttle (key, failures, expires_at) VALUES ($1, $2, ${at('$3')})`, [
       keys.account,
       account.failures,
       account.expiresIn,
@@ -119,7 +129,7 @@ async function write({ pair, account }: Counters): Promise<void> {
 async function read(): Promise<Counters> {
   const rounded = (column: string) =>
     `(round(extract(epoch FROM ${column} - clock_timestamp()) / ${STEP}) * ${STEP})::float8`;
-  const rows = await store.query(
+  const rows = await query(
     `SELECT key, failures, ${rounded('blocked_until')} AS "blockedIn", ${rounded('expires_at')} AS "expiresIn",
             ${rounded('known_until')} AS "knownIn" FROM login_throttle`,
   );
@@ -167,10 +177,10 @@ describe('postern_open_session_1', () => {
     await fc.assert(
       fc.asyncProperty(users, async ({ exists, disabled, hash, expected, stronger }) => {
         const id = randomUUID();
-        await store.query('DELETE FROM sessions');
-        await store.query('DELETE FROM users WHERE email = $1', [email]);
+        await query('DELETE FROM sessions');
+        await query('DELETE FROM users WHERE email = $1', [email]);
         if (exists) {
-          await store.query(
+          await query(
             `INSERT INTO users (id, email, password_hash, disabled_at) VALUES ($1, $2, $3, CASE WHEN $4 THEN now() END)`,
             [id, email, hash, disabled],
           );
@@ -179,7 +189,7 @@ describe('postern_open_session_1', () => {
         const { outcome } = await database.run(testCall(), (db) => insertSession(db, opening));
         const changed = hash === expected ? 'opened' : 'hash-changed';
         expect(outcome).toBe(exists ? (disabled ? 'disabled' : changed) : 'unknown-user');
-        const [left] = await store.query(
+        const [left] = await query(
           `SELECT (SELECT count(*)::int FROM sessions WHERE user_id = $1) AS sessions,
                   (SELECT count(*)::int FROM audit_events WHERE actor_id = $1::text AND target_id = $2::text) AS events,
                   (SELECT password_hash FROM users WHERE id = $1) AS hash`,
@@ -221,10 +231,10 @@ describe('postern_open_session_1', () => {
     );
     await fc.assert(
       fc.asyncProperty(sessions, fc.integer({ min: 1, max: 5 }), async (made, maxSessions) => {
-        await store.query('DELETE FROM sessions');
+        await query('DELETE FROM sessions');
         const rows = made.map((session) => ({ ...session, id: randomUUID() }));
         for (const { id, age, ended, expired } of rows) {
-          await store.query(
+          await query(
             `INSERT INTO sessions (id, user_id, nonce, audience, created_at, access_expires_at, expires_at, ended_at)
              VALUES ($1, $2, '\\x00', 'postern', now() - make_interval(days => $3::int), now() + interval '1 minute',
                      now() + CASE WHEN $4 THEN interval '-1 minute' ELSE interval '1 day' END, CASE WHEN $5 THEN now() END)`,
@@ -239,11 +249,9 @@ describe('postern_open_session_1', () => {
         const beyond = live.slice(maxSessions - 1).map(({ id }) => id);
         const revoked = opened.outcome === 'opened' ? opened.revocations.map(({ id }) => id) : [];
         expect(revoked.sort()).toEqual(beyond.sort());
-        const stored = await store.query('SELECT id FROM revocations WHERE id = ANY ($1)', [beyond]);
+        const stored = await query('SELECT id FROM revocations WHERE id = ANY ($1)', [beyond]);
         expect(stored).toHaveLength(beyond.length);
-        const left = await store.query(
-          'SELECT id FROM sessions WHERE ended_at IS NULL AND expires_at > now()',
-        );
+        const left = await query('SELECT id FROM sessions WHERE ended_at IS NULL AND expires_at > now()');
         expect(left).toHaveLength(live.length - beyond.length + 1);
       }),
       { numRuns: 40 },
@@ -255,7 +263,7 @@ describe('postern_open_session_1', () => {
     for (let made = 0; made < 3; made += 1) await openOneOn(store);
     const opened = await Promise.all(Array.from({ length: racing }, () => openOneOn(store)));
     expect(opened.map(({ ended }) => ended)).toEqual(Array.from({ length: racing }, () => 1));
-    const [row] = await store.query('SELECT count(*)::int AS live FROM sessions WHERE ended_at IS NULL');
+    const [row] = await query('SELECT count(*)::int AS live FROM sessions WHERE ended_at IS NULL');
     expect(row).toEqual({ live: 3 });
   });
 
