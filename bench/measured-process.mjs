@@ -61,7 +61,7 @@ export async function startMeasured(script, { environment = {}, pinned = true, f
 }
 
 /** CPU time of all threads, to the microsecond where the kernel has `schedstat`, otherwise to a tick of 10 ms. */
-function cpuSecondsOf(pid) {
+export function cpuSecondsOf(pid) {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);
     const nanoseconds = tasks.map((task) => {

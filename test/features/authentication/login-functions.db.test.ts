@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { Knex } from 'knex';
 import { Client } from 'pg';
 
 import { oneConnection } from '../../support/one-connection.ts';
@@ -9,7 +10,10 @@ import { openingOf, openOne } from '../../support/open-session.ts';
 import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import type { Database } from '../../../src/database/database.ts';
-import type { LoginThrottlePolicy } from '../../../src/features/authentication/throttle/throttle-policy.ts';
+import {
+  LOGIN_THROTTLE_POLICY,
+  type LoginThrottlePolicy,
+} from '../../../src/features/authentication/throttle/throttle-policy.ts';
 import { beginLogin } from '../../../src/features/authentication/throttle/throttle-queries.ts';
 import { insertSession } from '../../../src/features/sessions/open-session-queries.ts';
 import type { Email } from '../../../src/features/users/email.ts';
@@ -161,6 +165,23 @@ describe('postern_begin_login_1', () => {
       { numRuns: 100 },
     );
   });
+});
+
+test('D22 only the transaction that counts an attempt ends without waiting for the disk', async () => {
+  const setting = async (db: Knex) => {
+    const { rows } = await db.raw<{ rows: object[] }>('SHOW synchronous_commit');
+    return rows[0];
+  };
+  const counted = await database.transaction(testCall(), async (trx) => {
+    await beginLogin(trx, keys, LOGIN_THROTTLE_POLICY);
+    return setting(trx);
+  });
+  expect(counted).toEqual({ synchronous_commit: 'off' });
+  const opened = await database.transaction(testCall(), async (trx) => {
+    await openOne(trx, userId);
+    return setting(trx);
+  });
+  expect(opened).toEqual({ synchronous_commit: 'on' });
 });
 
 describe('postern_open_session_1', () => {
