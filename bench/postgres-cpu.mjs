@@ -1,40 +1,44 @@
-// The CPU time of PostgreSQL, of all its processes.
+// The CPU time of PostgreSQL: its postmaster and all of its children.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cpuSecondsOf } from './measured-process.mjs';
 
+const TICKS_PER_SECOND = 100;
+
 /**
- * Starts a measurement. Call the result for the CPU seconds since then, of every process that still runs.
- *
- * @param {string} dataDir the folder of the bench service, or one above the cluster
+ * @param {{ query: (sql: string) => Promise<object[]> }} fixture
+ * @returns {Promise<() => number>} reads the CPU seconds so far. Of children that have ended it knows the ticks of 10 ms.
  */
-export function startPostgresCpu(dataDir) {
-  const postmaster = postmasterIn(dataDir);
-  const before = cpuOfChildren(postmaster);
+export async function openPostgresCpu(fixture) {
+  const [{ data_directory: folder }] = await fixture.query('SHOW data_directory');
+  const postmaster = Number(readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n', 1)[0]);
   return () => {
-    const after = cpuOfChildren(postmaster);
-    return [...after].reduce((sum, [pid, seconds]) => sum + seconds - (before.get(pid) ?? 0), 0);
+    const own = statOf(postmaster);
+    const ended = (Number(own[13]) + Number(own[14])) / TICKS_PER_SECOND;
+    return [postmaster, ...childrenOf(postmaster)].reduce((sum, pid) => sum + (secondsOf(pid) ?? 0), ended);
   };
 }
 
-function postmasterIn(folder) {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const file = files.find((name) => name.endsWith('postmaster.pid'));
-  if (file === undefined) throw new Error(`no PostgreSQL runs in ${folder}`);
-  return readFileSync(join(folder, file), 'utf8').split('\n', 1)[0].trim();
+function childrenOf(parent) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && statOf(name)?.[1] === String(parent))
+    .map(Number);
 }
 
-function cpuOfChildren(postmaster) {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === postmaster);
-  return new Map(pids.map((pid) => [pid, cpuSecondsOf(pid)]));
-}
-
-/** Undefined when the process has just ended. */
-function parentOf(pid) {
+/** The fields of /proc/PID/stat behind the name: state, parent and so on; undefined when the process has ended. */
+function statOf(pid) {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /, '')
-      .split(' ')[1];
+      .split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+function secondsOf(pid) {
+  try {
+    return cpuSecondsOf(pid);
   } catch {
     return undefined;
   }

@@ -1,42 +1,47 @@
 import { bareHashing } from '../bare-hashing.mjs';
-import { sampleServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
 import { callersLoad } from '../load/callers.mjs';
 import { figureRow } from '../measured-row.mjs';
-import { startPostgresCpu } from '../postgres-cpu.mjs';
+import { openPostgresCpu } from '../postgres-cpu.mjs';
 import { LOGIN, loginMessage } from '../token-fixture.mjs';
 import { hashThreads, openFixtureWithUsers } from '../user-fixture.mjs';
-import { spread } from '../pairs.mjs';
+import { sampleRounds, spread } from '../pairs.mjs';
 
-/** In a service that has run for a while the code of a login is compiled, which takes some hundred logins. */
-const WARM_UP_TIMES = 7;
+/** The code of a login is compiled after some hundred of them, and a service that runs for hours has that behind it. */
+const WARM_UP_SECONDS = 30;
 /** Some thirty logins a second are few for a figure. */
 const SAMPLE_TIMES = 3;
 
 /**
  * What a login costs beside its hash: the CPU time of the service, less that of one bare hash, which is measured in the same
- * round, and the CPU time of PostgreSQL.
+ * round, and the CPU time of PostgreSQL. One service serves all rounds.
  */
 export async function run(plan) {
   const fixture = await openFixtureWithUsers();
   const bare = bareHashing(hashThreads);
+  const postgresSeconds = await openPostgresCpu(fixture);
   try {
     const messages = fixture.emails.map(loginMessage);
-    const start = { baseline: () => ({ stop: () => undefined }), contender: () => fixture.serve() };
-    const load = async ({ grpc }, seconds, side) => {
-      if (side !== 'contender') return hashes(bare, seconds);
-      const postgresSeconds = startPostgresCpu(fixture.dataDir);
+    const service = await fixture.serve();
+    const logIn = async (seconds) => {
+      const before = { service: service.cpuSeconds(), postgres: postgresSeconds() };
       const next = (person) => messages[person];
       const callers = messages.length;
-      const logins = await callersLoad({ address: grpc, path: LOGIN, callers, seconds, next });
-      return { ...logins, postgresSeconds: postgresSeconds() };
+      const logins = await callersLoad({ address: service.grpc, path: LOGIN, callers, seconds, next });
+      return {
+        ...logins,
+        cpuSeconds: service.cpuSeconds() - before.service,
+        postgresSeconds: postgresSeconds() - before.postgres,
+      };
     };
-    const longer = {
-      ...plan,
-      warmUpSeconds: (plan.quick ? 1 : WARM_UP_TIMES) * plan.warmUpSeconds,
-      seconds: (plan.quick ? 1 : SAMPLE_TIMES) * plan.seconds,
+    await logIn(plan.quick ? plan.warmUpSeconds : WARM_UP_SECONDS);
+    await hashes(bare, plan.warmUpSeconds);
+    const sides = {
+      baseline: () => hashes(bare, plan.seconds),
+      contender: () => logIn((plan.quick ? 1 : SAMPLE_TIMES) * plan.seconds),
     };
-    const rounds = await sampleServers(start, load, longer);
+    const rounds = await sampleRounds(sides, plan.pairs);
+    await service.stop();
     const hashMs = (round) => (msOf(round.baseline) + msOf(round.control)) / 2;
     const also = {
       'bare hash, ms': spread(rounds.map(hashMs)),
@@ -44,10 +49,10 @@ export async function run(plan) {
         rounds.map(({ baseline, control }) => msOf(control) / msOf(baseline)),
       ),
     };
-    const service = rounds.map((round) => msOf(round.contender) - hashMs(round));
+    const beyondHash = rounds.map((round) => msOf(round.contender) - hashMs(round));
     const postgres = rounds.map(({ contender }) => (1_000 * contender.postgresSeconds) / contender.calls);
     return [
-      figureRow(rowOf('login-cost', 'login-service-cpu'), service, plan, also),
+      figureRow(rowOf('login-cost', 'login-service-cpu'), beyondHash, plan, also),
       figureRow(rowOf('login-cost', 'login-postgres-cpu'), postgres, plan),
     ];
   } finally {

@@ -112,6 +112,11 @@ class Attack {
     for (let n = 0; n < 40; n++) await this.#login(`warm${n}@example.com`);
   }
 
+  /** The pool closes a connection, and its plans with it, that was idle for half a minute. */
+  async useConnection(lot: number): Promise<void> {
+    await this.#login(`between${lot}@example.com`);
+  }
+
   /** The pair of classes that time distinguishes best. */
   worst(): { pair: string; auc: number } {
     const pairs = this.#names.flatMap((a, at) => this.#names.slice(at + 1).map((b) => [a, b] as const));
@@ -226,7 +231,10 @@ describe('on a table that had twenty users when the service began, and has 100,0
       await database.query('ANALYZE users');
       const attacker = await attack(database, grownClasses);
       await addUsers(database, grownClasses);
-      await database.query(addOthers, ['late', 100_000]);
+      for (let lot = 0; lot < 10; lot++) {
+        await database.query(addOthers, [`late${lot}-`, 10_000]);
+        await attacker.useConnection(lot);
+      }
       return await measure(attacker);
     } finally {
       await endEveryPostern();
