@@ -264,9 +264,7 @@ describe('postern_open_session_1', () => {
         }
         const opening = openingOf(userId, { maxSessions });
         const opened = await database.run(testCall(), (db) => insertSession(db, opening));
-        const live = rows
-          .filter(({ ended, expired }) => !ended && !expired)
-          .sort((a, b) => a.age - b.age);
+        const live = rows.filter(({ ended, expired }) => !ended && !expired).sort((a, b) => a.age - b.age);
         const beyond = live.slice(maxSessions - 1).map(({ id }) => id);
         const revoked = opened.outcome === 'opened' ? opened.revocations.map(({ id }) => id) : [];
         expect(revoked.sort()).toEqual(beyond.sort());
