@@ -115,6 +115,28 @@ export const scenarios = [
     ],
   },
   {
+    name: 'login-cost',
+    pinned: true,
+    rows: [
+      {
+        id: 'login-service-cpu',
+        title: "Login, the service's CPU time beyond the hash",
+        baseline: 'one bare argon2id hash, subtracted',
+        goal: { atMost: 4 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'login-postgres-cpu',
+        title: "Login, PostgreSQL's CPU time",
+        baseline: 'none',
+        goal: { atMost: 1.3 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+    ],
+  },
+  {
     name: 'login-flood',
     pinned: false,
     rows: [

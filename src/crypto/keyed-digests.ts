@@ -86,8 +86,3 @@ export class SecretDigests {
     return createHmac('sha256', this.#deriveKey(purpose)).update(content).digest();
   }
 }
-
-/** Compares two digests in constant time. */
-export function sameDigest(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && timingSafeEqual(a, b);
-}

@@ -7,16 +7,15 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
 import { testCall } from '../support/test-call.ts';
+import type { Email } from '../../src/features/users/email.ts';
 import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
 import { insertAuditEvent } from '../../src/features/audit/audit-queries.ts';
 import type { Database } from '../../src/database/database.ts';
-import {
-  forgiveAttempt,
-  reserveAttempt,
-} from '../../src/features/authentication/throttle/throttle-queries.ts';
+import { beginLogin } from '../../src/features/authentication/throttle/throttle-queries.ts';
 import { prepared } from '../../src/database/prepared.ts';
 import { rotateSession, rotateSessions } from '../../src/features/sessions/rotation-queries.ts';
-import { findSession, insertSession } from '../../src/features/sessions/session-queries.ts';
+import { findSession } from '../../src/features/sessions/session-queries.ts';
+import { openOne } from '../support/open-session.ts';
 import { oneConnection } from '../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
@@ -67,24 +66,21 @@ test('the statements of logins and refreshes are parsed once per connection', as
   }
   const uses = await database.transaction(budget(), async (trx) => {
     for (let round = 0; round < 3; round += 1) {
-      const id = randomUUID();
-      const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
-      const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
-      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(round < 2 ? 0 : 1);
+      const { id, ended } = await openOne(trx, userId, { maxSessions: 2 });
+      expect(ended).toBe(round < 2 ? 0 : 1);
       expect((await findSession(trx, id))?.userId).toBe(userId);
       await insertAuditEvent(trx, audit);
     }
-    const keys = { pair: randomBytes(32), account: randomBytes(32) };
+    const keys = { pair: randomBytes(32), account: randomBytes(32), email: 'a@example.com' as Email };
     for (let round = 0; round < 3; round += 1) {
-      expect(await reserveAttempt(trx, keys, LOGIN_THROTTLE_POLICY)).toBeNull();
-      await forgiveAttempt(trx, keys, LOGIN_THROTTLE_POLICY);
+      const begun = await beginLogin(trx, keys, LOGIN_THROTTLE_POLICY);
+      expect(begun).toMatchObject({ admitted: true, user: { id: userId } });
     }
     return usesOf(trx);
   });
   expect(uses).toEqual({
-    'reserve-attempt': 3,
-    'forgive-attempt': 3,
-    'insert-session': 3,
+    'begin-login': 3,
+    'open-session': 3,
     'find-session': 3,
     'refresh-session': 3,
     'refresh-sessions': 3,

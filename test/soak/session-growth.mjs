@@ -11,7 +11,8 @@ import { budgetOf, ownOrigin } from '../../dist/domain/operation-call.js';
 import { uuidV7 } from '../../dist/domain/uuid.js';
 import { purgeExpired } from '../../dist/features/maintenance/purge-expired.js';
 import { Database } from '../../dist/database/database.js';
-import { endSessions, insertSession } from '../../dist/features/sessions/session-queries.js';
+import { insertSession } from '../../dist/features/sessions/open-session-queries.js';
+import { endSessions } from '../../dist/features/sessions/session-queries.js';
 import { SessionRotator } from '../../dist/features/sessions/session-rotator.js';
 import { openBenchService } from '../../bench/bench-service.mjs';
 
@@ -65,15 +66,6 @@ const rotator = new SessionRotator(database, {
   audiences: ['postern'],
 });
 const budget = () => budgetOf(30_000, Date.now());
-const audit = (action, userId, id) => ({
-  event: {
-    action,
-    outcome: 'ok',
-    actor: { type: 'user', id: userId },
-    target: { type: 'session', id },
-  },
-  origin: ownOrigin,
-});
 let live = [];
 let logins = 0;
 let today = 1;
@@ -91,7 +83,16 @@ async function login() {
     lifetimeSeconds,
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
-  await database.run(budget(), (db) => insertSession(db, session, MAX_SESSIONS, audit('login', userId, id)));
+  const opening = {
+    session,
+    expectedHash: null,
+    strongerHash: null,
+    maxSessions: MAX_SESSIONS,
+    forgiven: { pair: randomBytes(32), account: randomBytes(32), knownSourceSeconds: 1 },
+    event: { id: uuidV7(Date.now(), randomBytes(16)), action: 'login', requestId: null },
+  };
+  const { outcome } = await database.run(budget(), (db) => insertSession(db, opening));
+  if (outcome !== 'opened') throw new Error(outcome);
   live.push({
     id,
     userId,

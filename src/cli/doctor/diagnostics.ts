@@ -15,6 +15,7 @@ import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding } from './finding.ts';
+import { grantFindings } from './grant-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
@@ -131,6 +132,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
     const schema: Finding = { check: 'schema', verdict: 'ok', message };
     return [
       schema,
+      ...(await grantFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];

@@ -11,6 +11,7 @@ import { auditPurge } from './0008-audit-purge.ts';
 import { revocationTimes } from './0009-revocation-times.ts';
 import { finalRevocations } from './0010-final-revocations.ts';
 import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
+import { loginInTwoCalls } from './0012-login-in-two-calls.ts';
 import { notificationAfterCommit } from './0013-notification-after-commit.ts';
 
 export interface Migration {
@@ -37,6 +38,7 @@ export const migrations: readonly Migration[] = [
   ['revocation-times', revocationTimes] as const,
   ['final-revocations', finalRevocations] as const,
   ['ids-of-other-programs', idsOfOtherPrograms] as const,
+  ['login-in-two-calls', loginInTwoCalls] as const,
   ['notification-after-commit', notificationAfterCommit] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,

@@ -12,11 +12,11 @@ import {
 } from '../../domain/validation.ts';
 import { Rejected, type Rejection } from '../../domain/rejection.ts';
 import { isScannableSecret } from '../../crypto/api-secret.ts';
-import { sameDigest, type SecretDigests } from '../../crypto/keyed-digests.ts';
+import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { Database } from '../../database/database.ts';
-import { findSecretDigests } from './service-account-queries.ts';
 import { recordServiceToken, revokeOldestServiceTokens } from './service-token-queries.ts';
 import { createTokenId } from '../../tokens/issue/sign-access-token.ts';
+import { cancellationOf } from '../../passwords/hashing/call-deadline.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { AccessTokenIssuer } from '../sessions/access-token-issuer.ts';
 
@@ -71,9 +71,14 @@ export async function issueServiceToken(
   call: OperationCall,
 ): Promise<IssuedServiceToken> {
   requireValid(rules, input);
+  const cancellation = cancellationOf(call, Date.now());
+  if (cancellation !== undefined) throw new Rejected(cancellation);
   const audience = issuer.audienceFor(input.audience);
-  const { clientId: accountId } = input;
-  const secretDigest = await checkSecret({ database, digests }, input, call);
+  const { clientId: accountId, clientSecret } = input;
+  if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
+  // Detects a digest that was copied into this row from another account.
+  const isBoundElsewhere = !digests.couldBeSecretOf(accountId, clientSecret);
+  const secretDigest = isBoundElsewhere ? null : digests.ofServiceSecret(clientSecret);
   const tokenId = createTokenId(randomBytes(16));
   const issue = {
     tokenId,
@@ -95,7 +100,10 @@ export async function issueServiceToken(
   const recorded = await database.run(uncancellable, (db) =>
     recordServiceToken(db, issue, { event, origin }),
   );
-  if (!recorded) throw refused('wrong-secret', accountId);
+  if (recorded.outcome !== 'recorded') {
+    const { outcome } = recorded;
+    throw refused(outcome, outcome === 'wrong-secret' ? accountId : undefined);
+  }
   if (recorded.held > MAX_LIVE_TOKENS) {
     trust.revoke(
       await database.run(uncancellable, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
@@ -108,28 +116,6 @@ export async function issueServiceToken(
     tokenId,
   });
   return { accessToken: token, expiresInSeconds };
-}
-
-/**
- * Checks id and secret.
- *
- * @returns the digest of the secret
- * @throws Rejected `invalid-credentials`, `store-unavailable`
- */
-async function checkSecret(
-  { database, digests }: Pick<ServiceTokenDependencies, 'database' | 'digests'>,
-  { clientId: accountId, clientSecret }: ServiceTokenInput,
-  call: OperationCall,
-): Promise<Uint8Array> {
-  if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
-  const secretDigest = digests.ofServiceSecret(clientSecret);
-  const storedDigests = await database.run(call, (db) => findSecretDigests(db, accountId));
-  if (storedDigests.length === 0) throw refused('unknown-service');
-  if (!storedDigests.some((digest) => sameDigest(digest, secretDigest)))
-    throw refused('wrong-secret', accountId);
-  // Detects a digest that was copied into this row from another account.
-  if (!digests.couldBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
-  return secretDigest;
 }
 
 function refused(

@@ -47,16 +47,6 @@ export async function insertServiceAccount(
   return toServiceAccount(row as PublicRow);
 }
 
-/** Reads the digests of the secrets that are valid now, newest first; empty when there is no such account. */
-export async function findSecretDigests(db: Knex, id: string): Promise<readonly Uint8Array[]> {
-  const { rows } = await db.raw<{ rows: { secret_digest: Buffer; previous_digest: Buffer | null }[] }>(
-    `SELECT secret_digest, CASE WHEN previous_until > now() THEN previous_digest END AS previous_digest
-     FROM service_accounts WHERE id = ?`,
-    [id],
-  );
-  return rows.flatMap((row) => [row.secret_digest, ...(row.previous_digest ? [row.previous_digest] : [])]);
-}
-
 /** Reads the current roles of an account; null when it does not exist. */
 export async function findServiceRoles(db: Knex, id: string): Promise<readonly string[] | null> {
   const row = await db<ServiceAccountRow>('service_accounts').where({ id }).first('roles');

@@ -5,31 +5,43 @@ import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
+/** Whether a token was recorded; otherwise what was wrong, which only the log tells apart. */
+export type RecordedToken =
+  | {
+      readonly outcome: 'recorded';
+      /** The account's current roles. */
+      readonly roles: readonly string[];
+      /** How many live tokens it has, counted up to one above `countUpTo`. */
+      readonly held: number;
+    }
+  | { readonly outcome: 'unknown-service' | 'wrong-secret' };
+
 /**
- * Records a token that is about to be issued, unless the account was deleted or the caller's secret is no longer valid.
- * The share lock serializes this with a deletion or a rotation of the secret: the later one sees what the earlier one
- * has written, so that every token is found and revoked.
+ * Checks a service's secret and records a token that is about to be issued. The share lock serializes this with a deletion
+ * or a rotation of the secret: the later one sees what the earlier one has written, so that every token is found and
+ * revoked.
  *
- * @param issue.secretDigest the digest of the secret that the caller presented
- * @returns the account's current roles, and how many live tokens it has, counted up to one above `countUpTo`; null when
- *   the token must not be issued
+ * @param issue.secretDigest the digest of the secret that the caller presented; null for one that no account accepts. It is
+ *   keyed, so the time of its comparison reveals nothing about the stored one.
  */
 export async function recordServiceToken(
   db: Knex,
   issue: {
     tokenId: string;
     accountId: string;
-    secretDigest: Uint8Array;
+    secretDigest: Uint8Array | null;
     lifetimeSeconds: number;
     countUpTo: number;
   },
   audit: AuditRecord,
-): Promise<{ roles: readonly string[]; held: number } | null> {
+): Promise<RecordedToken> {
   const { tokenId, accountId, lifetimeSeconds, countUpTo } = issue;
-  const digest = Buffer.from(issue.secretDigest);
+  const digest = issue.secretDigest && Buffer.from(issue.secretDigest);
   const audited = auditInsertFrom('account', audit);
-  const { rows } = await db.raw<{ rows: { roles: string[]; held: number }[] }>(
-    `WITH account AS (
+  const { rows } = await db.raw<{ rows: { roles: string[] | null; held: number }[] }>(
+    `WITH known AS (
+       SELECT id FROM service_accounts WHERE id = ?
+     ), account AS (
        SELECT id, roles FROM service_accounts
        WHERE id = ? AND (secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()))
        FOR SHARE
@@ -37,11 +49,27 @@ export async function recordServiceToken(
        INSERT INTO service_tokens (id, account_id, expires_at)
        SELECT ?, id, clock_timestamp() + make_interval(secs => ?) FROM account
      ), audited AS (${audited.sql})
-     SELECT roles, (SELECT count(*) FROM (SELECT 1 FROM service_tokens WHERE account_id = ? LIMIT ?) t)::int + 1 AS held
-     FROM account`,
-    [accountId, digest, digest, tokenId, lifetimeSeconds, ...audited.bindings, accountId, countUpTo],
+     SELECT account.roles,
+            CASE WHEN account.id IS NULL THEN 0 ELSE
+              (SELECT count(*) FROM (SELECT 1 FROM service_tokens WHERE account_id = ? LIMIT ?) t)::int + 1 END AS held
+     FROM known LEFT JOIN account ON true`,
+    [
+      accountId,
+      accountId,
+      digest,
+      digest,
+      tokenId,
+      lifetimeSeconds,
+      ...audited.bindings,
+      accountId,
+      countUpTo,
+    ],
   );
-  return rows[0] ?? null;
+  const [row] = rows;
+  if (!row) return { outcome: 'unknown-service' };
+  return row.roles === null
+    ? { outcome: 'wrong-secret' }
+    : { outcome: 'recorded', roles: row.roles, held: row.held };
 }
 
 /**

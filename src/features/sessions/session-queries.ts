@@ -2,22 +2,9 @@ import type { Knex } from 'knex';
 
 import type { RefreshableSession } from './refresh-decision.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
-import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { prepared } from '../../database/prepared.ts';
 import { purgeBatch } from '../../database/purge-batch.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
-
-export interface NewSession {
-  readonly id: string;
-  readonly userId: string;
-  /** From `RefreshTokens.nonceFor`. */
-  readonly nonce: Uint8Array;
-  readonly audience: string;
-  readonly clientAddress: string | null;
-  readonly userAgent: string | null;
-  readonly lifetimeSeconds: number;
-  readonly accessTokenSeconds: number;
-}
 
 /** A session and its user as a refresh needs them, read at `nowMs` of the database's clock. */
 export interface SessionRecord extends RefreshableSession {
@@ -32,8 +19,9 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions to end: one session, all sessions of a user, or all sessions. */
-export type SessionSelector = 'all' | { readonly sessionId: string } | { readonly userId: string };
+/** Which sessions to end: one session, all sessions of a user but one, all sessions of a user, or all sessions. */
+export type SessionSelector =
+  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
 
 /** The columns of `SESSION_COLUMNS`, as pg reads them. */
 export interface SessionRow {
@@ -55,56 +43,6 @@ export interface SessionRow {
 interface EndedRow {
   id: string;
   revoked_until: Date;
-}
-
-/**
- * Inserts a session and, in the same statement, ends the user's oldest live sessions beyond `maxSessions`. The caller
- * must hold the lock on the user's row.
- *
- * @returns the revocations of the sessions that were ended
- */
-export async function insertSession(
-  db: Knex,
-  session: NewSession,
-  maxSessions: number,
-  audit: AuditRecord,
-): Promise<Revocation[]> {
-  const audited = auditInsertFrom('inserted', audit);
-  const { rows } = await prepared<{ rows: EndedRow[] }>(
-    db,
-    'insert-session',
-    // clock_timestamp(), because now() is the start of the transaction, perhaps before the lock on the user's row was
-    // granted. The other parts of the statement do not see the new session, hence `maxSessions - 1`. The array is
-    // evaluated once; with a join PostgreSQL may search for the oldest sessions again for each session in the table.
-    `WITH inserted AS (
-       INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
-       SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
-       FROM clock_timestamp() AS moment
-       RETURNING id
-     ), audited AS (${audited.sql}), ${endedAndRevoked(
-       `user_id = ? AND id = ANY (ARRAY(
-          SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
-          ORDER BY created_at DESC, id DESC OFFSET ?))`,
-     )}
-     SELECT * FROM ended`,
-    [
-      session.id,
-      session.userId,
-      Buffer.from(session.nonce),
-      session.audience,
-      session.clientAddress,
-      session.userAgent,
-      session.accessTokenSeconds,
-      session.lifetimeSeconds,
-      ...audited.bindings,
-      'session-limit',
-      session.userId,
-      session.userId,
-      maxSessions - 1,
-      REVOCATION_MARGIN_SECONDS,
-    ],
-  );
-  return rows.map(toRevocation);
 }
 
 /** What a `SessionRecord` is made of, from a session `s` and its user `u`. */
@@ -247,7 +185,10 @@ function toRevocation({ id, revoked_until }: EndedRow): Revocation {
 function conditionOf(selector: SessionSelector): [string, string[]] {
   if (selector === 'all') return ['expires_at > now()', []];
   if ('sessionId' in selector) return ['id = ?', [selector.sessionId]];
-  return ['user_id = ?', [selector.userId]];
+  const { userId, exceptSessionId } = selector;
+  return exceptSessionId === undefined
+    ? ['user_id = ?', [userId]]
+    : ['user_id = ? AND id <> ?', [userId, exceptSessionId]];
 }
 
 const SECONDS_KEPT_AFTER_END = 86_400;
