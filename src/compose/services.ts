@@ -1,7 +1,6 @@
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
-import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
@@ -62,8 +61,8 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   };
   const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
   // Logins that compute or wait for a hash, and those that query the database.
-  const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>
-    Math.max(RETRY_AFTER_MS, hasher.load.averageMs * hasher.capacity),
+  const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, (loginsBefore) =>
+    hasher.expectedMs(loginsBefore),
   );
   const repeatRateLimiter = new RepeatRateLimiter(repeatRateLimits(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
