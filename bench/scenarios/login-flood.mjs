@@ -38,7 +38,7 @@ export async function run(plan) {
     };
     const load = async ({ grpc }, seconds, side) => {
       const flood = floods[side === 'control' ? 'baseline' : side];
-      const probing = () => probe(grpc, seconds * TIMES_AS_LONG, fixture.token);
+      const probing = () => probe(grpc, plan.quick ? seconds / 2 : seconds * TIMES_AS_LONG, fixture.token);
       if (!flood) return probing();
       const sample = await inFlood(grpc, flood(), fixture.emails, probing);
       if (side === 'contender') capacity = sample.loginsPerSecond;
