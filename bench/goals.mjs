@@ -60,6 +60,19 @@ export const scenarios = [
     ],
   },
   {
+    name: 'verify-service',
+    pinned: true,
+    rows: [
+      {
+        id: 'verify-service',
+        title: 'VerifyToken of the service, token in the cache',
+        baseline: 'a sidecar that listens on TCP too and verifies the same token',
+        goal: { atLeast: 0.95 },
+        judgedBy: 'cpu',
+      },
+    ],
+  },
+  {
     name: 'check',
     pinned: true,
     rows: [
@@ -154,6 +167,30 @@ export const scenarios = [
         baseline: 'its p99 without the flood',
         goal: { atMost: 3 },
         judgedBy: 'p99',
+      },
+      ...[100, 200, 300].map((callers) => ({
+        id: `login-flood-p99-${callers}`,
+        title: `p99 of VerifyToken while ${callers} callers log in at the same time and come back 20 ms after a refusal`,
+        baseline: 'none',
+        goal: { atMost: 25 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      })),
+      ...[100, 200, 300].map((callers) => ({
+        id: `login-flood-kept-${callers}`,
+        title: `logins per second with those ${callers} callers`,
+        baseline: 'logins per second with as many callers as are never refused',
+        goal: { atLeast: 0.8 },
+        judgedBy: 'figure',
+        unit: '',
+      })),
+      {
+        id: 'login-flood-p99-30-times',
+        title: 'p99 of VerifyToken while 30 times as many logins arrive as the service can hash',
+        baseline: 'none',
+        goal: { atMost: 25 },
+        judgedBy: 'figure',
+        unit: ' ms',
       },
     ],
   },

@@ -209,7 +209,6 @@ export async function startService(
       tokens,
       broadcaster,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
-      extraConcurrentLogins: MAX_CONNECTIONS,
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),
       onDamagedHash: (userId, damage) =>

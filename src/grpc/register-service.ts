@@ -49,8 +49,9 @@ export function serveMethods<Service extends object>(
       );
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
-      implementation[name] = unary(rule, guardMethod(method.path, rule, guard, run));
-      if (rule.isHot) fastPath?.add(definition[name], rule, run);
+      const guarded = guardMethod(method.path, rule, guard, run);
+      implementation[name] = unary(rule, guarded);
+      if (rule.isHot) fastPath?.add(definition[name], rule, guarded);
     }
   }
   server.addService(definition, implementation);

@@ -49,6 +49,8 @@ type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Serv
 const publicCall = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const publicEvent = { ...publicCall, logsSuccess: true } as const;
 const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, logsSuccess: true } as const;
+/** A refused login must cost little, since a flood of them is to be expected. */
+const hotEvent = { ...publicEvent, isHot: true } as const;
 /** A method that checks a credential. Its operation audits a success in its transaction. */
 const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): MethodRule => ({
   ...rule,
@@ -57,9 +59,9 @@ const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): M
 const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: credentialCheck('login', { ...publicEvent, namesClient: true }),
+  login: credentialCheck('login', { ...hotEvent, namesClient: true }),
   verifyToken: { ...publicCall, isHot: true },
-  refreshToken: credentialCheck('token.refresh'),
+  refreshToken: credentialCheck('token.refresh', hotEvent),
   // The answer is the same for valid and invalid tokens (RFC 7009 section 2.2).
   revokeToken: publicEvent,
   issueServiceToken: credentialCheck('service.token'),
