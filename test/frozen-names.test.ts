@@ -61,6 +61,7 @@ const REASONS: Readonly<Record<string, number>> = {
   STREAM_IDLE: 50,
   ID_TAKEN: 51,
   EXTERNAL_ID_TAKEN: 52,
+  TOKEN_REPLAYED: 53,
   UNRECOGNIZED: -1,
 };
 
@@ -180,6 +181,9 @@ const COMMANDS = [
   'service list | --json',
   'service delete | --json',
   'service rotate | --now | --overlap <duration> | --json',
+  'service key add | --json',
+  'service key list | --json',
+  'service key delete | --json',
   'key list | --json',
   'key rotate | --now | --json',
   'key revoke | --json',
@@ -228,6 +232,8 @@ const AUDIT_ACTIONS = [
   'key.revoke',
   'audit.read',
   'trust.watch',
+  'service.key.add',
+  'service.key.delete',
 ];
 
 const CLIENT_EXPORTS = [

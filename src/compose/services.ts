@@ -86,6 +86,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         refreshTokens: () => rootKey.tokens(),
         digests,
         issuer,
+        issuerName: settings.issuer,
         verifier,
         verification,
         apiAudience,

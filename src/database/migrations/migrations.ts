@@ -11,6 +11,7 @@ import { auditPurge } from './0008-audit-purge.ts';
 import { revocationTimes } from './0009-revocation-times.ts';
 import { finalRevocations } from './0010-final-revocations.ts';
 import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
+import { serviceKeys } from './0012-service-keys.ts';
 
 export interface Migration {
   readonly number: number;
@@ -36,6 +37,7 @@ export const migrations: readonly Migration[] = [
   ['revocation-times', revocationTimes] as const,
   ['final-revocations', finalRevocations] as const,
   ['ids-of-other-programs', idsOfOtherPrograms] as const,
+  ['service-keys', serviceKeys] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

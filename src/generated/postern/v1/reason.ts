@@ -25,7 +25,8 @@ export const Reason = {
   /**
    * INVALID_CREDENTIALS - UNAUTHENTICATED. The credentials are wrong. An unknown e-mail, a wrong
    * password, a disabled account and an account without a password all get exactly
-   * this answer. So do all failures of IssueServiceToken.
+   * this answer. So do an unknown service account, a wrong secret, an unknown key and
+   * a wrong signature of an assertion.
    */
   INVALID_CREDENTIALS: 1,
   /** CREDENTIALS_MISSING - UNAUTHENTICATED. The call needs a credential and has none. */
@@ -154,6 +155,8 @@ export const Reason = {
   ID_TAKEN: 51,
   /** EXTERNAL_ID_TAKEN - ALREADY_EXISTS. Another user has this `external_id`. */
   EXTERNAL_ID_TAKEN: 52,
+  /** TOKEN_REPLAYED - UNAUTHENTICATED. The assertion was used before: make a new one for each call. */
+  TOKEN_REPLAYED: 53,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -202,5 +205,6 @@ export namespace Reason {
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
   export type ID_TAKEN = typeof Reason.ID_TAKEN;
   export type EXTERNAL_ID_TAKEN = typeof Reason.EXTERNAL_ID_TAKEN;
+  export type TOKEN_REPLAYED = typeof Reason.TOKEN_REPLAYED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }
