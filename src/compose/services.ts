@@ -17,7 +17,7 @@ import {
   CHECK_INITIAL_LOAD_WAIT_MS,
   failClosedAuthorization,
 } from '../services/ext-authz/authorization-service.ts';
-import type { AddService } from '../grpc/grpc-server.ts';
+import type { AddService } from '../rpc/handlers.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';

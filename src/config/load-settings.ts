@@ -23,6 +23,7 @@ import {
 import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
 import { databaseFileFaults, readFault } from './database-file-faults.ts';
 import { withLibpqVariables } from '../net/database-url.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import type { Setting } from './setting-row.ts';
@@ -89,7 +90,8 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
   const production = provided.has('databaseUrl') || faulty.has('databaseUrl');
-  const context = { purpose, production, sizes: sizesFor(machine, production) };
+  const httpPort = fixedLocalPort(provided.get('httpListen') as ListenAddress | undefined);
+  const context = { purpose, production, sizes: sizesFor(machine, production), httpPort };
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
@@ -122,7 +124,7 @@ export function loadSettings(environment: Environment = process.env, options: Lo
   const warnings = [
     ...warningsAbout(environment),
     ...warningsAboutLegacy(legacyHs256, purpose, nowMs),
-    ...warningsAboutIssuer(environment, production, purpose),
+    ...warningsAboutIssuer(environment, values, production, purpose),
     ...warningsAboutTls(values, purpose),
     ...warningsAboutSockets(values, purpose),
     ...(purpose === 'serve' ? warningsAboutMemory(values, production, machine) : []),
@@ -243,6 +245,12 @@ function readTextFile(path: string): string {
   // A pipe (such as /dev/fd/3) was opened by the user who started the process; other users cannot replace it.
   if (statSync(path).isFile()) requireTrustedPath(path, 'root');
   return decodeText(readFileSync(path));
+}
+
+/** The port by which a listener is reached at 127.0.0.1; null where it is not, or where the system chooses the port. */
+function fixedLocalPort(address: ListenAddress | undefined): number | null {
+  if (address?.kind !== 'tcp' || address.port === 0) return null;
+  return ['127.0.0.1', 'localhost', '0.0.0.0', '::'].includes(address.host) ? address.port : null;
 }
 
 /** A misspelt name is a fault: the setting would silently keep its default, which may be less secure. */

@@ -10,6 +10,8 @@ interface SettingContext {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly sizes: Sizes;
+  /** The fixed port of the HTTP listener on this machine, if one is set; otherwise null. */
+  readonly httpPort: number | null;
 }
 
 /** One row of the settings table. `displayedDefault` is Markdown for the documentation. */

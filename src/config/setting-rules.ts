@@ -69,6 +69,9 @@ export interface SettingValues {
   readonly maxConnections: number;
   readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
+  /** Which services are served over HTTP as well; `admin` includes `auth`. */
+  readonly httpRpc: 'off' | 'auth' | 'admin';
+  readonly corsOrigins: readonly string[];
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
   /** The path of a PEM file, as the next two. */

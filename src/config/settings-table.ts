@@ -50,12 +50,17 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'of the process must be a member, or root.',
     value.group,
   ),
-  issuer: setting(
-    'POSTERN_ISSUER',
-    'http://127.0.0.1:8080',
-    'The issuer (`iss`) of every token: an http or https URL.',
-    value.issuer,
-  ),
+  issuer: {
+    ...setting(
+      'POSTERN_ISSUER',
+      'http://127.0.0.1:8080',
+      'The issuer (`iss`) of every token: an http or https URL.',
+      value.issuer,
+    ),
+    displayedDefault: '`http://127.0.0.1:8080`; with the embedded database the port of `POSTERN_HTTP_LISTEN`',
+    fallback: ({ production, httpPort }) =>
+      `http://127.0.0.1:${production || httpPort === null ? 8080 : httpPort}`,
+  },
   audiences: setting(
     'POSTERN_AUDIENCE',
     'postern',
@@ -235,6 +240,27 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     ...setting('POSTERN_REFLECTION', 'on', 'Whether gRPC reflection is served.', value.toggle),
     displayedDefault: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
+  },
+  httpRpc: {
+    ...setting(
+      'POSTERN_HTTP_RPC',
+      'admin',
+      'Which RPCs the HTTP listener serves as well, [as Connect and gRPC-Web](http.md): `off`, `auth` (AuthService) or ' +
+        '`admin` (AuthService and AdminService). A sidecar serves VerifyToken alone.',
+      value.oneOf('off', 'auth', 'admin'),
+    ),
+    displayedDefault: '`admin`; in production and in a sidecar `off`',
+    fallback: ({ production, purpose }) => (production || purpose === 'sidecar' ? 'off' : 'admin'),
+  },
+  corsOrigins: {
+    ...setting(
+      'POSTERN_CORS_ORIGINS',
+      '',
+      'The origins of web pages that may call RPCs over HTTP (`https://app.example.com`), separated by commas.',
+      value.origins,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
   },
   clientId: optional(
     'POSTERN_CLIENT_ID',

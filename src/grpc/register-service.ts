@@ -16,8 +16,8 @@ import type { FastPath } from './fast-path/fast-path.ts';
 import { EncodedMessage } from '../rpc/encoded-message.ts';
 import { type MethodGuard, guardMethod } from '../rpc/method-guard.ts';
 import { ruleOf } from '../rpc/method-table.ts';
+import { withStrictDecoding } from '../rpc/strict-decoding.ts';
 import { serverStream } from './server-stream.ts';
-import { withStrictDecoding } from './strict-decoding.ts';
 import { unary } from './unary.ts';
 
 /** Adds a service of Postern, with strict decoding, and with the method's rule and the guard around each handler. */

@@ -25,6 +25,11 @@ export interface MethodRule {
   readonly deadlineMs: number | null;
   /** Whether ordinary calls take the fast path, directly on the HTTP/2 stream. */
   readonly isHot?: boolean;
+  /**
+   * Whether the method can be called over HTTP with GET as well: it changes nothing, and no request contains a secret, which
+   * would end in access logs. Its proto option is `NO_SIDE_EFFECTS`.
+   */
+  readonly isSafe?: boolean;
   /** Whether successful calls are logged, too. */
   readonly logsSuccess?: boolean;
   /** Whether the request has a `client` field, which is trusted from a service account: its credential is checked then (L12). */
@@ -60,7 +65,7 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   issueServiceToken: credentialCheck('service.token'),
   changePassword: credentialCheck('password.change', userEvent),
   resetPassword: credentialCheck('password.reset'),
-  getJwks: publicCall,
+  getJwks: { ...publicCall, isSafe: true },
 };
 
 const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {

@@ -19,7 +19,7 @@ function verdict(
   return read.ok ? 'read' : read.refusal.reason;
 }
 
-describe('T27 a client assertion', () => {
+describe('T28 a client assertion', () => {
   test.each([
     [{}, {}],
     [{ exp: now + 300, iat: now }, { typ: 'JWT' }],

@@ -8,7 +8,7 @@ import { callEnded, type FinishedCall, requestIdOf } from '../../rpc/call-contex
 import { type Call, originOf } from '../../rpc/call.ts';
 import { CALL_STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
 import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
-import { MAX_MESSAGE_BYTES } from '../limits/limits.ts';
+import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
 import type { UnaryHandler } from '../../rpc/handlers.ts';
 import {
   presentableText,
@@ -147,7 +147,8 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 
   get origin(): CallOrigin {
-    return originOf(this, this.#headers['user-agent']);
+    const forwardedFor = this.#headers['x-forwarded-for'] ?? [];
+    return originOf(this, this.#headers['user-agent'], [forwardedFor].flat());
   }
 
   get authorization(): readonly string[] {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
+import { lockServiceAccount } from '../../../src/features/service-accounts/service-account-queries.ts';
 import { deleteServiceKeyRow } from '../../../src/features/service-accounts/keys/service-key-queries.ts';
 import { purgeExpired } from '../../../src/features/maintenance/purge-expired.ts';
 import { account, verdictOf } from '../../support/account.ts';
@@ -64,7 +65,7 @@ async function becomes(expected: string, token: string): Promise<void> {
 }
 
 test.each(['ES256', 'RS256', 'EdDSA'] as const)(
-  'T27 an assertion signed with %s gets a token of its account, with and without client_id and kid',
+  'T28 an assertion signed with %s gets a token of its account, with and without client_id and kid',
   async (algorithm) => {
     const keyed = await accountWithKey(algorithm);
     const outcomes = [
@@ -83,7 +84,7 @@ test.each(['ES256', 'RS256', 'EdDSA'] as const)(
   },
 );
 
-describe('T28 an assertion is accepted once', () => {
+describe('T29 an assertion is accepted once', () => {
   test('on every instance, and also when it comes twice at the same moment', async () => {
     const keyed = await accountWithKey();
     const once = assertionOf(keyed);
@@ -120,7 +121,7 @@ describe('T28 an assertion is accepted once', () => {
   });
 });
 
-test('T27 every wrong account, key or signature gets the same answer, whatever the header says', async () => {
+test('T28 every wrong account, key or signature gets the same answer, whatever the header says', async () => {
   const keyed = await accountWithKey();
   const other = await accountWithKey();
   const keyless = await fixture.createService('keyless');
