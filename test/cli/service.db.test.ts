@@ -148,7 +148,7 @@ describe('service key', () => {
       await writeFile(file, form === 'pem' ? pem : key.publicJwk);
       const added = await json('key', 'add', `keyed-${form}`, file);
       expect(added).toMatchObject({
-        kid: expect.stringMatching(/^[\w-]{43}$/) as string,
+        kid: expect.stringMatching(/^[\w-]{43}$/) as unknown as string,
         algorithm: 'ES256',
       });
       expect(await json('key', 'list', clientId)).toEqual([added]);

@@ -20,7 +20,7 @@ const KEPT_SECONDS = 180;
  * neither. It returns one row for each row of `source` if the thing was not used before, none otherwise. A concurrent use
  * of the same thing waits for the first to commit.
  *
- * @param source the name of a query in the WITH clause of that statement, with at most one row
+ * @param source the name of a query in the WITH clause of that statement, or a subquery, with at most one row
  */
 export function usedOnceInsertFrom(
   source: string,
@@ -31,6 +31,13 @@ export function usedOnceInsertFrom(
        ON CONFLICT DO NOTHING RETURNING 1`,
     bindings: [purpose, Buffer.from(digest), expiresAtSeconds],
   };
+}
+
+/** Marks a thing as used. @returns whether it was not used before */
+export async function useOnce(db: Knex, used: UsedOnce): Promise<boolean> {
+  const insert = usedOnceInsertFrom('(SELECT) AS moment', used);
+  const { rows } = await db.raw<{ rows: unknown[] }>(insert.sql, insert.bindings);
+  return rows.length > 0;
 }
 
 /** Deletes a batch of things that are refused as expired by now, and returns how many. */
