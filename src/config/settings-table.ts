@@ -262,6 +262,22 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: 'none',
     fallback: () => [],
   },
+  oauth: {
+    ...setting(
+      'POSTERN_OAUTH',
+      'on',
+      'Whether the [OAuth endpoints](oauth.md) are served over HTTP: `/oauth/token`, `/oauth/introspect`, `/oauth/revoke`.',
+      value.toggle,
+    ),
+    displayedDefault: '`on`; in production and in a sidecar `off`',
+    fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
+  },
+  passwordDoor: setting(
+    'POSTERN_PASSWORD_DOOR',
+    'off',
+    'Whether `/login`, `/token` and the password grant are served, for [clients of a tutorial](oauth.md#the-paths-of-a-tutorial).',
+    value.toggle,
+  ),
   clientId: optional(
     'POSTERN_CLIENT_ID',
     'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',
