@@ -72,7 +72,7 @@ const serviceToken = async (form: Record<string, string> = {}) =>
 const introspect = (token: string, form: Record<string, string> = bySecret(), headers = {}) =>
   post('/oauth/introspect', { token, ...form }, headers);
 
-describe('H01 POST /oauth/token', () => {
+describe('J01 POST /oauth/token', () => {
   test('client_credentials by basic, post and private_key_jwt, for the audience that is asked for', async () => {
     const replies = [
       await post('/oauth/token', credentials, basic(billing.id, billing.secret)),
@@ -241,7 +241,7 @@ describe('H01 POST /oauth/token', () => {
   });
 });
 
-describe('H02 POST /oauth/introspect', () => {
+describe('J02 POST /oauth/introspect', () => {
   test('the claims of a valid token, for a client that authenticates in any way', async () => {
     const token = await serviceToken({ audience: 'ledger' });
     const login = await account.login(service, user.email, user.password);
@@ -304,7 +304,7 @@ describe('H02 POST /oauth/introspect', () => {
   });
 });
 
-describe('H03 POST /oauth/revoke', () => {
+describe('J03 POST /oauth/revoke', () => {
   test('ends the token or its session at once, without authentication, and never says what a token was', async () => {
     const login = await account.login(service, user.email, user.password);
     const token = await serviceToken();
@@ -322,7 +322,7 @@ describe('H03 POST /oauth/revoke', () => {
   });
 });
 
-describe('H04 the paths of a tutorial', () => {
+describe('J04 the paths of a tutorial', () => {
   const login = (body: object) => raw('/login', JSON.stringify(body), 'application/json');
 
   test('POST /login with JSON, POST /token with a form, and the password grant', async () => {
@@ -384,7 +384,7 @@ describe('H04 the paths of a tutorial', () => {
   });
 });
 
-describe('H05 hostile requests get a 4xx with a reason', () => {
+describe('J05 hostile requests get a 4xx with a reason', () => {
   const paths = ['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/token'];
 
   test.each(paths)('%s', async (path) => {
@@ -431,7 +431,7 @@ describe('H05 hostile requests get a 4xx with a reason', () => {
   });
 });
 
-test('H06 the metadata are at every place where the two standards look, and lists what is served', async () => {
+test('J06 the metadata are at every place where the two standards look, and lists what is served', async () => {
   const places = [
     '/.well-known/oauth-authorization-server',
     '/.well-known/oauth-authorization-server/auth',
@@ -473,7 +473,7 @@ test('H06 the metadata are at every place where the two standards look, and list
   expect(verdict(await post('/auth/oauth/token', { ...credentials, ...bySecret() }))).toBe('200 OK');
 });
 
-test('H06 nothing is served that is not on', async () => {
+test('J06 nothing is served that is not on', async () => {
   const off = await startTestService({ POSTERN_ISSUER: 'https://postern.example' }, database);
   try {
     for (const path of ['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/login', '/token'])
