@@ -5,6 +5,9 @@ import { Client } from 'pg';
 
 import { makeScannableSecret } from '../../src/crypto/api-secret.ts';
 import { masterKeyOf, seal } from '../../src/crypto/sealed-envelope.ts';
+import { serviceKeyFindings } from '../../src/cli/doctor/service-key-findings.ts';
+import type { Settings } from '../../src/config/load-settings.ts';
+import { Secret } from '../../src/domain/secret.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { RefreshTokens } from '../../src/tokens/issue/refresh-token-codec.ts';
 import { account, type Tokens, verdictOf } from '../support/account.ts';
@@ -148,6 +151,15 @@ describe('D20 a database writer cannot forge', () => {
     const altered = { ...rows[0]?.public_jwk, ...(JSON.parse(other.publicJwk) as object) };
     await writer.query('UPDATE service_keys SET public_jwk = $2 WHERE account_id = $1', [his.id, altered]);
     expect(await issueAs(his.id, other)).toBe('INVALID_CREDENTIALS');
+    const findings = await serviceKeyFindings(
+      store.database,
+      { masterKey: new Secret(masterKey), masterKeyPrevious: null, production: true } as unknown as Settings,
+      60_000,
+    );
+    expect(findings.map(({ verdict, message }) => [verdict, message.includes(kid)])).toEqual([
+      ['fault', true],
+      ['fault', true],
+    ]);
     // An administrator who adds the key again repairs the row.
     expect(await fixture.addKey(his.id, key.publicJwk)).toBe(kid);
     expect(await issueAs(his.id)).toBe('OK');

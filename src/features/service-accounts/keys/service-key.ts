@@ -28,11 +28,14 @@ export interface ServiceKey {
   readonly createdAt: Date;
 }
 
-/** The id of a key: an RFC 7638 thumbprint. */
+/** An RFC 7638 thumbprint: SHA-256 in base64url. */
+export const KEY_ID = /^[\w-]{43}$/;
+
+/** The id of a key. */
 export const keyId: FieldRule<string> = text({
   minBytes: 1,
   maxBytes: 43,
-  form: { pattern: /^[\w-]{43}$/, description: 'the 43 characters of an RFC 7638 thumbprint' },
+  form: { pattern: KEY_ID, description: 'the 43 characters of an RFC 7638 thumbprint' },
 });
 
 export const publicJwkText: FieldRule<string> = text({ minBytes: 2, maxBytes: 4_096 });
