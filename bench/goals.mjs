@@ -21,6 +21,19 @@ export const scenarios = [
     ],
   },
   {
+    name: 'verify-http',
+    pinned: true,
+    rows: [
+      {
+        id: 'verify-http',
+        title: 'VerifyToken over HTTP/1.1 with JSON, token in the cache',
+        baseline: 'a bare node:http server that returns the same bytes',
+        goal: { atLeast: 0.5 },
+        judgedBy: 'cpu',
+      },
+    ],
+  },
+  {
     name: 'verify-first-sight',
     pinned: true,
     rows: [

@@ -65,6 +65,8 @@ export interface Service {
   readonly tls: ServerTls | null;
   /** The demo user, created at the first start of embedded mode; null otherwise. */
   readonly demoUser: DemoUser | null;
+  /** Whether RPCs are served over HTTP as well. */
+  readonly servesHttpRpcs: boolean;
   /** Rejects new calls, waits for running ones, closes everything. */
   stop(): Promise<void>;
 }
@@ -312,7 +314,8 @@ export async function startService(
     // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
-    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
+    const servesHttpRpcs = settings.httpRpc !== 'off';
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, servesHttpRpcs, stop };
   } catch (error) {
     await stop();
     throw error;

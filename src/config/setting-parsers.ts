@@ -117,7 +117,7 @@ export const networks: SettingParser<readonly Network[]> = (text) =>
 export const origins: SettingParser<readonly string[]> = (text) =>
   text.split(',').map((part) => {
     const origin = part.trim();
-    if (!/^https?:/.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin)
+    if (!/^https?:[^*]+$/.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin)
       throw new InvalidSetting(
         'must be origins as browsers write them, separated by commas, such as https://app.example.com: in lower case, ' +
           'without a path, without a wildcard, and with a port only if it is not the default one',

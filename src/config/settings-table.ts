@@ -213,7 +213,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     ...setting(
       'POSTERN_TRUSTED_PROXIES',
       '',
-      'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` is trusted, as that of service accounts is.',
+      'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` over gRPC is trusted, as that of service accounts is, and whose `x-forwarded-for` is read.',
       value.networks,
     ),
     displayedDefault: 'none',

@@ -115,26 +115,35 @@ export class HttpCall implements GuardedCall, FinishedCall {
    *
    * @throws Rejected `message-too-large`, `shutting-down`, `deadline-exceeded`, or `cancelled`
    */
-  async readBody(maxBytes: number): Promise<Buffer> {
-    if (this.#context.isStopping())
-      throw new Rejected({ kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS });
-    const tooLarge = new Rejected({ kind: 'message-too-large', maxBytes });
-    if (Number(this.request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
-    const body = new Promise<Buffer>((resolve, reject) => {
+  readBody(maxBytes: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const { request } = this;
+      const tooLarge = () => reject(new Rejected({ kind: 'message-too-large', maxBytes }));
+      if (this.#context.isStopping()) {
+        reject(new Rejected({ kind: 'shutting-down', retryAfterMs: RETRY_AFTER_MS }));
+        return;
+      }
+      if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
+        tooLarge();
+        return;
+      }
+      const settled = this.#rejectAtEnd(reject);
       const chunks: Buffer[] = [];
       let size = 0;
-      this.request.on('data', (chunk: Buffer) => {
+      request.on('data', (chunk: Buffer) => {
         size += chunk.length;
         if (size <= maxBytes) chunks.push(chunk);
-        else reject(tooLarge);
+        else if (size - chunk.length <= maxBytes) {
+          settled();
+          tooLarge();
+        }
       });
-      this.request.once('end', () =>
-        resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
-      );
+      request.once('end', () => {
+        settled();
+        this.storeDeadlineMs = Date.now() + CALL_STORE_LIMIT_MS;
+        resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+      });
     });
-    const read = await this.beforeDeadline(body);
-    this.storeDeadlineMs = Date.now() + CALL_STORE_LIMIT_MS;
-    return read;
   }
 
   /**
@@ -143,30 +152,26 @@ export class HttpCall implements GuardedCall, FinishedCall {
    */
   beforeDeadline<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const refuse = (kind: Extract<Rejection, { kind: 'deadline-exceeded' | 'cancelled' }>['kind']) =>
-        reject(new Rejected({ kind }));
-      if (this.#finished) {
-        refuse('cancelled');
-        return;
-      }
-      const timer = setTimeout(() => refuse('deadline-exceeded'), Math.max(0, this.deadlineMs - Date.now()));
-      this.#onEnd = () => refuse('cancelled');
-      const settled = () => {
-        clearTimeout(timer);
-        this.#onEnd = null;
-      };
-      work.then(
-        (value) => {
-          settled();
-          resolve(value);
-        },
-        (error: unknown) => {
-          settled();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-          reject(error);
-        },
-      );
+      const settled = this.#rejectAtEnd(reject);
+      work.then(resolve, reject).finally(settled);
     });
+  }
+
+  /** Rejects when the deadline passes or the caller goes away, unless the returned function is called before. */
+  #rejectAtEnd(reject: (error: Rejected) => void): () => void {
+    const settled = () => {
+      clearTimeout(timer);
+      this.#onEnd = null;
+    };
+    const refuse = (kind: Extract<Rejection['kind'], 'deadline-exceeded' | 'cancelled'>) => {
+      settled();
+      reject(new Rejected({ kind }));
+    };
+    const leftMs = Math.max(0, this.deadlineMs - Date.now());
+    const timer = setTimeout(() => refuse('deadline-exceeded'), leftMs);
+    this.#onEnd = () => refuse('cancelled');
+    if (this.#finished) this.#onEnd();
+    return settled;
   }
 
   noteRefusal(reason: NonNullable<FinishedCall['reason']>, cause: unknown, isFault: boolean): void {

@@ -154,7 +154,9 @@ function watchRequest(slots: ConnectionSlots, request: IncomingMessage, response
     response.once('close', () => slots.served(socket));
   });
   response.once('prefinish', () => {
-    const unread = setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS);
+    // Most responses are taken by the kernel at once.
+    const unread =
+      socket.writableLength > 0 ? setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS) : undefined;
     response.once('close', () => {
       clearTimeout(unread);
       if (request.complete || socket.destroyed) return;

@@ -36,7 +36,7 @@ export function callerOf(call: Call): Caller {
 }
 
 /**
- * Where a call comes from. Behind a trusted proxy the address is the one that `x-forwarded-for` shows (L19).
+ * Where a call comes from. Behind a trusted proxy the address is the one that `x-forwarded-for` shows (H08).
  *
  * @param forwardedFor the `x-forwarded-for` headers, in the order of the request
  */

@@ -402,6 +402,12 @@ describe('J05 hostile requests get a 4xx with a reason', () => {
     expect(verdicts).toEqual(
       verdicts.map(() => expect.stringMatching(/^(400 invalid_request|401 invalid_client)$/) as unknown),
     );
+    for (const [body, why] of [
+      ['grant_type=password&grant_type=password', /twice/],
+      ['token=x&client_id=&client_id=', /twice/],
+      ['token=%ff', /UTF-8/],
+    ] as const)
+      expect((await raw(path, body)).body['error_description']).toMatch(why);
     expect(verdicts.slice(0, 6)).toEqual(Array(6).fill('400 invalid_request'));
     expect(verdict(await raw(path, 'x'.repeat(1_000_000)))).toBe('413 invalid_request');
     for (const type of [

@@ -64,6 +64,12 @@ install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
+# The official suite of the Connect project, and the descriptors of the service that its server under test has to offer.
+install_connectconformance() {
+  GOBIN="$dir/bin" go install connectrpc.com/conformance/cmd/connectconformance@v1.0.7 || return
+  npx buf build "$(go env GOMODCACHE)/connectrpc.com/conformance@v1.0.7/proto" -o "$dir/conformance.binpb"
+}
+
 # PostgreSQL with pg_basebackup and pg_dump, which the npm package lacks, and PgBouncer: from Debian, unless installed.
 install_postgres() {
   local home
@@ -92,5 +98,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client oauth-python oauth-go; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go; do install "$name"; done
 exit "$failed"

@@ -13,6 +13,7 @@ import {
   retryAfter,
   type RpcError,
   type RpcProtocol,
+  unpaddedBase64,
 } from './rpc-protocol.ts';
 
 /** The names of the codes in the Connect protocol, and their HTTP statuses (its section "Error codes"). */
@@ -118,8 +119,7 @@ function errorJson({ code, message, details }: RpcError): object {
 function detailJson({ typeUrl, value }: Any): object {
   const type = typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
   const debug = readable[type]?.(value);
-  const unpadded = value.toString('base64').replaceAll('=', '');
-  return { type, value: unpadded, ...(debug !== undefined && { debug }) };
+  return { type, value: unpaddedBase64(value), ...(debug !== undefined && { debug }) };
 }
 
 /** The details of Postern's refusals, for a person who reads the response. Programs decode `value`. */

@@ -5,14 +5,16 @@ import { PREFIX_BYTES } from '../../rpc/encoded-message.ts';
 import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
 import type { Answer } from '../answer.ts';
 import type { HttpCall } from '../http-call.ts';
-import { decompressed } from './gzip.ts';
+import { decompressed, requireSupported } from './gzip.ts';
 import {
   type EncodedOutcome,
   type Encoding,
   invalidRequest,
   type Metadata,
   retryAfter,
+  ProtocolFault,
   type RpcProtocol,
+  unpaddedBase64,
 } from './rpc-protocol.ts';
 
 const COMPRESSED_FLAG = 1;
@@ -49,18 +51,30 @@ export class GrpcWebProtocol implements RpcProtocol {
 
   async read(call: HttpCall): Promise<Buffer> {
     const body = await call.readBody(PREFIX_BYTES + MAX_MESSAGE_BYTES);
-    if (body.length < PREFIX_BYTES || body.length !== PREFIX_BYTES + body.readUInt32BE(1))
+    if (body.length === 0)
+      throw new ProtocolFault(Code.UNIMPLEMENTED, 'the call has no request message; send one');
+    const end = body.length < PREFIX_BYTES ? Infinity : PREFIX_BYTES + body.readUInt32BE(1);
+    if (body.length > end)
+      throw new ProtocolFault(Code.UNIMPLEMENTED, 'the call has more than one request message; send one');
+    if (body.length < end)
       throw invalidRequest(
         '',
         'the body must be one frame: a byte of flags, four of the length, and the message',
       );
     const flags = body[0] ?? 0;
     const message = body.subarray(PREFIX_BYTES);
+    const coding = call.request.headers['grpc-encoding'] ?? 'identity';
+    requireSupported(coding, 'grpc-encoding');
     if (flags === 0) return message;
     if (flags !== COMPRESSED_FLAG) throw invalidRequest('', 'the frame has flags that a request cannot have');
-    const coding = call.request.headers['grpc-encoding'];
-    if (coding === undefined) throw invalidRequest('grpc-encoding', 'a compressed message needs this header');
-    return decompressed(message, String(coding), 'grpc-encoding');
+    // The description of compression in gRPC prescribes INTERNAL.
+    if (coding === 'identity')
+      throw new ProtocolFault(
+        Code.INTERNAL,
+        'the message is compressed, but grpc-encoding is not gzip',
+        Code.INVALID_ARGUMENT,
+      );
+    return decompressed(message, coding, 'grpc-encoding');
   }
 
   answer(outcome: EncodedOutcome): Answer {
@@ -88,7 +102,7 @@ function statusTrailers(outcome: EncodedOutcome): Metadata {
     'grpc-status': [String(code === Code.OK ? Code.UNKNOWN : code)],
     'grpc-message': [encodeURI(presentableText(message))],
     ...(details.length > 0 && {
-      'grpc-status-details-bin': [Buffer.from(Status.encode(status).finish()).toString('base64')],
+      'grpc-status-details-bin': [unpaddedBase64(Buffer.from(Status.encode(status).finish()))],
     }),
   };
 }

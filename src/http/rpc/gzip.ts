@@ -2,24 +2,31 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 
 import { Rejected } from '../../domain/rejection.ts';
+import { Code } from '../../rpc/status-code.ts';
 import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
-import { invalidRequest } from './rpc-protocol.ts';
+import { invalidRequest, ProtocolFault } from './rpc-protocol.ts';
 
 const unzip = promisify(gunzip);
+
+/** @throws ProtocolFault */
+export function requireSupported(coding: unknown, field: string): asserts coding is string | undefined {
+  if (![undefined, '', 'identity', 'gzip'].includes(coding as string | undefined))
+    throw new ProtocolFault(Code.UNIMPLEMENTED, `${field}: only gzip and identity are supported`);
+}
 
 /**
  * The content of a message that is compressed as its header says.
  *
  * @param field the name of the header
- * @throws Rejected `message-too-large` as soon as the content exceeds the limit, `field-invalid`
+ * @throws ProtocolFault, Rejected `message-too-large` as soon as the content exceeds the limit, `field-invalid`
  */
 export async function decompressed(
   bytes: Buffer,
   coding: string | undefined,
   field: string,
 ): Promise<Buffer> {
-  if (coding === undefined || coding === '' || coding === 'identity') return bytes;
-  if (coding !== 'gzip') throw invalidRequest(field, 'only gzip and identity are supported');
+  requireSupported(coding, field);
+  if (coding !== 'gzip') return bytes;
   try {
     return await unzip(bytes, { maxOutputLength: MAX_MESSAGE_BYTES });
   } catch (cause) {

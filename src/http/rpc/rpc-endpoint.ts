@@ -1,12 +1,19 @@
 import type { Rejected } from '../../domain/rejection.ts';
-import { presentableText, type RpcStatus, statusOfError } from '../../rpc/rejection-status.ts';
+import { presentableText, statusOfError } from '../../rpc/rejection-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { statusDetails } from '../../rpc/status-details.ts';
+import { text } from '../answer.ts';
 import type { CallAnswer, Endpoint, HttpCall } from '../http-call.ts';
 import { ConnectProtocol, connectError, connectStreamError } from './connect-protocol.ts';
 import { GrpcWebProtocol } from './grpc-web-protocol.ts';
 import type { MethodJson } from './json-codec.ts';
-import { invalidRequest, type RpcError, type RpcOutcome, type RpcProtocol } from './rpc-protocol.ts';
+import {
+  invalidRequest,
+  type RpcError,
+  type RpcOutcome,
+  type RpcProtocol,
+  ProtocolFault,
+} from './rpc-protocol.ts';
 
 /** A method that is served over HTTP. */
 export interface RpcMethod {
@@ -60,8 +67,9 @@ export class RpcEndpoint implements Endpoint {
       const encoded = json ? this.#jsonOf(json, outcome) : message;
       return { ...protocol.answer({ body: encoded, headers, trailers }), code: Code.OK };
     } catch (error) {
-      const status = statusOfError(error, call);
-      return { ...protocol.answer({ error: rpcError(status) }), code: status.code };
+      const refused = errorOf(error, call);
+      const code = error instanceof ProtocolFault ? error.reportedCode : refused.code;
+      return { ...protocol.answer({ error: refused }), code };
     }
   }
 
@@ -133,22 +141,23 @@ function connectProtocol(contentType: string): RpcProtocol | null {
 }
 
 function grpcWebProtocol(contentType: string): RpcProtocol | null {
-  const [, encoding] = /^application\/grpc-web(?:\+(json|proto))?$/i.exec(contentType) ?? [''];
-  if (encoding === '') return null;
-  return new GrpcWebProtocol(encoding !== undefined && isJson(encoding) ? 'json' : 'proto', contentType);
+  const match = /^application\/grpc-web(?:\+(json|proto))?$/i.exec(contentType);
+  return match && new GrpcWebProtocol(isJson(match[1] ?? 'proto') ? 'json' : 'proto', contentType);
 }
 
 function isJson(encoding: string): boolean {
   return encoding.toLowerCase() === 'json';
 }
 
-/** A refusal before the protocol of the request is known: in the form that a person with a terminal can read. */
+/** A refusal of a request that is in no protocol, for the person who sent it. Clients go by the HTTP status. */
 function refusal(call: HttpCall, httpStatus: number, error: Rejected): CallAnswer {
-  const status = statusOfError(error, call);
-  return { ...connectError(rpcError(status), httpStatus), code: status.code };
+  const { code, reason, message } = statusOfError(error, call);
+  return { ...text(httpStatus, `${reason}: ${message}\n`), code };
 }
 
-function rpcError(status: RpcStatus): RpcError {
+function errorOf(error: unknown, call: HttpCall): RpcError {
+  if (error instanceof ProtocolFault) return { code: error.code, message: error.message, details: [] };
+  const status = statusOfError(error, call);
   const { code, message, retryAfterMs } = status;
   return { code, message: presentableText(message), details: statusDetails(status), retryAfterMs };
 }

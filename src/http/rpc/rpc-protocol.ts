@@ -57,3 +57,22 @@ export function retryAfter({ retryAfterMs }: RpcError): Record<string, string> {
     ? {}
     : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) };
 }
+
+/** A request of a form for which the protocols prescribe the code of the refusal. */
+export class ProtocolFault extends Error {
+  readonly code: Code;
+  /** The code in the log and the metrics: an INTERNAL there is a fault of Postern. */
+  readonly reportedCode: Code;
+
+  constructor(code: Code, message: string, reportedCode = code) {
+    super(message);
+    this.name = 'ProtocolFault';
+    this.code = code;
+    this.reportedCode = reportedCode;
+  }
+}
+
+/** Binary values in headers and JSON. Receivers accept padding, but the protocols ask senders to leave it out. */
+export function unpaddedBase64(bytes: Buffer): string {
+  return bytes.toString('base64').replaceAll('=', '');
+}
