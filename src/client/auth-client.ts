@@ -149,7 +149,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       await retryAlways(stub.revokeToken.bind(stub), { token, allSessions }, settings);
     },
     issueServiceToken: ({ clientId, clientSecret, audience = '' }, settings) =>
-      retryAlways(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings),
+      retryAlways(
+        stub.issueServiceToken.bind(stub),
+        { clientId, clientSecret, audience, clientAssertion: '' },
+        settings,
+      ),
     changePassword: ({ accessToken, currentPassword, newPassword }, settings) =>
       retryIfNotExecuted(
         stub.changePassword.bind(stub),

@@ -19,6 +19,9 @@ import { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
+import { logKeyEvent, reportClock } from './report-events.ts';
+import { composeOAuth } from './oauth.ts';
+import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
@@ -27,7 +30,7 @@ import { CallLogger } from '../observability/call-log.ts';
 import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import type { Logger } from '../observability/log.ts';
 import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
-import { type KeyEvent, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
+import { sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
 import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
 import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
 import { loadMasterKeys } from '../features/root-key/master-keys.ts';
@@ -238,11 +241,13 @@ export async function startService(
     const isTrustedProxy = networkMatcher(settings.trustedProxies);
     const httpRpcs = new RpcEndpoints(guard);
     const httpServices = httpServicesOf(settings);
+    const oauth = composeOAuth({ settings, database, rootKey, tokens, guard });
     const grpc = new GrpcServer({
       services: (add) =>
         addRpcs((service, handlers) => {
           add(service, handlers);
           if (httpServices.includes(service)) httpRpcs.add(service, handlers);
+          oauth.add(service, handlers);
         }),
       health: {
         processReady: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
@@ -257,7 +262,7 @@ export async function startService(
       onFinish,
     });
     const httpCalls = new HttpCalls({
-      find: (path) => httpRpcs.find(path),
+      find: (path) => oauth.find(path) ?? httpRpcs.find(path),
       corsOrigins: settings.corsOrigins,
       isTrustedProxy,
       onFinish,
@@ -282,7 +287,7 @@ export async function startService(
     const http = new HttpServer(
       {
         metrics: metrics.text,
-        publication: { issuer: settings.issuer, jwks: tokens.jwks },
+        publication: publicationOf(settings.issuer, settings, tokens.jwks),
         unreadyReasons: () => [
           ...(stopping ? ['the service is stopping'] : []),
           ...databaseFaults(databaseMonitor),
@@ -324,20 +329,6 @@ export async function startService(
 function httpServicesOf({ httpRpc }: Settings): readonly object[] {
   if (httpRpc === 'off') return [];
   return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
-}
-
-function reportClock(log: Logger, clock: DatabaseClock): void {
-  const event = clock.takeTransition();
-  if (event === null) return;
-  const fields = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
-  if (event === 'differs') log.warn(fields, 'clock-differs');
-  else log.info(fields, 'clock-agrees');
-}
-
-function logKeyEvent(log: Logger, event: KeyEvent): void {
-  if (event.kind === 'refused') log.error({ cause: event.cause }, 'signing-key-refused');
-  else if (event.kind === 'left-behind') log.error({ cause: event.cause }, 'signing-key-not-made');
-  else log.info({ step: event.kind, ...('kid' in event && { kid: event.kid }) }, 'signing-keys');
 }
 
 function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {

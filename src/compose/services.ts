@@ -85,6 +85,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         refreshTokens: () => rootKey.tokens(),
         digests,
         issuer,
+        issuerName: settings.issuer,
         verifier,
         verification,
         apiAudience,

@@ -73,6 +73,8 @@ export interface SettingValues {
   /** Which services are served over HTTP as well; `admin` includes `auth`. */
   readonly httpRpc: 'off' | 'auth' | 'admin';
   readonly corsOrigins: readonly string[];
+  readonly oauth: boolean;
+  readonly passwordDoor: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
   /** The path of a PEM file, as the next two. */

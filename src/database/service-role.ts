@@ -139,6 +139,9 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   service_accounts: ALL,
   // Rows are never updated, but the purge locks them, which requires UPDATE.
   service_tokens: ALL,
+  // As above: deletions and the purge lock rows, which requires UPDATE.
+  service_keys: ALL,
+  used_once: ALL,
   password_resets: ALL,
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.

@@ -39,7 +39,8 @@ export class HttpCall implements GuardedCall, FinishedCall {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly startedAtMs = performance.now();
-  readonly path: string;
+  /** An endpoint that stands for several methods sets the one that was called. */
+  path: string;
   readonly peer: string;
   /** The listener asks for no client certificate. */
   readonly clientNames = null;

@@ -15,8 +15,11 @@ export interface HttpContent {
 }
 
 /** The public keys of the issuer, for verifiers. */
-interface Publication {
-  readonly issuer: string;
+export interface Publication {
+  readonly jwksPaths: readonly string[];
+  readonly metadataPaths: readonly string[];
+  /** The members of the discovery documents, for the algorithms of the published keys. */
+  metadata(algorithms: readonly string[]): Readonly<Record<string, unknown>>;
   /** Null until keys are loaded. */
   jwks(): { json: string; etag: string; algorithms: readonly string[]; maxAgeSeconds: number } | null;
 }
@@ -30,8 +33,14 @@ export function publishedDocuments(content: HttpContent): ReadonlyMap<string, Do
   return new Map<string, Document>([
     ...(publication
       ? ([
-          ['/.well-known/jwks.json', (request) => jwks(request, publication)],
-          ['/.well-known/openid-configuration', (request) => openidConfiguration(request, publication)],
+          ...publication.jwksPaths.map((path): [string, Document] => [
+            path,
+            (request) => jwks(request, publication),
+          ]),
+          ...publication.metadataPaths.map((path): [string, Document] => [
+            path,
+            (request) => metadata(request, publication),
+          ]),
         ] satisfies [string, Document][])
       : []),
     ['/livez', () => text(200, 'ok\n')],
@@ -46,22 +55,12 @@ function jwks(request: IncomingMessage, publication: Publication): Answer {
   return cacheable(request, { ...keySet, type: 'application/jwk-set+json' });
 }
 
-/**
- * The members of OpenID Connect Discovery that token verifiers read. Postern is not an OpenID provider. The algorithms are
- * those of the published keys; a verifier that finds none there may take RS256 for the only one (go-oidc does). The member
- * is left out when it would be empty (OpenID Connect Discovery, section 4.2), as in HS256 mode.
- */
-function openidConfiguration(request: IncomingMessage, publication: Publication): Answer {
+function metadata(request: IncomingMessage, publication: Publication): Answer {
   const keySet = publication.jwks();
   // A verifier keeps this document for its lifetime, so it must not see one without the algorithms.
   if (keySet === null) return keysUnknown();
   const { algorithms, maxAgeSeconds } = keySet;
-  const { issuer } = publication;
-  const json = JSON.stringify({
-    issuer,
-    jwks_uri: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`,
-    ...(algorithms.length > 0 && { id_token_signing_alg_values_supported: algorithms }),
-  });
+  const json = JSON.stringify(publication.metadata(algorithms));
   const etag = `"${createHash('sha256').update(json).digest('base64url')}"`;
   return cacheable(request, { json, etag, maxAgeSeconds, type: 'application/json' });
 }

@@ -54,8 +54,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       if (!didRevoke) call.noteNoOp();
       return {};
     },
-    issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>
-      serviceTokenSet(await issueServiceToken(dependencies, { clientId, clientSecret, audience }, call)),
+    issueServiceToken: async (request, call) =>
+      serviceTokenSet(await issueServiceToken(dependencies, request, call)),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
       return tokenSet(await logins.run(() => changePassword(dependencies, change, call), call));

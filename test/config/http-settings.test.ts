@@ -26,6 +26,18 @@ test('RPCs are served over HTTP in the first look, and in production and in a si
   expect(loadSettings({ ...production, POSTERN_HTTP_RPC: 'auth' }).httpRpc).toBe('auth');
 });
 
+test('J06 the OAuth endpoints are served in the first look, and otherwise on demand; the paths of a tutorial only on demand', () => {
+  const served = (...given: Parameters<typeof loadSettings>) => {
+    const { oauth, passwordDoor } = loadSettings(...given);
+    return [oauth, passwordDoor];
+  };
+  expect(served({})).toEqual([true, false]);
+  expect(served(production)).toEqual([false, false]);
+  expect(served({}, { for: 'sidecar' })).toEqual([false, false]);
+  expect(served({ ...production, POSTERN_OAUTH: 'on', POSTERN_PASSWORD_DOOR: 'on' })).toEqual([true, true]);
+  expect(served({ POSTERN_OAUTH: 'off', POSTERN_HTTP_RPC: 'admin' })).toEqual([false, false]);
+});
+
 test('H04 origins are listed as browsers write them', () => {
   expect(loadSettings({}).corsOrigins).toEqual([]);
   const listed = 'https://app.example.com, http://localhost:5173';

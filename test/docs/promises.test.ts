@@ -10,7 +10,7 @@ const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id)
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
-  return [...text.matchAll(/\b([TKLSNADEOXH])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+  return [...text.matchAll(/\b([TKLSNADEOXHJ])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
       const [from, to] = [Number(first), Number(last)];
       return Array.from(

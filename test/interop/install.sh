@@ -35,6 +35,15 @@ install_python-jose() {
   python_in python-jose "$here/python-jose-requirements.txt" && script_in python-jose "$here/python-jose.py"
 }
 
+install_oauth-python() {
+  python_in oauth-python "$here/oauth/requirements.txt" && script_in oauth-python "$here/oauth/main.py"
+}
+
+install_oauth-go() {
+  cd "$here/oauth/go-client" || return
+  go vet . && go build -trimpath -o "$dir/bin/oauth-go" .
+}
+
 # The examples, by the commands of their READMEs. Their stubs are generated each time: the contract may have changed.
 install_python-client() {
   cd "$here/../../examples/python" || return
@@ -89,5 +98,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go; do install "$name"; done
 exit "$failed"

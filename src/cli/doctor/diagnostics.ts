@@ -20,6 +20,7 @@ import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
+import { serviceKeyFindings } from './service-key-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
 
 const LIMIT_MS = 5_000;
@@ -134,6 +135,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       schema,
       ...(await grantFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
+      ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];
   } catch (error) {

@@ -13,6 +13,7 @@ import { finalRevocations } from './0010-final-revocations.ts';
 import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
 import { loginInTwoCalls } from './0012-login-in-two-calls.ts';
 import { notificationAfterCommit } from './0013-notification-after-commit.ts';
+import { serviceKeys } from './0014-service-keys.ts';
 
 export interface Migration {
   readonly number: number;
@@ -40,6 +41,7 @@ export const migrations: readonly Migration[] = [
   ['ids-of-other-programs', idsOfOtherPrograms] as const,
   ['login-in-two-calls', loginInTwoCalls] as const,
   ['notification-after-commit', notificationAfterCommit] as const,
+  ['service-keys', serviceKeys] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

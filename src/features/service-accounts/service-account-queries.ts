@@ -47,6 +47,17 @@ export async function insertServiceAccount(
   return toServiceAccount(row as PublicRow);
 }
 
+/** Whether a digest is that of a secret of the account that is valid now; null when there is no such account. */
+export async function isSecretOf(db: Knex, id: string, digest: Uint8Array | null): Promise<boolean | null> {
+  const bytes = digest && Buffer.from(digest);
+  const { rows } = await db.raw<{ rows: { is_valid: boolean }[] }>(
+    `SELECT coalesce(secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()), false) AS is_valid
+     FROM service_accounts WHERE id = ?`,
+    [bytes, bytes, id],
+  );
+  return rows[0]?.is_valid ?? null;
+}
+
 /** Reads the current roles of an account; null when it does not exist. */
 export async function findServiceRoles(db: Knex, id: string): Promise<readonly string[] | null> {
   const row = await db<ServiceAccountRow>('service_accounts').where({ id }).first('roles');
