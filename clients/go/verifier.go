@@ -145,6 +145,8 @@ func optionsOf(with []Option) (*options, error) {
 		return nil, errors.New("postern: the size of the cache must not be negative")
 	case settings.logger == nil:
 		return nil, errors.New("postern: the logger is nil; leave WithLogger out for no logs")
+	case settings.credential == sourceCredential{}:
+		return nil, errors.New("postern: the token source is nil; leave WithTokenSource out for a stream without a credential")
 	case settings.account != nil && settings.credential != nil:
 		return nil, errors.New("postern: set a service account or a token source, not both")
 	case settings.account != nil && (settings.account.id == "" || settings.account.secret == ""):

@@ -1,0 +1,4 @@
+package postern
+
+// Freshness is for the tests.
+var Freshness = freshness
