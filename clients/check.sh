@@ -10,7 +10,7 @@ mkdir -p "$cache"
 
 # The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
 # modules do not depend on it.
-check_go() {
+check_go() (
   local module generated="$cache/generated"
   cd "$clients/go"
   rm -rf "$generated"
@@ -30,7 +30,7 @@ check_go() {
       go test -race ./...
     )
   done
-}
+)
 
 (cd "$root" && npm run --silent conformance)
 if [ $# -eq 0 ]; then
