@@ -92,7 +92,12 @@ def handler_like(handler: grpc.RpcMethodHandler, behaviour: Behaviour, *, raw: b
 
 def behaviour_of(handler: grpc.RpcMethodHandler) -> Behaviour:
     """The function of the user: exactly one of the four is set."""
-    candidates = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
+    candidates: tuple[Behaviour | None, ...] = (
+        handler.unary_unary,
+        handler.unary_stream,
+        handler.stream_unary,
+        handler.stream_stream,
+    )
     return next(behaviour for behaviour in candidates if behaviour is not None)
 
 

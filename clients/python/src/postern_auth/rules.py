@@ -52,9 +52,7 @@ class _Named(Protocol):
 class Rules:
     """The rule of each method. Raises ValueError that lists every fault: a misspelt method would silently lose its rule."""
 
-    def __init__(
-        self, rules: Mapping[str, Rule], otherwise: Rule, services: Iterable[ServiceDescriptor] | None
-    ) -> None:
+    def __init__(self, rules: Mapping[str, Rule], otherwise: Rule, services: Iterable[ServiceDescriptor] | None) -> None:
         faults = [
             f"'{name}' is not a full method name; write /package.Service/Method"
             for name in rules

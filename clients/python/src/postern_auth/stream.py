@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
 from math import inf
 from time import monotonic, time
 from typing import Final
@@ -80,12 +79,10 @@ class StreamSource:
         upstream: Upstream,
         credential: ServiceCredential | None,
         trust: Trust,
-        now: Callable[[], float] = time,
     ) -> None:
         self._upstream = upstream
         self._credential = credential
         self._trust = trust
-        self._now = now
         self._wake = threading.Condition()
         self._stopped = False
         self._channel: grpc.Channel | None = None
@@ -121,18 +118,21 @@ class StreamSource:
         return (self._channel, self._call, self._previous)
 
     def _run(self) -> None:
-        while True:
+        while not self._stopped:
             with self._wake:
-                if self._stopped:
-                    return
-                now = monotonic()
-                self._check_silence(now)
-                self._purge(now)
-                is_due = now >= self._open_at
-                if not is_due:
-                    self._wake.wait(min(self._open_at, self._purge_at) - now)
-            if is_due:
-                self._open()
+                pause = self.tick()
+                if pause > 0 and not self._stopped:
+                    self._wake.wait(pause)
+            if pause <= 0:
+                self.open()
+
+    def tick(self) -> float:
+        """What is to be done now and then. Returns the seconds until the next time; 0 when a stream is to be opened."""
+        with self._wake:
+            now = monotonic()
+            self._check_silence(now)
+            self._purge(now)
+            return max(0.0, min(self._open_at, self._purge_at) - now)
 
     def _check_silence(self, now: float) -> None:
         for call in (self._previous, self._call):
@@ -146,17 +146,18 @@ class StreamSource:
         if now < self._purge_at:
             return
         self._purge_at = now + PURGE_EVERY
-        offset = self._now() - now
+        offset = time() - now
         if offset < self._clock_offset - CLOCK_TOLERANCE and self._clock_offset < inf:
-            # Expired tokens are valid again, so the purged revocations are read once more.
+            # Expired tokens are valid again, so the purged revocations are read once more. No token is accepted before.
+            self._trust.unconfirm()
             self._cursor = ""
             self._complete = False
             if self._call is not None:
                 self._lose(UpstreamError(grpc.StatusCode.CANCELLED, None, "the clock of this machine was set back"))
         self._clock_offset = offset
-        self._trust.purge(self._now())
+        self._trust.purge(time())
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Opens a stream: the first, one after a lost one, or one to replace the present one."""
         token, renew_at = None, inf
         try:

@@ -72,6 +72,12 @@ class Trust:
         with self._lock:
             self._confirm(read_at)
 
+    def unconfirm(self) -> None:
+        """Back to the state before the first full list: what is known may lack revocations, until `confirm`."""
+        with self._lock:
+            self._read_at = self.stale_at = -inf
+            self.revision += 1
+
     def _confirm(self, read_at: float) -> None:
         self._read_at = max(self._read_at, read_at)
         if self.policy is not None and self._read_at > -inf:
