@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from service import ROOT, Center
 
 from postern_auth import Verifier
+from service import ROOT, Center
 
 
 @pytest.fixture(scope="session")

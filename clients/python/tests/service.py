@@ -52,7 +52,8 @@ class Instance:
     def login(self, audience: str = "") -> Tokens:
         found = dict(wire.fields(self.call("Login", (1, EMAIL), (2, PASSWORD), (3, audience))))
         access, refresh = found[1], found[4]
-        assert isinstance(access, bytes) and isinstance(refresh, bytes)
+        assert isinstance(access, bytes)
+        assert isinstance(refresh, bytes)
         return Tokens(access.decode(), refresh.decode())
 
     def service_token(self, account: Account) -> str:

@@ -6,17 +6,17 @@ import json
 import signal
 import time
 import urllib.request
-from collections.abc import Callable
+from typing import Any
 
 import pytest
+
 from conftest import Until
 from corpus import answer
+from postern_auth import Caller, NotReady, Refused, ServiceCredential, Verifier
 from service import Center, Instance
 
-from postern_auth import Caller, NotReady, Refused, ServiceCredential, Verifier
 
-
-def verifier_of(center: Center, address: str, **options: float) -> Verifier:
+def verifier_of(center: Center, address: str, **options: Any) -> Verifier:
     account = center.account
     return Verifier(address, client_id=account.client_id, client_secret=account.client_secret, **options)
 
@@ -74,13 +74,7 @@ def test_a_killed_service_is_survived_until_its_news_are_too_old(center: Center,
     killed = center.instance()
     with (
         verifier_of(center, killed.grpc, max_staleness=2) as strict,
-        Verifier(
-            killed.grpc,
-            client_id=center.account.client_id,
-            client_secret=center.account.client_secret,
-            max_staleness=2,
-            when_stale="accept",
-        ) as lenient,
+        verifier_of(center, killed.grpc, max_staleness=2, when_stale="accept") as lenient,
     ):
         strict.ready(10)
         lenient.ready(10)
@@ -175,11 +169,9 @@ def new_token_is_accepted(center: Center, verifier: Verifier) -> bool:
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(-90, "TOKEN_NOT_YET_VALID"), (90, "accepted"), (700, "TOKEN_EXPIRED")])
-def test_a_clock_that_is_wrong(
-    seconds: int, verdict: str, center: Center, monkeypatch: pytest.MonkeyPatch, now: Callable[[], float] = time.time
-) -> None:
+def test_a_clock_that_is_wrong(seconds: int, verdict: str, center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("stream", "verifier"):
-        monkeypatch.setattr(f"postern_auth.{module}.time", lambda: now() + seconds)
+        monkeypatch.setattr(f"postern_auth.{module}.time", lambda: time.time() + seconds)
     with verifier_of(center, center.first.grpc) as verifier:
         verifier.ready(10)
         found = answer(verifier, center.first.login().access_token)

@@ -92,10 +92,10 @@ class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
                 self._token = None
 
     def close(self) -> None:
-        with self._lock:
-            if self._channel is not None:
-                self._channel.close()
-            self._channel = None
+        # Without the lock: another thread may hold it for the length of a call, which this ends.
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
 
     def __call__(
         self,
@@ -109,15 +109,18 @@ class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
             callback((), error)
 
     def _issue(self) -> _Token:
-        self._channel = self._channel or self._upstream.connect()
+        channel = self._channel = self._channel or self._upstream.connect()
         requested_at = monotonic()
         try:
-            answer = self._channel.unary_unary(ISSUE_METHOD)(self._request, timeout=DEADLINE_SECONDS)
+            answer = channel.unary_unary(ISSUE_METHOD)(self._request, timeout=DEADLINE_SECONDS)
             value, lifetime = wire.decode_token_set(answer)
         except grpc.RpcError as error:
             raise upstream_error(error) from None
         except wire.WireError as error:
             raise UpstreamError(grpc.StatusCode.INTERNAL, None, str(error)) from None
+        except ValueError as error:
+            # grpc raises it for a channel that `close` has just closed.
+            raise UpstreamError(grpc.StatusCode.CANCELLED, None, str(error)) from None
         # Jitter spreads the renewals of many processes.
         renew_at = requested_at + lifetime * random.uniform(0.75, 0.85)
         return _Token(value, requested_at, renew_at, requested_at + lifetime)

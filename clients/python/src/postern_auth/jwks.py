@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import re
@@ -156,28 +157,29 @@ def fetch_key_set(url: KeySetUrl) -> tuple[str, float]:
         def cut_off() -> None:
             # The timeout of a socket bounds each read, not the whole answer, which may come byte by byte.
             is_late.set()
-            with_shutdown(sock)
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(FETCH_LIMIT, cut_off)
         timer.daemon = True
         timer.start()
-        return _get(connection, url.path)
-    except TimeoutError:
-        raise FetchError(f"no answer within {FETCH_LIMIT:g} seconds") from None
+        answer = _get(connection, url.path)
     except (OSError, HTTPException, ValueError) as error:
-        late = f"no answer within {FETCH_LIMIT:g} seconds"
-        raise FetchError(late if is_late.is_set() else str(error) or type(error).__name__) from None
+        if is_late.is_set() or isinstance(error, TimeoutError):
+            raise _too_late() from None
+        raise FetchError(str(error) or type(error).__name__) from None
     finally:
         if timer is not None:
             timer.cancel()
         connection.close()
+    # A body without a length that was cut off looks complete.
+    if is_late.is_set():
+        raise _too_late()
+    return answer
 
 
-def with_shutdown(sock: socket.socket) -> None:
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
+def _too_late() -> FetchError:
+    return FetchError(f"no answer within {FETCH_LIMIT:g} seconds")
 
 
 def _get(connection: HTTPConnection, path: str) -> tuple[str, float]:

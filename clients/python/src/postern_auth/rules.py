@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from .verifier import check_requirements
 
 _METHOD: Final = re.compile(r"/[A-Za-z_][\w.]*/[A-Za-z_]\w*", re.ASCII)
 
 
+class Rule:
+    """`PUBLIC` or a `Require`."""
+
+
 @dataclass(frozen=True)
-class Require:
+class Require(Rule):
     """A valid token is needed, with all of the roles and for the audience.
 
     With `optional` a call without a token is let in as well, without a caller; a token that is sent must be valid.
@@ -29,10 +33,13 @@ class Require:
             raise ValueError("a caller without a token has no roles; remove roles or optional")
 
 
-#: Anyone may call; a token is ignored.
-PUBLIC: Final[Literal["public"]] = "public"
+class _Public(Rule):
+    def __repr__(self) -> str:
+        return "PUBLIC"
 
-Rule = Require | Literal["public"]
+
+#: Anyone may call; a token is ignored.
+PUBLIC: Final[Rule] = _Public()
 
 
 class ServiceDescriptor(Protocol):
@@ -62,7 +69,7 @@ class Rules:
             served = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
             faults += [f"no service has the method '{name}'" for name in rules if name not in served]
         for name, rule in {**rules, "otherwise": otherwise}.items():
-            if rule != PUBLIC and not isinstance(rule, Require):
+            if rule is not PUBLIC and not isinstance(rule, Require):
                 faults.append(f"the rule of {name} is neither PUBLIC nor a Require")
         if faults:
             raise ValueError(f"the access rules are invalid: {'; '.join(faults)}")
