@@ -100,7 +100,8 @@ def test_tokens_are_verified_by_the_key_set(server: Server, verifier: Verifier) 
     ],
 )
 def test_a_set_is_fresh_for_its_max_age_less_the_time_in_caches(headers: dict[str, str], seconds: int, server: Server) -> None:
-    server.respond = key_set(**headers)
+    make: Any = key_set
+    server.respond = make(**headers)
     assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], seconds)
 
 

@@ -163,8 +163,8 @@ def test_the_middleware(center: Center, verifier: Verifier) -> None:
 
 
 @contextmanager
-def running(command: list[str], center: Center, address: re.Pattern[str], **environment: str) -> Iterator[str]:
-    """Runs a server until the block ends. Yields the address that it prints."""
+def running(command: list[str], center: Center, address: re.Pattern[str], folder: Path, **environment: str) -> Iterator[str]:
+    """Runs a server in the folder until the block ends. Yields the address that it prints."""
     environment = {
         **os.environ,
         "ADDRESS": center.first.grpc,
@@ -172,9 +172,7 @@ def running(command: list[str], center: Center, address: re.Pattern[str], **envi
         "POSTERN_CLIENT_SECRET": center.account.client_secret,
         **environment,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=PROGRAMS, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     log = ""
     try:
@@ -223,7 +221,7 @@ def test_every_process_of_a_server_refuses_a_revoked_token(
     command: list[str], address: str, environment: dict[str, str], center: Center, until: Until
 ) -> None:
     token = center.first.login().access_token
-    with running(command, center, re.compile(address), **environment) as server:
+    with running(command, center, re.compile(address), PROGRAMS, **environment) as server:
         processes: set[str] = set()
 
         def both_have_accepted() -> bool:
