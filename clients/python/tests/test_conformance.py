@@ -1,4 +1,4 @@
-"""Every verdict of the corpus that the verifiers of all languages run."""
+"""V21 Every verdict of the corpus that the verifiers of all languages run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that forks after its verifier has started: gunicorn --preload, Celery, multiprocessing."""
+"""V22 A process that forks after its verifier has started: gunicorn --preload, Celery, multiprocessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interceptors, on servers of grpc and grpc.aio, with every kind of handler."""
+"""V23 The interceptors, on servers of grpc and grpc.aio, with every kind of handler."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ def accepted_tokens() -> list[str]:
 
 
 def test_a_million_junk_tokens_are_refused_and_leave_nothing_behind(verifier: Verifier) -> None:
+    """V25"""
     good = accepted_tokens()[0]
     verifier.verify(good)
     header, claims, _ = good.split(".")

@@ -1,4 +1,4 @@
-"""The key set by HTTP, from servers that behave badly."""
+"""V24 The key set by HTTP, from servers that behave badly."""
 
 from __future__ import annotations
 
