@@ -32,6 +32,26 @@ check_go() (
   done
 )
 
+# Lint, types and tests, and the wheel: pure, and typed.
+check_python() {
+  local bin="$cache/python/bin" wheels
+  python3 -m venv "$cache/python"
+  "$bin/pip" install --quiet --disable-pip-version-check "pip>=25.1"
+  wheels="$(mktemp -d)"
+  (
+    cd "$clients/python"
+    "$bin/pip" install --quiet --upgrade --editable . --group test
+    "$bin/ruff" format --check .
+    "$bin/ruff" check .
+    "$bin/mypy"
+    CI=true "$bin/pytest"
+    "$bin/python" bench/speed.py 0.2
+    "$bin/pip" wheel --quiet --no-deps --wheel-dir "$wheels" .
+  )
+  "$bin/python" -m zipfile --list "$wheels"/postern_auth-*-py3-none-any.whl | grep -q 'postern_auth/py.typed'
+  rm -rf "$wheels"
+}
+
 (cd "$root" && npm run --silent conformance)
 if [ $# -eq 0 ]; then
   # A client is checked by the function of its name.

@@ -61,6 +61,7 @@ const REASONS: Readonly<Record<string, number>> = {
   STREAM_IDLE: 50,
   ID_TAKEN: 51,
   EXTERNAL_ID_TAKEN: 52,
+  CLAIMS_TOO_LONG: 53,
   UNRECOGNIZED: -1,
 };
 

@@ -190,6 +190,12 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'there are no signing keys in HS256 mode',
         'Change POSTERN_SECRET in the environment of every program that shares it.',
       );
+    case 'claims-too-long':
+      return failure(
+        exitCodes.refused,
+        'the roles and external id of the user do not fit into an access token',
+        'Give the user fewer roles; postern doctor says what else helps.',
+      );
     case 'conflict':
       return failure(
         exitCodes.refused,

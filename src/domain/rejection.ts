@@ -112,6 +112,8 @@ export type Rejection =
   | { readonly kind: 'name-taken' }
   | { readonly kind: 'last-admin' }
   | { readonly kind: 'no-signing-keys' }
+  /** Roles and `external_id` were accepted under other settings, and fit into no token now (T26). */
+  | { readonly kind: 'claims-too-long' }
   | { readonly kind: 'conflict' }
   | { readonly kind: 'not-found'; readonly resource: string }
   | { readonly kind: 'store-unavailable'; readonly cause: string; readonly retryAfterMs: number }

@@ -38,15 +38,18 @@ export const MAX_PASSWORD_FORMS = 3;
 /**
  * The texts that another program may have hashed when a person typed `password`: NFC, which Postern itself hashes, the
  * text as typed, NFD and NFKC, as far as they differ. At most `max` of them, the likeliest first; one for ASCII text.
+ *
+ * A form over `MAX_PASSWORD_BYTES` is left out. NFKC writes 18 characters for U+FDFA, and some imported formats read the
+ * whole text in each iteration: one such password took a hashing thread 8 s, and the delay of refusals covers no more
+ * than that limit.
  */
 export function passwordForms(password: string, max = MAX_PASSWORD_FORMS): PasswordForms {
-  const [first, ...others] = new Set([
-    normalisePassword(password),
-    password,
-    password.normalize('NFD'),
-    password.normalize('NFKC'),
-  ]);
-  return [first ?? password, ...others.slice(0, max - 1)];
+  const nfc = normalisePassword(password);
+  const others = new Set([password, password.normalize('NFD'), password.normalize('NFKC')]);
+  const compared = [...others].filter(
+    (form) => form !== nfc && Buffer.byteLength(form, 'utf8') <= MAX_PASSWORD_BYTES,
+  );
+  return [nfc, ...compared.slice(0, max - 1)];
 }
 
 /** Different Unicode forms of one typed password, NFC first. */

@@ -18,7 +18,7 @@ export type ImportedHashResult =
  * without hashing: a few microseconds.
  */
 export function validateImportedHash(text: string): ImportedHashResult {
-  if (text === '') return { ok: false, reason: 'is empty' };
+  if (text === '') return { ok: false, reason: 'is empty; leave it out for a user without a password' };
   if (text.length > MAX_STORED_LENGTH)
     return { ok: false, reason: `is over ${MAX_STORED_LENGTH} characters long` };
   const stored = storedFormOf(text);

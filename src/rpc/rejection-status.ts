@@ -1,3 +1,4 @@
+import { MAX_ISSUED_TOKEN_BYTES } from '../domain/claims/token-room.ts';
 import { describeNames } from '../net/certificate-identity.ts';
 import {
   type AcceptedCredential,
@@ -165,6 +166,12 @@ export function statusOf(rejection: Rejection): RpcStatus {
         code: Code.FAILED_PRECONDITION,
         reason: 'NO_SIGNING_KEYS',
         message: 'HS256 mode has no signing keys; change POSTERN_SECRET instead',
+      };
+    case 'claims-too-long':
+      return {
+        code: Code.FAILED_PRECONDITION,
+        reason: 'CLAIMS_TOO_LONG',
+        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor`,
       };
     case 'not-found':
       return {

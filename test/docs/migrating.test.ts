@@ -133,8 +133,8 @@ test("the program for Firebase's users takes the parameters as the console shows
   ];
   const rows = runPage('From Firebase', config, JSON.stringify({ users }));
   expect(rows).toMatchObject([
-    { email: 'ann@example.com', disabled: false },
-    { email: 'bob@example.com', password_hash: null, disabled: true },
+    { external_id: 'a', email: 'ann@example.com', disabled: false },
+    { external_id: 'b', email: 'bob@example.com', password_hash: null, disabled: true },
   ]);
   expect(rows.map((row) => row.password_hash && logins(row, 'user1password', 'another'))).toEqual([
     [true, false],
@@ -149,12 +149,16 @@ test("the program for Auth0's users reads the export that support makes", () => 
     { _id: { $oid: '5dea9f9c82dd7c0e76e4ec93' }, email: 'ann@example.com', passwordHash, connection: 'db' },
     { passwordHash, identifiers: [{ type: 'email', value: 'bob@example.com', verified: false }] },
     { passwordHash, identifiers: [{ type: 'phone_number', value: '+15555550100' }] },
-    { email: 'eve@example.com' },
+    { _id: { $oid: '5dea9f9c82dd7c0e76e4ec94' }, alt_id: 'euclid', email: 'eve@example.com' },
   ];
   const rows = runPage('From Auth0', users.map((user) => `${JSON.stringify(user)}\n`).join(''));
   expect(rows).toEqual([
-    { email: 'ann@example.com', password_hash: passwordHash },
-    { email: 'bob@example.com', password_hash: passwordHash },
-    { email: 'eve@example.com', password_hash: null },
+    {
+      external_id: 'auth0|5dea9f9c82dd7c0e76e4ec93',
+      email: 'ann@example.com',
+      password_hash: passwordHash,
+    },
+    { external_id: null, email: 'bob@example.com', password_hash: passwordHash },
+    { external_id: 'auth0|euclid', email: 'eve@example.com', password_hash: null },
   ]);
 });

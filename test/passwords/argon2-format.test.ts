@@ -47,6 +47,16 @@ describe('L04 detects weaker hashes', () => {
   });
 });
 
+test('a salt that is longer than the library reads is named as such', () => {
+  const withSalt = (bytes: number) =>
+    hashSync('right', { memoryCost: 64, timeCost: 1, salt: Buffer.alloc(bytes) });
+  expect(readable(withSalt(48)).verify('right')).toBe(true);
+  const [start = '', tag = ''] = withSalt(48).split('A'.repeat(64));
+  expect(argon2idFormat.read(`${start}${'A'.repeat(86)}${tag}`)).toBe(
+    'has a salt of 64 bytes; the maximum for argon2id is 48',
+  );
+});
+
 describe('refuses to compute', () => {
   test.each([
     ['too much memory', withParameters('m=262145,t=1,p=1')],

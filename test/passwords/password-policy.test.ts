@@ -178,6 +178,23 @@ describe('L06 the forms in which a typed password is compared with an imported h
       expect(passwordForms(typed, max)).toEqual(forms.slice(0, max));
   });
 
+  test('a form longer than a password may be is left out: the delay of refusals does not cover it', () => {
+    // NFKC writes 18 characters for one, and NFD four.
+    for (const character of ['\ufdfa', '\u1f82']) {
+      const longest = character.repeat(MAX_PASSWORD_BYTES / 3);
+      expect(atLogin(longest)).toEqual([]);
+      expect(passwordForms(longest)).toEqual([longest]);
+      expect(passwordForms(character)).toHaveLength(2);
+    }
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 200, maxLength: 600 }), (typed) => {
+        for (const form of passwordForms(typed).slice(1)) {
+          expect(Buffer.byteLength(form)).toBeLessThanOrEqual(MAX_PASSWORD_BYTES);
+        }
+      }),
+    );
+  });
+
   test('any text has one to three different forms, NFC first and what was typed among them', () => {
     fc.assert(
       fc.property(fc.string({ unit: anyCharacter, maxLength: 40 }), (typed) => {

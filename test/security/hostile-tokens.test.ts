@@ -47,7 +47,7 @@ describe.each(modesUnderTest)('hostile tokens, $name', ({ mode, legacyHs256 }) =
     return wrong;
   }
 
-  /** With the legacy door open, an HS256 header that is not one of our own costs a signature check with its secret. */
+  /** While legacy HS256 tokens are accepted, an HS256 header that is not one of Postern's is checked with their secret. */
   function alsoAcceptable(token: string): readonly TokenRefusalReason[] {
     const header = readHeader(token.split('.')[0] ?? '');
     const isForLegacyHs256 =

@@ -45,8 +45,8 @@ type AuthServiceClient interface {
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
 	// time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-	// (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
-	// SERVER_OVERLOADED.
+	// (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
+	// CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*TokenSet, error)
 	// Verifies an access token and returns its claims.
 	//
@@ -67,7 +67,8 @@ type AuthServiceClient interface {
 	// REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
 	// RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
 	// used more than a hundred times within its grace period; the session and its
-	// tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
+	// tokens stay valid. FAILED_PRECONDITION CLAIMS_TOO_LONG: the session stays too.
+	// UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
 	RefreshToken(ctx context.Context, in *RefreshTokenRequest, opts ...grpc.CallOption) (*TokenSet, error)
 	// Logs out: ends the session of a token, or every session of its user.
 	//
@@ -95,7 +96,8 @@ type AuthServiceClient interface {
 	// UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
 	// UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
 	// INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
-	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
+	// FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
 	ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*TokenSet, error)
 	// Sets a new password with a reset token, which an administrator creates with
 	// CreatePasswordReset.
@@ -219,8 +221,8 @@ type AuthServiceServer interface {
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
 	// time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-	// (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
-	// SERVER_OVERLOADED.
+	// (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
+	// CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
 	Login(context.Context, *LoginRequest) (*TokenSet, error)
 	// Verifies an access token and returns its claims.
 	//
@@ -241,7 +243,8 @@ type AuthServiceServer interface {
 	// REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
 	// RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
 	// used more than a hundred times within its grace period; the session and its
-	// tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
+	// tokens stay valid. FAILED_PRECONDITION CLAIMS_TOO_LONG: the session stays too.
+	// UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
 	RefreshToken(context.Context, *RefreshTokenRequest) (*TokenSet, error)
 	// Logs out: ends the session of a token, or every session of its user.
 	//
@@ -269,7 +272,8 @@ type AuthServiceServer interface {
 	// UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
 	// UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
 	// INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
-	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
+	// FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
 	ChangePassword(context.Context, *ChangePasswordRequest) (*TokenSet, error)
 	// Sets a new password with a reset token, which an administrator creates with
 	// CreatePasswordReset.

@@ -137,6 +137,11 @@ const (
 	Reason_ID_TAKEN Reason = 51
 	// ALREADY_EXISTS. Another user has this `external_id`.
 	Reason_EXTERNAL_ID_TAKEN Reason = 52
+	// FAILED_PRECONDITION. The roles and the `external_id` of the user do not fit into
+	// an access token of 1536 bytes. They did under the settings under which they were
+	// given: an administrator gives the user fewer roles, or the operator shortens the
+	// issuer and the audience. Nothing was changed.
+	Reason_CLAIMS_TOO_LONG Reason = 53
 )
 
 // Enum value maps for Reason.
@@ -184,6 +189,7 @@ var (
 		50: "STREAM_IDLE",
 		51: "ID_TAKEN",
 		52: "EXTERNAL_ID_TAKEN",
+		53: "CLAIMS_TOO_LONG",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":      0,
@@ -228,6 +234,7 @@ var (
 		"STREAM_IDLE":             50,
 		"ID_TAKEN":                51,
 		"EXTERNAL_ID_TAKEN":       52,
+		"CLAIMS_TOO_LONG":         53,
 	}
 )
 
@@ -263,7 +270,7 @@ var File_postern_v1_reason_proto protoreflect.FileDescriptor
 const file_postern_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17postern/v1/reason.proto\x12\n" +
-	"postern.v1*\xa8\a\n" +
+	"postern.v1*\xbd\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INVALID_CREDENTIALS\x10\x01\x12\x17\n" +
@@ -309,7 +316,8 @@ const file_postern_v1_reason_proto_rawDesc = "" +
 	"\x14STREAM_LIMIT_REACHED\x101\x12\x0f\n" +
 	"\vSTREAM_IDLE\x102\x12\f\n" +
 	"\bID_TAKEN\x103\x12\x15\n" +
-	"\x11EXTERNAL_ID_TAKEN\x104B&Z$postern.example/clients/go/posternpbb\x06proto3"
+	"\x11EXTERNAL_ID_TAKEN\x104\x12\x13\n" +
+	"\x0fCLAIMS_TOO_LONG\x105B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
 	file_postern_v1_reason_proto_rawDescOnce sync.Once

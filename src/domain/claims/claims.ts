@@ -76,9 +76,9 @@ export function checkClaims(
 
 /**
  * Reads the claims of a token whose signature is valid, even when this instance would refuse the token for its times, its
- * audience or its lifetime. For `access` tokens another issuer name is tolerated as well, since only Postern has the
- * private key, and for legacy tokens, whose issuer is a setting. Used for revocation: a verifier with other settings or another clock may still accept the token, so it
- * must be revoked before it is reported as ended.
+ * audience or its lifetime. Another issuer name is tolerated as well for `access` tokens, since only Postern has the
+ * private key, and for legacy tokens, whose issuer is a setting. Used for revocation: a verifier with other settings or
+ * another clock may still accept the token, so it must be revoked before it is reported as ended.
  */
 export function identifyClaims(
   profile: ClaimsProfile,

@@ -49,6 +49,7 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'name-taken':
     case 'last-admin':
     case 'no-signing-keys':
+    case 'claims-too-long':
     case 'conflict':
     case 'not-found':
     case 'store-unavailable':

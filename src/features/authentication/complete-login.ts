@@ -33,8 +33,8 @@ export interface LoginCompletion {
  * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `store-unavailable`, `conflict`, `trust-stale` while there is no signing key, before anything is changed, and
- *   any error of `change`
+ * @throws Rejected `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
+ *   `claims-too-long`; and any error of `change`
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,
@@ -48,6 +48,7 @@ export async function completeLogin(
     const locked = await lockUser(trx, userId);
     if (!locked || locked.disabled) return invalidCredentials(locked ? 'disabled' : 'unknown-user', userId);
     if (locked.passwordHash !== user.passwordHash) return 'hash-changed';
+    issuer.requireRoom({ ...locked, audience });
     const revoked = await change(trx);
     const opening = { userId, audience, action };
     const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, call.origin);

@@ -54,7 +54,8 @@ export interface RefreshDependencies {
  * means; this file applies the decision to the database. After reuse of a token the session is ended and committed before
  * the caller is answered, even when the caller has cancelled (S06).
  *
- * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `store-unavailable`, `conflict`, `server-overloaded`
+ * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `claims-too-long`, `trust-stale`, `store-unavailable`, `conflict`,
+ *   `server-overloaded`
  */
 export async function refreshToken(
   dependencies: RefreshDependencies,
@@ -123,6 +124,7 @@ async function findPresentedSession(
     throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
   if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', { target, actor });
   if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', { target, actor });
+  issuer.requireRoom(session);
   return session;
 }
 

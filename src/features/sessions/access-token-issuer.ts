@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { tokenRoomOf, tokenRoomViolations } from '../../domain/claims/token-room.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   type AccessTokenContents,
@@ -69,7 +70,23 @@ export class AccessTokenIssuer {
     return signer;
   }
 
-  /** @throws Rejected `trust-stale` while this process has no signing key yet */
+  /**
+   * Checks that a user's claims fit into a token. They did under the settings under which they were stored; another
+   * algorithm, issuer or audience may leave less room. Called before a change that ends with a token.
+   *
+   * @throws Rejected `claims-too-long`; `trust-stale` while this process has no signing key yet
+   */
+  requireRoom(user: { externalId: string | null; roles: readonly string[]; audience: string }): void {
+    const { algorithm } = this.requireSigner();
+    const room = tokenRoomOf({ algorithm, issuer: this.#issuer, audiences: [user.audience] });
+    if (tokenRoomViolations(room, user, 'roles').length > 0) throw new Rejected({ kind: 'claims-too-long' });
+  }
+
+  /**
+   * For claims that `requireRoom` has accepted.
+   *
+   * @throws Rejected `trust-stale` while this process has no signing key yet
+   */
   issueToUser(user: {
     userId: string;
     sessionId: string;

@@ -1,4 +1,4 @@
-const ALPHABET = './0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+export const CRYPT64_ALPHABET = './0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /**
  * The base64 of crypt(3) and phpass: three bytes are one number, the first byte lowest, and each group of six bits
@@ -10,7 +10,7 @@ export function crypt64(bytes: Uint8Array): string {
     const group = bytes.subarray(at, at + 3);
     let number = group.reduce((sum, byte, index) => sum | (byte << (8 * index)), 0);
     for (let characters = 0; characters <= group.length; characters++) {
-      text += ALPHABET.charAt(number & 63);
+      text += CRYPT64_ALPHABET.charAt(number & 63);
       number >>>= 6;
     }
   }

@@ -1,4 +1,4 @@
-/** A text format of password hashes, told by its prefix. Each format has one file and one row in `format-table.ts`. */
+/** A text format of password hashes, recognised by its prefix. Each format has one file and one row in `format-table.ts`. */
 export interface PasswordFormat {
   readonly name: string;
   /** Whether the prefix of `stored` is that of this format. The rest may still be malformed. */
@@ -15,9 +15,9 @@ export interface PasswordFormat {
 
 export interface StoredHash {
   /**
-   * Cost of `verify`, in hashes with current parameters: 0.5 is half the work of one. Exact for argon2. For other
-   * formats an upper bound from measurements, since the ratio differs between processors, and for the password that takes
-   * longest, since everybody can send that one.
+   * Cost of `verify`, in hashes with current parameters: 0.5 is half the work of one. An upper bound from measurements,
+   * since the ratio differs between processors, and for the password that takes longest, since everybody can send that
+   * one.
    */
   readonly work: number;
   /** Whether a successful login should replace the stored hash with one that has current parameters. */

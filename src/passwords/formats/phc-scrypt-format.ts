@@ -1,4 +1,4 @@
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64 } from './base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 import { scryptHash } from './scrypt-hash.ts';
 

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64, encodeUnpadded } from './base64.ts';
 import type { PasswordFormat } from './password-format.ts';
 
 type Digest = 'sha1' | 'sha256' | 'sha512';
@@ -35,9 +35,6 @@ export function saltedShaFormat(ident: 'ssha' | 'ssha256' | 'ssha512', digest: D
       };
     },
 
-    exampleHash: (kind) =>
-      `${kind}AAAA$${Buffer.alloc(SHA_BYTES[digest])
-        .toString('base64')
-        .replace(/={1,2}$/, '')}`,
+    exampleHash: (kind) => `${kind}AAAA$${encodeUnpadded(Buffer.alloc(SHA_BYTES[digest]))}`,
   };
 }

@@ -1,4 +1,5 @@
-import { decodeCanonicalBase64 } from './canonical-base64.ts';
+import { decodeCanonicalBase64, encodeAb64, encodeUnpadded, withoutPadding } from './base64.ts';
+import { CRYPT64_ALPHABET } from './crypt64.ts';
 import { SHA_BYTES } from './salted-sha-format.ts';
 
 /** Whether an exported "hash" says that the user has no password which could match. */
@@ -56,7 +57,7 @@ const rules: readonly Rule[] = [
     const [, kind = '', log2 = '', salt = '', digest = ''] =
       /^\$([PHS])\$([./A-Za-z0-9])(.{8})(.{22,43})$/.exec(text) ?? [];
     const ident = PHPASS_IDENTS.get(kind);
-    return ident && `$${ident}$${CRYPT64.indexOf(log2)}$${salt}$${digest}`;
+    return ident && `$${ident}$${CRYPT64_ALPHABET.indexOf(log2)}$${salt}$${digest}`;
   },
 
   /** LDAP: base64 of digest and salt. */
@@ -65,7 +66,7 @@ const rules: readonly Rule[] = [
     const bytes = decodeBase64(encoded);
     const length = SHA_BYTES[bits === '256' ? 'sha256' : bits === '512' ? 'sha512' : 'sha1'];
     if (bytes === undefined || bytes.length <= length) return undefined;
-    return `$ssha${bits}$${unpadded(bytes.subarray(length))}$${unpadded(bytes.subarray(0, length))}`;
+    return `$ssha${bits}$${encodeUnpadded(bytes.subarray(length))}$${encodeUnpadded(bytes.subarray(0, length))}`;
   },
 
   /** OpenLDAP's pw-pbkdf2 and passlib: `{PBKDF2-SHA256}rounds$salt$digest`. */
@@ -89,7 +90,7 @@ const rules: readonly Rule[] = [
         text,
       ) ?? [];
     if (ident === undefined) return undefined;
-    const adapted = [salt, digest].map((part) => part.replaceAll('+', '.').replace(/={1,2}$/, ''));
+    const adapted = [salt, digest].map((part) => withoutPadding(part).replaceAll('+', '.'));
     return ['', ident === 'pbkdf2-sha1' ? 'pbkdf2' : ident, iterations, ...adapted].join('$');
   },
 
@@ -129,7 +130,6 @@ const rules: readonly Rule[] = [
   },
 ];
 
-const CRYPT64 = './0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const PHPASS_IDENTS: ReadonlyMap<string, string> = new Map([
   ['P', 'wp-phpass'],
   ['H', 'phpass'],
@@ -153,25 +153,15 @@ function firebaseText(
     return undefined;
   const stream = hash.map((byte, index) => byte ^ (signer[index] ?? 0));
   const whole = Buffer.concat([salt, separator]);
-  return `$firebase-scrypt$ln=${ln},r=${r},p=${p}$${unpadded(whole)}$${unpadded(stream)}`;
+  return `$firebase-scrypt$ln=${ln},r=${r},p=${p}$${encodeUnpadded(whole)}$${encodeUnpadded(stream)}`;
 }
 
 function pbkdf2Text(suffix: string, iterations: number, salt: Uint8Array, key: Uint8Array): string {
-  const [saltText, keyText] = [salt, key].map((bytes) => unpadded(bytes).replaceAll('+', '.'));
-  return `$pbkdf2${suffix}$${iterations}$${saltText}$${keyText}`;
+  return `$pbkdf2${suffix}$${iterations}$${encodeAb64(salt)}$${encodeAb64(key)}`;
 }
 
 /** Standard or URL-safe base64, with or without padding. */
 function decodeBase64(text: string): Buffer | undefined {
-  const standard = text
-    .replaceAll('-', '+')
-    .replaceAll('_', '/')
-    .replace(/={1,2}$/, '');
+  const standard = withoutPadding(text).replaceAll('-', '+').replaceAll('_', '/');
   return decodeCanonicalBase64(standard, 'unpadded');
-}
-
-function unpadded(bytes: Uint8Array): string {
-  return Buffer.from(bytes)
-    .toString('base64')
-    .replace(/={1,2}$/, '');
 }

@@ -32,8 +32,7 @@ export function createTokenId(random: Uint8Array): string {
 
 /**
  * Signs an access token with the claims of RFC 9068 section 2.2: ids and roles, but no e-mail address and no secrets.
- * Throws a RangeError when the token exceeds 1536 bytes, which takes an unreasonable number of roles, or an `external_id`
- * that was stored under other settings (`tokenRoomOf`).
+ * Throws a RangeError when the token exceeds 1536 bytes: `userRoles` and `AccessTokenIssuer.requireRoom` prevent it.
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;

@@ -53,7 +53,7 @@ test.each([
     'typ must be JWT or at',
   ],
   ['a type', jwt.sign({ type: 'refresh' }, secret, ours), 'the claim type must be access or absent'],
-])('T27 with %s is refused, and told why', async (_name, token, words) => {
+])('T27 a token with %s is refused with the reason', async (_name, token, words) => {
   expect((await verify(token)).message).toContain(words);
 });
 

@@ -1,7 +1,7 @@
 import type { CallBudget } from '../../../domain/operation-call.ts';
 import type { Database } from '../../../database/database.ts';
 import { findUsedIds, findUsersWithAny } from './import-queries.ts';
-import { SeenEmails } from './seen-emails.ts';
+import { SeenTexts } from './seen-texts.ts';
 import type { AcceptedRow } from './validate-import-row.ts';
 
 /** The ids of a row or a user. */
@@ -19,11 +19,11 @@ const EXTERNAL_ID_TAKEN = 'external_id: belongs to another user';
  */
 export class IdConflicts {
   /** What earlier batches would have stored, in a dry run. */
-  readonly #dryRun: { readonly emails: SeenEmails; readonly ids: SeenEmails } | null;
+  readonly #dryRun: { readonly emails: SeenTexts; readonly ids: SeenTexts } | null;
 
   /** @param emails the e-mails of earlier batches in a dry run; null when they are stored */
-  constructor(emails: SeenEmails | null) {
-    this.#dryRun = emails && { emails, ids: new SeenEmails() };
+  constructor(emails: SeenTexts | null) {
+    this.#dryRun = emails && { emails, ids: new SeenTexts() };
   }
 
   /** The rows of a batch that must be refused, each with its reason. */

@@ -5,7 +5,7 @@ import type { AuditActor } from '../../../domain/audit-event.ts';
 import type { OperationCall } from '../../../domain/operation-call.ts';
 import { Rejected } from '../../../domain/rejection.ts';
 import { hasIds, IdConflicts } from './id-conflicts.ts';
-import { SeenEmails } from './seen-emails.ts';
+import { SeenTexts } from './seen-texts.ts';
 import type { ImportCounts, ImportRow, ImportVerdict, UnreadableRow } from './import-row.ts';
 import { uuidV7 } from '../../../domain/uuid.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
@@ -52,7 +52,7 @@ export async function importUsers<Row extends ImportRow | UnreadableRow>(
   const total = { created: 0, skipped: 0, refused: 0 };
   const { rows, actor, allowAdmin, onVerdict } = input;
   const processBatch = input.dryRun ? simulateBatches(database, call) : storeBatches(database, actor, call);
-  const seen = new SeenEmails();
+  const seen = new SeenTexts();
   const conflicts = new IdConflicts(input.dryRun ? seen : null);
   let index = 0;
   for await (const batch of batches(rows)) {

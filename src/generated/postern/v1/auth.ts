@@ -1152,8 +1152,8 @@ export const AuthServiceService = {
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
    * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
-   * SERVER_OVERLOADED.
+   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login: {
     path: "/postern.v1.AuthService/Login" as const,
@@ -1194,7 +1194,8 @@ export const AuthServiceService = {
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
    * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
    * used more than a hundred times within its grace period; the session and its
-   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
+   * tokens stay valid. FAILED_PRECONDITION CLAIMS_TOO_LONG: the session stays too.
+   * UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: {
     path: "/postern.v1.AuthService/RefreshToken" as const,
@@ -1253,7 +1254,8 @@ export const AuthServiceService = {
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
    * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
-   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
    */
   changePassword: {
     path: "/postern.v1.AuthService/ChangePassword" as const,
@@ -1310,8 +1312,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
    * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
-   * SERVER_OVERLOADED.
+   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login: handleUnaryCall<LoginRequest, TokenSet>;
   /**
@@ -1336,7 +1338,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
    * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
    * used more than a hundred times within its grace period; the session and its
-   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
+   * tokens stay valid. FAILED_PRECONDITION CLAIMS_TOO_LONG: the session stays too.
+   * UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken: handleUnaryCall<RefreshTokenRequest, TokenSet>;
   /**
@@ -1370,7 +1373,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
    * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
-   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
    */
   changePassword: handleUnaryCall<ChangePasswordRequest, TokenSet>;
   /**
@@ -1401,8 +1405,8 @@ export interface AuthServiceClient extends Client {
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
    * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; UNAVAILABLE STORE_UNAVAILABLE or
-   * SERVER_OVERLOADED.
+   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login(request: LoginRequest, callback: (error: ServiceError | null, response: TokenSet) => void): ClientUnaryCall;
   login(
@@ -1452,7 +1456,8 @@ export interface AuthServiceClient extends Client {
    * REFRESH_TOKEN_REUSED or REFRESH_TOKEN_REVOKED: log in again.
    * RESOURCE_EXHAUSTED REFRESH_RATE_LIMITED (with RetryInfo) for a token that is
    * used more than a hundred times within its grace period; the session and its
-   * tokens stay valid. UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
+   * tokens stay valid. FAILED_PRECONDITION CLAIMS_TOO_LONG: the session stays too.
+   * UNAVAILABLE STORE_UNAVAILABLE: retry with the same token.
    */
   refreshToken(
     request: RefreshTokenRequest,
@@ -1528,7 +1533,8 @@ export interface AuthServiceClient extends Client {
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
    * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
-   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED as for Login.
+   * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
    */
   changePassword(
     request: ChangePasswordRequest,

@@ -154,6 +154,13 @@ export const Reason = {
   ID_TAKEN: 51,
   /** EXTERNAL_ID_TAKEN - ALREADY_EXISTS. Another user has this `external_id`. */
   EXTERNAL_ID_TAKEN: 52,
+  /**
+   * CLAIMS_TOO_LONG - FAILED_PRECONDITION. The roles and the `external_id` of the user do not fit into
+   * an access token of 1536 bytes. They did under the settings under which they were
+   * given: an administrator gives the user fewer roles, or the operator shortens the
+   * issuer and the audience. Nothing was changed.
+   */
+  CLAIMS_TOO_LONG: 53,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -202,5 +209,6 @@ export namespace Reason {
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
   export type ID_TAKEN = typeof Reason.ID_TAKEN;
   export type EXTERNAL_ID_TAKEN = typeof Reason.EXTERNAL_ID_TAKEN;
+  export type CLAIMS_TOO_LONG = typeof Reason.CLAIMS_TOO_LONG;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

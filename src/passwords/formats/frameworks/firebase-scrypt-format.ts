@@ -1,6 +1,6 @@
 import { createCipheriv } from 'node:crypto';
 
-import { decodeCanonicalBase64 } from '../canonical-base64.ts';
+import { decodeCanonicalBase64 } from '../base64.ts';
 import type { PasswordFormat } from '../password-format.ts';
 import { scryptHash } from '../scrypt-hash.ts';
 

@@ -1,4 +1,4 @@
-import { decodeCanonicalBase64 } from '../canonical-base64.ts';
+import { decodeAb64, encodeAb64 } from '../base64.ts';
 import type { PasswordFormat } from '../password-format.ts';
 import { zeroDigest, pbkdf2Hash, type Pbkdf2Digest } from '../pbkdf2-hash.ts';
 
@@ -20,16 +20,4 @@ export function passlibPbkdf2Format(ident: string, digest: Pbkdf2Digest): Passwo
 
     exampleHash: (kind) => `${kind}${'A'.repeat(22)}$${encodeAb64(zeroDigest(digest))}`,
   };
-}
-
-/** Decodes passlib's adapted base64 ("ab64"). */
-function decodeAb64(text: string): Buffer | undefined {
-  return decodeCanonicalBase64(text.replaceAll('.', '+'), 'unpadded');
-}
-
-function encodeAb64(bytes: Buffer): string {
-  return bytes
-    .toString('base64')
-    .replaceAll('+', '.')
-    .replace(/={1,2}$/, '');
 }

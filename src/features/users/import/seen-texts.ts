@@ -3,19 +3,19 @@ import { createHash } from 'node:crypto';
 const INITIAL_SLOTS = 1024;
 
 /**
- * The e-mails of an import, or other such texts, and where each appeared first. A text is kept as 64 bits of its SHA-256 in arrays outside the
- * heap, 12 bytes a slot and at most 48 bytes an e-mail. The probability of any collision among ten million e-mails is about
- * 3 in a million.
+ * The e-mails or ids of an import, and where each appeared first. A text is kept as 64 bits of its SHA-256 in arrays
+ * outside the heap, 12 bytes a slot and at most 48 bytes a text. The probability of any collision among ten million texts
+ * is about 3 in a million.
  */
-export class SeenEmails {
+export class SeenTexts {
   #digests = new BigUint64Array(INITIAL_SLOTS);
   /** Position plus one; 0 for an empty slot. */
   #positions = new Uint32Array(INITIAL_SLOTS);
   #size = 0;
 
-  /** Adds an e-mail. @returns the position at which it was added before; undefined when it is new */
-  add(email: string, position = 0): number | undefined {
-    const digest = digestOf(email);
+  /** Adds a text. @returns the position at which it was added before; undefined when it is new */
+  add(text: string, position = 0): number | undefined {
+    const digest = digestOf(text);
     const slot = this.#slotOf(digest);
     const found = this.#positions[slot] ?? 0;
     if (found !== 0) return found - 1;
@@ -26,8 +26,8 @@ export class SeenEmails {
     return undefined;
   }
 
-  has(email: string): boolean {
-    return this.#positions[this.#slotOf(digestOf(email))] !== 0;
+  has(text: string): boolean {
+    return this.#positions[this.#slotOf(digestOf(text))] !== 0;
   }
 
   /** The slot of a digest, or the empty one where it belongs: linear probing. The digest itself is uniformly distributed. */
@@ -52,6 +52,6 @@ export class SeenEmails {
   }
 }
 
-function digestOf(email: string): bigint {
-  return createHash('sha256').update(email).digest().readBigUInt64BE(0);
+function digestOf(text: string): bigint {
+  return createHash('sha256').update(text).digest().readBigUInt64BE(0);
 }
