@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,6 +22,8 @@ const (
 	defaultMaxAge = 5 * time.Minute
 	minFresh      = time.Second
 	maxFresh      = time.Hour
+	// ageResolution: Age counts whole seconds.
+	ageResolution = time.Second
 	// refetchInterval: tokens with invented key ids must not make a verifier fetch the key set all the time.
 	refetchInterval = 30 * time.Second
 	// maxLifetimeSeconds is the longest lifetime that Postern allows for an access token.
@@ -77,8 +81,8 @@ func (k JWKS) validate() error {
 	return nil
 }
 
-// keySetSource feeds a verifier from a URL. A key set is fresh for its max-age less the Age that a cache on the way adds;
-// the age of the news counts from the end of that time.
+// keySetSource feeds a verifier from a URL. A key set is fresh for its max-age, from when the service made it; the age of the
+// news counts from the end of that time.
 type keySetSource struct {
 	url      string
 	rules    policy
@@ -86,6 +90,8 @@ type keySetSource struct {
 	verifier *Verifier
 	again    chan struct{}
 	pause    retryPause
+	// appliedMadeAt is when the applied key set was made; monotonic time in ns.
+	appliedMadeAt int64
 }
 
 func newKeySetSource(keys JWKS, v *Verifier) *keySetSource {
@@ -104,8 +110,9 @@ func newKeySetSource(keys JWKS, v *Verifier) *keySetSource {
 		},
 		verifier: v,
 		again:    make(chan struct{}, 1),
-		// The first retry waits as well: half a second to one, and a minute at most.
-		pause: retryPause{first: minFresh, limit: time.Minute, immediate: true},
+		pause:    keySetPause(),
+		// Any response is newer than none.
+		appliedMadeAt: math.MinInt64 + int64(ageResolution),
 	}
 }
 
@@ -139,60 +146,112 @@ func (s *keySetSource) run(ctx context.Context) {
 // update fetches the key set once and returns when to do so again.
 func (s *keySetSource) update(ctx context.Context) time.Duration {
 	askedAt := s.verifier.clock().monotonicNs
-	ring, fresh, err := s.fetch(ctx)
+	ring, times, err := s.fetch(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.verifier.report(false, err)
 		}
 		return s.pause.next()
 	}
-	s.pause = retryPause{first: minFresh, limit: time.Minute, immediate: true}
-	s.verifier.trust.replace(ring, s.rules)
-	s.verifier.trust.confirm(askedAt + int64(fresh))
 	s.verifier.report(true, nil)
-	return fresh
+	madeAt, fresh := askedAt-int64(times.age), times.maxAge-times.age
+	// Another cache may still have a copy from before a key was revoked: it does not bring the key back.
+	if madeAt >= s.appliedMadeAt-int64(ageResolution) {
+		s.appliedMadeAt = madeAt
+		s.verifier.trust.replace(ring, s.rules)
+		s.verifier.trust.confirm(askedAt + int64(fresh))
+		if fresh > 0 {
+			s.pause = keySetPause()
+			return fresh
+		}
+	}
+	// From a cache that keeps responses for too long: asking it without pauses would not make it forget.
+	return s.pause.next()
 }
 
-func (s *keySetSource) fetch(ctx context.Context) (keyRing, time.Duration, error) {
+// keySetPause grows from half a second to one, up to a minute. The first retry waits as well.
+func keySetPause() retryPause {
+	return retryPause{first: time.Second, limit: time.Minute, immediate: true}
+}
+
+func (s *keySetSource) fetch(ctx context.Context) (keyRing, cacheTimes, error) {
+	var none cacheTimes
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
-		return nil, 0, err
+		return nil, none, err
 	}
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, 0, fmt.Errorf("the key set could not be fetched: %w", err)
+		return nil, none, fmt.Errorf("the key set could not be fetched: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return nil, 0, fmt.Errorf("the key set could not be fetched: the server answered with status %d", response.StatusCode)
+		return nil, none, fmt.Errorf("the key set could not be fetched: the server answered with status %d", response.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeySetSize+1))
 	if err != nil {
-		return nil, 0, fmt.Errorf("the key set could not be fetched: %w", err)
+		return nil, none, fmt.Errorf("the key set could not be fetched: %w", err)
 	}
 	if len(text) > maxKeySetSize {
-		return nil, 0, fmt.Errorf("the key set could not be fetched: the response is longer than %d KiB", maxKeySetSize>>10)
+		return nil, none, fmt.Errorf("the key set could not be fetched: the response is longer than %d KiB", maxKeySetSize>>10)
 	}
 	// A byte order mark, as some web servers serve text.
 	ring, err := readKeySet(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if err != nil {
-		return nil, 0, fmt.Errorf("the key set of %s is not usable: %w", request.URL.Redacted(), err)
+		return nil, none, fmt.Errorf("the key set of %s is not usable: %w", request.URL.Redacted(), err)
 	}
-	return ring, freshness(response.Header), nil
+	return ring, cacheTimesOf(response.Header), nil
 }
 
-var maxAgePattern = regexp.MustCompile(`max-age=(\d{1,9})`)
+// cacheTimes say for how long a response is fresh from when it was made, and how long ago that was (RFC 9111 section 4.2).
+// Without the second, a key that was revoked would live on for as long again in the caches on the way.
+type cacheTimes struct{ maxAge, age time.Duration }
 
-// freshness is the time for which a response may be used (RFC 9111 section 4.2): its max-age less the time that it has
-// spent in caches. Without the second, a revoked key would live on for as long again.
-func freshness(headers http.Header) time.Duration {
-	fresh := defaultMaxAge
-	if maxAge := maxAgePattern.FindStringSubmatch(headers.Get("Cache-Control")); maxAge != nil {
-		seconds, _ := strconv.Atoi(maxAge[1])
-		fresh = time.Duration(seconds) * time.Second
+var maxAgePattern = regexp.MustCompile(`^max-age="?(\d+)"?$`)
+
+func cacheTimesOf(headers http.Header) cacheTimes {
+	maxAge := time.Duration(-1)
+	for _, directive := range listOf(headers, "Cache-Control") {
+		directive = strings.ToLower(directive)
+		seconds := time.Duration(0)
+		if found := maxAgePattern.FindStringSubmatch(directive); found != nil {
+			seconds = secondsOf(found[1])
+		} else if name, _, _ := strings.Cut(directive, "="); name != "no-store" && name != "no-cache" {
+			continue
+		}
+		if maxAge < 0 || seconds < maxAge {
+			maxAge = seconds
+		}
 	}
-	if age, err := strconv.Atoi(headers.Get("Age")); err == nil && age > 0 {
-		fresh -= time.Duration(min(age, int(maxFresh/time.Second)*24)) * time.Second
+	if maxAge < 0 {
+		maxAge = defaultMaxAge
 	}
-	return min(max(fresh, minFresh), maxFresh)
+	times := cacheTimes{maxAge: min(max(maxAge, minFresh), maxFresh)}
+	// Several caches on the way may each have added the header.
+	for _, text := range listOf(headers, "Age") {
+		times.age = max(times.age, secondsOf(text))
+	}
+	return times
+}
+
+// listOf splits the values of a header that may be sent several times.
+func listOf(headers http.Header, name string) []string {
+	items := strings.Split(strings.Join(headers.Values(name), ","), ",")
+	for index, item := range items {
+		items[index] = strings.TrimSpace(item)
+	}
+	return items
+}
+
+// secondsOf reads digits; other text is no time at all. More than a year counts as a year.
+func secondsOf(text string) time.Duration {
+	const year = 365 * 24 * time.Hour
+	if strings.Trim(text, "0123456789") != "" || text == "" {
+		return 0
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds > int64(year/time.Second) {
+		return year
+	}
+	return time.Duration(seconds) * time.Second
 }

@@ -97,24 +97,58 @@ func TestAgeOfACachedKeySet(t *testing.T) {
 	}
 }
 
-func TestFreshness(t *testing.T) {
-	for headers, seconds := range map[[2]string]int{
-		{"", ""}:                              300,
-		{"max-age=60", ""}:                    60,
-		{"public, max-age=60", "15"}:          45,
-		{"max-age=60", "60"}:                  1,
-		{"max-age=60", "99999999999"}:         1,
-		{"max-age=60", "9999999999999999999"}: 60,
-		{"max-age=60", "-5"}:                  60,
-		{"max-age=60", "junk"}:                60,
-		{"max-age=0", ""}:                     1,
-		{"no-cache", ""}:                      300,
-		{"max-age=999999999", ""}:             3600,
+func TestCacheTimes(t *testing.T) {
+	for headers, seconds := range map[[2]string][2]int{
+		{"", ""}:                                   {300, 0},
+		{"max-age=60", ""}:                         {60, 0},
+		{"public, Max-Age=60", "15"}:               {60, 15},
+		{`max-age="60", max-age=30`, "5, 70"}:      {30, 70},
+		{"max-age=60", "99999999999999999999999"}:  {60, 365 * 86_400},
+		{"max-age=60", "-5"}:                       {60, 0},
+		{"max-age=60", "junk"}:                     {60, 0},
+		{"max-age=0", ""}:                          {1, 0},
+		{"no-cache", ""}:                           {1, 0},
+		{"max-age=600, no-store", ""}:              {1, 0},
+		{"s-maxage=5, stale-max-age=7", ""}:        {300, 0},
+		{"max-age=999999999999999999999999", "10"}: {3600, 10},
 	} {
-		header := http.Header{"Cache-Control": {headers[0]}, "Age": {headers[1]}}
-		if fresh := postern.Freshness(header); fresh != time.Duration(seconds)*time.Second {
-			t.Errorf("%v: %s in place of %d s", headers, fresh, seconds)
+		maxAge, age := postern.CacheTimes(http.Header{"Cache-Control": {headers[0]}, "Age": {headers[1]}})
+		if found := [2]int{int(maxAge.Seconds()), int(age.Seconds())}; found != seconds {
+			t.Errorf("%v: %v in place of %v", headers, found, seconds)
 		}
+	}
+}
+
+// Behind two caches, the older copy does not bring a revoked key back.
+func TestOlderCopyOfAKeySet(t *testing.T) {
+	revoked, kept := trusttest.NewKey(t), trusttest.NewKey(t)
+	newer := serveKeys(map[string]string{"Cache-Control": "max-age=1"}, kept)
+	older := serveKeys(map[string]string{"Cache-Control": "max-age=1", "Age": "50"}, revoked, kept)
+	server := startKeySetServer(t, newer)
+	v := jwksVerifier(t, server.URL)
+	if err := v.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.handler.Store(&older)
+	before := server.requests.Load()
+	trusttest.Until(t, "the copy was fetched", func() bool { return server.requests.Load() >= before+2 })
+	if reason := verdict(v, revoked.Token(t, "a", nil)); reason != postern.ReasonTokenKeyUnknown {
+		t.Error(reason)
+	}
+	expectGood := verdict(v, kept.Token(t, "b", nil))
+	if expectGood != "" {
+		t.Error(expectGood)
+	}
+}
+
+// A cache that keeps a key set for longer than its max-age: it grows stale.
+func TestKeySetThatIsKeptTooLong(t *testing.T) {
+	key := trusttest.NewKey(t)
+	server := startKeySetServer(t, serveKeys(map[string]string{"Cache-Control": "max-age=60", "Age": "400"}, key))
+	v := jwksVerifier(t, server.URL)
+	trusttest.Until(t, "it was fetched", func() bool { return v.State().Status == postern.StatusStale })
+	if reason := verdict(v, key.Token(t, "a", nil)); reason != postern.ReasonTrustStale {
+		t.Error(reason)
 	}
 }
 
