@@ -113,6 +113,7 @@ func fixedVerifier(t testing.TB, setting *tokenSetting, with ...Option) *Verifie
 	return v
 }
 
+// V01.
 func TestTokensOfTheCorpus(t *testing.T) {
 	var settings []tokenSetting
 	readCorpus(t, "tokens.json", &settings)
@@ -215,6 +216,7 @@ type countingCredential struct{ forgotten int }
 func (c *countingCredential) next(context.Context) (string, int64, error) { return "a", noRenewal, nil }
 func (c *countingCredential) forget(string)                               { c.forgotten++ }
 
+// V01, and V04 in the script of the clock.
 func TestStreamsOfTheCorpus(t *testing.T) {
 	var scripts []streamScript
 	readCorpus(t, "streams.json", &scripts)

@@ -78,7 +78,7 @@ func TestKeySetAndRotation(t *testing.T) {
 	}
 }
 
-// A cache in front of the service delivers a key set that is nearly too old: it is fetched again when its max-age is over,
+// V24. A cache in front of the service delivers a key set that is nearly too old: it is fetched again when its max-age is over,
 // and a key that is gone then counts no longer.
 func TestAgeOfACachedKeySet(t *testing.T) {
 	revoked, kept := trusttest.NewKey(t), trusttest.NewKey(t)
@@ -152,6 +152,7 @@ func TestKeySetThatIsKeptTooLong(t *testing.T) {
 	}
 }
 
+// V24.
 func TestKeySetThatCannotBeRead(t *testing.T) {
 	key := trusttest.NewKey(t)
 	elsewhere := startKeySetServer(t, serveKeys(nil, key))

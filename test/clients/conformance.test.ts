@@ -140,7 +140,7 @@ test('the authorization headers of a request', () => {
 });
 
 describe('a stream', () => {
-  test('every script of the sample and of the generator leads where it says', async () => {
+  test('S17 V04 every script of the sample and of the generator leads where it says', async () => {
     for (const script of [...sample('streams.json'), ...(await streamScripts())]) await run(script);
   });
 });

@@ -84,6 +84,7 @@ func verifier(t *testing.T) (*postern.Verifier, *trusttest.Service) {
 	return v, service
 }
 
+// V06.
 func TestUnaryAndStream(t *testing.T) {
 	v, postern1 := verifier(t)
 	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
@@ -166,6 +167,7 @@ func TestStaleTrust(t *testing.T) {
 	}
 }
 
+// V06.
 func TestInvalidRules(t *testing.T) {
 	v, _ := verifier(t)
 	for name, rules := range map[string]grpcauth.Rules{

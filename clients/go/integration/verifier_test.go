@@ -33,7 +33,7 @@ func revokes() int {
 	return 100
 }
 
-// One instance answers the revocation; a verifier reads from it, and another one from the instance beside it.
+// V02. One instance answers the revocation; a verifier reads from it, and another one from the instance beside it.
 func TestDelayOfRevocations(t *testing.T) {
 	c := startCluster(t)
 	second := c.other(t, c.sockets())
@@ -77,7 +77,7 @@ func untilRevoked(t *testing.T, token string, answered time.Time, verifiers map[
 	return delays
 }
 
-// The instance that a verifier reads from is killed, and the load balancer leads to another one: the cursor is valid there,
+// V03. The instance that a verifier reads from is killed, and the load balancer leads to another one: the cursor is valid there,
 // and nothing that was revoked meanwhile is missed.
 func TestKilledInstance(t *testing.T) {
 	c := startCluster(t)
@@ -120,7 +120,7 @@ func TestKilledInstance(t *testing.T) {
 	expectAccepted(t, v, c.first.login(t).GetAccessToken())
 }
 
-// An instance that is cut off from its database goes on with heartbeats, and says how old its news is.
+// V03. An instance that is cut off from its database goes on with heartbeats, and says how old its news is.
 func TestStaleNews(t *testing.T) {
 	c := startCluster(t)
 	sockets, err := os.MkdirTemp("", "postern-")
@@ -223,7 +223,7 @@ func TestClockOff(t *testing.T) {
 	}
 }
 
-// A flood of junk is refused, delays no revocation and takes no memory.
+// V05. A flood of junk is refused, delays no revocation and takes no memory.
 func TestJunk(t *testing.T) {
 	c := startCluster(t)
 	v := c.verifier(t, c.first.GRPC)
