@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,7 +88,11 @@ func (c *cluster) command(environment []string, arguments ...string) *exec.Cmd {
 		panic(err)
 	}
 	command := exec.Command("node", append([]string{"--import", absolute, filepath.Join(root, "dist/command/postern.js")}, arguments...)...)
-	command.Env = append(os.Environ(), "POSTERN_DATA_DIR="+c.dir, "POSTERN_GRPC_LISTEN=127.0.0.1:0", "POSTERN_HTTP_LISTEN=127.0.0.1:0")
+	// Settings of the developer's shell are not for this service.
+	inherited := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "POSTERN_") || strings.HasPrefix(variable, "DATABASE_URL")
+	})
+	command.Env = append(inherited, "POSTERN_DATA_DIR="+c.dir, "POSTERN_GRPC_LISTEN=127.0.0.1:0", "POSTERN_HTTP_LISTEN=127.0.0.1:0")
 	command.Env = append(command.Env, environment...)
 	return command
 }
