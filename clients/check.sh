@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Builds and tests the clients against the corpus that it makes first: clients/check.sh [go|python|node ...], all without
+# an argument. It needs what `npm ci && npm run build` made. Tools are installed into $CLIENTS_CACHE (a folder in the
+# cache of the user by default).
+set -euo pipefail
+clients="$(cd "$(dirname "$0")" && pwd)"
+root="$(dirname "$clients")"
+cache="${CLIENTS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern-clients}"
+mkdir -p "$cache"
+
+# The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
+# modules do not depend on it.
+check_go() (
+  local module generated="$cache/generated"
+  cd "$clients/go"
+  rm -rf "$generated"
+  "$root/node_modules/.bin/buf" generate -o "$generated"
+  diff -r "$generated/posternpb" posternpb || {
+    echo "posternpb is not what the protos generate: run go generate in clients/go" >&2
+    return 1
+  }
+  go build -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+  for module in . connectauth; do
+    (
+      cd "$module"
+      test -z "$(gofmt -l . | tee /dev/stderr)"
+      go mod tidy -diff
+      go vet ./...
+      "$cache/staticcheck" ./...
+      go test -race ./...
+    )
+  done
+)
+
+# Lint, types and tests, and the wheel: pure, and typed.
+check_python() {
+  local bin="$cache/python/bin" wheels
+  python3 -m venv "$cache/python"
+  "$bin/pip" install --quiet --disable-pip-version-check "pip>=25.1"
+  wheels="$(mktemp -d)"
+  (
+    cd "$clients/python"
+    "$bin/pip" install --quiet --upgrade --editable . --group test
+    "$bin/ruff" format --check .
+    "$bin/ruff" check .
+    "$bin/mypy"
+    CI=true "$bin/pytest"
+    "$bin/python" bench/speed.py 0.2
+    "$bin/pip" wheel --quiet --no-deps --wheel-dir "$wheels" .
+  )
+  "$bin/python" -m zipfile --list "$wheels"/postern_auth-*-py3-none-any.whl | grep -q 'postern_auth/py.typed'
+  rm -rf "$wheels"
+}
+
+(cd "$root" && npm run --silent conformance)
+if [ $# -eq 0 ]; then
+  # A client is checked by the function of its name.
+  set -- $(compgen -A function | sed -n 's/^check_//p')
+fi
+for part in "$@"; do
+  echo "== clients/$part"
+  "check_$part"
+done
