@@ -6,6 +6,17 @@ import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
+declare global {
+  // The namespace that `@types/express` provides for this; without Express it has no effect.
+  // eslint-disable-next-line @typescript-eslint/no-namespace
+  namespace Express {
+    interface Request {
+      /** Set by `requireToken`. */
+      caller?: VerifiedClaims;
+    }
+  }
+}
+
 /** Request headers: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
 export type RequestHeaders =
   { get(name: string): string | null } | Readonly<Record<string, string | readonly string[] | undefined>>;
