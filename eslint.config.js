@@ -16,7 +16,7 @@ const secretName = '/(secret|password|mac|digest)$/i';
 export default tseslint.config(
   {
     ignores: [
-      'dist/',
+      '**/dist/',
       'src/generated/',
       'node_modules/',
       'coverage/',

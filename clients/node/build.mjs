@@ -46,7 +46,8 @@ const [types] = generateDtsBundle(
   { preferredConfigPath: join(here, 'tsconfig.json') },
 );
 // A message has a codec of the same name, which is not exported and belongs to a library that the package does not need.
-const codecs = /^(?:export )?declare const \w+: MessageFns<\w+>;\n|^interface MessageFns<T> \{\n(?:\t.*\n)+\}\n/gm;
+const codecs =
+  /^(?:export )?declare const \w+: MessageFns<\w+>;\n|^interface MessageFns<T> \{\n(?:\t.*\n)+\}\n/gm;
 writeFileSync(join(dist, 'postern-auth.d.ts'), types.replace(codecs, ''));
 
 // One copy for `import` and `require`: `callerOf` and `instanceof PosternError` must hold in a program that uses both.
