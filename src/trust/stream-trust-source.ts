@@ -108,12 +108,16 @@ export class StreamTrustSource {
     this.#options.bundle.purge(this.#nowMs() / 1000);
   }
 
-  /** After the clock was set back: expired tokens are valid again, so the purged revocations are read once more. */
+  /**
+   * After the clock was set back: expired tokens are valid again, so the purged revocations are read once more. No token
+   * is accepted before.
+   */
   #restart(): void {
     this.#applying = this.#applying.then(() => {
       if (this.#stopped) return;
       this.#cursor = '';
       this.#complete = false;
+      this.#options.bundle.unconfirm();
       if (this.#stream)
         this.#onLost({ code: status.CANCELLED, details: 'the clock of this machine was set back' });
     });

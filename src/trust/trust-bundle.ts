@@ -159,6 +159,12 @@ export class TrustBundle {
     this.#resolveWaiters();
   }
 
+  /** Back to the state before the first full list: what is known may lack revocations, until `confirm`. */
+  unconfirm(): void {
+    this.#readAtMs = -Infinity;
+    this.#revision += 1;
+  }
+
   /**
    * The revocations that a subscriber lacks who knows everything before `cursor`, as far as the source has read. Null when
    * that is not known here: the cursor is too old, or ahead of this process and perhaps of another database.

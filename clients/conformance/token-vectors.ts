@@ -1,0 +1,183 @@
+import type { VerifiedClaims } from '../../src/domain/claims/claims.ts';
+import { forge, json, Specimen, type TokenSetting } from '../../test/security/forge.ts';
+import { hostileTokens } from '../../test/security/hostile-tokens.ts';
+import { mixed, validTokens } from '../../test/security/valid-tokens.ts';
+import { type VerifierUnderTest, verifierUnderTest } from '../../test/security/verifier-under-test.ts';
+import type { ClaimsVector, Recipe, TokenSettingVectors, TokenVector } from './vectors.ts';
+
+/** The published algorithms. Tokens of a shared secret are verified by the service alone. */
+const ALGORITHMS = ['ES256', 'RS256', 'EdDSA'] as const;
+const MAX_TEXT = 20_000;
+const FLIPS = 300;
+
+/** The vectors of every algorithm; each has passed the TypeScript verifier. @throws Error for one that did not */
+export async function tokenVectors(): Promise<readonly TokenSettingVectors[]> {
+  return Promise.all(
+    ALGORITHMS.map(async (algorithm) => {
+      const subject = await verifierUnderTest(algorithm);
+      const setting = await subject.setting();
+      const { policy, clock, keys } = subject;
+      return {
+        name: algorithm,
+        now: clock.seconds,
+        jwks: keys.ring.jwks.json,
+        policy: {
+          issuer: policy.issuer,
+          audiences: policy.audiences,
+          max_lifetime: policy.maxLifetimeSeconds,
+          clock_skew: policy.skewSeconds,
+        },
+        tokens: [
+          ...(await accepted(subject, setting)),
+          ...(await refused(subject, setting)),
+          ...(await changed(subject, setting)),
+          ...(await required(subject)),
+        ],
+      };
+    }),
+  );
+}
+
+async function accepted(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  const specimen = new Specimen(setting);
+  const key = subject.signingKey;
+  const withClaims = (changes: object) =>
+    forge(setting.mode, json(specimen.header), specimen.claimsWith({ ...changes }), key);
+  const more = [
+    { name: 'an external id', token: withClaims({ external_id: 'crm|42 \u00e9' }) },
+    { name: 'a date in scientific notation', token: scientific(specimen, subject) },
+    { name: 'expired, within the clock skew', token: withClaims({ exp: setting.nowSeconds - 4 }) },
+    { name: 'not valid yet, within the clock skew', token: withClaims({ nbf: setting.nowSeconds + 5 }) },
+    { name: 'ids of 256 UTF-16 code units', token: withClaims({ sub: '\u{1f511}'.repeat(128) }) },
+  ];
+  return Promise.all(
+    [...validTokens(setting), ...more].map(async ({ name, token }) => ({
+      name,
+      token,
+      claims: await claimsOf(subject, name, token),
+    })),
+  );
+}
+
+function scientific(specimen: Specimen, subject: VerifierUnderTest): string {
+  const claims = specimen.claimsWithText('exp', `${(subject.clock.seconds + 60) / 1000}e3`);
+  return forge(subject.mode, json(specimen.header), claims, subject.signingKey);
+}
+
+async function refused(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  return Promise.all(
+    [...hostileTokens(setting)].map(async ({ name, row, token, expected }) => {
+      const reason = await reasonFor(subject, name, token);
+      if (!(expected as readonly string[]).includes(reason)) throw new Error(`${name}: ${reason}`);
+      return { name, row, token: written(token), expect: expected };
+    }),
+  );
+}
+
+/** Tokens with one bit flipped, in the text or in a decoded segment, and parts of two valid tokens (T20, T21). */
+async function changed(subject: VerifierUnderTest, { validToken }: TokenSetting): Promise<TokenVector[]> {
+  const random = sequence(1);
+  const flips = Array.from({ length: FLIPS }, (_, index) => {
+    const isText = index % 2 === 0;
+    const parts = isText ? [Buffer.from(validToken)] : decoded(validToken);
+    const part = parts[random(parts.length)] ?? Buffer.alloc(1);
+    const at = random(part.length);
+    part[at] = (part[at] ?? 0) ^ (1 << random(8));
+    const token = isText
+      ? part.toString('latin1')
+      : parts.map((bytes) => bytes.toString('base64url')).join('.');
+    return {
+      name: `${isText ? 'a bit of the text' : 'a bit of a segment'} #${index + 1}`,
+      row: 'T21',
+      token,
+    };
+  });
+  const [one, other] = [await subject.issue(), await subject.issue({ roles: ['admin'] })];
+  const parts = mixed(one, other).map((token, index) => ({
+    name: `parts of two tokens #${index + 1}`,
+    row: 'T20',
+    token,
+  }));
+  return Promise.all(
+    [...flips, ...parts].map(async (vector) => ({
+      ...vector,
+      expect: [await reasonFor(subject, vector.name, vector.token)],
+    })),
+  );
+}
+
+/** What the caller of a verifier asks for beyond a valid token. */
+async function required(subject: VerifierUnderTest): Promise<TokenVector[]> {
+  const token = await subject.issue({ roles: ['editor', 'reader'], audience: 'billing' });
+  const name = 'requirements';
+  const claims = await claimsOf(subject, name, token);
+  return [
+    { name: `${name}: met`, token, require: { audience: 'billing', roles: ['reader', 'editor'] }, claims },
+    {
+      name: `${name}: another audience`,
+      row: 'T15',
+      token,
+      require: { audience: 'postern' },
+      expect: ['TOKEN_CLAIMS_INVALID'],
+    },
+    {
+      name: `${name}: a missing role`,
+      row: 'T15',
+      token,
+      require: { roles: ['reader', 'admin'] },
+      expect: ['ROLE_MISSING'],
+    },
+    {
+      name: `${name}: another audience and a missing role`,
+      row: 'T15',
+      token,
+      require: { audience: 'postern', roles: ['admin'] },
+      expect: ['TOKEN_CLAIMS_INVALID'],
+    },
+  ];
+}
+
+async function claimsOf(subject: VerifierUnderTest, name: string, token: string): Promise<ClaimsVector> {
+  const verdict = await subject.verifier.verify(token);
+  if (!verdict.ok) throw new Error(`${name} was refused: ${verdict.refusal.detail}`);
+  return claimsVector(verdict.claims);
+}
+
+export function claimsVector(claims: VerifiedClaims): ClaimsVector {
+  return {
+    subject: claims.subject,
+    subject_type: claims.subjectType,
+    session_id: claims.sessionId,
+    token_id: claims.tokenId,
+    client_id: claims.clientId,
+    external_id: claims.externalId,
+    issuer: claims.issuer,
+    audience: claims.audience,
+    roles: claims.roles,
+    issued_at: claims.issuedAtSeconds,
+    expires_at: claims.expiresAtSeconds,
+    key_id: claims.keyId,
+  };
+}
+
+async function reasonFor(subject: VerifierUnderTest, name: string, token: string): Promise<string> {
+  const verdict = await subject.verifier.verify(token);
+  if (verdict.ok) throw new Error(`${name} was accepted`);
+  return verdict.refusal.reason;
+}
+
+/** A token of such a length is refused for it, whatever the rest of its text is (T02). */
+function written(token: string): string | Recipe {
+  return token.length <= MAX_TEXT ? token : { head: token.slice(0, 200), fill: 'A', length: token.length };
+}
+
+const decoded = (token: string) => token.split('.').map((segment) => Buffer.from(segment, 'base64url'));
+
+/** The same choices in every run: a linear congruential generator. @returns a number below `limit` */
+function sequence(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+}
