@@ -22,6 +22,7 @@ export default tseslint.config(
       'coverage/',
       '.interop/',
       'examples/',
+      'clients/node/consumers/',
       'bench/results/',
     ],
   },

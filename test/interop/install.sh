@@ -51,6 +51,17 @@ install_go-client() {
   go generate && go vet . && go build -trimpath -o "$dir/bin/go-client" .
 }
 
+# Compilers, frameworks and test runners that the package postern-auth is tried with.
+install_node-consumer() {
+  local home="$dir/node-consumer"
+  if ! cmp -s "$here/../../clients/node/consumers/package.json" "$home/installed.json"; then
+    rm -rf "$home" && mkdir -p "$home" && cp "$here/../../clients/node/consumers/package.json" "$home/" || return
+    (cd "$home" && npm install --no-audit --no-fund --no-package-lock --ignore-scripts) || return
+    cp "$home/package.json" "$home/installed.json"
+  fi
+  ln -sfn "$home" "$dir/bin/node-consumer"
+}
+
 install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
@@ -83,5 +94,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client node-consumer; do install "$name"; done
 exit "$failed"
