@@ -12,7 +12,7 @@ const MEASURED_BY_THE_BENCH = ['L15'];
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
-  return [...text.matchAll(/\b([TKLSNADEOX])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+  return [...text.matchAll(/\b([TKLSNADEOXV])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
       const [from, to] = [Number(first), Number(last)];
       return Array.from(

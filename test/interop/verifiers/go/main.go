@@ -9,6 +9,7 @@ import (
 	"log"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
@@ -29,13 +30,16 @@ func withGoOIDC(jwksURL, issuer, audience string) (func(token string) (string, e
 		keys := oidc.NewRemoteKeySet(ctx, jwksURL)
 		return oidc.NewVerifier(issuer, keys, &oidc.Config{ClientID: audience, SupportedSigningAlgs: []string{"ES256"}})
 	}
-	verifier, madeAt := newVerifier(), time.Now()
-	return func(token string) (string, error) {
-		// A RemoteKeySet reads the keys again only for an unknown key id: a new one forgets revoked keys.
-		if time.Since(madeAt) > cacheTime {
-			verifier, madeAt = newVerifier(), time.Now()
+	var current atomic.Pointer[oidc.IDTokenVerifier]
+	current.Store(newVerifier())
+	// A RemoteKeySet reads the keys again only for an unknown key id: a new one forgets revoked keys.
+	go func() {
+		for range time.Tick(cacheTime) {
+			current.Store(newVerifier())
 		}
-		verified, err := verifier.Verify(ctx, token)
+	}()
+	return func(token string) (string, error) {
+		verified, err := current.Load().Verify(ctx, token)
 		if err != nil {
 			return "", err
 		}

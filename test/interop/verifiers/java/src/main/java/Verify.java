@@ -11,8 +11,10 @@ import com.nimbusds.jwt.proc.DefaultJWTProcessor;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.net.URI;
+import java.util.Objects;
 import java.util.Set;
 import org.springframework.security.oauth2.jose.jws.SignatureAlgorithm;
+import org.springframework.security.oauth2.jwt.JwtClaimValidator;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.jwt.JwtValidators;
 import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
@@ -29,7 +31,9 @@ class Verify {
     NimbusJwtDecoder decoder = NimbusJwtDecoder.withJwkSetUri(jwksUrl)
         .jwsAlgorithm(SignatureAlgorithm.ES256).validateType(false).build();
     decoder.setJwtValidator(JwtValidators.createAtJwtValidator()
-        .issuer(issuer).audience(audience).clientId("postern").build());
+        .issuer(issuer).audience(audience)
+        .validators((all) -> all.put("client_id", new JwtClaimValidator<>("client_id", Objects::nonNull)))
+        .build());
     return decoder;
   }
 
