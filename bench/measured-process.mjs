@@ -24,10 +24,13 @@ process.once('SIGTERM', () => {
  * Starts a server and waits for the JSON line on stdout that says that it listens.
  *
  * @param {string[]} script the script for node, with its arguments
- * @param {{ environment?: object, pinned?: boolean, flags?: string[] }} options
+ * @param {{ environment?: object, pinned?: boolean, flags?: string[], program?: string }} options `program` instead of node
  */
-export async function startMeasured(script, { environment = {}, pinned = true, flags = [] } = {}) {
-  const command = [process.execPath, ...flags, ...script];
+export async function startMeasured(
+  script,
+  { environment = {}, pinned = true, flags = [], program = process.execPath } = {},
+) {
+  const command = [program, ...flags, ...script];
   if (pinned && canPin) command.unshift('taskset', '-c', String(SERVER_CORE));
   const startedMs = performance.now();
   const child = spawn(command[0], command.slice(1), {
@@ -61,7 +64,7 @@ export async function startMeasured(script, { environment = {}, pinned = true, f
 }
 
 /** CPU time of all threads, to the microsecond where the kernel has `schedstat`, otherwise to a tick of 10 ms. */
-function cpuSecondsOf(pid) {
+export function cpuSecondsOf(pid) {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);
     const nanoseconds = tasks.map((task) => {

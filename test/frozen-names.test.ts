@@ -62,6 +62,7 @@ const REASONS: Readonly<Record<string, number>> = {
   ID_TAKEN: 51,
   EXTERNAL_ID_TAKEN: 52,
   CLAIMS_TOO_LONG: 53,
+  TOKEN_REPLAYED: 54,
   UNRECOGNIZED: -1,
 };
 
@@ -145,6 +146,8 @@ const SETTINGS = [
   'POSTERN_MAX_CONNECTIONS',
   'POSTERN_SHUTDOWN_DELAY',
   'POSTERN_REFLECTION',
+  'POSTERN_OAUTH',
+  'POSTERN_PASSWORD_DOOR',
   'POSTERN_CLIENT_ID',
   'POSTERN_CLIENT_SECRET',
   'POSTERN_TLS_CERT',
@@ -181,6 +184,9 @@ const COMMANDS = [
   'service list | --json',
   'service delete | --json',
   'service rotate | --now | --overlap <duration> | --json',
+  'service key add | --json',
+  'service key list | --json',
+  'service key delete | --json',
   'key list | --json',
   'key rotate | --now | --json',
   'key revoke | --json',
@@ -229,6 +235,8 @@ const AUDIT_ACTIONS = [
   'key.revoke',
   'audit.read',
   'trust.watch',
+  'service.key.add',
+  'service.key.delete',
 ];
 
 const CLIENT_EXPORTS = [

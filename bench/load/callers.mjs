@@ -45,7 +45,18 @@ export function openSession(address) {
 }
 
 /** Resolves to the message of the response; rejects for every gRPC status but OK. */
-export function unaryCall(session, path, message) {
+export async function unaryCall(session, path, message) {
+  const { status, text, body } = await call(session, path, message);
+  if (status !== 0) throw new Error(`${path}: status ${status} ${text}`);
+  return body;
+}
+
+/** Resolves to the gRPC status. */
+export async function callStatus(session, path, message) {
+  return (await call(session, path, message)).status;
+}
+
+function call(session, path, message) {
   return new Promise((resolve, reject) => {
     const stream = session.request({
       ':method': 'POST',
@@ -54,16 +65,17 @@ export function unaryCall(session, path, message) {
       te: 'trailers',
     });
     const chunks = [];
-    const checkStatus = (headers) => {
-      const status = headers['grpc-status'];
-      if (status !== undefined && status !== '0') {
-        reject(new Error(`${path}: status ${status} ${String(headers['grpc-message'])}`));
-      }
+    let status = 0;
+    let text = '';
+    const readStatus = (headers) => {
+      if (headers['grpc-status'] === undefined) return;
+      status = Number(headers['grpc-status']);
+      text = String(headers['grpc-message']);
     };
-    stream.on('response', checkStatus);
-    stream.on('trailers', checkStatus);
+    stream.on('response', readStatus);
+    stream.on('trailers', readStatus);
     stream.on('data', (chunk) => chunks.push(chunk));
-    stream.on('end', () => resolve(Buffer.concat(chunks).subarray(5)));
+    stream.on('end', () => resolve({ status, text, body: Buffer.concat(chunks).subarray(5) }));
     stream.on('error', reject);
     stream.end(framed(message));
   });

@@ -44,6 +44,29 @@ export async function h2load({ address, path, message, seconds, answerBytes }) {
   }
 }
 
+/**
+ * Posts JSON repeatedly over HTTP/1.1, one request at a time on each connection.
+ *
+ * @param {{ address: string, path: string, body: string, seconds: number, answerBytes: number }} options as for `h2load`
+ * @returns {Promise<{ calls: number, seconds: number }>}
+ */
+export async function h1load({ address, path, body, seconds, answerBytes }) {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-h1load-'));
+  const file = join(folder, 'body');
+  writeFileSync(file, body);
+  const options = [
+    ...['--h1', '-c', H1_CONNECTIONS, '-t', 1, '-D', `${Math.round(seconds * 1_000)}ms`, '-d', file],
+    ...['-H', 'content-type: application/json', `http://${address}${path}`],
+  ];
+  try {
+    const { stdout } = await promisify(execFile)('h2load', options.map(String));
+    return readReport(stdout, seconds, answerBytes);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const H1_CONNECTIONS = 32;
 const FRAME_BYTES = 5;
 
 /** Frames a gRPC message: uncompressed, with its length. */

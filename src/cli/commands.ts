@@ -1,8 +1,8 @@
 import type { CommandDefinition } from './command.ts';
 
 export interface CommandRow {
-  /** The words of the command: `['serve']`, `['token', 'inspect']`. */
-  readonly path: readonly [string] | readonly [group: string, verb: string];
+  /** The words of the command: `['serve']`, `['token', 'inspect']`, `['service', 'key', 'add']`. */
+  readonly path: readonly [string, ...string[]];
   readonly summary: string;
   /** Loads the definition when the command runs, so that `token inspect` does not wait for gRPC or the database. */
   readonly load: () => Promise<CommandDefinition>;
@@ -107,6 +107,21 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/service/rotate.ts')).serviceRotate,
   },
   {
+    path: ['service', 'key', 'add'],
+    summary: 'add a public key, with which a service account authenticates instead of its secret',
+    load: async () => (await import('./commands/service/key/add.ts')).serviceKeyAdd,
+  },
+  {
+    path: ['service', 'key', 'list'],
+    summary: "list a service account's public keys",
+    load: async () => (await import('./commands/service/key/list.ts')).serviceKeyList,
+  },
+  {
+    path: ['service', 'key', 'delete'],
+    summary: 'delete a public key of a service account and revoke the tokens issued for it',
+    load: async () => (await import('./commands/service/key/delete.ts')).serviceKeyDelete,
+  },
+  {
     path: ['key', 'list'],
     summary: 'list the signing keys, their states and when they change',
     load: async () => (await import('./commands/key/list.ts')).keyList,
@@ -143,11 +158,12 @@ export const commands: readonly CommandRow[] = [
   },
 ];
 
-/** A description of each noun, for `postern --help`. */
+/** A description of each group of commands, for `postern --help`. */
 export const groups: Readonly<Record<string, string>> = {
   user: 'manage users',
   session: "list and end users' sessions",
   service: 'manage service accounts, with which programs authenticate',
+  'service key': "manage a service account's public keys",
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
   token: 'inspect access tokens',

@@ -42,16 +42,22 @@ function buildProgram(): Command {
   return program;
 }
 
-function addCommand(program: Command, { path: [first, second], summary }: CommandRow): Command {
-  if (second === undefined) return program.command(first).summary(summary).description(summary);
-  const group = program.commands.find((command) => command.name() === first) ?? addGroup(program, first);
-  return group.command(second).summary(summary).description(summary);
+function addCommand(program: Command, { path, summary }: CommandRow): Command {
+  let parent = program;
+  for (const [depth, word] of path.slice(0, -1).entries()) {
+    const group = path.slice(0, depth + 1).join(' ');
+    parent = parent.commands.find((command) => command.name() === word) ?? addGroup(parent, word, group);
+  }
+  return parent
+    .command(path.at(-1) ?? '')
+    .summary(summary)
+    .description(summary);
 }
 
-function addGroup(program: Command, name: string): Command {
-  const description = groups[name];
-  if (description === undefined) throw new Error(`the command group ${name} has no description`);
-  return program.command(name).description(description).usage('COMMAND [options]').helpCommand(false);
+function addGroup(parent: Command, name: string, words: string): Command {
+  const description = groups[words];
+  if (description === undefined) throw new Error(`the command group ${words} has no description`);
+  return parent.command(name).description(description).usage('COMMAND [options]').helpCommand(false);
 }
 
 function reportParseError(error: CommanderError, words: readonly string[]): number {
@@ -76,8 +82,10 @@ function helpOption(words: readonly string[]): readonly string[] {
 /** The leading words that name a command or a group of commands. */
 function commandPath(words: readonly string[]): readonly string[] {
   const known = commands.find((row) => row.path.every((word, index) => words[index] === word))?.path;
-  const [first = ''] = words;
-  return known ?? (Object.hasOwn(groups, first) ? [first] : []);
+  const group = [2, 1]
+    .map((count) => words.slice(0, count))
+    .find((leading) => Object.hasOwn(groups, leading.join(' ')));
+  return known ?? group ?? [];
 }
 
 /** Removes values from an error: `--password=hunter2`, `-phunter2` or a token in the place of a command must not be printed. */

@@ -180,7 +180,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     async issueServiceToken(request, settings) {
       validate('issueServiceToken', request, settings, ['clientId', 'clientSecret'], ['audience']);
       const { clientId, clientSecret, audience = '' } = request;
-      return retryAlways(stub.issueServiceToken.bind(stub), { clientId, clientSecret, audience }, settings);
+      return retryAlways(
+        stub.issueServiceToken.bind(stub),
+        { clientId, clientSecret, audience, clientAssertion: '' },
+        settings,
+      );
     },
     async changePassword(request, settings) {
       validate('changePassword', request, settings, ['accessToken', 'currentPassword', 'newPassword']);

@@ -11,16 +11,26 @@ import { authenticateBy } from '../rpc/authenticate.ts';
 import { AUDIT_LIMIT_MS } from '../rpc/time-limits.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
+import { HttpCalls } from '../http/http-calls.ts';
 import { HttpServer } from '../http/http-server.ts';
+import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
+import { AdminServiceService } from '../generated/postern/v1/admin.ts';
+import { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import type { FinishedCall } from '../rpc/call-context.ts';
+import type { MethodGuard } from '../rpc/method-guard.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
+import { logKeyEvent, reportClock } from './report-events.ts';
+import { composeOAuth } from './oauth.ts';
+import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
+import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
 import { CallLogger } from '../observability/call-log.ts';
 import { ConnectionLog, connectionLineLimits } from '../observability/connection-log.ts';
 import type { Logger } from '../observability/log.ts';
 import { authenticateCaller } from '../features/authentication/authenticate-caller.ts';
-import { type KeyEvent, sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
+import { sharedSecret, databaseKeys } from '../features/signing-keys/signing-key-source.ts';
 import { ExpiryPurge } from '../features/maintenance/purge-expired.ts';
 import { type DemoUser, makeDemoUser } from '../features/users/make-demo-user.ts';
 import { loadMasterKeys } from '../features/root-key/master-keys.ts';
@@ -55,6 +65,8 @@ export interface Service {
   readonly tls: ServerTls | null;
   /** The demo user, created at the first start of embedded mode; null otherwise. */
   readonly demoUser: DemoUser | null;
+  /** Whether RPCs are served over HTTP as well. */
+  readonly servesHttpRpcs: boolean;
   /** Rejects new calls, waits for running ones, closes everything. */
   stop(): Promise<void>;
 }
@@ -119,7 +131,7 @@ export async function startService(
     });
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust, clock);
-    const rootKey = new RootKey();
+    const rootKey = new RootKey(settings.refreshTokenForm);
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
@@ -192,51 +204,68 @@ export async function startService(
       new AuditRateLimiter(connectionLineLimits, () => performance.now()),
     );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
+    const addRpcs = composeRpcs({
+      settings,
+      database,
+      hasher,
+      rootKey,
+      tokens,
+      broadcaster,
+      signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
+      nextRefresh: (call) => databaseMonitor.nextRefresh(call),
+      onRepeat: () => (counts.repeats += 1),
+      onDamagedHash: (userId, damage) =>
+        log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
+    });
+    const guard: MethodGuard = {
+      authenticate: authenticateBy(
+        { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
+        (token, access, call) =>
+          authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
+      ),
+      writeAudit: (record) =>
+        database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
+      refusals: newRateLimiter(),
+      onAuditWriteFailed: ({ event, origin }, cause) =>
+        log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
+      onForwarderRefused: warnOfRefusedForwarder,
+      onRefusedAfterEnd(refusal) {
+        counts.calls.recordRefusalAfterEnd(refusal);
+        callLogger.logRefusalAfterEnd(refusal);
+      },
+    };
+    const onFinish = (call: FinishedCall) => {
+      counts.calls.record(call);
+      callLogger.logCall(call);
+    };
+    const isTrustedProxy = networkMatcher(settings.trustedProxies);
+    const httpRpcs = new RpcEndpoints(guard);
+    const httpServices = httpServicesOf(settings);
+    const oauth = composeOAuth({ settings, database, rootKey, tokens, guard });
     const grpc = new GrpcServer({
-      services: composeRpcs({
-        settings,
-        database,
-        hasher,
-        rootKey,
-        tokens,
-        broadcaster,
-        signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
-        extraConcurrentLogins: MAX_CONNECTIONS,
-        nextRefresh: (call) => databaseMonitor.nextRefresh(call),
-        onRepeat: () => (counts.repeats += 1),
-        onDamagedHash: (userId, damage) =>
-          log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
-      }),
+      services: (add) =>
+        addRpcs((service, handlers) => {
+          add(service, handlers);
+          if (httpServices.includes(service)) httpRpcs.add(service, handlers);
+          oauth.add(service, handlers);
+        }),
       health: {
         processReady: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
         verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
       },
-      guard: {
-        authenticate: authenticateBy(
-          { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
-          (token, access, call) =>
-            authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
-        ),
-        writeAudit: (record) =>
-          database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
-        refusals: newRateLimiter(),
-        onAuditWriteFailed: ({ event, origin }, cause) =>
-          log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),
-        onForwarderRefused: warnOfRefusedForwarder,
-        onRefusedAfterEnd(refusal) {
-          counts.calls.recordRefusalAfterEnd(refusal);
-          callLogger.logRefusalAfterEnd(refusal);
-        },
-      },
+      guard,
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,
       maxConnections: settings.maxConnections,
       tracing,
       onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
-      onFinish(call) {
-        counts.calls.record(call);
-        callLogger.logCall(call);
-      },
+      onFinish,
+    });
+    const httpCalls = new HttpCalls({
+      find: (path) => oauth.find(path) ?? httpRpcs.find(path),
+      corsOrigins: settings.corsOrigins,
+      isTrustedProxy,
+      onFinish,
     });
     const metrics = serviceMetrics({
       linesLost,
@@ -258,7 +287,7 @@ export async function startService(
     const http = new HttpServer(
       {
         metrics: metrics.text,
-        publication: { issuer: settings.issuer, jwks: tokens.jwks },
+        publication: publicationOf(settings.issuer, settings, tokens.jwks),
         unreadyReasons: () => [
           ...(stopping ? ['the service is stopping'] : []),
           ...databaseFaults(databaseMonitor),
@@ -267,7 +296,8 @@ export async function startService(
       },
       tls.forListener(settings.httpListen),
       {
-        isTrustedProxy: networkMatcher(settings.trustedProxies),
+        isTrustedProxy,
+        calls: httpCalls,
         onConnectionRefused: (refused) => connectionLog.refused('http', refused),
       },
     );
@@ -280,48 +310,25 @@ export async function startService(
       tls.forListener(settings.grpcListen),
       settings.socketAccess,
     );
-    cleanups.push(() =>
-      grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS }),
-    );
+    cleanups.push(async () => {
+      const limits = { delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS };
+      await Promise.all([grpc.stop(limits), httpCalls.drain(limits)]);
+    });
     // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
-    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, stop };
+    const servesHttpRpcs = settings.httpRpc !== 'off';
+    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, servesHttpRpcs, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-function databaseFaults({ state, fault }: DatabaseMonitor): string[] {
-  if (fault?.kind === 'tls') return [`the database cannot be used: ${fault.message}`];
-  if (fault?.kind === 'tls-unsupported')
-    return ['the database server does not support TLS, which sslmode demands'];
-  if (fault?.kind === 'access-denied') return ['the database refuses the connection; see the log'];
-  if (fault?.kind === 'set-up') return ["the database is not set up for the service's role; see the log"];
-  if (state === 'unreachable') return ['the database does not answer'];
-  if (state === 'unusable')
-    return ['the database has signing keys or a schema that cannot be used; see the log'];
-  return [];
-}
-
-function trustFaults({ loaded, ageMs }: TrustBundle, maxStalenessMs: number): string[] {
-  if (!loaded) return ['signing keys and revocations are not loaded yet'];
-  return ageMs > maxStalenessMs ? ['the known revocations are too old'] : [];
-}
-
-function reportClock(log: Logger, clock: DatabaseClock): void {
-  const event = clock.takeTransition();
-  if (event === null) return;
-  const fields = { ahead_seconds: Math.round((clock.aheadMs ?? 0) / 100) / 10 };
-  if (event === 'differs') log.warn(fields, 'clock-differs');
-  else log.info(fields, 'clock-agrees');
-}
-
-function logKeyEvent(log: Logger, event: KeyEvent): void {
-  if (event.kind === 'refused') log.error({ cause: event.cause }, 'signing-key-refused');
-  else if (event.kind === 'left-behind') log.error({ cause: event.cause }, 'signing-key-not-made');
-  else log.info({ step: event.kind, ...('kid' in event && { kid: event.kid }) }, 'signing-keys');
+/** The services whose unary methods are served over HTTP as well. */
+function httpServicesOf({ httpRpc }: Settings): readonly object[] {
+  if (httpRpc === 'off') return [];
+  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }
 
 function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {

@@ -1,7 +1,6 @@
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
-import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
@@ -17,12 +16,13 @@ import {
   CHECK_INITIAL_LOAD_WAIT_MS,
   failClosedAuthorization,
 } from '../services/ext-authz/authorization-service.ts';
-import type { AddService } from '../grpc/grpc-server.ts';
+import type { AddService } from '../rpc/handlers.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
@@ -41,8 +41,6 @@ export interface RpcParts {
   readonly tokens: Tokens;
   readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
-  /** How many logins may run beyond the capacity of the hasher, while they query the database. */
-  readonly extraConcurrentLogins: number;
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
   /** Called when a refresh token is repeated within its grace time. */
@@ -61,15 +59,15 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS,
   };
   const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
-  // Logins that compute or wait for a hash, and those that query the database.
-  const logins = new ConcurrencyLimit(hasher.capacity + parts.extraConcurrentLogins, () =>
-    Math.max(RETRY_AFTER_MS, hasher.load.averageMs * hasher.capacity),
-  );
+  // No more than the hash queue takes: a login that it refused would have used the database in vain.
+  const logins = new ConcurrencyLimit(hasher.capacity, (loginsBefore) => hasher.expectedMs(loginsBefore));
   const repeatRateLimiter = new RepeatRateLimiter(repeatRateLimits(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
   );
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
+  const sessionPolicy = sessionPolicyOf(settings);
+  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
   return (add) => {
     add(
       AuthServiceService,
@@ -82,10 +80,12 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         logins,
         sessionLimiter: new KeyedLimiter(SESSION_LIMITS),
         repeatRateLimiter,
-        policy: sessionPolicyOf(settings),
+        rotator,
+        policy: sessionPolicy,
         refreshTokens: () => rootKey.tokens(),
         digests,
         issuer,
+        issuerName: settings.issuer,
         verifier,
         verification,
         apiAudience,

@@ -23,7 +23,11 @@ import {
 } from '../services/ext-authz/authorization-service.ts';
 import { GrpcServer } from '../grpc/grpc-server.ts';
 import { verificationOnly, verificationService } from '../services/verification-service.ts';
+import { HttpCalls } from '../http/http-calls.ts';
 import { HttpServer } from '../http/http-server.ts';
+import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
+import { networkMatcher } from '../net/cidr.ts';
+import type { FinishedCall } from '../rpc/call-context.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { openListenerTls } from './listener-tls.ts';
 import type { Logger } from '../observability/log.ts';
@@ -131,13 +135,24 @@ export async function startSidecar(
     log,
     new AuditRateLimiter(connectionLineLimits, () => performance.now()),
   );
+  const onFinish = (call: FinishedCall) => {
+    counts.record(call);
+    callLogger.logCall(call);
+  };
+  const verifications = verificationService({ verifyToken: (input) => verifyToken(verification, input) });
+  const httpRpcs = new RpcEndpoints(null);
+  if (settings.httpRpc !== 'off') httpRpcs.add(verificationOnly, verifications);
+  const isTrustedProxy = networkMatcher(settings.trustedProxies);
+  const httpCalls = new HttpCalls({
+    find: (path) => httpRpcs.find(path),
+    corsOrigins: settings.corsOrigins,
+    isTrustedProxy,
+    onFinish,
+  });
   const grpc = new GrpcServer({
     guard: null,
     services(add) {
-      add(
-        verificationOnly,
-        verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
-      );
+      add(verificationOnly, verifications);
       add(
         failClosedAuthorization,
         authorizationService({
@@ -156,10 +171,7 @@ export async function startSidecar(
     maxConnections: settings.maxConnections,
     tracing,
     onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
-    onFinish(call) {
-      counts.record(call);
-      callLogger.logCall(call);
-    },
+    onFinish,
   });
   const metrics = sidecarMetrics({
     linesLost,
@@ -180,7 +192,11 @@ export async function startSidecar(
       ],
     },
     tls.forListener(settings.httpListen),
-    { onConnectionRefused: (refused) => connectionLog.refused('http', refused) },
+    {
+      isTrustedProxy,
+      calls: httpCalls,
+      onConnectionRefused: (refused) => connectionLog.refused('http', refused),
+    },
   );
   source.start();
   const health = setInterval(() => grpc.setServing('processReady', ready()), HEALTH_INTERVAL_MS);
@@ -188,7 +204,8 @@ export async function startSidecar(
   const stop = async () => {
     stopping = true;
     clearInterval(health);
-    await grpc.stop({ delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS });
+    const limits = { delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS };
+    await Promise.all([grpc.stop(limits), httpCalls.drain(limits)]);
     metrics.stop();
     source.stop();
     stopCertificateWatch();

@@ -6,17 +6,20 @@ interface ListenerSecurity {
   readonly requiresClientCertificate: boolean;
 }
 
+/** Where the service listens. */
+interface Listeners {
+  readonly grpc: ListenAddress;
+  /** Null when no RPC is served over HTTP. */
+  readonly http: ListenAddress | null;
+  /** Null in plaintext; a unix socket is always plaintext. */
+  readonly tls: ListenerSecurity | null;
+}
+
 /**
- * The message of the first start: the demo user, and commands that can be pasted into a shell.
- *
- * @param grpc the address of the gRPC listener
- * @param tls null in plaintext; a unix socket is always plaintext
+ * The message of the first start: the demo user, and commands that can be pasted into a shell. curl comes first, because
+ * nothing has to be installed for it.
  */
-export function welcomeMessage(
-  { email, password }: DemoUser,
-  grpc: ListenAddress,
-  tls: ListenerSecurity | null,
-): string {
+export function welcomeMessage({ email, password }: DemoUser, { grpc, http, tls }: Listeners): string {
   const credentials = JSON.stringify({ email, password });
   const { socket, authority, target } = addressArguments(grpc);
   const secured = grpc.kind === 'unix' ? null : tls;
@@ -24,30 +27,49 @@ export function welcomeMessage(
   const clientCert = secured?.requiresClientCertificate ? ' --cert client.crt --key client.key' : '';
   const buf = `npx buf curl --protocol grpc ${secured ? `--cacert ca.crt${clientCert}` : '--http2-prior-knowledge'}${socket}`;
   const grpcurl = `grpcurl ${secured ? `-cacert ca.crt${clientCert.replaceAll('--', '-')}` : '-plaintext'}`;
+  const curl = http && curlCommand(http, tls);
+  const bearer = '-H "authorization: Bearer $TOKEN"';
+  const login = curl ? curl('Login', `-d '${credentials}'`) : `${buf} -d '${credentials}' ${url}/Login`;
   const lines = [
     '',
     `  A demo user was created. Its password is shown only now:  ${email}  ${password}`,
     '',
-    ...(secured ? [`  Replace ca.crt below with the CA certificate of this server's certificate.`, ''] : []),
+    ...(tls && (secured || curl)
+      ? [`  Replace ca.crt below with the CA certificate of this server's certificate.`, '']
+      : []),
     '  Log in:',
+    ...(curl ? [`    ${login}`] : []),
     `    ${buf} -d '${credentials}' ${url}/Login`,
     `    ${grpcurl} -d '${credentials}' ${target} postern.v1.AuthService/Login`,
     '',
     '  Verify a token:',
-    `    TOKEN=$(${buf} -d '${credentials}' ${url}/Login | sed -n 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/p')`,
-    `    ${buf} -H "authorization: Bearer $TOKEN" -d '{}' ${url}/VerifyToken`,
-    `    ${grpcurl} -H "authorization: Bearer $TOKEN" ${target} postern.v1.AuthService/VerifyToken`,
+    `    TOKEN=$(${login} | sed -n 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/p')`,
+    ...(curl ? [`    ${curl('VerifyToken', `${bearer} -d '{}'`)}`] : []),
+    `    ${buf} ${bearer} -d '{}' ${url}/VerifyToken`,
+    `    ${grpcurl} ${bearer} ${target} postern.v1.AuthService/VerifyToken`,
     '',
   ];
   return `${lines.join('\n')}\n`;
 }
 
-/** The address as arguments of buf and grpcurl. For a unix socket the host in the URL is a placeholder. */
-function addressArguments(grpc: ListenAddress): { socket: string; authority: string; target: string } {
-  const address = formatListenAddress(grpc);
-  if (grpc.kind === 'tcp') return { socket: '', authority: address, target: address };
+/** Makes the commands of curl for one listener. */
+function curlCommand(
+  http: ListenAddress,
+  tls: ListenerSecurity | null,
+): (method: string, options: string) => string {
+  const { socket, authority } = addressArguments(http);
+  const secured = http.kind === 'tcp' && tls !== null;
+  const url = `${secured ? 'https' : 'http'}://${authority}/postern.v1.AuthService`;
+  const command = `curl -s${secured ? ' --cacert ca.crt' : ''}${socket} -H 'content-type: application/json'`;
+  return (method, options) => `${command} ${options} ${url}/${method}`;
+}
+
+/** The address as arguments of buf, curl and grpcurl. For a unix socket the host in the URL is a placeholder. */
+function addressArguments(listener: ListenAddress): { socket: string; authority: string; target: string } {
+  const address = formatListenAddress(listener);
+  if (listener.kind === 'tcp') return { socket: '', authority: address, target: address };
   return {
-    socket: ` --unix-socket ${shellQuoted(grpc.path)}`,
+    socket: ` --unix-socket ${shellQuoted(listener.path)}`,
     authority: 'localhost',
     target: shellQuoted(address),
   };

@@ -24,6 +24,7 @@ import {
 import { InvalidSetting, withDatabaseUrlFaults } from './setting-parsers.ts';
 import { databaseFileFaults, readFault } from './database-file-faults.ts';
 import { withLibpqVariables } from '../net/database-url.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import type { Setting } from './setting-row.ts';
@@ -91,7 +92,8 @@ export function loadSettings(variables: Environment = process.env, options: Load
   const faulty = new Set(faults.keys());
   // An invalid DATABASE_URL still means production mode, so the rules of production are checked as well.
   const production = provided.has('databaseUrl') || faulty.has('databaseUrl');
-  const context = { purpose, production, sizes: sizesFor(machine, production) };
+  const httpPort = fixedLocalPort(provided.get('httpListen') as ListenAddress | undefined);
+  const context = { purpose, production, sizes: sizesFor(machine, production), httpPort };
   const values = Object.fromEntries(
     rowsByKey.map(([key, row]) => [key, provided.has(key) ? provided.get(key) : row.fallback(context)]),
   ) as unknown as SettingValues;
@@ -125,7 +127,7 @@ export function loadSettings(variables: Environment = process.env, options: Load
     ...warningsAbout(environment),
     ...warningsAboutDatabase(values, purpose),
     ...warningsAboutLegacy(legacyHs256, purpose, nowMs),
-    ...warningsAboutIssuer(environment, production, purpose),
+    ...warningsAboutIssuer(environment, values, production, purpose),
     ...warningsAboutTls(values, purpose),
     ...warningsAboutSockets(values, purpose),
     ...(purpose === 'serve' ? warningsAboutMemory(values, production, machine) : []),
@@ -260,6 +262,12 @@ function readTextFile(path: string): string {
   // A pipe (such as /dev/fd/3) was opened by the user who started the process; other users cannot replace it.
   if (statSync(path).isFile()) requireTrustedPath(path, 'root');
   return decodeText(readFileSync(path));
+}
+
+/** The port by which a listener is reached at 127.0.0.1; null where it is not, or where the system chooses the port. */
+function fixedLocalPort(address: ListenAddress | undefined): number | null {
+  if (address?.kind !== 'tcp' || address.port === 0) return null;
+  return ['127.0.0.1', 'localhost', '0.0.0.0', '::'].includes(address.host) ? address.port : null;
 }
 
 /** A misspelt name is a fault: the setting would silently keep its default, which may be less secure. */

@@ -113,6 +113,18 @@ export const networks: SettingParser<readonly Network[]> = (text) =>
     return network;
   });
 
+/** Origins exactly as browsers send them (RFC 6454 section 6.2), since they are compared byte by byte. */
+export const origins: SettingParser<readonly string[]> = (text) =>
+  text.split(',').map((part) => {
+    const origin = part.trim();
+    if (!/^https?:[^*]+$/.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin)
+      throw new InvalidSetting(
+        'must be origins as browsers write them, separated by commas, such as https://app.example.com: in lower case, ' +
+          'without a path, without a wildcard, and with a port only if it is not the default one',
+      );
+    return origin;
+  });
+
 /** The client id of a service account, as `postern service create` prints it. */
 export const clientId: SettingParser<string> = (text) => {
   if (!/^[\x21-\x7e]{1,128}$/.test(text))

@@ -6,10 +6,12 @@ import * as value from './setting-parsers.ts';
 import type { SettingParser } from './setting-parsers.ts';
 
 /** The values that a default can depend on. */
-interface SettingContext {
+export interface SettingContext {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly sizes: Sizes;
+  /** The fixed port of the HTTP listener on this machine, if one is set; otherwise null. */
+  readonly httpPort: number | null;
 }
 
 /** One row of the settings table. `displayedDefault` is Markdown for the documentation. */

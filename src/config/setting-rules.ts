@@ -57,6 +57,7 @@ export interface SettingValues {
   readonly refreshIdleSeconds: number;
   /** 0 turns the grace period off. */
   readonly refreshGraceSeconds: number;
+  readonly refreshTokenForm: '1' | '2';
   readonly sessionsPerUser: number;
   readonly keyRotationSeconds: number;
   readonly jwksMaxAgeSeconds: number;
@@ -69,6 +70,11 @@ export interface SettingValues {
   readonly maxConnections: number;
   readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
+  /** Which services are served over HTTP as well; `admin` includes `auth`. */
+  readonly httpRpc: 'off' | 'auth' | 'admin';
+  readonly corsOrigins: readonly string[];
+  readonly oauth: boolean;
+  readonly passwordDoor: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
   /** The path of a PEM file, as the next two. */

@@ -86,10 +86,17 @@ export function warningsAboutLegacy(
 /** Only for `serve`: a sidecar gets the issuer from its upstream, and commands issue no tokens. */
 export function warningsAboutIssuer(
   environment: Environment,
+  { httpListen }: Pick<SettingValues, 'httpListen'>,
   production: boolean,
   purpose: SettingsPurpose,
 ): string[] {
-  if (!production || purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
+  if (purpose !== 'serve' || (environment[settingRows.issuer.name] ?? '') !== '') return [];
+  if (!production) {
+    if (httpListen.kind !== 'tcp' || httpListen.port !== 0) return [];
+    return [
+      'POSTERN_HTTP_LISTEN has port 0, so the jwks_uri of the discovery document leads nowhere; use a fixed port, or set POSTERN_ISSUER',
+    ];
+  }
   return [
     'POSTERN_ISSUER is not set: set it to a URL of this service, so that verifiers can tell its tokens from those of others',
   ];

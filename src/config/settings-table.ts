@@ -1,6 +1,7 @@
 import { identities, listener, optional, secret, type Setting, setting } from './setting-row.ts';
 import type { SettingValues } from './setting-rules.ts';
 import * as value from './setting-parsers.ts';
+import { tokenSettingRows } from './token-settings.ts';
 
 /** Every setting, in the order of the documentation. A new setting needs a row here and its type in `SettingValues`. */
 export const settingRows: { readonly [K in keyof SettingValues]: Setting<SettingValues[K]> } = {
@@ -50,134 +51,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'of the process must be a member, or root.',
     value.group,
   ),
-  issuer: setting(
-    'POSTERN_ISSUER',
-    'http://127.0.0.1:8080',
-    'The issuer (`iss`) of every token: an http or https URL.',
-    value.issuer,
-  ),
-  audiences: setting(
-    'POSTERN_AUDIENCE',
-    'postern',
-    'The audiences (`aud`) that tokens can have, separated by commas. The first is the default.',
-    value.audiences,
-  ),
-  apiAudience: {
-    ...optional(
-      'POSTERN_API_AUDIENCE',
-      "The audience of Postern's own API, one of `POSTERN_AUDIENCE`. Only tokens for it can call AdminService, WatchTrust " +
-        'and ChangePassword, so that a service which receives a token for itself cannot use it here. In a sidecar: the ' +
-        'audience that its service account requests.',
-      value.audience,
-    ),
-    displayedDefault: 'the first of `POSTERN_AUDIENCE`',
-  },
-  algorithm: setting(
-    'POSTERN_ALGORITHM',
-    'ES256',
-    'The signature algorithm of tokens: `ES256`, `RS256`, `EdDSA`, or `HS256` with `POSTERN_SECRET`.',
-    value.oneOf('ES256', 'RS256', 'EdDSA', 'HS256'),
-  ),
-  secret: secret(
-    'POSTERN_SECRET',
-    'The shared secret for `HS256`: at least 32 bytes of text, used as they are, without decoding (`openssl rand -hex 32`).',
-    value.sharedSecret,
-  ),
-  legacySecret: secret(
-    'POSTERN_LEGACY_HS256_SECRET',
-    'The `HS256` secret of an earlier login system. Tokens signed with it are accepted until `POSTERN_LEGACY_HS256_UNTIL`.',
-    value.sharedSecret,
-  ),
-  legacyUntilMs: optional(
-    'POSTERN_LEGACY_HS256_UNTIL',
-    'When tokens of `POSTERN_LEGACY_HS256_SECRET` stop being accepted: a date (midnight UTC at its start) or a time such as ' +
-      '`2027-01-31T12:00:00Z`.',
-    value.momentMs,
-  ),
-  legacySubjectClaims: setting(
-    'POSTERN_LEGACY_HS256_SUBJECT',
-    'user_id,sub',
-    'The claims in which such a token can name the user, separated by commas. It must have exactly one of them. Add `id` ' +
-      'or another name if the earlier login used it.',
-    value.subjectClaims,
-  ),
-  legacyIssuers: optional(
-    'POSTERN_LEGACY_HS256_ISSUER',
-    'The issuers (`iss`) of such tokens, separated by commas; each token must have one of them, exactly. When absent, ' +
-      '`iss` must be absent or null.',
-    value.legacyNames,
-  ),
-  legacyAudiences: optional(
-    'POSTERN_LEGACY_HS256_AUDIENCE',
-    'The audiences (`aud`) of such tokens, separated by commas; each token must have one of them, exactly. When absent, ' +
-      '`aud` must be absent or null.',
-    value.legacyNames,
-  ),
-  masterKey: secret(
-    'POSTERN_MASTER_KEY',
-    'The key that encrypts the signing keys and the root key in the database: 32 bytes in base64 ' +
-      '(`openssl rand -base64 32`). Required in production. With the embedded database it is generated when absent.',
-    value.masterKey,
-  ),
-  masterKeyPrevious: secret(
-    'POSTERN_MASTER_KEY_PREVIOUS',
-    'The previous master key. Set it during a rotation, until `postern key rewrap` has encrypted every key with the new one.',
-    value.masterKey,
-  ),
-  accessTokenTtlSeconds: setting(
-    'POSTERN_ACCESS_TOKEN_TTL',
-    '10m',
-    'The lifetime of an access token, `1s` to `24h`.',
-    value.seconds('1s', '24h'),
-  ),
-  refreshTokenTtlSeconds: setting(
-    'POSTERN_REFRESH_TOKEN_TTL',
-    '30d',
-    'The lifetime of a session, counted from login, `1s` to `3650d`. Refreshing does not extend it.',
-    value.seconds('1s', '3650d'),
-  ),
-  refreshIdleSeconds: setting(
-    'POSTERN_REFRESH_IDLE',
-    '14d',
-    'A session expires when it is not refreshed for this long, `1s` to `3650d`.',
-    value.seconds('1s', '3650d'),
-  ),
-  refreshGraceSeconds: setting(
-    'POSTERN_REFRESH_GRACE',
-    '10s',
-    'How long after its first use a refresh token may be used again, up to `10m`. It then returns the same new tokens ' +
-      '(for clients that lost the response, and for several tabs), up to 100 times in a row. With `0s`, any second use ' +
-      'ends the session. A thief gains from it: a stolen token that its owner has used still works for 10 seconds at ' +
-      '`10s`, and for 10 minutes at `10m`. At `10m` a thief who refreshes about as often as the owner is not noticed ' +
-      '([what a thief gains](promises.md#what-a-thief-gains-by-the-grace-time)). Raise it only for clients that lose ' +
-      'responses for longer, such as phones. Every instance must run a release that knows the longer value.',
-    value.seconds('0s', '10m'),
-  ),
-  sessionsPerUser: setting(
-    'POSTERN_SESSIONS_PER_USER',
-    '100',
-    'The maximum number of live sessions per user, 1 to 10000. A further login ends the oldest.',
-    value.count(1, 10_000),
-  ),
-  keyRotationSeconds: setting(
-    'POSTERN_KEY_ROTATION',
-    '30d',
-    'How long a signing key is used before the next one replaces it. At least `POSTERN_JWKS_MAX_AGE`.',
-    value.seconds('1s', '3650d'),
-  ),
-  jwksMaxAgeSeconds: setting(
-    'POSTERN_JWKS_MAX_AGE',
-    '10m',
-    'How long verifiers may cache the key set, `1s` to `24h`. A new key is published for this long before it signs.',
-    value.seconds('1s', '24h'),
-  ),
-  maxStalenessSeconds: setting(
-    'POSTERN_MAX_STALENESS',
-    '5m',
-    'How old the known revocations may be, `1s` to `24h`. When they are older, verification answers UNAVAILABLE. ' +
-      'Alert at 60 s.',
-    value.seconds('1s', '24h'),
-  ),
+  ...tokenSettingRows,
   tokenCacheBytes: {
     ...setting(
       'POSTERN_TOKEN_CACHE',
@@ -208,7 +82,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     ...setting(
       'POSTERN_TRUSTED_PROXIES',
       '',
-      'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` is trusted, as that of service accounts is.',
+      'CIDR ranges of proxies (`192.0.2.0/24,2001:db8::/32`) whose `client.address` over gRPC is trusted, as that of service accounts is, and whose `x-forwarded-for` is read.',
       value.networks,
     ),
     displayedDefault: 'none',
@@ -236,6 +110,43 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: '`on`; in production and in a sidecar `off`',
     fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
   },
+  httpRpc: {
+    ...setting(
+      'POSTERN_HTTP_RPC',
+      'admin',
+      'Which RPCs the HTTP listener serves as well, [as Connect and gRPC-Web](http.md): `off`, `auth` (AuthService) or ' +
+        '`admin` (AuthService and AdminService). A sidecar serves VerifyToken alone.',
+      value.oneOf('off', 'auth', 'admin'),
+    ),
+    displayedDefault: '`admin`; in production and in a sidecar `off`',
+    fallback: ({ production, purpose }) => (production || purpose === 'sidecar' ? 'off' : 'admin'),
+  },
+  corsOrigins: {
+    ...setting(
+      'POSTERN_CORS_ORIGINS',
+      '',
+      'The origins of web pages that may call RPCs over HTTP (`https://app.example.com`), separated by commas.',
+      value.origins,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
+  },
+  oauth: {
+    ...setting(
+      'POSTERN_OAUTH',
+      'on',
+      'Whether the [OAuth endpoints](oauth.md) are served over HTTP: `/oauth/token`, `/oauth/introspect`, `/oauth/revoke`.',
+      value.toggle,
+    ),
+    displayedDefault: '`on`; in production and in a sidecar `off`',
+    fallback: ({ production, purpose }) => !production && purpose !== 'sidecar',
+  },
+  passwordDoor: setting(
+    'POSTERN_PASSWORD_DOOR',
+    'off',
+    'Whether `/login`, `/token` and the password grant are served, for [clients of a tutorial](oauth.md#the-paths-of-a-tutorial).',
+    value.toggle,
+  ),
   clientId: optional(
     'POSTERN_CLIENT_ID',
     'The service account with which a sidecar calls WatchTrust: the client id that `postern service create` printed.',

@@ -44,6 +44,16 @@ export class SecretDigests {
     return this.#digest(kinds.service.purpose, secret);
   }
 
+  /**
+   * The MAC of a service account's public key, 32 bytes. Without it, an attacker who can write to the database could give
+   * an account a key of his own (D20).
+   *
+   * @param kid the RFC 7638 thumbprint, which stands for the key
+   */
+  ofServiceKey(accountId: string, kid: string): Buffer {
+    return this.#digest('service key', `${accountId} ${kid}`);
+  }
+
   /** The digest of a password reset token, 32 bytes. */
   ofResetToken(token: string): Buffer {
     return this.#digest(kinds.reset.purpose, token);

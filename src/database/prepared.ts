@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
  * A prepared statement: PostgreSQL parses and plans it once per connection, which halves the cost of a short one. A
  * plan made while a table was small stays in use until autovacuum analyses the table, minutes after a large import.
  * Until then its duration can depend on whether a row exists, so do not prepare lookups whose timing must not reveal
- * that, such as the lookup of a user by e-mail (L02).
+ * that: the lookup of a user by e-mail is in a function that fixes its plan (L02).
  *
  * @param name unique to this SQL text
  */

@@ -98,6 +98,26 @@ async function requireExactPrivileges(trx: Knex.Transaction, role: string): Prom
   }
 }
 
+/** What the service needs and its role may not do, such as `EXECUTE on f(text)`, after a migration without new grants. */
+export async function missingPrivileges(db: Pick<Knex, 'raw'>): Promise<{ role: string; missing: string[] }> {
+  const tables = Object.entries(tableGrants).flatMap(([name, privileges]) =>
+    privileges.map((privilege) => ({ name, privilege })),
+  );
+  const { rows } = await db.raw<{ rows: { role: string; missing: string[] }[] }>(
+    `SELECT current_user::text AS role, ARRAY(
+       SELECT privilege || ' on ' || name FROM unnest(:tables::text[], :privileges::text[]) AS t (name, privilege)
+       WHERE NOT has_table_privilege(name, privilege)
+       UNION ALL SELECT 'EXECUTE on ' || name FROM unnest(:functions::text[]) AS f (name)
+       WHERE NOT coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)) AS missing`,
+    {
+      tables: tables.map(({ name }) => name),
+      privileges: tables.map(({ privilege }) => privilege),
+      functions: [...functionGrants],
+    } as never,
+  );
+  return rows[0] ?? { role: '', missing: [] };
+}
+
 export type TablePrivilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE';
 
 const READ = ['SELECT'] as const;
@@ -119,6 +139,9 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   service_accounts: ALL,
   // Rows are never updated, but the purge locks them, which requires UPDATE.
   service_tokens: ALL,
+  // As above: deletions and the purge lock rows, which requires UPDATE.
+  service_keys: ALL,
+  used_once: ALL,
   password_resets: ALL,
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.
@@ -132,6 +155,8 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
 export const functionGrants: readonly string[] = [
   'postern_hash_kind(text)',
   'postern_purge_audit_events(integer, integer)',
+  'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
+  'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
 ];
 
 /** Functions that run only as triggers, which needs no EXECUTE privilege. */

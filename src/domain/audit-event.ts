@@ -29,6 +29,8 @@ export const auditActions = [
   'key.revoke',
   'audit.read',
   'trust.watch',
+  'service.key.add',
+  'service.key.delete',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];

@@ -15,7 +15,8 @@ export type TokenRefusalReason =
   | 'TOKEN_CLAIMS_INVALID'
   | 'TOKEN_EXPIRED'
   | 'TOKEN_NOT_YET_VALID'
-  | 'TOKEN_REVOKED';
+  | 'TOKEN_REVOKED'
+  | 'TOKEN_REPLAYED';
 
 /** A refused token. `detail` names the broken rule in fixed words and never contains text of the token. */
 export interface TokenRefusal {
@@ -71,7 +72,10 @@ export type Rejection =
         | 'no-password'
         | 'malformed-secret'
         | 'unknown-service'
-        | 'wrong-secret';
+        | 'wrong-secret'
+        | 'unknown-key'
+        | 'forged-key'
+        | 'wrong-signature';
     } & RefusedLogin)
   /**
    * `accepts` says which credential the method takes, and where. `isCertificateNameless`: there is a verified client
@@ -87,7 +91,7 @@ export type Rejection =
       readonly cause: 'malformed' | 'unknown-or-old' | 'disabled';
       readonly subject?: RefusedSubject;
     }
-  | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal }
+  | { readonly kind: 'token-refused'; readonly refusal: TokenRefusal; readonly subject?: RefusedSubject }
   | {
       readonly kind: 'refresh-refused';
       readonly reason: RefreshRefusalReason;

@@ -14,7 +14,8 @@ import { type CallContext, callEnded, type FinishedCall, requestIdOf } from '../
 import { attachContext } from './attached-context.ts';
 import { statusObject } from './status-object.ts';
 import { type Rejection, RETRY_AFTER_MS } from '../domain/rejection.ts';
-import { MAX_MESSAGE_BYTES, MAX_METADATA_BYTES } from './limits/limits.ts';
+import { MAX_METADATA_BYTES } from './limits/limits.ts';
+import { MAX_MESSAGE_BYTES } from '../rpc/size-limits.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { verifiedClientNames } from './peer-certificate.ts';
 import {

@@ -55,7 +55,9 @@ export class GrpcCall implements Call, GuardedCall {
   }
 
   get origin(): CallOrigin {
-    const origin = originOf(contextOf(this.#call.metadata), this.#call.metadata.get('user-agent')[0]);
+    const { metadata } = this.#call;
+    const forwardedFor = metadata.get('x-forwarded-for').map(String);
+    const origin = originOf(contextOf(metadata), metadata.get('user-agent')[0], forwardedFor);
     return this.isFromService ? { ...origin, isTrustedForwarder: true } : origin;
   }
 

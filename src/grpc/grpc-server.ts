@@ -40,18 +40,12 @@ import {
 } from '../net/unix-socket.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { TlsCredentials } from './tls-credentials.ts';
-import type { ServiceHandlers } from '../rpc/handlers.ts';
+import type { AddService } from '../rpc/handlers.ts';
 import type { Tracing } from '../observability/tracing/open-telemetry.ts';
 import { foreignServices, serveMethods } from './register-service.ts';
 import { tracingInterceptor } from './tracing-interceptor.ts';
 import { type OpenStreams, StreamSlots } from './limits/stream-slots.ts';
 import { WaitingCalls } from './limits/waiting-calls.ts';
-
-/** Adds a service of Postern. The type checks the handlers against the generated definition. */
-export type AddService = <Service extends object>(
-  service: Service,
-  handlers: ServiceHandlers<Service>,
-) => void;
 
 interface GrpcServerOptions {
   services: (add: AddService) => void;

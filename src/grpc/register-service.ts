@@ -16,8 +16,8 @@ import type { FastPath } from './fast-path/fast-path.ts';
 import { EncodedMessage } from '../rpc/encoded-message.ts';
 import { type MethodGuard, guardMethod } from '../rpc/method-guard.ts';
 import { ruleOf } from '../rpc/method-table.ts';
+import { withStrictDecoding } from '../rpc/strict-decoding.ts';
 import { serverStream } from './server-stream.ts';
-import { withStrictDecoding } from './strict-decoding.ts';
 import { unary } from './unary.ts';
 
 /** Adds a service of Postern, with strict decoding, and with the method's rule and the guard around each handler. */
@@ -49,8 +49,9 @@ export function serveMethods<Service extends object>(
       );
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
-      implementation[name] = unary(rule, guardMethod(method.path, rule, guard, run));
-      if (rule.isHot) fastPath?.add(definition[name], rule, run);
+      const guarded = guardMethod(method.path, rule, guard, run);
+      implementation[name] = unary(rule, guarded);
+      if (rule.isHot) fastPath?.add(definition[name], rule, guarded);
     }
   }
   server.addService(definition, implementation);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, Socket } from 'node:net';
@@ -17,49 +16,10 @@ import {
 import type { ReportRefusedConnection } from '../net/refused-connection.ts';
 import { watchHandshakes } from '../net/tls/handshake-failure.ts';
 import { HANDSHAKE_LIMIT_MS, type ServerTls } from '../net/tls/server-tls.ts';
-import { EXPOSITION_TYPE } from '../observability/metrics/exposition.ts';
+import { type Answer, methodNotAllowed, text } from './answer.ts';
 import { respondToClientError } from './client-error-response.ts';
-
-/** What the HTTP listener serves. */
-export interface HttpContent {
-  /** Key set and discovery of the issuer; null in a process that is not the issuer, such as a sidecar. */
-  readonly publication: Publication | null;
-  /** The reasons why this process should not receive calls; empty when it is ready. */
-  unreadyReasons(): readonly string[];
-  /** The metrics in the text format of Prometheus. */
-  metrics(): string;
-}
-
-/** The public keys of the issuer, for verifiers. */
-interface Publication {
-  readonly issuer: string;
-  /** Null until keys are loaded. */
-  jwks(): { json: string; etag: string; algorithms: readonly string[]; maxAgeSeconds: number } | null;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers?: Record<string, string>;
-  readonly body: string;
-}
-
-type Route = (request: IncomingMessage, content: HttpContent) => Answer;
-
-type Routes = ReadonlyMap<string, Route>;
-
-function routesOf({ publication }: HttpContent): Routes {
-  return new Map<string, Route>([
-    ...(publication
-      ? ([
-          ['/.well-known/jwks.json', (request) => jwks(request, publication)],
-          ['/.well-known/openid-configuration', (request) => openidConfiguration(request, publication)],
-        ] satisfies [string, Route][])
-      : []),
-    ['/livez', () => text(200, 'ok\n')],
-    ['/readyz', readiness],
-    ['/metrics', metrics],
-  ]);
-}
+import type { HttpCalls } from './http-calls.ts';
+import { type Document, type HttpContent, publishedDocuments } from './published-documents.ts';
 
 const MAX_CONNECTIONS = 1_000;
 /** Connections that wait in the kernel for accept (Node's default is 511). Beyond that a client has to retry after a second. */
@@ -72,12 +32,13 @@ const HEADERS_LIMIT_MS = 5_000;
 const SILENCE_LIMIT_MS = 15_000;
 
 /**
- * Serves the key set, discovery, health and metrics over HTTP, from memory. TLS does not ask for client certificates: the
+ * Serves the key set, discovery, health and metrics over HTTP, from memory, and the calls of `HttpCalls`. TLS does not ask for client certificates: the
  * content is public, and clients that fetch key sets or probe health have no certificate.
  */
 export class HttpServer {
   readonly #server: Server;
   readonly #slots: ConnectionSlots;
+  readonly #calls: HttpCalls | null;
 
   /** @param tls null for plaintext */
   constructor(
@@ -87,23 +48,27 @@ export class HttpServer {
       readonly headersTimeoutMs?: number;
       readonly isTrustedProxy?: (address: string) => boolean;
       readonly onConnectionRefused?: ReportRefusedConnection;
+      /** Absent where nothing is served but documents. */
+      readonly calls?: HttpCalls | null;
     } = {},
   ) {
     const {
       headersTimeoutMs = HEADERS_LIMIT_MS,
       isTrustedProxy = noTrustedProxies,
       onConnectionRefused,
+      calls = null,
     } = options;
-    const routes = routesOf(content);
-    // Requests are answered immediately, so a connection that was served can be closed for a new one.
+    const documents = publishedDocuments(content);
+    this.#calls = calls;
+    // A connection whose last request was answered can be closed for a new one.
     this.#slots = new ConnectionSlots(
       connectionLimitsFor(MAX_CONNECTIONS),
       (socket) => limitedSource(socket, isTrustedProxy),
       { evictsServed: true, onClosed: onConnectionRefused },
     );
     const serve = (request: IncomingMessage, response: ServerResponse) => {
-      request.once('end', () => this.#slots.served(request.socket));
-      respond(request, response, routes, content);
+      watchRequest(this.#slots, request, response);
+      respond(request, response, documents, calls);
     };
     this.#server = tls === null ? createServer(PARSER_LIMITS, serve) : secureServer(tls, serve);
     this.#server.setTimeout(SILENCE_LIMIT_MS);
@@ -139,6 +104,7 @@ export class HttpServer {
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG }, bound);
     });
     this.#slots.install(this.#server);
+    this.#calls?.bound(address.kind === 'unix');
     if (address.kind === 'unix') {
       await this.#openSocket(address.path, access);
       return address;
@@ -166,6 +132,38 @@ export class HttpServer {
       this.#server.closeAllConnections();
     });
   }
+}
+
+/** How long a response may stay unread, as over gRPC. */
+const UNREAD_LIMIT_MS = 10_000;
+/** How long a client may go on sending a request that was answered already; then it has had time to read the response. */
+const LINGER_MS = 1_000;
+
+/**
+ * Tells the slots when the connection has a call in progress: from the end of a request to that of its response. Closes the
+ * connection of a client that does not read the response, or goes on sending the request after it.
+ */
+function watchRequest(slots: ConnectionSlots, request: IncomingMessage, response: ServerResponse): void {
+  const { socket } = request;
+  request.once('end', () => {
+    if (response.writableFinished) {
+      slots.served(socket);
+      return;
+    }
+    slots.called(socket);
+    response.once('close', () => slots.served(socket));
+  });
+  response.once('prefinish', () => {
+    // Most responses are taken by the kernel at once.
+    const unread =
+      socket.writableLength > 0 ? setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS) : undefined;
+    response.once('close', () => {
+      clearTimeout(unread);
+      if (request.complete || socket.destroyed) return;
+      const unfinished = setTimeout(() => socket.destroy(), LINGER_MS);
+      request.once('close', () => clearTimeout(unfinished));
+    });
+  });
 }
 
 /** The first byte of a TLS record that begins a handshake (RFC 8446 section 5.1). */
@@ -196,10 +194,17 @@ function secureServer(tls: ServerTls, serve: Parameters<typeof createServer>[1])
 function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  routes: Routes,
-  content: HttpContent,
+  documents: ReadonlyMap<string, Document>,
+  calls: HttpCalls | null,
 ): void {
-  const { status, headers, body } = answerTo(request, routes, content);
+  // A proxy may send the whole URL, which a server must take (RFC 9112 section 3.2.2).
+  const path = (request.url ?? '').replace(/^https?:\/\/[^/?#]*/i, '').split('?', 1)[0] ?? '';
+  const endpoint = calls?.find(path);
+  if (calls && endpoint) {
+    calls.serve(endpoint, request, response);
+    return;
+  }
+  const { status, headers, body } = documentAt(path, request, documents);
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
@@ -211,94 +216,13 @@ function respond(
   request.resume();
 }
 
-function answerTo(request: IncomingMessage, routes: Routes, content: HttpContent): Answer {
-  // A proxy may send the whole URL, which a server must take (RFC 9112 section 3.2.2).
-  const path = (request.url ?? '').replace(/^https?:\/\/[^/?#]*/i, '').split('?', 1)[0] ?? '';
-  const route = routes.get(path);
-  if (!route) return text(404, `nothing is served here; try ${[...routes.keys()].join(', ')}\n`);
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { ...text(405, 'only GET and HEAD are allowed\n'), headers: { allow: 'GET, HEAD' } };
-  }
-  return route(request, content);
-}
-
-function jwks(request: IncomingMessage, publication: Publication): Answer {
-  const keySet = publication.jwks();
-  if (keySet === null) return keysUnknown();
-  return cacheable(request, { ...keySet, type: 'application/jwk-set+json' });
-}
-
-/**
- * The members of OpenID Connect Discovery that token verifiers read. Postern is not an OpenID provider. The algorithms are
- * those of the published keys; a verifier that finds none there may take RS256 for the only one (go-oidc does). The member
- * is left out when it would be empty (OpenID Connect Discovery, section 4.2), as in HS256 mode.
- */
-function openidConfiguration(request: IncomingMessage, publication: Publication): Answer {
-  const keySet = publication.jwks();
-  // A verifier keeps this document for its lifetime, so it must not see one without the algorithms.
-  if (keySet === null) return keysUnknown();
-  const { algorithms, maxAgeSeconds } = keySet;
-  const { issuer } = publication;
-  const json = JSON.stringify({
-    issuer,
-    jwks_uri: `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`,
-    ...(algorithms.length > 0 && { id_token_signing_alg_values_supported: algorithms }),
-  });
-  const etag = `"${createHash('sha256').update(json).digest('base64url')}"`;
-  return cacheable(request, { json, etag, maxAgeSeconds, type: 'application/json' });
-}
-
-/** With a cacheable empty set, a verifier would refuse every token until max-age has passed. */
-function keysUnknown(): Answer {
-  const unavailable = text(503, 'the keys are not loaded yet; retry in a second\n');
-  return { ...unavailable, headers: { ...unavailable.headers, 'retry-after': '1' } };
-}
-
-function cacheable(
+function documentAt(
+  path: string,
   request: IncomingMessage,
-  document: { json: string; etag: string; maxAgeSeconds: number; type: string },
+  documents: ReadonlyMap<string, Document>,
 ): Answer {
-  const { json, etag, maxAgeSeconds, type } = document;
-  const headers = {
-    'content-type': type,
-    'cache-control': `public, max-age=${maxAgeSeconds}`,
-    'access-control-allow-origin': '*',
-    etag,
-  };
-  if (matchesEtag(request.headers['if-none-match'], etag)) return { status: 304, headers, body: '' };
-  return { status: 200, headers, body: json };
-}
-
-/** What web servers append to the tag of an answer that they compress, inside the quotes: Apache `-gzip`, Jetty `--gzip`. */
-const COMPRESSION_SUFFIXES = ['-gzip', '-br', '-zstd', '-deflate', '--gzip', '--br', ';gzip', ';br'];
-
-/**
- * Whether an If-None-Match header matches the ETag, by weak comparison (RFC 9110 section 13.1.2): a proxy that compresses
- * weakens the tag (nginx), or appends the name of the coding.
- */
-function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
-  const accepted = new Set([
-    '*',
-    etag,
-    ...COMPRESSION_SUFFIXES.map((suffix) => `${etag.slice(0, -1)}${suffix}"`),
-  ]);
-  // Not by a regular expression: white space before a comma would cost quadratic time.
-  const tags = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim());
-  return tags.some((tag) => accepted.has(tag.startsWith('W/') ? tag.slice(2) : tag));
-}
-
-function readiness(_request: IncomingMessage, content: HttpContent): Answer {
-  const reasons = content.unreadyReasons();
-  return reasons.length === 0
-    ? text(200, 'ready\n')
-    : text(503, reasons.map((reason) => `${reason}\n`).join(''));
-}
-
-function metrics(_request: IncomingMessage, content: HttpContent): Answer {
-  const headers = { 'content-type': EXPOSITION_TYPE, 'cache-control': 'no-store' };
-  return { status: 200, headers, body: content.metrics() };
-}
-
-function text(status: number, body: string): Answer {
-  return { status, headers: { 'cache-control': 'no-store' }, body };
+  const document = documents.get(path);
+  if (!document) return text(404, `nothing is served here; try ${[...documents.keys()].join(', ')}\n`);
+  if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed(['GET', 'HEAD']);
+  return document(request);
 }

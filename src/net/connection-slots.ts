@@ -26,6 +26,8 @@ export function connectionLimitsFor(max: number): ConnectionLimits {
 interface Slot {
   readonly socket: Socket;
   readonly group: SlotGroup;
+  /** The calls in progress: several if the client sends requests without waiting for the responses. */
+  calls: number;
 }
 
 /** Slots in the order of eviction: the oldest first. */
@@ -33,19 +35,27 @@ class SlotGroup {
   /** Connections that have not sent a complete request. */
   readonly unserved = new Set<Slot>();
   readonly served = new Set<Slot>();
+  /** Connections with a call in progress, which are never evicted. Its deadline limits how long it lasts. */
+  readonly busy = new Set<Slot>();
 
   get size(): number {
-    return this.unserved.size + this.served.size;
+    return this.unserved.size + this.served.size + this.busy.size;
   }
 
   remove(slot: Slot): void {
     this.unserved.delete(slot);
     this.served.delete(slot);
+    this.busy.delete(slot);
   }
 
   markServed(slot: Slot): void {
     this.remove(slot);
     this.served.add(slot);
+  }
+
+  markBusy(slot: Slot): void {
+    this.remove(slot);
+    this.busy.add(slot);
   }
 }
 
@@ -105,10 +115,25 @@ export class ConnectionSlots {
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
   }
 
-  /** Call when the peer has sent a complete request. @param socket the TCP socket, or the TLS or HTTP/2 socket over it */
+  /** Call when a call begins whose response takes time; `served` ends it. @param socket as for `served` */
+  called(socket: Socket): void {
+    const slot = this.#slots.get(keyOf(socket));
+    if (!slot) return;
+    slot.calls += 1;
+    this.#all.markBusy(slot);
+    slot.group.markBusy(slot);
+  }
+
+  /**
+   * Call when the peer has sent a complete request or, after `called`, when it has been answered.
+   *
+   * @param socket the TCP socket, or the TLS or HTTP/2 socket over it
+   */
   served(socket: Socket): void {
     const slot = this.#slots.get(keyOf(socket));
     if (!slot) return;
+    slot.calls = Math.max(0, slot.calls - 1);
+    if (slot.calls > 0) return;
     this.#all.markServed(slot);
     slot.group.markServed(slot);
   }
@@ -125,7 +150,7 @@ export class ConnectionSlots {
     }
     if (address !== null) this.#byAddress.set(address, group);
     const key = keyOf(socket);
-    const slot = { socket, group };
+    const slot = { socket, group, calls: 0 };
     this.#slots.set(key, slot);
     this.#all.unserved.add(slot);
     group.unserved.add(slot);

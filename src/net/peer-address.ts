@@ -14,7 +14,21 @@ export function peerIp(peer: string): string | null {
  */
 export function peerAddress(peer: string): string | null {
   const address = peerIp(peer);
-  return address === null || isLoopback(address) ? null : address;
+  return address === null ? null : callerAddress(address);
+}
+
+/** The address if it identifies a caller; null for loopback. */
+export function callerAddress(address: string): string | null {
+  return isLoopback(address) ? null : address;
+}
+
+/** The peer of a connection in the format of grpc-js, for the log. */
+export function describePeer({
+  remoteAddress,
+  remotePort,
+}: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
+  if (!remoteAddress) return 'unknown';
+  return remotePort ? `${remoteAddress}:${remotePort}` : remoteAddress;
 }
 
 /**

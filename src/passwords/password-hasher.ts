@@ -181,6 +181,11 @@ export class PasswordHasher {
     return this.#queue.load;
   }
 
+  /** When one more job would be done if this many had come before it, ms from now; 0 while a thread is free. */
+  expectedMs(jobsBefore: number): number {
+    return this.#queue.expectedMs(jobsBefore);
+  }
+
   /** Number of jobs refused because the queue was full or the deadline too close. */
   get refused(): number {
     return this.#queue.refused;

@@ -1,7 +1,8 @@
 import type { Caller } from '../domain/caller.ts';
 import { type CallOrigin, notedUserAgent, type OperationCall } from '../domain/operation-call.ts';
 import type { CallContext } from './call-context.ts';
-import { peerAddress, peerIp } from '../net/peer-address.ts';
+import { forwardedClient } from '../net/forwarded-for.ts';
+import { callerAddress, peerAddress, peerIp } from '../net/peer-address.ts';
 
 /** The call as a handler sees it, apart from the request. */
 export interface Call extends OperationCall {
@@ -34,14 +35,22 @@ export function callerOf(call: Call): Caller {
   return call.caller;
 }
 
+/**
+ * Where a call comes from. Behind a trusted proxy the address is the one that `x-forwarded-for` shows (H08).
+ *
+ * @param forwardedFor the `x-forwarded-for` headers, in the order of the request
+ */
 export function originOf(
   { requestId, peer, isTrustedProxy }: Pick<CallContext, 'requestId' | 'peer' | 'isTrustedProxy'>,
   userAgent: unknown,
+  forwardedFor: readonly string[],
 ): CallOrigin {
+  const isTrustedForwarder = isTrustedProxy(peerIp(peer) ?? '');
+  const client = isTrustedForwarder ? forwardedClient(forwardedFor, isTrustedProxy) : null;
   return {
     requestId,
-    address: peerAddress(peer),
+    address: client === null ? peerAddress(peer) : callerAddress(client),
     userAgent: typeof userAgent === 'string' ? notedUserAgent(userAgent) : null,
-    isTrustedForwarder: isTrustedProxy(peerIp(peer) ?? ''),
+    isTrustedForwarder,
   };
 }

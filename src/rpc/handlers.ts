@@ -50,6 +50,12 @@ export type ServiceHandlers<Service> = {
     : never;
 };
 
+/** Adds a service of Postern to a transport. The type checks the handlers against the generated definition. */
+export type AddService = <Service extends object>(
+  service: Service,
+  handlers: ServiceHandlers<Service>,
+) => void;
+
 /** The contract has no bidirectional streams. */
 type Handler<RequestStream, ResponseStream, Request, Response> = RequestStream extends true
   ? ResponseStream extends true

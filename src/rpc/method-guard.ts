@@ -28,7 +28,8 @@ export interface MethodGuard {
   readonly onRefusedAfterEnd: (refusal: RefusalAfterEnd) => void;
 }
 
-type GuardedHandler<Request, Response> = (
+/** A handler within its guard: what a transport calls. */
+export type GuardedHandler<Request, Response> = (
   request: Request,
   call: GuardedCall,
 ) => Response | Promise<Response>;

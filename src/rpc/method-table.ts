@@ -25,6 +25,11 @@ export interface MethodRule {
   readonly deadlineMs: number | null;
   /** Whether ordinary calls take the fast path, directly on the HTTP/2 stream. */
   readonly isHot?: boolean;
+  /**
+   * Whether the method can be called over HTTP with GET as well: it changes nothing, and no request contains a secret, which
+   * would end in access logs. Its proto option is `NO_SIDE_EFFECTS`.
+   */
+  readonly isSafe?: boolean;
   /** Whether successful calls are logged, too. */
   readonly logsSuccess?: boolean;
   /** Whether the request has a `client` field, which is trusted from a service account: its credential is checked then (L12). */
@@ -44,6 +49,8 @@ type ServiceRules<Service, Rule = MethodRule> = { readonly [Method in keyof Serv
 const publicCall = { access: 'public', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const publicEvent = { ...publicCall, logsSuccess: true } as const;
 const userEvent = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS, logsSuccess: true } as const;
+/** A refused login must cost little, since a flood of them is to be expected. */
+const hotEvent = { ...publicEvent, isHot: true } as const;
 /** A method that checks a credential. Its operation audits a success in its transaction. */
 const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): MethodRule => ({
   ...rule,
@@ -52,15 +59,15 @@ const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): M
 const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
-  login: credentialCheck('login', { ...publicEvent, namesClient: true }),
+  login: credentialCheck('login', { ...hotEvent, namesClient: true }),
   verifyToken: { ...publicCall, isHot: true },
-  refreshToken: credentialCheck('token.refresh'),
+  refreshToken: credentialCheck('token.refresh', hotEvent),
   // The answer is the same for valid and invalid tokens (RFC 7009 section 2.2).
   revokeToken: publicEvent,
   issueServiceToken: credentialCheck('service.token'),
   changePassword: credentialCheck('password.change', userEvent),
   resetPassword: credentialCheck('password.reset'),
-  getJwks: publicCall,
+  getJwks: { ...publicCall, isSafe: true },
 };
 
 const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
@@ -77,6 +84,9 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listServiceAccounts: read('service.read'),
   deleteServiceAccount: change('service.delete'),
   rotateServiceSecret: change('service.rotate'),
+  addServiceKey: change('service.key.add'),
+  listServiceKeys: read('service.read'),
+  deleteServiceKey: change('service.key.delete'),
   listSigningKeys: read('key.read'),
   rotateSigningKey: change('key.rotate'),
   revokeSigningKey: change('key.revoke'),

@@ -27,10 +27,17 @@ export function presentableText(message: string): string {
   return message.slice(0, MAX_TEXT_LENGTH).toWellFormed();
 }
 
+/** For a message that cannot be decoded. */
+export const UNREADABLE_REQUEST: Rejection = {
+  kind: 'field-invalid',
+  violations: [
+    { field: '', description: 'the request is not a valid message of this method; check its encoding' },
+  ],
+};
+
 /** The status for a message that cannot be decoded. */
 export function unreadableRequest(): RpcStatus {
-  const description = 'the request is not a valid message of this method; check its encoding';
-  return statusOf({ kind: 'field-invalid', violations: [{ field: '', description }] });
+  return statusOf(UNREADABLE_REQUEST);
 }
 
 /** The status for faults of Postern. The caller learns only the request id, in the trailer. */

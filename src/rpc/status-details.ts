@@ -1,4 +1,5 @@
 import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
+import type { Any } from '../generated/google/protobuf/any.ts';
 import { Status } from '../generated/google/rpc/status.ts';
 import type { RpcStatus } from './rejection-status.ts';
 
@@ -8,7 +9,14 @@ import type { RpcStatus } from './rejection-status.ts';
  * @returns null for a status without a reason, which has no details
  */
 export function encodeStatusDetails(status: RpcStatus): Buffer | null {
-  if (!status.reason) return null;
+  const details = statusDetails(status);
+  if (details.length === 0) return null;
+  return Buffer.from(Status.encode({ code: status.code, message: status.message, details }).finish());
+}
+
+/** The details of a status: its reason, when to retry, and which fields are invalid. None for a status without a reason. */
+export function statusDetails(status: RpcStatus): Any[] {
+  if (!status.reason) return [];
   const details = [
     packed('google.rpc.ErrorInfo', ErrorInfo, { reason: status.reason, domain: 'postern', metadata: {} }),
   ];
@@ -26,13 +34,13 @@ export function encodeStatusDetails(status: RpcStatus): Buffer | null {
     }));
     details.push(packed('google.rpc.BadRequest', BadRequest, { fieldViolations }));
   }
-  return Buffer.from(Status.encode({ code: status.code, message: status.message, details }).finish());
+  return details;
 }
 
 function packed<Message>(
   name: string,
   codec: { encode(message: Message): { finish(): Uint8Array } },
   message: Message,
-): { typeUrl: string; value: Buffer } {
+): Any {
   return { typeUrl: `type.googleapis.com/${name}`, value: Buffer.from(codec.encode(message).finish()) };
 }

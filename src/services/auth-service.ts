@@ -46,7 +46,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   const { logins, verification, jwks } = dependencies;
   return {
     login: async (request, call) =>
-      tokenSet(await logins.run(() => login(dependencies, loginInput(request), call))),
+      tokenSet(await logins.run(() => login(dependencies, loginInput(request), call), call)),
     ...verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
     refreshToken: async (request, call) => tokenSet(await refreshToken(dependencies, request, call)),
     revokeToken: async (request, call) => {
@@ -54,11 +54,11 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       if (!didRevoke) call.noteNoOp();
       return {};
     },
-    issueServiceToken: async ({ clientId, clientSecret, audience }, call) =>
-      serviceTokenSet(await issueServiceToken(dependencies, { clientId, clientSecret, audience }, call)),
+    issueServiceToken: async (request, call) =>
+      serviceTokenSet(await issueServiceToken(dependencies, request, call)),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
-      return tokenSet(await logins.run(() => changePassword(dependencies, change, call)));
+      return tokenSet(await logins.run(() => changePassword(dependencies, change, call), call));
     },
     resetPassword: async ({ resetToken, newPassword }, call) => {
       await resetPassword(dependencies, { resetToken, newPassword }, call);

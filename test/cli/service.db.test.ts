@@ -1,9 +1,13 @@
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { runHere } from '../support/run-here.ts';
+import { makeAssertion, makeClientKey } from '../support/client-assertion.ts';
 import { endEveryPostern, runPostern, type CommandEnd } from '../support/run-postern.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -12,7 +16,7 @@ let database: TestDatabase;
 let service: TestService;
 beforeAll(async () => {
   database = await createTestDatabase();
-  service = await startTestService({}, database);
+  service = await startTestService({ POSTERN_ISSUER: 'https://postern.example' }, database);
 });
 afterAll(async () => {
   await endEveryPostern();
@@ -128,4 +132,67 @@ test('L17 a reset token from the command line sets a password', async () => {
   await service.tokenOf('ada@example.com', 'a staple for the horse');
   const nobody = await postern('user', 'reset-password', '--email', 'nobody@example.com', '--json');
   expect(nobody).toMatchObject({ exitCode: 5, stdout: '' });
+});
+
+describe('service key', () => {
+  const issueWith = async (assertion: string) =>
+    (await service.call('postern.v1.AuthService/IssueServiceToken', { client_assertion: assertion })).code;
+
+  test.each(['jwk', 'pem'])(
+    'a public key in %s is added, listed and deleted while the service runs',
+    async (form) => {
+      const { client_id: clientId = '' } = await json('create', `keyed-${form}`);
+      const key = makeClientKey();
+      const pem = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' });
+      const file = join(await mkdtemp(join(tmpdir(), 'postern-')), 'key');
+      await writeFile(file, form === 'pem' ? pem : key.publicJwk);
+      const added = await json('key', 'add', `keyed-${form}`, file);
+      expect(added).toMatchObject({
+        kid: expect.stringMatching(/^[\w-]{43}$/) as unknown as string,
+        algorithm: 'ES256',
+      });
+      expect(await json('key', 'list', clientId)).toEqual([added]);
+      expect((await postern('service', 'key', 'list', clientId)).stdout).toContain(added['kid']);
+      const issuer = 'https://postern.example';
+      expect(await issueWith(makeAssertion(key, { clientId, issuer }))).toBe(status.OK);
+      expect(await json('key', 'delete', clientId, added['kid'] ?? '')).toEqual({
+        client_id: clientId,
+        kid: added['kid'],
+        revoked_tokens: 1,
+      });
+      expect(await json('key', 'list', clientId)).toEqual([]);
+      expect(await issueWith(makeAssertion(key, { clientId, issuer }))).toBe(status.UNAUTHENTICATED);
+    },
+  );
+
+  test('a refusal has its exit code and a reason, and a private key is not taken', async () => {
+    await json('create', 'refusing');
+    const folder = await mkdtemp(join(tmpdir(), 'postern-'));
+    const { privateKey } = makeClientKey();
+    const files: [string, RegExp][] = [
+      [String(privateKey.export({ type: 'pkcs8', format: 'pem' })), /private key/],
+      [JSON.stringify(privateKey.export({ format: 'jwk' })), /private key/],
+      ['-----BEGIN NOTHING-----', /no public key in PEM/],
+      ['{}', /public_jwk: .*alg must be/],
+      ['\u0000', /public_jwk: /],
+    ];
+    for (const [index, [content, why]] of files.entries()) {
+      const file = join(folder, `${index}`);
+      await writeFile(file, content);
+      const end = await postern('service', 'key', 'add', 'refusing', file);
+      expect({ exitCode: end.exitCode, stdout: end.stdout }).toEqual({ exitCode: 5, stdout: '' });
+      expect(end.stderr).toMatch(why);
+      expect(end.stderr).not.toMatch(/^\s+at /m);
+    }
+    const kid = `-${'x'.repeat(42)}`;
+    for (const words of [
+      ['add', 'refusing', join(folder, 'absent')],
+      ['list', 'nobody'],
+      ['delete', 'nobody', kid],
+      ['delete', 'refusing', kid],
+    ])
+      expect(await postern('service', 'key', ...words)).toMatchObject({ exitCode: 5, stdout: '' });
+    const group = await postern('service', 'key');
+    expect([group.exitCode, group.stderr + group.stdout]).toEqual([2, expect.stringContaining('add')]);
+  });
 });

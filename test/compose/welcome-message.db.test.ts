@@ -10,13 +10,23 @@ import { endEveryPostern, startPostern } from '../support/run-postern.ts';
 
 const demo = { email: 'demo@example.com', password: 'a-password' };
 const linesFor = (path: string) =>
-  welcomeMessage(demo, { kind: 'unix', path }, { requiresClientCertificate: true })
+  welcomeMessage(demo, {
+    grpc: { kind: 'unix', path },
+    http: null,
+    tls: { requiresClientCertificate: true },
+  })
     .split('\n')
     .map((line) => line.trim());
 const login = `-d '{"email":"demo@example.com","password":"a-password"}'`;
 
 test('the welcome message for a port', () => {
-  const text = welcomeMessage(demo, { kind: 'tcp', host: '::1', port: 50051 }, null);
+  const text = welcomeMessage(demo, {
+    grpc: { kind: 'tcp', host: '::1', port: 50051 },
+    http: { kind: 'tcp', host: '::1', port: 8080 },
+    tls: null,
+  });
+  const curl = `curl -s -H 'content-type: application/json' ${login} http://[::1]:8080/postern.v1.AuthService/Login`;
+  expect(text.split('\n').slice(3, 5)).toEqual(['  Log in:', `    ${curl}`]);
   expect(text).toContain(
     `buf curl --protocol grpc --http2-prior-knowledge ${login} http://[::1]:50051/postern.v1.AuthService/Login\n`,
   );
@@ -24,10 +34,13 @@ test('the welcome message for a port', () => {
 });
 
 test('N09 the welcome message for a port with TLS names the certificate for each tool', () => {
-  const text = welcomeMessage(
-    demo,
-    { kind: 'tcp', host: '127.0.0.1', port: 50051 },
-    { requiresClientCertificate: true },
+  const text = welcomeMessage(demo, {
+    grpc: { kind: 'tcp', host: '127.0.0.1', port: 50051 },
+    http: { kind: 'tcp', host: '127.0.0.1', port: 8080 },
+    tls: { requiresClientCertificate: true },
+  });
+  expect(text).toContain(
+    `curl -s --cacert ca.crt -H 'content-type: application/json' ${login} https://127.0.0.1:8080/`,
   );
   expect(text).toContain(
     `buf curl --protocol grpc --cacert ca.crt --cert client.crt --key client.key ${login} https://127.0.0.1:50051/`,
@@ -69,10 +82,15 @@ test('the commands in the welcome message for a socket work when they are pasted
     await service.listening;
     const pasted = service.output.stderr
       .split('\n')
-      .filter((line) => /^ {4}(TOKEN=|npx buf curl.*VerifyToken)/.test(line));
-    expect(pasted).toHaveLength(2);
-    const output = execFileSync('sh', ['-c', pasted.join('\n')], { encoding: 'utf8' });
-    expect(JSON.parse(output)).toMatchObject({ issuer: 'http://127.0.0.1:8080', audience: ['postern'] });
+      .filter((line) => /^ {4}(TOKEN=|(npx buf )?curl.*VerifyToken)/.test(line));
+    expect(pasted).toHaveLength(3);
+    // Each verification by itself: their answers follow one another.
+    const [token = '', ...verifications] = pasted;
+    for (const verification of verifications) {
+      const output = execFileSync('sh', ['-c', `${token}\n${verification}`], { encoding: 'utf8' });
+      expect(JSON.parse(output)).toMatchObject({ issuer: 'http://127.0.0.1:8080', audience: ['postern'] });
+    }
+    expect(service.output.stderr).toContain('jwks_uri of the discovery document leads nowhere');
   } finally {
     await endEveryPostern();
     rmSync(folder, { recursive: true });

@@ -7,15 +7,15 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
 import { testCall } from '../support/test-call.ts';
+import type { Email } from '../../src/features/users/email.ts';
 import { LOGIN_THROTTLE_POLICY } from '../../src/features/authentication/throttle/throttle-policy.ts';
 import { insertAuditEvent } from '../../src/features/audit/audit-queries.ts';
 import type { Database } from '../../src/database/database.ts';
-import {
-  forgiveAttempt,
-  reserveAttempt,
-} from '../../src/features/authentication/throttle/throttle-queries.ts';
+import { beginLogin } from '../../src/features/authentication/throttle/throttle-queries.ts';
 import { prepared } from '../../src/database/prepared.ts';
-import { findSession, insertSession, rotateSession } from '../../src/features/sessions/session-queries.ts';
+import { rotateSession, rotateSessions } from '../../src/features/sessions/rotation-queries.ts';
+import { findSession } from '../../src/features/sessions/session-queries.ts';
+import { openOne } from '../support/open-session.ts';
 import { oneConnection } from '../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
@@ -57,29 +57,33 @@ test('the statements of logins and refreshes are parsed once per connection', as
     event: { action: 'token.refresh', outcome: 'ok', actor } as const,
     origin: testCall().origin,
   };
+  const policy = { idleSeconds: 60, accessTokenSeconds: 60, audiences: ['postern'] };
+  const { origin } = testCall();
+  const rotation = { sessionId: randomUUID(), nonce: randomBytes(16), to: 2, origin };
+  for (let round = 0; round < 3; round += 1) {
+    expect(await database.query(budget(), rotateSession(rotation, policy))).toEqual([]);
+    expect(await database.query(budget(), rotateSessions([rotation], policy))).toEqual([]);
+  }
   const uses = await database.transaction(budget(), async (trx) => {
     for (let round = 0; round < 3; round += 1) {
-      const id = randomUUID();
-      const session = { id, userId, nonce: randomBytes(16), audience: 'postern', clientAddress: null };
-      const times = { userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
-      expect(await insertSession(trx, { ...session, ...times }, 2, audit)).toHaveLength(round < 2 ? 0 : 1);
+      const { id, ended } = await openOne(trx, userId, { maxSessions: 2 });
+      expect(ended).toBe(round < 2 ? 0 : 1);
       expect((await findSession(trx, id))?.userId).toBe(userId);
-      expect(await rotateSession(trx, { id, to: 2, accessTokenSeconds: 60 }, audit)).not.toBeNull();
       await insertAuditEvent(trx, audit);
     }
-    const keys = { pair: randomBytes(32), account: randomBytes(32) };
+    const keys = { pair: randomBytes(32), account: randomBytes(32), email: 'a@example.com' as Email };
     for (let round = 0; round < 3; round += 1) {
-      expect(await reserveAttempt(trx, keys, LOGIN_THROTTLE_POLICY)).toBeNull();
-      await forgiveAttempt(trx, keys, LOGIN_THROTTLE_POLICY);
+      const begun = await beginLogin(trx, keys, LOGIN_THROTTLE_POLICY);
+      expect(begun).toMatchObject({ admitted: true, user: { id: userId } });
     }
     return usesOf(trx);
   });
   expect(uses).toEqual({
-    'reserve-attempt': 3,
-    'forgive-attempt': 3,
-    'insert-session': 3,
+    'begin-login': 3,
+    'open-session': 3,
     'find-session': 3,
-    'rotate-session': 3,
+    'refresh-session': 3,
+    'refresh-sessions': 3,
     'insert-audit-event': 3,
   });
 });
@@ -90,9 +94,11 @@ test('each name belongs to one statement', () => {
     .filter((file) => file.endsWith('-queries.ts'))
     .flatMap((file) => {
       const source = readFileSync(join(folder, file), 'utf8');
-      return [...source.matchAll(/prepared(?:<[^(]*>)?\(\s*\w+,\s*'([\w-]+)'/g)].map(([, name]) => name);
+      return [...source.matchAll(/(?:prepared(?:<[^(]*>)?\(\s*\w+,\s*|\bname: )'([\w-]+)'/g)].map(
+        ([, name]) => name,
+      );
     });
-  expect(names).toEqual(expect.arrayContaining(['rotate-session', 'insert-audit-event']));
+  expect(names).toEqual(expect.arrayContaining(['refresh-sessions', 'insert-audit-event']));
   expect(names.length).toBeGreaterThanOrEqual(6);
   expect(new Set(names).size).toBe(names.length);
 });

@@ -72,6 +72,27 @@ test('D16 every table and function of the schema has an entry in the grants', as
   expect(functions.map(({ name }) => name).sort()).toEqual(known.sort());
 });
 
+test('D16 doctor names a privilege that the role lacks, and how to grant it', async () => {
+  const copy = await createTestDatabase();
+  const narrow = await createServiceRole(copy);
+  await copy.query('REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC');
+  const [named] = await copy.query(
+    `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname = 'postern_begin_login_1'`,
+  );
+  await copy.query(`REVOKE EXECUTE ON FUNCTION ${String(named?.['name'])} FROM ${narrow.name}`);
+  await copy.query(`REVOKE UPDATE ON login_throttle FROM ${narrow.name}`);
+  const lacking = await postern(narrow.url, ['doctor']);
+  expect(lacking.exitCode).not.toBe(0);
+  expect(lacking.stdout).toMatch(
+    /lacks UPDATE on login_throttle, EXECUTE on postern_begin_login_1\(text, bytea[^)]*\)\n.*postern migrate --grant-to /,
+  );
+  expect(lacking.stdout).not.toContain('postern_open_session_1');
+  const granted = await postern(copy.url, ['migrate', '--grant-to', narrow.name]);
+  expect(granted.exitCode).toBe(0);
+  expect((await postern(narrow.url, ['doctor'])).stdout).not.toContain('lacks');
+  await copy.drop();
+});
+
 describe('D16 a service as that role', () => {
   let service: TestService;
   let userId: string;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { commands } from '../../src/cli/commands.ts';
 import { account } from '../support/account.ts';
+import { makeClientKey } from '../support/client-assertion.ts';
 import { runHere } from '../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../support/test-service.ts';
@@ -27,6 +28,8 @@ beforeAll(async () => {
   await service.addUser('ann@example.com', password, ['admin']);
   ({ access_token: token } = await account.login(service, 'ann@example.com', password));
   expect((await run(['service', 'create', 'orders', '--role', 'reader'])).exitCode).toBe(0);
+  const { publicJwk } = makeClientKey();
+  expect((await run(['service', 'key', 'add', 'orders', '-'], publicJwk)).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
   await service.stop();

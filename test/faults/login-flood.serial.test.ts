@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
@@ -14,6 +15,7 @@ import { serviceEnvironment } from '../support/service-environment.ts';
 const password = 'correct horse battery staple';
 const method = 'postern.v1.AuthService/Login';
 const connections = 4;
+const FLOOD_MS = 4_000;
 const hashMemoryKib = 19_456;
 /** 800 calls with their buffers and timers, and garbage that is not collected yet. */
 const slackKib = 96 * 1024;
@@ -151,4 +153,31 @@ test('L14 logins whose deadline passes in the queue leave it', async () => {
   const after = await login('ann3@example.com');
   expect(after.code).toBe(grpc.status.OK);
   expect(after.ms).toBeLessThan(1000);
+});
+
+test('L15 callers who come back 20 ms after each refusal are refused at a bounded rate, and without the database', async () => {
+  const rows = async (table: string) => {
+    const [row] = await database.query(`SELECT count(*)::integer AS count FROM ${table}`);
+    return Number(row?.['count']);
+  };
+  const before = { throttle: await rows('login_throttle'), audit: await rows('audit_events') };
+  const startedMs = performance.now();
+  const counts = { served: 0, refused: 0 };
+  const comeBack = async (caller: number) => {
+    for (let turn = 0; performance.now() < startedMs + FLOOD_MS; turn += 1) {
+      const { reason } = await login(`back${caller}.${turn}@example.com`, clients[caller % connections]);
+      counts[reason === 'SERVER_OVERLOADED' ? 'refused' : 'served'] += 1;
+      if (reason === 'SERVER_OVERLOADED') await pause(20);
+    }
+  };
+  await Promise.all(Array.from({ length: 300 }, (_, caller) => comeBack(caller)));
+  const seconds = (performance.now() - startedMs) / 1_000;
+  // 200 in a second, and the first 20 at once.
+  expect(counts.refused).toBeGreaterThan(200);
+  expect(counts.refused).toBeLessThan(200 * seconds + 100);
+  // An attempt has two rows in the throttle, and a wrong password one in the audit trail. When the machine slows down, a
+  // login that was admitted may still be refused in the hash queue.
+  const attempts = ((await rows('login_throttle')) - before.throttle) / 2;
+  expect(attempts).toBeLessThanOrEqual(counts.served + counts.refused / 10);
+  expect((await rows('audit_events')) - before.audit).toBeLessThanOrEqual(counts.served);
 });

@@ -13,6 +13,7 @@ import { FastCall } from '../../src/grpc/fast-path/fast-call.ts';
 import { verificationOnly, verificationService } from '../../src/services/verification-service.ts';
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
 import { someClaims } from '../support/claims.ts';
+import { comparable, framed, rawCall } from '../support/raw-grpc-call.ts';
 import { until } from '../support/wait-for.ts';
 
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
@@ -90,61 +91,14 @@ afterAll(async () => {
   for (const listener of listeners) await listener.stop();
 });
 
-interface Answer {
-  readonly headers: Record<string, unknown>;
-  readonly body: Buffer;
-  readonly trailers: Record<string, unknown>;
-}
-
 /** @param pieces the request, each piece in a DATA frame of its own; null leaves the request open */
-function call(
-  { session }: Listener,
-  pieces: readonly Buffer[] | null,
-  extra: Record<string, string> = {},
-): { answer: Promise<Answer>; cancel: () => void } {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': VERIFY,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...extra,
-  });
-  stream.on('error', () => undefined);
-  const send = async () => {
-    for (const piece of pieces ?? [])
-      await new Promise<void>((resolve) => void stream.write(piece, () => resolve()));
-    if (pieces !== null) stream.end();
-  };
-  void send();
-  const answer = new Promise<Answer>((resolve) => {
-    let headers: Record<string, unknown> = {};
-    let trailers: Record<string, unknown> = {};
-    const parts: Buffer[] = [];
-    stream.on('response', (got: Record<string, unknown>) => (headers = { ...got }));
-    stream.on('trailers', (got: Record<string, unknown>) => (trailers = { ...got }));
-    stream.on('data', (part: Buffer) => parts.push(part));
-    stream.on('close', () => resolve({ headers, trailers, body: Buffer.concat(parts) }));
-  });
-  return { answer, cancel: () => stream.close(8) };
-}
-
-function framed(message: Uint8Array, flag = 0): Buffer {
-  const head = Buffer.of(flag, 0, 0, 0, 0);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
+function call({ session }: Listener, pieces: readonly Buffer[] | null, extra: Record<string, string> = {}) {
+  return rawCall(session, VERIFY, pieces, extra);
 }
 
 const about = (accessToken: string) =>
   Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '' }).finish());
 const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
-
-/** The answer without the fields that may differ between two answers to the same call. */
-function comparable({ headers, body, trailers }: Answer) {
-  const kept = Object.entries<unknown>({ ...headers, ...trailers }).filter(
-    ([name]) => !['date', 'x-request-id'].includes(name),
-  );
-  return { fields: Object.fromEntries(kept), body: body.toString('hex') };
-}
 
 describe('a call gets the same answer from the fast path and from grpc-js', () => {
   const onFastPath: [string, Buffer[], Record<string, string>][] = [

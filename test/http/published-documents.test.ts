@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { HttpServer } from '../../src/http/http-server.ts';
+import { publicationOf } from '../../src/http/oauth/metadata.ts';
 
 const etag = '"YmFzZTY0dXJsLW9mLWEtc2hhMjU2LWRpZ2VzdC0uLi4"';
 const json = '{"keys":[]}';
@@ -21,7 +22,11 @@ beforeAll(async () => {
     {
       metrics: () => '',
       unreadyReasons: () => [],
-      publication: { issuer: 'https://auth.example.com/', jwks: () => keySet },
+      publication: publicationOf(
+        'https://auth.example.com/',
+        { oauth: false, passwordDoor: false },
+        () => keySet,
+      ),
     },
     null,
   );

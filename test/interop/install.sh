@@ -35,6 +35,15 @@ install_python-jose() {
   python_in python-jose "$here/python-jose-requirements.txt" && script_in python-jose "$here/python-jose.py"
 }
 
+install_oauth-python() {
+  python_in oauth-python "$here/oauth/requirements.txt" && script_in oauth-python "$here/oauth/main.py"
+}
+
+install_oauth-go() {
+  cd "$here/oauth/go-client" || return
+  go vet . && go build -trimpath -o "$dir/bin/oauth-go" .
+}
+
 # The examples, by the commands of their READMEs. Their stubs are generated each time: the contract may have changed.
 install_python-client() {
   cd "$here/../../examples/python" || return
@@ -92,6 +101,12 @@ install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
 
+# The official suite of the Connect project, and the descriptors of the service that its server under test has to offer.
+install_connectconformance() {
+  GOBIN="$dir/bin" go install connectrpc.com/conformance/cmd/connectconformance@v1.0.7 || return
+  npx buf build "$(go env GOMODCACHE)/connectrpc.com/conformance@v1.0.7/proto" -o "$dir/conformance.binpb"
+}
+
 # PostgreSQL with pg_basebackup and pg_dump, which the npm package lacks, and PgBouncer: from Debian, unless installed.
 install_postgres() {
   local home
@@ -120,6 +135,6 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client node-consumer \
-  jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go \
+  node-consumer jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
 exit "$failed"

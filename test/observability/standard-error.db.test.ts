@@ -37,9 +37,10 @@ test('O01 an invalid header is not repeated in the log, even when sent many time
   const service = await startServiceProcess(database.url);
   const session = connect(`http://${service.grpcAddress}`);
   for (let time = 0; time < 5; time += 1) {
+    // grpc-js writes such a line; the fast path has no method of this name.
     const stream = session.request({
       ':method': 'POST',
-      ':path': '/postern.v1.AuthService/Login',
+      ':path': '/postern.v1.AuthService/RevokeToken',
       'content-type': 'application/grpc',
       te: 'trailers',
       authorization: 'Bearer a-token-with-\u00e9',

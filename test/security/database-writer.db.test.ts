@@ -5,9 +5,13 @@ import { Client } from 'pg';
 
 import { makeScannableSecret } from '../../src/crypto/api-secret.ts';
 import { masterKeyOf, seal } from '../../src/crypto/sealed-envelope.ts';
+import { serviceKeyFindings } from '../../src/cli/doctor/service-key-findings.ts';
+import type { Settings } from '../../src/config/load-settings.ts';
+import { Secret } from '../../src/domain/secret.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { RefreshTokens } from '../../src/tokens/issue/refresh-token-codec.ts';
 import { account, type Tokens, verdictOf } from '../support/account.ts';
+import { makeAssertion, makeClientKey } from '../support/client-assertion.ts';
 import { type Credentials, openAdminFixture, type AdminFixture } from '../support/admin-fixture.ts';
 import { createServiceRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -43,7 +47,10 @@ afterAll(async () => {
 });
 
 async function start(): Promise<TestService> {
-  const started = await startTestService({ DATABASE_URL: roleUrl, POSTERN_MIGRATE: 'off' }, store);
+  const started = await startTestService(
+    { DATABASE_URL: roleUrl, POSTERN_MIGRATE: 'off', POSTERN_ISSUER: 'https://postern.example' },
+    store,
+  );
   running.add(started);
   return started;
 }
@@ -114,6 +121,48 @@ describe('D20 a database writer cannot forge', () => {
       );
       expect(await issueVerdict({ id, secret })).toBe('INVALID_CREDENTIALS');
     }
+  });
+
+  test('a key of a service account: neither one of his own, nor one moved from his account, nor an altered one', async () => {
+    const victim = await fixture.createService('victim', ['admin']);
+    const his = await fixture.createService('keyed');
+    const key = makeClientKey();
+    const kid = await fixture.addKey(his.id, key.publicJwk);
+    const issueAs = async (clientId: string, by = key) => {
+      const client_assertion = makeAssertion(by, { clientId, issuer: 'https://postern.example' });
+      return verdictOf(await service.call('postern.v1.AuthService/IssueServiceToken', { client_assertion }));
+    };
+    expect(await issueAs(his.id)).toBe('OK');
+    const { rows } = await writer.query<{ public_jwk: object; mac: Buffer }>(
+      'SELECT public_jwk, mac FROM service_keys WHERE kid = $1',
+      [kid],
+    );
+    const macs = [rows[0]?.mac, ...(await guessedDigests(`${victim.id} ${kid}`, 'service key'))];
+    for (const mac of macs) {
+      await writer.query('DELETE FROM service_keys WHERE account_id = $1', [victim.id]);
+      await writer.query(
+        'INSERT INTO service_keys (account_id, kid, public_jwk, mac) SELECT $1, kid, public_jwk, $2 FROM service_keys WHERE account_id = $3',
+        [victim.id, mac, his.id],
+      );
+      expect(await issueAs(victim.id)).toBe('INVALID_CREDENTIALS');
+    }
+    // Another key under the kid and the MAC of the first.
+    const other = makeClientKey();
+    const altered = { ...rows[0]?.public_jwk, ...(JSON.parse(other.publicJwk) as object) };
+    await writer.query('UPDATE service_keys SET public_jwk = $2 WHERE account_id = $1', [his.id, altered]);
+    expect(await issueAs(his.id, other)).toBe('INVALID_CREDENTIALS');
+    const findings = await serviceKeyFindings(
+      store.database,
+      { masterKey: new Secret(masterKey), masterKeyPrevious: null, production: true } as unknown as Settings,
+      60_000,
+    );
+    expect(findings.map(({ verdict, message }) => [verdict, message.includes(kid)])).toEqual([
+      ['fault', true],
+      ['fault', true],
+    ]);
+    // An administrator who adds the key again repairs the row.
+    expect(await fixture.addKey(his.id, key.publicJwk)).toBe(kid);
+    expect(await issueAs(his.id)).toBe('OK');
   });
 
   test('a password reset token', async () => {

@@ -5,12 +5,21 @@ import { forge, json, secretKey } from './forge.ts';
 import { validTokens } from './valid-tokens.ts';
 import { hostileTokens } from './hostile-tokens.ts';
 import { inBatches } from './in-batches.ts';
+import { callOverHttp } from '../support/call-over-http.ts';
 import { fastest } from './fastest.ts';
 import { serviceUnderAttack, type ServiceUnderAttack } from './running-service.ts';
 import { legacySecret, modesUnderTest } from './verifier-under-test.ts';
 
 /** The limit of gRPC requests (N02): a longer token does not reach the verifier. */
 const maxMessageBytes = 64 * 1024;
+const url = ({ service }: ServiceUnderAttack) => `${service.httpUrl}/postern.v1.AuthService/VerifyToken`;
+
+/** JSON has its own size, and text with lone surrogates, which JSON can write and UTF-8 cannot, is refused. */
+function httpExpectation(body: string, token: string, expected: string): string {
+  if (Buffer.byteLength(body) > maxMessageBytes) return 'RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE';
+  return token.isWellFormed() ? expected : 'INVALID_ARGUMENT FIELD_INVALID';
+}
+
 /** The limit of one call, transport included. */
 const limitMs = 50;
 const untilMs = Date.now() + 86_400_000;
@@ -54,6 +63,22 @@ describe.each(modesUnderTest)('hostile tokens over gRPC, $name', ({ mode, legacy
     });
     expect(wrong).toEqual([]);
     expect(hostile.length).toBeGreaterThanOrEqual(640);
+  }, 60_000);
+
+  test('T01-T20 H03 the service refuses each token over HTTP in the same way, equal refusals byte for byte', async () => {
+    const wrong: string[] = [];
+    const answers = new Map<string, Set<string>>();
+    await inBatches(hostileTokens(subject.setting), async ({ name, row, token }) => {
+      const body = JSON.stringify({ accessToken: token });
+      const { code, reason, message, shape } = await callOverHttp(url(subject), body);
+      const expected = httpExpectation(body, token, await expectedVerdict(token));
+      const answer = [code?.toUpperCase(), reason].join(' ');
+      if (answer !== expected) wrong.push(`${row} ${name}: ${answer}, in process ${expected}`);
+      answers.set(`${answer} ${message}`, (answers.get(`${answer} ${message}`) ?? new Set()).add(shape));
+    });
+    expect(wrong).toEqual([]);
+    expect(answers.size).toBeGreaterThan(10);
+    for (const [answer, shapes] of answers) expect([answer, shapes.size]).toEqual([answer, 1]);
   }, 60_000);
 
   test('T02 every refusal is quick', async () => {

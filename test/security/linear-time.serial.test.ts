@@ -32,6 +32,7 @@ import { requestIdOf } from '../../src/rpc/call-context.ts';
 import { presentableText } from '../../src/rpc/rejection-status.ts';
 import { parseCursor } from '../../src/services/trust/trust-cursor.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
+import { publicationOf } from '../../src/http/oauth/metadata.ts';
 import { auditFilter } from '../../src/features/audit/list-audit-events.ts';
 import { formats } from '../../src/passwords/formats/format-table.ts';
 import { storedFormOf } from '../../src/passwords/formats/stored-form.ts';
@@ -251,7 +252,7 @@ describe('N16 a header of an HTTP request', () => {
     const facts = {
       metrics: () => '',
       unreadyReasons: () => [],
-      publication: { issuer: 'http://127.0.0.1', jwks: () => keySet },
+      publication: publicationOf('http://127.0.0.1', { oauth: false, passwordDoor: false }, () => keySet),
     };
     const server = new HttpServer(facts, null);
     const address = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });

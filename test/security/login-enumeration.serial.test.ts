@@ -63,6 +63,11 @@ afterAll(async () => {
 
 async function databaseWith(classes: Classes): Promise<TestDatabase> {
   const database = await createTestDatabase();
+  await addUsers(database, classes);
+  return database;
+}
+
+async function addUsers(database: TestDatabase, classes: Classes): Promise<void> {
   for (const [name, user] of Object.entries(classes)) {
     if (user === null) continue;
     await database.query(
@@ -72,7 +77,6 @@ async function databaseWith(classes: Classes): Promise<TestDatabase> {
       [name, user.hash, user.disabled, usersOfClass],
     );
   }
-  return database;
 }
 
 class Attack {
@@ -106,6 +110,11 @@ class Attack {
 
   async warmUp(): Promise<void> {
     for (let n = 0; n < 40; n++) await this.#login(`warm${n}@example.com`);
+  }
+
+  /** The pool closes a connection, and its plans with it, that was idle for half a minute. */
+  async useConnection(lot: number): Promise<void> {
+    await this.#login(`between${lot}@example.com`);
   }
 
   /** The pair of classes that time distinguishes best. */
@@ -182,7 +191,10 @@ async function separationIn(
   classes: Classes,
   typed = password,
 ): Promise<number> {
-  const attacker = await attack(database, classes, replacing(altered), typed);
+  return worstOf(await attack(database, classes, replacing(altered), typed));
+}
+
+async function worstOf(attacker: Attack): Promise<number> {
   for (let again = 0; again < 4 && attacker.worst().auc < separable; again++) await attacker.run(20);
   attacker.end();
   return attacker.worst().auc;
@@ -198,6 +210,48 @@ describe('unknown, wrong password, disabled and without a password', () => {
       'passwords/hashing/hash-worker-url.js': new URL('./no-dummy-worker-url.mjs', import.meta.url),
     };
     expect(await separationIn(alteration, quick, quickClasses)).toBeGreaterThan(separable);
+  }, 180_000);
+});
+
+describe('on a table that had twenty users when the service began, and has 100,000 now', () => {
+  const grownClasses = { unknown: null, wrong: quickClasses.wrong } as const;
+
+  const addOthers = `INSERT INTO users (id, email) SELECT gen_random_uuid(), $1 || n || '@example.com' FROM generate_series(1, $2::int) AS n`;
+
+  /** Measures on connections whose plans were made for a table of one page, which is read as a whole more quickly. */
+  async function onGrownTable<T>(
+    measure: (attacker: Attack) => Promise<T>,
+    alteration = 'SELECT 1',
+  ): Promise<T> {
+    const database = await createTestDatabase();
+    try {
+      await database.query('ALTER TABLE users SET (autovacuum_enabled = off)');
+      await database.query(alteration);
+      await database.query(addOthers, ['early', 20]);
+      await database.query('ANALYZE users');
+      const attacker = await attack(database, grownClasses);
+      await addUsers(database, grownClasses);
+      for (let lot = 0; lot < 10; lot++) {
+        await database.query(addOthers, [`late${lot}-`, 10_000]);
+        await attacker.useConnection(lot);
+      }
+      return await measure(attacker);
+    } finally {
+      await endEveryPostern();
+      await database.drop();
+    }
+  }
+
+  test('L01 L02 time does not distinguish who has an account', async () => {
+    await onGrownTable((attacker) => isInseparable(attacker, 100));
+  }, 180_000);
+
+  test('L02 the same measure detects a plan that reads the whole table', async () => {
+    const measured = onGrownTable(
+      (attacker) => worstOf(attacker),
+      'ALTER FUNCTION postern_begin_login_1 RESET enable_seqscan',
+    );
+    expect(await measured).toBeGreaterThan(separable);
   }, 180_000);
 });
 

@@ -34,6 +34,7 @@ export async function serviceUnderAttack(
 ): Promise<ServiceUnderAttack> {
   const service = await startTestService({
     POSTERN_ALGORITHM: mode,
+    POSTERN_HTTP_RPC: 'auth',
     ...(mode === 'HS256' && { POSTERN_SECRET: sharedSecret.reveal() }),
     ...environment,
   });

@@ -11,7 +11,9 @@ import { budgetOf, ownOrigin } from '../../dist/domain/operation-call.js';
 import { uuidV7 } from '../../dist/domain/uuid.js';
 import { purgeExpired } from '../../dist/features/maintenance/purge-expired.js';
 import { Database } from '../../dist/database/database.js';
-import { endSessions, insertSession, rotateSession } from '../../dist/features/sessions/session-queries.js';
+import { insertSession } from '../../dist/features/sessions/open-session-queries.js';
+import { endSessions } from '../../dist/features/sessions/session-queries.js';
+import { SessionRotator } from '../../dist/features/sessions/session-rotator.js';
 import { openBenchService } from '../../bench/bench-service.mjs';
 
 const { values } = parseArgs({
@@ -58,16 +60,12 @@ await fixture.query(
   [userIds],
 );
 
-const budget = () => budgetOf(30_000, Date.now());
-const audit = (action, userId, id) => ({
-  event: {
-    action,
-    outcome: 'ok',
-    actor: { type: 'user', id: userId },
-    target: { type: 'session', id },
-  },
-  origin: ownOrigin,
+const rotator = new SessionRotator(database, {
+  idleSeconds: lifetimeSeconds,
+  accessTokenSeconds: ACCESS_TOKEN_SECONDS,
+  audiences: ['postern'],
 });
+const budget = () => budgetOf(30_000, Date.now());
 let live = [];
 let logins = 0;
 let today = 1;
@@ -85,20 +83,33 @@ async function login() {
     lifetimeSeconds,
     accessTokenSeconds: ACCESS_TOKEN_SECONDS,
   };
-  await database.run(budget(), (db) => insertSession(db, session, MAX_SESSIONS, audit('login', userId, id)));
-  live.push({ id, userId, generation: 1, expiresOn: today + Number(values['ttl-days']) });
+  const opening = {
+    session,
+    expectedHash: null,
+    strongerHash: null,
+    maxSessions: MAX_SESSIONS,
+    forgiven: { pair: randomBytes(32), account: randomBytes(32), knownSourceSeconds: 1 },
+    event: { id: uuidV7(Date.now(), randomBytes(16)), action: 'login', requestId: null },
+  };
+  const { outcome } = await database.run(budget(), (db) => insertSession(db, opening));
+  if (outcome !== 'opened') throw new Error(outcome);
+  live.push({
+    id,
+    userId,
+    nonce: session.nonce,
+    generation: 1,
+    expiresOn: today + Number(values['ttl-days']),
+  });
 }
 
 async function refresh() {
   const session = live[Math.floor(Math.random() * live.length)];
   if (!session || session.busy) return;
   session.busy = true;
-  const rotation = { id: session.id, to: session.generation + 1, accessTokenSeconds: ACCESS_TOKEN_SECONDS };
-  const rotated = await database.run(budget(), (db) =>
-    rotateSession(db, rotation, audit('token.refresh', session.userId, session.id)),
-  );
+  const { id: sessionId, nonce, generation } = session;
+  const rotated = await rotator.rotate(budget(), { sessionId, nonce, to: generation + 1, origin: ownOrigin });
   session.busy = false;
-  if (!rotated) throw new Error('a refresh was lost');
+  if (!rotated?.rotatedAtMs) throw new Error('a refresh was lost');
   session.generation += 1;
   refreshes += 1;
 }

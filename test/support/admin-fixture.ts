@@ -4,6 +4,8 @@ import { SecretDigests } from '../../src/crypto/keyed-digests.ts';
 import { createPasswordReset } from '../../src/features/authentication/password-reset/create-password-reset.ts';
 import { createServiceAccount } from '../../src/features/service-accounts/create-service-account.ts';
 import { deleteServiceAccount } from '../../src/features/service-accounts/delete-service-account.ts';
+import { addServiceKey } from '../../src/features/service-accounts/keys/add-service-key.ts';
+import { deleteServiceKey } from '../../src/features/service-accounts/keys/delete-service-key.ts';
 import { RootKey } from '../../src/features/root-key/root-key.ts';
 import { rotateServiceSecret } from '../../src/features/service-accounts/rotate-service-secret.ts';
 import { testCall } from './test-call.ts';
@@ -24,6 +26,9 @@ export interface AdminFixture {
   /** The new secret. */
   rotate(id: string, overlapSeconds: number): Promise<string>;
   deleteService(id: string): Promise<void>;
+  /** Adds a public key. @returns its kid */
+  addKey(id: string, publicJwk: string): Promise<string>;
+  deleteKey(id: string, kid: string): Promise<void>;
   resetFor(email: string): Promise<string>;
 }
 
@@ -43,6 +48,12 @@ export async function openAdminFixture({ database }: TestDatabase): Promise<Admi
     },
     async deleteService(id) {
       await deleteServiceAccount(tools, { account: { id }, actor }, testCall());
+    },
+    async addKey(id, publicJwk) {
+      return (await addServiceKey(tools, { account: { id }, publicJwk, actor }, testCall())).kid;
+    },
+    async deleteKey(id, kid) {
+      await deleteServiceKey(tools, { account: { id }, kid, actor }, testCall());
     },
     async resetFor(email) {
       return (await createPasswordReset(tools, { user: { email }, actor }, testCall())).resetToken.reveal();

@@ -1,10 +1,12 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A TCP proxy to the database that can be closed, and can discard everything that is sent. */
+/** A TCP proxy to the database that can be closed, and can discard everything that is sent, or only the answers. */
 export class DatabaseProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   swallowing = false;
+  /** Whether the database's answers are discarded, while what is sent to it arrives. */
+  losingAnswers = false;
 
   /** @param databaseUrl the URL of a test database, which listens on a unix socket */
   constructor(databaseUrl: string) {
@@ -22,7 +24,7 @@ export class DatabaseProxy {
         });
       }
       from.on('data', (data) => this.swallowing || to.write(data));
-      to.on('data', (data) => this.swallowing || from.write(data));
+      to.on('data', (data) => this.swallowing || this.losingAnswers || from.write(data));
     });
   }
 

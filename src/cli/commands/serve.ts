@@ -8,8 +8,8 @@ export const serve: CommandDefinition = (command) => {
       import('../../compose/service.ts'),
       import('../../compose/welcome-message.ts'),
     ]);
-    await runUntilSignal('serve', startService, ({ demoUser, grpc, tls }) =>
-      demoUser ? welcomeMessage(demoUser, grpc, tls) : '',
+    await runUntilSignal('serve', startService, ({ demoUser, grpc, http, tls, servesHttpRpcs }) =>
+      demoUser ? welcomeMessage(demoUser, { grpc, http: servesHttpRpcs ? http : null, tls }) : '',
     );
   });
 };

@@ -15,10 +15,12 @@ import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding } from './finding.ts';
+import { grantFindings } from './grant-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
 import { readServerSettings, serverFindings } from './server-findings.ts';
+import { serviceKeyFindings } from './service-key-findings.ts';
 import { tokenRoomFindings } from './token-room-finding.ts';
 
 const LIMIT_MS = 5_000;
@@ -131,7 +133,9 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
     const schema: Finding = { check: 'schema', verdict: 'ok', message };
     return [
       schema,
+      ...(await grantFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
+      ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];
   } catch (error) {

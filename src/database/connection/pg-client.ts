@@ -38,7 +38,9 @@ export interface GuardedConfig {
 
 interface PgQuery {
   readonly sql: string;
-  readonly response?: { readonly command?: string };
+  readonly bindings?: readonly unknown[];
+  readonly options?: { readonly name: string };
+  readonly response?: { readonly command?: string; readonly rows?: unknown[] };
 }
 
 /** The SQLSTATE of a write on a standby, or on a server that was made read-only. */
@@ -86,6 +88,12 @@ export class GuardedPgClient extends PgClient {
     const ending = connection.end().catch(() => undefined);
     await withTimeout(ending, CLOSE_LIMIT_MS, () => undefined);
     connection.connection.stream.destroy();
+  }
+
+  /** Runs a query with the watchdog and returns its rows. */
+  async rowsOf<Row>(connection: unknown, query: PgQuery): Promise<Row[]> {
+    const { response } = (await this._query(connection as PgConnection, query)) as PgQuery;
+    return (response?.rows ?? []) as Row[];
   }
 
   override _query(connection: PgConnection, query: PgQuery): Promise<unknown> {

@@ -11,7 +11,9 @@ import { auditPurge } from './0008-audit-purge.ts';
 import { revocationTimes } from './0009-revocation-times.ts';
 import { finalRevocations } from './0010-final-revocations.ts';
 import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
+import { loginInTwoCalls } from './0012-login-in-two-calls.ts';
 import { notificationAfterCommit } from './0013-notification-after-commit.ts';
+import { serviceKeys } from './0014-service-keys.ts';
 
 export interface Migration {
   readonly number: number;
@@ -37,7 +39,9 @@ export const migrations: readonly Migration[] = [
   ['revocation-times', revocationTimes] as const,
   ['final-revocations', finalRevocations] as const,
   ['ids-of-other-programs', idsOfOtherPrograms] as const,
+  ['login-in-two-calls', loginInTwoCalls] as const,
   ['notification-after-commit', notificationAfterCommit] as const,
+  ['service-keys', serviceKeys] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

@@ -20,6 +20,19 @@ const AUDIT_RETENTION_DAYS = 400;
 
 const COLUMNS =
   'id, action, outcome, reason, actor_type, actor_id, target_type, target_id, client_address, user_agent, request_id, details';
+type AuditColumn =
+  | 'id'
+  | 'action'
+  | 'outcome'
+  | 'reason'
+  | 'actor_type'
+  | 'actor_id'
+  | 'target_type'
+  | 'target_id'
+  | 'client_address'
+  | 'user_agent'
+  | 'request_id'
+  | 'details';
 const TYPED_PLACEHOLDERS = '?::uuid, ?, ?, ?, ?, ?, ?, ?, ?::inet, ?, ?, ?::jsonb';
 
 /** Writes one event. Call it in the transaction of the change, so that neither exists without the other (D02). */
@@ -42,6 +55,19 @@ export function auditInsertFrom(
     sql: `INSERT INTO audit_events (${COLUMNS}) SELECT ${TYPED_PLACEHOLDERS} FROM ${source}`,
     bindings: valuesOf(record),
   };
+}
+
+/** The values of an event as SQL expressions; the others are null. */
+export type AuditExpressions = Partial<Record<AuditColumn, string>>;
+
+/**
+ * The SQL that inserts one event for each row of `source`, with values that are computed in that statement.
+ *
+ * @param source what stands behind FROM
+ */
+export function auditInsertOf(source: string, expressions: AuditExpressions): string {
+  const values = COLUMNS.split(', ').map((column) => expressions[column as AuditColumn] ?? 'NULL');
+  return `INSERT INTO audit_events (${COLUMNS}) SELECT ${values.join(', ')} FROM ${source}`;
 }
 
 /** The filter of a list of events. Null matches any event. */
@@ -159,9 +185,19 @@ export async function purgeAuditEvents(db: Knex, limit: number): Promise<number>
   return rows[0]?.purged ?? 0;
 }
 
+/** Made by the instance, so that the event of a statement that is repeated has a new one. */
+export function newAuditEventId(): string {
+  return uuidV7(Date.now(), randomBytes(16));
+}
+
+/** Null for work without a call. */
+export function recordedRequestId({ requestId }: CallOrigin): string | null {
+  return requestId === '' ? null : requestId;
+}
+
 function valuesOf({ event, origin }: AuditRecord): (string | null)[] {
   return [
-    uuidV7(Date.now(), randomBytes(16)),
+    newAuditEventId(),
     event.action,
     event.outcome,
     event.reason ?? null,
@@ -171,7 +207,7 @@ function valuesOf({ event, origin }: AuditRecord): (string | null)[] {
     event.target?.id ?? null,
     origin.address,
     origin.userAgent,
-    origin.requestId === '' ? null : origin.requestId,
+    recordedRequestId(origin),
     event.details ? JSON.stringify(event.details) : null,
   ];
 }

@@ -36,6 +36,7 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
       return cause === 'malformed' || cause === 'reused' ? null : { ...subject, details: { cause } };
     }
     case 'token-refused':
+      return { ...rejection.subject };
     case 'credentials-missing':
       return {};
     case 'admin-required':

@@ -51,27 +51,25 @@ export async function changePassword(
   requireValid(rules, passwords);
   const { database, apiAudience: audience } = dependencies;
   const { id: userId } = caller;
-  const findUser = async () =>
-    isUuid(userId) ? await database.run(call, (db) => findLoginRecordById(db, userId)) : null;
-  const user = await findUser();
+  const user = isUuid(userId) ? await database.run(call, (db) => findLoginRecordById(db, userId)) : null;
   if (!user) throw new Rejected(invalidCredentials('unknown-user', userId).refusal);
-  const attempt = {
-    email: user.email,
-    password: passwords.currentPassword,
-    findUser,
-    userId,
-    delaysRefusal: false,
-  };
+  const { email } = user;
+  const attempt = { email, password: passwords.currentPassword, userId, delaysRefusal: false };
   const verdict = await checkPassword(dependencies, attempt, call, async (checked) => {
-    const { email } = checked.user;
     const passwordHash = await validateAndHash(dependencies, { ...passwords, email }, call);
-    const change = async (trx: Transaction) => {
+    const change = async (trx: Transaction, newSessionId: string) => {
       await requireLiveSession(trx, caller.sessionId);
       await setPasswordHash(trx, userId, passwordHash);
       await deletePasswordReset(trx, userId);
-      return endSessions(trx, { userId }, 'password-changed');
+      return endSessions(trx, { userId, exceptSessionId: newSessionId }, 'password-changed');
     };
-    const completion = { user: checked.user, audience, action: 'password.change', change } as const;
+    const completion = {
+      ...checked,
+      audience,
+      action: 'password.change',
+      strongerHash: null,
+      change,
+    } as const;
     return completeLogin(dependencies, completion, call);
   });
   if (!verdict.ok) throw new Rejected(verdict.refusal);

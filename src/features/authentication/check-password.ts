@@ -1,9 +1,10 @@
 import type { OperationCall } from '../../domain/operation-call.ts';
 import type { PasswordHasher } from '../../passwords/password-hasher.ts';
 import type { Email } from '../users/email.ts';
-import type { LoginRecord } from '../users/user-queries.ts';
+import type { Database } from '../../database/database.ts';
+import { findLoginRecordById, type LoginRecord } from '../users/user-queries.ts';
 import { type EvaluatedLogin, invalidCredentials, type LoginVerdict } from './login-verdict.ts';
-import type { LoginThrottle } from './throttle/login-throttle.ts';
+import type { AdmittedAttempt, LoginThrottle } from './throttle/login-throttle.ts';
 
 /**
  * A second check is needed when a concurrent login has upgraded the hash of an imported user. A third would take two such
@@ -12,27 +13,26 @@ import type { LoginThrottle } from './throttle/login-throttle.ts';
 const MAX_CHECKS = 2;
 
 export interface CheckPasswordDependencies {
+  readonly database: Database;
   readonly hasher: PasswordHasher;
   readonly throttle: LoginThrottle;
   /** Called for a user whose stored hash is damaged, so that no password matches it: only a reset helps. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
 }
 
-export interface PasswordAttempt<User extends LoginRecord> {
+export interface PasswordAttempt {
   /** The e-mail for which the throttle counts the attempt. */
   readonly email: Email;
   readonly password: string;
-  /** Reads the user whose password is checked; null when there is no such user. */
-  readonly findUser: () => Promise<User | null>;
-  /** The user's id when an access token has proven it; names the user in the refusal after the user was deleted. */
+  /** The user's id when an access token has proven it: only this user's password is checked, and the refusal names the user. */
   readonly userId?: string;
   /** Whether a refusal gets the refusal delay, so that its time does not reveal whether the user exists (L02). */
   readonly delaysRefusal: boolean;
 }
 
 /** A user whose password was right. The comparison ran without a lock on the user's row. */
-export interface CheckedPassword<User extends LoginRecord = LoginRecord> {
-  readonly user: User;
+export interface CheckedPassword extends Pick<AdmittedAttempt, 'forgiven'> {
+  readonly user: LoginRecord;
   /** Whether the stored hash is weaker than the current parameters (L04). */
   readonly needsRehash: boolean;
 }
@@ -46,30 +46,35 @@ export interface CheckedPassword<User extends LoginRecord = LoginRecord> {
  *   against the new hash. When it throws, the attempt does not count.
  * @throws Rejected `store-unavailable`, `server-overloaded`, `deadline-exceeded`, `cancelled`, and any error of `proceed`
  */
-export async function checkPassword<User extends LoginRecord, T>(
+export async function checkPassword<T>(
   dependencies: CheckPasswordDependencies,
-  attempt: PasswordAttempt<User>,
+  attempt: PasswordAttempt,
   call: OperationCall,
-  proceed: (checked: CheckedPassword<User>) => Promise<EvaluatedLogin<T> | 'hash-changed'>,
+  proceed: (checked: CheckedPassword) => Promise<EvaluatedLogin<T> | 'hash-changed'>,
 ): Promise<LoginVerdict<T>> {
-  const { email } = attempt;
-  return dependencies.throttle.guard({ email, address: call.origin.address }, call, async () => {
+  const { email, userId } = attempt;
+  const { throttle, database } = dependencies;
+  return throttle.guard({ email, address: call.origin.address }, call, async ({ user: found, forgiven }) => {
+    // The e-mail may be another user's by now.
+    let user = userId === undefined || found?.id === userId ? found : null;
     for (let check = 1; ; check += 1) {
-      const checked = await compare(dependencies, attempt, call);
-      if (!checked.ok) return checked;
-      const outcome = await proceed(checked.value);
+      const compared = await compare(dependencies, user, attempt, call);
+      if (!compared.ok) return compared;
+      const { id } = compared.value.user;
+      const outcome = await proceed({ ...compared.value, forgiven });
       if (outcome !== 'hash-changed') return outcome;
-      if (check === MAX_CHECKS) return invalidCredentials('wrong-password', checked.value.user.id);
+      if (check === MAX_CHECKS) return invalidCredentials('wrong-password', id);
+      user = await database.run(call, (db) => findLoginRecordById(db, id));
     }
   });
 }
 
-async function compare<User extends LoginRecord>(
+async function compare(
   { hasher, onDamagedHash }: CheckPasswordDependencies,
-  { password, findUser, userId, delaysRefusal }: PasswordAttempt<User>,
+  user: LoginRecord | null,
+  { password, userId, delaysRefusal }: PasswordAttempt,
   call: OperationCall,
-): Promise<EvaluatedLogin<CheckedPassword<User>>> {
-  const user = await findUser();
+): Promise<EvaluatedLogin<Omit<CheckedPassword, 'forgiven'>>> {
   const verdict = await hasher.verify(user?.passwordHash ?? null, password, {
     deadlineMs: call.deadlineMs,
     signal: call.signal,

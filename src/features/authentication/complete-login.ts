@@ -1,12 +1,13 @@
+import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
-import { openSession } from '../sessions/open-session.ts';
+import { openSession, type Queryable, type SessionRequest } from '../sessions/open-session.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
-import { lockUser, type LoginRecord } from '../users/user-queries.ts';
+import type { CheckedPassword } from './check-password.ts';
 import { type EvaluatedLogin, invalidCredentials } from './login-verdict.ts';
 
 export interface CompleteLoginDependencies {
@@ -17,14 +18,13 @@ export interface CompleteLoginDependencies {
   readonly trust: TrustBundle;
 }
 
-export interface LoginCompletion {
-  /** The user as read for the check of the credential. */
-  readonly user: LoginRecord;
+export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgiven'> {
   readonly audience: string;
-  /** Action in the audit trail. */
-  readonly action: 'login' | 'password.change';
-  /** Runs in the transaction of the login, under the lock, before the session opens. Returns its revocations. */
-  readonly change: (trx: Transaction) => Promise<readonly Revocation[]>;
+  readonly action: Extract<AuditEvent['action'], 'login' | 'password.change'>;
+  /** Replaces the stored hash when the session opens; null to keep it. */
+  readonly strongerHash: string | null;
+  /** Runs in the transaction of the login after the session opened, under the user's lock. Returns its revocations. */
+  readonly change?: (trx: Transaction, sessionId: string) => Promise<readonly Revocation[]>;
 }
 
 /**
@@ -38,28 +38,33 @@ export interface LoginCompletion {
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,
-  { user, audience, action, change }: LoginCompletion,
+  { user, forgiven, audience, action, strongerHash, change }: LoginCompletion,
   call: OperationCall,
 ): Promise<EvaluatedLogin<IssuedTokens> | 'hash-changed'> {
   const { database, issuer, refreshTokens, policy, trust } = dependencies;
-  issuer.requireSigner();
+  issuer.requireRoom({ ...user, audience });
   const userId = user.id;
-  const opened = await database.transaction(call, async (trx) => {
-    const locked = await lockUser(trx, userId);
-    if (!locked || locked.disabled) return invalidCredentials(locked ? 'disabled' : 'unknown-user', userId);
-    if (locked.passwordHash !== user.passwordHash) return 'hash-changed';
-    issuer.requireRoom({ ...locked, audience });
-    const revoked = await change(trx);
-    const opening = { userId, audience, action };
-    const session = await openSession(trx, { refreshTokens: refreshTokens(), policy }, opening, call.origin);
-    const revocations = [...revoked, ...session.revocations];
-    return {
-      ok: true,
-      value: { ...session, revocations, roles: locked.roles, externalId: locked.externalId },
-    } as const;
-  });
-  if (opened === 'hash-changed' || !opened.ok) return opened;
-  const { revocations, sessionId, roles, externalId, refreshToken, refreshExpiresInSeconds } = opened.value;
+  const request: SessionRequest = {
+    userId,
+    audience,
+    action,
+    expectedHash: user.passwordHash,
+    strongerHash,
+    forgiven,
+  };
+  const open = (db: Queryable) =>
+    openSession(db, { refreshTokens: refreshTokens(), policy }, request, call.origin);
+  const opened = change
+    ? await database.transaction(call, async (trx) => {
+        const session = await open(trx);
+        if (session.outcome !== 'opened') return session;
+        const revoked = await change(trx, session.sessionId);
+        return { ...session, revocations: [...session.revocations, ...revoked] };
+      })
+    : await database.run(call, open);
+  if (opened.outcome === 'hash-changed') return opened.outcome;
+  if (opened.outcome !== 'opened') return invalidCredentials(opened.outcome, userId);
+  const { revocations, sessionId, roles, externalId, refreshToken, refreshExpiresInSeconds } = opened;
   trust.revoke(revocations);
   const { token, expiresInSeconds } = await issuer.issueToUser({
     userId,

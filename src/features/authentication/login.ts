@@ -12,8 +12,6 @@ import {
 import { forwardedIp } from '../../net/forwarded-ip.ts';
 import { passwordToCheckAtLogin } from '../../passwords/password-policy.ts';
 import { Rejected } from '../../domain/rejection.ts';
-import type { Transaction } from '../../database/database.ts';
-import { findLoginRecord, upgradePasswordHash } from '../users/user-queries.ts';
 import type { IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { checkPassword, type CheckPasswordDependencies } from './check-password.ts';
 import { completeLogin, type CompleteLoginDependencies } from './complete-login.ts';
@@ -68,18 +66,16 @@ export async function login(
     signal: call.signal,
     origin: originOf(client, call.origin),
   };
-  const findUser = () => dependencies.database.run(loginCall, (db) => findLoginRecord(db, email));
-  const attempt = { email, password, findUser, delaysRefusal: true };
-  const verdict = await checkPassword(dependencies, attempt, loginCall, async (checked) => {
-    const { user } = checked;
-    const upgradedHash = checked.needsRehash ? await tryHash(dependencies, password, loginCall) : null;
-    const change = async (trx: Transaction) => {
-      if (upgradedHash !== null && user.passwordHash !== null)
-        await upgradePasswordHash(trx, { id: user.id, from: user.passwordHash, to: upgradedHash });
-      return [];
-    };
-    return completeLogin(dependencies, { user, audience, action: 'login', change }, loginCall);
-  });
+  const attempt = { email, password, delaysRefusal: true };
+  const verdict = await checkPassword(
+    dependencies,
+    attempt,
+    loginCall,
+    async ({ needsRehash, ...checked }) => {
+      const strongerHash = needsRehash ? await tryHash(dependencies, password, loginCall) : null;
+      return completeLogin(dependencies, { ...checked, audience, action: 'login', strongerHash }, loginCall);
+    },
+  );
   if (!verdict.ok) throw new Rejected(verdict.refusal);
   return verdict.value;
 }

@@ -10,16 +10,13 @@ import {
 } from '../../domain/rejection.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
-import {
-  endSessions,
-  findSession,
-  recordRepeat,
-  rotateSession,
-  type SessionRecord,
-} from '../sessions/session-queries.ts';
+import { endSessions, findSession, recordRepeat, type SessionRecord } from '../sessions/session-queries.ts';
+import type { RotationResult } from '../sessions/rotation-queries.ts';
+import type { SessionRotator } from '../sessions/session-rotator.ts';
 import {
   parseRefreshToken,
   type PresentedRefreshToken,
+  randomPartOf,
   type RefreshTokens,
 } from '../../tokens/issue/refresh-token-codec.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
@@ -27,7 +24,7 @@ import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-i
 import type { SessionPolicy } from '../sessions/session-policy.ts';
 import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 
-/** A call that loses to a concurrent rotation reads the session again. One retry suffices unless rotations continue. */
+/** A call that loses to a concurrent rotation looks at the session again. One retry suffices unless rotations continue. */
 const MAX_ATTEMPTS = 4;
 
 /**
@@ -38,6 +35,7 @@ const MAX_UNRECORDED_REPEAT_MS = 60_000;
 
 export interface RefreshDependencies {
   readonly database: Database;
+  readonly rotator: SessionRotator;
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
@@ -51,7 +49,8 @@ export interface RefreshDependencies {
 
 /**
  * Exchanges a refresh token for the session's next tokens. `features/sessions/refresh-decision.ts` decides what the token
- * means; this file applies the decision to the database. After reuse of a token the session is ended and committed before
+ * means, and the statement of the rotation decides alike; this file applies the other decisions to the database. A token of form 2
+ * is judged before the database is asked, so a forged one costs no query. After reuse of a token the session is ended and committed before
  * the caller is answered, even when the caller has cancelled (S06).
  *
  * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `claims-too-long`, `trust-stale`, `store-unavailable`, `conflict`,
@@ -65,6 +64,7 @@ export async function refreshToken(
   const presented = parseRefreshToken(input.refreshToken);
   if (!presented) throw refused('REFRESH_TOKEN_INVALID', 'malformed');
   requireWithinRateLimit(dependencies.repeatRateLimiter.waitMsOf(presented.sessionId, input.refreshToken));
+  if (!dependencies.refreshTokens().mayBeGenuine(presented)) throw refused('REFRESH_TOKEN_INVALID', 'forged');
   return exchange(dependencies, { ...presented, text: input.refreshToken }, call);
 }
 
@@ -76,17 +76,22 @@ async function exchange(
   const { policy, sessionLimiter, repeatRateLimiter, onRepeat } = dependencies;
   const { sessionId } = presented;
   const limits = { idleMs: policy.idleSeconds * 1000, graceMs: policy.graceSeconds * 1000 };
+  const nonce = presented.nonce ?? (await findNonce(dependencies, presented, call));
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
-    const session = await findPresentedSession(dependencies, presented, call);
+    const { session, rotatedAtMs } = await rotate(dependencies, presented, nonce, call);
+    requireSameOwner(dependencies, sessionId, session);
     const owner = ownerOf(sessionId, session);
+    if (rotatedAtMs !== null) {
+      repeatRateLimiter.clearRefusal(sessionId);
+      const rotated = { ...session, rotatedAtMs, nowMs: rotatedAtMs };
+      return issue(dependencies, sessionId, rotated, presented.generation + 1);
+    }
+    requireEligible(dependencies, sessionId, session);
     const decision = decideRefresh(session, presented.generation, session.nowMs, limits);
     switch (decision.kind) {
-      case 'rotate': {
-        const rotated = await rotate(dependencies, { sessionId, session, to: decision.to }, call);
-        if (!rotated) continue;
-        repeatRateLimiter.clearRefusal(sessionId);
-        return issue(dependencies, sessionId, rotated, decision.to);
-      }
+      case 'rotate':
+        // A concurrent call has changed the session since this one read it.
+        continue;
       case 'repeat':
         requireWithinRateLimit(repeatRateLimiter.take(sessionId, presented.text, decision.graceLeftMs));
         if (
@@ -109,39 +114,50 @@ async function exchange(
   throw new Rejected({ kind: 'conflict' });
 }
 
-/** Reads the session of a presented token; refuses a token that Postern did not make for it, or may not exchange now. */
-async function findPresentedSession(
-  { database, issuer, refreshTokens }: RefreshDependencies,
+/** Judges a token of form 1, whose MAC depends on the nonce of its session. */
+async function findNonce(
+  { database, refreshTokens }: RefreshDependencies,
   presented: PresentedRefreshToken,
   call: OperationCall,
-): Promise<SessionRecord> {
+): Promise<Uint8Array> {
   const { sessionId } = presented;
   const session = await database.run(call, (db) => findSession(db, sessionId));
   if (!session) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
-  const { nonce, userId } = session;
-  const { target, actor } = ownerOf(sessionId, session);
-  if (!refreshTokens().isGenuine(nonce, presented) || !refreshTokens().isNonceOf(userId, nonce))
+  const { target } = ownerOf(sessionId, session);
+  if (!refreshTokens().isGenuine(session.nonce, presented))
     throw refused('REFRESH_TOKEN_INVALID', 'forged', { target });
-  if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', { target, actor });
-  if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', { target, actor });
-  issuer.requireRoom(session);
-  return session;
+  return randomPartOf(session.nonce);
 }
 
-/** Returns the session after the rotation; null when a concurrent call has changed it first. */
 async function rotate(
-  { database, policy, sessionLimiter }: RefreshDependencies,
-  { sessionId, session, to }: { sessionId: string; session: SessionRecord; to: number },
+  { rotator, sessionLimiter }: RefreshDependencies,
+  { sessionId, generation }: PresentedRefreshToken,
+  nonce: Uint8Array,
   call: OperationCall,
-): Promise<SessionRecord | null> {
-  const rotation = { id: sessionId, to, accessTokenSeconds: policy.accessTokenSeconds };
-  const event = sessionEvent('token.refresh', sessionId, session);
-  const rotated = await sessionLimiter.run(sessionId, () =>
-    database.run(call, (db) => rotateSession(db, rotation, { event, origin: call.origin })),
-  );
-  if (!rotated) return null;
-  const { nowMs, roles } = rotated;
-  return { ...session, rotatedAtMs: nowMs, roles, nowMs };
+): Promise<RotationResult> {
+  const rotation = { sessionId, nonce, to: generation + 1, origin: call.origin };
+  const result = await sessionLimiter.run(sessionId, () => rotator.rotate(call, rotation));
+  if (!result) throw refused('REFRESH_TOKEN_INVALID', 'unknown');
+  return result;
+}
+
+/**
+ * The MAC in the nonce shows whose session it was made as. It is judged after the rotation, since the owner is not known
+ * before: a session that a database writer has given to another user yields no token (D20).
+ */
+function requireSameOwner(
+  { refreshTokens }: RefreshDependencies,
+  sessionId: string,
+  session: SessionRecord,
+): void {
+  if (refreshTokens().isNonceOf(session.userId, session.nonce)) return;
+  throw refused('REFRESH_TOKEN_INVALID', 'forged', { target: ownerOf(sessionId, session).target });
+}
+
+function requireEligible({ issuer }: RefreshDependencies, sessionId: string, session: SessionRecord): void {
+  const owner = ownerOf(sessionId, session);
+  if (session.userDisabled) throw refused('REFRESH_TOKEN_REVOKED', 'disabled', owner);
+  if (!issuer.serves(session.audience)) throw refused('REFRESH_TOKEN_REVOKED', 'audience', owner);
 }
 
 /**
@@ -177,6 +193,7 @@ async function issue(
   session: SessionRecord,
   generation: number,
 ): Promise<IssuedTokens> {
+  issuer.requireRoom(session);
   const { token, expiresInSeconds } = await issuer.issueToUser({
     userId: session.userId,
     sessionId,

@@ -85,7 +85,7 @@ async function targetOfRefreshToken(
   call: OperationCall,
 ): Promise<RevocationTarget | null> {
   const presented = parseRefreshToken(text);
-  if (!presented) return null;
+  if (!presented || !refreshTokens().mayBeGenuine(presented)) return null;
   const { sessionId } = presented;
   const session = await database.run(call, (db) => findSession(db, sessionId));
   if (!session || !refreshTokens().isGenuine(session.nonce, presented)) return null;

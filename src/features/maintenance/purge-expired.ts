@@ -7,6 +7,7 @@ import { tryPurgeLock } from '../../database/advisory-locks.ts';
 import { purgePasswordResets } from '../users/password-reset-queries.ts';
 import { purgeRevocations } from '../revocations/revocation-queries.ts';
 import { purgeServiceTokens } from '../service-accounts/service-token-queries.ts';
+import { purgeUsedOnce } from '../used-once/used-once-queries.ts';
 import { purgeSessions } from '../sessions/session-queries.ts';
 
 /** A batch of this size takes a few milliseconds, so other statements hardly wait for its rows. */
@@ -16,8 +17,8 @@ const BATCH_BUDGET_MS = 2_000;
 const PURGE_INTERVAL_MS = 60_000;
 
 /**
- * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, password resets) and old
- * audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
+ * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, password resets, what is
+ * accepted once) and old audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
  *
  * @returns the number of deleted rows
  * @throws Rejected `store-unavailable`; batches that were committed before stay deleted
@@ -36,6 +37,7 @@ export async function purgeExpired(
         await purgeLoginThrottle(trx, BATCH_ROWS),
         await purgeServiceTokens(trx, BATCH_ROWS),
         await purgePasswordResets(trx, BATCH_ROWS),
+        await purgeUsedOnce(trx, BATCH_ROWS),
         await purgeAuditEvents(trx, BATCH_ROWS),
       ];
     });

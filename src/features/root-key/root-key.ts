@@ -5,7 +5,7 @@ import { type MasterKey, namedMasterKey, seal, sealedBy, unseal } from '../../cr
 import type { Database, Transaction } from '../../database/database.ts';
 import { findRootKey, insertRootKey, replaceRootKey } from './root-key-queries.ts';
 import { listVerifyingKeys, lockSigningKeys } from '../signing-keys/signing-key-queries.ts';
-import { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
+import { type RefreshTokenForm, RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
 
 /** The identity that the root key's envelope is authenticated with. Stored envelopes do not open with another one. */
@@ -16,8 +16,14 @@ const IDENTITY = 'refresh root';
  * database and opened once per process.
  */
 export class RootKey {
+  readonly #refreshTokenForm: RefreshTokenForm;
   #root: Buffer | null = null;
   #tokens: RefreshTokens | null = null;
+
+  /** @param refreshTokenForm the form of the refresh tokens to make */
+  constructor(refreshTokenForm: RefreshTokenForm = '2') {
+    this.#refreshTokenForm = refreshTokenForm;
+  }
 
   /**
    * Opens the root key. At the very first start it creates the key.
@@ -29,7 +35,7 @@ export class RootKey {
       if (!(await findRootKey(trx))) await lockSigningKeys(trx);
       return unseal(await findOrCreateRootKey(trx, masterKeys), IDENTITY, masterKeys);
     });
-    this.#tokens ??= new RefreshTokens(this.#root);
+    this.#tokens ??= new RefreshTokens(this.#root, this.#refreshTokenForm);
   }
 
   /** @throws Rejected `store-unavailable` until `prepare` has succeeded */

@@ -2,48 +2,42 @@ import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
+import { type FieldRules, optional, requireValid, text, unrestricted } from '../../domain/validation.ts';
+import { Rejected } from '../../domain/rejection.ts';
 import {
-  type FieldRules,
-  isUuid,
-  optional,
-  requireValid,
-  text,
-  unrestricted,
-} from '../../domain/validation.ts';
-import { Rejected, type Rejection } from '../../domain/rejection.ts';
-import { isScannableSecret } from '../../crypto/api-secret.ts';
-import { sameDigest, type SecretDigests } from '../../crypto/keyed-digests.ts';
-import type { Database } from '../../database/database.ts';
-import { findSecretDigests } from './service-account-queries.ts';
+  checkServiceProof,
+  credentialRefused,
+  type ProofDependencies,
+  replayRefused,
+  type ServiceCredentials,
+} from './check-service-proof.ts';
 import { recordServiceToken, revokeOldestServiceTokens } from './service-token-queries.ts';
 import { createTokenId } from '../../tokens/issue/sign-access-token.ts';
+import { cancellationOf } from '../../passwords/hashing/call-deadline.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { AccessTokenIssuer } from '../sessions/access-token-issuer.ts';
 
-export interface ServiceTokenInput {
-  readonly clientId: string;
-  readonly clientSecret: string;
+export interface ServiceTokenInput extends ServiceCredentials {
   /** Empty for the default audience. */
   readonly audience: string;
 }
 
-/** An access token without a refresh token: the service gets the next one with its secret. */
+/** An access token without a refresh token: the service gets the next one with its secret or its key. */
 export interface IssuedServiceToken {
   readonly accessToken: string;
   readonly expiresInSeconds: number;
 }
 
-export interface ServiceTokenDependencies {
-  readonly database: Database;
-  readonly digests: SecretDigests;
+export interface ServiceTokenDependencies extends ProofDependencies {
   readonly issuer: AccessTokenIssuer;
   readonly trust: Pick<TrustBundle, 'revoke'>;
 }
 
-/** Id and secret have no field rules: a malformed one is answered like a wrong credential. */
+/** Id, secret and assertion have no field rules: a malformed one is answered like a wrong credential. */
 const rules: FieldRules<ServiceTokenInput> = {
   clientId: unrestricted,
   clientSecret: unrestricted,
+  clientAssertion: unrestricted,
   audience: optional(text({ minBytes: 1, maxBytes: 256 })),
 };
 
@@ -57,28 +51,30 @@ const MAX_LIVE_TOKENS = 10_000;
 /**
  * Issues an access token to a service account. Malformed ids and secrets are refused before the database is queried,
  * with the same answer as all other failures. There is no throttle: 160 random bits cannot be guessed, and an attempt
- * costs one HMAC.
+ * costs one HMAC. Neither can a signature; an attempt with an assertion costs at most one verification.
  *
- * The id of each token is recorded in the statement that checks the secret under a lock. A service's token has no
+ * The id of each token is recorded in the statement that checks the secret or the key under a lock. A service's token has no
  * session to revoke, and there is no revocation by issue time, so a deletion of the account finds its tokens by these
  * ids.
  *
- * @throws Rejected `invalid-credentials`, `field-invalid`, `store-unavailable`, `trust-stale`
+ * @throws Rejected `invalid-credentials`, `token-refused`, `field-invalid`, `store-unavailable`, `trust-stale`
  */
 export async function issueServiceToken(
-  { database, digests, issuer, trust }: ServiceTokenDependencies,
+  dependencies: ServiceTokenDependencies,
   input: ServiceTokenInput,
   call: OperationCall,
 ): Promise<IssuedServiceToken> {
+  const { database, issuer, trust } = dependencies;
   requireValid(rules, input);
+  const cancellation = cancellationOf(call, Date.now());
+  if (cancellation !== undefined) throw new Rejected(cancellation);
   const audience = issuer.audienceFor(input.audience);
-  const { clientId: accountId } = input;
-  const secretDigest = await checkSecret({ database, digests }, input, call);
+  const { accountId, proof } = await checkServiceProof(dependencies, input, call);
   const tokenId = createTokenId(randomBytes(16));
   const issue = {
     tokenId,
     accountId,
-    secretDigest,
+    proof,
     lifetimeSeconds: issuer.lifetimeSeconds,
     countUpTo: MAX_LIVE_TOKENS,
   };
@@ -87,6 +83,7 @@ export async function issueServiceToken(
     outcome: 'ok',
     actor: { type: 'service', id: accountId },
     target: { type: 'token', id: tokenId },
+    ...('kid' in proof && { details: { kid: proof.kid } }),
   };
   const { origin } = call;
   // Not cancellable: a caller that cancels after its token was recorded could otherwise skip the revocation of the
@@ -95,7 +92,11 @@ export async function issueServiceToken(
   const recorded = await database.run(uncancellable, (db) =>
     recordServiceToken(db, issue, { event, origin }),
   );
-  if (!recorded) throw refused('wrong-secret', accountId);
+  if (recorded.outcome === 'replayed') throw replayRefused(accountId);
+  if (recorded.outcome !== 'recorded') {
+    if (recorded.outcome === 'unknown-service') throw credentialRefused('unknown-service');
+    throw credentialRefused('kid' in proof ? 'unknown-key' : 'wrong-secret', accountId);
+  }
   if (recorded.held > MAX_LIVE_TOKENS) {
     trust.revoke(
       await database.run(uncancellable, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
@@ -108,34 +109,4 @@ export async function issueServiceToken(
     tokenId,
   });
   return { accessToken: token, expiresInSeconds };
-}
-
-/**
- * Checks id and secret.
- *
- * @returns the digest of the secret
- * @throws Rejected `invalid-credentials`, `store-unavailable`
- */
-async function checkSecret(
-  { database, digests }: Pick<ServiceTokenDependencies, 'database' | 'digests'>,
-  { clientId: accountId, clientSecret }: ServiceTokenInput,
-  call: OperationCall,
-): Promise<Uint8Array> {
-  if (!isUuid(accountId) || !isScannableSecret('psk_', clientSecret)) throw refused('malformed-secret');
-  const secretDigest = digests.ofServiceSecret(clientSecret);
-  const storedDigests = await database.run(call, (db) => findSecretDigests(db, accountId));
-  if (storedDigests.length === 0) throw refused('unknown-service');
-  if (!storedDigests.some((digest) => sameDigest(digest, secretDigest)))
-    throw refused('wrong-secret', accountId);
-  // Detects a digest that was copied into this row from another account.
-  if (!digests.couldBeSecretOf(accountId, clientSecret)) throw refused('wrong-secret', accountId);
-  return secretDigest;
-}
-
-function refused(
-  cause: Extract<Rejection, { kind: 'invalid-credentials' }>['cause'],
-  accountId?: string,
-): Rejected {
-  const subject = accountId === undefined ? {} : ({ target: { type: 'service', id: accountId } } as const);
-  return new Rejected({ kind: 'invalid-credentials', cause, subject });
 }

@@ -47,14 +47,15 @@ export async function insertServiceAccount(
   return toServiceAccount(row as PublicRow);
 }
 
-/** Reads the digests of the secrets that are valid now, newest first; empty when there is no such account. */
-export async function findSecretDigests(db: Knex, id: string): Promise<readonly Uint8Array[]> {
-  const { rows } = await db.raw<{ rows: { secret_digest: Buffer; previous_digest: Buffer | null }[] }>(
-    `SELECT secret_digest, CASE WHEN previous_until > now() THEN previous_digest END AS previous_digest
+/** Whether a digest is that of a secret of the account that is valid now; null when there is no such account. */
+export async function isSecretOf(db: Knex, id: string, digest: Uint8Array | null): Promise<boolean | null> {
+  const bytes = digest && Buffer.from(digest);
+  const { rows } = await db.raw<{ rows: { is_valid: boolean }[] }>(
+    `SELECT coalesce(secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()), false) AS is_valid
      FROM service_accounts WHERE id = ?`,
-    [id],
+    [bytes, bytes, id],
   );
-  return rows.flatMap((row) => [row.secret_digest, ...(row.previous_digest ? [row.previous_digest] : [])]);
+  return rows[0]?.is_valid ?? null;
 }
 
 /** Reads the current roles of an account; null when it does not exist. */

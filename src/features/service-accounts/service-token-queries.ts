@@ -4,52 +4,111 @@ import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
+import { type UsedOnce, usedOnceInsertFrom } from '../used-once/used-once-queries.ts';
+
+/** What the caller has shown: a secret, or an assertion that one of the account's keys has signed. */
+export type ServiceProof =
+  | {
+      /**
+       * Not compared with the stored one yet; null for a secret that no account accepts. It is keyed, so the time of its
+       * comparison reveals nothing about the stored one.
+       */
+      readonly secretDigest: Uint8Array | null;
+    }
+  | { readonly kid: string; readonly assertion: UsedOnce };
+
+/** Whether a token was recorded; otherwise what was wrong, which only the log tells apart. */
+export type RecordedToken =
+  | {
+      readonly outcome: 'recorded';
+      /** The account's current roles. */
+      readonly roles: readonly string[];
+      /** How many live tokens it has, counted up to one above `countUpTo`. */
+      readonly held: number;
+    }
+  | { readonly outcome: 'unknown-service' | 'not-valid' | 'replayed' };
 
 /**
- * Records a token that is about to be issued, unless the account was deleted or the caller's secret is no longer valid.
- * The share lock serializes this with a deletion or a rotation of the secret: the later one sees what the earlier one
- * has written, so that every token is found and revoked.
- *
- * @param issue.secretDigest the digest of the secret that the caller presented
- * @returns the account's current roles, and how many live tokens it has, counted up to one above `countUpTo`; null when
- *   the token must not be issued
+ * Records a token that is about to be issued, unless the account was deleted, the caller's secret or key is no longer
+ * valid, or the assertion was used before. The share locks serialize this with a deletion of the account or the key and
+ * with a rotation of the secret: the later one sees what the earlier one has written, so that every token is found and
+ * revoked. The assertion is marked as used in the same statement, so that one whose token was not recorded can be sent
+ * again.
  */
 export async function recordServiceToken(
   db: Knex,
   issue: {
     tokenId: string;
     accountId: string;
-    secretDigest: Uint8Array;
+    proof: ServiceProof;
     lifetimeSeconds: number;
     countUpTo: number;
   },
   audit: AuditRecord,
-): Promise<{ roles: readonly string[]; held: number } | null> {
+): Promise<RecordedToken> {
   const { tokenId, accountId, lifetimeSeconds, countUpTo } = issue;
-  const digest = Buffer.from(issue.secretDigest);
+  const proven =
+    'kid' in issue.proof ? provenByKey(accountId, issue.proof) : provenBySecret(accountId, issue.proof);
   const audited = auditInsertFrom('account', audit);
-  const { rows } = await db.raw<{ rows: { roles: string[]; held: number }[] }>(
-    `WITH account AS (
-       SELECT id, roles FROM service_accounts
+  const { rows } = await db.raw<{ rows: { roles: string[] | null; is_fresh: boolean; held: number }[] }>(
+    `WITH known AS (SELECT FROM service_accounts WHERE id = ?), ${proven.sql}, issued AS (
+       INSERT INTO service_tokens (id, account_id, key_id, expires_at)
+       SELECT ?, id, kid, clock_timestamp() + make_interval(secs => ?) FROM account
+     ), audited AS (${audited.sql})
+     SELECT roles, EXISTS (SELECT FROM account) AS is_fresh,
+       CASE WHEN roles IS NULL THEN 0 ELSE
+         (SELECT count(*) FROM (SELECT 1 FROM service_tokens WHERE account_id = ? LIMIT ?) t)::int + 1 END AS held
+     FROM known LEFT JOIN proven ON true`,
+    [accountId, ...proven.bindings, tokenId, lifetimeSeconds, ...audited.bindings, accountId, countUpTo],
+  );
+  const [row] = rows;
+  if (!row) return { outcome: 'unknown-service' };
+  if (row.roles === null) return { outcome: 'not-valid' };
+  return row.is_fresh ? { outcome: 'recorded', roles: row.roles, held: row.held } : { outcome: 'replayed' };
+}
+
+type Bindings = (string | number | Buffer | null)[];
+
+/** The queries `proven` (the account that the caller is) and `account` (the same, if it may get a token now). */
+function provenBySecret(
+  accountId: string,
+  { secretDigest }: { secretDigest: Uint8Array | null },
+): { sql: string; bindings: Bindings } {
+  const digest = secretDigest && Buffer.from(secretDigest);
+  return {
+    sql: `proven AS (
+       SELECT id, roles, NULL::text AS kid FROM service_accounts
        WHERE id = ? AND (secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()))
        FOR SHARE
-     ), issued AS (
-       INSERT INTO service_tokens (id, account_id, expires_at)
-       SELECT ?, id, clock_timestamp() + make_interval(secs => ?) FROM account
-     ), audited AS (${audited.sql})
-     SELECT roles, (SELECT count(*) FROM (SELECT 1 FROM service_tokens WHERE account_id = ? LIMIT ?) t)::int + 1 AS held
-     FROM account`,
-    [accountId, digest, digest, tokenId, lifetimeSeconds, ...audited.bindings, accountId, countUpTo],
-  );
-  return rows[0] ?? null;
+     ), account AS (SELECT * FROM proven)`,
+    bindings: [accountId, digest, digest],
+  };
+}
+
+/** Both rows are locked: the deletion of a key changes no row of the account, so its lock alone would not see it. */
+function provenByKey(
+  accountId: string,
+  { kid, assertion }: { kid: string; assertion: UsedOnce },
+): { sql: string; bindings: Bindings } {
+  const used = usedOnceInsertFrom('proven', assertion);
+  return {
+    sql: `proven AS (
+       SELECT a.id, a.roles, k.kid FROM service_accounts a JOIN service_keys k ON k.account_id = a.id
+       WHERE a.id = ? AND k.kid = ? FOR SHARE OF a, k
+     ), used AS (${used.sql}), account AS (SELECT proven.* FROM proven, used)`,
+    bindings: [accountId, kid, ...used.bindings],
+  };
 }
 
 /**
  * Revokes every token of an account that may still be valid. The caller must hold the lock on the account's row, so
  * that no token is issued meanwhile.
+ *
+ * @param kid only the tokens that were issued for assertions of this key
  */
-export async function revokeServiceTokens(db: Knex, accountId: string): Promise<Revocation[]> {
-  return revokeWhere(db, 'account_id = ?', [accountId]);
+export async function revokeServiceTokens(db: Knex, accountId: string, kid?: string): Promise<Revocation[]> {
+  if (kid === undefined) return revokeWhere(db, 'account_id = ?', [accountId]);
+  return revokeWhere(db, 'account_id = ? AND key_id = ?', [accountId, kid]);
 }
 
 /** Revokes all but the newest `limit` tokens of an account. Skips tokens that a concurrent call is revoking. */

@@ -53,6 +53,11 @@ export class AccessTokenIssuer {
     });
   }
 
+  /** The configured audiences, the default first. */
+  get audiences(): readonly string[] {
+    return this.#audiences;
+  }
+
   /** Whether an audience, perhaps one of an earlier configuration, is configured. */
   serves(audience: string): boolean {
     return this.#audiences.includes(audience);

@@ -2,37 +2,44 @@ import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { CallOrigin } from '../../domain/operation-call.ts';
-import type { Revocation } from '../../domain/revocation-set.ts';
 import { uuidV7 } from '../../domain/uuid.ts';
-import type { Transaction } from '../../database/database.ts';
-import { insertSession } from './session-queries.ts';
+import { insertSession, type SessionOpening, type SessionOutcome } from './open-session-queries.ts';
 import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
 import type { SessionPolicy } from './session-policy.ts';
 
+/** A transaction, or the pool. */
+export type Queryable = Parameters<typeof insertSession>[0];
+
 /** A new session with its first refresh token. */
-export interface OpenedSession {
+export type OpenedSession = Extract<SessionOutcome, { outcome: 'opened' }> & {
   readonly sessionId: string;
   readonly refreshToken: string;
   readonly refreshExpiresInSeconds: number;
-  /** The revocations of the older sessions that were ended because of the limit. */
-  readonly revocations: readonly Revocation[];
+};
+
+type Refused = Exclude<SessionOutcome, { outcome: 'opened' }>;
+
+/** What the user's credential was, and what the session is for. */
+export interface SessionRequest extends Pick<SessionOpening, 'expectedHash' | 'strongerHash' | 'forgiven'> {
+  readonly userId: string;
+  readonly audience: string;
+  readonly action: AuditEvent['action'];
 }
 
 /**
- * Opens a session and ends the user's oldest sessions beyond the limit (S14). The transaction must hold the lock on the
- * user's row.
- *
- * @param request.action the audit action, such as `login`
+ * Opens a session for a user whose stored hash is still the expected one, and ends the user's oldest sessions beyond the
+ * limit (S14). In a transaction, it holds the lock on the user's row from then on.
  */
 export async function openSession(
-  trx: Transaction,
+  db: Queryable,
   dependencies: { refreshTokens: RefreshTokens; policy: SessionPolicy },
-  request: { userId: string; audience: string; action: AuditEvent['action'] },
+  request: SessionRequest,
   origin: CallOrigin,
-): Promise<OpenedSession> {
+): Promise<OpenedSession | Refused> {
   const { refreshTokens, policy } = dependencies;
-  const { userId, audience, action } = request;
-  const sessionId = uuidV7(Date.now(), randomBytes(16));
+  const { userId, audience, action, expectedHash, strongerHash, forgiven } = request;
+  const nowMs = Date.now();
+  const sessionId = uuidV7(nowMs, randomBytes(16));
   const nonce = refreshTokens.nonceFor(userId, randomBytes(16));
   const session = {
     id: sessionId,
@@ -44,17 +51,15 @@ export async function openSession(
     lifetimeSeconds: policy.lifetimeSeconds,
     accessTokenSeconds: policy.accessTokenSeconds,
   };
-  const event: AuditEvent = {
-    action,
-    outcome: 'ok',
-    actor: { type: 'user', id: userId },
-    target: { type: 'session', id: sessionId },
-  };
-  const revocations = await insertSession(trx, session, policy.perUser, { event, origin });
+  const requestId = origin.requestId === '' ? null : origin.requestId;
+  const event = { id: uuidV7(nowMs, randomBytes(16)), action, requestId };
+  const opening = { session, expectedHash, strongerHash, maxSessions: policy.perUser, forgiven, event };
+  const opened = await insertSession(db, opening);
+  if (opened.outcome !== 'opened') return opened;
   return {
+    ...opened,
     sessionId,
     refreshToken: refreshTokens.make(nonce, sessionId, 1),
     refreshExpiresInSeconds: Math.min(policy.lifetimeSeconds, policy.idleSeconds),
-    revocations,
   };
 }

@@ -2,22 +2,9 @@ import type { Knex } from 'knex';
 
 import type { RefreshableSession } from './refresh-decision.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
-import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { prepared } from '../../database/prepared.ts';
 import { purgeBatch } from '../../database/purge-batch.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
-
-export interface NewSession {
-  readonly id: string;
-  readonly userId: string;
-  /** From `RefreshTokens.nonceFor`. */
-  readonly nonce: Uint8Array;
-  readonly audience: string;
-  readonly clientAddress: string | null;
-  readonly userAgent: string | null;
-  readonly lifetimeSeconds: number;
-  readonly accessTokenSeconds: number;
-}
 
 /** A session and its user as a refresh needs them, read at `nowMs` of the database's clock. */
 export interface SessionRecord extends RefreshableSession {
@@ -32,10 +19,12 @@ export interface SessionRecord extends RefreshableSession {
   readonly nowMs: number;
 }
 
-/** Which sessions to end: one session, all sessions of a user, or all sessions. */
-export type SessionSelector = 'all' | { readonly sessionId: string } | { readonly userId: string };
+/** Which sessions to end: one session, all sessions of a user but one, all sessions of a user, or all sessions. */
+export type SessionSelector =
+  'all' | { readonly sessionId: string } | { readonly userId: string; readonly exceptSessionId?: string };
 
-interface SessionRow {
+/** The columns of `SESSION_COLUMNS`, as pg reads them. */
+export interface SessionRow {
   user_id: string;
   nonce: Buffer;
   generation: number;
@@ -56,67 +45,19 @@ interface EndedRow {
   revoked_until: Date;
 }
 
-/**
- * Inserts a session and, in the same statement, ends the user's oldest live sessions beyond `maxSessions`. The caller
- * must hold the lock on the user's row.
- *
- * @returns the revocations of the sessions that were ended
- */
-export async function insertSession(
-  db: Knex,
-  session: NewSession,
-  maxSessions: number,
-  audit: AuditRecord,
-): Promise<Revocation[]> {
-  const audited = auditInsertFrom('inserted', audit);
-  const { rows } = await prepared<{ rows: EndedRow[] }>(
-    db,
-    'insert-session',
-    // clock_timestamp(), because now() is the start of the transaction, perhaps before the lock on the user's row was
-    // granted. The other parts of the statement do not see the new session, hence `maxSessions - 1`. The array is
-    // evaluated once; with a join PostgreSQL may search for the oldest sessions again for each session in the table.
-    `WITH inserted AS (
-       INSERT INTO sessions (id, user_id, nonce, audience, client_address, user_agent, created_at, access_expires_at, expires_at)
-       SELECT ?::uuid, ?::uuid, ?::bytea, ?, ?::inet, ?, moment, moment + make_interval(secs => ?), moment + make_interval(secs => ?)
-       FROM clock_timestamp() AS moment
-       RETURNING id
-     ), audited AS (${audited.sql}), ${endedAndRevoked(
-       `user_id = ? AND id = ANY (ARRAY(
-          SELECT id FROM sessions WHERE user_id = ? AND ended_at IS NULL AND expires_at > now()
-          ORDER BY created_at DESC, id DESC OFFSET ?))`,
-     )}
-     SELECT * FROM ended`,
-    [
-      session.id,
-      session.userId,
-      Buffer.from(session.nonce),
-      session.audience,
-      session.clientAddress,
-      session.userAgent,
-      session.accessTokenSeconds,
-      session.lifetimeSeconds,
-      ...audited.bindings,
-      'session-limit',
-      session.userId,
-      session.userId,
-      maxSessions - 1,
-      REVOCATION_MARGIN_SECONDS,
-    ],
-  );
-  return rows.map(toRevocation);
-}
+/** What a `SessionRecord` is made of, from a session `s` and its user `u`. */
+export const SESSION_COLUMNS = `s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at,
+            s.access_expires_at, s.expires_at, s.ended_at,
+            u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now`;
 
 export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
   const { rows } = await prepared<{ rows: SessionRow[] }>(
     db,
     'find-session',
-    `SELECT s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at, s.access_expires_at,
-            s.expires_at, s.ended_at,
-            u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now
-     FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
+    `SELECT ${SESSION_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ?`,
     [id],
   );
-  return rows[0] ? toRecord(rows[0]) : null;
+  return rows[0] ? toSessionRecord(rows[0]) : null;
 }
 
 /** A session as it is listed: without the nonce, from which its refresh tokens are derived (A06). */
@@ -170,34 +111,6 @@ export async function listSessionsOf(
     expiresAt: row.expires_at,
     endedAt: row.ended_at,
   }));
-}
-
-/**
- * Makes `to` the newest generation, in one conditional UPDATE. Of concurrent calls one succeeds and is audited; the
- * others get null (S03). The result is also null when the session has ended or its user has been disabled.
- *
- * @returns the user's current roles, and the time of the rotation by the database's clock
- */
-export async function rotateSession(
-  db: Knex,
-  rotation: { id: string; to: number; accessTokenSeconds: number },
-  audit: AuditRecord,
-): Promise<{ roles: readonly string[]; nowMs: number } | null> {
-  const audited = auditInsertFrom('rotated', audit);
-  const { rows } = await prepared<{ rows: { roles: string[]; now: Date }[] }>(
-    db,
-    'rotate-session',
-    `WITH rotated AS (
-       UPDATE sessions s SET generation = ?, rotated_at = clock_timestamp(),
-              access_expires_at = clock_timestamp() + make_interval(secs => ?)
-       FROM users u
-       WHERE s.id = ? AND s.generation < ? AND s.ended_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
-       RETURNING u.roles, s.rotated_at AS now
-     ), audited AS (${audited.sql})
-     SELECT roles, now FROM rotated`,
-    [rotation.to, rotation.accessTokenSeconds, rotation.id, rotation.to, ...audited.bindings],
-  );
-  return rows[0] ? { roles: rows[0].roles, nowMs: rows[0].now.getTime() } : null;
 }
 
 /**
@@ -272,7 +185,10 @@ function toRevocation({ id, revoked_until }: EndedRow): Revocation {
 function conditionOf(selector: SessionSelector): [string, string[]] {
   if (selector === 'all') return ['expires_at > now()', []];
   if ('sessionId' in selector) return ['id = ?', [selector.sessionId]];
-  return ['user_id = ?', [selector.userId]];
+  const { userId, exceptSessionId } = selector;
+  return exceptSessionId === undefined
+    ? ['user_id = ?', [userId]]
+    : ['user_id = ? AND id <> ?', [userId, exceptSessionId]];
 }
 
 const SECONDS_KEPT_AFTER_END = 86_400;
@@ -285,7 +201,7 @@ export function purgeSessions(db: Knex, limit: number): Promise<number> {
   return purgeBatch(db, { table: 'sessions', keptSeconds: SECONDS_KEPT_AFTER_END }, limit);
 }
 
-function toRecord(row: SessionRow): SessionRecord {
+export function toSessionRecord(row: SessionRow): SessionRecord {
   return {
     userId: row.user_id,
     nonce: row.nonce,

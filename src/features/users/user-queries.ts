@@ -93,14 +93,7 @@ export async function insertUser(db: Knex, user: Omit<NewUserRow, 'disabled'>): 
   return toUser(row as PublicRow);
 }
 
-export async function findLoginRecord(db: Knex, email: Email): Promise<LoginRecord | null> {
-  const row = await db<UserRow>('users')
-    .where({ email })
-    .first(...LOGIN_COLUMNS);
-  return row ? toLoginRecord(row) : null;
-}
-
-/** As `findLoginRecord`, by id. With the e-mail, because the password policy compares a new password with it. */
+/** With the e-mail, by which the throttle counts, and with which the password policy compares a new password. */
 export async function findLoginRecordById(
   db: Knex,
   id: string,
@@ -137,16 +130,6 @@ export async function findUser(db: Knex, selector: UserSelector): Promise<User |
 
 function whereOf(selector: UserSelector): Partial<Pick<UserRow, 'id' | 'email' | 'external_id'>> {
   return 'externalId' in selector ? { external_id: selector.externalId } : selector;
-}
-
-/** Replaces the hash `from` by a new one of the password that matched it, unless another hash is stored by now. */
-export async function upgradePasswordHash(
-  db: Knex,
-  change: { id: string; from: string; to: string },
-): Promise<void> {
-  await db<UserRow>('users')
-    .where({ id: change.id, password_hash: change.from })
-    .update({ password_hash: change.to });
 }
 
 /**

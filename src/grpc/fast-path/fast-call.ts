@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 
+import type { Caller } from '../../domain/caller.ts';
 import type { CallOrigin } from '../../domain/operation-call.ts';
 import { Rejected, type Rejection } from '../../domain/rejection.ts';
 import { callEnded, type FinishedCall, requestIdOf } from '../../rpc/call-context.ts';
-import { type Call, originOf } from '../../rpc/call.ts';
+import { type GuardedCall, originOf } from '../../rpc/call.ts';
 import { CALL_STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
 import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
-import { MAX_MESSAGE_BYTES } from '../limits/limits.ts';
-import type { UnaryHandler } from '../../rpc/handlers.ts';
+import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
+import type { GuardedHandler } from '../../rpc/method-guard.ts';
 import {
   presentableText,
   type RpcStatus,
@@ -28,7 +29,8 @@ export interface FastMethod {
   readonly decode: (bytes: Buffer) => unknown;
   readonly encode: (response: unknown) => Buffer;
   readonly deadlineMs: number;
-  readonly handler: UnaryHandler<unknown, unknown>;
+  /** The handler within its guard. */
+  readonly handler: GuardedHandler<unknown, unknown>;
 }
 
 /** What all fast calls of a server share. */
@@ -68,10 +70,11 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
  * One unary call on its HTTP/2 stream, without grpc-js. In gRPC over HTTP/2, request and response are one
  * length-prefixed message each, and the status is in the trailers.
  */
-export class FastCall implements Call, FinishedCall, WaitingCall {
+export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
   readonly startedAtMs = performance.now();
   waitsSinceMs = this.startedAtMs;
-  readonly caller = null;
+  caller: Caller | null = null;
+  isFromService = false;
   readonly requestId: string;
   code: Code = Code.OK;
   durationMs = 0;
@@ -147,7 +150,9 @@ export class FastCall implements Call, FinishedCall, WaitingCall {
   }
 
   get origin(): CallOrigin {
-    return originOf(this, this.#headers['user-agent']);
+    const forwardedFor = this.#headers['x-forwarded-for'] ?? [];
+    const origin = originOf(this, this.#headers['user-agent'], [forwardedFor].flat());
+    return this.isFromService ? { ...origin, isTrustedForwarder: true } : origin;
   }
 
   get authorization(): readonly string[] {

@@ -1,7 +1,7 @@
 import type { ServerOptions } from '@grpc/grpc-js';
 
-/** The maximum size of one request message after decompression, bytes. */
-export const MAX_MESSAGE_BYTES = 64 * 1024;
+import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
+
 /** The maximum size of the headers of a call, bytes. A token of 8 KiB and other headers fit. RFC 9113 sets no limit. */
 export const MAX_METADATA_BYTES = 16 * 1024;
 /**

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 
 import type { Server } from '@grpc/grpc-js';
 
+import { describePeer } from '../../net/peer-address.ts';
 import { http2ServersOf } from '../grpc-js-internals.ts';
 
 interface Origin {
@@ -25,7 +26,10 @@ export class SessionOrigins {
     for (const http2Server of http2ServersOf(server)) {
       http2Server.prependListener('session', (session: Http2Session) => {
         const { socket } = session;
-        this.#origins.set(session, { peer: peerOf(socket), limitedSource: this.#limitedSourceOf(socket) });
+        this.#origins.set(session, {
+          peer: describePeer(socket),
+          limitedSource: this.#limitedSourceOf(socket),
+        });
       });
     }
   }
@@ -38,9 +42,4 @@ export class SessionOrigins {
   limitedSourceOf(session: Http2Session): string | null {
     return this.#origins.get(session)?.limitedSource ?? null;
   }
-}
-
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  if (!remoteAddress) return 'unknown';
-  return remotePort ? `${remoteAddress}:${remotePort}` : remoteAddress;
 }

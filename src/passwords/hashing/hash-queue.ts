@@ -51,6 +51,12 @@ export class HashQueue<Job, Result extends { readonly workMs: number }> {
     return { running: this.#queue.running, queued: this.#queue.waiting, averageMs: this.#workMs.value ?? 0 };
   }
 
+  /** When one more job would be done if this many had come before it, ms from now; 0 while a slot is free. */
+  expectedMs(jobsBefore: number): number {
+    const roundsToWait = Math.floor(jobsBefore / this.#options.concurrency);
+    return roundsToWait === 0 ? 0 : (roundsToWait + 1) * (this.#workMs.value ?? 0);
+  }
+
   /** Number of jobs rejected because the queue was full or the deadline too close. */
   get refused(): number {
     return this.#refused;

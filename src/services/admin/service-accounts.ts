@@ -2,6 +2,10 @@ import { requireValid, uuid } from '../../domain/validation.ts';
 import type { ServiceCredentials } from '../../generated/postern/v1/admin.ts';
 import { createServiceAccount } from '../../features/service-accounts/create-service-account.ts';
 import { deleteServiceAccount } from '../../features/service-accounts/delete-service-account.ts';
+import { addServiceKey } from '../../features/service-accounts/keys/add-service-key.ts';
+import { deleteServiceKey } from '../../features/service-accounts/keys/delete-service-key.ts';
+import { listServiceKeys } from '../../features/service-accounts/keys/list-service-keys.ts';
+import { keyId } from '../../features/service-accounts/keys/service-key.ts';
 import { listPage } from '../../domain/paging.ts';
 import { listServiceAccounts } from '../../features/service-accounts/list-service-accounts.ts';
 import {
@@ -17,7 +21,13 @@ export function adminServiceAccounts(
   dependencies: AdminDependencies,
 ): Pick<
   AdminHandlers,
-  'createServiceAccount' | 'listServiceAccounts' | 'deleteServiceAccount' | 'rotateServiceSecret'
+  | 'createServiceAccount'
+  | 'listServiceAccounts'
+  | 'deleteServiceAccount'
+  | 'rotateServiceSecret'
+  | 'addServiceKey'
+  | 'listServiceKeys'
+  | 'deleteServiceKey'
 > {
   const { cursors } = dependencies;
   return {
@@ -45,6 +55,24 @@ export function adminServiceAccounts(
       const overlapSeconds = overlap ?? DEFAULT_OVERLAP_SECONDS;
       const change = { account: { id: clientId }, overlapSeconds, actor: actorOf(call) };
       return credentials(await rotateServiceSecret(dependencies, change, call));
+    },
+    addServiceKey: ({ clientId, publicJwk }, call) => {
+      requireValid({ clientId: uuid }, { clientId });
+      return addServiceKey(
+        dependencies,
+        { account: { id: clientId }, publicJwk, actor: actorOf(call) },
+        call,
+      );
+    },
+    listServiceKeys: async ({ clientId }, call) => {
+      requireValid({ clientId: uuid }, { clientId });
+      const serviceKeys = await listServiceKeys(dependencies, { account: { id: clientId } }, call);
+      return { serviceKeys: serviceKeys.map((key) => ({ ...key })) };
+    },
+    deleteServiceKey: async ({ clientId, kid }, call) => {
+      requireValid({ clientId: uuid, kid: keyId }, { clientId, kid });
+      const deleted = { account: { id: clientId }, kid, actor: actorOf(call) };
+      return { revokedTokens: (await deleteServiceKey(dependencies, deleted, call)).revokedTokens };
     },
   };
 }

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, KeyObject, webcrypto } from 'node:crypto';
 import { exportJWK } from 'jose/key/export';
 import { createSigner, type Signer } from './signer.ts';
 import { algorithmTable, RSA_MODULUS_BITS, type SigningAlgorithm } from '../signing-algorithm.ts';
@@ -78,7 +78,7 @@ export async function importSigner(pair: SigningKeyPair): Promise<Signer> {
   } catch (cause) {
     throw new KeyRefused(`its private key is not a PKCS #8 key for ${algorithm}`, { cause });
   }
-  const signer = createSigner({ algorithm, kid: pair.kid, key: privateKey });
+  const signer = createSigner({ algorithm, kid: pair.kid, key: KeyObject.from(privateKey) });
   if (!(await signatureMatches(await signer.sign({}), verificationKey))) {
     throw new KeyRefused('its private key does not match its public key');
   }

@@ -70,6 +70,39 @@ export async function importVerificationKey(jwk: unknown): Promise<VerificationK
   return { kid, algorithm: alg, jwk: publicJwk, signatureBytes, key };
 }
 
+/**
+ * Imports the public key of a client. Unlike `importVerificationKey`, which reads what Postern has written, it adds `alg`,
+ * `use` and `kid` where they are absent, so that the output of ordinary tools is accepted.
+ *
+ * @throws KeyRefused also for a private key, whose owner should make another one
+ */
+export async function importClientKey(jwk: unknown): Promise<VerificationKey> {
+  if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk))
+    throw new KeyRefused('it is not a JSON object; send a JSON Web Key (RFC 7517)');
+  // WebCrypto exports key_ops and ext, which say nothing about the key.
+  const given = Object.entries(jwk).filter(([member]) => member !== 'key_ops' && member !== 'ext');
+  const members: Record<string, unknown> = Object.fromEntries(given);
+  if ('keys' in members) throw new KeyRefused('it is a key set; send one of its keys');
+  if ('k' in members) throw new KeyRefused('it is a shared secret; send a public key');
+  if ('d' in members)
+    throw new KeyRefused(
+      'it contains a private key, which is no longer secret; make a new key, and send its public half',
+    );
+  const { alg = algorithmOf(members) } = members;
+  if (!isSigningAlgorithm(alg)) throw new KeyRefused('alg must be ES256, RS256 or EdDSA');
+  const complete = { use: 'sig', ...members, alg };
+  const kid = await thumbprintOf(readPublicJwk({ ...complete, kid: '' }));
+  if (members.kid !== undefined && members.kid !== kid)
+    throw new KeyRefused(`kid must be absent or the RFC 7638 thumbprint of the key, ${kid}`);
+  return importVerificationKey({ ...complete, kid });
+}
+
+function algorithmOf({ kty, crv }: Readonly<Record<string, unknown>>): SigningAlgorithm | undefined {
+  return (Object.keys(algorithmTable) as SigningAlgorithm[]).find(
+    (name) => algorithmTable[name].kty === kty && algorithmTable[name].crv === crv,
+  );
+}
+
 /** The members that a thumbprint covers. */
 export type ThumbprintMembers = Omit<PublicJwk, 'kid' | 'alg' | 'use'>;
 

@@ -238,8 +238,15 @@ test('the number of valid tokens of one service is bounded', async () => {
     signer: () => null,
     nowMs: Date.now,
   });
-  const dependencies = { ...fixture, database: database.database, issuer, trust: new TrustBundle() };
-  const request = { clientId: account.id, clientSecret: account.secret, audience: '' };
+  const dependencies = {
+    ...fixture,
+    database: database.database,
+    issuer,
+    trust: new TrustBundle(),
+    issuerName: 'https://postern.example',
+    nowMs: Date.now,
+  };
+  const request = { clientId: account.id, clientSecret: account.secret, clientAssertion: '', audience: '' };
   const { answered } = await database.database.transaction(testCall(), async (trx) => {
     await lockServiceAccount(trx, { id: account.id });
     const call = { ...testCall(), signal: left.signal };

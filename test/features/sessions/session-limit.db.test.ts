@@ -1,11 +1,11 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 
 import { testCall } from '../../support/test-call.ts';
 import type { Database } from '../../../src/database/database.ts';
-import { insertSession } from '../../../src/features/sessions/session-queries.ts';
+import { openOne } from '../../support/open-session.ts';
 import { oneConnection } from '../../support/one-connection.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
@@ -28,10 +28,6 @@ afterAll(async () => {
 
 /** Opens a session with a limit of three per user. Returns how many sessions it ended and how many rows it read. */
 function open(userId: string) {
-  const session = { id: randomUUID(), userId, nonce: randomBytes(16), audience: 'postern' };
-  const details = { clientAddress: null, userAgent: null, lifetimeSeconds: 600, accessTokenSeconds: 60 };
-  const actor = { type: 'user', id: userId } as const;
-  const audit = { event: { action: 'login', outcome: 'ok', actor } as const, origin: testCall().origin };
   const readBy = async (trx: Knex) => {
     const { rows } = await trx.raw<{ rows: { read: number }[] }>(
       `SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE relname = 'sessions'`,
@@ -39,8 +35,7 @@ function open(userId: string) {
     return rows[0]?.read ?? Infinity;
   };
   return database.transaction(testCall(), async (trx) => {
-    const ended = await insertSession(trx, { ...session, ...details }, 3, audit);
-    return { id: session.id, ended: ended.length, read: await readBy(trx) };
+    return { ...(await openOne(trx, userId)), read: await readBy(trx) };
   });
 }
 

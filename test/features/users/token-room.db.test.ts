@@ -54,7 +54,7 @@ test('T26 a user whose claims fit no more after a change of the issuer is refuse
   }
   expect(await sessions()).toBe(1);
 
-  // The refused refresh has not used the token: it still works under the old settings.
+  // Within the grace time the refused refresh can be repeated, under the old settings here.
   const refreshed = await account.refresh(before, tokens.refresh_token);
   expect(refreshed.session_id).toBe(tokens.session_id);
 

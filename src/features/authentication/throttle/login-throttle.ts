@@ -8,13 +8,9 @@ import { sourceOf } from '../../../net/cidr.ts';
 import { Rejected } from '../../../domain/rejection.ts';
 import { cancellationOf } from '../../../passwords/hashing/call-deadline.ts';
 import type { Database, Transaction } from '../../../database/database.ts';
-import {
-  type AttemptKeys,
-  deleteAttempts,
-  forgiveAttempt,
-  releaseAttempt,
-  reserveAttempt,
-} from './throttle-queries.ts';
+import type { ForgivenAttempt } from '../../sessions/open-session-queries.ts';
+import type { LoginRecord } from '../../users/user-queries.ts';
+import { type AttemptKeys, beginLogin, deleteAttempts, releaseAttempt } from './throttle-queries.ts';
 import type { EvaluatedLogin, LoginVerdict } from '../login-verdict.ts';
 import { KeyedLimiter } from '../../../domain/concurrency/keyed-limiter.ts';
 
@@ -29,6 +25,14 @@ const ATTEMPT_LIMITS = { concurrency: 3, maxWaiting: 200, maxWaitMs: 4_000 };
 interface LoginAttempt {
   readonly email: Email;
   readonly address: string | null;
+}
+
+/** An attempt that the throttle admitted. It counts as a failure until the session that it opens forgives it. */
+export interface AdmittedAttempt {
+  /** The user with this e-mail; null when there is none. */
+  readonly user: LoginRecord | null;
+  /** For the statement that opens the session. */
+  readonly forgiven: ForgivenAttempt;
 }
 
 interface HashedKeys extends AttemptKeys {
@@ -53,7 +57,8 @@ export class LoginThrottle {
    * cancelled (L09).
    *
    * @param evaluate returns a refusal as soon as the password is known to be wrong, even when the caller has cancelled.
-   *   When it throws, the password was not found to be wrong, and the attempt does not count.
+   *   When it throws, the password was not found to be wrong, and the attempt does not count. When it succeeds, it has
+   *   opened a session that forgives the attempt.
    * @returns the result of `evaluate`, or `login-rate-limited`. Refusals carry a keyed hash of the e-mail for the log and
    *   the audit trail.
    * @throws Rejected `cancelled`, `deadline-exceeded`, `store-unavailable`, `server-overloaded`, and any error of `evaluate`
@@ -61,12 +66,13 @@ export class LoginThrottle {
   async guard<T>(
     attempt: LoginAttempt,
     call: OperationCall,
-    evaluate: () => Promise<EvaluatedLogin<T>>,
+    evaluate: (admitted: AdmittedAttempt) => Promise<EvaluatedLogin<T>>,
   ): Promise<LoginVerdict<T>> {
     const keys = this.#keysOf(attempt);
+    const keyed = { ...keys, email: attempt.email };
     return new Promise((resolve, reject) => {
       const work = async () => {
-        const result = this.#runThrottled(keys, call, evaluate);
+        const result = this.#runThrottled(keyed, call, evaluate);
         result.then(resolve, reject);
         const delayMs = await result.then(delayMsOf, () => 0);
         // The slot stays occupied for the refusal delay: otherwise the next call in the queue could measure how long
@@ -78,31 +84,34 @@ export class LoginThrottle {
   }
 
   async #runThrottled<T>(
-    keys: HashedKeys,
+    keys: HashedKeys & { readonly email: Email },
     call: OperationCall,
-    evaluate: () => Promise<EvaluatedLogin<T>>,
+    evaluate: (admitted: AdmittedAttempt) => Promise<EvaluatedLogin<T>>,
   ): Promise<LoginVerdict<T>> {
     const cancellation = cancellationOf(call, Date.now());
     if (cancellation !== undefined) throw new Rejected(cancellation);
     const auditFields = { account: keys.account.toString('hex', 0, 8), origin: call.origin };
     // Without cancellation: a caller that cancels now could otherwise cause a counted failure that is not audited.
-    const waitMs = await this.#database.run(withoutCancellation(call), (db) =>
-      reserveAttempt(db, keys, LOGIN_THROTTLE_POLICY),
+    const begun = await this.#database.run(withoutCancellation(call), (db) =>
+      beginLogin(db, keys, LOGIN_THROTTLE_POLICY),
     );
-    if (waitMs !== null) {
-      return { ok: false, refusal: { kind: 'login-rate-limited', ...auditFields, retryAfterMs: waitMs } };
+    if (!begun.admitted) {
+      return {
+        ok: false,
+        refusal: { kind: 'login-rate-limited', ...auditFields, retryAfterMs: begun.waitMs },
+      };
     }
+    const { pair, account } = keys;
+    const { knownSourceSeconds } = LOGIN_THROTTLE_POLICY;
     let verdict: EvaluatedLogin<T>;
     try {
-      verdict = await evaluate();
+      verdict = await evaluate({ user: begun.user, forgiven: { pair, account, knownSourceSeconds } });
     } catch (error) {
-      void this.#tryRun((db) => releaseAttempt(db, keys));
+      // Not awaited: the answer neither waits for this statement nor fails with it.
+      void this.#release(keys);
       throw error;
     }
-    if (!verdict.ok) return { ok: false, refusal: { ...verdict.refusal, ...auditFields } };
-    // Not awaited: a login with the right password neither waits for this statement nor fails with it.
-    void this.#tryRun((db) => forgiveAttempt(db, keys, LOGIN_THROTTLE_POLICY));
-    return verdict;
+    return verdict.ok ? verdict : { ok: false, refusal: { ...verdict.refusal, ...auditFields } };
   }
 
   /**
@@ -113,9 +122,9 @@ export class LoginThrottle {
     await deleteAttempts(trx, this.#keysOf(attempt));
   }
 
-  async #tryRun(work: Parameters<Database['run']>[1]): Promise<void> {
+  async #release(keys: AttemptKeys): Promise<void> {
     try {
-      await this.#database.run(budgetOf(RELEASE_LIMIT_MS, Date.now()), work);
+      await this.#database.run(budgetOf(RELEASE_LIMIT_MS, Date.now()), (db) => releaseAttempt(db, keys));
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
     }

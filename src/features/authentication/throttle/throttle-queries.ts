@@ -3,11 +3,13 @@ import type { Knex } from 'knex';
 import type { LoginThrottlePolicy } from './throttle-policy.ts';
 import { prepared } from '../../../database/prepared.ts';
 import { purgeBatch } from '../../../database/purge-batch.ts';
+import type { Email } from '../../users/email.ts';
+import type { LoginRecord } from '../../users/user-queries.ts';
 
 /**
- * The keyed hashes by which an attempt is counted. To avoid deadlocks, every statement here locks the row of the pair
- * before that of the account: the update of the account reads the result of the pair's CTE, which PostgreSQL would
- * otherwise run last.
+ * The keyed hashes by which an attempt is counted. To avoid deadlocks, every statement locks the row of the pair before that
+ * of the account: here the part about the account reads the result of the pair's CTE, which PostgreSQL would otherwise run
+ * last.
  */
 export interface AttemptKeys {
   /** E-mail and source. */
@@ -16,91 +18,60 @@ export interface AttemptKeys {
   readonly account: Uint8Array;
 }
 
-/**
- * Counts an attempt as failed, in one statement and before the password is evaluated, so that concurrent guesses cannot
- * exceed a limit (L09). Uses the database's clock.
- *
- * @returns null when the attempt may be evaluated, otherwise the time until the next one is admitted, ms
- */
-export async function reserveAttempt(
-  db: Knex,
-  keys: AttemptKeys,
-  policy: LoginThrottlePolicy,
-): Promise<number | null> {
-  const delays = policy.delaysSeconds;
-  const { rows } = await prepared<{ rows: { admitted: boolean; wait_ms: string | null }[] }>(
-    db,
-    'reserve-attempt',
-    `WITH pair AS (
-       INSERT INTO login_throttle AS t (key, failures, blocked_until, expires_at)
-       VALUES (:pair, 1, clock_timestamp() + make_interval(secs => (:delays::float[])[1]),
-               clock_timestamp() + make_interval(secs => :forget))
-       ON CONFLICT (key) DO UPDATE SET
-         failures = CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END,
-         blocked_until = clock_timestamp() + make_interval(secs => (:delays::float[])[
-           least(:steps, greatest(1, CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END
-             - CASE WHEN t.known_until > clock_timestamp() THEN :allowance ELSE 0 END))]),
-         expires_at = greatest(t.known_until, clock_timestamp() + make_interval(secs => :forget))
-       WHERE t.blocked_until IS NULL OR t.blocked_until <= clock_timestamp()
-       RETURNING coalesce(known_until > clock_timestamp(), false) AS known
-     ), account AS (
-       INSERT INTO login_throttle AS t (key, failures, expires_at)
-       SELECT :account, 1, clock_timestamp() + make_interval(secs => :window) FROM pair
-       ON CONFLICT (key) DO UPDATE SET
-         failures = CASE WHEN t.expires_at <= clock_timestamp() THEN 1 ELSE t.failures + 1 END,
-         expires_at = CASE WHEN t.expires_at <= clock_timestamp()
-                           THEN clock_timestamp() + make_interval(secs => :window) ELSE t.expires_at END
-       WHERE t.failures < :max OR t.expires_at <= clock_timestamp() OR (SELECT known FROM pair)
-       RETURNING true
-     )
-     SELECT EXISTS (SELECT FROM account) AS admitted,
-            ceil(extract(epoch FROM (CASE WHEN EXISTS (SELECT FROM pair)
-              THEN (SELECT expires_at FROM login_throttle WHERE key = :account)
-              ELSE (SELECT blocked_until FROM login_throttle WHERE key = :pair)
-            END) - clock_timestamp()) * 1000)::text AS wait_ms`,
-    {
-      pair: Buffer.from(keys.pair),
-      account: Buffer.from(keys.account),
-      delays: [...delays],
-      steps: delays.length,
-      allowance: policy.knownSourceAllowance,
-      forget: policy.forgetAfterSeconds,
-      window: policy.accountWindowSeconds,
-      max: policy.maxPerAccount,
-    },
-  );
-  const [row] = rows;
-  if (row?.admitted) return null;
-  // `wait_ms` is null when a concurrent attempt has inserted a row that the snapshot of this statement does not see.
-  const waitMs = Number(row?.wait_ms ?? 0);
-  return Math.max(waitMs, MIN_WAIT_MS);
+/** Either the user of an attempt that may be evaluated, null for an unknown e-mail, or when the next one is admitted. */
+export type BegunLogin =
+  | { readonly admitted: true; readonly user: LoginRecord | null }
+  | { readonly admitted: false; readonly waitMs: number };
+
+interface BegunRow {
+  admitted: boolean;
+  wait_ms: number | null;
+  user_id: string | null;
+  stored_hash: string | null;
+  user_roles: string[];
+  user_disabled: boolean;
+  user_external_id: string | null;
 }
 
 const MIN_WAIT_MS = 1_000;
 
-/** After the right password: resets the source and makes it known, and takes the attempt off the account's failures. */
-export async function forgiveAttempt(
+/**
+ * Counts an attempt as failed, in one statement and before the password is evaluated, so that concurrent guesses cannot
+ * exceed a limit (L09), and reads the user. The plan of the function is the same for every size of the table, so its
+ * duration does not show whether the user exists (L02). Uses the database's clock.
+ */
+export async function beginLogin(
   db: Knex,
-  keys: AttemptKeys,
+  attempt: AttemptKeys & { readonly email: Email },
   policy: LoginThrottlePolicy,
-): Promise<void> {
-  await prepared(
+): Promise<BegunLogin> {
+  const { rows } = await prepared<{ rows: [BegunRow] }>(
     db,
-    'forgive-attempt',
-    `WITH pair AS (
-       UPDATE login_throttle SET failures = 0, blocked_until = NULL,
-         known_until = clock_timestamp() + make_interval(secs => :known),
-         expires_at = clock_timestamp() + make_interval(secs => :known)
-       WHERE key = :pair RETURNING true
-     )
-     UPDATE login_throttle SET failures = greatest(failures - 1, 0)
-     WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
-    {
-      pair: Buffer.from(keys.pair),
-      account: Buffer.from(keys.account),
-      known: policy.knownSourceSeconds,
-    },
+    'begin-login',
+    'SELECT * FROM postern_begin_login_1(?, ?, ?, ?, ?, ?, ?, ?)',
+    [
+      attempt.email,
+      Buffer.from(attempt.pair),
+      Buffer.from(attempt.account),
+      [...policy.delaysSeconds],
+      policy.knownSourceAllowance,
+      policy.forgetAfterSeconds,
+      policy.accountWindowSeconds,
+      policy.maxPerAccount,
+    ],
   );
+  const [row] = rows;
+  // `wait_ms` is null when the counter was deleted in the meantime.
+  if (!row.admitted) return { admitted: false, waitMs: Math.max(row.wait_ms ?? 0, MIN_WAIT_MS) };
+  if (row.user_id === null) return { admitted: true, user: null };
+  const user = {
+    id: row.user_id,
+    passwordHash: row.stored_hash,
+    roles: row.user_roles,
+    disabled: row.user_disabled,
+    externalId: row.user_external_id,
+  };
+  return { admitted: true, user };
 }
 
 /** Takes back an attempt that was not evaluated, for the pair and for the account. */
@@ -116,10 +87,13 @@ export async function releaseAttempt(db: Knex, keys: AttemptKeys): Promise<void>
   );
 }
 
-/** Deletes both counters, in the order in which `reserveAttempt` locks the rows. */
+/** Deletes both counters, in the order in which `beginLogin` locks the rows. */
 export async function deleteAttempts(db: Knex, keys: AttemptKeys): Promise<void> {
-  for (const key of [keys.pair, keys.account])
-    await db.raw('DELETE FROM login_throttle WHERE key = ?', [Buffer.from(key)]);
+  await db.raw(
+    `WITH pair AS (DELETE FROM login_throttle WHERE key = :pair RETURNING true)
+     DELETE FROM login_throttle WHERE key = :account AND (SELECT count(*) FROM pair) >= 0`,
+    { pair: Buffer.from(keys.pair), account: Buffer.from(keys.account) },
+  );
 }
 
 /** Deletes up to `limit` expired counters and returns how many. */

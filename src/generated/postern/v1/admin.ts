@@ -417,6 +417,58 @@ export interface RotateServiceSecretRequest {
   overlap?: number | undefined;
 }
 
+/** The public key to add to a service account. */
+export interface AddServiceKeyRequest {
+  /** The account's id, a UUID. */
+  clientId: string;
+  /**
+   * The public key, as a JSON Web Key (RFC 7517) of at most 4096 bytes: EC with P-256,
+   * OKP with Ed25519, or RSA with 2048 to 4096 bits. `alg` may be absent, or ES256,
+   * EdDSA or RS256. `kid` may be absent, or the RFC 7638 thumbprint of the key. A
+   * private key is refused.
+   */
+  publicJwk: string;
+}
+
+/** A public key of a service account. */
+export interface ServiceKey {
+  /**
+   * The key's id, which is its RFC 7638 thumbprint: `kid` in the header of assertions.
+   * Assertions of an account with one key may leave it out.
+   */
+  kid: string;
+  /** The algorithm of the assertions: ES256, RS256 or EdDSA. */
+  algorithm: string;
+  /** When the key was added. */
+  createdAt: Date | undefined;
+}
+
+/** A request for the public keys of a service account. */
+export interface ListServiceKeysRequest {
+  /** The account's id, a UUID. */
+  clientId: string;
+}
+
+/** The public keys of a service account. */
+export interface ServiceKeyList {
+  /** The keys, oldest first. */
+  serviceKeys: ServiceKey[];
+}
+
+/** The public key to delete. */
+export interface DeleteServiceKeyRequest {
+  /** The account's id, a UUID. */
+  clientId: string;
+  /** The key's id. */
+  kid: string;
+}
+
+/** The result of DeleteServiceKey. */
+export interface DeleteServiceKeyResponse {
+  /** How many access tokens were revoked. */
+  revokedTokens: number;
+}
+
 /** A request for all signing keys. */
 export interface ListSigningKeysRequest {
 }
@@ -2598,6 +2650,326 @@ export const RotateServiceSecretRequest: MessageFns<RotateServiceSecretRequest> 
   },
 };
 
+function createBaseAddServiceKeyRequest(): AddServiceKeyRequest {
+  return { clientId: "", publicJwk: "" };
+}
+
+export const AddServiceKeyRequest: MessageFns<AddServiceKeyRequest> = {
+  encode(message: AddServiceKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.publicJwk !== "") {
+      writer.uint32(18).string(message.publicJwk);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddServiceKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddServiceKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.publicJwk = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseServiceKey(): ServiceKey {
+  return { kid: "", algorithm: "", createdAt: undefined };
+}
+
+export const ServiceKey: MessageFns<ServiceKey> = {
+  encode(message: ServiceKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kid !== "") {
+      writer.uint32(10).string(message.kid);
+    }
+    if (message.algorithm !== "") {
+      writer.uint32(18).string(message.algorithm);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.algorithm = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListServiceKeysRequest(): ListServiceKeysRequest {
+  return { clientId: "" };
+}
+
+export const ListServiceKeysRequest: MessageFns<ListServiceKeysRequest> = {
+  encode(message: ListServiceKeysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListServiceKeysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListServiceKeysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseServiceKeyList(): ServiceKeyList {
+  return { serviceKeys: [] };
+}
+
+export const ServiceKeyList: MessageFns<ServiceKeyList> = {
+  encode(message: ServiceKeyList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.serviceKeys) {
+      ServiceKey.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceKeyList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceKeyList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceKeys.push(ServiceKey.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteServiceKeyRequest(): DeleteServiceKeyRequest {
+  return { clientId: "", kid: "" };
+}
+
+export const DeleteServiceKeyRequest: MessageFns<DeleteServiceKeyRequest> = {
+  encode(message: DeleteServiceKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.kid !== "") {
+      writer.uint32(18).string(message.kid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteServiceKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteServiceKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteServiceKeyResponse(): DeleteServiceKeyResponse {
+  return { revokedTokens: 0 };
+}
+
+export const DeleteServiceKeyResponse: MessageFns<DeleteServiceKeyResponse> = {
+  encode(message: DeleteServiceKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revokedTokens !== 0) {
+      writer.uint32(8).uint32(message.revokedTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteServiceKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteServiceKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revokedTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseListSigningKeysRequest(): ListSigningKeysRequest {
   return {};
 }
@@ -3580,6 +3952,54 @@ export const AdminServiceService = {
     responseSerialize: (value: ServiceCredentials): Buffer => Buffer.from(ServiceCredentials.encode(value).finish()),
     responseDeserialize: (value: Buffer): ServiceCredentials => ServiceCredentials.decode(value),
   },
+  /**
+   * Adds a public key to a service account, which then authenticates with assertions
+   * that the private key signs (RFC 7523) instead of its secret. Adding a key again
+   * changes nothing. An account can have 10 keys.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  addServiceKey: {
+    path: "/postern.v1.AdminService/AddServiceKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AddServiceKeyRequest): Buffer => Buffer.from(AddServiceKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AddServiceKeyRequest => AddServiceKeyRequest.decode(value),
+    responseSerialize: (value: ServiceKey): Buffer => Buffer.from(ServiceKey.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ServiceKey => ServiceKey.decode(value),
+  },
+  /**
+   * Lists the public keys of a service account, oldest first.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listServiceKeys: {
+    path: "/postern.v1.AdminService/ListServiceKeys" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListServiceKeysRequest): Buffer =>
+      Buffer.from(ListServiceKeysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListServiceKeysRequest => ListServiceKeysRequest.decode(value),
+    responseSerialize: (value: ServiceKeyList): Buffer => Buffer.from(ServiceKeyList.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ServiceKeyList => ServiceKeyList.decode(value),
+  },
+  /**
+   * Deletes a public key of a service account and revokes the access tokens that were
+   * issued for its assertions.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteServiceKey: {
+    path: "/postern.v1.AdminService/DeleteServiceKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteServiceKeyRequest): Buffer =>
+      Buffer.from(DeleteServiceKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteServiceKeyRequest => DeleteServiceKeyRequest.decode(value),
+    responseSerialize: (value: DeleteServiceKeyResponse): Buffer =>
+      Buffer.from(DeleteServiceKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteServiceKeyResponse => DeleteServiceKeyResponse.decode(value),
+  },
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: {
     path: "/postern.v1.AdminService/ListSigningKeys" as const,
@@ -3727,6 +4147,27 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   rotateServiceSecret: handleUnaryCall<RotateServiceSecretRequest, ServiceCredentials>;
+  /**
+   * Adds a public key to a service account, which then authenticates with assertions
+   * that the private key signs (RFC 7523) instead of its secret. Adding a key again
+   * changes nothing. An account can have 10 keys.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  addServiceKey: handleUnaryCall<AddServiceKeyRequest, ServiceKey>;
+  /**
+   * Lists the public keys of a service account, oldest first.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listServiceKeys: handleUnaryCall<ListServiceKeysRequest, ServiceKeyList>;
+  /**
+   * Deletes a public key of a service account and revokes the access tokens that were
+   * issued for its assertions.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteServiceKey: handleUnaryCall<DeleteServiceKeyRequest, DeleteServiceKeyResponse>;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: handleUnaryCall<ListSigningKeysRequest, SigningKeyList>;
   /**
@@ -4017,6 +4458,69 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ServiceCredentials) => void,
+  ): ClientUnaryCall;
+  /**
+   * Adds a public key to a service account, which then authenticates with assertions
+   * that the private key signs (RFC 7523) instead of its secret. Adding a key again
+   * changes nothing. An account can have 10 keys.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  addServiceKey(
+    request: AddServiceKeyRequest,
+    callback: (error: ServiceError | null, response: ServiceKey) => void,
+  ): ClientUnaryCall;
+  addServiceKey(
+    request: AddServiceKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ServiceKey) => void,
+  ): ClientUnaryCall;
+  addServiceKey(
+    request: AddServiceKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ServiceKey) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the public keys of a service account, oldest first.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listServiceKeys(
+    request: ListServiceKeysRequest,
+    callback: (error: ServiceError | null, response: ServiceKeyList) => void,
+  ): ClientUnaryCall;
+  listServiceKeys(
+    request: ListServiceKeysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ServiceKeyList) => void,
+  ): ClientUnaryCall;
+  listServiceKeys(
+    request: ListServiceKeysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ServiceKeyList) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a public key of a service account and revokes the access tokens that were
+   * issued for its assertions.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteServiceKey(
+    request: DeleteServiceKeyRequest,
+    callback: (error: ServiceError | null, response: DeleteServiceKeyResponse) => void,
+  ): ClientUnaryCall;
+  deleteServiceKey(
+    request: DeleteServiceKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteServiceKeyResponse) => void,
+  ): ClientUnaryCall;
+  deleteServiceKey(
+    request: DeleteServiceKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteServiceKeyResponse) => void,
   ): ClientUnaryCall;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys(

@@ -114,6 +114,15 @@ export interface IssueServiceTokenRequest {
    * Postern's own audience.
    */
   audience: string;
+  /**
+   * In place of the secret: a JWT that one of the account's keys has signed (RFC 7523
+   * section 3), of at most 8192 bytes. Its header has `alg`, may have `kid` and `typ`
+   * (`JWT` or `client-authentication+jwt`), and nothing else. `iss` and `sub` are the
+   * account's id, `aud` is one string, the issuer (POSTERN_ISSUER), `exp` is at most 5
+   * minutes after `iat`, and `jti` is 1 to 256 characters that were not used before.
+   * `client_id` may be empty then.
+   */
+  clientAssertion: string;
 }
 
 /** A change of password. */
@@ -495,7 +504,7 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
 };
 
 function createBaseIssueServiceTokenRequest(): IssueServiceTokenRequest {
-  return { clientId: "", clientSecret: "", audience: "" };
+  return { clientId: "", clientSecret: "", audience: "", clientAssertion: "" };
 }
 
 export const IssueServiceTokenRequest: MessageFns<IssueServiceTokenRequest> = {
@@ -508,6 +517,9 @@ export const IssueServiceTokenRequest: MessageFns<IssueServiceTokenRequest> = {
     }
     if (message.audience !== "") {
       writer.uint32(26).string(message.audience);
+    }
+    if (message.clientAssertion !== "") {
+      writer.uint32(34).string(message.clientAssertion);
     }
     return writer;
   },
@@ -547,6 +559,14 @@ export const IssueServiceTokenRequest: MessageFns<IssueServiceTokenRequest> = {
             }
 
             message.audience = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clientAssertion = reader.string();
             continue;
           }
         }
@@ -1228,11 +1248,15 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): RevokeTokenResponse => RevokeTokenResponse.decode(value),
   },
   /**
-   * Issues an access token to a service account, for its id and secret.
+   * Issues an access token to a service account, for its id and secret or for an
+   * assertion that one of its keys has signed.
    *
    * There is no refresh token: call again when the access token expires. An account
    * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
-   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret, and for an assertion
+   * whose account, key or signature is wrong; TOKEN_MALFORMED, TOKEN_TOO_LARGE,
+   * TOKEN_TYPE_INVALID, TOKEN_CLAIMS_INVALID, TOKEN_EXPIRED or TOKEN_NOT_YET_VALID for
+   * an assertion that no key could make valid; TOKEN_REPLAYED for one that was used.
    */
   issueServiceToken: {
     path: "/postern.v1.AuthService/IssueServiceToken" as const,
@@ -1356,11 +1380,15 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
   /**
-   * Issues an access token to a service account, for its id and secret.
+   * Issues an access token to a service account, for its id and secret or for an
+   * assertion that one of its keys has signed.
    *
    * There is no refresh token: call again when the access token expires. An account
    * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
-   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret, and for an assertion
+   * whose account, key or signature is wrong; TOKEN_MALFORMED, TOKEN_TOO_LARGE,
+   * TOKEN_TYPE_INVALID, TOKEN_CLAIMS_INVALID, TOKEN_EXPIRED or TOKEN_NOT_YET_VALID for
+   * an assertion that no key could make valid; TOKEN_REPLAYED for one that was used.
    */
   issueServiceToken: handleUnaryCall<IssueServiceTokenRequest, TokenSet>;
   /**
@@ -1502,11 +1530,15 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Issues an access token to a service account, for its id and secret.
+   * Issues an access token to a service account, for its id and secret or for an
+   * assertion that one of its keys has signed.
    *
    * There is no refresh token: call again when the access token expires. An account
    * can have 10000 live tokens; a further one revokes the oldest. UNAUTHENTICATED
-   * INVALID_CREDENTIALS for any wrong or malformed id or secret.
+   * INVALID_CREDENTIALS for any wrong or malformed id or secret, and for an assertion
+   * whose account, key or signature is wrong; TOKEN_MALFORMED, TOKEN_TOO_LARGE,
+   * TOKEN_TYPE_INVALID, TOKEN_CLAIMS_INVALID, TOKEN_EXPIRED or TOKEN_NOT_YET_VALID for
+   * an assertion that no key could make valid; TOKEN_REPLAYED for one that was used.
    */
   issueServiceToken(
     request: IssueServiceTokenRequest,

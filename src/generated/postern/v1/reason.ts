@@ -25,7 +25,8 @@ export const Reason = {
   /**
    * INVALID_CREDENTIALS - UNAUTHENTICATED. The credentials are wrong. An unknown e-mail, a wrong
    * password, a disabled account and an account without a password all get exactly
-   * this answer. So do all failures of IssueServiceToken.
+   * this answer. So do an unknown service account, a wrong secret, an unknown key and
+   * a wrong signature of an assertion.
    */
   INVALID_CREDENTIALS: 1,
   /** CREDENTIALS_MISSING - UNAUTHENTICATED. The call needs a credential and has none. */
@@ -161,6 +162,8 @@ export const Reason = {
    * issuer and the audience. Nothing was changed.
    */
   CLAIMS_TOO_LONG: 53,
+  /** TOKEN_REPLAYED - UNAUTHENTICATED. The assertion was used before: make a new one for each call. */
+  TOKEN_REPLAYED: 54,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -210,5 +213,6 @@ export namespace Reason {
   export type ID_TAKEN = typeof Reason.ID_TAKEN;
   export type EXTERNAL_ID_TAKEN = typeof Reason.EXTERNAL_ID_TAKEN;
   export type CLAIMS_TOO_LONG = typeof Reason.CLAIMS_TOO_LONG;
+  export type TOKEN_REPLAYED = typeof Reason.TOKEN_REPLAYED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

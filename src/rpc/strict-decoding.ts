@@ -1,7 +1,6 @@
 import { isAscii } from 'node:buffer';
 
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import type { MethodDefinition } from '@grpc/grpc-js';
 
 /** Keeps a byte order mark and refuses invalid UTF-8, so that two different passwords never decode to the same text. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -17,9 +16,9 @@ function decodeText(bytes: Uint8Array): string {
  * The same method with a request decoder that refuses invalid UTF-8, which the generated decoder replaces by U+FFFD.
  * The generated decoder also accepts a reader, although its type has only bytes.
  */
-export function withStrictDecoding<Request, Response>(
-  method: MethodDefinition<Request, Response>,
-): MethodDefinition<Request, Response> {
+export function withStrictDecoding<Method extends { requestDeserialize: (bytes: Buffer) => unknown }>(
+  method: Method,
+): Method {
   return {
     ...method,
     requestDeserialize: (bytes) => {

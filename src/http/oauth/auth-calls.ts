@@ -1,0 +1,87 @@
+import {
+  AuthServiceService,
+  type IssueServiceTokenRequest,
+  type LoginRequest,
+  type RefreshTokenRequest,
+  type RevokeTokenRequest,
+  type RevokeTokenResponse,
+  type TokenSet,
+  VerifiedToken,
+  type VerifyTokenRequest,
+} from '../../generated/postern/v1/auth.ts';
+import type { OperationCall } from '../../domain/operation-call.ts';
+import type { ServiceCredentials } from '../../features/service-accounts/check-service-proof.ts';
+import type { Call } from '../../rpc/call.ts';
+import { EncodedMessage } from '../../rpc/encoded-message.ts';
+import type { ServiceHandlers } from '../../rpc/handlers.ts';
+import { guardMethod, type MethodGuard } from '../../rpc/method-guard.ts';
+import { ruleOf } from '../../rpc/method-table.ts';
+import type { HttpCall } from '../http-call.ts';
+
+/**
+ * The methods of AuthService that the endpoints call, with the rules of the method table: guard, audit and refusal delay are
+ * those of the same calls over gRPC. Each sets the path of the call, under which it is counted.
+ */
+export interface AuthCalls {
+  readonly paths: Readonly<Record<'issueServiceToken' | 'verifyToken' | 'revokeToken' | 'login', string>>;
+  issueServiceToken(request: IssueServiceTokenRequest, call: HttpCall): Promise<TokenSet>;
+  refreshToken(request: RefreshTokenRequest, call: HttpCall): Promise<TokenSet>;
+  revokeToken(request: RevokeTokenRequest, call: HttpCall): Promise<RevokeTokenResponse>;
+  login(request: LoginRequest, call: HttpCall): Promise<TokenSet>;
+  verifyToken(request: VerifyTokenRequest, call: HttpCall): Promise<VerifiedToken>;
+  /** Authenticates a service account without issuing a token. A refusal is audited as one of IssueServiceToken. */
+  authenticateService(credentials: ServiceCredentials, call: HttpCall): Promise<unknown>;
+  /** Authenticates a service account by its access token. */
+  authenticateBearer(call: HttpCall): Promise<unknown>;
+}
+
+/** @param authenticate the operation `authenticateService` */
+export function authCalls(
+  handlers: ServiceHandlers<typeof AuthServiceService>,
+  guard: MethodGuard,
+  authenticate: (credentials: ServiceCredentials, call: OperationCall) => Promise<unknown>,
+): AuthCalls {
+  const { issueServiceToken, refreshToken, revokeToken, login, verifyToken } = AuthServiceService;
+  const guarded = <Request, Response>(
+    path: string,
+    handler: (request: Request, call: Call) => Response | EncodedMessage | Promise<Response | EncodedMessage>,
+  ) => {
+    const run = guardMethod(path, ruleOf(path), guard, handler);
+    return async (request: Request, call: HttpCall): Promise<Response | EncodedMessage> => {
+      call.path = path;
+      return run(request, call);
+    };
+  };
+  const plain = <Request, Response>(
+    path: string,
+    handler: (request: Request, call: Call) => Response | EncodedMessage | Promise<Response | EncodedMessage>,
+  ) => {
+    const run = guarded(path, handler);
+    return async (request: Request, call: HttpCall): Promise<Response> => {
+      const response = await run(request, call);
+      if (response instanceof EncodedMessage) throw new Error(`${path} answers with an encoded message`);
+      return response;
+    };
+  };
+  const verify = guarded(verifyToken.path, handlers.verifyToken);
+  return {
+    paths: {
+      issueServiceToken: issueServiceToken.path,
+      verifyToken: verifyToken.path,
+      revokeToken: revokeToken.path,
+      login: login.path,
+    },
+    issueServiceToken: plain(issueServiceToken.path, handlers.issueServiceToken),
+    refreshToken: plain(refreshToken.path, handlers.refreshToken),
+    revokeToken: plain(revokeToken.path, handlers.revokeToken),
+    login: plain(login.path, handlers.login),
+    async verifyToken(request, call) {
+      const response = await verify(request, call);
+      return response instanceof EncodedMessage ? VerifiedToken.decode(response.bytes) : response;
+    },
+    authenticateService: guarded(issueServiceToken.path, authenticate),
+    async authenticateBearer(call) {
+      call.caller = await guard.authenticate('service', call);
+    },
+  };
+}
