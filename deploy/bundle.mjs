@@ -1,6 +1,5 @@
 // Bundles the command line with its libraries; `npm run build` runs it. Loading 250 modules from separate files would take
-// longer than the rest of the start. `postern/client` is not bundled: it shares its libraries with the program that imports
-// it.
+// longer than the rest of the start. `clients/node/build.mjs` bundles the client library.
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
