@@ -7,7 +7,7 @@ import jwksRsa from 'jwks-rsa';
 const [JWKS_URL, ISSUER, AUDIENCE] = process.argv.slice(2);
 const CACHE_MS = Number(process.env.CACHE_SECONDS ?? 60) * 1000;
 
-// Without cacheMaxAge, jwks-rsa keeps a key for ten hours, a revoked one too.
+// A revoked key is accepted for as long as this, even when a newer key set was read.
 const client = jwksRsa({ jwksUri: JWKS_URL, cacheMaxAge: CACHE_MS, timeout: 5_000 });
 const getKey = (header, done) =>
   client.getSigningKey(header.kid, (error, key) => done(error, key?.getPublicKey()));
