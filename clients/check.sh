@@ -8,19 +8,48 @@ root="$(dirname "$clients")"
 cache="${CLIENTS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern-clients}"
 mkdir -p "$cache"
 
-# Every module below clients/go, the main one first.
-check_go() {
-  local module
-  GOBIN="$cache/go" go install honnef.co/go/tools/cmd/staticcheck@2026.1
-  for module in "$clients/go" "$clients/go/connectauth"; do
+# The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
+# modules do not depend on it.
+check_go() (
+  local module generated="$cache/generated"
+  cd "$clients/go"
+  rm -rf "$generated"
+  "$root/node_modules/.bin/buf" generate -o "$generated"
+  diff -r "$generated/posternpb" posternpb || {
+    echo "posternpb is not what the protos generate: run go generate in clients/go" >&2
+    return 1
+  }
+  go build -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+  for module in . connectauth; do
     (
       cd "$module"
       test -z "$(gofmt -l . | tee /dev/stderr)"
+      go mod tidy -diff
       go vet ./...
-      "$cache/go/staticcheck" ./...
+      "$cache/staticcheck" ./...
       go test -race ./...
     )
   done
+)
+
+# Lint, types and tests, and the wheel: pure, and typed.
+check_python() {
+  local bin="$cache/python/bin" wheels
+  python3 -m venv "$cache/python"
+  "$bin/pip" install --quiet --disable-pip-version-check "pip>=25.1"
+  wheels="$(mktemp -d)"
+  (
+    cd "$clients/python"
+    "$bin/pip" install --quiet --upgrade --editable . --group test
+    "$bin/ruff" format --check .
+    "$bin/ruff" check .
+    "$bin/mypy"
+    CI=true "$bin/pytest"
+    "$bin/python" bench/speed.py 0.2
+    "$bin/pip" wheel --quiet --no-deps --wheel-dir "$wheels" .
+  )
+  "$bin/python" -m zipfile --list "$wheels"/postern_auth-*-py3-none-any.whl | grep -q 'postern_auth/py.typed'
+  rm -rf "$wheels"
 }
 
 # The package as npm packs it, loaded in both ways. Its sources are tested by `npm test`, and the package in projects of

@@ -16,10 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	posternv1 "postern.example/client/stubs/postern/v1"
+	posternv1 "postern.example/clients/go/posternpb"
 )
-
-//go:generate npx buf generate
 
 const (
 	deadline = 5 * time.Second

@@ -14,6 +14,7 @@ const notOurs = new Set([
   '.interop',
   '.postern',
   '.venv',
+  '.pytest_cache',
   'stubs',
 ]);
 /** Paths that the docs name, but that exist only after a build, an installation or a setup step. */

@@ -8,6 +8,17 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs/promises.md'), 'utf8');
 const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id);
 
+/** Tests in other languages that prove promises. */
+const GO_TESTS = [
+  'corpus_test.go',
+  'jwks_test.go',
+  'grpcauth/grpcauth_test.go',
+  'integration/verifier_test.go',
+].map((name) => `clients/go/${name}`);
+const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks'].map(
+  (name) => `clients/python/tests/test_${name}.py`,
+);
+
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
   return [...text.matchAll(/\b([TKLSNADEOXHJV])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(

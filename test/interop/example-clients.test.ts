@@ -1,10 +1,17 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { DatabaseProxy } from '../support/database-proxy.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
+import { account } from '../support/account.ts';
+import { openAdminFixture } from '../support/admin-fixture.ts';
 import { runTool } from './run-tool.ts';
-import { describeWith } from './tool.ts';
+import { describeWith, toolPath } from './tool.ts';
+import { until } from './until.ts';
 
 const email = 'ann@example.com';
 const password = 'correct horse battery';
@@ -69,3 +76,39 @@ for (const { tool, flag, unauthenticated, unavailable } of languages) {
     });
   });
 }
+
+describeWith('go-client', 'the example of a service in Go', () => {
+  test('lets a token in, and refuses it when it was revoked a moment ago', async () => {
+    const service = await startTestService();
+    await service.addUser(email, password, ['editor']);
+    const { id, secret } = await (await openAdminFixture(service.database)).createService('orders');
+    const program = spawn(
+      toolPath('go-service'),
+      ['-address', service.grpcAddress, '-listen', '127.0.0.1:0'],
+      {
+        env: { ...process.env, POSTERN_CLIENT_ID: id, POSTERN_CLIENT_SECRET: secret },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    try {
+      const [line] = (await once(createInterface(program.stdout), 'line')) as [string];
+      const url = `http://${line.replace('listening on ', '')}`;
+      const tokens = await account.login(service, email, password);
+      const get = async (path: string) => {
+        const response = await fetch(url + path, {
+          headers: { authorization: `Bearer ${tokens.access_token}` },
+        });
+        return [response.status, await response.json()] as [number, Record<string, unknown>];
+      };
+      expect(await get('/me')).toEqual([200, expect.objectContaining({ roles: ['editor'] })]);
+      expect(await get('/admin')).toEqual([403, expect.objectContaining({ error: 'ROLE_MISSING' })]);
+      expect(await account.revoke(service, tokens.refresh_token)).toBe('OK');
+      await until(async () => (await get('/me'))[0] === 401);
+      expect((await get('/me'))[1]).toMatchObject({ error: 'TOKEN_REVOKED' });
+    } finally {
+      program.kill();
+      await once(program, 'exit');
+      await service.stop();
+    }
+  });
+});

@@ -56,8 +56,7 @@ install_python-client() {
 
 install_go-client() {
   cd "$here/../../examples/go" || return
-  rm -rf stubs
-  go generate && go vet . && go build -trimpath -o "$dir/bin/go-client" .
+  go vet ./... && go build -trimpath -o "$dir/bin/go-client" . && go build -trimpath -o "$dir/bin/go-service" ./service
 }
 
 # Compilers, frameworks and test runners that the package postern-auth is tried with.

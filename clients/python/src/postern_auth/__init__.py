@@ -1,0 +1,27 @@
+"""Verifies Postern's access tokens inside this process, and learns of revocations as they happen."""
+
+from .bearer import bearer_token
+from .caller import current_caller, optional_caller
+from .channel import Upstream
+from .claims import Caller
+from .credential import ServiceCredential
+from .refusal import NotReady, Reason, Refused, UpstreamError
+from .rules import PUBLIC, Require
+from .verifier import State, Verifier
+
+__all__ = [
+    "PUBLIC",
+    "Caller",
+    "NotReady",
+    "Reason",
+    "Refused",
+    "Require",
+    "ServiceCredential",
+    "State",
+    "Upstream",
+    "UpstreamError",
+    "Verifier",
+    "bearer_token",
+    "current_caller",
+    "optional_caller",
+]

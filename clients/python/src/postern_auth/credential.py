@@ -1,0 +1,140 @@
+"""The access token of a service account."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+import grpc
+
+from . import wire
+from .channel import Upstream, upstream_error
+from .refusal import UpstreamError
+
+ISSUE_METHOD = "/postern.v1.AuthService/IssueServiceToken"
+DEADLINE_SECONDS = 5.0
+#: The pause between a failed renewal and the next attempt; the previous token is used meanwhile.
+PAUSE_AFTER_FAILURE = 2.0
+#: A refused token younger than this is kept: a new one would be refused as well, in an endless loop.
+MIN_LIFE = 1.0
+
+
+class _Token(NamedTuple):
+    value: str
+    issued_at: float
+    renew_at: float
+    expires_at: float
+
+
+class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
+    """The access token of a service account: fetched on first use, renewed before it expires, shared by all threads.
+
+    While Postern does not answer, the previous token is used until it expires. It is also a plugin for
+    `grpc.metadata_call_credentials`.
+    """
+
+    def __init__(
+        self,
+        address: str | Upstream,
+        client_id: str,
+        client_secret: str,
+        *,
+        audience: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+    ) -> None:
+        if not client_id or not client_secret:
+            raise ValueError("client_id and client_secret must not be empty")
+        self._upstream = address if isinstance(address, Upstream) else Upstream(address, credentials, insecure)
+        self._request = wire.encode_service_token_request(client_id, client_secret, audience)
+        self._reset()
+        _credentials.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._token: _Token | None = None
+        self._paused_until = 0.0
+
+    def access_token(self) -> str:
+        """A token that is not due for renewal, or one that has not expired while the renewal fails.
+
+        Blocks while a token is fetched. Raises `UpstreamError`.
+        """
+        token, now = self._token, monotonic()
+        if token is not None and now < (token.expires_at if now < self._paused_until else token.renew_at):
+            return token.value
+        try:
+            return self.renewed()[0]
+        except UpstreamError as error:
+            unanswered = error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            if token is None or not unanswered or monotonic() >= token.expires_at:
+                raise
+            self._paused_until = monotonic() + PAUSE_AFTER_FAILURE
+            return token.value
+
+    def renewed(self) -> tuple[str, float]:
+        """A token that is not due for renewal, and when it will be (monotonic). Raises `UpstreamError`."""
+        with self._lock:
+            if self._token is None or monotonic() >= self._token.renew_at:
+                self._token = self._issue()
+            return self._token.value, self._token.renew_at
+
+    def forget(self) -> None:
+        """Drops a token that Postern refused, for example because its key was revoked."""
+        with self._lock:
+            if self._token is not None and monotonic() - self._token.issued_at >= MIN_LIFE:
+                self._token = None
+
+    def close(self) -> None:
+        # Without the lock: another thread may hold it for the length of a call, which this ends.
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,
+        callback: Callable[[tuple[tuple[str, str], ...], Exception | None], None],
+    ) -> None:
+        """Called by grpc for each call, on a thread of its own."""
+        try:
+            callback((("authorization", f"Bearer {self.access_token()}"),), None)
+        except UpstreamError as error:
+            callback((), error)
+
+    def _issue(self) -> _Token:
+        channel = self._channel = self._channel or self._upstream.connect()
+        requested_at = monotonic()
+        try:
+            answer = channel.unary_unary(ISSUE_METHOD)(self._request, timeout=DEADLINE_SECONDS)
+            value, lifetime = wire.decode_token_set(answer)
+        except grpc.RpcError as error:
+            raise upstream_error(error) from None
+        except wire.WireError as error:
+            raise UpstreamError(grpc.StatusCode.INTERNAL, None, str(error)) from None
+        except ValueError as error:
+            # grpc raises it for a channel that `close` has just closed.
+            raise UpstreamError(grpc.StatusCode.CANCELLED, None, str(error)) from None
+        # Jitter spreads the renewals of many processes.
+        renew_at = requested_at + lifetime * random.uniform(0.75, 0.85)
+        return _Token(value, requested_at, renew_at, requested_at + lifetime)
+
+
+_credentials: weakref.WeakSet[ServiceCredential] = weakref.WeakSet()
+#: Connections of the parent process. Closing one in the child could wait for threads that only the parent has.
+_abandoned: list[object] = []
+
+
+def _after_fork() -> None:
+    for credential in list(_credentials):
+        _abandoned.append(credential._channel)
+        credential._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

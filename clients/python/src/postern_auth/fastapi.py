@@ -1,0 +1,101 @@
+"""A dependency for FastAPI."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, overload
+
+from fastapi import HTTPException
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from .caller import caller_variable
+from .claims import Caller
+from .refusal import Refused
+from .starlette import authenticate
+from .verifier import Verifier, check_requirements
+
+
+class _CallerDependency(SecurityBase):
+    """A security scheme, so that OpenAPI names it and Swagger has its Authorize button."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        roles: Collection[str],
+        audience: str | None,
+        optional: bool,
+        scheme: SecurityBase | None,
+    ) -> None:
+        check_requirements(roles, audience)
+        self._verifier = verifier
+        self._roles = roles
+        self._audience = audience
+        self._optional = optional
+        self.model = HTTPBearer(bearerFormat="JWT") if scheme is None else scheme.model
+        self.scheme_name = "postern" if scheme is None else scheme.scheme_name
+
+    async def __call__(self, connection: HTTPConnection) -> Caller | None:
+        """Asynchronous, so that the variable that it sets reaches the function of the path, also one in a thread."""
+        try:
+            caller = authenticate(self._verifier, connection.headers.raw, self._roles, self._audience)
+        except Refused as refused:
+            if self._optional and refused.reason == "CREDENTIALS_MISSING":
+                return None
+            raise HTTPException(
+                status_code=refused.http_status,
+                detail={"error": refused.reason, "message": refused.detail},
+                headers=refused.http_headers,
+            ) from None
+        caller_variable.set(caller)
+        return caller
+
+
+class CallerDependency(_CallerDependency):
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        caller = await super().__call__(connection)
+        assert caller is not None
+        return caller
+
+
+class OptionalCallerDependency(_CallerDependency):
+    pass
+
+
+@overload
+def caller(
+    verifier: Verifier,
+    *,
+    roles: Collection[str] = (),
+    audience: str | None = None,
+    optional: Literal[False] = False,
+    scheme: SecurityBase | None = None,
+) -> CallerDependency: ...
+@overload
+def caller(
+    verifier: Verifier,
+    *,
+    audience: str | None = None,
+    optional: Literal[True],
+    scheme: SecurityBase | None = None,
+) -> OptionalCallerDependency: ...
+def caller(
+    verifier: Verifier,
+    *,
+    roles: Collection[str] = (),
+    audience: str | None = None,
+    optional: bool = False,
+    scheme: SecurityBase | None = None,
+) -> _CallerDependency:
+    """A dependency that returns the caller of a request, or answers 401, 403 or 503 with the headers of RFC 6750.
+
+    :param roles: roles that the caller must have, all of them
+    :param optional: None for a request without a token; a token that is sent must be valid
+    :param scheme: the security scheme that OpenAPI shows, such as `OAuth2PasswordBearer(tokenUrl="token")`; by default
+        a bearer token
+    """
+    if optional and roles:
+        raise ValueError("a caller without a token has no roles; remove roles or optional")
+    kind = OptionalCallerDependency if optional else CallerDependency
+    return kind(verifier, roles, audience, optional, scheme)

@@ -1,0 +1,73 @@
+"""An interceptor for servers of `grpc.aio`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from .authenticate import (
+    Authenticator,
+    Behaviour,
+    Refusal,
+    as_caller,
+    as_streaming_caller,
+    behaviour_of,
+    handler_like,
+)
+from .caller import caller_variable
+from .claims import Caller
+
+
+class Authenticate(Authenticator, grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """The interceptor of `postern_auth.grpc_sync` for `grpc.aio`.
+
+    A context variable that an interceptor sets does not reach a handler that is an ordinary function: grpc.aio runs it in a
+    thread of its pool. So the handler is wrapped, and the caller is set where it runs.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        verdict = self.judge(handler_call_details)
+        if verdict is None:
+            return handler
+        if isinstance(verdict, Refusal):
+            return handler_like(handler, _refuse(verdict), raw=True)
+        return handler_like(handler, _wrap(behaviour_of(handler), handler.response_streaming, verdict))
+
+
+def _wrap(behaviour: Behaviour, streams: bool, caller: Caller) -> Behaviour:
+    """grpc.aio tells the kinds of functions apart by the same checks."""
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def generate(request: Any, context: Any) -> AsyncIterator[Any]:
+            # The call is a task of its own, so the variable ends with it.
+            caller_variable.set(caller)
+            async for response in behaviour(request, context):
+                yield response
+
+        return generate
+    if inspect.iscoroutinefunction(behaviour):
+
+        async def run(request: Any, context: Any) -> Any:
+            caller_variable.set(caller)
+            return await behaviour(request, context)
+
+        return run
+    return as_streaming_caller(behaviour, caller) if streams else as_caller(behaviour, caller)
+
+
+def _refuse(refusal: Refusal) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[None]]:
+    async def abort(_: object, context: grpc.aio.ServicerContext) -> None:
+        await context.abort(refusal.code, refusal.details, refusal.trailers)
+
+    return abort

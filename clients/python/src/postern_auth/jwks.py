@@ -1,0 +1,198 @@
+"""Feeds the trust of a verifier with the keys of a JWKS URL."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import socket
+import ssl
+import threading
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from math import inf
+from time import monotonic
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from .channel import is_local_host
+from .claims import Policy
+from .keys import UnusableKeys, read_key_set
+from .trust import Trust
+
+log = logging.getLogger("postern_auth")
+
+FETCH_LIMIT: Final = 5.0
+MAX_BYTES: Final = 256 * 1024
+DEFAULT_MAX_AGE: Final = 300
+MIN_PAUSE: Final = 1.0
+MAX_PAUSE: Final = 3_600.0
+MAX_RETRY: Final = 60.0
+#: Tokens with invented key ids must not make a verifier fetch the key set all the time.
+REFETCH_INTERVAL: Final = 30.0
+#: The longest lifetime that Postern allows for an access token, and the clock difference that it allows by default.
+MAX_LIFETIME: Final = 86_400
+SKEW: Final = 5
+
+
+class KeySetUrl(NamedTuple):
+    is_tls: bool
+    host: str
+    port: int | None
+    path: str
+
+
+class FetchError(Exception):
+    """The key set could not be fetched. The text names the cause."""
+
+
+class JwksSource:
+    """Fetches the key set, and again when it is no longer fresh: `max-age` less the `Age` that it had in caches on the way.
+
+    A key set has no revocations: a revoked token is accepted until it expires.
+    """
+
+    def __init__(self, url: str, issuer: str, audiences: tuple[str, ...], insecure: bool, trust: Trust) -> None:
+        self._text = url
+        self._url = parse_url(url, insecure)
+        self._policy = Policy(issuer, audiences, MAX_LIFETIME, SKEW)
+        self._trust = trust
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._fetch_at = -inf
+        self._refetched_at = -inf
+        self._pause = MIN_PAUSE
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="postern-auth", daemon=True).start()
+
+    def stop(self) -> None:
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+
+    def handles(self) -> tuple[object, ...]:
+        return ()
+
+    def on_unknown_key(self) -> None:
+        """A polled key set may lack a new key: it is fetched ahead of schedule, in the background."""
+        with self._wake:
+            now = monotonic()
+            if now - self._refetched_at >= REFETCH_INTERVAL:
+                self._refetched_at = now
+                self._fetch_at = -inf
+                self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopped or monotonic() >= self._fetch_at, self._wait_seconds())
+                if self._stopped:
+                    return
+                if monotonic() < self._fetch_at:
+                    continue
+                self._fetch_at = inf
+            pause = self._fetch()
+            with self._wake:
+                # `on_unknown_key` may have asked for the next one meanwhile.
+                self._fetch_at = min(self._fetch_at, monotonic() + pause)
+
+    def _wait_seconds(self) -> float:
+        return max(0.0, min(self._fetch_at - monotonic(), MAX_PAUSE))
+
+    def _fetch(self) -> float:
+        """Fetches once. Returns the seconds until the next time."""
+        read_at = monotonic()
+        try:
+            text, fresh_for = fetch_key_set(self._url)
+            keys = read_key_set(text)
+        except (FetchError, UnusableKeys) as error:
+            self._trust.connected = False
+            kind = "cannot be used" if isinstance(error, UnusableKeys) else "could not be fetched"
+            self._trust.failure = f"the key set of {self._text} {kind}: {error}"
+            log.warning("%s", self._trust.failure)
+            pause = self._pause * random.uniform(0.5, 1)
+            self._pause = min(self._pause * 2, MAX_RETRY)
+            return pause
+        with self._wake:
+            if self._stopped:
+                return inf
+        self._trust.failure = None
+        self._trust.connected = True
+        self._pause = MIN_PAUSE
+        self._trust.replace_keys(keys, self._policy)
+        # The staleness counts from the moment at which the set is no longer fresh.
+        self._trust.confirm(read_at + fresh_for)
+        return max(0.0, read_at + fresh_for - monotonic())
+
+
+def parse_url(url: str, insecure: bool) -> KeySetUrl:
+    """Raises ValueError, also for plaintext from another machine: anybody on the path could add keys of their own."""
+    parts = urlsplit(url)
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+        raise ValueError("jwks_url must be an http or https URL without a user")
+    if parts.scheme == "http" and not insecure and not is_local_host(host):
+        raise ValueError(
+            f"the keys would be fetched from {host} in plaintext; set an https URL, or insecure=True if a proxy in between "
+            "encrypts the connection"
+        )
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return KeySetUrl(parts.scheme == "https", host, parts.port, path)
+
+
+def fetch_key_set(url: KeySetUrl) -> tuple[str, float]:
+    """The text of the key set, and for how many seconds it is fresh. Redirects are refused, size and time are bounded."""
+    connection: HTTPConnection
+    if url.is_tls:
+        connection = HTTPSConnection(url.host, url.port, timeout=FETCH_LIMIT, context=ssl.create_default_context())
+    else:
+        connection = HTTPConnection(url.host, url.port, timeout=FETCH_LIMIT)
+    is_late = threading.Event()
+    timer: threading.Timer | None = None
+    try:
+        connection.connect()
+        sock = connection.sock
+
+        def cut_off() -> None:
+            # The timeout of a socket bounds each read, not the whole answer, which may come byte by byte.
+            is_late.set()
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(FETCH_LIMIT, cut_off)
+        timer.daemon = True
+        timer.start()
+        answer = _get(connection, url.path)
+    except (OSError, HTTPException, ValueError) as error:
+        if is_late.is_set() or isinstance(error, TimeoutError):
+            raise _too_late() from None
+        raise FetchError(str(error) or type(error).__name__) from None
+    finally:
+        if timer is not None:
+            timer.cancel()
+        connection.close()
+    # A body without a length that was cut off looks complete.
+    if is_late.is_set():
+        raise _too_late()
+    return answer
+
+
+def _too_late() -> FetchError:
+    return FetchError(f"no answer within {FETCH_LIMIT:g} seconds")
+
+
+def _get(connection: HTTPConnection, path: str) -> tuple[str, float]:
+    connection.request("GET", path, headers={"accept": "application/json"})
+    response = connection.getresponse()
+    if 300 <= response.status < 400:
+        raise FetchError(f"the server answered with status {response.status}, and redirects are not followed")
+    if response.status != 200:
+        raise FetchError(f"the server answered with status {response.status}")
+    body = response.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise FetchError(f"the response is longer than {MAX_BYTES // 1024} KiB")
+    max_age = re.search(r"(?:^|[,\s])max-age=\"?([0-9]{1,9})", response.getheader("cache-control", ""), re.IGNORECASE)
+    age = re.fullmatch(r"\s*([0-9]{1,9})\s*", response.getheader("age", ""))
+    fresh_for = (int(max_age[1]) if max_age else DEFAULT_MAX_AGE) - (int(age[1]) if age else 0)
+    return body.decode(), min(max(fresh_for, MIN_PAUSE), MAX_PAUSE)

@@ -1,0 +1,312 @@
+"""Verifies access tokens inside this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Final, Literal, Protocol, TypeGuard
+
+import grpc
+
+from .channel import Upstream
+from .claims import Caller, Policy, check_claims, expired, wrong_audience
+from .credential import ServiceCredential
+from .jwks import JwksSource
+from .keys import check_signature, select_key, unknown_key
+from .refusal import NotReady, Refused
+from .stream import StreamSource
+from .token_format import MAX_TOKEN_BYTES, parse_token, too_large
+from .trust import Trust, session_key
+
+CACHE_BYTES: Final = 64 * 1024 * 1024
+MAX_STALENESS: Final = 300.0
+#: An entry of the cache besides the characters of the token and of its claims: measured with 10,000 tokens.
+_ENTRY_BYTES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`ready`: can verify. `waiting`: keys and revocations are not loaded yet. `stale`: they are too old."""
+
+    status: Literal["ready", "waiting", "stale"]
+    connected: bool
+    #: Seconds since all revocations were known here. None with a JWKS URL, and until the first ones are loaded.
+    age: float | None
+    revocations: int
+    #: The last failure of the source. None while it works.
+    failure: str | None
+
+
+class _Source(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def handles(self) -> tuple[object, ...]: ...
+
+
+class _Entry:
+    """A token whose signature and claims were valid when it was first verified, under `policy`."""
+
+    __slots__ = ("bytes", "caller", "policy", "refused_from", "revision", "session")
+
+    def __init__(self, caller: Caller, policy: Policy, size: int) -> None:
+        self.caller = caller
+        self.policy = policy
+        self.refused_from = caller.expires_at + policy.skew
+        #: The revision of keys and revocations under which the token was last accepted.
+        self.revision = -1
+        self.session = None if caller.session_id is None else session_key(caller.session_id)
+        self.bytes = size
+
+
+class Verifier:
+    """Verifies access tokens. No call is made for a token.
+
+    With an address of Postern, keys, revocations, issuer and audiences come over one WatchTrust stream, for which a service
+    account is needed (not through a unix socket, or with a listed client certificate). With `jwks_url` only keys are
+    fetched: a revoked token is then accepted until it expires.
+
+    The connection opens at the first use, in a thread, and anew in a forked child.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        api_audience: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+        jwks_url: str | None = None,
+        issuer: str | None = None,
+        audiences: Sequence[str] = (),
+        audience: str | None = None,
+        max_staleness: float = MAX_STALENESS,
+        when_stale: Literal["refuse", "accept"] = "refuse",
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """
+        :param api_audience: Postern's own audience, if it is not the first of its audiences
+        :param audience: an audience that every token must name, unless `verify` is called with another
+        :param max_staleness: how old the known revocations may be, in seconds
+        :param when_stale: what happens beyond that: `refuse` with TRUST_STALE, or `accept` by what is known
+        :param cache_bytes: memory for tokens that were verified before; 0 for none
+        """
+        if (address is None) == (jwks_url is None):
+            raise ValueError("a verifier needs either the address of Postern or a jwks_url")
+        if not max_staleness > 0 or cache_bytes < 0:
+            raise ValueError("max_staleness must be greater than 0, and cache_bytes not negative")
+        if when_stale not in ("refuse", "accept"):
+            raise ValueError("when_stale must be 'refuse' or 'accept'")
+        check_requirements((), audience)
+        self._audience = audience
+        self._max_cache_bytes = cache_bytes
+        self._has_revocations = address is not None
+        self._new_trust: Callable[[], Trust] = lambda: Trust(max_staleness, when_stale == "refuse")
+        self._new_source: Callable[[Trust], _Source]
+        if address is not None:
+            if issuer is not None or audiences:
+                raise ValueError("issuer and audiences come from Postern; they are needed with jwks_url only")
+            upstream = Upstream(address, credentials, insecure)
+            if (client_id is None) != (client_secret is None):
+                raise ValueError("client_id and client_secret go together; set both or neither")
+
+            def new_stream(trust: Trust) -> StreamSource:
+                credential = None
+                if client_id is not None and client_secret is not None:
+                    credential = ServiceCredential(upstream, client_id, client_secret, audience=api_audience)
+                return StreamSource(upstream, credential, trust)
+
+            self._new_source = new_stream
+            new_stream(self._new_trust())
+        else:
+            url, accepted = str(jwks_url), tuple(audiences)
+            if not is_name(issuer) or isinstance(audiences, str) or not accepted or not all(map(is_name, accepted)):
+                raise ValueError("with jwks_url, issuer must be set and audiences must list at least one")
+            trusted_issuer = str(issuer)
+
+            def new_poll(trust: Trust) -> JwksSource:
+                return JwksSource(url, trusted_issuer, accepted, insecure, trust)
+
+            self._new_source = new_poll
+            new_poll(self._new_trust())
+        self._closed = False
+        self._reset()
+        _verifiers.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._trust = self._new_trust()
+        self._source: _Source | None = None
+        self._entries: dict[str, _Entry] = {}
+        self._cached_bytes = 0
+        self._finalizer: weakref.finalize[[], Verifier] | None = None
+
+    def verify(self, token: str, *, roles: Collection[str] = (), audience: str | None = None) -> Caller:
+        """The caller of a valid token. Raises `Refused`. Never waits for the network, so coroutines may call it.
+
+        :param roles: roles that the caller must have, all of them
+        :param audience: an audience that the token must name
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            # Before any look-up: hashing a megabyte takes time too.
+            raise too_large()
+        trust = self._trust
+        if monotonic() > trust.stale_at:
+            self._refuse_stale()
+        entry = self._entries.get(token)
+        if entry is None or entry.policy is not trust.policy:
+            entry = self._verify_first(token, trust)
+        if entry.revision != trust.revision:
+            self._judge_again(entry, trust)
+        elif time() >= entry.refused_from:
+            raise expired()
+        caller = entry.caller
+        if audience is None:
+            audience = self._audience
+        if audience is not None and audience not in caller.audience:
+            raise wrong_audience()
+        if roles:
+            require_roles(caller, roles)
+        return caller
+
+    def ready(self, timeout: float) -> None:
+        """Waits until tokens can be verified. Raises `NotReady`, which names the cause, after `timeout` seconds."""
+        self._start()
+        trust = self._trust
+        if not trust.wait_until_loaded(timeout):
+            raise NotReady(f"not ready within {timeout:g} s: {trust.failure or 'no full list of revocations yet'}")
+        if monotonic() > trust.stale_at:
+            raise NotReady(f"keys and revocations are too old: {trust.failure or 'Postern has none that are newer'}")
+
+    def state(self) -> State:
+        trust = self._trust
+        loaded = trust.loaded
+        age = max(0.0, trust.age) if loaded and self._has_revocations else None
+        status: Literal["ready", "waiting", "stale"] = "waiting"
+        if loaded:
+            status = "stale" if trust.is_stale else "ready"
+        return State(status, trust.connected, age, trust.revocation_count, trust.failure)
+
+    def close(self) -> None:
+        """Ends the connection. Tokens are refused from now on, since nobody reports revocations any more."""
+        with self._lock:
+            self._closed = True
+            self._source = None
+            self._trust = self._new_trust()
+            self._entries = {}
+            finalizer, self._finalizer = self._finalizer, None
+        if finalizer is not None:
+            finalizer()
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        if self._source is not None:
+            return
+        with self._lock:
+            if self._closed:
+                raise Refused("TRUST_STALE", "the verifier is closed")
+            if self._source is None:
+                self._source = self._new_source(self._trust)
+                # Also at the exit of the interpreter: threads must not be inside grpc when it is torn down.
+                self._finalizer = weakref.finalize(self, self._source.stop)
+                self._source.start()
+
+    def _refuse_stale(self) -> None:
+        self._start()
+        raise Refused("TRUST_STALE", "keys and revocations are not loaded yet, or are too old; retry later")
+
+    def _verify_first(self, token: str, trust: Trust) -> _Entry:
+        if not isinstance(token, str):
+            raise TypeError("the token must be a str")
+        policy = trust.policy
+        if policy is None:
+            self._refuse_stale()
+        assert policy is not None
+        parsed = parse_token(token)
+        try:
+            key = select_key(parsed.header, trust.keys)
+        except Refused as refused:
+            if refused.reason == "TOKEN_KEY_UNKNOWN" and isinstance(self._source, JwksSource):
+                self._source.on_unknown_key()
+            raise
+        check_signature(key, parsed.signature, parsed.signed)
+        caller = check_claims(parsed.claims, policy, key.kid, time())
+        entry = _Entry(caller, policy, _ENTRY_BYTES + 2 * len(token))
+        self._remember(token, entry)
+        return entry
+
+    def _remember(self, token: str, entry: _Entry) -> None:
+        """Only valid tokens are remembered, so others cannot evict them. The whole token is the key: one made of a part
+        would accept a forged signature beside claims that were verified before.
+        """
+        if entry.bytes > self._max_cache_bytes:
+            return
+        with self._lock:
+            known = self._entries.pop(token, None)
+            if known is not None:
+                self._cached_bytes -= known.bytes
+            while self._cached_bytes + entry.bytes > self._max_cache_bytes:
+                oldest = next(iter(self._entries))
+                self._cached_bytes -= self._entries.pop(oldest).bytes
+            self._entries[token] = entry
+            self._cached_bytes += entry.bytes
+
+    def _judge_again(self, entry: _Entry, trust: Trust) -> None:
+        """Checks what can change after the first verification. Under the same revision nothing of it has."""
+        # Read before the rest: what changes meanwhile has a later revision.
+        revision = trust.revision
+        if entry.caller.key_id not in trust.keys:
+            raise unknown_key()
+        if time() >= entry.refused_from:
+            raise expired()
+        if trust.is_revoked(entry.caller, entry.session):
+            raise Refused("TOKEN_REVOKED", "the token, its session or its key was revoked")
+        entry.revision = revision
+
+
+def require_roles(caller: Caller, roles: Collection[str]) -> None:
+    if isinstance(roles, str):
+        raise TypeError("roles must be a list of strings, not a string")
+    for role in roles:
+        if role not in caller.roles:
+            raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
+
+
+def check_requirements(roles: object, audience: object) -> None:
+    """Checks what a program requires when it is set up: a wrong type would silently open or close a method."""
+    if isinstance(roles, str) or not isinstance(roles, Collection) or not all(map(is_name, roles)):
+        raise TypeError("roles must be a list of strings")
+    if audience is not None and not is_name(audience):
+        raise TypeError("audience must be a string that is not empty")
+
+
+_verifiers: weakref.WeakSet[Verifier] = weakref.WeakSet()
+#: Streams of the parent process. Closing one in the child could wait for threads that only the parent has.
+_abandoned: list[object] = []
+
+
+def _after_fork() -> None:
+    """The threads of a parent do not exist in its child, which would go on accepting tokens that are revoked later."""
+    for verifier in list(_verifiers):
+        if verifier._source is not None:
+            _abandoned.append((verifier._source, verifier._source.handles()))
+        if verifier._finalizer is not None:
+            verifier._finalizer.detach()
+        verifier._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,251 @@
+"""The few messages of `postern.v1` and `google.rpc` that a verifier reads and writes, in the protobuf wire format.
+
+They are coded by hand, so that the package has no generated code: that would tie every program that uses it to a version
+of the protobuf runtime. Unknown fields are skipped, as the format requires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+Field = tuple[int, "int | bytes"]
+
+_VARINT: Final = 0
+_FIXED64: Final = 1
+_BYTES: Final = 2
+_FIXED32: Final = 5
+
+
+class WireError(ValueError):
+    """The bytes are not a message of the expected type."""
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise WireError("a varint is cut off or longer than ten bytes")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+        shift += 7
+
+
+def fields(data: bytes) -> Iterator[Field]:
+    """Yields number and value of each field. Values of 4 and 8 bytes are skipped: no message here has them."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire_type = key >> 3, key & 7
+        if number == 0:
+            raise WireError("field number 0")
+        if wire_type == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+        elif wire_type == _BYTES:
+            length, at = _varint(data, at)
+            if at + length > len(data):
+                raise WireError("a field is cut off")
+            yield number, data[at : at + length]
+            at += length
+        elif wire_type in (_FIXED32, _FIXED64):
+            at += 4 if wire_type == _FIXED32 else 8
+            if at > len(data):
+                raise WireError("a field is cut off")
+        else:
+            raise WireError(f"wire type {wire_type} is not in use")
+
+
+def _text(value: int | bytes) -> str:
+    if not isinstance(value, bytes):
+        raise WireError("a string field holds a number")
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise WireError("a string field is not UTF-8") from error
+
+
+def _bytes(value: int | bytes) -> bytes:
+    if not isinstance(value, bytes):
+        raise WireError("a message field holds a number")
+    return value
+
+
+def _number(value: int | bytes) -> int:
+    if not isinstance(value, int):
+        raise WireError("a number field holds bytes")
+    return value
+
+
+class TrustedKeys(NamedTuple):
+    jwks: str
+    issuer: str
+    audiences: tuple[str, ...]
+    max_lifetime: int
+    clock_skew: int
+
+
+class Revocation(NamedTuple):
+    kind: Literal["sid", "jti", "kid"]
+    #: 16 bytes for a session whose id is a UUID, otherwise the text.
+    id: bytes | str
+    expires_at: int
+
+
+class Revocations(NamedTuple):
+    revocations: list[Revocation]
+    complete: bool
+
+
+class Heartbeat(NamedTuple):
+    news_age_ms: int
+
+
+class TrustUpdate(NamedTuple):
+    cursor: str
+    #: None for a kind of update that only a newer server knows.
+    update: TrustedKeys | Revocations | Heartbeat | None
+
+
+class ServiceToken(NamedTuple):
+    access_token: str
+    expires_in: int
+
+
+def decode_trust_update(data: bytes) -> TrustUpdate:
+    cursor = ""
+    update: TrustedKeys | Revocations | Heartbeat | None = None
+    for number, value in fields(data):
+        if number == 1:
+            cursor = _text(value)
+        elif number == 2:
+            update = _decode_keys(_bytes(value))
+        elif number == 3:
+            update = _decode_revocations(_bytes(value))
+        elif number == 4:
+            ages = [_number(age) for number, age in fields(_bytes(value)) if number == 1]
+            update = Heartbeat(ages[-1] & 0xFFFF_FFFF if ages else 0)
+    return TrustUpdate(cursor, update)
+
+
+def _decode_keys(data: bytes) -> TrustedKeys:
+    jwks = issuer = ""
+    audiences: list[str] = []
+    max_lifetime = clock_skew = 0
+    for number, value in fields(data):
+        if number == 1:
+            jwks = _text(value)
+        elif number == 2:
+            issuer = _text(value)
+        elif number == 3:
+            audiences.append(_text(value))
+        elif number == 4:
+            max_lifetime = _number(value) & 0xFFFF_FFFF
+        elif number == 5:
+            clock_skew = _number(value) & 0xFFFF_FFFF
+    return TrustedKeys(jwks, issuer, tuple(audiences), max_lifetime, clock_skew)
+
+
+def _decode_revocations(data: bytes) -> Revocations:
+    revocations: list[Revocation] = []
+    complete = False
+    for number, value in fields(data):
+        if number == 1:
+            revocation = _decode_revocation(_bytes(value))
+            if revocation is not None:
+                revocations.append(revocation)
+        elif number == 2:
+            complete = _number(value) != 0
+    return Revocations(revocations, complete)
+
+
+def _decode_revocation(data: bytes) -> Revocation | None:
+    kind: Literal["sid", "jti", "kid"] | None = None
+    subject: bytes | str = ""
+    expires_at = 0
+    for number, value in fields(data):
+        if number == 1:
+            kind, subject = "sid", _bytes(value)
+            if len(subject) != 16:
+                raise WireError("a session id does not have 16 bytes")
+        elif number == 2:
+            kind, subject = "jti", _text(value)
+        elif number == 3:
+            kind, subject = "kid", _text(value)
+        elif number == 4:
+            kind, subject = "sid", _text(value)
+        elif number == 5:
+            expires_at = _number(value)
+    return None if kind is None else Revocation(kind, subject, expires_at)
+
+
+def decode_token_set(data: bytes) -> ServiceToken:
+    access_token, expires_in = "", 0
+    for number, value in fields(data):
+        if number == 1:
+            access_token = _text(value)
+        elif number == 3:
+            expires_in = _number(value) & 0xFFFF_FFFF
+    if access_token == "" or expires_in == 0:
+        raise WireError("the answer has no access token")
+    return ServiceToken(access_token, expires_in)
+
+
+def decode_error_reason(data: bytes) -> str | None:
+    """The reason in the `grpc-status-details-bin` trailer. None when Postern did not write it."""
+    for number, value in fields(data):
+        if number != 3:
+            continue
+        message = dict(fields(_bytes(value)))
+        if _text(message.get(1, b"")).endswith("/google.rpc.ErrorInfo"):
+            info = dict(fields(_bytes(message.get(2, b""))))
+            if _text(info.get(2, b"")) == "postern":
+                return _text(info.get(1, b"")) or None
+    return None
+
+
+def encode_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def encode_message(*parts: tuple[int, int | str | bytes]) -> bytes:
+    """Encodes fields in the given order. Those with the default value are left out, as in proto3."""
+    encoded = bytearray()
+    for number, value in parts:
+        if isinstance(value, int):
+            if value:
+                encoded += encode_varint(number << 3 | _VARINT) + encode_varint(value)
+        elif value:
+            content = value.encode() if isinstance(value, str) else value
+            encoded += encode_varint(number << 3 | _BYTES) + encode_varint(len(content)) + content
+    return bytes(encoded)
+
+
+def encode_watch_request(cursor: str) -> bytes:
+    return encode_message((1, cursor))
+
+
+def encode_service_token_request(client_id: str, client_secret: str, audience: str) -> bytes:
+    return encode_message((1, client_id), (2, client_secret), (3, audience))
+
+
+def encode_status(code: int, message: str, reason: str, retry_after: float | None) -> bytes:
+    """A `google.rpc.Status` with `ErrorInfo`, and `RetryInfo` when there is a delay."""
+    details = [_any("ErrorInfo", encode_message((1, reason), (2, "postern")))]
+    if retry_after is not None:
+        seconds = int(retry_after)
+        delay = encode_message((1, seconds), (2, round((retry_after - seconds) * 1e9)))
+        details.append(_any("RetryInfo", encode_message((1, delay))))
+    return encode_message((1, code), (2, message), *((3, detail) for detail in details))
+
+
+def _any(name: str, value: bytes) -> bytes:
+    return encode_message((1, f"type.googleapis.com/google.rpc.{name}"), (2, value))

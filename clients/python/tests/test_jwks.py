@@ -1,0 +1,205 @@
+"""V24 The key set by HTTP, from servers that behave badly."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from conftest import Until
+from corpus import answer, corpus
+from postern_auth import Caller, NotReady, Verifier
+from postern_auth import jwks as jwks_module
+from postern_auth.jwks import FetchError, fetch_key_set, parse_url
+
+SETTING = corpus("tokens.json")[0]
+Respond = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Server:
+    def __init__(self) -> None:
+        self.requests = 0
+        self.respond: Respond = key_set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests += 1
+                outer.respond(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer):
+            daemon_threads = True
+
+        self._server = Threads(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/keys"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def key_set(text: str = SETTING["jwks"], status: int = 200, **headers: str) -> Respond:
+    def respond(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(text.encode())
+
+    return respond
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def verifier(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
+    monkeypatch.setattr("postern_auth.verifier.time", lambda: SETTING["now"])
+    policy = SETTING["policy"]
+    with Verifier(jwks_url=server.url, issuer=policy["issuer"], audiences=policy["audiences"], max_staleness=1) as v:
+        yield v
+
+
+def good_token() -> str:
+    return str(next(vector["token"] for vector in SETTING["tokens"] if vector["name"] == "as issued"))
+
+
+def test_tokens_are_verified_by_the_key_set(server: Server, verifier: Verifier) -> None:
+    verifier.ready(5)
+    assert isinstance(answer(verifier, good_token()), Caller)
+    state = verifier.state()
+    assert (state.status, state.connected, state.age, state.failure) == ("ready", True, None, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"cache_control": "public, max-age=20", "age": "15"}, 5),
+        ({"cache_control": "max-age=20", "age": "35"}, 1),
+        ({"cache_control": "max-age=20"}, 20),
+        ({"cache_control": "x-max-age=20"}, 300),
+        ({"cache_control": "max-age=999999999"}, 3_600),
+        ({"age": "100"}, 200),
+        ({"cache_control": "max-age=20", "age": "-15"}, 20),
+        ({}, 300),
+    ],
+)
+def test_a_set_is_fresh_for_its_max_age_less_the_time_in_caches(headers: dict[str, str], seconds: int, server: Server) -> None:
+    make: Any = key_set
+    server.respond = make(**headers)
+    assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], seconds)
+
+
+def slow(request: BaseHTTPRequestHandler) -> None:
+    """Never quiet for as long as the timeout of the socket."""
+    try:
+        request.send_response(200)
+        request.end_headers()
+        while True:
+            request.wfile.write(b" ")
+            time.sleep(0.02)
+    except OSError:
+        return
+
+
+def slow_header(request: BaseHTTPRequestHandler) -> None:
+    try:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+        while True:
+            request.wfile.write(b"a")
+            time.sleep(0.02)
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize(
+    ("respond", "cause"),
+    [
+        (key_set(status=302, location="http://127.0.0.1:1/"), "status 302, and redirects are not followed"),
+        (key_set(status=500), "answered with status 500"),
+        (key_set("x" * (256 * 1024 + 1)), "longer than 256 KiB"),
+        (slow, "no answer within 0.3 seconds"),
+        (slow_header, "no answer within 0.3 seconds"),
+        (lambda request: None, "closed connection|without response"),
+    ],
+)
+def test_a_failed_fetch_names_its_cause(respond: Respond, cause: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks_module, "FETCH_LIMIT", 0.3)
+    server.respond = respond
+    with pytest.raises(FetchError, match=cause):
+        fetch_key_set(parse_url(server.url, False))
+
+
+@pytest.mark.parametrize(
+    ("respond", "cause"),
+    [
+        (key_set(status=404), "could not be fetched: the server answered with status 404"),
+        (key_set("[]"), "cannot be used: the key set has no array 'keys'"),
+        (key_set('{"keys": []}'), "cannot be used: the service publishes no keys"),
+    ],
+)
+def test_ready_names_the_cause(respond: Respond, cause: str, server: Server, verifier: Verifier) -> None:
+    server.respond = respond
+    with pytest.raises(NotReady, match=cause):
+        verifier.ready(0.3)
+    assert answer(verifier, good_token()) == "TRUST_STALE"
+
+
+def test_keys_that_cannot_be_fetched_again_become_stale(server: Server, verifier: Verifier, until: Until) -> None:
+    server.respond = key_set(cache_control="max-age=1")
+    verifier.ready(5)
+    server.respond = key_set(status=503)
+    until(lambda: answer(verifier, good_token()) == "TRUST_STALE", "max-age and staleness are over")
+    assert "status 503" in (verifier.state().failure or "")
+    server.respond = key_set(cache_control="max-age=1")
+    until(lambda: isinstance(answer(verifier, good_token()), Caller), "the keys are fetched again")
+
+
+def test_an_unknown_key_has_the_set_fetched_once(server: Server, verifier: Verifier, until: Until) -> None:
+    other = corpus("tokens.json")[1]
+    token = next(vector["token"] for vector in other["tokens"] if vector["name"] == "as issued")
+    verifier.ready(5)
+    both = json.loads(SETTING["jwks"])["keys"] + json.loads(other["jwks"])["keys"]
+    server.respond = key_set(json.dumps({"keys": both}))
+    assert answer(verifier, token) == "TOKEN_KEY_UNKNOWN"
+    until(lambda: isinstance(answer(verifier, token), Caller), "the new key is here")
+    before = server.requests
+    for number in range(100):
+        assert answer(verifier, invented(number)) == "TOKEN_KEY_UNKNOWN"
+    assert server.requests == before == 2
+
+
+def invented(number: int) -> str:
+    header = json.dumps({"alg": "ES256", "kid": f"key {number}", "typ": "at+jwt"}).encode()
+    return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, b"{}", b"\0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"jwks_url": "http://auth.example/keys"}, "plaintext"),
+        ({"jwks_url": "ftp://127.0.0.1/keys"}, "http or https URL"),
+        ({"jwks_url": "https://a:b@auth.example/keys"}, "without a user"),
+        ({"jwks_url": "https://auth.example/keys", "issuer": None}, "issuer must be set"),
+        ({"jwks_url": "https://auth.example/keys", "audiences": "postern"}, "audiences must list"),
+        ({"jwks_url": "https://auth.example/keys", "audiences": []}, "audiences must list"),
+    ],
+)
+def test_options_that_have_no_meaning_are_errors(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Verifier(**{"issuer": "https://auth.example", "audiences": ["postern"], **options})
