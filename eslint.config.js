@@ -16,12 +16,13 @@ const secretName = '/(secret|password|mac|digest)$/i';
 export default tseslint.config(
   {
     ignores: [
-      'dist/',
+      '**/dist/',
       'src/generated/',
       'node_modules/',
       'coverage/',
       '.interop/',
       'examples/',
+      'clients/node/consumers/',
       'bench/results/',
     ],
   },

@@ -52,6 +52,24 @@ check_python() {
   rm -rf "$wheels"
 }
 
+# The package as npm packs it, loaded in both ways. Its sources are tested by `npm test`, and the package in projects of
+# other programs by `npm run test:interop`.
+check_node() {
+  local project
+  project="$(mktemp -d)"
+  (cd "$clients/node" && npm pack --silent --pack-destination "$project" >/dev/null)
+  mkdir -p "$project/node_modules/postern-auth"
+  tar -xzf "$project"/postern-auth-*.tgz --strip-components=1 -C "$project/node_modules/postern-auth"
+  ln -s "$root/node_modules/@grpc" "$project/node_modules/@grpc"
+  (
+    cd "$project"
+    node -e "if (typeof require('postern-auth').createVerifier !== 'function') process.exit(1)"
+    node --input-type=module -e "import { createVerifier } from 'postern-auth'; createVerifier.name;"
+    node --input-type=module -e "import { requireTokenHook } from 'postern-auth/fastify'; requireTokenHook.name;"
+  )
+  rm -r "$project"
+}
+
 (cd "$root" && npm run --silent conformance)
 if [ $# -eq 0 ]; then
   # A client is checked by the function of its name.

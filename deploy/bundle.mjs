@@ -1,9 +1,10 @@
 // Bundles the command line with its libraries; `npm run build` runs it. Loading 250 modules from separate files would take
-// longer than the rest of the start. `postern/client` is not bundled: it shares its libraries with the program that imports
-// it.
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// longer than the rest of the start. `clients/node/build.mjs` bundles the client library.
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+
+import { bundledNotices } from './notices.mjs';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist/command');
@@ -44,19 +45,8 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 
-// The bundle contains the libraries, so their licence notices must come with it.
-const libraries = new Set(
-  Object.keys(metafile.inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []),
-);
-const notices = [...libraries].sort().map((folder) => {
-  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
-  const texts = readdirSync(join(root, folder))
-    .filter((file) => /^(licen[cs]e|copying|notice)/i.test(file))
-    .map((file) => readFileSync(join(root, folder, file), 'utf8').trim());
-  return [`${name} ${version}: ${license}`, ...texts].join('\n\n');
-});
 const noticesFile = join(outdir, 'NOTICES.txt');
-writeFileSync(noticesFile, `${notices.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
+writeFileSync(noticesFile, bundledNotices(root, metafile));
 
 // Chunks are named by their content, so those of an earlier build would remain.
 const written = new Set([noticesFile, ...Object.keys(metafile.outputs).map((path) => join(root, path))]);

@@ -23,7 +23,7 @@ export function isPermissive(expression) {
 /** Every package that a production installation from the lock file contains: its name, version and licence. */
 export function runtimePackages(lockFile) {
   return Object.entries(lockFile.packages)
-    .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
+    .filter(([path, { dev, devOptional, link }]) => path !== '' && !dev && !devOptional && !link)
     .map(([path, { version, license }]) => ({
       name: path.replace(/^.*node_modules\//, ''),
       version,

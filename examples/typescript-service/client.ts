@@ -2,7 +2,7 @@
 import { text } from 'node:stream/consumers';
 
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { createAuthClient, createUserSession, PosternError } from 'postern/client';
+import { createAuthClient, createUserSession, PosternError } from 'postern-auth';
 
 import { OrderServiceClient } from './generated/orders.ts';
 

@@ -1,5 +1,5 @@
 import { type Metadata, Server, status } from '@grpc/grpc-js';
-import { authInterceptor, callerOf, type VerifiedClaims, type Verifier } from 'postern/client';
+import { authInterceptor, callerOf, type VerifiedClaims, type Verifier } from 'postern-auth';
 
 import { OrderServiceService, type Order, type OrderServiceServer } from './generated/orders.ts';
 

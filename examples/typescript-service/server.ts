@@ -1,6 +1,6 @@
 // CLIENT_ID=… CLIENT_SECRET=… node dist/server.js [POSTERN_GRPC_ADDRESS] [LISTEN_ADDRESS]
 import { ServerCredentials } from '@grpc/grpc-js';
-import { createVerifier } from 'postern/client';
+import { createVerifier } from 'postern-auth';
 
 import { createOrdersServer } from './orders-server.ts';
 

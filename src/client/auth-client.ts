@@ -7,6 +7,15 @@ import {
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
+import {
+  hasMethods,
+  isDuration,
+  isName,
+  isRecord,
+  requestFaults,
+  throwFaults,
+  unknownMembers,
+} from './argument-checks.ts';
 import type { BearerSource } from './bearer-interceptor.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
@@ -31,7 +40,10 @@ export interface CallSettings {
 /** With the access token for methods that need one. */
 type AuthorizedCallSettings = CallSettings & { readonly accessToken?: string };
 
-/** `postern.v1.AuthService` with promises. Every failure is a `PosternError`. */
+/**
+ * `postern.v1.AuthService` with promises. Every failure is a `PosternError`, except that an argument of the wrong form
+ * rejects with a TypeError and is not sent.
+ */
 export interface AuthClient {
   /** Retried only if nothing was done: the service said so, or there was no connection. */
   login(
@@ -83,9 +95,11 @@ const NOT_EXECUTED = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE
 /**
  * A client of the service at `address`. It connects on first use, and reconnects when the connection is lost.
  *
- * @throws TypeError for plaintext to another machine without `insecure`; Error when the TLS files cannot be read
+ * @throws TypeError for invalid options, and for plaintext to another machine without `insecure`; Error when the TLS files
+ *   cannot be read
  */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
+  throwFaults('createAuthClient', optionFaults(options));
   const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
   const { deadlineMs: defaultDeadlineMs = DEADLINE_MS, retry = standardRetry, credential } = options;
 
@@ -132,7 +146,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     });
 
   return {
-    async login({ email, password, audience = '', client }, settings) {
+    async login(request, settings) {
+      validate('login', request, settings, ['email', 'password'], ['audience']);
+      const { email, password, audience = '', client } = request;
+      if (client !== undefined)
+        throwFaults('login: client', requestFaults(client, [], ['address', 'userAgent']));
       const accessToken = await credential?.accessToken();
       const bearer = accessToken === undefined ? {} : { accessToken };
       return retryIfNotExecuted(
@@ -141,34 +159,100 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         { ...settings, ...bearer },
       );
     },
-    verifyToken: ({ accessToken, audience = '' }, settings) =>
-      retryAlways(stub.verifyToken.bind(stub), { accessToken, audience }, settings),
-    refreshToken: (refreshToken, settings) =>
-      retryAlways(stub.refreshToken.bind(stub), { refreshToken }, settings),
-    async revokeToken({ token, allSessions = false }, settings) {
+    async verifyToken(request, settings) {
+      validate('verifyToken', request, settings, ['accessToken'], ['audience']);
+      const { accessToken, audience = '' } = request;
+      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience }, settings);
+    },
+    async refreshToken(refreshToken, settings) {
+      if (typeof refreshToken !== 'string')
+        throwFaults('refreshToken', ['the first argument must be the refresh token itself, a string']);
+      throwFaults('refreshToken', settingFaults(settings));
+      return retryAlways(stub.refreshToken.bind(stub), { refreshToken }, settings);
+    },
+    async revokeToken(request, settings) {
+      validate('revokeToken', request, settings, ['token']);
+      const { token, allSessions = false } = request;
+      // Any other value would be sent as true or false by accident: ending one session, or all of them.
+      if (typeof allSessions !== 'boolean') throwFaults('revokeToken', ['allSessions must be true or false']);
       await retryAlways(stub.revokeToken.bind(stub), { token, allSessions }, settings);
     },
-    issueServiceToken: ({ clientId, clientSecret, audience = '' }, settings) =>
-      retryAlways(
+    async issueServiceToken(request, settings) {
+      validate('issueServiceToken', request, settings, ['clientId', 'clientSecret'], ['audience']);
+      const { clientId, clientSecret, audience = '' } = request;
+      return retryAlways(
         stub.issueServiceToken.bind(stub),
         { clientId, clientSecret, audience, clientAssertion: '' },
         settings,
-      ),
-    changePassword: ({ accessToken, currentPassword, newPassword }, settings) =>
-      retryIfNotExecuted(
+      );
+    },
+    async changePassword(request, settings) {
+      validate('changePassword', request, settings, ['accessToken', 'currentPassword', 'newPassword']);
+      const { accessToken, currentPassword, newPassword } = request;
+      return retryIfNotExecuted(
         stub.changePassword.bind(stub),
         { currentPassword, newPassword },
         { ...settings, accessToken },
-      ),
-    async resetPassword({ resetToken, newPassword }, settings) {
+      );
+    },
+    async resetPassword(request, settings) {
+      validate('resetPassword', request, settings, ['resetToken', 'newPassword']);
+      const { resetToken, newPassword } = request;
       await retryIfNotExecuted(stub.resetPassword.bind(stub), { resetToken, newPassword }, settings);
     },
-    getJwks: (settings) => retryAlways(stub.getJwks.bind(stub), {}, settings),
+    async getJwks(settings) {
+      throwFaults('getJwks', settingFaults(settings));
+      return retryAlways(stub.getJwks.bind(stub), {}, settings);
+    },
     close() {
       isClosed = true;
       stub.close();
     },
   };
+}
+
+const OPTIONS = ['address', 'tls', 'insecure', 'deadlineMs', 'retry', 'credential'];
+const RETRY_MEMBERS = ['attempts', 'firstPauseMs', 'longestPauseMs'];
+
+function optionFaults(options: unknown): string[] {
+  if (!isRecord(options) || !isName(options['address']))
+    return ['the options must have an address, "host:port"'];
+  const { deadlineMs, retry, credential } = options;
+  const faults = unknownMembers(options, OPTIONS).map((name) => `${name} is not a known option`);
+  if (deadlineMs !== undefined && !isDuration(deadlineMs)) faults.push('deadlineMs must be greater than 0');
+  if (
+    retry !== undefined &&
+    !(isRecord(retry) && RETRY_MEMBERS.every((name) => typeof retry[name] === 'number' && retry[name] >= 0))
+  )
+    faults.push(`retry must have ${RETRY_MEMBERS.join(', ')}, numbers`);
+  if (credential !== undefined && !hasMethods(credential, 'accessToken'))
+    faults.push('credential must have a method accessToken, as a ServiceCredential has');
+  return faults;
+}
+
+function settingFaults(settings: unknown): string[] {
+  if (settings === undefined) return [];
+  if (!isRecord(settings)) return ['the last argument must be an object, { deadlineMs, signal, requestId }'];
+  const { deadlineMs, signal, requestId } = settings;
+  const faults = unknownMembers(settings, ['deadlineMs', 'signal', 'requestId']).map(
+    (name) => `${name} is not a known setting of a call`,
+  );
+  if (deadlineMs !== undefined && typeof deadlineMs !== 'number') faults.push('deadlineMs must be a number');
+  if (signal !== undefined && !hasMethods(signal, 'addEventListener'))
+    faults.push('signal must be an AbortSignal');
+  if (requestId !== undefined && typeof requestId !== 'string') faults.push('requestId must be a string');
+  return faults;
+}
+
+/** @throws TypeError for a request or settings of a wrong form: they would be sent as the text `[object Object]` */
+function validate(
+  method: string,
+  request: unknown,
+  settings: unknown,
+  required: readonly string[],
+  optional?: readonly string[],
+): void {
+  throwFaults(method, [...requestFaults(request, required, optional), ...settingFaults(settings)]);
 }
 
 function clientInfo({

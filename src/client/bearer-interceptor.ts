@@ -1,6 +1,7 @@
 import { InterceptingCall, type Interceptor, Metadata, type StatusObject, status } from '@grpc/grpc-js';
 
 import { errorText } from '../domain/error-text.ts';
+import { hasMethods, throwFaults } from './argument-checks.ts';
 import { PosternError } from './postern-error.ts';
 
 /** A source of access tokens: a `ServiceCredential` or a `UserSession`. */
@@ -13,8 +14,12 @@ export interface BearerSource {
 /**
  * A client interceptor for @grpc/grpc-js that sends `authorization: Bearer` with every call and gets the token from
  * `source`. Metadata is not encrypted by itself: use it over TLS, a unix socket or loopback.
+ *
+ * @throws TypeError when `source` has no method `accessToken`
  */
 export function bearerInterceptor(source: BearerSource): Interceptor {
+  if (!hasMethods(source, 'accessToken'))
+    throwFaults('bearerInterceptor', ['the source must be a ServiceCredential or a UserSession']);
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start(metadata, listener, next) {

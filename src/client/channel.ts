@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
+import { isRecord, throwFaults, unknownMembers } from './argument-checks.ts';
 import { decodeText } from '../domain/decode-text.ts';
 import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
@@ -44,11 +45,12 @@ export const channelOptions: ChannelOptions = {
 };
 
 /**
- * @throws TypeError for plaintext to another machine without `insecure`, which would expose passwords and tokens, and for
+ * @throws TypeError for members of the wrong form, for plaintext to another machine without `insecure`, which would expose passwords and tokens, and for
  *   a certificate without a key or a key without a certificate
  * @throws Error when the files cannot be read, or the key does not match the certificate
  */
 export function channelCredentials({ address, tls, insecure = false }: Upstream): ChannelCredentials {
+  throwFaults('the connection to Postern', securityFaults(tls, insecure));
   if (!tls) {
     if (insecure || isLocalTarget(address)) return credentials.createInsecure();
     throw new TypeError(
@@ -59,6 +61,16 @@ export function channelCredentials({ address, tls, insecure = false }: Upstream)
     throw new TypeError('tls.certFile and tls.keyFile go together; set both or neither');
   }
   return credentials.createFromSecureContext(renewingContext(tls));
+}
+
+function securityFaults(tls: unknown, insecure: unknown): string[] {
+  if (typeof insecure !== 'boolean') return ['insecure must be true or false'];
+  if (tls === undefined) return [];
+  if (!isRecord(tls)) return ['tls must be an object, { caFile, certFile, keyFile }'];
+  // With a misspelt caFile, every certificate authority of the system would be trusted.
+  return unknownMembers(tls, ['caFile', 'certFile', 'keyFile']).map(
+    (name) => `tls.${name} is not a known option`,
+  );
 }
 
 /**

@@ -1,10 +1,22 @@
 import { status } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
+import { isRecord, requireVerifier, throwFaults } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
+
+declare global {
+  // The namespace that `@types/express` provides for this; without Express it has no effect.
+  // eslint-disable-next-line @typescript-eslint/no-namespace
+  namespace Express {
+    interface Request {
+      /** Set by `requireToken`. */
+      caller?: VerifiedClaims;
+    }
+  }
+}
 
 /** Request headers: a fetch `Headers`, or the plain object of Node, Express and Fastify. */
 export type RequestHeaders =
@@ -49,14 +61,17 @@ interface FastifyReply {
 /**
  * Authenticates an HTTP request by its `Authorization: Bearer` header (RFC 6750).
  *
- * @throws TypeError for invalid requirements, and nothing else
+ * @throws TypeError for invalid arguments, and nothing else
  */
 export async function authenticateRequest(
   verifier: Verifier,
   headers: RequestHeaders,
   requirements: Requirements = {},
 ): Promise<HttpVerdict> {
+  requireVerifier('authenticateRequest', verifier);
   validateRequirements(requirements);
+  if (!isRecord(headers))
+    throwFaults('authenticateRequest', ['the second argument must be the headers of the request']);
   try {
     const token = bearerTokenOf(authorizationOf(headers));
     if (token === null) return { ok: false, refusal: CREDENTIALS_MISSING };
@@ -69,9 +84,10 @@ export async function authenticateRequest(
 /**
  * A middleware for Express and Connect that sets `request.caller`.
  *
- * @throws TypeError for invalid requirements
+ * @throws TypeError for invalid arguments
  */
 export function requireToken(verifier: Verifier, requirements: Requirements = {}) {
+  requireVerifier('requireToken', verifier);
   validateRequirements(requirements);
   return (request: NodeRequest, response: NodeResponse, next: () => void): void => {
     void authenticateRequest(verifier, headersOf(request), requirements).then((verdict) => {
@@ -91,9 +107,10 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
 /**
  * A hook for Fastify (`onRequest` or `preHandler`) that sets `request.caller`.
  *
- * @throws TypeError for invalid requirements
+ * @throws TypeError for invalid arguments
  */
 export function requireTokenHook(verifier: Verifier, requirements: Requirements = {}) {
+  requireVerifier('requireTokenHook', verifier);
   validateRequirements(requirements);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const verdict = await authenticateRequest(verifier, headersOf(request.raw), requirements);

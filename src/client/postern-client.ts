@@ -1,4 +1,4 @@
-// The exports of `postern/client`. They import nothing of the server: no Knex, no pg, no hashing.
+// The exports of the package `postern-auth` (clients/node). They import nothing of the server: no Knex, no pg, no hashing.
 export { createAuthClient } from './auth-client.ts';
 export type { AuthClient, AuthClientOptions, CallSettings } from './auth-client.ts';
 export type { Upstream } from './channel.ts';

@@ -26,7 +26,7 @@ export class PosternError extends Error {
     facts: Partial<Pick<PosternError, 'reason' | 'retryDelayMs' | 'violations' | 'requestId'>> & {
       code: status;
     },
-    options?: ErrorOptions,
+    options?: { cause?: unknown },
   ) {
     super(message, options);
     this.name = 'PosternError';

@@ -10,6 +10,7 @@ import {
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
+import { isRecord, requireVerifier, throwFaults, unknownMembers } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
 import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
@@ -45,6 +46,8 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
  * @throws TypeError that lists all faults of the rules
  */
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
+  throwFaults('authInterceptor', optionFaults(options));
+  requireVerifier('authInterceptor', options.verifier);
   const { verifier, methods = {}, otherwise = {} } = options;
   validateRules(methods, otherwise, options.services);
   const rules = new Map(Object.entries(methods).map(([path, access]) => [path, ruleOf(access)]));
@@ -73,6 +76,19 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
       },
     });
   };
+}
+
+function optionFaults(options: unknown): string[] {
+  if (!isRecord(options))
+    return ['the options must be an object, { verifier, methods, otherwise, services }'];
+  const { methods, services } = options;
+  const faults = unknownMembers(options, ['verifier', 'methods', 'otherwise', 'services']).map(
+    (name) => `${name} is not a known option`,
+  );
+  if (methods !== undefined && !isRecord(methods)) faults.push('methods must be an object');
+  if (services !== undefined && !(Array.isArray(services) && services.every(isRecord)))
+    faults.push('services must be a list of service definitions');
+  return faults;
 }
 
 /** A method's requirements for the token, and whether the token may be absent. */

@@ -1,4 +1,5 @@
 import type { WatchCredential } from '../trust/stream-trust-source.ts';
+import { accountFaults, throwFaults } from './argument-checks.ts';
 import { createAuthClient } from './auth-client.ts';
 import type { Upstream } from './channel.ts';
 import { RenewingToken } from './renewing-token.ts';
@@ -20,8 +21,11 @@ export class ServiceCredential implements WatchCredential {
   /**
    * @param issue fetches a new token, as `IssueServiceToken` does
    * @param close releases what `issue` uses, such as a connection
+   * @throws TypeError when they are no functions
    */
   constructor(issue: () => Promise<ServiceToken>, close: () => void = () => undefined) {
+    if (typeof issue !== 'function' || typeof close !== 'function')
+      throwFaults('ServiceCredential', ['issue and close must be functions']);
     this.#token = new RenewingToken(
       async () => {
         const { accessToken, expiresInSeconds } = await issue();
@@ -66,6 +70,7 @@ export interface ServiceAccount {
 
 /** The credential of a service account, with its own connection to the service. @throws as `createAuthClient` */
 export function serviceCredential(upstream: Upstream, account: ServiceAccount): ServiceCredential {
+  throwFaults('serviceCredential', accountFaults(account));
   // No retries here: the trust source retries with its own backoff.
   const client = createAuthClient({
     ...upstream,

@@ -1,4 +1,5 @@
 import type { TokenSet } from '../generated/postern/v1/auth.ts';
+import { hasMethods, isName, isRecord, throwFaults } from './argument-checks.ts';
 import type { AuthClient } from './auth-client.ts';
 import { RenewingToken } from './renewing-token.ts';
 
@@ -23,12 +24,14 @@ export interface UserSession {
  *
  * @param onTokens stores each new pair of tokens; it is awaited before the access token is returned, so that no refresh
  *   token is lost
+ * @throws TypeError for invalid arguments
  */
 export function createUserSession(
   client: AuthClient,
   tokens: TokenSet,
   onTokens: (tokens: TokenSet) => void | Promise<void> = () => undefined,
 ): UserSession {
+  throwFaults('createUserSession', sessionFaults(client, tokens, onTokens));
   let newest = tokens;
   const access = new RenewingToken(
     async () => {
@@ -48,6 +51,18 @@ export function createUserSession(
     },
     logout: ({ allSessions = false } = {}) => client.revokeToken({ token: newest.refreshToken, allSessions }),
   };
+}
+
+function sessionFaults(client: unknown, tokens: unknown, onTokens: unknown): string[] {
+  const faults: string[] = [];
+  if (!hasMethods(client, 'refreshToken', 'revokeToken'))
+    faults.push('the client must come from createAuthClient');
+  if (!isRecord(tokens) || !isName(tokens['accessToken']) || typeof tokens['expiresIn'] !== 'number')
+    faults.push('the tokens must be the answer of login: accessToken, refreshToken, expiresIn and so on');
+  else if (!isName(tokens['refreshToken']))
+    faults.push('the tokens have no refreshToken; for a service account use serviceCredential');
+  if (typeof onTokens !== 'function') faults.push('onTokens must be a function');
+  return faults;
 }
 
 const renewalOf = ({ accessToken, expiresIn }: TokenSet) => ({

@@ -1,5 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
+import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
+import { errorText } from '../domain/error-text.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
@@ -9,7 +11,14 @@ import { type ServiceAccount, serviceCredential } from './service-credential.ts'
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
 import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
-import { isName, isRecord, unknownMembers } from './argument-checks.ts';
+import {
+  accountFaults,
+  isDuration,
+  isName,
+  isRecord,
+  throwFaults,
+  unknownMembers,
+} from './argument-checks.ts';
 import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
@@ -59,12 +68,17 @@ export interface Verifier {
    * The claims of a valid token; without a promise if the token is cached. Throws, or rejects with, a `PosternError`:
    * UNAUTHENTICATED with a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
-   * @throws TypeError for invalid requirements, such as a misspelt member
+   * @throws TypeError for a token that is no string, and for invalid requirements, such as a misspelt member
    */
   verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
   state(): VerifierState;
-  /** Waits up to `limitMs`; resolves to whether the verifier can verify tokens. */
-  ready(limitMs: number): Promise<boolean>;
+  /**
+   * Resolves when tokens can be verified. The value is always true, for programs that test it.
+   *
+   * @param limitMs how long to wait
+   * @throws PosternError UNAVAILABLE TRUST_STALE after that time, with the cause: what the last attempt failed with
+   */
+  ready(limitMs: number): Promise<true>;
   close(): void;
 }
 
@@ -82,7 +96,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { trust: origin, maxStalenessMs = MAX_STALENESS_MS, whenStale = 'refuse' } = options;
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
+  let failure: SourceFailure | null = null;
   const { source, release } = sourceOf(origin, bundle, (event) => {
+    failure = event.kind === 'connected' ? null : event;
     try {
       onEvent(event);
     } catch (error) {
@@ -108,6 +124,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   return {
     verify(token, requirements = NO_REQUIREMENTS) {
+      if (typeof token !== 'string') throwFaults('verify', ['the token must be a string']);
       validateRequirements(requirements);
       if (!bundle.loaded || isStale()) failStale();
       const verdict = verifier.verify(token, requirements.audience);
@@ -129,8 +146,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
       };
     },
     async ready(limitMs) {
+      if (!isDuration(limitMs, MAX_TIMER_MS))
+        throwFaults('ready', ['limitMs must be a number of milliseconds']);
       await bundle.whenLoaded(limitMs);
-      return bundle.loaded && !isStale();
+      if (bundle.loaded && !isStale()) return true;
+      throw notReady(bundle.loaded, limitMs, failure);
     },
     close() {
       source.stop();
@@ -155,21 +175,25 @@ function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): Verified
 const OPTIONS = ['trust', 'maxStalenessMs', 'whenStale', 'cacheBytes', 'onEvent'];
 
 function validateOptions(options: VerifierOptions): void {
-  const { trust, maxStalenessMs, whenStale, cacheBytes } = options;
+  if (!isRecord(options)) throw new TypeError('createVerifier: the options must be an object, { trust }');
+  const { trust, maxStalenessMs, whenStale, cacheBytes, onEvent } = options;
   const faults = unknownOptionFaults('', options, OPTIONS);
-  if (maxStalenessMs !== undefined && !(maxStalenessMs > 0))
+  if (maxStalenessMs !== undefined && !isDuration(maxStalenessMs))
     faults.push('maxStalenessMs must be greater than 0');
   if (whenStale !== undefined && !['refuse', 'accept'].includes(whenStale))
     faults.push("whenStale must be 'refuse' or 'accept'");
-  if (cacheBytes !== undefined && !(cacheBytes >= 0)) faults.push('cacheBytes must not be negative');
+  if (cacheBytes !== undefined && !(typeof cacheBytes === 'number' && cacheBytes >= 0))
+    faults.push('cacheBytes must be a number that is not negative');
+  if (onEvent !== undefined && typeof onEvent !== 'function') faults.push('onEvent must be a function');
   faults.push(...trustFaults(trust));
-  if (faults.length > 0) throw new TypeError(`createVerifier: ${faults.join('; ')}`);
+  throwFaults('createVerifier', faults);
 }
 
 function trustFaults(trust: unknown): string[] {
   if (isRecord(trust) && 'jwksUrl' in trust) {
     const { issuer, audiences, insecure } = trust;
     const faults = unknownOptionFaults('trust.', trust, ['jwksUrl', 'issuer', 'audiences', 'insecure']);
+    if (!URL.canParse(String(trust.jwksUrl))) faults.push('trust.jwksUrl must be an http or https URL');
     if (insecure !== undefined && typeof insecure !== 'boolean')
       faults.push('trust.insecure must be true or false');
     if (!isName(issuer)) faults.push('trust.issuer is missing');
@@ -183,11 +207,7 @@ function trustFaults(trust: unknown): string[] {
   const faults = unknownOptionFaults('trust.', trust, ['upstream', 'credential']);
   if (!isName(upstream['address'])) faults.push('trust.upstream.address is missing');
   if (credential === undefined) return faults;
-  if (!isRecord(credential) || !isName(credential['clientId']) || !isName(credential['clientSecret']))
-    return [...faults, 'trust.credential must have clientId and clientSecret'];
-  if (credential['audience'] !== undefined && !isName(credential['audience']))
-    faults.push('trust.credential.audience must be a string that is not empty');
-  return faults;
+  return [...faults, ...accountFaults(credential, 'trust.credential ')];
 }
 
 function unknownOptionFaults(prefix: string, options: object, known: readonly string[]): string[] {
@@ -209,6 +229,24 @@ function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: Sour
     watchCredential?.close();
   };
   return { source: new StreamTrustSource({ client, bundle, credential: watchCredential, report }), release };
+}
+
+type SourceFailure = Exclude<SourceEvent, { kind: 'connected' }>;
+
+function notReady(isLoaded: boolean, limitMs: number, failure: SourceFailure | null): PosternError {
+  const what = isLoaded
+    ? 'the keys and revocations are older than maxStalenessMs'
+    : `no keys and revocations were received within ${limitMs} ms`;
+  const facts = { code: status.UNAVAILABLE, reason: 'TRUST_STALE', retryDelayMs: RETRY_AFTER_MS } as const;
+  return new PosternError(`${what}: ${causeText(isLoaded, failure)}`, facts, { cause: failure });
+}
+
+function causeText(isLoaded: boolean, failure: SourceFailure | null): string {
+  if (failure?.kind === 'unusable') return errorText(failure.error);
+  if (failure) return `${status[failure.end.code]}: ${failure.end.details}`;
+  return isLoaded
+    ? 'what the source sends is old; Postern may be cut off from its database, or a cache may keep the key set for too long'
+    : 'there is no answer yet; check the address, and that no firewall drops the packets';
 }
 
 function failStale(): never {

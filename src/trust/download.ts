@@ -26,7 +26,11 @@ export async function download(url: URL, limits: { limitMs: number; maxBytes: nu
     reader?.cancel().catch(() => undefined);
   };
   const get = async (): Promise<Download> => {
-    const response = await fetch(url, { redirect: 'error', signal: controller.signal });
+    const response = await fetch(url, { redirect: 'manual', signal: controller.signal });
+    if (response.status >= 300 && response.status < 400)
+      throw new Error(
+        `the server answered with a redirect (status ${response.status}), which is not followed`,
+      );
     if (!response.ok) throw new Error(`the server answered with status ${response.status}`);
     reader = response.body?.getReader();
     const chunks: Uint8Array[] = [];

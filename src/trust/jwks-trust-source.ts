@@ -17,12 +17,16 @@ const MIN_PAUSE_MS = 1_000;
 /** Tokens with invented key ids must not make a verifier fetch the key set continuously. */
 const REFETCH_INTERVAL_MS = 30_000;
 const MAX_PAUSE_MS = 3_600_000;
+/** `Age` has whole seconds, so one stored response can seem up to a second older than before. */
+const AGE_RESOLUTION_MS = 1_000;
 /** The longest lifetime that Postern allows for an access token. */
 const MAX_LIFETIME_SECONDS = 86_400;
 
 /**
  * Feeds a trust bundle with the keys of a JWKS URL, which it fetches again when the `max-age` of the response has passed.
- * A JWKS has no revocations, so the staleness of the bundle is that of the keys.
+ * The time that the response spent in caches on the way counts (`Age`, RFC 9111 section 4.2): otherwise a revoked key would
+ * live for the time in the cache and the whole `max-age` after it. A JWKS has no revocations, so the staleness of the
+ * bundle is that of the keys.
  */
 export class JwksTrustSource {
   readonly policy: ClaimsPolicy;
@@ -38,6 +42,8 @@ export class JwksTrustSource {
   readonly #backoff = new Backoff({ firstMs: MIN_PAUSE_MS, maxMs: 60_000, jitter: 0.5 });
   /** When the request of the newest applied response was sent; monotonic time, ms. */
   #appliedReadAtMs = -Infinity;
+  /** When the origin made the newest applied response; monotonic time, ms. */
+  #appliedMadeAtMs = -Infinity;
 
   /**
    * @throws TypeError for a URL that is not http or https, and for http to another machine without `insecure`: an
@@ -97,18 +103,27 @@ export class JwksTrustSource {
     // Two requests may be in flight at once: a slow older response must not replace a newer one.
     const isOutdated = () => this.#stopped || readAtMs < this.#appliedReadAtMs;
     try {
-      const { json, maxAgeSeconds } = await fetchKeySet(this.#url);
+      const { json, maxAgeMs, ageMs } = await fetchKeySet(this.#url);
       const ring = await readKeySet(json);
       if (isOutdated()) return;
-      this.#appliedReadAtMs = readAtMs;
-      this.#bundle.replaceKeys(ring);
-      const validMs = Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS);
-      // The key set is fresh until its max-age has passed; its staleness counts from then on.
-      this.#bundle.confirm(readAtMs + validMs);
       if (!this.#connected) this.#report({ kind: 'connected' });
       this.#connected = true;
-      this.#backoff.reset();
-      this.#schedule(validMs);
+      const freshMs = maxAgeMs - ageMs;
+      // Another cache may still have a copy from before a key was revoked: it does not bring the key back.
+      if (readAtMs - ageMs >= this.#appliedMadeAtMs - AGE_RESOLUTION_MS) {
+        this.#appliedReadAtMs = readAtMs;
+        this.#appliedMadeAtMs = readAtMs - ageMs;
+        this.#bundle.replaceKeys(ring);
+        // The key set is fresh until its max-age has passed; its staleness counts from then on.
+        this.#bundle.confirm(readAtMs + freshMs);
+        if (freshMs > 0) {
+          this.#backoff.reset();
+          this.#schedule(freshMs);
+          return;
+        }
+      }
+      // From a cache that keeps responses for too long: asking it without pauses would not make it forget.
+      this.#schedule(this.#backoff.next());
     } catch (error) {
       if (isOutdated()) return;
       this.#connected = false;
@@ -134,11 +149,26 @@ function failureOf(error: unknown): SourceEvent {
   return { kind: 'disconnected', end: { code: status.UNAVAILABLE, details } };
 }
 
-async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeSeconds: number }> {
+async function fetchKeySet(url: URL): Promise<{ json: string; maxAgeMs: number; ageMs: number }> {
   const { body, headers } = await download(url, { limitMs: FETCH_LIMIT_MS, maxBytes: MAX_BYTES });
-  const maxAge = /max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1];
+  return { json: decodeText(body), ...cacheTimes(headers) };
+}
+
+/** For how long the response is fresh from when it was made, and how long ago that was. */
+export function cacheTimes(headers: Headers): { maxAgeMs: number; ageMs: number } {
+  const directives = (headers.get('cache-control') ?? '').toLowerCase().split(',');
+  const maxAges = directives.flatMap((directive) => {
+    const [, seconds] = /^\s*max-age="?(\d+)"?\s*$/.exec(directive) ?? [];
+    if (/^\s*no-(?:store|cache)\b/.test(directive)) return [0];
+    return seconds === undefined ? [] : [Number(seconds)];
+  });
+  const maxAgeSeconds = maxAges.length > 0 ? Math.min(...maxAges) : DEFAULT_MAX_AGE_SECONDS;
+  // Several caches on the way may each have added the header.
+  const ages = (headers.get('age') ?? '')
+    .split(',')
+    .map((text) => (/^\s*\d+\s*$/.test(text) ? Number(text) : 0));
   return {
-    json: decodeText(body),
-    maxAgeSeconds: maxAge === undefined ? DEFAULT_MAX_AGE_SECONDS : Number(maxAge),
+    maxAgeMs: Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS),
+    ageMs: Math.max(...ages) * 1000,
   };
 }

@@ -51,9 +51,9 @@ test('the program on the page runs unchanged', async () => {
     async () => (await fetch(`http://${sidecar.http}/readyz`)).status === 200,
     'the sidecar is ready',
   );
-  // The files of a project that depends on postern, and the stubs that the page mentions.
+  // The files of a project that depends on postern-auth, and the stubs that the page mentions.
   mkdirSync(`${folder}/node_modules`);
-  symlinkSync(root, `${folder}/node_modules/postern`);
+  symlinkSync(`${root}/clients/node`, `${folder}/node_modules/postern-auth`);
   symlinkSync(`${root}/node_modules/@grpc`, `${folder}/node_modules/@grpc`);
   writeFileSync(`${folder}/package.json`, '{"type":"module"}');
   writeFileSync(`${folder}/orders.js`, stubs);

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -37,4 +37,17 @@ test('the client library loads no server dependency', () => {
   expect(serverFolders).toEqual(expect.arrayContaining(['database', 'features', 'grpc']));
   expect(importInClient('postern/client')).toContain('createVerifier');
   expect(() => importInClient('./dist/grpc/grpc-server.js')).toThrow('loaded file:');
+});
+
+test('postern/client still has the exports of postern-auth, and says that it is going to be removed', () => {
+  const program = `
+    const [old, now] = await Promise.all([import('postern/client'), import('postern-auth')]);
+    console.log(JSON.stringify([Object.keys(old).sort(), Object.keys(now).sort()]));`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const [old, now] = JSON.parse(stdout) as string[][];
+  expect(old).toEqual(now?.filter((name) => !/^(default|module\.exports)$/.test(name)));
+  expect(stderr.match(/\[POSTERN_CLIENT_MOVED\] DeprecationWarning: .*'postern-auth'/g)).toHaveLength(1);
 });

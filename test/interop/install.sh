@@ -59,6 +59,43 @@ install_go-client() {
   go vet ./... && go build -trimpath -o "$dir/bin/go-client" . && go build -trimpath -o "$dir/bin/go-service" ./service
 }
 
+# Compilers, frameworks and test runners that the package postern-auth is tried with.
+install_node-consumer() {
+  local home="$dir/node-consumer"
+  if ! cmp -s "$here/../../clients/node/consumers/package.json" "$home/installed.json"; then
+    rm -rf "$home" && mkdir -p "$home" && cp "$here/../../clients/node/consumers/package.json" "$home/" || return
+    (cd "$home" && npm install --no-audit --no-fund --no-package-lock --ignore-scripts) || return
+    cp "$home/package.json" "$home/installed.json"
+  fi
+  ln -sfn "$home" "$dir/bin/node-consumer"
+}
+
+# Programs that verify tokens with JWT libraries and the published key set: the code of docs/verifying.md.
+install_jwt-python() {
+  python_in jwt-python "$here/verifiers/requirements.txt" && script_in jwt-python "$here/verifiers/verify.py"
+}
+
+install_jwt-go() {
+  cd "$here/verifiers/go" && go vet . && go build -trimpath -o "$dir/bin/jwt-go" .
+}
+
+install_jwt-node() {
+  local home="$dir/jwt-node"
+  mkdir -p "$home" && cp "$here/verifiers/package.json" "$here/verifiers/verify.mjs" "$home/" || return
+  (cd "$home" && npm install --no-audit --no-fund --no-package-lock --ignore-scripts) || return
+  printf '#!/bin/sh\nexec node "%s" "$@"\n' "$home/verify.mjs" >"$dir/bin/jwt-node" && chmod +x "$dir/bin/jwt-node"
+}
+
+# A Java development kit of at least 17, and Maven.
+install_jwt-java() {
+  local home="$dir/jwt-java"
+  java -version && mvn -version || debian openjdk-17-jdk-headless maven || return
+  mkdir -p "$home" && cp -r "$here/verifiers/java/." "$home/" || return
+  (cd "$home" && mvn -q -B compile dependency:copy-dependencies -DoutputDirectory=target/libs) || return
+  printf '#!/bin/sh\nexec java -cp "%s" Verify "$@"\n' "$home/target/classes:$home/target/libs/*" >"$dir/bin/jwt-java"
+  chmod +x "$dir/bin/jwt-java"
+}
+
 install_grpcurl() {
   GOBIN="$dir/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 }
@@ -97,5 +134,6 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go \
+  node-consumer jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
 exit "$failed"
