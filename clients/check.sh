@@ -8,20 +8,29 @@ root="$(dirname "$clients")"
 cache="${CLIENTS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern-clients}"
 mkdir -p "$cache"
 
-# Every module below clients/go, the main one first.
-check_go() {
-  local module
-  GOBIN="$cache/go" go install honnef.co/go/tools/cmd/staticcheck@2026.1
-  for module in "$clients/go" "$clients/go/connectauth"; do
+# The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
+# modules do not depend on it.
+check_go() (
+  local module generated="$cache/generated"
+  cd "$clients/go"
+  rm -rf "$generated"
+  "$root/node_modules/.bin/buf" generate -o "$generated"
+  diff -r "$generated/posternpb" posternpb || {
+    echo "posternpb is not what the protos generate: run go generate in clients/go" >&2
+    return 1
+  }
+  go build -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+  for module in . connectauth; do
     (
       cd "$module"
       test -z "$(gofmt -l . | tee /dev/stderr)"
+      go mod tidy -diff
       go vet ./...
-      "$cache/go/staticcheck" ./...
+      "$cache/staticcheck" ./...
       go test -race ./...
     )
   done
-}
+)
 
 # Lint, types and tests, and the wheel: pure, and typed.
 check_python() {

@@ -19,7 +19,7 @@ const sample = <Name extends keyof Corpus>(name: Name) =>
     readFileSync(new URL(`../../clients/conformance/sample/${name}`, import.meta.url), 'utf8'),
   ) as Corpus[Name];
 
-const replaceKeys = Reflect.get(TrustBundle.prototype, 'replaceKeys') as TrustBundle['replaceKeys'];
+const replaceKeys: unknown = Reflect.get(TrustBundle.prototype, 'replaceKeys');
 
 /** A stream of the verifier under test, without a connection. */
 class Stream extends EventEmitter {
@@ -54,7 +54,7 @@ function open(now: number, maxStalenessMs: number): void {
     return stream;
   }) as never);
   jest.spyOn(TrustBundle.prototype, 'replaceKeys').mockImplementation(function (this: TrustBundle, ring) {
-    replaceKeys.call(this, ring);
+    (replaceKeys as TrustBundle['replaceKeys']).call(this, ring);
     keySets += 1;
   });
   const credential = { authorization: 'Bearer a', renewAtMs: Infinity };

@@ -1,0 +1,114 @@
+package connectauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	postern "postern.example/clients/go"
+	"postern.example/clients/go/connectauth"
+	"postern.example/clients/go/internal/trusttest"
+)
+
+const unary, stream = "/test.Service/Unary", "/test.Service/Stream"
+
+func TestUnaryAndStream(t *testing.T) {
+	service := trusttest.Start(t)
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	good := "Bearer " + service.Key.Token(t, "mine", nil)
+	admin := connectauth.Rule{Roles: []string{"admin"}}
+	for name, test := range map[string]struct {
+		rule   connectauth.Rule
+		values []string
+		code   connect.Code
+		reason string
+	}{
+		"good":     {connectauth.Rule{}, []string{good}, 0, ""},
+		"none":     {connectauth.Rule{}, nil, connect.CodeUnauthenticated, "CREDENTIALS_MISSING"},
+		"two":      {connectauth.Rule{}, []string{good, good}, connect.CodeUnauthenticated, "TOKEN_MALFORMED"},
+		"no admin": {admin, []string{good}, connect.CodePermissionDenied, "ROLE_MISSING"},
+		"public":   {connectauth.Public, nil, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			called := 0
+			url := serve(t, v, connectauth.Rules{unary: test.rule, stream: test.rule}, func(ctx context.Context) {
+				called++
+				if caller, ok := postern.CallerFrom(ctx); ok == test.rule.Public || ok && caller.SessionID != "mine" {
+					t.Errorf("the caller is %+v", caller)
+				}
+			})
+			client := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, url+unary)
+			request := connect.NewRequest(&emptypb.Empty{})
+			request.Header()["Authorization"] = test.values
+			_, err := client.CallUnary(t.Context(), request)
+			expect(t, err, test.code, test.reason)
+
+			streaming := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, url+stream)
+			answers, err := streaming.CallServerStream(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answers.Close()
+			for answers.Receive() {
+			}
+			expect(t, answers.Err(), test.code, test.reason)
+			if (called == 2) != (test.code == 0) {
+				t.Errorf("the handlers were called %d times", called)
+			}
+		})
+	}
+}
+
+func serve(t *testing.T, v *postern.Verifier, rules connectauth.Rules, handle func(context.Context)) string {
+	t.Helper()
+	interceptors := connect.WithInterceptors(connectauth.NewInterceptor(v, rules))
+	mux := http.NewServeMux()
+	mux.Handle(unary, connect.NewUnaryHandler(unary,
+		func(ctx context.Context, _ *connect.Request[emptypb.Empty]) (*connect.Response[emptypb.Empty], error) {
+			handle(ctx)
+			return connect.NewResponse(&emptypb.Empty{}), nil
+		}, interceptors))
+	mux.Handle(stream, connect.NewServerStreamHandler(stream,
+		func(ctx context.Context, _ *connect.Request[emptypb.Empty], answers *connect.ServerStream[emptypb.Empty]) error {
+			handle(ctx)
+			return answers.Send(&emptypb.Empty{})
+		}, interceptors))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func expect(t *testing.T, err error, code connect.Code, reason string) {
+	t.Helper()
+	if code == 0 {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	var answer *connect.Error
+	if !errors.As(err, &answer) || answer.Code() != code || len(answer.Details()) == 0 {
+		t.Errorf("%v in place of %s", err, code)
+		return
+	}
+	detail, err := answer.Details()[0].Value()
+	if info, ok := detail.(*errdetails.ErrorInfo); err != nil || !ok || info.GetReason() != reason || info.GetDomain() != "postern" {
+		t.Errorf("%v in place of %s (%v)", detail, reason, err)
+	}
+}

@@ -1,0 +1,233 @@
+package postern
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"postern.example/clients/go/posternpb"
+)
+
+const (
+	// A token is renewed after this share of its lifetime; the random part spreads the renewals of many processes.
+	renewAtShare     = 0.75
+	renewAtSpread    = 0.1
+	renewalTimeout   = 5 * time.Second
+	pauseAfterFailed = 2 * time.Second
+	// minTokenLife: a refused token younger than this is kept, since a new one would be refused as well, in a loop.
+	minTokenLife = time.Second
+)
+
+// TokenSource has access tokens for calls. [ServiceCredential] is one.
+type TokenSource interface {
+	// Token returns a token that has not expired.
+	Token(ctx context.Context) (string, error)
+}
+
+// ServiceCredential has the access tokens of a service account: fetched at the first use, renewed before they expire, and
+// shared by concurrent callers. It is a [TokenSource] and, for grpc.WithPerRPCCredentials, a
+// [credentials.PerRPCCredentials].
+type ServiceCredential struct {
+	client           posternpb.AuthServiceClient
+	clientID, secret string
+	audience         string
+	allowPlaintext   bool
+	close            func() error
+	clock            func() instant
+
+	mu       sync.Mutex
+	token    *issuedToken
+	fetching *fetchingToken
+	// pausedUntilNs is when a failed renewal is tried again; monotonic.
+	pausedUntilNs int64
+}
+
+var _ credentials.PerRPCCredentials = (*ServiceCredential)(nil)
+var _ TokenSource = (*ServiceCredential)(nil)
+
+// issuedToken has monotonic times in nanoseconds.
+type issuedToken struct {
+	text                            string
+	issuedAtNs, renewAtNs, expireNs int64
+}
+
+type fetchingToken struct {
+	done  chan struct{}
+	token *issuedToken
+	err   error
+}
+
+// CredentialOption changes a service credential.
+type CredentialOption func(*ServiceCredential)
+
+// WithAudience asks for tokens with this audience, in place of the first one of the service. Postern itself accepts only
+// tokens for its own audience.
+func WithAudience(audience string) CredentialOption {
+	return func(c *ServiceCredential) { c.audience = audience }
+}
+
+// WithPlaintext lets grpc-go send the tokens over connections without TLS, such as those to another process of this
+// machine.
+func WithPlaintext() CredentialOption {
+	return func(c *ServiceCredential) { c.allowPlaintext = true }
+}
+
+// NewServiceCredential makes the credential of a service account, with its own connection to Postern.
+func NewServiceCredential(upstream Upstream, clientID, clientSecret string, with ...CredentialOption) (*ServiceCredential, error) {
+	if clientID == "" || clientSecret == "" {
+		return nil, errors.New("postern: the service account needs its client id and its client secret")
+	}
+	connection, err := upstream.dial()
+	if err != nil {
+		return nil, err
+	}
+	credential := newServiceCredential(connection, clientID, clientSecret)
+	credential.close = connection.Close
+	for _, option := range with {
+		option(credential)
+	}
+	return credential, nil
+}
+
+func newServiceCredential(connection grpc.ClientConnInterface, clientID, clientSecret string) *ServiceCredential {
+	return &ServiceCredential{
+		client:   posternpb.NewAuthServiceClient(connection),
+		clientID: clientID,
+		secret:   clientSecret,
+		close:    func() error { return nil },
+		clock:    systemClock,
+	}
+}
+
+// Close closes the connection to Postern.
+func (c *ServiceCredential) Close() error { return c.close() }
+
+// Token returns the access token. While the service does not answer, it is the previous one until that expires.
+func (c *ServiceCredential) Token(ctx context.Context) (string, error) {
+	now := c.clock().monotonicNs
+	c.mu.Lock()
+	known, paused := c.token, now < c.pausedUntilNs
+	c.mu.Unlock()
+	if known != nil && (now < known.renewAtNs || paused && now < known.expireNs) {
+		return known.text, nil
+	}
+	renewed, err := c.renewed(ctx)
+	if err == nil {
+		return renewed.text, nil
+	}
+	if code := status.Code(err); known == nil || code != codes.Unavailable && code != codes.DeadlineExceeded {
+		return "", err
+	}
+	now = c.clock().monotonicNs
+	if now >= known.expireNs {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pausedUntilNs = now + int64(pauseAfterFailed)
+	return known.text, nil
+}
+
+// Forget drops a token that a service refused, because its key was revoked, say. A newer one stays.
+func (c *ServiceCredential) Forget(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.token != nil && c.token.text == token && c.clock().monotonicNs-c.token.issuedAtNs >= int64(minTokenLife) {
+		c.token = nil
+	}
+}
+
+// GetRequestMetadata implements [credentials.PerRPCCredentials].
+func (c *ServiceCredential) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token, err := c.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
+}
+
+// RequireTransportSecurity implements [credentials.PerRPCCredentials].
+func (c *ServiceCredential) RequireTransportSecurity() bool { return !c.allowPlaintext }
+
+func (c *ServiceCredential) next(ctx context.Context) (string, int64, error) {
+	token, err := c.renewed(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	return token.text, token.renewAtNs, nil
+}
+
+func (c *ServiceCredential) forget(token string) { c.Forget(token) }
+
+// renewed returns a token that is not due for renewal. Concurrent callers share one request, which the end of one caller's
+// context does not end.
+func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
+	c.mu.Lock()
+	if c.token != nil && c.clock().monotonicNs < c.token.renewAtNs {
+		defer c.mu.Unlock()
+		return c.token, nil
+	}
+	fetching := c.fetching
+	if fetching == nil {
+		fetching = &fetchingToken{done: make(chan struct{})}
+		c.fetching = fetching
+		go c.fetch(context.WithoutCancel(ctx), fetching)
+	}
+	c.mu.Unlock()
+	select {
+	case <-fetching.done:
+		return fetching.token, fetching.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *ServiceCredential) fetch(ctx context.Context, fetching *fetchingToken) {
+	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
+	defer cancel()
+	askedAt := c.clock().monotonicNs
+	request := &posternpb.IssueServiceTokenRequest{ClientId: c.clientID, ClientSecret: c.secret, Audience: c.audience}
+	response, err := c.client.IssueServiceToken(ctx, request)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fetching = nil
+	defer close(fetching.done)
+	if err != nil {
+		fetching.err = fmt.Errorf("postern: the service account got no token: %w", err)
+		return
+	}
+	life := int64(time.Duration(response.GetExpiresIn()) * time.Second)
+	share := renewAtShare + renewAtSpread*rand.Float64()
+	c.token = &issuedToken{response.GetAccessToken(), askedAt, askedAt + int64(float64(life)*share), askedAt + life}
+	fetching.token = c.token
+}
+
+// sourceCredential authenticates a stream by the tokens of any source. It does not know when they expire, and need not: the
+// service lets an open stream outlive its token.
+type sourceCredential struct{ source TokenSource }
+
+func credentialOf(source TokenSource) streamCredential {
+	if credential, ok := source.(*ServiceCredential); ok {
+		return credential
+	}
+	return sourceCredential{source}
+}
+
+func (c sourceCredential) next(ctx context.Context) (string, int64, error) {
+	token, err := c.source.Token(ctx)
+	return token, noRenewal, err
+}
+
+func (c sourceCredential) forget(token string) {
+	if source, ok := c.source.(interface{ Forget(token string) }); ok {
+		source.Forget(token)
+	}
+}

@@ -1,0 +1,88 @@
+// Package grpcauth guards a grpc-go server by Postern's access tokens.
+package grpcauth
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	postern "postern.example/clients/go"
+)
+
+// Rules and Rule are those of the main package.
+type (
+	Rules = postern.Rules
+	Rule  = postern.Rule
+)
+
+// Public is the rule of a method that anyone may call.
+var Public = Rule{Public: true}
+
+// ServerOptions returns the interceptors for unary calls and for streams. They refuse as Postern does: Unauthenticated,
+// PermissionDenied or Unavailable with an ErrorInfo of the domain postern. Handlers find the caller by
+// [postern.CallerFrom]. Chain other interceptors with grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor after
+// these.
+//
+// It panics for invalid rules. Call [MustMatch] when all services are registered, to find misspelt methods as well.
+func ServerOptions(v *postern.Verifier, rules Rules) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(UnaryInterceptor(v, rules)),
+		grpc.ChainStreamInterceptor(StreamInterceptor(v, rules)),
+	}
+}
+
+// MustMatch panics when a rule is for a method that the server does not have.
+func MustMatch(server interface {
+	GetServiceInfo() map[string]grpc.ServiceInfo
+}, rules Rules) {
+	served := map[string]bool{}
+	for service, info := range server.GetServiceInfo() {
+		for _, method := range info.Methods {
+			served["/"+service+"/"+method.Name] = true
+		}
+	}
+	mustBeValid(rules, func(method string) bool { return served[method] })
+}
+
+// UnaryInterceptor guards unary calls. It panics for invalid rules.
+func UnaryInterceptor(v *postern.Verifier, rules Rules) grpc.UnaryServerInterceptor {
+	mustBeValid(rules, nil)
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		ctx, err := authorize(ctx, v, rules, info.FullMethod)
+		if err != nil {
+			return nil, err
+		}
+		return handler(ctx, request)
+	}
+}
+
+// StreamInterceptor guards streams, at their beginning. It panics for invalid rules.
+func StreamInterceptor(v *postern.Verifier, rules Rules) grpc.StreamServerInterceptor {
+	mustBeValid(rules, nil)
+	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		ctx, err := authorize(stream.Context(), v, rules, info.FullMethod)
+		if err != nil {
+			return err
+		}
+		return handler(service, &callerStream{stream, ctx})
+	}
+}
+
+func authorize(ctx context.Context, v *postern.Verifier, rules Rules, method string) (context.Context, error) {
+	return rules.Authorize(ctx, v, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
+}
+
+func mustBeValid(rules Rules, served func(string) bool) {
+	if err := rules.Validate(served); err != nil {
+		panic(err)
+	}
+}
+
+// callerStream is a stream whose context has the caller.
+type callerStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *callerStream) Context() context.Context { return s.ctx }

@@ -1,0 +1,188 @@
+package grpcauth_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	postern "postern.example/clients/go"
+	"postern.example/clients/go/grpcauth"
+	"postern.example/clients/go/internal/trusttest"
+)
+
+// whoami answers with the caller: its status is SERVING for one, NOT_SERVING for none.
+type whoami struct {
+	grpc_health_v1.UnimplementedHealthServer
+	callers chan *postern.Claims
+}
+
+func (w *whoami) answer(ctx context.Context) *grpc_health_v1.HealthCheckResponse {
+	caller, ok := postern.CallerFrom(ctx)
+	w.callers <- caller
+	if ok {
+		return &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_SERVING}
+	}
+	return &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_NOT_SERVING}
+}
+
+func (w *whoami) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
+	return w.answer(ctx), nil
+}
+
+func (w *whoami) Watch(_ *grpc_health_v1.HealthCheckRequest, stream grpc_health_v1.Health_WatchServer) error {
+	return stream.Send(w.answer(stream.Context()))
+}
+
+const (
+	check = "/grpc.health.v1.Health/Check"
+	watch = "/grpc.health.v1.Health/Watch"
+)
+
+func serve(t *testing.T, v *postern.Verifier, rules grpcauth.Rules) (grpc_health_v1.HealthClient, *whoami) {
+	t.Helper()
+	server := grpc.NewServer(grpcauth.ServerOptions(v, rules)...)
+	service := &whoami{callers: make(chan *postern.Claims, 10)}
+	grpc_health_v1.RegisterHealthServer(server, service)
+	grpcauth.MustMatch(server, rules)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	return grpc_health_v1.NewHealthClient(connection), service
+}
+
+func verifier(t *testing.T) (*postern.Verifier, *trusttest.Service) {
+	t.Helper()
+	service := trusttest.Start(t)
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return v, service
+}
+
+func TestUnaryAndStream(t *testing.T) {
+	v, postern1 := verifier(t)
+	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
+	cases := []struct {
+		name   string
+		rule   grpcauth.Rule
+		values []string
+		code   codes.Code
+		reason string
+		caller bool
+	}{
+		{"a good token", grpcauth.Rule{}, []string{good}, codes.OK, "", true},
+		{"another spelling of the scheme", grpcauth.Rule{}, []string{"bearer" + good[6:]}, codes.OK, "", true},
+		{"none", grpcauth.Rule{}, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"another scheme", grpcauth.Rule{}, []string{"Basic YTpi"}, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"two", grpcauth.Rule{}, []string{good, good}, codes.Unauthenticated, "TOKEN_MALFORMED", false},
+		{"junk", grpcauth.Rule{}, []string{"Bearer junk"}, codes.Unauthenticated, "TOKEN_MALFORMED", false},
+		{"the roles", grpcauth.Rule{Roles: []string{"editor"}}, []string{good}, codes.OK, "", true},
+		{"a missing role", grpcauth.Rule{Roles: []string{"editor", "admin"}}, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
+		{"another audience", grpcauth.Rule{Audience: "billing"}, []string{good}, codes.Unauthenticated, "TOKEN_CLAIMS_INVALID", false},
+		{"public", grpcauth.Public, []string{"Bearer junk"}, codes.OK, "", false},
+		{"optional, none", grpcauth.Rule{Optional: true}, nil, codes.OK, "", false},
+		{"optional, good", grpcauth.Rule{Optional: true}, []string{good}, codes.OK, "", true},
+		{"optional, junk", grpcauth.Rule{Optional: true}, []string{"Bearer junk"}, codes.Unauthenticated, "TOKEN_MALFORMED", false},
+		{"optional, two", grpcauth.Rule{Optional: true}, []string{good, good}, codes.Unauthenticated, "TOKEN_MALFORMED", false},
+	}
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			client, service := serve(t, v, grpcauth.Rules{check: test.rule, watch: test.rule})
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": test.values})
+			_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+			expect(t, service, err, test.code, test.reason, test.caller)
+			stream, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			expect(t, service, err, test.code, test.reason, test.caller)
+		})
+	}
+}
+
+func expect(t *testing.T, service *whoami, err error, code codes.Code, reason string, hasCaller bool) {
+	t.Helper()
+	answer := status.Convert(err)
+	found := ""
+	for _, detail := range answer.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "postern" {
+			found = info.GetReason()
+		}
+	}
+	if answer.Code() != code || found != reason {
+		t.Errorf("%s %s in place of %s %s", answer.Code(), found, code, reason)
+	}
+	if code != codes.OK {
+		if len(service.callers) > 0 {
+			t.Error("the handler was called")
+		}
+		return
+	}
+	if caller := <-service.callers; (caller != nil) != hasCaller || hasCaller && caller.SessionID != "mine" {
+		t.Errorf("the caller is %+v", caller)
+	}
+}
+
+func TestStaleTrust(t *testing.T) {
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	client, _ := serve(t, v, nil)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer a.b.c")
+	_, err = client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	answer := status.Convert(err)
+	if answer.Code() != codes.Unavailable || len(answer.Details()) != 2 {
+		t.Fatalf("%v %v", err, answer.Details())
+	}
+	if retry, ok := answer.Details()[1].(*errdetails.RetryInfo); !ok || retry.GetRetryDelay().AsDuration() != time.Second {
+		t.Errorf("%v", answer.Details()[1])
+	}
+}
+
+func TestInvalidRules(t *testing.T) {
+	v, _ := verifier(t)
+	for name, rules := range map[string]grpcauth.Rules{
+		"not a full method name":      {"Health/Check": grpcauth.Public},
+		"both Roles and Optional":     {check: {Optional: true, Roles: []string{"a"}}},
+		"is public and has":           {check: {Public: true, Audience: "a"}},
+		"a role that is empty":        {check: {Roles: []string{""}}},
+		"method that no service has":  {"/grpc.health.v1.Health/Chekc": grpcauth.Public},
+		`"/grpc.health.v1.Health/W" `: {"/grpc.health.v1.Health/W": {}, check: {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), name) {
+					t.Errorf("the panic is %v", err)
+				}
+			}()
+			serve(t, v, rules)
+		})
+	}
+}

@@ -1,0 +1,70 @@
+// Package httpauth guards net/http handlers by Postern's access tokens.
+package httpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	postern "postern.example/clients/go"
+)
+
+// Require returns a middleware that lets requests with a valid token through. Handlers find the caller by
+// [postern.CallerFrom]. Others are answered with 401, 403 or 503, the headers of RFC 6750, and a JSON body
+// {"error": "TOKEN_EXPIRED", "message": "…"}.
+//
+// It panics for a role that is empty.
+func Require(v *postern.Verifier, require postern.Require) func(http.Handler) http.Handler {
+	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles}}
+	if err := rules.Validate(nil); err != nil {
+		panic(err)
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, err := rules.Authorize(r.Context(), v, "/http/Request", r.Header.Values("Authorization"))
+			if err != nil {
+				WriteRefusal(w, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// WriteRefusal answers a request as [Require] does; err is that of [postern.Verifier.Verify] or [postern.BearerToken].
+// Any other error is answered with 500 and without details.
+func WriteRefusal(w http.ResponseWriter, err error) {
+	refusal := &postern.Refusal{Reason: "INTERNAL", Detail: "internal error"}
+	code := http.StatusInternalServerError
+	if errors.As(err, &refusal) {
+		code = writeHeaders(w.Header(), refusal)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	// The client may be gone; nobody is left to be told.
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": string(refusal.Reason), "message": refusal.Detail})
+}
+
+func writeHeaders(headers http.Header, refusal *postern.Refusal) int {
+	switch refusal.Code() {
+	case codes.PermissionDenied:
+		headers.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+		return http.StatusForbidden
+	case codes.Unavailable:
+		headers.Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
+		return http.StatusServiceUnavailable
+	}
+	challenge := "Bearer"
+	if refusal.Reason != postern.ReasonCredentialsMissing {
+		description := strings.NewReplacer(`"`, `'`, `\`, `'`).Replace(refusal.Detail)
+		challenge = `Bearer error="invalid_token", error_description="` + description + `"`
+	}
+	headers.Set("WWW-Authenticate", challenge)
+	return http.StatusUnauthorized
+}

@@ -1,0 +1,111 @@
+package httpauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	postern "postern.example/clients/go"
+	"postern.example/clients/go/httpauth"
+	"postern.example/clients/go/internal/trusttest"
+)
+
+func answer(t *testing.T, handler http.Handler, authorization ...string) (*http.Response, string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header["Authorization"] = authorization
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var body struct{ Error, Message string }
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	return response, body.Error
+}
+
+func TestRequire(t *testing.T) {
+	service := trusttest.Start(t)
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	called := 0
+	whoami := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		called++
+		caller, ok := postern.CallerFrom(r.Context())
+		if !ok || caller.SessionID != "mine" {
+			t.Errorf("the caller is %+v", caller)
+		}
+		_, _ = w.Write([]byte(`{}`))
+	})
+	good := "Bearer " + service.Key.Token(t, "mine", nil)
+	expired := "Bearer " + service.Key.Token(t, "mine", map[string]any{"iat": time.Now().Unix() - 100, "exp": time.Now().Unix() - 50})
+	editor, admin := postern.Require{Roles: []string{"editor"}}, postern.Require{Roles: []string{"admin"}}
+	for name, test := range map[string]struct {
+		require   postern.Require
+		values    []string
+		code      int
+		reason    string
+		challenge string
+	}{
+		"good":       {editor, []string{good}, 200, "", ""},
+		"none":       {editor, nil, 401, "CREDENTIALS_MISSING", "Bearer"},
+		"two":        {editor, []string{good, good}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the call has more than one authorization header; send one"`},
+		"expired":    {editor, []string{expired}, 401, "TOKEN_EXPIRED", `Bearer error="invalid_token", error_description="the token has expired"`},
+		"no admin":   {admin, []string{good}, 403, "ROLE_MISSING", `Bearer error="insufficient_scope"`},
+		"wrong form": {editor, []string{"Bearer  x"}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the authorization header must be 'Bearer', one space and one token"`},
+	} {
+		called = 0
+		response, reason := answer(t, httpauth.Require(v, test.require)(whoami), test.values...)
+		if response.StatusCode != test.code || reason != test.reason || response.Header.Get("WWW-Authenticate") != test.challenge {
+			t.Errorf("%s: %d %s %q", name, response.StatusCode, reason, response.Header.Get("WWW-Authenticate"))
+		}
+		if (called == 1) != (test.code == 200) {
+			t.Errorf("%s: the handler was called %d times", name, called)
+		}
+		if test.code != 200 && response.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: a cache may keep the answer", name)
+		}
+	}
+}
+
+func TestUnreadyAndUnknownErrors(t *testing.T) {
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	response, reason := answer(t, httpauth.Require(v, postern.Require{})(http.NotFoundHandler()), "Bearer a.b.c")
+	if response.StatusCode != 503 || reason != "TRUST_STALE" || response.Header.Get("Retry-After") != "1" {
+		t.Errorf("%d %s %q", response.StatusCode, reason, response.Header.Get("Retry-After"))
+	}
+	recorder := httptest.NewRecorder()
+	httpauth.WriteRefusal(recorder, errors.New("secret"))
+	if body := recorder.Body.String(); recorder.Code != 500 || body != "{\"error\":\"INTERNAL\",\"message\":\"internal error\"}\n" {
+		t.Errorf("%d %s", recorder.Code, body)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an empty role was accepted")
+		}
+	}()
+	httpauth.Require(v, postern.Require{Roles: []string{""}})
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package integration
+
+// slowdown without the race detector.
+const slowdown = 1

@@ -1,0 +1,134 @@
+package postern
+
+import (
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Reason says why a token or a call was refused. The names are those of the enum in reason.proto; a name never changes its
+// meaning.
+type Reason string
+
+// The reasons that a verifier and its guards give. The service has more.
+const (
+	ReasonCredentialsMissing    Reason = "CREDENTIALS_MISSING"
+	ReasonTokenMalformed        Reason = "TOKEN_MALFORMED"
+	ReasonTokenTooLarge         Reason = "TOKEN_TOO_LARGE"
+	ReasonTokenAlgNotAllowed    Reason = "TOKEN_ALG_NOT_ALLOWED"
+	ReasonTokenKeyUnknown       Reason = "TOKEN_KEY_UNKNOWN"
+	ReasonTokenSignatureInvalid Reason = "TOKEN_SIGNATURE_INVALID"
+	ReasonTokenTypeInvalid      Reason = "TOKEN_TYPE_INVALID"
+	ReasonTokenClaimsInvalid    Reason = "TOKEN_CLAIMS_INVALID"
+	ReasonTokenExpired          Reason = "TOKEN_EXPIRED"
+	ReasonTokenNotYetValid      Reason = "TOKEN_NOT_YET_VALID"
+	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
+	ReasonRoleMissing           Reason = "ROLE_MISSING"
+	ReasonTrustStale            Reason = "TRUST_STALE"
+)
+
+// retryAfter is the delay that callers are told when keys and revocations are not here yet, or too old.
+const retryAfter = time.Second
+
+// Refusal is the error of a refused token or call. It contains no part of the token.
+type Refusal struct {
+	Reason Reason
+	// Detail names the broken rule in fixed words, fit to be shown to the caller.
+	Detail string
+	// RetryAfter is zero unless the same call may succeed later.
+	RetryAfter time.Duration
+}
+
+func (r *Refusal) Error() string {
+	return "postern: " + string(r.Reason) + ": " + r.Detail
+}
+
+// Code is the gRPC status code of the refusal: Unauthenticated, PermissionDenied or Unavailable.
+func (r *Refusal) Code() codes.Code {
+	switch r.Reason {
+	case ReasonRoleMissing:
+		return codes.PermissionDenied
+	case ReasonTrustStale:
+		return codes.Unavailable
+	default:
+		return codes.Unauthenticated
+	}
+}
+
+// Details are the protobuf messages that Postern attaches to a status: an ErrorInfo of the domain postern, and a RetryInfo.
+func (r *Refusal) Details() []protoadapt.MessageV1 {
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: string(r.Reason), Domain: "postern"}}
+	if r.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
+	}
+	return details
+}
+
+// GRPCStatus makes a grpc-go handler that returns the refusal answer as Postern does.
+func (r *Refusal) GRPCStatus() *status.Status {
+	plain := status.New(r.Code(), r.Detail)
+	detailed, err := plain.WithDetails(r.Details()...)
+	if err != nil {
+		return plain
+	}
+	return detailed
+}
+
+func refusal(reason Reason, detail string) *Refusal {
+	return &Refusal{Reason: reason, Detail: detail}
+}
+
+// Every refusal exists once: a flood of malformed tokens allocates nothing, and a fixed text cannot contain a token.
+var (
+	refusedTooLarge = refusal(ReasonTokenTooLarge, "the token is longer than 8192 bytes")
+
+	refusedSegments     = refusal(ReasonTokenMalformed, "a token is three base64url segments joined by dots")
+	refusedNotCanonical = refusal(ReasonTokenMalformed, "a segment is not canonical base64url")
+	refusedHeaderJSON   = refusal(ReasonTokenMalformed, "the header is not one JSON object with distinct members")
+	refusedHeader       = refusal(ReasonTokenMalformed, "the header has a member other than alg, kid and typ")
+	refusedHeaderTypes  = refusal(ReasonTokenMalformed, "alg, kid and typ must be strings, and alg present")
+	refusedKidMissing   = refusal(ReasonTokenMalformed, "the header has no kid")
+	refusedKidLength    = refusal(ReasonTokenMalformed, "kid must have 1 to 128 characters")
+	refusedClaimsJSON   = refusal(ReasonTokenMalformed, "the claims are not one JSON object with distinct members")
+
+	refusedAlg             = refusal(ReasonTokenAlgNotAllowed, "alg is not an accepted algorithm")
+	refusedAlgMismatch     = refusal(ReasonTokenAlgNotAllowed, "alg is not the algorithm of the key")
+	refusedKeyUnknown      = refusal(ReasonTokenKeyUnknown, "no key with this kid is published")
+	refusedType            = refusal(ReasonTokenTypeInvalid, "typ is not that of an access token")
+	refusedSignatureLength = refusal(ReasonTokenSignatureInvalid, "the signature does not have the length that the algorithm requires")
+	refusedSignature       = refusal(ReasonTokenSignatureInvalid, "the signature does not match")
+	refusedRevoked         = refusal(ReasonTokenRevoked, "the token, its session or its key was revoked")
+	refusedExpired         = refusal(ReasonTokenExpired, "the token has expired")
+	refusedNbf             = refusal(ReasonTokenNotYetValid, "nbf is in the future")
+	refusedIat             = refusal(ReasonTokenNotYetValid, "iat is in the future")
+
+	refusedSub        = refusal(ReasonTokenClaimsInvalid, "sub "+identifierRule)
+	refusedJti        = refusal(ReasonTokenClaimsInvalid, "jti "+identifierRule)
+	refusedSid        = refusal(ReasonTokenClaimsInvalid, "sid "+identifierRule)
+	refusedClientID   = refusal(ReasonTokenClaimsInvalid, "client_id "+identifierRule)
+	refusedExternalID = refusal(ReasonTokenClaimsInvalid, "external_id "+identifierRule)
+	refusedRoles      = refusal(ReasonTokenClaimsInvalid, "roles must be a list of strings of 1 to 256 characters without control characters")
+	refusedExp        = refusal(ReasonTokenClaimsInvalid, "exp "+dateRule)
+	refusedIatClaim   = refusal(ReasonTokenClaimsInvalid, "iat "+dateRule)
+	refusedNbfClaim   = refusal(ReasonTokenClaimsInvalid, "nbf "+dateRule)
+	refusedIss        = refusal(ReasonTokenClaimsInvalid, "iss is not the trusted issuer")
+	refusedAudType    = refusal(ReasonTokenClaimsInvalid, "aud must be a string or a list of strings")
+	refusedAud        = refusal(ReasonTokenClaimsInvalid, "aud has no accepted audience")
+	refusedLifetime   = refusal(ReasonTokenClaimsInvalid, "the time from iat to exp is longer than the maximum lifetime of a token")
+	refusedAudience   = refusal(ReasonTokenClaimsInvalid, "aud does not have the required audience")
+
+	refusedStale = &Refusal{
+		Reason:     ReasonTrustStale,
+		Detail:     "keys and revocations are not loaded yet, or are too old; retry later",
+		RetryAfter: retryAfter,
+	}
+)
+
+const (
+	identifierRule = "must be a string of 1 to 256 characters without control characters"
+	dateRule       = "must be a number of seconds, greater than 0 and less than 2^40"
+)

@@ -1,0 +1,84 @@
+package postern
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Rule says who may call a method. The zero value requires a valid token.
+type Rule struct {
+	// Public lets anyone call the method; a token is ignored.
+	Public bool
+	// Optional lets callers without a token in, but a token that is sent must be valid. Not together with Roles.
+	Optional bool
+	// Audience and Roles are as in [Require].
+	Audience string
+	Roles    []string
+}
+
+// Rules are those of a server, by full method name: /package.Service/Method. A method without a rule requires a valid
+// token, so that none is open by mistake.
+type Rules map[string]Rule
+
+var methodName = regexp.MustCompile(`^/[A-Za-z_][\w.]*/[A-Za-z_]\w*$`)
+
+// Validate finds every fault of the rules: a misspelt one would silently open or close a method. served says whether the
+// server has a method; nil leaves that out.
+func (r Rules) Validate(served func(method string) bool) error {
+	var faults []string
+	for name, rule := range r {
+		fault := rule.fault()
+		switch {
+		case !methodName.MatchString(name):
+			fault = "is not a full method name; write /package.Service/Method"
+		case served != nil && !served(name):
+			fault = "is a method that no service has"
+		}
+		if fault != "" {
+			faults = append(faults, fmt.Sprintf("%q %s", name, fault))
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.Sort(faults)
+	return errors.New("postern: the access rules are invalid: " + strings.Join(faults, "; "))
+}
+
+func (r Rule) fault() string {
+	switch {
+	case r.Public && (r.Optional || r.Audience != "" || len(r.Roles) > 0):
+		return "is public and has requirements; remove one of them"
+	case r.Optional && len(r.Roles) > 0:
+		return "has both Roles and Optional, but a caller without a token has no roles; remove one"
+	case slices.Contains(r.Roles, ""):
+		return "has a role that is empty"
+	default:
+		return ""
+	}
+}
+
+// Authorize applies the rule of a method to the authorization headers of a call, one text each. The result has the caller
+// for [CallerFrom]; the error is a [*Refusal]. It is what guards of other transports call.
+func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, authorization []string) (context.Context, error) {
+	rule := r[method]
+	if rule.Public {
+		return ctx, nil
+	}
+	token, err := BearerToken(authorization)
+	if err != nil {
+		if err == refusedMissing && rule.Optional {
+			return ctx, nil
+		}
+		return nil, err
+	}
+	caller, err := v.Verify(token, Require{Audience: rule.Audience, Roles: rule.Roles})
+	if err != nil {
+		return nil, err
+	}
+	return WithCaller(ctx, caller), nil
+}

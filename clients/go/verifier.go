@@ -1,0 +1,351 @@
+package postern
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Require says what a valid token must have in addition. The zero value requires nothing more.
+type Require struct {
+	// Audience is one that the token must name, beside one of those that the service publishes.
+	Audience string
+	// Roles are those that the subject must have, all of them.
+	Roles []string
+}
+
+// Status says whether a verifier can verify tokens.
+type Status string
+
+// The states of a verifier.
+const (
+	// StatusWaiting: keys and revocations are not loaded yet.
+	StatusWaiting Status = "waiting"
+	StatusReady   Status = "ready"
+	// StatusStale: the news is older than the maximum; tokens are refused.
+	StatusStale Status = "stale"
+)
+
+// State is what a verifier knows at one moment.
+type State struct {
+	Status Status
+	// Connected says whether a stream is open and has delivered an update, or the last key set could be fetched.
+	Connected bool
+	// Age is that of the news; 0 while waiting, and in JWKS mode while the key set is fresh.
+	Age time.Duration
+	// Revocations is how many are known.
+	Revocations int
+	// Err is why the source does not deliver; nil while it does.
+	Err error
+}
+
+// Verifier verifies access tokens in this process. All its methods may be called at the same time.
+type Verifier struct {
+	trust        *trust
+	cache        *tokenCache
+	clock        func() instant
+	maxStaleness int64
+	// keyMissing is called for a token whose key is not known; nil with a stream, which sends every change.
+	keyMissing func()
+	logger     *slog.Logger
+	stop       context.CancelFunc
+	stopped    sync.WaitGroup
+
+	mu        sync.Mutex
+	connected bool
+	err       error
+}
+
+const (
+	defaultMaxStaleness = 5 * time.Minute
+	defaultCacheBytes   = 64 << 20
+)
+
+// Option changes a verifier.
+type Option func(*options)
+
+type options struct {
+	credential   streamCredential
+	account      *serviceAccount
+	maxStaleness time.Duration
+	cacheBytes   int
+	logger       *slog.Logger
+}
+
+type serviceAccount struct{ id, secret string }
+
+// WithServiceAccount authenticates the stream by a service account, as `postern service create` printed it.
+func WithServiceAccount(clientID, clientSecret string) Option {
+	return func(o *options) { o.account = &serviceAccount{clientID, clientSecret} }
+}
+
+// WithTokenSource authenticates the stream by the tokens of the source, such as a [ServiceCredential] that others use, too.
+func WithTokenSource(source TokenSource) Option {
+	return func(o *options) { o.credential = credentialOf(source) }
+}
+
+// WithMaxStaleness sets how old keys and revocations may become, 5 minutes by default. Beyond it tokens are refused with
+// [ReasonTrustStale].
+func WithMaxStaleness(limit time.Duration) Option {
+	return func(o *options) { o.maxStaleness = limit }
+}
+
+// WithCacheBytes sets the size of the cache of verified tokens, 64 MiB by default; 0 for none.
+func WithCacheBytes(bytes int) Option {
+	return func(o *options) { o.cacheBytes = bytes }
+}
+
+// WithLogger logs when the source connects, disconnects or sends unusable keys. There are no logs by default.
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *options) { o.logger = logger }
+}
+
+// NewVerifier makes a verifier that reads keys and revocations from the WatchTrust stream. It connects at once, and stops
+// at the end of ctx or with Close. [Verifier.Ready] waits until it can verify tokens.
+func NewVerifier(ctx context.Context, upstream Upstream, with ...Option) (*Verifier, error) {
+	settings, err := optionsOf(with)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := upstream.dial()
+	if err != nil {
+		return nil, err
+	}
+	if settings.account != nil {
+		credential := newServiceCredential(connection, settings.account.id, settings.account.secret)
+		settings.credential = credential
+	}
+	v := newVerifier(settings)
+	v.start(ctx, func(ctx context.Context) {
+		defer connection.Close()
+		newTrustStream(connection, settings.credential, v).run(ctx)
+	})
+	return v, nil
+}
+
+func optionsOf(with []Option) (*options, error) {
+	settings := &options{
+		maxStaleness: defaultMaxStaleness,
+		cacheBytes:   defaultCacheBytes,
+		logger:       slog.New(slog.DiscardHandler),
+	}
+	for _, option := range with {
+		option(settings)
+	}
+	switch {
+	case settings.maxStaleness <= 0:
+		return nil, errors.New("postern: the maximum staleness must be greater than 0")
+	case settings.cacheBytes < 0:
+		return nil, errors.New("postern: the size of the cache must not be negative")
+	case settings.logger == nil:
+		return nil, errors.New("postern: the logger is nil; leave WithLogger out for no logs")
+	case settings.credential == sourceCredential{}:
+		return nil, errors.New("postern: the token source is nil; leave WithTokenSource out for a stream without a credential")
+	case settings.account != nil && settings.credential != nil:
+		return nil, errors.New("postern: set a service account or a token source, not both")
+	case settings.account != nil && (settings.account.id == "" || settings.account.secret == ""):
+		return nil, errors.New("postern: the service account needs its client id and its client secret")
+	}
+	return settings, nil
+}
+
+func newVerifier(settings *options) *Verifier {
+	v := &Verifier{
+		trust:        newTrust(),
+		clock:        systemClock,
+		maxStaleness: int64(settings.maxStaleness),
+		logger:       settings.logger,
+	}
+	if settings.cacheBytes > 0 {
+		v.cache = newTokenCache(settings.cacheBytes)
+	}
+	return v
+}
+
+func (v *Verifier) start(ctx context.Context, source func(context.Context)) {
+	ctx, v.stop = context.WithCancel(ctx)
+	v.stopped.Go(func() { source(ctx) })
+}
+
+// Close ends the stream. Afterwards tokens are refused when the news has become too old.
+func (v *Verifier) Close() {
+	v.stop()
+	v.stopped.Wait()
+	v.report(false, errors.New("the verifier is closed"))
+}
+
+// Verify returns the claims of a valid token. It never waits for the network. The error is a [*Refusal], whose reason is
+// one of TOKEN_…, ROLE_MISSING and TRUST_STALE.
+func (v *Verifier) Verify(token string, require Require) (*Claims, error) {
+	claims, refused := v.verify(token, require.Audience)
+	if refused != nil {
+		if refused == refusedKeyUnknown && v.keyMissing != nil {
+			v.keyMissing()
+		}
+		return nil, refused
+	}
+	for _, role := range require.Roles {
+		if !slices.Contains(claims.Roles, role) {
+			return nil, refusal(ReasonRoleMissing, "the subject lacks the role '"+role+"'")
+		}
+	}
+	return claims, nil
+}
+
+func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
+	now := v.clock()
+	// The revision is read before keys and revocations: a change that comes meanwhile is found at the next call.
+	revision := v.trust.revision.Load()
+	current := v.trust.view.Load()
+	confirmedAt := v.trust.confirmedAt.Load()
+	if current == nil || confirmedAt == neverConfirmed || now.monotonicNs-confirmedAt > v.maxStaleness {
+		return nil, refusedStale
+	}
+	if len(token) > maxTokenBytes {
+		return nil, refusedTooLarge
+	}
+	var entry *cachedToken
+	if v.cache != nil {
+		entry = v.cache.get(token)
+	}
+	if entry == nil || entry.rules != current.rules {
+		claims, refused := verifyFresh(token, current, now.wallNs)
+		if refused != nil {
+			return nil, refused
+		}
+		entry = v.remember(token, claims, current.rules)
+	}
+	if refused := v.currentRefusal(entry, current, revision, now); refused != nil {
+		return nil, refused
+	}
+	if audience != "" && !slices.Contains(entry.claims.Audience, audience) {
+		return nil, refusedAudience
+	}
+	return entry.claims, nil
+}
+
+func (v *Verifier) remember(token string, claims *Claims, rules *policy) *cachedToken {
+	if v.cache == nil {
+		return &cachedToken{claims: claims, rules: rules, expiresAtSeconds: claims.ExpiresAt.Unix()}
+	}
+	return v.cache.add(token, claims, rules)
+}
+
+// currentRefusal checks what can change after the first verification: key, expiry, revocation. The order of the checks
+// before: format, alg, kid, alg of the key, typ, length of the signature, signature, claims.
+func (v *Verifier) currentRefusal(entry *cachedToken, current *view, revision uint64, now instant) *Refusal {
+	isTrusted := entry.revision.Load() == revision
+	if !isTrusted && current.keys[entry.claims.KeyID] == nil {
+		return refusedKeyUnknown
+	}
+	if now.wallNs/int64(time.Second) >= entry.expiresAtSeconds+entry.rules.skewSeconds {
+		return refusedExpired
+	}
+	if isTrusted {
+		return nil
+	}
+	if v.trust.revoked.covers(entry.claims) {
+		return refusedRevoked
+	}
+	entry.revision.Store(revision)
+	return nil
+}
+
+func verifyFresh(token string, current *view, wallNs int64) (*Claims, *Refusal) {
+	parsed, refused := parseToken(token)
+	if refused != nil {
+		return nil, refused
+	}
+	key, refused := selectKey(parsed.header, current.keys)
+	if refused != nil {
+		return nil, refused
+	}
+	if base64.RawURLEncoding.DecodedLen(len(parsed.signature)) != key.signatureBytes {
+		return nil, refusedSignatureLength
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parsed.signature)
+	if err != nil || !key.matches([]byte(parsed.signed), signature) {
+		return nil, refusedSignature
+	}
+	return checkClaims(parsed.claims, current.rules, key.kid, wallNs)
+}
+
+// selectKey finds the only key that a signature is checked with: alg must be in the closed list, kid published, and alg that
+// of the key. No other key is tried.
+func selectKey(header header, keys keyRing) (*verificationKey, *Refusal) {
+	if _, known := algorithms[header.alg]; !known {
+		return nil, refusedAlg
+	}
+	if !header.hasKid {
+		return nil, refusedKidMissing
+	}
+	key := keys[header.kid]
+	switch {
+	case key == nil:
+		return nil, refusedKeyUnknown
+	case key.algorithm != header.alg:
+		return nil, refusedAlgMismatch
+	case !isAccessTokenType(header.typ):
+		return nil, refusedType
+	}
+	return key, nil
+}
+
+// State returns what the verifier knows now.
+func (v *Verifier) State() State {
+	v.mu.Lock()
+	state := State{Status: StatusWaiting, Connected: v.connected, Revocations: v.trust.revoked.size(), Err: v.err}
+	v.mu.Unlock()
+	confirmedAt := v.trust.confirmedAt.Load()
+	if v.trust.view.Load() == nil || confirmedAt == neverConfirmed {
+		return state
+	}
+	age := v.clock().monotonicNs - confirmedAt
+	state.Status, state.Age = StatusReady, time.Duration(max(0, age))
+	if age > v.maxStaleness {
+		state.Status = StatusStale
+	}
+	return state
+}
+
+// Ready waits until the verifier can verify tokens. At the end of ctx, the error says why it cannot.
+func (v *Verifier) Ready(ctx context.Context) error {
+	for {
+		changed := v.trust.whenChanged()
+		state := v.State()
+		if state.Status == StatusReady {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if state = v.State(); state.Err != nil {
+				return fmt.Errorf("postern: the verifier is not ready: %w (%w)", state.Err, ctx.Err())
+			}
+			return fmt.Errorf("postern: the verifier is not ready: no answer of the service yet (%w)", ctx.Err())
+		}
+	}
+}
+
+// report records how the source fares, and logs a change.
+func (v *Verifier) report(connected bool, err error) {
+	v.mu.Lock()
+	wasConnected, before := v.connected, v.err
+	v.connected, v.err = connected, err
+	v.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		v.logger.Warn("postern: keys and revocations do not arrive", "error", err)
+	case connected && (!wasConnected || before != nil):
+		v.logger.Info("postern: connected")
+	}
+}
+
+// noRenewal is the time at which a token without a known lifetime is renewed.
+const noRenewal = math.MaxInt64
