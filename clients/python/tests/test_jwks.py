@@ -16,7 +16,7 @@ from conftest import Until
 from corpus import answer, corpus
 from postern_auth import Caller, NotReady, Verifier
 from postern_auth import jwks as jwks_module
-from postern_auth.jwks import FetchError, JwksSource, fetch_key_set, parse_url
+from postern_auth.jwks import CacheTimes, FetchError, JwksSource, cache_times, fetch_key_set, parse_url
 from postern_auth.trust import Trust
 
 SETTING = corpus("tokens.json")[0]
@@ -87,22 +87,51 @@ def test_tokens_are_verified_by_the_key_set(server: Server, verifier: Verifier) 
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("cache_control", "ages", "times"),
     [
-        ({"cache_control": "public, max-age=20", "age": "15"}, 5),
-        ({"cache_control": "max-age=20", "age": "35"}, 1),
-        ({"cache_control": "max-age=20"}, 20),
-        ({"cache_control": "x-max-age=20"}, 300),
-        ({"cache_control": "max-age=999999999"}, 3_600),
-        ({"age": "100"}, 200),
-        ({"cache_control": "max-age=20", "age": "-15"}, 20),
-        ({}, 300),
+        (["public, max-age=20"], ["15"], (20, 15)),
+        (["max-age=20"], ["35"], (20, 35)),
+        (['Max-Age="20"'], [], (20, 0)),
+        (["x-max-age=20"], [], (300, 0)),
+        (["max-age=20", "max-age=10"], ["5, 9", "7"], (10, 9)),
+        (["max-age=20, no-store"], [], (1, 0)),
+        (["max-age=999999999"], ["-15"], (3_600, 0)),
+        ([], ["100"], (300, 100)),
+        ([], [], (300, 0)),
     ],
 )
-def test_a_set_is_fresh_for_its_max_age_less_the_time_in_caches(headers: dict[str, str], seconds: int, server: Server) -> None:
-    make: Any = key_set
-    server.respond = make(**headers)
-    assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], seconds)
+def test_the_times_of_a_response(cache_control: list[str], ages: list[str], times: tuple[float, float]) -> None:
+    assert cache_times(cache_control, ages) == times
+
+
+def test_the_headers_of_a_response_are_read(server: Server) -> None:
+    server.respond = key_set("\ufeff" + SETTING["jwks"], cache_control="max-age=20", age="15")
+    assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], (20, 15))
+
+
+def test_the_age_in_caches_counts_and_an_older_copy_brings_no_key_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    other = corpus("tokens.json")[1]["jwks"]
+    answers: list[tuple[str, CacheTimes]] = []
+    for module in ("jwks", "trust"):
+        monkeypatch.setattr(f"postern_auth.{module}.monotonic", lambda: now)
+    monkeypatch.setattr(jwks_module, "fetch_key_set", lambda url: answers.pop())
+    trust = Trust(10, True)
+    source = JwksSource("http://127.0.0.1:1/keys", "https://auth.example", ("postern",), False, trust)
+    answers.append((SETTING["jwks"], CacheTimes(20, 15)))
+    # Fetched again when the original is 20 seconds old, and stale 10 seconds later.
+    assert (source._fetch(), trust.stale_at) == (5, now + 15)
+    first = trust.keys
+    answers.append((other, CacheTimes(20, 17)))
+    assert 0.5 <= source._fetch() <= 1
+    assert trust.keys is first
+    answers.append((other, CacheTimes(20, 14)))
+    assert source._fetch() == 6
+    assert trust.keys is not first
+    # A cache that keeps it for too long is asked with pauses.
+    now += 60
+    answers.append((other, CacheTimes(20, 40)))
+    assert (0.5 <= source._fetch() <= 1, trust.stale_at) == (True, now - 10)
 
 
 def slow(request: BaseHTTPRequestHandler) -> None:
