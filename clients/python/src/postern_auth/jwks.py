@@ -85,6 +85,12 @@ class JwksSource:
             self._stopped = True
             self._wake.notify_all()
 
+    def pause(self) -> None:
+        """Nothing to leave: the thread uses sockets of its own."""
+
+    def resume(self) -> None:
+        """It was not paused."""
+
     def handles(self) -> tuple[object, ...]:
         return ()
 
