@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from math import inf
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Final
 
 import grpc
@@ -29,6 +29,8 @@ MAX_RETRY: Final = 2.0
 PURGE_EVERY: Final = 1.0
 #: How long a fork waits for the threads of a stream to leave grpc.
 LEAVE_SECONDS: Final = 1.0
+#: And then for the threads of grpc itself to close the connection.
+SETTLE_SECONDS: Final = 0.05
 #: A jump of the clock that is not one: the clock is being slewed.
 CLOCK_TOLERANCE: Final = 5.0
 
@@ -140,6 +142,9 @@ class StreamSource:
             call.join(LEAVE_SECONDS)
         with self._wake:
             self._wake.wait_for(lambda: not self._opening, LEAVE_SECONDS)
+        if channel is not None:
+            # The threads of grpc itself close the connection after `close` has returned, and cannot be waited for.
+            sleep(SETTLE_SECONDS)
 
     def resume(self) -> None:
         """Goes on from the cursor."""
