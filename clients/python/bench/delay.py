@@ -12,9 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from service import Center
-
 from postern_auth import Refused, Verifier
+from service import Center
 
 LIMIT = 30.0
 
@@ -58,12 +57,16 @@ def main() -> None:
             here.verify(token)
             there.verify(token)
             if number == revokes // 2:
+                tokens = [center.first.service_token(account) for _ in range(50)]
+                for other in tokens:
+                    there.verify(other)
                 second.kill()
-                center.first.revoke(token)
-                revoked_at = time.perf_counter()
+                revoked_at = {}
+                for other in tokens:
+                    center.first.revoke(other)
+                    revoked_at[other] = time.perf_counter()
                 second = center.instance(second.grpc)
-                reconnecting.append(refused_after(there, token, revoked_at))
-                continue
+                reconnecting += [refused_after(there, other, at) for other, at in revoked_at.items()]
             center.first.revoke(token)
             answered = time.perf_counter()
             is_connected = there.state().connected

@@ -6,7 +6,6 @@ import json
 import socketserver
 import threading
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -17,7 +16,8 @@ from conftest import Until
 from corpus import answer, corpus
 from postern_auth import Caller, NotReady, Verifier
 from postern_auth import jwks as jwks_module
-from postern_auth.jwks import FetchError, fetch_key_set, parse_url
+from postern_auth.jwks import CacheTimes, FetchError, JwksSource, cache_times, fetch_key_set, parse_url
+from postern_auth.trust import Trust
 
 SETTING = corpus("tokens.json")[0]
 Respond = Callable[[BaseHTTPRequestHandler], None]
@@ -87,22 +87,51 @@ def test_tokens_are_verified_by_the_key_set(server: Server, verifier: Verifier) 
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("cache_control", "ages", "times"),
     [
-        ({"cache_control": "public, max-age=20", "age": "15"}, 5),
-        ({"cache_control": "max-age=20", "age": "35"}, 1),
-        ({"cache_control": "max-age=20"}, 20),
-        ({"cache_control": "x-max-age=20"}, 300),
-        ({"cache_control": "max-age=999999999"}, 3_600),
-        ({"age": "100"}, 200),
-        ({"cache_control": "max-age=20", "age": "-15"}, 20),
-        ({}, 300),
+        (["public, max-age=20"], ["15"], (20, 15)),
+        (["max-age=20"], ["35"], (20, 35)),
+        (['Max-Age="20"'], [], (20, 0)),
+        (["x-max-age=20"], [], (300, 0)),
+        (["max-age=20", "max-age=10"], ["5, 9", "7"], (10, 9)),
+        (["max-age=20, no-store"], [], (1, 0)),
+        (["max-age=999999999"], ["-15"], (3_600, 0)),
+        ([], ["100"], (300, 100)),
+        ([], [], (300, 0)),
     ],
 )
-def test_a_set_is_fresh_for_its_max_age_less_the_time_in_caches(headers: dict[str, str], seconds: int, server: Server) -> None:
-    make: Any = key_set
-    server.respond = make(**headers)
-    assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], seconds)
+def test_the_times_of_a_response(cache_control: list[str], ages: list[str], times: tuple[float, float]) -> None:
+    assert cache_times(cache_control, ages) == times
+
+
+def test_the_headers_of_a_response_are_read(server: Server) -> None:
+    server.respond = key_set("\ufeff" + SETTING["jwks"], cache_control="max-age=20", age="15")
+    assert fetch_key_set(parse_url(server.url, False)) == (SETTING["jwks"], (20, 15))
+
+
+def test_the_age_in_caches_counts_and_an_older_copy_brings_no_key_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    other = corpus("tokens.json")[1]["jwks"]
+    answers: list[tuple[str, CacheTimes]] = []
+    for module in ("jwks", "trust"):
+        monkeypatch.setattr(f"postern_auth.{module}.monotonic", lambda: now)
+    monkeypatch.setattr(jwks_module, "fetch_key_set", lambda url: answers.pop())
+    trust = Trust(10, True)
+    source = JwksSource("http://127.0.0.1:1/keys", "https://auth.example", ("postern",), False, trust)
+    answers.append((SETTING["jwks"], CacheTimes(20, 15)))
+    # Fetched again when the original is 20 seconds old, and stale 10 seconds later.
+    assert (source._fetch(), trust.stale_at) == (5, now + 15)
+    first = trust.keys
+    answers.append((other, CacheTimes(20, 17)))
+    assert 0.5 <= source._fetch() <= 1
+    assert trust.keys is first
+    answers.append((other, CacheTimes(20, 14)))
+    assert source._fetch() == 6
+    assert trust.keys is not first
+    # A cache that keeps it for too long is asked with pauses.
+    now += 60
+    answers.append((other, CacheTimes(20, 40)))
+    assert (0.5 <= source._fetch() <= 1, trust.stale_at) == (True, now - 10)
 
 
 def slow(request: BaseHTTPRequestHandler) -> None:
@@ -170,7 +199,7 @@ def test_keys_that_cannot_be_fetched_again_become_stale(server: Server, verifier
     until(lambda: isinstance(answer(verifier, good_token()), Caller), "the keys are fetched again")
 
 
-def test_an_unknown_key_has_the_set_fetched_once(server: Server, verifier: Verifier, until: Until) -> None:
+def test_an_unknown_key_has_the_set_fetched(server: Server, verifier: Verifier, until: Until) -> None:
     other = corpus("tokens.json")[1]
     token = next(vector["token"] for vector in other["tokens"] if vector["name"] == "as issued")
     verifier.ready(5)
@@ -178,15 +207,21 @@ def test_an_unknown_key_has_the_set_fetched_once(server: Server, verifier: Verif
     server.respond = key_set(json.dumps({"keys": both}))
     assert answer(verifier, token) == "TOKEN_KEY_UNKNOWN"
     until(lambda: isinstance(answer(verifier, token), Caller), "the new key is here")
-    before = server.requests
-    for number in range(100):
-        assert answer(verifier, invented(number)) == "TOKEN_KEY_UNKNOWN"
-    assert server.requests == before == 2
 
 
-def invented(number: int) -> str:
-    header = json.dumps({"alg": "ES256", "kid": f"key {number}", "typ": "at+jwt"}).encode()
-    return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, b"{}", b"\0" * 64))
+def test_invented_keys_have_the_set_fetched_once_in_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(jwks_module, "monotonic", lambda: now)
+    # Not started: `_fetch_at` shows what its thread would do.
+    source = JwksSource("http://127.0.0.1:1/keys", "https://auth.example", ("postern",), False, Trust(300, True))
+    fetched = 0
+    for second in range(60):
+        now = 1_000.0 + second
+        for _ in range(100):
+            source._fetch_at = now + 300
+            source.on_unknown_key()
+            fetched += source._fetch_at <= now
+    assert fetched == 2
 
 
 @pytest.mark.parametrize(

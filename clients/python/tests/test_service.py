@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
+import threading
 import time
 import urllib.request
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from conftest import Until
 from corpus import answer
 from postern_auth import Caller, NotReady, Refused, ServiceCredential, Verifier
+from postern_auth.stream import WatchTrustCall
 from service import Center, Instance
 
 
@@ -193,6 +196,41 @@ def test_a_clock_that_is_set_back_brings_purged_revocations_back(
         until(lambda: verifier.state().revocations == 0, "expired revocations are purged")
         ahead = 0.0
         until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "it is revoked again")
+
+
+def test_a_stream_whose_credential_expires_is_replaced_without_a_gap(
+    center: Center, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, until: Until
+) -> None:
+    opened: list[str] = []
+    renewed, start = ServiceCredential.renewed, WatchTrustCall.start
+
+    def soon_due(credential: ServiceCredential) -> tuple[str, float]:
+        return renewed(credential)[0], time.monotonic() + 0.1
+
+    def counted(call: WatchTrustCall, *arguments: Any) -> None:
+        opened.append(arguments[1])
+        start(call, *arguments)
+
+    monkeypatch.setattr(ServiceCredential, "renewed", soon_due)
+    monkeypatch.setattr(WatchTrustCall, "start", counted)
+    with verifier_of(center, center.first.grpc) as verifier:
+        verifier.ready(10)
+        threads = threading.active_count()
+        tokens = []
+
+        def has_replaced_ten() -> bool:
+            tokens.append(center.first.service_token(center.account))
+            verifier.verify(tokens[-1])
+            center.first.revoke(tokens[-1])
+            return len(opened) >= 10
+
+        until(has_replaced_ten, "the stream was replaced")
+        until(lambda: {answer(verifier, token) for token in tokens} == {"TOKEN_REVOKED"}, "none was missed")
+        # No stream was lost, for however short a time.
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+        # Each continues from the cursor of the one before, and the replaced ones are gone.
+        assert "" not in opened[2:]
+        until(lambda: threading.active_count() <= threads + 2, "the threads of replaced streams have ended")
 
 
 def test_the_credential_of_a_service(center: Center) -> None:

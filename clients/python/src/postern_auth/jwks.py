@@ -24,10 +24,12 @@ log = logging.getLogger("postern_auth")
 
 FETCH_LIMIT: Final = 5.0
 MAX_BYTES: Final = 256 * 1024
-DEFAULT_MAX_AGE: Final = 300
+DEFAULT_MAX_AGE: Final = 300.0
 MIN_PAUSE: Final = 1.0
 MAX_PAUSE: Final = 3_600.0
 MAX_RETRY: Final = 60.0
+#: `Age` counts whole seconds.
+AGE_RESOLUTION: Final = 1.0
 #: Tokens with invented key ids must not make a verifier fetch the key set all the time.
 REFETCH_INTERVAL: Final = 30.0
 #: The longest lifetime that Postern allows for an access token, and the clock difference that it allows by default.
@@ -42,12 +44,22 @@ class KeySetUrl(NamedTuple):
     path: str
 
 
+class CacheTimes(NamedTuple):
+    """For how long a response is fresh from when it was made, and how long ago that was (RFC 9111 section 4.2), in seconds.
+
+    Without the second, a revoked key would live on for as long again in the caches on the way.
+    """
+
+    max_age: float
+    age: float
+
+
 class FetchError(Exception):
     """The key set could not be fetched. The text names the cause."""
 
 
 class JwksSource:
-    """Fetches the key set, and again when it is no longer fresh: `max-age` less the `Age` that it had in caches on the way.
+    """Fetches the key set, and again when its `max-age` is over, which counts from when the service made it.
 
     A key set has no revocations: a revoked token is accepted until it expires.
     """
@@ -62,6 +74,8 @@ class JwksSource:
         self._fetch_at = -inf
         self._refetched_at = -inf
         self._pause = MIN_PAUSE
+        #: When the applied key set was made (monotonic).
+        self._made_at = -inf
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="postern-auth", daemon=True).start()
@@ -70,6 +84,12 @@ class JwksSource:
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
+
+    def pause(self) -> None:
+        """Nothing to leave: the thread uses sockets of its own."""
+
+    def resume(self) -> None:
+        """It was not paused."""
 
     def handles(self) -> tuple[object, ...]:
         return ()
@@ -104,26 +124,37 @@ class JwksSource:
         """Fetches once. Returns the seconds until the next time."""
         read_at = monotonic()
         try:
-            text, fresh_for = fetch_key_set(self._url)
+            text, times = fetch_key_set(self._url)
             keys = read_key_set(text)
         except (FetchError, UnusableKeys) as error:
             self._trust.connected = False
             kind = "cannot be used" if isinstance(error, UnusableKeys) else "could not be fetched"
             self._trust.failure = f"the key set of {self._text} {kind}: {error}"
             log.warning("%s", self._trust.failure)
-            pause = self._pause * random.uniform(0.5, 1)
-            self._pause = min(self._pause * 2, MAX_RETRY)
-            return pause
+            return self._next_pause()
         with self._wake:
             if self._stopped:
                 return inf
         self._trust.failure = None
         self._trust.connected = True
-        self._pause = MIN_PAUSE
-        self._trust.replace_keys(keys, self._policy)
-        # The staleness counts from the moment at which the set is no longer fresh.
-        self._trust.confirm(read_at + fresh_for)
-        return max(0.0, read_at + fresh_for - monotonic())
+        made_at, fresh_until = read_at - times.age, read_at - times.age + times.max_age
+        # Another cache may still have a copy from before a key was revoked: it does not bring the key back.
+        if made_at >= self._made_at - AGE_RESOLUTION:
+            self._made_at = made_at
+            self._trust.replace_keys(keys, self._policy)
+            # The staleness counts from the moment at which the set is no longer fresh.
+            self._trust.confirm(fresh_until)
+            if times.max_age > times.age:
+                self._pause = MIN_PAUSE
+                return max(0.0, fresh_until - monotonic())
+        # From a cache that keeps responses for too long: asking it without pauses would not make it forget.
+        return self._next_pause()
+
+    def _next_pause(self) -> float:
+        """Half a second to a second at first, 30 to 60 seconds in the end."""
+        pause = self._pause * random.uniform(0.5, 1)
+        self._pause = min(self._pause * 2, MAX_RETRY)
+        return pause
 
 
 def parse_url(url: str, insecure: bool) -> KeySetUrl:
@@ -141,8 +172,8 @@ def parse_url(url: str, insecure: bool) -> KeySetUrl:
     return KeySetUrl(parts.scheme == "https", host, parts.port, path)
 
 
-def fetch_key_set(url: KeySetUrl) -> tuple[str, float]:
-    """The text of the key set, and for how many seconds it is fresh. Redirects are refused, size and time are bounded."""
+def fetch_key_set(url: KeySetUrl) -> tuple[str, CacheTimes]:
+    """The text of the key set, and its times. Redirects are refused, size and time are bounded."""
     connection: HTTPConnection
     if url.is_tls:
         connection = HTTPSConnection(url.host, url.port, timeout=FETCH_LIMIT, context=ssl.create_default_context())
@@ -182,17 +213,35 @@ def _too_late() -> FetchError:
     return FetchError(f"no answer within {FETCH_LIMIT:g} seconds")
 
 
-def _get(connection: HTTPConnection, path: str) -> tuple[str, float]:
+def _get(connection: HTTPConnection, path: str) -> tuple[str, CacheTimes]:
     connection.request("GET", path, headers={"accept": "application/json"})
     response = connection.getresponse()
     if 300 <= response.status < 400:
         raise FetchError(f"the server answered with status {response.status}, and redirects are not followed")
-    if response.status != 200:
+    if not 200 <= response.status < 300:
         raise FetchError(f"the server answered with status {response.status}")
     body = response.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise FetchError(f"the response is longer than {MAX_BYTES // 1024} KiB")
-    max_age = re.search(r"(?:^|[,\s])max-age=\"?([0-9]{1,9})", response.getheader("cache-control", ""), re.IGNORECASE)
-    age = re.fullmatch(r"\s*([0-9]{1,9})\s*", response.getheader("age", ""))
-    fresh_for = (int(max_age[1]) if max_age else DEFAULT_MAX_AGE) - (int(age[1]) if age else 0)
-    return body.decode(), min(max(fresh_for, MIN_PAUSE), MAX_PAUSE)
+    times = cache_times(response.headers.get_all("cache-control", []), response.headers.get_all("age", []))
+    # With a byte order mark or without: some web servers write one.
+    return body.decode("utf-8-sig"), times
+
+
+def cache_times(cache_control: list[str], ages: list[str]) -> CacheTimes:
+    """Several caches on the way may each have added a header: the shortest time and the greatest age count."""
+    max_ages = []
+    for directive in ",".join(cache_control).lower().split(","):
+        match = re.fullmatch(r'max-age="?([0-9]+)"?', directive.strip())
+        if match is not None:
+            max_ages.append(_seconds(match[1]))
+        elif directive.strip().partition("=")[0] in ("no-store", "no-cache"):
+            max_ages.append(0.0)
+    max_age = min(max_ages, default=DEFAULT_MAX_AGE)
+    age = max(_seconds(text.strip()) for text in ",".join(ages).split(","))
+    return CacheTimes(min(max(max_age, MIN_PAUSE), MAX_PAUSE), age)
+
+
+def _seconds(text: str) -> float:
+    """Digits; another text is no time at all."""
+    return float(text[:12]) if text.isascii() and text.isdigit() else 0.0

@@ -72,8 +72,7 @@ def select_key(header: Header, keys: Mapping[str, VerificationKey]) -> Verificat
         raise unknown_key()
     if key.algorithm != header.alg:
         raise Refused("TOKEN_ALG_NOT_ALLOWED", "alg is not the algorithm of the key")
-    # Only ASCII is compared without regard to case: other letters have lower-case forms in ASCII, such as the Kelvin sign.
-    if header.typ is None or not header.typ.isascii() or header.typ.lower() not in _ACCESS_TOKEN_TYPES:
+    if header.typ is None or header.typ.lower() not in _ACCESS_TOKEN_TYPES:
         raise Refused("TOKEN_TYPE_INVALID", "typ is not that of an access token")
     return key
 

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from math import inf
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Final
 
 import grpc
@@ -27,6 +27,10 @@ SILENCE_LIMIT: Final = 10.0
 MIN_RETRY: Final = 0.05
 MAX_RETRY: Final = 2.0
 PURGE_EVERY: Final = 1.0
+#: How long a fork waits for the threads of a stream to leave grpc.
+LEAVE_SECONDS: Final = 1.0
+#: And then for the threads of grpc itself to close the connection.
+SETTLE_SECONDS: Final = 0.05
 #: A jump of the clock that is not one: the clock is being slewed.
 CLOCK_TOLERANCE: Final = 5.0
 
@@ -40,6 +44,7 @@ class WatchTrustCall:
         self.has_opened = False
         self.ended = False
         self._rpc: grpc.Call | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self, channel: grpc.Channel, cursor: str, token: str | None, source: StreamSource) -> None:
         metadata = () if token is None else (("authorization", f"Bearer {token}"),)
@@ -59,12 +64,17 @@ class WatchTrustCall:
                 end = UpstreamError(grpc.StatusCode.INTERNAL, None, f"an update cannot be read: {error}")
             source.on_end(self, end)
 
-        threading.Thread(target=read, name="postern-auth-stream", daemon=True).start()
+        self._thread = threading.Thread(target=read, name="postern-auth-stream", daemon=True)
+        self._thread.start()
 
     def cancel(self) -> None:
         self.ended = True
         if self._rpc is not None:
             self._rpc.cancel()
+
+    def join(self, seconds: float) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
 
 
 class StreamSource:
@@ -85,6 +95,8 @@ class StreamSource:
         self._trust = trust
         self._wake = threading.Condition()
         self._stopped = False
+        self._paused = False
+        self._opening = False
         self._channel: grpc.Channel | None = None
         self._call: WatchTrustCall | None = None
         #: The call that `_call` is to replace, until that one has opened.
@@ -113,6 +125,34 @@ class StreamSource:
         if self._credential is not None:
             self._credential.close()
 
+    def pause(self) -> None:
+        """Leaves grpc, before a fork: a child of a process that is inside grpc at that moment could never connect."""
+        with self._wake:
+            self._paused = True
+            calls = [call for call in (self._call, self._previous) if call is not None]
+            for call in calls:
+                call.cancel()
+            self._call = self._previous = None
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        if self._credential is not None:
+            self._credential.close()
+        for call in calls:
+            call.join(LEAVE_SECONDS)
+        with self._wake:
+            self._wake.wait_for(lambda: not self._opening, LEAVE_SECONDS)
+        if channel is not None:
+            # The threads of grpc itself close the connection after `close` has returned, and cannot be waited for.
+            sleep(SETTLE_SECONDS)
+
+    def resume(self) -> None:
+        """Goes on from the cursor."""
+        with self._wake:
+            self._paused = False
+            self._open_at = -inf
+            self._wake.notify_all()
+
     def handles(self) -> tuple[object, ...]:
         """What must not be closed in a forked child."""
         return (self._channel, self._call, self._previous)
@@ -123,8 +163,12 @@ class StreamSource:
                 pause = self.tick()
                 if pause > 0 and not self._stopped:
                     self._wake.wait(pause)
+                self._opening = pause <= 0
             if pause <= 0:
                 self.open()
+                with self._wake:
+                    self._opening = False
+                    self._wake.notify_all()
 
     def tick(self) -> float:
         """What is to be done now and then. Returns the seconds until the next time; 0 when a stream is to be opened."""
@@ -132,7 +176,7 @@ class StreamSource:
             now = monotonic()
             self._check_silence(now)
             self._purge(now)
-            return max(0.0, min(self._open_at, self._purge_at) - now)
+            return max(0.0, (self._purge_at if self._paused else min(self._open_at, self._purge_at)) - now)
 
     def _check_silence(self, now: float) -> None:
         for call in (self._previous, self._call):
@@ -168,7 +212,7 @@ class StreamSource:
                 self._fail(error, "no access token for the stream: ")
             return
         with self._wake:
-            if self._stopped:
+            if self._stopped or self._paused:
                 return
             self._channel = self._channel or self._upstream.connect()
             self._previous = self._call

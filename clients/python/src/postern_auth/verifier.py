@@ -44,6 +44,8 @@ class State:
 class _Source(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
     def handles(self) -> tuple[object, ...]: ...
 
 
@@ -299,6 +301,18 @@ _verifiers: weakref.WeakSet[Verifier] = weakref.WeakSet()
 _abandoned: list[object] = []
 
 
+def _before_fork() -> None:
+    for verifier in list(_verifiers):
+        if verifier._source is not None:
+            verifier._source.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for verifier in list(_verifiers):
+        if verifier._source is not None:
+            verifier._source.resume()
+
+
 def _after_fork() -> None:
     """The threads of a parent do not exist in its child, which would go on accepting tokens that are revoked later."""
     for verifier in list(_verifiers):
@@ -309,4 +323,4 @@ def _after_fork() -> None:
         verifier._reset()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
