@@ -72,7 +72,7 @@ test('the cookie yields access tokens and is replaced, until the logout', async 
   expect(withCookie(renewed.cookie)).not.toEqual(first);
   const caller = await until(async () => {
     const response = await me(renewed.accessToken);
-    return response.ok && ((await response.json()));
+    return response.ok && (await response.json());
   });
   expect(caller).toEqual({ subject: userId, roles: ['editor'] });
 

@@ -86,6 +86,12 @@ install_pgbouncer() {
   ln -sf "$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" "$dir/bin/pgbouncer" && "$dir/bin/pgbouncer" --version
 }
 
+# A browser without a window, from Debian, unless installed.
+install_chromium() {
+  command -v chromium || debian chromium || return
+  ln -sf "$(command -v chromium)" "$dir/bin/chromium" && "$dir/bin/chromium" --version
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -98,5 +104,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go chromium; do install "$name"; done
 exit "$failed"
