@@ -54,6 +54,13 @@ install_python-client() {
   script_in python-client "$PWD/client.py"
 }
 
+install_fastapi-example() {
+  cd "$here/../../examples/fastapi" || return
+  python_in fastapi-example "$PWD/requirements.txt" || return
+  printf '#!/bin/sh\nexec "%s/bin/uvicorn" --app-dir "%s" main:app "$@"\n' "$dir/fastapi-example" "$PWD" \
+    >"$dir/bin/fastapi-example" && chmod +x "$dir/bin/fastapi-example"
+}
+
 install_go-client() {
   cd "$here/../../examples/go" || return
   rm -rf stubs
@@ -104,5 +111,5 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go chromium; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python oauth-go chromium; do install "$name"; done
 exit "$failed"
