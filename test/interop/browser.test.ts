@@ -108,7 +108,7 @@ describeWith('chromium', 'in a browser', () => {
       });
     });
 
-    test('a page of an unlisted origin gets no further than the preflight', async () => {
+    test('H04 a page of an unlisted origin gets no further than the preflight', async () => {
       // The same machine and port by another name: another origin.
       await onPage(origin.replace('127.0.0.1', 'localhost'), async (page) => {
         const message = { email, password };

@@ -53,7 +53,7 @@ describeWith('envoy', 'JSON through grpc_json_transcoder', () => {
     expect((await call('AuthService/VerifyToken', {}, { authorization })).status).toBe(401);
   });
 
-  test('a refusal is JSON with its reason, and can be read by a script of a listed origin', async () => {
+  test('E06 a refusal is JSON with its reason, and can be read by a script of a listed origin', async () => {
     const wrong = { email, password: 'wrong horse battery' };
     const refused = await call('AuthService/Login', wrong, { origin, 'x-request-id': 'request-1' });
     expect(refused).toMatchObject({
@@ -88,7 +88,7 @@ describeWith('envoy', 'JSON through grpc_json_transcoder', () => {
     expect(await preflight('https://evil.example')).toEqual([404, null]);
   });
 
-  test('the address of the caller is the one that Envoy saw, not one that the caller chose', async () => {
+  test('E06 the address of the caller is the one that Envoy saw, not one that the caller chose', async () => {
     await call('AuthService/Login', { email, password }, { 'x-forwarded-for': '203.0.113.7' });
     const rows = await service.database.query(
       'SELECT DISTINCT host(client_address) AS address FROM sessions',
@@ -98,7 +98,7 @@ describeWith('envoy', 'JSON through grpc_json_transcoder', () => {
     expect(rows).not.toContainEqual({ address: '203.0.113.7' });
   });
 
-  test('administration, other paths, queries and junk are not passed on', async () => {
+  test('E06 administration, other paths, queries and junk are not passed on', async () => {
     expect((await call('AdminService/ListUsers', {})).status).toBe(404);
     expect((await call('AuthService/Nothing', {})).status).toBe(404);
     expect((await call('AuthService/Login?email=x', {})).status).toBe(400);

@@ -267,7 +267,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     const origin = ['origin', 'https://app.example.com'] as const;
     const shared = { 'access-control-allow-origin': origin[1] };
 
-    test('the preflight of a listed origin passes without a token, that of another is refused', async () => {
+    test('E06 the preflight of a listed origin passes without a token, that of another is refused', async () => {
       const asks = [['access-control-request-method', 'POST']] as const;
       const passed = await send(`${envoy.url}/orders`, [origin, ...asks], 'OPTIONS');
       expect(passed).toMatchObject({ status: 200, upstream: null, headers: shared });
@@ -281,7 +281,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
       expect([other.status, other.headers['access-control-allow-origin']]).toEqual([401, undefined]);
     });
 
-    test('a script of a listed origin can read a refusal, and the response of the service', async () => {
+    test('E06 a script of a listed origin can read a refusal, and the response of the service', async () => {
       for (const path of ['/orders', '/jwt']) {
         const refused = await get(path, origin);
         expect(refused).toMatchObject({ status: 401, headers: shared });

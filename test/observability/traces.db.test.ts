@@ -141,7 +141,7 @@ describe('with a collector', () => {
     expect(refused?.status.code ?? 0).toBe(0);
   });
 
-  test('a call over HTTP has the same span, with the same spans below it', () => {
+  test('H01 a call over HTTP has the same span, with the same spans below it', () => {
     const ofTrace = spans.filter(({ traceId }) => traceId === overHttp.trace);
     const [root, unknown] = ofTrace.filter(({ parentSpanId }) => parentSpanId === overHttp.span);
     expect(root).toMatchObject({ name: `${AUTH}/Login`, kind: 2 });
