@@ -28,6 +28,8 @@ async function callFromPage({
     const response = await call(message, {
       headers: {
         'x-request-id': 'from-a-page',
+        // As OpenTelemetry in the page adds it.
+        traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
       },
       onHeader: (headers: Headers) => (requestId = headers.get('x-request-id')),
