@@ -266,6 +266,7 @@ export async function startService(
       corsOrigins: settings.corsOrigins,
       isTrustedProxy,
       onFinish,
+      tracing,
     });
     const metrics = serviceMetrics({
       linesLost,

@@ -148,6 +148,7 @@ export async function startSidecar(
     corsOrigins: settings.corsOrigins,
     isTrustedProxy,
     onFinish,
+    tracing,
   });
   const grpc = new GrpcServer({
     guard: null,

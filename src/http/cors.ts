@@ -8,6 +8,8 @@ const ALLOWED_HEADERS = [
   'x-grpc-web',
   'x-user-agent',
   'x-request-id',
+  'traceparent',
+  'tracestate',
 ].join(', ');
 /** What such a page may read of a response, beyond what every page may. Without it a script finds no details of a refusal. */
 const EXPOSED_HEADERS = 'x-request-id, retry-after, grpc-status, grpc-message, grpc-status-details-bin';

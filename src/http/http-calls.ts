@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { isListedOrigin, preflightHeaders, responseHeaders } from './cors.ts';
 import { type CallAnswer, type Endpoint, HttpCall, type HttpCallContext } from './http-call.ts';
+import type { Tracing } from '../observability/tracing/open-telemetry.ts';
 import { Code } from '../rpc/status-code.ts';
 
 interface HttpCallsOptions {
@@ -12,6 +13,8 @@ interface HttpCallsOptions {
   readonly corsOrigins: readonly string[];
   readonly isTrustedProxy: HttpCallContext['isTrustedProxy'];
   readonly onFinish: HttpCallContext['onFinish'];
+  /** Absent when calls are not traced. */
+  readonly tracing?: Pick<Tracing, 'startCall'> | undefined;
 }
 
 /** Runs the calls that come over HTTP, until the process stops. */
@@ -19,14 +22,16 @@ export class HttpCalls {
   readonly find: HttpCallsOptions['find'];
   readonly #corsOrigins: ReadonlySet<string>;
   readonly #context: HttpCallContext;
+  readonly #tracing: HttpCallsOptions['tracing'];
   #throughUnixSocket = false;
   #stopping = false;
   #running = 0;
   #onIdle: () => void = () => undefined;
 
-  constructor({ find, corsOrigins, isTrustedProxy, onFinish }: HttpCallsOptions) {
+  constructor({ find, corsOrigins, isTrustedProxy, onFinish, tracing }: HttpCallsOptions) {
     this.find = find;
     this.#corsOrigins = new Set(corsOrigins);
+    this.#tracing = tracing;
     this.#context = {
       throughUnixSocket: () => this.#throughUnixSocket,
       isTrustedProxy,
@@ -48,14 +53,19 @@ export class HttpCalls {
       return;
     }
     const call = new HttpCall(request, endpoint, this.#context);
+    const trace = this.#tracing?.startCall(call.path, (name) => request.headersDistinct[name] ?? []);
     this.#running += 1;
     response.once('close', () => {
+      trace?.end(Code.CANCELLED, call);
       call.finish(Code.CANCELLED);
       this.#running -= 1;
       if (this.#running === 0) this.#onIdle();
     });
-    const send = (answer: CallAnswer) => this.#send(answer, call, response);
-    const answer = endpoint.answer(call);
+    const send = (answer: CallAnswer) => {
+      trace?.end(answer.code, call);
+      this.#send(answer, call, response);
+    };
+    const answer = trace ? trace.run(() => endpoint.answer(call)) : endpoint.answer(call);
     if (answer instanceof Promise) void answer.then(send);
     else send(answer);
   }

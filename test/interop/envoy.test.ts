@@ -29,9 +29,14 @@ interface Answer {
 }
 
 /** One HTTP/1.1 request with exactly these header lines: `fetch` would merge and rename them. */
-function send(url: string, headers: readonly (readonly [string, string])[] = []): Promise<Answer> {
+function send(
+  url: string,
+  headers: readonly (readonly [string, string])[] = [],
+  method = 'GET',
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(url, {
+      method,
       agent: false,
       headers: ['host', 'service.example', ...headers.flat()],
     });
@@ -96,7 +101,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
     const [line] = (await once(upstream.stdout ?? upstream, 'data')) as [Buffer];
     const { port } = JSON.parse(line.toString()) as { port: number };
     ports = { 50051: portOf(listening.grpc), 8080: portOf(listening.http), 8000: port };
-    envoy = await startEnvoy(toolPath('envoy'), folder, ports, withFastJwks);
+    envoy = await startEnvoy(toolPath('envoy'), 'envoy.yaml', folder, ports, withFastJwks);
   });
 
   afterAll(async () => {
@@ -242,7 +247,7 @@ describeWith('envoy', 'behind a real Envoy', () => {
   });
 
   test('raw headers are read as well', async () => {
-    const raw = await startEnvoy(toolPath('envoy'), folder, ports, (json) =>
+    const raw = await startEnvoy(toolPath('envoy'), 'envoy.yaml', folder, ports, (json) =>
       json.replace('"failure_mode_allow":false', '"failure_mode_allow":false,"encode_raw_headers":true'),
     );
     try {
@@ -256,6 +261,37 @@ describeWith('envoy', 'behind a real Envoy', () => {
     } finally {
       await raw.stop();
     }
+  });
+
+  describe('CORS', () => {
+    const origin = ['origin', 'https://app.example.com'] as const;
+    const shared = { 'access-control-allow-origin': origin[1] };
+
+    test('E06 the preflight of a listed origin passes without a token, that of another is refused', async () => {
+      const asks = [['access-control-request-method', 'POST']] as const;
+      const passed = await send(`${envoy.url}/orders`, [origin, ...asks], 'OPTIONS');
+      expect(passed).toMatchObject({ status: 200, upstream: null, headers: shared });
+      expect(passed.headers['access-control-allow-headers']).toBe('authorization, content-type');
+      expect(passed.headers).not.toHaveProperty('access-control-allow-credentials');
+      const other = await send(
+        `${envoy.url}/orders`,
+        [['origin', 'https://evil.example'], ...asks],
+        'OPTIONS',
+      );
+      expect([other.status, other.headers['access-control-allow-origin']]).toEqual([401, undefined]);
+    });
+
+    test('E06 a script of a listed origin can read a refusal, and the response of the service', async () => {
+      for (const path of ['/orders', '/jwt']) {
+        const refused = await get(path, origin);
+        expect(refused).toMatchObject({ status: 401, headers: shared });
+        expect(refused.headers['access-control-expose-headers']).toBe('www-authenticate, retry-after');
+      }
+      const passed = await get('/orders', origin, bearer(await login('ann@example.com')));
+      expect(passed).toMatchObject({ status: 200, headers: shared });
+      const other = await get('/orders', ['origin', 'https://evil.example']);
+      expect(other.headers).not.toHaveProperty('access-control-allow-origin');
+    });
   });
 
   describe('jwt_authn with the published keys', () => {

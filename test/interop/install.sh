@@ -54,6 +54,13 @@ install_python-client() {
   script_in python-client "$PWD/client.py"
 }
 
+install_fastapi-example() {
+  cd "$here/../../examples/fastapi" || return
+  python_in fastapi-example "$PWD/requirements.txt" || return
+  printf '#!/bin/sh\nexec "%s/bin/uvicorn" --app-dir "%s" main:app "$@"\n' "$dir/fastapi-example" "$PWD" \
+    >"$dir/bin/fastapi-example" && chmod +x "$dir/bin/fastapi-example"
+}
+
 install_go-client() {
   cd "$here/../../examples/go" || return
   go vet ./... && go build -trimpath -o "$dir/bin/go-client" . && go build -trimpath -o "$dir/bin/go-service" ./service
@@ -122,6 +129,12 @@ install_pgbouncer() {
   ln -sf "$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" "$dir/bin/pgbouncer" && "$dir/bin/pgbouncer" --version
 }
 
+# A browser without a window, from Debian, unless installed.
+install_chromium() {
+  command -v chromium || debian chromium || return
+  ln -sf "$(command -v chromium)" "$dir/bin/chromium" && "$dir/bin/chromium" --version
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -134,6 +147,6 @@ install() {
   if [ "${CI:-}" = true ] && ! grep -q "^$name: ." "$here/absent.txt" 2>/dev/null; then failed=1; fi
 }
 
-for name in postgres pgbouncer envoy grpcurl python-jose python-client go-client connectconformance oauth-python oauth-go \
-  node-consumer jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
+for name in postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python \
+  oauth-go chromium node-consumer jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
 exit "$failed"

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 
 import { until } from './until.ts';
 
-const configFile = fileURLToPath(new URL('../../deploy/envoy/envoy.yaml', import.meta.url));
+const configFolder = new URL('../../deploy/envoy/', import.meta.url);
 
 export interface RunningEnvoy {
   readonly url: string;
@@ -17,22 +17,25 @@ export interface RunningEnvoy {
 }
 
 /**
- * Starts Envoy with the example of `deploy/envoy`, moved to the test's ports.
+ * Starts Envoy with an example of `deploy/envoy`, moved to the test's ports.
  *
+ * @param example the name of its file
  * @param ports the replacement for each port number of the example
  * @param change a final edit of the configuration as JSON text
  */
 export async function startEnvoy(
   binary: string,
+  example: 'envoy.yaml' | 'json.yaml',
   folder: string,
   ports: Readonly<Record<number, number>>,
   change: (json: string) => string = (json) => json,
 ): Promise<RunningEnvoy> {
+  const configFile = fileURLToPath(new URL(example, configFolder));
   const config = parse(readFileSync(configFile, 'utf8')) as Record<string, unknown>;
   // Port 0 for listeners: the admin interface reports the assigned ports.
   config['admin'] = { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } };
   let json = JSON.stringify(config);
-  for (const [from, to] of Object.entries({ 10000: 0, ...ports })) {
+  for (const [from, to] of Object.entries({ [example === 'envoy.yaml' ? 10000 : 10001]: 0, ...ports })) {
     const parts = [`"port_value":${from}`, `127.0.0.1:${from}/.well-known`];
     if (!parts.some((part) => json.includes(part))) throw new Error(`the example has no port ${from}`);
     for (const part of parts) json = json.replaceAll(part, part.replace(from, String(to)));

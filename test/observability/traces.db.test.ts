@@ -57,6 +57,8 @@ const email = 'ada@example.com';
 const password = 'correct horse battery';
 const incoming = { trace: '4bf92f3577b34da6a3ce929d0e0e4736', span: '00f067aa0ba902b7' };
 const unsampled = { trace: '5bf92f3577b34da6a3ce929d0e0e4736', span: '10f067aa0ba902b7' };
+const overHttp = { trace: '6bf92f3577b34da6a3ce929d0e0e4736', span: '20f067aa0ba902b7' };
+const overOAuth = { trace: '7bf92f3577b34da6a3ce929d0e0e4736', span: '30f067aa0ba902b7' };
 const header = ({ trace, span }: typeof incoming, flags: string) => ({
   traceparent: `00-${trace}-${span}-${flags}`,
 });
@@ -69,6 +71,8 @@ describe('with a collector', () => {
   beforeAll(async () => {
     const service: TestService = await startTestService({
       OTEL_EXPORTER_OTLP_ENDPOINT: await collector.start(),
+      POSTERN_HTTP_RPC: 'auth',
+      POSTERN_OAUTH: 'on',
     });
     await service.addUser(email, password);
     const { response } = await service.call(
@@ -81,6 +85,17 @@ describe('with a collector', () => {
     await service.call(`${AUTH}/VerifyToken`, { access_token: access }, header(unsampled, '00'));
     await service.call(`${AUTH}/VerifyToken`, { access_token: 'junk' }, { traceparent: 'junk' });
     await service.call(`${AUTH}/RefreshToken`, { refresh_token: refresh });
+    const post = (path: string, body: string | URLSearchParams, headers: Record<string, string>) =>
+      fetch(service.httpUrl + path, { method: 'POST', body, headers });
+    const json = { 'content-type': 'application/json' };
+    await post(`/${AUTH}/Login`, JSON.stringify({ email, password }), {
+      ...json,
+      ...header(overHttp, '01'),
+      'x-request-id': 'request-2',
+    });
+    await post(`/${AUTH}/Unknown`, '{}', { ...json, ...header(overHttp, '01') });
+    const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'prt_junk' });
+    await post('/oauth/token', form, header(overOAuth, '01'));
     await service.stop();
     spans = collector.spans;
   });
@@ -124,6 +139,32 @@ describe('with a collector', () => {
       'rpc.grpc.status_code': 16,
     });
     expect(refused?.status.code ?? 0).toBe(0);
+  });
+
+  test('H01 a call over HTTP has the same span, with the same spans below it', () => {
+    const ofTrace = spans.filter(({ traceId }) => traceId === overHttp.trace);
+    const [root, unknown] = ofTrace.filter(({ parentSpanId }) => parentSpanId === overHttp.span);
+    expect(root).toMatchObject({ name: `${AUTH}/Login`, kind: 2 });
+    expect(attributesOf(root)).toEqual({
+      'rpc.system': 'grpc',
+      'rpc.service': AUTH,
+      'rpc.method': 'Login',
+      'rpc.grpc.status_code': 0,
+      'postern.request_id': 'request-2',
+    });
+    const below = ofTrace.filter(({ parentSpanId }) => parentSpanId === root?.spanId);
+    expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'password hash']));
+    expect(unknown).toMatchObject({ name: 'unknown', status: { code: 2 } });
+  });
+
+  test('a call over OAuth has the span of the method that it became', () => {
+    const root = spans.find(({ parentSpanId }) => parentSpanId === overOAuth.span);
+    expect(root?.name).toBe(`${AUTH}/RefreshToken`);
+    expect(attributesOf(root)).toMatchObject({
+      'rpc.method': 'RefreshToken',
+      'rpc.grpc.status_code': 16,
+      'postern.reason': 'REFRESH_TOKEN_INVALID',
+    });
   });
 
   test('O01 no secret, token or e-mail is in a trace', () => {

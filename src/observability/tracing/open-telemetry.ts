@@ -34,7 +34,7 @@ export interface CallTrace {
   /** Runs work of the call; spans started in it become children of the call's span. */
   run<T>(work: () => T): T;
   /** Ends the span. Idempotent. */
-  end(code: number, context: Pick<CallContext, 'requestId' | 'reason'>): void;
+  end(code: number, context: Pick<CallContext, 'path' | 'requestId' | 'reason'>): void;
 }
 
 const spanOptions: Readonly<
