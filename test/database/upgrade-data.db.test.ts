@@ -6,7 +6,7 @@ import { account, verdictOf } from '../support/account.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { serviceToken } from '../support/callers.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { startTestService } from '../support/test-service.ts';
+import { startTestService, type TestService } from '../support/test-service.ts';
 
 /** The schema of the release before: CHANGELOG.md names the migrations since. */
 const BEFORE = migrations.slice(0, 9);
@@ -16,11 +16,13 @@ const password = 'correct horse battery';
 
 let source: TestDatabase;
 let upgraded: TestDatabase;
+let service: TestService | undefined;
 beforeAll(async () => {
   source = await createTestDatabase();
   upgraded = await createTestDatabase({ empty: true });
 });
 afterAll(async () => {
+  await service?.stop();
   await source.drop();
   await upgraded.drop();
 });
@@ -62,7 +64,7 @@ test('D15 what the release before has stored is in force after the upgrade', asy
   await copyRows(source, upgraded);
   expect(await migrate(upgraded.database)).toEqual(migrations.slice(BEFORE.length).map(({ name }) => name));
 
-  const service = await startTestService({}, upgraded);
+  service = await startTestService({}, upgraded);
   expect(await account.verdict(service, kept.access_token)).toBe('OK');
   expect(await account.verdict(service, ended.access_token)).toBe('TOKEN_REVOKED');
   expect(await account.refreshVerdict(service, ended.refresh_token)).toBe('REFRESH_TOKEN_REVOKED');
@@ -81,5 +83,4 @@ test('D15 what the release before has stored is in force after the upgrade', asy
   expect(verdictOf(await service.call('postern.v1.AuthService/ResetPassword', setPassword))).toBe('OK');
   expect(await account.revoke(service, next.access_token, true)).toBe('OK');
   expect(await account.verdict(service, kept.access_token)).toBe('TOKEN_REVOKED');
-  await service.stop();
 });
