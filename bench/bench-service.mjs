@@ -202,7 +202,9 @@ function reasonOf(error) {
 
 function hasRetryInfo(error) {
   const info = detailOf(error, 'google.rpc.RetryInfo');
-  return info !== undefined && Number(RetryInfo.decode(info).retryDelay?.seconds ?? 0) > 0;
+  if (info === undefined) return false;
+  const { seconds = 0, nanos = 0 } = RetryInfo.decode(info).retryDelay ?? {};
+  return Number(seconds) > 0 || nanos > 0;
 }
 
 /** The value below which the given share of the sorted values lie. */

@@ -222,8 +222,9 @@ class InterceptedCall {
       this.#isRequestComplete = true;
       listener.onReceiveHalfClose();
     };
-    // A client on Node that cancels first ends its request stream and then resets it.
-    if (this.#method.requestStream) setTimeout(pass, HALF_CLOSE_DELAY_MS);
+    // A client on Node that cancels first ends its request stream and then resets it. On a busy machine the timer may fire
+    // late, before a reset that has arrived is read: `setImmediate` comes after the sockets.
+    if (this.#method.requestStream) setTimeout(() => setImmediate(pass), HALF_CLOSE_DELAY_MS);
     else pass();
   }
 

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-import { commands } from '../../src/cli/commands.ts';
 import { endEveryPostern, runPostern } from '../support/run-postern.ts';
 import { anyPorts } from '../support/service-environment.ts';
 
@@ -21,49 +20,6 @@ afterAll(async () => {
 const ports = anyPorts;
 const run = (dataDir: string, words: readonly string[], stdin = '') =>
   runPostern(words, { environment: { ...ports, POSTERN_DATA_DIR: dataDir }, stdin });
-
-/** The arguments with which each command gets as far as the database. */
-const argumentsOf: Readonly<Record<string, readonly string[]>> = {
-  'user create': ['--email', 'ann@example.com', '--password-stdin'],
-  'user list': [],
-  'user disable': ['--email', 'ann@example.com'],
-  'user enable': ['--email', 'ann@example.com'],
-  'user set-role': ['--email', 'ann@example.com', '--none'],
-  'user set-email': ['--email', 'ann@example.com', '--to', 'bob@example.com'],
-  'user delete': ['--email', 'ann@example.com'],
-  'user import': ['-', '--format', 'jsonl'],
-  'user reset-password': ['--email', 'ann@example.com'],
-  'session list': ['--email', 'ann@example.com'],
-  'session revoke': ['0198c0de-aaaa-7000-8000-0123456789ab'],
-  'session end-all': [],
-  'service create': ['api'],
-  'service list': [],
-  'service delete': ['api'],
-  'service rotate': ['api'],
-  'key list': [],
-  'key rotate': [],
-  'key revoke': ['abc'],
-  'key rewrap': [],
-  'audit list': [],
-};
-const others = ['serve', 'sidecar', 'migrate', 'doctor', 'token inspect'];
-
-test('every command either needs data, or is listed as one that does not', () => {
-  expect([...Object.keys(argumentsOf), ...others].sort()).toEqual(
-    commands.map(({ path }) => path.join(' ')).sort(),
-  );
-});
-
-test.each(Object.entries(argumentsOf))(
-  'before the first start %s reports that there is no data, and creates none',
-  async (command, rest) => {
-    const dataDir = join(folder, 'nothing yet');
-    const { exitCode, stdout, stderr } = await run(dataDir, [...command.split(' '), ...rest], password);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 5, stdout: '' });
-    expect(stderr).toContain(dataDir);
-    expect(existsSync(dataDir)).toBe(false);
-  },
-);
 
 test('migrate creates the database and says so; then users can be created', async () => {
   const dataDir = join(folder, 'made');

@@ -86,7 +86,7 @@ test('N09 a service on every interface loads a new certificate at SIGHUP, and se
   const { http: sidecarHttp } = await known.listening;
   await until(async () => (await readiness(sidecarHttp)) === 200, 'the sidecar is ready');
   const refused = /"upstream-lost"/;
-  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is told');
+  await until(() => refused.test(unknown.output.stderr), 'the other sidecar is refused');
   expect(unknown.output.stderr).toContain(
     "the client certificate shows 'stranger.example.org', which POSTERN_TLS_SERVICE_IDENTITIES does not list",
   );

@@ -72,6 +72,13 @@ test('a command finds the running server through a symbolic link', async () => {
   expect(await selectValue(joined, 'SELECT 1')).toBe(1);
 });
 
+test('D01 commits of the embedded server wait for the disk', async () => {
+  const embedded = await open(newFolder());
+  const durable = `SELECT string_agg(name || ' ' || setting, ', ' ORDER BY name) FROM pg_settings
+    WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')`;
+  expect(await selectValue(embedded, durable)).toBe('fsync on, full_page_writes on, synchronous_commit on');
+});
+
 test('the server does not inherit our environment, which holds keys and passwords', async () => {
   const dataDir = newFolder();
   await open(dataDir);

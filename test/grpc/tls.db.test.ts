@@ -161,7 +161,7 @@ describe('the handshake', () => {
     expect(await verdictOf(callAs(unlisted, health))).toBe('OK');
   });
 
-  test('N21 that fails is told once a minute for each reason, and counted', async () => {
+  test('N21 that fails is logged once a minute for each reason, and counted', async () => {
     const linesOf = () =>
       service.logLines
         .map((line) => JSON.parse(line) as Record<string, unknown>)
@@ -232,7 +232,7 @@ describe('a certificate without a token', () => {
     ]);
   });
 
-  test('N21 A02 is told which names it shows, and so is the log', async () => {
+  test('N21 A02 is refused with the names that it shows, and so says the log', async () => {
     const many = authority.issue({
       dns: ['a.example.org', 'b.example.org'],
       uris: ['spiffe://example.org/c', 'spiffe://example.org/d'],
@@ -259,7 +259,7 @@ describe('a certificate without a token', () => {
     ]);
   });
 
-  test('N21 A02 is told that it shows no name, if it has only a common name', async () => {
+  test('N21 A02 is refused as showing no name, if it has only a common name', async () => {
     const nameless = authority.issue({});
     for (const method of [listUsers, 'postern.v1.AdminService/GetUser']) {
       const { reason, message } = await callAs(nameless, method);

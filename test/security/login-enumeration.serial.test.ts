@@ -180,7 +180,7 @@ async function isInseparable(attacker: Attack, rounds: number): Promise<void> {
   for (let again = 0; again < 3 && attacker.worst().auc >= inseparable; again++) await attacker.run(rounds);
   const { pair, auc: separation } = attacker.worst();
   attacker.end();
-  if (separation >= inseparable) throw new Error(`${pair} are told apart by time: AUC ${separation}`);
+  if (separation >= inseparable) throw new Error(`${pair} differ in time: AUC ${separation}`);
   expect([...attacker.shapes]).toEqual([expect.stringContaining('[16,')]);
 }
 
@@ -269,7 +269,7 @@ describe('while some stored hashes are slower', () => {
 });
 
 describe('while hashes of other programs are stored, and the password has several Unicode forms', () => {
-  test('L01 L02 L06 no account is told apart from another or from none', async () => {
+  test('L01 L02 L06 no account can be distinguished from another or from none', async () => {
     await isInseparable(await attack(forms, formClasses, {}, accented), 40);
   }, 400_000);
 

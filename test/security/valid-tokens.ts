@@ -42,7 +42,7 @@ export function* validTokens(
       scope: 'a b',
       __proto__x: 1,
     },
-    'a date with a fraction': { iat: nowSeconds - 0.25, exp: nowSeconds + 30.75 },
+    'a date with a fraction': { iat: nowSeconds - 0.25, exp: nowSeconds + 300.75 },
     'nbf in the past': { nbf: nowSeconds - 1 },
     'the longest life': { iat: nowSeconds, exp: nowSeconds + maxLifetimeSeconds },
     'the longest ids': {

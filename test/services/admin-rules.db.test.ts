@@ -1,3 +1,5 @@
+import { generateKeyPairSync } from 'node:crypto';
+
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
@@ -171,12 +173,16 @@ test('A06 no answer to a read contains a hash, a secret, a token or key material
     .filter((path) => /AdminService\/(Get|List)/.test(path))
     .map((path) => path.split('/')[2] ?? '');
   expect(readings.length).toBeGreaterThanOrEqual(6);
-  const request = { user_id: String(user?.['id']), page_size: 1_000, include_ended: true };
+  const publicJwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+  const kid = await fixture.addKey(account.id, JSON.stringify(publicJwk));
+  const whose = { user_id: String(user?.['id']), client_id: account.id };
+  const request = { ...whose, page_size: 1_000, include_ended: true };
   const answers = await Promise.all(readings.map((method) => admin(method, request)));
   expect(answers.map(verdict)).toEqual(readings.map(() => 'OK'));
   const text = JSON.stringify(answers.map(({ response }) => response));
   for (const listed of [
     account.id,
+    kid,
     String(login.response?.['session_id']),
     'plain@example.com',
     'service.token',

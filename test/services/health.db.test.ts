@@ -29,7 +29,7 @@ function watch(service: string) {
   return {
     seen,
     end,
-    until: (count: number) => until(() => seen.length >= count, `${count} states are told`),
+    until: (count: number) => until(() => seen.length >= count, `${count} states are received`),
   };
 }
 

@@ -151,7 +151,7 @@ function keep(response) {
   };
 }
 
-/** Four bytes after the session's sixteen. */
+/** Four bytes after the session's sixteen. Their highest bit is the form of the token. */
 function generationOf(refreshToken) {
-  return Buffer.from(refreshToken.slice('prt_'.length), 'base64url').readUInt32BE(16);
+  return Buffer.from(refreshToken.slice('prt_'.length), 'base64url').readUInt32BE(16) & 0x7fff_ffff;
 }

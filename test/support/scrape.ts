@@ -32,7 +32,7 @@ function parseScrape(text: string): Scrape {
     if (/^# HELP [a-z_]+ \S/.test(line)) continue;
     const type = /^# TYPE ([a-z_]+) (counter|gauge|histogram)$/.exec(line);
     if (type) {
-      if (types.has(type[1] ?? '')) throw new Error(`told twice: ${line}`);
+      if (types.has(type[1] ?? '')) throw new Error(`present twice: ${line}`);
       types.set(type[1] ?? '', type[2] ?? '');
       continue;
     }

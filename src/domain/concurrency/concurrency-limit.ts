@@ -42,7 +42,7 @@ export class ConcurrencyLimit {
   #whyNotNow(leftMs: number): string | null {
     if (this.#running >= this.#max)
       return `the limit of ${this.#max} concurrent calls of this kind is reached`;
-    // A call whose deadline has passed already is told so by the work.
+    // A call whose deadline has passed already is refused as such by the work.
     const isTooLate = leftMs > 0 && this.#expectedMs(this.#running) > leftMs;
     return isTooLate ? `${this.#running} calls of this kind come first, which takes too long` : null;
   }

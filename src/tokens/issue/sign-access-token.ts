@@ -7,7 +7,7 @@ export interface AccessTokenContents {
   readonly audience: string;
   /** Id of the user or the service account. */
   readonly subject: string;
-  /** Set in a token of a user, and only there: this is how the two kinds are told apart. */
+  /** Set in a token of a user, and only there: this distinguishes the two kinds. */
   readonly sessionId: string | null;
   /** `postern` for a user; the id of the service account for a service. */
   readonly clientId: string;

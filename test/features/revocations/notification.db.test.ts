@@ -31,7 +31,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** The connections on which the service listens. It is told apart from its pools by its name. */
+/** The connections on which the service listens. Their name distinguishes them from its pools. */
 async function listeningBackends(): Promise<unknown[]> {
   const rows = await database.query(
     `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'postern alarm%'`,
