@@ -6,7 +6,7 @@ import * as value from './setting-parsers.ts';
 import type { SettingParser } from './setting-parsers.ts';
 
 /** The values that a default can depend on. */
-interface SettingContext {
+export interface SettingContext {
   readonly purpose: SettingsPurpose;
   readonly production: boolean;
   readonly sizes: Sizes;
