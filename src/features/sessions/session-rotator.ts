@@ -125,8 +125,11 @@ export class SessionRotator {
     const bySession = new Map(rows.map((row) => [row.id, row]));
     for (const waiting of group) {
       const row = bySession.get(waiting.rotation.sessionId);
+      // A row that cannot be read, as one with the time `infinity`, rejects its own call only.
       waiting.resolve(
-        row ? toRotationResult(row) : this.#leftovers.run(() => this.#rotateOne(waiting), waiting),
+        row
+          ? Promise.resolve(row).then(toRotationResult)
+          : this.#leftovers.run(() => this.#rotateOne(waiting), waiting),
       );
     }
   }

@@ -287,6 +287,20 @@ describe('S20 a rotator', () => {
     expect(maxSingles).toBe(Math.ceil(store.database.maxConnections / 2));
   });
 
+  test('a row that cannot be read fails its own call only', async () => {
+    const [damaged, ...others] = await newSessions(5);
+    if (!damaged) throw new Error('no session');
+    await store.query(`UPDATE sessions SET expires_at = 'infinity' WHERE id = $1`, [damaged.id]);
+    for (const round of [2, 3]) {
+      const [failed, ...results] = await Promise.allSettled(
+        [damaged, ...others].map((one) => rotator.rotate(call(), rotationOf(one, round))),
+      );
+      expect(failed).toMatchObject({ status: 'rejected' });
+      expect(results.map(({ status }) => status)).toEqual(others.map(() => 'fulfilled'));
+    }
+    expect(sent).toEqual(['refresh-sessions', 'refresh-sessions']);
+  });
+
   test('answers null for a session that is unknown, or has another nonce', async () => {
     const [one, ...others] = await newSessions(5);
     if (!one) throw new Error('no session');
