@@ -16,6 +16,7 @@ import { postern, startMeasured } from './measured-process.mjs';
 import { masterKey, openBenchService, password } from './bench-service.mjs';
 
 export const LOGIN = '/postern.v1.AuthService/Login';
+export const REFRESH = '/postern.v1.AuthService/RefreshToken';
 export const VERIFY = '/postern.v1.AuthService/VerifyToken';
 export const email = 'bench@example.com';
 export const issuer = 'http://127.0.0.1:8080';

@@ -14,9 +14,8 @@ import { figureRow, ratioRow } from '../measured-row.mjs';
 import { benchServer, startMeasured } from '../measured-process.mjs';
 import { spread } from '../pairs.mjs';
 import { openPostgresCpu } from '../postgres-cpu.mjs';
-import { openTokenFixture } from '../token-fixture.mjs';
+import { openTokenFixture, REFRESH } from '../token-fixture.mjs';
 
-const REFRESH = '/postern.v1.AuthService/RefreshToken';
 /** The number of callers of the rows; each has a session of its own. */
 const CALLERS = 32;
 /** The numbers of callers that the row of the cost shows besides. */

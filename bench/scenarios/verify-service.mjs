@@ -1,20 +1,29 @@
 import { randomUUID } from 'node:crypto';
+import { RefreshTokenRequest, TokenSet } from '../../dist/generated/postern/v1/auth.js';
 import { compareServers } from '../compare-servers.mjs';
 import { rowOf } from '../goals.mjs';
+import { openSession, unaryCall } from '../load/callers.mjs';
 import { h2load } from '../load/h2load.mjs';
 import { postern } from '../measured-process.mjs';
 import {
+  email,
   issuer,
+  LOGIN,
+  loginMessage,
   openTokenFixture,
+  REFRESH,
   startReady,
   VERIFY,
   verifyAnswer,
   verifyMessage,
 } from '../token-fixture.mjs';
 
-/** Both listen on TCP and verify the same token. The sidecar's upstream is a second service, which is otherwise idle. */
+/**
+ * Both listen on TCP and verify the same token. The sidecar's upstream is a second service, which is otherwise idle. The
+ * measured service has answered logins and refreshes before, as one in use has.
+ */
 export async function run(plan) {
-  const fixture = await openTokenFixture({ POSTERN_ISSUER: issuer });
+  const fixture = await openTokenFixture({ POSTERN_ISSUER: issuer, POSTERN_SESSIONS_PER_USER: '10000' });
   const account = await fixture.addServiceAccount(`sidecar-${randomUUID()}`);
   const upstream = await fixture.serve({ pinned: false });
   try {
@@ -27,7 +36,11 @@ export async function run(plan) {
     };
     const start = {
       baseline: () => startReady([postern, 'sidecar', '--upstream', upstream.grpc], { environment }),
-      contender: () => fixture.serve(),
+      contender: async () => {
+        const service = await fixture.serve();
+        await use(service, plan.quick ? 9 : 99);
+        return service;
+      },
     };
     const message = verifyMessage(fixture.token);
     const load = ({ grpc }, seconds) =>
@@ -36,5 +49,25 @@ export async function run(plan) {
   } finally {
     await upstream.stop();
     await fixture.stop();
+  }
+}
+
+/** No more than run at the same time for one user. */
+const CALLERS = 3;
+
+/** Logs in so many times, and refreshes each session five times. */
+async function use({ grpc }, logins) {
+  const session = openSession(grpc);
+  const tokensOf = async (path, message) => TokenSet.decode(await unaryCall(session, path, message));
+  const useOne = async () => {
+    let { refreshToken } = await tokensOf(LOGIN, loginMessage(email));
+    for (let refreshes = 0; refreshes < 5; refreshes++)
+      ({ refreshToken } = await tokensOf(REFRESH, RefreshTokenRequest.encode({ refreshToken }).finish()));
+  };
+  try {
+    for (let done = 0; done < logins; done += CALLERS)
+      await Promise.all(Array.from({ length: CALLERS }, useOne));
+  } finally {
+    session.close();
   }
 }

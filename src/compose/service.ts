@@ -41,7 +41,7 @@ import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { PasswordHasher } from '../passwords/password-hasher.ts';
 import { CircuitBreaker } from '../database/circuit-breaker.ts';
-import { insertAuditEvent } from '../features/audit/audit-queries.ts';
+import { AuditWriter } from '../features/audit/audit-writer.ts';
 import { migrate, requireSchema } from '../database/migrate.ts';
 import { Database } from '../database/database.ts';
 import { openDatabase } from '../database/open-database.ts';
@@ -217,14 +217,14 @@ export async function startService(
       onDamagedHash: (userId, damage) =>
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
     });
+    const auditWriter = new AuditWriter(database);
     const guard: MethodGuard = {
       authenticate: authenticateBy(
         { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
         (token, access, call) =>
           authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
       ),
-      writeAudit: (record) =>
-        database.run(budgetOf(AUDIT_LIMIT_MS, Date.now()), (db) => insertAuditEvent(db, record)),
+      writeAudit: (record) => auditWriter.write(budgetOf(AUDIT_LIMIT_MS, Date.now()), record),
       refusals: newRateLimiter(),
       onAuditWriteFailed: ({ event, origin }, cause) =>
         log.warn({ action: event.action, request_id: origin.requestId, cause }, 'refusal-not-audited'),

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import knex, { type Knex } from 'knex';
@@ -77,6 +78,8 @@ export class Database {
   readonly #queue: ConnectionQueue;
   readonly #circuit: DatabaseOptions['circuit'];
   readonly #tracer: Tracer | undefined;
+  /** Otherwise work for several calls would be traced as a part of the one that happened to start it. */
+  readonly #noCall = new AsyncResource('PosternSharedWork');
 
   constructor(options: DatabaseOptions) {
     this.maxConnections = options.maxConnections;
@@ -149,12 +152,12 @@ export class Database {
 
   /**
    * Runs one prepared statement as `run` does, without Knex's builder, which takes more CPU time than a short statement
-   * itself. No span is recorded.
+   * itself.
    */
   query<Row>(budget: CallBudget, statement: PreparedStatement): Promise<Row[]> {
     const { name, text, values } = statement;
     const client = this.#knex.client as GuardedPgClient;
-    return this.#runWithinBudget(budget, async () => {
+    return this.#traced(budget, async () => {
       const connection: unknown = await client.acquireConnection();
       try {
         return await client.rowsOf<Row>(connection, { sql: text, bindings: values, options: { name } });
@@ -165,12 +168,14 @@ export class Database {
   }
 
   /**
-   * Waits within a call's budget for work that serves several calls at once and has a budget of its own.
+   * Waits within a call's budget for work that serves several calls at once and has a budget of its own. The span of the call
+   * is that of its wait; the work belongs to no call.
    *
    * @param work gets a function that says whether the call has given up
    */
   waitFor<T>(budget: CallBudget, work: (isCancelled: () => boolean) => Promise<T>): Promise<T> {
-    const waiting = () => withinBudget(budget, work);
+    const waiting = () =>
+      withinBudget(budget, (isCancelled) => this.#noCall.runInAsyncScope(work, null, isCancelled));
     return this.#tracer ? this.#tracer.span('database', waiting) : waiting();
   }
 

@@ -108,9 +108,9 @@ test('L13 a flood of logins is refused early and with the right reason, in bound
     expect(retryAfterMs(answer)).toBeGreaterThan(0);
     expect(retryAfterMs(answer)).toBeLessThan(10_000);
   }
-  // No refused login waited in the queue: the last one that was served waited longest.
+  // No refused login waited in the queue: the last one that was served waited longest. A refusal is paced by up to a second.
   const longest = (of: Answer[]) => Math.max(...of.map(({ ms }) => ms));
-  expect(longest(refused)).toBeLessThan(longest(served));
+  expect(longest(refused)).toBeLessThan(longest(served) + 1_000);
   if (process.platform === 'linux') {
     expect(memoryKib('VmHWM')).toBeLessThan(beforeKib + hashMemoryKib + slackKib);
   }

@@ -96,6 +96,15 @@ describe('with a collector', () => {
     await post(`/${AUTH}/Unknown`, '{}', { ...json, ...header(overHttp, '01') });
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'prt_junk' });
     await post('/oauth/token', form, header(overOAuth, '01'));
+    const sessions = await Promise.all(
+      Array.from({ length: 6 }, () => service.call(`${AUTH}/Login`, { email, password })),
+    );
+    // More than go in single statements, so that some share one.
+    await Promise.all(
+      sessions.map((session) =>
+        service.call(`${AUTH}/RefreshToken`, { refresh_token: session.response?.['refresh_token'] }),
+      ),
+    );
     await service.stop();
     spans = collector.spans;
   });
@@ -125,6 +134,16 @@ describe('with a collector', () => {
     expect(below.every(({ traceId }) => traceId === incoming.trace)).toBe(true);
     // The background refresh, twice a second, is in no trace.
     expect(spans.filter(({ name, parentSpanId }) => name === 'database' && !parentSpanId)).toEqual([]);
+  });
+
+  test('a refresh has one database span, although its statement serves other calls too', () => {
+    const refreshes = spans.filter(({ name }) => name === `${AUTH}/RefreshToken`);
+    const below = refreshes.map(({ spanId }) => spans.filter(({ parentSpanId }) => parentSpanId === spanId));
+    expect(below.map((children) => children.map(({ name }) => name))).toEqual(
+      Array.from({ length: 7 }, () => ['database']),
+    );
+    const ids = new Set(below.flat().map(({ spanId }) => spanId));
+    expect(spans.filter(({ parentSpanId }) => parentSpanId && ids.has(parentSpanId))).toEqual([]);
   });
 
   test('a trace that the caller does not sample is not sampled', () => {

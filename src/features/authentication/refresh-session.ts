@@ -49,9 +49,9 @@ export interface RefreshDependencies {
 
 /**
  * Exchanges a refresh token for the session's next tokens. `features/sessions/refresh-decision.ts` decides what the token
- * means, and the statement of the rotation decides alike; this file applies the other decisions to the database. A token of form 2
- * is judged before the database is asked, so a forged one costs no query. After reuse of a token the session is ended and committed before
- * the caller is answered, even when the caller has cancelled (S06).
+ * means, and the statement of the rotation decides alike; this file applies the other decisions to the database. A token
+ * of form 2 is judged before the database is asked, so a forged one costs no query. After reuse of a token the session is
+ * ended and committed before the caller is answered, even when the caller has cancelled (S06).
  *
  * @throws Rejected `refresh-refused`, `refresh-rate-limited`, `claims-too-long`, `trust-stale`, `store-unavailable`, `conflict`,
  *   `server-overloaded`

@@ -1,5 +1,7 @@
+import { BoundedQueue } from '../../domain/concurrency/bounded-queue.ts';
 import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { budgetOf, type CallBudget } from '../../domain/operation-call.ts';
+import { Rejected } from '../../domain/rejection.ts';
 import type { Database } from '../../database/database.ts';
 import { STORE_USE_LIMIT_MS } from '../../database/time-limits.ts';
 import {
@@ -36,12 +38,23 @@ export class SessionRotator {
   readonly #database: Database;
   readonly #policy: RotationPolicy;
   readonly #waiting = new Set<WaitingCall>();
+  /**
+   * Calls that their batch has left out. All of its rows may be held, and each statement then waits for a lock: such calls
+   * take at most half of the connections (S09).
+   */
+  readonly #leftovers: BoundedQueue<WaitingCall>;
   #groups = 0;
   #isScheduled = false;
 
   constructor(database: Database, policy: RotationPolicy) {
     this.#database = database;
     this.#policy = policy;
+    this.#leftovers = new BoundedQueue({
+      concurrency: Math.ceil(database.maxConnections / 2),
+      // `waitFor` answers a call that gives up; the queue only must not start it any more.
+      watch: () => () => undefined,
+      recheck: ({ isCancelled }) => (isCancelled() ? new Rejected({ kind: 'cancelled' }) : undefined),
+    });
   }
 
   /**
@@ -110,13 +123,15 @@ export class SessionRotator {
       rows = [];
     }
     const bySession = new Map(rows.map((row) => [row.id, row]));
-    const left: WaitingCall[] = [];
     for (const waiting of group) {
       const row = bySession.get(waiting.rotation.sessionId);
-      if (row) waiting.resolve(toRotationResult(row));
-      else left.push(waiting);
+      // A row that cannot be read, as one with the time `infinity`, rejects its own call only.
+      waiting.resolve(
+        row
+          ? Promise.resolve(row).then(toRotationResult)
+          : this.#leftovers.run(() => this.#rotateOne(waiting), waiting),
+      );
     }
-    void this.#rotateSingly(left);
   }
 
   async #rotateSingly(calls: readonly WaitingCall[]): Promise<void> {

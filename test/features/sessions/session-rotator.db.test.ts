@@ -173,19 +173,24 @@ describe('S20 a rotator', () => {
   let sent: string[];
   let concurrent: number;
   let maxBatches: number;
+  let singles: number;
+  let maxSingles: number;
   let rotator: SessionRotator;
   beforeEach(() => {
-    [sent, concurrent, maxBatches] = [[], 0, 0];
+    [sent, concurrent, maxBatches, singles, maxSingles] = [[], 0, 0, 0, 0];
     const database = {
+      maxConnections: store.database.maxConnections,
       waitFor: store.database.waitFor.bind(store.database),
       async query(budget: OperationCall, statement: PreparedStatement) {
         sent.push(statement.name);
         const isBatch = statement.name === 'refresh-sessions';
         if (isBatch) maxBatches = Math.max(maxBatches, ++concurrent);
+        else maxSingles = Math.max(maxSingles, ++singles);
         try {
           return await store.database.query(budget, statement);
         } finally {
           if (isBatch) concurrent -= 1;
+          else singles -= 1;
         }
       },
     } as unknown as Database;
@@ -263,6 +268,37 @@ describe('S20 a rotator', () => {
       return { ofHeld: Promise.all(held) };
     });
     await ofHeld;
+  });
+
+  test('S09 a batch of held rows does not take every connection', async () => {
+    const sessions = await newSessions(64);
+    const { ofHeld } = await store.database.unlimited(async (trx) => {
+      await trx.raw('SELECT FROM sessions WHERE id = ANY (?) FOR NO KEY UPDATE', [
+        sessions.map(({ id }) => id),
+      ]);
+      const ofHeld = Promise.allSettled(sessions.map((one) => rotator.rotate(call(), rotationOf(one))));
+      await until(() => maxSingles > 0, 'the first statement waits for its row');
+      await store.database.run(testCall(), (db) => db.raw('SELECT 1'));
+      return { ofHeld };
+    });
+    const results = (await ofHeld).map((result) => (result.status === 'fulfilled' ? result.value : null));
+    expect(winners(results)).toBe(64);
+    expect(sent).toHaveLength(65);
+    expect(maxSingles).toBe(Math.ceil(store.database.maxConnections / 2));
+  });
+
+  test('a row that cannot be read fails its own call only', async () => {
+    const [damaged, ...others] = await newSessions(5);
+    if (!damaged) throw new Error('no session');
+    await store.query(`UPDATE sessions SET expires_at = 'infinity' WHERE id = $1`, [damaged.id]);
+    for (const round of [2, 3]) {
+      const [failed, ...results] = await Promise.allSettled(
+        [damaged, ...others].map((one) => rotator.rotate(call(), rotationOf(one, round))),
+      );
+      expect(failed).toMatchObject({ status: 'rejected' });
+      expect(results.map(({ status }) => status)).toEqual(others.map(() => 'fulfilled'));
+    }
+    expect(sent).toEqual(['refresh-sessions', 'refresh-sessions']);
   });
 
   test('answers null for a session that is unknown, or has another nonce', async () => {
