@@ -145,24 +145,23 @@ const LINGER_MS = 1_000;
  */
 function watchRequest(slots: ConnectionSlots, request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request;
-  request.once('end', () => {
-    if (response.writableFinished) {
-      slots.served(socket);
-      return;
-    }
-    slots.called(socket);
-    response.once('close', () => slots.served(socket));
+  let isCalled = false;
+  let unread: NodeJS.Timeout | undefined;
+  request.on('end', () => {
+    isCalled = !response.writableFinished;
+    if (isCalled) slots.called(socket);
+    else slots.served(socket);
   });
-  response.once('prefinish', () => {
+  response.on('prefinish', () => {
     // Most responses are taken by the kernel at once.
-    const unread =
-      socket.writableLength > 0 ? setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS) : undefined;
-    response.once('close', () => {
-      clearTimeout(unread);
-      if (request.complete || socket.destroyed) return;
-      const unfinished = setTimeout(() => socket.destroy(), LINGER_MS);
-      request.once('close', () => clearTimeout(unfinished));
-    });
+    if (socket.writableLength > 0) unread = setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS);
+  });
+  response.on('close', () => {
+    if (isCalled) slots.served(socket);
+    clearTimeout(unread);
+    if (request.complete || socket.destroyed) return;
+    const unfinished = setTimeout(() => socket.destroy(), LINGER_MS);
+    request.once('close', () => clearTimeout(unfinished));
   });
 }
 

@@ -63,7 +63,7 @@ export class RpcEndpoint implements Endpoint {
       const running = this.#method.run(json ? json.requestFromJson(body) : body, call);
       const outcome = running instanceof Promise ? await call.beforeDeadline(running) : running;
       if ('error' in outcome) return { ...protocol.answer(outcome), code: outcome.error.code };
-      const { message, headers = {}, trailers = {} } = outcome;
+      const { message, headers, trailers } = outcome;
       const encoded = json ? this.#jsonOf(json, outcome) : message;
       return { ...protocol.answer({ body: encoded, headers, trailers }), code: Code.OK };
     } catch (error) {
@@ -136,6 +136,7 @@ function protocolOf(call: HttpCall, isSafe: boolean): RpcProtocol | CallAnswer {
 }
 
 function connectProtocol(contentType: string): RpcProtocol | null {
+  if (contentType === 'application/json') return new ConnectProtocol('json', null);
   const [, encoding] = /^application\/(json|proto)(?: *; *charset="?utf-8"?)?$/i.exec(contentType) ?? [];
   return encoding === undefined ? null : new ConnectProtocol(isJson(encoding) ? 'json' : 'proto', null);
 }
