@@ -98,16 +98,9 @@ function textFieldsOf({ fields }: DescMessage): readonly DescField[] | null {
 function withTexts(message: Message, fields: readonly DescField[]): Readonly<Record<string, unknown>> {
   const values = message as Message & Readonly<Record<string, unknown>>;
   const texts: Record<string, unknown> = {};
-  for (const { name, localName } of fields) {
-    const text = values[localName];
-    // The writer of the binary form checks this for all other messages.
-    if (typeof text !== 'string' || !text.isWellFormed()) throw invalidRequest(name, WRONG_TYPE);
-    texts[localName] = text;
-  }
+  for (const { localName } of fields) texts[localName] = values[localName];
   return texts;
 }
-
-const WRONG_TYPE = 'the value is not of the type of this field';
 
 /** The field that an error of the library names; empty for another error. */
 function fieldOf(error: unknown): string {
@@ -129,6 +122,6 @@ function describe(error: unknown, { typeName }: DescMessage): string {
     return `${typeName} has no member "${unknownName.slice(0, MAX_NAME_LENGTH).toWellFormed()}"`;
   if (/set multiple times|duplicate/.test(words)) return 'the member occurs more than once';
   if (words.includes('recursion depth')) return 'the request is nested too deeply';
-  if (fieldOf(error) !== '') return WRONG_TYPE;
+  if (fieldOf(error) !== '') return 'the value is not of the type of this field';
   return `the request is not the JSON of a ${typeName}`;
 }

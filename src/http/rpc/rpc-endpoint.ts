@@ -22,7 +22,7 @@ export interface RpcMethod {
   /** Whether GET is allowed. */
   readonly isSafe: boolean;
   /** The request, from its binary form. @throws Rejected */
-  decode(bytes: Buffer): unknown;
+  readonly decode: (bytes: Buffer) => unknown;
   /** @throws Rejected; any other error becomes INTERNAL */
   run(request: unknown, call: HttpCall): RpcOutcome | Promise<RpcOutcome>;
 }
