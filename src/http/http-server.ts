@@ -28,7 +28,12 @@ const noTrustedProxies: (address: string) => boolean = () => false;
 /** Timeouts of slow requests are checked every second; Node's default is 30 s. */
 const PARSER_LIMITS = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
-/** A connection without traffic is closed after this time. */
+/**
+ * Between two requests. Longer than the 60 s for which nginx and the load balancers of AWS keep idle connections: who closes
+ * first must be the proxy, or it sends requests into connections that are being closed. The slots limit what this can cost.
+ */
+const KEEP_ALIVE_MS = 65_000;
+/** A connection without traffic is closed after this time, while a request arrives or is answered. */
 const SILENCE_LIMIT_MS = 15_000;
 
 /**
@@ -74,7 +79,7 @@ export class HttpServer {
     this.#server.setTimeout(SILENCE_LIMIT_MS);
     this.#server.headersTimeout = headersTimeoutMs;
     this.#server.requestTimeout = 10_000;
-    this.#server.keepAliveTimeout = 5_000;
+    this.#server.keepAliveTimeout = KEEP_ALIVE_MS;
     this.#server.maxRequestsPerSocket = 1_000;
     this.#server.on('clientError', respondToClientError);
     if (onConnectionRefused) {
