@@ -103,6 +103,10 @@ export class HttpCall implements GuardedCall, FinishedCall {
     return { ...origin, isTrustedForwarder: this.isFromService };
   }
 
+  get clientAddress(): string | null {
+    return this.origin.address;
+  }
+
   get authorization(): readonly string[] {
     return this.request.headersDistinct.authorization ?? [];
   }
