@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { performance } from 'node:perf_hooks';
 
 import type { Caller } from '../domain/caller.ts';
 import type { CallOrigin } from '../domain/operation-call.ts';
@@ -58,7 +59,9 @@ export class HttpCall implements GuardedCall, FinishedCall {
   readonly #context: HttpCallContext;
   #ended: AbortController | undefined;
   #finished = false;
-  #onEnd: (() => void) | null = null;
+  /** What waits for the caller or for the work of the call, to be rejected when the call ends before. */
+  #reject: ((error: Rejected) => void) | null = null;
+  #deadlineTimer: NodeJS.Timeout | undefined;
 
   constructor(request: IncomingMessage, endpoint: Endpoint, context: HttpCallContext) {
     this.request = request;
@@ -100,6 +103,10 @@ export class HttpCall implements GuardedCall, FinishedCall {
     return { ...origin, isTrustedForwarder: this.isFromService };
   }
 
+  get clientAddress(): string | null {
+    return this.origin.address;
+  }
+
   get authorization(): readonly string[] {
     return this.request.headersDistinct.authorization ?? [];
   }
@@ -127,19 +134,19 @@ export class HttpCall implements GuardedCall, FinishedCall {
         tooLarge();
         return;
       }
-      const settled = this.#rejectAtEnd(reject);
+      this.#rejectAtEnd(reject);
       const chunks: Buffer[] = [];
       let size = 0;
       request.on('data', (chunk: Buffer) => {
         size += chunk.length;
         if (size <= maxBytes) chunks.push(chunk);
         else if (size - chunk.length <= maxBytes) {
-          settled();
+          this.#settled();
           tooLarge();
         }
       });
-      request.once('end', () => {
-        settled();
+      request.on('end', () => {
+        this.#settled();
         this.storeDeadlineMs = Date.now() + CALL_STORE_LIMIT_MS;
         resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
       });
@@ -152,26 +159,31 @@ export class HttpCall implements GuardedCall, FinishedCall {
    */
   beforeDeadline<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const settled = this.#rejectAtEnd(reject);
-      work.then(resolve, reject).finally(settled);
+      this.#rejectAtEnd(reject);
+      work.then(resolve, reject).finally(() => this.#settled());
     });
   }
 
-  /** Rejects when the deadline passes or the caller goes away, unless the returned function is called before. */
-  #rejectAtEnd(reject: (error: Rejected) => void): () => void {
-    const settled = () => {
-      clearTimeout(timer);
-      this.#onEnd = null;
-    };
-    const refuse = (kind: Extract<Rejection['kind'], 'deadline-exceeded' | 'cancelled'>) => {
-      settled();
-      reject(new Rejected({ kind }));
-    };
+  /** Rejects when the deadline passes or the caller goes away, unless `#settled` is called before. */
+  #rejectAtEnd(reject: (error: Rejected) => void): void {
+    this.#reject = reject;
+    if (this.#finished) {
+      this.#refuse('cancelled');
+      return;
+    }
     const leftMs = Math.max(0, this.deadlineMs - Date.now());
-    const timer = setTimeout(() => refuse('deadline-exceeded'), leftMs);
-    this.#onEnd = () => refuse('cancelled');
-    if (this.#finished) this.#onEnd();
-    return settled;
+    this.#deadlineTimer = setTimeout(() => this.#refuse('deadline-exceeded'), leftMs);
+  }
+
+  #settled(): void {
+    clearTimeout(this.#deadlineTimer);
+    this.#reject = null;
+  }
+
+  #refuse(kind: Extract<Rejection['kind'], 'deadline-exceeded' | 'cancelled'>): void {
+    const reject = this.#reject;
+    this.#settled();
+    reject?.(new Rejected({ kind }));
   }
 
   noteRefusal(reason: NonNullable<FinishedCall['reason']>, cause: unknown, isFault: boolean): void {
@@ -188,7 +200,7 @@ export class HttpCall implements GuardedCall, FinishedCall {
   finish(code: Code): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#onEnd?.();
+    if (this.#reject) this.#refuse('cancelled');
     this.#ended?.abort(callEnded);
     this.code = code;
     this.durationMs = performance.now() - this.startedAtMs;

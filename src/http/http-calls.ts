@@ -90,7 +90,7 @@ export class HttpCalls {
 
   /** After `delayMs` refuses new calls. Resolves when the running ones have ended, or after `graceMs`. */
   async drain({ delayMs, graceMs }: { delayMs: number; graceMs: number }): Promise<void> {
-    await pause(delayMs);
+    if (delayMs > 0) await pause(delayMs);
     this.#stopping = true;
     if (this.#running === 0) return;
     const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));

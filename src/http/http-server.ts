@@ -28,7 +28,12 @@ const noTrustedProxies: (address: string) => boolean = () => false;
 /** Timeouts of slow requests are checked every second; Node's default is 30 s. */
 const PARSER_LIMITS = { maxHeaderSize: 8_192, connectionsCheckingInterval: 1_000 };
 const HEADERS_LIMIT_MS = 5_000;
-/** A connection without traffic is closed after this time. */
+/**
+ * Between two requests. Longer than the 60 s for which nginx and the load balancers of AWS keep idle connections: who closes
+ * first must be the proxy, or it sends requests into connections that are being closed. The slots limit what this can cost.
+ */
+const KEEP_ALIVE_MS = 65_000;
+/** A connection without traffic is closed after this time, while a request arrives or is answered. */
 const SILENCE_LIMIT_MS = 15_000;
 
 /**
@@ -74,7 +79,7 @@ export class HttpServer {
     this.#server.setTimeout(SILENCE_LIMIT_MS);
     this.#server.headersTimeout = headersTimeoutMs;
     this.#server.requestTimeout = 10_000;
-    this.#server.keepAliveTimeout = 5_000;
+    this.#server.keepAliveTimeout = KEEP_ALIVE_MS;
     this.#server.maxRequestsPerSocket = 1_000;
     this.#server.on('clientError', respondToClientError);
     if (onConnectionRefused) {
@@ -145,24 +150,23 @@ const LINGER_MS = 1_000;
  */
 function watchRequest(slots: ConnectionSlots, request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request;
-  request.once('end', () => {
-    if (response.writableFinished) {
-      slots.served(socket);
-      return;
-    }
-    slots.called(socket);
-    response.once('close', () => slots.served(socket));
+  let isCalled = false;
+  let unread: NodeJS.Timeout | undefined;
+  request.on('end', () => {
+    isCalled = !response.writableFinished;
+    if (isCalled) slots.called(socket);
+    else slots.served(socket);
   });
-  response.once('prefinish', () => {
+  response.on('prefinish', () => {
     // Most responses are taken by the kernel at once.
-    const unread =
-      socket.writableLength > 0 ? setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS) : undefined;
-    response.once('close', () => {
-      clearTimeout(unread);
-      if (request.complete || socket.destroyed) return;
-      const unfinished = setTimeout(() => socket.destroy(), LINGER_MS);
-      request.once('close', () => clearTimeout(unfinished));
-    });
+    if (socket.writableLength > 0) unread = setTimeout(() => socket.destroy(), UNREAD_LIMIT_MS);
+  });
+  response.on('close', () => {
+    if (isCalled) slots.served(socket);
+    clearTimeout(unread);
+    if (request.complete || socket.destroyed) return;
+    const unfinished = setTimeout(() => socket.destroy(), LINGER_MS);
+    request.once('close', () => clearTimeout(unfinished));
   });
 }
 

@@ -23,11 +23,15 @@ export function connectionLimitsFor(max: number): ConnectionLimits {
   return { max, maxPerAddress: Math.max(1, Math.floor(max * SHARE_PER_ADDRESS)) };
 }
 
+type SlotState = 'unserved' | 'served' | 'busy';
+
 interface Slot {
   readonly socket: Socket;
   readonly group: SlotGroup;
+  state: SlotState;
   /** The calls in progress: several if the client sends requests without waiting for the responses. */
   calls: number;
+  isClosed: boolean;
 }
 
 /** Slots in the order of eviction: the oldest first. */
@@ -42,20 +46,12 @@ class SlotGroup {
     return this.unserved.size + this.served.size + this.busy.size;
   }
 
+  add(slot: Slot): void {
+    this[slot.state].add(slot);
+  }
+
   remove(slot: Slot): void {
-    this.unserved.delete(slot);
-    this.served.delete(slot);
-    this.busy.delete(slot);
-  }
-
-  markServed(slot: Slot): void {
-    this.remove(slot);
-    this.served.add(slot);
-  }
-
-  markBusy(slot: Slot): void {
-    this.remove(slot);
-    this.busy.add(slot);
+    this[slot.state].delete(slot);
   }
 }
 
@@ -69,6 +65,8 @@ export class ConnectionSlots {
   readonly #addressOf: (socket: Socket) => string | null;
   readonly #evictsServed: boolean;
   readonly #slots = new Map<string, Slot>();
+  /** The slots by the sockets that were asked for, because the addresses of a socket cost more than a call's place here. */
+  readonly #slotsBySocket = new WeakMap<Socket, Slot>();
   readonly #all = new SlotGroup();
   readonly #byAddress = new Map<string, SlotGroup>();
   readonly #closedSockets = new WeakSet<Socket>();
@@ -117,11 +115,10 @@ export class ConnectionSlots {
 
   /** Call when a call begins whose response takes time; `served` ends it. @param socket as for `served` */
   called(socket: Socket): void {
-    const slot = this.#slots.get(keyOf(socket));
+    const slot = this.#slotOf(socket);
     if (!slot) return;
     slot.calls += 1;
-    this.#all.markBusy(slot);
-    slot.group.markBusy(slot);
+    this.#move(slot, 'busy');
   }
 
   /**
@@ -130,12 +127,26 @@ export class ConnectionSlots {
    * @param socket the TCP socket, or the TLS or HTTP/2 socket over it
    */
   served(socket: Socket): void {
-    const slot = this.#slots.get(keyOf(socket));
+    const slot = this.#slotOf(socket);
     if (!slot) return;
     slot.calls = Math.max(0, slot.calls - 1);
     if (slot.calls > 0) return;
-    this.#all.markServed(slot);
-    slot.group.markServed(slot);
+    this.#move(slot, 'served');
+  }
+
+  #slotOf(socket: Socket): Slot | undefined {
+    const known = this.#slotsBySocket.get(socket);
+    if (known) return known.isClosed ? undefined : known;
+    const slot = this.#slots.get(keyOf(socket));
+    if (slot) this.#slotsBySocket.set(socket, slot);
+    return slot;
+  }
+
+  /** To the end of its order. */
+  #move(slot: Slot, state: SlotState): void {
+    this.#remove(slot);
+    slot.state = state;
+    this.#add(slot);
   }
 
   #admit(socket: Socket): void {
@@ -150,11 +161,11 @@ export class ConnectionSlots {
     }
     if (address !== null) this.#byAddress.set(address, group);
     const key = keyOf(socket);
-    const slot = { socket, group, calls: 0 };
+    const slot: Slot = { socket, group, state: 'unserved', calls: 0, isClosed: false };
     this.#slots.set(key, slot);
-    this.#all.unserved.add(slot);
-    group.unserved.add(slot);
+    this.#add(slot);
     socket.once('close', () => {
+      slot.isClosed = true;
       if (this.#slots.get(key) === slot) this.#slots.delete(key);
       this.#remove(slot);
       if (address !== null && group.size === 0) this.#byAddress.delete(address);
@@ -184,6 +195,11 @@ export class ConnectionSlots {
     const { max, maxPerAddress } = this.#limits;
     const limits = address === null ? `${max}` : `${max}, ${maxPerAddress} from one address`;
     this.#onClosed({ reason: 'limit', detail: `${cause} (${limits})`, address });
+  }
+
+  #add(slot: Slot): void {
+    this.#all.add(slot);
+    slot.group.add(slot);
   }
 
   #remove(slot: Slot): void {

@@ -95,11 +95,16 @@ function needsRateLimit({ code, reason, isNoOp, caller }: FinishedCall): boolean
   return code !== Code.OK || reason !== undefined || isNoOp === true;
 }
 
-/** The client address that a trusted forwarder reported; otherwise the address of the peer. */
-function addressOf({ cause, peer }: Pick<FinishedCall, 'cause' | 'peer'>): string | null {
+/** The client address that a trusted forwarder or proxy reported; otherwise the address of the peer. */
+function addressOf({
+  cause,
+  clientAddress,
+  peer,
+}: Pick<FinishedCall, 'cause' | 'clientAddress' | 'peer'>): string | null {
   const origin =
     cause instanceof Rejected && 'origin' in cause.rejection ? cause.rejection.origin : undefined;
-  return origin ? origin.address : peerAddress(peer);
+  if (origin) return origin.address;
+  return clientAddress === undefined ? peerAddress(peer) : clientAddress;
 }
 
 function fieldsOf(call: FinishedCall): object {

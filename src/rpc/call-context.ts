@@ -45,6 +45,8 @@ export const callEnded = new Error('the call has ended');
 
 /** A call that has ended, for logs and metrics. */
 export interface FinishedCall extends Omit<CallContext, 'signal' | 'reserveStream' | 'end' | 'clientNames'> {
+  /** The address that the call comes from, where the transport knows it behind a trusted proxy; otherwise it is the peer's. */
+  readonly clientAddress?: string | null;
   readonly code: Code;
   readonly durationMs: number;
 }

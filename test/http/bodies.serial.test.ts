@@ -121,6 +121,25 @@ describe('requests that proxies and servers could read differently', () => {
   });
 });
 
+describe('requests in unusual forms', () => {
+  const length = `content-length: ${Buffer.byteLength(body)}`;
+  const chunked = `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\nauthorization: Bearer a\r\n\r\n`;
+  test.each([
+    ['of HTTP/1.0', `${head(length)}${body}`.replace('HTTP/1.1', 'HTTP/1.0'), ['200']],
+    ['with a whole URL', `${head(length)}${body}`.replace('POST ', 'POST http://other.example'), ['200']],
+    ['with trailers', `${head('transfer-encoding: chunked', 'trailer: authorization')}${chunked}`, ['200']],
+    ['that wait for 100', `${head(length, 'expect: 100-continue')}${body}`, ['100', '200']],
+    ['that want to upgrade', `${head(length, 'connection: upgrade', 'upgrade: h2c')}${body}`, ['200']],
+    ['that expect something else', `${head(length, 'expect: gold')}${body}`, ['417']],
+    ['with an encoded path', `${head(length)}${body}`.replace('/Login', '/%4Cogin'), ['404']],
+    ['with large headers', head(`x: ${'a'.repeat(9_000)}`), ['431']],
+  ])('H07 %s are answered', async (_name, request, expected) => {
+    const { received } = open(request);
+    await until(() => statuses(received()).length === expected.length, 'all is answered', 15_000);
+    expect(statuses(received())).toEqual(expected);
+  });
+});
+
 test('H07 the process has logged no fault', async () => {
   await stillServes();
   expect(service.logLines.filter((line) => line.includes('"level":"error"'))).toEqual([]);

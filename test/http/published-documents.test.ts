@@ -93,6 +93,10 @@ describe.each(documents)('a client that asks for %s again', (path) => {
     expect([whole.status, whole.body]).toEqual([200, body]);
   });
 
+  test('H07 may keep its connection for longer than proxies do', async () => {
+    expect((await ask(path)).headers['keep-alive']).toContain('timeout=65');
+  });
+
   test('with HEAD learns its length', async () => {
     const [{ body }, head] = [await ask(path), await ask(path, undefined, 'HEAD')];
     expect([head.status, head.body, head.headers['content-length']]).toEqual([200, '', String(body.length)]);

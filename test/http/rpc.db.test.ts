@@ -304,6 +304,13 @@ describe('bad input', () => {
     else expect(refused.reason).toBe(reason);
   });
 
+  test('L02 a wrong password and an unknown user get the same answer, to the byte', async () => {
+    const wrong = await call(`${auth}/Login`, { email, password: 'a wrong password' });
+    const unknown = await call(`${auth}/Login`, { email: 'no@example.com', password });
+    expect([wrong.status, wrong.reason]).toEqual([401, 'INVALID_CREDENTIALS']);
+    expect(unknown.shape).toBe(wrong.shape);
+  });
+
   test('H02 another compression is not implemented, as the protocols say', async () => {
     const refused = await call(`${auth}/Login`, '{}', { 'content-encoding': 'br' });
     expect([refused.status, refused.code]).toEqual([501, 'unimplemented']);

@@ -18,6 +18,7 @@ async function listener() {
     path: '/test.v1.Test/Wait',
     deadlineMs: 60_000,
     isSafe: false,
+    decode: (bytes: Buffer) => bytes,
     run: () =>
       new Promise<{ message: Uint8Array }>((resolve) => {
         answer = () => resolve({ message: Buffer.from('done') });

@@ -80,6 +80,7 @@ for (const method of registry.getService(`${prefix}.ConformanceService`).methods
     path,
     deadlineMs: 60_000,
     isSafe: method.idempotency === 1,
+    decode: (bytes) => bytes,
     run: (bytes, call) => respond(method, bytes, call),
   };
   const endpoint = isServed

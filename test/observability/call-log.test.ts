@@ -65,6 +65,13 @@ test('O03 refusals of one source are logged up to the budget, and one line repor
   expect(written).toHaveLength(before);
 });
 
+test('O03 clients behind one trusted proxy do not share a budget', () => {
+  logCalls(max + 1, junk({ clientAddress: '198.51.100.1' }));
+  expect(written).toHaveLength(max);
+  logCalls(1, junk({ clientAddress: '198.51.100.2' }));
+  expect(written).toHaveLength(max + 1);
+});
+
 test('O03 at shutdown the omitted number is reported at once', () => {
   logCalls(max + 7, junk());
   lines.logOmitted();

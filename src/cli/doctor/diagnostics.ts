@@ -44,6 +44,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
         : 'embedded mode (DATABASE_URL is not set)',
     },
     ...settings.warnings.map((message): Finding => ({ check: 'settings', verdict: 'warning', message })),
+    { check: 'settings', verdict: 'ok', message: `served over HTTP: ${servedOverHttp(settings).join(', ')}` },
     ...legacyFindings(settings, Date.now()),
     runtimeFinding(),
     { check: 'runtime', verdict: 'ok', message: settings.sizing },
@@ -53,6 +54,15 @@ export async function runDiagnostics(): Promise<Finding[]> {
     await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
     ...socketFindings(settings),
+  ];
+}
+
+function servedOverHttp({ httpRpc, oauth, passwordDoor }: Settings): string[] {
+  return [
+    'key set, health and metrics',
+    ...(httpRpc === 'off' ? [] : [httpRpc === 'auth' ? 'AuthService' : 'AuthService and AdminService']),
+    ...(oauth ? ['the OAuth endpoints'] : []),
+    ...(passwordDoor ? ['/login and /token'] : []),
   ];
 }
 

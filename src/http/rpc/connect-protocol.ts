@@ -65,28 +65,38 @@ export class ConnectProtocol implements RpcProtocol {
       );
   }
 
-  async read(call: HttpCall): Promise<Buffer> {
-    const body = await call.readBody(MAX_MESSAGE_BYTES);
+  read(call: HttpCall): Promise<Buffer> {
+    const body = call.readBody(MAX_MESSAGE_BYTES);
     const query = this.#query;
-    if (query === null)
-      return decompressed(body, call.request.headers['content-encoding'], 'content-encoding');
-    const message = query.get('message');
-    if (message === null) throw invalidRequest('message', 'put the message into the query');
-    const isBase64 = query.get('base64') === '1';
-    if (isBase64 && !/^[\w+/-]*={0,2}$/.test(message)) throw invalidRequest('message', 'this is not base64');
-    const bytes = Buffer.from(message, isBase64 ? 'base64url' : 'utf8');
-    return decompressed(bytes, query.get('compression') ?? undefined, 'compression');
+    if (query !== null) return body.then(() => messageIn(query));
+    const coding = call.request.headers['content-encoding'];
+    return coding === undefined
+      ? body
+      : body.then((compressed) => decompressed(compressed, coding, 'content-encoding'));
   }
 
   answer(outcome: EncodedOutcome): Answer {
-    const headers = { ...outcome.headers, ...prefixed(outcome.trailers) };
-    if (!('error' in outcome)) {
-      const type = { 'content-type': `application/${this.encoding}` };
-      return { status: 200, headers: { ...headers, ...type }, body: outcome.body };
+    const { trailers } = outcome;
+    const headers = trailers ? { ...outcome.headers, ...prefixed(trailers) } : outcome.headers;
+    if ('error' in outcome) {
+      const answer = connectError(outcome.error);
+      return { ...answer, headers: { ...headers, ...answer.headers } };
     }
-    const answer = connectError(outcome.error);
-    return { ...answer, headers: { ...headers, ...answer.headers } };
+    const type = { 'content-type': CONTENT_TYPES[this.encoding] };
+    return { status: 200, headers: headers ? { ...headers, ...type } : type, body: outcome.body };
   }
+}
+
+const CONTENT_TYPES = { json: 'application/json', proto: 'application/proto' };
+
+/** The message in the query of a GET. */
+async function messageIn(query: URLSearchParams): Promise<Buffer> {
+  const message = query.get('message');
+  if (message === null) throw invalidRequest('message', 'put the message into the query');
+  const isBase64 = query.get('base64') === '1';
+  if (isBase64 && !/^[\w+/-]*={0,2}$/.test(message)) throw invalidRequest('message', 'this is not base64');
+  const bytes = Buffer.from(message, isBase64 ? 'base64url' : 'utf8');
+  return decompressed(bytes, query.get('compression') ?? undefined, 'compression');
 }
 
 /** A refusal is JSON, whatever the encoding of the messages. @param httpStatus where it is not that of the code */
@@ -138,6 +148,6 @@ const readable: Readonly<Record<string, ((value: Buffer) => object) | undefined>
   },
 };
 
-function prefixed(trailers: Metadata = {}): Metadata {
+function prefixed(trailers: Metadata): Metadata {
   return Object.fromEntries(Object.entries(trailers).map(([name, values]) => [`trailer-${name}`, values]));
 }

@@ -1,22 +1,29 @@
 import {
   createFileRegistry,
+  type DescField,
   type DescMessage,
   type FileRegistry,
   fromBinary,
   fromJsonString,
+  type Message,
+  ScalarType,
   toBinary,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { FeatureSet_FieldPresence, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 
 import { descriptorSetBase64 } from '../../generated/descriptor-set.ts';
-import { Rejected } from '../../domain/rejection.ts';
 import { invalidRequest } from './rpc-protocol.ts';
 
 /** Converts the messages of one method between JSON and their binary form. */
 export interface MethodJson {
-  /** @throws Rejected */
-  requestFromJson(json: Buffer): Buffer;
+  /**
+   * The request as `decode` makes it.
+   *
+   * @param decode makes the message that the handler takes from the binary form
+   * @throws Rejected
+   */
+  requestFromJson(json: Buffer, decode: (bytes: Buffer) => unknown): unknown;
   responseToJson(bytes: Uint8Array): string;
 }
 
@@ -39,8 +46,12 @@ export class JsonCodec {
     const method = this.#registry.getService(service)?.methods.find((candidate) => candidate.name === name);
     if (!method) throw new Error(`the descriptors have no method ${path}`);
     const registry = this.#registry;
+    const textFields = textFieldsOf(method.input);
     return {
-      requestFromJson: (json) => fromJson(method.input, json, registry),
+      requestFromJson(json, decode) {
+        const message = fromJson(method.input, json, registry);
+        return textFields ? withTexts(message, textFields) : decode(toBytes(method.input, message));
+      },
       responseToJson: (bytes) => toJsonString(method.output, fromBinary(method.output, bytes), { registry }),
     };
   }
@@ -50,7 +61,7 @@ export class JsonCodec {
  * Strict: no unknown and no repeated members, and no text with lone surrogates, which would become U+FFFD, so that two
  * different passwords became one.
  */
-function fromJson(message: DescMessage, json: Buffer, registry: FileRegistry): Buffer {
+function fromJson(message: DescMessage, json: Buffer, registry: FileRegistry): Message {
   let text: string;
   try {
     text = utf8.decode(json);
@@ -58,13 +69,37 @@ function fromJson(message: DescMessage, json: Buffer, registry: FileRegistry): B
     throw invalidRequest('', 'the request is not UTF-8', { cause });
   }
   try {
-    return Buffer.from(
-      toBinary(message, fromJsonString(message, text, { registry, ignoreUnknownFields: false })),
-    );
+    return fromJsonString(message, text, { registry, ignoreUnknownFields: false });
   } catch (error) {
-    if (error instanceof Rejected) throw error;
     throw invalidRequest(fieldOf(error), describe(error, message), { cause: error });
   }
+}
+
+function toBytes(message: DescMessage, value: Message): Buffer {
+  try {
+    return Buffer.from(toBinary(message, value));
+  } catch (error) {
+    throw invalidRequest(fieldOf(error), describe(error, message), { cause: error });
+  }
+}
+
+/**
+ * The fields of a message that has only text, such as the request of VerifyToken; null for any other message. Decoded, such a
+ * message is its texts, so that the way through the binary form, half of the cost, is not needed.
+ */
+function textFieldsOf({ fields }: DescMessage): readonly DescField[] | null {
+  const isText = (field: DescField) =>
+    field.fieldKind === 'scalar' &&
+    field.scalar === ScalarType.STRING &&
+    field.presence === FeatureSet_FieldPresence.IMPLICIT;
+  return fields.every(isText) ? fields : null;
+}
+
+function withTexts(message: Message, fields: readonly DescField[]): Readonly<Record<string, unknown>> {
+  const values = message as Message & Readonly<Record<string, unknown>>;
+  const texts: Record<string, unknown> = {};
+  for (const { localName } of fields) texts[localName] = values[localName];
+  return texts;
 }
 
 /** The field that an error of the library names; empty for another error. */

@@ -21,8 +21,10 @@ export interface RpcMethod {
   readonly deadlineMs: number;
   /** Whether GET is allowed. */
   readonly isSafe: boolean;
-  /** Runs the method with a request in binary form. @throws Rejected; any other error becomes INTERNAL */
-  run(request: Buffer, call: HttpCall): RpcOutcome | Promise<RpcOutcome>;
+  /** The request, from its binary form. @throws Rejected */
+  readonly decode: (bytes: Buffer) => unknown;
+  /** @throws Rejected; any other error becomes INTERNAL */
+  run(request: unknown, call: HttpCall): RpcOutcome | Promise<RpcOutcome>;
 }
 
 /** Loads the JSON codec of a method. */
@@ -60,10 +62,11 @@ export class RpcEndpoint implements Endpoint {
       protocol.begin(call);
       const body = await protocol.read(call);
       const json = protocol.encoding === 'json' ? (this.#json ??= await this.#loadJson(this.path)) : null;
-      const running = this.#method.run(json ? json.requestFromJson(body) : body, call);
+      const { decode } = this.#method;
+      const running = this.#method.run(json ? json.requestFromJson(body, decode) : decode(body), call);
       const outcome = running instanceof Promise ? await call.beforeDeadline(running) : running;
       if ('error' in outcome) return { ...protocol.answer(outcome), code: outcome.error.code };
-      const { message, headers = {}, trailers = {} } = outcome;
+      const { message, headers, trailers } = outcome;
       const encoded = json ? this.#jsonOf(json, outcome) : message;
       return { ...protocol.answer({ body: encoded, headers, trailers }), code: Code.OK };
     } catch (error) {
@@ -136,6 +139,7 @@ function protocolOf(call: HttpCall, isSafe: boolean): RpcProtocol | CallAnswer {
 }
 
 function connectProtocol(contentType: string): RpcProtocol | null {
+  if (contentType === 'application/json') return new ConnectProtocol('json', null);
   const [, encoding] = /^application\/(json|proto)(?: *; *charset="?utf-8"?)?$/i.exec(contentType) ?? [];
   return encoding === undefined ? null : new ConnectProtocol(isJson(encoding) ? 'json' : 'proto', null);
 }

@@ -70,24 +70,20 @@ export class RpcEndpoints {
         path,
         deadlineMs,
         isSafe,
-        run(bytes, call) {
-          const response = run(
-            decoded(() => requestDeserialize(bytes)),
-            call,
-          );
+        decode(bytes) {
+          try {
+            return requestDeserialize(bytes);
+          } catch (cause) {
+            throw new Rejected(UNREADABLE_REQUEST, { cause });
+          }
+        },
+        run(request, call) {
+          const response = run(request, call);
           return response instanceof Promise ? response.then(encoded) : encoded(response);
         },
       },
       async () => (this.#codec ??= await loadCodec()).method(path),
     );
-  }
-}
-
-function decoded(decode: () => unknown): unknown {
-  try {
-    return decode();
-  } catch (cause) {
-    throw new Rejected(UNREADABLE_REQUEST, { cause });
   }
 }
 

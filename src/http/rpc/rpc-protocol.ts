@@ -31,8 +31,8 @@ export type RpcOutcome = (
 
 /** An outcome whose message is in the encoding of the request. */
 export type EncodedOutcome = ({ readonly body: Uint8Array | string } | { readonly error: RpcError }) & {
-  readonly headers?: Metadata;
-  readonly trailers?: Metadata;
+  readonly headers?: Metadata | undefined;
+  readonly trailers?: Metadata | undefined;
 };
 
 /** One form of RPCs on the wire. */
