@@ -58,9 +58,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     ...verification,
     initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS,
   };
-  const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'));
   // No more than the hash queue takes: a login that it refused would have used the database in vain.
   const logins = new ConcurrencyLimit(hasher.capacity, (loginsBefore) => hasher.expectedMs(loginsBefore));
+  const throttle = new LoginThrottle(database, () => rootKey.derive('login throttle'), logins);
   const repeatRateLimiter = new RepeatRateLimiter(repeatRateLimits(settings.refreshGraceSeconds * 1000), () =>
     performance.now(),
   );
@@ -77,7 +77,6 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         hasher,
         passwords,
         throttle,
-        logins,
         sessionLimiter: new KeyedLimiter(SESSION_LIMITS),
         repeatRateLimiter,
         rotator,

@@ -1,5 +1,4 @@
 import { type AuthServiceService, type LoginRequest, type TokenSet } from '../generated/postern/v1/auth.ts';
-import type { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { Rejected, RETRY_AFTER_MS } from '../domain/rejection.ts';
 import {
   type ChangePasswordDependencies,
@@ -35,18 +34,15 @@ export interface AuthDependencies
     ServiceTokenDependencies {
   readonly trust: TrustBundle;
   readonly verification: VerifyDependencies;
-  /** Limits the calls that check a user's password at the same time. */
-  readonly logins: ConcurrencyLimit;
   /** The JWKS as JSON; null while no keys are known. */
   readonly jwks: () => { readonly json: string; readonly maxAgeSeconds: number } | null;
 }
 
 /** postern.v1.AuthService: request message → operation → response message. */
 export function authService(dependencies: AuthDependencies): ServiceHandlers<typeof AuthServiceService> {
-  const { logins, verification, jwks } = dependencies;
+  const { verification, jwks } = dependencies;
   return {
-    login: async (request, call) =>
-      tokenSet(await logins.run(() => login(dependencies, loginInput(request), call), call)),
+    login: async (request, call) => tokenSet(await login(dependencies, loginInput(request), call)),
     ...verificationService({ verifyToken: (input) => verifyToken(verification, input) }),
     refreshToken: async (request, call) => tokenSet(await refreshToken(dependencies, request, call)),
     revokeToken: async (request, call) => {
@@ -58,7 +54,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       serviceTokenSet(await issueServiceToken(dependencies, request, call)),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
-      return tokenSet(await logins.run(() => changePassword(dependencies, change, call), call));
+      return tokenSet(await changePassword(dependencies, change, call));
     },
     resetPassword: async ({ resetToken, newPassword }, call) => {
       await resetPassword(dependencies, { resetToken, newPassword }, call);

@@ -22,13 +22,10 @@ export class ConcurrencyLimit {
   }
 
   /** @throws Rejected `server-overloaded` */
-  async run<T>(work: () => Promise<T>, { deadlineMs }: Pick<CallBudget, 'deadlineMs'>): Promise<T> {
-    const leftMs = deadlineMs - Date.now();
-    const cause = this.#whyNotNow(leftMs);
+  async run<T>(work: () => Promise<T>, call: Pick<CallBudget, 'deadlineMs'>): Promise<T> {
+    const cause = this.#whyNotNow(call.deadlineMs - Date.now());
     if (cause !== null) {
-      await this.#pacer.delay(performance.now(), leftMs, (delayMs) =>
-        pause(delayMs, undefined, { ref: false }),
-      );
+      await this.paceRefusal(call);
       throw new Rejected({ kind: 'server-overloaded', cause, retryAfterMs: this.#retryAfterMs() });
     }
     this.#running += 1;
@@ -37,6 +34,13 @@ export class ConcurrencyLimit {
     } finally {
       this.#running -= 1;
     }
+  }
+
+  /** Waits until a refusal of the same kind of call may be answered. */
+  paceRefusal({ deadlineMs }: Pick<CallBudget, 'deadlineMs'>): Promise<void> {
+    return this.#pacer.delay(performance.now(), deadlineMs - Date.now(), (delayMs) =>
+      pause(delayMs, undefined, { ref: false }),
+    );
   }
 
   #whyNotNow(leftMs: number): string | null {

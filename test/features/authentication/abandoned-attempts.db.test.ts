@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 import { canonicalEmail } from '../../../src/features/users/email.ts';
 import { invalidCredentials } from '../../../src/features/authentication/login-verdict.ts';
+import { ConcurrencyLimit } from '../../../src/domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../../../src/features/authentication/throttle/login-throttle.ts';
 import { testCall } from '../../support/test-call.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
@@ -11,7 +12,11 @@ let database: TestDatabase;
 let throttle: LoginThrottle;
 beforeAll(async () => {
   database = await createTestDatabase();
-  throttle = new LoginThrottle(database.database, () => new Uint8Array(32));
+  throttle = new LoginThrottle(
+    database.database,
+    () => new Uint8Array(32),
+    new ConcurrencyLimit(10, () => 0),
+  );
 });
 afterAll(() => database.drop());
 

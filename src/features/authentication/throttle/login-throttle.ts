@@ -12,6 +12,7 @@ import type { ForgivenAttempt } from '../../sessions/open-session-queries.ts';
 import type { LoginRecord } from '../../users/user-queries.ts';
 import { type AttemptKeys, beginLogin, deleteAttempts, releaseAttempt } from './throttle-queries.ts';
 import type { EvaluatedLogin, LoginVerdict } from '../login-verdict.ts';
+import type { ConcurrencyLimit } from '../../../domain/concurrency/concurrency-limit.ts';
 import { KeyedLimiter } from '../../../domain/concurrency/keyed-limiter.ts';
 
 const RELEASE_LIMIT_MS = 1_000;
@@ -44,12 +45,18 @@ interface HashedKeys extends AttemptKeys {
 export class LoginThrottle {
   readonly #database: Database;
   readonly #key: () => Uint8Array;
+  readonly #logins: ConcurrencyLimit;
   readonly #limiter = new KeyedLimiter(ATTEMPT_LIMITS);
 
-  /** @param key 32 bytes, the same in every instance, for the keyed hashes by which attempts are counted (O05) */
-  constructor(database: Database, key: () => Uint8Array) {
+  /**
+   * @param key 32 bytes, the same in every instance, for the keyed hashes by which attempts are counted (O05)
+   * @param logins how many passwords may be evaluated at the same time. An attempt that waits for others of its e-mail and
+   *   source is not among them: otherwise one source could take the places of all others with calls that it abandons.
+   */
+  constructor(database: Database, key: () => Uint8Array, logins: ConcurrencyLimit) {
     this.#database = database;
     this.#key = key;
+    this.#logins = logins;
   }
 
   /**
@@ -72,14 +79,18 @@ export class LoginThrottle {
     const keyed = { ...keys, email: attempt.email };
     return new Promise((resolve, reject) => {
       const work = async () => {
-        const result = this.#runThrottled(keyed, call, evaluate);
+        const result = this.#logins.run(() => this.#runThrottled(keyed, call, evaluate), call);
         result.then(resolve, reject);
         const delayMs = await result.then(delayMsOf, () => 0);
         // The slot stays occupied for the refusal delay: otherwise the next call in the queue could measure how long
         // this one's hash took (L02).
         if (delayMs > 0) await pause(delayMs, undefined, { ref: false });
       };
-      this.#limiter.run(keys.pair.toString('base64'), work).catch(reject);
+      const onRefused = async (error: Error) => {
+        await this.#logins.paceRefusal(call);
+        reject(error);
+      };
+      this.#limiter.run(keys.pair.toString('base64'), work).catch(onRefused);
     });
   }
 
