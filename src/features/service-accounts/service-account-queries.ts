@@ -47,11 +47,15 @@ export async function insertServiceAccount(
   return toServiceAccount(row as PublicRow);
 }
 
+/** Whether a digest, bound twice, is that of a secret of the account in this row that is valid now. */
+export const IS_VALID_SECRET =
+  '(secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()))';
+
 /** Whether a digest is that of a secret of the account that is valid now; null when there is no such account. */
 export async function isSecretOf(db: Knex, id: string, digest: Uint8Array | null): Promise<boolean | null> {
   const bytes = digest && Buffer.from(digest);
   const { rows } = await db.raw<{ rows: { is_valid: boolean }[] }>(
-    `SELECT coalesce(secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()), false) AS is_valid
+    `SELECT coalesce(${IS_VALID_SECRET}, false) AS is_valid
      FROM service_accounts WHERE id = ?`,
     [bytes, bytes, id],
   );

@@ -4,6 +4,7 @@ import { purgeBatch } from '../../database/purge-batch.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { type AuditRecord, auditInsertFrom } from '../audit/audit-queries.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
+import { IS_VALID_SECRET } from './service-account-queries.ts';
 import { type UsedOnce, usedOnceInsertFrom } from '../used-once/used-once-queries.ts';
 
 /** What the caller has shown: a secret, or an assertion that one of the account's keys has signed. */
@@ -78,7 +79,7 @@ function provenBySecret(
   return {
     sql: `proven AS (
        SELECT id, roles, NULL::text AS kid FROM service_accounts
-       WHERE id = ? AND (secret_digest = ? OR (previous_digest = ? AND previous_until > clock_timestamp()))
+       WHERE id = ? AND ${IS_VALID_SECRET}
        FOR SHARE
      ), account AS (SELECT * FROM proven)`,
     bindings: [accountId, digest, digest],
