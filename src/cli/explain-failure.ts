@@ -178,6 +178,20 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         'a service account with this name already exists',
         'Choose another name, or delete the existing account.',
       );
+    case 'issuer-taken':
+      return failure(
+        exitCodes.refused,
+        'the issuer is trusted already',
+        'Look at it with: postern issuer list',
+      );
+    case 'api-key-limit-reached':
+      return failure(
+        exitCodes.refused,
+        'there are as many API keys as there may be',
+        'Revoke one that is not used any more.',
+      );
+    case 'audience-limit-reached':
+      return failure(exitCodes.refused, 'there are as many audiences as there may be', 'Delete one first.');
     case 'last-admin':
       return failure(
         exitCodes.refused,
@@ -211,6 +225,11 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'admin-required':
     case 'service-required':
     case 'credentials-missing':
+    case 'issuer-not-trusted':
+    case 'identity-not-bound':
+    case 'exchange-not-allowed':
+    case 'api-key-invalid':
+    case 'credential-not-allowed':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
     case 'token-refused':
       return failure(

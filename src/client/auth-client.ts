@@ -162,7 +162,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     async verifyToken(request, settings) {
       validate('verifyToken', request, settings, ['accessToken'], ['audience']);
       const { accessToken, audience = '' } = request;
-      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience }, settings);
+      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience, clientAddress: '' }, settings);
     },
     async refreshToken(refreshToken, settings) {
       if (typeof refreshToken !== 'string')

@@ -19,6 +19,7 @@ import {
 import type { AddService } from '../rpc/handlers.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
+import { notBuilt } from '../rpc/not-built.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
@@ -93,6 +94,19 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         nowMs,
         onRepeat,
         onDamagedHash,
+        exchange: {
+          database,
+          issuer,
+          trust,
+          nowMs,
+          issuerName: settings.issuer,
+          resolvers: {
+            certificate: notBuilt,
+            apiKey: notBuilt,
+            ownToken: notBuilt,
+            outsideToken: notBuilt,
+          },
+        },
       }),
     );
     add(TrustServiceService, trustService(trust, policy, parts.broadcaster));

@@ -142,6 +142,10 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   // As above: deletions and the purge lock rows, which requires UPDATE.
   service_keys: ALL,
   used_once: ALL,
+  audiences: ALL,
+  trusted_issuers: ALL,
+  workload_bindings: ALL,
+  api_keys: ALL,
   password_resets: ALL,
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.

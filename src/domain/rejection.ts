@@ -110,6 +110,23 @@ export type Rejection =
     }
   /** `certificateNames`: those of the caller's verified client certificate, none of which is listed. */
   | { readonly kind: 'service-required'; readonly certificateNames?: readonly string[] }
+  /** `issuer-not-trusted`: no trusted issuer has the `iss` of the token; `identity-not-bound`: no binding matches it. */
+  | {
+      readonly kind: 'issuer-not-trusted' | 'identity-not-bound';
+      readonly subject?: RefusedSubject;
+    }
+  /** `detail` says in fixed words what may not be exchanged, and what to do. */
+  | { readonly kind: 'exchange-not-allowed'; readonly detail: string; readonly subject?: RefusedSubject }
+  /** `cause` is for the log only: the caller gets the same answer for all of them. */
+  | {
+      readonly kind: 'api-key-invalid';
+      readonly cause: 'malformed' | 'unknown' | 'revoked' | 'expired' | 'owner-disabled' | 'network';
+      readonly subject?: RefusedSubject;
+    }
+  | { readonly kind: 'credential-not-allowed'; readonly caller?: AuditActor }
+  | { readonly kind: 'api-key-limit-reached' }
+  | { readonly kind: 'audience-limit-reached' }
+  | { readonly kind: 'issuer-taken' }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'id-taken' }
   | { readonly kind: 'external-id-taken' }

@@ -56,6 +56,9 @@ const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): M
   ...rule,
   audit: { action, success: 'with-change', refusals: 'of-credentials' },
 });
+/** A change of the caller's own API keys, which its operation audits in its transaction. */
+const ownKeys = (action: AuditAction): MethodRule => credentialCheck(action, userEvent);
+const ownKeyRead = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
@@ -67,6 +70,11 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   issueServiceToken: credentialCheck('service.token'),
   changePassword: credentialCheck('password.change', userEvent),
   resetPassword: credentialCheck('password.reset'),
+  exchangeToken: credentialCheck('token.exchange'),
+  createApiKey: ownKeys('key.api.create'),
+  listApiKeys: ownKeyRead,
+  revokeApiKey: ownKeys('key.api.revoke'),
+  rotateApiKey: ownKeys('key.api.rotate'),
   getJwks: { ...publicCall, isSafe: true },
 };
 
@@ -84,9 +92,24 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listServiceAccounts: read('service.read'),
   deleteServiceAccount: change('service.delete'),
   rotateServiceSecret: change('service.rotate'),
+  updateServiceAccount: change('service.update'),
   addServiceKey: change('service.key.add'),
   listServiceKeys: read('service.read'),
   deleteServiceKey: change('service.key.delete'),
+  createAudience: change('audience.create'),
+  listAudiences: read('audience.read'),
+  deleteAudience: change('audience.delete'),
+  createTrustedIssuer: change('issuer.create'),
+  listTrustedIssuers: read('issuer.read'),
+  updateTrustedIssuer: change('issuer.update'),
+  deleteTrustedIssuer: change('issuer.delete'),
+  createWorkloadBinding: change('binding.create'),
+  listWorkloadBindings: read('binding.read'),
+  deleteWorkloadBinding: change('binding.delete'),
+  createApiKey: change('key.api.create'),
+  listApiKeys: read('key.api.read'),
+  revokeApiKey: change('key.api.revoke'),
+  rotateApiKey: change('key.api.rotate'),
   listSigningKeys: read('key.read'),
   rotateSigningKey: change('key.rotate'),
   revokeSigningKey: change('key.revoke'),
@@ -103,6 +126,7 @@ const trustService: ServiceRules<typeof TrustServiceService> = {
     // Subscribers reconnect after every restart, even without a database; the issuing of their tokens is audited.
     audit: { action: 'trust.watch', success: 'nobody', refusals: 'of-credentials' },
   },
+  resolveApiKey: { access: 'service', deadlineMs: STANDARD_DEADLINE_MS, openToUnixSockets: true },
 };
 const health: ServiceRules<typeof HealthService> = {
   check: publicCall,

@@ -136,6 +136,51 @@ export function statusOf(rejection: Rejection): RpcStatus {
             ? 'the caller needs an access token of a service account, or a client certificate with a listed identity'
             : unlisted(rejection.certificateNames, 'POSTERN_TLS_SERVICE_IDENTITIES', 'a service account'),
       };
+    case 'issuer-not-trusted':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'ISSUER_NOT_TRUSTED',
+        message: 'no trusted issuer has the iss of the token; an administrator adds it',
+      };
+    case 'identity-not-bound':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'IDENTITY_NOT_BOUND',
+        message: 'the identity is valid, and bound to no service account; an administrator creates a binding',
+      };
+    case 'exchange-not-allowed':
+      return { code: Code.PERMISSION_DENIED, reason: 'EXCHANGE_NOT_ALLOWED', message: rejection.detail };
+    case 'api-key-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'API_KEY_INVALID',
+        message: 'the API key is not valid, or not from this network; use another one',
+      };
+    case 'credential-not-allowed':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'CREDENTIAL_NOT_ALLOWED',
+        message:
+          'this needs the access token of a login, not an API key or a token that was exchanged; log in',
+      };
+    case 'api-key-limit-reached':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'API_KEY_LIMIT_REACHED',
+        message: 'there are as many API keys as there may be; revoke one that is not used any more',
+      };
+    case 'audience-limit-reached':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'AUDIENCE_LIMIT_REACHED',
+        message: 'there are as many audiences as there may be; delete one first',
+      };
+    case 'issuer-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'ISSUER_TAKEN',
+        message: 'the issuer is trusted already; change or delete it instead',
+      };
     case 'email-taken':
       return {
         code: Code.ALREADY_EXISTS,

@@ -1,5 +1,12 @@
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
-import { AuthServiceService, SubjectType, VerifiedToken } from '../generated/postern/v1/auth.ts';
+import type { Actor } from '../domain/claims/actor.ts';
+import {
+  type Actor as WireActor,
+  AuthServiceService,
+  CredentialKind,
+  SubjectType,
+  VerifiedToken,
+} from '../generated/postern/v1/auth.ts';
 import { bearerToken } from '../rpc/bearer-token.ts';
 import { EncodedReplyCache } from '../rpc/encoded-reply-cache.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
@@ -40,5 +47,13 @@ function verifiedToken(claims: VerifiedClaims): VerifiedToken {
     expiresAt: new Date(claims.expiresAtSeconds * 1000),
     subjectType: claims.subjectType === 'user' ? SubjectType.USER : SubjectType.SERVICE,
     externalId: claims.externalId ?? '',
+    subjectName: claims.subjectName ?? '',
+    actor: claims.actor === null ? undefined : wireActor(claims.actor),
+    credentialKind:
+      claims.credentialKind === 'api-key' ? CredentialKind.API_KEY : CredentialKind.ACCESS_TOKEN,
   };
+}
+
+function wireActor({ subject, name, actor }: Actor): WireActor {
+  return { subject, name: name ?? '', actor: actor === null ? undefined : wireActor(actor) };
 }

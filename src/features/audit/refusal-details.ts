@@ -35,6 +35,13 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
       const { cause, subject } = rejection;
       return cause === 'malformed' || cause === 'reused' ? null : { ...subject, details: { cause } };
     }
+    case 'api-key-invalid': {
+      const { cause, subject } = rejection;
+      return cause === 'malformed' ? null : { ...subject, details: { cause } };
+    }
+    case 'issuer-not-trusted':
+    case 'identity-not-bound':
+    case 'exchange-not-allowed':
     case 'token-refused':
       return { ...rejection.subject };
     case 'credentials-missing':
@@ -44,6 +51,10 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'refresh-rate-limited':
     case 'field-invalid':
     case 'password-policy':
+    case 'credential-not-allowed':
+    case 'api-key-limit-reached':
+    case 'audience-limit-reached':
+    case 'issuer-taken':
     case 'email-taken':
     case 'id-taken':
     case 'external-id-taken':

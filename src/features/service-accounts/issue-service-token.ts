@@ -46,7 +46,7 @@ const rules: FieldRules<ServiceTokenInput> = {
  * the last one, its oldest tokens beyond this number are revoked: deleting the account must be able to revoke all
  * tokens in one transaction.
  */
-const MAX_LIVE_TOKENS = 10_000;
+export const MAX_LIVE_TOKENS = 10_000;
 
 /**
  * Issues an access token to a service account. Malformed ids and secrets are refused before the database is queried,
@@ -104,6 +104,7 @@ export async function issueServiceToken(
   }
   const { token, expiresInSeconds } = await issuer.issueToService({
     accountId,
+    name: recorded.name,
     roles: recorded.roles,
     audience,
     tokenId,

@@ -24,6 +24,8 @@ export type RecordedToken =
       readonly outcome: 'recorded';
       /** The account's current roles. */
       readonly roles: readonly string[];
+      /** The account's name. */
+      readonly name: string;
       /** How many live tokens it has, counted up to one above `countUpTo`. */
       readonly held: number;
     }
@@ -51,12 +53,14 @@ export async function recordServiceToken(
   const proven =
     'kid' in issue.proof ? provenByKey(accountId, issue.proof) : provenBySecret(accountId, issue.proof);
   const audited = auditInsertFrom('account', audit);
-  const { rows } = await db.raw<{ rows: { roles: string[] | null; is_fresh: boolean; held: number }[] }>(
-    `WITH known AS (SELECT FROM service_accounts WHERE id = ?), ${proven.sql}, issued AS (
+  const { rows } = await db.raw<{
+    rows: { roles: string[] | null; name: string; is_fresh: boolean; held: number }[];
+  }>(
+    `WITH known AS (SELECT name FROM service_accounts WHERE id = ?), ${proven.sql}, issued AS (
        INSERT INTO service_tokens (id, account_id, key_id, expires_at)
        SELECT ?, id, kid, clock_timestamp() + make_interval(secs => ?) FROM account
      ), audited AS (${audited.sql})
-     SELECT roles, EXISTS (SELECT FROM account) AS is_fresh,
+     SELECT roles, name, EXISTS (SELECT FROM account) AS is_fresh,
        CASE WHEN roles IS NULL THEN 0 ELSE
          (SELECT count(*) FROM (SELECT 1 FROM service_tokens WHERE account_id = ? LIMIT ?) t)::int + 1 END AS held
      FROM known LEFT JOIN proven ON true`,
@@ -65,7 +69,9 @@ export async function recordServiceToken(
   const [row] = rows;
   if (!row) return { outcome: 'unknown-service' };
   if (row.roles === null) return { outcome: 'not-valid' };
-  return row.is_fresh ? { outcome: 'recorded', roles: row.roles, held: row.held } : { outcome: 'replayed' };
+  return row.is_fresh
+    ? { outcome: 'recorded', roles: row.roles, name: row.name, held: row.held }
+    : { outcome: 'replayed' };
 }
 
 type Bindings = (string | number | Buffer | null)[];
@@ -108,8 +114,8 @@ function provenByKey(
  * @param kid only the tokens that were issued for assertions of this key
  */
 export async function revokeServiceTokens(db: Knex, accountId: string, kid?: string): Promise<Revocation[]> {
-  if (kid === undefined) return revokeWhere(db, 'account_id = ?', [accountId]);
-  return revokeWhere(db, 'account_id = ? AND key_id = ?', [accountId, kid]);
+  if (kid === undefined) return revokeTokensWhere(db, 'account_id = ?', [accountId]);
+  return revokeTokensWhere(db, 'account_id = ? AND key_id = ?', [accountId, kid]);
 }
 
 /** Revokes all but the newest `limit` tokens of an account. Skips tokens that a concurrent call is revoking. */
@@ -118,7 +124,7 @@ export async function revokeOldestServiceTokens(
   accountId: string,
   limit: number,
 ): Promise<Revocation[]> {
-  return revokeWhere(
+  return revokeTokensWhere(
     db,
     `id IN (SELECT id FROM service_tokens WHERE ctid = ANY (ARRAY(
        SELECT ctid FROM service_tokens WHERE account_id = ? ORDER BY expires_at DESC OFFSET ?))
@@ -127,10 +133,11 @@ export async function revokeOldestServiceTokens(
   );
 }
 
-async function revokeWhere(
+/** Revokes the recorded tokens that fulfil a condition. `values` are bound in its place. */
+export async function revokeTokensWhere(
   db: Knex,
   condition: string,
-  values: readonly (string | number)[],
+  values: readonly (string | number | readonly string[])[],
 ): Promise<Revocation[]> {
   const { rows } = await db.raw<{ rows: { id: string; expires_at: Date }[] }>(
     `WITH ended AS (
@@ -140,7 +147,7 @@ async function revokeWhere(
        ${revocationUpsert("SELECT 'jti', id, expires_at FROM ended WHERE expires_at > now()")}
      )
      SELECT id, expires_at FROM ended WHERE expires_at > now()`,
-    [...values, REVOCATION_MARGIN_SECONDS],
+    [...values, REVOCATION_MARGIN_SECONDS] as never,
   );
   return rows.map(({ id, expires_at }) => ({
     kind: 'jti',

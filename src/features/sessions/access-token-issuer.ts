@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { tokenRoomOf, tokenRoomViolations } from '../../domain/claims/token-room.ts';
+import { SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   type AccessTokenContents,
@@ -101,7 +102,13 @@ export class AccessTokenIssuer {
   }): Promise<IssuedAccessToken> {
     const { userId: subject, ...claims } = user;
     const tokenId = createTokenId(randomBytes(16));
-    return this.#issue({ ...claims, subject, clientId: 'postern', tokenId });
+    return this.#issue({
+      ...claims,
+      subject,
+      clientId: SESSION_CLIENT_ID,
+      tokenId,
+      lifetimeSeconds: this.lifetimeSeconds,
+    });
   }
 
   /**
@@ -110,33 +117,51 @@ export class AccessTokenIssuer {
    */
   issueToService(service: {
     accountId: string;
+    name: string;
     roles: readonly string[];
     audience: string;
     tokenId: string;
+    /** Seconds. Default: that of every token. */
+    lifetimeSeconds?: number;
   }): Promise<IssuedAccessToken> {
-    const { accountId, roles, audience, tokenId } = service;
+    const { accountId, name, roles, audience, tokenId, lifetimeSeconds = this.lifetimeSeconds } = service;
     return this.#issue({
       subject: accountId,
       sessionId: null,
       clientId: accountId,
       externalId: null,
+      subjectName: name,
       roles,
       audience,
       tokenId,
+      lifetimeSeconds,
+    });
+  }
+
+  /**
+   * Issues a token that was derived from another credential: for an API key or a token of the subject.
+   *
+   * @param derived.tokenId from `createTokenId`, recorded in the database by the caller
+   * @throws Rejected `claims-too-long`; `trust-stale` while this process has no signing key yet
+   */
+  async issueDerived(
+    derived: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'>,
+  ): Promise<IssuedAccessToken> {
+    return this.#issue(derived).catch((error: unknown) => {
+      throw error instanceof RangeError ? new Rejected({ kind: 'claims-too-long' }) : error;
     });
   }
 
   async #issue(
-    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds' | 'lifetimeSeconds'>,
+    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'>,
   ): Promise<IssuedAccessToken> {
     const signer = this.requireSigner();
     const token = await signAccessToken(signer, {
       ...contents,
       issuer: this.#issuer,
       issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
-      lifetimeSeconds: this.lifetimeSeconds,
     });
-    return { token, expiresInSeconds: this.lifetimeSeconds };
+    return { token, expiresInSeconds: contents.lifetimeSeconds };
   }
 }
 

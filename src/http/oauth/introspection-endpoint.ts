@@ -29,7 +29,7 @@ export function introspectionEndpoint(calls: AuthCalls): OAuthWork {
       const accessToken = required(parameters, 'token');
       const audience = audienceOf(parameters);
       try {
-        return introspection(await calls.verifyToken({ accessToken, audience }, call));
+        return introspection(await calls.verifyToken({ accessToken, audience, clientAddress: '' }, call));
       } catch (error) {
         if (error instanceof Rejected && error.rejection.kind === 'token-refused') return { active: false };
         throw error;

@@ -12,6 +12,7 @@ import {
   DEFAULT_OVERLAP_SECONDS,
   rotateServiceSecret,
 } from '../../features/service-accounts/rotate-service-secret.ts';
+import { notBuilt } from '../../rpc/not-built.ts';
 import { actorOf, type AdminHandlers, type AdminDependencies } from './admin-dependencies.ts';
 
 type CreatedSecret = Awaited<ReturnType<typeof createServiceAccount>>;
@@ -25,6 +26,7 @@ export function adminServiceAccounts(
   | 'listServiceAccounts'
   | 'deleteServiceAccount'
   | 'rotateServiceSecret'
+  | 'updateServiceAccount'
   | 'addServiceKey'
   | 'listServiceKeys'
   | 'deleteServiceKey'
@@ -42,6 +44,9 @@ export function adminServiceAccounts(
         clientId: id,
         roles: [...roles],
         previousSecretUntil: previousSecretUntil ?? undefined,
+        allowedAudiences: [],
+        ownAudiences: [],
+        delegationAudiences: [],
       }));
       return { serviceAccounts, nextPageToken };
     },
@@ -56,6 +61,7 @@ export function adminServiceAccounts(
       const change = { account: { id: clientId }, overlapSeconds, actor: actorOf(call) };
       return credentials(await rotateServiceSecret(dependencies, change, call));
     },
+    updateServiceAccount: notBuilt,
     addServiceKey: ({ clientId, publicJwk }, call) => {
       requireValid({ clientId: uuid }, { clientId });
       return addServiceKey(

@@ -1,3 +1,4 @@
+import { notBuilt } from '../../rpc/not-built.ts';
 import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
@@ -69,7 +70,7 @@ export function trustService(
     }
   }
 
-  return { watchTrust };
+  return { watchTrust, resolveApiKey: notBuilt };
 }
 
 /**

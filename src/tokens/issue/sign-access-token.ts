@@ -1,3 +1,4 @@
+import { type Actor, actorClaim } from '../../domain/claims/actor.ts';
 import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
 import type { Signer } from './signer.ts';
 
@@ -9,10 +10,17 @@ export interface AccessTokenContents {
   readonly subject: string;
   /** Set in a token of a user, and only there: this distinguishes the two kinds. */
   readonly sessionId: string | null;
-  /** `postern` for a user; the id of the service account for a service. */
+  /**
+   * `postern` for a user's token from a login; the id of the service account for a service, and where one acts for the
+   * subject; `exchange` for another token that was exchanged for a user.
+   */
   readonly clientId: string;
   /** The user's id in another program; null without one, and for a service. */
   readonly externalId: string | null;
+  /** The name of the service account. Default: null, as for a user. */
+  readonly subjectName?: string | null;
+  /** Who acts for the subject. Default: null, for a token of the subject itself. */
+  readonly actor?: Actor | null;
   readonly roles: readonly string[];
   /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
   readonly tokenId: string;
@@ -36,6 +44,7 @@ export function createTokenId(random: Uint8Array): string {
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
+  const { subjectName = null, actor = null } = contents;
   const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
   const token = await signer.sign({
     iss: issuer,
@@ -47,6 +56,8 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     ...(sessionId !== null && { sid: sessionId }),
     client_id: clientId,
     ...(externalId !== null && { external_id: externalId }),
+    ...(subjectName !== null && { name: subjectName }),
+    ...(actor !== null && { act: actorClaim(actor) }),
     roles,
   });
   if (token.length > MAX_ISSUED_TOKEN_BYTES)

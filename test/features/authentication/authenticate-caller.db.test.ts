@@ -91,7 +91,7 @@ async function userToken(roles: string[], audience = 'postern'): Promise<{ id: s
 async function serviceToken(roles: string[], audience = 'postern'): Promise<{ id: string; token: string }> {
   const { id } = await fixture.createService(`service-${randomUUID()}`, roles);
   const tokenId = randomUUID();
-  const { token } = await issuer.issueToService({ accountId: id, roles, audience, tokenId });
+  const { token } = await issuer.issueToService({ accountId: id, name: 'shop', roles, audience, tokenId });
   return { id, token };
 }
 

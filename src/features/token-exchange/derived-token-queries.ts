@@ -1,0 +1,78 @@
+import type { Knex } from 'knex';
+
+import type { Revocation } from '../../domain/revocation-set.ts';
+import { revokeTokensWhere } from '../service-accounts/service-token-queries.ts';
+
+/** What a derived token depends on: it is revoked when one of these ends. */
+export interface TokenDependencies {
+  /** The service account that is the subject; null for a user. */
+  readonly accountId: string | null;
+  /** The service accounts that act for the subject. */
+  readonly actorIds: readonly string[];
+  readonly bindingId: string | null;
+  readonly apiKeyId: string | null;
+}
+
+/** Why a token was not recorded: what it depends on ended meanwhile. */
+export type RecordedDerivedToken = 'recorded' | 'ended';
+
+/**
+ * Records a token that is about to be issued, unless an account, the binding, its issuer or the API key that it depends on
+ * ended meanwhile. The share locks serialize this with whatever ends one of them: the later one sees what the earlier one
+ * has written, so that every token is found and revoked.
+ */
+export async function recordDerivedToken(
+  trx: Knex.Transaction,
+  token: TokenDependencies & { readonly tokenId: string; readonly lifetimeSeconds: number },
+): Promise<RecordedDerivedToken> {
+  const { tokenId, lifetimeSeconds, accountId, actorIds, bindingId, apiKeyId } = token;
+  const accountIds = [...new Set([...(accountId === null ? [] : [accountId]), ...actorIds])];
+  const { rows } = await trx.raw<{ rows: unknown[] }>(
+    `WITH accounts AS (
+       SELECT FROM service_accounts WHERE id = ANY (:accountIds::uuid[]) FOR SHARE
+     ), binding AS (
+       SELECT issuer_id FROM workload_bindings WHERE id = :bindingId::uuid FOR SHARE
+     ), issuer AS (
+       SELECT FROM trusted_issuers WHERE id = (SELECT issuer_id FROM binding) AND disabled_at IS NULL FOR SHARE
+     ), api_key AS (
+       SELECT FROM api_keys WHERE id = :apiKeyId::uuid AND revoked_at IS NULL
+         AND (expires_at IS NULL OR expires_at > clock_timestamp()) FOR SHARE
+     )
+     INSERT INTO service_tokens (id, account_id, actor_ids, binding_id, api_key_id, expires_at)
+     SELECT :tokenId, :accountId::uuid, nullif(:actorIds::uuid[], '{}'), :bindingId::uuid, :apiKeyId::uuid,
+       clock_timestamp() + make_interval(secs => :lifetimeSeconds)
+     WHERE (SELECT count(*) FROM accounts) = cardinality(:accountIds::uuid[])
+       AND (:bindingId::uuid IS NULL
+         OR EXISTS (SELECT FROM binding WHERE issuer_id IS NULL) OR EXISTS (SELECT FROM issuer))
+       AND (:apiKeyId::uuid IS NULL OR EXISTS (SELECT FROM api_key))
+     RETURNING 1`,
+    {
+      tokenId,
+      lifetimeSeconds,
+      accountId,
+      accountIds,
+      actorIds: [...actorIds],
+      bindingId,
+      apiKeyId,
+    } as never,
+  );
+  return rows.length > 0 ? 'recorded' : 'ended';
+}
+
+/**
+ * Revokes the tokens in which a service account acts for somebody. The caller must hold the lock on the account's row, so
+ * that no token is issued meanwhile.
+ */
+export function revokeTokensOfActor(db: Knex, accountId: string): Promise<Revocation[]> {
+  return revokeTokensWhere(db, 'actor_ids @> ARRAY[?::uuid]', [accountId]);
+}
+
+/** Revokes the tokens that were issued by bindings, whose rows the caller must have locked or deleted. */
+export function revokeTokensOfBindings(db: Knex, bindingIds: readonly string[]): Promise<Revocation[]> {
+  return revokeTokensWhere(db, 'binding_id = ANY (?::uuid[])', [bindingIds]);
+}
+
+/** Revokes the tokens that were issued for API keys, whose rows the caller must have locked or changed. */
+export function revokeTokensOfApiKeys(db: Knex, keyIds: readonly string[]): Promise<Revocation[]> {
+  return revokeTokensWhere(db, 'api_key_id = ANY (?::uuid[])', [keyIds]);
+}
