@@ -123,15 +123,15 @@ func (c *ServiceCredential) Token(ctx context.Context) (string, error) {
 	if err == nil {
 		return renewed.text, nil
 	}
-	if code := status.Code(err); known == nil || code != codes.Unavailable && code != codes.DeadlineExceeded {
-		return "", err
-	}
+	code := status.Code(err)
 	now = c.clock().monotonicNs
-	if now >= known.expireNs {
-		return "", err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// A service may have refused the previous token meanwhile.
+	isUsable := known != nil && known == c.token && now < known.expireNs
+	if !isUsable || code != codes.Unavailable && code != codes.DeadlineExceeded {
+		return "", fmt.Errorf("postern: %w", err)
+	}
 	c.pausedUntilNs = now + int64(pauseAfterFailed)
 	return known.text, nil
 }
@@ -148,6 +148,10 @@ func (c *ServiceCredential) Forget(token string) {
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
 func (c *ServiceCredential) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, err := c.Token(ctx)
+	if ctxErr := ctx.Err(); err != nil && ctxErr != nil {
+		// grpc-go makes an Unauthenticated of any error that has no status.
+		return nil, status.FromContextError(ctxErr).Err()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +171,8 @@ func (c *ServiceCredential) next(ctx context.Context) (string, int64, error) {
 
 func (c *ServiceCredential) forget(token string) { c.Forget(token) }
 
-// renewed returns a token that is not due for renewal. Concurrent callers share one request, which the end of one caller's
-// context does not end.
+// renewed returns a token that is not due for renewal. Concurrent callers share one request. It has no caller's context:
+// neither its end, nor the metadata that it has for another service.
 func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	c.mu.Lock()
 	if c.token != nil && c.clock().monotonicNs < c.token.renewAtNs {
@@ -179,7 +183,7 @@ func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	if fetching == nil {
 		fetching = &fetchingToken{done: make(chan struct{})}
 		c.fetching = fetching
-		go c.fetch(context.WithoutCancel(ctx), fetching)
+		go c.fetch(fetching)
 	}
 	c.mu.Unlock()
 	select {
@@ -190,8 +194,8 @@ func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	}
 }
 
-func (c *ServiceCredential) fetch(ctx context.Context, fetching *fetchingToken) {
-	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
+func (c *ServiceCredential) fetch(fetching *fetchingToken) {
+	ctx, cancel := context.WithTimeout(context.Background(), renewalTimeout)
 	defer cancel()
 	askedAt := c.clock().monotonicNs
 	request := &posternpb.IssueServiceTokenRequest{ClientId: c.clientID, ClientSecret: c.secret, Audience: c.audience}
@@ -201,7 +205,7 @@ func (c *ServiceCredential) fetch(ctx context.Context, fetching *fetchingToken) 
 	c.fetching = nil
 	defer close(fetching.done)
 	if err != nil {
-		fetching.err = fmt.Errorf("postern: the service account got no token: %w", err)
+		fetching.err = fmt.Errorf("the service account got no token: %w", err)
 		return
 	}
 	life := int64(time.Duration(response.GetExpiresIn()) * time.Second)
@@ -223,7 +227,10 @@ func credentialOf(source TokenSource) streamCredential {
 
 func (c sourceCredential) next(ctx context.Context) (string, int64, error) {
 	token, err := c.source.Token(ctx)
-	return token, noRenewal, err
+	if err != nil {
+		return "", 0, fmt.Errorf("the token source has no access token for the stream: %w", err)
+	}
+	return token, noRenewal, nil
 }
 
 func (c sourceCredential) forget(token string) {
