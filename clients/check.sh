@@ -71,6 +71,7 @@ check_node() {
 }
 
 (cd "$root" && npm run --silent conformance)
+export CONFORMANCE="$clients/conformance/out"
 if [ $# -eq 0 ]; then
   # A client is checked by the function of its name.
   set -- $(compgen -A function | sed -n 's/^check_//p')
