@@ -73,9 +73,9 @@ func TestLostService(t *testing.T) {
 	service.Stop()
 	trusttest.Until(t, "the loss is known", func() bool { return !v.State().Connected })
 	if reason := verdict(v, token); reason != "" {
-		t.Errorf("%s before the news is too old", reason)
+		t.Errorf("%s before keys and revocations are too old", reason)
 	}
-	trusttest.Until(t, "the news is too old", func() bool { return verdict(v, token) == postern.ReasonTrustStale })
+	trusttest.Until(t, "keys and revocations are too old", func() bool { return verdict(v, token) == postern.ReasonTrustStale })
 	if state := v.State(); state.Status != postern.StatusStale || state.Err == nil {
 		t.Errorf("%+v", state)
 	}

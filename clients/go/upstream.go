@@ -2,6 +2,7 @@ package postern
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -55,7 +56,7 @@ func (u Upstream) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 // validate refuses what would expose tokens, and what grpc-go would complete by a guess: without a port it uses 443.
 func (u Upstream) validate() error {
 	if u.Address == "" {
-		return fmt.Errorf("postern: the address of the upstream is missing; set host:port")
+		return errors.New("postern: the address of the upstream is missing; set host:port")
 	}
 	isUnix := strings.HasPrefix(u.Address, "unix:") || strings.HasPrefix(u.Address, "unix-abstract:")
 	host := ""
