@@ -205,7 +205,7 @@ func (c *ServiceCredential) fetch(fetching *fetchingToken) {
 	c.fetching = nil
 	defer close(fetching.done)
 	if err != nil {
-		fetching.err = fmt.Errorf("the service account got no token: %w", err)
+		fetching.err = fmt.Errorf("the service account got no token: %w", explain(err))
 		return
 	}
 	life := int64(time.Duration(response.GetExpiresIn()) * time.Second)

@@ -161,7 +161,7 @@ func (s *trustStream) watch(ctx context.Context, w *watch, cursor string) stream
 	case errors.Is(err, io.EOF):
 		err = errors.New("the server ended the stream")
 	}
-	end.err = err
+	end.err = explain(err)
 	return end
 }
 
