@@ -35,7 +35,7 @@ func WithTokenSource(source TokenSource) Option {
 }
 
 // WithMaxStaleness sets how old keys and revocations may become, 5 minutes by default. Beyond it tokens are refused with
-// [ReasonTrustStale].
+// [ReasonTrustStale]. The service confirms them every two seconds, so a limit below five refuses tokens without a fault.
 func WithMaxStaleness(limit time.Duration) Option {
 	return func(o *options) { o.maxStaleness = limit }
 }
