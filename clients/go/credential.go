@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -46,7 +45,7 @@ type ServiceCredential struct {
 	mu       sync.Mutex
 	token    *issuedToken
 	fetching *fetchingToken
-	// pausedUntilNs is when a failed renewal is tried again; monotonic.
+	// pausedUntilNs is when a failed renewal of a token that has not expired is tried again; monotonic.
 	pausedUntilNs int64
 }
 
@@ -110,30 +109,25 @@ func newServiceCredential(connection grpc.ClientConnInterface, clientID, clientS
 // Close closes the connection to Postern.
 func (c *ServiceCredential) Close() error { return c.close() }
 
-// Token returns the access token. While the service does not answer, it is the previous one until that expires.
+// Token returns the access token. It waits for the service only without a token that has not expired: one that is due for
+// renewal is returned while the next one is fetched, so that a service that does not answer delays no call.
 func (c *ServiceCredential) Token(ctx context.Context) (string, error) {
 	now := c.clock().monotonicNs
 	c.mu.Lock()
-	known, paused := c.token, now < c.pausedUntilNs
+	known := c.token
+	isUsable := known != nil && now < known.expireNs
+	if isUsable && now >= known.renewAtNs && now >= c.pausedUntilNs {
+		c.startFetch()
+	}
 	c.mu.Unlock()
-	if known != nil && (now < known.renewAtNs || paused && now < known.expireNs) {
+	if isUsable {
 		return known.text, nil
 	}
 	renewed, err := c.renewed(ctx)
-	if err == nil {
-		return renewed.text, nil
-	}
-	code := status.Code(err)
-	now = c.clock().monotonicNs
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// A service may have refused the previous token meanwhile.
-	isUsable := known != nil && known == c.token && now < known.expireNs
-	if !isUsable || code != codes.Unavailable && code != codes.DeadlineExceeded {
+	if err != nil {
 		return "", fmt.Errorf("postern: %w", err)
 	}
-	c.pausedUntilNs = now + int64(pauseAfterFailed)
-	return known.text, nil
+	return renewed.text, nil
 }
 
 // Forget drops a token that a service refused, because its key was revoked, say. A newer one stays.
@@ -179,12 +173,7 @@ func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 		defer c.mu.Unlock()
 		return c.token, nil
 	}
-	fetching := c.fetching
-	if fetching == nil {
-		fetching = &fetchingToken{done: make(chan struct{})}
-		c.fetching = fetching
-		go c.fetch(fetching)
-	}
+	fetching := c.startFetch()
 	c.mu.Unlock()
 	select {
 	case <-fetching.done:
@@ -192,6 +181,15 @@ func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// startFetch returns the request in progress, or a new one; c.mu is locked.
+func (c *ServiceCredential) startFetch() *fetchingToken {
+	if c.fetching == nil {
+		c.fetching = &fetchingToken{done: make(chan struct{})}
+		go c.fetch(c.fetching)
+	}
+	return c.fetching
 }
 
 func (c *ServiceCredential) fetch(fetching *fetchingToken) {
@@ -205,6 +203,7 @@ func (c *ServiceCredential) fetch(fetching *fetchingToken) {
 	c.fetching = nil
 	defer close(fetching.done)
 	if err != nil {
+		c.pausedUntilNs = c.clock().monotonicNs + int64(pauseAfterFailed)
 		fetching.err = fmt.Errorf("the service account got no token: %w", explain(err))
 		return
 	}

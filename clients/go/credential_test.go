@@ -131,6 +131,33 @@ func TestRenewalThatFails(t *testing.T) {
 	}
 }
 
+// A service that takes calls and does not answer them must not delay those of its users.
+func TestRenewalThatHangs(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	account, _ := credentialOf(t, func(ctx context.Context) (*posternpb.TokenSet, error) {
+		if calls.Add(1) == 1 {
+			return &posternpb.TokenSet{AccessToken: "first", ExpiresIn: 3}, nil
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	ended, cancel := context.WithCancel(t.Context())
+	if token, err := account.Token(ended); token != "first" || err != nil {
+		t.Fatal(token, err)
+	}
+	cancel()
+	trusttest.Until(t, "the renewal hangs", func() bool {
+		if token, err := account.Token(ended); token != "first" || err != nil {
+			t.Fatal(token, err)
+		}
+		return calls.Load() == 2
+	})
+	if token, err := account.Token(ended); token != "first" || err != nil {
+		t.Fatal(token, err)
+	}
+}
+
 func TestClosedVerifier(t *testing.T) {
 	t.Parallel()
 	service := trusttest.Start(t)
