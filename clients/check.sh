@@ -11,7 +11,7 @@ mkdir -p "$cache"
 # The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
 # modules do not depend on it.
 check_go() (
-  local module generated="$cache/generated"
+  local module unformatted generated="$cache/generated"
   cd "$clients/go"
   rm -rf "$generated"
   "$root/node_modules/.bin/buf" generate -o "$generated"
@@ -23,7 +23,11 @@ check_go() (
   for module in . connectauth; do
     (
       cd "$module"
-      test -z "$(gofmt -l . | tee /dev/stderr)"
+      unformatted="$(gofmt -l .)"
+      test -z "$unformatted" || {
+        echo "run gofmt -w on $unformatted" >&2
+        exit 1
+      }
       go mod tidy -diff
       go vet ./...
       "$cache/staticcheck" ./...
@@ -71,6 +75,7 @@ check_node() {
 }
 
 (cd "$root" && npm run --silent conformance)
+export CONFORMANCE="$clients/conformance/out"
 if [ $# -eq 0 ]; then
   # A client is checked by the function of its name.
   set -- $(compgen -A function | sed -n 's/^check_//p')

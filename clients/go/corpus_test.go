@@ -1,6 +1,7 @@
 package postern
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -18,19 +19,18 @@ import (
 	"postern.example/clients/go/posternpb"
 )
 
-// readCorpus reads a file of the corpus: all of it after `npm run conformance`, otherwise the committed sample.
+// readCorpus reads a file of the corpus from the folder $CONFORMANCE, or from the committed sample.
 func readCorpus(t testing.TB, name string, into any) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../conformance/out", name))
-	if err != nil {
-		text, err = os.ReadFile(filepath.Join("../conformance/sample", name))
-	}
+	path := filepath.Join(cmp.Or(os.Getenv("CONFORMANCE"), "../conformance/sample"), name)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("read %s", path)
 }
 
 type tokenSetting struct {

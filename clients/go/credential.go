@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -46,7 +45,7 @@ type ServiceCredential struct {
 	mu       sync.Mutex
 	token    *issuedToken
 	fetching *fetchingToken
-	// pausedUntilNs is when a failed renewal is tried again; monotonic.
+	// pausedUntilNs is when a failed renewal of a token that has not expired is tried again; monotonic.
 	pausedUntilNs int64
 }
 
@@ -110,30 +109,25 @@ func newServiceCredential(connection grpc.ClientConnInterface, clientID, clientS
 // Close closes the connection to Postern.
 func (c *ServiceCredential) Close() error { return c.close() }
 
-// Token returns the access token. While the service does not answer, it is the previous one until that expires.
+// Token returns the access token. It waits for the service only without a token that has not expired: one that is due for
+// renewal is returned while the next one is fetched, so that a service that does not answer delays no call.
 func (c *ServiceCredential) Token(ctx context.Context) (string, error) {
 	now := c.clock().monotonicNs
 	c.mu.Lock()
-	known, paused := c.token, now < c.pausedUntilNs
+	known := c.token
+	isUsable := known != nil && now < known.expireNs
+	if isUsable && now >= known.renewAtNs && now >= c.pausedUntilNs {
+		c.startFetch()
+	}
 	c.mu.Unlock()
-	if known != nil && (now < known.renewAtNs || paused && now < known.expireNs) {
+	if isUsable {
 		return known.text, nil
 	}
 	renewed, err := c.renewed(ctx)
-	if err == nil {
-		return renewed.text, nil
+	if err != nil {
+		return "", fmt.Errorf("postern: %w", err)
 	}
-	if code := status.Code(err); known == nil || code != codes.Unavailable && code != codes.DeadlineExceeded {
-		return "", err
-	}
-	now = c.clock().monotonicNs
-	if now >= known.expireNs {
-		return "", err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pausedUntilNs = now + int64(pauseAfterFailed)
-	return known.text, nil
+	return renewed.text, nil
 }
 
 // Forget drops a token that a service refused, because its key was revoked, say. A newer one stays.
@@ -148,6 +142,10 @@ func (c *ServiceCredential) Forget(token string) {
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
 func (c *ServiceCredential) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, err := c.Token(ctx)
+	if ctxErr := ctx.Err(); err != nil && ctxErr != nil {
+		// grpc-go makes an Unauthenticated of any error that has no status.
+		return nil, status.FromContextError(ctxErr).Err()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,20 +165,15 @@ func (c *ServiceCredential) next(ctx context.Context) (string, int64, error) {
 
 func (c *ServiceCredential) forget(token string) { c.Forget(token) }
 
-// renewed returns a token that is not due for renewal. Concurrent callers share one request, which the end of one caller's
-// context does not end.
+// renewed returns a token that is not due for renewal. Concurrent callers share one request. It has no caller's context:
+// neither its end, nor the metadata that it has for another service.
 func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	c.mu.Lock()
 	if c.token != nil && c.clock().monotonicNs < c.token.renewAtNs {
 		defer c.mu.Unlock()
 		return c.token, nil
 	}
-	fetching := c.fetching
-	if fetching == nil {
-		fetching = &fetchingToken{done: make(chan struct{})}
-		c.fetching = fetching
-		go c.fetch(context.WithoutCancel(ctx), fetching)
-	}
+	fetching := c.startFetch()
 	c.mu.Unlock()
 	select {
 	case <-fetching.done:
@@ -190,8 +183,17 @@ func (c *ServiceCredential) renewed(ctx context.Context) (*issuedToken, error) {
 	}
 }
 
-func (c *ServiceCredential) fetch(ctx context.Context, fetching *fetchingToken) {
-	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
+// startFetch returns the request in progress, or a new one; c.mu is locked.
+func (c *ServiceCredential) startFetch() *fetchingToken {
+	if c.fetching == nil {
+		c.fetching = &fetchingToken{done: make(chan struct{})}
+		go c.fetch(c.fetching)
+	}
+	return c.fetching
+}
+
+func (c *ServiceCredential) fetch(fetching *fetchingToken) {
+	ctx, cancel := context.WithTimeout(context.Background(), renewalTimeout)
 	defer cancel()
 	askedAt := c.clock().monotonicNs
 	request := &posternpb.IssueServiceTokenRequest{ClientId: c.clientID, ClientSecret: c.secret, Audience: c.audience}
@@ -201,7 +203,8 @@ func (c *ServiceCredential) fetch(ctx context.Context, fetching *fetchingToken) 
 	c.fetching = nil
 	defer close(fetching.done)
 	if err != nil {
-		fetching.err = fmt.Errorf("postern: the service account got no token: %w", err)
+		c.pausedUntilNs = c.clock().monotonicNs + int64(pauseAfterFailed)
+		fetching.err = fmt.Errorf("the service account got no token: %w", explain(err))
 		return
 	}
 	life := int64(time.Duration(response.GetExpiresIn()) * time.Second)
@@ -223,7 +226,10 @@ func credentialOf(source TokenSource) streamCredential {
 
 func (c sourceCredential) next(ctx context.Context) (string, int64, error) {
 	token, err := c.source.Token(ctx)
-	return token, noRenewal, err
+	if err != nil {
+		return "", 0, fmt.Errorf("the token source has no access token for the stream: %w", err)
+	}
+	return token, noRenewal, nil
 }
 
 func (c sourceCredential) forget(token string) {

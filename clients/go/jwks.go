@@ -81,8 +81,8 @@ func (k JWKS) validate() error {
 	return nil
 }
 
-// keySetSource feeds a verifier from a URL. A key set is fresh for its max-age, from when the service made it; the age of the
-// news counts from the end of that time.
+// keySetSource feeds a verifier from a URL. A key set is fresh for its max-age, from when the service made it; the age of
+// keys and revocations counts from the end of that time.
 type keySetSource struct {
 	url      string
 	rules    policy

@@ -31,7 +31,7 @@ const (
 	ReasonTrustStale            Reason = "TRUST_STALE"
 )
 
-// retryAfter is the delay that callers are told when keys and revocations are not here yet, or too old.
+// retryAfter is the delay given to callers when keys and revocations are not here yet, or too old.
 const retryAfter = time.Second
 
 // Refusal is the error of a refused token or call. It contains no part of the token.

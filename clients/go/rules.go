@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Rule says who may call a method. The zero value requires a valid token.
@@ -27,15 +30,19 @@ type Rules map[string]Rule
 var methodName = regexp.MustCompile(`^/[A-Za-z_][\w.]*/[A-Za-z_]\w*$`)
 
 // Validate finds every fault of the rules: a misspelt one would silently open or close a method. served says whether the
-// server has a method; nil leaves that out.
+// server has a method. If it is nil, the methods of the services whose protos are compiled into the program are known, and a
+// service that is not among them may have any.
 func (r Rules) Validate(served func(method string) bool) error {
+	if served == nil {
+		served = mayExist
+	}
 	var faults []string
 	for name, rule := range r {
 		fault := rule.fault()
 		switch {
 		case !methodName.MatchString(name):
 			fault = "is not a full method name; write /package.Service/Method"
-		case served != nil && !served(name):
+		case !served(name):
 			fault = "is a method that no service has"
 		}
 		if fault != "" {
@@ -47,6 +54,17 @@ func (r Rules) Validate(served func(method string) bool) error {
 	}
 	slices.Sort(faults)
 	return errors.New("postern: the access rules are invalid: " + strings.Join(faults, "; "))
+}
+
+// mayExist is false for a method that the proto of its service does not have.
+func mayExist(method string) bool {
+	service, name, _ := strings.Cut(method[1:], "/")
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	if err != nil {
+		return true
+	}
+	descriptor, isService := found.(protoreflect.ServiceDescriptor)
+	return isService && descriptor.Methods().ByName(protoreflect.Name(name)) != nil
 }
 
 func (r Rule) fault() string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 )
 
 var errSilent = errors.New("nothing was received for 10 s")
+
+// noRenewal is the time at which a token without a known lifetime is renewed.
+const noRenewal = math.MaxInt64
 
 // streamCredential authenticates a WatchTrust call.
 type streamCredential interface {
@@ -134,7 +138,7 @@ func (s *trustStream) watch(ctx context.Context, w *watch, cursor string) stream
 	if s.credential != nil {
 		token, renewAtNs, err := s.credential.next(ctx)
 		if err != nil {
-			end.err = fmt.Errorf("no access token for the stream: %w", err)
+			end.err = err
 			return end
 		}
 		end.token = token
@@ -157,7 +161,7 @@ func (s *trustStream) watch(ctx context.Context, w *watch, cursor string) stream
 	case errors.Is(err, io.EOF):
 		err = errors.New("the server ended the stream")
 	}
-	end.err = err
+	end.err = explain(err)
 	return end
 }
 

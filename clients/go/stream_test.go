@@ -3,6 +3,7 @@ package postern_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -73,9 +74,9 @@ func TestLostService(t *testing.T) {
 	service.Stop()
 	trusttest.Until(t, "the loss is known", func() bool { return !v.State().Connected })
 	if reason := verdict(v, token); reason != "" {
-		t.Errorf("%s before the news is too old", reason)
+		t.Errorf("%s before keys and revocations are too old", reason)
 	}
-	trusttest.Until(t, "the news is too old", func() bool { return verdict(v, token) == postern.ReasonTrustStale })
+	trusttest.Until(t, "keys and revocations are too old", func() bool { return verdict(v, token) == postern.ReasonTrustStale })
 	if state := v.State(); state.Status != postern.StatusStale || state.Err == nil {
 		t.Errorf("%+v", state)
 	}
@@ -162,6 +163,38 @@ func TestReadyNamesTheCause(t *testing.T) {
 	}
 }
 
+func TestAddressesThatCannotWork(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a listener with TLS does with plaintext.
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = connection.Close()
+		}
+	}()
+	defer listener.Close()
+	account := postern.WithServiceAccount("orders", "secret")
+	for address, cause := range map[string]string{
+		"dns:///misspelt.invalid:50051": "the name of the upstream has no address",
+		listener.Addr().String():        "the upstream is no gRPC listener without TLS",
+	} {
+		for _, with := range [][]postern.Option{nil, {account}} {
+			v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: address, Insecure: true}, with...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			trusttest.Until(t, cause, func() bool { err := v.State().Err; return err != nil && strings.Contains(err.Error(), cause) })
+		}
+	}
+}
+
 func TestSilentStream(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes ten seconds")
@@ -191,7 +224,8 @@ func TestMisuse(t *testing.T) {
 		"127.0.0.1:2":            {postern.WithCacheBytes(-1)},
 		"127.0.0.1:3":            {postern.WithServiceAccount("", "x")},
 		"127.0.0.1:4":            {postern.WithServiceAccount("x", "y"), source},
-		"unix:":                  {postern.WithLogger(nil)},
+		"unix:":                  nil,
+		"unix:a":                 {postern.WithLogger(nil)},
 		"passthrough:///a.b:123": nil,
 	} {
 		v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: address}, with...)

@@ -21,7 +21,7 @@ func systemClock() instant {
 	return instant{now.UnixNano(), int64(now.Sub(processStart))}
 }
 
-// neverConfirmed is the time of the last news before there were any.
+// neverConfirmed is the time of the last confirmation before there was one.
 const neverConfirmed = math.MinInt64
 
 // view has the keys and the rules of one moment. It never changes.
@@ -75,12 +75,12 @@ func (t *trust) confirm(monotonicNs int64) {
 	t.signal()
 }
 
-// unconfirm goes back to the state before the first news: what is known may lack revocations, until confirm.
+// unconfirm goes back to the state before the first confirmation: what is known may lack revocations, until confirm.
 func (t *trust) unconfirm() {
 	t.confirmedAt.Store(neverConfirmed)
 }
 
-// whenChanged returns a channel that is closed by the next change of keys or news.
+// whenChanged returns a channel that is closed by the next change of keys or confirmation.
 func (t *trust) whenChanged() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +114,7 @@ func (r *streamReader) apply(update *posternpb.TrustUpdate, now instant) error {
 		r.trust.revoke(update.Revocations.GetRevocations())
 		r.complete = r.complete || update.Revocations.GetComplete()
 	case *posternpb.TrustUpdate_Heartbeat:
-		// The age of the server's news adds to ours: it may be cut off from its database.
+		// The age of the server's data adds to ours: it may be cut off from its database.
 		if r.complete && r.trust.view.Load() != nil {
 			age := time.Duration(update.Heartbeat.GetNewsAgeMs()) * time.Millisecond
 			r.trust.confirm(now.monotonicNs - int64(age))

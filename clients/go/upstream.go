@@ -2,6 +2,7 @@ package postern
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 )
 
 // Upstream is the address of a Postern service, and how to connect to it.
@@ -55,10 +57,16 @@ func (u Upstream) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 // validate refuses what would expose tokens, and what grpc-go would complete by a guess: without a port it uses 443.
 func (u Upstream) validate() error {
 	if u.Address == "" {
-		return fmt.Errorf("postern: the address of the upstream is missing; set host:port")
+		return errors.New("postern: the address of the upstream is missing; set host:port")
 	}
-	isUnix := strings.HasPrefix(u.Address, "unix:") || strings.HasPrefix(u.Address, "unix-abstract:")
+	socket, isUnix := strings.CutPrefix(u.Address, "unix:")
+	if !isUnix {
+		socket, isUnix = strings.CutPrefix(u.Address, "unix-abstract:")
+	}
 	host := ""
+	if isUnix && socket == "" {
+		return fmt.Errorf("postern: the address %q of the upstream has no path; set unix:PATH", u.Address)
+	}
 	if !isUnix {
 		rest := strings.TrimPrefix(u.Address, "dns:")
 		rest = strings.TrimPrefix(rest, "passthrough:")
@@ -75,6 +83,20 @@ func (u Upstream) validate() error {
 		return fmt.Errorf("postern: the connection to %s would leave this machine in plaintext; set TLS, or Insecure if a proxy in between encrypts it", u.Address)
 	}
 	return nil
+}
+
+// explain adds what to do to an error of grpc-go that does not say it. For a name that does not resolve, round_robin reports
+// no more than that it has no children.
+func explain(err error) error {
+	message := status.Convert(err).Message()
+	switch {
+	case strings.Contains(message, "no children to pick from"):
+		return fmt.Errorf("the name of the upstream has no address: check its spelling: %w", err)
+	case strings.Contains(message, "error reading server preface"):
+		return fmt.Errorf("the upstream is no gRPC listener without TLS: check the port, and set TLS if Postern has it: %w", err)
+	default:
+		return err
+	}
 }
 
 // isLoopbackHost counts, of names, localhost alone: the result must not depend on a resolver.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +27,7 @@ const (
 	// StatusWaiting: keys and revocations are not loaded yet.
 	StatusWaiting Status = "waiting"
 	StatusReady   Status = "ready"
-	// StatusStale: the news is older than the maximum; tokens are refused.
+	// StatusStale: keys and revocations are older than the maximum; tokens are refused.
 	StatusStale Status = "stale"
 )
 
@@ -37,7 +36,7 @@ type State struct {
 	Status Status
 	// Connected says whether a stream is open and has delivered an update, or the last key set could be fetched.
 	Connected bool
-	// Age is that of the news; 0 while waiting, and in JWKS mode while the key set is fresh.
+	// Age is that of keys and revocations; 0 while waiting, and in JWKS mode while the key set is fresh.
 	Age time.Duration
 	// Revocations is how many are known.
 	Revocations int
@@ -54,60 +53,18 @@ type Verifier struct {
 	// keyMissing is called for a token whose key is not known; nil with a stream, which sends every change.
 	keyMissing func()
 	logger     *slog.Logger
-	stop       context.CancelFunc
-	stopped    sync.WaitGroup
+	stop       context.CancelCauseFunc
+	// stopped is closed when the source has ended.
+	stopped chan struct{}
 
 	mu        sync.Mutex
 	connected bool
 	err       error
 }
 
-const (
-	defaultMaxStaleness = 5 * time.Minute
-	defaultCacheBytes   = 64 << 20
-)
-
-// Option changes a verifier.
-type Option func(*options)
-
-type options struct {
-	credential   streamCredential
-	account      *serviceAccount
-	maxStaleness time.Duration
-	cacheBytes   int
-	logger       *slog.Logger
-}
-
-type serviceAccount struct{ id, secret string }
-
-// WithServiceAccount authenticates the stream by a service account, as `postern service create` printed it.
-func WithServiceAccount(clientID, clientSecret string) Option {
-	return func(o *options) { o.account = &serviceAccount{clientID, clientSecret} }
-}
-
-// WithTokenSource authenticates the stream by the tokens of the source, such as a [ServiceCredential] that others use, too.
-func WithTokenSource(source TokenSource) Option {
-	return func(o *options) { o.credential = credentialOf(source) }
-}
-
-// WithMaxStaleness sets how old keys and revocations may become, 5 minutes by default. Beyond it tokens are refused with
-// [ReasonTrustStale].
-func WithMaxStaleness(limit time.Duration) Option {
-	return func(o *options) { o.maxStaleness = limit }
-}
-
-// WithCacheBytes sets the size of the cache of verified tokens, 64 MiB by default; 0 for none.
-func WithCacheBytes(bytes int) Option {
-	return func(o *options) { o.cacheBytes = bytes }
-}
-
-// WithLogger logs when the source connects, disconnects or sends unusable keys. There are no logs by default.
-func WithLogger(logger *slog.Logger) Option {
-	return func(o *options) { o.logger = logger }
-}
-
-// NewVerifier makes a verifier that reads keys and revocations from the WatchTrust stream. It connects at once, and stops
-// at the end of ctx or with Close. [Verifier.Ready] waits until it can verify tokens.
+// NewVerifier makes a verifier that reads keys and revocations from the WatchTrust stream. It connects at once.
+// ctx is for the whole life of the verifier, which stops at its end or with Close: a timeout belongs to [Verifier.Ready],
+// which waits until tokens can be verified.
 func NewVerifier(ctx context.Context, upstream Upstream, with ...Option) (*Verifier, error) {
 	settings, err := optionsOf(with)
 	if err != nil {
@@ -129,32 +86,6 @@ func NewVerifier(ctx context.Context, upstream Upstream, with ...Option) (*Verif
 	return v, nil
 }
 
-func optionsOf(with []Option) (*options, error) {
-	settings := &options{
-		maxStaleness: defaultMaxStaleness,
-		cacheBytes:   defaultCacheBytes,
-		logger:       slog.New(slog.DiscardHandler),
-	}
-	for _, option := range with {
-		option(settings)
-	}
-	switch {
-	case settings.maxStaleness <= 0:
-		return nil, errors.New("postern: the maximum staleness must be greater than 0")
-	case settings.cacheBytes < 0:
-		return nil, errors.New("postern: the size of the cache must not be negative")
-	case settings.logger == nil:
-		return nil, errors.New("postern: the logger is nil; leave WithLogger out for no logs")
-	case settings.credential == sourceCredential{}:
-		return nil, errors.New("postern: the token source is nil; leave WithTokenSource out for a stream without a credential")
-	case settings.account != nil && settings.credential != nil:
-		return nil, errors.New("postern: set a service account or a token source, not both")
-	case settings.account != nil && (settings.account.id == "" || settings.account.secret == ""):
-		return nil, errors.New("postern: the service account needs its client id and its client secret")
-	}
-	return settings, nil
-}
-
 func newVerifier(settings *options) *Verifier {
 	v := &Verifier{
 		trust:        newTrust(),
@@ -168,16 +99,26 @@ func newVerifier(settings *options) *Verifier {
 	return v
 }
 
+var errClosed = errors.New("the verifier is closed")
+
 func (v *Verifier) start(ctx context.Context, source func(context.Context)) {
-	ctx, v.stop = context.WithCancel(ctx)
-	v.stopped.Go(func() { source(ctx) })
+	ctx, v.stop = context.WithCancelCause(ctx)
+	v.stopped = make(chan struct{})
+	go func() {
+		defer close(v.stopped)
+		source(ctx)
+		cause := context.Cause(ctx)
+		if cause != errClosed {
+			cause = fmt.Errorf("the context of the verifier has ended: %w", cause)
+		}
+		v.report(false, cause)
+	}()
 }
 
-// Close ends the stream. Afterwards tokens are refused when the news has become too old.
+// Close ends the stream. Afterwards tokens are refused when keys and revocations have become too old.
 func (v *Verifier) Close() {
-	v.stop()
-	v.stopped.Wait()
-	v.report(false, errors.New("the verifier is closed"))
+	v.stop(errClosed)
+	<-v.stopped
 }
 
 // Verify returns the claims of a valid token. It never waits for the network. The error is a [*Refusal], whose reason is
@@ -314,7 +255,8 @@ func (v *Verifier) State() State {
 	return state
 }
 
-// Ready waits until the verifier can verify tokens. At the end of ctx, the error says why it cannot.
+// Ready waits until the verifier can verify tokens. At the end of ctx, or when the verifier was closed, the error says why it
+// cannot.
 func (v *Verifier) Ready(ctx context.Context) error {
 	for {
 		changed := v.trust.whenChanged()
@@ -324,6 +266,8 @@ func (v *Verifier) Ready(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-v.stopped:
+			return fmt.Errorf("postern: the verifier is not ready: %w", v.State().Err)
 		case <-ctx.Done():
 			if state = v.State(); state.Err != nil {
 				return fmt.Errorf("postern: the verifier is not ready: %w (%w)", state.Err, ctx.Err())
@@ -340,12 +284,11 @@ func (v *Verifier) report(connected bool, err error) {
 	v.connected, v.err = connected, err
 	v.mu.Unlock()
 	switch {
+	case errors.Is(err, errClosed), errors.Is(err, context.Canceled):
+		// Somebody ended the verifier: nothing to warn of.
 	case err != nil && (before == nil || before.Error() != err.Error()):
 		v.logger.Warn("postern: keys and revocations do not arrive", "error", err)
 	case connected && (!wasConnected || before != nil):
 		v.logger.Info("postern: connected")
 	}
 }
-
-// noRenewal is the time at which a token without a known lifetime is renewed.
-const noRenewal = math.MaxInt64

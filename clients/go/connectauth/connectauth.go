@@ -5,6 +5,7 @@ package connectauth
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -23,12 +24,12 @@ var Public = Rule{Public: true}
 
 // NewInterceptor guards unary calls and, at their beginning, streams of the Connect, gRPC and gRPC-Web protocols. It
 // refuses as Postern does, with an ErrorInfo of the domain postern. Handlers find the caller by [postern.CallerFrom]. It
-// panics for invalid rules.
+// panics for invalid rules, such as one for a method that the proto of its service does not have.
 func NewInterceptor(v *postern.Verifier, rules Rules) connect.Interceptor {
 	if err := rules.Validate(nil); err != nil {
 		panic(err)
 	}
-	return &interceptor{v, rules}
+	return &interceptor{v, maps.Clone(rules)}
 }
 
 type interceptor struct {

@@ -3,6 +3,7 @@ package grpcauth
 
 import (
 	"context"
+	"maps"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -24,7 +25,8 @@ var Public = Rule{Public: true}
 // [postern.CallerFrom]. Chain other interceptors with grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor after
 // these.
 //
-// It panics for invalid rules. Call [MustMatch] when all services are registered, to find misspelt methods as well.
+// It panics for invalid rules, such as one for a method that the proto of its service does not have. A misspelt service may
+// be one without protos: call [MustMatch] when all services are registered.
 func ServerOptions(v *postern.Verifier, rules Rules) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(UnaryInterceptor(v, rules)),
@@ -48,6 +50,7 @@ func MustMatch(server interface {
 // UnaryInterceptor guards unary calls. It panics for invalid rules.
 func UnaryInterceptor(v *postern.Verifier, rules Rules) grpc.UnaryServerInterceptor {
 	mustBeValid(rules, nil)
+	rules = maps.Clone(rules)
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		ctx, err := authorize(ctx, v, rules, info.FullMethod)
 		if err != nil {
@@ -60,6 +63,7 @@ func UnaryInterceptor(v *postern.Verifier, rules Rules) grpc.UnaryServerIntercep
 // StreamInterceptor guards streams, at their beginning. It panics for invalid rules.
 func StreamInterceptor(v *postern.Verifier, rules Rules) grpc.StreamServerInterceptor {
 	mustBeValid(rules, nil)
+	rules = maps.Clone(rules)
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx, err := authorize(stream.Context(), v, rules, info.FullMethod)
 		if err != nil {

@@ -167,6 +167,23 @@ func TestStaleTrust(t *testing.T) {
 	}
 }
 
+// V06. Without MustMatch, too: a rule that misses its method would let in everybody who has a token.
+func TestMisspeltMethods(t *testing.T) {
+	for method, refused := range map[string]bool{
+		"/grpc.health.v1.Health/Chekc": true,
+		"/grpc.health.v1.Health/check": true,
+		// The descriptor of this name is no service.
+		"/grpc.health.v1.HealthCheckRequest/Check": true,
+		check:                        false,
+		"/shop.WithoutProtos/Cancel": false,
+	} {
+		err := grpcauth.Rules{method: {Roles: []string{"admin"}}}.Validate(nil)
+		if (err != nil) != refused {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
 // V06.
 func TestInvalidRules(t *testing.T) {
 	v, _ := verifier(t)

@@ -47,8 +47,10 @@ func WriteRefusal(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	// The client may be gone; nobody is left to be told.
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": string(refusal.Reason), "message": refusal.Detail})
+	body := json.NewEncoder(w)
+	body.SetEscapeHTML(false)
+	// The client may be gone; then nobody reads the error.
+	_ = body.Encode(map[string]string{"error": string(refusal.Reason), "message": refusal.Detail})
 }
 
 func writeHeaders(headers http.Header, refusal *postern.Refusal) int {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,12 @@ func TestUnreadyAndUnknownErrors(t *testing.T) {
 	httpauth.WriteRefusal(recorder, errors.New("secret"))
 	if body := recorder.Body.String(); recorder.Code != 500 || body != "{\"error\":\"INTERNAL\",\"message\":\"internal error\"}\n" {
 		t.Errorf("%d %s", recorder.Code, body)
+	}
+	recorder = httptest.NewRecorder()
+	_, missing := postern.BearerToken(nil)
+	httpauth.WriteRefusal(recorder, missing)
+	if body := recorder.Body.String(); !strings.Contains(body, "'authorization: Bearer <token>'") {
+		t.Errorf("the message is not for people: %s", body)
 	}
 	defer func() {
 		if recover() == nil {

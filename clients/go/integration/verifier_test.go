@@ -120,8 +120,8 @@ func TestKilledInstance(t *testing.T) {
 	expectAccepted(t, v, c.first.login(t).GetAccessToken())
 }
 
-// V03. An instance that is cut off from its database goes on with heartbeats, and says how old its news is.
-func TestStaleNews(t *testing.T) {
+// V03. An instance that is cut off from its database goes on with heartbeats, and says how old its data is.
+func TestStaleInstance(t *testing.T) {
 	c := startCluster(t)
 	sockets, err := os.MkdirTemp("", "postern-")
 	if err != nil {
@@ -139,7 +139,7 @@ func TestStaleNews(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for reasonOf(v, token) == "" {
 		if time.Now().After(deadline) {
-			t.Fatal("a revoked token is accepted on old news")
+			t.Fatal("a revoked token is still accepted")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -150,7 +150,7 @@ func TestStaleNews(t *testing.T) {
 	network.disconnect()
 	for reasonOf(v, token) != postern.ReasonTokenRevoked {
 		if time.Now().After(deadline.Add(30 * time.Second)) {
-			t.Fatalf("the news does not arrive: %+v", v.State())
+			t.Fatalf("the revocation does not arrive: %+v", v.State())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -113,8 +113,9 @@ const (
 	// FAILED_PRECONDITION. HS256 mode has no signing keys; its secret is a setting.
 	Reason_NO_SIGNING_KEYS Reason = 32
 	// PERMISSION_DENIED. The subject of the token does not have a required role.
-	// Never sent by Postern's own RPCs: services that use `postern/client` send it,
-	// and ext_authz puts it into the body of a denied request.
+	// Never sent by Postern's own RPCs: services that verify tokens by a package of
+	// Postern for Go, Python or Node.js send it, and ext_authz puts it into the body
+	// of a denied request.
 	Reason_ROLE_MISSING Reason = 33
 	// RESOURCE_EXHAUSTED. A request message has more than 65536 bytes, compressed or
 	// decompressed.

@@ -1,16 +1,16 @@
-"""The corpus of `clients/conformance`: all of it after `npm run conformance`, otherwise the committed sample."""
+"""The corpus: the folder $CONFORMANCE, or the committed sample of `clients/conformance`."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from postern_auth import Caller, Refused, Verifier
 
-_CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
-_FOLDER = _CONFORMANCE / ("out" if (_CONFORMANCE / "out" / "streams.json").exists() else "sample")
+_FOLDER = Path(os.environ.get("CONFORMANCE") or Path(__file__).resolve().parents[2] / "conformance/sample")
 
 
 def corpus(name: str) -> Any:

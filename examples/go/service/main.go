@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	postern "postern.example/clients/go"
@@ -25,7 +27,7 @@ func main() {
 	address := flag.String("address", "127.0.0.1:50051", "host:port of Postern's gRPC listener")
 	listen := flag.String("listen", "127.0.0.1:8090", "host:port to serve on")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *address, *listen); err != nil {
 		log.Fatal(err)
@@ -33,8 +35,8 @@ func main() {
 }
 
 func run(ctx context.Context, address, listen string) error {
-	// Plaintext only on the same machine; elsewhere set TLS: &tls.Config{}.
-	verifier, err := postern.NewVerifier(ctx, postern.Upstream{Address: address},
+	// Plaintext only on the same machine; elsewhere set TLS: &tls.Config{}. Close ends the verifier, after the last request.
+	verifier, err := postern.NewVerifier(context.WithoutCancel(ctx), postern.Upstream{Address: address},
 		postern.WithServiceAccount(os.Getenv("POSTERN_CLIENT_ID"), os.Getenv("POSTERN_CLIENT_SECRET")),
 		postern.WithLogger(slog.Default()))
 	if err != nil {
@@ -57,8 +59,17 @@ func run(ctx context.Context, address, listen string) error {
 	}
 	fmt.Println("listening on", listener.Addr())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	return server.Serve(listener)
+	stopped := make(chan error, 1)
+	defer context.AfterFunc(ctx, func() {
+		// Requests in progress have a moment to end.
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(drain)
+	})()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
 }
 
 func me(w http.ResponseWriter, r *http.Request) {

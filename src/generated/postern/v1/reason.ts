@@ -117,8 +117,9 @@ export const Reason = {
   NO_SIGNING_KEYS: 32,
   /**
    * ROLE_MISSING - PERMISSION_DENIED. The subject of the token does not have a required role.
-   * Never sent by Postern's own RPCs: services that use `postern/client` send it,
-   * and ext_authz puts it into the body of a denied request.
+   * Never sent by Postern's own RPCs: services that verify tokens by a package of
+   * Postern for Go, Python or Node.js send it, and ext_authz puts it into the body
+   * of a denied request.
    */
   ROLE_MISSING: 33,
   /**
