@@ -50,9 +50,14 @@ class Upstream:
             )
 
     def connect(self) -> grpc.Channel:
+        options = list(CHANNEL_OPTIONS)
+        if self.credentials is None or is_local_target(self.address):
+            # grpc would go through the proxy that `http_proxy` or `https_proxy` names, even to 127.0.0.1: the secret of the
+            # account would leave this machine in plaintext, and the proxy would choose the keys that are trusted.
+            options.append(("grpc.enable_http_proxy", 0))
         if self.credentials is None:
-            return grpc.insecure_channel(self.address, CHANNEL_OPTIONS)
-        return grpc.secure_channel(self.address, self.credentials, CHANNEL_OPTIONS)
+            return grpc.insecure_channel(self.address, options)
+        return grpc.secure_channel(self.address, self.credentials, options)
 
 
 def _hosts(target: str) -> list[str | None]:
