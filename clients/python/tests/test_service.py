@@ -15,7 +15,7 @@ import pytest
 from conftest import Until
 from corpus import answer
 from postern_auth import Caller, NotReady, Refused, ServiceCredential, Verifier
-from postern_auth.stream import WatchTrustCall
+from postern_auth.stream import StreamSource, WatchTrustCall
 from service import Center, Instance
 
 
@@ -231,6 +231,29 @@ def test_a_stream_whose_credential_expires_is_replaced_without_a_gap(
         # Each continues from the cursor of the one before, and the replaced ones are gone.
         assert "" not in opened[2:]
         until(lambda: threading.active_count() <= threads + 2, "the threads of replaced streams have ended")
+
+
+def test_an_unexpected_fault_does_not_end_a_verifier(center: Center, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    start, apply = WatchTrustCall.start, StreamSource.apply
+    faults: list[Exception] = [RuntimeError("can't start new thread"), KeyError("an update with a surprise")]
+
+    def failing_start(*arguments: Any) -> None:
+        if len(faults) == 2:
+            raise faults.pop(0)
+        start(*arguments)
+
+    def failing_apply(*arguments: Any) -> None:
+        if faults:
+            raise faults.pop(0)
+        apply(*arguments)
+
+    monkeypatch.setattr(WatchTrustCall, "start", failing_start)
+    monkeypatch.setattr(StreamSource, "apply", failing_apply)
+    with verifier_of(center, center.first.grpc) as verifier:
+        # Sooner than the silence of a stream that nobody reads is noticed.
+        verifier.ready(5)
+        assert faults == []
+        assert isinstance(answer(verifier, center.first.login().access_token), Caller)
 
 
 def test_the_credential_of_a_service(center: Center) -> None:
