@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import socketserver
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -141,6 +145,47 @@ def test_of_several_addresses_another_is_used_when_one_goes_away(center: Center,
 
 def is_revoked(verifier: Verifier, token: str) -> bool:
     return answer(verifier, token) == "TOKEN_REVOKED"
+
+
+class SlowProxy(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Passes the first bytes of each connection on after a while, in both directions."""
+
+    daemon_threads = True
+    DELAY = 0.8
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self.upstream = (host, int(port))
+        super().__init__(("127.0.0.1", 0), SlowConnection)
+        self.address = "{}:{}".format(*self.socket.getsockname())
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class SlowConnection(socketserver.BaseRequestHandler):
+    server: SlowProxy
+
+    def handle(self) -> None:
+        with socket.create_connection(self.server.upstream) as upstream:
+            back = threading.Thread(target=self.forward, args=(upstream, self.request), daemon=True)
+            back.start()
+            self.forward(self.request, upstream)
+            back.join()
+
+    def forward(self, source: socket.socket, target: socket.socket) -> None:
+        time.sleep(self.server.DELAY)
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_over_a_slow_link_gets_through(center: Center) -> None:
+    with SlowProxy(center.first.grpc) as proxy:
+        with verifier_of(center, proxy.address) as verifier:
+            # A connection for the account, and one for the stream.
+            verifier.ready(8 * proxy.DELAY)
+        proxy.shutdown()
 
 
 def test_plaintext_does_not_go_through_the_proxy_of_the_environment(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # What grpc calls so is how long one attempt may take. With less, TLS over a slow link would never get through.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.service_config_disable_resolution", 1),
     # Each verifier has a connection of its own: a shared one would still be that of the parent process after a fork.
