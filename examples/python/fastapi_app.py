@@ -72,7 +72,8 @@ def http_error(refusal: Refusal) -> HTTPException:
         grpc.StatusCode.INVALID_ARGUMENT: 422,
         grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     }
-    headers = {}
+    # RFC 9110 section 15.5.2: an answer of 401 has a challenge.
+    headers = {"www-authenticate": "Bearer"} if refusal.code == grpc.StatusCode.UNAUTHENTICATED else {}
     if refusal.retry_after_seconds is not None:
         headers["retry-after"] = str(max(1, round(refusal.retry_after_seconds)))
     detail = {"error": refusal.reason, "message": refusal.message}

@@ -1,6 +1,7 @@
 """FastAPI and Starlette, in this process and under servers with several processes."""
 
 import http.client
+import inspect
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from fastapi import Depends, FastAPI, WebSocket
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
@@ -111,6 +112,9 @@ def test_the_security_scheme_in_openapi(verifier: Verifier) -> None:
     assert "security" not in document["paths"]["/open"]["get"]
     with pytest.raises(ValueError, match="has no roles"):
         postern_auth.fastapi.caller(verifier, roles=["admin"], optional=True)  # type: ignore[call-overload]
+    # As texts, older releases of FastAPI would not understand them.
+    for dependency in (postern_auth.fastapi.caller(verifier), postern_auth.fastapi.caller(verifier, optional=True)):
+        assert inspect.signature(dependency.__call__).parameters["connection"].annotation is HTTPConnection
 
 
 def test_a_verifier_without_keys_answers_503() -> None:
