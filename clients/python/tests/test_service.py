@@ -233,6 +233,16 @@ def test_a_stream_whose_credential_expires_is_replaced_without_a_gap(
         until(lambda: threading.active_count() <= threads + 2, "the threads of replaced streams have ended")
 
 
+def test_an_outage_is_logged_once_for_each_cause(caplog: pytest.LogCaptureFixture, until: Until) -> None:
+    caplog.set_level(logging.DEBUG, "postern_auth")
+    with Verifier("127.0.0.1:1") as verifier:
+        with pytest.raises(NotReady, match="UNAVAILABLE"):
+            verifier.ready(0.1)
+        until(lambda: len(caplog.records) >= 5, "it goes on trying")
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == len(set(warnings)) < len(caplog.records)
+
+
 def test_an_unexpected_fault_does_not_end_a_verifier(center: Center, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     start, apply = WatchTrustCall.start, StreamSource.apply
     faults: list[Exception] = [RuntimeError("can't start new thread"), KeyError("an update with a surprise")]

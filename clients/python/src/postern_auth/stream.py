@@ -286,9 +286,12 @@ class StreamSource:
             if call is not None:
                 call.cancel()
         self._call = self._previous = None
+        failure = f"{prefix}{end}"
+        # Every attempt of an outage fails, most of them for the same cause, which is told once.
+        level = logging.WARNING if self._trust.connected or failure != self._trust.failure else logging.DEBUG
+        log.log(level, "not connected to %s: %s", self._upstream.address, failure)
         self._trust.connected = False
-        self._trust.failure = f"{prefix}{end}"
-        log.warning("not connected to %s: %s", self._upstream.address, self._trust.failure)
+        self._trust.failure = failure
         # Half of the delay is random, so that a thousand verifiers of one server do not reconnect at once.
         self._open_at = monotonic() + self._pause * random.uniform(0.5, 1)
         self._pause = min(max(self._pause * 2, MIN_RETRY), MAX_RETRY)
