@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from postern_auth import Caller, Verifier
 
-address = os.environ.get("POSTERN_ADDRESS", "127.0.0.1:50051")
+address = os.environ.get("AUTH_ADDRESS", "127.0.0.1:50051")
 verifier = Verifier(
     address, client_id=os.environ["POSTERN_CLIENT_ID"], client_secret=os.environ["POSTERN_CLIENT_SECRET"]
 )

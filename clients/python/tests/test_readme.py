@@ -40,7 +40,7 @@ def test_the_program_of_the_readme(center: Center, tmp_path: Path) -> None:
     assert block is not None
     (tmp_path / "app.py").write_text(re.sub(r"^   ", "", block[1], flags=re.MULTILINE))
     tokens = center.first.login()
-    environment = {"POSTERN_ADDRESS": center.first.grpc}
+    environment = {"AUTH_ADDRESS": center.first.grpc}
     with running(["uvicorn", "--port", "0", "--no-use-colors", "app:app"], center, ADDRESS, tmp_path, **environment) as app:
         status, body = ask(app, "GET", "/me", tokens.access_token)
         assert (status, len(body["hello"])) == (200, 36)
@@ -62,7 +62,7 @@ def stubs(tmp_path: Path) -> Path:
 
 
 def test_the_example(center: Center, stubs: Path) -> None:
-    environment = {"POSTERN_ADDRESS": center.first.grpc, "PYTHONPATH": str(stubs)}
+    environment = {"AUTH_ADDRESS": center.first.grpc, "PYTHONPATH": str(stubs)}
     command = ["uvicorn", "--port", "0", "--no-use-colors", "fastapi_app:app"]
     with running(command, center, ADDRESS, EXAMPLE, **environment) as app:
         status, body = ask(app, "POST", "/token", form={"username": EMAIL, "password": "a wrong password"})
