@@ -24,6 +24,7 @@ from starlette.testclient import WebSocketDenialResponse
 
 import postern_auth.fastapi
 from conftest import Until
+from corpus import answer
 from postern_auth import Caller, Verifier, current_caller, optional_caller
 from postern_auth.starlette import RequireToken
 from service import Center
@@ -72,7 +73,7 @@ def fastapi_app(verifier: Verifier) -> FastAPI:
     return app
 
 
-def test_the_fastapi_dependency(center: Center, verifier: Verifier) -> None:
+def test_the_fastapi_dependency(center: Center, verifier: Verifier, until: Until) -> None:
     token = center.first.login().access_token
     with TestClient(fastapi_app(verifier)) as client:
         subject = verifier.verify(token).subject
@@ -99,6 +100,7 @@ def test_the_fastapi_dependency(center: Center, verifier: Verifier) -> None:
             raise AssertionError("a socket without a token is not opened")
         assert denied.value.status_code == 401
         center.first.revoke(token)
+        until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
         revoked = client.get("/me", headers=bearer(token))
         assert (revoked.status_code, revoked.json()["detail"]["error"]) == (401, "TOKEN_REVOKED")
 
@@ -142,7 +144,7 @@ def starlette_app(verifier: Verifier) -> Starlette:
     return app
 
 
-def test_the_middleware(center: Center, verifier: Verifier) -> None:
+def test_the_middleware(center: Center, verifier: Verifier, until: Until) -> None:
     token = center.first.login().access_token
     with TestClient(starlette_app(verifier)) as client:
         subject = verifier.verify(token).subject
@@ -163,6 +165,7 @@ def test_the_middleware(center: Center, verifier: Verifier) -> None:
             raise AssertionError("a socket without a token is not opened")
         assert (denied.value.status_code, denied.value.json()["error"]) == (401, "CREDENTIALS_MISSING")
         center.first.revoke(token)
+        until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
         assert client.get("/me", headers=bearer(token)).json()["error"] == "TOKEN_REVOKED"
 
 
