@@ -100,7 +100,7 @@ const NOT_EXECUTED = new Set(['SERVER_OVERLOADED', 'SHUTTING_DOWN', 'TRUST_STALE
  */
 export function createAuthClient(options: AuthClientOptions): AuthClient {
   throwFaults('createAuthClient', optionFaults(options));
-  const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions);
+  const stub = new AuthServiceClient(options.address, channelCredentials(options), channelOptions(options));
   const { deadlineMs: defaultDeadlineMs = DEADLINE_MS, retry = standardRetry, credential } = options;
 
   const target = stub.getChannel().getTarget();

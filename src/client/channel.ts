@@ -34,7 +34,7 @@ const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }] };
  * Keepalive detects dead connections within seconds, and reconnecting has a short backoff. Service configuration from DNS
  * TXT records is disabled.
  */
-export const channelOptions: ChannelOptions = {
+const connectionOptions: ChannelOptions = {
   'grpc.service_config': JSON.stringify(serviceConfig),
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 5_000,
@@ -43,6 +43,16 @@ export const channelOptions: ChannelOptions = {
   'grpc.max_reconnect_backoff_ms': 500,
   'grpc.service_config_disable_resolution': 1,
 };
+
+/**
+ * grpc-js goes through the proxy that `http_proxy` or `https_proxy` names, even to 127.0.0.1. In plaintext passwords and
+ * secrets would leave this machine that way, and the proxy would choose the keys that are trusted.
+ */
+export function channelOptions({ address, tls }: Upstream): ChannelOptions {
+  return tls && !isLocalTarget(address)
+    ? connectionOptions
+    : { ...connectionOptions, 'grpc.enable_http_proxy': 0 };
+}
 
 /**
  * @throws TypeError for members of the wrong form, for plaintext to another machine without `insecure`, which would expose passwords and tokens, and for

@@ -222,7 +222,11 @@ function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: Sour
     return { source: new JwksTrustSource(origin, bundle, report), release: () => undefined };
   }
   const { upstream, credential } = origin;
-  const client = new TrustServiceClient(upstream.address, channelCredentials(upstream), channelOptions);
+  const client = new TrustServiceClient(
+    upstream.address,
+    channelCredentials(upstream),
+    channelOptions(upstream),
+  );
   const watchCredential = credential ? serviceCredential(upstream, credential) : null;
   const release = () => {
     client.close();
