@@ -148,7 +148,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async ready(limitMs) {
       if (!isDuration(limitMs, MAX_TIMER_MS))
         throwFaults('ready', ['limitMs must be a number of milliseconds']);
-      await bundle.whenLoaded(limitMs);
+      await bundle.whenLoaded(limitMs, whenStale === 'refuse' ? maxStalenessMs : Infinity);
       if (bundle.loaded && !isStale()) return true;
       throw notReady(bundle.loaded, limitMs, failure);
     },
