@@ -115,6 +115,38 @@ export const scenarios = [
     ],
   },
   {
+    name: 'revocation-delay',
+    pinned: false,
+    rows: [
+      {
+        id: 'revocation-delay-near',
+        title:
+          'p99 from the answer of RevokeToken to the refusal, in-process verifier at the instance that answered',
+        baseline: 'none',
+        goal: { atMost: 20 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'revocation-delay-far',
+        title: 'the same at another instance',
+        baseline: 'none',
+        goal: { atMost: 100 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'revocation-delay-reconnecting',
+        title:
+          'the longest such time while the instance of the verifier is killed and starts again; none may be missed',
+        baseline: 'none',
+        goal: null,
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+    ],
+  },
+  {
     name: 'login',
     pinned: false,
     rows: [
