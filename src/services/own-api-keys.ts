@@ -1,7 +1,7 @@
 import type { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import { listPage, type PageCursors } from '../domain/paging.ts';
 import { requireValid, uuid } from '../domain/validation.ts';
-import { DEFAULT_OVERLAP_SECONDS } from '../features/api-keys/api-key.ts';
+import { DEFAULT_OVERLAP_SECONDS } from '../features/service-accounts/rotate-service-secret.ts';
 import { type ApiKeyMaking, createApiKey } from '../features/api-keys/create-api-key.ts';
 import { listApiKeys } from '../features/api-keys/list-api-keys.ts';
 import { revokeApiKey } from '../features/api-keys/revoke-api-key.ts';

@@ -37,8 +37,6 @@ export interface NewApiKey {
 
 export const DEFAULT_LIFETIME_SECONDS = 90 * 86_400;
 export const MAX_LIFETIME_SECONDS = 366 * 86_400;
-export const DEFAULT_OVERLAP_SECONDS = 86_400;
-export const MAX_OVERLAP_SECONDS = 30 * 86_400;
 /** How many valid keys an owner may have. */
 export const MAX_KEYS_PER_OWNER = 50;
 /** How many rows an owner may have, with keys that were revoked or expired and not purged yet: they take memory as well. */

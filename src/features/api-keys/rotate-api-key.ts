@@ -7,7 +7,8 @@ import { sameDigest } from '../../crypto/keyed-digests.ts';
 import type { Transaction } from '../../database/database.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
-import { type ApiKeyOwner, canonicalNetworks, MAX_OVERLAP_SECONDS } from './api-key.ts';
+import { MAX_OVERLAP_SECONDS } from '../service-accounts/rotate-service-secret.ts';
+import { type ApiKeyOwner, canonicalNetworks } from './api-key.ts';
 import {
   findOwnerOfKey,
   lockRotatableKey,

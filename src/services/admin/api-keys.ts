@@ -1,10 +1,11 @@
 import { Rejected } from '../../domain/rejection.ts';
 import { listPage } from '../../domain/paging.ts';
 import { requireValid, uuid } from '../../domain/validation.ts';
-import { type ApiKeyOwner, DEFAULT_OVERLAP_SECONDS } from '../../features/api-keys/api-key.ts';
+import type { ApiKeyOwner } from '../../features/api-keys/api-key.ts';
 import { createApiKey } from '../../features/api-keys/create-api-key.ts';
 import { listApiKeys } from '../../features/api-keys/list-api-keys.ts';
 import { revokeApiKey } from '../../features/api-keys/revoke-api-key.ts';
+import { DEFAULT_OVERLAP_SECONDS } from '../../features/service-accounts/rotate-service-secret.ts';
 import { rotateApiKey } from '../../features/api-keys/rotate-api-key.ts';
 import { apiKeyMessage, createdApiKeyMessage, newApiKey } from '../api-key-messages.ts';
 import { actorOf, type AdminDependencies, type AdminHandlers } from './admin-dependencies.ts';
