@@ -86,6 +86,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       AuthServiceService,
       authService({
         ...apiKeyMaking,
+        apiKeys: apiKeys.directory,
         cursors,
         database,
         trust,

@@ -28,7 +28,11 @@ export interface AuthenticateDependencies extends VerifyDependencies {
  */
 export async function authenticateCaller(
   dependencies: AuthenticateDependencies,
-  credential: { readonly token: string; readonly access: Exclude<AccessClass, 'public'>; readonly address?: string | null },
+  credential: {
+    readonly token: string;
+    readonly access: Exclude<AccessClass, 'public'>;
+    readonly address?: string | null;
+  },
   budget: CallBudget,
 ): Promise<Caller> {
   const { token, access, address = null } = credential;

@@ -32,7 +32,11 @@ export async function endAllSessions(
     await deleteAllPasswordResets(trx);
     const { ids } = await revokeApiKeyRows(trx, 'all');
     await audit(trx, auditedBy, { action: 'key.api.revoke', details: { api_keys: ids.length, all: true } });
-    return { sessions: ended.length, apiKeys: ids.length, active: await replaceSigningKeys(trx, replaceKeys, auditedBy) };
+    return {
+      sessions: ended.length,
+      apiKeys: ids.length,
+      active: await replaceSigningKeys(trx, replaceKeys, auditedBy),
+    };
   });
 }
 

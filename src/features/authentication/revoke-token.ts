@@ -3,6 +3,7 @@ import type { CallBudget, CallOrigin, OperationCall } from '../../domain/operati
 import { DEFAULT_SKEW_SECONDS, type VerifiedClaims } from '../../domain/claims/claims.ts';
 import { isUuid } from '../../domain/validation.ts';
 import type { ApiKeyDigests } from '../../crypto/api-key-digests.ts';
+import type { ApiKeyDirectory } from '../api-keys/api-key-directory.ts';
 import { revokePresentedApiKey } from '../api-keys/revoke-api-key.ts';
 import { looksLikeApiKey } from '../api-keys/verify-api-key.ts';
 import { decideRefresh } from '../sessions/refresh-decision.ts';
@@ -30,6 +31,7 @@ export interface RevokeDependencies {
   readonly policy: SessionPolicy;
   readonly sessionLimiter: KeyedLimiter;
   readonly apiKeyDigests: ApiKeyDigests;
+  readonly apiKeys: Pick<ApiKeyDirectory, 'find'>;
   readonly trust: TrustBundle;
   /** Resolves after the next refresh of the keys from the database; concurrent calls share one refresh. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -68,7 +70,7 @@ export async function revokeToken(
   const { database, sessionLimiter, trust } = dependencies;
   if (looksLikeApiKey(input.token)) {
     if (input.allSessions) throw new Rejected({ kind: 'credential-not-allowed' });
-    return (await revokePresentedApiKey(dependencies, { key: input.token, actor: null }, call)) !== null;
+    return endApiKey(dependencies, input.token, call);
   }
   const target = looksLikeRefreshToken(input.token)
     ? await targetOfRefreshToken(dependencies, input.token, call)
@@ -85,6 +87,22 @@ export async function revokeToken(
     : sessionLimiter.run(target.sessionId, revokeTarget));
   trust.revoke(revocations);
   return revocations.length > 0;
+}
+
+/** A guessed key costs no statement: an unknown one may only be newer than the last refresh. */
+async function endApiKey(
+  dependencies: RevokeDependencies,
+  key: string,
+  call: OperationCall,
+): Promise<boolean> {
+  const { apiKeys, nextRefresh } = dependencies;
+  let found = apiKeys.find(key);
+  if (found === 'unknown') {
+    await nextRefresh(call);
+    found = apiKeys.find(key);
+  }
+  if (typeof found === 'string') return false;
+  return (await revokePresentedApiKey(dependencies, { key, actor: null }, call)) !== null;
 }
 
 async function targetOfRefreshToken(

@@ -16,7 +16,11 @@ import { until } from '../../support/wait-for.ts';
 
 const admin = { email: 'ann@example.com', password: 'correct horse battery' };
 const bob = { email: 'bob@example.com', password: 'correct horse battery' };
-const settings = { POSTERN_AUDIENCE: 'postern,billing', POSTERN_TRUSTED_PROXIES: '10.9.0.0/16' };
+const settings = {
+  POSTERN_AUDIENCE: 'postern,billing',
+  POSTERN_TRUSTED_PROXIES: '10.9.0.0/16',
+  POSTERN_OAUTH: 'on',
+};
 
 let database: TestDatabase;
 let service: TestService;
@@ -130,6 +134,32 @@ describe('Q01 a key is accepted wherever a token may stand', () => {
     expect(await check('10.9.0.1', '192.0.2.9')).toBe(0);
     expect(await check('10.9.0.1', '192.0.2.9, 198.51.100.1')).toBe(16);
     expect(await check(null)).toBe(16);
+  });
+});
+
+test('Q01 over HTTP: as the bearer, introspected, and revoked by whoever holds it', async () => {
+  const { id: clientId, secret: clientSecret } = await fixture.createService('introspector');
+  const keyOfAccount = await createFor({ client_id: clientId });
+  await becomes('OK', keyOfAccount.secret, service);
+  const post = async (path: string, form: Record<string, string>, authorization: string) => {
+    const init = { method: 'POST', headers: { authorization }, body: new URLSearchParams(form) };
+    const response = await fetch(service.httpUrl + path, init);
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? null : (JSON.parse(text) as Message) };
+  };
+  const { secret: token, id } = await create();
+  const basic = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`;
+  for (const authorization of [basic, `Bearer ${keyOfAccount.secret}`]) {
+    const { body } = await post('/oauth/introspect', { token }, authorization);
+    expect(body).toMatchObject({ active: true, sub: bobId, jti: id, roles: ['reader'], aud: 'postern' });
+  }
+  const narrow = await create({ allowed_networks: ['192.0.2.0/24'] });
+  expect((await post('/oauth/introspect', { token: narrow.secret }, basic)).body).toEqual({ active: false });
+  for (let time = 0; time < 2; time += 1)
+    expect(await post('/oauth/revoke', { token }, basic)).toMatchObject({ status: 200 });
+  expect((await post('/oauth/introspect', { token }, basic)).body).toEqual({ active: false });
+  expect(await post('/oauth/revoke', { token: `pak_${'x'.repeat(49)}` }, basic)).toMatchObject({
+    status: 200,
   });
 });
 

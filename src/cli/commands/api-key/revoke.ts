@@ -9,6 +9,7 @@ import { printJson, printLines } from '../../output.ts';
 import { readText } from '../../read-text.ts';
 
 const LIMIT_MS = 5_000;
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 /** As a scanner finds keys: anywhere in a text, several in a line. */
 const KEY = /\bpak_[0-9A-Za-z]{49}\b/g;
 
@@ -44,7 +45,7 @@ async function revokeOne(id: string): Promise<readonly string[]> {
 
 /** Keys come on standard input only: an argument would be in the shell history and in the process list. */
 async function revokeAllInText(): Promise<readonly string[]> {
-  const text = await readText(process.stdin, 'the text with API keys');
+  const text = await readText(process.stdin, 'the text with API keys', MAX_TEXT_BYTES);
   const keys = new Set(text.match(KEY) ?? []);
   return openApiKeys(async ({ database, apiKeyDigests }: ApiKeyMaking) => {
     const revoked: string[] = [];
