@@ -76,7 +76,7 @@ export function causeOfInvalidity(
   if (claims.expiresAtSeconds <= nowMs() / 1000) return 'expired';
   if (!ownerAllows) return 'owner-disabled';
   // An audience that was removed since: no token for it is accepted either.
-  return policy.audiences.some((audience) => claims.audience.includes(audience)) ? null : 'unknown';
+  return policy.audiences.includes(claims.audience[0] ?? '') ? null : 'unknown';
 }
 
 function causeOfRefusal(

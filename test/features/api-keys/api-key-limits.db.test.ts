@@ -168,12 +168,13 @@ describe('Q09 races', () => {
         exchange(secret, index % 2 ? service : second),
       );
       const revocation = administer('RevokeApiKey', { id });
-      const tokens = (await Promise.all(exchanges)).flatMap(
-        ({ response }) => response?.['access_token'] ?? [],
+      const outcomes = await Promise.all(exchanges);
+      const tokens = outcomes.flatMap(({ response }) =>
+        response ? [response['access_token'] as string] : [],
       );
       expect(verdictOf(await revocation)).toBe('OK');
       for (const token of tokens)
-        for (const at of [service, second]) await becomes('TOKEN_REVOKED', String(token), at);
+        for (const at of [service, second]) await becomes('TOKEN_REVOKED', token, at);
       expect(verdictOf(await exchange(secret, service))).toBe('API_KEY_INVALID');
     }
   });
