@@ -178,8 +178,7 @@ test('A06 no answer to a read contains a hash, a secret, a token or key material
   const whose = { user_id: String(user?.['id']), client_id: account.id };
   const request = { ...whose, page_size: 1_000, include_ended: true };
   const key = await admin('CreateApiKey', { user_id: whose.user_id, api_key: { name: 'looked at' } });
-  const requestOf = (method: string) =>
-    method === 'ListApiKeys' ? { user_id: whose.user_id } : request;
+  const requestOf = (method: string) => (method === 'ListApiKeys' ? { user_id: whose.user_id } : request);
   const answers = await Promise.all(readings.map((method) => admin(method, requestOf(method))));
   expect(answers.map(verdict)).toEqual(readings.map(() => 'OK'));
   const text = JSON.stringify(answers.map(({ response }) => response));

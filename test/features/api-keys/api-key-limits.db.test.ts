@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 
 import { account, verdictOf } from '../../support/account.ts';
 import { type AdminFixture, openAdminFixture } from '../../support/admin-fixture.ts';
@@ -11,6 +12,7 @@ import {
   startTestService,
   type TestService,
 } from '../../support/test-service.ts';
+import { untilBlocked } from '../../support/until-blocked.ts';
 import { until } from '../../support/wait-for.ts';
 import { apiKeyFindings } from '../../../src/cli/doctor/api-key-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
@@ -176,6 +178,29 @@ describe('Q09 races', () => {
       for (const token of tokens)
         for (const at of [service, second]) await becomes('TOKEN_REVOKED', token, at);
       expect(verdictOf(await exchange(secret, service))).toBe('API_KEY_INVALID');
+    }
+  });
+
+  test.each<[change: string, verdict: string]>([
+    [`UPDATE users SET roles = '{reader}' WHERE id = $1`, 'CONFLICT'],
+    ['UPDATE users SET disabled_at = now() WHERE id = $1', 'CONFLICT'],
+    ['UPDATE api_keys SET revoked_at = now() WHERE user_id = $1', 'API_KEY_INVALID'],
+    ['DELETE FROM users WHERE id = $1', 'API_KEY_INVALID'],
+  ])('an exchange that waits for the commit of: %s', async (change, verdict) => {
+    const userId = await newUser(['reader', 'writer']);
+    const { secret } = await create(userId, { roles: ['reader', 'writer'] });
+    await becomes('OK', secret);
+    const writer = new Client({ connectionString: database.url });
+    await writer.connect();
+    try {
+      await writer.query('BEGIN');
+      await writer.query(change, [userId]);
+      const exchanging = exchange(secret, second);
+      await untilBlocked(database, exchanging);
+      await writer.query('COMMIT');
+      expect(verdictOf(await exchanging)).toBe(verdict);
+    } finally {
+      await writer.end();
     }
   });
 
