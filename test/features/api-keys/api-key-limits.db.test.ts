@@ -204,6 +204,35 @@ describe('Q09 races', () => {
     }
   });
 
+  test.each([
+    ['UpdateUser', { roles: { roles: ['reader'] } }],
+    ['DeleteUser', {}],
+  ])('%s that waits for the commit of an exchange revokes its token', async (method, request) => {
+    const userId = await newUser(['reader', 'writer']);
+    const { id } = await create(userId);
+    const tokenId = next();
+    const writer = new Client({ connectionString: database.url });
+    await writer.connect();
+    try {
+      // As an exchange does, which locks the key before it records the token.
+      await writer.query('BEGIN');
+      await writer.query('SELECT FROM api_keys WHERE id = $1 FOR SHARE', [id]);
+      const changing = administer(method, { user_id: userId, ...request });
+      await untilBlocked(database, changing);
+      await writer.query(
+        `INSERT INTO service_tokens (id, api_key_id, expires_at) VALUES ($1, $2, now() + interval '10 minutes')`,
+        [tokenId, id],
+      );
+      await writer.query('COMMIT');
+      expect(verdictOf(await changing)).toBe('OK');
+    } finally {
+      await writer.end();
+    }
+    expect(await database.query('SELECT kind FROM revocations WHERE id = $1', [tokenId])).toEqual([
+      { kind: 'jti' },
+    ]);
+  });
+
   test('an exchange while the owner loses a role: no token keeps it', async () => {
     for (let round = 0; round < 4; round += 1) {
       const userId = await newUser(['reader', 'writer']);
