@@ -49,7 +49,9 @@ export function verifyApiKey(
   const cause = causeOfRefusal(verification, found, presented.address);
   if (cause === null) return accept(verification, found as KnownApiKey, presented);
   if (cause === 'malformed') throw refused(cause, found);
-  return feed.nextRead().then(() => {
+  const isValidNow = () =>
+    causeOfRefusal(verification, directory.find(presented.key), presented.address) === null;
+  return feed.nextRead(isValidNow).then(() => {
     requireFresh(verification);
     const again = directory.find(presented.key);
     const causeNow = causeOfRefusal(verification, again, presented.address);

@@ -128,7 +128,9 @@ describe('Q03 Q15 the way of a refused key', () => {
     };
     const feed = new ApiKeyFeed(noDatabase as never, new ApiKeyDirectory(digests, ''), () => 0);
     let waiting = 300;
-    const calls = Array.from({ length: waiting }, () => feed.nextRead().then(() => (waiting -= 1)));
+    const calls = Array.from({ length: waiting }, () =>
+      feed.nextRead(() => false).then(() => (waiting -= 1)),
+    );
     await new Promise((resolve) => setImmediate(resolve));
     expect(waiting).toBe(100);
     await Promise.all(calls);
