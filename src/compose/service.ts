@@ -34,6 +34,7 @@ import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { PasswordHasher } from '../passwords/password-hasher.ts';
 import { CircuitBreaker } from '../database/circuit-breaker.ts';
+import { Audiences } from '../features/audiences/audiences.ts';
 import { AuditWriter } from '../features/audit/audit-writer.ts';
 import { migrate, requireSchema } from '../database/migrate.ts';
 import { Database } from '../database/database.ts';
@@ -109,8 +110,6 @@ export async function startService(
     // Keys and trust
     const trust = new TrustBundle();
     const clock = new DatabaseClock();
-    const tokens = composeTokens(settings, trust, clock);
-    const { verification, apiAudience } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
@@ -120,6 +119,13 @@ export async function startService(
       watchdogMs: TRUST_WATCHDOG_MS,
     });
     cleanups.push(() => trustDatabase.close());
+    const audiences = new Audiences({
+      configured: settings.audiences,
+      database: trustDatabase,
+      onChange: () => trust.policyChanged(),
+    });
+    const tokens = composeTokens(settings, trust, clock, () => audiences.all);
+    const { verification, apiAudience } = tokens;
     const feed = new RevocationFeed(trustDatabase, trust, clock);
     const rootKey = new RootKey(settings.refreshTokenForm);
     const masterKeys = loadMasterKeys(settings);
@@ -144,10 +150,13 @@ export async function startService(
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
         await rootKey.prepare(database, masterKeys);
         await keys.prepare();
+        // Before the first keys: a token for an added audience would be refused for good.
+        await audiences.refresh();
       },
       async refresh() {
-        // Waits for both, so that the next refresh does not start while one of them is still reading.
-        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirstRejection);
+        // Waits for all, so that the next refresh does not start while one of them is still reading.
+        const refreshed = [feed.refresh(), keys.refresh(), audiences.refresh()];
+        await Promise.allSettled(refreshed).then(throwFirstRejection);
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
@@ -200,6 +209,7 @@ export async function startService(
       hasher,
       rootKey,
       tokens,
+      audiences,
       broadcaster,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),

@@ -3,6 +3,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
+import type { Audiences } from '../features/audiences/audiences.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
@@ -40,6 +41,7 @@ export interface RpcParts {
   readonly hasher: PasswordHasher;
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
+  readonly audiences: Audiences;
   readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
@@ -68,7 +70,12 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
-  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
+  const rotator = new SessionRotator(database, {
+    ...sessionPolicy,
+    get audiences() {
+      return issuer.audiences;
+    },
+  });
   return (add) => {
     add(
       AuthServiceService,
@@ -116,7 +123,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         database,
         trust,
         passwords,
-        tokenRoom: tokenRoomOf(settings),
+        get tokenRoom() {
+          return tokenRoomOf({ ...settings, audiences: issuer.audiences });
+        },
+        audiences: parts.audiences,
+        issuerName: settings.issuer,
         digests,
         cursors: new PageCursors(() => rootKey.derive('page cursor')),
         signingKeys: parts.signingKeys,
@@ -125,7 +136,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     add(
       failClosedAuthorization,
       authorizationService({
-        audiences: settings.audiences,
+        get audiences() {
+          return issuer.audiences;
+        },
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
       }),
     );
