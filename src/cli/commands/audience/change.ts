@@ -3,7 +3,7 @@ import { deleteAudience } from '../../../features/audiences/delete-audience.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { printJson, printLines } from '../../output.ts';
-import { audiencesOf } from './audiences-of.ts';
+import { audiencesOf } from '../../open/audiences-of.ts';
 
 const LIMIT_MS = 5_000;
 

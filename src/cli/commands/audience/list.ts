@@ -2,7 +2,7 @@ import { listAudiences } from '../../../features/audiences/list-audiences.ts';
 import { commandCall, type CommandDefinition } from '../../command.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { printJson, printTable } from '../../output.ts';
-import { audiencesOf } from './audiences-of.ts';
+import { audiencesOf } from '../../open/audiences-of.ts';
 
 const LIMIT_MS = 5_000;
 

@@ -4,7 +4,7 @@ import { collectOption, commandCall, type CommandDefinition, operator } from '..
 import { wrongUse } from '../../command-failure.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { printJson, printLines } from '../../output.ts';
-import { audiencesOf } from '../audience/audiences-of.ts';
+import { audiencesOf } from '../../open/audiences-of.ts';
 import { accountDocument, audienceList } from './account-view.ts';
 import { addAudienceOptions, type AudienceOptions } from './audience-options.ts';
 

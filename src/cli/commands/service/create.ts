@@ -1,7 +1,7 @@
 import { createServiceAccount } from '../../../features/service-accounts/create-service-account.ts';
 import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
-import { audiencesOf } from '../audience/audiences-of.ts';
+import { audiencesOf } from '../../open/audiences-of.ts';
 import { addAudienceOptions, type AudienceOptions } from './audience-options.ts';
 import { openDigests } from '../../open/open-digests.ts';
 
