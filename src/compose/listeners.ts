@@ -24,13 +24,33 @@ const SHUTDOWN_GRACE_MS = 8_000;
 export interface BoundListeners {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
+  /** Null where `grpc` serves AdminService. */
+  readonly admin: ListenAddress | null;
 }
 
-/** The listeners of the service: every RPC over gRPC, and over HTTP what the settings name. */
+/** What reflection leaves out where AdminService is not served, and on the listener that serves it alone with AuthService. */
+const ADMIN_FILES = ['postern/v1/admin.proto'];
+const NOT_ADMIN_FILES = ['postern/v1/trust.proto', 'envoy/service/auth/v3/external_auth.proto'];
+
+/** The clients of administrators are few; each listener takes so many connections at most. */
+const MAX_ADMIN_CONNECTIONS = 1_000;
+
+/** A service of Postern, to be added to a transport. */
+interface ServedService {
+  readonly service: object;
+  readonly addTo: (add: AddService) => void;
+}
+
+/**
+ * The listeners of the service: every RPC over gRPC, and over HTTP what the settings name. With POSTERN_ADMIN_LISTEN,
+ * AdminService is served there alone, so that it need not be reachable from where tokens are verified.
+ */
 export class Listeners {
   readonly #settings: Settings;
   readonly #tls: ListenerTls;
   readonly #grpc: GrpcServer;
+  /** Null where `#grpc` serves AdminService. */
+  readonly #admin: GrpcServer | null;
   readonly #http: HttpServer;
   readonly #httpCalls: HttpCalls;
 
@@ -51,26 +71,47 @@ export class Listeners {
     this.#tls = tls;
     const isTrustedProxy = networkMatcher(settings.trustedProxies);
     const httpRpcs = new RpcEndpoints(guard);
-    const httpServices = httpServicesOf(settings);
-    this.#grpc = new GrpcServer({
-      services: (add) =>
-        addRpcs((service, handlers) => {
-          add(service, handlers);
-          if (httpServices.includes(service)) httpRpcs.add(service, handlers);
-          oauth.add(service, handlers);
-        }),
-      health: {
-        processReady: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
-        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
-      },
+    const services: ServedService[] = [];
+    addRpcs((service, handlers) => {
+      services.push({ service, addTo: (add) => add(service, handlers) });
+      oauth.add(service, handlers);
+    });
+    const hasAdminListener = settings.adminListen !== null;
+    const isPublic = ({ service }: ServedService) => !hasAdminListener || service !== AdminServiceService;
+    for (const served of services.filter(isPublic))
+      if (httpServicesOf(settings).includes(served.service)) served.addTo(httpRpcs.add);
+    const common = {
       guard,
       reflection: settings.reflection,
       trustedProxies: settings.trustedProxies,
-      maxConnections: settings.maxConnections,
       tracing,
-      onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
       onFinish,
+    };
+    const adminNames = ['postern.v1.AuthService', 'postern.v1.AdminService'];
+    this.#grpc = new GrpcServer({
+      ...common,
+      services: (add) => services.filter(isPublic).forEach(({ addTo }) => addTo(add)),
+      health: {
+        processReady: ['', ...(hasAdminListener ? ['postern.v1.AuthService'] : adminNames)],
+        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
+      },
+      hiddenFiles: hasAdminListener ? ADMIN_FILES : [],
+      maxConnections: settings.maxConnections,
+      onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
     });
+    // AuthService as well, so that an administrator can log in here.
+    const isForAdmin = ({ service }: ServedService) =>
+      service === AdminServiceService || service === AuthServiceService;
+    this.#admin = hasAdminListener
+      ? new GrpcServer({
+          ...common,
+          services: (add) => services.filter(isForAdmin).forEach(({ addTo }) => addTo(add)),
+          health: { processReady: ['', ...adminNames], verificationReady: [] },
+          hiddenFiles: NOT_ADMIN_FILES,
+          maxConnections: Math.min(settings.maxConnections, MAX_ADMIN_CONNECTIONS),
+          onConnectionRefused: (refused) => connectionLog.refused('admin', refused),
+        })
+      : null;
     this.#httpCalls = new HttpCalls({
       find: (path) => oauth.find(path) ?? httpRpcs.find(path),
       corsOrigins: settings.corsOrigins,
@@ -86,25 +127,39 @@ export class Listeners {
   }
 
   /** What the metrics show of the listeners. */
-  get metrics(): Pick<ListenerMetrics, 'grpc' | 'http'> {
-    return { grpc: () => this.#grpc, http: () => this.#http };
+  get metrics(): Pick<ListenerMetrics, 'grpc' | 'admin' | 'http'> {
+    return { grpc: () => this.#grpc, admin: () => this.#admin, http: () => this.#http };
   }
 
   setServing(group: HealthGroup, serving: boolean): void {
     this.#grpc.setServing(group, serving);
+    this.#admin?.setServing(group, serving);
   }
 
-  /** Binds the addresses, the one of HTTP first. @param onBound called after each with what closes it */
+  /** Binds the addresses, that of HTTP first and that of verifiers last. @param onBound called after each with what closes it */
   async listen(onBound: (close: () => Promise<void>) => void): Promise<BoundListeners> {
-    const { httpListen, grpcListen, socketAccess, shutdownDelaySeconds } = this.#settings;
+    const { httpListen, adminListen, grpcListen, socketAccess } = this.#settings;
     const http = await this.#http.listen(httpListen, socketAccess);
     onBound(() => this.#http.stop());
-    const grpc = await this.#grpc.listen(grpcListen, this.#tls.forListener(grpcListen), socketAccess);
-    onBound(async () => {
-      const limits = { delayMs: shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS };
-      await Promise.all([this.#grpc.stop(limits), this.#httpCalls.drain(limits)]);
+    const bind = (server: GrpcServer, address: ListenAddress) =>
+      server.listen(address, this.#tls.forListener(address), socketAccess);
+    // Until all are bound there is nothing to drain.
+    const admin = adminListen && this.#admin ? await bind(this.#admin, adminListen) : null;
+    const grpc = await bind(this.#grpc, grpcListen).catch(async (error: unknown) => {
+      await this.#admin?.stop({ delayMs: 0, graceMs: 0 });
+      throw error;
     });
-    return { grpc, http };
+    onBound(() => this.#drain());
+    return { grpc, http, admin };
+  }
+
+  /** All at once: what one listener drains must not wait for another. */
+  async #drain(): Promise<void> {
+    const limits = {
+      delayMs: this.#settings.shutdownDelaySeconds * 1000,
+      graceMs: SHUTDOWN_GRACE_MS,
+    };
+    await Promise.all([this.#grpc.stop(limits), this.#admin?.stop(limits), this.#httpCalls.drain(limits)]);
   }
 }
 

@@ -201,6 +201,7 @@ export async function startService(
     const connectionLog = new ConnectionLog(
       log,
       new AuditRateLimiter(connectionLineLimits, () => performance.now()),
+      settings.adminListen === null ? ['grpc', 'http'] : ['grpc', 'http', 'admin'],
     );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const addRpcs = composeRpcs({
