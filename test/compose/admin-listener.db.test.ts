@@ -160,13 +160,17 @@ describe('W28 with POSTERN_ADMIN_LISTEN', () => {
     stranger.on('error', () => undefined).resume();
     await new Promise((resolve) => stranger.once('close', resolve));
     await until(async () => {
-      const { value } = await scrape(service.httpUrl);
-      return value('postern_handshakes_failed_total', { listener: 'admin', reason: 'not-http2' }) === 1;
+      const metrics = await scrape(service.httpUrl);
+      return (
+        metrics.value('postern_handshakes_failed_total', { listener: 'admin', reason: 'not-http2' }) === 1
+      );
     }, 'the connection is counted');
     expect(service.logLines.some((line) => line.includes('"listener":"admin"'))).toBe(true);
-    const { value } = await scrape(service.httpUrl);
-    expect(value('postern_connections_closed_total', { listener: 'admin' })).toBe(0);
-    expect(value('postern_handshakes_failed_total', { listener: 'grpc', reason: 'not-http2' })).toBe(0);
+    const metrics = await scrape(service.httpUrl);
+    expect(metrics.value('postern_connections_closed_total', { listener: 'admin' })).toBe(0);
+    expect(metrics.value('postern_handshakes_failed_total', { listener: 'grpc', reason: 'not-http2' })).toBe(
+      0,
+    );
   });
 });
 
