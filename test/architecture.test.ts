@@ -25,6 +25,7 @@ const layers = [
   ['features/audit/'],
   ['features/revocations/'],
   ['features/used-once/'],
+  ['features/audiences/'],
   ['features/sessions/'],
   // Every key is sealed with the master key of the root key, and a root key is made only when the stored keys open.
   ['features/root-key/', 'features/signing-keys/'],

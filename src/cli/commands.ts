@@ -97,6 +97,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/service/list.ts')).serviceList,
   },
   {
+    path: ['service', 'change'],
+    summary: "change a service account's roles and audiences, and revoke tokens that have what it loses",
+    load: async () => (await import('./commands/service/change.ts')).serviceChange,
+  },
+  {
     path: ['service', 'delete'],
     summary: 'delete a service account and revoke its tokens',
     load: async () => (await import('./commands/service/delete.ts')).serviceDelete,
@@ -142,6 +147,21 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/api-key/rotate.ts')).apiKeyRotate,
   },
   {
+    path: ['audience', 'add'],
+    summary: 'add an audience to those of POSTERN_AUDIENCE; every instance accepts it at once',
+    load: async () => (await import('./commands/audience/change.ts')).audienceAdd,
+  },
+  {
+    path: ['audience', 'list'],
+    summary: 'list all audiences',
+    load: async () => (await import('./commands/audience/list.ts')).audienceList,
+  },
+  {
+    path: ['audience', 'delete'],
+    summary: 'remove an added audience; its tokens are refused',
+    load: async () => (await import('./commands/audience/change.ts')).audienceDelete,
+  },
+  {
     path: ['key', 'list'],
     summary: 'list the signing keys, their states and when they change',
     load: async () => (await import('./commands/key/list.ts')).keyList,
@@ -185,6 +205,7 @@ export const groups: Readonly<Record<string, string>> = {
   service: 'manage service accounts, with which programs authenticate',
   'service key': "manage a service account's public keys",
   'api-key': 'manage API keys of users and service accounts',
+  audience: 'manage the audiences that tokens can have',
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
   token: 'inspect access tokens',

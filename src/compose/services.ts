@@ -4,6 +4,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
+import type { Audiences } from '../features/audiences/audiences.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
@@ -45,6 +46,7 @@ export interface RpcParts {
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
   readonly apiKeys: ApiKeys;
+  readonly audiences: Audiences;
   readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
@@ -81,7 +83,12 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
-  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
+  const rotator = new SessionRotator(database, {
+    ...sessionPolicy,
+    get audiences() {
+      return issuer.audiences;
+    },
+  });
   return (add) => {
     add(
       AuthServiceService,
@@ -139,7 +146,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         database,
         trust,
         passwords,
-        tokenRoom: tokenRoomOf(settings),
+        get tokenRoom() {
+          return tokenRoomOf({ ...settings, audiences: issuer.audiences });
+        },
+        audiences: parts.audiences,
+        issuerName: settings.issuer,
         digests,
         cursors,
         signingKeys: parts.signingKeys,
@@ -148,16 +159,12 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     add(
       failClosedAuthorization,
       authorizationService({
-        audiences: settings.audiences,
+        get audiences() {
+          return issuer.audiences;
+        },
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
         isTrustedProxy: networkMatcher(settings.trustedProxies),
       }),
     );
   };
-}
-
-/** The services whose unary methods are served over HTTP as well. */
-export function httpServicesOf({ httpRpc }: Settings): readonly object[] {
-  if (httpRpc === 'off') return [];
-  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }

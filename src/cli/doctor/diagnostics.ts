@@ -54,14 +54,18 @@ export async function runDiagnostics(): Promise<Finding[]> {
     ...(await databaseFindings(settings)),
     await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
+    ...(settings.adminListen === null
+      ? []
+      : [await portFinding('POSTERN_ADMIN_LISTEN', settings.adminListen)]),
     ...socketFindings(settings),
   ];
 }
 
-function servedOverHttp({ httpRpc, oauth, passwordDoor }: Settings): string[] {
+function servedOverHttp({ httpRpc, adminListen, oauth, passwordDoor }: Settings): string[] {
+  const hasAdmin = httpRpc === 'admin' && adminListen === null;
   return [
     'key set, health and metrics',
-    ...(httpRpc === 'off' ? [] : [httpRpc === 'auth' ? 'AuthService' : 'AuthService and AdminService']),
+    ...(httpRpc === 'off' ? [] : [hasAdmin ? 'AuthService and AdminService' : 'AuthService']),
     ...(oauth ? ['the OAuth endpoints'] : []),
     ...(passwordDoor ? ['/login and /token'] : []),
   ];
@@ -201,10 +205,10 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
 }
 
 /** Who may connect to the unix sockets, and whether this user may give them to that group. Empty without a unix socket. */
-function socketFindings({ grpcListen, httpListen, socketAccess }: Settings): Finding[] {
+function socketFindings({ grpcListen, httpListen, adminListen, socketAccess }: Settings): Finding[] {
   const { mode, group } = socketAccess;
-  const [path] = [grpcListen, httpListen].flatMap((address) =>
-    address.kind === 'unix' ? [address.path] : [],
+  const [path] = [grpcListen, httpListen, adminListen].flatMap((address) =>
+    address?.kind === 'unix' ? [address.path] : [],
   );
   if (path === undefined) return [];
   if (group !== null && !mayGiveTo(group)) return [faultOf('ports', groupRefused(path, group))];

@@ -66,14 +66,6 @@ export async function recordDerivedToken(
   return changed ? 'changed' : 'ended';
 }
 
-/**
- * Revokes the tokens in which a service account acts for somebody. The caller must hold the lock on the account's row, so
- * that no token is issued meanwhile.
- */
-export function revokeTokensOfActor(db: Knex, accountId: string): Promise<Revocation[]> {
-  return revokeTokensWhere(db, 'actor_ids @> ARRAY[?::uuid]', [accountId]);
-}
-
 /** Revokes the tokens that were issued by bindings, whose rows the caller must have locked or deleted. */
 export function revokeTokensOfBindings(db: Knex, bindingIds: readonly string[]): Promise<Revocation[]> {
   return revokeTokensWhere(db, 'binding_id = ANY (?::uuid[])', [bindingIds]);

@@ -16,7 +16,7 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminSessions(dependencies),
     ...adminServiceAccounts(dependencies),
     ...adminKeys(dependencies),
-    ...adminAudiences(),
+    ...adminAudiences(dependencies),
     ...adminWorkloads(),
     ...adminApiKeys(dependencies),
   };
