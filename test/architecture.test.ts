@@ -29,6 +29,8 @@ const layers = [
   // Every key is sealed with the master key of the root key, and a root key is made only when the stored keys open.
   ['features/root-key/', 'features/signing-keys/'],
   ['features/service-accounts/'],
+  ['features/token-exchange/'],
+  ['features/workloads/'],
   ['features/users/'],
   ['features/authentication/'],
   ['features/maintenance/'],

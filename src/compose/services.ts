@@ -26,6 +26,10 @@ import type { RootKey } from '../features/root-key/root-key.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
+import { fetchIssuerKeys } from '../features/workloads/fetch-issuer-keys.ts';
+import { IssuerKeys } from '../features/workloads/issuer-keys.ts';
+import { resolveCertificate } from '../features/workloads/resolve-certificate.ts';
+import { OUTSIDE_TOKEN_LIMITS, resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
@@ -48,6 +52,8 @@ export interface RpcParts {
   readonly onRepeat: () => void;
   /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
+  /** Called when the keys of a trusted issuer could not be fetched. */
+  readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
 
 /** Wires every RPC of the service to its operation, and every operation to its dependencies. */
@@ -68,6 +74,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
+  const issuerKeys = new IssuerKeys({
+    fetch: (trusted) => fetchIssuerKeys(trusted, { networks: settings.issuerNetworks }),
+    nowMs: () => performance.now(),
+    onFault: ({ id }, fault) => parts.onIssuerKeysFault(id, fault),
+  });
   const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
   return (add) => {
     add(
@@ -101,10 +112,17 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           nowMs,
           issuerName: settings.issuer,
           resolvers: {
-            certificate: notBuilt,
+            certificate: resolveCertificate({ database, issuer }),
             apiKey: notBuilt,
             ownToken: notBuilt,
-            outsideToken: notBuilt,
+            outsideToken: resolveOutsideToken({
+              database,
+              issuer,
+              digests,
+              issuerKeys,
+              limiter: new KeyedLimiter(OUTSIDE_TOKEN_LIMITS),
+              nowMs,
+            }),
           },
         },
       }),
@@ -119,6 +137,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         tokenRoom: tokenRoomOf(settings),
         digests,
         cursors: new PageCursors(() => rootKey.derive('page cursor')),
+        issuerName: settings.issuer,
         signingKeys: parts.signingKeys,
       }),
     );

@@ -18,6 +18,8 @@ export interface AdminDependencies {
   readonly tokenRoom: number;
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
+  /** POSTERN_ISSUER. */
+  readonly issuerName: string;
   /** Null with HS256, which has no signing keys. */
   readonly signingKeys: KeyMaking | null;
 }
