@@ -122,6 +122,47 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/service/key/delete.ts')).serviceKeyDelete,
   },
   {
+    path: ['service', 'bind'],
+    summary:
+      'bind the identity of a workload, by the claims of its token or its certificate, to a service account',
+    load: async () => (await import('./commands/service/bind.ts')).serviceBind,
+  },
+  {
+    path: ['service', 'bindings'],
+    summary: 'list the identities that are bound to service accounts',
+    load: async () => (await import('./commands/service/bindings.ts')).serviceBindings,
+  },
+  {
+    path: ['service', 'unbind'],
+    summary: 'delete a binding and revoke the tokens issued by it',
+    load: async () => (await import('./commands/service/unbind.ts')).serviceUnbind,
+  },
+  {
+    path: ['issuer', 'add'],
+    summary: 'trust an issuer, whose tokens can then be bound to service accounts',
+    load: async () => (await import('./commands/issuer/add.ts')).issuerAdd,
+  },
+  {
+    path: ['issuer', 'list'],
+    summary: 'list the trusted issuers',
+    load: async () => (await import('./commands/issuer/list.ts')).issuerList,
+  },
+  {
+    path: ['issuer', 'disable'],
+    summary: 'refuse the tokens of an issuer, and revoke those issued for them',
+    load: async () => (await import('./commands/issuer/state.ts')).issuerDisable,
+  },
+  {
+    path: ['issuer', 'enable'],
+    summary: 'accept the tokens of a disabled issuer again',
+    load: async () => (await import('./commands/issuer/state.ts')).issuerEnable,
+  },
+  {
+    path: ['issuer', 'delete'],
+    summary: 'delete a trusted issuer with its bindings, and revoke the tokens issued for its tokens',
+    load: async () => (await import('./commands/issuer/delete.ts')).issuerDelete,
+  },
+  {
     path: ['key', 'list'],
     summary: 'list the signing keys, their states and when they change',
     load: async () => (await import('./commands/key/list.ts')).keyList,
@@ -156,6 +197,11 @@ export const commands: readonly CommandRow[] = [
     summary: 'explain a token: its contents, whether its signature is valid, why it would be refused',
     load: async () => (await import('./commands/token/inspect.ts')).tokenInspect,
   },
+  {
+    path: ['token', 'explain-exchange'],
+    summary: 'explain whether and why a token of another issuer would be exchanged',
+    load: async () => (await import('./commands/token/explain-exchange.ts')).tokenExplainExchange,
+  },
 ];
 
 /** A description of each group of commands, for `postern --help`. */
@@ -164,7 +210,8 @@ export const groups: Readonly<Record<string, string>> = {
   session: "list and end users' sessions",
   service: 'manage service accounts, with which programs authenticate',
   'service key': "manage a service account's public keys",
+  issuer: 'manage the issuers whose tokens are exchanged',
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
-  token: 'inspect access tokens',
+  token: 'inspect and explain tokens',
 };

@@ -1,5 +1,5 @@
 import { expired, missing, notYetValid } from '../../domain/claims/claim-refusals.ts';
-import { isNumericDate } from '../../domain/claims/claim-values.ts';
+import { isIdentifierList, isNumericDate } from '../../domain/claims/claim-values.ts';
 import type { TokenRefusal, TokenRefusalReason } from '../../domain/rejection.ts';
 import { splitCompactJws } from './compact-jws.ts';
 import { isOutsideAlgorithm, type OutsideAlgorithm, type OutsideKey, rowOf } from './outside-key.ts';
@@ -147,8 +147,8 @@ export function outsideClaimFault(
   if (!isSubject(sub)) return outsideRefusals.subject;
   if (rules.trustDomain !== null && trustDomainOf(sub) !== rules.trustDomain)
     return outsideRefusals.trustDomain;
-  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
-  if (!audiences.includes(rules.audience)) return outsideRefusals.audience;
+  const audiences: unknown = Array.isArray(aud) ? aud : [aud];
+  if (!isIdentifierList(audiences) || !audiences.includes(rules.audience)) return outsideRefusals.audience;
   if (exp === undefined) return missing.exp;
   if (!isNumericDate(exp) || (nbf !== undefined && !isNumericDate(nbf))) return outsideRefusals.times;
   if (iat === undefined && !rules.isSpiffe) return missing.iat;
