@@ -193,6 +193,7 @@ const COMMANDS = [
   'service unbind | --json',
   'issuer add | --kind <kind> | --jwks <file> | --jwks-url <url> | --ca <file> | --bearer-file <path> | --audience <name> | --algorithm <name> | --max-age <duration> | --once | --json',
   'issuer list | --json',
+  'issuer set-keys | --jwks <file> | --jwks-url <url> | --ca <file> | --bearer-file <path> | --json',
   'issuer disable | --json',
   'issuer enable | --json',
   'issuer delete | --json',

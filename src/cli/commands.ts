@@ -148,6 +148,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/issuer/list.ts')).issuerList,
   },
   {
+    path: ['issuer', 'set-keys'],
+    summary: 'replace where the keys of a trusted issuer come from',
+    load: async () => (await import('./commands/issuer/set-keys.ts')).issuerSetKeys,
+  },
+  {
     path: ['issuer', 'disable'],
     summary: 'refuse the tokens of an issuer, and revoke those issued for them',
     load: async () => (await import('./commands/issuer/state.ts')).issuerDisable,

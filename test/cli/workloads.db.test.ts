@@ -91,11 +91,20 @@ test('W13 an issuer is added, an identity bound, its exchange explained without 
     'ref=refs/heads/main repository_id=74     (all)',
   );
   expect((await run(['issuer', 'list'])).stdout).toMatch(/discovery +https:\/\/postern.example +enabled/);
-  expect((await run(['doctor'])).stdout).toMatch(/the issuer https:\/\/127\.0\.0\.1:\d+ has 1 key/);
+  expect((await run(['doctor'])).stdout).toMatch(
+    /the issuer https:\/\/127\.0\.0\.1:\d+ has usable keys \(1\)/,
+  );
   expect(await json('issuer', 'disable', issuer.url)).toMatchObject({ disabled: true, revoked_tokens: 1 });
   expect(await verdict(mint(key, shapes.github(issuer.url, OWN)))).toBe('ISSUER_NOT_TRUSTED');
   expect(await json('issuer', 'enable', issuer.url)).toMatchObject({ disabled: false });
   expect(await verdict(mint(key, shapes.github(issuer.url, OWN)))).toBe('OK');
+  const other = makeIssuerKey('k2');
+  const otherKeys = join(folder, 'other.json');
+  writeFileSync(otherKeys, JSON.stringify({ keys: [other.jwk] }));
+  expect(await json('issuer', 'set-keys', issuer.url, '--jwks', otherKeys)).toMatchObject({
+    keys_from: 'static',
+  });
+  expect(await verdict(mint(key, shapes.github(issuer.url, OWN)))).toBe('TOKEN_KEY_UNKNOWN');
   expect(await json('service', 'unbind', String(binding['id']))).toMatchObject({ revoked_tokens: 1 });
   expect(await json('issuer', 'delete', issuer.url)).toMatchObject({ issuer: issuer.url, revoked_tokens: 0 });
   expect((await run(['issuer', 'delete', issuer.url])).exitCode).toBe(5);

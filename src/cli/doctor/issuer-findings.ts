@@ -74,7 +74,7 @@ async function keyFinding(
       return {
         check: 'keys',
         verdict: 'ok',
-        message: `the issuer ${issuer.issuer} has ${usable.length} keys`,
+        message: `the issuer ${issuer.issuer} has usable keys (${usable.length})`,
       };
     return warning(issuer, `has no key for ${issuer.algorithms.join(', ')}`);
   } catch (error) {

@@ -128,7 +128,7 @@ describe('W01 a token of a trusted issuer is exchanged for one of the bound acco
     expect(event?.details).toMatchObject({ issuer: trusted['id'], binding: binding['id'], subject: id });
     expect(event?.details['subject_digest']).toMatch(/^[0-9a-f]{32}$/);
 
-    // W09: on all instances, in a race; the twin of the signature is the same token.
+    // W09 on all instances, in a race; the twin of the signature is the same token.
     expect(verdict(await exchange(outside))).toBe('TOKEN_REPLAYED');
     expect(verdict(await exchange(outside, {}, second))).toBe('TOKEN_REPLAYED');
     const raced = mint(key, shapes.github(issuer.url, OWN));

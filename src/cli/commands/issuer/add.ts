@@ -6,7 +6,6 @@ import {
   DEFAULT_AGE_SECONDS,
   DEFAULT_ALGORITHMS,
   issuerKinds,
-  type IssuerKeySource,
   type IssuerKind,
   MAX_AGE_SECONDS,
 } from '../../../features/workloads/trusted-issuer.ts';
@@ -15,17 +14,13 @@ import { collectOption, commandCall, type CommandDefinition, operator } from '..
 import { wrongUse } from '../../command-failure.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
-import { readTextFile } from '../../read-text.ts';
 import { issuerDocument } from './issuer-view.ts';
+import { addKeyOptions, type KeyOptions, readKeySource } from './key-options.ts';
 
 const LIMIT_MS = 5_000;
 
-interface Options {
+interface Options extends KeyOptions {
   readonly kind: IssuerKind;
-  readonly jwksUrl?: string;
-  readonly jwks?: string;
-  readonly ca?: string;
-  readonly bearerFile?: string;
   readonly audience?: string;
   readonly algorithm?: readonly string[];
   readonly maxAge?: string;
@@ -35,15 +30,9 @@ interface Options {
 
 /** `postern issuer add ISSUER [--kind K] [--jwks FILE | --jwks-url URL] …` */
 export const issuerAdd: CommandDefinition = (command) => {
-  command
+  addKeyOptions(command)
     .argument('<issuer>', 'the issuer as its tokens name it in iss, or spiffe:// and a trust domain')
     .addOption(new Option('--kind <kind>', 'what its tokens look like').choices(issuerKinds).default('oidc'))
-    .addOption(
-      new Option('--jwks <file>', 'a file with its key set: nothing is fetched').conflicts('jwksUrl'),
-    )
-    .option('--jwks-url <url>', 'the URL of its key set (default: from its discovery document)')
-    .option('--ca <file>', 'the CA certificates of the server of the keys, PEM')
-    .option('--bearer-file <path>', 'a file on each instance with a token for the server of the keys')
     .option('--audience <name>', 'what aud must contain (default: POSTERN_ISSUER)')
     .option(
       '--algorithm <name>',
@@ -78,16 +67,6 @@ export const issuerAdd: CommandDefinition = (command) => {
       printNotice('Its tokens give nothing yet: bind an identity with postern service bind.');
     });
 };
-
-async function readKeySource({ jwksUrl, jwks, ca, bearerFile }: Options): Promise<IssuerKeySource> {
-  return {
-    from: jwks !== undefined ? 'static' : jwksUrl !== undefined ? 'url' : 'discovery',
-    jwksUrl: jwksUrl ?? '',
-    staticJwks: jwks === undefined ? '' : await readTextFile(jwks, 'the key set', 65_536),
-    caPem: ca === undefined ? '' : await readTextFile(ca, 'the CA file', 65_536),
-    bearerFile: bearerFile ?? '',
-  };
-}
 
 function parseMaxAge(text: string | undefined): number {
   if (text === undefined) return DEFAULT_AGE_SECONDS;
