@@ -199,6 +199,7 @@ export async function startService(
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
     const warnOfRefusedForwarder = deduplicatedWarning(log, 'client-not-believed');
+    const warnOfIssuerKeys = deduplicatedWarning(log, 'issuer-keys');
     const newRateLimiter = () => new AuditRateLimiter(auditRateLimits, () => performance.now());
     const callLogger = new CallLogger(log, newRateLimiter);
     cleanups.push(() => callLogger.logOmitted());
@@ -222,6 +223,7 @@ export async function startService(
       onRepeat: () => (counts.repeats += 1),
       onDamagedHash: (userId, damage) =>
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
+      onIssuerKeysFault: (issuerId, fault) => warnOfIssuerKeys(`issuer ${issuerId}: ${fault}`),
     });
     const auditWriter = new AuditWriter(database);
     const guard: MethodGuard = {

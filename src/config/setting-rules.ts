@@ -69,6 +69,8 @@ export interface SettingValues {
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
   readonly trustedProxies: readonly Network[];
+  /** Where keys of trusted issuers may be fetched from beside the public internet. */
+  readonly issuerNetworks: readonly Network[];
   readonly maxConnections: number;
   readonly maxApiKeys: number;
   readonly shutdownDelaySeconds: number;

@@ -94,6 +94,17 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: 'none',
     fallback: () => [],
   },
+  issuerNetworks: {
+    ...setting(
+      'POSTERN_ISSUER_NETWORKS',
+      '',
+      'CIDR ranges (`10.96.0.1/32`) beside the public internet from which the keys of [trusted issuers](workloads.md) may be ' +
+        'fetched. Addresses of this machine and of private networks are refused unless one of these ranges has them.',
+      value.networks,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
+  },
   maxConnections: {
     ...setting(
       'POSTERN_MAX_CONNECTIONS',

@@ -17,6 +17,7 @@ import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { faultOf, type Finding } from './finding.ts';
 import { grantFindings } from './grant-findings.ts';
+import { issuerFindings } from './issuer-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
@@ -152,6 +153,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
       ...(await apiKeyFindings(database, settings, LIMIT_MS)),
+      ...(await issuerFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];
   } catch (error) {

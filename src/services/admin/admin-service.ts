@@ -17,7 +17,7 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminServiceAccounts(dependencies),
     ...adminKeys(dependencies),
     ...adminAudiences(dependencies),
-    ...adminWorkloads(),
+    ...adminWorkloads(dependencies),
     ...adminApiKeys(dependencies),
   };
 }
