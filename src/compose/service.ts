@@ -23,6 +23,7 @@ import { logKeyEvent, reportClock } from './report-events.ts';
 import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
+import { openPolicy } from './policy.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -91,6 +92,8 @@ export async function startService(
   try {
     const tracing = await openTracing(settings.traceEndpoint, 'postern');
     cleanups.push(() => tracing?.stop());
+    const policy = await openPolicy(settings, log);
+    cleanups.push(() => policy?.close());
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
     cleanups.push(() => hasher.stop());
 
@@ -211,6 +214,7 @@ export async function startService(
       rootKey,
       tokens,
       broadcaster,
+      policy,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),

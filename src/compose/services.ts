@@ -27,6 +27,7 @@ import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import type { PolicyFile } from '../policy/policy-file.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -41,6 +42,8 @@ export interface RpcParts {
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
   readonly broadcaster: TrustBroadcaster;
+  /** Of Check; null without one. */
+  readonly policy: PolicyFile | null;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -126,6 +129,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       failClosedAuthorization,
       authorizationService({
         audiences: settings.audiences,
+        policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
       }),
     );

@@ -93,9 +93,9 @@ async function yamlDocument(source: string): Promise<PolicyNode> {
   return nodeOf(document.contents);
 }
 
-async function loadYaml(): Promise<typeof import('yaml')> {
+async function loadYaml(): Promise<typeof import('./yaml-library.ts')> {
   try {
-    return await import('yaml');
+    return await import('./yaml-library.ts');
   } catch (error) {
     const what = 'a policy file in YAML needs the package yaml, which cannot be loaded';
     const advice = 'run npm install yaml, or write the policy as JSON in a file whose name ends in .json';

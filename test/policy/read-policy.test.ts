@@ -5,7 +5,6 @@ import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 
 import { policyVectors } from '../../clients/conformance/policy-vectors.ts';
-import type { PolicyVectors } from '../../clients/conformance/vectors.ts';
 import { InvalidPolicy } from '../../src/policy/policy-document.ts';
 import { policyFormatOf, readPolicy } from '../../src/policy/read-policy.ts';
 

@@ -15,7 +15,7 @@ import { reasonOf, startTestService, type TestService } from '../../support/test
 describe('E01 an internal fault', () => {
   const request: CheckRequest = {
     attributes: {
-      request: { http: { headers: { authorization: 'Bearer a.b.c' }, headerMap: undefined } },
+      request: { http: { path: '', headers: { authorization: 'Bearer a.b.c' }, headerMap: undefined } },
       contextExtensions: {},
     },
   };
@@ -30,7 +30,7 @@ describe('E01 an internal fault', () => {
     ['claims without roles', () => ({ ...claims, roles: undefined }) as unknown as VerifiedClaims, 'INTERNAL'],
   ])('%s causes a denial within 200 ms that does not reveal it', async (_name, verifyToken, reason) => {
     const noted: unknown[] = [];
-    const { check } = authorizationService({ audiences: ['postern'], verifyToken });
+    const { check } = authorizationService({ audiences: ['postern'], policy: null, verifyToken });
     jest.useFakeTimers();
     let answer: Awaited<ReturnType<typeof check>> | undefined;
     const answering = Promise.resolve(check(request, {
