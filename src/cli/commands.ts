@@ -156,6 +156,21 @@ export const commands: readonly CommandRow[] = [
     summary: 'explain a token: its contents, whether its signature is valid, why it would be refused',
     load: async () => (await import('./commands/token/inspect.ts')).tokenInspect,
   },
+  {
+    path: ['policy', 'check'],
+    summary: 'check a policy file, and find methods without a rule',
+    load: async () => (await import('./commands/policy/check.ts')).policyCheck,
+  },
+  {
+    path: ['policy', 'envoy'],
+    summary: 'print routes of Envoy that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyEnvoy,
+  },
+  {
+    path: ['policy', 'gateway'],
+    summary: 'print objects of Envoy Gateway that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyGateway,
+  },
 ];
 
 /** A description of each group of commands, for `postern --help`. */
@@ -167,4 +182,5 @@ export const groups: Readonly<Record<string, string>> = {
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
   token: 'inspect access tokens',
+  policy: 'check policy files, and configure Envoy by them',
 };
