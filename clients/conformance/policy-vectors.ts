@@ -86,7 +86,6 @@ const BAD: Readonly<Record<string, string>> = {
   'a tag': rule('!!str public'),
   'a tag of a program': rule('!!python/object/apply:os.system ["true"]'),
   'a tag on a mapping': rule('!!map {}'),
-  'a tag without a name': rule('! public'),
   'a key that is a list': 'version: 1\nmethods:\n  ? [a]\n  : public\n',
   'a directive': '%YAML 1.1\n---\nversion: 1\nmethods: {}\n',
   'two documents': 'version: 1\nmethods: {}\n---\nversion: 1\nmethods: {}\n',

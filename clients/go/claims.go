@@ -27,11 +27,13 @@ type Claims struct {
 	ClientID  string
 	// ExternalID is the user's id in another program, or empty.
 	ExternalID string
-	Issuer     string
-	Audience   []string
-	Roles      []string
-	IssuedAt   time.Time
-	ExpiresAt  time.Time
+	// Actor is the service that acts for the subject, or nil. All callers share it, as the rest.
+	Actor     *Actor
+	Issuer    string
+	Audience  []string
+	Roles     []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
 	// KeyID names the key that signed the token.
 	KeyID string
 }
@@ -82,6 +84,12 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 	if !ok {
 		return nil, refusedExternalID
 	}
+	var actor *Actor
+	if act, present := members["act"]; present {
+		if actor, ok = readActor(act, maxActors); !ok {
+			return nil, refusedAct
+		}
+	}
 	roles, ok := identifierList(members["roles"])
 	if !ok {
 		return nil, refusedRoles
@@ -120,6 +128,7 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		TokenID:     tokenID,
 		ClientID:    clientID,
 		ExternalID:  externalID,
+		Actor:       actor,
 		Issuer:      rules.issuer,
 		Audience:    audience,
 		Roles:       roles,
