@@ -12,6 +12,18 @@ from .token_format import utf16_length
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """A service that acts for the subject of a token (RFC 8693 section 4.1)."""
+
+    #: The id of a service account.
+    subject: str
+    #: Its name when the token was issued; None in a token of another program.
+    name: str | None
+    #: Who acted before it; None for the first one.
+    actor: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who a verified token is for. Times are Unix time in seconds."""
 
@@ -28,6 +40,8 @@ class Caller:
     issued_at: int
     expires_at: int
     key_id: str
+    #: The service that acts for the subject; None when nobody does.
+    actor: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,8 @@ class Policy:
     skew: int
 
 
+#: Through how many services a user's call can pass.
+_MAX_ACTORS: Final = 4
 _ABSENT: Final = object()
 _MAX_DATE: Final = 2**40
 _UNSAFE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
@@ -89,6 +105,7 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
         issued_at=int(iat),
         expires_at=expires_at,
         key_id=key_id,
+        actor=_actor(claims["act"], _MAX_ACTORS) if "act" in claims else None,
     )
 
 
@@ -118,6 +135,17 @@ def _identifier(claims: Mapping[str, object], name: str) -> str:
 
 def _identifiers(value: object) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and all(map(is_identifier, value)) else None
+
+
+def _actor(value: object, remaining: int) -> Actor:
+    """Members besides `sub`, `name` and `act` are ignored, as unknown claims are."""
+    if not isinstance(value, dict) or remaining == 0:
+        raise _invalid("act must name one to four actors, each by sub")
+    return Actor(
+        _identifier(value, "sub"),
+        _identifier(value, "name") if "name" in value else None,
+        _actor(value["act"], remaining - 1) if "act" in value else None,
+    )
 
 
 def _date(claims: Mapping[str, object], name: str) -> float:
