@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,10 +35,8 @@ describeWith('envoy', 'G29 the routes of postern policy envoy', () => {
     const environment = {
       ...anyPorts,
       DATABASE_URL: database.url,
-      POSTERN_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
-      POSTERN_ISSUER: 'http://127.0.0.1:8080',
+      POSTERN_MASTER_KEY: randomBytes(32).toString('base64'),
     };
-    expect((await runPostern(['migrate'], { environment })).exitCode).toBe(0);
     const service = startPostern(['serve'], { environment });
     const { grpc: grpcAddress, http } = await service.listening;
     const client = new grpc.Client(grpcAddress, grpc.credentials.createInsecure());
@@ -47,14 +46,14 @@ describeWith('envoy', 'G29 the routes of postern policy envoy', () => {
       const words = ['user', 'create', '--email', email, '--role', role, '--password-stdin'];
       expect((await runPostern(words, { environment, stdin: password })).exitCode).toBe(0);
       const { response } = await invoke(client, 'postern.v1.AuthService/Login', { email, password });
-      return (response as { tokens: { access_token: string } }).tokens.access_token;
+      return String(response?.['access_token']);
     };
     const [reader, admin] = [await login('reader'), await login('admin')];
 
     const upstream = spawn(process.execPath, [upstreamFile, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     cleanups.push(() => upstream.kill('SIGTERM'));
     const [line] = (await once(upstream.stdout, 'data')) as [Buffer];
-    const [, upstreamPort = ''] = /:(\d+)/.exec(line.toString()) ?? [];
+    const { port: upstreamPort } = JSON.parse(line.toString()) as { port: number };
 
     const file = join(folder, 'policy.yaml');
     writeFileSync(
@@ -64,7 +63,7 @@ describeWith('envoy', 'G29 the routes of postern policy envoy', () => {
     const printed = await runPostern(['policy', 'envoy', file, '--cluster', 'upstream']);
     const { routes } = parse(printed.stdout) as { routes: unknown };
     const portOf = (address: string) => Number(address.split(':').at(-1));
-    const ports = { 50051: portOf(grpcAddress), 8080: portOf(http), 8000: Number(upstreamPort) };
+    const ports = { 50051: portOf(grpcAddress), 8080: portOf(http), 8000: upstreamPort };
     const envoy = await startEnvoy(toolPath('envoy'), 'envoy.yaml', folder, ports, (json) => {
       const configuration: unknown = JSON.parse(json, (key, value: unknown) =>
         key === 'routes' ? routes : value,
