@@ -1,0 +1,348 @@
+// How long a credential stays valid after what it came from has ended: a binding, an issuer, an API key, a role of its owner,
+// a right to act for others, an account, a user.
+// node test/soak/ended-credentials.mjs [--rounds 200] [--only NAME] [--verifier 'NAME=COMMAND' ...] [--json]   (after `npm run build`)
+// Three services on one database, two sidecars, a verifier in this process, and those of --verifier: programs that read one
+// credential a line and answer each with `OK ROLE,ROLE...` or a reason; POSTERN_ADDRESS, POSTERN_CLIENT_ID and
+// POSTERN_CLIENT_SECRET say where keys and revocations come from. In each round the credentials are accepted everywhere; then
+// one service ends what they came from, while the others go on exchanging it. Delays count from the answer to the refusal
+// of the last credential, those included that the others issued meanwhile. Exits with 1 when one was not refused within
+// 10 seconds, or beyond a p99 of 100 ms for the slowest verifier.
+import { spawn } from 'node:child_process';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import jwt from 'jsonwebtoken';
+import { createVerifier } from '../../dist/client/postern-client.js';
+import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '200' },
+    only: { type: 'string', multiple: true, default: [] },
+    verifier: { type: 'string', multiple: true, default: [] },
+    json: { type: 'boolean', default: false },
+  },
+});
+const ROUNDS = Number(values.rounds);
+const GIVE_UP_MS = 10_000;
+const GOAL_P99_MS = 100;
+const RACING = 4;
+const ROLE = 'reader';
+const ISSUER = 'https://issuer.example';
+const POSTERN = 'https://postern.example';
+
+const fixture = await openBenchService();
+await fixture.addUser('admin@example.com', ['admin']);
+await fixture.addUser('ann@example.com', [ROLE]);
+const quick = new URL('../../bench/with-quick-argon2.mjs', import.meta.url).href;
+const environment = {
+  POSTERN_ISSUER: POSTERN,
+  POSTERN_AUDIENCE: 'postern,orders,billing',
+  NODE_OPTIONS: `--import=${quick}`,
+};
+const services = [];
+for (const name of ['one', 'two', 'three'])
+  services.push(Object.assign(await fixture.serve(environment), { name }));
+
+async function done(method, request, token = admin, service = services[0]) {
+  const { verdict, response, detail } = await service.call(method, request, token);
+  if (verdict !== 'OK') throw new Error(`${method}: ${verdict} ${detail}`);
+  return response;
+}
+const login = async (email) => (await done('Login', { email, password }, '')).access_token;
+const admin = await login('admin@example.com');
+const manage = (method, request, service) => done(`AdminService/${method}`, request, admin, service);
+const subjectOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).sub;
+const ann = subjectOf(await login('ann@example.com'));
+
+// Where credentials are verified.
+
+const watcher = await manage('CreateServiceAccount', { name: 'watcher' });
+const credential = { clientId: watcher.client_id, clientSecret: watcher.client_secret };
+const sidecars = [
+  await fixture.sidecar(services[1], credential),
+  await fixture.sidecar(services[2], credential),
+];
+const local = createVerifier({ trust: { upstream: { address: services[1].address }, credential } });
+await local.ready(GIVE_UP_MS);
+const programs = values.verifier.map((option) => {
+  const [name, command] = [option.slice(0, option.indexOf('=')), option.slice(option.indexOf('=') + 1)];
+  const child = spawn('sh', ['-c', `exec ${command}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      POSTERN_ADDRESS: services[2].address,
+      POSTERN_CLIENT_ID: watcher.client_id,
+      POSTERN_CLIENT_SECRET: watcher.client_secret,
+    },
+  });
+  const waiting = [];
+  createInterface(child.stdout).on('line', (line) => waiting.shift()?.(line));
+  const ask = (text) =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      child.stdin.write(`${text}\n`);
+    });
+  return { name, child, ask };
+});
+
+const inRole = (roles) => (roles.includes(ROLE) ? 'OK' : 'ROLE_MISSING');
+const asked = (server) => async (text) => {
+  const { verdict, response } = await server.call('VerifyToken', { access_token: text });
+  return response ? inRole(response.roles) : verdict;
+};
+const verifiers = [
+  ...services.map((service) => ({ group: 'service', service, verdict: asked(service) })),
+  ...sidecars.map((sidecar) => ({ group: 'sidecar', verdict: asked(sidecar) })),
+  {
+    group: 'Node.js',
+    async verdict(text) {
+      try {
+        return inRole((await local.verify(text)).roles);
+      } catch (error) {
+        return error.reason ?? error.message;
+      }
+    },
+  },
+  ...programs.map(({ name, ask }) => ({
+    group: name,
+    async verdict(text) {
+      const [verdict, roles = ''] = (await ask(text)).split(' ');
+      return verdict === 'OK' ? inRole(roles.split(',')) : verdict;
+    },
+  })),
+];
+
+// What ends.
+
+const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const jwks = JSON.stringify({
+  keys: [{ ...key.publicKey.export({ format: 'jwk' }), kid: 'k1', alg: 'ES256' }],
+});
+const outside = (subject, issuer = ISSUER) =>
+  jwt.sign({ sub: subject, jti: randomUUID() }, key.privateKey, {
+    algorithm: 'ES256',
+    keyid: 'k1',
+    issuer,
+    audience: POSTERN,
+    expiresIn: 300,
+  });
+const trusted = await manage('CreateTrustedIssuer', { issuer: ISSUER, keys: { static_jwks: jwks } });
+const billing = await manage('CreateServiceAccount', { name: 'billing', roles: [ROLE] });
+const orders = await manage('CreateServiceAccount', {
+  name: 'orders',
+  roles: [ROLE],
+  own_audiences: ['orders'],
+  delegation_audiences: ['billing'],
+});
+
+const bind = (subject, account) =>
+  manage('CreateWorkloadBinding', {
+    issuer_id: trusted.id,
+    client_id: account.client_id,
+    claims: { sub: subject },
+  });
+const secretToken = async ({ client_id, client_secret }) =>
+  (await done('IssueServiceToken', { client_id, client_secret }, '')).access_token;
+const createKey = async (owner) => {
+  const request = { ...owner, api_key: { name: randomUUID(), roles: [ROLE] } };
+  const { secret, api_key } = await manage('CreateApiKey', request);
+  return { secret, id: api_key.id };
+};
+const exchangeAt = (service, request) => service.call('ExchangeToken', request);
+const exchanged = async (request) => (await done('ExchangeToken', request, '')).access_token;
+const keyOfAnn = async (end) => {
+  const { secret, id } = await createKey({ user_id: ann });
+  const request = { subject_token: secret };
+  return { credentials: [secret, await exchanged(request)], racing: () => request, end: (at) => end(at, id) };
+};
+const revokeKey = (at, id) => manage('RevokeApiKey', { id }, at);
+const changeAnn = (change, at) => manage('UpdateUser', { user_id: ann, ...change }, at);
+
+/** Each makes the credentials of a round, and says how what they came from ends and what is exchanged meanwhile. */
+const endings = {
+  async 'binding deleted'() {
+    const subject = randomUUID();
+    const { id } = await bind(subject, billing);
+    const racing = () => ({ subject_token: outside(subject) });
+    return {
+      credentials: [await exchanged(racing())],
+      racing,
+      end: (at) => manage('DeleteWorkloadBinding', { id }, at),
+    };
+  },
+  async 'issuer disabled'() {
+    const subject = randomUUID();
+    const { id } = await bind(subject, billing);
+    const racing = () => ({ subject_token: outside(subject) });
+    return {
+      credentials: [await exchanged(racing())],
+      racing,
+      end: (at) => manage('UpdateTrustedIssuer', { id: trusted.id, disabled: true }, at),
+      async restore() {
+        await manage('UpdateTrustedIssuer', { id: trusted.id, disabled: false });
+        await manage('DeleteWorkloadBinding', { id });
+      },
+    };
+  },
+  'key revoked': () => keyOfAnn(revokeKey),
+  async 'role of the owner taken'() {
+    let keyId;
+    const round = await keyOfAnn((at, id) => {
+      keyId = id;
+      return changeAnn({ roles: { roles: [] } }, at);
+    });
+    const restore = async () => {
+      await changeAnn({ roles: { roles: [ROLE] } });
+      await revokeKey(services[0], keyId);
+    };
+    return { ...round, restore };
+  },
+  async 'delegation removed'() {
+    const subject_token = await exchanged({
+      subject_token: await login('ann@example.com'),
+      audience: 'orders',
+    });
+    const actor_token = await secretToken(orders);
+    const racing = () => ({ subject_token, actor_token, audience: 'billing' });
+    const allow = (audiences, at) =>
+      manage(
+        'UpdateServiceAccount',
+        { client_id: orders.client_id, delegation_audiences: { audiences } },
+        at,
+      );
+    return {
+      credentials: [await exchanged(racing())],
+      racing,
+      end: (at) => allow([], at),
+      restore: () => allow(['billing'], services[0]),
+    };
+  },
+  async 'account deleted'() {
+    const account = await manage('CreateServiceAccount', { name: randomUUID(), roles: [ROLE] });
+    const subject = randomUUID();
+    await bind(subject, account);
+    const { secret } = await createKey({ client_id: account.client_id });
+    const racing = () => ({ subject_token: outside(subject) });
+    const tokens = await Promise.all([
+      secretToken(account),
+      exchanged(racing()),
+      exchanged({ subject_token: secret }),
+    ]);
+    const end = (at) => manage('DeleteServiceAccount', { client_id: account.client_id }, at);
+    return { credentials: [secret, ...tokens], racing, end };
+  },
+  async 'user disabled'() {
+    const token = await login('ann@example.com');
+    const { secret, id } = await createKey({ user_id: ann });
+    const racing = () => ({ subject_token: token, audience: 'orders' });
+    const tokens = [await exchanged(racing()), await exchanged({ subject_token: secret })];
+    return {
+      credentials: [token, secret, ...tokens],
+      racing,
+      end: (at) => changeAnn({ disabled: true }, at),
+      async restore() {
+        await changeAnn({ disabled: false });
+        await revokeKey(services[0], id);
+      },
+    };
+  },
+};
+
+async function refusedAfter(verifier, { text, sinceMs }) {
+  for (;;) {
+    const verdict = await verifier.verdict(text);
+    const delayMs = performance.now() - sinceMs;
+    if (['TOKEN_REVOKED', 'API_KEY_INVALID', 'ROLE_MISSING'].includes(verdict)) return delayMs;
+    if (verdict !== 'OK') throw new Error(`after the end: ${verdict}`);
+    if (delayMs > GIVE_UP_MS) return Infinity;
+    await pause(1);
+  }
+}
+
+/** @returns the delay at each verifier, and how many credentials were issued meanwhile */
+async function round(make, index) {
+  const { credentials, racing, end, restore } = await make();
+  for (const { group, verdict } of verifiers) {
+    for (const text of credentials) {
+      const before = await verdict(text);
+      if (before !== 'OK') throw new Error(`before the end, ${group}: ${before}`);
+    }
+  }
+  const at = services[index % services.length];
+  const others = services.filter((service) => service !== at);
+  const races = Array.from({ length: RACING }, async (_, turn) => {
+    const { response } = await exchangeAt(others[turn % others.length], racing());
+    return response && { text: response.access_token, sinceMs: performance.now() };
+  });
+  await end(at);
+  const endMs = performance.now();
+  const issued = (await Promise.all(races)).filter((one) => one !== undefined);
+  const all = [
+    ...credentials.map((text) => ({ text, sinceMs: endMs })),
+    ...issued.map(({ text, sinceMs }) => ({ text, sinceMs: Math.max(sinceMs, endMs) })),
+  ];
+  const delays = await Promise.all(
+    verifiers.map(async (verifier) => {
+      const group = verifier.service === at ? 'service that answered' : verifier.group;
+      const each = await Promise.all(all.map((one) => refusedAfter(verifier, one)));
+      return { group, delayMs: Math.max(...each) };
+    }),
+  );
+  await restore?.();
+  return { delays, issued: issued.length };
+}
+
+function distribution(delays) {
+  const sorted = delays.toSorted((one, other) => one - other);
+  const [p50Ms, p99Ms, maxMs] = [percentile(sorted, 0.5), percentile(sorted, 0.99), sorted.at(-1)].map(
+    (value) => Math.round(value * 10) / 10,
+  );
+  return { p50Ms, p99Ms, maxMs };
+}
+
+function report(what, rounds) {
+  const groups = new Set(rounds.flatMap(({ delays }) => delays.map(({ group }) => group)));
+  const slowest = rounds.map(({ delays }) => Math.max(...delays.map(({ delayMs }) => delayMs)));
+  const rows = [
+    { verifier: 'slowest', ...distribution(slowest) },
+    ...[...groups].map((verifier) => ({
+      verifier,
+      ...distribution(
+        rounds.flatMap(({ delays }) =>
+          delays.filter(({ group }) => group === verifier).map(({ delayMs }) => delayMs),
+        ),
+      ),
+    })),
+  ];
+  const issuedMeanwhile = rounds.reduce((sum, { issued }) => sum + issued, 0);
+  const missed = slowest.filter((delayMs) => delayMs === Infinity).length;
+  if (values.json)
+    console.log(JSON.stringify({ what, rounds: rounds.length, issuedMeanwhile, missed, verifiers: rows }));
+  else {
+    console.log(`${what}: ${rounds.length} rounds, ${issuedMeanwhile} issued meanwhile, ${missed} missed`);
+    for (const { verifier, p50Ms, p99Ms, maxMs } of rows)
+      console.log(`  ${verifier.padEnd(22)} p50 ${p50Ms} ms, p99 ${p99Ms} ms, max ${maxMs} ms`);
+  }
+  return missed === 0 && rows[0].p99Ms <= GOAL_P99_MS;
+}
+
+try {
+  let good = true;
+  for (const [what, make] of Object.entries(endings)) {
+    if (values.only.length > 0 && !values.only.includes(what)) continue;
+    const rounds = [];
+    for (let index = 0; index < ROUNDS; index += 1) rounds.push(await round(make, index));
+    good = report(what, rounds) && good;
+  }
+  process.exitCode = good ? 0 : 1;
+} finally {
+  await local.close();
+  for (const { child } of programs) {
+    child.stdin.end();
+    await once(child, 'exit');
+  }
+  await fixture.stop();
+}
