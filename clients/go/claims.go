@@ -17,23 +17,40 @@ const (
 	SubjectService SubjectType = "service"
 )
 
-// Claims are those of a verified token. All callers with the same token share one value: do not change it.
+// CredentialKind says what was verified.
+type CredentialKind string
+
+// The two kinds of credentials.
+const (
+	CredentialAccessToken CredentialKind = "access_token"
+	CredentialAPIKey      CredentialKind = "api_key"
+)
+
+// Claims are those of a verified token, or what an API key may do. All callers with the same token share one value: do not
+// change it.
 type Claims struct {
 	Subject     string
 	SubjectType SubjectType
-	// SessionID is empty for a service account.
+	// SubjectName is the name of a service account, or empty.
+	SubjectName string
+	// SessionID is empty for a service account and for an API key.
 	SessionID string
-	TokenID   string
-	ClientID  string
+	// TokenID is the id of an API key.
+	TokenID string
+	// ClientID is empty for the API key of a user.
+	ClientID string
 	// ExternalID is the user's id in another program, or empty.
 	ExternalID string
 	Issuer     string
 	Audience   []string
 	Roles      []string
-	IssuedAt   time.Time
-	ExpiresAt  time.Time
-	// KeyID names the key that signed the token.
-	KeyID string
+	// IssuedAt is when an API key was created.
+	IssuedAt time.Time
+	// ExpiresAt is zero for an API key that does not expire.
+	ExpiresAt time.Time
+	// KeyID names the key that signed the token; empty for an API key.
+	KeyID          string
+	CredentialKind CredentialKind
 }
 
 // policy has the rules for claims. A new value means changed rules, so tokens in the cache are compared by its address.
@@ -114,18 +131,19 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		return nil, refusedIat
 	}
 	claims := &Claims{
-		Subject:     subject,
-		SubjectType: SubjectUser,
-		SessionID:   sessionID,
-		TokenID:     tokenID,
-		ClientID:    clientID,
-		ExternalID:  externalID,
-		Issuer:      rules.issuer,
-		Audience:    audience,
-		Roles:       roles,
-		IssuedAt:    time.Unix(int64(math.Floor(iat)), 0),
-		ExpiresAt:   time.Unix(int64(math.Floor(exp)), 0),
-		KeyID:       keyID,
+		Subject:        subject,
+		SubjectType:    SubjectUser,
+		SessionID:      sessionID,
+		TokenID:        tokenID,
+		ClientID:       clientID,
+		ExternalID:     externalID,
+		Issuer:         rules.issuer,
+		Audience:       audience,
+		Roles:          roles,
+		IssuedAt:       time.Unix(int64(math.Floor(iat)), 0),
+		ExpiresAt:      time.Unix(int64(math.Floor(exp)), 0),
+		KeyID:          keyID,
+		CredentialKind: CredentialAccessToken,
 	}
 	if sessionID == "" {
 		claims.SubjectType = SubjectService

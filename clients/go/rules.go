@@ -81,7 +81,7 @@ func (r Rule) fault() string {
 }
 
 // Authorize applies the rule of a method to the authorization headers of a call, one text each. The result has the caller
-// for [CallerFrom]; the error is a [*Refusal]. It is what guards of other transports call.
+// for [CallerFrom]; the error is a [*Refusal]. It is what guards of other transports call, after [WithPeerAddress].
 func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, authorization []string) (context.Context, error) {
 	rule := r[method]
 	if rule.Public {
@@ -94,7 +94,7 @@ func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, author
 		}
 		return nil, err
 	}
-	caller, err := v.Verify(token, Require{Audience: rule.Audience, Roles: rule.Roles})
+	caller, err := v.VerifyContext(ctx, token, Require{Audience: rule.Audience, Roles: rule.Roles})
 	if err != nil {
 		return nil, err
 	}

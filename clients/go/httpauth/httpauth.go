@@ -26,7 +26,8 @@ func Require(v *postern.Verifier, require postern.Require) func(http.Handler) ht
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, err := rules.Authorize(r.Context(), v, "/http/Request", r.Header.Values("Authorization"))
+			ctx := postern.WithPeerAddress(r.Context(), r.RemoteAddr)
+			ctx, err := rules.Authorize(ctx, v, "/http/Request", r.Header.Values("Authorization"))
 			if err != nil {
 				WriteRefusal(w, err)
 				return

@@ -117,6 +117,7 @@ type Service struct {
 	lifetime uint32
 	refuse   error
 	silent   bool
+	apiKeys  apiKeys
 }
 
 // Start serves on a free port of this machine until the end of the test.

@@ -1,0 +1,112 @@
+package postern
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"postern.example/clients/go/posternpb"
+)
+
+// answers is a service that counts questions and answers all of them alike.
+type answers struct {
+	posternpb.TrustServiceClient
+	grant *posternpb.ApiKeyGrant
+	asked int
+}
+
+func (a *answers) ResolveApiKey(context.Context, *posternpb.ResolveApiKeyRequest, ...grpc.CallOption) (*posternpb.ApiKeyGrant, error) {
+	a.asked++
+	if a.grant == nil {
+		return nil, status.Error(codes.NotFound, "there is none")
+	}
+	return a.grant, nil
+}
+
+// resolverAt has a clock of its own.
+func resolverAt(t *testing.T, now *instant) (*apiKeyResolver, *answers) {
+	t.Helper()
+	v := &Verifier{trust: newTrust(), clock: func() instant { return *now }, logger: slog.New(slog.DiscardHandler)}
+	v.trust.replace(keyRing{}, policy{issuer: "https://auth.example"})
+	r, service := newAPIKeyResolver(nil, nil, v), &answers{}
+	r.client = service
+	return r, service
+}
+
+func TestTimeOfAnAnswer(t *testing.T) {
+	const second = int64(time.Second)
+	grant := &posternpb.ApiKeyGrant{Id: "key", Subject: "user", SubjectType: posternpb.SubjectType_USER, MaxAge: 60}
+	expiring := &posternpb.ApiKeyGrant{
+		Id: "key", Subject: "user", SubjectType: posternpb.SubjectType_USER, MaxAge: 60, ExpiresAt: timestamppb.New(time.Unix(1_020, 0)),
+	}
+	start := instant{1_000 * second, 0}
+	for name, test := range map[string]struct {
+		answer  *posternpb.ApiKeyGrant
+		at      instant
+		asked   int
+		refused *Refusal
+	}{
+		"just before the end of max_age":  {grant, instant{1_059 * second, 59 * second}, 1, nil},
+		"after max_age":                   {grant, instant{1_060 * second, 60 * second}, 2, nil},
+		"after the machine has slept":     {grant, instant{9_000 * second, second}, 2, nil},
+		"after the clock was set back":    {grant, instant{0, 60 * second}, 2, nil},
+		"before the key expires":          {expiring, instant{1_019 * second, 19 * second}, 1, nil},
+		"after the key has expired":       {expiring, instant{1_020 * second, 20 * second}, 1, refusedAPIKey},
+		"an invalid key within ten":       {nil, instant{1_009 * second, 9 * second}, 1, refusedAPIKey},
+		"an invalid key after ten":        {nil, instant{1_010 * second, 10 * second}, 2, refusedAPIKey},
+		"an invalid key, clock set ahead": {nil, instant{9_000 * second, 9 * second}, 1, refusedAPIKey},
+	} {
+		now := start
+		r, service := resolverAt(t, &now)
+		service.grant = test.answer
+		if _, refused := r.resolve(t.Context(), keyDigest{}); (refused == nil) != (test.answer != nil) {
+			t.Fatalf("%s: %v at first", name, refused)
+		}
+		now = test.at
+		if _, refused := r.resolve(t.Context(), keyDigest{}); refused != test.refused || service.asked != test.asked {
+			t.Errorf("%s: %v, asked %d times", name, refused, service.asked)
+		}
+	}
+}
+
+// Invented keys evict no valid one, and neither kind takes more memory than ten thousand.
+func TestMemoryOfAPIKeys(t *testing.T) {
+	now := instant{}
+	r, service := resolverAt(t, &now)
+	digest := func(number int) (digest keyDigest) {
+		copy(digest[:], strconv.Itoa(number))
+		return digest
+	}
+	service.grant = &posternpb.ApiKeyGrant{Id: "key", Subject: "user", SubjectType: posternpb.SubjectType_USER, MaxAge: 60}
+	valid := digest(-1)
+	if _, refused := r.resolve(t.Context(), valid); refused != nil {
+		t.Fatal(refused)
+	}
+	service.grant = nil
+	for number := range maxAPIKeys + 100 {
+		_, _ = r.resolve(t.Context(), digest(number))
+	}
+	if _, refused := r.resolve(t.Context(), valid); refused != nil {
+		t.Error("a valid key was evicted")
+	}
+	service.grant = &posternpb.ApiKeyGrant{Id: "key", Subject: "user", SubjectType: posternpb.SubjectType_USER, MaxAge: 60}
+	for number := range maxAPIKeys + 100 {
+		_, _ = r.resolve(t.Context(), digest(1_000_000+number))
+		// It is used all the time.
+		_, _ = r.resolve(t.Context(), valid)
+	}
+	asked := service.asked
+	if _, refused := r.resolve(t.Context(), valid); refused != nil || service.asked != asked {
+		t.Error("a key in use was evicted")
+	}
+	if len(r.grants.entries) != maxAPIKeys || r.grants.order.Len() != maxAPIKeys || len(r.invalid.entries) != maxAPIKeys || len(r.lookups) != 0 {
+		t.Errorf("%d valid, %d invalid, %d pending", len(r.grants.entries), len(r.invalid.entries), len(r.lookups))
+	}
+}
