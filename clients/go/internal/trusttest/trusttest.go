@@ -118,6 +118,9 @@ type Service struct {
 	refuse   error
 	silent   bool
 	apiKeys  apiKeys
+	// workload is the token of a workload that is bound.
+	workload  string
+	exchanges []*posternpb.ExchangeTokenRequest
 }
 
 // Start serves on a free port of this machine until the end of the test.
