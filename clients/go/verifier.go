@@ -204,35 +204,6 @@ func (v *Verifier) freshView(now instant) *view {
 	return v.trust.view.Load()
 }
 
-// verifyAPIKey gives the verdict of the service, in its order: form, state of the key, network, audience.
-func (v *Verifier) verifyAPIKey(ctx context.Context, key, audience string) (*Claims, *Refusal) {
-	if v.freshView(v.clock()) == nil {
-		return nil, refusedStale
-	}
-	if v.apiKeys == nil {
-		return nil, refusedAPIKeyOffline
-	}
-	digest, ok := digestOfAPIKey(key)
-	if !ok {
-		return nil, refusedAPIKey
-	}
-	grant, refused := v.apiKeys.resolve(ctx, digest)
-	if refused != nil {
-		return nil, refused
-	}
-	current := v.freshView(v.clock())
-	switch {
-	case current == nil:
-		return nil, refusedStale
-	// Postern has removed the audience since.
-	case !slices.Contains(current.rules.audiences, grant.claims.Audience[0]), !grant.allows(clientAddressOf(ctx)):
-		return nil, refusedAPIKey
-	case audience != "" && audience != grant.claims.Audience[0]:
-		return nil, refusedAudience
-	}
-	return grant.claims, nil
-}
-
 func (v *Verifier) remember(token string, claims *Claims, rules *policy) *cachedToken {
 	if v.cache == nil {
 		return &cachedToken{claims: claims, rules: rules, expiresAtSeconds: claims.ExpiresAt.Unix()}
