@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from postern_auth import Caller, Verifier
 
-address = os.environ.get("POSTERN_ADDRESS", "127.0.0.1:50051")
+address = os.environ.get("AUTH_ADDRESS", "127.0.0.1:50051")
 verifier = Verifier(
     address, client_id=os.environ["POSTERN_CLIENT_ID"], client_secret=os.environ["POSTERN_CLIENT_SECRET"]
 )
@@ -72,7 +72,8 @@ def http_error(refusal: Refusal) -> HTTPException:
         grpc.StatusCode.INVALID_ARGUMENT: 422,
         grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     }
-    headers = {}
+    # RFC 9110 section 15.5.2: an answer of 401 has a challenge.
+    headers = {"www-authenticate": "Bearer"} if refusal.code == grpc.StatusCode.UNAUTHENTICATED else {}
     if refusal.retry_after_seconds is not None:
         headers["retry-after"] = str(max(1, round(refusal.retry_after_seconds)))
     detail = {"error": refusal.reason, "message": refusal.message}

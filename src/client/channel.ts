@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
-import { isRecord, throwFaults, unknownMembers } from './argument-checks.ts';
+import { isName, isPlainObject, isRecord, throwFaults, unknownMembers } from './argument-checks.ts';
 import { decodeText } from '../domain/decode-text.ts';
 import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
@@ -34,7 +34,7 @@ const serviceConfig = { loadBalancingConfig: [{ round_robin: {} }] };
  * Keepalive detects dead connections within seconds, and reconnecting has a short backoff. Service configuration from DNS
  * TXT records is disabled.
  */
-export const channelOptions: ChannelOptions = {
+const connectionOptions: ChannelOptions = {
   'grpc.service_config': JSON.stringify(serviceConfig),
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 5_000,
@@ -43,6 +43,16 @@ export const channelOptions: ChannelOptions = {
   'grpc.max_reconnect_backoff_ms': 500,
   'grpc.service_config_disable_resolution': 1,
 };
+
+/**
+ * grpc-js goes through the proxy that `http_proxy` or `https_proxy` names, even to 127.0.0.1. In plaintext passwords and
+ * secrets would leave this machine that way, and the proxy would choose the keys that are trusted.
+ */
+export function channelOptions({ address, tls }: Upstream): ChannelOptions {
+  return tls && !isLocalTarget(address)
+    ? connectionOptions
+    : { ...connectionOptions, 'grpc.enable_http_proxy': 0 };
+}
 
 /**
  * @throws TypeError for members of the wrong form, for plaintext to another machine without `insecure`, which would expose passwords and tokens, and for
@@ -61,6 +71,25 @@ export function channelCredentials({ address, tls, insecure = false }: Upstream)
     throw new TypeError('tls.certFile and tls.keyFile go together; set both or neither');
   }
   return credentials.createFromSecureContext(renewingContext(tls));
+}
+
+/** The names of the options of an `Upstream`. */
+export const UPSTREAM_MEMBERS: readonly string[] = ['address', 'tls', 'insecure'];
+
+/** What is wrong with an upstream, apart from what `channelCredentials` checks; `name` is that of the argument. */
+export function upstreamFaults(upstream: unknown, name: string): string[] {
+  if (!isPlainObject(upstream)) return [`${name} must be an object, { address: "host:port" }`];
+  return [
+    ...unknownMembers(upstream, UPSTREAM_MEMBERS).map((member) => `${name}.${member} is not a known option`),
+    ...addressFaults(upstream['address']).map((fault) => `${name}.${fault}`),
+  ];
+}
+
+/** What is wrong with the address of an upstream. */
+export function addressFaults(address: unknown): string[] {
+  if (!isName(address)) return ['address is missing'];
+  if (isTarget(address)) return [];
+  return ['address must be "host:port", "dns:///name:port", "ipv4:a:port,b:port" or "unix:/path"'];
 }
 
 function securityFaults(tls: unknown, insecure: unknown): string[] {
@@ -119,15 +148,17 @@ function contextOf([ca, cert, key]: PemTexts): SecureContext {
 export function isTarget(text: string): boolean {
   const [, scheme, rest = ''] = /^(dns|ipv4|ipv6):(.*)$/.exec(text) ?? [];
   if (scheme === undefined)
-    return hasPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
-  // A DNS name may contain an underscore; a listen address may not.
-  if (scheme === 'dns') return hasPort(rest.replace(/^\/\/[^/]*\//, '').replaceAll('_', '-'));
+    return hasNamedPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
+  if (scheme === 'dns') return hasNamedPort(rest.replace(/^\/\/[^/]*\//, ''));
   return rest
     .split(',')
     .every(
       (address) => hasPort(address) && isIP(address.replace(/:\d+$|[[\]]/g, '')) === Number(scheme.at(-1)),
     );
 }
+
+/** A DNS name may contain an underscore; a listen address may not. */
+const hasNamedPort = (text: string) => hasPort(text.replaceAll('_', '-'));
 
 function hasPort(text: string): boolean {
   const address = parseListenAddress(text);

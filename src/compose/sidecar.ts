@@ -92,7 +92,7 @@ export async function startSidecar(
   const trust = new TrustBundle();
   const credentials = channelCredentials(upstream);
   const source = new StreamTrustSource({
-    client: new TrustServiceClient(address, credentials, channelOptions),
+    client: new TrustServiceClient(address, credentials, channelOptions(upstream)),
     bundle: trust,
     credential: credentialOf(settings, upstream),
     report: upstreamLogger(log, settings),

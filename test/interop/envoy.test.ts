@@ -316,6 +316,23 @@ describeWith('envoy', 'behind a real Envoy', () => {
         return kidOf(token) === kid;
       });
     });
+
+    test('K09 tokens of a key that was revoked in an emergency are refused, and those of its successor pass', async () => {
+      const token = await login('ann@example.com');
+      expect((await get('/jwt', bearer(token))).status).toBe(200);
+      const revoked = await runPostern(['key', 'revoke', kidOf(token), '--json'], { environment });
+      expect([revoked.exitCode, revoked.stderr]).toEqual([0, '']);
+      await until(async () => (await get('/jwt', bearer(token))).status === 401);
+      const answer = await get('/orders', bearer(token));
+      expect([answer.status, answer.reason]).toEqual([401, 'TOKEN_KEY_UNKNOWN']);
+      const next = await until(async () => {
+        const issued = await login('ann@example.com');
+        return kidOf(issued) !== kidOf(token) && (await get('/jwt', bearer(issued))).status === 200 && issued;
+      });
+      expect((await get('/orders', bearer(next))).status).toBe(200);
+      // Envoy fetches the set again and again: the key does not come back.
+      expect((await get('/jwt', bearer(token))).status).toBe(401);
+    });
   });
 
   test('E01 while Postern is down every route that is checked answers 503, and service resumes by itself', async () => {

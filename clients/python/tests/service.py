@@ -113,8 +113,8 @@ class Center:
         created = json.loads(self.first.command("service", "create", "orders", "--json"))
         self.account = Account(created["client_id"], created["client_secret"])
 
-    def instance(self, listen: str = "127.0.0.1:0") -> Instance:
-        return self._start({**self._shared, "POSTERN_GRPC_LISTEN": listen})
+    def instance(self, listen: str = "127.0.0.1:0", **settings: str) -> Instance:
+        return self._start({**self._shared, "POSTERN_GRPC_LISTEN": listen, **settings})
 
     def signal_database(self, number: signal.Signals) -> None:
         """To all processes of PostgreSQL: the first, and those that it has started."""

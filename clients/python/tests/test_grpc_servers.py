@@ -13,6 +13,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from conftest import Until
+from corpus import answer
 from postern_auth import PUBLIC, Require, Verifier, current_caller, grpc_aio, grpc_sync, optional_caller, wire
 from service import Center
 
@@ -160,7 +162,7 @@ def test_a_handler_that_writes_its_responses(aio_async_server: str, center: Cent
     assert refusal(call(aio_async_server, "Writer")) == ("UNAUTHENTICATED", "CREDENTIALS_MISSING")
 
 
-def test_calls_are_refused_as_postern_does(address: str, center: Center) -> None:
+def test_calls_are_refused_as_postern_does(address: str, center: Center, verifier: Verifier, until: Until) -> None:
     valid = f"Bearer {center.first.login().access_token}"
     for kind in KINDS:
         assert refusal(call(address, kind)) == ("UNAUTHENTICATED", "CREDENTIALS_MISSING"), kind
@@ -170,7 +172,9 @@ def test_calls_are_refused_as_postern_does(address: str, center: Center) -> None
     assert refusal(call(address, "Edit", valid)) == ("UNAUTHENTICATED", "TOKEN_CLAIMS_INVALID")
     assert call(address, "Look") == [b"nobody"]
     assert refusal(call(address, "Look", "Bearer a.b.c")) == ("UNAUTHENTICATED", "TOKEN_MALFORMED")
-    center.first.revoke(valid.removeprefix("Bearer "))
+    token = valid.removeprefix("Bearer ")
+    center.first.revoke(token)
+    until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
     assert refusal(call(address, "unary_unary", valid)) == ("UNAUTHENTICATED", "TOKEN_REVOKED")
     assert call(address, "Missing").code() is grpc.StatusCode.UNIMPLEMENTED
 

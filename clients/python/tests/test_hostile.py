@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
+from typing import Any
 
+import grpc
 import pytest
 
 from corpus import answer, corpus
-from postern_auth import Refused, Upstream, Verifier, wire
+from postern_auth import NotReady, Refused, Upstream, UpstreamError, Verifier, bearer_token, wire
 from postern_auth.stream import StreamSource
 from postern_auth.token_format import parse_token
 from postern_auth.wire import Heartbeat, Revocation, Revocations, TrustedKeys, TrustUpdate
@@ -100,10 +102,28 @@ def test_the_cache_is_bounded_and_evicts_the_oldest(verifier: Verifier) -> None:
 
 
 def test_what_is_no_token_is_an_error_of_the_program(verifier: Verifier) -> None:
-    with pytest.raises(TypeError, match="must be a str"):
-        verifier.verify(accepted_tokens()[0].encode())  # type: ignore[arg-type]
+    wrongs: tuple[Any, ...] = (accepted_tokens()[0].encode(), None, 5)
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match="must be a str"):
+            verifier.verify(wrong)
+    with pytest.raises(TypeError, match="must be a list"):
+        bearer_token("Bearer a.b.c")
     with pytest.raises(TypeError, match="not a string"):
         verifier.verify(accepted_tokens()[0], roles="admin")
+
+
+def test_misuse_is_an_error_at_the_start() -> None:
+    secret: Any = b"psk_secret"
+    with pytest.raises(TypeError, match="must be strings"):
+        Verifier("127.0.0.1:1", client_id="a", client_secret=secret)
+    with pytest.raises(ValueError, match="no account and no connection"):
+        Verifier(jwks_url="https://auth.example/keys", issuer="i", audiences=["a"], client_id="a", client_secret="b")
+    closed = Verifier("127.0.0.1:1")
+    closed.close()
+    with pytest.raises(NotReady, match="is closed"):
+        closed.ready(1)
+    error = pickle.loads(pickle.dumps(UpstreamError(grpc.StatusCode.UNAVAILABLE, None, "gone")))  # noqa: S301
+    assert str(error) == "UNAVAILABLE: gone"
 
 
 def test_a_refusal_shows_no_part_of_the_token(verifier: Verifier) -> None:

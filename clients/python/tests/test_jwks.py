@@ -75,6 +75,22 @@ def verifier(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifi
         yield v
 
 
+def test_an_unexpected_fault_does_not_end_the_fetching(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    fetch, faults = fetch_key_set, [RuntimeError("can't start new thread")]
+
+    def failing_once(url: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return fetch(url)
+
+    monkeypatch.setattr(jwks_module, "fetch_key_set", failing_once)
+    with pytest.raises(NotReady, match="could not be fetched: .*can't start new thread"):
+        verifier.ready(0.2)
+    until(lambda: isinstance(answer(verifier, good_token()), Caller), "the keys are fetched again")
+
+
 def good_token() -> str:
     return str(next(vector["token"] for vector in SETTING["tokens"] if vector["name"] == "as issued"))
 

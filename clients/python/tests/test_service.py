@@ -15,7 +15,7 @@ import pytest
 from conftest import Until
 from corpus import answer
 from postern_auth import Caller, NotReady, Refused, ServiceCredential, Verifier
-from postern_auth.stream import WatchTrustCall
+from postern_auth.stream import StreamSource, WatchTrustCall
 from service import Center, Instance
 
 
@@ -28,7 +28,7 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(share * (len(values) - 1))]
 
 
-def test_a_token_is_verified_and_refused_after_its_revocation(center: Center, verifier: Verifier) -> None:
+def test_a_token_is_verified_and_refused_after_its_revocation(center: Center, verifier: Verifier, until: Until) -> None:
     token = center.first.login("orders").access_token
     caller = verifier.verify(token, roles=["editor"], audience="orders")
     assert (caller.subject_type, caller.roles, caller.issuer) == ("user", ("editor",), "https://auth.example")
@@ -37,14 +37,14 @@ def test_a_token_is_verified_and_refused_after_its_revocation(center: Center, ve
     assert answer(verifier, token, audience="others") == "TOKEN_CLAIMS_INVALID"
     assert answer(verifier, token + "A") == "TOKEN_SIGNATURE_INVALID"
     center.first.revoke(token)
-    assert answer(verifier, token) == "TOKEN_REVOKED"
+    until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
     state = verifier.state()
     assert (state.status, state.connected, state.failure) == ("ready", True, None)
     assert state.revocations >= 1
     # A token of a revoked session that this verifier has never seen.
     other = center.first.login()
     center.first.revoke(other.refresh_token)
-    assert answer(verifier, other.access_token) == "TOKEN_REVOKED"
+    until(lambda: answer(verifier, other.access_token) == "TOKEN_REVOKED", "this revocation arrives, too")
 
 
 def test_a_revocation_arrives_within_milliseconds_at_every_instance(center: Center, verifier: Verifier) -> None:
@@ -231,6 +231,39 @@ def test_a_stream_whose_credential_expires_is_replaced_without_a_gap(
         # Each continues from the cursor of the one before, and the replaced ones are gone.
         assert "" not in opened[2:]
         until(lambda: threading.active_count() <= threads + 2, "the threads of replaced streams have ended")
+
+
+def test_an_outage_is_logged_once_for_each_cause(caplog: pytest.LogCaptureFixture, until: Until) -> None:
+    caplog.set_level(logging.DEBUG, "postern_auth")
+    with Verifier("127.0.0.1:1") as verifier:
+        with pytest.raises(NotReady, match="UNAVAILABLE"):
+            verifier.ready(0.1)
+        until(lambda: len(caplog.records) >= 5, "it goes on trying")
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == len(set(warnings)) < len(caplog.records)
+
+
+def test_an_unexpected_fault_does_not_end_a_verifier(center: Center, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    start, apply = WatchTrustCall.start, StreamSource.apply
+    faults: list[Exception] = [RuntimeError("can't start new thread"), KeyError("an update with a surprise")]
+
+    def failing_start(*arguments: Any) -> None:
+        if len(faults) == 2:
+            raise faults.pop(0)
+        start(*arguments)
+
+    def failing_apply(*arguments: Any) -> None:
+        if faults:
+            raise faults.pop(0)
+        apply(*arguments)
+
+    monkeypatch.setattr(WatchTrustCall, "start", failing_start)
+    monkeypatch.setattr(StreamSource, "apply", failing_apply)
+    with verifier_of(center, center.first.grpc) as verifier:
+        # Sooner than the silence of a stream that nobody reads is noticed.
+        verifier.ready(5)
+        assert faults == []
+        assert isinstance(answer(verifier, center.first.login().access_token), Caller)
 
 
 def test_the_credential_of_a_service(center: Center) -> None:

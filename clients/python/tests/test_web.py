@@ -1,6 +1,7 @@
 """FastAPI and Starlette, in this process and under servers with several processes."""
 
 import http.client
+import inspect
 import json
 import os
 import re
@@ -16,13 +17,14 @@ from fastapi import Depends, FastAPI, WebSocket
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
 
 import postern_auth.fastapi
 from conftest import Until
+from corpus import answer
 from postern_auth import Caller, Verifier, current_caller, optional_caller
 from postern_auth.starlette import RequireToken
 from service import Center
@@ -71,7 +73,7 @@ def fastapi_app(verifier: Verifier) -> FastAPI:
     return app
 
 
-def test_the_fastapi_dependency(center: Center, verifier: Verifier) -> None:
+def test_the_fastapi_dependency(center: Center, verifier: Verifier, until: Until) -> None:
     token = center.first.login().access_token
     with TestClient(fastapi_app(verifier)) as client:
         subject = verifier.verify(token).subject
@@ -98,6 +100,7 @@ def test_the_fastapi_dependency(center: Center, verifier: Verifier) -> None:
             raise AssertionError("a socket without a token is not opened")
         assert denied.value.status_code == 401
         center.first.revoke(token)
+        until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
         revoked = client.get("/me", headers=bearer(token))
         assert (revoked.status_code, revoked.json()["detail"]["error"]) == (401, "TOKEN_REVOKED")
 
@@ -111,6 +114,9 @@ def test_the_security_scheme_in_openapi(verifier: Verifier) -> None:
     assert "security" not in document["paths"]["/open"]["get"]
     with pytest.raises(ValueError, match="has no roles"):
         postern_auth.fastapi.caller(verifier, roles=["admin"], optional=True)  # type: ignore[call-overload]
+    # As texts, older releases of FastAPI would not understand them.
+    for dependency in (postern_auth.fastapi.caller(verifier), postern_auth.fastapi.caller(verifier, optional=True)):
+        assert inspect.signature(dependency.__call__).parameters["connection"].annotation is HTTPConnection
 
 
 def test_a_verifier_without_keys_answers_503() -> None:
@@ -138,7 +144,7 @@ def starlette_app(verifier: Verifier) -> Starlette:
     return app
 
 
-def test_the_middleware(center: Center, verifier: Verifier) -> None:
+def test_the_middleware(center: Center, verifier: Verifier, until: Until) -> None:
     token = center.first.login().access_token
     with TestClient(starlette_app(verifier)) as client:
         subject = verifier.verify(token).subject
@@ -159,6 +165,7 @@ def test_the_middleware(center: Center, verifier: Verifier) -> None:
             raise AssertionError("a socket without a token is not opened")
         assert (denied.value.status_code, denied.value.json()["error"]) == (401, "CREDENTIALS_MISSING")
         center.first.revoke(token)
+        until(lambda: answer(verifier, token) == "TOKEN_REVOKED", "the revocation arrives")
         assert client.get("/me", headers=bearer(token)).json()["error"] == "TOKEN_REVOKED"
 
 

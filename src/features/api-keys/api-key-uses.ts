@@ -16,7 +16,7 @@ const MAX_KEYS = 200_000;
 export class ApiKeyUses {
   readonly #database: Database;
   readonly #nowMs: () => number;
-  #uses = new Map<string, ApiKeyUse>();
+  #uses = new Map<string, { atMs: number; address: string | null }>();
   readonly #timer: NodeJS.Timeout;
 
   /** @param nowMs Unix time */
@@ -27,13 +27,23 @@ export class ApiKeyUses {
   }
 
   note(id: string, address: string | null): void {
-    if (this.#uses.size >= MAX_KEYS && !this.#uses.has(id)) return;
-    this.#uses.set(id, { id, at: new Date(this.#nowMs()), address });
+    const known = this.#uses.get(id);
+    const nowMs = this.#nowMs();
+    if (known === undefined) {
+      if (this.#uses.size < MAX_KEYS) this.#uses.set(id, { atMs: nowMs, address });
+    } else {
+      known.atMs = nowMs;
+      known.address = address;
+    }
   }
 
   /** Uses that cannot be written, since the database does not answer, are forgotten: they are no reason to grow. */
   async flush(): Promise<void> {
-    const uses = [...this.#uses.values()];
+    const uses = [...this.#uses].map(([id, { atMs, address }]): ApiKeyUse => ({
+      id,
+      at: new Date(atMs),
+      address,
+    }));
     this.#uses = new Map();
     for (let start = 0; start < uses.length; start += BATCH_ROWS) {
       const batch = uses.slice(start, start + BATCH_ROWS);

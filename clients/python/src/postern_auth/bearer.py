@@ -18,6 +18,9 @@ def bearer_token(values: Sequence[str]) -> str | None:
     :param values: one entry for each time the header was sent: two are refused, since another program could read the other
     :raises Refused: TOKEN_MALFORMED
     """
+    if isinstance(values, str):
+        # Its characters would pass for the values of as many headers.
+        raise TypeError("the authorization headers must be a list of strings, one for each header")
     if not values or not values[0].strip():
         return None
     if len(values) > 1:

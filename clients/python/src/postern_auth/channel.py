@@ -20,7 +20,8 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # What grpc calls so is how long one attempt may take. With less, TLS over a slow link would never get through.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.service_config_disable_resolution", 1),
     # Each verifier has a connection of its own: a shared one would still be that of the parent process after a fork.
@@ -50,9 +51,14 @@ class Upstream:
             )
 
     def connect(self) -> grpc.Channel:
+        options = list(CHANNEL_OPTIONS)
+        if self.credentials is None or is_local_target(self.address):
+            # grpc would go through the proxy that `http_proxy` or `https_proxy` names, even to 127.0.0.1: the secret of the
+            # account would leave this machine in plaintext, and the proxy would choose the keys that are trusted.
+            options.append(("grpc.enable_http_proxy", 0))
         if self.credentials is None:
-            return grpc.insecure_channel(self.address, CHANNEL_OPTIONS)
-        return grpc.secure_channel(self.address, self.credentials, CHANNEL_OPTIONS)
+            return grpc.insecure_channel(self.address, options)
+        return grpc.secure_channel(self.address, self.credentials, options)
 
 
 def _hosts(target: str) -> list[str | None]:

@@ -48,6 +48,8 @@ class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
         credentials: grpc.ChannelCredentials | None = None,
         insecure: bool = False,
     ) -> None:
+        if not isinstance(client_id, str) or not isinstance(client_secret, str):
+            raise TypeError("client_id and client_secret must be strings")
         if not client_id or not client_secret:
             raise ValueError("client_id and client_secret must not be empty")
         self._upstream = address if isinstance(address, Upstream) else Upstream(address, credentials, insecure)

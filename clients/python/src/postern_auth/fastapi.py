@@ -1,6 +1,8 @@
-"""A dependency for FastAPI."""
+"""A dependency for FastAPI.
 
-from __future__ import annotations
+Annotations are evaluated here: of a dependency that is an object, older releases of FastAPI do not resolve those that are
+texts, and take the connection for a parameter of the query.
+"""
 
 from collections.abc import Collection
 from typing import Literal, overload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -52,8 +53,10 @@ def _wrap(behaviour: Behaviour, streams: bool, caller: Caller) -> Behaviour:
         async def generate(request: Any, context: Any) -> AsyncIterator[Any]:
             # The call is a task of its own, so the variable ends with it.
             caller_variable.set(caller)
-            async for response in behaviour(request, context):
-                yield response
+            # When the call is cancelled, the generator of the user ends with it.
+            async with aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    yield response
 
         return generate
     if inspect.iscoroutinefunction(behaviour):

@@ -112,7 +112,14 @@ class JwksSource:
                 if monotonic() < self._fetch_at:
                     continue
                 self._fetch_at = inf
-            pause = self._fetch()
+            try:
+                pause = self._fetch()
+            except Exception as error:
+                # For example no thread can be started. This thread must not end: the keys would never be fetched again.
+                self._trust.connected = False
+                self._trust.failure = f"the key set of {self._text} could not be fetched: {error!r}"
+                log.warning("%s", self._trust.failure)
+                pause = self._next_pause()
             with self._wake:
                 # `on_unknown_key` may have asked for the next one meanwhile.
                 self._fetch_at = min(self._fetch_at, monotonic() + pause)

@@ -90,5 +90,8 @@ class UpstreamError(Exception):
         self.reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[UpstreamError], tuple[grpc.StatusCode, str | None, str]]:
+        return (UpstreamError, (self.code, self.reason, self.detail))
+
     def __str__(self) -> str:
         return " ".join(part for part in (self.code.name, self.reason) if part) + f": {self.detail}"

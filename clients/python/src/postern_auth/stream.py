@@ -59,7 +59,8 @@ class WatchTrustCall:
                 end = UpstreamError(grpc.StatusCode.UNAVAILABLE, None, "the server ended the stream")
             except grpc.RpcError as error:
                 end = upstream_error(error)
-            except wire.WireError as error:
+            except Exception as error:
+                # Not a WireError alone: without this thread nobody would read the stream until its silence is noticed.
                 rpc.cancel()
                 end = UpstreamError(grpc.StatusCode.INTERNAL, None, f"an update cannot be read: {error}")
             source.on_end(self, end)
@@ -95,7 +96,8 @@ class StreamSource:
         self._trust = trust
         self._wake = threading.Condition()
         self._stopped = False
-        self._paused = False
+        #: How many forks are under way. More than one thread may fork.
+        self._pauses = 0
         self._opening = False
         self._channel: grpc.Channel | None = None
         self._call: WatchTrustCall | None = None
@@ -128,7 +130,7 @@ class StreamSource:
     def pause(self) -> None:
         """Leaves grpc, before a fork: a child of a process that is inside grpc at that moment could never connect."""
         with self._wake:
-            self._paused = True
+            self._pauses += 1
             calls = [call for call in (self._call, self._previous) if call is not None]
             for call in calls:
                 call.cancel()
@@ -149,7 +151,8 @@ class StreamSource:
     def resume(self) -> None:
         """Goes on from the cursor."""
         with self._wake:
-            self._paused = False
+            # A source that was started after `pause` has nothing to resume.
+            self._pauses = max(0, self._pauses - 1)
             self._open_at = -inf
             self._wake.notify_all()
 
@@ -165,7 +168,12 @@ class StreamSource:
                     self._wake.wait(pause)
                 self._opening = pause <= 0
             if pause <= 0:
-                self.open()
+                try:
+                    self.open()
+                except Exception as error:
+                    # For example no thread can be started. This thread must not end: the verifier would never recover.
+                    with self._wake:
+                        self._lose(UpstreamError(grpc.StatusCode.INTERNAL, None, f"the stream cannot be opened: {error!r}"))
                 with self._wake:
                     self._opening = False
                     self._wake.notify_all()
@@ -176,7 +184,7 @@ class StreamSource:
             now = monotonic()
             self._check_silence(now)
             self._purge(now)
-            return max(0.0, (self._purge_at if self._paused else min(self._open_at, self._purge_at)) - now)
+            return max(0.0, (self._purge_at if self._pauses else min(self._open_at, self._purge_at)) - now)
 
     def _check_silence(self, now: float) -> None:
         for call in (self._previous, self._call):
@@ -204,6 +212,8 @@ class StreamSource:
     def open(self) -> None:
         """Opens a stream: the first, one after a lost one, or one to replace the present one."""
         token, renew_at = None, inf
+        if self._pauses:
+            return
         try:
             if self._credential is not None:
                 token, renew_at = self._credential.renewed()
@@ -212,7 +222,7 @@ class StreamSource:
                 self._fail(error, "no access token for the stream: ")
             return
         with self._wake:
-            if self._stopped or self._paused:
+            if self._stopped or self._pauses:
                 return
             self._channel = self._channel or self._upstream.connect()
             self._previous = self._call
@@ -276,9 +286,12 @@ class StreamSource:
             if call is not None:
                 call.cancel()
         self._call = self._previous = None
+        failure = f"{prefix}{end}"
+        # Every attempt of an outage fails, most of them for the same cause, which is told once.
+        level = logging.WARNING if self._trust.connected or failure != self._trust.failure else logging.DEBUG
+        log.log(level, "not connected to %s: %s", self._upstream.address, failure)
         self._trust.connected = False
-        self._trust.failure = f"{prefix}{end}"
-        log.warning("not connected to %s: %s", self._upstream.address, self._trust.failure)
+        self._trust.failure = failure
         # Half of the delay is random, so that a thousand verifiers of one server do not reconnect at once.
         self._open_at = monotonic() + self._pause * random.uniform(0.5, 1)
         self._pause = min(max(self._pause * 2, MIN_RETRY), MAX_RETRY)

@@ -126,6 +126,8 @@ class Verifier:
             self._new_source = new_stream
             new_stream(self._new_trust())
         else:
+            if client_id is not None or client_secret is not None or credentials is not None or api_audience:
+                raise ValueError("with jwks_url there is no account and no connection to Postern; set an address instead")
             url, accepted = str(jwks_url), tuple(audiences)
             if not is_name(issuer) or isinstance(audiences, str) or not accepted or not all(map(is_name, accepted)):
                 raise ValueError("with jwks_url, issuer must be set and audiences must list at least one")
@@ -154,9 +156,12 @@ class Verifier:
         :param roles: roles that the caller must have, all of them
         :param audience: an audience that the token must name
         """
-        if len(token) > MAX_TOKEN_BYTES:
+        try:
             # Before any look-up: hashing a megabyte takes time too.
-            raise too_large()
+            if len(token) > MAX_TOKEN_BYTES:
+                raise too_large()
+        except TypeError:
+            raise _not_a_token() from None
         trust = self._trust
         if monotonic() > trust.stale_at:
             self._refuse_stale()
@@ -178,7 +183,10 @@ class Verifier:
 
     def ready(self, timeout: float) -> None:
         """Waits until tokens can be verified. Raises `NotReady`, which names the cause, after `timeout` seconds."""
-        self._start()
+        try:
+            self._start()
+        except Refused as refused:
+            raise NotReady(refused.detail) from None
         trust = self._trust
         if not trust.wait_until_loaded(timeout):
             raise NotReady(f"not ready within {timeout:g} s: {trust.failure or 'no full list of revocations yet'}")
@@ -229,7 +237,7 @@ class Verifier:
 
     def _verify_first(self, token: str, trust: Trust) -> _Entry:
         if not isinstance(token, str):
-            raise TypeError("the token must be a str")
+            raise _not_a_token()
         policy = trust.policy
         if policy is None:
             self._refuse_stale()
@@ -274,6 +282,10 @@ class Verifier:
         if trust.is_revoked(entry.caller, entry.session):
             raise Refused("TOKEN_REVOKED", "the token, its session or its key was revoked")
         entry.revision = revision
+
+
+def _not_a_token() -> TypeError:
+    return TypeError("the token must be a str; bearer_token returns None for a call without one")
 
 
 def require_roles(caller: Caller, roles: Collection[str]) -> None:
