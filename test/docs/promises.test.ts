@@ -10,6 +10,8 @@ const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id)
 
 /** Tests in other languages that prove promises. */
 const GO_TESTS = [
+  'api_key_limits_test.go',
+  'api_key_test.go',
   'corpus_test.go',
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
