@@ -30,6 +30,7 @@ import { networkMatcher } from '../net/cidr.ts';
 import { grantOfApiKey } from '../features/token-exchange/grant-of-api-key.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -118,7 +119,13 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           resolvers: {
             certificate: notBuilt,
             apiKey: grantOfApiKey(apiKeys.verification),
-            ownToken: notBuilt,
+            ownToken: ownTokenGrant({
+              database,
+              issuer,
+              verifyToken: (token) => verifyToken(verification, { token, audience: '' }),
+              apiAudience,
+              nowMs,
+            }),
             outsideToken: notBuilt,
           },
         },

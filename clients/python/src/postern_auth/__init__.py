@@ -3,7 +3,7 @@
 from .bearer import bearer_token
 from .caller import current_caller, optional_caller
 from .channel import Upstream
-from .claims import Caller
+from .claims import Actor, Caller
 from .credential import ServiceCredential
 from .refusal import NotReady, Reason, Refused, UpstreamError
 from .rules import PUBLIC, Require
@@ -11,6 +11,7 @@ from .verifier import State, Verifier
 
 __all__ = [
     "PUBLIC",
+    "Actor",
     "Caller",
     "NotReady",
     "Reason",
