@@ -17,6 +17,9 @@ type Require struct {
 	Audience string
 	// Roles are those that the subject must have, all of them.
 	Roles []string
+	// Actors are the names of the service accounts that may act for the subject: the last actor of the token must be one of
+	// them. Without any, it makes no difference whether somebody acts.
+	Actors []string
 }
 
 // Status says whether a verifier can verify tokens.
@@ -131,7 +134,7 @@ var noWait = func() context.Context {
 }()
 
 // Verify returns the claims of a valid token. It never waits for the network. The error is a [*Refusal], whose reason is
-// one of TOKEN_…, ROLE_MISSING, API_KEY_INVALID and TRUST_STALE.
+// one of TOKEN_…, ROLE_MISSING, ACTOR_NOT_ALLOWED, API_KEY_INVALID and TRUST_STALE.
 //
 // An API key that the verifier does not know yet is looked up in the background, and refused with TRUST_STALE: a later
 // call finds it. One that is only valid in some networks is refused. [Verifier.VerifyContext] is for API keys.
@@ -160,6 +163,10 @@ func (v *Verifier) VerifyContext(ctx context.Context, token string, require Requ
 		if !slices.Contains(claims.Roles, role) {
 			return nil, refusal(ReasonRoleMissing, "the subject lacks the role '"+role+"'")
 		}
+	}
+	// Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
+	if require.Actors != nil && (claims.Actor == nil || claims.Actor.Name == "" || !slices.Contains(require.Actors, claims.Actor.Name)) {
+		return nil, refusedActor
 	}
 	return claims, nil
 }

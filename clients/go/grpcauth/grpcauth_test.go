@@ -87,10 +87,18 @@ func verifier(t *testing.T) (*postern.Verifier, *trusttest.Service) {
 	return v, service
 }
 
-// V06.
+// V06, G11.
 func TestUnaryAndStream(t *testing.T) {
 	v, postern1 := verifier(t)
 	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
+	acting := func(name string) string {
+		before := map[string]any{"sub": "01", "name": "support"}
+		return "Bearer " + postern1.Key.Token(t, "mine", map[string]any{"act": map[string]any{"sub": "02", "name": name, "act": before}})
+	}
+	nameless := "Bearer " + postern1.Key.Token(t, "mine", map[string]any{"act": map[string]any{"sub": "support"}})
+	key := "Bearer " + trusttest.NewAPIKey()
+	postern1.SetAPIKey(key[7:], trusttest.APIKeyGrant())
+	support := grpcauth.Rule{Actors: []string{"billing", "support"}}
 	cases := []struct {
 		name   string
 		rule   grpcauth.Rule
@@ -108,6 +116,12 @@ func TestUnaryAndStream(t *testing.T) {
 		{"the roles", grpcauth.Rule{Roles: []string{"editor"}}, []string{good}, codes.OK, "", true},
 		{"a missing role", grpcauth.Rule{Roles: []string{"editor", "admin"}}, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
 		{"another audience", grpcauth.Rule{Audience: "billing"}, []string{good}, codes.Unauthenticated, "TOKEN_CLAIMS_INVALID", false},
+		{"the actor", support, []string{acting("support")}, codes.OK, "", true},
+		{"another actor, after the right one", support, []string{acting("orders")}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an actor without a name", support, []string{nameless}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"no actor", support, []string{good}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an API key, which has no actor", support, []string{key}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an actor where none is asked for", grpcauth.Rule{}, []string{acting("orders")}, codes.OK, "", true},
 		{"public", grpcauth.Public, []string{"Bearer junk"}, codes.OK, "", false},
 		{"optional, none", grpcauth.Rule{Optional: true}, nil, codes.OK, "", false},
 		{"optional, good", grpcauth.Rule{Optional: true}, []string{good}, codes.OK, "", true},
@@ -269,6 +283,10 @@ func TestInvalidRules(t *testing.T) {
 		"both Roles and Optional":     {check: {Optional: true, Roles: []string{"a"}}},
 		"is public and has":           {check: {Public: true, Audience: "a"}},
 		"a role that is empty":        {check: {Roles: []string{""}}},
+		"both Actors and Optional":    {check: {Optional: true, Actors: []string{"a"}}},
+		"an actor that is empty":      {check: {Actors: []string{""}}},
+		"no actor in Actors":          {check: {Actors: []string{}}},
+		"remove one of them":          {check: {Public: true, Actors: []string{"a"}}},
 		"method that no service has":  {"/grpc.health.v1.Health/Chekc": grpcauth.Public},
 		`"/grpc.health.v1.Health/W" `: {"/grpc.health.v1.Health/W": {}, check: {}},
 	} {

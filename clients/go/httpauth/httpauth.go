@@ -18,9 +18,9 @@ import (
 // [postern.CallerFrom]. Others are answered with 401, 403 or 503, the headers of RFC 6750, and a JSON body
 // {"error": "TOKEN_EXPIRED", "message": "…"}.
 //
-// It panics for a role that is empty.
+// It panics for a role or an actor that is empty.
 func Require(v *postern.Verifier, require postern.Require) func(http.Handler) http.Handler {
-	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles}}
+	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles, Actors: require.Actors}}
 	if err := rules.Validate(nil); err != nil {
 		panic(err)
 	}

@@ -71,6 +71,7 @@ func TestRequire(t *testing.T) {
 		"none":       {editor, nil, 401, "CREDENTIALS_MISSING", "Bearer"},
 		"two":        {editor, []string{good, good}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the call has more than one authorization header; send one"`},
 		"expired":    {editor, []string{expired}, 401, "TOKEN_EXPIRED", `Bearer error="invalid_token", error_description="the token has expired"`},
+		"no actor":   {postern.Require{Actors: []string{"support"}}, []string{good}, 403, "ACTOR_NOT_ALLOWED", `Bearer error="insufficient_scope"`},
 		"no admin":   {admin, []string{good}, 403, "ROLE_MISSING", `Bearer error="insufficient_scope"`},
 		"wrong form": {editor, []string{"Bearer  x"}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the authorization header must be 'Bearer', one space and one token"`},
 	} {
