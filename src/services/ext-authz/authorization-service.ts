@@ -22,7 +22,7 @@ import { type RoutePolicy, routePolicy } from './route-policy.ts';
 
 /** Verifies the tokens of checked requests. */
 export interface Authorizer {
-  /** The configured audiences; null while a sidecar does not know them yet. */
+  /** The audiences at the moment; null while a sidecar does not know them yet. */
   readonly audiences: readonly string[] | null;
   /** The operation of VerifyToken. Throws `Rejected` `trust-stale` well before `MAX_CHECK_MS`. */
   verifyToken(input: VerifyInput): VerifiedClaims | Promise<VerifiedClaims>;
