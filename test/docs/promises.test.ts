@@ -16,6 +16,8 @@ const GO_TESTS = [
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
   'integration/verifier_test.go',
+  'integration/workload_test.go',
+  'workload_test.go',
 ].map((name) => `clients/go/${name}`);
 const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks'].map(
   (name) => `clients/python/tests/test_${name}.py`,
