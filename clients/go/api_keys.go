@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +32,8 @@ const (
 	// askAgainPause: an instance of the service learns of a change within a fraction of a second.
 	askAgainPause = 50 * time.Millisecond
 	lookupLogs    = time.Minute
+	// pauseWithoutToken: invented keys must not make the verifier ask for tokens of its own again and again.
+	pauseWithoutToken = time.Second
 )
 
 // apiKeyResolver knows what API keys may do. It asks the service once for each key, and keeps the answer until its time is
@@ -43,6 +46,8 @@ type apiKeyResolver struct {
 	logger     *slog.Logger
 	// slots has one element for each question in progress.
 	slots chan struct{}
+	// noTokenUntilNs is when the credential is asked again after it had no token; monotonic.
+	noTokenUntilNs atomic.Int64
 
 	mu      sync.Mutex
 	grants  *lru[keyDigest, *apiKeyGrant]
@@ -164,7 +169,10 @@ func (r *apiKeyResolver) known(digest keyDigest) (*apiKeyGrant, *Refusal) {
 	return nil, nil
 }
 
-var errKeyInvalid = errors.New("the API key is not valid")
+var (
+	errKeyInvalid = errors.New("the API key is not valid")
+	errNoToken    = errors.New("the verifier got no token for itself a moment ago")
+)
 
 // lookUp asks the service. It has no caller's context: neither its end, nor the metadata that it has for another service.
 func (r *apiKeyResolver) lookUp(digest keyDigest, pending *lookup) {
@@ -222,8 +230,12 @@ func (r *apiKeyResolver) askInTurn(ctx context.Context, digest keyDigest) (*apiK
 func (r *apiKeyResolver) ask(ctx context.Context, digest keyDigest) (*apiKeyGrant, error) {
 	token := ""
 	if r.credential != nil {
+		if r.clock().monotonicNs < r.noTokenUntilNs.Load() {
+			return nil, errNoToken
+		}
 		var err error
 		if token, _, err = r.credential.next(ctx); err != nil {
+			r.noTokenUntilNs.Store(r.clock().monotonicNs + int64(pauseWithoutToken))
 			return nil, err
 		}
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)

@@ -2,6 +2,7 @@ package postern
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"testing"
@@ -129,6 +130,36 @@ func TestMemoryOfAPIKeys(t *testing.T) {
 	}
 	if len(r.grants.entries) != maxAPIKeys || r.grants.order.Len() != maxAPIKeys || len(r.invalid.entries) != maxAPIKeys || len(r.lookups) != 0 {
 		t.Errorf("%d valid, %d invalid, %d pending", len(r.grants.entries), len(r.invalid.entries), len(r.lookups))
+	}
+}
+
+// noTokens counts how often it is asked.
+type noTokens struct{ asked int }
+
+func (n *noTokens) next(context.Context) (string, int64, error) {
+	n.asked++
+	return "", 0, errors.New("the service account is gone")
+}
+
+func (n *noTokens) forget(string) {}
+
+// Q37. Invented keys do not become a flood of failed requests for a token.
+func TestLookupsWithoutAToken(t *testing.T) {
+	now := instant{}
+	r, service := resolverAt(t, &now)
+	credential := &noTokens{}
+	r.credential = credential
+	for second := range 3 {
+		now = instant{monotonicNs: int64(second) * int64(pauseWithoutToken)}
+		for range 100 {
+			digest, _ := digestOfAPIKey(trusttest.NewAPIKey())
+			if _, refused := r.resolve(t.Context(), digest); refused != refusedLookup {
+				t.Fatal(refused)
+			}
+		}
+	}
+	if credential.asked != 3 || service.asked != 0 {
+		t.Errorf("%d requests for a token, %d for a key", credential.asked, service.asked)
 	}
 }
 

@@ -159,7 +159,6 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		TokenID:        tokenID,
 		ClientID:       clientID,
 		ExternalID:     externalID,
-		SubjectName:    subjectName,
 		Actor:          actor,
 		Issuer:         rules.issuer,
 		Audience:       audience,
@@ -170,7 +169,8 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		CredentialKind: CredentialAccessToken,
 	}
 	if sessionID == "" {
-		claims.SubjectType = SubjectService
+		// The users of other programs that sign such tokens may choose their names, such as that of an account.
+		claims.SubjectType, claims.SubjectName = SubjectService, subjectName
 	}
 	return claims, nil
 }
