@@ -29,6 +29,7 @@ const (
 	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
 	ReasonAPIKeyInvalid         Reason = "API_KEY_INVALID"
 	ReasonRoleMissing           Reason = "ROLE_MISSING"
+	ReasonMethodNotListed       Reason = "METHOD_NOT_LISTED"
 	ReasonActorNotAllowed       Reason = "ACTOR_NOT_ALLOWED"
 	ReasonTrustStale            Reason = "TRUST_STALE"
 )
@@ -52,7 +53,7 @@ func (r *Refusal) Error() string {
 // Code is the gRPC status code of the refusal: Unauthenticated, PermissionDenied or Unavailable.
 func (r *Refusal) Code() codes.Code {
 	switch r.Reason {
-	case ReasonRoleMissing, ReasonActorNotAllowed:
+	case ReasonRoleMissing, ReasonMethodNotListed, ReasonActorNotAllowed:
 		return codes.PermissionDenied
 	case ReasonTrustStale:
 		return codes.Unavailable
@@ -128,8 +129,6 @@ var (
 	// The first is the same for every cause, as at the service.
 	refusedAPIKey        = refusal(ReasonAPIKeyInvalid, "the API key is not valid, or not from this network; use another one")
 	refusedAPIKeyOffline = refusal(ReasonAPIKeyInvalid, "API keys are not accepted here, since their verification needs a connection to Postern; send an access token")
-
-	refusedActor = refusal(ReasonActorNotAllowed, "the token names no service that may act for the subject here")
 
 	refusedLookup = &Refusal{
 		Reason:     ReasonTrustStale,

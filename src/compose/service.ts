@@ -17,6 +17,7 @@ import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { type BoundListeners, Listeners } from './listeners.ts';
+import { openPolicy } from './policy.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -83,6 +84,8 @@ export async function startService(
   try {
     const tracing = await openTracing(settings.traceEndpoint, 'postern');
     cleanups.push(() => tracing?.stop());
+    const policy = await openPolicy(settings, log);
+    cleanups.push(() => policy?.close());
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
     cleanups.push(() => hasher.stop());
 
@@ -218,6 +221,7 @@ export async function startService(
       apiKeys,
       audiences,
       broadcaster,
+      policy,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),

@@ -93,6 +93,8 @@ export interface SettingValues {
   readonly upstreamCert: string | null;
   readonly upstreamKey: string | null;
   readonly insecure: boolean;
+  /** The path of a policy file; null checks routes alone. */
+  readonly policyFile: string | null;
   /** Null turns traces off. */
   readonly traceEndpoint: string | null;
   readonly logLevel: LogLevel;

@@ -225,6 +225,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'where a proxy encrypts.',
     value.toggle,
   ),
+  policyFile: optional(
+    'POSTERN_POLICY_FILE',
+    'A [policy file](policy.md), which says who may call which method. `Check` applies it to each request that a proxy asks ' +
+      'about. It is read again when it changes.',
+    value.path,
+  ),
   traceEndpoint: optional(
     'OTEL_EXPORTER_OTLP_ENDPOINT',
     'The OpenTelemetry collector to which traces are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`. When absent, ' +
