@@ -60,20 +60,26 @@ func TestFloodOfAPIKeys(t *testing.T) {
 		}
 	}
 	count, mostOpen := service.Lookups()
-	if mostOpen > 64 || count > 1_001 {
+	// The service may learn late of look-ups that have timed out.
+	if mostOpen > 128 || count > 1_001 {
 		t.Errorf("%d look-ups, %d at a time", count, mostOpen)
 	}
 	t.Logf("3,000 invented keys made %d look-ups, %d at a time", count-1, mostOpen)
+}
 
+// Q37.
+func TestInventedAPIKeyCostsOneCall(t *testing.T) {
+	t.Parallel()
+	service := trusttest.Start(t)
+	v := readyVerifier(t, service)
 	invented := trusttest.NewAPIKey()
-	before := lookups(service)
 	for range 100 {
 		if reason := keyVerdict(t.Context(), v, invented); reason != postern.ReasonAPIKeyInvalid {
 			t.Fatal(reason)
 		}
 	}
-	if count := lookups(service); count != before+1 {
-		t.Errorf("one invented key made %d look-ups", count-before)
+	if count := lookups(service); count != 1 {
+		t.Errorf("one invented key made %d look-ups", count)
 	}
 }
 

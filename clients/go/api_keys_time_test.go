@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,46 @@ func TestMemoryOfAPIKeys(t *testing.T) {
 	}
 	if len(r.grants.entries) != maxAPIKeys || r.grants.order.Len() != maxAPIKeys || len(r.invalid.entries) != maxAPIKeys || len(r.lookups) != 0 {
 		t.Errorf("%d valid, %d invalid, %d pending", len(r.grants.entries), len(r.invalid.entries), len(r.lookups))
+	}
+}
+
+// slowService answers when it is released, and counts the questions in progress.
+type slowService struct {
+	posternpb.TrustServiceClient
+	release        chan struct{}
+	open, mostOpen atomic.Int32
+}
+
+func (s *slowService) ResolveApiKey(context.Context, *posternpb.ResolveApiKeyRequest, ...grpc.CallOption) (*posternpb.ApiKeyGrant, error) {
+	open := s.open.Add(1)
+	defer s.open.Add(-1)
+	for most := s.mostOpen.Load(); open > most && !s.mostOpen.CompareAndSwap(most, open); most = s.mostOpen.Load() {
+	}
+	<-s.release
+	return nil, status.Error(codes.NotFound, "there is none")
+}
+
+// Q37. However many keys come, 64 are asked for at a time.
+func TestLookupsAtATime(t *testing.T) {
+	now := instant{}
+	r, _ := resolverAt(t, &now)
+	service := &slowService{release: make(chan struct{})}
+	r.client = service
+	for range 2 * maxLookups {
+		digest, _ := digestOfAPIKey(trusttest.NewAPIKey())
+		if _, refused := r.resolve(noWait, digest); refused != refusedLookup {
+			t.Fatal(refused)
+		}
+	}
+	trusttest.Until(t, "as many as may be are asked for", func() bool { return service.open.Load() == maxLookups })
+	close(service.release)
+	trusttest.Until(t, "all are answered", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.lookups) == 0
+	})
+	if most := service.mostOpen.Load(); most != maxLookups {
+		t.Errorf("%d at a time", most)
 	}
 }
 
