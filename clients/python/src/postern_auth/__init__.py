@@ -8,6 +8,7 @@ from .credential import ServiceCredential
 from .refusal import NotReady, Reason, Refused, UpstreamError
 from .rules import PUBLIC, Require
 from .verifier import State, Verifier
+from .workload import TokenFileError, WorkloadCredential
 
 __all__ = [
     "PUBLIC",
@@ -18,9 +19,11 @@ __all__ = [
     "Require",
     "ServiceCredential",
     "State",
+    "TokenFileError",
     "Upstream",
     "UpstreamError",
     "Verifier",
+    "WorkloadCredential",
     "bearer_token",
     "current_caller",
     "optional_caller",
