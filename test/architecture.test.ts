@@ -31,6 +31,7 @@ const layers = [
   ['features/service-accounts/'],
   ['features/users/'],
   ['features/authentication/'],
+  ['features/token-exchange/'],
   ['features/maintenance/'],
   ['rpc/'],
   ['services/'],

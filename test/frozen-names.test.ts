@@ -63,6 +63,7 @@ const REASONS: Readonly<Record<string, number>> = {
   EXTERNAL_ID_TAKEN: 52,
   CLAIMS_TOO_LONG: 53,
   TOKEN_REPLAYED: 54,
+  ACTOR_NOT_ALLOWED: 59,
   UNRECOGNIZED: -1,
 };
 

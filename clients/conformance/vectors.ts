@@ -8,6 +8,13 @@ export interface PolicyVector {
   readonly clock_skew: number;
 }
 
+/** Who acts for the subject; `actor` acted before it. */
+export interface ActorVector {
+  readonly subject: string;
+  readonly name: string | null;
+  readonly actor: ActorVector | null;
+}
+
 /** What a verifier returns for an accepted token; null where the token has no such claim. Times are in seconds. */
 export interface ClaimsVector {
   readonly subject: string;
@@ -16,6 +23,8 @@ export interface ClaimsVector {
   readonly token_id: string | null;
   readonly client_id: string | null;
   readonly external_id: string | null;
+  readonly subject_name: string | null;
+  readonly actor: ActorVector | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];

@@ -111,6 +111,8 @@ var (
 	refusedSid        = refusal(ReasonTokenClaimsInvalid, "sid "+identifierRule)
 	refusedClientID   = refusal(ReasonTokenClaimsInvalid, "client_id "+identifierRule)
 	refusedExternalID = refusal(ReasonTokenClaimsInvalid, "external_id "+identifierRule)
+	refusedName       = refusal(ReasonTokenClaimsInvalid, "name "+identifierRule)
+	refusedAct        = refusal(ReasonTokenClaimsInvalid, "act must be an object whose sub "+identifierRule+", nested at most 4 deep")
 	refusedRoles      = refusal(ReasonTokenClaimsInvalid, "roles must be a list of strings of 1 to 256 characters without control characters")
 	refusedExp        = refusal(ReasonTokenClaimsInvalid, "exp "+dateRule)
 	refusedIatClaim   = refusal(ReasonTokenClaimsInvalid, "iat "+dateRule)

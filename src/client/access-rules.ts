@@ -8,6 +8,11 @@ export interface Requirements {
   readonly audience?: string;
   /** Roles that the subject must have, all of them. */
   readonly roles?: readonly string[];
+  /**
+   * The names of the services that may act for the subject; the token must have one of them as its last actor. Left out,
+   * a token is accepted with an actor as without one: its subject counts.
+   */
+  readonly actors?: readonly string[];
 }
 
 /** Who may call a method. */
@@ -48,7 +53,7 @@ const validated = new WeakSet<Requirements>();
 /** Checks each object only once. @throws TypeError that lists every fault */
 export function validateRequirements(requirements: Requirements): void {
   if (validated.has(requirements)) return;
-  const faults = memberFaults(requirements, ['audience', 'roles']);
+  const faults = memberFaults(requirements, ['audience', 'roles', 'actors']);
   if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
   validated.add(requirements);
 }
@@ -56,21 +61,25 @@ export function validateRequirements(requirements: Requirements): void {
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
   if (!isRecord(access)) return ["is neither 'public' nor an object"];
-  const faults = memberFaults(access, ['audience', 'roles', 'optional']);
+  const faults = memberFaults(access, ['audience', 'roles', 'actors', 'optional']);
   if (!('optional' in access)) return faults;
   if (access['optional'] !== true)
     faults.push("has an 'optional' that is not true; set it to true or remove it");
   if ('roles' in access)
     faults.push("has both 'roles' and 'optional', but a caller without a token has no roles; remove one");
+  if ('actors' in access)
+    faults.push("has both 'actors' and 'optional', but a caller without a token has no actor; remove one");
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isRecord(value)) return ['is not an object with audience and roles'];
-  const { audience, roles } = value;
+  if (!isRecord(value)) return ['is not an object with audience, roles and actors'];
+  const { audience, roles, actors } = value;
   const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
   if (audience !== undefined && !isName(audience)) faults.push('has an audience that is not a string');
   if (roles !== undefined && !(Array.isArray(roles) && roles.length > 0 && roles.every(isName)))
     faults.push('has roles that are not a list of strings');
+  if (actors !== undefined && !(Array.isArray(actors) && actors.length > 0 && actors.every(isName)))
+    faults.push('has actors that are not a list of strings');
   return faults;
 }

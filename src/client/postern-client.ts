@@ -18,5 +18,6 @@ export { createUserSession } from './user-session.ts';
 export type { UserSession } from './user-session.ts';
 export { createVerifier } from './verifier.ts';
 export type { TrustOrigin, Verifier, VerifierOptions, VerifierState } from './verifier.ts';
+export type { Actor } from '../domain/claims/actor.ts';
 export type { VerifiedClaims } from '../domain/claims/claims.ts';
 export type { TokenSet, VerifiedToken } from '../generated/postern/v1/auth.ts';

@@ -66,7 +66,7 @@ export interface VerifierState {
 export interface Verifier {
   /**
    * The claims of a valid token; without a promise if the token is cached. Throws, or rejects with, a `PosternError`:
-   * UNAUTHENTICATED with a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` handles both.
+   * UNAUTHENTICATED with a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
    * @throws TypeError for a token that is no string, and for invalid requirements, such as a misspelt member
    */
@@ -159,7 +159,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims {
+function claimsOrThrow(verdict: TokenVerdict, { roles, actors }: Requirements): VerifiedClaims {
   if (!verdict.ok) {
     const { reason, detail } = verdict.refusal;
     throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
@@ -168,6 +168,12 @@ function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): Verified
   if (missing !== undefined) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
     throw new PosternError(`the subject lacks the role '${missing}'`, facts);
+  }
+  // Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
+  const actor = verdict.claims.actor?.name ?? null;
+  if (actors !== undefined && (actor === null || !actors.includes(actor))) {
+    const facts = { code: status.PERMISSION_DENIED, reason: 'ACTOR_NOT_ALLOWED' } as const;
+    throw new PosternError('the token names no service that may act for the subject here', facts);
   }
   return verdict.claims;
 }

@@ -27,6 +27,7 @@ import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -103,7 +104,13 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           resolvers: {
             certificate: notBuilt,
             apiKey: notBuilt,
-            ownToken: notBuilt,
+            ownToken: ownTokenGrant({
+              database,
+              issuer,
+              verifyToken: (token) => verifyToken(verification, { token, audience: '' }),
+              apiAudience,
+              nowMs,
+            }),
             outsideToken: notBuilt,
           },
         },

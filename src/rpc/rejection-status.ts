@@ -124,7 +124,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         reason: 'ADMIN_REQUIRED',
         message:
           rejection.certificateNames === undefined
-            ? "the caller needs the role 'admin'"
+            ? "the caller needs the role 'admin', now and in its token; after it was given, log in again or get a new token"
             : unlisted(rejection.certificateNames, 'POSTERN_TLS_ADMIN_IDENTITIES', 'an administrator'),
       };
     case 'service-required':
@@ -223,7 +223,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.FAILED_PRECONDITION,
         reason: 'CLAIMS_TOO_LONG',
-        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor`,
+        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor; in an exchange ask for fewer roles`,
       };
     case 'not-found':
       return {

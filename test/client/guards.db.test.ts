@@ -15,6 +15,7 @@ import {
   type Verifier,
 } from '../../src/client/postern-client.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
+import { serviceToken } from '../support/callers.ts';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
@@ -22,6 +23,8 @@ const password = 'correct horse battery';
 let service: TestService;
 let verifier: Verifier;
 let token: string;
+/** For the same user, in which the service `guard` acts. */
+let acted: string;
 let server: grpc.Server;
 let client: grpc.Client;
 const text = {
@@ -38,6 +41,14 @@ beforeAll(async () => {
   await service.addUser(email, password, ['reader']);
   token = await service.tokenOf(email, password);
   const { id, secret } = await (await openAdminFixture(service.database)).createService('guard');
+  await service.database.query(
+    `UPDATE service_accounts SET own_audiences = '{postern}', delegation_audiences = '{postern}' WHERE id = $1`,
+    [id],
+  );
+  const exchange = { subject_token: token, actor_token: await serviceToken(service, { id, secret }) };
+  acted = String(
+    (await service.call('postern.v1.AuthService/ExchangeToken', exchange)).response?.['access_token'],
+  );
   verifier = createVerifier({
     trust: {
       upstream: { address: service.grpcAddress },
@@ -53,13 +64,15 @@ beforeAll(async () => {
           '/t.T/Open': 'public',
           '/t.T/Maybe': { optional: true },
           '/t.T/Admin': { roles: ['admin'] },
+          '/t.T/Acted': { roles: ['reader'], actors: ['guard'] },
+          '/t.T/Others': { actors: ['support'] },
         },
       }),
     ],
   });
   const whoIsIt: grpc.handleUnaryCall<string, string> = (call, answer) =>
     answer(null, callerOf(call)?.subject ?? 'nobody');
-  const names = ['Open', 'Maybe', 'Admin', 'Unnamed'];
+  const names = ['Open', 'Maybe', 'Admin', 'Acted', 'Others', 'Unnamed'];
   server.addService(
     Object.fromEntries(names.map((name) => [name, { ...text, path: `/t.T/${name}` }])),
     Object.fromEntries(names.map((name) => [name, whoIsIt])),
@@ -107,6 +120,26 @@ test('the interceptor admits authorized callers and passes the caller to the han
   expect(await call('Maybe', good)).toBe(subject);
   expect(await call('Maybe', 'Bearer junk')).toBe('TOKEN_MALFORMED');
   expect(await call('Admin', good)).toBe('ROLE_MISSING');
+});
+
+test('G11 actors: the last actor must be listed, and without the rule an actor makes no difference', async () => {
+  const { subject, actor } = await verifier.verify(acted);
+  expect(actor).toMatchObject({ name: 'guard', actor: null });
+  const verdicts = async (bearer: string) => [
+    await call('Unnamed', bearer),
+    await call('Acted', bearer),
+    await call('Others', bearer),
+  ];
+  expect(await verdicts(`Bearer ${acted}`)).toEqual([subject, subject, 'ACTOR_NOT_ALLOWED']);
+  expect(await verdicts(`Bearer ${token}`)).toEqual([subject, 'ACTOR_NOT_ALLOWED', 'ACTOR_NOT_ALLOWED']);
+  const refused = await authenticateRequest(
+    verifier,
+    { authorization: `Bearer ${token}` },
+    { actors: ['guard'] },
+  );
+  expect(refused).toMatchObject({ ok: false, refusal: { status: 403 } });
+  for (const access of [{ actors: [] }, { actors: 'guard' }, { optional: true, actors: ['guard'] }])
+    expect(() => authInterceptor({ verifier, methods: { '/t.T/Acted': access as never } })).toThrow(/actor/);
 });
 
 test('HTTP requests are checked by the same rules', async () => {

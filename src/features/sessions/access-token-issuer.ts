@@ -142,24 +142,23 @@ export class AccessTokenIssuer {
    * Issues a token that was derived from another credential: for an API key or a token of the subject.
    *
    * @param derived.tokenId from `createTokenId`, recorded in the database by the caller
+   * @param derived.issuedAtSeconds what the lifetime was computed with
    * @throws Rejected `claims-too-long`; `trust-stale` while this process has no signing key yet
    */
-  async issueDerived(
-    derived: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'>,
-  ): Promise<IssuedAccessToken> {
+  async issueDerived(derived: Omit<AccessTokenContents, 'issuer'>): Promise<IssuedAccessToken> {
     return this.#issue(derived).catch((error: unknown) => {
       throw error instanceof RangeError ? new Rejected({ kind: 'claims-too-long' }) : error;
     });
   }
 
   async #issue(
-    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'>,
+    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'> & { readonly issuedAtSeconds?: number },
   ): Promise<IssuedAccessToken> {
     const signer = this.requireSigner();
     const token = await signAccessToken(signer, {
+      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
       ...contents,
       issuer: this.#issuer,
-      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
     });
     return { token, expiresInSeconds: contents.lifetimeSeconds };
   }

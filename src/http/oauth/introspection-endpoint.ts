@@ -6,7 +6,7 @@ import { challengeFor, readClientCredentials } from './client-authentication.ts'
 import type { Parameters } from './form.ts';
 import { FORM, type OAuthWork } from './oauth-endpoint.ts';
 import { OAuthRefused, oauthErrorOf } from './oauth-error.ts';
-import { audienceOf, required } from './token-endpoint.ts';
+import { audienceOf, required } from './token-parameters.ts';
 
 /**
  * `POST /oauth/introspect` (RFC 7662), for any service account, which authenticates as for a token or by its access token.

@@ -91,6 +91,7 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
 
   const allow = (claims: VerifiedClaims) => {
     requireRoles(claims, policy);
+    requireActor(claims, policy);
     if (reserved.length > 0) return allowedResponse(claims, reserved, stripToken);
     return (stripToken ? replies.tokenStripped : replies.tokenKept).of(claims, () =>
       AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
@@ -106,6 +107,12 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   const hasAny = rolesAny.length === 0 || rolesAny.some((role) => roles.has(role));
   if (hasAny && rolesAll.every((role) => roles.has(role))) return;
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
+}
+
+function requireActor({ actor }: VerifiedClaims, { actorsAny }: RoutePolicy): void {
+  if (actorsAny.length === 0) return;
+  const name = actor?.name ?? null;
+  if (name === null || !actorsAny.includes(headerText(name))) throw new Denied({ kind: 'actor-not-allowed' });
 }
 
 function withDeadline(response: Promise<Answer>): Promise<Answer> {

@@ -7,6 +7,7 @@ import { Code } from '../../rpc/status-code.ts';
 /** Why a request is denied although its token, if it has one, is valid. */
 export type DenialCause =
   | { readonly kind: 'role-missing'; readonly required: readonly string[] }
+  | { readonly kind: 'actor-not-allowed' }
   | { readonly kind: 'identity-unfit'; readonly detail: string }
   | { readonly kind: 'request-unreadable' }
   | { readonly kind: 'route-misconfigured'; readonly detail: string };
@@ -47,6 +48,8 @@ export function denialOf(error: unknown): Denial {
         error: 'insufficient_scope',
         scope: denial.required.join(' '),
       });
+    case 'actor-not-allowed':
+      return forbidden('ACTOR_NOT_ALLOWED', 'the token names no service that may act here', null);
     case 'identity-unfit':
       return forbidden('IDENTITY_UNFIT', denial.detail, null);
     case 'request-unreadable':

@@ -156,6 +156,26 @@ describe('E03 refused with 401', () => {
 });
 
 describe('a route’s policy', () => {
+  const act = (name: string, before?: object) => ({ act: { sub: 's-1', name, ...(before && { act: before }) } });
+  test.each<[string, object, boolean]>([
+    ['the service that acts is listed', act('support'), true],
+    ['it acts after another one', act('orders', { sub: 's-2', name: 'gate' }), true],
+    ['only the service before it is listed', act('gate', { sub: 's-2', name: 'support' }), false],
+    ['another service acts', act('billing'), false],
+    ['the service has no name', { act: { sub: 'support' } }, false],
+    ['nobody acts', {}, false],
+  ])('G11 actors_any: %s', async (_name, claims, expected) => {
+    const { allowed, http, body } = await check(withToken(signed(claims)), { actors_any: 'support, orders' });
+    expect([allowed, http, body.reason]).toEqual(
+      expected ? [true, undefined, undefined] : [false, 403, 'ACTOR_NOT_ALLOWED'],
+    );
+  });
+
+  test('G11 without actors_any a token with an actor counts as its subject', async () => {
+    expect((await check(withToken(signed(act('anybody'))))).allowed).toBe(true);
+    expect((await check(withToken(signed({})), { actors_any: 'a', mode: 'optional' })).http).toBe(503);
+  });
+
   test.each<[string, Record<string, string>, object, boolean]>([
     ['any role, one held', { roles_any: 'admin, editor' }, { roles: ['editor'] }, true],
     ['any role, none held', { roles_any: 'admin,owner' }, { roles: ['editor'] }, false],

@@ -3,7 +3,7 @@
 from .bearer import bearer_token
 from .caller import current_caller, optional_caller
 from .channel import Upstream
-from .claims import Caller
+from .claims import Actor, Caller
 from .credential import ServiceCredential
 from .refusal import NotReady, Reason, Refused, UpstreamError
 from .rules import PUBLIC, Require
@@ -12,6 +12,7 @@ from .workload import TokenFileError, WorkloadCredential
 
 __all__ = [
     "PUBLIC",
+    "Actor",
     "Caller",
     "NotReady",
     "Reason",
