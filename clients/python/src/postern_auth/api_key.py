@@ -58,11 +58,6 @@ def is_well_formed(key: str) -> bool:
     return key == body + expected
 
 
-def _network(text: str) -> IPv4Network | IPv6Network:
-    """One that cannot be read is an error in the answer: leaving it out would take a restriction away."""
-    return ip_network(text, strict=False)
-
-
 def caller_address(text: str | None) -> Address | None:
     """The address that identifies a caller. None for one on this machine: a proxy or tunnel may forward the calls of many."""
     if text is None:
@@ -90,6 +85,8 @@ def grant_of(answer: wire.ApiKeyGrant, issuer: str) -> Grant:
         token_id=answer.id,
         client_id=None if answer.is_user else answer.subject,
         external_id=answer.external_id or None,
+        subject_name=answer.subject_name or None,
+        actor=None,
         issuer=issuer,
         audience=(answer.audience,),
         roles=answer.roles,
@@ -100,7 +97,8 @@ def grant_of(answer: wire.ApiKeyGrant, issuer: str) -> Grant:
     )
     return Grant(
         caller=caller,
-        networks=tuple(map(_network, answer.networks)) if answer.networks else None,
+        # One that cannot be read is an error: leaving it out could take the restriction away.
+        networks=tuple(ip_network(text, strict=False) for text in answer.networks) or None,
         revoked_as=tuple(token_id for token_id in (answer.id, answer.revocation_id) if token_id),
         known_until=monotonic() + min(answer.max_age, MAX_AGE),
     )

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Final, Literal, Protocol, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 import grpc
 
@@ -17,6 +17,7 @@ from .api_key_resolver import ApiKeyResolver
 from .channel import Upstream
 from .claims import Caller, check_claims, expired, wrong_audience
 from .credential import Credential, ServiceCredential
+from .forks import Source, follow_forks
 from .jwks import JwksSource
 from .keys import check_signature, select_key, unknown_key
 from .refusal import NotReady, Refused
@@ -41,14 +42,6 @@ class State:
     revocations: int
     #: The last failure of the source. None while it works.
     failure: str | None
-
-
-class _Source(Protocol):
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def handles(self) -> tuple[object, ...]: ...
 
 
 class Verifier:
@@ -101,7 +94,7 @@ class Verifier:
         self._max_cache_bytes = cache_bytes
         self._has_revocations = address is not None
         self._new_trust: Callable[[], Trust] = lambda: Trust(max_staleness, when_stale == "refuse")
-        self._new_source: Callable[[Trust], _Source]
+        self._new_source: Callable[[Trust], Source]
         if address is not None:
             if issuer is not None or audiences:
                 raise ValueError("issuer and audiences come from Postern; they are needed with jwks_url only")
@@ -139,15 +132,15 @@ class Verifier:
             new_poll(self._new_trust())
         self._closed = False
         self._reset()
-        _verifiers.add(self)
+        follow_forks(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._trust = self._new_trust()
-        self._source: _Source | None = None
+        self._source: Source | None = None
         self._cache = TokenCache(self._max_cache_bytes)
         self._entries = self._cache.entries
-        self._finalizer: weakref.finalize[[], Verifier] | None = None
+        self._finalizer: weakref.finalize[[], Any] | None = None
 
     def verify(
         self,
@@ -333,33 +326,3 @@ def check_requirements(roles: object, audience: object) -> None:
         raise TypeError("roles must be a list of strings")
     if audience is not None and not is_name(audience):
         raise TypeError("audience must be a string that is not empty")
-
-
-_verifiers: weakref.WeakSet[Verifier] = weakref.WeakSet()
-#: Streams of the parent process. Closing one in the child could wait for threads that only the parent has.
-_abandoned: list[object] = []
-
-
-def _before_fork() -> None:
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            verifier._source.pause()
-
-
-def _after_fork_in_parent() -> None:
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            verifier._source.resume()
-
-
-def _after_fork() -> None:
-    """The threads of a parent do not exist in its child, which would go on accepting tokens that are revoked later."""
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            _abandoned.append((verifier._source, verifier._source.handles()))
-        if verifier._finalizer is not None:
-            verifier._finalizer.detach()
-        verifier._reset()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
