@@ -55,6 +55,10 @@ def not_found(context: Any) -> None:
     context.abort(grpc.StatusCode.NOT_FOUND, "no such API key")
 
 
+def authorization(context: Any) -> list[str]:
+    return [value for name, value in context.invocation_metadata() if name == "authorization"]
+
+
 class FakePostern:
     def __init__(self) -> None:
         self.grants: dict[bytes, Any] = {}
@@ -66,6 +70,9 @@ class FakePostern:
         self.exchanges: list[Any] = []
         self.exchange: Callable[[Any, Any], str] = lambda request, context: f"access token {len(self.exchanges)}"
         self.exchange_lifetime = 600
+        #: The `authorization` of each WatchTrust and ResolveApiKey.
+        self.metadata_of_streams: list[str] = []
+        self.metadata_of_asks: list[str] = []
         self._lock = threading.Lock()
         self._streams: list[queue.SimpleQueue[Any]] = []
         self._revoked: list[Any] = []
@@ -143,6 +150,7 @@ class FakePostern:
         return grpc.method_handlers_generic_handler(f"postern.v1.{service}", handlers)
 
     def _watch(self, request: Any, context: Any) -> Iterator[Any]:
+        self.metadata_of_streams.extend(authorization(context))
         updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
         context.add_callback(lambda: updates.put(None))
         keys = message("TrustUpdate")()
@@ -164,6 +172,7 @@ class FakePostern:
     def _resolve(self, request: Any, context: Any) -> Any:
         with self._lock:
             self.asked.append(request.key_sha256)
+        self.metadata_of_asks.extend(authorization(context))
         grant = self.grants.get(request.key_sha256)
         self.on_ask()
         if grant is None:

@@ -60,6 +60,7 @@ def test_a_key_is_asked_about_once_and_has_the_shape_of_a_token(postern: FakePos
     postern.on_ask = lambda: opened.wait(0.5)
     callers = in_threads(50, lambda _: verifier.verify(key, roles=["reader"], audience="orders"))
     assert len(postern.asked) == 1
+    opened.set()
     assert all(caller is callers[0] for caller in callers)
     grant = postern.grant(key)
     assert callers[0] == Caller(
@@ -147,9 +148,13 @@ def test_an_answer_that_arrives_after_its_revocation_is_void(
 
     postern.on_ask = revoke_first
     assert answer(verifier, key) == verdict
+    postern.on_ask = lambda: None
     assert answer(verifier, key) == verdict
     # Not remembered as unknown when it only has changed.
     assert len(postern.asked) == (1 if which == "id" else 2)
+    postern.create(key)
+    if which == "revocation_id":
+        assert isinstance(answer(verifier, key), Caller)
 
 
 def test_an_unknown_key_is_asked_about_once_in_ten_seconds(
