@@ -49,8 +49,8 @@ def new_key() -> str:
     return body + digits
 
 
-def not_found(context: Any) -> None:
-    details = wire.encode_status(5, "no such API key", "RESOURCE_NOT_FOUND", None)
+def not_found(context: Any, reason: str) -> None:
+    details = wire.encode_status(5, "no such API key", reason, None)
     context.set_trailing_metadata((("grpc-status-details-bin", details),))
     context.abort(grpc.StatusCode.NOT_FOUND, "no such API key")
 
@@ -66,6 +66,7 @@ class FakePostern:
         self.asked: list[bytes] = []
         #: Runs in each ResolveApiKey, before it is answered.
         self.on_ask: Callable[[], object] = lambda: None
+        self.unknown_reason = "RESOURCE_NOT_FOUND"
         #: What each ExchangeToken asked for, and what it is answered with: an access token, or a refusal.
         self.exchanges: list[Any] = []
         self.exchange: Callable[[Any, Any], str] = lambda request, context: f"access token {len(self.exchanges)}"
@@ -176,7 +177,7 @@ class FakePostern:
         grant = self.grants.get(request.key_sha256)
         self.on_ask()
         if grant is None:
-            not_found(context)
+            not_found(context, self.unknown_reason)
         return grant
 
     def _issue(self, request: Any, context: Any) -> Any:
