@@ -119,6 +119,8 @@ def test_a_revoked_key_is_refused_by_every_verifier(postern: FakePostern, verifi
         for each in (verifier, second):
             until(lambda each=each: answer(each, key) == "API_KEY_INVALID", "the revocation arrives")  # type: ignore[misc]
             assert isinstance(answer(each, other), Caller)
+    # It has ended for good, so nobody is asked again.
+    assert len(postern.asked) == 4
 
 
 def test_a_changed_key_is_asked_about_again(postern: FakePostern, verifier: Verifier, until: Until) -> None:

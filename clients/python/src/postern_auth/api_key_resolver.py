@@ -98,12 +98,14 @@ class ApiKeyResolver:
         return _granted(found)
 
     def drop(self, token_ids: Iterable[str]) -> None:
-        """Forgets what the stream has revoked."""
+        """Forgets what the stream has revoked. A key that has ended is refused from here on without a call."""
         with self._lock:
             for token_id in token_ids:
                 digest = self._digests.get(token_id)
                 if digest is not None:
-                    self._forget(digest)
+                    grant = self._forget(digest)
+                    if grant is not None and grant.caller.token_id == token_id:
+                        self._refuse(digest)
 
     def cancel(self) -> None:
         """Ends the calls that are under way. Their callers are told to retry."""
@@ -200,24 +202,29 @@ class ApiKeyResolver:
             for token_id in grant.revoked_as:
                 self._digests[token_id] = digest
         # After it is remembered: from here on a revocation that arrives drops it, and those before are known.
-        if not any(map(self._trust.is_token_revoked, grant.revoked_as)):
+        revoked = [token_id for token_id in grant.revoked_as if self._trust.is_token_revoked(token_id)]
+        if not revoked:
             return grant
-        self.drop(grant.revoked_as)
-        return self._remember_unknown(digest) if self._trust.is_token_revoked(answer.id) else _Unanswered.UNAVAILABLE
+        self.drop(revoked)
+        return _Unanswered.UNKNOWN if answer.id in revoked else _Unanswered.UNAVAILABLE
 
     def _remember_unknown(self, digest: bytes) -> Outcome:
         with self._lock:
-            self._unknown.pop(digest, None)
-            while len(self._unknown) >= MAX_REMEMBERED:
-                self._unknown.popitem(last=False)
-            self._unknown[digest] = monotonic() + UNKNOWN_SECONDS
+            self._refuse(digest)
         return _Unanswered.UNKNOWN
 
-    def _forget(self, digest: bytes) -> None:
+    def _refuse(self, digest: bytes) -> None:
+        self._unknown.pop(digest, None)
+        while len(self._unknown) >= MAX_REMEMBERED:
+            self._unknown.popitem(last=False)
+        self._unknown[digest] = monotonic() + UNKNOWN_SECONDS
+
+    def _forget(self, digest: bytes) -> Grant | None:
         grant = self._grants.pop(digest, None)
         if grant is not None:
             for token_id in grant.revoked_as:
                 self._digests.pop(token_id, None)
+        return grant
 
     def _fail(self, failure: str) -> None:
         # During an outage most fail for the same cause, which is told once.
