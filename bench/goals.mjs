@@ -21,6 +21,26 @@ export const scenarios = [
     ],
   },
   {
+    name: 'api-keys',
+    pinned: true,
+    rows: [
+      {
+        id: 'verify-api-key',
+        title: 'VerifyToken, known API key',
+        baseline: 'the same service with a token in the cache',
+        goal: { atLeast: 0.85 },
+        judgedBy: 'cpu',
+      },
+      {
+        id: 'exchange-api-key',
+        title: 'ExchangeToken of an API key',
+        baseline: 'the same service, IssueServiceToken with a secret',
+        goal: null,
+        judgedBy: 'cpu',
+      },
+    ],
+  },
+  {
     name: 'verify-http',
     pinned: true,
     rows: [
@@ -111,6 +131,38 @@ export const scenarios = [
         baseline: '`jose.jwtVerify` in the same process',
         goal: { atLeast: 0.83 },
         judgedBy: 'cpu',
+      },
+    ],
+  },
+  {
+    name: 'revocation-delay',
+    pinned: false,
+    rows: [
+      {
+        id: 'revocation-delay-near',
+        title:
+          'p99 from the answer of RevokeToken to the refusal, in-process verifier at the instance that answered',
+        baseline: 'none',
+        goal: { atMost: 20 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'revocation-delay-far',
+        title: 'the same at another instance',
+        baseline: 'none',
+        goal: { atMost: 100 },
+        judgedBy: 'figure',
+        unit: ' ms',
+      },
+      {
+        id: 'revocation-delay-reconnecting',
+        title:
+          'the longest such time while the instance of the verifier is killed and starts again; none may be missed',
+        baseline: 'none',
+        goal: null,
+        judgedBy: 'figure',
+        unit: ' ms',
       },
     ],
   },

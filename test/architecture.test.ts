@@ -30,6 +30,7 @@ const layers = [
   ['features/root-key/', 'features/signing-keys/'],
   ['features/service-accounts/'],
   ['features/users/'],
+  ['features/api-keys/'],
   ['features/authentication/'],
   ['features/token-exchange/'],
   ['features/maintenance/'],

@@ -82,6 +82,9 @@ async function badKeys(
         kept('alg of another key', jwk, { alg: jwk === ec ? 'EdDSA' : 'ES256' }),
         kept('kty oct', jwk, { kty: 'oct' }),
         changed('crv P-384', jwk, { crv: 'P-384' }),
+        kept('crv P-384, and its own kid', jwk, { crv: 'P-384' }),
+        kept('an empty crv', jwk, { crv: '' }),
+        kept('crv null', jwk, { crv: null }),
         changed('padding', jwk, { [first]: `${number}=` }),
         changed('zeros in front', jwk, { [first]: `AAAA${number}` }),
         changed('bytes at the end', jwk, { [first]: `${number}AAAA` }),
@@ -92,12 +95,19 @@ async function badKeys(
       ];
     }),
   );
+  const point = Buffer.concat([ec.x, ec.y].map((number = '') => Buffer.from(number, 'base64url')));
   const off = Buffer.from(ec.y ?? '', 'base64url');
   off[31] = (off[31] ?? 0) ^ 1;
   const even = Buffer.from(rsa.n ?? '', 'base64url');
   even[even.length - 1] = (even.at(-1) ?? 0) & 0xfe;
   return [
     ...everyKey,
+    await changed('coordinates of 31 and 33 bytes', ec, {
+      x: point.subarray(0, 31).toString('base64url'),
+      y: point.subarray(31).toString('base64url'),
+    }),
+    await changed('unused bits in a number', ec, { x: withUnusedBits(ec.x ?? '') }),
+    await changed('unused bits in a number', ed, { x: withUnusedBits(ed.x ?? '') }),
     await changed('a point that is not on the curve', ec, { y: off.toString('base64url') }),
     await changed('the point at infinity', ec, { x: zeros(32), y: zeros(32) }),
     await changed('an even modulus', rsa, { n: even.toString('base64url') }),
@@ -126,6 +136,9 @@ function rocaModulus(): Buffer {
   return Buffer.from(number.toString(16), 'hex');
 }
 
+/** The text of 32 bytes with a bit set that base64 decoders drop: the last character has two of them. */
+const withUnusedBits = (text: string) =>
+  text.slice(0, -1) + String.fromCharCode(text.charCodeAt(text.length - 1) + 1);
 const zeros = (length: number) => Buffer.alloc(length).toString('base64url');
 const set = (...keys: readonly unknown[]) => JSON.stringify({ keys });
 const kidsOf = (...keys: readonly PublicJwk[]) => keys.map(({ kid }) => kid).sort();

@@ -2,23 +2,33 @@ import { randomBytes, randomUUID } from 'node:crypto';
 
 import { status } from '@grpc/grpc-js';
 
-import { bytesOfUuid } from '../../src/domain/uuid.ts';
-import { type Revocation, TrustUpdate } from '../../src/generated/postern/v1/trust.ts';
 import { createTokenId, signAccessToken } from '../../src/tokens/issue/sign-access-token.ts';
 import { generateSigningKey, importSigner } from '../../src/tokens/issue/signing-key.ts';
 import type { PublicJwk } from '../../src/tokens/verify/verification-key.ts';
+import {
+  type Event,
+  heartbeat,
+  ISSUER,
+  keyId,
+  keys,
+  keysText,
+  NOW,
+  receive,
+  revocations,
+  session,
+  sessionName,
+  tokenId,
+  unknownRevocation,
+  unknownUpdate,
+} from './stream-messages.ts';
 import type { StreamExpectation, StreamScript, StreamStep } from './vectors.ts';
 
-const NOW = 1_800_000_000;
 const MAX_STALENESS_MS = 300_000;
-const ISSUER = 'https://auth.example';
-const POLICY = { issuer: ISSUER, audiences: ['postern'], maxLifetime: 600, clockSkew: 5 };
 
 const OK = 'accepted';
 const STALE = 'TRUST_STALE';
 const REVOKED = 'TOKEN_REVOKED';
 
-type Event = Omit<StreamStep, 'name' | 'then'>;
 /** What differs from the expectation of the step before. */
 type Change = Partial<StreamExpectation>;
 type Line = readonly [name: string, event: Event, change?: Change];
@@ -75,9 +85,10 @@ async function firstList(): Promise<StreamScript> {
     ['a heartbeat ahead of the list does not count', receive(heartbeat(0))],
     [
       'a part of the list',
-      receive(revocations([session(bySession.sessionId)], { snapshot: true })),
+      receive(revocations([session(bySession.sessionId)], { snapshot: true }), 'c0'),
       { revocations: 1 },
     ],
+    ['a heartbeat within the list does not count', receive(heartbeat(0), 'c0')],
     [
       'the end of the list',
       receive(revocations([], { snapshot: true, complete: true }), 'c1'),
@@ -249,6 +260,7 @@ async function clock(): Promise<StreamScript> {
       { set_clock: NOW + 70 },
       { tokens: { short: 'TOKEN_EXPIRED' } },
     ],
+    ['the clock is set back by less than the tolerance', { set_clock: NOW + 66 }],
     ['its revocation is dropped', { set_clock: NOW + 80 }, { revocations: 1 }],
     [
       'the clock is a day ahead',
@@ -261,6 +273,7 @@ async function clock(): Promise<StreamScript> {
       { status: 'waiting', connected: false, cursor: '', tokens: every({ good, revoked, short }, STALE) },
     ],
     ['a new stream', receive(keys([first])), { connected: true }],
+    ['a heartbeat ahead of its list does not count', receive(heartbeat(0), 'c5')],
     [
       'the whole list',
       receive(revocations([session(revoked.sessionId)], { snapshot: true, complete: true }), 'c5'),
@@ -317,54 +330,3 @@ function script(
 
 const every = (tokens: object, verdict: string) =>
   Object.fromEntries(Object.keys(tokens).map((label) => [label, verdict]));
-
-function receive(update: TrustUpdate['update'], cursor = ''): Event {
-  return { receive: Buffer.from(TrustUpdate.encode({ cursor, update }).finish()).toString('base64') };
-}
-
-const keys = (jwks: readonly PublicJwk[], changes: Partial<typeof POLICY> = {}): TrustUpdate['update'] =>
-  keysText(JSON.stringify({ keys: jwks }), changes);
-const keysText = (jwks: string, changes: Partial<typeof POLICY> = {}): TrustUpdate['update'] => ({
-  $case: 'keys',
-  value: { jwks, ...POLICY, ...changes },
-});
-const heartbeat = (newsAgeMs: number): TrustUpdate['update'] => ({
-  $case: 'heartbeat',
-  value: { newsAgeMs },
-});
-const revocations = (
-  list: readonly Revocation[],
-  { snapshot = false, complete = false } = {},
-): TrustUpdate['update'] => ({
-  $case: 'revocations',
-  value: { revocations: [...list], snapshot, complete },
-});
-
-const until = NOW + 86_400 - 1;
-const session = (id: string, expiresAt = until): Revocation => ({
-  revoked: { $case: 'sessionId', value: bytesOfUuid(id) },
-  expiresAt,
-});
-const sessionName = (value: string): Revocation => ({
-  revoked: { $case: 'sessionName', value },
-  expiresAt: until,
-});
-const tokenId = (value: string): Revocation => ({ revoked: { $case: 'tokenId', value }, expiresAt: until });
-const keyId = (value: string): Revocation => ({ revoked: { $case: 'keyId', value }, expiresAt: until });
-
-/** A length-delimited field that no version of a message has. */
-const unknownField = (number: number, value: Uint8Array = Buffer.from('new')) =>
-  Buffer.from([(number << 3) | 2, value.length, ...value]);
-
-/** Revocations with one entry of an unknown kind. */
-function unknownRevocation(cursor: string): string {
-  const list = unknownField(1, unknownField(9));
-  const update = Buffer.from(TrustUpdate.encode({ cursor, update: undefined }).finish());
-  return Buffer.concat([update, unknownField(3, list)]).toString('base64');
-}
-
-/** An update of an unknown kind. */
-function unknownUpdate(cursor: string): string {
-  const known = Buffer.from(TrustUpdate.encode({ cursor, update: undefined }).finish());
-  return Buffer.concat([known, unknownField(9)]).toString('base64');
-}

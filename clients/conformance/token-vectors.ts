@@ -3,6 +3,7 @@ import { forge, json, Specimen, type TokenSetting } from '../../test/security/fo
 import { hostileTokens } from '../../test/security/hostile-tokens.ts';
 import { mixed, validTokens } from '../../test/security/valid-tokens.ts';
 import { type VerifierUnderTest, verifierUnderTest } from '../../test/security/verifier-under-test.ts';
+import { boundaryTokens } from './boundary-vectors.ts';
 import type { ClaimsVector, Recipe, TokenSettingVectors, TokenVector } from './vectors.ts';
 
 /** The published algorithms. Tokens of a shared secret are verified by the service alone. */
@@ -30,6 +31,7 @@ export async function tokenVectors(): Promise<readonly TokenSettingVectors[]> {
         tokens: [
           ...(await accepted(subject, setting)),
           ...(await refused(subject, setting)),
+          ...(await atBoundaries(subject, setting)),
           ...(await malformed(subject, setting)),
           ...(await changed(subject, setting)),
           ...(await required(subject)),
@@ -128,6 +130,17 @@ async function refused(subject: VerifierUnderTest, setting: TokenSetting): Promi
       const reason = await reasonFor(subject, name, token);
       if (!(expected as readonly string[]).includes(reason)) throw new Error(`${name}: ${reason}`);
       return { name, row, token: written(token), expect: expected };
+    }),
+  );
+}
+
+async function atBoundaries(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  return Promise.all(
+    [...boundaryTokens(subject, setting)].map(async ({ name, row, token, expected }) => {
+      if (expected === null) return { name, token, claims: await claimsOf(subject, name, token) };
+      const reason = await reasonFor(subject, name, token);
+      if (reason !== expected) throw new Error(`${name}: ${reason}`);
+      return { name, row, token, expect: [expected] };
     }),
   );
 }

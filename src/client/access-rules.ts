@@ -1,6 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
-import { isName, isRecord, unknownMembers } from './argument-checks.ts';
+import { isName, isPlainObject, unknownMembers } from './argument-checks.ts';
 
 /** What a valid token must contain in addition. */
 export interface Requirements {
@@ -60,7 +60,7 @@ export function validateRequirements(requirements: Requirements): void {
 
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
-  if (!isRecord(access)) return ["is neither 'public' nor an object"];
+  if (!isPlainObject(access)) return ["is neither 'public' nor a plain object"];
   const faults = memberFaults(access, ['audience', 'roles', 'actors', 'optional']);
   if (!('optional' in access)) return faults;
   if (access['optional'] !== true)
@@ -73,13 +73,16 @@ function accessFaults(access: unknown): string[] {
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isRecord(value)) return ['is not an object with audience, roles and actors'];
+  if (!isPlainObject(value)) return ['is not a plain object with audience, roles and actors'];
   const { audience, roles, actors } = value;
   const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
-  if (audience !== undefined && !isName(audience)) faults.push('has an audience that is not a string');
-  if (roles !== undefined && !(Array.isArray(roles) && roles.length > 0 && roles.every(isName)))
-    faults.push('has roles that are not a list of strings');
-  if (actors !== undefined && !(Array.isArray(actors) && actors.length > 0 && actors.every(isName)))
-    faults.push('has actors that are not a list of strings');
+  // A member that is undefined is a fault, too: a setting that is missing would silently drop the requirement.
+  if ('audience' in value && !isName(audience)) faults.push('has an audience that is not a string');
+  if ('roles' in value && !isListOfNames(roles)) faults.push('has roles that are not a list of strings');
+  if ('actors' in value && !isListOfNames(actors)) faults.push('has actors that are not a list of strings');
   return faults;
 }
+
+/** `every` alone would skip holes. */
+const isListOfNames = (value: unknown) =>
+  Array.isArray(value) && value.length > 0 && Array.from(value as unknown[]).every(isName);

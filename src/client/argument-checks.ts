@@ -5,6 +5,17 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/**
+ * Whether the value is a record made by a literal or by JSON.parse. A Map, a promise that was not awaited, or a class
+ * instance has no members of its own: as rules it would require nothing.
+ */
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (!isRecord(value)) return false;
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  // That of an object of another realm, such as a test of Jest, is not this realm's Object.prototype.
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** Whether the value is a string and not empty. */
 export function isName(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
@@ -27,16 +38,21 @@ export function throwFaults(name: string, faults: readonly string[]): void {
 }
 
 /**
- * What is wrong with the request of an RPC. Members that it does not use are no fault: a whole `TokenSet` is a good
- * request for `verifyToken`.
+ * What is wrong with the request of an RPC. A misspelt `allSessions` would end one session instead of all.
+ *
+ * @param others names of members that are no strings, or are ignored
  */
 export function requestFaults(
   request: unknown,
   required: readonly string[],
   optional: readonly string[] = [],
+  others: readonly string[] = [],
 ): string[] {
-  if (!isRecord(request)) return [`the argument must be an object, { ${required.join(', ')} }`];
+  if (!isPlainObject(request)) return [`the argument must be an object, { ${required.join(', ')} }`];
   return [
+    ...unknownMembers(request, [...required, ...optional, ...others]).map(
+      (name) => `${name} is not a known member`,
+    ),
     ...required.filter((name) => typeof request[name] !== 'string').map((name) => `${name} must be a string`),
     ...optional
       .filter((name) => request[name] !== undefined && typeof request[name] !== 'string')
@@ -48,9 +64,13 @@ export function requestFaults(
 export function accountFaults(account: unknown, prefix = ''): string[] {
   if (!isRecord(account) || !isName(account['clientId']) || !isName(account['clientSecret']))
     return [`${prefix || 'the account '}must have clientId and clientSecret`];
+  const path = prefix ? `${prefix.trimEnd()}.` : '';
+  const faults = unknownMembers(account, ['clientId', 'clientSecret', 'audience']).map(
+    (name) => `${path}${name} is not a known member of a service account`,
+  );
   if (account['audience'] !== undefined && !isName(account['audience']))
-    return [`${prefix ? `${prefix.trimEnd()}.` : ''}audience must be a string that is not empty`];
-  return [];
+    faults.push(`${path}audience must be a string that is not empty`);
+  return faults;
 }
 
 /** @throws TypeError when a guard gets something else than the result of `createVerifier` */

@@ -7,17 +7,18 @@ import {
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
+import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import {
   hasMethods,
   isDuration,
-  isName,
+  isPlainObject,
   isRecord,
   requestFaults,
   throwFaults,
   unknownMembers,
 } from './argument-checks.ts';
 import type { BearerSource } from './bearer-interceptor.ts';
-import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { addressFaults, channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
 
@@ -147,7 +148,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 
   return {
     async login(request, settings) {
-      validate('login', request, settings, ['email', 'password'], ['audience']);
+      validate('login', request, settings, ['email', 'password'], ['audience'], ['client']);
       const { email, password, audience = '', client } = request;
       if (client !== undefined)
         throwFaults('login: client', requestFaults(client, [], ['address', 'userAgent']));
@@ -160,7 +161,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       );
     },
     async verifyToken(request, settings) {
-      validate('verifyToken', request, settings, ['accessToken'], ['audience']);
+      // A whole TokenSet is a good request.
+      validate('verifyToken', request, settings, ['accessToken'], ['audience'], TOKEN_SET_MEMBERS);
       const { accessToken, audience = '' } = request;
       return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience, clientAddress: '' }, settings);
     },
@@ -171,7 +173,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       return retryAlways(stub.refreshToken.bind(stub), { refreshToken }, settings);
     },
     async revokeToken(request, settings) {
-      validate('revokeToken', request, settings, ['token']);
+      validate('revokeToken', request, settings, ['token'], [], ['allSessions']);
       const { token, allSessions = false } = request;
       // Any other value would be sent as true or false by accident: ending one session, or all of them.
       if (typeof allSessions !== 'boolean') throwFaults('revokeToken', ['allSessions must be true or false']);
@@ -211,33 +213,51 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   };
 }
 
+const TOKEN_SET_MEMBERS: readonly (keyof TokenSet)[] = [
+  'accessToken',
+  'tokenType',
+  'expiresIn',
+  'refreshToken',
+  'refreshExpiresIn',
+  'sessionId',
+  'userId',
+];
 const OPTIONS = ['address', 'tls', 'insecure', 'deadlineMs', 'retry', 'credential'];
 const RETRY_MEMBERS = ['attempts', 'firstPauseMs', 'longestPauseMs'];
 
 function optionFaults(options: unknown): string[] {
-  if (!isRecord(options) || !isName(options['address']))
-    return ['the options must have an address, "host:port"'];
-  const { deadlineMs, retry, credential } = options;
+  if (!isPlainObject(options)) return ['the options must have an address, "host:port"'];
+  const { address, deadlineMs, retry, credential } = options;
   const faults = unknownMembers(options, OPTIONS).map((name) => `${name} is not a known option`);
-  if (deadlineMs !== undefined && !isDuration(deadlineMs)) faults.push('deadlineMs must be greater than 0');
+  faults.push(...addressFaults(address));
+  if (deadlineMs !== undefined && !(isDuration(deadlineMs) && isDeadline(deadlineMs)))
+    faults.push('deadlineMs must be greater than 0');
   if (
     retry !== undefined &&
     !(isRecord(retry) && RETRY_MEMBERS.every((name) => typeof retry[name] === 'number' && retry[name] >= 0))
   )
     faults.push(`retry must have ${RETRY_MEMBERS.join(', ')}, numbers`);
+  else if (isRecord(retry))
+    faults.push(...unknownMembers(retry, RETRY_MEMBERS).map((name) => `retry.${name} is not a known option`));
   if (credential !== undefined && !hasMethods(credential, 'accessToken'))
     faults.push('credential must have a method accessToken, as a ServiceCredential has');
   return faults;
 }
 
+/** NaN, and what is beyond the range of a deadline of gRPC, would end in an error that nobody handles. */
+const isDeadline = (value: unknown) =>
+  typeof value === 'number' && (value <= MAX_TIMER_MS || value === Infinity);
+
 function settingFaults(settings: unknown): string[] {
   if (settings === undefined) return [];
-  if (!isRecord(settings)) return ['the last argument must be an object, { deadlineMs, signal, requestId }'];
+  if (!isPlainObject(settings))
+    return ['the last argument must be an object, { deadlineMs, signal, requestId }'];
   const { deadlineMs, signal, requestId } = settings;
   const faults = unknownMembers(settings, ['deadlineMs', 'signal', 'requestId']).map(
     (name) => `${name} is not a known setting of a call`,
   );
-  if (deadlineMs !== undefined && typeof deadlineMs !== 'number') faults.push('deadlineMs must be a number');
+  if (deadlineMs !== undefined && !isDeadline(deadlineMs))
+    faults.push('deadlineMs must be a number of milliseconds');
   if (signal !== undefined && !hasMethods(signal, 'addEventListener'))
     faults.push('signal must be an AbortSignal');
   if (requestId !== undefined && typeof requestId !== 'string') faults.push('requestId must be a string');
@@ -251,8 +271,10 @@ function validate(
   settings: unknown,
   required: readonly string[],
   optional?: readonly string[],
+  others?: readonly string[],
 ): void {
-  throwFaults(method, [...requestFaults(request, required, optional), ...settingFaults(settings)]);
+  const faults = requestFaults(request, required, optional, others);
+  throwFaults(method, [...faults, ...settingFaults(settings)]);
 }
 
 function clientInfo({

@@ -4,6 +4,9 @@ import { errorText } from '../domain/error-text.ts';
 import { hasMethods, throwFaults } from './argument-checks.ts';
 import { PosternError } from './postern-error.ts';
 
+/** RFC 6750 section 2.1. */
+const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+
 /** A source of access tokens: a `ServiceCredential` or a `UserSession`. */
 export interface BearerSource {
   accessToken(): Promise<string>;
@@ -23,11 +26,8 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start(metadata, listener, next) {
-        source.accessToken().then(
-          (token) => {
-            // The caller may reuse its metadata for other servers, which must not get the token: a copy is sent.
-            const sent = metadata.clone();
-            sent.set('authorization', `Bearer ${token}`);
+        withToken(source, metadata).then(
+          ({ token, sent }) => {
             next(sent, {
               onReceiveStatus(end: StatusObject, pass: (end: StatusObject) => void) {
                 if (end.code === status.UNAUTHENTICATED) source.forget?.(token);
@@ -39,6 +39,22 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
         );
       },
     });
+}
+
+/**
+ * The metadata of a call with its token.
+ *
+ * @throws whatever the source throws, and TypeError for what cannot be the value of a header, such as a token with a line
+ *   break. The message does not have the token.
+ */
+async function withToken(source: BearerSource, metadata: Metadata) {
+  const token: unknown = await source.accessToken();
+  if (typeof token !== 'string' || !TOKEN.test(token))
+    throw new TypeError('accessToken() of the source did not return a token');
+  // The caller may reuse its metadata for other servers, which must not get the token: a copy is sent.
+  const sent = metadata.clone();
+  sent.set('authorization', `Bearer ${token}`);
+  return { token, sent };
 }
 
 /** Without a token the call ends with the status of the token request. */

@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 
-import { isRecord, throwFaults, unknownMembers } from './argument-checks.ts';
+import { isName, isPlainObject, isRecord, throwFaults, unknownMembers } from './argument-checks.ts';
 import { decodeText } from '../domain/decode-text.ts';
 import { parseListenAddress, isLocalAddress } from '../net/listen-address.ts';
 
@@ -73,6 +73,25 @@ export function channelCredentials({ address, tls, insecure = false }: Upstream)
   return credentials.createFromSecureContext(renewingContext(tls));
 }
 
+/** The names of the options of an `Upstream`. */
+export const UPSTREAM_MEMBERS: readonly string[] = ['address', 'tls', 'insecure'];
+
+/** What is wrong with an upstream, apart from what `channelCredentials` checks; `name` is that of the argument. */
+export function upstreamFaults(upstream: unknown, name: string): string[] {
+  if (!isPlainObject(upstream)) return [`${name} must be an object, { address: "host:port" }`];
+  return [
+    ...unknownMembers(upstream, UPSTREAM_MEMBERS).map((member) => `${name}.${member} is not a known option`),
+    ...addressFaults(upstream['address']).map((fault) => `${name}.${fault}`),
+  ];
+}
+
+/** What is wrong with the address of an upstream. */
+export function addressFaults(address: unknown): string[] {
+  if (!isName(address)) return ['address is missing'];
+  if (isTarget(address)) return [];
+  return ['address must be "host:port", "dns:///name:port", "ipv4:a:port,b:port" or "unix:/path"'];
+}
+
 function securityFaults(tls: unknown, insecure: unknown): string[] {
   if (typeof insecure !== 'boolean') return ['insecure must be true or false'];
   if (tls === undefined) return [];
@@ -129,15 +148,17 @@ function contextOf([ca, cert, key]: PemTexts): SecureContext {
 export function isTarget(text: string): boolean {
   const [, scheme, rest = ''] = /^(dns|ipv4|ipv6):(.*)$/.exec(text) ?? [];
   if (scheme === undefined)
-    return hasPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
-  // A DNS name may contain an underscore; a listen address may not.
-  if (scheme === 'dns') return hasPort(rest.replace(/^\/\/[^/]*\//, '').replaceAll('_', '-'));
+    return hasNamedPort(text) || (text.startsWith('unix:') && parseListenAddress(text) !== null);
+  if (scheme === 'dns') return hasNamedPort(rest.replace(/^\/\/[^/]*\//, ''));
   return rest
     .split(',')
     .every(
       (address) => hasPort(address) && isIP(address.replace(/:\d+$|[[\]]/g, '')) === Number(scheme.at(-1)),
     );
 }
+
+/** A DNS name may contain an underscore; a listen address may not. */
+const hasNamedPort = (text: string) => hasPort(text.replaceAll('_', '-'));
 
 function hasPort(text: string): boolean {
   const address = parseListenAddress(text);

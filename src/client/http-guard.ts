@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
-import { isRecord, requireVerifier, throwFaults } from './argument-checks.ts';
+import { hasMethods, isRecord, requireVerifier, throwFaults } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
 import { type Requirements, validateRequirements } from './access-rules.ts';
@@ -39,10 +39,13 @@ interface NodeRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** All values of repeated headers; `headers` has only the first. */
   readonly headersDistinct?: Readonly<Record<string, readonly string[] | undefined>>;
+  /** Names and values in turn; what a request of HTTP/2 has instead. */
+  readonly rawHeaders?: readonly string[];
   caller?: VerifiedClaims;
 }
 interface NodeResponse {
   statusCode: number;
+  readonly headersSent?: boolean;
   setHeader(name: string, value: string): unknown;
   end(body: string): unknown;
 }
@@ -70,7 +73,8 @@ export async function authenticateRequest(
 ): Promise<HttpVerdict> {
   requireVerifier('authenticateRequest', verifier);
   validateRequirements(requirements);
-  if (!isRecord(headers))
+  // A request, of fetch or of Node, has no authorization header of its own: each call would be refused.
+  if (!isRecord(headers) || isRecord((headers as { headers?: unknown }).headers))
     throwFaults('authenticateRequest', ['the second argument must be the headers of the request']);
   try {
     const token = bearerTokenOf(authorizationOf(headers));
@@ -90,6 +94,15 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
   requireVerifier('requireToken', verifier);
   validateRequirements(requirements);
   return (request: NodeRequest, response: NodeResponse, next: () => void): void => {
+    // Later a TypeError would have nobody to catch it.
+    if (
+      !isRecord((request as NodeRequest | undefined)?.headers) ||
+      !hasMethods(response, 'setHeader', 'end') ||
+      typeof next !== 'function'
+    )
+      throwFaults('requireToken', [
+        'the middleware must be called with request, response and next; for Fastify use requireTokenHook',
+      ]);
     void authenticateRequest(verifier, headersOf(request), requirements).then((verdict) => {
       if (verdict.ok) {
         request.caller = verdict.caller;
@@ -97,6 +110,8 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
         return;
       }
       const { refusal } = verdict;
+      // Something else has answered meanwhile, such as a time limit of the program.
+      if (response.headersSent === true) return;
       response.statusCode = refusal.status;
       for (const [name, value] of Object.entries(refusal.headers)) response.setHeader(name, value);
       response.end(refusal.body);
@@ -113,6 +128,11 @@ export function requireTokenHook(verifier: Verifier, requirements: Requirements 
   requireVerifier('requireTokenHook', verifier);
   validateRequirements(requirements);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    if (
+      !isRecord((request as FastifyRequest | undefined)?.raw) ||
+      !hasMethods(reply, 'code', 'headers', 'send')
+    )
+      throwFaults('requireTokenHook', ['the hook is for Fastify; for Express use requireToken']);
     const verdict = await authenticateRequest(verifier, headersOf(request.raw), requirements);
     if (verdict.ok) {
       request.caller = verdict.caller;
@@ -170,12 +190,21 @@ function refusal(
   };
 }
 
-const headersOf = ({ headers, headersDistinct }: NodeRequest): RequestHeaders => headersDistinct ?? headers;
+/** With every value of a repeated header: `headers` has only the first, and another program could read the other. */
+function headersOf({ headers, headersDistinct, rawHeaders }: NodeRequest): RequestHeaders {
+  if (headersDistinct || !rawHeaders) return headersDistinct ?? headers;
+  const values = rawHeaders.filter(
+    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'authorization',
+  );
+  return { authorization: values };
+}
 
 function authorizationOf(headers: RequestHeaders): string[] {
   if (typeof headers.get === 'function') {
-    const value = (headers as { get(name: string): string | null }).get('authorization');
-    return value === null ? [] : [value];
+    const value = (headers as { get(name: string): unknown }).get('authorization');
+    if (typeof value === 'string') return [value];
+    // A Map, or the request of Express, has undefined without the header. The metadata of gRPC has a list.
+    return Array.isArray(value) ? value.map(String) : [];
   }
   const values = Object.entries(headers as Record<string, string | readonly string[] | undefined>)
     .filter(([name]) => name.toLowerCase() === 'authorization')

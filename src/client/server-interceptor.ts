@@ -10,7 +10,14 @@ import {
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
-import { isRecord, requireVerifier, throwFaults, unknownMembers } from './argument-checks.ts';
+import {
+  hasMethods,
+  isPlainObject,
+  isRecord,
+  requireVerifier,
+  throwFaults,
+  unknownMembers,
+} from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
 import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
@@ -33,8 +40,11 @@ const callers = new WeakMap<Metadata, VerifiedClaims>();
  *
  * @param call the handler's call, or any object with its metadata
  * @returns null for a public method, and for an optional token that was not sent
+ * @throws TypeError for anything without metadata, such as the request: null would mean a caller without a token
  */
 export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims | null {
+  if (!isRecord(call) || !hasMethods(call.metadata, 'get'))
+    throwFaults('callerOf', ['the argument must be the call that the handler got']);
   return callers.get(call.metadata) ?? null;
 }
 
@@ -79,13 +89,13 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
 }
 
 function optionFaults(options: unknown): string[] {
-  if (!isRecord(options))
+  if (!isPlainObject(options))
     return ['the options must be an object, { verifier, methods, otherwise, services }'];
   const { methods, services } = options;
   const faults = unknownMembers(options, ['verifier', 'methods', 'otherwise', 'services']).map(
     (name) => `${name} is not a known option`,
   );
-  if (methods !== undefined && !isRecord(methods)) faults.push('methods must be an object');
+  if (methods !== undefined && !isPlainObject(methods)) faults.push('methods must be a plain object');
   if (services !== undefined && !(Array.isArray(services) && services.every(isRecord)))
     faults.push('services must be a list of service definitions');
   return faults;

@@ -1,7 +1,7 @@
 import type { WatchCredential } from '../trust/stream-trust-source.ts';
-import { accountFaults, throwFaults } from './argument-checks.ts';
+import { accountFaults, isDuration, isName, isRecord, throwFaults } from './argument-checks.ts';
 import { createAuthClient } from './auth-client.ts';
-import type { Upstream } from './channel.ts';
+import { type Upstream, upstreamFaults } from './channel.ts';
 import { RenewingToken } from './renewing-token.ts';
 
 /** A token is renewed after this share of its lifetime; jitter spreads the renewals of many processes. */
@@ -28,7 +28,7 @@ export class ServiceCredential implements WatchCredential {
       throwFaults('ServiceCredential', ['issue and close must be functions']);
     this.#token = new RenewingToken(
       async () => {
-        const { accessToken, expiresInSeconds } = await issue();
+        const { accessToken, expiresInSeconds } = requireToken(await issue());
         return { value: accessToken, lifetimeMs: expiresInSeconds * 1000 };
       },
       () => RENEW_AT_FRACTION + Math.random() * JITTER_FRACTION,
@@ -57,6 +57,13 @@ export class ServiceCredential implements WatchCredential {
   }
 }
 
+/** @throws TypeError for a token of the wrong form: `undefined` would be sent as a text, and be renewed for each call */
+function requireToken(token: unknown): ServiceToken {
+  if (!isRecord(token) || !isName(token['accessToken']) || !isDuration(token['expiresInSeconds']))
+    throw new TypeError('ServiceCredential: issue must return { accessToken, expiresInSeconds }');
+  return token as unknown as ServiceToken;
+}
+
 /** A service account, as `postern service create` printed it. */
 export interface ServiceAccount {
   readonly clientId: string;
@@ -70,7 +77,7 @@ export interface ServiceAccount {
 
 /** The credential of a service account, with its own connection to the service. @throws as `createAuthClient` */
 export function serviceCredential(upstream: Upstream, account: ServiceAccount): ServiceCredential {
-  throwFaults('serviceCredential', accountFaults(account));
+  throwFaults('serviceCredential', [...upstreamFaults(upstream, 'upstream'), ...accountFaults(account)]);
   // No retries here: the trust source retries with its own backoff.
   const client = createAuthClient({
     ...upstream,

@@ -1,5 +1,12 @@
 import type { TokenSet } from '../generated/postern/v1/auth.ts';
-import { hasMethods, isName, isRecord, throwFaults } from './argument-checks.ts';
+import {
+  hasMethods,
+  isName,
+  isPlainObject,
+  isRecord,
+  throwFaults,
+  unknownMembers,
+} from './argument-checks.ts';
 import type { AuthClient } from './auth-client.ts';
 import { RenewingToken } from './renewing-token.ts';
 
@@ -49,15 +56,23 @@ export function createUserSession(
     get tokens() {
       return newest;
     },
-    logout: ({ allSessions = false } = {}) => client.revokeToken({ token: newest.refreshToken, allSessions }),
+    async logout(options = {}) {
+      throwFaults('logout', logoutFaults(options));
+      await client.revokeToken({ token: newest.refreshToken, allSessions: options.allSessions ?? false });
+    },
   };
+}
+
+function logoutFaults(options: unknown): string[] {
+  if (!isPlainObject(options)) return ['the argument must be an object, { allSessions }'];
+  return unknownMembers(options, ['allSessions']).map((name) => `${name} is not a known option`);
 }
 
 function sessionFaults(client: unknown, tokens: unknown, onTokens: unknown): string[] {
   const faults: string[] = [];
   if (!hasMethods(client, 'refreshToken', 'revokeToken'))
     faults.push('the client must come from createAuthClient');
-  if (!isRecord(tokens) || !isName(tokens['accessToken']) || typeof tokens['expiresIn'] !== 'number')
+  if (!isRecord(tokens) || !isName(tokens['accessToken']) || !Number.isFinite(tokens['expiresIn']))
     faults.push('the tokens must be the answer of login: accessToken, refreshToken, expiresIn and so on');
   else if (!isName(tokens['refreshToken']))
     faults.push('the tokens have no refreshToken; for a service account use serviceCredential');

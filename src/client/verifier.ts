@@ -10,7 +10,7 @@ import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
 import { type ServiceAccount, serviceCredential } from './service-credential.ts';
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
-import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { channelCredentials, channelOptions, type Upstream, upstreamFaults } from './channel.ts';
 import {
   accountFaults,
   isDuration,
@@ -148,7 +148,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async ready(limitMs) {
       if (!isDuration(limitMs, MAX_TIMER_MS))
         throwFaults('ready', ['limitMs must be a number of milliseconds']);
-      await bundle.whenLoaded(limitMs);
+      await bundle.whenLoaded(limitMs, whenStale === 'refuse' ? maxStalenessMs : Infinity);
       if (bundle.loaded && !isStale()) return true;
       throw notReady(bundle.loaded, limitMs, failure);
     },
@@ -199,7 +199,7 @@ function trustFaults(trust: unknown): string[] {
   if (isRecord(trust) && 'jwksUrl' in trust) {
     const { issuer, audiences, insecure } = trust;
     const faults = unknownOptionFaults('trust.', trust, ['jwksUrl', 'issuer', 'audiences', 'insecure']);
-    if (!URL.canParse(String(trust.jwksUrl))) faults.push('trust.jwksUrl must be an http or https URL');
+    faults.push(...jwksUrlFaults(trust['jwksUrl']));
     if (insecure !== undefined && typeof insecure !== 'boolean')
       faults.push('trust.insecure must be true or false');
     if (!isName(issuer)) faults.push('trust.issuer is missing');
@@ -211,9 +211,17 @@ function trustFaults(trust: unknown): string[] {
     return ['trust must have an upstream, { address: "host:port" }, or a jwksUrl'];
   const { upstream, credential } = trust;
   const faults = unknownOptionFaults('trust.', trust, ['upstream', 'credential']);
-  if (!isName(upstream['address'])) faults.push('trust.upstream.address is missing');
+  faults.push(...upstreamFaults(upstream, 'trust.upstream'));
   if (credential === undefined) return faults;
   return [...faults, ...accountFaults(credential, 'trust.credential ')];
+}
+
+function jwksUrlFaults(jwksUrl: unknown): string[] {
+  const url = URL.canParse(String(jwksUrl)) ? new URL(String(jwksUrl)) : null;
+  if (!url || !/^https?:$/.test(url.protocol)) return ['trust.jwksUrl must be an http or https URL'];
+  // fetch refuses them, with a message that has the whole URL.
+  if (url.username !== '' || url.password !== '') return ['trust.jwksUrl must not have a user or a password'];
+  return [];
 }
 
 function unknownOptionFaults(prefix: string, options: object, known: readonly string[]): string[] {

@@ -19,6 +19,8 @@ const REFETCH_INTERVAL_MS = 30_000;
 const MAX_PAUSE_MS = 3_600_000;
 /** `Age` has whole seconds, so one stored response can seem up to a second older than before. */
 const AGE_RESOLUTION_MS = 1_000;
+/** A larger `Age` counts as this (RFC 9111 section 1.2.2); enough digits would be an infinite one. */
+const MAX_AGE_HEADER_SECONDS = 2 ** 31;
 /** The longest lifetime that Postern allows for an access token. */
 const MAX_LIFETIME_SECONDS = 86_400;
 
@@ -169,6 +171,6 @@ export function cacheTimes(headers: Headers): { maxAgeMs: number; ageMs: number 
     .map((text) => (/^\s*\d+\s*$/.test(text) ? Number(text) : 0));
   return {
     maxAgeMs: Math.min(Math.max(maxAgeSeconds * 1000, MIN_PAUSE_MS), MAX_PAUSE_MS),
-    ageMs: Math.max(...ages) * 1000,
+    ageMs: Math.min(Math.max(...ages), MAX_AGE_HEADER_SECONDS) * 1000,
   };
 }

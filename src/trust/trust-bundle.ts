@@ -185,17 +185,24 @@ export class TrustBundle {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when the bundle is loaded, or after `limitMs`; check `loaded` afterwards. */
-  async whenLoaded(limitMs: number): Promise<void> {
-    if (this.loaded) return;
+  /**
+   * Resolves when the bundle is loaded and its staleness is at most `maxAgeMs`, or after `limitMs`; check `loaded` and
+   * `ageMs` afterwards.
+   */
+  async whenLoaded(limitMs: number, maxAgeMs = Infinity): Promise<void> {
+    const isEnough = () => this.loaded && this.ageMs <= maxAgeMs;
+    if (isEnough()) return;
     await new Promise<void>((resolve) => {
       const finish = () => {
         clearTimeout(timer);
-        this.#loadWaiters.delete(finish);
+        this.#loadWaiters.delete(check);
         resolve();
       };
+      const check = () => {
+        if (isEnough()) finish();
+      };
       const timer = setTimeout(finish, limitMs);
-      this.#loadWaiters.add(finish);
+      this.#loadWaiters.add(check);
     });
   }
 

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createHttp2Server } from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -268,4 +269,89 @@ test('the hook for Fastify refuses a missing and a repeated authorization header
   const twice = { authorization: [`Bearer ${token}`, `Bearer ${token}`] };
   expect(await hook({ raw: { ...good.raw, headersDistinct: twice } }, reply)).toBe(reply);
   expect(answered).toEqual([401, expect.stringContaining('invalid_token'), 'TOKEN_MALFORMED']);
+});
+
+/** A request of HTTP/2 in literal headers (RFC 7541 section 6.2.2): the client of Node sends no header twice. */
+function http2Request(headers: readonly (readonly [string, string])[]): Buffer {
+  const text = (value: string) => Buffer.from([0x7f, ...varint(value.length - 0x7f), ...Buffer.from(value)]);
+  const varint = (rest: number): number[] =>
+    rest < 128 ? [rest] : [(rest % 128) + 128, ...varint(rest >> 7)];
+  const short = (value: string) => Buffer.from([value.length, ...Buffer.from(value)]);
+  const block = Buffer.concat(
+    headers.flatMap(([name, value]) => [
+      Buffer.from([0]),
+      short(name),
+      value.length < 0x7f ? short(value) : text(value),
+    ]),
+  );
+  const frame = (type: number, flags: number, stream: number, body: Buffer) =>
+    Buffer.concat([
+      Buffer.from([0, body.length >> 8, body.length & 255, type, flags, 0, 0, 0, stream]),
+      body,
+    ]);
+  return Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+    frame(4, 0, 0, Buffer.alloc(0)),
+    frame(1, 5, 1, block),
+  ]);
+}
+
+test('V26 over HTTP/2 the middleware refuses a repeated authorization header, of which Node shows the first', async () => {
+  const guard = requireToken(verifier);
+  const http = createHttp2Server((request, response) => {
+    guard(request, response, () => response.end('accepted'));
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const { port } = http.address() as AddressInfo;
+  const ask = (values: readonly string[]) =>
+    new Promise<string>((resolve) => {
+      const start = [
+        [':method', 'GET'],
+        [':scheme', 'http'],
+        [':path', '/'],
+        [':authority', 'shop.example.com'],
+      ] as const;
+      const socket = connect(port, '127.0.0.1', () =>
+        socket.write(http2Request([...start, ...values.map((value) => ['authorization', value] as const)])),
+      );
+      let answer = '';
+      socket.on('data', (bytes: Buffer) => {
+        answer += bytes.toString('latin1');
+        const [found] = /accepted|[A-Z]+_[A-Z_]+/.exec(answer) ?? [];
+        if (found === undefined) return;
+        socket.destroy();
+        resolve(found);
+      });
+    });
+  expect(await ask([`Bearer ${token}`])).toBe('accepted');
+  expect(await ask([`Bearer ${token}`, 'Bearer other'])).toBe('TOKEN_MALFORMED');
+  expect(await ask([])).toBe('CREDENTIALS_MISSING');
+  await new Promise((resolve) => http.close(resolve));
+});
+
+test('the middleware leaves a response alone that was sent meanwhile', async () => {
+  const guard = requireToken(verifier);
+  let refused: () => void = () => undefined;
+  const isRefused = new Promise<void>((resolve) => (refused = resolve));
+  const http = createServer((request, response) => {
+    // Of a time limit in front of the guard. Setting a header then is an error, which would end the process.
+    response.writeHead(504).end('too late');
+    const { headersSent } = response;
+    guard(
+      request,
+      Object.defineProperty(response, 'headersSent', {
+        get: () => {
+          setImmediate(refused);
+          return headersSent;
+        },
+      }),
+      () => undefined,
+    );
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const { port } = http.address() as AddressInfo;
+  expect((await fetch(`http://127.0.0.1:${port}`)).status).toBe(504);
+  await isRefused;
+  http.closeAllConnections();
+  await new Promise((resolve) => http.close(resolve));
 });

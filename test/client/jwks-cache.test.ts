@@ -106,7 +106,7 @@ test('a cache that keeps the key set for hours makes the verifier refuse, with t
   const key = await newKey();
   answer = { headers: cached(20, 7_200), body: keySet(key.jwk) };
   const error: unknown = await start()
-    .ready(5_000)
+    .ready(300)
     .catch((caught: unknown) => caught);
   expect(error).toMatchObject({
     reason: 'TRUST_STALE',
@@ -114,6 +114,16 @@ test('a cache that keeps the key set for hours makes the verifier refuse, with t
   });
   expect(await reasonOf(await key.issue())).toBe('TRUST_STALE');
   expect(verifier?.state().status).toBe('stale');
+});
+
+test('ready() waits for keys that are not too old, as after a cache that had an old copy', async () => {
+  const key = await newKey();
+  answer = { headers: cached(20, 7_200), body: keySet(key.jwk) };
+  const isReady = start().ready(5_000);
+  await until(() => requests === 1, 'the old copy was read');
+  answer = { headers: cached(20, 0), body: keySet(key.jwk) };
+  expect(await isReady).toBe(true);
+  expect(await reasonOf(await key.issue())).toBeNull();
 });
 
 describe('ready() names the cause', () => {
@@ -145,6 +155,7 @@ describe('ready() names the cause', () => {
 test.each([
   [{}, 300_000, 0],
   [{ 'cache-control': 'public, max-age=20', age: '15' }, 20_000, 15_000],
+  [{ 'cache-control': 'max-age=20', age: '9'.repeat(400) }, 20_000, 2 ** 31 * 1_000],
   [{ 'cache-control': 'Public,Max-Age="20"', age: ' 7 ' }, 20_000, 7_000],
   [{ 'cache-control': 's-maxage=900, max-age=20, max-age=30' }, 20_000, 0],
   [{ 'cache-control': 'no-cache, max-age=900' }, 1_000, 0],

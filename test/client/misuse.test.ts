@@ -1,3 +1,4 @@
+import * as grpc from '@grpc/grpc-js';
 import { afterAll, expect, test } from '@jest/globals';
 
 import * as client from '../../src/client/postern-client.ts';
@@ -166,10 +167,126 @@ test.each<[string, () => unknown, RegExp]>([
     () => library.createVerifier({ trust: { upstream }, onEvent: {} }),
     /onEvent must be a function/,
   ],
+  ['a callback for requirements', () => verifier.verify('a', () => ({ roles: ['a'] })), /plain object/],
+  [
+    'a Map of requirements',
+    () => library.requireToken(verifier, new Map([['roles', ['a']]])),
+    /plain object/,
+  ],
+  ['requirements not awaited', () => verifier.verify('a', Promise.resolve({ roles: ['a'] })), /plain object/],
+  [
+    'requirements of a prototype',
+    () => library.requireTokenHook(verifier, Object.create({ roles: ['a'] })),
+    /plain object/,
+  ],
+  ['a role that is a hole', () => verifier.verify('a', { roles: new Array(1) }), /roles that are not a list/],
+  [
+    'roles of a missing setting',
+    () => verifier.verify('a', { roles: undefined }),
+    /roles that are not a list/,
+  ],
+  [
+    'a Map of rules',
+    () => library.authInterceptor({ verifier, methods: new Map([['/a.B/C', { roles: ['a'] }]]) }),
+    /methods must be a plain object/,
+  ],
+  [
+    'a rule that is a Set',
+    () => library.authInterceptor({ verifier, methods: { '/a.B/C': new Set(['a']) } }),
+    /neither 'public' nor a plain object/,
+  ],
+  ['the request for its call', () => library.callerOf({ name: 'a' }), /the call that the handler got/],
+  ['no call', () => library.callerOf(), /the call that the handler got/],
+  [
+    'a fetch request for its headers',
+    () => library.authenticateRequest(verifier, new Request('http://127.0.0.1')),
+    /must be the headers/,
+  ],
+  [
+    'the hook of Fastify in Express',
+    () => (library.requireTokenHook(verifier) as Untyped)({ headers: {} }, {}, () => undefined),
+    /use requireToken/,
+  ],
+  [
+    'the middleware of Express in Fastify',
+    () => (library.requireToken(verifier) as Untyped)({ headers: {} }, { send: () => undefined }),
+    /use requireTokenHook/,
+  ],
+  [
+    'an address without a port, which would mean 443',
+    () => library.createAuthClient({ address: 'localhost', tls: {} }),
+    /address must be "host:port"/,
+  ],
+  [
+    'a URL for an address',
+    () => library.createVerifier({ trust: { upstream: { address: 'http://127.0.0.1:50051' } } }),
+    /trust.upstream.address must be/,
+  ],
+  [
+    'a misspelt option of the upstream',
+    () => library.createVerifier({ trust: { upstream: { ...upstream, tsl: {} } } }),
+    /trust.upstream.tsl is not/,
+  ],
+  [
+    'a misspelt audience of an account',
+    () => library.serviceCredential(upstream, { clientId: 'a', clientSecret: secret, audiance: 'b' }),
+    /audiance is not/,
+  ],
+  [
+    'a password in the URL of the key set',
+    () =>
+      library.createVerifier({
+        trust: { jwksUrl: `https://a:${secret}@example.com`, issuer: 'a', audiences: ['b'] },
+      }),
+    /must not have a user or a password/,
+  ],
+  [
+    'a misspelt member of a retry policy',
+    () =>
+      library.createAuthClient({
+        ...upstream,
+        retry: { attempts: 1, firstPauseMs: 0, longestPauseMs: 0, pause: 1 },
+      }),
+    /retry.pause is not/,
+  ],
+  ['a deadline that is no number', () => auth.getJwks({ deadlineMs: NaN }), /deadlineMs must/],
+  ['a deadline beyond the range of gRPC', () => auth.getJwks({ deadlineMs: 1e300 }), /deadlineMs must/],
+  [
+    'a signal for the settings',
+    () => auth.getJwks(AbortSignal.timeout(1)),
+    /last argument must be an object/,
+  ],
+  [
+    'a misspelt allSessions, which would end one session',
+    () => auth.revokeToken({ token: secret, allsessions: true }),
+    /allsessions is not/,
+  ],
+  ['a misspelt audience', () => auth.verifyToken({ ...tokens, audiance: 'a' }), /audiance is not/],
+  [
+    'a misspelt client',
+    () => auth.login({ email: 'a', password: secret, client: { ip: '192.0.2.1' } }),
+    /ip is not/,
+  ],
+  [
+    'a misspelt option of logout',
+    () => (library.createUserSession(auth, tokens) as client.UserSession).logout({ all: true } as object),
+    /all is not/,
+  ],
+  [
+    'a lifetime that is no number',
+    () => library.createUserSession(auth, { ...tokens, expiresIn: NaN }),
+    /expiresIn/,
+  ],
+  [
+    'an issue in snake case',
+    () =>
+      new client.ServiceCredential(() => Promise.resolve({ access_token: secret } as never)).accessToken(),
+    /must return \{ accessToken, expiresInSeconds \}/,
+  ],
   ['ready without a time', () => verifier.ready(), /limitMs must be/],
   ['ready for ever: a timer would end at once', () => verifier.ready(Infinity), /limitMs must be/],
   ['a token that is undefined', () => verifier.verify(undefined), /token must be a string/],
-])('%s is a TypeError that shows no secret', async (_name, misuse, message) => {
+])('V26 %s is a TypeError that shows no secret', async (_name, misuse, message) => {
   let error: unknown;
   try {
     await misuse();
@@ -180,3 +297,19 @@ test.each<[string, () => unknown, RegExp]>([
   expect((error as Error).message).toMatch(message);
   expect((error as Error).message).not.toContain(secret);
 });
+
+test.each([`${secret}\n`, 'a b', '', undefined])(
+  'a token that no header can carry (%j) fails the call alone',
+  async (value) => {
+    const interceptor = client.bearerInterceptor({ accessToken: () => Promise.resolve(value as string) });
+    const stub = new grpc.Client(upstream.address, grpc.credentials.createInsecure());
+    const copy = (bytes: Buffer) => bytes;
+    const error = await new Promise<grpc.ServiceError | null>((resolve) => {
+      stub.makeUnaryRequest('/a.B/C', copy, copy, Buffer.alloc(0), { interceptors: [interceptor] }, resolve);
+    });
+    expect(error).toMatchObject({ code: grpc.status.UNAUTHENTICATED });
+    expect(error?.details).toMatch(/did not return a token/);
+    expect(error?.details).not.toContain(secret);
+    stub.close();
+  },
+);

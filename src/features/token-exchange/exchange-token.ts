@@ -127,7 +127,7 @@ async function issueFor(
   call: OperationCall,
 ): Promise<ExchangedToken> {
   const { subject, actor, clientId, audience, dependsOn, usesUp, confirm } = grant;
-  const roles = narrowedRoles(grant.roles, request.roles);
+  const roles = narrowedRoles(grant, request.roles);
   // One reading for `iat` and the lifetime: a second that began in between would make the token valid for longer.
   const issuedAtSeconds = Math.floor(nowMs() / 1000);
   const lifetimeSeconds = lifetimeOf(issuer.lifetimeSeconds, grant, request, issuedAtSeconds);
@@ -166,6 +166,7 @@ async function issueFor(
     if (usesUp !== null && !(await useOnce(trx, usesUp))) throw replayed(grant);
     const recorded = await recordDerivedToken(trx, { ...dependsOn, tokenId, lifetimeSeconds });
     if (recorded === 'ended') throw endedMeanwhile(grant);
+    if (recorded === 'changed') throw new Rejected({ kind: 'conflict' });
     await confirm?.(trx);
     await insertAuditEvent(trx, { event, origin: call.origin });
   });
@@ -183,12 +184,19 @@ async function issueFor(
 }
 
 /** @throws Rejected `exchange-not-allowed` for a role that the subject does not have */
-function narrowedRoles(held: readonly string[], asked: readonly string[]): readonly string[] {
+function narrowedRoles(
+  { roles: held, subject: { type, id }, actor }: ExchangeGrant,
+  asked: readonly string[],
+): readonly string[] {
   if (asked.length === 0) return held;
   if (!asked.every((role) => held.includes(role)))
     throw new Rejected({
       kind: 'exchange-not-allowed',
       detail: 'roles has a role that the subject does not have; ask for fewer roles, or for none to get all',
+      subject: {
+        actor: actor === null ? { type, id } : { type: 'service', id: actor.subject },
+        target: { type, id },
+      },
     });
   return [...new Set(asked)].sort();
 }

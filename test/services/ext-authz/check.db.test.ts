@@ -156,7 +156,9 @@ describe('E03 refused with 401', () => {
 });
 
 describe('a route’s policy', () => {
-  const act = (name: string, before?: object) => ({ act: { sub: 's-1', name, ...(before && { act: before }) } });
+  const act = (name: string, before?: object) => ({
+    act: { sub: 's-1', name, ...(before && { act: before }) },
+  });
   test.each<[string, object, boolean]>([
     ['the service that acts is listed', act('support'), true],
     ['it acts after another one', act('orders', { sub: 's-2', name: 'gate' }), true],
