@@ -28,6 +28,8 @@ const (
 	ReasonTokenNotYetValid      Reason = "TOKEN_NOT_YET_VALID"
 	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
 	ReasonRoleMissing           Reason = "ROLE_MISSING"
+	ReasonMethodNotListed       Reason = "METHOD_NOT_LISTED"
+	ReasonActorNotAllowed       Reason = "ACTOR_NOT_ALLOWED"
 	ReasonTrustStale            Reason = "TRUST_STALE"
 )
 
@@ -50,7 +52,7 @@ func (r *Refusal) Error() string {
 // Code is the gRPC status code of the refusal: Unauthenticated, PermissionDenied or Unavailable.
 func (r *Refusal) Code() codes.Code {
 	switch r.Reason {
-	case ReasonRoleMissing:
+	case ReasonRoleMissing, ReasonMethodNotListed, ReasonActorNotAllowed:
 		return codes.PermissionDenied
 	case ReasonTrustStale:
 		return codes.Unavailable

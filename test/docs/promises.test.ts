@@ -11,11 +11,12 @@ const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id)
 /** Tests in other languages that prove promises. */
 const GO_TESTS = [
   'corpus_test.go',
+  'policy_test.go',
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
   'integration/verifier_test.go',
 ].map((name) => `clients/go/${name}`);
-const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks'].map(
+const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks', 'policy'].map(
   (name) => `clients/python/tests/test_${name}.py`,
 );
 

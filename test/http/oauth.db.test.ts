@@ -357,8 +357,10 @@ describe('J02 POST /oauth/introspect', () => {
       sub: billing.id,
       client_id: billing.id,
       aud: 'ledger',
+      name: 'billing',
       roles: ['reader'],
     });
+    expect(ofService.body).not.toHaveProperty('act');
     const ofUser = await introspect(login.access_token, byAssertion());
     expect(ofUser.body).toMatchObject({
       active: true,

@@ -9,7 +9,7 @@ export interface ApiKeyVerification {
   readonly directory: ApiKeyDirectory;
   readonly feed: Pick<ApiKeyFeed, 'nextRead' | 'ageMs'>;
   readonly uses: Pick<ApiKeyUses, 'note'>;
-  readonly policy: Pick<ClaimsPolicy, 'audiences'>;
+  readonly policy: () => Pick<ClaimsPolicy, 'audiences'>;
   /** Beyond it every key is refused with `trust-stale`, ms. */
   readonly maxStalenessMs: number;
   /** Unix time, ms. */
@@ -78,7 +78,7 @@ export function causeOfInvalidity(
   if (claims.expiresAtSeconds <= nowMs() / 1000) return 'expired';
   if (!ownerAllows) return 'owner-disabled';
   // An audience that was removed since: no token for it is accepted either.
-  return policy.audiences.includes(claims.audience[0] ?? '') ? null : 'unknown';
+  return policy().audiences.includes(claims.audience[0] ?? '') ? null : 'unknown';
 }
 
 function causeOfRefusal(

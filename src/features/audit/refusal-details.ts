@@ -65,6 +65,7 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'claims-too-long':
     case 'conflict':
     case 'not-found':
+    case 'issuer-keys-unavailable':
     case 'store-unavailable':
     case 'server-overloaded':
     case 'trust-stale':

@@ -36,7 +36,7 @@ const NAME = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
  * Reads `audience`, `roles_any`, `roles_all`, `actors_any` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
  * or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
  *
- * @param audiences the configured audiences; null while they are not known yet
+ * @param audiences the audiences at the moment; null while they are not known yet
  * @throws Denied `route-misconfigured`
  * @throws Rejected `trust-stale` for a route with an audience while `audiences` is null
  */
@@ -61,12 +61,19 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
   return policy;
 }
 
+/** Whether the route says who may pass, so that it is checked beside a policy file. */
+export function hasRequirements(extensions: Extensions): boolean {
+  return Object.keys(extensions).some((key) => key !== 'strip_token');
+}
+
 function configuredAudience(extensions: Extensions, audiences: readonly string[] | null): string {
   const audience = ownValue(extensions, 'audience');
   if (audience === undefined) return '';
   if (audiences === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   if (audiences.includes(audience)) return audience;
-  throw misconfigured('has an audience that is not in POSTERN_AUDIENCE');
+  throw misconfigured(
+    'has an audience that does not exist; it is neither in POSTERN_AUDIENCE nor was it added',
+  );
 }
 
 function nameList(extensions: Extensions, key: string, content: string): readonly string[] {

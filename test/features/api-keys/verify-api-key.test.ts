@@ -55,7 +55,7 @@ function verifierOf(...keys: FedApiKey[]) {
       },
     },
     uses: { note: () => void (seen.uses += 1) },
-    policy: { audiences: ['postern'] },
+    policy: () => ({ audiences: ['postern'] }),
     maxStalenessMs: 1_000,
     nowMs: () => nowMs,
   };

@@ -29,7 +29,7 @@ beforeAll(async () => {
   const signer = createSharedSecretSigner(sharedSecret);
   issuer = new AccessTokenIssuer({
     issuer: issuerName,
-    audiences: ['postern', 'shop'],
+    audiences: () => ['postern', 'shop'],
     lifetimeSeconds: 600,
     signer: () => signer,
     nowMs: Date.now,
