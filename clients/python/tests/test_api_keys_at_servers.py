@@ -1,9 +1,11 @@
 """Q40, Q44 API keys at the interceptors, the middleware and the dependency."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import grpc
@@ -17,7 +19,7 @@ from starlette.routing import Route
 
 import postern_auth.fastapi
 from fake import FakePostern, new_key
-from postern_auth import Caller, Verifier, current_caller, grpc_sync
+from postern_auth import Caller, PolicyFile, Verifier, current_caller, grpc_sync
 from postern_auth.starlette import RequireToken
 from test_grpc_servers import (
     KINDS,
@@ -164,6 +166,19 @@ def test_other_calls_are_served_while_a_key_is_asked_about(serve: Serve, postern
         done.set()
         assert waiting.result(10) == [postern.grant(held).subject.encode()]
         postern.on_ask = lambda: None
+
+
+def test_a_policy_file_holds_for_keys(serve: Serve, postern: FakePostern, tmp_path: Path) -> None:
+    rules = {"/shop.Orders/Edit": {"roles": ["admin"]}, "/shop.Orders/Look": {"actors": ["orders"]}}
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps({"version": 1, "methods": {**rules, "/shop.Orders/unary_stream": {"roles": ["editor"]}}}))
+    key = postern.create(roles=["editor"])
+    with serve(policy=PolicyFile(path)) as address:
+        assert len(call(address, "unary_stream", f"Bearer {key}")) == 2
+        # The code asks for the role editor alone.
+        assert refusal(call(address, "Edit", f"Bearer {key}")) == ("PERMISSION_DENIED", "ROLE_MISSING")
+        assert refusal(call(address, "Look", f"Bearer {key}")) == ("PERMISSION_DENIED", "ACTOR_NOT_ALLOWED")
+        assert refusal(call(address, "unary_unary", f"Bearer {key}"))[1] == "METHOD_NOT_LISTED"
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from .api_key import looks_like_api_key, peer_ip
 from .bearer import bearer_token, credentials_missing
 from .caller import caller_variable
 from .claims import Caller
-from .policy import PolicyFile, combined
+from .policy import Policy, PolicyFile, combined
 from .refusal import Refused
 from .rules import Require, Rule, Rules, ServiceDescriptor
 from .verifier import Verifier
@@ -35,6 +35,8 @@ class PresentedKey(NamedTuple):
 
     key: str
     rule: Require
+    policy: Policy | None
+    method: str
 
 
 def peer_address(context: Any) -> str | None:
@@ -83,7 +85,7 @@ class Authenticator:
             values = [_text(value) for name, value in call.invocation_metadata or () if name == "authorization"]
             token = bearer_token(values)
             if token is not None and looks_like_api_key(token):
-                return PresentedKey(token, rule)
+                return PresentedKey(token, rule, policy, call.method)
             if token is not None:
                 caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience)
                 if policy is not None:
@@ -98,19 +100,27 @@ class Authenticator:
     def judge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
         """Blocks up to a second while Postern is asked about a key."""
         try:
-            return self._verifier.verify(presented.key, **self._requirements(presented, context))
+            caller = self._verifier.verify(presented.key, **self._requirements(presented, context))
+            return _allowed(presented, caller)
         except Exception as error:
             return refusal_of(error)
 
     async def ajudge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
         try:
-            return await self._verifier.averify(presented.key, **self._requirements(presented, context))
+            caller = await self._verifier.averify(presented.key, **self._requirements(presented, context))
+            return _allowed(presented, caller)
         except Exception as error:
             return refusal_of(error)
 
     def _requirements(self, presented: PresentedKey, context: Any) -> dict[str, Any]:
         rule = presented.rule
         return {"roles": rule.roles, "audience": rule.audience, "client_address": self._client_address(context)}
+
+
+def _allowed(presented: PresentedKey, caller: Caller) -> Caller:
+    if presented.policy is not None:
+        presented.policy.check(presented.method, caller)
+    return caller
 
 
 def _text(value: str | bytes) -> str:
