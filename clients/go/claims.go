@@ -144,7 +144,6 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		TokenID:     tokenID,
 		ClientID:    clientID,
 		ExternalID:  externalID,
-		SubjectName: subjectName,
 		Actor:       actor,
 		Issuer:      rules.issuer,
 		Audience:    audience,
@@ -155,6 +154,7 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 	}
 	if sessionID == "" {
 		claims.SubjectType = SubjectService
+		claims.SubjectName = subjectName
 	}
 	return claims, nil
 }

@@ -108,7 +108,7 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
         token_id=token_id,
         client_id=client_id,
         external_id=external_id,
-        subject_name=subject_name,
+        subject_name=subject_name if session_id is None else None,
         actor=actor,
         issuer=policy.issuer,
         audience=audience,
