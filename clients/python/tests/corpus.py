@@ -29,8 +29,6 @@ def claims_of(caller: Caller) -> dict[str, Any]:
     claims = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(caller).items()}
     # That of every token.
     assert claims.pop("credential_kind") == "access_token"
-    if claims["actor"] is None:
-        del claims["actor"]
     return claims
 
 
