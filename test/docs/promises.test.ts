@@ -20,9 +20,16 @@ const GO_TESTS = [
   'integration/workload_test.go',
   'workload_test.go',
 ].map((name) => `clients/go/${name}`);
-const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks', 'policy'].map(
-  (name) => `clients/python/tests/test_${name}.py`,
-);
+const PYTHON_TESTS = [
+  'api_keys',
+  'conformance',
+  'fork',
+  'grpc_servers',
+  'hostile',
+  'jwks',
+  'policy',
+  'workload',
+].map((name) => `clients/python/tests/test_${name}.py`);
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
