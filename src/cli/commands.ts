@@ -122,6 +122,26 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/service/key/delete.ts')).serviceKeyDelete,
   },
   {
+    path: ['api-key', 'create'],
+    summary: 'create an API key of a user or a service account and print it, once',
+    load: async () => (await import('./commands/api-key/create.ts')).apiKeyCreate,
+  },
+  {
+    path: ['api-key', 'list'],
+    summary: 'list the valid API keys of an owner, or of everybody',
+    load: async () => (await import('./commands/api-key/list.ts')).apiKeyList,
+  },
+  {
+    path: ['api-key', 'revoke'],
+    summary: 'revoke an API key, or every one in a text, with the tokens that it was exchanged for',
+    load: async () => (await import('./commands/api-key/revoke.ts')).apiKeyRevoke,
+  },
+  {
+    path: ['api-key', 'rotate'],
+    summary: 'create a new API key with the rights of another, which stays valid for a while',
+    load: async () => (await import('./commands/api-key/rotate.ts')).apiKeyRotate,
+  },
+  {
     path: ['key', 'list'],
     summary: 'list the signing keys, their states and when they change',
     load: async () => (await import('./commands/key/list.ts')).keyList,
@@ -164,6 +184,7 @@ export const groups: Readonly<Record<string, string>> = {
   session: "list and end users' sessions",
   service: 'manage service accounts, with which programs authenticate',
   'service key': "manage a service account's public keys",
+  'api-key': 'manage API keys of users and service accounts',
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
   token: 'inspect access tokens',

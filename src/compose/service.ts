@@ -1,4 +1,5 @@
-import { composeRpcs } from './services.ts';
+import { composeRpcs, httpServicesOf } from './services.ts';
+import { composeApiKeys } from './api-keys.ts';
 import { composeTokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { budgetOf } from '../domain/operation-call.ts';
@@ -14,8 +15,6 @@ import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { HttpCalls } from '../http/http-calls.ts';
 import { HttpServer } from '../http/http-server.ts';
 import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
-import { AdminServiceService } from '../generated/postern/v1/admin.ts';
-import { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
@@ -120,7 +119,6 @@ export async function startService(
     const trust = new TrustBundle();
     const clock = new DatabaseClock();
     const tokens = composeTokens(settings, trust, clock);
-    const { verification, apiAudience } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
@@ -132,6 +130,10 @@ export async function startService(
     cleanups.push(() => trustDatabase.close());
     const feed = new RevocationFeed(trustDatabase, trust, clock);
     const rootKey = new RootKey(settings.refreshTokenForm);
+    const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
+    cleanups.push(() => apiKeys.uses.stop());
+    const verification = { ...tokens.verification, apiKeys: apiKeys.verification };
+    const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
@@ -156,8 +158,10 @@ export async function startService(
         await keys.prepare();
       },
       async refresh() {
-        // Waits for both, so that the next refresh does not start while one of them is still reading.
-        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirstRejection);
+        // Waits for all, so that the next refresh does not start while one of them is still reading.
+        await Promise.allSettled([feed.refresh(), keys.refresh(), apiKeys.feed.refresh()]).then(
+          throwFirstRejection,
+        );
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
@@ -210,6 +214,7 @@ export async function startService(
       hasher,
       rootKey,
       tokens,
+      apiKeys,
       broadcaster,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
@@ -222,7 +227,7 @@ export async function startService(
       authenticate: authenticateBy(
         { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
         (token, access, call) =>
-          authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
+          authenticateCaller(authentication, { token, access, address: call.origin.address }, call),
       ),
       writeAudit: (record) => auditWriter.write(budgetOf(AUDIT_LIMIT_MS, Date.now()), record),
       refusals: newRateLimiter(),
@@ -281,6 +286,7 @@ export async function startService(
       revocationDelay: feed.delay,
       broadcaster,
       keys,
+      apiKeys: () => apiKeys.directory.size,
       keyRotationSeconds: settings.keyRotationSeconds,
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
     });
@@ -324,12 +330,6 @@ export async function startService(
     await stop();
     throw error;
   }
-}
-
-/** The services whose unary methods are served over HTTP as well. */
-function httpServicesOf({ httpRpc }: Settings): readonly object[] {
-  if (httpRpc === 'off') return [];
-  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }
 
 function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {

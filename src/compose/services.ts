@@ -1,3 +1,4 @@
+import type { ApiKeys } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
@@ -25,6 +26,8 @@ import { LoginThrottle } from '../features/authentication/throttle/login-throttl
 import type { RootKey } from '../features/root-key/root-key.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
+import { networkMatcher } from '../net/cidr.ts';
+import { grantOfApiKey } from '../features/token-exchange/grant-of-api-key.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
@@ -40,6 +43,7 @@ export interface RpcParts {
   readonly hasher: PasswordHasher;
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
+  readonly apiKeys: ApiKeys;
   readonly broadcaster: TrustBroadcaster;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
@@ -53,7 +57,9 @@ export interface RpcParts {
 /** Wires every RPC of the service to its operation, and every operation to its dependencies. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
-  const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
+  const { issuer, policy, apiAudience, jwks, nowMs } = parts.tokens;
+  const { apiKeys } = parts;
+  const verification = { ...parts.tokens.verification, apiKeys: apiKeys.verification };
   const { trust, verifier } = verification;
   const extAuthzVerification: VerifyDependencies = {
     ...verification,
@@ -66,6 +72,12 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     performance.now(),
   );
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
+  const cursors = new PageCursors(() => rootKey.derive('page cursor'));
+  const apiKeyMaking = {
+    apiKeyDigests: apiKeys.digests,
+    maxApiKeys: settings.maxApiKeys,
+    audienceFor: (requested: string) => issuer.audienceFor(requested),
+  };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
   const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
@@ -73,6 +85,9 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     add(
       AuthServiceService,
       authService({
+        ...apiKeyMaking,
+        apiKeys: apiKeys.directory,
+        cursors,
         database,
         trust,
         hasher,
@@ -102,23 +117,24 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           issuerName: settings.issuer,
           resolvers: {
             certificate: notBuilt,
-            apiKey: notBuilt,
+            apiKey: grantOfApiKey(apiKeys.verification),
             ownToken: notBuilt,
             outsideToken: notBuilt,
           },
         },
       }),
     );
-    add(TrustServiceService, trustService(trust, policy, parts.broadcaster));
+    add(TrustServiceService, trustService(trust, policy, apiKeys.verification, parts.broadcaster));
     add(
       AdminServiceService,
       adminService({
+        ...apiKeyMaking,
         database,
         trust,
         passwords,
         tokenRoom: tokenRoomOf(settings),
         digests,
-        cursors: new PageCursors(() => rootKey.derive('page cursor')),
+        cursors,
         signingKeys: parts.signingKeys,
       }),
     );
@@ -127,7 +143,14 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
       authorizationService({
         audiences: settings.audiences,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
+        isTrustedProxy: networkMatcher(settings.trustedProxies),
       }),
     );
   };
+}
+
+/** The services whose unary methods are served over HTTP as well. */
+export function httpServicesOf({ httpRpc }: Settings): readonly object[] {
+  if (httpRpc === 'off') return [];
+  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }

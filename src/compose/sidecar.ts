@@ -161,6 +161,7 @@ export async function startSidecar(
             return source.policy?.audiences ?? null;
           },
           verifyToken: (input) => verifyToken(extAuthzVerification, input),
+          isTrustedProxy,
         }),
       );
     },

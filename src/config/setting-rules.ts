@@ -68,6 +68,7 @@ export interface SettingValues {
   readonly passwordMinLength: number;
   readonly trustedProxies: readonly Network[];
   readonly maxConnections: number;
+  readonly maxApiKeys: number;
   readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
   /** Which services are served over HTTP as well; `admin` includes `auth`. */

@@ -99,6 +99,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: '`10000`, or as many as [fit in the memory](operations.md#memory) and `ulimit -n`',
     fallback: ({ sizes }) => sizes.maxConnections,
   },
+  maxApiKeys: setting(
+    'POSTERN_API_KEYS_MAX',
+    '200000',
+    'The maximum number of [API keys](api-keys.md), 0 to 1000000. Every instance holds all of them in memory.',
+    value.count(0, 1_000_000),
+  ),
   shutdownDelaySeconds: setting(
     'POSTERN_SHUTDOWN_DELAY',
     '0s',

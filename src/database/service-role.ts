@@ -161,6 +161,8 @@ export const functionGrants: readonly string[] = [
   'postern_purge_audit_events(integer, integer)',
   'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
   'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
+  'postern_end_api_keys_1(uuid[])',
+  'postern_renew_api_keys_1(uuid[], timestamp with time zone)',
 ];
 
 /** Functions that run only as triggers, which needs no EXECUTE privilege. */
@@ -169,6 +171,8 @@ export const triggerFunctions: readonly string[] = [
   'postern_refuse_change()',
   'postern_retire_id()',
   'postern_refuse_used_id()',
+  'postern_renew_keys_of_owner()',
+  'postern_end_deleted_api_key()',
 ];
 
 /** A database role cannot be used as the service's role. `message` says why, `advice` what to do. */

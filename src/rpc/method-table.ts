@@ -34,6 +34,11 @@ export interface MethodRule {
   readonly logsSuccess?: boolean;
   /** Whether the request has a `client` field, which is trusted from a service account: its credential is checked then (L12). */
   readonly namesClient?: boolean;
+  /**
+   * The same for a field `client_address`, in a method that is served without a guard as well: such a process trusts the
+   * field from trusted proxies only.
+   */
+  readonly namesClientAddress?: boolean;
   /** Absent where the guard audits nothing; the operation may still write events of its own. */
   readonly audit?: MethodAudit;
 }
@@ -63,7 +68,7 @@ const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
   login: credentialCheck('login', { ...hotEvent, namesClient: true }),
-  verifyToken: { ...publicCall, isHot: true },
+  verifyToken: { ...publicCall, isHot: true, namesClientAddress: true },
   refreshToken: credentialCheck('token.refresh', hotEvent),
   // The answer is the same for valid and invalid tokens (RFC 7009 section 2.2).
   revokeToken: publicEvent,

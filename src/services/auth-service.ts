@@ -22,11 +22,11 @@ import {
   type ExchangeDependencies,
   exchangeToken,
 } from '../features/token-exchange/exchange-token.ts';
-import { notBuilt } from '../rpc/not-built.ts';
 import type { IssuedTokens } from '../features/sessions/access-token-issuer.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { verificationService } from './verification-service.ts';
 
 /** The dependencies of all operations of AuthService. */
@@ -37,7 +37,8 @@ export interface AuthDependencies
     RefreshDependencies,
     RevokeDependencies,
     ResetPasswordDependencies,
-    ServiceTokenDependencies {
+    ServiceTokenDependencies,
+    OwnApiKeyDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -61,10 +62,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       serviceTokenSet(await issueServiceToken(dependencies, request, call)),
     exchangeToken: async (request, call) =>
       exchangedTokenSet(await exchangeToken(dependencies.exchange, request, call)),
-    createApiKey: notBuilt,
-    listApiKeys: notBuilt,
-    revokeApiKey: notBuilt,
-    rotateApiKey: notBuilt,
+    ...ownApiKeys(dependencies),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
       return tokenSet(await changePassword(dependencies, change, call));

@@ -72,7 +72,7 @@ func (x *ResolveApiKeyRequest) GetKeySha256() []byte {
 // What an API key may do at this moment.
 type ApiKeyGrant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key's id, a UUID: `token_id` on the stream when it is revoked.
+	// The key's id, a UUID: `token_id` on the stream when the key is revoked or deleted.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The id of the user or service account that it belongs to.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
@@ -94,7 +94,10 @@ type ApiKeyGrant struct {
 	// When it expires. Absent when it does not.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Seconds for which this answer may be used.
-	MaxAge        uint32 `protobuf:"varint,11,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	MaxAge uint32 `protobuf:"varint,11,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// A UUID that stands for this state of the key and its owner: `token_id` on the stream
+	// when either changes. The next answer has another one.
+	RevocationId  string `protobuf:"bytes,12,opt,name=revocation_id,json=revocationId,proto3" json:"revocation_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,6 +207,13 @@ func (x *ApiKeyGrant) GetMaxAge() uint32 {
 		return x.MaxAge
 	}
 	return 0
+}
+
+func (x *ApiKeyGrant) GetRevocationId() string {
+	if x != nil {
+		return x.RevocationId
+	}
+	return ""
 }
 
 // A request for the stream.
@@ -701,7 +711,7 @@ const file_postern_v1_trust_proto_rawDesc = "" +
 	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15postern/v1/auth.proto\"5\n" +
 	"\x14ResolveApiKeyRequest\x12\x1d\n" +
 	"\n" +
-	"key_sha256\x18\x01 \x01(\fR\tkeySha256\"\xa3\x03\n" +
+	"key_sha256\x18\x01 \x01(\fR\tkeySha256\"\xc8\x03\n" +
 	"\vApiKeyGrant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12:\n" +
@@ -717,7 +727,8 @@ const file_postern_v1_trust_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x17\n" +
-	"\amax_age\x18\v \x01(\rR\x06maxAge\"+\n" +
+	"\amax_age\x18\v \x01(\rR\x06maxAge\x12#\n" +
+	"\rrevocation_id\x18\f \x01(\tR\frevocationId\"+\n" +
 	"\x11WatchTrustRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xd2\x01\n" +
 	"\vTrustUpdate\x12\x16\n" +

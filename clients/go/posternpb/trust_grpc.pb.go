@@ -51,8 +51,11 @@ type TrustServiceClient interface {
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
 	WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TrustUpdate], error)
 	// Returns what an API key may do, for a process that verifies API keys itself. Ask
-	// once for each key, keep the answer for `max_age` seconds at most, and drop it as
-	// soon as WatchTrust revokes the key, whose id is a `token_id` there.
+	// once for each key and keep the answer for `max_age` seconds at most. An answer is
+	// void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+	// holds for an answer that arrives after its revocation as well: compare it with all
+	// revocations that are known, as with those of a token, not only with later ones.
 	//
 	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
 	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -127,8 +130,11 @@ type TrustServiceServer interface {
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
 	WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[TrustUpdate]) error
 	// Returns what an API key may do, for a process that verifies API keys itself. Ask
-	// once for each key, keep the answer for `max_age` seconds at most, and drop it as
-	// soon as WatchTrust revokes the key, whose id is a `token_id` there.
+	// once for each key and keep the answer for `max_age` seconds at most. An answer is
+	// void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+	// holds for an answer that arrives after its revocation as well: compare it with all
+	// revocations that are known, as with those of a token, not only with later ones.
 	//
 	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
 	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;

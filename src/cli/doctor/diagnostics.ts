@@ -11,6 +11,7 @@ import { readSchemaState, requireSchema } from '../../database/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../../database/open-database.ts';
 import { detectPooling } from '../../database/connection/pooler-detection.ts';
 import { openTracing } from '../../observability/tracing/open-tracing.ts';
+import { apiKeyFindings } from './api-key-findings.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
@@ -146,6 +147,7 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       ...(await grantFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
+      ...(await apiKeyFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];
   } catch (error) {

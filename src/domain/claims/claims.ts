@@ -29,6 +29,7 @@ export interface VerifiedClaims {
   readonly audience: readonly string[];
   readonly roles: readonly string[];
   readonly issuedAtSeconds: number | null;
+  /** Infinity for an API key that does not expire. */
   readonly expiresAtSeconds: number;
   /** Null for an API key, which no key has signed. */
   readonly keyId: string | null;

@@ -1,4 +1,5 @@
 import type { AuditEvent, AuditedBy } from '../../domain/audit-event.ts';
+import { revokeApiKeyRows } from '../api-keys/api-key-queries.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deleteAllPasswordResets } from '../users/password-reset-queries.ts';
@@ -16,20 +17,26 @@ import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-ke
  *
  * @param input.replaceKeys for a database that was restored from a backup (D18): also revokes all signing keys and
  *   creates a new one, because access tokens may exist that the backup does not know; and deletes pending password
- *   resets, because they may have been used since the backup. Null to keep both.
+ *   resets and revokes all API keys, because they may have been used or revoked since the backup. Null to keep all three.
  * @returns how many sessions ended, and the kid of the new signing key; null when the keys were kept
  */
 export async function endAllSessions(
   { database }: { readonly database: Database },
   { replaceKeys, ...auditedBy }: { readonly replaceKeys: KeyMaking | null } & AuditedBy,
-): Promise<{ sessions: number; active: string | null }> {
+): Promise<{ sessions: number; active: string | null; apiKeys: number }> {
   return database.unlimited(async (trx) => {
     await lockAllSessions(trx);
     const ended = await endSessions(trx, 'all', 'administrator');
     await audit(trx, auditedBy, { action: 'session.revoke', details: { sessions: ended.length, all: true } });
-    if (replaceKeys === null) return { sessions: ended.length, active: null };
+    if (replaceKeys === null) return { sessions: ended.length, active: null, apiKeys: 0 };
     await deleteAllPasswordResets(trx);
-    return { sessions: ended.length, active: await replaceSigningKeys(trx, replaceKeys, auditedBy) };
+    const { ids } = await revokeApiKeyRows(trx, 'all');
+    await audit(trx, auditedBy, { action: 'key.api.revoke', details: { api_keys: ids.length, all: true } });
+    return {
+      sessions: ended.length,
+      apiKeys: ids.length,
+      active: await replaceSigningKeys(trx, replaceKeys, auditedBy),
+    };
   });
 }
 

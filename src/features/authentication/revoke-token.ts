@@ -2,6 +2,10 @@ import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { CallBudget, CallOrigin, OperationCall } from '../../domain/operation-call.ts';
 import { DEFAULT_SKEW_SECONDS, type VerifiedClaims } from '../../domain/claims/claims.ts';
 import { isUuid } from '../../domain/validation.ts';
+import type { ApiKeyDigests } from '../../crypto/api-key-digests.ts';
+import type { ApiKeyDirectory } from '../api-keys/api-key-directory.ts';
+import { revokePresentedApiKey } from '../api-keys/revoke-api-key.ts';
+import { looksLikeApiKey } from '../api-keys/verify-api-key.ts';
 import { decideRefresh } from '../sessions/refresh-decision.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
@@ -26,6 +30,8 @@ export interface RevokeDependencies {
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
   readonly sessionLimiter: KeyedLimiter;
+  readonly apiKeyDigests: ApiKeyDigests;
+  readonly apiKeys: Pick<ApiKeyDirectory, 'find'>;
   readonly trust: TrustBundle;
   /** Resolves after the next refresh of the keys from the database; concurrent calls share one refresh. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -46,15 +52,15 @@ type RevocationTarget =
   | { readonly kind: 'token'; readonly claims: VerifiedClaims };
 
 /**
- * Ends the session of a token, or all sessions of its user; revokes a token without a session by itself. Idempotent. A
+ * Ends the session of a token, or all sessions of its user; revokes a token without a session, or an API key, by itself. Idempotent. A
  * token that no verifier accepts is not an error, because nothing is left to revoke (RFC 7009 section 2.2).
  *
  * Success means that no verifier accepts the token any more. So a token is also revoked when only this process would
  * refuse it: its key is not known here yet, it is not valid yet by this clock, or its audience is not configured here.
  *
  * @returns whether anything was revoked; the response does not reveal it
- * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`, `field-invalid`
- *   for a token without `jti` and `sid`, which cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
+ * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`,
+ *   `credential-not-allowed` for all sessions with an API key, `field-invalid` for a token without `jti` and `sid`, which cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
  */
 export async function revokeToken(
   dependencies: RevokeDependencies,
@@ -62,6 +68,10 @@ export async function revokeToken(
   call: OperationCall,
 ): Promise<boolean> {
   const { database, sessionLimiter, trust } = dependencies;
+  if (looksLikeApiKey(input.token)) {
+    if (input.allSessions) throw new Rejected({ kind: 'credential-not-allowed' });
+    return endApiKey(dependencies, input.token, call);
+  }
   const target = looksLikeRefreshToken(input.token)
     ? await targetOfRefreshToken(dependencies, input.token, call)
     : await targetOfAccessToken(dependencies, input.token, call);
@@ -77,6 +87,22 @@ export async function revokeToken(
     : sessionLimiter.run(target.sessionId, revokeTarget));
   trust.revoke(revocations);
   return revocations.length > 0;
+}
+
+/** A guessed key costs no statement: an unknown one may only be newer than the last refresh. */
+async function endApiKey(
+  dependencies: RevokeDependencies,
+  key: string,
+  call: OperationCall,
+): Promise<boolean> {
+  const { apiKeys, nextRefresh } = dependencies;
+  let found = apiKeys.find(key);
+  if (found === 'unknown') {
+    await nextRefresh(call);
+    found = apiKeys.find(key);
+  }
+  if (typeof found === 'string') return false;
+  return (await revokePresentedApiKey(dependencies, { key, actor: null }, call)) !== null;
 }
 
 async function targetOfRefreshToken(

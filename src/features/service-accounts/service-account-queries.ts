@@ -62,6 +62,12 @@ export async function isSecretOf(db: Knex, id: string, digest: Uint8Array | null
   return rows[0]?.is_valid ?? null;
 }
 
+/** The id of an account; null when it does not exist. */
+export async function findServiceId(db: Knex, ref: ServiceRef): Promise<string | null> {
+  const row = await db<ServiceAccountRow>('service_accounts').where(ref).first('id');
+  return row?.id ?? null;
+}
+
 /** Reads the current roles of an account; null when it does not exist. */
 export async function findServiceRoles(db: Knex, id: string): Promise<readonly string[] | null> {
   const row = await db<ServiceAccountRow>('service_accounts').where({ id }).first('roles');

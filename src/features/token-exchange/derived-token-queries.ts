@@ -11,10 +11,12 @@ export interface TokenDependencies {
   readonly actorIds: readonly string[];
   readonly bindingId: string | null;
   readonly apiKeyId: string | null;
+  /** `revocation_id` of the API key when its rights were read: another one means that key or owner has changed. */
+  readonly apiKeyState?: string;
 }
 
-/** Why a token was not recorded: what it depends on ended meanwhile. */
-export type RecordedDerivedToken = 'recorded' | 'ended';
+/** Whether a token was recorded; otherwise what it depends on has ended or changed meanwhile. */
+export type RecordedDerivedToken = 'recorded' | 'ended' | 'changed';
 
 /**
  * Records a token that is about to be issued, unless an account, the binding, its issuer or the API key that it depends on
@@ -25,9 +27,9 @@ export async function recordDerivedToken(
   trx: Knex.Transaction,
   token: TokenDependencies & { readonly tokenId: string; readonly lifetimeSeconds: number },
 ): Promise<RecordedDerivedToken> {
-  const { tokenId, lifetimeSeconds, accountId, actorIds, bindingId, apiKeyId } = token;
+  const { tokenId, lifetimeSeconds, accountId, actorIds, bindingId, apiKeyId, apiKeyState = null } = token;
   const accountIds = [...new Set([...(accountId === null ? [] : [accountId]), ...actorIds])];
-  const { rows } = await trx.raw<{ rows: unknown[] }>(
+  const { rows } = await trx.raw<{ rows: [{ recorded: boolean; changed: boolean }] }>(
     `WITH accounts AS (
        SELECT FROM service_accounts WHERE id = ANY (:accountIds::uuid[]) FOR SHARE
      ), binding AS (
@@ -35,17 +37,19 @@ export async function recordDerivedToken(
      ), issuer AS (
        SELECT FROM trusted_issuers WHERE id = (SELECT issuer_id FROM binding) AND disabled_at IS NULL FOR SHARE
      ), api_key AS (
-       SELECT FROM api_keys WHERE id = :apiKeyId::uuid AND revoked_at IS NULL
+       SELECT revocation_id IS DISTINCT FROM coalesce(:apiKeyState::uuid, revocation_id) AS changed FROM api_keys
+       WHERE id = :apiKeyId::uuid AND revoked_at IS NULL
          AND (expires_at IS NULL OR expires_at > clock_timestamp()) FOR SHARE
-     )
+     ), recorded AS (
      INSERT INTO service_tokens (id, account_id, actor_ids, binding_id, api_key_id, expires_at)
      SELECT :tokenId, :accountId::uuid, nullif(:actorIds::uuid[], '{}'), :bindingId::uuid, :apiKeyId::uuid,
        clock_timestamp() + make_interval(secs => :lifetimeSeconds)
      WHERE (SELECT count(*) FROM accounts) = cardinality(:accountIds::uuid[])
        AND (:bindingId::uuid IS NULL
          OR EXISTS (SELECT FROM binding WHERE issuer_id IS NULL) OR EXISTS (SELECT FROM issuer))
-       AND (:apiKeyId::uuid IS NULL OR EXISTS (SELECT FROM api_key))
-     RETURNING 1`,
+       AND (:apiKeyId::uuid IS NULL OR EXISTS (SELECT FROM api_key WHERE NOT changed))
+     RETURNING 1)
+     SELECT EXISTS (SELECT FROM recorded) AS recorded, EXISTS (SELECT FROM api_key WHERE changed) AS changed`,
     {
       tokenId,
       lifetimeSeconds,
@@ -54,9 +58,12 @@ export async function recordDerivedToken(
       actorIds: [...actorIds],
       bindingId,
       apiKeyId,
+      apiKeyState,
     } as never,
   );
-  return rows.length > 0 ? 'recorded' : 'ended';
+  const [{ recorded, changed }] = rows;
+  if (recorded) return 'recorded';
+  return changed ? 'changed' : 'ended';
 }
 
 /**

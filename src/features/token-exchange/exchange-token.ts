@@ -149,6 +149,7 @@ async function issueFor(
     if (usesUp !== null && !(await useOnce(trx, usesUp))) throw replayed(grant);
     const recorded = await recordDerivedToken(trx, { ...dependsOn, tokenId, lifetimeSeconds });
     if (recorded === 'ended') throw endedMeanwhile(grant);
+    if (recorded === 'changed') throw new Rejected({ kind: 'conflict' });
     await insertAuditEvent(trx, { event, origin: call.origin });
   });
   if (accountId !== null)

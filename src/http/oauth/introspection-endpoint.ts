@@ -13,7 +13,8 @@ import { audienceOf, required } from './token-endpoint.ts';
  * The token is a JWT that whoever holds it can read, so which account may ask about which token protects nothing.
  *
  * While keys and revocations are too old, or the database does not answer for the credentials, the answer is 503: a valid
- * token is never called inactive. A refresh token is inactive: only Postern accepts it.
+ * token is never called inactive. A refresh token is inactive: only Postern accepts it. So is an API key that can be used from some networks
+ * only, since the request has no address.
  */
 export function introspectionEndpoint(calls: AuthCalls): OAuthWork {
   return {
@@ -31,12 +32,14 @@ export function introspectionEndpoint(calls: AuthCalls): OAuthWork {
       try {
         return introspection(await calls.verifyToken({ accessToken, audience, clientAddress: '' }, call));
       } catch (error) {
-        if (error instanceof Rejected && error.rejection.kind === 'token-refused') return { active: false };
+        if (error instanceof Rejected && INACTIVE.has(error.rejection.kind)) return { active: false };
         throw error;
       }
     },
   };
 }
+
+const INACTIVE: ReadonlySet<string> = new Set(['token-refused', 'api-key-invalid']);
 
 const BEARER_CHALLENGE = { 'www-authenticate': 'Bearer realm="postern"' };
 
@@ -66,7 +69,7 @@ function introspection(token: VerifiedToken): object {
     sub: subject,
     ...(onlyAudience !== undefined && { aud: audience.length === 1 ? onlyAudience : audience }),
     client_id: isService ? subject : 'postern',
-    exp: seconds(token.expiresAt),
+    ...(token.expiresAt && { exp: seconds(token.expiresAt) }),
     ...(token.issuedAt && { iat: seconds(token.issuedAt) }),
     ...(tokenId !== '' && { jti: tokenId }),
     ...(sessionId !== '' && { sid: sessionId }),

@@ -18,6 +18,6 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminKeys(dependencies),
     ...adminAudiences(),
     ...adminWorkloads(),
-    ...adminApiKeys(),
+    ...adminApiKeys(dependencies),
   };
 }

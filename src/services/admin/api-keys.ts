@@ -1,15 +1,61 @@
-import { notBuilt } from '../../rpc/not-built.ts';
-import type { AdminHandlers } from './admin-dependencies.ts';
+import { Rejected } from '../../domain/rejection.ts';
+import { listPage } from '../../domain/paging.ts';
+import { requireValid, uuid } from '../../domain/validation.ts';
+import type { ApiKeyOwner } from '../../features/api-keys/api-key.ts';
+import { createApiKey } from '../../features/api-keys/create-api-key.ts';
+import { listApiKeys } from '../../features/api-keys/list-api-keys.ts';
+import { revokeApiKey } from '../../features/api-keys/revoke-api-key.ts';
+import { DEFAULT_OVERLAP_SECONDS } from '../../features/service-accounts/rotate-service-secret.ts';
+import { rotateApiKey } from '../../features/api-keys/rotate-api-key.ts';
+import { apiKeyMessage, createdApiKeyMessage, newApiKey } from '../api-key-messages.ts';
+import { actorOf, type AdminDependencies, type AdminHandlers } from './admin-dependencies.ts';
 
-/** The RPCs about API keys. */
-export function adminApiKeys(): Pick<
-  AdminHandlers,
-  'createApiKey' | 'listApiKeys' | 'revokeApiKey' | 'rotateApiKey'
-> {
+/** The RPCs about everybody's API keys. */
+export function adminApiKeys(
+  dependencies: AdminDependencies,
+): Pick<AdminHandlers, 'createApiKey' | 'listApiKeys' | 'revokeApiKey' | 'rotateApiKey'> {
   return {
-    createApiKey: notBuilt,
-    listApiKeys: notBuilt,
-    revokeApiKey: notBuilt,
-    rotateApiKey: notBuilt,
+    createApiKey: async (request, call) => {
+      const owner = requireOneOwner(request);
+      if (!request.apiKey) throw invalid('api_key', 'is missing');
+      const creation = { owner, key: newApiKey(request.apiKey), actor: actorOf(call), mayNotExpire: true };
+      return createdApiKeyMessage(await createApiKey(dependencies, creation, call));
+    },
+    listApiKeys: async (request, call) => {
+      const { userId, clientId } = request;
+      const owner = userId === '' && clientId === '' ? null : requireOneOwner(request);
+      const query = ['api-keys', owner?.type ?? '', owner?.id ?? ''];
+      const { rows, nextPageToken } = await listPage(dependencies.cursors, query, request, (page) =>
+        listApiKeys(dependencies, { ...page, owner }, call),
+      );
+      return { apiKeys: rows.map(apiKeyMessage), nextPageToken };
+    },
+    revokeApiKey: async ({ id }, call) => {
+      requireValid({ id: uuid }, { id });
+      await revokeApiKey(dependencies, { id, owner: null, actor: actorOf(call) }, call);
+      return {};
+    },
+    rotateApiKey: async ({ id, overlap }, call) => {
+      requireValid({ id: uuid }, { id });
+      const overlapSeconds = overlap ?? DEFAULT_OVERLAP_SECONDS;
+      const rotation = { id, owner: null, overlapSeconds, actor: actorOf(call) };
+      const rotated = await rotateApiKey(dependencies, rotation, call);
+      return createdApiKeyMessage(rotated, rotated.previousUntil);
+    },
   };
+}
+
+/** @throws Rejected `field-invalid` unless exactly one of the two is set */
+function requireOneOwner({ userId, clientId }: { userId: string; clientId: string }): ApiKeyOwner {
+  if ((userId === '') === (clientId === '')) throw invalid('user_id', 'set either user_id or client_id');
+  if (userId === '') {
+    requireValid({ clientId: uuid }, { clientId });
+    return { type: 'service', id: clientId };
+  }
+  requireValid({ userId: uuid }, { userId });
+  return { type: 'user', id: userId };
+}
+
+function invalid(field: string, description: string): Rejected {
+  return new Rejected({ kind: 'field-invalid', violations: [{ field, description }] });
 }

@@ -65,6 +65,6 @@ function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
     ...(claims.externalId !== null && { external_id: claims.externalId }),
     roles: claims.roles,
     audience: claims.audience,
-    expires_at: claims.expiresAtSeconds,
+    ...(claims.expiresAtSeconds !== Infinity && { expires_at: claims.expiresAtSeconds }),
   };
 }

@@ -6,6 +6,9 @@ import {
   type CheckRequest,
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import { looksLikeApiKey } from '../../features/api-keys/verify-api-key.ts';
+import type { VerifyInput } from '../../features/authentication/verify-token.ts';
+import { clientOf } from './checked-client.ts';
 import { bearerToken } from '../../rpc/bearer-token.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';
 import { EncodedReplyCache } from '../../rpc/encoded-reply-cache.ts';
@@ -22,7 +25,9 @@ export interface Authorizer {
   /** The configured audiences; null while a sidecar does not know them yet. */
   readonly audiences: readonly string[] | null;
   /** The operation of VerifyToken. Throws `Rejected` `trust-stale` well before `MAX_CHECK_MS`. */
-  verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
+  verifyToken(input: VerifyInput): VerifiedClaims | Promise<VerifiedClaims>;
+  /** For POSTERN_TRUSTED_PROXIES. */
+  readonly isTrustedProxy: (address: string) => boolean;
 }
 
 /** Below Envoy's default timeout of 200 ms, after which Envoy has no reason to send to the client (E04). */
@@ -96,7 +101,9 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
       AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
     );
   };
-  const claims = authorizer.verifyToken({ token: bearerToken(authorization), audience: policy.audience });
+  const token = bearerToken(authorization);
+  const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
+  const claims = authorizer.verifyToken({ token, audience: policy.audience, address });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
 

@@ -1,7 +1,10 @@
-import { notBuilt } from '../../rpc/not-built.ts';
 import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
-import type { TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
+import { requireValid } from '../../domain/validation.ts';
+import { resolveApiKey, type ResolvedApiKey, sha256Digest } from '../../features/api-keys/resolve-api-key.ts';
+import type { ApiKeyVerification } from '../../features/api-keys/verify-api-key.ts';
+import { SubjectType } from '../../generated/postern/v1/auth.ts';
+import type { ApiKeyGrant, TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
 import { refusals } from '../../tokens/verify/token-refusals.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { Call } from '../../rpc/call.ts';
@@ -22,6 +25,7 @@ const INITIAL_LOAD_WAIT_MS = 1_000;
 export function trustService(
   trust: TrustBundle,
   policy: ClaimsPolicy,
+  apiKeys: ApiKeyVerification,
   broadcaster = new TrustBroadcaster(trust, policy),
 ): ServiceHandlers<typeof TrustServiceService> {
   const snapshots = new TrustSnapshots(trust);
@@ -70,7 +74,32 @@ export function trustService(
     }
   }
 
-  return { watchTrust, resolveApiKey: notBuilt };
+  return {
+    watchTrust,
+    resolveApiKey: async ({ keySha256 }) => {
+      requireValid({ keySha256: sha256Digest }, { keySha256 });
+      return apiKeyGrant(await resolveApiKey(apiKeys, keySha256));
+    },
+  };
+}
+
+function apiKeyGrant({ key, maxAgeSeconds }: ResolvedApiKey): ApiKeyGrant {
+  const { id, claims, networks, revocationId } = key;
+  const { issuedAtSeconds, expiresAtSeconds } = claims;
+  return {
+    id,
+    subject: claims.subject,
+    subjectType: claims.subjectType === 'user' ? SubjectType.USER : SubjectType.SERVICE,
+    subjectName: claims.subjectName ?? '',
+    externalId: claims.externalId ?? '',
+    roles: [...claims.roles],
+    audience: claims.audience[0] ?? '',
+    allowedNetworks: [...networks],
+    createdAt: issuedAtSeconds === null ? undefined : new Date(issuedAtSeconds * 1000),
+    expiresAt: expiresAtSeconds === Infinity ? undefined : new Date(expiresAtSeconds * 1000),
+    maxAge: maxAgeSeconds,
+    revocationId,
+  };
 }
 
 /**

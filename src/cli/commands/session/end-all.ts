@@ -17,7 +17,7 @@ export const sessionEndAll: CommandDefinition = (command) => {
   command
     .option(
       '--after-restore',
-      'also end what a restored backup revives: access tokens, by new signing keys, and pending password resets',
+      'also end what a restored backup revives: access tokens, by new signing keys, pending password resets, and API keys',
     )
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
@@ -28,12 +28,16 @@ export const sessionEndAll: CommandDefinition = (command) => {
         : await openDatabaseFor({ schema: true }, (database) =>
             endAllSessions({ database }, { replaceKeys: null, ...origin }),
           );
-      if (json) printJson(result);
+      if (json) printJson({ sessions: result.sessions, active: result.active, api_keys: result.apiKeys });
       else {
         printLines([
           `ended ${result.sessions} ${result.sessions === 1 ? 'session' : 'sessions'}; every user has to log in again`,
         ]);
-        if (result.active !== null) printLines([`revoked the signing keys; ${result.active} signs now`]);
+        if (result.active !== null)
+          printLines([
+            `revoked the signing keys; ${result.active} signs now`,
+            `revoked ${result.apiKeys} API ${result.apiKeys === 1 ? 'key' : 'keys'}`,
+          ]);
       }
     });
 };

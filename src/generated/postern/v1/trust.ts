@@ -34,7 +34,7 @@ export interface ResolveApiKeyRequest {
 
 /** What an API key may do at this moment. */
 export interface ApiKeyGrant {
-  /** The key's id, a UUID: `token_id` on the stream when it is revoked. */
+  /** The key's id, a UUID: `token_id` on the stream when the key is revoked or deleted. */
   id: string;
   /** The id of the user or service account that it belongs to. */
   subject: string;
@@ -63,6 +63,11 @@ export interface ApiKeyGrant {
     | undefined;
   /** Seconds for which this answer may be used. */
   maxAge: number;
+  /**
+   * A UUID that stands for this state of the key and its owner: `token_id` on the stream
+   * when either changes. The next answer has another one.
+   */
+  revocationId: string;
 }
 
 /** A request for the stream. */
@@ -215,6 +220,7 @@ function createBaseApiKeyGrant(): ApiKeyGrant {
     createdAt: undefined,
     expiresAt: undefined,
     maxAge: 0,
+    revocationId: "",
   };
 }
 
@@ -252,6 +258,9 @@ export const ApiKeyGrant: MessageFns<ApiKeyGrant> = {
     }
     if (message.maxAge !== 0) {
       writer.uint32(88).uint32(message.maxAge);
+    }
+    if (message.revocationId !== "") {
+      writer.uint32(98).string(message.revocationId);
     }
     return writer;
   },
@@ -355,6 +364,14 @@ export const ApiKeyGrant: MessageFns<ApiKeyGrant> = {
             }
 
             message.maxAge = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.revocationId = reader.string();
             continue;
           }
         }
@@ -831,8 +848,11 @@ export const TrustServiceService = {
   },
   /**
    * Returns what an API key may do, for a process that verifies API keys itself. Ask
-   * once for each key, keep the answer for `max_age` seconds at most, and drop it as
-   * soon as WatchTrust revokes the key, whose id is a `token_id` there.
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -876,8 +896,11 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
   watchTrust: handleServerStreamingCall<WatchTrustRequest, TrustUpdate>;
   /**
    * Returns what an API key may do, for a process that verifies API keys itself. Ask
-   * once for each key, keep the answer for `max_age` seconds at most, and drop it as
-   * soon as WatchTrust revokes the key, whose id is a `token_id` there.
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
@@ -918,8 +941,11 @@ export interface TrustServiceClient extends Client {
   ): ClientReadableStream<TrustUpdate>;
   /**
    * Returns what an API key may do, for a process that verifies API keys itself. Ask
-   * once for each key, keep the answer for `max_age` seconds at most, and drop it as
-   * soon as WatchTrust revokes the key, whose id is a `token_id` there.
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
    *
    * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
    * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
