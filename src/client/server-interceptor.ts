@@ -10,6 +10,7 @@ import {
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
+import { optionsFor } from './api-key-verification.ts';
 import {
   hasMethods,
   isPlainObject,
@@ -29,6 +30,11 @@ export interface AuthInterceptorOptions {
   readonly methods?: Readonly<Record<string, MethodAccess>>;
   /** The rule for all other methods; requires a valid token by default. */
   readonly otherwise?: MethodAccess;
+  /**
+   * The address of the client of a call, for API keys that are limited to networks: by default the peer's. Behind a proxy
+   * the peer is the proxy, so return there what the proxy says, or null.
+   */
+  readonly clientAddress?: (call: { readonly metadata: Metadata; readonly peer: string }) => string | null;
   /** The services of the server. If set, a rule for an unknown method is an error. */
   readonly services?: readonly ServiceDefinition[];
 }
@@ -58,7 +64,7 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   throwFaults('authInterceptor', optionFaults(options));
   requireVerifier('authInterceptor', options.verifier);
-  const { verifier, methods = {}, otherwise = {} } = options;
+  const { verifier, methods = {}, otherwise = {}, clientAddress = peerOf } = options;
   validateRules(methods, otherwise, options.services);
   const rules = new Map(Object.entries(methods).map(([path, access]) => [path, ruleOf(access)]));
   const defaultRule = ruleOf(otherwise);
@@ -75,7 +81,9 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
             };
             const reject = (error: unknown) => call.sendStatus(statusOf(error));
             try {
-              const verdict = authorize(verifier, rule, metadata);
+              const verdict = authorize(verifier, rule, metadata, () =>
+                clientAddress({ metadata, peer: call.getPeer() }),
+              );
               if (verdict instanceof Promise) verdict.then(accept, reject);
               else accept(verdict);
             } catch (error) {
@@ -88,14 +96,22 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
   };
 }
 
+const peerOf = ({ peer }: { readonly peer: string }): string => peer;
+
 function optionFaults(options: unknown): string[] {
   if (!isPlainObject(options))
-    return ['the options must be an object, { verifier, methods, otherwise, services }'];
-  const { methods, services } = options;
-  const faults = unknownMembers(options, ['verifier', 'methods', 'otherwise', 'services']).map(
-    (name) => `${name} is not a known option`,
-  );
+    return ['the options must be an object, { verifier, methods, otherwise, clientAddress, services }'];
+  const { methods, clientAddress, services } = options;
+  const faults = unknownMembers(options, [
+    'verifier',
+    'methods',
+    'otherwise',
+    'clientAddress',
+    'services',
+  ]).map((name) => `${name} is not a known option`);
   if (methods !== undefined && !isPlainObject(methods)) faults.push('methods must be a plain object');
+  if (clientAddress !== undefined && typeof clientAddress !== 'function')
+    faults.push('clientAddress must be a function');
   if (services !== undefined && !(Array.isArray(services) && services.every(isRecord)))
     faults.push('services must be a list of service definitions');
   return faults;
@@ -118,6 +134,7 @@ function authorize(
   verifier: Verifier,
   { isOptional, requirements }: Rule,
   metadata: Metadata,
+  clientAddress: () => string | null,
 ): VerifiedClaims | null | Promise<VerifiedClaims> {
   const token = bearerTokenOf(metadata.get('authorization').map(String));
   if (token === null && isOptional) return null;
@@ -127,7 +144,7 @@ function authorize(
       reason: 'CREDENTIALS_MISSING',
     });
   }
-  return verifier.verify(token, requirements);
+  return verifier.verify(token, optionsFor(token, requirements, clientAddress));
 }
 
 function statusOf(error: unknown) {
