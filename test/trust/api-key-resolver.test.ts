@@ -64,7 +64,7 @@ function setUp(first: Answer) {
     service,
     resolver,
     policy,
-    pass(seconds: number) {
+    pass: (seconds: number) => {
       clock.wallMs += seconds * 1000;
       clock.monotonicMs += seconds * 1000;
     },
@@ -119,7 +119,7 @@ test('asks once for a key, by its digest, and then answers without a promise', a
 
 test('concurrent calls with one key share one look-up', async () => {
   const { service, verify } = setUp(grantWith());
-  const answers = await Promise.all(Array.from({ length: 50 }, () => verify()));
+  const answers = await Promise.all(Array.from({ length: 50 }, async () => verify()));
   expect(new Set(answers).size).toBe(1);
   expect(service.calls).toHaveLength(1);
 });
