@@ -92,6 +92,7 @@ export async function openBenchService() {
         database: db,
         digests: new SecretDigests((purpose) => root.derive(purpose)),
         trust: null,
+        audiences: { configured: ['postern'] },
       };
       const input = { name, roles: [], actor: { type: 'operator', id: null } };
       const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };

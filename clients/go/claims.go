@@ -27,14 +27,30 @@ type Claims struct {
 	ClientID  string
 	// ExternalID is the user's id in another program, or empty.
 	ExternalID string
-	Issuer     string
-	Audience   []string
-	Roles      []string
-	IssuedAt   time.Time
-	ExpiresAt  time.Time
+	// SubjectName is the name of a service account, or empty.
+	SubjectName string
+	// Actor acts for the subject, or is nil.
+	Actor     *Actor
+	Issuer    string
+	Audience  []string
+	Roles     []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
 	// KeyID names the key that signed the token.
 	KeyID string
 }
+
+// Actor is a service account that acts for the subject of a token.
+type Actor struct {
+	Subject string
+	// Name is that of the account when the token was issued, or empty.
+	Name string
+	// Actor acted before it; nil for the first one.
+	Actor *Actor
+}
+
+// maxActors is how many services a call can pass through.
+const maxActors = 4
 
 // policy has the rules for claims. A new value means changed rules, so tokens in the cache are compared by its address.
 type policy struct {
@@ -82,6 +98,14 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 	if !ok {
 		return nil, refusedExternalID
 	}
+	subjectName, ok := optionalIdentifier(members, "name")
+	if !ok {
+		return nil, refusedName
+	}
+	actor, ok := optionalActor(members, maxActors)
+	if !ok {
+		return nil, refusedAct
+	}
 	roles, ok := identifierList(members["roles"])
 	if !ok {
 		return nil, refusedRoles
@@ -120,6 +144,8 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		TokenID:     tokenID,
 		ClientID:    clientID,
 		ExternalID:  externalID,
+		SubjectName: subjectName,
+		Actor:       actor,
 		Issuer:      rules.issuer,
 		Audience:    audience,
 		Roles:       roles,
@@ -163,6 +189,26 @@ func optionalIdentifier(members map[string]any, name string) (string, bool) {
 	}
 	text, ok := value.(string)
 	return text, ok && isIdentifier(text)
+}
+
+// optionalActor reads the claim act (RFC 8693 section 4.1) of a token or an actor. It decides who may call, so a malformed one
+// refuses the token.
+func optionalActor(members map[string]any, remaining int) (*Actor, bool) {
+	value, present := members["act"]
+	if !present {
+		return nil, true
+	}
+	act, ok := value.(map[string]any)
+	if !ok || remaining == 0 {
+		return nil, false
+	}
+	subject, isText := act["sub"].(string)
+	name, isName := optionalIdentifier(act, "name")
+	before, isActor := optionalActor(act, remaining-1)
+	if !isText || !isIdentifier(subject) || !isName || !isActor {
+		return nil, false
+	}
+	return &Actor{Subject: subject, Name: name, Actor: before}, true
 }
 
 func identifierList(value any) ([]string, bool) {

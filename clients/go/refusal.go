@@ -28,6 +28,8 @@ const (
 	ReasonTokenNotYetValid      Reason = "TOKEN_NOT_YET_VALID"
 	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
 	ReasonRoleMissing           Reason = "ROLE_MISSING"
+	ReasonMethodNotListed       Reason = "METHOD_NOT_LISTED"
+	ReasonActorNotAllowed       Reason = "ACTOR_NOT_ALLOWED"
 	ReasonTrustStale            Reason = "TRUST_STALE"
 )
 
@@ -50,7 +52,7 @@ func (r *Refusal) Error() string {
 // Code is the gRPC status code of the refusal: Unauthenticated, PermissionDenied or Unavailable.
 func (r *Refusal) Code() codes.Code {
 	switch r.Reason {
-	case ReasonRoleMissing:
+	case ReasonRoleMissing, ReasonMethodNotListed, ReasonActorNotAllowed:
 		return codes.PermissionDenied
 	case ReasonTrustStale:
 		return codes.Unavailable
@@ -111,6 +113,8 @@ var (
 	refusedSid        = refusal(ReasonTokenClaimsInvalid, "sid "+identifierRule)
 	refusedClientID   = refusal(ReasonTokenClaimsInvalid, "client_id "+identifierRule)
 	refusedExternalID = refusal(ReasonTokenClaimsInvalid, "external_id "+identifierRule)
+	refusedName       = refusal(ReasonTokenClaimsInvalid, "name "+identifierRule)
+	refusedAct        = refusal(ReasonTokenClaimsInvalid, "act must be an object whose sub "+identifierRule+", nested at most 4 deep")
 	refusedRoles      = refusal(ReasonTokenClaimsInvalid, "roles must be a list of strings of 1 to 256 characters without control characters")
 	refusedExp        = refusal(ReasonTokenClaimsInvalid, "exp "+dateRule)
 	refusedIatClaim   = refusal(ReasonTokenClaimsInvalid, "iat "+dateRule)

@@ -231,6 +231,12 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'api-key-invalid':
     case 'credential-not-allowed':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
+    case 'issuer-keys-unavailable':
+      return failure(
+        exitCodes.unavailable,
+        `the keys of the issuer cannot be fetched: ${rejection.cause}`,
+        'Run: postern doctor',
+      );
     case 'token-refused':
       return failure(
         exitCodes.tokenRefused,

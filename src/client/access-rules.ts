@@ -8,6 +8,11 @@ export interface Requirements {
   readonly audience?: string;
   /** Roles that the subject must have, all of them. */
   readonly roles?: readonly string[];
+  /**
+   * The names of the services that may act for the subject; the token must have one of them as its last actor. Left out,
+   * a token is accepted with an actor as without one: its subject counts.
+   */
+  readonly actors?: readonly string[];
 }
 
 /** What a credential must contain, and from where it is used. */
@@ -57,7 +62,7 @@ const validated = new WeakSet<Requirements>();
 /** Checks each object only once. @throws TypeError that lists every fault */
 export function validateRequirements(requirements: Requirements): void {
   if (validated.has(requirements)) return;
-  const faults = memberFaults(requirements, ['audience', 'roles']);
+  const faults = memberFaults(requirements, ['audience', 'roles', 'actors']);
   if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
   validated.add(requirements);
 }
@@ -78,21 +83,24 @@ export function validateVerifyOptions(options: VerifyOptions): void {
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
   if (!isPlainObject(access)) return ["is neither 'public' nor a plain object"];
-  const faults = memberFaults(access, ['audience', 'roles', 'optional']);
+  const faults = memberFaults(access, ['audience', 'roles', 'actors', 'optional']);
   if (!('optional' in access)) return faults;
   if (access['optional'] !== true)
     faults.push("has an 'optional' that is not true; set it to true or remove it");
   if ('roles' in access)
     faults.push("has both 'roles' and 'optional', but a caller without a token has no roles; remove one");
+  if ('actors' in access)
+    faults.push("has both 'actors' and 'optional', but a caller without a token has no actor; remove one");
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isPlainObject(value)) return ['is not a plain object with audience and roles'];
-  const { audience, roles } = value;
+  if (!isPlainObject(value)) return ['is not a plain object with audience, roles and actors'];
+  const { audience, roles, actors } = value;
   const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
   // A member that is undefined is a fault, too: a setting that is missing would silently drop the requirement.
   if ('audience' in value && !isName(audience)) faults.push('has an audience that is not a string');
   if ('roles' in value && !isListOfNames(roles)) faults.push('has roles that are not a list of strings');
+  if ('actors' in value && !isListOfNames(actors)) faults.push('has actors that are not a list of strings');
   return faults;
 }

@@ -70,8 +70,8 @@ export interface VerifierState {
 export interface Verifier {
   /**
    * The claims of a valid token, or of an API key with its rights; without a promise if the token or the key is cached.
-   * The service is asked once for each key. Throws, or rejects with, a `PosternError`:
-   * UNAUTHENTICATED with a TOKEN_ reason or API_KEY_INVALID, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` handles both.
+   * The service is asked once for each key. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with a TOKEN_ reason
+   * or API_KEY_INVALID, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
    * @throws TypeError for a token that is no string, and for invalid options, such as a misspelt member
    */
@@ -172,7 +172,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims {
+function claimsOrThrow(verdict: TokenVerdict, { roles, actors }: Requirements): VerifiedClaims {
   if (!verdict.ok) {
     const { reason, detail } = verdict.refusal;
     throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
@@ -181,6 +181,12 @@ function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): Verified
   if (missing !== undefined) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
     throw new PosternError(`the subject lacks the role '${missing}'`, facts);
+  }
+  // Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
+  const actor = verdict.claims.actor?.name ?? null;
+  if (actors !== undefined && (actor === null || !actors.includes(actor))) {
+    const facts = { code: status.PERMISSION_DENIED, reason: 'ACTOR_NOT_ALLOWED' } as const;
+    throw new PosternError('the token names no service that may act for the subject here', facts);
   }
   return verdict.claims;
 }

@@ -4,6 +4,7 @@ import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
+import type { Audiences } from '../features/audiences/audiences.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
@@ -20,7 +21,6 @@ import {
 import type { AddService } from '../rpc/handlers.ts';
 import type { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
 import { trustService } from '../services/trust/trust-service.ts';
-import { notBuilt } from '../rpc/not-built.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
@@ -29,7 +29,13 @@ import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import { grantOfApiKey } from '../features/token-exchange/grant-of-api-key.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
+import { fetchIssuerKeys } from '../features/workloads/fetch-issuer-keys.ts';
+import { IssuerKeys } from '../features/workloads/issuer-keys.ts';
+import { resolveCertificate } from '../features/workloads/resolve-certificate.ts';
+import { OUTSIDE_TOKEN_LIMITS, resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
+import type { PolicyFile } from '../policy/policy-file.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -44,7 +50,10 @@ export interface RpcParts {
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
   readonly apiKeys: ApiKeys;
+  readonly audiences: Audiences;
   readonly broadcaster: TrustBroadcaster;
+  /** Of Check; null without one. */
+  readonly policy: PolicyFile | null;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -52,6 +61,8 @@ export interface RpcParts {
   readonly onRepeat: () => void;
   /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
+  /** Called when the keys of a trusted issuer could not be fetched. */
+  readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
 
 /** Wires every RPC of the service to its operation, and every operation to its dependencies. */
@@ -80,7 +91,17 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
-  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
+  const rotator = new SessionRotator(database, {
+    ...sessionPolicy,
+    get audiences() {
+      return issuer.audiences;
+    },
+  });
+  const issuerKeys = new IssuerKeys({
+    fetch: (trusted) => fetchIssuerKeys(trusted, { networks: settings.issuerNetworks }),
+    nowMs: () => performance.now(),
+    onFault: ({ id }, fault) => parts.onIssuerKeysFault(id, fault),
+  });
   return (add) => {
     add(
       AuthServiceService,
@@ -116,10 +137,23 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           nowMs,
           issuerName: settings.issuer,
           resolvers: {
-            certificate: notBuilt,
+            certificate: resolveCertificate({ database, issuer }),
             apiKey: grantOfApiKey(apiKeys.verification),
-            ownToken: notBuilt,
-            outsideToken: notBuilt,
+            ownToken: ownTokenGrant({
+              database,
+              issuer,
+              verifyToken: (token) => verifyToken(verification, { token, audience: '' }),
+              apiAudience,
+              nowMs,
+            }),
+            outsideToken: resolveOutsideToken({
+              database,
+              issuer,
+              digests,
+              issuerKeys,
+              limiter: new KeyedLimiter(OUTSIDE_TOKEN_LIMITS),
+              nowMs,
+            }),
           },
         },
       }),
@@ -132,7 +166,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         database,
         trust,
         passwords,
-        tokenRoom: tokenRoomOf(settings),
+        get tokenRoom() {
+          return tokenRoomOf({ ...settings, audiences: issuer.audiences });
+        },
+        audiences: parts.audiences,
+        issuerName: settings.issuer,
         digests,
         cursors,
         signingKeys: parts.signingKeys,
@@ -141,16 +179,13 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     add(
       failClosedAuthorization,
       authorizationService({
-        audiences: settings.audiences,
+        get audiences() {
+          return issuer.audiences;
+        },
+        policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
         isTrustedProxy: networkMatcher(settings.trustedProxies),
       }),
     );
   };
-}
-
-/** The services whose unary methods are served over HTTP as well. */
-export function httpServicesOf({ httpRpc }: Settings): readonly object[] {
-  if (httpRpc === 'off') return [];
-  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }

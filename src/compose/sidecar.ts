@@ -32,6 +32,7 @@ import { networkMatcher } from '../net/cidr.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { openListenerTls } from './listener-tls.ts';
+import { openPolicy } from './policy.ts';
 import type { Logger } from '../observability/log.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
@@ -90,6 +91,7 @@ export async function startSidecar(
   linesLost: () => number,
 ): Promise<Sidecar> {
   const upstream = upstreamOf(settings, address);
+  const policy = await openPolicy(settings, log);
   const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
 
   // Trust
@@ -184,6 +186,7 @@ export async function startSidecar(
           get audiences() {
             return source.policy?.audiences ?? null;
           },
+          policy,
           verifyToken: (input) => verifyToken(extAuthzVerification, input),
           isTrustedProxy,
         }),
@@ -236,6 +239,7 @@ export async function startSidecar(
     metrics.stop();
     source.stop();
     stopCertificateWatch();
+    policy?.close();
     await http.stop();
     tls.close();
     callLogger.logOmitted();

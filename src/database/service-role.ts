@@ -142,6 +142,7 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   // As above: deletions and the purge lock rows, which requires UPDATE.
   service_keys: ALL,
   used_once: ALL,
+  // As above: whoever names an audience locks its row, which requires UPDATE.
   audiences: ALL,
   trusted_issuers: ALL,
   workload_bindings: ALL,

@@ -30,9 +30,10 @@ export type RefreshRefusalReason =
 
 /**
  * The credential that a method takes: an access token in the metadata, one in a field of the request as well, or in its
- * place a client certificate.
+ * place a client certificate; or the proof that is exchanged for one.
  */
-export type AcceptedCredential = 'token' | 'token-in-field' | 'token-or-certificate';
+export type AcceptedCredential =
+  'token' | 'token-in-field' | 'token-or-certificate' | 'subject-token-or-certificate';
 
 /** Whose credential was refused, as far as it is certain; for the audit trail. */
 export interface RefusedSubject {
@@ -115,6 +116,8 @@ export type Rejection =
       readonly kind: 'issuer-not-trusted' | 'identity-not-bound';
       readonly subject?: RefusedSubject;
     }
+  /** The keys of a trusted issuer could not be fetched; `cause` is for the log. */
+  | { readonly kind: 'issuer-keys-unavailable'; readonly cause: string; readonly retryAfterMs: number }
   /** `detail` says in fixed words what may not be exchanged, and what to do. */
   | { readonly kind: 'exchange-not-allowed'; readonly detail: string; readonly subject?: RefusedSubject }
   /** `cause` is for the log only: the caller gets the same answer for all of them. */

@@ -4,10 +4,10 @@ import { describeNames } from '../net/certificate-identity.ts';
 import {
   type AcceptedCredential,
   type FieldViolation,
-  type RefreshRefusalReason,
   Rejected,
   type Rejection,
 } from '../domain/rejection.ts';
+import { refreshMessages } from './refresh-messages.ts';
 import type { DenialReason, ReasonName } from './reasons.ts';
 import { Code } from './status-code.ts';
 
@@ -55,6 +55,8 @@ const missingCredentialMessages: Readonly<Record<AcceptedCredential, string>> = 
     "the call has no token; send it in access_token or as metadata 'authorization: Bearer <token>'",
   'token-or-certificate':
     "the call has no credential; send an access token as metadata 'authorization: Bearer <token>', or connect with a client certificate that is listed",
+  'subject-token-or-certificate':
+    'the call has nothing to exchange; send a token in subject_token, or connect with a client certificate that is bound',
 };
 
 /** The only mapping from a rejection to a status. Deterministic: equal rejections have equal statuses. */
@@ -125,7 +127,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         reason: 'ADMIN_REQUIRED',
         message:
           rejection.certificateNames === undefined
-            ? "the caller needs the role 'admin'"
+            ? "the caller needs the role 'admin', now and in its token; after it was given, log in again or get a new token"
             : unlisted(rejection.certificateNames, 'POSTERN_TLS_ADMIN_IDENTITIES', 'an administrator'),
       };
     case 'service-required':
@@ -148,6 +150,14 @@ export function statusOf(rejection: Rejection): RpcStatus {
         code: Code.UNAUTHENTICATED,
         reason: 'IDENTITY_NOT_BOUND',
         message: 'the identity is valid, and bound to no service account; an administrator creates a binding',
+      };
+    case 'issuer-keys-unavailable':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'TRUST_STALE',
+        message:
+          'the keys of the issuer cannot be fetched; retry later, and let an administrator run postern doctor',
+        retryAfterMs: rejection.retryAfterMs,
       };
     case 'exchange-not-allowed':
       return { code: Code.PERMISSION_DENIED, reason: 'EXCHANGE_NOT_ALLOWED', message: rejection.detail };
@@ -224,7 +234,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.FAILED_PRECONDITION,
         reason: 'CLAIMS_TOO_LONG',
-        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor`,
+        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor; in an exchange ask for fewer roles`,
       };
     case 'not-found':
       return {
@@ -307,13 +317,6 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return rejection satisfies never;
   }
 }
-
-const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
-  REFRESH_TOKEN_INVALID: 'this is not a refresh token of this service; log in again',
-  REFRESH_TOKEN_EXPIRED: 'the session has expired; log in again',
-  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so the session has ended; log in again',
-  REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
-};
 
 function joinViolations(violations: readonly FieldViolation[]): string {
   return violations

@@ -113,6 +113,12 @@ export class TrustBundle {
     this.#resolveWaiters();
   }
 
+  /** For a change of the rules that claims are checked against: listeners are sent the keys again, with the new rules. */
+  policyChanged(): void {
+    this.#revision += 1;
+    if (this.#hasKeys) this.#notify({ kind: 'keys' });
+  }
+
   /**
    * Drops all keys, back to the state before the first ones. Tokens are then answered with TRUST_STALE instead of
    * TOKEN_KEY_UNKNOWN, and listeners are not sent an empty key set.

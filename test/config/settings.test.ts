@@ -98,6 +98,7 @@ describe('values', () => {
       POSTERN_MIGRATE: 'off',
       POSTERN_GRPC_LISTEN: 'unix:/run/postern.sock',
       POSTERN_HTTP_LISTEN: '[::1]:0',
+      POSTERN_ADMIN_LISTEN: '127.0.0.1:9090',
       POSTERN_AUDIENCE: 'api, web',
       POSTERN_API_AUDIENCE: 'web',
       POSTERN_ALGORITHM: 'EdDSA',
@@ -114,6 +115,7 @@ describe('values', () => {
       migrate: 'off',
       grpcListen: { kind: 'unix', path: '/run/postern.sock' },
       httpListen: { kind: 'tcp', host: '::1', port: 0 },
+      adminListen: { kind: 'tcp', host: '127.0.0.1', port: 9090 },
       audiences: ['api', 'web'],
       apiAudience: 'web',
       algorithm: 'EdDSA',
@@ -601,7 +603,7 @@ describe('certificates', () => {
 });
 
 describe('listeners', () => {
-  test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
+  test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN', 'POSTERN_ADMIN_LISTEN'])(
     'N10 %s accepts no plaintext from other machines',
     (name) => {
       for (const address of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', 'auth.example:1']) {
@@ -628,6 +630,12 @@ describe('listeners', () => {
     expect(twice('127.0.0.1:9')).toHaveLength(1);
     expect(twice('unix:/a')).toHaveLength(1);
     expect(twice('127.0.0.1:0')).toEqual([]);
+    for (const other of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN']) {
+      const shared = { [other]: '127.0.0.1:9', POSTERN_ADMIN_LISTEN: '127.0.0.1:9' };
+      expect(faultsOf(shared)).toEqual([expect.stringMatching(/^POSTERN_ADMIN_LISTEN is the same/)]);
+      // A sidecar has no such listener.
+      expect(faultsOf(shared, { for: 'sidecar' })).toEqual([]);
+    }
   });
 
   test('N07 the gRPC library must not send its error details to callers in production', () => {

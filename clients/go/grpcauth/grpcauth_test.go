@@ -3,6 +3,8 @@ package grpcauth_test
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +52,22 @@ const (
 
 func serve(t *testing.T, v *postern.Verifier, rules grpcauth.Rules) (grpc_health_v1.HealthClient, *whoami) {
 	t.Helper()
-	server := grpc.NewServer(grpcauth.ServerOptions(v, rules)...)
+	grpcauth.MustMatch(healthServer(), rules)
+	return serveWith(t, grpcauth.ServerOptions(v, rules))
+}
+
+// healthServer is a server that has the methods of serveWith.
+func healthServer() *grpc.Server {
+	server := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, &whoami{})
+	return server
+}
+
+func serveWith(t *testing.T, options []grpc.ServerOption) (grpc_health_v1.HealthClient, *whoami) {
+	t.Helper()
+	server := grpc.NewServer(options...)
 	service := &whoami{callers: make(chan *postern.Claims, 10)}
 	grpc_health_v1.RegisterHealthServer(server, service)
-	grpcauth.MustMatch(server, rules)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -202,6 +216,54 @@ func TestInvalidRules(t *testing.T) {
 				}
 			}()
 			serve(t, v, rules)
+		})
+	}
+}
+
+// G27.
+func TestPolicyOptions(t *testing.T) {
+	v, postern1 := verifier(t)
+	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
+	path := filepath.Join(t.TempDir(), "policy.json")
+	write := func(methods string) {
+		if err := os.WriteFile(path, []byte(`{"version": 1, "methods": {`+methods+`}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`"` + check + `": "public"`)
+	file, err := postern.OpenPolicyFile(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name, methods string
+		rules         grpcauth.Rules
+		values        []string
+		code          codes.Code
+		reason        string
+		caller        bool
+	}{
+		{"public", `"` + check + `": "public"`, nil, []string{"Bearer junk"}, codes.OK, "", false},
+		{"not listed", ``, nil, []string{good}, codes.PermissionDenied, "METHOD_NOT_LISTED", false},
+		{"a token", `"` + check + `": {}`, nil, []string{good}, codes.OK, "", true},
+		{"no token", `"` + check + `": {}`, nil, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"no role", `"` + check + `": {"roles": ["admin"]}`, nil, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
+		{"no actor", `"` + check + `": {"actors": ["shop"]}`, nil, []string{good}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"another audience", `"` + check + `": {"audience": "x"}`, nil, []string{good}, codes.Unauthenticated, "TOKEN_CLAIMS_INVALID", false},
+		{"refused by the code", `"` + check + `": "public"`, grpcauth.Rules{check: {Roles: []string{"admin"}}}, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
+		{"public in the code alone", `"` + check + `": {}`, grpcauth.Rules{check: grpcauth.Public}, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"optional in the code alone", `"` + check + `": {}`, grpcauth.Rules{check: {Optional: true}}, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+	}
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			write(test.methods)
+			if err := file.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			client, service := serveWith(t, grpcauth.PolicyOptions(v, file, test.rules))
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": test.values})
+			_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+			expect(t, service, err, test.code, test.reason, test.caller)
 		})
 	}
 }

@@ -2832,7 +2832,8 @@ type IssuerKeys struct {
 	// 65536 bytes. If empty, those that Node.js trusts.
 	CaPem string `protobuf:"bytes,3,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
 	// The path of a file on each instance with a bearer token for the server of the keys,
-	// such as that of a Kubernetes service account. If empty, none is sent.
+	// such as that of a Kubernetes service account: below `/var/run/secrets/` or
+	// `/run/secrets/`, and a JWT. If empty, none is sent.
 	BearerFile    string `protobuf:"bytes,4,opt,name=bearer_file,json=bearerFile,proto3" json:"bearer_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3429,9 +3430,11 @@ type CreateWorkloadBindingRequest struct {
 	// The id of the service account, a UUID.
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// The claims that a token must have, all of them, each with exactly this value: from
-	// the path of a claim, whose parts are separated by `/`, to its value. A list has the
-	// value when it is one of its members. `sub` or an immutable id of the issuer must be
-	// among them. For a certificate: `uri` or `dns`, one of its names.
+	// the path of a claim, whose parts are separated by `/`, to its value. A slash within
+	// the name of a claim is written `~1` and a tilde `~0`, as in a JSON Pointer. A list has
+	// the value when it is one of its members; a number or a boolean by its JSON text. `sub`
+	// or an immutable id of the issuer must be among them; for GitHub and GitLab an
+	// immutable id. At most 16. For a certificate: `uri` or `dns` alone, one of its names.
 	Claims map[string]string `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The roles that the tokens have at most. If empty, all that the account has.
 	Roles         []string `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`

@@ -752,7 +752,8 @@ type ExchangeTokenRequest struct {
 	// that the subject does not have is refused.
 	Roles []string `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The access token of the service account that acts for the subject, or empty. The
-	// `authorization: Bearer ...` metadata can have it instead, but not both.
+	// `authorization: Bearer ...` metadata can have it instead, but not both. A bearer
+	// of the subject itself names no actor.
 	ActorToken string `protobuf:"bytes,5,opt,name=actor_token,json=actorToken,proto3" json:"actor_token,omitempty"`
 	// The maximum lifetime of the token in seconds, at least 1. It can only shorten the
 	// lifetime.

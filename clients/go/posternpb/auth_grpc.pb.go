@@ -127,7 +127,9 @@ type AuthServiceClient interface {
 	// A JWT of another issuer and a certificate become a token of the service account
 	// that they are bound to. An access token becomes a narrower one: for one audience,
 	// with fewer roles, never valid for longer, of the same session, so that a logout
-	// ends it as well. With an actor it says who acts for the subject (claim `act`).
+	// ends it as well. With an actor it says who acts for the subject (claim `act`), and
+	// is valid for at most 5 minutes. Only a token for Postern's own audience can get
+	// another audience without an actor.
 	//
 	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
 	// IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
@@ -398,7 +400,9 @@ type AuthServiceServer interface {
 	// A JWT of another issuer and a certificate become a token of the service account
 	// that they are bound to. An access token becomes a narrower one: for one audience,
 	// with fewer roles, never valid for longer, of the same session, so that a logout
-	// ends it as well. With an actor it says who acts for the subject (claim `act`).
+	// ends it as well. With an actor it says who acts for the subject (claim `act`), and
+	// is valid for at most 5 minutes. Only a token for Postern's own audience can get
+	// another audience without an actor.
 	//
 	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
 	// IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED

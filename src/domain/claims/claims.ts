@@ -237,15 +237,17 @@ function readClaims(
     };
   }
   const { sub, aud, sid, client_id: clientId, external_id: externalId, name, act, roles } = claims;
+  // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
+  const isService = sid === undefined && clientId !== undefined;
   return {
     subject: String(sub),
-    // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
-    subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
+    subjectType: isService ? 'service' : 'user',
     sessionId: sid ?? null,
     tokenId,
     clientId: clientId ?? null,
     externalId: isIdentifier(externalId) ? externalId : null,
-    subjectName: isIdentifier(name) ? name : null,
+    // The users of a program that shares the secret may choose their own names, such as that of an account.
+    subjectName: isService && isIdentifier(name) ? name : null,
     actor: act === undefined ? null : readActor(act),
     credentialKind: 'access-token',
     issuer: policy.issuer,

@@ -12,6 +12,11 @@ const PAGE_ROWS = 2_000;
 const MAX_WAIT_MS = 100;
 const MAX_WAITING_CALLS = 100;
 
+interface WaitingCall {
+  readonly isAnswered: () => boolean;
+  resume: () => void;
+}
+
 /**
  * Feeds API keys from the database into the directory, in the order of the transactions that wrote them, as `RevocationFeed`
  * does: none is missed, because every read begins at the oldest transaction that was still running at the previous one.
@@ -22,8 +27,7 @@ export class ApiKeyFeed {
   readonly #nowSeconds: () => number;
   #known: { readonly epoch: bigint; readonly horizon: bigint } | null = null;
   #readAtMs = -Infinity;
-  /** Calls that wait for a read which begins after they came. */
-  #waiting = new Set<() => void>();
+  readonly #waiting = new Set<WaitingCall>();
 
   /** @param nowSeconds Unix time by the clock that keys expire by */
   constructor(database: Database, directory: ApiKeyDirectory, nowSeconds: () => number) {
@@ -40,8 +44,7 @@ export class ApiKeyFeed {
   /** @throws Rejected `store-unavailable`; the pages that were read before stay applied */
   async refresh(): Promise<void> {
     const readAtMs = performance.now();
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
+    const waitingSinceBefore = new Set(this.#waiting);
     try {
       this.#directory.beginRead();
       const known = this.#known;
@@ -58,23 +61,23 @@ export class ApiKeyFeed {
       this.#readAtMs = readAtMs;
       this.#directory.purge(this.#nowSeconds());
     } finally {
-      for (const resume of waiting) resume();
+      for (const call of this.#waiting) if (waitingSinceBefore.has(call) || call.isAnswered()) call.resume();
     }
   }
 
   /**
    * Waits for the next read, for a call with a key that is refused: another instance may have just made or changed it. A
    * guessed key costs no query, because the call brings no read forward. Resolves at once when too many calls wait already.
+   *
+   * @param isAnswered whether a read that had begun before has brought what the call waits for
    */
-  async nextRead(): Promise<void> {
+  async nextRead(isAnswered: () => boolean): Promise<void> {
     if (this.#waiting.size >= MAX_WAITING_CALLS) return;
-    let resume: () => void = () => undefined;
-    const read = new Promise<void>((resolve) => {
-      resume = resolve;
-      this.#waiting.add(resolve);
-    });
+    const call: WaitingCall = { isAnswered, resume: () => undefined };
+    const read = new Promise<void>((resolve) => (call.resume = resolve));
+    this.#waiting.add(call);
     await withTimeout(read, MAX_WAIT_MS, () => undefined);
-    this.#waiting.delete(resume);
+    this.#waiting.delete(call);
   }
 
   async #apply(since: bigint, first: ApiKeyPage, found: Set<string> | null): Promise<void> {

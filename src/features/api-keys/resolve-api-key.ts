@@ -29,7 +29,7 @@ export async function resolveApiKey(
   requireFresh(verification);
   let found = directory.findByHash(keySha256);
   if (causeOfInvalidity(verification, found) !== null) {
-    await feed.nextRead();
+    await feed.nextRead(() => causeOfInvalidity(verification, directory.findByHash(keySha256)) === null);
     requireFresh(verification);
     found = directory.findByHash(keySha256);
   }

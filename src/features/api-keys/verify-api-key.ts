@@ -10,7 +10,7 @@ export interface ApiKeyVerification {
   readonly directory: ApiKeyDirectory;
   readonly feed: Pick<ApiKeyFeed, 'nextRead' | 'ageMs'>;
   readonly uses: Pick<ApiKeyUses, 'note'>;
-  readonly policy: Pick<ClaimsPolicy, 'audiences'>;
+  readonly policy: () => Pick<ClaimsPolicy, 'audiences'>;
   /** Beyond it every key is refused with `trust-stale`, ms. */
   readonly maxStalenessMs: number;
   /** Unix time, ms. */
@@ -37,7 +37,9 @@ export function verifyApiKey(
   const cause = causeOfRefusal(verification, found, presented.address);
   if (cause === null) return accept(verification, found as KnownApiKey, presented);
   if (cause === 'malformed') throw refused(cause, found);
-  return feed.nextRead().then(() => {
+  const isValidNow = () =>
+    causeOfRefusal(verification, directory.find(presented.key), presented.address) === null;
+  return feed.nextRead(isValidNow).then(() => {
     requireFresh(verification);
     const again = directory.find(presented.key);
     const causeNow = causeOfRefusal(verification, again, presented.address);
@@ -64,7 +66,7 @@ export function causeOfInvalidity(
   if (claims.expiresAtSeconds <= nowMs() / 1000) return 'expired';
   if (!ownerAllows) return 'owner-disabled';
   // An audience that was removed since: no token for it is accepted either.
-  return policy.audiences.includes(claims.audience[0] ?? '') ? null : 'unknown';
+  return policy().audiences.includes(claims.audience[0] ?? '') ? null : 'unknown';
 }
 
 function causeOfRefusal(

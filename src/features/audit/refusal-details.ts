@@ -44,6 +44,8 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'exchange-not-allowed':
     case 'token-refused':
       return { ...rejection.subject };
+    case 'credential-not-allowed':
+      return rejection.caller === undefined ? {} : { actor: rejection.caller };
     case 'credentials-missing':
       return {};
     case 'admin-required':
@@ -51,7 +53,6 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'refresh-rate-limited':
     case 'field-invalid':
     case 'password-policy':
-    case 'credential-not-allowed':
     case 'api-key-limit-reached':
     case 'audience-limit-reached':
     case 'issuer-taken':
@@ -64,6 +65,7 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'claims-too-long':
     case 'conflict':
     case 'not-found':
+    case 'issuer-keys-unavailable':
     case 'store-unavailable':
     case 'server-overloaded':
     case 'trust-stale':

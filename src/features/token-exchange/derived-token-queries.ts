@@ -21,7 +21,8 @@ export type RecordedDerivedToken = 'recorded' | 'ended' | 'changed';
 /**
  * Records a token that is about to be issued, unless an account, the binding, its issuer or the API key that it depends on
  * ended meanwhile. The share locks serialize this with whatever ends one of them: the later one sees what the earlier one
- * has written, so that every token is found and revoked.
+ * has written, so that every token is found and revoked. Accounts are locked before the issuer and the issuer before the
+ * binding, as their deletions do, whose cascades would otherwise deadlock with this.
  */
 export async function recordDerivedToken(
   trx: Knex.Transaction,
@@ -32,10 +33,15 @@ export async function recordDerivedToken(
   const { rows } = await trx.raw<{ rows: [{ recorded: boolean; changed: boolean }] }>(
     `WITH accounts AS (
        SELECT FROM service_accounts WHERE id = ANY (:accountIds::uuid[]) FOR SHARE
-     ), binding AS (
-       SELECT issuer_id FROM workload_bindings WHERE id = :bindingId::uuid FOR SHARE
+     ), known AS (
+       SELECT count(*) = cardinality(:accountIds::uuid[]) AS all_known FROM accounts
      ), issuer AS (
-       SELECT FROM trusted_issuers WHERE id = (SELECT issuer_id FROM binding) AND disabled_at IS NULL FOR SHARE
+       SELECT FROM trusted_issuers
+       WHERE id = (SELECT issuer_id FROM workload_bindings WHERE id = :bindingId::uuid)
+         AND disabled_at IS NULL AND (SELECT all_known FROM known) FOR SHARE
+     ), binding AS (
+       SELECT FROM workload_bindings WHERE id = :bindingId::uuid
+         AND (SELECT all_known FROM known) AND (issuer_id IS NULL OR EXISTS (SELECT FROM issuer)) FOR SHARE
      ), api_key AS (
        SELECT revocation_id IS DISTINCT FROM coalesce(:apiKeyState::uuid, revocation_id) AS changed FROM api_keys
        WHERE id = :apiKeyId::uuid AND revoked_at IS NULL
@@ -44,9 +50,8 @@ export async function recordDerivedToken(
      INSERT INTO service_tokens (id, account_id, actor_ids, binding_id, api_key_id, expires_at)
      SELECT :tokenId, :accountId::uuid, nullif(:actorIds::uuid[], '{}'), :bindingId::uuid, :apiKeyId::uuid,
        clock_timestamp() + make_interval(secs => :lifetimeSeconds)
-     WHERE (SELECT count(*) FROM accounts) = cardinality(:accountIds::uuid[])
-       AND (:bindingId::uuid IS NULL
-         OR EXISTS (SELECT FROM binding WHERE issuer_id IS NULL) OR EXISTS (SELECT FROM issuer))
+     WHERE (SELECT all_known FROM known)
+       AND (:bindingId::uuid IS NULL OR EXISTS (SELECT FROM binding))
        AND (:apiKeyId::uuid IS NULL OR EXISTS (SELECT FROM api_key WHERE NOT changed))
      RETURNING 1)
      SELECT EXISTS (SELECT FROM recorded) AS recorded, EXISTS (SELECT FROM api_key WHERE changed) AS changed`,
@@ -64,14 +69,6 @@ export async function recordDerivedToken(
   const [{ recorded, changed }] = rows;
   if (recorded) return 'recorded';
   return changed ? 'changed' : 'ended';
-}
-
-/**
- * Revokes the tokens in which a service account acts for somebody. The caller must hold the lock on the account's row, so
- * that no token is issued meanwhile.
- */
-export function revokeTokensOfActor(db: Knex, accountId: string): Promise<Revocation[]> {
-  return revokeTokensWhere(db, 'actor_ids @> ARRAY[?::uuid]', [accountId]);
 }
 
 /** Revokes the tokens that were issued by bindings, whose rows the caller must have locked or deleted. */

@@ -1,3 +1,4 @@
+import type { Transaction } from '../../database/database.ts';
 import type { Actor } from '../../domain/claims/actor.ts';
 import type { UsedOnce } from '../used-once/used-once-queries.ts';
 import type { TokenDependencies } from './derived-token-queries.ts';
@@ -40,6 +41,13 @@ export interface ExchangeGrant {
   readonly dependsOn: TokenDependencies;
   /** What is used up by the exchange; null when the proof may be used again. */
   readonly usesUp: UsedOnce | null;
+  /**
+   * Checks again what may have changed since the grant was made. Runs in the transaction of the exchange, when what the
+   * token depends on is locked.
+   *
+   * @throws Rejected
+   */
+  readonly confirm?: (trx: Transaction) => Promise<void>;
   /** For the audit trail: what was exchanged. Contains no token and no key. */
   readonly details: Readonly<Record<string, unknown>>;
 }

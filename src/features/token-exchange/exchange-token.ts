@@ -94,7 +94,9 @@ export async function exchangeToken(
 ): Promise<ExchangedToken> {
   requireValid(rules, request);
   const { resolvers, issuerName } = dependencies;
-  const grant = await resolvers[kindOf(request.subjectToken, issuerName)](request, call);
+  const kind = kindOf(request.subjectToken, issuerName);
+  if (kind !== 'ownToken' && request.actorToken !== '') throw actorNotUsed();
+  const grant = await resolvers[kind](request, call);
   return issueFor(dependencies, grant, request, call);
 }
 
@@ -124,11 +126,26 @@ async function issueFor(
   request: ExchangeRequest,
   call: OperationCall,
 ): Promise<ExchangedToken> {
-  const { subject, actor, clientId, audience, dependsOn, usesUp } = grant;
-  const roles = narrowedRoles(grant.roles, request.roles);
-  const lifetimeSeconds = lifetimeOf(issuer.lifetimeSeconds, grant, request, nowMs() / 1000);
-  issuer.requireSigner();
+  const { subject, actor, clientId, audience, dependsOn, usesUp, confirm } = grant;
+  const roles = narrowedRoles(grant, request.roles);
+  // One reading for `iat` and the lifetime: a second that began in between would make the token valid for longer.
+  const issuedAtSeconds = Math.floor(nowMs() / 1000);
+  const lifetimeSeconds = lifetimeOf(issuer.lifetimeSeconds, grant, request, issuedAtSeconds);
   const tokenId = createTokenId(randomBytes(16));
+  // Before the transaction: of a token that becomes too long nothing is recorded. It is returned only after the commit.
+  const { token, expiresInSeconds } = await issuer.issueDerived({
+    subject: subject.id,
+    sessionId: subject.sessionId,
+    externalId: subject.externalId,
+    subjectName: subject.name,
+    actor,
+    clientId,
+    roles,
+    audience,
+    tokenId,
+    issuedAtSeconds,
+    lifetimeSeconds,
+  });
   const event: AuditEvent = {
     action: 'token.exchange',
     outcome: 'ok',
@@ -150,24 +167,14 @@ async function issueFor(
     const recorded = await recordDerivedToken(trx, { ...dependsOn, tokenId, lifetimeSeconds });
     if (recorded === 'ended') throw endedMeanwhile(grant);
     if (recorded === 'changed') throw new Rejected({ kind: 'conflict' });
+    await confirm?.(trx);
     await insertAuditEvent(trx, { event, origin: call.origin });
   });
-  if (accountId !== null)
+  // A service that acts for an account must not use up that account's live tokens.
+  if (accountId !== null && actor === null)
     trust.revoke(
       await database.run(uncancellable, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
     );
-  const { token, expiresInSeconds } = await issuer.issueDerived({
-    subject: subject.id,
-    sessionId: subject.sessionId,
-    externalId: subject.externalId,
-    subjectName: subject.name,
-    actor,
-    clientId,
-    roles,
-    audience,
-    tokenId,
-    lifetimeSeconds,
-  });
   return {
     accessToken: token,
     expiresInSeconds,
@@ -177,12 +184,19 @@ async function issueFor(
 }
 
 /** @throws Rejected `exchange-not-allowed` for a role that the subject does not have */
-function narrowedRoles(held: readonly string[], asked: readonly string[]): readonly string[] {
+function narrowedRoles(
+  { roles: held, subject: { type, id }, actor }: ExchangeGrant,
+  asked: readonly string[],
+): readonly string[] {
   if (asked.length === 0) return held;
   if (!asked.every((role) => held.includes(role)))
     throw new Rejected({
       kind: 'exchange-not-allowed',
       detail: 'roles has a role that the subject does not have; ask for fewer roles, or for none to get all',
+      subject: {
+        actor: actor === null ? { type, id } : { type: 'service', id: actor.subject },
+        target: { type, id },
+      },
     });
   return [...new Set(asked)].sort();
 }
@@ -201,6 +215,11 @@ function lifetimeOf(
       refusal: { reason: 'TOKEN_EXPIRED', detail: 'the token has expired; get a new one' },
     });
   return Math.min(standardSeconds, lifetime, remaining);
+}
+
+function actorNotUsed(): Rejected {
+  const description = 'must be empty: somebody can act only for the subject of an access token of Postern';
+  return new Rejected({ kind: 'field-invalid', violations: [{ field: 'actor_token', description }] });
 }
 
 function replayed({ subject: { type, id } }: ExchangeGrant): Rejected {

@@ -1,4 +1,5 @@
-import { SubjectType, type VerifiedToken } from '../../generated/postern/v1/auth.ts';
+import { type Actor, SubjectType, type VerifiedToken } from '../../generated/postern/v1/auth.ts';
+import { SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { AuthCalls } from './auth-calls.ts';
@@ -6,7 +7,7 @@ import { challengeFor, readClientCredentials } from './client-authentication.ts'
 import type { Parameters } from './form.ts';
 import { FORM, type OAuthWork } from './oauth-endpoint.ts';
 import { OAuthRefused, oauthErrorOf } from './oauth-error.ts';
-import { audienceOf, required } from './token-endpoint.ts';
+import { audienceOf, required } from './token-parameters.ts';
 
 /**
  * `POST /oauth/introspect` (RFC 7662), for any service account, which authenticates as for a token or by its access token.
@@ -59,7 +60,7 @@ async function authenticate(calls: AuthCalls, parameters: Parameters, call: Http
 
 /** The members of RFC 7662 section 2.2, with the claims of Postern's tokens. There is never a `username`. */
 function introspection(token: VerifiedToken): object {
-  const { subject, sessionId, tokenId, audience, externalId } = token;
+  const { subject, sessionId, tokenId, audience, externalId, subjectName, actor } = token;
   const isService = token.subjectType === SubjectType.SERVICE;
   const [onlyAudience] = audience;
   return {
@@ -68,14 +69,22 @@ function introspection(token: VerifiedToken): object {
     ...(token.issuer !== '' && { iss: token.issuer }),
     sub: subject,
     ...(onlyAudience !== undefined && { aud: audience.length === 1 ? onlyAudience : audience }),
-    client_id: isService ? subject : 'postern',
+    // Whoever asked for the token: the service that acts for the subject, or the subject (RFC 8693 section 4.3).
+    client_id: actor?.subject ?? (isService ? subject : SESSION_CLIENT_ID),
     ...(token.expiresAt && { exp: seconds(token.expiresAt) }),
     ...(token.issuedAt && { iat: seconds(token.issuedAt) }),
     ...(tokenId !== '' && { jti: tokenId }),
     ...(sessionId !== '' && { sid: sessionId }),
     ...(externalId !== '' && { external_id: externalId }),
+    ...(subjectName !== '' && { name: subjectName }),
+    ...(actor && { act: actClaim(actor) }),
     roles: token.roles,
   };
+}
+
+/** As in the token (RFC 8693 section 4.1). */
+function actClaim({ subject, name, actor }: Actor): object {
+  return { sub: subject, ...(name !== '' && { name }), ...(actor && { act: actClaim(actor) }) };
 }
 
 function seconds(date: Date | undefined): number {

@@ -16,8 +16,8 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminSessions(dependencies),
     ...adminServiceAccounts(dependencies),
     ...adminKeys(dependencies),
-    ...adminAudiences(),
-    ...adminWorkloads(),
+    ...adminAudiences(dependencies),
+    ...adminWorkloads(dependencies),
     ...adminApiKeys(dependencies),
   };
 }

@@ -24,7 +24,7 @@ const INITIAL_LOAD_WAIT_MS = 1_000;
  */
 export function trustService(
   trust: TrustBundle,
-  policy: ClaimsPolicy,
+  policy: () => ClaimsPolicy,
   apiKeys: ApiKeyVerification,
   broadcaster = new TrustBroadcaster(trust, policy),
 ): ServiceHandlers<typeof TrustServiceService> {
@@ -39,8 +39,9 @@ export function trustService(
     if (!trust.loaded || trust.cursor === null)
       throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
     const isResumed = position !== null && trust.missedSince(position) !== null;
-    let keys = trust.keys();
-    yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, policy);
+    const keys = trust.keys();
+    const sentPolicy = policy();
+    yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, sentPolicy);
 
     // When a subscriber reads so slowly that the journal no longer reaches back to its snapshot, it gets a new
     // snapshot.
@@ -58,10 +59,8 @@ export function trustService(
     const subscriber = new SubscriberQueue(call);
     broadcaster.subscribe(subscriber);
     try {
-      if (trust.keys() !== keys) {
-        keys = trust.keys();
-        yield keysUpdate(previousCursor, keys.jwks.json, policy);
-      }
+      if (trust.keys() !== keys || policy() !== sentPolicy)
+        yield keysUpdate(previousCursor, trust.keys().jwks.json, policy());
       yield* revocationUpdates(missed, { previousCursor, cursor, snapshot: !isResumed });
       // Gives the age of these updates at once: before a verifier knows it, the verifier answers UNAVAILABLE.
       yield heartbeatUpdate(cursor, performance.now() - readAtMs);

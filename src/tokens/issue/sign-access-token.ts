@@ -1,5 +1,5 @@
 import { type Actor, actorClaim } from '../../domain/claims/actor.ts';
-import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
+import { claimsRoomOf, MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
 import type { Signer } from './signer.ts';
 
 /** The contents of an access token. Times are whole seconds since the epoch. */
@@ -17,7 +17,7 @@ export interface AccessTokenContents {
   readonly clientId: string;
   /** The user's id in another program; null without one, and for a service. */
   readonly externalId: string | null;
-  /** The name of the service account. Default: null, as for a user. */
+  /** The name of the service account, left out where it has no room beside the rest. Default: null, as for a user. */
   readonly subjectName?: string | null;
   /** Who acts for the subject. Default: null, for a token of the subject itself. */
   readonly actor?: Actor | null;
@@ -46,7 +46,7 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
   const { subjectName = null, actor = null } = contents;
   const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
-  const token = await signer.sign({
+  const claimsWith = (name: string | null) => ({
     iss: issuer,
     sub: subject,
     aud: audience,
@@ -56,10 +56,14 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     ...(sessionId !== null && { sid: sessionId }),
     client_id: clientId,
     ...(externalId !== null && { external_id: externalId }),
-    ...(subjectName !== null && { name: subjectName }),
+    ...(name !== null && { name }),
     ...(actor !== null && { act: actorClaim(actor) }),
     roles,
   });
+  const named = claimsWith(subjectName);
+  const hasRoom =
+    subjectName === null || Buffer.byteLength(JSON.stringify(named)) <= claimsRoomOf(signer.algorithm);
+  const token = await signer.sign(hasRoom ? named : claimsWith(null));
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
     throw new RangeError(
       'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 
 import { account, verdictOf } from '../../support/account.ts';
 import { type AdminFixture, openAdminFixture } from '../../support/admin-fixture.ts';
@@ -11,6 +12,7 @@ import {
   startTestService,
   type TestService,
 } from '../../support/test-service.ts';
+import { untilBlocked } from '../../support/until-blocked.ts';
 import { until } from '../../support/wait-for.ts';
 import { apiKeyFindings } from '../../../src/cli/doctor/api-key-findings.ts';
 import { loadSettings } from '../../../src/config/load-settings.ts';
@@ -177,6 +179,58 @@ describe('Q09 races', () => {
         for (const at of [service, second]) await becomes('TOKEN_REVOKED', token, at);
       expect(verdictOf(await exchange(secret, service))).toBe('API_KEY_INVALID');
     }
+  });
+
+  test.each<[change: string, verdict: string]>([
+    [`UPDATE users SET roles = '{reader}' WHERE id = $1`, 'CONFLICT'],
+    ['UPDATE users SET disabled_at = now() WHERE id = $1', 'CONFLICT'],
+    ['UPDATE api_keys SET revoked_at = now() WHERE user_id = $1', 'API_KEY_INVALID'],
+    ['DELETE FROM users WHERE id = $1', 'API_KEY_INVALID'],
+  ])('an exchange that waits for the commit of: %s', async (change, verdict) => {
+    const userId = await newUser(['reader', 'writer']);
+    const { secret } = await create(userId, { roles: ['reader', 'writer'] });
+    await becomes('OK', secret);
+    const writer = new Client({ connectionString: database.url });
+    await writer.connect();
+    try {
+      await writer.query('BEGIN');
+      await writer.query(change, [userId]);
+      const exchanging = exchange(secret, second);
+      await untilBlocked(database, exchanging);
+      await writer.query('COMMIT');
+      expect(verdictOf(await exchanging)).toBe(verdict);
+    } finally {
+      await writer.end();
+    }
+  });
+
+  test.each([
+    ['UpdateUser', { roles: { roles: ['reader'] } }],
+    ['DeleteUser', {}],
+  ])('%s that waits for the commit of an exchange revokes its token', async (method, request) => {
+    const userId = await newUser(['reader', 'writer']);
+    const { id } = await create(userId);
+    const tokenId = next();
+    const writer = new Client({ connectionString: database.url });
+    await writer.connect();
+    try {
+      // As an exchange does, which locks the key before it records the token.
+      await writer.query('BEGIN');
+      await writer.query('SELECT FROM api_keys WHERE id = $1 FOR SHARE', [id]);
+      const changing = administer(method, { user_id: userId, ...request });
+      await untilBlocked(database, changing);
+      await writer.query(
+        `INSERT INTO service_tokens (id, api_key_id, expires_at) VALUES ($1, $2, now() + interval '10 minutes')`,
+        [tokenId, id],
+      );
+      await writer.query('COMMIT');
+      expect(verdictOf(await changing)).toBe('OK');
+    } finally {
+      await writer.end();
+    }
+    expect(await database.query('SELECT kind FROM revocations WHERE id = $1', [tokenId])).toEqual([
+      { kind: 'jti' },
+    ]);
   });
 
   test('an exchange while the owner loses a role: no token keeps it', async () => {

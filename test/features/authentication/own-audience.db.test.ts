@@ -144,7 +144,7 @@ test('A02 in HS256 mode the audience claim is required, whoever signed the token
   });
   const subject = await shared.addUser(email, password, ['admin']);
   const signed = (audience?: string | string[]) =>
-    jwt.sign(audience === undefined ? {} : { aud: audience }, sharedSecret, {
+    jwt.sign({ roles: ['admin'], ...(audience !== undefined && { aud: audience }) }, sharedSecret, {
       issuer: 'http://127.0.0.1:8080',
       subject,
       expiresIn: 600,

@@ -10,6 +10,7 @@ import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
 import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
 import { insertRevocation } from '../../../src/features/revocations/revocation-queries.ts';
 import { openAdminFixture } from '../../support/admin-fixture.ts';
+import { bearing, serviceToken } from '../../support/callers.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../../support/test-service.ts';
 import { TrustWatch } from '../../support/trust-watch.ts';
@@ -204,6 +205,30 @@ test('S12 the stream of a watcher whose service account is deleted is closed', a
   await fixture.deleteService(id);
   expect((await watch.end).reason).toBe('TOKEN_REVOKED');
   await watch.close();
+});
+
+test('G06 the stream of an exchanged token ends with that token, or with what it came from', async () => {
+  const fixture = await openAdminFixture(store);
+  const account = await fixture.createService('narrowing');
+  const own = await serviceToken(service, account);
+  const narrow = async () => {
+    const request = { subject_token: own };
+    const { response } = await service.call('postern.v1.AuthService/ExchangeToken', request);
+    return String(response?.['access_token']);
+  };
+  const [first, second] = [await narrow(), await narrow()];
+  const [revoked, kept] = [first, second].map(
+    (token) => new TrustWatch(other.grpcAddress, '', { metadata: bearing(token) }),
+  ) as [TrustWatch, TrustWatch];
+  watches.push(revoked, kept);
+  await Promise.all([revoked.complete(), kept.complete()]);
+  await service.call('postern.v1.AuthService/RevokeToken', { token: first });
+  expect((await revoked.end).reason).toBe('TOKEN_REVOKED');
+  const [, claims = ''] = second.split('.');
+  const { jti } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { jti: string };
+  expect(await store.query(`SELECT FROM revocations WHERE kind = 'jti' AND id = $1`, [jti])).toEqual([]);
+  await fixture.deleteService(account.id);
+  expect((await kept.end).reason).toBe('TOKEN_REVOKED');
 });
 
 test('health reports the service', async () => {

@@ -13,6 +13,7 @@ from . import wire
 from .bearer import bearer_token, credentials_missing
 from .caller import caller_variable
 from .claims import Caller
+from .policy import PolicyFile, combined
 from .refusal import Refused
 from .rules import Require, Rule, Rules, ServiceDescriptor
 from .verifier import Verifier
@@ -35,26 +36,40 @@ class Authenticator:
         rules: Mapping[str, Rule] | None = None,
         *,
         otherwise: Rule = Require(),  # noqa: B008 - it is immutable
+        policy: PolicyFile | None = None,
         services: Iterable[ServiceDescriptor] | None = None,
     ) -> None:
         """
         :param rules: by full method name, `/package.Service/Method`
         :param otherwise: the rule of all other methods, so that none is open by mistake
+        :param policy: the rules of a file, which says itself what `otherwise` is. Where `rules` has the method as well, both
+            must allow a call
         :param services: the descriptors of the served services. With them, a rule for a method that none has is an error
         """
+        if policy is not None and otherwise != Require():
+            raise ValueError("otherwise is written in the policy file; remove it here")
         self._verifier = verifier
         self._rules = Rules(rules or {}, otherwise, services)
+        self._code = dict(rules or {})
+        self._policy = policy
 
     def judge(self, call: grpc.HandlerCallDetails) -> Caller | Refusal | None:
         """None for a public method, and for an optional token that was not sent."""
-        rule = self._rules.of(call.method)
-        if rule is None:
-            return None
         try:
+            policy = None
+            if self._policy is None:
+                rule = self._rules.of(call.method)
+            else:
+                rule, policy = combined(self._policy, self._code, call.method)
+            if rule is None:
+                return None
             values = [_text(value) for name, value in call.invocation_metadata or () if name == "authorization"]
             token = bearer_token(values)
             if token is not None:
-                return self._verifier.verify(token, roles=rule.roles, audience=rule.audience)
+                caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience)
+                if policy is not None:
+                    policy.check(call.method, caller)
+                return caller
             if rule.optional:
                 return None
             raise credentials_missing("metadata 'authorization: Bearer <token>'")

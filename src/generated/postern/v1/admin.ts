@@ -601,7 +601,8 @@ export interface IssuerKeys {
   caPem: string;
   /**
    * The path of a file on each instance with a bearer token for the server of the keys,
-   * such as that of a Kubernetes service account. If empty, none is sent.
+   * such as that of a Kubernetes service account: below `/var/run/secrets/` or
+   * `/run/secrets/`, and a JWT. If empty, none is sent.
    */
   bearerFile: string;
 }
@@ -709,9 +710,11 @@ export interface CreateWorkloadBindingRequest {
   clientId: string;
   /**
    * The claims that a token must have, all of them, each with exactly this value: from
-   * the path of a claim, whose parts are separated by `/`, to its value. A list has the
-   * value when it is one of its members. `sub` or an immutable id of the issuer must be
-   * among them. For a certificate: `uri` or `dns`, one of its names.
+   * the path of a claim, whose parts are separated by `/`, to its value. A slash within
+   * the name of a claim is written `~1` and a tilde `~0`, as in a JSON Pointer. A list has
+   * the value when it is one of its members; a number or a boolean by its JSON text. `sub`
+   * or an immutable id of the issuer must be among them; for GitHub and GitLab an
+   * immutable id. At most 16. For a certificate: `uri` or `dns` alone, one of its names.
    */
   claims: { [key: string]: string };
   /** The roles that the tokens have at most. If empty, all that the account has. */

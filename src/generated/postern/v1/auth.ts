@@ -218,7 +218,8 @@ export interface ExchangeTokenRequest {
   roles: string[];
   /**
    * The access token of the service account that acts for the subject, or empty. The
-   * `authorization: Bearer ...` metadata can have it instead, but not both.
+   * `authorization: Bearer ...` metadata can have it instead, but not both. A bearer
+   * of the subject itself names no actor.
    */
   actorToken: string;
   /**
@@ -2334,7 +2335,9 @@ export const AuthServiceService = {
    * A JWT of another issuer and a certificate become a token of the service account
    * that they are bound to. An access token becomes a narrower one: for one audience,
    * with fewer roles, never valid for longer, of the same session, so that a logout
-   * ends it as well. With an actor it says who acts for the subject (claim `act`).
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
    *
    * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
    * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
@@ -2531,7 +2534,9 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * A JWT of another issuer and a certificate become a token of the service account
    * that they are bound to. An access token becomes a narrower one: for one audience,
    * with fewer roles, never valid for longer, of the same session, so that a logout
-   * ends it as well. With an actor it says who acts for the subject (claim `act`).
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
    *
    * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
    * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
@@ -2774,7 +2779,9 @@ export interface AuthServiceClient extends Client {
    * A JWT of another issuer and a certificate become a token of the service account
    * that they are bound to. An access token becomes a narrower one: for one audience,
    * with fewer roles, never valid for longer, of the same session, so that a logout
-   * ends it as well. With an actor it says who acts for the subject (claim `act`).
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
    *
    * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
    * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
