@@ -164,7 +164,11 @@ describe('Q31 what ends a key ends it at every verifier', () => {
     expect(root).not.toBe('');
     const authorization = `Bearer ${await service.tokenOf('root@example.com', bob.password)}`;
     const update = (roles: string[]) =>
-      service.call('postern.v1.AdminService/UpdateUser', { id: bobId, roles: { roles } }, { authorization });
+      service.call(
+        'postern.v1.AdminService/UpdateUser',
+        { user_id: bobId, roles: { roles } },
+        { authorization },
+      );
     expect((await update(['reader'])).message).toBe('');
     await until(
       async () => (await verdictOf(verifier, key, { roles: ['writer'] })) === 'ROLE_MISSING',
@@ -172,6 +176,7 @@ describe('Q31 what ends a key ends it at every verifier', () => {
     );
     expect(await verdictOf(verifier, key)).toBe('good');
     await update(['reader', 'writer']);
+    asBob = `Bearer ${await service.tokenOf(bob.email, bob.password)}`;
   });
 
   test('rotation: both keys within the overlap', async () => {
@@ -240,7 +245,7 @@ describe('Q33 the guards accept keys, and take the address of the connection', (
         '/t.T/Say',
         text.requestSerialize,
         text.responseDeserialize,
-        '',
+        'x',
         metadata,
         (error, said) => resolve(error ? (reasonOf(error.metadata) ?? error.details) : String(said)),
       ),
