@@ -43,17 +43,17 @@ beforeAll(async () => {
   };
   const fixture = await openAdminFixture(service.database);
   billing = (await fixture.createService('billing', ['reader', 'writer'])).id;
-  await fixture.createService('reports', []);
-  await manage('CreateTrustedIssuer', {
+  const reports = (await fixture.createService('reports', [])).id;
+  const issuer = await manage('CreateTrustedIssuer', {
     issuer: CLUSTER,
     kind: 'KUBERNETES',
-    jwks: JSON.stringify({ keys: [key.jwk] }),
+    keys: { static_jwks: JSON.stringify({ keys: [key.jwk] }) },
   });
-  const bind = (service_account: string, sub: string) =>
-    manage('CreateWorkloadBinding', { issuer: CLUSTER, service_account, claims: { sub } });
-  await bind('billing', 'system:serviceaccount:shop:billing');
-  await bind('billing', 'system:serviceaccount:shop:both');
-  await bind('reports', 'system:serviceaccount:shop:both');
+  const bind = (client_id: string, sub: string) =>
+    manage('CreateWorkloadBinding', { issuer_id: issuer['id'], client_id, claims: { sub } });
+  await bind(billing, 'system:serviceaccount:shop:billing');
+  await bind(billing, 'system:serviceaccount:shop:both');
+  await bind(reports, 'system:serviceaccount:shop:both');
 });
 afterEach(() => {
   for (const credential of credentials.splice(0)) credential.close();

@@ -659,6 +659,25 @@ test('sidecars and commands do not warn about settings of the service', () => {
   }
 });
 
+test.each<[string, Record<string, string>, string]>([
+  [
+    'with a secret',
+    {
+      POSTERN_TOKEN_FILE: '/token',
+      POSTERN_CLIENT_ID: 'orders',
+      POSTERN_CLIENT_SECRET: 'secret-of-the-account',
+    },
+    'POSTERN_TOKEN_FILE cannot be used with POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET',
+  ],
+  [
+    'whose account is named without it',
+    { POSTERN_TOKEN_SERVICE_ACCOUNT: 'orders' },
+    'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE',
+  ],
+])('W32 a token file %s is refused', (_name, environment, fault) => {
+  expect(() => loadSettings(environment, { for: 'sidecar' })).toThrow(fault);
+});
+
 test('the table for the documentation has a row for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
   expect(lines).toContainEqual(
