@@ -13,7 +13,8 @@ import { URL } from 'node:url';
 import { parseArgs } from 'node:util';
 import jwt from 'jsonwebtoken';
 import { createVerifier } from '../../dist/client/postern-client.js';
-import { openBenchService, password, percentile } from '../../bench/bench-service.mjs';
+import { openBenchService, password } from '../../bench/bench-service.mjs';
+import { report } from './delay-report.mjs';
 import { startProgram } from './verifier-program.mjs';
 
 const { values } = parseArgs({
@@ -26,7 +27,6 @@ const { values } = parseArgs({
 });
 const ROUNDS = Number(values.rounds);
 const GIVE_UP_MS = 10_000;
-const GOAL_P99_MS = 100;
 const RACING = 4;
 const REFUSALS = ['TOKEN_REVOKED', 'API_KEY_INVALID', 'ROLE_MISSING'];
 const ROLE = 'reader';
@@ -139,7 +139,15 @@ const createKey = async (owner) => {
   return { secret, id: api_key.id };
 };
 const exchangeAt = (service, request) => service.call('ExchangeToken', request);
-const exchanged = async (request) => (await done('ExchangeToken', request, '')).access_token;
+/** A key that was made a moment ago may be unknown for the length of one read, which is long on a busy machine. */
+async function exchanged(request) {
+  for (const startMs = performance.now(); ; await pause(5)) {
+    const { verdict, response, detail } = await exchangeAt(services[0], request);
+    if (response) return response.access_token;
+    if (verdict !== 'API_KEY_INVALID' || performance.now() - startMs > GIVE_UP_MS)
+      throw new Error(`ExchangeToken: ${verdict} ${detail}`);
+  }
+}
 const keyOfAnn = async (end) => {
   const { secret, id } = await createKey({ user_id: ann });
   const request = { subject_token: secret };
@@ -247,6 +255,14 @@ const endings = {
   },
 };
 
+async function untilAccepted({ group, verdict }, text) {
+  for (const startMs = performance.now(); ; await pause(5)) {
+    const before = await verdict(text);
+    if (before === 'OK') return;
+    if (performance.now() - startMs > GIVE_UP_MS) throw new Error(`before the end, ${group}: ${before}`);
+  }
+}
+
 /** @returns how long the credential was still accepted: until the last answer that was OK; 0 when there was none */
 async function acceptedFor(verifier, { text, sinceMs }) {
   let acceptedMs = 0;
@@ -265,12 +281,8 @@ async function acceptedFor(verifier, { text, sinceMs }) {
 /** @returns the delay at each verifier, and how many credentials were issued meanwhile */
 async function round(make, index) {
   const { credentials, racing, end, restore } = await make();
-  for (const { group, verdict } of verifiers) {
-    for (const text of credentials) {
-      const before = await verdict(text);
-      if (before !== 'OK') throw new Error(`before the end, ${group}: ${before}`);
-    }
-  }
+  for (const verifier of verifiers)
+    await Promise.all(credentials.map((text) => untilAccepted(verifier, text)));
   const at = services[index % services.length];
   const others = services.filter((service) => service !== at);
   const races = Array.from({ length: RACING }, async (_, turn) => {
@@ -303,47 +315,13 @@ async function round(make, index) {
   return { delays, issued: issued.length };
 }
 
-function distribution(delays) {
-  const sorted = delays.toSorted((one, other) => one - other);
-  const [p50Ms, p99Ms, maxMs] = [percentile(sorted, 0.5), percentile(sorted, 0.99), sorted.at(-1)].map(
-    (value) => Math.round(value * 10) / 10,
-  );
-  return { p50Ms, p99Ms, maxMs };
-}
-
-function report(what, rounds) {
-  const groups = new Set(rounds.flatMap(({ delays }) => delays.map(({ group }) => group)));
-  const slowest = rounds.map(({ delays }) => Math.max(...delays.map(({ delayMs }) => delayMs)));
-  const rows = [
-    { verifier: 'slowest', ...distribution(slowest) },
-    ...[...groups].map((verifier) => ({
-      verifier,
-      ...distribution(
-        rounds.flatMap(({ delays }) =>
-          delays.filter(({ group }) => group === verifier).map(({ delayMs }) => delayMs),
-        ),
-      ),
-    })),
-  ];
-  const issuedMeanwhile = rounds.reduce((sum, { issued }) => sum + issued, 0);
-  const missed = slowest.filter((delayMs) => delayMs === Infinity).length;
-  if (values.json)
-    console.log(JSON.stringify({ what, rounds: rounds.length, issuedMeanwhile, missed, verifiers: rows }));
-  else {
-    console.log(`${what}: ${rounds.length} rounds, ${issuedMeanwhile} issued meanwhile, ${missed} missed`);
-    for (const { verifier, p50Ms, p99Ms, maxMs } of rows)
-      console.log(`  ${verifier.padEnd(22)} p50 ${p50Ms} ms, p99 ${p99Ms} ms, max ${maxMs} ms`);
-  }
-  return missed === 0 && rows[0].p99Ms <= GOAL_P99_MS;
-}
-
 try {
   let good = true;
   for (const [what, make] of Object.entries(endings)) {
     if (values.only.length > 0 && !values.only.includes(what)) continue;
     const rounds = [];
     for (let index = 0; index < ROUNDS; index += 1) rounds.push(await round(make, index));
-    good = report(what, rounds) && good;
+    good = report(what, rounds, values.json) && good;
   }
   process.exitCode = good ? 0 : 1;
 } finally {
