@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +57,8 @@ type Verifier struct {
 	stop       context.CancelCauseFunc
 	// stopped is closed when the source has ended.
 	stopped chan struct{}
+	// hasEnded is set once nothing delivers keys and revocations any more.
+	hasEnded atomic.Bool
 
 	mu        sync.Mutex
 	connected bool
@@ -112,10 +115,13 @@ func (v *Verifier) start(ctx context.Context, source func(context.Context)) {
 			cause = fmt.Errorf("the context of the verifier has ended: %w", cause)
 		}
 		v.report(false, cause)
+		v.hasEnded.Store(true)
+		v.trust.unconfirm()
 	}()
 }
 
-// Close ends the stream. Afterwards tokens are refused when keys and revocations have become too old.
+// Close ends the stream. From then on, as from the end of the context on, every token is refused with TRUST_STALE, since
+// revocations do not arrive any more.
 func (v *Verifier) Close() {
 	v.stop(errClosed)
 	<-v.stopped
@@ -146,6 +152,9 @@ func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
 	current := v.trust.view.Load()
 	confirmedAt := v.trust.confirmedAt.Load()
 	if current == nil || confirmedAt == neverConfirmed || now.monotonicNs-confirmedAt > v.maxStaleness {
+		if v.hasEnded.Load() {
+			return nil, refusedEnded
+		}
 		return nil, refusedStale
 	}
 	if len(token) > maxTokenBytes {
