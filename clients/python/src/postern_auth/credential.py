@@ -95,6 +95,7 @@ class Credential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
         """The token that is known now, without a call. None without one, or when it has expired."""
         token = self._token
         return None if token is None or monotonic() >= token.expires_at else token.value
+
     def _renew_in_background(self) -> None:
         background = self._background
         if not background.acquire(blocking=False):
