@@ -187,8 +187,8 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'api-key-limit-reached':
       return failure(
         exitCodes.refused,
-        'there are as many API keys as there may be',
-        'Revoke one that is not used any more.',
+        rejection.limit,
+        `${rejection.advice.charAt(0).toUpperCase()}${rejection.advice.slice(1)}.`,
       );
     case 'audience-limit-reached':
       return failure(exitCodes.refused, 'there are as many audiences as there may be', 'Delete one first.');

@@ -127,7 +127,8 @@ export type Rejection =
       readonly subject?: RefusedSubject;
     }
   | { readonly kind: 'credential-not-allowed'; readonly caller?: AuditActor }
-  | { readonly kind: 'api-key-limit-reached' }
+  /** `limit` says which, and `advice` what to do. */
+  | { readonly kind: 'api-key-limit-reached'; readonly limit: string; readonly advice: string }
   | { readonly kind: 'audience-limit-reached' }
   | { readonly kind: 'issuer-taken' }
   | { readonly kind: 'email-taken' }

@@ -178,7 +178,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.RESOURCE_EXHAUSTED,
         reason: 'API_KEY_LIMIT_REACHED',
-        message: 'there are as many API keys as there may be; revoke one that is not used any more',
+        message: `${rejection.limit}; ${rejection.advice}`,
       };
     case 'audience-limit-reached':
       return {

@@ -162,7 +162,7 @@ const (
 	// get a new one for each call.
 	Reason_TOKEN_REPLAYED Reason = 54
 	// RESOURCE_EXHAUSTED. The owner has as many API keys as one may have, or Postern as
-	// many as POSTERN_API_KEYS_MAX allows: revoke one first.
+	// many as POSTERN_API_KEYS_MAX allows: the message says which, and what to do.
 	Reason_API_KEY_LIMIT_REACHED Reason = 55
 	// ALREADY_EXISTS. The issuer is trusted already.
 	Reason_ISSUER_TAKEN Reason = 56

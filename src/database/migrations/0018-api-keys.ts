@@ -3,7 +3,8 @@
  * a key nor give one to somebody else. Instances read changes in the order of the transactions that wrote them.
  *
  * A change of the owner renews its keys, whoever makes it: `written_by` lets every instance read them again, and the revoked
- * `revocation_id` lets every other verifier ask again. A deleted row leaves revocations behind.
+ * `revocation_id` lets every other verifier ask again. A deleted row leaves revocations behind. Both triggers run with the rights
+ * of the tables' owner: an instance of the release before changes users and accounts also while its role has no rights here.
  */
 export const apiKeys = `
 CREATE TABLE api_keys (
@@ -83,12 +84,29 @@ RETURNS TABLE (kind text, id text, expires_at timestamptz) LANGUAGE sql AS $$
   SELECT n.kind, n.id, n.expires_at FROM new_revocations n
 $$;
 
-CREATE FUNCTION postern_renew_keys_of_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+DO $do$
 BEGIN
-  PERFORM postern_renew_api_keys_1(ARRAY(
-    SELECT id FROM api_keys WHERE user_id = NEW.id OR account_id = NEW.id), '-infinity');
-  RETURN NULL;
-END $$;
+  EXECUTE format($create$
+    CREATE FUNCTION postern_renew_keys_of_owner() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, %1$I, pg_temp AS $body$
+    BEGIN
+      PERFORM postern_renew_api_keys_1(ARRAY(
+        SELECT id FROM api_keys WHERE user_id = NEW.id OR account_id = NEW.id), '-infinity');
+      RETURN NULL;
+    END $body$;
+    CREATE FUNCTION postern_end_deleted_api_key() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, %1$I, pg_temp AS $body$
+    BEGIN
+      IF OLD.revoked_at IS NULL AND (OLD.expires_at IS NULL OR OLD.expires_at > now() - interval '1 hour') THEN
+        PERFORM postern_end_api_keys_1(ARRAY[OLD.id]);
+        PERFORM pg_notify('postern_trust', '');
+      END IF;
+      RETURN NULL;
+    END $body$
+  $create$, current_schema());
+END $do$;
+REVOKE ALL ON FUNCTION postern_renew_keys_of_owner() FROM PUBLIC;
+REVOKE ALL ON FUNCTION postern_end_deleted_api_key() FROM PUBLIC;
 CREATE TRIGGER api_keys_of_user AFTER UPDATE OF roles, disabled_at, external_id ON users FOR EACH ROW
   WHEN (OLD.roles IS DISTINCT FROM NEW.roles OR OLD.disabled_at IS DISTINCT FROM NEW.disabled_at
     OR OLD.external_id IS DISTINCT FROM NEW.external_id)
@@ -98,14 +116,6 @@ CREATE TRIGGER api_keys_of_account AFTER UPDATE OF roles, name, allowed_audience
     OR OLD.allowed_audiences IS DISTINCT FROM NEW.allowed_audiences)
   EXECUTE FUNCTION postern_renew_keys_of_owner();
 
-CREATE FUNCTION postern_end_deleted_api_key() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF OLD.revoked_at IS NULL AND (OLD.expires_at IS NULL OR OLD.expires_at > now() - interval '1 hour') THEN
-    PERFORM postern_end_api_keys_1(ARRAY[OLD.id]);
-    PERFORM pg_notify('postern_trust', '');
-  END IF;
-  RETURN NULL;
-END $$;
 CREATE TRIGGER api_key_deleted AFTER DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION postern_end_deleted_api_key();
 CREATE TRIGGER api_key_written AFTER INSERT OR UPDATE OF written_by ON api_keys
   FOR EACH ROW EXECUTE FUNCTION postern_ring_trust();

@@ -88,9 +88,23 @@ export async function requireOwner(trx: Transaction, owner: ApiKeyOwner): Promis
 /** @throws Rejected `api-key-limit-reached` */
 export async function requireRoom(trx: Transaction, owner: ApiKeyOwner, maxApiKeys: number): Promise<void> {
   const own = await countKeysOf(trx, owner);
-  const isFull = own.valid >= MAX_KEYS_PER_OWNER || own.all >= MAX_ROWS_PER_OWNER;
-  if (isFull || (await countAllKeys(trx)) >= maxApiKeys)
-    throw new Rejected({ kind: 'api-key-limit-reached' });
+  const reached = (limit: string, advice: string) =>
+    new Rejected({ kind: 'api-key-limit-reached', limit, advice });
+  if (own.valid >= MAX_KEYS_PER_OWNER)
+    throw reached(
+      `the owner has ${MAX_KEYS_PER_OWNER} valid API keys`,
+      'revoke one that is not used any more',
+    );
+  if (own.all >= MAX_ROWS_PER_OWNER)
+    throw reached(
+      `the owner has ${MAX_ROWS_PER_OWNER} API keys, with those that ended in the last day`,
+      'use one key for longer, or exchange it for tokens',
+    );
+  if ((await countAllKeys(trx)) >= maxApiKeys)
+    throw reached(
+      'there are as many API keys as POSTERN_API_KEYS_MAX allows',
+      'revoke some that are not used any more',
+    );
 }
 
 /** Makes a key and inserts its row. The caller holds the lock on the owner. */

@@ -90,6 +90,24 @@ describe('Q06 limits hold under concurrency', () => {
     await administer('DeleteUser', { user_id: userId });
   });
 
+  test('an owner has at most 500 keys with those that ended in the last day, and hears that a revocation is no help', async () => {
+    const userId = await newUser();
+    const { id } = await create(userId);
+    await administer('RevokeApiKey', { id });
+    await database.query(
+      `INSERT INTO api_keys (id, user_id, name, digest, mac, roles, audience, revoked_at)
+       SELECT gen_random_uuid(), user_id, name, sha256(n::text::bytea), mac, roles, audience, revoked_at
+       FROM api_keys, generate_series(1, 499) n WHERE id = $1`,
+      [id],
+    );
+    const { reason, message } = await tryCreate(userId);
+    expect(reason).toBe('API_KEY_LIMIT_REACHED');
+    expect(message).toBe(
+      'the owner has 500 API keys, with those that ended in the last day; use one key for longer, or exchange it for tokens',
+    );
+    await administer('DeleteUser', { user_id: userId });
+  });
+
   test('all owners together have at most POSTERN_API_KEYS_MAX', async () => {
     const users = await Promise.all([newUser(), newUser(), newUser()]);
     const outcomes = await Promise.all(

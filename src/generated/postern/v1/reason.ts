@@ -192,7 +192,7 @@ export const Reason = {
   TOKEN_REPLAYED: 54,
   /**
    * API_KEY_LIMIT_REACHED - RESOURCE_EXHAUSTED. The owner has as many API keys as one may have, or Postern as
-   * many as POSTERN_API_KEYS_MAX allows: revoke one first.
+   * many as POSTERN_API_KEYS_MAX allows: the message says which, and what to do.
    */
   API_KEY_LIMIT_REACHED: 55,
   /** ISSUER_TAKEN - ALREADY_EXISTS. The issuer is trusted already. */
