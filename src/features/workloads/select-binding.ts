@@ -1,6 +1,6 @@
 import { Rejected, type RefusedSubject } from '../../domain/rejection.ts';
 import type { ExchangeGrant, ExchangeRequest } from '../token-exchange/exchange-grant.ts';
-import type { Candidate } from './binding-queries.ts';
+import { type Candidate, findCandidate } from './binding-queries.ts';
 
 /**
  * Selects the binding for an identity, among those that match it.
@@ -42,7 +42,8 @@ function boundRoles({ account, binding }: Candidate): readonly string[] {
  * What may be issued to a workload.
  *
  * @param audiences the configured audiences, the default first
- * @throws Rejected `field-invalid` for an audience that the account may not ask for
+ * @throws Rejected `field-invalid` for an audience that the account may not ask for. `confirm` of the grant: `conflict` when
+ *   the account has lost a role or the audience meanwhile
  */
 export function grantTo(
   candidate: Candidate,
@@ -51,15 +52,31 @@ export function grantTo(
 ): Omit<ExchangeGrant, 'usesUp' | 'details'> {
   const { account, binding } = candidate;
   const { id, name, allowedAudiences } = account;
+  const roles = boundRoles(candidate);
+  const granted = allowedAudience(audience, allowedAudiences, audiences);
   return {
     subject: { type: 'service', id, name, sessionId: null, externalId: null },
     clientId: id,
     actor: null,
-    roles: boundRoles(candidate),
-    audience: allowedAudience(audience, allowedAudiences, audiences),
+    roles,
+    audience: granted,
     expiresAtSeconds: null,
     dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, apiKeyId: null },
+    // A change of the account that has committed since revoked the tokens that it found, and this one is not among them yet.
+    confirm: async (trx) => {
+      const now = await findCandidate(trx, binding.id);
+      if (now === null || !stillAllows(now, roles, granted)) throw new Rejected({ kind: 'conflict' });
+    },
   };
+}
+
+function stillAllows(candidate: Candidate, roles: readonly string[], audience: string): boolean {
+  const { allowedAudiences } = candidate.account;
+  const rolesNow = boundRoles(candidate);
+  return (
+    roles.every((role) => rolesNow.includes(role)) &&
+    (allowedAudiences === null || allowedAudiences.includes(audience))
+  );
 }
 
 function allowedAudience(
