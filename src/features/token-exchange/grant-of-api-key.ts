@@ -37,6 +37,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
       roles: claims.roles,
       audience,
       expiresAtSeconds: claims.expiresAtSeconds === Infinity ? null : claims.expiresAtSeconds,
+      countedBy: isUser ? id : null,
       dependsOn: {
         accountId: isUser ? null : claims.subject,
         actorIds: [],

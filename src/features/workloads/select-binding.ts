@@ -61,6 +61,7 @@ export function grantTo(
     roles,
     audience: granted,
     expiresAtSeconds: null,
+    countedBy: null,
     dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, apiKeyId: null },
     // A change of the account that has committed since revoked the tokens that it found, and this one is not among them yet.
     confirm: async (trx) => {
