@@ -5,7 +5,6 @@ import type { ExchangeCall, GrantResolver } from '../token-exchange/exchange-tok
 import { findCandidates } from './binding-queries.ts';
 import { claimsMatch } from './binding-rules.ts';
 import { checkOutsideToken, type OutsideTokenDependencies } from './check-outside-token.ts';
-import { refuseActor } from './resolve-certificate.ts';
 import { grantTo, selectBinding } from './select-binding.ts';
 
 export interface ResolveOutsideTokenDependencies extends OutsideTokenDependencies {
@@ -29,7 +28,6 @@ async function resolve(
   call: ExchangeCall,
 ): Promise<ExchangeGrant> {
   const { database, issuer: issuing, digests } = dependencies;
-  refuseActor(request);
   const { issuer, claims, subject, digest, expiresAtSeconds } = await checkOutsideToken(
     dependencies,
     request.subjectToken,
@@ -38,7 +36,7 @@ async function resolve(
   const candidates = await database.run(call, (db) => findCandidates(db, issuer.id, subject));
   const matching = candidates.filter(({ binding }) => claimsMatch(binding.claims, claims));
   const target = { type: 'issuer', id: issuer.id } as const;
-  const selected = selectBinding(matching, request.serviceAccount, { target });
+  const selected = selectBinding(matching, request, { target });
   return {
     ...grantTo(selected, request, { audienceFor: (requested) => issuing.audienceFor(requested) }),
     usesUp: issuer.acceptOnce ? { purpose: 'outside-token', digest, expiresAtSeconds } : null,
