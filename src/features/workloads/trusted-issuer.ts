@@ -102,7 +102,8 @@ const certificates: FieldRule<string> = (value, field) => {
       return false;
     }
   };
-  return blocks.length > 0 && blocks.every(isCertificate)
+  // PostgreSQL cannot hold NUL.
+  return blocks.length > 0 && blocks.every(isCertificate) && !value.includes('\0')
     ? []
     : violation(field, 'must be certificates in PEM, and nothing else');
 };

@@ -92,6 +92,8 @@ async function answered(proof: string): Promise<Outcome> {
   return outcome;
 }
 
+const statements: object[] = [];
+
 /** Starts a call that must wait for `change`, which commits afterwards. */
 async function during(change: string, start: () => Promise<Outcome>): Promise<[Outcome]> {
   let late: Promise<Outcome> | undefined;
@@ -99,6 +101,7 @@ async function during(change: string, start: () => Promise<Outcome>): Promise<[O
     await trx.raw(change);
     late = start();
     await untilBlocked(service.database, late);
+    statements.push(...(await service.database.query('SELECT query FROM pg_stat_activity')));
   });
   return [(await late) as unknown as Outcome];
 }
@@ -108,6 +111,10 @@ async function expectRefused(proof: string, change: string, whose: string): Prom
   const before = await recorded();
   const [late] = await during(change, () => exchange(proof));
   expect(verdictOf(late)).toBe('CONFLICT');
+  // W10: the statement that waits is seen by whoever may read the activity of the database.
+  const seen = JSON.stringify(statements);
+  expect(seen).toContain('service_tokens');
+  for (const part of proof.split('.')) expect(seen).not.toContain(part.slice(0, 60));
   const beforeIds = before.map(({ id }) => id);
   for (const { id } of await recorded()) expect(beforeIds).toContain(id);
 }

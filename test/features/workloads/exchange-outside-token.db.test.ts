@@ -305,6 +305,9 @@ test('A02 managing issuers and bindings needs an administrator, and bad input is
   const plain = await service.call('postern.v1.AdminService/ListTrustedIssuers', {});
   expect(plain.reason).toBe('CREDENTIALS_MISSING');
   expect(await refused('CreateTrustedIssuer', { issuer: 'http://x.example' })).toMatch(/FIELD_INVALID: issuer: must be an https URL/); // prettier-ignore
+  const odd = JSON.stringify({ keys: [{ ...key.jwk, note: '\0' }], half: '\ud800' }).replace('{', '{"n":1e999999,'); // prettier-ignore
+  expect(await trust('https://odd.example', { keys: { static_jwks: odd } })).toMatchObject({ issuer: 'https://odd.example' }); // prettier-ignore
+  expect(await refused('CreateTrustedIssuer', { issuer: 'https://x.example', keys: { ca_pem: `${issuer.caPem}\0` } })).toMatch(/keys.ca_pem: must be certificates/); // prettier-ignore
   for (const unclean of ['https://x.example ', ' https://x.example', 'https://x.example/#', 'https://x.example?', 'https://x\u00a0.example'])
     expect(await refused('CreateTrustedIssuer', { issuer: unclean })).toMatch(/FIELD_INVALID: issuer: must be an https URL/); // prettier-ignore
   expect(await refused('CreateTrustedIssuer', { issuer: OWN })).toMatch(/must not be POSTERN_ISSUER/);
