@@ -29,10 +29,12 @@ import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { networkMatcher } from '../net/cidr.ts';
 import { grantOfApiKey } from '../features/token-exchange/grant-of-api-key.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
+import { KeyedRateLimiter } from '../domain/concurrency/token-bucket.ts';
+import { EXCHANGE_LIMITS, EXCHANGE_RATE } from '../features/token-exchange/exchange-token.ts';
 import { fetchIssuerKeys } from '../features/workloads/fetch-issuer-keys.ts';
 import { IssuerKeys } from '../features/workloads/issuer-keys.ts';
 import { resolveCertificate } from '../features/workloads/resolve-certificate.ts';
-import { OUTSIDE_TOKEN_LIMITS, resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
+import { resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
 import type { PolicyFile } from '../policy/policy-file.ts';
@@ -136,6 +138,8 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
           trust,
           nowMs,
           issuerName: settings.issuer,
+          limiter: new KeyedLimiter(EXCHANGE_LIMITS),
+          rateLimiter: new KeyedRateLimiter(EXCHANGE_RATE, () => performance.now()),
           resolvers: {
             certificate: resolveCertificate({ database, issuer }),
             apiKey: grantOfApiKey(apiKeys.verification),
@@ -151,7 +155,6 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
               issuer,
               digests,
               issuerKeys,
-              limiter: new KeyedLimiter(OUTSIDE_TOKEN_LIMITS),
               nowMs,
             }),
           },

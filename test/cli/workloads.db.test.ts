@@ -115,6 +115,14 @@ test('doctor says why the keys of an issuer cannot be had', async () => {
   const { stdout } = await run(['doctor']);
   expect(stdout).toMatch(/the issuer https:\/\/localhost:1 gives no keys to this machine/);
   await json('issuer', 'delete', String(id));
+  // More than it asks: it says so.
+  await database.query(
+    `INSERT INTO trusted_issuers (id, issuer, kind, keys_from, static_jwks, audience, algorithms, max_age_seconds)
+     SELECT gen_random_uuid(), 'https://many.example/' || n, 'oidc', 'static', '{}', 'a', '{RS256}', 60
+     FROM generate_series(1, 53) n`,
+  );
+  expect((await run(['doctor'])).stdout).toContain('3 more trusted issuers were not asked for their keys');
+  await database.query(`DELETE FROM trusted_issuers WHERE issuer LIKE 'https://many.example/%'`);
 });
 
 test('W14 end-all --after-restore disables every issuer and deletes the bindings of certificates, and lists them', async () => {

@@ -95,6 +95,7 @@ export interface OutsideServer {
 
 export async function startOutsideServer(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
+  host = '127.0.0.1',
 ): Promise<OutsideServer> {
   const authority = createAuthority('outside');
   const server: Server = createServer({ ...authority.issue({ dns: ['localhost', 'issuer.example'] }) });
@@ -105,10 +106,10 @@ export async function startOutsideServer(
     requests.push(request.url ?? '');
     answer(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `https://127.0.0.1:${port}`,
+    url: `https://${host}:${port}`,
     port,
     caPem: authority.cert,
     requests,

@@ -3,7 +3,12 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 
 import { parseStrictJson, type JsonObject } from '../../src/tokens/verify/strict-json.ts';
-import { importOutsideKey, type OutsideKey, readOutsideKeySet } from '../../src/tokens/verify/outside-key.ts';
+import {
+  canonicalKeySet,
+  importOutsideKey,
+  type OutsideKey,
+  readOutsideKeySet,
+} from '../../src/tokens/verify/outside-key.ts';
 import {
   acceptedAlgorithm,
   outsideClaimFault,
@@ -220,6 +225,8 @@ describe('keys of other issuers', () => {
     ['a key that only signs', () => ({ ...p256, key_ops: ['sign'] })],
     ['padded base64url', () => ({ ...p256, x: `${String(p256['x'])}=` })],
     ['a kid that is no text', () => ({ ...p256, kid: 7 })],
+    ['a kid with NUL', () => ({ ...p256, kid: 'a\0' })],
+    ['a kid with half a character', () => ({ ...p256, kid: '\ud800' })],
     ['nothing', () => null],
     ['a list', () => [p256]],
   ])('W06 %s is refused', (_name, make) => {
@@ -235,6 +242,17 @@ describe('keys of other issuers', () => {
     expect(() => readOutsideKeySet(JSON.stringify({ keys: Array(101).fill(p256) }))).toThrow('more than 100');
     for (const text of ['', '[]', '{}', '{"keys":{}}', '{"keys":[]}', '{"keys":[],"keys":[]}', 'null'])
       expect(() => readOutsideKeySet(text)).toThrow('the key is refused');
+  });
+
+  test('W06 W10 a stored set has the public members of its usable keys alone, and verifies the same', () => {
+    const private_ = publicJwk(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
+    const set = [{ ...p256, kid: 'a', use: 'sig', note: '\0' }, private_, { ...rsa(2048), kid: 'b' }, { ...rsa(2048), alg: 'PS256' }]; // prettier-ignore
+    const stored = canonicalKeySet(JSON.stringify({ keys: set, huge: 'HUGE' }).replace('"HUGE"', '1e999999'));
+    const { keys } = JSON.parse(stored) as { keys: Record<string, unknown>[] };
+    expect(keys.map((key) => Object.keys(key).sort().join())).toEqual(['alg,crv,kid,kty,x,y', 'e,kid,kty,n', 'alg,e,kty,n']); // prettier-ignore
+    const read = (json: string) => readOutsideKeySet(json).map(({ kid, algorithms }) => [kid, algorithms]);
+    expect(read(stored)).toEqual(read(JSON.stringify({ keys: set })));
+    expect(canonicalKeySet(stored)).toBe(stored);
   });
 
   test('W06 PS256, ES384 and EdDSA verify, each only by its own key and algorithm', async () => {

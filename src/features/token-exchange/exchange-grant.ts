@@ -37,6 +37,11 @@ export interface ExchangeGrant {
   readonly audience: string;
   /** Unix time after which the token must not be valid; null for no limit but the lifetime of every token. */
   readonly expiresAtSeconds: number | null;
+  /**
+   * By what exchanges are counted: their number is limited. Null when the account itself has shown who it is, whose live
+   * tokens are limited instead: whoever holds a token of it must not use up that limit, and so end its other tokens.
+   */
+  readonly countedBy: string | null;
   /** What ends the token when it ends. */
   readonly dependsOn: TokenDependencies;
   /** What is used up by the exchange; null when the proof may be used again. */

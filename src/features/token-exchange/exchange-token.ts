@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import { actorsOf } from '../../domain/claims/actor.ts';
+import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
+import { type KeyedRate, type KeyedRateLimiter } from '../../domain/concurrency/token-bucket.ts';
 import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { roleName } from '../../domain/roles.ts';
@@ -16,6 +18,7 @@ import {
   wholeNumber,
 } from '../../domain/validation.ts';
 import type { Database } from '../../database/database.ts';
+import { sourceOf } from '../../net/cidr.ts';
 import { createTokenId } from '../../tokens/issue/sign-access-token.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
@@ -46,6 +49,10 @@ export interface ExchangeDependencies {
   readonly trust: Pick<TrustBundle, 'revoke'>;
   /** Unix time, ms. */
   readonly nowMs: () => number;
+  /** By kind of proof and source: everybody may call, and a call costs queries, a signature and perhaps a request to an issuer. */
+  readonly limiter: KeyedLimiter;
+  /** By `countedBy` of the grant. */
+  readonly rateLimiter: Pick<KeyedRateLimiter, 'take'>;
   /** One for each kind of proof. */
   readonly resolvers: {
     readonly certificate: GrantResolver;
@@ -67,6 +74,14 @@ export interface ExchangedToken {
   /** Null for a service account. */
   readonly userId: string | null;
 }
+
+/** How many exchanges of one source run at once, and wait for it. A cluster behind one address counts as one. */
+export const EXCHANGE_LIMITS = { concurrency: 16, maxWaiting: 200, maxWaitMs: 3_000 };
+/**
+ * How often one session, or one service account, has its access token exchanged: each exchange adds a row that lives as long
+ * as the token. Whoever exchanges for each of its calls can keep the token until it expires.
+ */
+export const EXCHANGE_RATE: KeyedRate = { burst: 300, intervalMs: 100, maxKeys: 10_000 };
 
 export const MAX_SUBJECT_TOKEN_BYTES = 16_384;
 const MAX_LIFETIME_SECONDS = 2 ** 31;
@@ -93,11 +108,13 @@ export async function exchangeToken(
   call: ExchangeCall,
 ): Promise<ExchangedToken> {
   requireValid(rules, request);
-  const { resolvers, issuerName } = dependencies;
+  const { resolvers, issuerName, limiter } = dependencies;
   const kind = kindOf(request.subjectToken, issuerName);
   if (kind !== 'ownToken' && request.actorToken !== '') throw actorNotUsed();
-  const grant = await resolvers[kind](request, call);
-  return issueFor(dependencies, grant, request, call);
+  return limiter.run(`${kind} ${sourceOf(call.origin.address)}`, async () => {
+    const grant = await resolvers[kind](request, call);
+    return issueFor(dependencies, grant, request, call);
+  });
 }
 
 /** What is exchanged, by the token itself: the caller does not choose how it is checked. */
@@ -121,13 +138,15 @@ function unverifiedIssuer(token: string): unknown {
 }
 
 async function issueFor(
-  { database, issuer, trust, nowMs }: ExchangeDependencies,
+  { database, issuer, trust, nowMs, rateLimiter }: ExchangeDependencies,
   grant: ExchangeGrant,
   request: ExchangeRequest,
   call: OperationCall,
 ): Promise<ExchangedToken> {
-  const { subject, actor, clientId, audience, dependsOn, usesUp, confirm } = grant;
+  const { subject, actor, clientId, audience, countedBy, dependsOn, usesUp, confirm } = grant;
   const roles = narrowedRoles(grant, request.roles);
+  const waitMs = countedBy === null ? 0 : rateLimiter.take(countedBy);
+  if (waitMs > 0) throw tooManyExchanges(waitMs);
   // One reading for `iat` and the lifetime: a second that began in between would make the token valid for longer.
   const issuedAtSeconds = Math.floor(nowMs() / 1000);
   const lifetimeSeconds = lifetimeOf(issuer.lifetimeSeconds, grant, request, issuedAtSeconds);
@@ -170,8 +189,7 @@ async function issueFor(
     await confirm?.(trx);
     await insertAuditEvent(trx, { event, origin: call.origin });
   });
-  // A service that acts for an account must not use up that account's live tokens.
-  if (accountId !== null && actor === null)
+  if (accountId !== null && countedBy === null)
     trust.revoke(
       await database.run(uncancellable, (db) => revokeOldestServiceTokens(db, accountId, MAX_LIVE_TOKENS)),
     );
@@ -215,6 +233,11 @@ function lifetimeOf(
       refusal: { reason: 'TOKEN_EXPIRED', detail: 'the token has expired; get a new one' },
     });
   return Math.min(standardSeconds, lifetime, remaining);
+}
+
+function tooManyExchanges(retryAfterMs: number): Rejected {
+  const cause = 'too many exchanges of access tokens of one session or service account';
+  return new Rejected({ kind: 'server-overloaded', cause, retryAfterMs });
 }
 
 function actorNotUsed(): Rejected {

@@ -18,7 +18,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
     const [audience = ''] = claims.audience;
     if (request.audience !== '' && request.audience !== audience)
       throw notAllowed('an API key can be exchanged for its own audience only');
-    if (request.actorToken !== '' || call.authorization.length > 0)
+    if (call.authorization.length > 0)
       throw notAllowed('an API key is exchanged alone; exchange its token again to act for its owner');
     const found = verification.directory.find(key);
     if (typeof found === 'string' || found.claims !== claims) throw new Rejected({ kind: 'conflict' });
@@ -37,6 +37,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
       roles: claims.roles,
       audience,
       expiresAtSeconds: claims.expiresAtSeconds === Infinity ? null : claims.expiresAtSeconds,
+      countedBy: isUser ? id : null,
       dependsOn: {
         accountId: isUser ? null : claims.subject,
         actorIds: [],

@@ -54,6 +54,8 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
       account === null
         ? subject.expiresAtSeconds
         : Math.min(subject.expiresAtSeconds, nowSeconds + MAX_DELEGATED_SECONDS),
+    // A service that the subject's token came to uses up its own share only, not that of others.
+    countedBy: JSON.stringify([subject.sessionId ?? subject.subject, subject.audience, account?.id ?? null]),
     dependsOn: account === null ? inherited : { ...inherited, actorIds: [account.id, ...inherited.actorIds] },
     usesUp: null,
     details: {

@@ -57,6 +57,9 @@ export async function insertBinding(
   return toBinding(row as unknown as BindingRow);
 }
 
+const SELECT_CANDIDATES = `SELECT b.*, a.name, a.roles AS account_roles, a.allowed_audiences
+     FROM workload_bindings b JOIN service_accounts a ON a.id = b.account_id`;
+
 /**
  * The bindings of an issuer, or, for null, of client certificates, with their accounts.
  *
@@ -68,21 +71,18 @@ export async function findCandidates(
   subject: string | null,
 ): Promise<Candidate[]> {
   const { rows } = await db.raw<{ rows: CandidateRow[] }>(
-    `SELECT b.*, a.name, a.roles AS account_roles, a.allowed_audiences
-     FROM workload_bindings b JOIN service_accounts a ON a.id = b.account_id
+    `${SELECT_CANDIDATES}
      WHERE b.issuer_id IS NOT DISTINCT FROM ?::uuid
        AND (?::text IS NULL OR b.claims->>'sub' IS NULL OR b.claims->>'sub' = ?::text) ORDER BY b.id`,
     [issuerId, subject, subject],
   );
-  return rows.map((row) => ({
-    binding: toBinding(row),
-    account: {
-      id: row.account_id,
-      name: row.name,
-      roles: row.account_roles,
-      allowedAudiences: row.allowed_audiences,
-    },
-  }));
+  return rows.map(toCandidate);
+}
+
+/** A binding with what its account may get now; null when one of them does not exist. */
+export async function findCandidate(db: Knex, bindingId: string): Promise<Candidate | null> {
+  const { rows } = await db.raw<{ rows: CandidateRow[] }>(`${SELECT_CANDIDATES} WHERE b.id = ?`, [bindingId]);
+  return rows[0] ? toCandidate(rows[0]) : null;
 }
 
 export async function countBindings(db: Knex, issuerId: string | null): Promise<number> {
@@ -129,6 +129,18 @@ export async function listBindingRows(
     [page.afterId, issuerId, issuerId, accountId, accountId, page.limit],
   );
   return rows.map(toBinding);
+}
+
+function toCandidate(row: CandidateRow): Candidate {
+  return {
+    binding: toBinding(row),
+    account: {
+      id: row.account_id,
+      name: row.name,
+      roles: row.account_roles,
+      allowedAudiences: row.allowed_audiences,
+    },
+  };
 }
 
 function toBinding(row: BindingRow): WorkloadBinding {

@@ -1,6 +1,7 @@
 import type { FieldViolation } from '../../domain/rejection.ts';
 import { text } from '../../domain/validation.ts';
 import { readClientName } from '../../net/certificate-identity.ts';
+import { trustDomainOf } from '../../tokens/verify/outside-token.ts';
 import type { IssuerKind } from './trusted-issuer.ts';
 
 /** The claims of a binding: from the path of a claim to the value that it must have. */
@@ -60,7 +61,9 @@ export function bindingViolations(
   if (issuer === null) return certificateViolations(claims);
   const { kind } = issuer;
   const names = Object.keys(claims);
-  const ci = kind === 'oidc' ? ciSystemOf(issuer.issuer, claims) : undefined;
+  if (kind === 'spiffe') return trustDomainViolations(issuer.issuer, claims);
+  // Whatever kind the issuer was declared as: only the claims of its tokens say whether it is a CI system.
+  const ci = ciSystemOf(issuer.issuer, claims);
   if (ci !== undefined) {
     if (ci.ids.some((id) => names.includes(id))) return [];
     const [first, second] = ci.ids;
@@ -89,14 +92,29 @@ function claimViolations(claims: BoundClaims): readonly FieldViolation[] {
   ]);
 }
 
+/** A subject of another trust domain, or a malformed one, is in no token that is accepted. */
+function trustDomainViolations(trustDomain: string, { sub }: BoundClaims): readonly FieldViolation[] {
+  if (sub === undefined) return fault('must contain sub, which says who it is');
+  return trustDomainOf(sub) === trustDomain
+    ? []
+    : fault(`must have a SPIFFE ID of the trust domain as sub: ${trustDomain}/ and a path`);
+}
+
 function certificateViolations(claims: BoundClaims): readonly FieldViolation[] {
   const [entry, ...others] = Object.entries(claims);
   const [kind, name] = entry ?? ['', ''];
   if (others.length > 0 || (kind !== 'uri' && kind !== 'dns'))
     return fault('must be uri or dns alone for a client certificate');
-  return readClientName(name) === name && name.includes(':') === (kind === 'uri')
-    ? []
-    : fault(`must be a ${kind === 'uri' ? 'URI' : 'DNS name in lower case'} without wildcards`);
+  if (readClientName(name) !== name || name.includes(':') !== (kind === 'uri'))
+    return fault(`must be a ${kind === 'uri' ? 'URI' : 'DNS name in lower case'} without wildcards`);
+  return isSpiffeUri(name) && trustDomainOf(name) === null
+    ? fault('must be spiffe:// with a trust domain in lower case and a path without empty or dot segments')
+    : [];
+}
+
+/** Whether a URI has the scheme of SPIFFE, which like every scheme is written in either case. */
+export function isSpiffeUri(uri: string): boolean {
+  return /^spiffe:/i.test(uri);
 }
 
 function ciSystemOf(issuer: string, claims: BoundClaims): CiSystem | undefined {

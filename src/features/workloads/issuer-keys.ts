@@ -1,3 +1,4 @@
+import { withTimeout } from '../../domain/concurrency/timeout.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import { type OutsideKey, readOutsideKeySet } from '../../tokens/verify/outside-key.ts';
 import { KeyRefused } from '../../tokens/verify/verification-key.ts';
@@ -15,6 +16,7 @@ interface Entry {
   freshUntilMs: number;
   attemptedAtMs: number;
   lastFault: string;
+  /** The request that is under way, for as long as calls wait for it; null when there is none. */
   inFlight: Promise<void> | null;
 }
 
@@ -26,6 +28,12 @@ const BACKGROUND_MS = 300_000;
 const MAX_STALE_MS = 86_400_000;
 /** Tokens with invented key ids, or an issuer that fails, cause no more requests than one in this time. */
 const MIN_INTERVAL_MS = 10_000;
+/**
+ * No call waits longer for a request, which goes on beside: a slow issuer must not hold the calls of a source for so long that
+ * those for other issuers, which wait behind them, are refused.
+ */
+const MAX_WAIT_MS = 1_000;
+const STILL_FETCHING = 'the server has not answered yet';
 /** No issuer is deleted from memory by hand: beyond this number the one that was used first goes. */
 const MAX_ENTRIES = 1_000;
 
@@ -34,6 +42,8 @@ export interface IssuerKeysOptions {
   readonly fetch: (issuer: KeyedIssuer) => Promise<FetchedKeys>;
   /** Monotonic time. */
   readonly nowMs: () => number;
+  /** How long a call waits for a request, ms. */
+  readonly maxWaitMs?: number;
   /** Called for each failed fetch, with words for the operator. */
   readonly onFault: (issuer: KeyedIssuer, fault: string) => void;
 }
@@ -94,12 +104,12 @@ export class IssuerKeys {
     return entry;
   }
 
-  #usableKeys({ keys, fetchedAtMs, lastFault }: Entry): readonly OutsideKey[] {
+  #usableKeys({ keys, fetchedAtMs, lastFault, inFlight }: Entry): readonly OutsideKey[] {
     if (keys !== null && this.#options.nowMs() - fetchedAtMs < MAX_STALE_MS) return keys;
     throw new Rejected({
       kind: 'issuer-keys-unavailable',
       cause: lastFault,
-      retryAfterMs: Math.max(RETRY_AFTER_MS, MIN_INTERVAL_MS),
+      retryAfterMs: inFlight === null ? MIN_INTERVAL_MS : RETRY_AFTER_MS,
     });
   }
 
@@ -112,7 +122,10 @@ export class IssuerKeys {
     if (entry.inFlight !== null) return entry.inFlight;
     if (this.#isRecent(entry)) return Promise.resolve();
     entry.attemptedAtMs = this.#options.nowMs();
-    entry.inFlight = this.#fetch(issuer, entry).finally(() => (entry.inFlight = null));
+    const fetching = this.#fetch(issuer, entry).finally(() => (entry.inFlight = null));
+    entry.inFlight = withTimeout(fetching, this.#options.maxWaitMs ?? MAX_WAIT_MS, () => {
+      entry.lastFault = STILL_FETCHING;
+    });
     return entry.inFlight;
   }
 

@@ -1,9 +1,9 @@
 import { Rejected } from '../../domain/rejection.ts';
 import type { Database } from '../../database/database.ts';
 import type { AccessTokenIssuer } from '../sessions/access-token-issuer.ts';
-import type { ExchangeRequest } from '../token-exchange/exchange-grant.ts';
 import type { GrantResolver } from '../token-exchange/exchange-token.ts';
 import { type Candidate, findCandidates } from './binding-queries.ts';
+import { isSpiffeUri } from './binding-rules.ts';
 import { grantTo, selectBinding } from './select-binding.ts';
 
 /**
@@ -16,7 +16,6 @@ export function resolveCertificate(dependencies: {
 }): GrantResolver {
   const { database, issuer } = dependencies;
   return async (request, call) => {
-    refuseActor(request);
     const { clientNames: names } = call;
     if (names === null || names.length === 0)
       throw new Rejected({ kind: 'credentials-missing', accepts: 'subject-token-or-certificate' });
@@ -24,7 +23,7 @@ export function resolveCertificate(dependencies: {
     const matching = candidates.filter((candidate) => hasName(names, candidate));
     const [name = ''] = names;
     const actor = { type: 'certificate', id: name } as const;
-    const selected = selectBinding(matching, request.serviceAccount, { actor });
+    const selected = selectBinding(matching, request, { actor });
     return {
       ...grantTo(selected, request, { audienceFor: (requested) => issuer.audienceFor(requested) }),
       usesUp: null,
@@ -37,23 +36,9 @@ export function resolveCertificate(dependencies: {
 function hasName(names: readonly string[], candidate: Candidate): boolean {
   const name = boundName(candidate);
   const uris = names.filter((shown) => shown.includes(':'));
-  return names.includes(name) && (!name.startsWith('spiffe:') || uris.length === 1);
+  return names.includes(name) && (!isSpiffeUri(name) || uris.length === 1);
 }
 
 function boundName({ binding: { claims } }: Candidate): string {
   return claims['uri'] ?? claims['dns'] ?? '';
-}
-
-/**
- * An outside identity acts for itself: what it may do for somebody is asked with the token that it got.
- *
- * @throws Rejected `exchange-not-allowed`
- */
-export function refuseActor({ actorToken }: Pick<ExchangeRequest, 'actorToken'>): void {
-  if (actorToken === '') return;
-  throw new Rejected({
-    kind: 'exchange-not-allowed',
-    detail:
-      'nobody can act for the subject of an outside token or a certificate; exchange it without actor_token first',
-  });
 }

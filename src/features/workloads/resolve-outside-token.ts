@@ -1,24 +1,16 @@
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
-import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
-import { sourceOf } from '../../net/cidr.ts';
 import type { AccessTokenIssuer } from '../sessions/access-token-issuer.ts';
 import type { ExchangeGrant, ExchangeRequest } from '../token-exchange/exchange-grant.ts';
 import type { ExchangeCall, GrantResolver } from '../token-exchange/exchange-token.ts';
 import { findCandidates } from './binding-queries.ts';
 import { claimsMatch } from './binding-rules.ts';
 import { checkOutsideToken, type OutsideTokenDependencies } from './check-outside-token.ts';
-import { refuseActor } from './resolve-certificate.ts';
 import { grantTo, selectBinding } from './select-binding.ts';
 
 export interface ResolveOutsideTokenDependencies extends OutsideTokenDependencies {
   readonly issuer: Pick<AccessTokenIssuer, 'audienceFor'>;
   readonly digests: Pick<SecretDigests, 'ofOutsideSubject'>;
-  /** By source: everybody may call, and a call costs queries, a signature check and perhaps a request to the issuer. */
-  readonly limiter: KeyedLimiter;
 }
-
-/** How many outside tokens of one source are checked at once, and wait for it. A cluster behind one address counts as one. */
-export const OUTSIDE_TOKEN_LIMITS = { concurrency: 16, maxWaiting: 200, maxWaitMs: 3_000 };
 
 /**
  * Resolves a token of another issuer: who it says the caller is, and which service account that identity is bound to.
@@ -27,9 +19,7 @@ export const OUTSIDE_TOKEN_LIMITS = { concurrency: 16, maxWaiting: 200, maxWaitM
  * the binding, the issuer and the account.
  */
 export function resolveOutsideToken(dependencies: ResolveOutsideTokenDependencies): GrantResolver {
-  const { limiter } = dependencies;
-  return (request, call) =>
-    limiter.run(sourceOf(call.origin.address), () => resolve(dependencies, request, call));
+  return (request, call) => resolve(dependencies, request, call);
 }
 
 async function resolve(
@@ -38,7 +28,6 @@ async function resolve(
   call: ExchangeCall,
 ): Promise<ExchangeGrant> {
   const { database, issuer: issuing, digests } = dependencies;
-  refuseActor(request);
   const { issuer, claims, subject, digest, expiresAtSeconds } = await checkOutsideToken(
     dependencies,
     request.subjectToken,
@@ -47,7 +36,7 @@ async function resolve(
   const candidates = await database.run(call, (db) => findCandidates(db, issuer.id, subject));
   const matching = candidates.filter(({ binding }) => claimsMatch(binding.claims, claims));
   const target = { type: 'issuer', id: issuer.id } as const;
-  const selected = selectBinding(matching, request.serviceAccount, { target });
+  const selected = selectBinding(matching, request, { target });
   return {
     ...grantTo(selected, request, { audienceFor: (requested) => issuing.audienceFor(requested) }),
     usesUp: issuer.acceptOnce ? { purpose: 'outside-token', digest, expiresAtSeconds } : null,

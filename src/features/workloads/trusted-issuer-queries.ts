@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 
 import { rejectDuplicate } from '../../database/pg-errors.ts';
+import { canonicalKeySet } from '../../tokens/verify/outside-key.ts';
 import type { IssuerKeySource, NewTrustedIssuer, TrustedIssuer } from './trusted-issuer.ts';
 
 interface IssuerRow {
@@ -128,7 +129,7 @@ function columnsOf({ from, jwksUrl, staticJwks, caPem, bearerFile }: IssuerKeySo
   return {
     keys_from: from,
     jwks_url: from === 'url' ? jwksUrl : null,
-    static_jwks: from === 'static' ? staticJwks : null,
+    static_jwks: from === 'static' ? canonicalKeySet(staticJwks) : null,
     ca_pem: caPem === '' ? null : caPem,
     bearer_file: bearerFile === '' ? null : bearerFile,
   };

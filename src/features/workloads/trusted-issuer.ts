@@ -58,7 +58,8 @@ const violation = (field: string, description: string): readonly FieldViolation[
 const issuerText: FieldRule<string> = (value, field) => {
   const faults = text({ minBytes: 1, maxBytes: 256 })(value, field);
   if (faults.length > 0 || TRUST_DOMAIN.test(value)) return faults;
-  const isPlainUrl = value.startsWith('https://') && unsafeUrlFault(value) === null && !value.includes('?');
+  // As it is written: the URL parser would drop spaces and an empty fragment, and tokens with such an `iss` do not exist.
+  const isPlainUrl = /^https:\/\/[^\s?#]+$/.test(value) && unsafeUrlFault(value) === null;
   return isPlainUrl
     ? []
     : violation(field, 'must be an https URL without a query, or spiffe:// and a trust domain');
@@ -101,7 +102,8 @@ const certificates: FieldRule<string> = (value, field) => {
       return false;
     }
   };
-  return blocks.length > 0 && blocks.every(isCertificate)
+  // PostgreSQL cannot hold NUL.
+  return blocks.length > 0 && blocks.every(isCertificate) && !value.includes('\0')
     ? []
     : violation(field, 'must be certificates in PEM, and nothing else');
 };

@@ -82,6 +82,21 @@ export function readOutsideKeySet(json: string): readonly OutsideKey[] {
 }
 
 /**
+ * The usable keys of a set, each with its public members alone: what is stored has no private key that stood beside, and
+ * nothing that PostgreSQL cannot hold.
+ *
+ * @throws KeyRefused as `readOutsideKeySet`
+ */
+export function canonicalKeySet(json: string): string {
+  const keys = readOutsideKeySet(json).map(({ kid, algorithms, key }) => ({
+    ...key.export({ format: 'jwk' }),
+    ...(kid !== null && { kid }),
+    ...(algorithms.length === 1 && { alg: algorithms[0] }),
+  }));
+  return JSON.stringify({ keys });
+}
+
+/**
  * Imports a public key of another issuer: EC on P-256 or P-384, Ed25519, or RSA with 2048 to 4096 bits and the exponent
  * 65537, whether it says `alg` and `kid` or not.
  *
@@ -94,7 +109,8 @@ export function importOutsideKey(jwk: unknown): OutsideKey {
   if (!SIGNATURE_USES.includes(use)) throw new KeyRefused('use must be sig, jwt-svid or absent');
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
     throw new KeyRefused('key_ops must contain verify or be absent');
-  if (kid !== undefined && typeof kid !== 'string') throw new KeyRefused('kid must be a string');
+  if (kid !== undefined && (typeof kid !== 'string' || /[\p{Cc}\p{Cs}]/u.test(kid)))
+    throw new KeyRefused('kid must be a string without control characters');
   if ('d' in values || 'k' in values) throw new KeyRefused('it is not a public key');
   const fitting = (Object.keys(outsideAlgorithms) as OutsideAlgorithm[]).filter((name) => {
     const row = rowOf(name);

@@ -87,6 +87,7 @@ describe('G01 without an actor', () => {
       subject: { type: 'user', id: 'ann', name: null, sessionId: 's1', externalId: 'crm-1' },
       clientId: 'exchange',
       actor: null,
+      countedBy: '["s1",["postern"],null]',
       roles: ['reader', 'writer'],
       audience: 'billing',
       expiresAtSeconds: now + 600,

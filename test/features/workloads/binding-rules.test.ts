@@ -49,7 +49,13 @@ describe('what a binding must name', () => {
     ],
     ['https://k8s.example', { 'kubernetes.io/serviceaccount/uid': 'u' }, null, 'kubernetes'],
     ['https://k8s.example', { sub: 'system:serviceaccount:shop:billing' }, null, 'kubernetes'],
+    [GITHUB, { sub: 'repo:o/r:ref:refs/heads/main' }, /repository_id/, 'kubernetes'],
+    ['https://gitlab.com', { sub: 's' }, /project_id/, 'kubernetes'],
     ['spiffe://td', { sub: 'spiffe://td/a' }, null, 'spiffe'],
+    ['spiffe://td', { sub: 'spiffe://td.other/a' }, /of the trust domain as sub: spiffe:\/\/td\//, 'spiffe'],
+    ['spiffe://td', { sub: 'spiffe://td/a/../b' }, /of the trust domain/, 'spiffe'],
+    ['spiffe://td', { sub: 'spiffe://td' }, /of the trust domain/, 'spiffe'],
+    ['spiffe://td', { team: 'a' }, /must contain sub/, 'spiffe'],
   ];
   test.each(rows.map(([issuer, claims, fault, kind = 'oidc']) => ({ issuer, claims, fault, kind })))('W07 W08 at $issuer $claims: $fault', ({ issuer, claims, fault, kind }) => {
     const found = faultOf(issuer, claims, kind);
@@ -64,6 +70,12 @@ describe('what a binding must name', () => {
     [{ dns: 'A.example' }, false],
     [{ uri: 'a.example' }, false],
     [{ dns: 'spiffe://td/a' }, false],
+    [{ uri: 'SPIFFE://td/a' }, false],
+    [{ uri: 'spiffe://TD/a' }, false],
+    [{ uri: 'spiffe://td/../a' }, false],
+    [{ uri: 'spiffe://td//a' }, false],
+    [{ uri: 'spiffe:td' }, false],
+    [{ uri: 'https://a.example/x' }, true],
     [{ uri: 'spiffe://td/a', dns: 'a.example' }, false],
     [{ sub: 's' }, false],
     [{}, false],

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createBinding, deleteBinding } from '../../../src/features/workloads/manage-bindings.ts';
 import { openAdminFixture, type AdminFixture } from '../../support/admin-fixture.ts';
 import { createAuthority, writeIssued } from '../../support/certificates.ts';
+import { untilBlocked } from '../../support/until-blocked.ts';
 import { testCall } from '../../support/test-call.ts';
 import { invoke, type Outcome, startTestService, type TestService } from '../../support/test-service.ts';
 
@@ -61,8 +62,22 @@ test('W12 a bound certificate gets tokens; one with several URIs is no SPIFFE id
   expect(claims).toMatchObject({ sub: id, client_id: id, name: 'mesh', roles: ['reader'] });
   expect((await exchangeAs({ uris: ['spiffe://td/a', 'spiffe://td/b'] })).reason).toBe('IDENTITY_NOT_BOUND');
   expect((await exchangeAs({ uris: ['spiffe://td/a/b'] })).reason).toBe('IDENTITY_NOT_BOUND');
+  // Nor does another case of the scheme count beside others, whatever has written the binding.
+  await service.database.query(
+    `INSERT INTO workload_bindings (id, account_id, claims) VALUES (gen_random_uuid(), $1, '{"uri":"SPIFFE://td/c"}')`,
+    [id],
+  );
+  expect((await exchangeAs({ uris: ['SPIFFE://td/c', 'https://c.example/x'] })).reason).toBe('IDENTITY_NOT_BOUND'); // prettier-ignore
   expect((await exchangeAs({ dns: ['a.example', 'b.example'] })).response).toBeDefined();
   expect((await exchangeAs({ dns: ['sub.a.example'] })).reason).toBe('IDENTITY_NOT_BOUND');
+  // W15: the account loses a role while the certificate is exchanged.
+  let late: Promise<Outcome> | undefined;
+  await service.database.database.unlimited(async (trx) => {
+    await trx.raw(`UPDATE service_accounts SET roles = '{}' WHERE id = '${id}'`);
+    late = exchangeAs({ uris: ['spiffe://td/a'] });
+    await untilBlocked(service.database, late);
+  });
+  expect((await late)?.reason).toBe('CONFLICT');
   const none = await exchangeAs({});
   expect([none.reason, none.message]).toEqual([
     'CREDENTIALS_MISSING',

@@ -194,6 +194,15 @@ describe('W01 a token of a trusted issuer is exchanged for one of the bound acco
     expect(claimsOf(tokenIn(await asOne('')))['aud']).toBe('orders');
     expect(verdict(await asOne('orders'))).toBe('OK');
     expect(verdict(await asOne('postern'))).toBe('FIELD_INVALID');
+    // Of two bindings to one account, the one that gives the role that is asked for.
+    await database.query(`UPDATE service_accounts SET roles = '{a,b,c}' WHERE id = '${two.id}'`);
+    await database.query(`UPDATE workload_bindings SET roles = '{a,b}' WHERE account_id = '${two.id}'`);
+    await bind(idOf(trusted), two.id, { sub: 'w' }, ['c']);
+    const rolesOf = async (...roles: string[]) => {
+      const outcome = await exchange(token, { service_account: 'two', roles });
+      return outcome.response ? claimsOf(tokenIn(outcome))['roles'] : verdict(outcome);
+    };
+    expect([await rolesOf(), await rolesOf('c'), await rolesOf('b'), await rolesOf('b', 'c')]).toEqual([['a', 'b'], ['c'], ['b'], 'EXCHANGE_NOT_ALLOWED']); // prettier-ignore
   });
 });
 
@@ -296,6 +305,11 @@ test('A02 managing issuers and bindings needs an administrator, and bad input is
   const plain = await service.call('postern.v1.AdminService/ListTrustedIssuers', {});
   expect(plain.reason).toBe('CREDENTIALS_MISSING');
   expect(await refused('CreateTrustedIssuer', { issuer: 'http://x.example' })).toMatch(/FIELD_INVALID: issuer: must be an https URL/); // prettier-ignore
+  const odd = JSON.stringify({ keys: [{ ...key.jwk, note: '\0' }], half: '\ud800' }).replace('{', '{"n":1e999999,'); // prettier-ignore
+  expect(await trust('https://odd.example', { keys: { static_jwks: odd } })).toMatchObject({ issuer: 'https://odd.example' }); // prettier-ignore
+  expect(await refused('CreateTrustedIssuer', { issuer: 'https://x.example', keys: { ca_pem: `${issuer.caPem}\0` } })).toMatch(/keys.ca_pem: must be certificates/); // prettier-ignore
+  for (const unclean of ['https://x.example ', ' https://x.example', 'https://x.example/#', 'https://x.example?', 'https://x\u00a0.example'])
+    expect(await refused('CreateTrustedIssuer', { issuer: unclean })).toMatch(/FIELD_INVALID: issuer: must be an https URL/); // prettier-ignore
   expect(await refused('CreateTrustedIssuer', { issuer: OWN })).toMatch(/must not be POSTERN_ISSUER/);
   expect(await refused('CreateTrustedIssuer', { issuer: 'spiffe://td' })).toMatch(/kind: must be SPIFFE.*keys: must be jwks_url or static_jwks/); // prettier-ignore
   expect(await refused('CreateTrustedIssuer', { issuer: 'https://x.example', algorithms: ['HS256'] })).toMatch(/algorithms\[0\]: must be one of/); // prettier-ignore

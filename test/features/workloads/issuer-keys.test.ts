@@ -38,6 +38,7 @@ function fixture() {
       return { keys: state.keys, maxAgeMs: state.maxAgeMs };
     },
     nowMs: () => state.nowMs,
+    maxWaitMs: 20,
     onFault: (_issuer, fault) => faults.push(fault),
   });
   const find = (kid: string, of = issuer) =>
@@ -117,6 +118,25 @@ describe('W06 keys of an issuer', () => {
     state.fails = false;
     state.nowMs += 10_000;
     expect(await find('one')).toBe(one);
+  });
+
+  test('no call waits long for a slow server: it is refused, and the request goes on beside', async () => {
+    const { state, find, hold, refreshed } = fixture();
+    hold(true);
+    const refusal = {
+      rejection: { kind: 'issuer-keys-unavailable', cause: 'the server has not answered yet' },
+    };
+    await Promise.all(Array.from({ length: 20 }, () => expect(find('one')).rejects.toMatchObject(refusal)));
+    expect(state.requests).toBe(1);
+    hold(false);
+    await refreshed();
+    expect(await find('one')).toBe(one);
+    state.nowMs = 60 * MINUTE;
+    hold(true);
+    expect(await find('one')).toBe(one);
+    expect(await find('two')).toBeNull();
+    expect(state.requests).toBe(2);
+    hold(false);
   });
 
   test('a failing server is asked once in 10 seconds from the start', async () => {
