@@ -35,7 +35,10 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
   const inherited = dependenciesOf(exchange, standing);
   const audience = exchange.audience === '' ? (subject.audience[0] ?? '') : exchange.audience;
   const account = actorToken === null ? null : actingAccount(exchange, actorToken, standing, audience);
-  if (account === null) requireOwnAudience(exchange, standing.accounts, audience);
+  if (account === null) {
+    requireOwnAudience(exchange, standing.accounts, audience);
+    requireAudienceOfKey(exchange, inherited, audience);
+  }
   const actor: Actor | null =
     account === null ? subject.actor : { subject: account.id, name: account.name, actor: subject.actor };
   return {
@@ -156,6 +159,24 @@ function requireOwnAudience(
     throw notAllowed(
       'the account may not ask for this audience; an administrator adds it to its allowed audiences',
     );
+}
+
+/**
+ * An API key is for one audience, and so is everything that it is exchanged for.
+ *
+ * @throws Rejected `exchange-not-allowed`
+ */
+function requireAudienceOfKey(
+  { subject }: OwnTokenExchange,
+  { apiKeyId }: TokenDependencies,
+  audience: string,
+): void {
+  if (apiKeyId === null || subject.audience.includes(audience)) return;
+  throw new Rejected({
+    kind: 'exchange-not-allowed',
+    detail: 'a token of an API key keeps the audience of the key; use a key for this audience',
+    subject: partiesOf(subject, null),
+  });
 }
 
 function partiesOf(subject: VerifiedClaims, actor: VerifiedClaims | null): RefusedSubject {

@@ -119,6 +119,18 @@ describe('G01 without an actor', () => {
     expect(decide({ subject: delegated })).toMatchObject({ clientId: billing, actor: { subject: billing } });
   });
 
+  test('G02 Q05 what came from an API key keeps the audience of the key, unless a service acts', () => {
+    const ofKey = standing({
+      recorded: new Map([...standing().recorded, ['j1', { ...nothing, apiKeyId: 'k1' }]]),
+    });
+    const subject = user({ clientId: 'exchange', sessionId: 'k1' });
+    expect(refusal({ subject }, ofKey)).toBe('allowed');
+    expect(refusal({ subject, audience: 'billing' }, ofKey)).toMatch(/^a token of an API key keeps/);
+    const orders = user({ clientId: 'exchange', sessionId: 'k1', audience: ['orders'] });
+    const delegate = { subject: orders, actor: service(), audience: 'billing' };
+    expect(decide(delegate, ofKey)).toMatchObject({ dependsOn: { apiKeyId: 'k1', actorIds: [shop] } });
+  });
+
   test('a service stays within its allowed audiences', () => {
     const state = standing({ accounts: new Map([[shop, account(shop, { allowedAudiences: ['postern'] })]]) });
     expect(refusal({ subject: service() }, state)).toBe('allowed');
