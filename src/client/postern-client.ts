@@ -4,6 +4,8 @@ export type { AuthClient, AuthClientOptions, CallSettings } from './auth-client.
 export type { Upstream } from './channel.ts';
 export { ServiceCredential, serviceCredential } from './service-credential.ts';
 export type { ServiceAccount, ServiceToken } from './service-credential.ts';
+export { workloadCredential } from './workload-credential.ts';
+export type { Workload } from './workload-credential.ts';
 export { authenticateRequest, requireToken, requireTokenHook } from './http-guard.ts';
 export type { HttpRefusal, HttpVerdict, RequestHeaders } from './http-guard.ts';
 export { PosternError } from './postern-error.ts';
@@ -11,7 +13,7 @@ export type { PosternReason } from './postern-error.ts';
 export type { RetryPolicy } from './retry.ts';
 export { authInterceptor, callerOf } from './server-interceptor.ts';
 export type { AuthInterceptorOptions } from './server-interceptor.ts';
-export type { MethodAccess, Requirements } from './access-rules.ts';
+export type { MethodAccess, Requirements, VerifyOptions } from './access-rules.ts';
 export { openPolicyFile } from './policy.ts';
 export type { OpenPolicyFileOptions } from './policy.ts';
 export type { PolicyFile, PolicyFileEvent } from '../policy/policy-file.ts';

@@ -10,6 +10,7 @@ import {
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
+import { optionsFor } from './api-key-verification.ts';
 import {
   hasMethods,
   isPlainObject,
@@ -39,6 +40,11 @@ export interface AuthInterceptorOptions {
   readonly methods?: Readonly<Record<string, MethodAccess>>;
   /** The rule for all other methods; requires a valid token by default, and with a policy what the policy requires. */
   readonly otherwise?: MethodAccess;
+  /**
+   * The address of the client of a call, for API keys that are limited to networks: by default the peer's. Behind a proxy
+   * the peer is the proxy, so return there what the proxy says, or null.
+   */
+  readonly clientAddress?: (call: { readonly metadata: Metadata; readonly peer: string }) => string | null;
   /** The services of the server. If set, a rule for an unknown method is an error. */
   readonly services?: readonly ServiceDefinition[];
 }
@@ -68,7 +74,8 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   throwFaults('authInterceptor', optionFaults(options));
   requireVerifier('authInterceptor', options.verifier);
-  const { verifier, policy, methods = {}, otherwise = policy === undefined ? {} : 'public' } = options;
+  const { verifier, policy, methods = {}, clientAddress = peerOf } = options;
+  const { otherwise = policy === undefined ? {} : 'public' } = options;
   validateRules(methods, otherwise, options.services);
   const rules = new Map(Object.entries(methods).map(([path, access]) => [path, accessRuleOf(access)]));
   const defaultRule = accessRuleOf(otherwise);
@@ -86,7 +93,9 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
             };
             const reject = (error: unknown) => call.sendStatus(statusOf(error));
             try {
-              const verdict = authorize(verifier, listed, rule, metadata);
+              const verdict = authorize(verifier, listed, rule, metadata, () =>
+                clientAddress({ metadata, peer: call.getPeer() }),
+              );
               if (verdict instanceof Promise) verdict.then(accept, reject);
               else accept(verdict);
             } catch (error) {
@@ -99,15 +108,21 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
   };
 }
 
+const peerOf = ({ peer }: { readonly peer: string }): string => peer;
+
 function optionFaults(options: unknown): string[] {
   if (!isPlainObject(options))
-    return ['the options must be an object, { verifier, policy, methods, otherwise, services }'];
-  const { policy, methods, services } = options;
-  const known = ['verifier', 'policy', 'methods', 'otherwise', 'services'];
+    return [
+      'the options must be an object, { verifier, policy, methods, otherwise, clientAddress, services }',
+    ];
+  const { policy, methods, clientAddress, services } = options;
+  const known = ['verifier', 'policy', 'methods', 'otherwise', 'clientAddress', 'services'];
   const faults = unknownMembers(options, known).map((name) => `${name} is not a known option`);
   if (policy !== undefined && !(policy instanceof PolicyFile))
     faults.push('policy must be what openPolicyFile resolves to');
   if (methods !== undefined && !isPlainObject(methods)) faults.push('methods must be a plain object');
+  if (clientAddress !== undefined && typeof clientAddress !== 'function')
+    faults.push('clientAddress must be a function');
   if (services !== undefined && !(Array.isArray(services) && services.every(isRecord)))
     faults.push('services must be a list of service definitions');
   return faults;
@@ -132,6 +147,7 @@ function authorize(
   listed: MethodRule | null,
   rule: Rule | 'public',
   metadata: Metadata,
+  clientAddress: () => string | null,
 ): VerifiedClaims | null | Promise<VerifiedClaims> {
   if (listed === null) throw refusedBy(METHOD_NOT_LISTED);
   const token = bearerTokenOf(metadata.get('authorization').map(String));
@@ -147,7 +163,8 @@ function authorize(
     if (refusal !== null) throw refusedBy(refusal);
     return claims;
   };
-  const verdict = verifier.verify(token, rule === 'public' ? {} : rule.requirements);
+  const requirements = rule === 'public' ? {} : rule.requirements;
+  const verdict = verifier.verify(token, optionsFor(token, requirements, clientAddress));
   return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
 }
 

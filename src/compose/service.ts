@@ -133,7 +133,7 @@ export async function startService(
     const rootKey = new RootKey(settings.refreshTokenForm);
     const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
     cleanups.push(() => apiKeys.uses.stop());
-    const verification = { ...tokens.verification, apiKeys: apiKeys.verification };
+    const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
     const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);

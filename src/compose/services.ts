@@ -70,7 +70,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, jwks, nowMs } = parts.tokens;
   const { apiKeys } = parts;
-  const verification = { ...parts.tokens.verification, apiKeys: apiKeys.verification };
+  const verification = { ...parts.tokens.verification, verifyApiKey: apiKeys.verify };
   const { trust, verifier } = verification;
   const extAuthzVerification: VerifyDependencies = {
     ...verification,

@@ -27,8 +27,8 @@ def answer(verifier: Verifier, token: str, **requirements: Any) -> Caller | str:
 
 def claims_of(caller: Caller) -> dict[str, Any]:
     claims = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(caller).items()}
-    if claims["actor"] is None:
-        del claims["actor"]
+    # That of every token.
+    assert claims.pop("credential_kind") == "access_token"
     return claims
 
 

@@ -24,7 +24,7 @@ def caller_of(vector: dict[str, Any]) -> Caller:
     for name in reversed(vector["actors"]):
         actor = Actor("service", name, actor)
     audience, roles = tuple(vector["audience"]), tuple(vector["roles"])
-    return Caller("user", "user", "sid", "jti", "client", None, "issuer", audience, roles, 0, 1, "kid", actor)
+    return Caller("user", "user", "sid", "jti", "client", None, None, actor, "issuer", audience, roles, 0, 1, "kid")
 
 
 def verdict(policy: Policy, method: str, caller: dict[str, Any] | None) -> str:

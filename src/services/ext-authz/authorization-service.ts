@@ -6,7 +6,7 @@ import {
   type CheckRequest,
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
-import { looksLikeApiKey } from '../../features/api-keys/verify-api-key.ts';
+import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import type { VerifyInput } from '../../features/authentication/verify-token.ts';
 import { clientOf } from './checked-client.ts';
 import {

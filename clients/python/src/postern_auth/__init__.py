@@ -9,6 +9,7 @@ from .policy import InvalidPolicy, PolicyFile
 from .refusal import NotReady, Reason, Refused, UpstreamError
 from .rules import PUBLIC, Require
 from .verifier import State, Verifier
+from .workload import TokenFileError, WorkloadCredential
 
 __all__ = [
     "PUBLIC",
@@ -22,9 +23,11 @@ __all__ = [
     "Require",
     "ServiceCredential",
     "State",
+    "TokenFileError",
     "Upstream",
     "UpstreamError",
     "Verifier",
+    "WorkloadCredential",
     "bearer_token",
     "current_caller",
     "optional_caller",

@@ -19,6 +19,7 @@ Reason = Literal[
     "TOKEN_EXPIRED",
     "TOKEN_NOT_YET_VALID",
     "TOKEN_REVOKED",
+    "API_KEY_INVALID",
     "ROLE_MISSING",
     "METHOD_NOT_LISTED",
     "ACTOR_NOT_ALLOWED",
