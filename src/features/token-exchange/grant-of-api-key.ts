@@ -41,6 +41,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
         accountId: isUser ? null : claims.subject,
         actorIds: [],
         bindingId: null,
+        serviceKeyId: null,
         apiKeyId: id,
         apiKeyState: found.revocationId,
       },

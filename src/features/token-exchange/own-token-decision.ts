@@ -57,13 +57,25 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
       account === null
         ? subject.expiresAtSeconds
         : Math.min(subject.expiresAtSeconds, nowSeconds + MAX_DELEGATED_SECONDS),
-    dependsOn: account === null ? inherited : { ...inherited, actorIds: [account.id, ...inherited.actorIds] },
+    dependsOn:
+      account === null
+        ? inherited
+        : {
+            ...inherited,
+            actorIds: [account.id, ...inherited.actorIds],
+            // Of a user's token, what the actor proved its identity with must hold instead.
+            bindingId: inherited.bindingId ?? bindingOf(actorToken, standing),
+          },
     usesUp: null,
     details: {
       subject_token: subject.tokenId,
       ...(subject.sessionId !== null && { session: subject.sessionId }),
     },
   };
+}
+
+function bindingOf(token: VerifiedClaims | null, { recorded }: TokenStanding): string | null {
+  return recorded.get(token?.tokenId ?? '')?.bindingId ?? null;
 }
 
 /**
@@ -87,7 +99,7 @@ function dependenciesOf(
     });
   const hasSession = subjectType === 'user' && clientId === SESSION_CLIENT_ID && !isDerived(subject);
   const dependsOn = hasSession
-    ? { accountId: null, actorIds: [], bindingId: null, apiKeyId: null }
+    ? { accountId: null, actorIds: [], bindingId: null, serviceKeyId: null, apiKeyId: null }
     : recorded.get(tokenId);
   if (isRevoked || dependsOn === undefined) throw refused(partiesOf(subject, actor), refusals.revoked);
   return dependsOn;

@@ -58,7 +58,7 @@ export function grantTo(
     roles: boundRoles(candidate),
     audience: allowedAudience(audience, allowedAudiences, audiences),
     expiresAtSeconds: null,
-    dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, apiKeyId: null },
+    dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, serviceKeyId: null, apiKeyId: null },
   };
 }
 

@@ -50,7 +50,13 @@ const account = (id: string, own: Partial<ExchangingAccount> = {}): ExchangingAc
   delegationAudiences: ['billing'],
   ...own,
 });
-const nothing: TokenDependencies = { accountId: null, actorIds: [], bindingId: null, apiKeyId: null };
+const nothing: TokenDependencies = {
+  accountId: null,
+  actorIds: [],
+  bindingId: null,
+  serviceKeyId: null,
+  apiKeyId: null,
+};
 const standing = (own: Partial<TokenStanding> = {}): TokenStanding => ({
   accounts: new Map([[shop, account(shop)]]),
   recorded: new Map([
@@ -97,7 +103,13 @@ describe('G01 without an actor', () => {
   });
 
   test("a service's token keeps its name and depends on what its own depends on", () => {
-    const dependsOn = { accountId: shop, actorIds: [], bindingId: 'b1', apiKeyId: null };
+    const dependsOn = {
+      accountId: shop,
+      actorIds: [],
+      bindingId: 'b1',
+      serviceKeyId: 'kid-1',
+      apiKeyId: null,
+    };
     const state = standing({ recorded: new Map([['j2', dependsOn]]) });
     expect(decide({ subject: service() }, state)).toMatchObject({
       subject: { type: 'service', id: shop, name: 'shop', sessionId: null },
@@ -176,6 +188,9 @@ describe('G03 with an actor', () => {
       expiresAtSeconds: now + 300,
       dependsOn: { accountId: null, actorIds: [shop, ledger] },
     });
+    const bound = { ...nothing, accountId: shop, bindingId: 'b1' };
+    const ofBinding = standing({ recorded: new Map([...standing().recorded, ['j2', bound]]) });
+    expect(decide(delegate, ofBinding)).toMatchObject({ dependsOn: { accountId: null, bindingId: 'b1' } });
     const ending = user({ audience: ['orders'], expiresAtSeconds: now + 7 });
     expect(decide({ ...delegate, subject: ending }).expiresAtSeconds).toBe(now + 7);
   });
