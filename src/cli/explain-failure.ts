@@ -176,7 +176,7 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
       return failure(
         exitCodes.refused,
         `another ${rejection.of} has this name`,
-        'Choose another name, or delete the other one.',
+        'Choose another name, or remove the other one.',
       );
     case 'issuer-taken':
       return failure(
