@@ -175,8 +175,8 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'name-taken':
       return failure(
         exitCodes.refused,
-        'a service account with this name already exists',
-        'Choose another name, or delete the existing account.',
+        `another ${rejection.of} has this name`,
+        'Choose another name, or remove the other one.',
       );
     case 'issuer-taken':
       return failure(

@@ -134,7 +134,7 @@ export type Rejection =
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'id-taken' }
   | { readonly kind: 'external-id-taken' }
-  | { readonly kind: 'name-taken' }
+  | { readonly kind: 'name-taken'; readonly of: 'service account' | 'API key of the owner' }
   | { readonly kind: 'last-admin' }
   | { readonly kind: 'no-signing-keys' }
   /** Roles and `external_id` were accepted under other settings, and fit into no token now (T26). */

@@ -215,7 +215,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.ALREADY_EXISTS,
         reason: 'NAME_TAKEN',
-        message: 'another service account has this name',
+        message: `another ${rejection.of} has this name; choose another name`,
       };
     case 'last-admin':
       return {

@@ -33,10 +33,10 @@ const becomes = (verdict: string, { secret = '' }: Record<string, string>) =>
 
 test('a key is created, listed, rotated and revoked, and a running service follows', async () => {
   const ann = ['--email', 'ann@example.com'];
-  const key = await json('create', 'backup', ...ann, '--role', 'reader', '--expires', '30d');
+  const key = await json('create', 'nightly', ...ann, '--role', 'reader', '--expires', '30d');
   await becomes('OK', key);
   const listed = (await json('list', ...ann)) as unknown as Record<string, unknown>[];
-  expect(listed).toMatchObject([{ id: key['id'], name: 'backup', roles: ['reader'], owner_type: 'user' }]);
+  expect(listed).toMatchObject([{ id: key['id'], name: 'nightly', roles: ['reader'], owner_type: 'user' }]);
   expect(JSON.stringify(listed)).not.toContain('pak_');
   const next = await json('rotate', key['id'] ?? '', '--overlap', '1h');
   for (const each of [key, next]) await becomes('OK', each);
@@ -49,12 +49,24 @@ test('a key is created, listed, rotated and revoked, and a running service follo
   expect(table.stdout).not.toContain(String(next['id']));
 });
 
+test('a key can be for an audience that was added at run time', async () => {
+  expect((await postern(['audience', 'add', 'added'])).exitCode).toBe(0);
+  const ann = ['--email', 'ann@example.com', '--audience', 'added'];
+  const key = await json('create', 'of the added one', ...ann);
+  expect(key['audience']).toBe('added');
+  await becomes('OK', key);
+});
+
 test('the keys in a report of a scanner are revoked, and nothing else', async () => {
   const ann = ['--email', 'ann@example.com'];
   const [found, other] = [await json('create', 'a', ...ann), await json('create', 'b', ...ann, '--never')];
-  const report = `{"secret":"${found['secret']}","line":3}\npak_${'x'.repeat(49)} pak_short`;
+  // In JSON a line break is \\n, and in a URL a space is %20: both end in a letter or a digit before the key.
+  const escaped = [await json('create', 'c', ...ann), await json('create', 'd', ...ann)];
+  const [inJson, inUrl] = escaped.map(({ secret }) => secret);
+  const match = `{"match":"KEY:\\n${inJson}_","url":"q=a%20${inUrl}"}`;
+  const report = `{"secret":"${found['secret']}","line":3}\npak_${'x'.repeat(49)} pak_short ${match}`;
   const { stdout } = await postern(['api-key', 'revoke', '--stdin', '--json'], report);
-  expect(JSON.parse(stdout)).toEqual({ revoked: [found['id']] });
+  expect(JSON.parse(stdout)).toEqual({ revoked: [found, ...escaped].map(({ id }) => id) });
   await becomes('API_KEY_INVALID', found);
   await becomes('OK', other);
   expect((await postern(['api-key', 'revoke', '--stdin'], report)).stdout).toContain(
@@ -63,6 +75,7 @@ test('the keys in a report of a scanner are revoked, and nothing else', async ()
 });
 
 test('what cannot be done is said in one line', async () => {
+  await json('create', 'backup', '--email', 'ann@example.com');
   const refusals = [
     ['create', 'x'],
     ['create', 'x', '--service', 'nobody'],
@@ -71,6 +84,7 @@ test('what cannot be done is said in one line', async () => {
     ['create', 'x', '--email', 'ann@example.com', '--network', '10.0.0.0/40'],
     ['create', 'x', '--email', 'ann@example.com', '--expires', '400d'],
     ['create', 'x', '--email', 'ann@example.com', '--audience', 'other'],
+    ['create', 'backup', '--email', 'ann@example.com'],
     ['revoke'],
     ['revoke', 'not-an-id'],
     ['rotate', '01890000-0000-7000-8000-000000000000'],
@@ -89,7 +103,8 @@ test('what cannot be done is said in one line', async () => {
     'postern: roles: must be roles that the owner has',
     expect.stringContaining('postern: allowed_networks[0]: must be a network'),
     expect.stringContaining('postern: lifetime: must be from 1 second to 366 days'),
-    'postern: audience: must be one of POSTERN_AUDIENCE',
+    'postern: audience: must be an audience that `postern audience list` shows',
+    'postern: another API key of the owner has this name',
     'postern: either an id or --stdin is required',
     expect.stringContaining('postern: id: must be a UUID'),
     'postern: there is no such API key',

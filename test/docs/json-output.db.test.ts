@@ -32,6 +32,8 @@ beforeAll(async () => {
   expect((await run(trusted)).exitCode).toBe(0);
   const { publicJwk } = makeClientKey();
   expect((await run(['service', 'key', 'add', 'orders', '-'], publicJwk)).exitCode).toBe(0);
+  const key = ['api-key', 'create', 'export', '--email', 'ann@example.com', '--role', 'admin'];
+  expect((await run([...key, '--network', '192.0.2.0/24'])).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
   await service.stop();

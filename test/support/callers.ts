@@ -28,7 +28,14 @@ export type CallerKind =
   | 'admin service without the role'
   | 'service for a user'
   | 'service for an admin'
-  | 'service for a service';
+  | 'service for a service'
+  | 'key of a user'
+  | 'key of an admin'
+  | 'key of an admin without the role'
+  | 'key of a service'
+  | 'key of an admin service'
+  | 'key from another network'
+  | 'token of a key of an admin';
 
 /** One of each kind of caller, with the metadata that it sends. */
 export type Callers = Readonly<Record<CallerKind, Metadata>>;
@@ -45,8 +52,8 @@ export const otherAudience = 'shop';
 /** Makes an administrator `admin@example.com`, a user `plain@example.com`, and three service accounts. */
 export async function makeCallers(service: TestService): Promise<Callers> {
   const fixture = await openAdminFixture(service.database);
-  await service.addUser('admin@example.com', callerPassword, ['admin', 'writer']);
-  await service.addUser('plain@example.com', callerPassword, ['user']);
+  const adminId = await service.addUser('admin@example.com', callerPassword, ['admin', 'writer']);
+  const userId = await service.addUser('plain@example.com', callerPassword, ['user']);
   const admin = await service.tokenOf('admin@example.com', callerPassword);
   const revoked = await service.tokenOf('admin@example.com', callerPassword);
   await service.call('postern.v1.AuthService/RevokeToken', { token: revoked });
@@ -66,6 +73,15 @@ export async function makeCallers(service: TestService): Promise<Callers> {
   };
   const actedFor = (token: string) => exchanged(token, { actor_token, audience: 'postern' });
   const user = await service.tokenOf('plain@example.com', callerPassword);
+  let keys = 0;
+  const keyOf = async (owner: Message, roles: string[], more: Message = {}) => {
+    const request = { ...owner, api_key: { name: `key ${(keys += 1)}`, roles, ...more } };
+    const metadata = { authorization: `Bearer ${admin}` };
+    const made = await service.call('postern.v1.AdminService/CreateApiKey', request, metadata);
+    if (!made.response) throw new Error(made.message);
+    return String(made.response['secret']);
+  };
+  const keyOfAdmin = await keyOf({ user_id: adminId }, ['admin']);
   return {
     'another issuer': bearing(foreignToken()),
     'narrowed user': await exchanged(user),
@@ -82,6 +98,15 @@ export async function makeCallers(service: TestService): Promise<Callers> {
       await service.tokenOf('admin@example.com', callerPassword, otherAudience),
     ),
     'service for a service': await actedFor(await serviceToken(service, plainService, otherAudience)),
+    'key of a user': bearing(await keyOf({ user_id: userId }, ['user'])),
+    'key of an admin': bearing(keyOfAdmin),
+    'key of an admin without the role': bearing(await keyOf({ user_id: adminId }, ['writer'])),
+    'key of a service': bearing(await keyOf({ client_id: plainService.id }, [])),
+    'key of an admin service': bearing(await keyOf({ client_id: adminService.id }, ['admin'])),
+    'key from another network': bearing(
+      await keyOf({ user_id: adminId }, ['admin'], { allowed_networks: ['203.0.113.0/24'] }),
+    ),
+    'token of a key of an admin': await exchanged(keyOfAdmin),
     none: new Metadata(),
     garbage: bearing('garbage'),
     expired: bearing(await expiredTwin(service, admin)),

@@ -1,5 +1,6 @@
 import { ApiKeyDigests } from '../../crypto/api-key-digests.ts';
 import { Rejected } from '../../domain/rejection.ts';
+import { Audiences } from '../../features/audiences/audiences.ts';
 import type { ApiKeyMaking } from '../../features/api-keys/create-api-key.ts';
 import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
 import { RootKey } from '../../features/root-key/root-key.ts';
@@ -10,15 +11,22 @@ export function openApiKeys<T>(work: (making: ApiKeyMaking) => Promise<T>): Prom
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const root = new RootKey();
     await root.prepare(database, loadMasterKeys(settings));
-    const [defaultAudience] = settings.audiences;
+    const audiences = new Audiences({
+      configured: settings.audiences,
+      database,
+      onChange: () => undefined,
+    });
+    await audiences.refresh();
     return work({
       database,
       apiKeyDigests: new ApiKeyDigests((purpose) => root.derive(purpose)),
       maxApiKeys: settings.maxApiKeys,
       audienceFor(requested) {
-        if (requested === '') return defaultAudience;
-        if (settings.audiences.includes(requested)) return requested;
-        const violations = [{ field: 'audience', description: 'must be one of POSTERN_AUDIENCE' }];
+        if (requested === '') return audiences.all[0];
+        if (audiences.all.includes(requested)) return requested;
+        const violations = [
+          { field: 'audience', description: 'must be an audience that `postern audience list` shows' },
+        ];
         throw new Rejected({ kind: 'field-invalid', violations });
       },
     });

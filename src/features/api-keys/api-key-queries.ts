@@ -98,7 +98,7 @@ export async function insertApiKey(
     readonly rotatedFrom: string | null;
   },
 ): Promise<ApiKey> {
-  const taken = { kind: 'name-taken' } as const;
+  const taken = { kind: 'name-taken', of: 'API key of the owner' } as const;
   const inserted = db.raw<{ rows: ApiKeyRow[] }>(
     `INSERT INTO api_keys (id, user_id, account_id, name, digest, mac, roles, audience, allowed_networks, expires_at,
        created_at, rotated_from)

@@ -77,7 +77,7 @@ export async function insertServiceAccount(
       'previous_until',
       'created_at',
     ])
-    .catch(rejectDuplicate('service_accounts_name_key', { kind: 'name-taken' }));
+    .catch(rejectDuplicate('service_accounts_name_key', { kind: 'name-taken', of: 'service account' }));
   return toServiceAccount(row as PublicRow);
 }
 

@@ -10,6 +10,8 @@ export interface TokenDependencies {
   /** The service accounts that act for the subject. */
   readonly actorIds: readonly string[];
   readonly bindingId: string | null;
+  /** The key of the service account whose assertion it came from, as its `kid`. */
+  readonly serviceKeyId: string | null;
   readonly apiKeyId: string | null;
   /** `revocation_id` of the API key when its rights were read: another one means that key or owner has changed. */
   readonly apiKeyState?: string;
@@ -28,7 +30,16 @@ export async function recordDerivedToken(
   trx: Knex.Transaction,
   token: TokenDependencies & { readonly tokenId: string; readonly lifetimeSeconds: number },
 ): Promise<RecordedDerivedToken> {
-  const { tokenId, lifetimeSeconds, accountId, actorIds, bindingId, apiKeyId, apiKeyState = null } = token;
+  const {
+    tokenId,
+    lifetimeSeconds,
+    accountId,
+    actorIds,
+    bindingId,
+    serviceKeyId,
+    apiKeyId,
+    apiKeyState = null,
+  } = token;
   const accountIds = [...new Set([...(accountId === null ? [] : [accountId]), ...actorIds])];
   const { rows } = await trx.raw<{ rows: [{ recorded: boolean; changed: boolean }] }>(
     `WITH accounts AS (
@@ -47,9 +58,9 @@ export async function recordDerivedToken(
        WHERE id = :apiKeyId::uuid AND revoked_at IS NULL
          AND (expires_at IS NULL OR expires_at > clock_timestamp()) FOR SHARE
      ), recorded AS (
-     INSERT INTO service_tokens (id, account_id, actor_ids, binding_id, api_key_id, expires_at)
-     SELECT :tokenId, :accountId::uuid, nullif(:actorIds::uuid[], '{}'), :bindingId::uuid, :apiKeyId::uuid,
-       clock_timestamp() + make_interval(secs => :lifetimeSeconds)
+     INSERT INTO service_tokens (id, account_id, actor_ids, binding_id, key_id, api_key_id, expires_at)
+     SELECT :tokenId, :accountId::uuid, nullif(:actorIds::uuid[], '{}'), :bindingId::uuid, :serviceKeyId,
+       :apiKeyId::uuid, clock_timestamp() + make_interval(secs => :lifetimeSeconds)
      WHERE (SELECT all_known FROM known)
        AND (:bindingId::uuid IS NULL OR EXISTS (SELECT FROM binding))
        AND (:apiKeyId::uuid IS NULL OR EXISTS (SELECT FROM api_key WHERE NOT changed))
@@ -62,6 +73,7 @@ export async function recordDerivedToken(
       accountIds,
       actorIds: [...actorIds],
       bindingId,
+      serviceKeyId,
       apiKeyId,
       apiKeyState,
     } as never,

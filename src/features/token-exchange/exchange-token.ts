@@ -111,6 +111,8 @@ export async function exchangeToken(
   const { resolvers, issuerName, limiter } = dependencies;
   const kind = kindOf(request.subjectToken, issuerName);
   if (kind !== 'ownToken' && request.actorToken !== '') throw actorNotUsed();
+  if ((kind === 'ownToken' || kind === 'apiKey') && request.serviceAccount !== '')
+    throw serviceAccountNotUsed();
   return limiter.run(`${kind} ${sourceOf(call.origin.address)}`, async () => {
     const grant = await resolvers[kind](request, call);
     return issueFor(dependencies, grant, request, call);
@@ -243,6 +245,11 @@ function tooManyExchanges(retryAfterMs: number): Rejected {
 function actorNotUsed(): Rejected {
   const description = 'must be empty: somebody can act only for the subject of an access token of Postern';
   return new Rejected({ kind: 'field-invalid', violations: [{ field: 'actor_token', description }] });
+}
+
+function serviceAccountNotUsed(): Rejected {
+  const description = 'must be empty for an access token or an API key, which have their subject';
+  return new Rejected({ kind: 'field-invalid', violations: [{ field: 'service_account', description }] });
 }
 
 function replayed({ subject: { type, id } }: ExchangeGrant): Rejected {

@@ -16,6 +16,11 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
     const key = request.subjectToken;
     const claims = await verifyApiKey(verification, { key, address, requiredAudience: undefined });
     const [audience = ''] = claims.audience;
+    const notAllowed = (detail: string) => {
+      const actor = { type: claims.subjectType, id: claims.subject };
+      const target = { type: 'api-key', id: String(claims.tokenId) } as const;
+      return new Rejected({ kind: 'exchange-not-allowed', detail, subject: { actor, target } });
+    };
     if (request.audience !== '' && request.audience !== audience)
       throw notAllowed('an API key can be exchanged for its own audience only');
     if (call.authorization.length > 0)
@@ -42,6 +47,7 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
         accountId: isUser ? null : claims.subject,
         actorIds: [],
         bindingId: null,
+        serviceKeyId: null,
         apiKeyId: id,
         apiKeyState: found.revocationId,
       },
@@ -49,8 +55,4 @@ export function grantOfApiKey(verification: ApiKeyVerification): GrantResolver {
       details: { api_key: id },
     };
   };
-}
-
-function notAllowed(detail: string): Rejected {
-  return new Rejected({ kind: 'exchange-not-allowed', detail });
 }

@@ -35,7 +35,10 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
   const inherited = dependenciesOf(exchange, standing);
   const audience = exchange.audience === '' ? (subject.audience[0] ?? '') : exchange.audience;
   const account = actorToken === null ? null : actingAccount(exchange, actorToken, standing, audience);
-  if (account === null) requireOwnAudience(exchange, standing.accounts, audience);
+  if (account === null) {
+    requireOwnAudience(exchange, standing.accounts, audience);
+    requireAudienceOfKey(exchange, inherited, audience);
+  }
   const actor: Actor | null =
     account === null ? subject.actor : { subject: account.id, name: account.name, actor: subject.actor };
   return {
@@ -56,13 +59,25 @@ export function decideOwnExchange(exchange: OwnTokenExchange, standing: TokenSta
         : Math.min(subject.expiresAtSeconds, nowSeconds + MAX_DELEGATED_SECONDS),
     // A service that the subject's token came to uses up its own share only, not that of others.
     countedBy: JSON.stringify([subject.sessionId ?? subject.subject, subject.audience, account?.id ?? null]),
-    dependsOn: account === null ? inherited : { ...inherited, actorIds: [account.id, ...inherited.actorIds] },
+    dependsOn:
+      account === null
+        ? inherited
+        : {
+            ...inherited,
+            actorIds: [account.id, ...inherited.actorIds],
+            // Of a user's token, what the actor proved its identity with must hold instead.
+            bindingId: inherited.bindingId ?? bindingOf(actorToken, standing),
+          },
     usesUp: null,
     details: {
       subject_token: subject.tokenId,
       ...(subject.sessionId !== null && { session: subject.sessionId }),
     },
   };
+}
+
+function bindingOf(token: VerifiedClaims | null, { recorded }: TokenStanding): string | null {
+  return recorded.get(token?.tokenId ?? '')?.bindingId ?? null;
 }
 
 /**
@@ -86,7 +101,7 @@ function dependenciesOf(
     });
   const hasSession = subjectType === 'user' && clientId === SESSION_CLIENT_ID && !isDerived(subject);
   const dependsOn = hasSession
-    ? { accountId: null, actorIds: [], bindingId: null, apiKeyId: null }
+    ? { accountId: null, actorIds: [], bindingId: null, serviceKeyId: null, apiKeyId: null }
     : recorded.get(tokenId);
   if (isRevoked || dependsOn === undefined) throw refused(partiesOf(subject, actor), refusals.revoked);
   return dependsOn;
@@ -158,6 +173,24 @@ function requireOwnAudience(
     throw notAllowed(
       'the account may not ask for this audience; an administrator adds it to its allowed audiences',
     );
+}
+
+/**
+ * An API key is for one audience, and so is everything that it is exchanged for.
+ *
+ * @throws Rejected `exchange-not-allowed`
+ */
+function requireAudienceOfKey(
+  { subject }: OwnTokenExchange,
+  { apiKeyId }: TokenDependencies,
+  audience: string,
+): void {
+  if (apiKeyId === null || subject.audience.includes(audience)) return;
+  throw new Rejected({
+    kind: 'exchange-not-allowed',
+    detail: 'a token of an API key keeps the audience of the key; use a key for this audience',
+    subject: partiesOf(subject, null),
+  });
 }
 
 function partiesOf(subject: VerifiedClaims, actor: VerifiedClaims | null): RefusedSubject {

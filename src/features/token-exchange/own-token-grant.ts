@@ -25,7 +25,6 @@ export interface OwnTokenDependencies {
 export function ownTokenGrant(dependencies: OwnTokenDependencies): GrantResolver {
   const { database, issuer, verifyToken, apiAudience, nowMs } = dependencies;
   return async (request, call) => {
-    if (request.serviceAccount !== '') throw serviceAccountNotUsed();
     const actorToken = actorTokenOf(request, call);
     const subject = await verifyToken(request.subjectToken);
     const bearer = actorToken === null ? null : await verifyToken(actorToken);
@@ -88,9 +87,4 @@ function tokensOf({ subject, actor }: OwnTokenExchange): ExchangedTokens {
     tokenIds: all.flatMap(({ tokenId }) => tokenId ?? []),
     sessionIds: all.flatMap(({ sessionId }) => sessionId ?? []),
   };
-}
-
-function serviceAccountNotUsed(): Rejected {
-  const description = 'must be empty for an access token, which has its subject';
-  return new Rejected({ kind: 'field-invalid', violations: [{ field: 'service_account', description }] });
 }

@@ -44,6 +44,7 @@ interface RecordRow {
   account_id: string | null;
   actor_ids: string[] | null;
   binding_id: string | null;
+  key_id: string | null;
   api_key_id: string | null;
 }
 
@@ -60,7 +61,7 @@ export async function readTokenStanding(
           SELECT id, name, allowed_audiences, own_audiences, delegation_audiences
           FROM service_accounts WHERE id = ANY (:accountIds::uuid[])) a) AS accounts,
        (SELECT json_agg(t) FROM (
-          SELECT id, account_id, actor_ids, binding_id, api_key_id
+          SELECT id, account_id, actor_ids, binding_id, key_id, api_key_id
           FROM service_tokens WHERE id = ANY (:tokenIds::text[])) t) AS recorded,
        EXISTS (
          SELECT FROM revocations
@@ -91,6 +92,7 @@ function toDependencies(row: RecordRow): TokenDependencies {
     accountId: row.account_id,
     actorIds: row.actor_ids ?? [],
     bindingId: row.binding_id,
+    serviceKeyId: row.key_id,
     apiKeyId: row.api_key_id,
   };
 }

@@ -64,7 +64,7 @@ export function grantTo(
     audience: granted,
     expiresAtSeconds: null,
     countedBy: null,
-    dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, apiKeyId: null },
+    dependsOn: { accountId: id, actorIds: [], bindingId: binding.id, serviceKeyId: null, apiKeyId: null },
     // A change of the account that has committed since revoked the tokens that it found, and this one is not among them yet.
     confirm: async (trx) => {
       const now = await findCandidate(trx, binding.id);

@@ -1,4 +1,9 @@
-import { type Actor, SubjectType, type VerifiedToken } from '../../generated/postern/v1/auth.ts';
+import {
+  type Actor,
+  CredentialKind,
+  SubjectType,
+  type VerifiedToken,
+} from '../../generated/postern/v1/auth.ts';
 import { SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { HttpCall } from '../http-call.ts';
@@ -62,6 +67,7 @@ async function authenticate(calls: AuthCalls, parameters: Parameters, call: Http
 function introspection(token: VerifiedToken): object {
   const { subject, sessionId, tokenId, audience, externalId, subjectName, actor } = token;
   const isService = token.subjectType === SubjectType.SERVICE;
+  const isKeyOfUser = !isService && token.credentialKind === CredentialKind.API_KEY;
   const [onlyAudience] = audience;
   return {
     active: true,
@@ -70,7 +76,8 @@ function introspection(token: VerifiedToken): object {
     sub: subject,
     ...(onlyAudience !== undefined && { aud: audience.length === 1 ? onlyAudience : audience }),
     // Whoever asked for the token: the service that acts for the subject, or the subject (RFC 8693 section 4.3).
-    client_id: actor?.subject ?? (isService ? subject : SESSION_CLIENT_ID),
+    // An API key of a user is no token of a client.
+    ...(!isKeyOfUser && { client_id: actor?.subject ?? (isService ? subject : SESSION_CLIENT_ID) }),
     ...(token.expiresAt && { exp: seconds(token.expiresAt) }),
     ...(token.issuedAt && { iat: seconds(token.issuedAt) }),
     ...(tokenId !== '' && { jti: tokenId }),

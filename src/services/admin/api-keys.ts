@@ -1,3 +1,4 @@
+import { isDerived } from '../../domain/claims/derived-token.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import { listPage } from '../../domain/paging.ts';
 import { requireValid, uuid } from '../../domain/validation.ts';
@@ -7,6 +8,7 @@ import { listApiKeys } from '../../features/api-keys/list-api-keys.ts';
 import { revokeApiKey } from '../../features/api-keys/revoke-api-key.ts';
 import { DEFAULT_OVERLAP_SECONDS } from '../../features/service-accounts/rotate-service-secret.ts';
 import { rotateApiKey } from '../../features/api-keys/rotate-api-key.ts';
+import { type Call, callerOf } from '../../rpc/call.ts';
 import { apiKeyMessage, createdApiKeyMessage, newApiKey } from '../api-key-messages.ts';
 import { actorOf, type AdminDependencies, type AdminHandlers } from './admin-dependencies.ts';
 
@@ -16,6 +18,7 @@ export function adminApiKeys(
 ): Pick<AdminHandlers, 'createApiKey' | 'listApiKeys' | 'revokeApiKey' | 'rotateApiKey'> {
   return {
     createApiKey: async (request, call) => {
+      requireUnderived(call);
       const owner = requireOneOwner(request);
       if (!request.apiKey) throw invalid('api_key', 'is missing');
       const creation = { owner, key: newApiKey(request.apiKey), actor: actorOf(call), mayNotExpire: true };
@@ -36,6 +39,7 @@ export function adminApiKeys(
       return {};
     },
     rotateApiKey: async ({ id, overlap }, call) => {
+      requireUnderived(call);
       requireValid({ id: uuid }, { id });
       const overlapSeconds = overlap ?? DEFAULT_OVERLAP_SECONDS;
       const rotation = { id, owner: null, overlapSeconds, actor: actorOf(call) };
@@ -43,6 +47,17 @@ export function adminApiKeys(
       return createdApiKeyMessage(rotated, rotated.previousUntil);
     },
   };
+}
+
+/**
+ * A key makes no keys: whoever has found an administrator's key must not get another one, which its revocation leaves valid.
+ *
+ * @throws Rejected `credential-not-allowed` for an API key or a token that was exchanged for another credential
+ */
+function requireUnderived(call: Call): void {
+  const { type, id, claims } = callerOf(call);
+  if (claims !== null && isDerived(claims))
+    throw new Rejected({ kind: 'credential-not-allowed', caller: { type, id } });
 }
 
 /** @throws Rejected `field-invalid` unless exactly one of the two is set */

@@ -126,6 +126,9 @@ describe('Q06 limits hold under concurrency', () => {
     const name = next();
     const racing = await Promise.all([tryCreate(userId, { name }), tryCreate(userId, { name })]);
     expect(racing.map(verdictOf).sort()).toEqual(['NAME_TAKEN', 'OK']);
+    expect(racing.map(({ message }) => message).join('')).toContain(
+      'another API key of the owner has this name',
+    );
     const [{ id } = { id: '' }] = racing.filter(({ response }) => response).map(created);
     expect(verdictOf(await tryCreate(await newUser(), { name }))).toBe('OK');
     await administer('RevokeApiKey', { id });

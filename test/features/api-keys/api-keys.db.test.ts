@@ -137,6 +137,24 @@ describe('Q01 a key is accepted wherever a token may stand', () => {
   });
 });
 
+test('Q01 ExchangeToken takes a key alone, for its own audience, and records whose it was', async () => {
+  const { secret, id } = await create();
+  await becomes('OK', secret, service);
+  expect(verdictOf(await exchange(secret, { service_account: 'orders' }))).toBe('FIELD_INVALID');
+  expect(verdictOf(await exchange(secret, { actor_token: secret }))).toBe('FIELD_INVALID');
+  const beside = await own('ExchangeToken', { subject_token: secret });
+  expect(verdictOf(beside)).toBe('EXCHANGE_NOT_ALLOWED');
+  expect(verdictOf(await exchange(secret, { audience: 'billing' }))).toBe('EXCHANGE_NOT_ALLOWED');
+  const token = String((await exchange(secret)).response?.['access_token']);
+  expect(verdictOf(await exchange(token, { audience: 'billing' }))).toBe('EXCHANGE_NOT_ALLOWED');
+  expect(
+    await database.query(
+      `SELECT actor_id FROM audit_events WHERE reason = 'EXCHANGE_NOT_ALLOWED' AND target_id = $1`,
+      [id],
+    ),
+  ).toEqual([{ actor_id: bobId }, { actor_id: bobId }]);
+});
+
 test('Q01 over HTTP: as the bearer, introspected, and revoked by whoever holds it', async () => {
   const { id: clientId, secret: clientSecret } = await fixture.createService('introspector');
   const keyOfAccount = await createFor({ client_id: clientId });
@@ -152,6 +170,8 @@ test('Q01 over HTTP: as the bearer, introspected, and revoked by whoever holds i
   for (const authorization of [basic, `Bearer ${keyOfAccount.secret}`]) {
     const { body } = await post('/oauth/introspect', { token }, authorization);
     expect(body).toMatchObject({ active: true, sub: bobId, jti: id, roles: ['reader'], aud: 'postern' });
+    // That of a login would make it look like one.
+    expect(body).not.toHaveProperty('client_id');
   }
   const narrow = await create({ allowed_networks: ['192.0.2.0/24'] });
   expect((await post('/oauth/introspect', { token: narrow.secret }, basic)).body).toEqual({ active: false });

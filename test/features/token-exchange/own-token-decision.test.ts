@@ -50,7 +50,13 @@ const account = (id: string, own: Partial<ExchangingAccount> = {}): ExchangingAc
   delegationAudiences: ['billing'],
   ...own,
 });
-const nothing: TokenDependencies = { accountId: null, actorIds: [], bindingId: null, apiKeyId: null };
+const nothing: TokenDependencies = {
+  accountId: null,
+  actorIds: [],
+  bindingId: null,
+  serviceKeyId: null,
+  apiKeyId: null,
+};
 const standing = (own: Partial<TokenStanding> = {}): TokenStanding => ({
   accounts: new Map([[shop, account(shop)]]),
   recorded: new Map([
@@ -98,7 +104,13 @@ describe('G01 without an actor', () => {
   });
 
   test("a service's token keeps its name and depends on what its own depends on", () => {
-    const dependsOn = { accountId: shop, actorIds: [], bindingId: 'b1', apiKeyId: null };
+    const dependsOn = {
+      accountId: shop,
+      actorIds: [],
+      bindingId: 'b1',
+      serviceKeyId: 'kid-1',
+      apiKeyId: null,
+    };
     const state = standing({ recorded: new Map([['j2', dependsOn]]) });
     expect(decide({ subject: service() }, state)).toMatchObject({
       subject: { type: 'service', id: shop, name: 'shop', sessionId: null },
@@ -118,6 +130,18 @@ describe('G01 without an actor', () => {
     expect(refusal({ subject: other, audience: 'postern' })).toMatch(/^only a token for/);
     expect(refusal({ subject: delegated, audience: 'billing' })).toMatch(/^only a token for/);
     expect(decide({ subject: delegated })).toMatchObject({ clientId: billing, actor: { subject: billing } });
+  });
+
+  test('G02 Q05 what came from an API key keeps the audience of the key, unless a service acts', () => {
+    const ofKey = standing({
+      recorded: new Map([...standing().recorded, ['j1', { ...nothing, apiKeyId: 'k1' }]]),
+    });
+    const subject = user({ clientId: 'exchange', sessionId: 'k1' });
+    expect(refusal({ subject }, ofKey)).toBe('allowed');
+    expect(refusal({ subject, audience: 'billing' }, ofKey)).toMatch(/^a token of an API key keeps/);
+    const orders = user({ clientId: 'exchange', sessionId: 'k1', audience: ['orders'] });
+    const delegate = { subject: orders, actor: service(), audience: 'billing' };
+    expect(decide(delegate, ofKey)).toMatchObject({ dependsOn: { apiKeyId: 'k1', actorIds: [shop] } });
   });
 
   test('a service stays within its allowed audiences', () => {
@@ -165,6 +189,9 @@ describe('G03 with an actor', () => {
       expiresAtSeconds: now + 300,
       dependsOn: { accountId: null, actorIds: [shop, ledger] },
     });
+    const bound = { ...nothing, accountId: shop, bindingId: 'b1' };
+    const ofBinding = standing({ recorded: new Map([...standing().recorded, ['j2', bound]]) });
+    expect(decide(delegate, ofBinding)).toMatchObject({ dependsOn: { accountId: null, bindingId: 'b1' } });
     const ending = user({ audience: ['orders'], expiresAtSeconds: now + 7 });
     expect(decide({ ...delegate, subject: ending }).expiresAtSeconds).toBe(now + 7);
   });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { account, verdictOf } from '../../support/account.ts';
 import { type AdminFixture, type Credentials, openAdminFixture } from '../../support/admin-fixture.ts';
 import { serviceToken } from '../../support/callers.ts';
+import { runHere } from '../../support/run-here.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { testCall } from '../../support/test-call.ts';
 import { untilBlocked } from '../../support/until-blocked.ts';
@@ -170,6 +171,11 @@ describe('G03 delegation', () => {
         details: expect.objectContaining({ subject: sub, session: sid, actors: [billing.id, orders.id] }),
       },
     ]);
+    await account.revoke(service, tokenIn(outcome));
+    const environment = { DATABASE_URL: database.url };
+    const { stdout } = await runHere(['audit', 'list', '--target', String(claims['jti'])], { environment });
+    expect(stdout).toContain(`service ${billing.id} for ${orders.id} for ${String(sub)}`);
+    expect(stdout).toContain(`user ${String(sub)} through ${billing.id}, ${orders.id}`);
   });
 
   test('lasts five minutes at most', async () => {

@@ -10,8 +10,10 @@ import { readText } from '../../read-text.ts';
 
 const LIMIT_MS = 5_000;
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
-/** As a scanner finds keys: anywhere in a text, several in a line. */
-const KEY = /\bpak_[0-9A-Za-z]{49}\b/g;
+/**
+ * Anywhere in a text, also where an escape sequence such as \n or %20 ends before the key. The checksum tells what is none.
+ */
+const KEY = /pak_[0-9A-Za-z]{49}/g;
 
 interface Options {
   readonly stdin?: boolean;
