@@ -19,6 +19,7 @@ const layers = [
   ['config/'],
   ['tokens/'],
   ['trust/'],
+  ['policy/'],
   ['client/'],
   ['passwords/'],
   ['database/'],
@@ -51,6 +52,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   jose: /^tokens\//,
   knex: /^database\/|-queries\.ts$/,
   pg: /^database\//,
+  yaml: /^policy\//,
 };
 /** The definition of an RPC is independent of the transport: these folders import none, not even as a type. */
 const transportFree = ['rpc/', 'features/', 'services/', 'observability/'];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { bearerVectors } from './bearer-vectors.ts';
 import { keySetVectors } from './key-set-vectors.ts';
+import { policyVectors } from './policy-vectors.ts';
 import { streamScripts } from './stream-scripts.ts';
 import { tokenVectors } from './token-vectors.ts';
 import type { Corpus, TokenSettingVectors, TokenVector } from './vectors.ts';
@@ -17,6 +18,7 @@ const corpus: Corpus = {
   'keysets.json': await keySetVectors(),
   'bearer.json': bearerVectors(),
   'streams.json': await streamScripts(),
+  'policies.json': await policyVectors(),
 };
 write(kind === 'sample' ? { ...corpus, 'tokens.json': corpus['tokens.json'].map(sampleOf) } : corpus);
 
@@ -32,6 +34,7 @@ function write(files: Corpus): void {
 }
 
 function countOf(content: Corpus[keyof Corpus]): number {
+  if ('files' in content) return content.files.length;
   return content.reduce(
     (sum, entry) =>
       sum + ('steps' in entry ? entry.steps.length : 'policy' in entry ? entry.tokens.length : 1),

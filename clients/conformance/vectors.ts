@@ -111,9 +111,36 @@ export interface StreamScript {
   readonly steps: readonly StreamStep[];
 }
 
+/** A caller with a valid token. The actors are names, the last one to act first; null for one without a name. */
+export interface PolicyCaller {
+  readonly audience: readonly string[];
+  readonly roles: readonly string[];
+  readonly actors: readonly (string | null)[];
+}
+
+export interface PolicyFileVector {
+  readonly name: string;
+  readonly format: 'yaml' | 'json';
+  /** The text of the file, or `head`, then `fill` so many times, then `tail`. */
+  readonly text:
+    string | { readonly head: string; readonly fill: string; readonly count: number; readonly tail: string };
+  /**
+   * By method, the verdict for each caller: `public` (no token is looked at), `allowed`, or the reason of the refusal.
+   * Null for a file with a fault, which must not be used.
+   */
+  readonly verdicts: Readonly<Record<string, readonly string[]>> | null;
+}
+
+export interface PolicyVectors {
+  /** Null for a caller without a token. */
+  readonly callers: readonly (PolicyCaller | null)[];
+  readonly files: readonly PolicyFileVector[];
+}
+
 export interface Corpus {
   readonly 'tokens.json': readonly TokenSettingVectors[];
   readonly 'keysets.json': readonly KeySetVector[];
   readonly 'bearer.json': readonly BearerVector[];
   readonly 'streams.json': readonly StreamScript[];
+  readonly 'policies.json': PolicyVectors;
 }

@@ -17,27 +17,42 @@ const (
 	SubjectService SubjectType = "service"
 )
 
-// Claims are those of a verified token. All callers with the same token share one value: do not change it.
+// CredentialKind says what was verified.
+type CredentialKind string
+
+// The two kinds of credentials.
+const (
+	CredentialAccessToken CredentialKind = "access_token"
+	CredentialAPIKey      CredentialKind = "api_key"
+)
+
+// Claims are those of a verified token, or what an API key may do. All callers with the same token share one value: do not
+// change it.
 type Claims struct {
 	Subject     string
 	SubjectType SubjectType
-	// SessionID is empty for a service account.
-	SessionID string
-	TokenID   string
-	ClientID  string
-	// ExternalID is the user's id in another program, or empty.
-	ExternalID string
 	// SubjectName is the name of a service account, or empty.
 	SubjectName string
+	// SessionID is empty for a service account and for an API key.
+	SessionID string
+	// TokenID is the id of an API key.
+	TokenID string
+	// ClientID is empty for the API key of a user.
+	ClientID string
+	// ExternalID is the user's id in another program, or empty.
+	ExternalID string
 	// Actor acts for the subject, or is nil.
-	Actor     *Actor
-	Issuer    string
-	Audience  []string
-	Roles     []string
-	IssuedAt  time.Time
+	Actor    *Actor
+	Issuer   string
+	Audience []string
+	Roles    []string
+	// IssuedAt is when an API key was created.
+	IssuedAt time.Time
+	// ExpiresAt is zero for an API key that does not expire.
 	ExpiresAt time.Time
-	// KeyID names the key that signed the token.
-	KeyID string
+	// KeyID names the key that signed the token; empty for an API key.
+	KeyID          string
+	CredentialKind CredentialKind
 }
 
 // Actor is a service account that acts for the subject of a token.
@@ -138,23 +153,24 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		return nil, refusedIat
 	}
 	claims := &Claims{
-		Subject:     subject,
-		SubjectType: SubjectUser,
-		SessionID:   sessionID,
-		TokenID:     tokenID,
-		ClientID:    clientID,
-		ExternalID:  externalID,
-		SubjectName: subjectName,
-		Actor:       actor,
-		Issuer:      rules.issuer,
-		Audience:    audience,
-		Roles:       roles,
-		IssuedAt:    time.Unix(int64(math.Floor(iat)), 0),
-		ExpiresAt:   time.Unix(int64(math.Floor(exp)), 0),
-		KeyID:       keyID,
+		Subject:        subject,
+		SubjectType:    SubjectUser,
+		SessionID:      sessionID,
+		TokenID:        tokenID,
+		ClientID:       clientID,
+		ExternalID:     externalID,
+		Actor:          actor,
+		Issuer:         rules.issuer,
+		Audience:       audience,
+		Roles:          roles,
+		IssuedAt:       time.Unix(int64(math.Floor(iat)), 0),
+		ExpiresAt:      time.Unix(int64(math.Floor(exp)), 0),
+		KeyID:          keyID,
+		CredentialKind: CredentialAccessToken,
 	}
 	if sessionID == "" {
-		claims.SubjectType = SubjectService
+		// The users of other programs that sign such tokens may choose their names, such as that of an account.
+		claims.SubjectType, claims.SubjectName = SubjectService, subjectName
 	}
 	return claims, nil
 }

@@ -247,6 +247,21 @@ export const commands: readonly CommandRow[] = [
     summary: 'explain whether and why a token of another issuer would be exchanged',
     load: async () => (await import('./commands/token/explain-exchange.ts')).tokenExplainExchange,
   },
+  {
+    path: ['policy', 'check'],
+    summary: 'check a policy file, and find methods without a rule',
+    load: async () => (await import('./commands/policy/check.ts')).policyCheck,
+  },
+  {
+    path: ['policy', 'envoy'],
+    summary: 'print routes of Envoy that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyEnvoy,
+  },
+  {
+    path: ['policy', 'gateway'],
+    summary: 'print objects of Envoy Gateway that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyGateway,
+  },
 ];
 
 /** A description of each group of commands, for `postern --help`. */
@@ -261,4 +276,5 @@ export const groups: Readonly<Record<string, string>> = {
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
   token: 'inspect and explain tokens',
+  policy: 'check policy files, and configure Envoy by them',
 };

@@ -1,6 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
-import { isName, isPlainObject, unknownMembers } from './argument-checks.ts';
+import { isListOfNames, isName, isPlainObject, unknownMembers } from './argument-checks.ts';
 
 /** What a valid token must contain in addition. */
 export interface Requirements {
@@ -13,6 +13,15 @@ export interface Requirements {
    * a token is accepted with an actor as without one: its subject counts.
    */
   readonly actors?: readonly string[];
+}
+
+/** What a credential must contain, and from where it is used. */
+export interface VerifyOptions extends Requirements {
+  /**
+   * The IP address of the client that sent the credential, for API keys that are limited to networks. Without it, and
+   * with an address of this machine, such a key is refused.
+   */
+  readonly clientAddress?: string | null | undefined;
 }
 
 /** Who may call a method. */
@@ -58,6 +67,19 @@ export function validateRequirements(requirements: Requirements): void {
   validated.add(requirements);
 }
 
+/** @throws TypeError that lists every fault */
+export function validateVerifyOptions(options: VerifyOptions): void {
+  if (!isPlainObject(options) || !('clientAddress' in options)) {
+    validateRequirements(options);
+    return;
+  }
+  const { clientAddress, ...requirements } = options as VerifyOptions;
+  // Frameworks have no address for some requests.
+  if (typeof (clientAddress ?? '') !== 'string')
+    throw new TypeError('the requirements are invalid: has a clientAddress that is not a string');
+  validateRequirements(requirements);
+}
+
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
   if (!isPlainObject(access)) return ["is neither 'public' nor a plain object"];
@@ -82,7 +104,3 @@ function memberFaults(value: unknown, known: readonly string[]): string[] {
   if ('actors' in value && !isListOfNames(actors)) faults.push('has actors that are not a list of strings');
   return faults;
 }
-
-/** `every` alone would skip holes. */
-const isListOfNames = (value: unknown) =>
-  Array.isArray(value) && value.length > 0 && Array.from(value as unknown[]).every(isName);

@@ -4,7 +4,8 @@ import type { Database } from '../database/database.ts';
 import { ApiKeyDirectory } from '../features/api-keys/api-key-directory.ts';
 import { ApiKeyFeed } from '../features/api-keys/api-key-feed.ts';
 import { ApiKeyUses } from '../features/api-keys/api-key-uses.ts';
-import type { ApiKeyVerification } from '../features/api-keys/verify-api-key.ts';
+import { type ApiKeyVerification, verifyApiKey } from '../features/api-keys/verify-api-key.ts';
+import type { VerifyDependencies } from '../features/authentication/verify-token.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -15,6 +16,7 @@ export interface ApiKeys {
   readonly feed: ApiKeyFeed;
   readonly uses: ApiKeyUses;
   readonly verification: ApiKeyVerification;
+  readonly verify: NonNullable<VerifyDependencies['verifyApiKey']>;
 }
 
 /**
@@ -42,11 +44,13 @@ export function composeApiKeys(parts: {
   const feed = new ApiKeyFeed(trustDatabase, directory, () => nowMs() / 1000);
   const uses = new ApiKeyUses(database, nowMs);
   const { maxStalenessMs } = verification;
+  const keyVerification = { directory, feed, uses, policy, maxStalenessMs, nowMs };
   return {
     digests,
     directory,
     feed,
     uses,
-    verification: { directory, feed, uses, policy, maxStalenessMs, nowMs },
+    verification: keyVerification,
+    verify: (presented) => verifyApiKey(keyVerification, presented),
   };
 }

@@ -17,6 +17,7 @@ import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
 import { type BoundListeners, Listeners } from './listeners.ts';
+import { openPolicy } from './policy.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -83,6 +84,8 @@ export async function startService(
   try {
     const tracing = await openTracing(settings.traceEndpoint, 'postern');
     cleanups.push(() => tracing?.stop());
+    const policy = await openPolicy(settings, log);
+    cleanups.push(() => policy?.close());
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
     cleanups.push(() => hasher.stop());
 
@@ -130,7 +133,7 @@ export async function startService(
     const rootKey = new RootKey(settings.refreshTokenForm);
     const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
     cleanups.push(() => apiKeys.uses.stop());
-    const verification = { ...tokens.verification, apiKeys: apiKeys.verification };
+    const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
     const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
@@ -218,6 +221,7 @@ export async function startService(
       apiKeys,
       audiences,
       broadcaster,
+      policy,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),

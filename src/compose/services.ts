@@ -35,6 +35,7 @@ import { resolveCertificate } from '../features/workloads/resolve-certificate.ts
 import { OUTSIDE_TOKEN_LIMITS, resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
+import type { PolicyFile } from '../policy/policy-file.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -51,6 +52,8 @@ export interface RpcParts {
   readonly apiKeys: ApiKeys;
   readonly audiences: Audiences;
   readonly broadcaster: TrustBroadcaster;
+  /** Of Check; null without one. */
+  readonly policy: PolicyFile | null;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -67,7 +70,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
   const { issuer, policy, apiAudience, jwks, nowMs } = parts.tokens;
   const { apiKeys } = parts;
-  const verification = { ...parts.tokens.verification, apiKeys: apiKeys.verification };
+  const verification = { ...parts.tokens.verification, verifyApiKey: apiKeys.verify };
   const { trust, verifier } = verification;
   const extAuthzVerification: VerifyDependencies = {
     ...verification,
@@ -179,6 +182,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         get audiences() {
           return issuer.audiences;
         },
+        policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
         isTrustedProxy: networkMatcher(settings.trustedProxies),
       }),

@@ -82,6 +82,8 @@ export interface SettingValues {
   readonly passwordDoor: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
+  readonly tokenFile: string | null;
+  readonly tokenServiceAccount: string | null;
   /** The path of a PEM file, as the next two. */
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
@@ -93,6 +95,8 @@ export interface SettingValues {
   readonly upstreamCert: string | null;
   readonly upstreamKey: string | null;
   readonly insecure: boolean;
+  /** The path of a policy file; null checks routes alone. */
+  readonly policyFile: string | null;
   /** Null turns traces off. */
   readonly traceEndpoint: string | null;
   readonly logLevel: LogLevel;
@@ -203,6 +207,18 @@ const rules: readonly Rule[] = [
     reads: ['clientId', 'clientSecret'],
     isBroken: ({ clientId, clientSecret }) => (clientId === null) !== (clientSecret === null),
     fault: 'POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET go together; set both or neither',
+  },
+  {
+    reads: ['clientId', 'clientSecret', 'tokenFile'],
+    isBroken: ({ clientId, clientSecret, tokenFile }) =>
+      tokenFile !== null && (clientId !== null || clientSecret !== null),
+    fault:
+      'POSTERN_TOKEN_FILE cannot be used with POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET: it replaces them; remove one or the others',
+  },
+  {
+    reads: ['tokenFile', 'tokenServiceAccount'],
+    isBroken: ({ tokenFile, tokenServiceAccount }) => tokenFile === null && tokenServiceAccount !== null,
+    fault: 'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE; set it as well, or remove it',
   },
   {
     reads: ['tlsCert', 'tlsKey'],

@@ -176,6 +176,18 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     value.clientId,
   ),
   clientSecret: secret('POSTERN_CLIENT_SECRET', 'The secret of `POSTERN_CLIENT_ID`.', value.clientSecret),
+  tokenFile: optional(
+    'POSTERN_TOKEN_FILE',
+    'A file with a token of the workload, such as a projected token of Kubernetes, which a sidecar exchanges for a token of ' +
+      'the service account that it is bound to. Instead of `POSTERN_CLIENT_ID` and `POSTERN_CLIENT_SECRET`. Read again at each ' +
+      'renewal.',
+    value.path,
+  ),
+  tokenServiceAccount: optional(
+    'POSTERN_TOKEN_SERVICE_ACCOUNT',
+    'The id or the name of the service account, when the identity in `POSTERN_TOKEN_FILE` is bound to several.',
+    value.clientId,
+  ),
   tlsCert: optional(
     'POSTERN_TLS_CERT',
     "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for all listeners.",
@@ -224,6 +236,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Allow plaintext to and from other machines: on the listeners, and from a sidecar to its upstream. For deployments ' +
       'where a proxy encrypts.',
     value.toggle,
+  ),
+  policyFile: optional(
+    'POSTERN_POLICY_FILE',
+    'A [policy file](policy.md), which says who may call which method. `Check` applies it to each request that a proxy asks ' +
+      'about. It is read again when it changes.',
+    value.path,
   ),
   traceEndpoint: optional(
     'OTEL_EXPORTER_OTLP_ENDPOINT',

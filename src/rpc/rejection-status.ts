@@ -1,3 +1,4 @@
+import { API_KEY_INVALID } from '../domain/claims/api-key.ts';
 import { MAX_ISSUED_TOKEN_BYTES } from '../domain/claims/token-room.ts';
 import { describeNames } from '../net/certificate-identity.ts';
 import {
@@ -164,7 +165,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.UNAUTHENTICATED,
         reason: 'API_KEY_INVALID',
-        message: 'the API key is not valid, or not from this network; use another one',
+        message: API_KEY_INVALID,
       };
     case 'credential-not-allowed':
       return {

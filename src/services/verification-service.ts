@@ -7,6 +7,7 @@ import {
   SubjectType,
   VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
+import type { CallOrigin } from '../domain/operation-call.ts';
 import { Rejected } from '../domain/rejection.ts';
 import type { VerifyInput } from '../features/authentication/verify-token.ts';
 import { callerAddress } from '../net/peer-address.ts';
@@ -23,9 +24,14 @@ export interface VerificationOperations {
   verifyToken(input: VerifyInput): VerifiedClaims | Promise<VerifiedClaims>;
 }
 
-/** `postern.v1.AuthService/VerifyToken`. Answers synchronously for a token that is in the verification cache. */
+/**
+ * `postern.v1.AuthService/VerifyToken`. Answers synchronously for a token that is in the verification cache.
+ *
+ * @param isTrustedForwarder whose `client_address` counts; by default as in a login (L12)
+ */
 export function verificationService(
   operations: VerificationOperations,
+  isTrustedForwarder: (origin: CallOrigin) => boolean = (origin) => origin.isTrustedForwarder,
 ): ServiceHandlers<typeof verificationOnly> {
   const replies = new EncodedReplyCache<VerifiedClaims>();
   const reply = (claims: VerifiedClaims) =>
@@ -34,7 +40,7 @@ export function verificationService(
     verifyToken: (request, call) => {
       const token =
         request.accessToken === '' ? bearerToken(call.authorization, 'token-in-field') : request.accessToken;
-      const address = clientAddress(request.clientAddress, call);
+      const address = clientAddress(request.clientAddress, call, isTrustedForwarder);
       const claims = operations.verifyToken({ token, audience: request.audience, address });
       return claims instanceof Promise ? claims.then(reply) : reply(claims);
     },
@@ -42,13 +48,17 @@ export function verificationService(
 }
 
 /**
- * The address of the client that sent the token. It counts only from a trusted forwarder, as in a login (L12); from other
- * callers it is ignored before it is validated.
+ * The address of the client that sent the token. It counts only from a trusted forwarder; from other callers it is ignored
+ * before it is validated.
  *
  * @throws Rejected `field-invalid`
  */
-function clientAddress(text: string, call: Call): string | null {
-  if (text === '' || !call.origin.isTrustedForwarder) return null;
+function clientAddress(
+  text: string,
+  call: Call,
+  isTrustedForwarder: (origin: CallOrigin) => boolean,
+): string | null {
+  if (text === '' || !isTrustedForwarder(call.origin)) return null;
   const address = forwardedIp(text);
   if (address !== null) return callerAddress(address);
   const violations = [{ field: 'client_address', description: 'must be an IP address' }];

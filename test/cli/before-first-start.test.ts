@@ -38,6 +38,19 @@ const argumentsOf: Readonly<Record<string, readonly string[]>> = {
   'service key add': ['api', '-'],
   'service key list': ['api'],
   'service key delete': ['api', 'abc'],
+  'service bind': ['api', '--certificate', 'spiffe://example.org/api'],
+  'service bindings': [],
+  'service unbind': ['0198c0de-aaaa-7000-8000-0123456789ab'],
+  'api-key create': ['backup', '--service', 'api'],
+  'api-key list': [],
+  'api-key revoke': ['0198c0de-aaaa-7000-8000-0123456789ab'],
+  'api-key rotate': ['0198c0de-aaaa-7000-8000-0123456789ab'],
+  'issuer add': ['https://issuer.example'],
+  'issuer list': [],
+  'issuer set-keys': ['https://issuer.example', '--jwks-url', 'https://issuer.example/jwks'],
+  'issuer disable': ['https://issuer.example'],
+  'issuer enable': ['https://issuer.example'],
+  'issuer delete': ['https://issuer.example'],
   'audience add': ['orders'],
   'audience list': [],
   'audience delete': ['orders'],
@@ -47,7 +60,17 @@ const argumentsOf: Readonly<Record<string, readonly string[]>> = {
   'key rewrap': [],
   'audit list': [],
 };
-const others = ['serve', 'sidecar', 'migrate', 'doctor', 'token inspect'];
+const others = [
+  'serve',
+  'sidecar',
+  'migrate',
+  'doctor',
+  'token inspect',
+  'token explain-exchange',
+  'policy check',
+  'policy envoy',
+  'policy gateway',
+];
 
 test('every command either needs data, or is listed as one that does not', () => {
   expect([...Object.keys(argumentsOf), ...others].sort()).toEqual(

@@ -1,6 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -8,8 +11,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import {
   authenticateRequest,
   authInterceptor,
+  type AuthInterceptorOptions,
   callerOf,
   createVerifier,
+  openPolicyFile,
   requireToken,
   requireTokenHook,
   type VerifiedClaims,
@@ -26,8 +31,8 @@ let verifier: Verifier;
 let token: string;
 /** For the same user, in which the service `guard` acts. */
 let acted: string;
-let server: grpc.Server;
 let client: grpc.Client;
+const servers: grpc.Server[] = [];
 const text = {
   requestStream: false,
   responseStream: false,
@@ -57,43 +62,53 @@ beforeAll(async () => {
     },
   });
   await verifier.ready(5_000);
-  server = new grpc.Server({
-    interceptors: [
-      authInterceptor({
-        verifier,
-        methods: {
-          '/t.T/Open': 'public',
-          '/t.T/Maybe': { optional: true },
-          '/t.T/Admin': { roles: ['admin'] },
-          '/t.T/Acted': { roles: ['reader'], actors: ['guard'] },
-          '/t.T/Others': { actors: ['support'] },
-        },
-      }),
-    ],
+  client = await serve({
+    verifier,
+    methods: {
+      '/t.T/Open': 'public',
+      '/t.T/Maybe': { optional: true },
+      '/t.T/Admin': { roles: ['admin'] },
+      '/t.T/Acted': { roles: ['reader'], actors: ['guard'] },
+      '/t.T/Others': { actors: ['support'] },
+    },
   });
+});
+afterAll(async () => {
+  client.close();
+  for (const server of servers) server.forceShutdown();
+  verifier.close();
+  await service.stop();
+});
+
+const names = ['Open', 'Maybe', 'Admin', 'Acted', 'Others', 'Unnamed'];
+const services: grpc.ServiceDefinition[] = [
+  Object.fromEntries(names.map((name) => [name, { ...text, path: `/t.T/${name}` }])),
+];
+
+async function serve(options: AuthInterceptorOptions): Promise<grpc.Client> {
+  const server = new grpc.Server({ interceptors: [authInterceptor(options)] });
+  servers.push(server);
   const whoIsIt: grpc.handleUnaryCall<string, string> = (call, answer) =>
     answer(null, callerOf(call)?.subject ?? 'nobody');
-  const names = ['Open', 'Maybe', 'Admin', 'Acted', 'Others', 'Unnamed'];
-  server.addService(
-    Object.fromEntries(names.map((name) => [name, { ...text, path: `/t.T/${name}` }])),
-    Object.fromEntries(names.map((name) => [name, whoIsIt])),
-  );
+  server.addService(services[0] ?? {}, Object.fromEntries(names.map((name) => [name, whoIsIt])));
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
     ),
   );
-  client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
-});
-afterAll(async () => {
-  client.close();
-  server.forceShutdown();
-  verifier.close();
-  await service.stop();
-});
+  return new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+}
 
 /** The caller's id, or the reason or code of the refusal. */
 function call(method: string, ...authorization: string[]): Promise<string | undefined> {
+  return callOf(client, method, ...authorization);
+}
+
+function callOf(
+  client: grpc.Client,
+  method: string,
+  ...authorization: string[]
+): Promise<string | undefined> {
   const metadata = new grpc.Metadata();
   for (const value of authorization) metadata.add('authorization', value);
   return new Promise((resolve) => {
@@ -141,6 +156,42 @@ test('G11 actors: the last actor must be listed, and without the rule an actor m
   expect(refused).toMatchObject({ ok: false, refusal: { status: 403 } });
   for (const access of [{ actors: [] }, { actors: 'guard' }, { optional: true, actors: ['guard'] }])
     expect(() => authInterceptor({ verifier, methods: { '/t.T/Acted': access as never } })).toThrow(/actor/);
+});
+
+test('G27 a policy file and rules in code must both allow a call, and a changed file is used', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-policy-'));
+  const path = join(folder, 'policy.json');
+  const write = (methods: object) => writeFileSync(path, JSON.stringify({ version: 1, methods }));
+  write({ '/t.T/Open': 'public', '/t.T/Maybe': 'public', '/t.T/Admin': {} });
+  const policy = await openPolicyFile(path, { services });
+  const guarded = await serve({
+    verifier,
+    policy,
+    services,
+    methods: { '/t.T/Maybe': { optional: true }, '/t.T/Admin': { roles: ['admin'] } },
+  });
+  const good = `Bearer ${token}`;
+  const { subject } = await verifier.verify(token);
+  expect(await callOf(guarded, 'Open', 'Bearer junk')).toBe('nobody');
+  expect(await callOf(guarded, 'Unnamed', good)).toBe('METHOD_NOT_LISTED');
+  expect(await callOf(guarded, 'Maybe', 'Bearer junk')).toBe('TOKEN_MALFORMED');
+  expect(await callOf(guarded, 'Admin', good)).toBe('ROLE_MISSING');
+
+  write({ '/t.T/Open': { roles: ['reader'] }, '/t.T/Maybe': {}, '/t.T/Unnamed': { actors: ['shop'] } });
+  await policy.reload();
+  expect(await callOf(guarded, 'Open')).toBe('CREDENTIALS_MISSING');
+  expect(await callOf(guarded, 'Open', good)).toBe(subject);
+  expect(await callOf(guarded, 'Maybe')).toBe('CREDENTIALS_MISSING');
+  expect(await callOf(guarded, 'Unnamed', good)).toBe('ACTOR_NOT_ALLOWED');
+  expect(await callOf(guarded, 'Admin', good)).toBe('METHOD_NOT_LISTED');
+
+  write({ '/t.T/Opne': 'public' });
+  await policy.reload();
+  expect(await callOf(guarded, 'Open')).toBe('CREDENTIALS_MISSING');
+  await expect(openPolicyFile(path, { services })).rejects.toThrow("no service has the method '/t.T/Opne'");
+  policy.close();
+  guarded.close();
+  rmSync(folder, { recursive: true });
 });
 
 test('HTTP requests are checked by the same rules', async () => {

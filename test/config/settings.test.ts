@@ -659,12 +659,31 @@ test('sidecars and commands do not warn about settings of the service', () => {
   }
 });
 
+test.each<[string, Record<string, string>, string]>([
+  [
+    'with a secret',
+    {
+      POSTERN_TOKEN_FILE: '/token',
+      POSTERN_CLIENT_ID: 'orders',
+      POSTERN_CLIENT_SECRET: 'secret-of-the-account',
+    },
+    'POSTERN_TOKEN_FILE cannot be used with POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET',
+  ],
+  [
+    'whose account is named without it',
+    { POSTERN_TOKEN_SERVICE_ACCOUNT: 'orders' },
+    'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE',
+  ],
+])('W32 a token file %s is refused', (_name, environment, fault) => {
+  expect(() => loadSettings(environment, { for: 'sidecar' })).toThrow(fault);
+});
+
 test('the table for the documentation has a row for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
   expect(lines).toContainEqual(
     expect.stringMatching(/^\| `POSTERN_ACCESS_TOKEN_TTL` \| `10m` \| .*`1s` to `24h`/),
   );
-  expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(6);
+  expect(lines.filter((line) => / or `\w+_FILE` \|/.test(line))).toHaveLength(6);
   expect(lines.every((line) => line.split('|').length === 5)).toBe(true);
 });
 

@@ -54,7 +54,7 @@ describe.each(modes)('an issued token, %s', (mode) => {
   test('G12 name and actors are read as they were signed', async () => {
     const { issue, verifier } = await verifierUnderTest(mode);
     const actor = { subject: 'a-2', name: 'orders', actor: { subject: 'a-1', name: null, actor: null } };
-    const token = await issue({ actor, subjectName: 'billing' });
+    const token = await issue({ sessionId: null, actor, subjectName: 'billing' });
     expect(partsOf(token)[1]).toMatchObject({
       name: 'billing',
       act: { sub: 'a-2', name: 'orders', act: { sub: 'a-1' } },

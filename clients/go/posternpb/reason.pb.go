@@ -169,6 +169,9 @@ const (
 	// RESOURCE_EXHAUSTED. Postern has as many audiences as it can have: 256 besides those
 	// of POSTERN_AUDIENCE.
 	Reason_AUDIENCE_LIMIT_REACHED Reason = 57
+	// PERMISSION_DENIED. The policy file of the service neither lists the method nor says
+	// `otherwise`. Never sent by Postern's own RPCs, as ROLE_MISSING.
+	Reason_METHOD_NOT_LISTED Reason = 58
 	// PERMISSION_DENIED. The token does not name a service that the policy or rule lets
 	// act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
 	Reason_ACTOR_NOT_ALLOWED Reason = 59
@@ -229,6 +232,7 @@ var (
 		55: "API_KEY_LIMIT_REACHED",
 		56: "ISSUER_TAKEN",
 		57: "AUDIENCE_LIMIT_REACHED",
+		58: "METHOD_NOT_LISTED",
 		59: "ACTOR_NOT_ALLOWED",
 	}
 	Reason_value = map[string]int32{
@@ -284,6 +288,7 @@ var (
 		"API_KEY_LIMIT_REACHED":   55,
 		"ISSUER_TAKEN":            56,
 		"AUDIENCE_LIMIT_REACHED":  57,
+		"METHOD_NOT_LISTED":       58,
 		"ACTOR_NOT_ALLOWED":       59,
 	}
 )
@@ -320,7 +325,7 @@ var File_postern_v1_reason_proto protoreflect.FileDescriptor
 const file_postern_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17postern/v1/reason.proto\x12\n" +
-	"postern.v1*\xb2\t\n" +
+	"postern.v1*\xc9\t\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INVALID_CREDENTIALS\x10\x01\x12\x17\n" +
@@ -377,6 +382,7 @@ const file_postern_v1_reason_proto_rawDesc = "" +
 	"\x15API_KEY_LIMIT_REACHED\x107\x12\x10\n" +
 	"\fISSUER_TAKEN\x108\x12\x1a\n" +
 	"\x16AUDIENCE_LIMIT_REACHED\x109\x12\x15\n" +
+	"\x11METHOD_NOT_LISTED\x10:\x12\x15\n" +
 	"\x11ACTOR_NOT_ALLOWED\x10;\"\x04\b'\x10'B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (

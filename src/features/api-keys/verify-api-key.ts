@@ -1,3 +1,4 @@
+import type { PresentedApiKey } from '../../domain/claims/api-key.ts';
 import { audienceFault, type ClaimsPolicy, type VerifiedClaims } from '../../domain/claims/claims.ts';
 import { Rejected, RETRY_AFTER_MS, type Rejection } from '../../domain/rejection.ts';
 import type { ApiKeyDirectory, FoundApiKey, KnownApiKey } from './api-key-directory.ts';
@@ -16,20 +17,7 @@ export interface ApiKeyVerification {
   readonly nowMs: () => number;
 }
 
-export interface PresentedApiKey {
-  readonly key: string;
-  /** From where it is used; null when that is not known, so that a key with networks is refused. */
-  readonly address: string | null;
-  /** Undefined to accept every configured audience. */
-  readonly requiredAudience: string | undefined;
-}
-
 type Cause = Extract<Rejection, { kind: 'api-key-invalid' }>['cause'];
-
-/** Whether a credential is an API key, valid or not. */
-export function looksLikeApiKey(text: string): boolean {
-  return text.startsWith('pak_');
-}
 
 /**
  * Verifies an API key from memory and returns the claims of a token with its rights; synchronously for a valid key.

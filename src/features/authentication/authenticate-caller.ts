@@ -47,7 +47,7 @@ export async function authenticateCaller(
   const caller: Caller = { type, id, sessionId, roles, claims };
   switch (access) {
     case 'user':
-      if (type === 'user' && isDerived(claims))
+      if (claims.credentialKind === 'api-key' || (type === 'user' && isDerived(claims)))
         throw new Rejected({ kind: 'credential-not-allowed', caller: { type, id } });
       if (type === 'user') return caller;
       throw claimsInvalid(

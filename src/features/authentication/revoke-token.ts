@@ -7,7 +7,7 @@ import { isUuid } from '../../domain/validation.ts';
 import type { ApiKeyDigests } from '../../crypto/api-key-digests.ts';
 import type { ApiKeyDirectory } from '../api-keys/api-key-directory.ts';
 import { revokePresentedApiKey } from '../api-keys/revoke-api-key.ts';
-import { looksLikeApiKey } from '../api-keys/verify-api-key.ts';
+import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import { decideRefresh } from '../sessions/refresh-decision.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';

@@ -1,5 +1,5 @@
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
-import { type ApiKeyVerification, looksLikeApiKey, verifyApiKey } from '../api-keys/verify-api-key.ts';
+import { looksLikeApiKey, type PresentedApiKey } from '../../domain/claims/api-key.ts';
 import { optional, requireValid, text } from '../../domain/validation.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import type { TokenVerdict, TokenVerifier } from '../../tokens/verify/token-verifier.ts';
@@ -14,8 +14,8 @@ export interface VerifyDependencies {
   readonly maxStalenessMs: number;
   /** How long a call waits for the first keys and revocations after the start, ms. Default: 1000. */
   readonly initialLoadWaitMs?: number;
-  /** Left out in a process that does not know API keys: it refuses them as malformed tokens. */
-  readonly apiKeys?: ApiKeyVerification;
+  /** Verifies an API key. Left out in a process that does not know API keys: it refuses them as malformed tokens. */
+  readonly verifyApiKey?: (presented: PresentedApiKey) => VerifiedClaims | Promise<VerifiedClaims>;
 }
 
 export interface VerifyInput {
@@ -39,35 +39,42 @@ export function verifyToken(
   dependencies: VerifyDependencies,
   input: VerifyInput,
 ): VerifiedClaims | Promise<VerifiedClaims> {
-  const { verifier, trust, maxStalenessMs, apiKeys } = dependencies;
+  const { verifier, trust, maxStalenessMs, verifyApiKey } = dependencies;
   if (input.audience !== '') requireValid(audienceRules, { audience: input.audience });
   const requiredAudience = input.audience === '' ? undefined : input.audience;
   // `loaded` covers keys and revocations: without keys every token would be refused for an unknown key.
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     return verifyAfterLoad(dependencies, input, requiredAudience);
-  if (apiKeys && looksLikeApiKey(input.token)) return verifyKey(apiKeys, input, requiredAudience);
+  if (verifyApiKey && looksLikeApiKey(input.token))
+    return verifyApiKey(presentedKey(input, requiredAudience));
   const verdict = verifier.verify(input.token, requiredAudience);
   return verdict instanceof Promise ? verdict.then(claimsOrThrow) : claimsOrThrow(verdict);
 }
 
 async function verifyAfterLoad(
-  { verifier, trust, maxStalenessMs, apiKeys, initialLoadWaitMs = INITIAL_LOAD_WAIT_MS }: VerifyDependencies,
+  {
+    verifier,
+    trust,
+    maxStalenessMs,
+    verifyApiKey,
+    initialLoadWaitMs = INITIAL_LOAD_WAIT_MS,
+  }: VerifyDependencies,
   input: VerifyInput,
   requiredAudience: string | undefined,
 ): Promise<VerifiedClaims> {
   await trust.whenLoaded(initialLoadWaitMs);
   if (!trust.loaded || trust.ageMs > maxStalenessMs)
     throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
-  if (apiKeys && looksLikeApiKey(input.token)) return verifyKey(apiKeys, input, requiredAudience);
+  if (verifyApiKey && looksLikeApiKey(input.token))
+    return verifyApiKey(presentedKey(input, requiredAudience));
   return claimsOrThrow(await verifier.verify(input.token, requiredAudience));
 }
 
-function verifyKey(
-  apiKeys: ApiKeyVerification,
+function presentedKey(
   { token: key, address = null }: VerifyInput,
   requiredAudience: string | undefined,
-): VerifiedClaims | Promise<VerifiedClaims> {
-  return verifyApiKey(apiKeys, { key, address, requiredAudience });
+): PresentedApiKey {
+  return { key, address, requiredAudience };
 }
 
 function claimsOrThrow(verdict: TokenVerdict): VerifiedClaims {

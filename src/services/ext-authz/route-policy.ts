@@ -61,6 +61,11 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
   return policy;
 }
 
+/** Whether the route says who may pass, so that it is checked beside a policy file. */
+export function hasRequirements(extensions: Extensions): boolean {
+  return Object.keys(extensions).some((key) => key !== 'strip_token');
+}
+
 function configuredAudience(extensions: Extensions, audiences: readonly string[] | null): string {
   const audience = ownValue(extensions, 'audience');
   if (audience === undefined) return '';

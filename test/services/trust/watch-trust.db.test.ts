@@ -172,6 +172,8 @@ test('K03 a rotation reaches watchers as the complete new set before the new key
 });
 
 test('A02 a watcher needs a service account, except through a unix socket', async () => {
+  const resolve = async (at: TestService) =>
+    (await at.call('postern.v1.TrustService/ResolveApiKey', { key_sha256: Buffer.alloc(32) })).reason;
   const nobody = new TrustWatch(service.grpcAddress);
   expect((await nobody.end).reason).toBe('CREDENTIALS_MISSING');
   await service.addUser('reader@example.com', 'correct horse battery');
@@ -187,6 +189,10 @@ test('A02 a watcher needs a service account, except through a unix socket', asyn
   const local = await startTestService({ POSTERN_GRPC_LISTEN: `unix:${path}` }, store);
   const beside = new TrustWatch(`unix:${path}`);
   await beside.complete();
+  expect([await resolve(service), await resolve(local)]).toEqual([
+    'CREDENTIALS_MISSING',
+    'RESOURCE_NOT_FOUND',
+  ]);
   await Promise.all([nobody, user, beside].map((watch) => watch.close()));
   await local.stop();
 });

@@ -24,13 +24,15 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a verified token is for. Times are Unix time in seconds."""
+    """Who a verified token or API key is for. Times are Unix time in seconds."""
 
     subject: str
     subject_type: Literal["user", "service"]
     session_id: str | None
+    #: The id of the API key, if it is one.
     token_id: str
-    client_id: str
+    #: None for the API key of a user.
+    client_id: str | None
     #: The user's id in another program.
     external_id: str | None
     #: The name of the service account.
@@ -40,9 +42,13 @@ class Caller:
     issuer: str
     audience: tuple[str, ...]
     roles: tuple[str, ...]
+    #: When an API key was created.
     issued_at: int
-    expires_at: int
-    key_id: str
+    #: None for an API key that does not expire.
+    expires_at: int | None
+    #: The key that signed the token. None for an API key.
+    key_id: str | None
+    credential_kind: Literal["access_token", "api_key"] = "access_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
         token_id=token_id,
         client_id=client_id,
         external_id=external_id,
-        subject_name=subject_name,
+        subject_name=subject_name if session_id is None else None,
         actor=actor,
         issuer=policy.issuer,
         audience=audience,

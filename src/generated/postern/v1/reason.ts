@@ -203,6 +203,11 @@ export const Reason = {
    */
   AUDIENCE_LIMIT_REACHED: 57,
   /**
+   * METHOD_NOT_LISTED - PERMISSION_DENIED. The policy file of the service neither lists the method nor says
+   * `otherwise`. Never sent by Postern's own RPCs, as ROLE_MISSING.
+   */
+  METHOD_NOT_LISTED: 58,
+  /**
    * ACTOR_NOT_ALLOWED - PERMISSION_DENIED. The token does not name a service that the policy or rule lets
    * act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
    */
@@ -265,6 +270,7 @@ export namespace Reason {
   export type API_KEY_LIMIT_REACHED = typeof Reason.API_KEY_LIMIT_REACHED;
   export type ISSUER_TAKEN = typeof Reason.ISSUER_TAKEN;
   export type AUDIENCE_LIMIT_REACHED = typeof Reason.AUDIENCE_LIMIT_REACHED;
+  export type METHOD_NOT_LISTED = typeof Reason.METHOD_NOT_LISTED;
   export type ACTOR_NOT_ALLOWED = typeof Reason.ACTOR_NOT_ALLOWED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

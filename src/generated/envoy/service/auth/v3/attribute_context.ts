@@ -31,6 +31,8 @@ export interface AttributeContext_Request {
 export interface AttributeContext_HttpRequest {
   /** The headers by lower-case name; values of a repeated name are joined by commas. */
   headers: { [key: string]: string };
+  /** The path and the query, as in `:path`. */
+  path: string;
   /** In place of `headers` when the filter has encode_raw_headers: one entry for each value, with `raw_value`. */
   headerMap: HeaderMap | undefined;
 }
@@ -209,7 +211,7 @@ export const AttributeContext_Request: MessageFns<AttributeContext_Request> = {
 };
 
 function createBaseAttributeContext_HttpRequest(): AttributeContext_HttpRequest {
-  return { headers: {}, headerMap: undefined };
+  return { headers: {}, path: "", headerMap: undefined };
 }
 
 export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpRequest> = {
@@ -217,6 +219,9 @@ export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpReque
     globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
       AttributeContext_HttpRequest_HeadersEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
+    if (message.path !== "") {
+      writer.uint32(34).string(message.path);
+    }
     if (message.headerMap !== undefined) {
       HeaderMap.encode(message.headerMap, writer.uint32(106).fork()).join();
     }
@@ -245,6 +250,14 @@ export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpReque
             if (entry3.value !== undefined) {
               message.headers[entry3.key] = entry3.value;
             }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.path = reader.string();
             continue;
           }
           case 13: {
