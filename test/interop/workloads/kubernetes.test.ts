@@ -23,7 +23,7 @@ describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', 
   let pod: Pod;
   let accountId: string;
   beforeAll(async () => {
-    fixture = await openExchangeFixture();
+    fixture = await openExchangeFixture({ POSTERN_OAUTH: 'on', POSTERN_HTTP_RPC: 'auth' });
     cluster = await startKubernetes(fixture.folder, authority);
     pod = await createPod(cluster, { namespace: 'shop', account: 'billing' });
     accountId = String((await fixture.json('service', 'create', 'billing', '--role', 'reader'))['client_id']);
@@ -68,6 +68,40 @@ describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', 
         subject_type: 'SERVICE',
         roles: ['reader'],
       });
+    });
+  });
+
+  test('its token is exchanged over HTTP: as RFC 8693, as RFC 7523, and as Connect', async () => {
+    await trusting(await pastedKeys(), async () => {
+      const token = await cluster.tokenOf(pod, OWN);
+      const post = async (path: string, body: URLSearchParams | string) => {
+        const headers: Record<string, string> =
+          typeof body === 'string' ? { 'content-type': 'application/json' } : {};
+        const url = `${fixture.service.httpUrl}${path}`;
+        return (await (await fetch(url, { method: 'POST', headers, body })).json()) as Record<
+          string,
+          unknown
+        >;
+      };
+      const grant = (name: string) => `urn:ietf:params:oauth:grant-type:${name}`;
+      const exchanged = await post(
+        '/oauth/token',
+        new URLSearchParams({
+          grant_type: grant('token-exchange'),
+          subject_token: token,
+          subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+        }),
+      );
+      const asserted = await post(
+        '/oauth/token',
+        new URLSearchParams({ grant_type: grant('jwt-bearer'), assertion: token }),
+      );
+      const connect = await post(
+        '/postern.v1.AuthService/ExchangeToken',
+        JSON.stringify({ subjectToken: token }),
+      );
+      for (const issued of [exchanged['access_token'], asserted['access_token'], connect['accessToken']])
+        expect(claimsOf(String(issued))).toMatchObject({ sub: accountId, name: 'billing' });
     });
   });
 
