@@ -23,6 +23,8 @@ export interface X509Svid {
 export interface RunningSpire {
   /** The bundle endpoint of the server, with a certificate of the web (profile `https_web`). */
   readonly bundleUrl: string;
+  /** The trust bundle as SPIFFE writes it, which is a key set. */
+  bundle(): Promise<string>;
   /** Gives this process an identity, and waits until the agent has it. */
   register(id: string): Promise<void>;
   unregister(id: string): Promise<void>;
@@ -86,6 +88,7 @@ export async function startSpire(
   const entries = new Map<string, string>();
   return {
     bundleUrl,
+    bundle: () => server('bundle', 'show', '-format', 'spiffe'),
     async register(id) {
       const selector = `unix:uid:${process.getuid?.()}`;
       const words = ['-parentID', NODE, '-spiffeID', id, '-selector', selector, '-output', 'json'];

@@ -86,6 +86,24 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
     expect(await fixture.verdict(before)).toBe('TOKEN_KEY_UNKNOWN');
   }, 90_000);
 
+  test('with a pasted bundle, SVIDs of a new authority are refused until it is pasted again', async () => {
+    const file = join(fixture.folder, 'bundle.json');
+    const paste = async () => {
+      writeFileSync(file, await spire.bundle());
+      const { keys_from: from } = await fixture.json('issuer', 'set-keys', TRUST_DOMAIN, '--jwks', file);
+      expect(from).toBe('static');
+    };
+    await paste();
+    const before = await spire.jwtSvidOf(BILLING, OWN, 'pasted');
+    expect(await fixture.verdict(before)).toBe('OK');
+    await spire.replaceAuthority('jwt');
+    const after = await spire.jwtSvidOf(BILLING, OWN, 'pasted again');
+    expect(await fixture.verdict(after)).toBe('TOKEN_KEY_UNKNOWN');
+    await paste();
+    expect(await fixture.verdict(after)).toBe('OK');
+    expect(await fixture.verdict(before)).toBe('TOKEN_KEY_UNKNOWN');
+  });
+
   describe('an X509-SVID as the client certificate', () => {
     const listener = createAuthority('listener');
     let service: TestService;
