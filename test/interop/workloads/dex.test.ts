@@ -22,12 +22,15 @@ const NEW_KEY_LIMIT_MS = 30_000;
 describeWith('dex', 'Dex as an issuer, over https with a certificate authority of its own', () => {
   const authority = createAuthority('dex');
   let fixture: ExchangeFixture;
+  const cleanups: (() => Promise<void>)[] = [];
   let dex: RunningDex;
   let issuer: string;
   let accountId: string;
   beforeAll(async () => {
     fixture = await openExchangeFixture();
+    cleanups.push(() => fixture.close());
     dex = await startDex(fixture.folder, authority);
+    cleanups.push(() => dex.stop());
     issuer = dex.issuer;
     const caFile = join(fixture.folder, 'ca.pem');
     writeFileSync(caFile, authority.cert);
@@ -39,8 +42,7 @@ describeWith('dex', 'Dex as an issuer, over https with a certificate authority o
     await fixture.json('service', 'bind', 'deploy', '--issuer', issuer, '--claim', `sub=${String(sub)}`);
   });
   afterAll(async () => {
-    await dex.stop();
-    await fixture.close();
+    for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
   test('its ID token is exchanged for a token of the bound account', async () => {

@@ -19,18 +19,20 @@ import { createPod, type Pod, type RunningKubernetes, startKubernetes } from './
 describeWith('kubernetes', 'tokens of pods, from a real Kubernetes API server', () => {
   const authority = createAuthority('cluster');
   let fixture: ExchangeFixture;
+  const cleanups: (() => Promise<void>)[] = [];
   let cluster: RunningKubernetes;
   let pod: Pod;
   let accountId: string;
   beforeAll(async () => {
     fixture = await openExchangeFixture({ POSTERN_OAUTH: 'on', POSTERN_HTTP_RPC: 'auth' });
+    cleanups.push(() => fixture.close());
     cluster = await startKubernetes(fixture.folder, authority);
+    cleanups.push(() => cluster.stop());
     pod = await createPod(cluster, { namespace: 'shop', account: 'billing' });
     accountId = String((await fixture.json('service', 'create', 'billing', '--role', 'reader'))['client_id']);
   }, 180_000);
   afterAll(async () => {
-    await cluster.stop();
-    await fixture.close();
+    for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
   /** Trusts the cluster and binds the pod, for one test. */

@@ -32,8 +32,12 @@ export interface RunningSpire {
   jwtSvidOf(id: string, ...audiences: string[]): Promise<string>;
   /** Asks the Workload API for the X509-SVID of the only identity. */
   x509Svid(): Promise<X509Svid>;
-  /** Makes the server sign with a new authority, and ends trust in the former one. */
-  replaceAuthority(kind: 'jwt' | 'x509'): Promise<void>;
+  /**
+   * Makes the server sign with a new authority, and marks the former one as tainted, which lets agents renew what it signed.
+   *
+   * @returns a function that removes the former one from the bundle
+   */
+  replaceAuthority(kind: 'jwt' | 'x509'): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -127,7 +131,9 @@ export async function startSpire(
       const { prepared_authority: prepared } = await manage('prepare');
       await manage('activate', '-authorityID', String(prepared?.authority_id));
       await manage('taint', '-authorityID', String(active?.authority_id));
-      await manage('revoke', '-authorityID', String(active?.authority_id));
+      return async () => {
+        await manage('revoke', '-authorityID', String(active?.authority_id));
+      };
     },
     stop,
   };
@@ -172,6 +178,7 @@ server {
         serving_cert_file {
           cert_file_path = "${of.cert}"
           key_file_path = "${of.key}"
+          file_sync_interval = "1h"
         }
       }
     }

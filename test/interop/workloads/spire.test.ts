@@ -29,13 +29,17 @@ const ROTATION_LIMIT_MS = 40_000;
 describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
   const authority = createAuthority('web');
   let fixture: ExchangeFixture;
+  const cleanups: (() => Promise<void>)[] = [];
   let storage: TestDatabase;
   let spire: RunningSpire;
   let accountId: string;
   beforeAll(async () => {
     fixture = await openExchangeFixture();
+    cleanups.push(() => fixture.close());
     storage = await createTestDatabase({ empty: true });
+    cleanups.push(() => storage.drop());
     spire = await startSpire(fixture.folder, authority, storage.url);
+    cleanups.push(() => spire.stop());
     await spire.register(BILLING);
     const caFile = join(fixture.folder, 'web-ca.pem');
     writeFileSync(caFile, authority.cert);
@@ -47,9 +51,7 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
     await fixture.json('service', 'bind', 'billing', '--issuer', TRUST_DOMAIN, '--claim', `sub=${BILLING}`);
   }, 120_000);
   afterAll(async () => {
-    await spire.stop();
-    await storage.drop();
-    await fixture.close();
+    for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
   test('a JWT-SVID is exchanged, with the keys of the bundle endpoint', async () => {
@@ -78,7 +80,8 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
   test('after SPIRE has replaced its JWT authority, new SVIDs are accepted and former ones refused', async () => {
     const before = await spire.jwtSvidOf(BILLING, OWN);
     expect(await fixture.verdict(before)).toBe('OK');
-    await spire.replaceAuthority('jwt');
+    const revokeFormer = await spire.replaceAuthority('jwt');
+    await revokeFormer();
     // Another list of audiences, so that the agent does not answer from its cache.
     const after = await spire.jwtSvidOf(BILLING, OWN, 'elsewhere');
     expect(headerOf(after)['kid']).not.toBe(headerOf(before)['kid']);
@@ -96,7 +99,8 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
     await paste();
     const before = await spire.jwtSvidOf(BILLING, OWN, 'pasted');
     expect(await fixture.verdict(before)).toBe('OK');
-    await spire.replaceAuthority('jwt');
+    const revokeFormer = await spire.replaceAuthority('jwt');
+    await revokeFormer();
     const after = await spire.jwtSvidOf(BILLING, OWN, 'pasted again');
     expect(await fixture.verdict(after)).toBe('TOKEN_KEY_UNKNOWN');
     await paste();
@@ -114,8 +118,8 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
       const { cert, key } = writeIssued(fixture.folder, 'listener', listener.issue({}));
       const tls = { POSTERN_TLS_CERT: cert, POSTERN_TLS_KEY: key, POSTERN_TLS_CLIENT_CA: clientCaFile };
       service = await startTestService({ ...tls, POSTERN_ISSUER: OWN }, fixture.database);
+      cleanups.push(() => service.stop());
     });
-    afterAll(() => service.stop());
 
     /** ExchangeToken without a subject token. */
     async function exchangeWith({ cert, key }: X509Svid): Promise<Outcome> {
@@ -139,16 +143,27 @@ describeWith('spire', 'SVIDs of a real SPIRE server and agent', () => {
 
     test('after SPIRE has replaced its X.509 authority, new SVIDs are accepted and former ones refused', async () => {
       const before = await spire.x509Svid();
-      await spire.replaceAuthority('x509');
-      const after = await until(async () => {
-        const svid = await spire.x509Svid();
-        return svid.cert !== before.cert && svid.bundle !== before.bundle && svid;
-      }, ROTATION_LIMIT_MS);
+      const revokeFormer = await spire.replaceAuthority('x509');
+      const svidOnce = (isNew: (svid: X509Svid) => boolean) =>
+        until(async () => {
+          const svid = await spire.x509Svid();
+          return isNew(svid) && svid;
+        }, ROTATION_LIMIT_MS);
       // The listener re-reads the file; what keeps it current is the operator's part.
-      writeFileSync(clientCaFile, after.bundle);
-      await service.tls?.reload();
+      const trustBundle = async (bundle: string) => {
+        writeFileSync(clientCaFile, bundle);
+        await service.tls?.reload();
+      };
+      const after = await svidOnce(({ cert }) => cert !== before.cert);
+      await trustBundle(after.bundle);
       expect((await exchangeWith(after)).code).toBe(grpc.status.OK);
+      expect((await exchangeWith(before)).code).toBe(grpc.status.OK);
+      await revokeFormer();
+      const { bundle } = await svidOnce((svid) => svid.bundle !== after.bundle);
+      await trustBundle(bundle);
+      expect((await exchangeWith(after)).code).toBe(grpc.status.OK);
+      expect((await exchangeWith(before)).reason).toBeUndefined();
       expect((await exchangeWith(before)).code).toBe(grpc.status.UNAVAILABLE);
-    }, 90_000);
+    }, 120_000);
   });
 });
