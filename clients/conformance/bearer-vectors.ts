@@ -23,6 +23,7 @@ const HEADERS: readonly (readonly string[])[] = [
   ['Bearer a', 'Bearer a'],
   ['Basic YTpi', 'Bearer a'],
   ['', 'Bearer a'],
+  [' ', ''],
   ['Bearer a', ''],
 ];
 

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { bearerVectors } from './bearer-vectors.ts';
 import { keySetVectors } from './key-set-vectors.ts';
 import { policyVectors } from './policy-vectors.ts';
+import { differences } from './outline.ts';
 import { streamScripts } from './stream-scripts.ts';
 import { tokenVectors } from './token-vectors.ts';
 import type { Corpus, TokenSettingVectors, TokenVector } from './vectors.ts';
@@ -20,7 +21,22 @@ const corpus: Corpus = {
   'streams.json': await streamScripts(),
   'policies.json': await policyVectors(),
 };
-write(kind === 'sample' ? { ...corpus, 'tokens.json': corpus['tokens.json'].map(sampleOf) } : corpus);
+const sample: Corpus = { ...corpus, 'tokens.json': corpus['tokens.json'].map(sampleOf) };
+write(kind === 'sample' ? sample : corpus);
+const stale = differences(committedSample(), sample);
+if (stale.length > 0) {
+  process.stderr.write(
+    `the sample is not that of this corpus; run npm run conformance -- sample: ${stale.join(', ')}\n`,
+  );
+  process.exitCode = 1;
+}
+
+function committedSample(): Corpus {
+  const read = (name: keyof Corpus): unknown =>
+    JSON.parse(readFileSync(join(folder, '..', 'sample', name), 'utf8'));
+  const names = Object.keys(sample) as (keyof Corpus)[];
+  return Object.fromEntries(names.map((name) => [name, read(name)])) as unknown as Corpus;
+}
 
 function write(files: Corpus): void {
   mkdirSync(folder, { recursive: true });

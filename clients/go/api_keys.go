@@ -82,7 +82,7 @@ func newAPIKeyResolver(connection grpc.ClientConnInterface, credential streamCre
 // verifyAPIKey gives the verdict of the service, in its order: form, state of the key, network, audience.
 func (v *Verifier) verifyAPIKey(ctx context.Context, key, audience string) (*Claims, *Refusal) {
 	if v.freshView(v.clock()) == nil {
-		return nil, refusedStale
+		return nil, v.refusedNotFresh()
 	}
 	if v.apiKeys == nil {
 		return nil, refusedAPIKeyOffline
@@ -98,7 +98,7 @@ func (v *Verifier) verifyAPIKey(ctx context.Context, key, audience string) (*Cla
 	current := v.freshView(v.clock())
 	switch {
 	case current == nil:
-		return nil, refusedStale
+		return nil, v.refusedNotFresh()
 	// Postern has removed the audience since.
 	case !slices.Contains(current.rules.audiences, grant.claims.Audience[0]), !grant.allows(clientAddressOf(ctx)):
 		return nil, refusedAPIKey

@@ -16,11 +16,12 @@ var (
 // error is a [*Refusal]: [ReasonCredentialsMissing] without a header or with one of another scheme, and
 // [ReasonTokenMalformed] for several headers or a value that is not exactly one token.
 func BearerToken(values []string) (string, error) {
+	if len(values) > 1 {
+		// Even beside an empty one: another program could read the other.
+		return "", refusedRepeatedHeader
+	}
 	if len(values) == 0 || isBlank(values[0]) {
 		return "", refusedMissing
-	}
-	if len(values) > 1 {
-		return "", refusedRepeatedHeader
 	}
 	const scheme = "bearer"
 	value := values[0]

@@ -140,6 +140,7 @@ var (
 		Detail:     "keys and revocations are not loaded yet, or are too old; retry later",
 		RetryAfter: retryAfter,
 	}
+	refusedEnded = refusal(ReasonTrustStale, "the verifier is closed, or its context has ended")
 )
 
 const (

@@ -235,3 +235,41 @@ func TestMisuse(t *testing.T) {
 		}
 	}
 }
+
+// Nobody reports revocations to a verifier that was closed, or whose context has ended.
+func TestEndedVerifierRefuses(t *testing.T) {
+	t.Parallel()
+	service := trusttest.Start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	canceled, err := postern.NewVerifier(ctx, postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(canceled.Close)
+	server := startKeySetServer(t, serveKeys(nil, service.Key))
+	token := service.Key.Token(t, "s", nil)
+	for name, v := range map[string]*postern.Verifier{
+		"closed": newVerifier(t, service), "closed key set": jwksVerifier(t, server.URL), "canceled": canceled,
+	} {
+		if err := v.Ready(t.Context()); err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := v.Verify(token, postern.Require{}); err != nil {
+			t.Fatal(name, err)
+		}
+		if v == canceled {
+			cancel()
+			trusttest.Until(t, "the end is known", func() bool { return v.State().Status == postern.StatusWaiting })
+		} else {
+			v.Close()
+		}
+		for _, text := range []string{token, service.Key.Token(t, "s", nil), "a.b.c"} {
+			_, err := v.Verify(text, postern.Require{})
+			var refusal *postern.Refusal
+			if !errors.As(err, &refusal) || refusal.Reason != postern.ReasonTrustStale || !strings.Contains(refusal.Detail, "closed") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}

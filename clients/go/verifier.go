@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,6 +62,8 @@ type Verifier struct {
 	stop    context.CancelCauseFunc
 	// stopped is closed when the source has ended.
 	stopped chan struct{}
+	// hasEnded is set once nothing delivers keys and revocations any more.
+	hasEnded atomic.Bool
 
 	mu        sync.Mutex
 	connected bool
@@ -117,10 +120,13 @@ func (v *Verifier) start(ctx context.Context, source func(context.Context)) {
 			cause = fmt.Errorf("the context of the verifier has ended: %w", cause)
 		}
 		v.report(false, cause)
+		v.hasEnded.Store(true)
+		v.trust.unconfirm()
 	}()
 }
 
-// Close ends the stream. Afterwards tokens are refused when keys and revocations have become too old.
+// Close ends the stream. From then on, as from the end of the context on, every token is refused with TRUST_STALE, since
+// revocations do not arrive any more.
 func (v *Verifier) Close() {
 	v.stop(errClosed)
 	<-v.stopped
@@ -177,7 +183,7 @@ func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
 	revision := v.trust.revision.Load()
 	current := v.freshView(now)
 	if current == nil {
-		return nil, refusedStale
+		return nil, v.refusedNotFresh()
 	}
 	if len(token) > maxTokenBytes {
 		return nil, refusedTooLarge
@@ -209,6 +215,14 @@ func (v *Verifier) freshView(now instant) *view {
 		return nil
 	}
 	return v.trust.view.Load()
+}
+
+// refusedNotFresh is the refusal while freshView returns nil.
+func (v *Verifier) refusedNotFresh() *Refusal {
+	if v.hasEnded.Load() {
+		return refusedEnded
+	}
+	return refusedStale
 }
 
 func (v *Verifier) remember(token string, claims *Claims, rules *policy) *cachedToken {

@@ -1,5 +1,13 @@
-import { InterceptingCall, type Interceptor, Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import {
+  type Deadline,
+  InterceptingCall,
+  type Interceptor,
+  Metadata,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 
+import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import { errorText } from '../domain/error-text.ts';
 import { hasMethods, throwFaults } from './argument-checks.ts';
 import { PosternError } from './postern-error.ts';
@@ -23,11 +31,29 @@ export interface BearerSource {
 export function bearerInterceptor(source: BearerSource): Interceptor {
   if (!hasMethods(source, 'accessToken'))
     throwFaults('bearerInterceptor', ['the source must be a ServiceCredential or a UserSession']);
-  return (options, nextCall) =>
-    new InterceptingCall(nextCall(options), {
+  return (options, nextCall) => {
+    const call = nextCall(options);
+    let endWaiting: (end: StatusObject) => void = () => undefined;
+    return new InterceptingCall(call, {
       start(metadata, listener, next) {
+        let isWaiting = true;
+        const timer = onDeadline(options.deadline, () =>
+          endWaiting(statusWithoutToken(status.DEADLINE_EXCEEDED, 'the deadline of the call has passed')),
+        );
+        // grpc-js reports the deadline and a cancellation to the listener only when the call has been started.
+        endWaiting = (end) => {
+          if (!isWaiting) return;
+          isWaiting = false;
+          clearTimeout(timer);
+          listener.onReceiveStatus(end);
+          // The call has a timer of its own for the deadline.
+          call.cancelWithStatus(end.code, end.details);
+        };
         withToken(source, metadata).then(
           ({ token, sent }) => {
+            if (!isWaiting) return;
+            isWaiting = false;
+            clearTimeout(timer);
             next(sent, {
               onReceiveStatus(end: StatusObject, pass: (end: StatusObject) => void) {
                 if (end.code === status.UNAUTHENTICATED) source.forget?.(token);
@@ -35,10 +61,20 @@ export function bearerInterceptor(source: BearerSource): Interceptor {
               },
             });
           },
-          (error: unknown) => listener.onReceiveStatus(statusOf(error)),
+          (error: unknown) => endWaiting(statusOf(error)),
         );
       },
+      cancel(next) {
+        endWaiting(statusWithoutToken(status.CANCELLED, 'the call was cancelled'));
+        next();
+      },
     });
+  };
+}
+
+function onDeadline(deadline: Deadline | undefined, listener: () => void): NodeJS.Timeout | undefined {
+  const remainingMs = deadline === undefined ? Infinity : Number(deadline) - Date.now();
+  return remainingMs <= MAX_TIMER_MS ? setTimeout(listener, remainingMs) : undefined;
 }
 
 /**
@@ -60,6 +96,9 @@ async function withToken(source: BearerSource, metadata: Metadata) {
 /** Without a token the call ends with the status of the token request. */
 function statusOf(error: unknown): StatusObject {
   const code = error instanceof PosternError ? error.code : status.UNAUTHENTICATED;
-  const details = `no access token for this call: ${errorText(error)}`;
-  return { code, details, metadata: new Metadata() };
+  return statusWithoutToken(code, errorText(error));
+}
+
+function statusWithoutToken(code: status, cause: string): StatusObject {
+  return { code, details: `no access token for this call: ${cause}`, metadata: new Metadata() };
 }

@@ -20,8 +20,8 @@ interface CachedToken<Value> {
 }
 
 /**
- * A token that is renewed before it expires. Concurrent callers share one renewal. While the service does not answer, the
- * previous token is used until it expires.
+ * A token that is renewed before it expires. Concurrent callers share one renewal. Meanwhile, and while the service does not
+ * answer, the previous token is used until it expires: a service that hangs delays no call.
  */
 export class RenewingToken<Value> {
   readonly #fetch: () => Promise<Renewal<Value>>;
@@ -29,6 +29,8 @@ export class RenewingToken<Value> {
   #cached: CachedToken<Value> | null;
   #fetching: Promise<CachedToken<Value>> | null = null;
   #pausedUntilMs = -Infinity;
+  /** Whether the last renewal failed for another reason than a service that does not answer: callers must learn of it. */
+  #isRefused = false;
 
   /** @param renewAtFraction the share of its lifetime after which a token is renewed, 0 to 1 */
   constructor(
@@ -41,20 +43,13 @@ export class RenewingToken<Value> {
     this.#cached = first && this.#toCached(first, performance.now());
   }
 
-  /** A token that is not due for renewal, or one that has not expired while the renewal fails. */
+  /** A token that has not expired. One that is due for renewal is returned at once, and renewed in the background. */
   async current(): Promise<Value> {
     const cached = this.#cached;
     const nowMs = performance.now();
-    if (cached && nowMs < cached.renewAtMs) return cached.value;
-    if (cached && nowMs < cached.expiresAtMs && nowMs < this.#pausedUntilMs) return cached.value;
-    try {
-      return (await this.renewed()).value;
-    } catch (error) {
-      if (!cached || this.#cached !== cached || !isUnanswered(error)) throw error;
-      if (performance.now() >= cached.expiresAtMs) throw error;
-      this.#pausedUntilMs = performance.now() + PAUSE_AFTER_FAILURE_MS;
-      return cached.value;
-    }
+    if (!cached || nowMs >= cached.expiresAtMs || this.#isRefused) return (await this.renewed()).value;
+    if (nowMs >= cached.renewAtMs && nowMs >= this.#pausedUntilMs) this.renewed().catch(() => undefined);
+    return cached.value;
   }
 
   /** A token that is not due for renewal before `renewAtMs` (monotonic time, ms); fetches a new one if needed. */
@@ -74,9 +69,16 @@ export class RenewingToken<Value> {
 
   async #renew(): Promise<CachedToken<Value>> {
     const requestedAtMs = performance.now();
-    const cached = this.#toCached(await this.#fetch(), requestedAtMs);
-    this.#cached = cached;
-    return cached;
+    try {
+      const cached = this.#toCached(await this.#fetch(), requestedAtMs);
+      this.#cached = cached;
+      this.#isRefused = false;
+      return cached;
+    } catch (error) {
+      this.#isRefused = !isUnanswered(error);
+      this.#pausedUntilMs = performance.now() + PAUSE_AFTER_FAILURE_MS;
+      throw error;
+    }
   }
 
   #toCached({ value, lifetimeMs }: Renewal<Value>, issuedAtMs: number): CachedToken<Value> {

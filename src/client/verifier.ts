@@ -84,6 +84,7 @@ export interface Verifier {
    * @throws PosternError UNAVAILABLE TRUST_STALE after that time, with the cause: what the last attempt failed with
    */
   ready(limitMs: number): Promise<true>;
+  /** Ends the connection. From now on every token is refused with TRUST_STALE, since revocations do not arrive any more. */
   close(): void;
 }
 
@@ -120,6 +121,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   });
   source.start();
 
+  let isClosed = false;
   const isStale = () => whenStale === 'refuse' && bundle.ageMs > maxStalenessMs;
   /** A polled key set may lack a new key: it is fetched once more before the token is refused. */
   const refetchAndVerify = async (jwks: JwksTrustSource, token: string, requirements: Requirements) => {
@@ -131,6 +133,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     verify(token, requirements = NO_REQUIREMENTS) {
       if (typeof token !== 'string') throwFaults('verify', ['the token must be a string']);
       validateVerifyOptions(requirements);
+      if (isClosed) throw closedError();
       const isApiKey = looksLikeApiKey(token);
       if (isApiKey && resolver === null) refuseApiKey();
       if (!bundle.loaded || isStale()) failStale();
@@ -149,7 +152,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       return claimsOrThrow(verdict, requirements);
     },
     state() {
-      const { ageMs, loaded } = bundle;
+      const { ageMs } = bundle;
+      const loaded = bundle.loaded && !isClosed;
       const freshness = ageMs > maxStalenessMs ? 'stale' : 'ready';
       return {
         status: loaded ? freshness : 'waiting',
@@ -161,11 +165,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async ready(limitMs) {
       if (!isDuration(limitMs, MAX_TIMER_MS))
         throwFaults('ready', ['limitMs must be a number of milliseconds']);
-      await bundle.whenLoaded(limitMs, whenStale === 'refuse' ? maxStalenessMs : Infinity);
+      if (!isClosed) await bundle.whenLoaded(limitMs, whenStale === 'refuse' ? maxStalenessMs : Infinity);
+      if (isClosed) throw closedError();
       if (bundle.loaded && !isStale()) return true;
       throw notReady(bundle.loaded, limitMs, failure);
     },
     close() {
+      isClosed = true;
       source.stop();
       release();
     },
@@ -284,6 +290,10 @@ function causeText(isLoaded: boolean, failure: SourceFailure | null): string {
   return isLoaded
     ? 'what the source sends is old; Postern may be cut off from its database, or a cache may keep the key set for too long'
     : 'there is no answer yet; check the address, and that no firewall drops the packets';
+}
+
+function closedError(): PosternError {
+  return new PosternError('the verifier is closed', { code: status.UNAVAILABLE, reason: 'TRUST_STALE' });
 }
 
 function failStale(): never {

@@ -15,9 +15,10 @@ const BEARER = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i;
  * @param values one entry per authorization header of the call
  */
 export function readBearerToken(values: readonly string[]): BearerToken {
-  const [value, ...others] = values;
-  if (value === undefined || value.trim() === '') return { kind: 'missing' };
+  const [value = '', ...others] = values;
+  // Even beside an empty one: another program could read the other.
   if (others.length > 0) return malformed('the call has more than one authorization header; send one');
+  if (value.trim() === '') return { kind: 'missing' };
   const token = BEARER.exec(value)?.[1];
   if (token !== undefined) return { kind: 'token', token };
   if (!/^bearer\s+\S/i.test(value)) return { kind: 'missing' };

@@ -59,28 +59,36 @@ afterEach(() => {
 });
 afterAll(() => server.forceShutdown());
 
-function clientOf(source: BearerSource): grpc.Client {
+function clientOf(source: BearerSource, ...inner: grpc.Interceptor[]): grpc.Client {
   const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
-    interceptors: [bearerInterceptor(source)],
+    interceptors: [bearerInterceptor(source), ...inner],
   });
   clients.push(client);
   return client;
 }
 
 /** What the server saw, or how the call ended. */
-function echo(client: grpc.Client, metadata = new grpc.Metadata()): Promise<string> {
-  return new Promise((resolve) =>
-    client.makeUnaryRequest(
+function echo(
+  client: grpc.Client,
+  metadata = new grpc.Metadata(),
+  {
+    deadlineMs = 60_000,
+    onCall,
+  }: { deadlineMs?: number; onCall?: (call: grpc.ClientUnaryCall) => void } = {},
+): Promise<string> {
+  return new Promise((resolve) => {
+    const call = client.makeUnaryRequest(
       '/t.T/Echo',
       text.requestSerialize,
       text.responseDeserialize,
       'x',
       metadata,
-      { deadline: Date.now() + 60_000 },
+      { deadline: Date.now() + deadlineMs },
       (error, authorization) =>
         resolve(error ? `${grpc.status[error.code]} ${error.details}` : (authorization ?? '')),
-    ),
-  );
+    );
+    onCall?.(call);
+  });
 }
 
 /** A source that returns `tokens` one after the other, and records what it was told to forget. */
@@ -133,6 +141,8 @@ test('a service credential renews its token before it expires, once for many cal
   nowMs += 74_000;
   expect(new Set(await ten())).toEqual(new Set(['Bearer token-1']));
   nowMs += 12_000;
+  // The call that begins the renewal does not wait for it.
+  expect(await echo(client)).toBe('Bearer token-1');
   expect(new Set(await ten())).toEqual(new Set(['Bearer token-2']));
   expect(made).toBe(2);
   clock.mockRestore();
@@ -165,7 +175,29 @@ test.each([
     /^UNAUTHENTICATED .*logged out$/,
   ],
 ])('without a token no call is sent, and it ends %s', async (_how, error, end) => {
-  const client = clientOf({ accessToken: () => Promise.reject(error) });
+  let cancelled = 0;
+  const countCancelled: grpc.Interceptor = (options, nextCall) =>
+    new grpc.InterceptingCall(nextCall(options), {
+      cancel(next) {
+        cancelled += 1;
+        next();
+      },
+    });
+  const client = clientOf({ accessToken: () => Promise.reject(error) }, countCancelled);
   expect(await echo(client)).toMatch(end);
   expect(seen).toEqual([]);
+  // Or the timer of its deadline would keep the process alive.
+  expect(cancelled).toBe(1);
+});
+
+test('a call whose token does not come in time ends by its own deadline, or when it is cancelled', async () => {
+  let release: (token: string) => void = () => undefined;
+  const late = new Promise<string>((resolve) => (release = resolve));
+  const client = clientOf({ accessToken: () => late });
+  expect(await echo(client, undefined, { deadlineMs: 50 })).toMatch(/^DEADLINE_EXCEEDED .*access token/);
+  expect(await echo(client, undefined, { onCall: (call) => call.cancel() })).toMatch(/^CANCELLED /);
+  release('late');
+  expect(await echo(client)).toBe('Bearer late');
+  // The calls that had ended were not sent.
+  expect(seen).toEqual(['Bearer late']);
 });

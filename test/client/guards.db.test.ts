@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { createServer as createHttp2Server } from 'node:http2';
+import { createServer, type Server as HttpServer } from 'node:http';
+import { createServer as createHttp2Server, type Http2Server } from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
 import {
   authenticateRequest,
@@ -33,6 +33,8 @@ let token: string;
 let acted: string;
 let client: grpc.Client;
 const servers: grpc.Server[] = [];
+/** Closed after each test, also after one that fails: an open one would keep Jest from exiting. */
+const webServers: (HttpServer | Http2Server)[] = [];
 const text = {
   requestStream: false,
   responseStream: false,
@@ -72,6 +74,12 @@ beforeAll(async () => {
       '/t.T/Others': { actors: ['support'] },
     },
   });
+});
+afterEach(async () => {
+  for (const open of webServers.splice(0)) {
+    if ('closeAllConnections' in open) open.closeAllConnections();
+    await new Promise((resolve) => open.close(resolve));
+  }
 });
 afterAll(async () => {
   client.close();
@@ -218,6 +226,7 @@ test('the middleware for Express and Connect answers unauthenticated requests it
     const guarded = request as typeof request & { caller?: VerifiedClaims };
     guard(guarded, response, () => response.end(guarded.caller?.subjectType));
   });
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const refused = await fetch(url);
@@ -227,7 +236,6 @@ test('the middleware for Express and Connect answers unauthenticated requests it
   ]);
   const served = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
   expect(await served.text()).toBe('user');
-  http.close();
 });
 
 test('an invalid configuration fails at the start and reports every fault at once', () => {
@@ -352,6 +360,7 @@ test('V26 over HTTP/2 the middleware refuses a repeated authorization header, of
   const http = createHttp2Server((request, response) => {
     guard(request, response, () => response.end('accepted'));
   });
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const { port } = http.address() as AddressInfo;
   const ask = (values: readonly string[]) =>
@@ -377,32 +386,30 @@ test('V26 over HTTP/2 the middleware refuses a repeated authorization header, of
   expect(await ask([`Bearer ${token}`])).toBe('accepted');
   expect(await ask([`Bearer ${token}`, 'Bearer other'])).toBe('TOKEN_MALFORMED');
   expect(await ask([])).toBe('CREDENTIALS_MISSING');
-  await new Promise((resolve) => http.close(resolve));
 });
 
 test('the middleware leaves a response alone that was sent meanwhile', async () => {
   const guard = requireToken(verifier);
-  let refused: () => void = () => undefined;
-  const isRefused = new Promise<void>((resolve) => (refused = resolve));
+  let end: (how: string) => void = () => undefined;
+  const ended = new Promise<string>((resolve) => (end = resolve));
   const http = createServer((request, response) => {
     // Of a time limit in front of the guard. Setting a header then is an error, which would end the process.
     response.writeHead(504).end('too late');
     const { headersSent } = response;
-    guard(
-      request,
-      Object.defineProperty(response, 'headersSent', {
+    const watched = Object.defineProperties(response, {
+      headersSent: {
         get: () => {
-          setImmediate(refused);
+          setImmediate(end, 'left alone');
           return headersSent;
         },
-      }),
-      () => undefined,
-    );
+      },
+      setHeader: { value: () => end('a header was set') },
+    });
+    guard(request, watched, () => undefined);
   });
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const { port } = http.address() as AddressInfo;
   expect((await fetch(`http://127.0.0.1:${port}`)).status).toBe(504);
-  await isRefused;
-  http.closeAllConnections();
-  await new Promise((resolve) => http.close(resolve));
+  expect(await ended).toBe('left alone');
 });

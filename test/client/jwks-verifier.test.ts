@@ -257,3 +257,22 @@ test('a slow response to an earlier request does not replace a newer one', async
     'good',
   ]);
 });
+
+test('V31 a closed verifier refuses at once what it had accepted, and is not ready', async () => {
+  const issue = await publishKey();
+  const verifier = await readyVerifier();
+  const [known, fresh] = [await issue(), await issue()];
+  expect(await verdict(verifier, known)).toBe('good');
+  const waiting = createVerifier({
+    trust: { jwksUrl: 'http://127.0.0.1:1/', issuer, audiences: ['postern'] },
+    whenStale: 'accept',
+  });
+  for (const closed of [verifier, waiting]) {
+    closed.close();
+    const refused = { reason: 'TRUST_STALE', message: 'the verifier is closed' };
+    for (const token of [known, fresh, 'a.b.c'])
+      await expect((async () => closed.verify(token))()).rejects.toMatchObject(refused);
+    await expect(closed.ready(60_000)).rejects.toMatchObject(refused);
+    expect(closed.state().status).toBe('waiting');
+  }
+});

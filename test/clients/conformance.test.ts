@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
+import { bearerVectors } from '../../clients/conformance/bearer-vectors.ts';
+import { differences } from '../../clients/conformance/outline.ts';
 import { streamScripts } from '../../clients/conformance/stream-scripts.ts';
 import { claimsVector } from '../../clients/conformance/token-vectors.ts';
 import type { Corpus, StreamScript, StreamStep, TokenVector } from '../../clients/conformance/vectors.ts';
@@ -137,6 +139,18 @@ test('K01 K02 of a key set, only the sound keys are used', async () => {
 test('the authorization headers of a request', () => {
   for (const { values, kind, token } of sample('bearer.json'))
     expect(readBearerToken(values)).toMatchObject({ kind, ...(token !== undefined && { token }) });
+});
+
+test('the sample has the headers and streams of the generator; `npm run conformance` compares all of it', async () => {
+  const committed: Corpus = {
+    'tokens.json': sample('tokens.json'),
+    'keysets.json': sample('keysets.json'),
+    'bearer.json': sample('bearer.json'),
+    'streams.json': sample('streams.json'),
+    'policies.json': sample('policies.json'),
+  };
+  const made = { ...committed, 'bearer.json': bearerVectors(), 'streams.json': await streamScripts() };
+  expect(differences(committed, made)).toEqual([]);
 });
 
 describe('a stream', () => {

@@ -14,6 +14,7 @@ import { verificationOnly, verificationService } from '../../src/services/verifi
 import { type BareListener, type ListenerOptions, startBareListener } from '../support/bare-listener.ts';
 import { someClaims } from '../support/claims.ts';
 import { comparable, framed, rawCall } from '../support/raw-grpc-call.ts';
+import { callFields, flag, frame, frameType, headers, RawHttp2 } from '../support/raw-http2.mjs';
 import { until } from '../support/wait-for.ts';
 
 const VERIFY = '/postern.v1.AuthService/VerifyToken';
@@ -59,6 +60,7 @@ function verifyToken({ token }: { token: string }): VerifiedClaims | Promise<Ver
 }
 
 interface Listener {
+  readonly address: string;
   readonly session: ClientHttp2Session;
   readonly finished: FinishedCall[];
 }
@@ -76,7 +78,8 @@ async function listen(options: Partial<ListenerOptions>): Promise<Listener> {
     ...options,
   });
   listeners.push(listener);
-  return { session: connect(`http://${listener.address}`), finished };
+  const { address } = listener;
+  return { address, session: connect(`http://${address}`), finished };
 }
 
 beforeAll(async () => {
@@ -155,6 +158,53 @@ describe('a call gets the same answer from the fast path and from grpc-js', () =
     const [one, other] = [call(direct, pieces, headers), call(adapter, pieces, headers)];
     expect(comparable(await one.answer)).toEqual(comparable(await other.answer));
     expect(direct.finished.slice(before).filter((ended) => ended instanceof FastCall)).toEqual([]);
+  });
+});
+
+describe('N11 two authorization fields, of which Node.js shows the first', () => {
+  // As when the fast path passes a call on: a message in several pieces is read by grpc-js.
+  const ways = () =>
+    [
+      [direct, 'on the fast path', false],
+      [direct, 'passed to grpc-js', true],
+      [adapter, 'traced', false],
+    ] as const;
+  async function ask({ address, finished }: Listener, isSplit: boolean, authorization: readonly string[]) {
+    const before = finished.length;
+    const raw = await RawHttp2.open(address);
+    const body = framed(about(''));
+    const cut = isSplit ? 1 : body.length;
+    const [first, rest] = [body.subarray(0, cut), body.subarray(cut)];
+    const data = (bytes: Buffer, flags: number) => frame(frameType.data, flags, 1, bytes);
+    raw.send(headers(1, callFields(VERIFY, { authorization })), data(first, 0), data(rest, flag.endStream));
+    await until(() => finished.length > before, 'the call has ended');
+    raw.destroy();
+    return finished.at(-1);
+  }
+
+  test.each([
+    ['two tokens', ['Bearer at-once', 'Bearer b']],
+    ['an empty one first', ['', 'Bearer b']],
+    ['an empty one last', ['Bearer at-once', '']],
+  ])('%s are refused', async (_name, values) => {
+    for (const [listener, way, isSplit] of ways()) {
+      const end = await ask(listener, isSplit, values);
+      const { code, reason } = end ?? {};
+      expect([way, code, reason]).toEqual([way, Code.UNAUTHENTICATED, 'TOKEN_MALFORMED']);
+      expect([way, end instanceof FastCall]).toEqual([way, way === 'on the fast path']);
+    }
+  });
+
+  test('one is accepted, also beside fields with that word', async () => {
+    for (const [listener, way, isSplit] of ways()) {
+      const end = await ask(listener, isSplit, ['Bearer at-once']);
+      expect([way, end?.code]).toEqual([way, Code.OK]);
+    }
+    const { answer } = call(direct, [framed(about(''))], {
+      authorization: 'Bearer at-once',
+      'x-names': 'authorization',
+    });
+    expect((await answer).trailers['grpc-status']).toBe('0');
   });
 });
 

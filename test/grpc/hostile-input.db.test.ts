@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { callFields, flag, frameType, headers, message, RawHttp2 } from '../support/raw-http2.mjs';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
 let service: TestService;
@@ -174,6 +175,23 @@ test('N11 two tokens in one authorization header are refused', async () => {
   const answer = await rawCall(VERIFY, framed(Buffer.alloc(0)), { authorization: 'Bearer a, Bearer b' });
   expect(answer.status).toBe(status.UNAUTHENTICATED);
   expect(answer.message).toContain('authorization');
+});
+
+test('N11 two tokens in two authorization fields are refused, whichever is valid', async () => {
+  await service.addUser('root@example.com', 'correct horse battery', ['admin']);
+  const valid = `Bearer ${await service.tokenOf('root@example.com', 'correct horse battery')}`;
+  for (const [index, authorization] of [[valid], [valid, 'Bearer b'], ['', valid]].entries()) {
+    // A method that only grpc-js answers, and whose refusals are audited.
+    const fields = { authorization, 'x-request-id': `twice-${index}` };
+    const raw = await RawHttp2.open(service.grpcAddress);
+    raw.send(headers(1, callFields('/postern.v1.AdminService/CreateUser', fields)), message(1));
+    await raw.next(({ type, flags }) => type === frameType.headers && (flags & flag.endStream) !== 0);
+    raw.destroy();
+  }
+  const rows = await service.database.query(
+    "SELECT reason FROM audit_events WHERE request_id LIKE 'twice-_' ORDER BY request_id",
+  );
+  expect(rows.map(({ reason }) => reason)).toEqual(['FIELD_INVALID', 'TOKEN_MALFORMED', 'TOKEN_MALFORMED']);
 });
 
 test('N01 a connection with another protocol is closed and others are served', async () => {

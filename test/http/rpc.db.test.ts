@@ -1,3 +1,4 @@
+import { request as httpRequest } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -82,6 +83,25 @@ describe('a program without gRPC', () => {
     const labels = { method: 'postern.v1.AdminService/CreateUser', code: 'ALREADY_EXISTS' };
     expect(metrics.value('postern_rpc_calls_total', labels)).toBe(1);
     expect(service.logLines.join('')).toContain('"request_id":"http-2"');
+  });
+
+  test('N11 two authorization headers are refused, even if one is empty', async () => {
+    const ask = (authorization: string[]) =>
+      new Promise<string>((resolve, reject) => {
+        const headers = { 'content-type': 'application/json' };
+        const asked = httpRequest(url(`${admin}/ListUsers`), { method: 'POST', headers }, (response) => {
+          response.setEncoding('utf8').on('data', (text: string) => resolve(text));
+        });
+        asked.setHeader('authorization', authorization).on('error', reject).end('{}');
+      });
+    const bearer = `Bearer ${adminToken}`;
+    expect(await ask([bearer])).toContain('root@example.com');
+    for (const repeated of [
+      [bearer, bearer],
+      ['', bearer],
+      [bearer, ''],
+    ])
+      expect(await ask(repeated)).toContain('"TOKEN_MALFORMED"');
   });
 
   test('H01 a stream is served over gRPC only, and says so', async () => {

@@ -22,9 +22,11 @@ export const flag: Record<'ack' | 'endStream' | 'endHeaders', number>;
 export const setting: Record<'maxConcurrentStreams' | 'initialWindow' | 'maxHeaderListSize', number>;
 
 export function frame(type: number, flags: number, stream: number, payload?: Buffer, length?: number): Buffer;
-export function headerBlock(fields: Record<string, string>): Buffer;
-export function callFields(path: string, more?: Record<string, string>): Record<string, string>;
-export function headers(stream: number, fields: Record<string, string>, flags?: number): Buffer;
+/** A list is sent as several fields of the same name. */
+export type Fields = Record<string, string | readonly string[]>;
+export function headerBlock(fields: Fields): Buffer;
+export function callFields(path: string, more?: Fields): Fields;
+export function headers(stream: number, fields: Fields, flags?: number): Buffer;
 export function message(stream: number, bytes?: Buffer, compressed?: number, flags?: number): Buffer;
 export function reset(stream: number, code?: number): Buffer;
 export function settings(values?: readonly (readonly [id: number, value: number])[]): Buffer;

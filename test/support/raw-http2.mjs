@@ -32,10 +32,14 @@ export function frame(type, flags, stream, payload = Buffer.alloc(0), length = p
   return Buffer.concat([head, payload]);
 }
 
-/** The simplest HPACK: every field is a literal with a new name, never indexed (RFC 7541, 6.2.3). */
+/**
+ * The simplest HPACK: every field is a literal with a new name, never indexed (RFC 7541, 6.2.3). A field with a list is
+ * sent once for each value.
+ */
 export function headerBlock(fields) {
+  const lines = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
   return Buffer.concat(
-    Object.entries(fields).map(([name, value]) => Buffer.concat([Buffer.of(0x10), text(name), text(value)])),
+    lines.map(([name, value]) => Buffer.concat([Buffer.of(0x10), text(name), text(value)])),
   );
 }
 

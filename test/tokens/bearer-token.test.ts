@@ -32,6 +32,7 @@ describe('an authorization header', () => {
     [['Bearer a=b'], unfit],
     [['Bearer a', 'Bearer a'], repeated],
     [['Basic YTpi', 'Bearer a'], repeated],
-    [['', 'Bearer a'], missing],
+    [['', 'Bearer a'], repeated],
+    [[' ', ''], repeated],
   ])('%j', (values, read) => expect(readBearerToken(values)).toEqual(read));
 });

@@ -126,6 +126,17 @@ def test_misuse_is_an_error_at_the_start() -> None:
     assert str(error) == "UNAVAILABLE: gone"
 
 
+def test_a_closed_verifier_refuses_what_it_had_accepted(verifier: Verifier) -> None:
+    token = accepted_tokens()[0]
+    verifier.verify(token)
+    verifier.close()
+    for text in (token, accepted_tokens()[1], "a.b.c"):
+        with pytest.raises(Refused, match="the verifier is closed") as refused:
+            verifier.verify(text)
+        assert refused.value.reason == "TRUST_STALE"
+    assert verifier.state().status == "waiting"
+
+
 def test_a_refusal_shows_no_part_of_the_token(verifier: Verifier) -> None:
     for vector in SETTING["tokens"]:
         if "expect" in vector and isinstance(vector["token"], str):

@@ -156,8 +156,8 @@ export class FastCall implements GuardedCall, FinishedCall, WaitingCall {
   }
 
   get authorization(): readonly string[] {
-    const { authorization } = this.#headers;
-    return authorization === undefined ? [] : [authorization];
+    // A list when the field was repeated, see `restoreRepeatedAuthorization`.
+    return [this.#headers.authorization ?? []].flat();
   }
 
   get clientNames(): readonly string[] | null {

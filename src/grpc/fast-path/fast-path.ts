@@ -74,6 +74,7 @@ export class FastPath {
           refuseMethod(stream);
           return;
         }
+        restoreRepeatedAuthorization(headers, rawHeaders);
         const method = this.#methods.get(headers[':path']);
         if (method === undefined || !isOpen() || !isOrdinary(headers, rawHeaders)) fallback(...incoming);
         else new FastCall(method, stream, headers, context, () => fallback(...incoming));
@@ -97,6 +98,18 @@ function refuseMethod(stream: ServerHttp2Stream): void {
 
 /** A `close` event follows each error of a stream. */
 function ignore(): void {}
+
+/**
+ * Of several `authorization` fields Node.js keeps only the first, but a proxy in front may have judged another. Here, before
+ * the call goes either way, all of them are put back, so that the call is refused (N11).
+ */
+function restoreRepeatedAuthorization(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
+  const name = 'authorization';
+  if (rawHeaders.indexOf(name) === rawHeaders.lastIndexOf(name)) return;
+  const values = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1] === name);
+  // grpc-js takes a list for every name, unlike the type of Node.js.
+  if (values.length > 1) Object.assign(headers, { [name]: values });
+}
 
 /** Whether the headers are those of a call without compression, with a standard timeout and within the size limit. */
 function isOrdinary(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean {

@@ -64,11 +64,17 @@ const exchange = (subject_token: string, at = service) =>
 const becomes = (expected: string, key: string, at = second) =>
   until(async () => (await account.verdict(at, key)) === expected, `the key is ${expected}`);
 
+/** As `tryCreate`; on a busy machine, creations that wait for each other for too long are refused, and made again. */
+async function createInTurn(userId: string, at: TestService): Promise<Outcome> {
+  const outcome = await tryCreate(userId, {}, at);
+  return verdictOf(outcome) === 'SERVER_OVERLOADED' ? createInTurn(userId, at) : outcome;
+}
+
 describe('Q06 limits hold under concurrency', () => {
   test('an owner has at most 50 valid keys, and revoked ones make room', async () => {
     const userId = await newUser();
     const outcomes = await Promise.all(
-      Array.from({ length: 54 }, (_, index) => tryCreate(userId, {}, index % 2 ? service : second)),
+      Array.from({ length: 54 }, (_, index) => createInTurn(userId, index % 2 ? service : second)),
     );
     const verdicts = outcomes.map(verdictOf);
     expect(verdicts.filter((verdict) => verdict === 'OK')).toHaveLength(50);
@@ -88,7 +94,7 @@ describe('Q06 limits hold under concurrency', () => {
     const users = await Promise.all([newUser(), newUser(), newUser()]);
     const outcomes = await Promise.all(
       users.flatMap((userId) =>
-        Array.from({ length: 45 }, (_, index) => tryCreate(userId, {}, index % 2 ? service : second)),
+        Array.from({ length: 45 }, (_, index) => createInTurn(userId, index % 2 ? service : second)),
       ),
     );
     const verdicts = outcomes.map(verdictOf);

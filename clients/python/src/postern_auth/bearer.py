@@ -21,10 +21,11 @@ def bearer_token(values: Sequence[str]) -> str | None:
     if isinstance(values, str):
         # Its characters would pass for the values of as many headers.
         raise TypeError("the authorization headers must be a list of strings, one for each header")
+    if len(values) > 1:
+        # Even beside an empty one.
+        raise Refused("TOKEN_MALFORMED", "the call has more than one authorization header; send one")
     if not values or not values[0].strip():
         return None
-    if len(values) > 1:
-        raise Refused("TOKEN_MALFORMED", "the call has more than one authorization header; send one")
     match = _BEARER.fullmatch(values[0])
     if match is not None:
         return match[1]

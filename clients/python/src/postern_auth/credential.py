@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
 import weakref
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import grpc
 
@@ -22,6 +23,11 @@ PAUSE_AFTER_FAILURE = 2.0
 #: A refused token younger than this is kept: a new one would be refused as well, in an endless loop.
 MIN_LIFE = 1.0
 
+#: CANCELLED is the end of a call when the connection is closed, by `close` or for a fork.
+_UNANSWERED: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+log = logging.getLogger("postern_auth")
+
 
 class _Token(NamedTuple):
     value: str
@@ -33,8 +39,8 @@ class _Token(NamedTuple):
 class Credential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
     """An access token: fetched on first use, renewed before it expires, shared by all threads.
 
-    While Postern does not answer, the previous token is used until it expires. It is also a plugin for
-    `grpc.metadata_call_credentials`.
+    While a token is renewed, and while Postern does not answer, the previous one is used until it expires: a Postern that
+    hangs delays no call. It is also a plugin for `grpc.metadata_call_credentials`.
     """
 
     #: The full name of the method that issues the token.
@@ -54,35 +60,71 @@ class Credential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
         self._channel: grpc.Channel | None = None
         self._token: _Token | None = None
         self._paused_until = 0.0
+        #: Whether Postern refused the last renewal: callers must learn of it.
+        self._refused = False
+        #: Held while a token is renewed in the background.
+        self._background = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def access_token(self) -> str:
-        """A token that is not due for renewal, or one that has not expired while the renewal fails.
+        """A token that has not expired. One that is due for renewal is returned at once, and renewed in the background.
 
-        Blocks while a token is fetched. Raises `UpstreamError`.
+        Blocks while there is no such token. Raises `UpstreamError`.
         """
         token, now = self._token, monotonic()
-        if token is not None and now < (token.expires_at if now < self._paused_until else token.renew_at):
-            return token.value
-        try:
+        if token is None or now >= token.expires_at or self._refused:
             return self.renewed()[0]
-        except UpstreamError as error:
-            unanswered = error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-            if token is None or not unanswered or monotonic() >= token.expires_at:
-                raise
-            self._paused_until = monotonic() + PAUSE_AFTER_FAILURE
-            return token.value
+        if now >= token.renew_at and now >= self._paused_until:
+            self._renew_in_background()
+        return token.value
 
     def renewed(self) -> tuple[str, float]:
         """A token that is not due for renewal, and when it will be (monotonic). Raises `UpstreamError`."""
         with self._lock:
             if self._token is None or monotonic() >= self._token.renew_at:
-                self._token = self._issue()
+                try:
+                    self._token = self._issue()
+                except UpstreamError as error:
+                    self._refused = error.code not in _UNANSWERED
+                    self._paused_until = monotonic() + PAUSE_AFTER_FAILURE
+                    raise
+                self._refused = False
             return self._token.value, self._token.renew_at
 
     def current(self) -> str | None:
         """The token that is known now, without a call. None without one, or when it has expired."""
         token = self._token
         return None if token is None or monotonic() >= token.expires_at else token.value
+
+    def _renew_in_background(self) -> None:
+        background = self._background
+        if not background.acquire(blocking=False):
+            return
+
+        def renew() -> None:
+            try:
+                self.renewed()
+            except UpstreamError as error:
+                log.warning("the access token of the service account was not renewed: %s", error)
+            finally:
+                background.release()
+
+        # Not a daemon: it must not be inside grpc when the interpreter is torn down. It ends within `DEADLINE_SECONDS`.
+        thread = threading.Thread(target=renew, name="postern-credential")
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter ends, or the system has no more threads: the token is used as it is.
+            background.release()
+            return
+        self._thread = thread
+
+    def leave(self) -> None:
+        """Ends a renewal in the background, before a fork: the child of a process inside grpc could never connect."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            self.close()
+            thread.join(DEADLINE_SECONDS)
 
     def forget(self) -> None:
         """Drops a token that Postern refused, for example because its key was revoked."""
@@ -126,6 +168,11 @@ class Credential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
         return _Token(value, requested_at, renew_at, requested_at + lifetime)
 
 
+def _before_fork() -> None:
+    for credential in list(_credentials):
+        credential.leave()
+
+
 class ServiceCredential(Credential):
     """The access token of a service account that has a secret."""
 
@@ -163,4 +210,4 @@ def _after_fork() -> None:
         credential._reset()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
