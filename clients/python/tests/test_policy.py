@@ -91,6 +91,8 @@ def test_both_must_allow(policy_of: Callable[[str], PolicyFile]) -> None:
     strict = Require(roles=["admin"])
     assert combined(open_file, {}, "/a.B/C")[0] is None
     assert combined(open_file, {"/a.B/C": strict}, "/a.B/C")[0] == strict
+    acting = Require(audience="orders", actors=["shop"])
+    assert combined(closed, {"/a.B/C": acting}, "/a.B/C")[0] == acting
     assert combined(closed, {"/a.B/C": PUBLIC}, "/a.B/C")[0] == Require()
     assert combined(closed, {"/a.B/C": Require(optional=True)}, "/a.B/C")[0] == Require()
     with pytest.raises(Refused) as refused:
@@ -115,6 +117,7 @@ def test_the_interceptor(policy_of: Callable[[str], PolicyFile], verifier: Verif
     assert "CREDENTIALS_MISSING" in judge('"/a.B/C": {}')
     assert "ROLE_MISSING" in judge('"/a.B/C": {"roles": ["nobody has this"]}', token)
     assert "ACTOR_NOT_ALLOWED" in judge('"/a.B/C": {"actors": ["shop"]}', token)
+    assert "ACTOR_NOT_ALLOWED" in judge('"/a.B/C": {}', token, rules={"/a.B/C": Require(actors=["shop"])})
     assert "CREDENTIALS_MISSING" in judge('"/a.B/C": "public"', rules={"/a.B/C": Require()})
     with pytest.raises(ValueError, match="otherwise"):
         judge("", otherwise=PUBLIC)

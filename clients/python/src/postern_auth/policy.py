@@ -296,4 +296,4 @@ def combined(policy: PolicyFile, rules: Mapping[str, Rule], method: str) -> tupl
         return (rule if isinstance(rule, Require) else None), current
     if not isinstance(rule, Require):
         return Require(), current
-    return Require(roles=rule.roles, audience=rule.audience), current
+    return Require(roles=rule.roles, audience=rule.audience, actors=rule.actors), current
