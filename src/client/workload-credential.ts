@@ -69,7 +69,7 @@ function workloadFaults(workload: unknown): string[] {
  *
  * @throws PosternError UNAVAILABLE: the file may be replaced at this moment, so that the next attempt may succeed
  */
-async function readTokenFile(path: string): Promise<string> {
+export async function readTokenFile(path: string): Promise<string> {
   const token = textOf(path, await readFile(path)).trim();
   if (token === '') throw unusable(path, 'is empty');
   if (!/^[\x21-\x7e]+$/.test(token)) throw unusable(path, 'does not hold exactly one token');
