@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,19 @@ def test_a_bad_file_never_replaces_a_good_one(tmp_path: Path, caplog: pytest.Log
     path.unlink()
     with pytest.raises(FileNotFoundError):
         file.reload()
+    # What has no end, or waits for a writer.
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="not a regular file"):
+        file.reload()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        file.reload()
+    path.unlink()
+    path.write_text("version: 1\nmethods: {}\n#" + " " * 262_144)
+    with pytest.raises(InvalidPolicy, match="256 KiB"):
+        file.reload()
+    assert file.policy.needs_token("/a.B/C")
 
 
 @pytest.fixture
