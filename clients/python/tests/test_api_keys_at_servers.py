@@ -57,15 +57,20 @@ def grpc_server(verifier: Verifier, generic: Any, **options: Any) -> Iterator[st
     server.add_generic_rpc_handlers((generic,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    # Its threads would keep the interpreter alive after a test that fails.
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 @contextmanager
 def aio_server(verifier: Verifier, generic: Any, **options: Any) -> Iterator[str]:
     server = AsyncServer(verifier, generic, **options)
-    yield server.address
-    server.close()
+    try:
+        yield server.address
+    finally:
+        server.close()
 
 
 @pytest.fixture(params=["grpc", "grpc.aio with functions", "grpc.aio with coroutines"])
