@@ -35,6 +35,7 @@ export async function tokenVectors(): Promise<readonly TokenSettingVectors[]> {
           ...(await malformed(subject, setting)),
           ...(await changed(subject, setting)),
           ...(await required(subject)),
+          ...(await requiredActors(subject, setting)),
         ],
       };
     }),
@@ -205,6 +206,29 @@ async function required(subject: VerifierUnderTest): Promise<TokenVector[]> {
       require: { audience: 'postern', roles: ['admin'] },
       expect: ['TOKEN_CLAIMS_INVALID'],
     },
+  ];
+}
+
+/** The actor that a caller of a verifier asks for: only the last one counts, and by its name alone. */
+async function requiredActors(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  const specimen = new Specimen(setting);
+  const withActor = (act?: object) =>
+    forge(setting.mode, json(specimen.header), specimen.claimsWith({ act }), subject.signingKey);
+  const four = withActor(actors(4));
+  const met = { name: 'required actors: met', token: four, require: { actors: ['other', 'service-4'] } };
+  const unmet = (what: string, token: string, wanted: string[]): TokenVector => ({
+    name: `required actors: ${what}`,
+    row: 'G11',
+    token,
+    require: { actors: wanted },
+    expect: ['ACTOR_NOT_ALLOWED'],
+  });
+  return [
+    { ...met, claims: await claimsOf(subject, met.name, four) },
+    unmet('one before the last', four, ['service-1', 'service-3']),
+    unmet('the id of the actor', withActor({ sub: 'a-1' }), ['a-1']),
+    unmet('another case', four, ['Service-4']),
+    unmet('no actor', withActor(), ['service-4']),
   ];
 }
 

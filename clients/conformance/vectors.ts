@@ -45,7 +45,11 @@ export interface TokenVector {
   /** The row of docs/promises.md that it tests; absent for a token that must be accepted. */
   readonly row?: string;
   readonly token: string | Recipe;
-  readonly require?: { readonly audience?: string; readonly roles?: readonly string[] };
+  readonly require?: {
+    readonly audience?: string;
+    readonly roles?: readonly string[];
+    readonly actors?: readonly string[];
+  };
   /** The reasons of which the refusal must have one; absent for a token that must be accepted. */
   readonly expect?: readonly string[];
   readonly claims?: ClaimsVector;

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -230,7 +229,7 @@ func (f *PolicyFile) Policy() *Policy { return f.current.Load() }
 func (f *PolicyFile) Reload() error {
 	f.reading.Lock()
 	defer f.reading.Unlock()
-	text, err := os.ReadFile(f.path)
+	text, err := readRegularFile(f.path, maxPolicyBytes)
 	if err != nil {
 		return fmt.Errorf("postern: the policy file cannot be read: %w", err)
 	}

@@ -2,6 +2,7 @@ package postern
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -127,6 +128,16 @@ func TestPolicyFileReload(t *testing.T) {
 	write(`{"version": 2, "methods": {}}`)
 	if err := file.Reload(); err == nil || !reflect.DeepEqual(file.Policy().Methods(), []string{"/a.B/D"}) {
 		t.Errorf("%v %v", err, file.Policy().Methods())
+	}
+	// What is no file has no end.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/zero", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Reload(); !errors.Is(err, errNotRegular) || !reflect.DeepEqual(file.Policy().Methods(), []string{"/a.B/D"}) {
+		t.Errorf("%v", err)
 	}
 	if _, err := OpenPolicyFile("policy.yaml", nil); err == nil || !strings.Contains(err.Error(), "policyfile") {
 		t.Errorf("%v", err)

@@ -57,22 +57,12 @@ func (w *Workload) issuer(client posternpb.AuthServiceClient) func(context.Conte
 
 // readTokenFile returns the token of a file. No error has a part of it.
 func readTokenFile(path string) (string, error) {
-	// Opening a pipe would wait for its writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("the token file cannot be read: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("the token file %s is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("the token file cannot be read: %w", err)
-	}
-	defer file.Close()
 	// With a line end.
 	const maxFileBytes = maxOutsideTokenBytes + 2
-	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	content, err := readRegularFile(path, maxFileBytes)
+	if errors.Is(err, errNotRegular) {
+		return "", fmt.Errorf("the token file %s is not a regular file", path)
+	}
 	if err != nil {
 		return "", fmt.Errorf("the token file cannot be read: %w", err)
 	}
@@ -86,4 +76,24 @@ func readTokenFile(path string) (string, error) {
 		return "", fmt.Errorf("the token file %s has something else than one token", path)
 	}
 	return string(token), nil
+}
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// readRegularFile reads at most one byte more than maxBytes. A file that is read again and again must stop neither its reader nor
+// the program: opening a pipe would wait for its writer, and a device has no end.
+func readRegularFile(path string, maxBytes int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxBytes+1))
 }

@@ -274,5 +274,6 @@ function describeViolations(violations: readonly FieldViolation[]): string {
 }
 
 function failure(exitCode: ExitCode, message: string, advice: string): ExplainedFailure {
-  return { exitCode, lines: [...`postern: ${message}`.split('\n'), advice] };
+  // Lists, such as the faults of a file, have a line for each item.
+  return { exitCode, lines: `postern: ${message}\n${advice}`.split('\n') };
 }

@@ -1,8 +1,7 @@
-import { constants, type FileHandle, open } from 'node:fs/promises';
-
 import { status } from '@grpc/grpc-js';
 
 import { decodeText } from '../domain/decode-text.ts';
+import { readBoundedFile, UnusableFile } from '../domain/read-bounded-file.ts';
 import { isListOfNames, isName, isPlainObject, throwFaults, unknownMembers } from './argument-checks.ts';
 import { createAuthClient } from './auth-client.ts';
 import { type Upstream, upstreamFaults } from './channel.ts';
@@ -70,10 +69,8 @@ function workloadFaults(workload: unknown): string[] {
  *
  * @throws PosternError UNAVAILABLE: the file may be replaced at this moment, so that the next attempt may succeed
  */
-async function readTokenFile(path: string): Promise<string> {
-  const bytes = await readBounded(path);
-  if (bytes.length > MAX_FILE_BYTES) throw unusable(path, `is longer than a token, ${MAX_TOKEN_BYTES} bytes`);
-  const token = textOf(path, bytes).trim();
+export async function readTokenFile(path: string): Promise<string> {
+  const token = textOf(path, await readFile(path)).trim();
   if (token === '') throw unusable(path, 'is empty');
   if (!/^[\x21-\x7e]+$/.test(token)) throw unusable(path, 'does not hold exactly one token');
   if (token.length > MAX_TOKEN_BYTES)
@@ -81,29 +78,13 @@ async function readTokenFile(path: string): Promise<string> {
   return token;
 }
 
-/** Up to one byte more than the limit. Opening a named pipe does not wait for its writer. */
-async function readBounded(path: string): Promise<Buffer> {
-  let file: FileHandle | undefined;
+async function readFile(path: string): Promise<Buffer> {
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    if (!(await file.stat()).isFile()) throw unusable(path, 'is not a regular file');
-    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
-    let length = 0;
-    while (length < buffer.length) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length);
-      if (bytesRead === 0) break;
-      length += bytesRead;
-    }
-    return buffer.subarray(0, length);
+    return await readBoundedFile(path, MAX_FILE_BYTES);
   } catch (error) {
-    if (error instanceof PosternError) throw error;
-    throw unusable(
-      path,
-      `cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
-      error,
-    );
-  } finally {
-    await file?.close();
+    if (error instanceof UnusableFile) throw unusable(path, error.message);
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw unusable(path, `cannot be read (${code})`, error);
   }
 }
 

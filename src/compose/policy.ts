@@ -10,7 +10,10 @@ import { PolicyFile } from '../policy/policy-file.ts';
  *
  * @throws SettingsError when the file cannot be used
  */
-export async function openPolicy({ policyFile }: Settings, log: Logger): Promise<PolicyFile | null> {
+export async function openPolicy(
+  { policyFile }: Pick<Settings, 'policyFile'>,
+  log: Pick<Logger, 'info' | 'warn'>,
+): Promise<PolicyFile | null> {
   if (policyFile === null) return null;
   try {
     return await PolicyFile.open(policyFile, {

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-
-import { decodeText } from '../domain/decode-text.ts';
+import { decodeText, NotText } from '../domain/decode-text.ts';
 import { errorText } from '../domain/error-text.ts';
+import { readBoundedFile, UnusableFile } from '../domain/read-bounded-file.ts';
 import type { MethodPolicy } from './method-policy.ts';
 import { InvalidPolicy } from './policy-document.ts';
-import { policyFormatOf, readPolicy } from './read-policy.ts';
+import { MAX_POLICY_BYTES, policyFormatOf, readPolicy } from './read-policy.ts';
 
 /** Interval of polling for a new file. File system events are missing on network mounts and when a symbolic link is swapped. */
 const CHECK_INTERVAL_MS = 10_000;
@@ -81,10 +80,20 @@ export class PolicyFile {
 
 async function load(path: string, { checkPath, isServed }: PolicyFileOptions) {
   checkPath?.(path);
-  const text = decodeText(await readFile(path));
+  const text = await textOf(path);
   const policy = await readPolicy(text, policyFormatOf(path));
   const unknown = isServed ? [...policy.methods.keys()].filter((method) => !isServed(method)) : [];
   if (unknown.length > 0)
     throw new InvalidPolicy(unknown.map((method) => `no service has the method '${method}'`));
   return { text, policy };
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    return decodeText(await readBoundedFile(path, MAX_POLICY_BYTES));
+  } catch (error) {
+    if (error instanceof UnusableFile) throw new InvalidPolicy([`the file ${error.message}`]);
+    if (error instanceof NotText) throw new InvalidPolicy(['the file is not text; write it in UTF-8']);
+    throw error;
+  }
 }

@@ -53,6 +53,10 @@ const UNUSABLE = /[^\P{Cc}\n]|[\u2028\u2029\ufeff]/u;
 /** Unquoted words that parsers of YAML 1.1 or 1.2 take for null, a boolean, a number, a time or a merge key. */
 const AMBIGUOUS = /^(?:|~|null|true|false|yes|no|on|off|y|n|=|<<|[-+]?\.?[0-9].*|[-+]?\.(?:inf|nan))$/i;
 
+/** Far more than the five levels of a policy, and few enough for any stack. */
+const MAX_DEPTH = 100;
+const DEEP_INDENTATION = new RegExp(`^[ ?:-]{${MAX_DEPTH * 2}}`, 'm');
+
 /** The part of YAML that every parser reads alike: mappings, lists and text, without anchors, tags and directives. */
 async function yamlDocument(source: string): Promise<PolicyNode> {
   const text = source.replaceAll('\r\n', '\n');
@@ -65,7 +69,8 @@ async function yamlDocument(source: string): Promise<PolicyNode> {
     ]);
   }
   if (/^%/m.test(text)) throw new InvalidPolicy(['the file has a YAML directive; remove the line with %']);
-  const { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } = await loadYaml();
+  const { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument } = await loadYaml();
+  if (isDeep(text, new Lexer().lex(text))) throw new InvalidPolicy(['the file is nested too deeply']);
   const lines = new LineCounter();
   const options = { schema: 'failsafe', lineCounter: lines, prettyErrors: false } as const;
   const document = parseDocument(text, options);
@@ -91,6 +96,22 @@ async function yamlDocument(source: string): Promise<PolicyNode> {
     return { kind: isWord ? 'word' : 'text', text: scalar, line };
   };
   return nodeOf(document.contents);
+}
+
+/**
+ * Whether the text is nested so deeply that the parser, which calls itself for each level, could use up the stack. V8 ends the
+ * whole process when a regular expression is compiled there.
+ */
+function isDeep(text: string, lexemes: Iterable<string>): boolean {
+  // Outside of brackets each level is further to the right.
+  if (DEEP_INDENTATION.test(text)) return true;
+  let depth = 0;
+  for (const lexeme of lexemes) {
+    if (lexeme === '[' || lexeme === '{') depth += 1;
+    else if (lexeme === ']' || lexeme === '}') depth -= 1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
 }
 
 async function loadYaml(): Promise<typeof import('./yaml-library.ts')> {

@@ -25,6 +25,8 @@ test('G28 policy check compares a file with the methods of a descriptor set, and
   const bad = await check('version: 1\nmethods: {/a.B/C: {role: [admin]}}\n');
   expect([bad.exitCode, bad.stdout]).toEqual([7, '']);
   expect(bad.stderr).toContain("line 2: /a.B/C has an unknown member 'role'; did you mean 'roles'?");
+  const faulty = await check('version: 2\nmethods: {/a.B/C: {}, /a.B/D: none}\n');
+  expect(faulty.stderr.split('\n').filter((line) => line.startsWith('  - line '))).toHaveLength(2);
 
   const text =
     'version: 1\nmethods:\n  /postern.v1.AuthService/Login: public\n  /postern.v1.AuthService/Logn: public\n  /grpc.health.v1.Health/Check: public\n';

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 import postern_auth.fastapi
 from fake import FakePostern, new_key
-from postern_auth import Caller, PolicyFile, Verifier, current_caller, grpc_sync
+from postern_auth import Caller, PolicyFile, Require, Verifier, current_caller, grpc_sync
 from postern_auth.starlette import RequireToken
 from test_grpc_servers import (
     KINDS,
@@ -57,15 +57,20 @@ def grpc_server(verifier: Verifier, generic: Any, **options: Any) -> Iterator[st
     server.add_generic_rpc_handlers((generic,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    # Its threads would keep the interpreter alive after a test that fails.
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 @contextmanager
 def aio_server(verifier: Verifier, generic: Any, **options: Any) -> Iterator[str]:
     server = AsyncServer(verifier, generic, **options)
-    yield server.address
-    server.close()
+    try:
+        yield server.address
+    finally:
+        server.close()
 
 
 @pytest.fixture(params=["grpc", "grpc.aio with functions", "grpc.aio with coroutines"])
@@ -179,6 +184,38 @@ def test_a_policy_file_holds_for_keys(serve: Serve, postern: FakePostern, tmp_pa
         assert refusal(call(address, "Edit", f"Bearer {key}")) == ("PERMISSION_DENIED", "ROLE_MISSING")
         assert refusal(call(address, "Look", f"Bearer {key}")) == ("PERMISSION_DENIED", "ACTOR_NOT_ALLOWED")
         assert refusal(call(address, "unary_unary", f"Bearer {key}"))[1] == "METHOD_NOT_LISTED"
+
+
+def test_actors_in_the_code(serve: Serve, verifier: Verifier, postern: FakePostern) -> None:
+    """G11. A key has no actor. That a token with one is accepted says the corpus."""
+    key = postern.create()
+    with serve(otherwise=Require(actors=["orders"])) as address:
+        answered = call(address, "unary_unary", f"Bearer {key}")
+        assert refusal(answered) == ("PERMISSION_DENIED", "ACTOR_NOT_ALLOWED")
+    app = FastAPI()
+    acting = postern_auth.fastapi.caller(verifier, actors=["orders"])
+
+    @app.get("/me", dependencies=[Depends(acting)])
+    def me() -> None:
+        raise AssertionError("only the service orders gets here")
+
+    guarded = Starlette(routes=[])
+    guarded.add_middleware(RequireToken, verifier=verifier, actors=["orders"])
+    for program in (app, guarded):
+        with TestClient(program) as client:
+            forbidden = client.get("/me", headers=bearer(key))
+            assert (forbidden.status_code, "ACTOR_NOT_ALLOWED" in forbidden.text) == (403, True)
+    for wrong in ("orders", [], [""], [7]):
+        with pytest.raises(TypeError):
+            Require(actors=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            postern_auth.fastapi.caller(verifier, actors=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            RequireToken(guarded, verifier, actors=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no actor"):
+        Require(optional=True, actors=["orders"])
+    with pytest.raises(ValueError, match="no actor"):
+        postern_auth.fastapi.caller(verifier, optional=True, actors=["orders"])  # type: ignore[call-overload]
 
 
 def bearer(key: str) -> dict[str, str]:

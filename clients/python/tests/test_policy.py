@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,19 @@ def test_a_bad_file_never_replaces_a_good_one(tmp_path: Path, caplog: pytest.Log
     path.unlink()
     with pytest.raises(FileNotFoundError):
         file.reload()
+    # What has no end, or waits for a writer.
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="not a regular file"):
+        file.reload()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        file.reload()
+    path.unlink()
+    path.write_text("version: 1\nmethods: {}\n#" + " " * 262_144)
+    with pytest.raises(InvalidPolicy, match="256 KiB"):
+        file.reload()
+    assert file.policy.needs_token("/a.B/C")
 
 
 @pytest.fixture
@@ -91,6 +105,8 @@ def test_both_must_allow(policy_of: Callable[[str], PolicyFile]) -> None:
     strict = Require(roles=["admin"])
     assert combined(open_file, {}, "/a.B/C")[0] is None
     assert combined(open_file, {"/a.B/C": strict}, "/a.B/C")[0] == strict
+    acting = Require(audience="orders", actors=["shop"])
+    assert combined(closed, {"/a.B/C": acting}, "/a.B/C")[0] == acting
     assert combined(closed, {"/a.B/C": PUBLIC}, "/a.B/C")[0] == Require()
     assert combined(closed, {"/a.B/C": Require(optional=True)}, "/a.B/C")[0] == Require()
     with pytest.raises(Refused) as refused:
@@ -115,6 +131,7 @@ def test_the_interceptor(policy_of: Callable[[str], PolicyFile], verifier: Verif
     assert "CREDENTIALS_MISSING" in judge('"/a.B/C": {}')
     assert "ROLE_MISSING" in judge('"/a.B/C": {"roles": ["nobody has this"]}', token)
     assert "ACTOR_NOT_ALLOWED" in judge('"/a.B/C": {"actors": ["shop"]}', token)
+    assert "ACTOR_NOT_ALLOWED" in judge('"/a.B/C": {}', token, rules={"/a.B/C": Require(actors=["shop"])})
     assert "CREDENTIALS_MISSING" in judge('"/a.B/C": "public"', rules={"/a.B/C": Require()})
     with pytest.raises(ValueError, match="otherwise"):
         judge("", otherwise=PUBLIC)

@@ -120,6 +120,7 @@ def test_a_file_that_cannot_be_used_is_told_clearly(postern: FakePostern, tmp_pa
         (CANARY.encode() * 400, "longer than 16384 bytes"),
         (f"{CANARY} {CANARY}".encode(), "one token and nothing else"),
         (f"{CANARY}\0\xff".encode("latin-1"), "one token and nothing else"),
+        (f"{CANARY}\0".encode(), "one token and nothing else"),
     )
     for content, cause in faults:
         path.unlink(missing_ok=True)
@@ -131,6 +132,11 @@ def test_a_file_that_cannot_be_used_is_told_clearly(postern: FakePostern, tmp_pa
         assert str(path) in str(error.value)
         assert "canary" not in f"{error.value!r} {error.value.__context__!r}"
         assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)  # noqa: S301
+    path.unlink()
+    # Opening a pipe must not wait for its writer.
+    os.mkfifo(path)
+    with pytest.raises(TokenFileError, match="not a regular file"):
+        WorkloadCredential(postern.address, path).access_token()
     path.unlink()
     path.mkdir()
     with pytest.raises(TokenFileError, match="cannot be read: Is a directory"):

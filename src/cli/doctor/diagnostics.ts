@@ -15,7 +15,8 @@ import { apiKeyFindings } from './api-key-findings.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { faultOf, type Finding } from './finding.ts';
+import { faultOf, type Finding, settingsFaults } from './finding.ts';
+import { policyFindings, tokenFileFindings } from './file-findings.ts';
 import { grantFindings } from './grant-findings.ts';
 import { issuerFindings } from './issuer-findings.ts';
 import { keyFindings } from './key-findings.ts';
@@ -35,7 +36,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     settings = loadSettings();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    return error.faults.map((message) => ({ check: 'settings', verdict: 'fault', message }));
+    return settingsFaults(error);
   }
   return [
     {
@@ -51,6 +52,8 @@ export async function runDiagnostics(): Promise<Finding[]> {
     runtimeFinding(),
     { check: 'runtime', verdict: 'ok', message: settings.sizing },
     ...certificateFindings(settings),
+    ...(await policyFindings(settings)),
+    ...(await tokenFileFindings(settings)),
     ...(await tracingFindings(settings.traceEndpoint)),
     ...(await databaseFindings(settings)),
     await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),

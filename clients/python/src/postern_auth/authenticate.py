@@ -87,7 +87,7 @@ class Authenticator:
             if token is not None and looks_like_api_key(token):
                 return PresentedKey(token, rule, policy, call.method)
             if token is not None:
-                caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience)
+                caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience, actors=rule.actors)
                 if policy is not None:
                     policy.check(call.method, caller)
                 return caller
@@ -114,7 +114,8 @@ class Authenticator:
 
     def _requirements(self, presented: PresentedKey, context: Any) -> dict[str, Any]:
         rule = presented.rule
-        return {"roles": rule.roles, "audience": rule.audience, "client_address": self._client_address(context)}
+        address = self._client_address(context)
+        return {"roles": rule.roles, "audience": rule.audience, "actors": rule.actors, "client_address": address}
 
 
 def _allowed(presented: PresentedKey, caller: Caller) -> Caller:

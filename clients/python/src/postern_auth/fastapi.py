@@ -27,14 +27,16 @@ class _CallerDependency(SecurityBase):
         verifier: Verifier,
         roles: Collection[str],
         audience: str | None,
+        actors: Collection[str] | None,
         optional: bool,
         scheme: SecurityBase | None,
         client_address: Callable[[HTTPConnection], str | None] | None,
     ) -> None:
-        check_requirements(roles, audience)
+        check_requirements(roles, audience, actors)
         self._verifier = verifier
         self._roles = roles
         self._audience = audience
+        self._actors = actors
         self._optional = optional
         self._client_address = client_address or _client_of
         self.model = HTTPBearer(bearerFormat="JWT") if scheme is None else scheme.model
@@ -44,7 +46,9 @@ class _CallerDependency(SecurityBase):
         """Asynchronous, so that the variable that it sets reaches the function of the path, also one in a thread."""
         try:
             address = self._client_address(connection)
-            caller = await authenticate(self._verifier, connection.headers.raw, self._roles, self._audience, address)
+            caller = await authenticate(
+                self._verifier, connection.headers.raw, self._roles, self._audience, self._actors, address
+            )
         except Refused as refused:
             if self._optional and refused.reason == "CREDENTIALS_MISSING":
                 return None
@@ -78,6 +82,7 @@ def caller(
     *,
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
     optional: Literal[False] = False,
     scheme: SecurityBase | None = None,
     client_address: Callable[[HTTPConnection], str | None] | None = None,
@@ -96,6 +101,7 @@ def caller(
     *,
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
     optional: bool = False,
     scheme: SecurityBase | None = None,
     client_address: Callable[[HTTPConnection], str | None] | None = None,
@@ -103,6 +109,7 @@ def caller(
     """A dependency that returns the caller of a request, or answers 401, 403 or 503 with the headers of RFC 6750.
 
     :param roles: roles that the caller must have, all of them
+    :param actors: names of services, one of which must act for the subject
     :param optional: None for a request without a token; a token that is sent must be valid
     :param scheme: the security scheme that OpenAPI shows, such as `OAuth2PasswordBearer(tokenUrl="token")`; by default
         a bearer token
@@ -111,5 +118,7 @@ def caller(
     """
     if optional and roles:
         raise ValueError("a caller without a token has no roles; remove roles or optional")
+    if optional and actors is not None:
+        raise ValueError("a caller without a token has no actor; remove actors or optional")
     kind = OptionalCallerDependency if optional else CallerDependency
-    return kind(verifier, roles, audience, optional, scheme, client_address)
+    return kind(verifier, roles, audience, actors, optional, scheme, client_address)

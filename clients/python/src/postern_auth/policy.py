@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+from .bounded_file import read_regular_file
 from .claims import Caller, is_identifier, wrong_audience
 from .refusal import Refused
 from .rules import PUBLIC, Require, Rule
@@ -278,7 +279,9 @@ class PolicyFile:
         self._text, self._policy = self._read(self._text)
 
     def _read(self, known: bytes | None) -> tuple[bytes, Policy]:
-        content = self._path.read_bytes()
+        content = read_regular_file(self._path, _MAX_BYTES)
+        if len(content) > _MAX_BYTES:
+            raise InvalidPolicy(["the file is larger than 256 KiB"])
         if content == known:
             return content, self._policy
         try:
@@ -296,4 +299,4 @@ def combined(policy: PolicyFile, rules: Mapping[str, Rule], method: str) -> tupl
         return (rule if isinstance(rule, Require) else None), current
     if not isinstance(rule, Require):
         return Require(), current
-    return Require(roles=rule.roles, audience=rule.audience), current
+    return Require(roles=rule.roles, audience=rule.audience, actors=rule.actors), current

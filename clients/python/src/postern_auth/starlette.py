@@ -34,20 +34,23 @@ class RequireToken:
         *,
         roles: Collection[str] = (),
         audience: str | None = None,
+        actors: Collection[str] | None = None,
         public: Collection[str] = (),
         client_address: Callable[[Scope], str | None] | None = None,
     ) -> None:
         """
+        :param actors: names of services, one of which must act for the subject
         :param public: paths that need no token, compared exactly
         :param client_address: from where a request comes, by its scope, for API keys that are limited to networks. By
             default what the server says, which behind a proxy is the proxy
         """
-        check_requirements(roles, audience)
+        check_requirements(roles, audience, actors)
         check_requirements(public, None)
         self._app = app
         self._verifier = verifier
         self._roles = roles
         self._audience = audience
+        self._actors = actors
         self._public = frozenset(public)
         self._client_address = client_address or client_of
 
@@ -57,7 +60,7 @@ class RequireToken:
             return
         try:
             address = self._client_address(scope)
-            caller = await authenticate(self._verifier, scope["headers"], self._roles, self._audience, address)
+            caller = await authenticate(self._verifier, scope["headers"], self._roles, self._audience, self._actors, address)
         except Refused as refused:
             await _refuse(refused, scope, receive, send)
             return
@@ -80,6 +83,7 @@ async def authenticate(
     headers: Iterable[tuple[bytes, bytes]],
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
     client_address: str | None = None,
 ) -> Caller:
     """The caller of a request by its raw headers. Raises `Refused`."""
@@ -87,7 +91,7 @@ async def authenticate(
     token = bearer_token(values)
     if token is None:
         raise credentials_missing("'Authorization: Bearer <token>'")
-    return await verifier.averify(token, roles=roles, audience=audience, client_address=client_address)
+    return await verifier.averify(token, roles=roles, audience=audience, actors=actors, client_address=client_address)
 
 
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

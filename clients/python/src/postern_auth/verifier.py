@@ -148,6 +148,7 @@ class Verifier:
         *,
         roles: Collection[str] = (),
         audience: str | None = None,
+        actors: Collection[str] | None = None,
         client_address: str | None = None,
     ) -> Caller:
         """The caller of a valid token or API key. Raises `Refused`.
@@ -157,6 +158,8 @@ class Verifier:
 
         :param roles: roles that the caller must have, all of them
         :param audience: an audience that the token must name
+        :param actors: names of services, one of which must act for the subject: the last actor of the token counts. None
+            accepts a token with an actor or without one
         :param client_address: from where an API key is used. Without it, keys that are limited to networks are refused
         """
         try:
@@ -171,7 +174,7 @@ class Verifier:
         entry = self._entries.get(token)
         if entry is None or entry.policy is not trust.policy:
             if isinstance(token, str) and looks_like_api_key(token):
-                return self._judge_key(self._api_keys().resolve(token), roles, audience, client_address)
+                return self._judge_key(self._api_keys().resolve(token), roles, audience, actors, client_address)
             entry = self._verify_first(token, trust)
         if entry.revision != trust.revision:
             self._judge_again(entry, trust)
@@ -184,6 +187,8 @@ class Verifier:
             raise wrong_audience()
         if roles:
             require_roles(caller, roles)
+        if actors is not None:
+            require_actor(caller, actors)
         return caller
 
     async def averify(
@@ -192,14 +197,15 @@ class Verifier:
         *,
         roles: Collection[str] = (),
         audience: str | None = None,
+        actors: Collection[str] | None = None,
         client_address: str | None = None,
     ) -> Caller:
         """`verify` for coroutines: the event loop goes on while Postern is asked about an API key."""
         if isinstance(token, str) and looks_like_api_key(token) and len(token) <= MAX_TOKEN_BYTES:
             if monotonic() > self._trust.stale_at:
                 self._refuse_stale()
-            return self._judge_key(await self._api_keys().aresolve(token), roles, audience, client_address)
-        return self.verify(token, roles=roles, audience=audience)
+            return self._judge_key(await self._api_keys().aresolve(token), roles, audience, actors, client_address)
+        return self.verify(token, roles=roles, audience=audience, actors=actors)
 
     def ready(self, timeout: float) -> None:
         """Waits until tokens can be verified. Raises `NotReady`, which names the cause, after `timeout` seconds."""
@@ -261,7 +267,14 @@ class Verifier:
             return self._source.api_keys
         raise Refused("API_KEY_INVALID", "the key set alone cannot verify an API key; set an address of Postern")
 
-    def _judge_key(self, grant: Grant, roles: Collection[str], audience: str | None, client_address: str | None) -> Caller:
+    def _judge_key(
+        self,
+        grant: Grant,
+        roles: Collection[str],
+        audience: str | None,
+        actors: Collection[str] | None,
+        client_address: str | None,
+    ) -> Caller:
         caller, policy = grant.caller, self._trust.policy
         # An audience that was removed since: no token for it is accepted either.
         if policy is None or caller.audience[0] not in policy.audiences or not grant.allows(caller_address(client_address)):
@@ -271,6 +284,8 @@ class Verifier:
         if audience is not None and audience not in caller.audience:
             raise wrong_audience()
         require_roles(caller, roles)
+        if actors is not None:
+            require_actor(caller, actors)
         return caller
 
     def _verify_first(self, token: str, trust: Trust) -> Entry:
@@ -316,13 +331,26 @@ def require_roles(caller: Caller, roles: Collection[str]) -> None:
             raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
 
 
+def require_actor(caller: Caller, actors: Collection[str]) -> None:
+    if isinstance(actors, str):
+        raise TypeError("actors must be a list of strings, not a string")
+    # Only the service that made this call counts (RFC 8693 section 4.1): those before it are history.
+    name = None if caller.actor is None else caller.actor.name
+    if name is None or name not in actors:
+        raise Refused("ACTOR_NOT_ALLOWED", "the token names no service that may act here")
+
+
 def is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def check_requirements(roles: object, audience: object) -> None:
+def check_requirements(roles: object, audience: object, actors: object = None) -> None:
     """Checks what a program requires when it is set up: a wrong type would silently open or close a method."""
     if isinstance(roles, str) or not isinstance(roles, Collection) or not all(map(is_name, roles)):
         raise TypeError("roles must be a list of strings")
+    if actors is not None and (
+        isinstance(actors, str) or not isinstance(actors, Collection) or not actors or not all(map(is_name, actors))
+    ):
+        raise TypeError("actors must be a list of strings that is not empty, or None")
     if audience is not None and not is_name(audience):
         raise TypeError("audience must be a string that is not empty")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from typing import Final
 
 import grpc
 
 from . import wire
+from .bounded_file import read_regular_file
 from .channel import Upstream
 from .credential import Credential
 from .refusal import UpstreamError
@@ -74,14 +76,13 @@ class WorkloadCredential(Credential):
 
     def _read(self) -> str:
         try:
-            with open(self._file, "rb") as file:
-                content = file.read(MAX_FILE_BYTES + 2).strip()
+            content = read_regular_file(self._file, MAX_FILE_BYTES + 2).strip()
         except OSError as error:
             raise TokenFileError(f"the token file {self._file} cannot be read: {error.strerror}") from None
         if not content:
             raise TokenFileError(f"the token file {self._file} is empty")
         if len(content) > MAX_FILE_BYTES:
             raise TokenFileError(f"the token file {self._file} is longer than {MAX_FILE_BYTES} bytes, so it is no token")
-        if not content.isascii() or len(content.split()) != 1:
+        if re.fullmatch(rb"[!-~]+", content) is None:
             raise TokenFileError(f"the token file {self._file} must have one token and nothing else")
         return content.decode("ascii")
