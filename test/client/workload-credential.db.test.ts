@@ -118,7 +118,11 @@ describe('W31 an unusable file', () => {
   test.each<[string, (path: string) => void, RegExp]>([
     ['is missing', () => undefined, /cannot be read \(ENOENT\)/],
     ['is empty', (path) => writeFileSync(path, ' \n'), /is empty/],
-    ['is huge', (path) => writeFileSync(path, 'x'.repeat(1_000_000)), /is larger than 17408 bytes|is longer than a token, 16384 bytes/],
+    [
+      'is huge',
+      (path) => writeFileSync(path, 'x'.repeat(1_000_000)),
+      /is larger than 17408 bytes|is longer than a token, 16384 bytes/,
+    ],
     ['is a little too long', (path) => writeFileSync(path, 'x'.repeat(16_385)), /is longer than a token/],
     ['has two tokens', (path) => writeFileSync(path, 'secret-one secret-two'), /exactly one token/],
     ['is not text', (path) => writeFileSync(path, Buffer.from([0x73, 0xc3, 0x28])), /does not hold text/],
