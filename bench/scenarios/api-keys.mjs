@@ -69,7 +69,7 @@ async function makeKey(database) {
   await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
   const derive = (purpose) => root.derive(purpose);
   const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
-  const tools = { database, digests: new SecretDigests(derive) };
+  const tools = { database, digests: new SecretDigests(derive), audiences: { configured: ['postern'] } };
   const made = await createServiceAccount(tools, { name: 'bench', roles: [], actor }, call);
   const { id } = made.account;
   const { secret } = await createApiKey(
