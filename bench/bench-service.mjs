@@ -25,12 +25,15 @@ import { migrate } from '../dist/database/migrate.js';
 
 const bin = fileURLToPath(new URL('../dist/command/postern.js', import.meta.url));
 const protoDir = fileURLToPath(new URL('../proto', import.meta.url));
-const contract = loadSync(['postern/v1/auth.proto', 'grpc/health/v1/health.proto'], {
-  includeDirs: [protoDir, join(protoDir, 'vendor')],
-  keepCase: true,
-  enums: String,
-  defaults: true,
-});
+const contract = loadSync(
+  ['postern/v1/auth.proto', 'postern/v1/admin.proto', 'grpc/health/v1/health.proto'],
+  {
+    includeDirs: [protoDir, join(protoDir, 'vendor')],
+    keepCase: true,
+    enums: String,
+    defaults: true,
+  },
+);
 export const masterKey = randomBytes(32).toString('base64');
 
 export const password = 'correct horse battery';
@@ -76,10 +79,10 @@ export async function openBenchService() {
       await this.query(`CREATE DATABASE "${name}" TEMPLATE "${database}"`, [], 'postgres');
       return urlOf(name);
     },
-    async addUser(email) {
+    async addUser(email, roles = []) {
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       const passwords = { hasher, policy: { minLength: 12 } };
-      const user = { email, password, roles: [], actor: { type: 'operator', id: null } };
+      const user = { email, password, roles, actor: { type: 'operator', id: null } };
       const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
       await createUser({ database: db, passwords }, user, call);
       await hasher.stop();
@@ -92,6 +95,7 @@ export async function openBenchService() {
         database: db,
         digests: new SecretDigests((purpose) => root.derive(purpose)),
         trust: null,
+        audiences: { configured: ['postern'] },
       };
       const input = { name, roles: [], actor: { type: 'operator', id: null } };
       const call = { ...budgetOf(10_000, Date.now()), origin: ownOrigin };
@@ -103,6 +107,13 @@ export async function openBenchService() {
       services.push(service);
       return service;
     },
+    /** Starts a sidecar of a service. It answers VerifyToken as a service does. */
+    async sidecar({ address }, { clientId, clientSecret }) {
+      const environment = { POSTERN_CLIENT_ID: clientId, POSTERN_CLIENT_SECRET: clientSecret };
+      const sidecar = await startProcess(['sidecar', '--upstream', address], environment);
+      services.push(sidecar);
+      return sidecar;
+    },
     async stop() {
       await Promise.all(services.map((service) => service.stop()));
       await db.close();
@@ -112,15 +123,20 @@ export async function openBenchService() {
   };
 }
 
-async function startService(environment) {
-  const child = spawn(process.execPath, [bin, 'serve'], {
+const startService = (environment) =>
+  startProcess(['serve'], {
+    POSTERN_MASTER_KEY: masterKey,
+    POSTERN_SESSIONS_PER_USER: '10000',
+    ...environment,
+  });
+
+async function startProcess(words, environment) {
+  const child = spawn(process.execPath, [bin, ...words], {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: {
       PATH: process.env.PATH,
-      POSTERN_MASTER_KEY: masterKey,
       POSTERN_GRPC_LISTEN: '127.0.0.1:0',
       POSTERN_HTTP_LISTEN: '127.0.0.1:0',
-      POSTERN_SESSIONS_PER_USER: '10000',
       ...environment,
     },
   });
@@ -128,7 +144,7 @@ async function startService(environment) {
   const line = await Promise.race([
     new Promise((resolve) => child.stdout.once('data', (text) => resolve(String(text)))),
     ended.then(() => {
-      throw new Error('the service exited before it listened');
+      throw new Error(`${words[0]} exited before it listened`);
     }),
   ]);
   const { grpc: address, http, pid } = JSON.parse(line);
@@ -145,7 +161,9 @@ async function startService(environment) {
     httpUrl: `http://${http}`,
     child,
     probe,
-    call: (method, request) => invoke(client, `postern.v1.AuthService/${method}`, request),
+    /** @param method one of AuthService, or with the name of another service before it, as in `AdminService/GetUser` */
+    call: (method, request, token = '') =>
+      invoke(client, `postern.v1.${method.includes('/') ? method : `AuthService/${method}`}`, request, token),
     async stop() {
       client.close();
       child.kill('SIGTERM');
@@ -163,16 +181,22 @@ async function startService(environment) {
  * Makes one unary call. Resolves to `verdict`: 'OK', a reason, or the name of a status code; to `response` if there is one;
  * and for a refusal to `retry`: whether it has a retry delay.
  */
-function invoke(client, method, request) {
+function invoke(client, method, request, token) {
   const [service, name] = method.split('/');
   const { path, requestSerialize, responseDeserialize } = contract[service][name];
   const options = { deadline: Date.now() + 10_000 };
   return new Promise((resolve) => {
     const onResponse = (error, response) => {
-      if (error) resolve({ verdict: reasonOf(error) ?? grpc.status[error.code], retry: hasRetryInfo(error) });
+      if (error)
+        resolve({
+          verdict: reasonOf(error) ?? grpc.status[error.code],
+          detail: error.details,
+          retry: hasRetryInfo(error),
+        });
       else resolve({ verdict: 'OK', response });
     };
     const metadata = new grpc.Metadata();
+    if (token !== '') metadata.set('authorization', `Bearer ${token}`);
     try {
       client.makeUnaryRequest(
         path,

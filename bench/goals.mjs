@@ -21,6 +21,26 @@ export const scenarios = [
     ],
   },
   {
+    name: 'api-keys',
+    pinned: true,
+    rows: [
+      {
+        id: 'verify-api-key',
+        title: 'VerifyToken, known API key',
+        baseline: 'the same service with a token in the cache',
+        goal: { atLeast: 0.85 },
+        judgedBy: 'cpu',
+      },
+      {
+        id: 'exchange-api-key',
+        title: 'ExchangeToken of an API key',
+        baseline: 'the same service, IssueServiceToken with a secret',
+        goal: null,
+        judgedBy: 'cpu',
+      },
+    ],
+  },
+  {
     name: 'verify-http',
     pinned: true,
     rows: [

@@ -8,7 +8,7 @@ root="$(dirname "$clients")"
 cache="${CLIENTS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern-clients}"
 mkdir -p "$cache"
 
-# The Go modules: the main one, and connectauth. tools.mod pins what is needed to generate and check, so that users of the
+# The Go modules: the main one, connectauth and policyfile. tools.mod pins what is needed to generate and check, so that users of the
 # modules do not depend on it.
 check_go() (
   local module unformatted generated="$cache/generated"
@@ -20,7 +20,7 @@ check_go() (
     return 1
   }
   go build -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
-  for module in . connectauth; do
+  for module in . connectauth policyfile; do
     (
       cd "$module"
       unformatted="$(gofmt -l .)"

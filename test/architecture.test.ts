@@ -19,17 +19,22 @@ const layers = [
   ['config/'],
   ['tokens/'],
   ['trust/'],
+  ['policy/'],
   ['client/'],
   ['passwords/'],
   ['database/'],
   ['features/audit/'],
   ['features/revocations/'],
   ['features/used-once/'],
+  ['features/audiences/'],
   ['features/sessions/'],
   // Every key is sealed with the master key of the root key, and a root key is made only when the stored keys open.
   ['features/root-key/', 'features/signing-keys/'],
   ['features/service-accounts/'],
   ['features/users/'],
+  ['features/api-keys/'],
+  ['features/token-exchange/'],
+  ['features/workloads/'],
   ['features/authentication/'],
   ['features/maintenance/'],
   ['rpc/'],
@@ -47,6 +52,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   jose: /^tokens\//,
   knex: /^database\/|-queries\.ts$/,
   pg: /^database\//,
+  yaml: /^policy\//,
 };
 /** The definition of an RPC is independent of the transport: these folders import none, not even as a type. */
 const transportFree = ['rpc/', 'features/', 'services/', 'observability/'];

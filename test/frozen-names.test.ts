@@ -63,6 +63,7 @@ const REASONS: Readonly<Record<string, number>> = {
   EXTERNAL_ID_TAKEN: 52,
   CLAIMS_TOO_LONG: 53,
   TOKEN_REPLAYED: 54,
+  ACTOR_NOT_ALLOWED: 59,
   UNRECOGNIZED: -1,
 };
 
@@ -143,6 +144,7 @@ const SETTINGS = [
   'POSTERN_HASH_CONCURRENCY',
   'POSTERN_PASSWORD_MIN_LENGTH',
   'POSTERN_TRUSTED_PROXIES',
+  'POSTERN_ISSUER_NETWORKS',
   'POSTERN_MAX_CONNECTIONS',
   'POSTERN_SHUTDOWN_DELAY',
   'POSTERN_REFLECTION',
@@ -187,6 +189,15 @@ const COMMANDS = [
   'service key add | --json',
   'service key list | --json',
   'service key delete | --json',
+  'service bind | --issuer <issuer> | --claim <path=value> | --certificate <name> | --role <name> | --json',
+  'service bindings | --json',
+  'service unbind | --json',
+  'issuer add | --kind <kind> | --jwks <file> | --jwks-url <url> | --ca <file> | --bearer-file <path> | --audience <name> | --algorithm <name> | --max-age <duration> | --once | --json',
+  'issuer list | --json',
+  'issuer set-keys | --jwks <file> | --jwks-url <url> | --ca <file> | --bearer-file <path> | --json',
+  'issuer disable | --json',
+  'issuer enable | --json',
+  'issuer delete | --json',
   'key list | --json',
   'key rotate | --now | --json',
   'key revoke | --json',
@@ -194,6 +205,7 @@ const COMMANDS = [
   'audit list | --actor <id> | --target <id> | --action <name> | --outcome <word> | --since <time> | --until <time> | --before <id> | --limit <count> | --json',
   'doctor | --json',
   'token inspect | --file <path> | --jwks <file|url> | --insecure | --secret-file <path> | --secret-stdin | --issuer <text> | --audience <name> | --json | --legacy | --subject <claims>',
+  'token explain-exchange | --file <path> | --json',
 ];
 
 const EXIT_CODES = {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { bearerVectors } from './bearer-vectors.ts';
 import { keySetVectors } from './key-set-vectors.ts';
+import { policyVectors } from './policy-vectors.ts';
 import { differences } from './outline.ts';
 import { streamScripts } from './stream-scripts.ts';
 import { tokenVectors } from './token-vectors.ts';
@@ -18,6 +19,7 @@ const corpus: Corpus = {
   'keysets.json': await keySetVectors(),
   'bearer.json': bearerVectors(),
   'streams.json': await streamScripts(),
+  'policies.json': await policyVectors(),
 };
 const sample: Corpus = { ...corpus, 'tokens.json': corpus['tokens.json'].map(sampleOf) };
 write(kind === 'sample' ? sample : corpus);
@@ -48,6 +50,7 @@ function write(files: Corpus): void {
 }
 
 function countOf(content: Corpus[keyof Corpus]): number {
+  if ('files' in content) return content.files.length;
   return content.reduce(
     (sum, entry) =>
       sum + ('steps' in entry ? entry.steps.length : 'policy' in entry ? entry.tokens.length : 1),

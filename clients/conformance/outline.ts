@@ -11,6 +11,7 @@ export function outlineOf(corpus: Corpus): Readonly<Record<keyof Corpus, readonl
     'streams.json': corpus['streams.json'].flatMap(({ name, steps }) =>
       steps.map((step) => `${name}, ${step.name}: ${JSON.stringify(step.then)}`),
     ),
+    'policies.json': corpus['policies.json'].files.map((vector) => JSON.stringify(vector)),
   };
 }
 

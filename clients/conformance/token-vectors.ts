@@ -32,8 +32,10 @@ export async function tokenVectors(): Promise<readonly TokenSettingVectors[]> {
           ...(await accepted(subject, setting)),
           ...(await refused(subject, setting)),
           ...(await atBoundaries(subject, setting)),
+          ...(await malformed(subject, setting)),
           ...(await changed(subject, setting)),
           ...(await required(subject)),
+          ...(await requiredActors(subject, setting)),
         ],
       };
     }),
@@ -47,6 +49,11 @@ async function accepted(subject: VerifierUnderTest, setting: TokenSetting): Prom
     forge(setting.mode, json(specimen.header), specimen.claimsWith({ ...changes }), key);
   const more = [
     { name: 'an external id', token: withClaims({ external_id: 'crm|42 \u00e9' }) },
+    { name: 'a name', token: withClaims({ name: 'billing \u{1f511}' }) },
+    { name: 'an actor', token: withClaims({ act: { sub: 'a-1', name: 'orders' } }) },
+    { name: 'an actor without a name', token: withClaims({ act: { sub: 'a-1' } }) },
+    { name: 'an actor with other members', token: withClaims({ act: { sub: 'a-1', iss: 7, roles: {} } }) },
+    { name: 'four actors', token: withClaims({ act: actors(4) }) },
     { name: 'a date in scientific notation', token: scientific(specimen, subject) },
     { name: 'expired, within the clock skew', token: withClaims({ exp: setting.nowSeconds - 4 }) },
     { name: 'not valid yet, within the clock skew', token: withClaims({ nbf: setting.nowSeconds + 5 }) },
@@ -58,6 +65,58 @@ async function accepted(subject: VerifierUnderTest, setting: TokenSetting): Prom
       token,
       claims: await claimsOf(subject, name, token),
     })),
+  );
+}
+
+/** A claim `act` with so many actors. */
+function actors(count: number): object {
+  const before = count > 1 ? { act: actors(count - 1) } : {};
+  return { sub: `a-${count}`, name: `service-${count}`, ...before };
+}
+
+/** Claims that say who acts, or what the subject is called, in a form that no verifier may guess the meaning of. */
+const MALFORMED: readonly (readonly [name: string, claims: object])[] = [
+  ['name is a number', { name: 7 }],
+  ['name is empty', { name: '' }],
+  ['name is null', { name: null }],
+  ['name has a control character', { name: 'a\nb' }],
+  ['name of 257 characters', { name: 'n'.repeat(257) }],
+  ['act is null', { act: null }],
+  ['act is a text', { act: 'orders' }],
+  ['act is a list', { act: [{ sub: 'a-1' }] }],
+  ['act is a number', { act: 1 }],
+  ['act is true', { act: true }],
+  ['act without sub', { act: { name: 'orders' } }],
+  ['act with an empty sub', { act: { sub: '' } }],
+  ['act with a sub that is a number', { act: { sub: 1 } }],
+  ['act with a sub of 257 characters', { act: { sub: 's'.repeat(257) } }],
+  ['act with a control character in sub', { act: { sub: 'a\u0085b' } }],
+  ['act with a name that is null', { act: { sub: 'a-1', name: null } }],
+  ['act with an empty name', { act: { sub: 'a-1', name: '' } }],
+  ['act with an act that is null', { act: { sub: 'a-1', act: null } }],
+  ['act with an act that is a list', { act: { sub: 'a-1', act: [] } }],
+  ['act with an act without sub', { act: { sub: 'a-1', act: {} } }],
+  ['five actors', { act: actors(5) }],
+  [
+    'a fourth actor with a malformed name',
+    { act: { ...actors(3), act: { ...actors(2), act: { sub: 'a', name: 1 } } } },
+  ],
+];
+
+function malformed(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  const specimen = new Specimen(setting);
+  return Promise.all(
+    MALFORMED.map(async ([name, claims]) => {
+      const token = forge(
+        setting.mode,
+        json(specimen.header),
+        specimen.claimsWith({ ...claims }),
+        subject.signingKey,
+      );
+      const reason = await reasonFor(subject, name, token);
+      if (reason !== 'TOKEN_CLAIMS_INVALID') throw new Error(`${name}: ${reason}`);
+      return { name, row: 'G12', token, expect: [reason] };
+    }),
   );
 }
 
@@ -150,6 +209,29 @@ async function required(subject: VerifierUnderTest): Promise<TokenVector[]> {
   ];
 }
 
+/** The actor that a caller of a verifier asks for: only the last one counts, and by its name alone. */
+async function requiredActors(subject: VerifierUnderTest, setting: TokenSetting): Promise<TokenVector[]> {
+  const specimen = new Specimen(setting);
+  const withActor = (act?: object) =>
+    forge(setting.mode, json(specimen.header), specimen.claimsWith({ act }), subject.signingKey);
+  const four = withActor(actors(4));
+  const met = { name: 'required actors: met', token: four, require: { actors: ['other', 'service-4'] } };
+  const unmet = (what: string, token: string, wanted: string[]): TokenVector => ({
+    name: `required actors: ${what}`,
+    row: 'G11',
+    token,
+    require: { actors: wanted },
+    expect: ['ACTOR_NOT_ALLOWED'],
+  });
+  return [
+    { ...met, claims: await claimsOf(subject, met.name, four) },
+    unmet('one before the last', four, ['service-1', 'service-3']),
+    unmet('the id of the actor', withActor({ sub: 'a-1' }), ['a-1']),
+    unmet('another case', four, ['Service-4']),
+    unmet('no actor', withActor(), ['service-4']),
+  ];
+}
+
 async function claimsOf(subject: VerifierUnderTest, name: string, token: string): Promise<ClaimsVector> {
   const verdict = await subject.verifier.verify(token);
   if (!verdict.ok) throw new Error(`${name} was refused: ${verdict.refusal.detail}`);
@@ -164,6 +246,8 @@ export function claimsVector(claims: VerifiedClaims): ClaimsVector {
     token_id: claims.tokenId,
     client_id: claims.clientId,
     external_id: claims.externalId,
+    subject_name: claims.subjectName,
+    actor: claims.actor,
     issuer: claims.issuer,
     audience: claims.audience,
     roles: claims.roles,

@@ -8,6 +8,13 @@ export interface PolicyVector {
   readonly clock_skew: number;
 }
 
+/** Who acts for the subject; `actor` acted before it. */
+export interface ActorVector {
+  readonly subject: string;
+  readonly name: string | null;
+  readonly actor: ActorVector | null;
+}
+
 /** What a verifier returns for an accepted token; null where the token has no such claim. Times are in seconds. */
 export interface ClaimsVector {
   readonly subject: string;
@@ -16,6 +23,8 @@ export interface ClaimsVector {
   readonly token_id: string | null;
   readonly client_id: string | null;
   readonly external_id: string | null;
+  readonly subject_name: string | null;
+  readonly actor: ActorVector | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
@@ -36,7 +45,11 @@ export interface TokenVector {
   /** The row of docs/promises.md that it tests; absent for a token that must be accepted. */
   readonly row?: string;
   readonly token: string | Recipe;
-  readonly require?: { readonly audience?: string; readonly roles?: readonly string[] };
+  readonly require?: {
+    readonly audience?: string;
+    readonly roles?: readonly string[];
+    readonly actors?: readonly string[];
+  };
   /** The reasons of which the refusal must have one; absent for a token that must be accepted. */
   readonly expect?: readonly string[];
   readonly claims?: ClaimsVector;
@@ -102,9 +115,36 @@ export interface StreamScript {
   readonly steps: readonly StreamStep[];
 }
 
+/** A caller with a valid token. The actors are names, the last one to act first; null for one without a name. */
+export interface PolicyCaller {
+  readonly audience: readonly string[];
+  readonly roles: readonly string[];
+  readonly actors: readonly (string | null)[];
+}
+
+export interface PolicyFileVector {
+  readonly name: string;
+  readonly format: 'yaml' | 'json';
+  /** The text of the file, or `head`, then `fill` so many times, then `tail`. */
+  readonly text:
+    string | { readonly head: string; readonly fill: string; readonly count: number; readonly tail: string };
+  /**
+   * By method, the verdict for each caller: `public` (no token is looked at), `allowed`, or the reason of the refusal.
+   * Null for a file with a fault, which must not be used.
+   */
+  readonly verdicts: Readonly<Record<string, readonly string[]>> | null;
+}
+
+export interface PolicyVectors {
+  /** Null for a caller without a token. */
+  readonly callers: readonly (PolicyCaller | null)[];
+  readonly files: readonly PolicyFileVector[];
+}
+
 export interface Corpus {
   readonly 'tokens.json': readonly TokenSettingVectors[];
   readonly 'keysets.json': readonly KeySetVector[];
   readonly 'bearer.json': readonly BearerVector[];
   readonly 'streams.json': readonly StreamScript[];
+  readonly 'policies.json': PolicyVectors;
 }

@@ -89,6 +89,27 @@ func BenchmarkSeenBefore(b *testing.B) {
 	}
 }
 
+// An API key that was looked up before.
+func BenchmarkAPIKey(b *testing.B) {
+	key := trusttest.NewKey(b)
+	v := benchVerifier(b, key)
+	service := &answers{grant: trusttest.APIKeyGrant()}
+	v.apiKeys = newAPIKeyResolver(nil, nil, v)
+	v.apiKeys.client = service
+	keys := make([]string, 1_000)
+	for index := range keys {
+		keys[index] = trusttest.NewAPIKey()
+		if _, err := v.VerifyContext(b.Context(), keys[index], Require{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	measure(b, func(index int) {
+		if _, err := v.Verify(keys[index%len(keys)], Require{}); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
 // A token that was not seen before, beside the verification of its signature alone.
 func BenchmarkFirstSight(b *testing.B) {
 	key := trusttest.NewKey(b)

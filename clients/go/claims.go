@@ -17,24 +17,55 @@ const (
 	SubjectService SubjectType = "service"
 )
 
-// Claims are those of a verified token. All callers with the same token share one value: do not change it.
+// CredentialKind says what was verified.
+type CredentialKind string
+
+// The two kinds of credentials.
+const (
+	CredentialAccessToken CredentialKind = "access_token"
+	CredentialAPIKey      CredentialKind = "api_key"
+)
+
+// Claims are those of a verified token, or what an API key may do. All callers with the same token share one value: do not
+// change it.
 type Claims struct {
 	Subject     string
 	SubjectType SubjectType
-	// SessionID is empty for a service account.
+	// SubjectName is the name of a service account, or empty.
+	SubjectName string
+	// SessionID is empty for a service account and for an API key.
 	SessionID string
-	TokenID   string
-	ClientID  string
+	// TokenID is the id of an API key.
+	TokenID string
+	// ClientID is empty for the API key of a user.
+	ClientID string
 	// ExternalID is the user's id in another program, or empty.
 	ExternalID string
-	Issuer     string
-	Audience   []string
-	Roles      []string
-	IssuedAt   time.Time
-	ExpiresAt  time.Time
-	// KeyID names the key that signed the token.
-	KeyID string
+	// Actor acts for the subject, or is nil.
+	Actor    *Actor
+	Issuer   string
+	Audience []string
+	Roles    []string
+	// IssuedAt is when an API key was created.
+	IssuedAt time.Time
+	// ExpiresAt is zero for an API key that does not expire.
+	ExpiresAt time.Time
+	// KeyID names the key that signed the token; empty for an API key.
+	KeyID          string
+	CredentialKind CredentialKind
 }
+
+// Actor is a service account that acts for the subject of a token.
+type Actor struct {
+	Subject string
+	// Name is that of the account when the token was issued, or empty.
+	Name string
+	// Actor acted before it; nil for the first one.
+	Actor *Actor
+}
+
+// maxActors is how many services a call can pass through.
+const maxActors = 4
 
 // policy has the rules for claims. A new value means changed rules, so tokens in the cache are compared by its address.
 type policy struct {
@@ -82,6 +113,14 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 	if !ok {
 		return nil, refusedExternalID
 	}
+	subjectName, ok := optionalIdentifier(members, "name")
+	if !ok {
+		return nil, refusedName
+	}
+	actor, ok := optionalActor(members, maxActors)
+	if !ok {
+		return nil, refusedAct
+	}
 	roles, ok := identifierList(members["roles"])
 	if !ok {
 		return nil, refusedRoles
@@ -114,21 +153,24 @@ func checkClaims(members map[string]any, rules *policy, keyID string, wallNs int
 		return nil, refusedIat
 	}
 	claims := &Claims{
-		Subject:     subject,
-		SubjectType: SubjectUser,
-		SessionID:   sessionID,
-		TokenID:     tokenID,
-		ClientID:    clientID,
-		ExternalID:  externalID,
-		Issuer:      rules.issuer,
-		Audience:    audience,
-		Roles:       roles,
-		IssuedAt:    time.Unix(int64(math.Floor(iat)), 0),
-		ExpiresAt:   time.Unix(int64(math.Floor(exp)), 0),
-		KeyID:       keyID,
+		Subject:        subject,
+		SubjectType:    SubjectUser,
+		SessionID:      sessionID,
+		TokenID:        tokenID,
+		ClientID:       clientID,
+		ExternalID:     externalID,
+		Actor:          actor,
+		Issuer:         rules.issuer,
+		Audience:       audience,
+		Roles:          roles,
+		IssuedAt:       time.Unix(int64(math.Floor(iat)), 0),
+		ExpiresAt:      time.Unix(int64(math.Floor(exp)), 0),
+		KeyID:          keyID,
+		CredentialKind: CredentialAccessToken,
 	}
 	if sessionID == "" {
-		claims.SubjectType = SubjectService
+		// The users of other programs that sign such tokens may choose their names, such as that of an account.
+		claims.SubjectType, claims.SubjectName = SubjectService, subjectName
 	}
 	return claims, nil
 }
@@ -163,6 +205,26 @@ func optionalIdentifier(members map[string]any, name string) (string, bool) {
 	}
 	text, ok := value.(string)
 	return text, ok && isIdentifier(text)
+}
+
+// optionalActor reads the claim act (RFC 8693 section 4.1) of a token or an actor. It decides who may call, so a malformed one
+// refuses the token.
+func optionalActor(members map[string]any, remaining int) (*Actor, bool) {
+	value, present := members["act"]
+	if !present {
+		return nil, true
+	}
+	act, ok := value.(map[string]any)
+	if !ok || remaining == 0 {
+		return nil, false
+	}
+	subject, isText := act["sub"].(string)
+	name, isName := optionalIdentifier(act, "name")
+	before, isActor := optionalActor(act, remaining-1)
+	if !isText || !isIdentifier(subject) || !isName || !isActor {
+		return nil, false
+	}
+	return &Actor{Subject: subject, Name: name, Actor: before}, true
 }
 
 func identifierList(value any) ([]string, bool) {

@@ -79,6 +79,8 @@ type claimsVector struct {
 	TokenID     string      `json:"token_id"`
 	ClientID    string      `json:"client_id"`
 	ExternalID  string      `json:"external_id"`
+	SubjectName string      `json:"subject_name"`
+	Actor       *Actor      `json:"actor"`
 	Issuer      string      `json:"issuer"`
 	Audience    []string    `json:"audience"`
 	Roles       []string    `json:"roles"`
@@ -88,7 +90,7 @@ type claimsVector struct {
 }
 
 func vectorOf(c *Claims) *claimsVector {
-	return &claimsVector{c.Subject, c.SubjectType, c.SessionID, c.TokenID, c.ClientID, c.ExternalID, c.Issuer, c.Audience, c.Roles,
+	return &claimsVector{c.Subject, c.SubjectType, c.SessionID, c.TokenID, c.ClientID, c.ExternalID, c.SubjectName, c.Actor, c.Issuer, c.Audience, c.Roles,
 		c.IssuedAt.Unix(), c.ExpiresAt.Unix(), c.KeyID}
 }
 

@@ -35,12 +35,12 @@ type TokenSource interface {
 // shared by concurrent callers. It is a [TokenSource] and, for grpc.WithPerRPCCredentials, a
 // [credentials.PerRPCCredentials].
 type ServiceCredential struct {
-	client           posternpb.AuthServiceClient
-	clientID, secret string
-	audience         string
-	allowPlaintext   bool
-	close            func() error
-	clock            func() instant
+	// issue gets a token with an audience; an empty one is the default.
+	issue          func(ctx context.Context, audience string) (*posternpb.TokenSet, error)
+	audience       string
+	allowPlaintext bool
+	close          func() error
+	clock          func() instant
 
 	mu       sync.Mutex
 	token    *issuedToken
@@ -81,14 +81,42 @@ func WithPlaintext() CredentialOption {
 
 // NewServiceCredential makes the credential of a service account, with its own connection to Postern.
 func NewServiceCredential(upstream Upstream, clientID, clientSecret string, with ...CredentialOption) (*ServiceCredential, error) {
-	if clientID == "" || clientSecret == "" {
-		return nil, errors.New("postern: the service account needs its client id and its client secret")
+	account := &serviceAccount{clientID, clientSecret}
+	return connectCredential(upstream, account, with)
+}
+
+// identity is what a service account proves who it is with.
+type identity interface {
+	validate() error
+	// issuer gets tokens of the account.
+	issuer(posternpb.AuthServiceClient) func(ctx context.Context, audience string) (*posternpb.TokenSet, error)
+}
+
+type serviceAccount struct{ id, secret string }
+
+func (a *serviceAccount) validate() error {
+	if a.id == "" || a.secret == "" {
+		return errors.New("postern: the service account needs its client id and its client secret")
+	}
+	return nil
+}
+
+func (a *serviceAccount) issuer(client posternpb.AuthServiceClient) func(context.Context, string) (*posternpb.TokenSet, error) {
+	return func(ctx context.Context, audience string) (*posternpb.TokenSet, error) {
+		request := &posternpb.IssueServiceTokenRequest{ClientId: a.id, ClientSecret: a.secret, Audience: audience}
+		return client.IssueServiceToken(ctx, request)
+	}
+}
+
+func connectCredential(upstream Upstream, account identity, with []CredentialOption) (*ServiceCredential, error) {
+	if err := account.validate(); err != nil {
+		return nil, err
 	}
 	connection, err := upstream.dial()
 	if err != nil {
 		return nil, err
 	}
-	credential := newServiceCredential(connection, clientID, clientSecret)
+	credential := newServiceCredential(connection, account)
 	credential.close = connection.Close
 	for _, option := range with {
 		option(credential)
@@ -96,13 +124,11 @@ func NewServiceCredential(upstream Upstream, clientID, clientSecret string, with
 	return credential, nil
 }
 
-func newServiceCredential(connection grpc.ClientConnInterface, clientID, clientSecret string) *ServiceCredential {
+func newServiceCredential(connection grpc.ClientConnInterface, account identity) *ServiceCredential {
 	return &ServiceCredential{
-		client:   posternpb.NewAuthServiceClient(connection),
-		clientID: clientID,
-		secret:   clientSecret,
-		close:    func() error { return nil },
-		clock:    systemClock,
+		issue: account.issuer(posternpb.NewAuthServiceClient(connection)),
+		close: func() error { return nil },
+		clock: systemClock,
 	}
 }
 
@@ -196,8 +222,7 @@ func (c *ServiceCredential) fetch(fetching *fetchingToken) {
 	ctx, cancel := context.WithTimeout(context.Background(), renewalTimeout)
 	defer cancel()
 	askedAt := c.clock().monotonicNs
-	request := &posternpb.IssueServiceTokenRequest{ClientId: c.clientID, ClientSecret: c.secret, Audience: c.audience}
-	response, err := c.client.IssueServiceToken(ctx, request)
+	response, err := c.issue(ctx, c.audience)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetching = nil

@@ -16,17 +16,20 @@ type Option func(*options)
 
 type options struct {
 	credential   streamCredential
-	account      *serviceAccount
+	account      identity
 	maxStaleness time.Duration
 	cacheBytes   int
 	logger       *slog.Logger
 }
 
-type serviceAccount struct{ id, secret string }
-
 // WithServiceAccount authenticates the stream by a service account, as `postern service create` printed it.
 func WithServiceAccount(clientID, clientSecret string) Option {
 	return func(o *options) { o.account = &serviceAccount{clientID, clientSecret} }
+}
+
+// WithWorkload authenticates the stream by a service account without a secret: see [Workload].
+func WithWorkload(workload Workload) Option {
+	return func(o *options) { o.account = &workload }
 }
 
 // WithTokenSource authenticates the stream by the tokens of the source, such as a [ServiceCredential] that others use, too.
@@ -70,8 +73,8 @@ func optionsOf(with []Option) (*options, error) {
 		return nil, errors.New("postern: the token source is nil; leave WithTokenSource out for a stream without a credential")
 	case settings.account != nil && settings.credential != nil:
 		return nil, errors.New("postern: set a service account or a token source, not both")
-	case settings.account != nil && (settings.account.id == "" || settings.account.secret == ""):
-		return nil, errors.New("postern: the service account needs its client id and its client secret")
+	case settings.account != nil:
+		return settings, settings.account.validate()
 	}
 	return settings, nil
 }

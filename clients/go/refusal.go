@@ -27,7 +27,10 @@ const (
 	ReasonTokenExpired          Reason = "TOKEN_EXPIRED"
 	ReasonTokenNotYetValid      Reason = "TOKEN_NOT_YET_VALID"
 	ReasonTokenRevoked          Reason = "TOKEN_REVOKED"
+	ReasonAPIKeyInvalid         Reason = "API_KEY_INVALID"
 	ReasonRoleMissing           Reason = "ROLE_MISSING"
+	ReasonMethodNotListed       Reason = "METHOD_NOT_LISTED"
+	ReasonActorNotAllowed       Reason = "ACTOR_NOT_ALLOWED"
 	ReasonTrustStale            Reason = "TRUST_STALE"
 )
 
@@ -50,7 +53,7 @@ func (r *Refusal) Error() string {
 // Code is the gRPC status code of the refusal: Unauthenticated, PermissionDenied or Unavailable.
 func (r *Refusal) Code() codes.Code {
 	switch r.Reason {
-	case ReasonRoleMissing:
+	case ReasonRoleMissing, ReasonMethodNotListed, ReasonActorNotAllowed:
 		return codes.PermissionDenied
 	case ReasonTrustStale:
 		return codes.Unavailable
@@ -111,6 +114,8 @@ var (
 	refusedSid        = refusal(ReasonTokenClaimsInvalid, "sid "+identifierRule)
 	refusedClientID   = refusal(ReasonTokenClaimsInvalid, "client_id "+identifierRule)
 	refusedExternalID = refusal(ReasonTokenClaimsInvalid, "external_id "+identifierRule)
+	refusedName       = refusal(ReasonTokenClaimsInvalid, "name "+identifierRule)
+	refusedAct        = refusal(ReasonTokenClaimsInvalid, "act must be an object whose sub "+identifierRule+", nested at most 4 deep")
 	refusedRoles      = refusal(ReasonTokenClaimsInvalid, "roles must be a list of strings of 1 to 256 characters without control characters")
 	refusedExp        = refusal(ReasonTokenClaimsInvalid, "exp "+dateRule)
 	refusedIatClaim   = refusal(ReasonTokenClaimsInvalid, "iat "+dateRule)
@@ -121,6 +126,15 @@ var (
 	refusedLifetime   = refusal(ReasonTokenClaimsInvalid, "the time from iat to exp is longer than the maximum lifetime of a token")
 	refusedAudience   = refusal(ReasonTokenClaimsInvalid, "aud does not have the required audience")
 
+	// The first is the same for every cause, as at the service.
+	refusedAPIKey        = refusal(ReasonAPIKeyInvalid, "the API key is not valid, or not from this network; use another one")
+	refusedAPIKeyOffline = refusal(ReasonAPIKeyInvalid, "API keys are not accepted here, since their verification needs a connection to Postern; send an access token")
+
+	refusedLookup = &Refusal{
+		Reason:     ReasonTrustStale,
+		Detail:     "what the API key may do is not known yet; retry later",
+		RetryAfter: retryAfter,
+	}
 	refusedStale = &Refusal{
 		Reason:     ReasonTrustStale,
 		Detail:     "keys and revocations are not loaded yet, or are too old; retry later",

@@ -60,6 +60,13 @@ func (r *revocationSet) covers(claims *Claims) bool {
 	return claims.SessionID != "" && r.sessions.has(claims.SessionID) || r.tokens.has(claims.TokenID) || r.keys.has(claims.KeyID)
 }
 
+// hasToken says whether a token, or an API key, is revoked by its id.
+func (r *revocationSet) hasToken(id string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.tokens.has(id)
+}
+
 func (r *revocationSet) size() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

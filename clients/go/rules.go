@@ -16,11 +16,12 @@ import (
 type Rule struct {
 	// Public lets anyone call the method; a token is ignored.
 	Public bool
-	// Optional lets callers without a token in, but a token that is sent must be valid. Not together with Roles.
+	// Optional lets callers without a token in, but a token that is sent must be valid. Not together with Roles or Actors.
 	Optional bool
-	// Audience and Roles are as in [Require].
+	// Audience, Roles and Actors are as in [Require].
 	Audience string
 	Roles    []string
+	Actors   []string
 }
 
 // Rules are those of a server, by full method name: /package.Service/Method. A method without a rule requires a valid
@@ -69,19 +70,25 @@ func mayExist(method string) bool {
 
 func (r Rule) fault() string {
 	switch {
-	case r.Public && (r.Optional || r.Audience != "" || len(r.Roles) > 0):
+	case r.Public && (r.Optional || r.Audience != "" || len(r.Roles) > 0 || r.Actors != nil):
 		return "is public and has requirements; remove one of them"
 	case r.Optional && len(r.Roles) > 0:
 		return "has both Roles and Optional, but a caller without a token has no roles; remove one"
+	case r.Optional && r.Actors != nil:
+		return "has both Actors and Optional, but a caller without a token has no actor; remove one"
 	case slices.Contains(r.Roles, ""):
 		return "has a role that is empty"
+	case r.Actors != nil && len(r.Actors) == 0:
+		return "has no actor in Actors, so that nobody could call it; leave Actors out, or name one"
+	case slices.Contains(r.Actors, ""):
+		return "has an actor that is empty"
 	default:
 		return ""
 	}
 }
 
 // Authorize applies the rule of a method to the authorization headers of a call, one text each. The result has the caller
-// for [CallerFrom]; the error is a [*Refusal]. It is what guards of other transports call.
+// for [CallerFrom]; the error is a [*Refusal]. It is what guards of other transports call, after [WithPeerAddress].
 func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, authorization []string) (context.Context, error) {
 	rule := r[method]
 	if rule.Public {
@@ -94,7 +101,7 @@ func (r Rules) Authorize(ctx context.Context, v *Verifier, method string, author
 		}
 		return nil, err
 	}
-	caller, err := v.Verify(token, Require{Audience: rule.Audience, Roles: rule.Roles})
+	caller, err := v.VerifyContext(ctx, token, Require{Audience: rule.Audience, Roles: rule.Roles, Actors: rule.Actors})
 	if err != nil {
 		return nil, err
 	}

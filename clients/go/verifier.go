@@ -18,6 +18,9 @@ type Require struct {
 	Audience string
 	// Roles are those that the subject must have, all of them.
 	Roles []string
+	// Actors are the names of the service accounts that may act for the subject: the last actor of the token must be one of
+	// them. Without any, it makes no difference whether somebody acts.
+	Actors []string
 }
 
 // Status says whether a verifier can verify tokens.
@@ -53,8 +56,10 @@ type Verifier struct {
 	maxStaleness int64
 	// keyMissing is called for a token whose key is not known; nil with a stream, which sends every change.
 	keyMissing func()
-	logger     *slog.Logger
-	stop       context.CancelCauseFunc
+	// apiKeys is nil with a key set alone: there is nobody to ask.
+	apiKeys *apiKeyResolver
+	logger  *slog.Logger
+	stop    context.CancelCauseFunc
 	// stopped is closed when the source has ended.
 	stopped chan struct{}
 	// hasEnded is set once nothing delivers keys and revocations any more.
@@ -78,10 +83,10 @@ func NewVerifier(ctx context.Context, upstream Upstream, with ...Option) (*Verif
 		return nil, err
 	}
 	if settings.account != nil {
-		credential := newServiceCredential(connection, settings.account.id, settings.account.secret)
-		settings.credential = credential
+		settings.credential = newServiceCredential(connection, settings.account)
 	}
 	v := newVerifier(settings)
+	v.apiKeys = newAPIKeyResolver(connection, settings.credential, v)
 	v.start(ctx, func(ctx context.Context) {
 		defer connection.Close()
 		newTrustStream(connection, settings.credential, v).run(ctx)
@@ -127,10 +132,33 @@ func (v *Verifier) Close() {
 	<-v.stopped
 }
 
+// noWait has ended, so that nothing waits for it.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // Verify returns the claims of a valid token. It never waits for the network. The error is a [*Refusal], whose reason is
-// one of TOKEN_…, ROLE_MISSING and TRUST_STALE.
+// one of TOKEN_…, ROLE_MISSING, ACTOR_NOT_ALLOWED, API_KEY_INVALID and TRUST_STALE.
+//
+// An API key that the verifier does not know yet is looked up in the background, and refused with TRUST_STALE: a later
+// call finds it. One that is only valid in some networks is refused. [Verifier.VerifyContext] is for API keys.
 func (v *Verifier) Verify(token string, require Require) (*Claims, error) {
-	claims, refused := v.verify(token, require.Audience)
+	return v.VerifyContext(noWait, token, require)
+}
+
+// VerifyContext is Verify, and waits for the service when it meets an API key for the first time: for a second at most, and
+// not longer than ctx. The address of the client is that of [WithClientAddress], or else the peer of the gRPC call whose
+// context ctx is.
+func (v *Verifier) VerifyContext(ctx context.Context, token string, require Require) (*Claims, error) {
+	var claims *Claims
+	var refused *Refusal
+	if isAPIKey(token) {
+		claims, refused = v.verifyAPIKey(ctx, token, require.Audience)
+	} else {
+		claims, refused = v.verify(token, require.Audience)
+	}
 	if refused != nil {
 		if refused == refusedKeyUnknown && v.keyMissing != nil {
 			v.keyMissing()
@@ -142,6 +170,10 @@ func (v *Verifier) Verify(token string, require Require) (*Claims, error) {
 			return nil, refusal(ReasonRoleMissing, "the subject lacks the role '"+role+"'")
 		}
 	}
+	// Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
+	if require.Actors != nil && (claims.Actor == nil || claims.Actor.Name == "" || !slices.Contains(require.Actors, claims.Actor.Name)) {
+		return nil, refusedActor
+	}
 	return claims, nil
 }
 
@@ -149,13 +181,9 @@ func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
 	now := v.clock()
 	// The revision is read before keys and revocations: a change that comes meanwhile is found at the next call.
 	revision := v.trust.revision.Load()
-	current := v.trust.view.Load()
-	confirmedAt := v.trust.confirmedAt.Load()
-	if current == nil || confirmedAt == neverConfirmed || now.monotonicNs-confirmedAt > v.maxStaleness {
-		if v.hasEnded.Load() {
-			return nil, refusedEnded
-		}
-		return nil, refusedStale
+	current := v.freshView(now)
+	if current == nil {
+		return nil, v.refusedNotFresh()
 	}
 	if len(token) > maxTokenBytes {
 		return nil, refusedTooLarge
@@ -178,6 +206,23 @@ func (v *Verifier) verify(token, audience string) (*Claims, *Refusal) {
 		return nil, refusedAudience
 	}
 	return entry.claims, nil
+}
+
+// freshView returns the keys and rules, or nil when they and the revocations are not loaded yet, or are too old.
+func (v *Verifier) freshView(now instant) *view {
+	confirmedAt := v.trust.confirmedAt.Load()
+	if confirmedAt == neverConfirmed || now.monotonicNs-confirmedAt > v.maxStaleness {
+		return nil
+	}
+	return v.trust.view.Load()
+}
+
+// refusedNotFresh is the refusal while freshView returns nil.
+func (v *Verifier) refusedNotFresh() *Refusal {
+	if v.hasEnded.Load() {
+		return refusedEnded
+	}
+	return refusedStale
 }
 
 func (v *Verifier) remember(token string, claims *Claims, rules *policy) *cachedToken {

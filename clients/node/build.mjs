@@ -1,4 +1,5 @@
-// Packs `src/client` and what it imports into one file, without dependencies except the program's own @grpc/grpc-js.
+// Packs `src/client` and what it imports into one file, without dependencies except the program's own
+// @grpc/grpc-js, and yaml if it has policy files in YAML.
 // `npm run build:client` runs it, and `npm pack` in this folder.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -24,7 +25,8 @@ const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: [entry],
   outfile: join(dist, 'postern-auth.js'),
-  external: ['@grpc/grpc-js'],
+  // `yaml` is optional: loaded for a policy file in YAML, and as large as all the rest.
+  external: ['@grpc/grpc-js', 'yaml'],
   bundle: true,
   format: 'cjs',
   platform: 'node',

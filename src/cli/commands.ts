@@ -97,6 +97,11 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./commands/service/list.ts')).serviceList,
   },
   {
+    path: ['service', 'change'],
+    summary: "change a service account's roles and audiences, and revoke tokens that have what it loses",
+    load: async () => (await import('./commands/service/change.ts')).serviceChange,
+  },
+  {
     path: ['service', 'delete'],
     summary: 'delete a service account and revoke its tokens',
     load: async () => (await import('./commands/service/delete.ts')).serviceDelete,
@@ -120,6 +125,87 @@ export const commands: readonly CommandRow[] = [
     path: ['service', 'key', 'delete'],
     summary: 'delete a public key of a service account and revoke the tokens issued for it',
     load: async () => (await import('./commands/service/key/delete.ts')).serviceKeyDelete,
+  },
+  {
+    path: ['service', 'bind'],
+    summary:
+      'bind the identity of a workload, by the claims of its token or its certificate, to a service account',
+    load: async () => (await import('./commands/service/bind.ts')).serviceBind,
+  },
+  {
+    path: ['service', 'bindings'],
+    summary: 'list the identities that are bound to service accounts',
+    load: async () => (await import('./commands/service/bindings.ts')).serviceBindings,
+  },
+  {
+    path: ['service', 'unbind'],
+    summary: 'delete a binding and revoke the tokens issued by it',
+    load: async () => (await import('./commands/service/unbind.ts')).serviceUnbind,
+  },
+  {
+    path: ['issuer', 'add'],
+    summary: 'trust an issuer, whose tokens can then be bound to service accounts',
+    load: async () => (await import('./commands/issuer/add.ts')).issuerAdd,
+  },
+  {
+    path: ['issuer', 'list'],
+    summary: 'list the trusted issuers',
+    load: async () => (await import('./commands/issuer/list.ts')).issuerList,
+  },
+  {
+    path: ['issuer', 'set-keys'],
+    summary: 'replace where the keys of a trusted issuer come from',
+    load: async () => (await import('./commands/issuer/set-keys.ts')).issuerSetKeys,
+  },
+  {
+    path: ['issuer', 'disable'],
+    summary: 'refuse the tokens of an issuer, and revoke those issued for them',
+    load: async () => (await import('./commands/issuer/state.ts')).issuerDisable,
+  },
+  {
+    path: ['issuer', 'enable'],
+    summary: 'accept the tokens of a disabled issuer again',
+    load: async () => (await import('./commands/issuer/state.ts')).issuerEnable,
+  },
+  {
+    path: ['issuer', 'delete'],
+    summary: 'delete a trusted issuer with its bindings, and revoke the tokens issued for its tokens',
+    load: async () => (await import('./commands/issuer/delete.ts')).issuerDelete,
+  },
+  {
+    path: ['api-key', 'create'],
+    summary: 'create an API key of a user or a service account and print it, once',
+    load: async () => (await import('./commands/api-key/create.ts')).apiKeyCreate,
+  },
+  {
+    path: ['api-key', 'list'],
+    summary: 'list the valid API keys of an owner, or of everybody',
+    load: async () => (await import('./commands/api-key/list.ts')).apiKeyList,
+  },
+  {
+    path: ['api-key', 'revoke'],
+    summary: 'revoke an API key, or every one in a text, with the tokens that it was exchanged for',
+    load: async () => (await import('./commands/api-key/revoke.ts')).apiKeyRevoke,
+  },
+  {
+    path: ['api-key', 'rotate'],
+    summary: 'create a new API key with the rights of another, which stays valid for a while',
+    load: async () => (await import('./commands/api-key/rotate.ts')).apiKeyRotate,
+  },
+  {
+    path: ['audience', 'add'],
+    summary: 'add an audience to those of POSTERN_AUDIENCE; every instance accepts it at once',
+    load: async () => (await import('./commands/audience/change.ts')).audienceAdd,
+  },
+  {
+    path: ['audience', 'list'],
+    summary: 'list all audiences',
+    load: async () => (await import('./commands/audience/list.ts')).audienceList,
+  },
+  {
+    path: ['audience', 'delete'],
+    summary: 'remove an added audience; its tokens are refused',
+    load: async () => (await import('./commands/audience/change.ts')).audienceDelete,
   },
   {
     path: ['key', 'list'],
@@ -156,6 +242,26 @@ export const commands: readonly CommandRow[] = [
     summary: 'explain a token: its contents, whether its signature is valid, why it would be refused',
     load: async () => (await import('./commands/token/inspect.ts')).tokenInspect,
   },
+  {
+    path: ['token', 'explain-exchange'],
+    summary: 'explain whether and why a token of another issuer would be exchanged',
+    load: async () => (await import('./commands/token/explain-exchange.ts')).tokenExplainExchange,
+  },
+  {
+    path: ['policy', 'check'],
+    summary: 'check a policy file, and find methods without a rule',
+    load: async () => (await import('./commands/policy/check.ts')).policyCheck,
+  },
+  {
+    path: ['policy', 'envoy'],
+    summary: 'print routes of Envoy that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyEnvoy,
+  },
+  {
+    path: ['policy', 'gateway'],
+    summary: 'print objects of Envoy Gateway that apply a policy file',
+    load: async () => (await import('./commands/policy/generate.ts')).policyGateway,
+  },
 ];
 
 /** A description of each group of commands, for `postern --help`. */
@@ -164,7 +270,11 @@ export const groups: Readonly<Record<string, string>> = {
   session: "list and end users' sessions",
   service: 'manage service accounts, with which programs authenticate',
   'service key': "manage a service account's public keys",
+  'api-key': 'manage API keys of users and service accounts',
+  audience: 'manage the audiences that tokens can have',
+  issuer: 'manage the issuers whose tokens are exchanged',
   key: 'list, rotate and revoke signing keys',
   audit: 'read the audit trail',
-  token: 'inspect access tokens',
+  token: 'inspect and explain tokens',
+  policy: 'check policy files, and configure Envoy by them',
 };

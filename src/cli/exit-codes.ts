@@ -7,6 +7,7 @@ export const exitCodes = {
   unavailable: 4,
   refused: 5,
   tokenRefused: 6,
+  policyFault: 7,
   interrupted: 130,
 } as const;
 
@@ -22,6 +23,7 @@ const meanings: Readonly<Record<keyof typeof exitCodes, string>> = {
   unavailable: 'the database or another server does not respond; try again later',
   refused: 'refused by a rule of the service, or the named object does not exist',
   tokenRefused: 'the inspected token would be refused',
+  policyFault: 'the policy file is invalid, or does not fit the methods',
   interrupted: 'interrupted with Ctrl-C',
 };
 

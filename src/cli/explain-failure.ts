@@ -175,9 +175,23 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'name-taken':
       return failure(
         exitCodes.refused,
-        'a service account with this name already exists',
-        'Choose another name, or delete the existing account.',
+        `another ${rejection.of} has this name`,
+        'Choose another name, or remove the other one.',
       );
+    case 'issuer-taken':
+      return failure(
+        exitCodes.refused,
+        'the issuer is trusted already',
+        'Look at it with: postern issuer list',
+      );
+    case 'api-key-limit-reached':
+      return failure(
+        exitCodes.refused,
+        rejection.limit,
+        `${rejection.advice.charAt(0).toUpperCase()}${rejection.advice.slice(1)}.`,
+      );
+    case 'audience-limit-reached':
+      return failure(exitCodes.refused, 'there are as many audiences as there may be', 'Delete one first.');
     case 'last-admin':
       return failure(
         exitCodes.refused,
@@ -211,7 +225,18 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'admin-required':
     case 'service-required':
     case 'credentials-missing':
+    case 'issuer-not-trusted':
+    case 'identity-not-bound':
+    case 'exchange-not-allowed':
+    case 'api-key-invalid':
+    case 'credential-not-allowed':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
+    case 'issuer-keys-unavailable':
+      return failure(
+        exitCodes.unavailable,
+        `the keys of the issuer cannot be fetched: ${rejection.cause}`,
+        'Run: postern doctor',
+      );
     case 'token-refused':
       return failure(
         exitCodes.tokenRefused,
@@ -249,5 +274,6 @@ function describeViolations(violations: readonly FieldViolation[]): string {
 }
 
 function failure(exitCode: ExitCode, message: string, advice: string): ExplainedFailure {
-  return { exitCode, lines: [...`postern: ${message}`.split('\n'), advice] };
+  // Lists, such as the faults of a file, have a line for each item.
+  return { exitCode, lines: `postern: ${message}\n${advice}`.split('\n') };
 }

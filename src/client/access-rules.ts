@@ -1,6 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
-import { isName, isPlainObject, unknownMembers } from './argument-checks.ts';
+import { isListOfNames, isName, isPlainObject, unknownMembers } from './argument-checks.ts';
 
 /** What a valid token must contain in addition. */
 export interface Requirements {
@@ -8,6 +8,20 @@ export interface Requirements {
   readonly audience?: string;
   /** Roles that the subject must have, all of them. */
   readonly roles?: readonly string[];
+  /**
+   * The names of the services that may act for the subject; the token must have one of them as its last actor. Left out,
+   * a token is accepted with an actor as without one: its subject counts.
+   */
+  readonly actors?: readonly string[];
+}
+
+/** What a credential must contain, and from where it is used. */
+export interface VerifyOptions extends Requirements {
+  /**
+   * The IP address of the client that sent the credential, for API keys that are limited to networks. Without it, and
+   * with an address of this machine, such a key is refused.
+   */
+  readonly clientAddress?: string | null | undefined;
 }
 
 /** Who may call a method. */
@@ -48,33 +62,45 @@ const validated = new WeakSet<Requirements>();
 /** Checks each object only once. @throws TypeError that lists every fault */
 export function validateRequirements(requirements: Requirements): void {
   if (validated.has(requirements)) return;
-  const faults = memberFaults(requirements, ['audience', 'roles']);
+  const faults = memberFaults(requirements, ['audience', 'roles', 'actors']);
   if (faults.length > 0) throw new TypeError(`the requirements are invalid: ${faults.join('; ')}`);
   validated.add(requirements);
+}
+
+/** @throws TypeError that lists every fault */
+export function validateVerifyOptions(options: VerifyOptions): void {
+  if (!isPlainObject(options) || !('clientAddress' in options)) {
+    validateRequirements(options);
+    return;
+  }
+  const { clientAddress, ...requirements } = options as VerifyOptions;
+  // Frameworks have no address for some requests.
+  if (typeof (clientAddress ?? '') !== 'string')
+    throw new TypeError('the requirements are invalid: has a clientAddress that is not a string');
+  validateRequirements(requirements);
 }
 
 function accessFaults(access: unknown): string[] {
   if (access === 'public') return [];
   if (!isPlainObject(access)) return ["is neither 'public' nor a plain object"];
-  const faults = memberFaults(access, ['audience', 'roles', 'optional']);
+  const faults = memberFaults(access, ['audience', 'roles', 'actors', 'optional']);
   if (!('optional' in access)) return faults;
   if (access['optional'] !== true)
     faults.push("has an 'optional' that is not true; set it to true or remove it");
   if ('roles' in access)
     faults.push("has both 'roles' and 'optional', but a caller without a token has no roles; remove one");
+  if ('actors' in access)
+    faults.push("has both 'actors' and 'optional', but a caller without a token has no actor; remove one");
   return faults;
 }
 
 function memberFaults(value: unknown, known: readonly string[]): string[] {
-  if (!isPlainObject(value)) return ['is not a plain object with audience and roles'];
-  const { audience, roles } = value;
+  if (!isPlainObject(value)) return ['is not a plain object with audience, roles and actors'];
+  const { audience, roles, actors } = value;
   const faults = unknownMembers(value, known).map((name) => `has an unknown member '${name}'`);
   // A member that is undefined is a fault, too: a setting that is missing would silently drop the requirement.
   if ('audience' in value && !isName(audience)) faults.push('has an audience that is not a string');
   if ('roles' in value && !isListOfNames(roles)) faults.push('has roles that are not a list of strings');
+  if ('actors' in value && !isListOfNames(actors)) faults.push('has actors that are not a list of strings');
   return faults;
 }
-
-/** `every` alone would skip holes. */
-const isListOfNames = (value: unknown) =>
-  Array.isArray(value) && value.length > 0 && Array.from(value as unknown[]).every(isName);

@@ -21,6 +21,11 @@ export function isName(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
 }
 
+/** Whether the value is a list of strings that are not empty, and has one at least. `every` alone would skip holes. */
+export function isListOfNames(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && Array.from(value as unknown[]).every(isName);
+}
+
 /** The members that have no meaning, such as a misspelt one. */
 export function unknownMembers(argument: object, known: readonly string[]): string[] {
   return Object.keys(argument).filter((name) => !known.includes(name));

@@ -7,18 +7,10 @@ import {
   type TokenSet,
   type VerifiedToken,
 } from '../generated/postern/v1/auth.ts';
-import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
-import {
-  hasMethods,
-  isDuration,
-  isPlainObject,
-  isRecord,
-  requestFaults,
-  throwFaults,
-  unknownMembers,
-} from './argument-checks.ts';
+import { isDuration, isListOfNames, requestFaults, throwFaults } from './argument-checks.ts';
 import type { BearerSource } from './bearer-interceptor.ts';
-import { addressFaults, channelCredentials, channelOptions, type Upstream } from './channel.ts';
+import { optionFaults, settingFaults, TOKEN_SET_MEMBERS, validate } from './call-checks.ts';
+import { channelCredentials, channelOptions, type Upstream } from './channel.ts';
 import { isServiceError, PosternError, posternErrorOf } from './postern-error.ts';
 import { type RetryPolicy, standardRetry, withRetry } from './retry.ts';
 
@@ -68,6 +60,23 @@ export interface AuthClient {
     request: { clientId: string; clientSecret: string; audience?: string },
     settings?: CallSettings,
   ): Promise<TokenSet>;
+  /**
+   * Exchanges a token of a trusted issuer, an API key or an access token for an access token; without a `subjectToken` the
+   * client certificate of the connection. Retried like `login`, because the token of a CI job can be exchanged only once.
+   */
+  exchangeToken(
+    request: {
+      subjectToken?: string;
+      serviceAccount?: string;
+      audience?: string;
+      roles?: readonly string[];
+      /** The access token of the service account that acts for the subject. */
+      actorToken?: string;
+      /** Seconds; shortens only. */
+      lifetime?: number;
+    },
+    settings?: CallSettings,
+  ): Promise<TokenSet>;
   /** Ends all sessions of the user and returns the tokens of a new one. Retried like `login`. */
   changePassword(
     request: { accessToken: string; currentPassword: string; newPassword: string },
@@ -87,6 +96,7 @@ type Invoke<Request, Response> = (
 ) => ClientUnaryCall;
 
 const DEADLINE_MS = 5_000;
+const MAX_UINT32 = 2 ** 32 - 1;
 /**
  * Reasons with which the service answers before it commits anything: after them even a login can be retried without side
  * effects. TRUST_STALE is one because the signing key is required before the session is opened.
@@ -164,7 +174,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       // A whole TokenSet is a good request.
       validate('verifyToken', request, settings, ['accessToken'], ['audience'], TOKEN_SET_MEMBERS);
       const { accessToken, audience = '' } = request;
-      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience }, settings);
+      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience, clientAddress: '' }, settings);
     },
     async refreshToken(refreshToken, settings) {
       if (typeof refreshToken !== 'string')
@@ -185,6 +195,28 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       return retryAlways(
         stub.issueServiceToken.bind(stub),
         { clientId, clientSecret, audience, clientAssertion: '' },
+        settings,
+      );
+    },
+    async exchangeToken(request, settings) {
+      const texts = ['subjectToken', 'serviceAccount', 'audience', 'actorToken'];
+      validate('exchangeToken', request, settings, [], texts, ['roles', 'lifetime']);
+      const {
+        subjectToken = '',
+        serviceAccount = '',
+        audience = '',
+        actorToken = '',
+        roles,
+        lifetime,
+      } = request;
+      if (roles !== undefined && !isListOfNames(roles))
+        throwFaults('exchangeToken', ['roles must be a list of strings']);
+      if (lifetime !== undefined && !(Number.isInteger(lifetime) && isDuration(lifetime, MAX_UINT32)))
+        throwFaults('exchangeToken', ['lifetime must be a number of seconds, at least 1']);
+      const shortening = lifetime === undefined ? {} : { lifetime };
+      return retryIfNotExecuted(
+        stub.exchangeToken.bind(stub),
+        { subjectToken, serviceAccount, audience, actorToken, roles: [...(roles ?? [])], ...shortening },
         settings,
       );
     },
@@ -211,70 +243,6 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       stub.close();
     },
   };
-}
-
-const TOKEN_SET_MEMBERS: readonly (keyof TokenSet)[] = [
-  'accessToken',
-  'tokenType',
-  'expiresIn',
-  'refreshToken',
-  'refreshExpiresIn',
-  'sessionId',
-  'userId',
-];
-const OPTIONS = ['address', 'tls', 'insecure', 'deadlineMs', 'retry', 'credential'];
-const RETRY_MEMBERS = ['attempts', 'firstPauseMs', 'longestPauseMs'];
-
-function optionFaults(options: unknown): string[] {
-  if (!isPlainObject(options)) return ['the options must have an address, "host:port"'];
-  const { address, deadlineMs, retry, credential } = options;
-  const faults = unknownMembers(options, OPTIONS).map((name) => `${name} is not a known option`);
-  faults.push(...addressFaults(address));
-  if (deadlineMs !== undefined && !(isDuration(deadlineMs) && isDeadline(deadlineMs)))
-    faults.push('deadlineMs must be greater than 0');
-  if (
-    retry !== undefined &&
-    !(isRecord(retry) && RETRY_MEMBERS.every((name) => typeof retry[name] === 'number' && retry[name] >= 0))
-  )
-    faults.push(`retry must have ${RETRY_MEMBERS.join(', ')}, numbers`);
-  else if (isRecord(retry))
-    faults.push(...unknownMembers(retry, RETRY_MEMBERS).map((name) => `retry.${name} is not a known option`));
-  if (credential !== undefined && !hasMethods(credential, 'accessToken'))
-    faults.push('credential must have a method accessToken, as a ServiceCredential has');
-  return faults;
-}
-
-/** NaN, and what is beyond the range of a deadline of gRPC, would end in an error that nobody handles. */
-const isDeadline = (value: unknown) =>
-  typeof value === 'number' && (value <= MAX_TIMER_MS || value === Infinity);
-
-function settingFaults(settings: unknown): string[] {
-  if (settings === undefined) return [];
-  if (!isPlainObject(settings))
-    return ['the last argument must be an object, { deadlineMs, signal, requestId }'];
-  const { deadlineMs, signal, requestId } = settings;
-  const faults = unknownMembers(settings, ['deadlineMs', 'signal', 'requestId']).map(
-    (name) => `${name} is not a known setting of a call`,
-  );
-  if (deadlineMs !== undefined && !isDeadline(deadlineMs))
-    faults.push('deadlineMs must be a number of milliseconds');
-  if (signal !== undefined && !hasMethods(signal, 'addEventListener'))
-    faults.push('signal must be an AbortSignal');
-  if (requestId !== undefined && typeof requestId !== 'string') faults.push('requestId must be a string');
-  return faults;
-}
-
-/** @throws TypeError for a request or settings of a wrong form: they would be sent as the text `[object Object]` */
-function validate(
-  method: string,
-  request: unknown,
-  settings: unknown,
-  required: readonly string[],
-  optional?: readonly string[],
-  others?: readonly string[],
-): void {
-  const faults = requestFaults(request, required, optional, others);
-  throwFaults(method, [...faults, ...settingFaults(settings)]);
 }
 
 function clientInfo({

@@ -1,10 +1,16 @@
 import { status } from '@grpc/grpc-js';
 
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
+import { optionsFor } from './api-key-verification.ts';
 import { hasMethods, isRecord, requireVerifier, throwFaults } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, validateRequirements } from './access-rules.ts';
+import {
+  type Requirements,
+  validateRequirements,
+  validateVerifyOptions,
+  type VerifyOptions,
+} from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 declare global {
@@ -41,6 +47,9 @@ interface NodeRequest {
   readonly headersDistinct?: Readonly<Record<string, readonly string[] | undefined>>;
   /** Names and values in turn; what a request of HTTP/2 has instead. */
   readonly rawHeaders?: readonly string[];
+  /** Express: the address of the client, behind a proxy by its setting `trust proxy`. */
+  readonly ip?: string | undefined;
+  readonly socket?: { readonly remoteAddress?: string | undefined };
   caller?: VerifiedClaims;
 }
 interface NodeResponse {
@@ -53,6 +62,8 @@ interface NodeResponse {
 /** The same for Fastify. */
 interface FastifyRequest {
   readonly raw: NodeRequest;
+  /** The address of the client, behind a proxy by the option `trustProxy`. */
+  readonly ip?: string;
   caller?: VerifiedClaims;
 }
 interface FastifyReply {
@@ -62,24 +73,33 @@ interface FastifyReply {
 }
 
 /**
- * Authenticates an HTTP request by its `Authorization: Bearer` header (RFC 6750).
+ * Authenticates an HTTP request by its `Authorization: Bearer` header (RFC 6750), an access token or an API key. Headers do
+ * not show from where a request comes: for API keys that are limited to networks say so with `clientAddress`.
  *
  * @throws TypeError for invalid arguments, and nothing else
  */
 export async function authenticateRequest(
   verifier: Verifier,
   headers: RequestHeaders,
-  requirements: Requirements = {},
+  options: VerifyOptions = {},
 ): Promise<HttpVerdict> {
   requireVerifier('authenticateRequest', verifier);
-  validateRequirements(requirements);
+  validateVerifyOptions(options);
   // A request, of fetch or of Node, has no authorization header of its own: each call would be refused.
   if (!isRecord(headers) || isRecord((headers as { headers?: unknown }).headers))
     throwFaults('authenticateRequest', ['the second argument must be the headers of the request']);
+  return authenticate(verifier, headers, () => options);
+}
+
+async function authenticate(
+  verifier: Verifier,
+  headers: RequestHeaders,
+  optionsOf: (token: string) => VerifyOptions,
+): Promise<HttpVerdict> {
   try {
     const token = bearerTokenOf(authorizationOf(headers));
     if (token === null) return { ok: false, refusal: CREDENTIALS_MISSING };
-    return { ok: true, caller: await verifier.verify(token, requirements) };
+    return { ok: true, caller: await verifier.verify(token, optionsOf(token)) };
   } catch (error) {
     return { ok: false, refusal: httpRefusalOf(error) };
   }
@@ -103,7 +123,9 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
       throwFaults('requireToken', [
         'the middleware must be called with request, response and next; for Fastify use requireTokenHook',
       ]);
-    void authenticateRequest(verifier, headersOf(request), requirements).then((verdict) => {
+    const optionsOf = (token: string) =>
+      optionsFor(token, requirements, () => request.ip ?? request.socket?.remoteAddress);
+    void authenticate(verifier, headersOf(request), optionsOf).then((verdict) => {
       if (verdict.ok) {
         request.caller = verdict.caller;
         next();
@@ -133,7 +155,10 @@ export function requireTokenHook(verifier: Verifier, requirements: Requirements 
       !hasMethods(reply, 'code', 'headers', 'send')
     )
       throwFaults('requireTokenHook', ['the hook is for Fastify; for Express use requireToken']);
-    const verdict = await authenticateRequest(verifier, headersOf(request.raw), requirements);
+    const { raw } = request;
+    const optionsOf = (token: string) =>
+      optionsFor(token, requirements, () => request.ip ?? raw.socket?.remoteAddress);
+    const verdict = await authenticate(verifier, headersOf(raw), optionsOf);
     if (verdict.ok) {
       request.caller = verdict.caller;
       return undefined;

@@ -10,6 +10,7 @@ import {
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import { Status } from '../generated/google/rpc/status.ts';
+import { optionsFor } from './api-key-verification.ts';
 import {
   hasMethods,
   isPlainObject,
@@ -19,16 +20,31 @@ import {
   unknownMembers,
 } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
+import {
+  METHOD_NOT_LISTED,
+  type MethodRule,
+  type PolicyRefusal,
+  ruleOf,
+  unmetBy,
+} from '../policy/method-policy.ts';
+import { PolicyFile } from '../policy/policy-file.ts';
 import { PosternError } from './postern-error.ts';
 import { type MethodAccess, type Requirements, validateRules } from './access-rules.ts';
 import type { Verifier } from './verifier.ts';
 
 export interface AuthInterceptorOptions {
   readonly verifier: Verifier;
+  /** The rules of a file, from `openPolicyFile`. Where there are rules in `methods` as well, both must allow the call. */
+  readonly policy?: PolicyFile;
   /** Rules by full method name, `/package.Service/Method`. */
   readonly methods?: Readonly<Record<string, MethodAccess>>;
-  /** The rule for all other methods; requires a valid token by default. */
+  /** The rule for all other methods; requires a valid token by default, and with a policy what the policy requires. */
   readonly otherwise?: MethodAccess;
+  /**
+   * The address of the client of a call, for API keys that are limited to networks: by default the peer's. Behind a proxy
+   * the peer is the proxy, so return there what the proxy says, or null.
+   */
+  readonly clientAddress?: (call: { readonly metadata: Metadata; readonly peer: string }) => string | null;
   /** The services of the server. If set, a rule for an unknown method is an error. */
   readonly services?: readonly ServiceDefinition[];
 }
@@ -58,13 +74,15 @@ export function callerOf(call: { readonly metadata: Metadata }): VerifiedClaims 
 export function authInterceptor(options: AuthInterceptorOptions): ServerInterceptor {
   throwFaults('authInterceptor', optionFaults(options));
   requireVerifier('authInterceptor', options.verifier);
-  const { verifier, methods = {}, otherwise = {} } = options;
+  const { verifier, policy, methods = {}, clientAddress = peerOf } = options;
+  const { otherwise = policy === undefined ? {} : 'public' } = options;
   validateRules(methods, otherwise, options.services);
-  const rules = new Map(Object.entries(methods).map(([path, access]) => [path, ruleOf(access)]));
-  const defaultRule = ruleOf(otherwise);
+  const rules = new Map(Object.entries(methods).map(([path, access]) => [path, accessRuleOf(access)]));
+  const defaultRule = accessRuleOf(otherwise);
   return (method, call) => {
+    const listed = policy === undefined ? 'public' : ruleOf(policy.policy, method.path);
     const rule = rules.get(method.path) ?? defaultRule;
-    if (rule === 'public') return new ServerInterceptingCall(call);
+    if (listed === 'public' && rule === 'public') return new ServerInterceptingCall(call);
     return new ServerInterceptingCall(call, {
       start(next) {
         next({
@@ -75,7 +93,9 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
             };
             const reject = (error: unknown) => call.sendStatus(statusOf(error));
             try {
-              const verdict = authorize(verifier, rule, metadata);
+              const verdict = authorize(verifier, listed, rule, metadata, () =>
+                clientAddress({ metadata, peer: call.getPeer() }),
+              );
               if (verdict instanceof Promise) verdict.then(accept, reject);
               else accept(verdict);
             } catch (error) {
@@ -88,14 +108,21 @@ export function authInterceptor(options: AuthInterceptorOptions): ServerIntercep
   };
 }
 
+const peerOf = ({ peer }: { readonly peer: string }): string => peer;
+
 function optionFaults(options: unknown): string[] {
   if (!isPlainObject(options))
-    return ['the options must be an object, { verifier, methods, otherwise, services }'];
-  const { methods, services } = options;
-  const faults = unknownMembers(options, ['verifier', 'methods', 'otherwise', 'services']).map(
-    (name) => `${name} is not a known option`,
-  );
+    return [
+      'the options must be an object, { verifier, policy, methods, otherwise, clientAddress, services }',
+    ];
+  const { policy, methods, clientAddress, services } = options;
+  const known = ['verifier', 'policy', 'methods', 'otherwise', 'clientAddress', 'services'];
+  const faults = unknownMembers(options, known).map((name) => `${name} is not a known option`);
+  if (policy !== undefined && !(policy instanceof PolicyFile))
+    faults.push('policy must be what openPolicyFile resolves to');
   if (methods !== undefined && !isPlainObject(methods)) faults.push('methods must be a plain object');
+  if (clientAddress !== undefined && typeof clientAddress !== 'function')
+    faults.push('clientAddress must be a function');
   if (services !== undefined && !(Array.isArray(services) && services.every(isRecord)))
     faults.push('services must be a list of service definitions');
   return faults;
@@ -107,27 +134,43 @@ interface Rule {
   readonly requirements: Requirements;
 }
 
-function ruleOf(access: MethodAccess): Rule | 'public' {
+function accessRuleOf(access: MethodAccess): Rule | 'public' {
   if (access === 'public') return access;
   if (!('optional' in access)) return { isOptional: false, requirements: access };
   const { audience } = access;
   return { isOptional: true, requirements: audience === undefined ? {} : { audience } };
 }
 
+/** @param listed the rule of the policy; null when it refuses the method */
 function authorize(
   verifier: Verifier,
-  { isOptional, requirements }: Rule,
+  listed: MethodRule | null,
+  rule: Rule | 'public',
   metadata: Metadata,
+  clientAddress: () => string | null,
 ): VerifiedClaims | null | Promise<VerifiedClaims> {
+  if (listed === null) throw refusedBy(METHOD_NOT_LISTED);
   const token = bearerTokenOf(metadata.get('authorization').map(String));
-  if (token === null && isOptional) return null;
+  if (token === null && listed === 'public' && rule !== 'public' && rule.isOptional) return null;
   if (token === null) {
     throw new PosternError("send the access token as metadata 'authorization: Bearer <token>'", {
       code: status.UNAUTHENTICATED,
       reason: 'CREDENTIALS_MISSING',
     });
   }
-  return verifier.verify(token, requirements);
+  const accept = (claims: VerifiedClaims) => {
+    const refusal = unmetBy(listed, claims);
+    if (refusal !== null) throw refusedBy(refusal);
+    return claims;
+  };
+  const requirements = rule === 'public' ? {} : rule.requirements;
+  const verdict = verifier.verify(token, optionsFor(token, requirements, clientAddress));
+  return verdict instanceof Promise ? verdict.then(accept) : accept(verdict);
+}
+
+function refusedBy({ reason, detail }: PolicyRefusal): PosternError {
+  const code = reason === 'TOKEN_CLAIMS_INVALID' ? status.UNAUTHENTICATED : status.PERMISSION_DENIED;
+  return new PosternError(detail, { code, reason });
 }
 
 function statusOf(error: unknown) {

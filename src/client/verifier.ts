@@ -2,14 +2,18 @@ import { status } from '@grpc/grpc-js';
 
 import { MAX_TIMER_MS } from '../domain/concurrency/timeout.ts';
 import { errorText } from '../domain/error-text.ts';
+import { looksLikeApiKey } from '../domain/claims/api-key.ts';
 import type { VerifiedClaims } from '../domain/claims/claims.ts';
 import { RETRY_AFTER_MS } from '../domain/rejection.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
 import { type TokenVerdict, TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
-import { type ServiceAccount, serviceCredential } from './service-credential.ts';
+import { type ServiceAccount, ServiceCredential, serviceCredential } from './service-credential.ts';
+import { apiKeyLookUp } from '../trust/api-key-look-up.ts';
+import { ApiKeyResolver } from '../trust/api-key-resolver.ts';
 import { StreamTrustSource, type SourceEvent } from '../trust/stream-trust-source.ts';
 import { TrustBundle } from '../trust/trust-bundle.ts';
+import { refuseApiKey, verifyApiKey } from './api-key-verification.ts';
 import { channelCredentials, channelOptions, type Upstream, upstreamFaults } from './channel.ts';
 import {
   accountFaults,
@@ -21,15 +25,15 @@ import {
 } from './argument-checks.ts';
 import { JwksTrustSource } from '../trust/jwks-trust-source.ts';
 import { PosternError } from './postern-error.ts';
-import { type Requirements, validateRequirements } from './access-rules.ts';
+import { type Requirements, validateVerifyOptions, type VerifyOptions } from './access-rules.ts';
 
 /** Where a verifier gets keys and revocations from. */
 export type TrustOrigin =
   /** WatchTrust: keys and revocations as they change. Issuer and audiences come from the stream, too. */
   | {
       readonly upstream: Upstream;
-      /** The account that authenticates the stream; not needed on a unix socket. */
-      readonly credential?: ServiceAccount;
+      /** The account that authenticates the stream, or a `workloadCredential`; not needed on a unix socket. */
+      readonly credential?: ServiceAccount | ServiceCredential;
     }
   /** A JWKS URL: keys only. A revoked token is accepted until it expires. */
   | {
@@ -62,15 +66,16 @@ export interface VerifierState {
   readonly revocations: number;
 }
 
-/** Verifies access tokens inside this process. */
+/** Verifies access tokens and API keys inside this process. */
 export interface Verifier {
   /**
-   * The claims of a valid token; without a promise if the token is cached. Throws, or rejects with, a `PosternError`:
-   * UNAUTHENTICATED with a TOKEN_ reason, PERMISSION_DENIED ROLE_MISSING, UNAVAILABLE TRUST_STALE. `await` handles both.
+   * The claims of a valid token, or of an API key with its rights; without a promise if the token or the key is cached.
+   * The service is asked once for each key. Throws, or rejects with, a `PosternError`: UNAUTHENTICATED with a TOKEN_ reason
+   * or API_KEY_INVALID, PERMISSION_DENIED ROLE_MISSING or ACTOR_NOT_ALLOWED, UNAVAILABLE TRUST_STALE. `await` handles both.
    *
-   * @throws TypeError for a token that is no string, and for invalid requirements, such as a misspelt member
+   * @throws TypeError for a token that is no string, and for invalid options, such as a misspelt member
    */
-  verify(token: string, requirements?: Requirements): VerifiedClaims | Promise<VerifiedClaims>;
+  verify(token: string, options?: VerifyOptions): VerifiedClaims | Promise<VerifiedClaims>;
   state(): VerifierState;
   /**
    * Resolves when tokens can be verified. The value is always true, for programs that test it.
@@ -98,7 +103,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { cacheBytes = CACHE_BYTES, onEvent = () => undefined } = options;
   const bundle = new TrustBundle();
   let failure: SourceFailure | null = null;
-  const { source, release } = sourceOf(origin, bundle, (event) => {
+  const { source, resolver, release } = sourceOf(origin, bundle, (event) => {
     failure = event.kind === 'connected' ? null : event;
     try {
       onEvent(event);
@@ -127,9 +132,17 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     verify(token, requirements = NO_REQUIREMENTS) {
       if (typeof token !== 'string') throwFaults('verify', ['the token must be a string']);
-      validateRequirements(requirements);
+      validateVerifyOptions(requirements);
       if (isClosed) throw closedError();
+      const isApiKey = looksLikeApiKey(token);
+      if (isApiKey && resolver === null) refuseApiKey();
       if (!bundle.loaded || isStale()) failStale();
+      if (isApiKey && resolver !== null) {
+        const claims = verifyApiKey(resolver, token, requirements);
+        return claims instanceof Promise
+          ? claims.then((resolved) => claimsOrThrow({ ok: true, claims: resolved }, requirements))
+          : claimsOrThrow({ ok: true, claims }, requirements);
+      }
       const verdict = verifier.verify(token, requirements.audience);
       if (verdict instanceof Promise)
         return verdict.then((resolved) => claimsOrThrow(resolved, requirements));
@@ -165,7 +178,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): VerifiedClaims {
+function claimsOrThrow(verdict: TokenVerdict, { roles, actors }: Requirements): VerifiedClaims {
   if (!verdict.ok) {
     const { reason, detail } = verdict.refusal;
     throw new PosternError(detail, { code: status.UNAUTHENTICATED, reason });
@@ -174,6 +187,12 @@ function claimsOrThrow(verdict: TokenVerdict, { roles }: Requirements): Verified
   if (missing !== undefined) {
     const facts = { code: status.PERMISSION_DENIED, reason: 'ROLE_MISSING' } as const;
     throw new PosternError(`the subject lacks the role '${missing}'`, facts);
+  }
+  // Only the service that made this call counts: those before it are history (RFC 8693 section 4.1).
+  const actor = verdict.claims.actor?.name ?? null;
+  if (actors !== undefined && (actor === null || !actors.includes(actor))) {
+    const facts = { code: status.PERMISSION_DENIED, reason: 'ACTOR_NOT_ALLOWED' } as const;
+    throw new PosternError('the token names no service that may act for the subject here', facts);
   }
   return verdict.claims;
 }
@@ -212,7 +231,7 @@ function trustFaults(trust: unknown): string[] {
   const { upstream, credential } = trust;
   const faults = unknownOptionFaults('trust.', trust, ['upstream', 'credential']);
   faults.push(...upstreamFaults(upstream, 'trust.upstream'));
-  if (credential === undefined) return faults;
+  if (credential === undefined || credential instanceof ServiceCredential) return faults;
   return [...faults, ...accountFaults(credential, 'trust.credential ')];
 }
 
@@ -233,7 +252,8 @@ const hasUnknownKey = (verdict: TokenVerdict) =>
 
 function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: SourceEvent) => void) {
   if ('jwksUrl' in origin) {
-    return { source: new JwksTrustSource(origin, bundle, report), release: () => undefined };
+    const source = new JwksTrustSource(origin, bundle, report);
+    return { source, resolver: null, release: () => undefined };
   }
   const { upstream, credential } = origin;
   const client = new TrustServiceClient(
@@ -241,12 +261,17 @@ function sourceOf(origin: TrustOrigin, bundle: TrustBundle, report: (event: Sour
     channelCredentials(upstream),
     channelOptions(upstream),
   );
-  const watchCredential = credential ? serviceCredential(upstream, credential) : null;
+  // A credential of the program may be in use elsewhere, and is not closed with the verifier.
+  const isOwn = credential !== undefined && !(credential instanceof ServiceCredential);
+  const watchCredential = isOwn ? serviceCredential(upstream, credential) : (credential ?? null);
   const release = () => {
     client.close();
-    watchCredential?.close();
+    if (isOwn) watchCredential?.close();
   };
-  return { source: new StreamTrustSource({ client, bundle, credential: watchCredential, report }), release };
+  const source = new StreamTrustSource({ client, bundle, credential: watchCredential, report });
+  const lookUp = apiKeyLookUp({ client, credential: watchCredential });
+  const resolver = new ApiKeyResolver({ bundle, policy: () => source.policy, lookUp });
+  return { source, resolver, release };
 }
 
 type SourceFailure = Exclude<SourceEvent, { kind: 'connected' }>;

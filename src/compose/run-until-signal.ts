@@ -15,6 +15,8 @@ import type { ServerTls } from '../net/tls/server-tls.ts';
 export interface Running {
   readonly grpc: ListenAddress;
   readonly http: ListenAddress;
+  /** Null or absent where administrators have no listener of their own. */
+  readonly admin?: ListenAddress | null;
   readonly tls: ServerTls | null;
   stop(): Promise<void>;
 }
@@ -64,7 +66,10 @@ export async function runUntilSignal<Started extends Running>(
       (started) => {
         logOutput.write(greet(started));
         const [grpc, http] = [formatListenAddress(started.grpc), formatListenAddress(started.http)];
-        standardOutput.write(`${JSON.stringify({ event: 'listening', grpc, http, pid: process.pid })}\n`);
+        const admin = started.admin ? { admin: formatListenAddress(started.admin) } : {};
+        standardOutput.write(
+          `${JSON.stringify({ event: 'listening', grpc, http, ...admin, pid: process.pid })}\n`,
+        );
       },
     );
   } finally {

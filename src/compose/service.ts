@@ -1,21 +1,14 @@
 import { composeRpcs } from './services.ts';
+import { composeApiKeys } from './api-keys.ts';
 import { composeTokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import { budgetOf } from '../domain/operation-call.ts';
 import { DatabaseClock } from '../domain/database-clock.ts';
-import { type ListenAddress } from '../net/listen-address.ts';
-import { networkMatcher } from '../net/cidr.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { Rejected } from '../domain/rejection.ts';
 import { authenticateBy } from '../rpc/authenticate.ts';
 import { AUDIT_LIMIT_MS } from '../rpc/time-limits.ts';
-import { GrpcServer } from '../grpc/grpc-server.ts';
 import { TrustBroadcaster } from '../services/trust/trust-broadcaster.ts';
-import { HttpCalls } from '../http/http-calls.ts';
-import { HttpServer } from '../http/http-server.ts';
-import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
-import { AdminServiceService } from '../generated/postern/v1/admin.ts';
-import { AuthServiceService } from '../generated/postern/v1/auth.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import type { MethodGuard } from '../rpc/method-guard.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
@@ -23,6 +16,8 @@ import { logKeyEvent, reportClock } from './report-events.ts';
 import { composeOAuth } from './oauth.ts';
 import { publicationOf } from '../http/oauth/metadata.ts';
 import { openListenerTls } from './listener-tls.ts';
+import { type BoundListeners, Listeners } from './listeners.ts';
+import { openPolicy } from './policy.ts';
 import { databaseFaults, trustFaults } from './unready-reasons.ts';
 import type { ServerTls } from '../net/tls/server-tls.ts';
 import { ServiceCounts, serviceMetrics } from '../observability/metrics/service-metrics.ts';
@@ -41,6 +36,7 @@ import { DatabaseMonitor } from '../features/maintenance/database-monitor.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { PasswordHasher } from '../passwords/password-hasher.ts';
 import { CircuitBreaker } from '../database/circuit-breaker.ts';
+import { Audiences } from '../features/audiences/audiences.ts';
 import { AuditWriter } from '../features/audit/audit-writer.ts';
 import { migrate, requireSchema } from '../database/migrate.ts';
 import { Database } from '../database/database.ts';
@@ -55,12 +51,9 @@ const MAX_CONNECTIONS = 10;
 const TRUST_CONNECTIONS = 2;
 /** A hanging probe frees its connection before the second probe after it needs one, so that recovery is noticed in time. */
 const TRUST_WATCHDOG_MS = 1_000;
-const SHUTDOWN_GRACE_MS = 8_000;
 
 /** A running service. */
-export interface Service {
-  readonly grpc: ListenAddress;
-  readonly http: ListenAddress;
+export interface Service extends BoundListeners {
   /** The listeners' certificate; null in plaintext. */
   readonly tls: ServerTls | null;
   /** The demo user, created at the first start of embedded mode; null otherwise. */
@@ -91,6 +84,8 @@ export async function startService(
   try {
     const tracing = await openTracing(settings.traceEndpoint, 'postern');
     cleanups.push(() => tracing?.stop());
+    const policy = await openPolicy(settings, log);
+    cleanups.push(() => policy?.close());
     const hasher = new PasswordHasher({ concurrency: settings.hashConcurrency, tracer: tracing });
     cleanups.push(() => hasher.stop());
 
@@ -119,8 +114,6 @@ export async function startService(
     // Keys and trust
     const trust = new TrustBundle();
     const clock = new DatabaseClock();
-    const tokens = composeTokens(settings, trust, clock);
-    const { verification, apiAudience } = tokens;
     const trustDatabase = new Database({
       address: opened.address,
       applicationName: `postern trust ${process.pid}`,
@@ -130,8 +123,18 @@ export async function startService(
       watchdogMs: TRUST_WATCHDOG_MS,
     });
     cleanups.push(() => trustDatabase.close());
+    const audiences = new Audiences({
+      configured: settings.audiences,
+      database: trustDatabase,
+      onChange: () => trust.policyChanged(),
+    });
+    const tokens = composeTokens(settings, trust, clock, () => audiences.all);
     const feed = new RevocationFeed(trustDatabase, trust, clock);
     const rootKey = new RootKey(settings.refreshTokenForm);
+    const apiKeys = composeApiKeys({ settings, rootKey, tokens, database, trustDatabase });
+    cleanups.push(() => apiKeys.uses.stop());
+    const verification = { ...tokens.verification, verifyApiKey: apiKeys.verify };
+    const authentication = { ...verification, database, apiAudience: tokens.apiAudience };
     const masterKeys = loadMasterKeys(settings);
     const keyPolicy = settings.algorithm === 'HS256' ? null : keyPolicyOf(settings, settings.algorithm);
     const keys = keyPolicy
@@ -154,21 +157,24 @@ export async function startService(
         if (applied.length > 0) log.info({ migrations: applied }, 'migrated');
         await rootKey.prepare(database, masterKeys);
         await keys.prepare();
+        // Before the first keys: a token for an added audience would be refused for good.
+        await audiences.refresh();
       },
       async refresh() {
-        // Waits for both, so that the next refresh does not start while one of them is still reading.
-        await Promise.allSettled([feed.refresh(), keys.refresh()]).then(throwFirstRejection);
+        // Waits for all, so that the next refresh does not start while one of them is still reading.
+        const refreshed = [feed.refresh(), keys.refresh(), audiences.refresh(), apiKeys.feed.refresh()];
+        await Promise.allSettled(refreshed).then(throwFirstRejection);
         await slowHashes.refresh(performance.now());
       },
       onChecked() {
-        grpc.setServing('verificationReady', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
+        listeners.setServing('verificationReady', trust.loaded && trust.ageMs <= verification.maxStalenessMs);
         reportClock(log, clock);
       },
       report(event, cause) {
         if (event === 'store-reachable') log.info(event);
         else if (event === 'store-unusable') log.error({ cause }, event);
         else log.warn({ detail: unavailableDetail(cause) }, event);
-        grpc.setServing('processReady', event === 'store-reachable');
+        listeners.setServing('processReady', event === 'store-reachable');
       },
       onFatal,
     });
@@ -196,12 +202,14 @@ export async function startService(
     const tls = await openListenerTls(settings, log);
     cleanups.push(() => tls.close());
     const warnOfRefusedForwarder = deduplicatedWarning(log, 'client-not-believed');
+    const warnOfIssuerKeys = deduplicatedWarning(log, 'issuer-keys');
     const newRateLimiter = () => new AuditRateLimiter(auditRateLimits, () => performance.now());
     const callLogger = new CallLogger(log, newRateLimiter);
     cleanups.push(() => callLogger.logOmitted());
     const connectionLog = new ConnectionLog(
       log,
       new AuditRateLimiter(connectionLineLimits, () => performance.now()),
+      settings.adminListen === null ? ['grpc', 'http'] : ['grpc', 'http', 'admin'],
     );
     const broadcaster = new TrustBroadcaster(trust, tokens.policy);
     const addRpcs = composeRpcs({
@@ -210,19 +218,23 @@ export async function startService(
       hasher,
       rootKey,
       tokens,
+      apiKeys,
+      audiences,
       broadcaster,
+      policy,
       signingKeys: keyPolicy && { policy: keyPolicy, masterKeys },
       nextRefresh: (call) => databaseMonitor.nextRefresh(call),
       onRepeat: () => (counts.repeats += 1),
       onDamagedHash: (userId, damage) =>
         log.warn({ user_id: userId, detail: damage }, 'stored-password-unreadable'),
+      onIssuerKeysFault: (issuerId, fault) => warnOfIssuerKeys(`issuer ${issuerId}: ${fault}`),
     });
     const auditWriter = new AuditWriter(database);
     const guard: MethodGuard = {
       authenticate: authenticateBy(
         { service: settings.tlsServiceIdentities, admin: settings.tlsAdminIdentities },
         (token, access, call) =>
-          authenticateCaller({ ...verification, database, apiAudience }, { token, access }, call),
+          authenticateCaller(authentication, { token, access, address: call.origin.address }, call),
       ),
       writeAudit: (record) => auditWriter.write(budgetOf(AUDIT_LIMIT_MS, Date.now()), record),
       refusals: newRateLimiter(),
@@ -238,40 +250,30 @@ export async function startService(
       counts.calls.record(call);
       callLogger.logCall(call);
     };
-    const isTrustedProxy = networkMatcher(settings.trustedProxies);
-    const httpRpcs = new RpcEndpoints(guard);
-    const httpServices = httpServicesOf(settings);
     const oauth = composeOAuth({ settings, database, rootKey, tokens, guard });
-    const grpc = new GrpcServer({
-      services: (add) =>
-        addRpcs((service, handlers) => {
-          add(service, handlers);
-          if (httpServices.includes(service)) httpRpcs.add(service, handlers);
-          oauth.add(service, handlers);
-        }),
-      health: {
-        processReady: ['', 'postern.v1.AuthService', 'postern.v1.AdminService'],
-        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
-      },
+    const listeners: Listeners = new Listeners({
+      settings,
+      tls,
+      addRpcs,
+      oauth,
       guard,
-      reflection: settings.reflection,
-      trustedProxies: settings.trustedProxies,
-      maxConnections: settings.maxConnections,
       tracing,
-      onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
+      connectionLog,
       onFinish,
-    });
-    const httpCalls = new HttpCalls({
-      find: (path) => oauth.find(path) ?? httpRpcs.find(path),
-      corsOrigins: settings.corsOrigins,
-      isTrustedProxy,
-      onFinish,
-      tracing,
+      content: {
+        metrics: () => metrics.text(),
+        publication: publicationOf(settings.issuer, settings, tokens.jwks),
+        unreadyReasons: () => [
+          ...(stopping ? ['the service is stopping'] : []),
+          ...databaseFaults(databaseMonitor),
+          ...trustFaults(trust, verification.maxStalenessMs),
+        ],
+      },
     });
     const metrics = serviceMetrics({
       linesLost,
       counts,
-      listeners: { grpc: () => grpc, http: () => http, connectionLog },
+      listeners: { ...listeners.metrics, connectionLog },
       verification: { ...verification, cache: tokens.cache },
       hasher,
       pools: { service: database, trust: trustDatabase },
@@ -281,55 +283,23 @@ export async function startService(
       revocationDelay: feed.delay,
       broadcaster,
       keys,
+      apiKeys: () => apiKeys.directory.size,
       keyRotationSeconds: settings.keyRotationSeconds,
       certificateExpiry: () => tls.server && tls.server.expiresAtMs / 1000,
     });
     cleanups.push(() => metrics.stop());
-    const http = new HttpServer(
-      {
-        metrics: metrics.text,
-        publication: publicationOf(settings.issuer, settings, tokens.jwks),
-        unreadyReasons: () => [
-          ...(stopping ? ['the service is stopping'] : []),
-          ...databaseFaults(databaseMonitor),
-          ...trustFaults(trust, verification.maxStalenessMs),
-        ],
-      },
-      tls.forListener(settings.httpListen),
-      {
-        isTrustedProxy,
-        calls: httpCalls,
-        onConnectionRefused: (refused) => connectionLog.refused('http', refused),
-      },
-    );
     await Promise.all([databaseMonitor.start(), hasher.ready()]);
     changeListener.start();
-    const httpAddress = await http.listen(settings.httpListen, settings.socketAccess);
-    cleanups.push(() => http.stop());
-    const grpcAddress = await grpc.listen(
-      settings.grpcListen,
-      tls.forListener(settings.grpcListen),
-      settings.socketAccess,
-    );
-    cleanups.push(async () => {
-      const limits = { delayMs: settings.shutdownDelaySeconds * 1000, graceMs: SHUTDOWN_GRACE_MS };
-      await Promise.all([grpc.stop(limits), httpCalls.drain(limits)]);
-    });
+    const bound = await listeners.listen((close) => cleanups.push(close));
     // Last: its password is printed only once, and must not be lost in a start that fails.
     const isFirstStart = !settings.production && databaseMonitor.state === 'reachable';
     const demoUser = isFirstStart ? await makeDemoUser({ database, hasher }) : null;
     const servesHttpRpcs = settings.httpRpc !== 'off';
-    return { grpc: grpcAddress, http: httpAddress, tls: tls.server, demoUser, servesHttpRpcs, stop };
+    return { ...bound, tls: tls.server, demoUser, servesHttpRpcs, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-/** The services whose unary methods are served over HTTP as well. */
-function httpServicesOf({ httpRpc }: Settings): readonly object[] {
-  if (httpRpc === 'off') return [];
-  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
 }
 
 function throwFirstRejection(results: readonly PromiseSettledResult<void>[]): void {

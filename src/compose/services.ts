@@ -1,8 +1,10 @@
+import type { ApiKeys } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { CallBudget } from '../domain/operation-call.ts';
 import { PageCursors } from '../domain/paging.ts';
 import { tokenRoomOf } from '../domain/claims/token-room.ts';
+import type { Audiences } from '../features/audiences/audiences.ts';
 import { RepeatRateLimiter, repeatRateLimits } from '../features/sessions/repeat-rate-limiter.ts';
 import { SecretDigests } from '../crypto/keyed-digests.ts';
 import { AdminServiceService } from '../generated/postern/v1/admin.ts';
@@ -24,8 +26,18 @@ import { LoginThrottle } from '../features/authentication/throttle/login-throttl
 import type { RootKey } from '../features/root-key/root-key.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
+import { networkMatcher } from '../net/cidr.ts';
+import { grantOfApiKey } from '../features/token-exchange/grant-of-api-key.ts';
 import { KeyedLimiter } from '../domain/concurrency/keyed-limiter.ts';
+import { KeyedRateLimiter } from '../domain/concurrency/token-bucket.ts';
+import { EXCHANGE_LIMITS, EXCHANGE_RATE } from '../features/token-exchange/exchange-token.ts';
+import { fetchIssuerKeys } from '../features/workloads/fetch-issuer-keys.ts';
+import { IssuerKeys } from '../features/workloads/issuer-keys.ts';
+import { resolveCertificate } from '../features/workloads/resolve-certificate.ts';
+import { resolveOutsideToken } from '../features/workloads/resolve-outside-token.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
+import { ownTokenGrant } from '../features/token-exchange/own-token-grant.ts';
+import type { PolicyFile } from '../policy/policy-file.ts';
 import type { PasswordHasher } from '../passwords/password-hasher.ts';
 import type { Database } from '../database/database.ts';
 
@@ -39,7 +51,11 @@ export interface RpcParts {
   readonly hasher: PasswordHasher;
   readonly rootKey: RootKey;
   readonly tokens: Tokens;
+  readonly apiKeys: ApiKeys;
+  readonly audiences: Audiences;
   readonly broadcaster: TrustBroadcaster;
+  /** Of Check; null without one. */
+  readonly policy: PolicyFile | null;
   readonly signingKeys: AdminDependencies['signingKeys'];
   /** Waits for a refresh that shows the present state of the database. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -47,12 +63,16 @@ export interface RpcParts {
   readonly onRepeat: () => void;
   /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
+  /** Called when the keys of a trusted issuer could not be fetched. */
+  readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
 
 /** Wires every RPC of the service to its operation, and every operation to its dependencies. */
 export function composeRpcs(parts: RpcParts): (add: AddService) => void {
   const { settings, database, hasher, rootKey, nextRefresh, onRepeat, onDamagedHash } = parts;
-  const { issuer, policy, apiAudience, verification, jwks, nowMs } = parts.tokens;
+  const { issuer, policy, apiAudience, jwks, nowMs } = parts.tokens;
+  const { apiKeys } = parts;
+  const verification = { ...parts.tokens.verification, verifyApiKey: apiKeys.verify };
   const { trust, verifier } = verification;
   const extAuthzVerification: VerifyDependencies = {
     ...verification,
@@ -65,13 +85,32 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
     performance.now(),
   );
   const digests = new SecretDigests((purpose) => rootKey.derive(purpose));
+  const cursors = new PageCursors(() => rootKey.derive('page cursor'));
+  const apiKeyMaking = {
+    apiKeyDigests: apiKeys.digests,
+    maxApiKeys: settings.maxApiKeys,
+    audienceFor: (requested: string) => issuer.audienceFor(requested),
+  };
   const passwords = { hasher, policy: { minLength: settings.passwordMinLength } };
   const sessionPolicy = sessionPolicyOf(settings);
-  const rotator = new SessionRotator(database, { ...sessionPolicy, audiences: issuer.audiences });
+  const rotator = new SessionRotator(database, {
+    ...sessionPolicy,
+    get audiences() {
+      return issuer.audiences;
+    },
+  });
+  const issuerKeys = new IssuerKeys({
+    fetch: (trusted) => fetchIssuerKeys(trusted, { networks: settings.issuerNetworks }),
+    nowMs: () => performance.now(),
+    onFault: ({ id }, fault) => parts.onIssuerKeysFault(id, fault),
+  });
   return (add) => {
     add(
       AuthServiceService,
       authService({
+        ...apiKeyMaking,
+        apiKeys: apiKeys.directory,
+        cursors,
         database,
         trust,
         hasher,
@@ -93,26 +132,62 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         nowMs,
         onRepeat,
         onDamagedHash,
+        exchange: {
+          database,
+          issuer,
+          trust,
+          nowMs,
+          issuerName: settings.issuer,
+          limiter: new KeyedLimiter(EXCHANGE_LIMITS),
+          rateLimiter: new KeyedRateLimiter(EXCHANGE_RATE, () => performance.now()),
+          resolvers: {
+            certificate: resolveCertificate({ database, issuer }),
+            apiKey: grantOfApiKey(apiKeys.verification),
+            ownToken: ownTokenGrant({
+              database,
+              issuer,
+              verifyToken: (token) => verifyToken(verification, { token, audience: '' }),
+              apiAudience,
+              nowMs,
+            }),
+            outsideToken: resolveOutsideToken({
+              database,
+              issuer,
+              digests,
+              issuerKeys,
+              nowMs,
+            }),
+          },
+        },
       }),
     );
-    add(TrustServiceService, trustService(trust, policy, parts.broadcaster));
+    add(TrustServiceService, trustService(trust, policy, apiKeys.verification, parts.broadcaster));
     add(
       AdminServiceService,
       adminService({
+        ...apiKeyMaking,
         database,
         trust,
         passwords,
-        tokenRoom: tokenRoomOf(settings),
+        get tokenRoom() {
+          return tokenRoomOf({ ...settings, audiences: issuer.audiences });
+        },
+        audiences: parts.audiences,
+        issuerName: settings.issuer,
         digests,
-        cursors: new PageCursors(() => rootKey.derive('page cursor')),
+        cursors,
         signingKeys: parts.signingKeys,
       }),
     );
     add(
       failClosedAuthorization,
       authorizationService({
-        audiences: settings.audiences,
+        get audiences() {
+          return issuer.audiences;
+        },
+        policy: parts.policy,
         verifyToken: (input) => verifyToken(extAuthzVerification, input),
+        isTrustedProxy: networkMatcher(settings.trustedProxies),
       }),
     );
   };

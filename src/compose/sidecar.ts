@@ -8,8 +8,10 @@ import {
   type Upstream,
 } from '../client/channel.ts';
 import { type ServiceCredential, serviceCredential } from '../client/service-credential.ts';
+import { workloadCredential } from '../client/workload-credential.ts';
 import type { Settings } from '../config/load-settings.ts';
 import type { ClaimsPolicy } from '../domain/claims/claims.ts';
+import type { CallOrigin } from '../domain/operation-call.ts';
 import type { ListenAddress } from '../net/listen-address.ts';
 import { AuditRateLimiter, auditRateLimits } from '../features/audit/audit-rate-limiter.ts';
 import { TrustServiceClient } from '../generated/postern/v1/trust.ts';
@@ -30,6 +32,7 @@ import { networkMatcher } from '../net/cidr.ts';
 import type { FinishedCall } from '../rpc/call-context.ts';
 import { deduplicatedWarning } from './deduplicated-warning.ts';
 import { openListenerTls } from './listener-tls.ts';
+import { openPolicy } from './policy.ts';
 import type { Logger } from '../observability/log.ts';
 import { type VerifyDependencies, verifyToken } from '../features/authentication/verify-token.ts';
 import { watchClientCertificate } from '../net/tls/client-certificate-watch.ts';
@@ -38,6 +41,8 @@ import { sidecarMetrics } from '../observability/metrics/service-metrics.ts';
 import { openTracing } from '../observability/tracing/open-tracing.ts';
 import { TokenVerifier } from '../tokens/verify/token-verifier.ts';
 import { VerifiedTokenCache } from '../tokens/verify/verified-token-cache.ts';
+import { ApiKeyResolver } from '../trust/api-key-resolver.ts';
+import { apiKeyLookUp } from '../trust/api-key-look-up.ts';
 import { type SourceEvent, StreamTrustSource } from '../trust/stream-trust-source.ts';
 import type { StreamEnd } from '../trust/watch-trust-call.ts';
 import { codeName } from '../rpc/status-code.ts';
@@ -86,16 +91,29 @@ export async function startSidecar(
   linesLost: () => number,
 ): Promise<Sidecar> {
   const upstream = upstreamOf(settings, address);
+  const policy = await openPolicy(settings, log);
   const tracing = await openTracing(settings.traceEndpoint, 'postern-sidecar');
 
   // Trust
   const trust = new TrustBundle();
   const credentials = channelCredentials(upstream);
+  const client = new TrustServiceClient(address, credentials, channelOptions(upstream));
+  const credential = credentialOf(settings, upstream);
   const source = new StreamTrustSource({
-    client: new TrustServiceClient(address, credentials, channelOptions(upstream)),
+    client,
     bundle: trust,
-    credential: credentialOf(settings, upstream),
+    credential,
     report: upstreamLogger(log, settings),
+  });
+  const warnOfLookUp = deduplicatedWarning(log, 'api-key-look-up-failed');
+  const apiKeys = new ApiKeyResolver({
+    bundle: trust,
+    policy: () => source.policy,
+    lookUp: apiKeyLookUp({
+      client,
+      credential,
+      report: (failure) => warnOfLookUp(describeLoss(failure, settings)),
+    }),
   });
 
   const stopCertificateWatch =
@@ -117,7 +135,12 @@ export async function startSidecar(
     nowMs: Date.now,
   });
   const maxStalenessMs = settings.maxStalenessSeconds * 1000;
-  const verification = { verifier, trust, maxStalenessMs };
+  const verification: VerifyDependencies = {
+    verifier,
+    trust,
+    maxStalenessMs,
+    verifyApiKey: (presented) => apiKeys.verify(presented),
+  };
   const extAuthzVerification: VerifyDependencies = {
     ...verification,
     initialLoadWaitMs: CHECK_INITIAL_LOAD_WAIT_MS,
@@ -139,7 +162,10 @@ export async function startSidecar(
     counts.record(call);
     callLogger.logCall(call);
   };
-  const verifications = verificationService({ verifyToken: (input) => verifyToken(verification, input) });
+  const verifications = verificationService(
+    { verifyToken: (input) => verifyToken(verification, input) },
+    isTrustedForwarderHere,
+  );
   const httpRpcs = new RpcEndpoints(null);
   if (settings.httpRpc !== 'off') httpRpcs.add(verificationOnly, verifications);
   const isTrustedProxy = networkMatcher(settings.trustedProxies);
@@ -160,7 +186,9 @@ export async function startSidecar(
           get audiences() {
             return source.policy?.audiences ?? null;
           },
+          policy,
           verifyToken: (input) => verifyToken(extAuthzVerification, input),
+          isTrustedProxy,
         }),
       );
     },
@@ -170,6 +198,7 @@ export async function startSidecar(
     },
     reflection: settings.reflection,
     maxConnections: settings.maxConnections,
+    trustedProxies: settings.trustedProxies,
     tracing,
     onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
     onFinish,
@@ -210,6 +239,7 @@ export async function startSidecar(
     metrics.stop();
     source.stop();
     stopCertificateWatch();
+    policy?.close();
     await http.stop();
     tls.close();
     callLogger.logOmitted();
@@ -240,14 +270,26 @@ function upstreamOf(settings: Settings, address: string): Upstream {
   return { address, insecure, tls };
 }
 
+/**
+ * Whose `client_address` counts at a sidecar: that of trusted proxies, as in the service, and of callers on this machine.
+ * They are the programs that the sidecar verifies for, and an invented address would deceive only them.
+ */
+const isTrustedForwarderHere = ({ isTrustedForwarder, address }: CallOrigin) =>
+  isTrustedForwarder || address === null;
+
 /** The service account of the sidecar; null when the settings name none. */
 function credentialOf(settings: Settings, upstream: Upstream): ServiceCredential | null {
-  const { clientId, clientSecret, apiAudience } = settings;
+  const { clientId, clientSecret, apiAudience, tokenFile, tokenServiceAccount } = settings;
+  const audience = apiAudience === null ? {} : { audience: apiAudience };
+  if (tokenFile !== null) {
+    const account = tokenServiceAccount === null ? {} : { serviceAccount: tokenServiceAccount };
+    return workloadCredential(upstream, { tokenFile, ...account, ...audience });
+  }
   if (clientId === null || clientSecret === null) return null;
   return serviceCredential(upstream, {
     clientId,
     clientSecret: clientSecret.reveal(),
-    ...(apiAudience !== null && { audience: apiAudience }),
+    ...audience,
   });
 }
 
@@ -268,11 +310,13 @@ function upstreamLogger(log: Logger, settings: Settings): (event: SourceEvent) =
 function describeLoss({ code, details }: StreamEnd, settings: Settings): string {
   const reason = `${codeName(code)}: ${details}`;
   if (code !== status.UNAUTHENTICATED && code !== status.PERMISSION_DENIED) return reason;
+  if (settings.tokenFile !== null)
+    return `${reason}; check that POSTERN_TOKEN_FILE holds a token for this service, whose identity is bound to a service account there ('postern issuer list', 'postern service bindings')`;
   if (settings.clientId !== null)
     return `${reason}; check POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, with which this sidecar logs in`;
   if (settings.upstreamCert !== null)
-    return `${reason}; list the identity in POSTERN_UPSTREAM_CERT in POSTERN_TLS_SERVICE_IDENTITIES of the service, or set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET here`;
-  return `this sidecar has no credential; set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET to a service account that 'postern service create NAME' made, or POSTERN_UPSTREAM_CERT and POSTERN_UPSTREAM_KEY to a certificate that the service lists (${reason})`;
+    return `${reason}; list the identity in POSTERN_UPSTREAM_CERT in POSTERN_TLS_SERVICE_IDENTITIES of the service, or set POSTERN_TOKEN_FILE, or POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET, here`;
+  return `this sidecar has no credential; set POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET to a service account that 'postern service create NAME' made, or POSTERN_TOKEN_FILE to a token of this workload, or POSTERN_UPSTREAM_CERT and POSTERN_UPSTREAM_KEY to a certificate that the service lists (${reason})`;
 }
 
 /** Not used before the first keys are loaded; if it were, it would accept no token. */

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { nearestName } from './did-you-mean.ts';
+import { nearestName } from '../domain/did-you-mean.ts';
 import { decodeText, withoutFinalLineEnds } from '../domain/decode-text.ts';
 import { requireTrustedPath, UntrustedPath } from '../domain/trusted-path.ts';
 import { machineLimits, type MachineLimits } from './machine-limits.ts';

@@ -1,6 +1,6 @@
 import { readClientName } from '../net/certificate-identity.ts';
 import { databaseUrlParameters, DatabaseUrlFault, parseDatabaseUrl } from '../net/database-url.ts';
-import { nearestName } from './did-you-mean.ts';
+import { nearestName } from '../domain/did-you-mean.ts';
 import { type ListenAddress, parseListenAddress } from '../net/listen-address.ts';
 import { parseByteSize, parseCount, parseDurationMs } from './quantities.ts';
 import { masterKeyFault, sharedSecretFault } from '../crypto/secret-strength.ts';

@@ -24,6 +24,8 @@ export interface SettingValues {
   readonly migrate: 'auto' | 'off';
   readonly grpcListen: ListenAddress;
   readonly httpListen: ListenAddress;
+  /** Null: AdminService is served on `grpcListen`. */
+  readonly adminListen: ListenAddress | null;
   /** Null for the default, which depends on `socketGroup`. */
   readonly socketMode: number | null;
   /** The name or the number of a group. */
@@ -67,7 +69,10 @@ export interface SettingValues {
   readonly hashConcurrency: number;
   readonly passwordMinLength: number;
   readonly trustedProxies: readonly Network[];
+  /** Where keys of trusted issuers may be fetched from beside the public internet. */
+  readonly issuerNetworks: readonly Network[];
   readonly maxConnections: number;
+  readonly maxApiKeys: number;
   readonly shutdownDelaySeconds: number;
   readonly reflection: boolean;
   /** Which services are served over HTTP as well; `admin` includes `auth`. */
@@ -77,6 +82,8 @@ export interface SettingValues {
   readonly passwordDoor: boolean;
   readonly clientId: string | null;
   readonly clientSecret: Secret | null;
+  readonly tokenFile: string | null;
+  readonly tokenServiceAccount: string | null;
   /** The path of a PEM file, as the next two. */
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
@@ -88,6 +95,8 @@ export interface SettingValues {
   readonly upstreamCert: string | null;
   readonly upstreamKey: string | null;
   readonly insecure: boolean;
+  /** The path of a policy file; null checks routes alone. */
+  readonly policyFile: string | null;
   /** Null turns traces off. */
   readonly traceEndpoint: string | null;
   readonly logLevel: LogLevel;
@@ -200,6 +209,18 @@ const rules: readonly Rule[] = [
     fault: 'POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET go together; set both or neither',
   },
   {
+    reads: ['clientId', 'clientSecret', 'tokenFile'],
+    isBroken: ({ clientId, clientSecret, tokenFile }) =>
+      tokenFile !== null && (clientId !== null || clientSecret !== null),
+    fault:
+      'POSTERN_TOKEN_FILE cannot be used with POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET: it replaces them; remove one or the others',
+  },
+  {
+    reads: ['tokenFile', 'tokenServiceAccount'],
+    isBroken: ({ tokenFile, tokenServiceAccount }) => tokenFile === null && tokenServiceAccount !== null,
+    fault: 'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE; set it as well, or remove it',
+  },
+  {
     reads: ['tlsCert', 'tlsKey'],
     isBroken: ({ tlsCert, tlsKey }) => (tlsCert === null) !== (tlsKey === null),
     fault: 'POSTERN_TLS_CERT and POSTERN_TLS_KEY go together; set both or neither',
@@ -238,11 +259,21 @@ const rules: readonly Rule[] = [
   },
   plaintextRule('grpcListen', 'POSTERN_GRPC_LISTEN'),
   plaintextRule('httpListen', 'POSTERN_HTTP_LISTEN'),
+  plaintextRule('adminListen', 'POSTERN_ADMIN_LISTEN'),
   {
     reads: ['grpcListen', 'httpListen'],
     for: ['serve', 'sidecar'],
     isBroken: ({ grpcListen, httpListen }) => isSameAddress(grpcListen, httpListen),
     fault: 'POSTERN_HTTP_LISTEN is the same address as POSTERN_GRPC_LISTEN; change one',
+  },
+  {
+    reads: ['grpcListen', 'httpListen', 'adminListen'],
+    for: ['serve'],
+    isBroken: ({ grpcListen, httpListen, adminListen }) =>
+      adminListen !== null &&
+      (isSameAddress(adminListen, grpcListen) || isSameAddress(adminListen, httpListen)),
+    fault:
+      'POSTERN_ADMIN_LISTEN is the same address as POSTERN_GRPC_LISTEN or POSTERN_HTTP_LISTEN; give it one of its own, or remove it',
   },
   {
     // N07: with this variable, the gRPC library sends the text of internal errors to callers.
@@ -268,11 +299,14 @@ export function brokenSettingRules(read: SettingsRead): string[] {
  * N10: passwords and tokens must not cross a network in plaintext, unless the operator states that a proxy terminates
  * TLS.
  */
-function plaintextRule(key: 'grpcListen' | 'httpListen', name: string): Rule {
+function plaintextRule(key: 'grpcListen' | 'httpListen' | 'adminListen', name: string): Rule {
   return {
     reads: [key, 'insecure', 'tlsCert'],
-    for: ['serve', 'sidecar'],
-    isBroken: (values) => !values.insecure && values.tlsCert === null && !isLocalAddress(values[key]),
+    for: key === 'adminListen' ? ['serve'] : ['serve', 'sidecar'],
+    isBroken: (values) => {
+      const address = values[key];
+      return !values.insecure && values.tlsCert === null && address !== null && !isLocalAddress(address);
+    },
     fault:
       `${name} would accept plaintext from other machines; set POSTERN_TLS_CERT and POSTERN_TLS_KEY, ` +
       'listen on 127.0.0.1 or unix:PATH, or set POSTERN_INSECURE=true if a proxy in front terminates TLS',

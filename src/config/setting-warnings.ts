@@ -41,8 +41,8 @@ export function listens(purpose: SettingsPurpose): boolean {
 }
 
 export function warningsAboutSockets(values: SettingValues, purpose: SettingsPurpose): string[] {
-  const { grpcListen, httpListen, socketMode, socketGroup } = values;
-  const isUsed = grpcListen.kind === 'unix' || httpListen.kind === 'unix';
+  const { grpcListen, httpListen, adminListen, socketMode, socketGroup } = values;
+  const isUsed = [grpcListen, httpListen, adminListen].some((address) => address?.kind === 'unix');
   if (isUsed || !listens(purpose) || (socketMode === null && socketGroup === null)) return [];
   return [
     'POSTERN_SOCKET_MODE and POSTERN_SOCKET_GROUP have no effect, because neither POSTERN_GRPC_LISTEN nor POSTERN_HTTP_LISTEN is unix:PATH',

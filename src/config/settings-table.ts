@@ -35,6 +35,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     { serve: '127.0.0.1:8080', sidecar: '127.0.0.1:8081' },
     'The address of the HTTP listener, which serves the key set, health and metrics. Same forms as `POSTERN_GRPC_LISTEN`.',
   ),
+  adminListen: optional(
+    'POSTERN_ADMIN_LISTEN',
+    'The address of a second gRPC listener, for administrators: it serves AdminService and AuthService. When set, AdminService ' +
+      'is served nowhere else. Same forms as `POSTERN_GRPC_LISTEN`. When absent, `POSTERN_GRPC_LISTEN` serves AdminService.',
+    value.listenAddress,
+  ),
   socketMode: {
     ...optional(
       'POSTERN_SOCKET_MODE',
@@ -88,6 +94,17 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: 'none',
     fallback: () => [],
   },
+  issuerNetworks: {
+    ...setting(
+      'POSTERN_ISSUER_NETWORKS',
+      '',
+      'CIDR ranges (`10.96.0.1/32`) beside the public internet from which the keys of [trusted issuers](workloads.md) may be ' +
+        'fetched. Addresses of this machine and of private networks are refused unless one of these ranges has them.',
+      value.networks,
+    ),
+    displayedDefault: 'none',
+    fallback: () => [],
+  },
   maxConnections: {
     ...setting(
       'POSTERN_MAX_CONNECTIONS',
@@ -99,6 +116,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     displayedDefault: '`10000`, or as many as [fit in the memory](operations.md#memory) and `ulimit -n`',
     fallback: ({ sizes }) => sizes.maxConnections,
   },
+  maxApiKeys: setting(
+    'POSTERN_API_KEYS_MAX',
+    '200000',
+    'The maximum number of [API keys](api-keys.md), 0 to 1000000. Every instance holds all of them in memory.',
+    value.count(0, 1_000_000),
+  ),
   shutdownDelaySeconds: setting(
     'POSTERN_SHUTDOWN_DELAY',
     '0s',
@@ -115,7 +138,7 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
       'POSTERN_HTTP_RPC',
       'admin',
       'Which RPCs the HTTP listener serves as well, [as Connect and gRPC-Web](http.md): `off`, `auth` (AuthService) or ' +
-        '`admin` (AuthService and AdminService). A sidecar serves VerifyToken alone.',
+        '`admin` (AuthService and, without `POSTERN_ADMIN_LISTEN`, AdminService). A sidecar serves VerifyToken alone.',
       value.oneOf('off', 'auth', 'admin'),
     ),
     displayedDefault: '`admin`; in production and in a sidecar `off`',
@@ -153,9 +176,21 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     value.clientId,
   ),
   clientSecret: secret('POSTERN_CLIENT_SECRET', 'The secret of `POSTERN_CLIENT_ID`.', value.clientSecret),
+  tokenFile: optional(
+    'POSTERN_TOKEN_FILE',
+    'A file with a token of the workload, such as a projected token of Kubernetes, which a sidecar exchanges for a token of ' +
+      'the service account that it is bound to. Instead of `POSTERN_CLIENT_ID` and `POSTERN_CLIENT_SECRET`. Read again at each ' +
+      'renewal.',
+    value.path,
+  ),
+  tokenServiceAccount: optional(
+    'POSTERN_TOKEN_SERVICE_ACCOUNT',
+    'The id or the name of the service account, when the identity in `POSTERN_TOKEN_FILE` is bound to several.',
+    value.clientId,
+  ),
   tlsCert: optional(
     'POSTERN_TLS_CERT',
-    "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for both listeners.",
+    "A PEM file with the listeners' certificate, followed by its intermediate certificates. Turns TLS on for all listeners.",
     value.path,
   ),
   tlsKey: optional(
@@ -201,6 +236,12 @@ export const settingRows: { readonly [K in keyof SettingValues]: Setting<Setting
     'Allow plaintext to and from other machines: on the listeners, and from a sidecar to its upstream. For deployments ' +
       'where a proxy encrypts.',
     value.toggle,
+  ),
+  policyFile: optional(
+    'POSTERN_POLICY_FILE',
+    'A [policy file](policy.md), which says who may call which method. `Check` applies it to each request that a proxy asks ' +
+      'about. It is read again when it changes.',
+    value.path,
   ),
   traceEndpoint: optional(
     'OTEL_EXPORTER_OTLP_ENDPOINT',

@@ -8,12 +8,12 @@ const RANDOM_CHARACTERS = 43;
 const CHECKSUM_CHARACTERS = 6;
 const PATTERN = /^[0-9A-Za-z]{49}$/;
 
-/** `psk_`: secret of a service account. `prs_`: password reset token. */
-export type SecretPrefix = 'psk_' | 'prs_';
+/** `pak_`: API key. `psk_`: secret of a service account. `prs_`: password reset token. */
+export type SecretPrefix = 'pak_' | 'psk_' | 'prs_';
 
 /**
  * Makes a secret that a leak scanner finds without false positives: a prefix, 256 bits in base62 (43 characters), and the
- * CRC-32 of both in base62 (6 characters). Pattern for scanners: `\b(psk|prs)_[0-9A-Za-z]{49}\b`.
+ * CRC-32 of both in base62 (6 characters). Pattern for scanners: `\b(pak|psk|prs)_[0-9A-Za-z]{49}\b`.
  *
  * @param random 32 unpredictable bytes
  */

@@ -54,6 +54,14 @@ export class SecretDigests {
     return this.#digest('service key', `${accountId} ${kid}`);
   }
 
+  /**
+   * The digest of who a token of another issuer is for, for the audit trail: equal subjects have equal digests, and the
+   * names of somebody else's system are not in it.
+   */
+  ofOutsideSubject(issuerId: string, subject: string): Buffer {
+    return this.#digest('outside subject', `${issuerId} ${subject}`);
+  }
+
   /** The digest of a password reset token, 32 bytes. */
   ofResetToken(token: string): Buffer {
     return this.#digest(kinds.reset.purpose, token);

@@ -142,6 +142,11 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   // As above: deletions and the purge lock rows, which requires UPDATE.
   service_keys: ALL,
   used_once: ALL,
+  // As above: whoever names an audience locks its row, which requires UPDATE.
+  audiences: ALL,
+  trusted_issuers: ALL,
+  workload_bindings: ALL,
+  api_keys: ALL,
   password_resets: ALL,
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.
@@ -157,6 +162,8 @@ export const functionGrants: readonly string[] = [
   'postern_purge_audit_events(integer, integer)',
   'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
   'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
+  'postern_end_api_keys_1(uuid[])',
+  'postern_renew_api_keys_1(uuid[], timestamp with time zone)',
 ];
 
 /** Functions that run only as triggers, which needs no EXECUTE privilege. */
@@ -165,6 +172,8 @@ export const triggerFunctions: readonly string[] = [
   'postern_refuse_change()',
   'postern_retire_id()',
   'postern_refuse_used_id()',
+  'postern_renew_keys_of_owner()',
+  'postern_end_deleted_api_key()',
 ];
 
 /** A database role cannot be used as the service's role. `message` says why, `advice` what to do. */

@@ -31,6 +31,22 @@ export const auditActions = [
   'trust.watch',
   'service.key.add',
   'service.key.delete',
+  'service.update',
+  'token.exchange',
+  'audience.create',
+  'audience.read',
+  'audience.delete',
+  'issuer.create',
+  'issuer.read',
+  'issuer.update',
+  'issuer.delete',
+  'binding.create',
+  'binding.read',
+  'binding.delete',
+  'key.api.create',
+  'key.api.read',
+  'key.api.rotate',
+  'key.api.revoke',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];
@@ -54,7 +70,8 @@ export interface AuditedBy {
 }
 
 export interface AuditTarget {
-  readonly type: 'user' | 'session' | 'token' | 'service' | 'signing-key';
+  readonly type:
+    'user' | 'session' | 'token' | 'service' | 'signing-key' | 'audience' | 'issuer' | 'binding' | 'api-key';
   readonly id: string;
 }
 

@@ -30,9 +30,10 @@ export type RefreshRefusalReason =
 
 /**
  * The credential that a method takes: an access token in the metadata, one in a field of the request as well, or in its
- * place a client certificate.
+ * place a client certificate; or the proof that is exchanged for one.
  */
-export type AcceptedCredential = 'token' | 'token-in-field' | 'token-or-certificate';
+export type AcceptedCredential =
+  'token' | 'token-in-field' | 'token-or-certificate' | 'subject-token-or-certificate';
 
 /** Whose credential was refused, as far as it is certain; for the audit trail. */
 export interface RefusedSubject {
@@ -110,10 +111,30 @@ export type Rejection =
     }
   /** `certificateNames`: those of the caller's verified client certificate, none of which is listed. */
   | { readonly kind: 'service-required'; readonly certificateNames?: readonly string[] }
+  /** `issuer-not-trusted`: no trusted issuer has the `iss` of the token; `identity-not-bound`: no binding matches it. */
+  | {
+      readonly kind: 'issuer-not-trusted' | 'identity-not-bound';
+      readonly subject?: RefusedSubject;
+    }
+  /** The keys of a trusted issuer could not be fetched; `cause` is for the log. */
+  | { readonly kind: 'issuer-keys-unavailable'; readonly cause: string; readonly retryAfterMs: number }
+  /** `detail` says in fixed words what may not be exchanged, and what to do. */
+  | { readonly kind: 'exchange-not-allowed'; readonly detail: string; readonly subject?: RefusedSubject }
+  /** `cause` is for the log only: the caller gets the same answer for all of them. */
+  | {
+      readonly kind: 'api-key-invalid';
+      readonly cause: 'malformed' | 'unknown' | 'revoked' | 'expired' | 'owner-disabled' | 'network';
+      readonly subject?: RefusedSubject;
+    }
+  | { readonly kind: 'credential-not-allowed'; readonly caller?: AuditActor }
+  /** `limit` says which, and `advice` what to do. */
+  | { readonly kind: 'api-key-limit-reached'; readonly limit: string; readonly advice: string }
+  | { readonly kind: 'audience-limit-reached' }
+  | { readonly kind: 'issuer-taken' }
   | { readonly kind: 'email-taken' }
   | { readonly kind: 'id-taken' }
   | { readonly kind: 'external-id-taken' }
-  | { readonly kind: 'name-taken' }
+  | { readonly kind: 'name-taken'; readonly of: 'service account' | 'API key of the owner' }
   | { readonly kind: 'last-admin' }
   | { readonly kind: 'no-signing-keys' }
   /** Roles and `external_id` were accepted under other settings, and fit into no token now (T26). */

@@ -53,6 +53,8 @@ interface GrpcServerOptions {
   guard: MethodGuard | null;
   health: HealthNames;
   reflection: boolean;
+  /** The files of the contract that reflection leaves out: those of services that this listener does not serve. */
+  hiddenFiles?: readonly string[];
   trustedProxies?: readonly Network[];
   maxConnections?: number;
   /** Replaces the standard limits of a connection, of slow callers and of open streams. */
@@ -135,7 +137,7 @@ export class GrpcServer {
     options.services(add);
     this.#health = new Health(options.health);
     add(HealthService, this.#health.handlers());
-    if (options.reflection) addReflection(foreignServices(this.#server));
+    if (options.reflection) addReflection(foreignServices(this.#server), options.hiddenFiles ?? []);
   }
 
   /**

@@ -28,15 +28,17 @@ const PATHS = [
 /**
  * Server reflection v1 and v1alpha. The library, which includes protobufjs, and the descriptors are loaded at the first
  * call: they would cost 100 ms and 6 MB at every start.
+ *
+ * @param hiddenFiles the names of proto files that are left out; no other file may import them
  */
-export function addReflection(server: Server): void {
+export function addReflection(server: Server, hiddenFiles: readonly string[] = []): void {
   // Resolved at start: when Node cannot find a package while too many files are open, it caches that for the process.
   const library = require.resolve('@grpc/reflection');
   let methods: Map<string, ReflectionMethod> | undefined;
   let loading: Promise<void> | undefined;
   const load = async () => {
     try {
-      methods = await loadMethods(library);
+      methods = await loadMethods(library, hiddenFiles);
     } catch (error) {
       // The cause may be temporary, such as too many open files, so the next call tries again.
       loading = undefined;
@@ -93,11 +95,16 @@ function withBackpressure<Call extends Parameters<Reflect>[0]>(call: Call): Call
  * The library's methods by path, for the descriptors that `buf` compiled. Descriptors from proto-loader lack the
  * dependencies between files, and `buf curl` fails on them.
  */
-async function loadMethods(library: string): Promise<Map<string, ReflectionMethod>> {
+async function loadMethods(
+  library: string,
+  hiddenFiles: readonly string[],
+): Promise<Map<string, ReflectionMethod>> {
   // `require` comes first, because it can be retried. Node caches the error of a failed `import`.
   const { ReflectionService } = require(library) as typeof import('@grpc/reflection');
   const { descriptorSetBase64 } = await import('../generated/descriptor-set.ts');
-  const fileDescriptorProtos = fileDescriptors(Buffer.from(descriptorSetBase64, 'base64'));
+  const fileDescriptorProtos = fileDescriptors(Buffer.from(descriptorSetBase64, 'base64')).filter(
+    (file) => !hiddenFiles.includes(nameOfFile(file)),
+  );
   const all = { fileDescriptorProtos } as unknown as ConstructorParameters<
     typeof ReflectionService
   >[0][string];
@@ -117,16 +124,27 @@ async function loadMethods(library: string): Promise<Map<string, ReflectionMetho
 function fileDescriptors(descriptorSet: Buffer): Buffer[] {
   const files: Buffer[] = [];
   for (let offset = 0; offset < descriptorSet.length;) {
-    offset += 1; // the tag of field 1, wire type 2
-    let length = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = descriptorSet.readUInt8(offset);
-      offset += 1;
-      length |= (byte & 0x7f) << shift;
-      if (byte < 0x80) break;
-    }
-    files.push(descriptorSet.subarray(offset, offset + length));
-    offset += length;
+    const { value, end } = lengthDelimited(descriptorSet, offset);
+    files.push(value);
+    offset = end;
   }
   return files;
+}
+
+/** The name of a file, which its descriptor has as field 1, the first that is written. */
+function nameOfFile(fileDescriptor: Buffer): string {
+  return lengthDelimited(fileDescriptor, 0).value.toString();
+}
+
+/** The value of a field whose tag is one byte, and where the next field begins. */
+function lengthDelimited(message: Buffer, start: number): { value: Buffer; end: number } {
+  let offset = start + 1;
+  let length = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = message.readUInt8(offset);
+    offset += 1;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+  }
+  return { value: message.subarray(offset, offset + length), end: offset + length };
 }

@@ -50,7 +50,7 @@ export function serveMethods<Service extends object>(
     } else {
       const run = handler as UnaryHandler<unknown, unknown>;
       const guarded = guardMethod(method.path, rule, guard, run);
-      implementation[name] = unary(rule, guarded);
+      implementation[name] = unary(rule, guarded, run);
       if (rule.isHot) fastPath?.add(definition[name], rule, guarded);
     }
   }

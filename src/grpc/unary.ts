@@ -8,12 +8,13 @@ import { statusOfError } from '../rpc/rejection-status.ts';
 import { statusObject } from './status-object.ts';
 
 /**
- * Runs a unary handler. Whatever it throws becomes a status, so that it cannot end the process. A response after the
+ * Runs a unary handler within its guard, or without where a unix socket is the credential. Whatever it throws becomes a status, so that it cannot end the process. A response after the
  * deadline is dropped. A handler that answers synchronously needs no timer.
  */
 export function unary<Request, Response>(
-  rule: Pick<MethodRule, 'deadlineMs'>,
-  handler: (request: Request, call: GrpcCall) => Response | Promise<Response>,
+  rule: Pick<MethodRule, 'deadlineMs' | 'openToUnixSockets'>,
+  guarded: (request: Request, call: GrpcCall) => Response | Promise<Response>,
+  unguarded: (request: Request, call: GrpcCall) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call.metadata);
@@ -33,7 +34,8 @@ export function unary<Request, Response>(
 
     try {
       const grpcCall = new GrpcCall(call, rule.deadlineMs);
-      const response = handler(call.request, grpcCall);
+      const isTrustedSocket = rule.openToUnixSockets === true && context.throughUnixSocket;
+      const response = (isTrustedSocket ? unguarded : guarded)(call.request, grpcCall);
       if (!(response instanceof Promise)) {
         answer(null, response);
         return;

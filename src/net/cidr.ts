@@ -63,6 +63,18 @@ export function parseNetwork(text: string): Network | null {
   return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
+/** One text for each range: without bits beyond the prefix, and with all eight groups of an IPv6 address. */
+export function canonicalNetwork({ address, prefix, family }: Network): string {
+  const size = family === 'ipv4' ? 8 : 16;
+  const parts = family === 'ipv4' ? address.split('.').map(Number) : groupsOf(address);
+  const masked = parts.map((part, index) => {
+    const free = size - Math.min(Math.max(prefix - index * size, 0), size);
+    return (part >> free) << free;
+  });
+  const text = family === 'ipv4' ? masked.join('.') : masked.map((group) => group.toString(16)).join(':');
+  return `${text}/${prefix}`;
+}
+
 /** Returns a function that tells whether an address, IPv4-mapped or not, is in one of the networks. */
 export function networkMatcher(networks: readonly Network[]): (address: string) => boolean {
   const blockList = new BlockList();

@@ -6,8 +6,7 @@ import {
   type RefusedConnection,
 } from '../net/refused-connection.ts';
 
-export const listenerNames = ['grpc', 'http'] as const;
-export type ListenerName = (typeof listenerNames)[number];
+export type ListenerName = 'grpc' | 'http' | 'admin';
 
 /** The part of pino's logger that this file uses. */
 interface Log {
@@ -31,13 +30,21 @@ export const connectionLineLimits: AuditRateLimits = {
 export class ConnectionLog {
   readonly #log: Log;
   readonly #lines: Pick<AuditRateLimiter, 'take'>;
+  readonly #listeners: readonly ListenerName[];
   readonly #failed: Readonly<Record<ListenerName, Map<HandshakeFailure, number>>> = {
     grpc: new Map(),
     http: new Map(),
+    admin: new Map(),
   };
 
-  constructor(log: Log, lines: Pick<AuditRateLimiter, 'take'>) {
+  /** @param listeners those that this process has */
+  constructor(
+    log: Log,
+    lines: Pick<AuditRateLimiter, 'take'>,
+    listeners: readonly ListenerName[] = ['grpc', 'http'],
+  ) {
     this.#log = log;
+    this.#listeners = listeners;
     this.#lines = lines;
   }
 
@@ -62,7 +69,7 @@ export class ConnectionLog {
 
   /** The number of failed handshakes by listener and reason. All reasons are present from the start, so that a rate sees the first. */
   failedHandshakes(): [labels: [ListenerName, HandshakeFailure], count: number][] {
-    return listenerNames.flatMap((listener) =>
+    return this.#listeners.flatMap((listener) =>
       handshakeFailures.map((reason): [[ListenerName, HandshakeFailure], number] => [
         [listener, reason],
         this.#failed[listener].get(reason) ?? 0,

@@ -54,7 +54,8 @@ export function guardMethod<Request, Response>(
     throw new Error(`${path} is not served without a guard: it is not public, or its calls are audited`);
   }
   if (access === 'public') {
-    const publicHandler = rule.namesClient === true ? withForwarderCheck(guard, handler) : handler;
+    const namesClient = rule.namesClient === true || rule.namesClientAddress === true;
+    const publicHandler = namesClient ? withForwarderCheck(guard, handler) : handler;
     return audit ? withAudit(audit, guard, async (...call) => publicHandler(...call)) : publicHandler;
   }
   const guarded = async (request: Request, call: GuardedCall) => {
@@ -73,18 +74,20 @@ export function guardMethod<Request, Response>(
 function withForwarderCheck<Request, Response>(
   guard: MethodGuard,
   handler: (request: Request, call: Call) => Response | Promise<Response>,
-): (request: Request, call: GuardedCall) => Promise<Response> {
-  return async (request, call) => {
-    if (namesClient(request) && !call.origin.isTrustedForwarder)
-      call.isFromService = await authenticatesAsService(guard, call);
-    return handler(request, call);
+): GuardedHandler<Request, Response> {
+  return (request, call) => {
+    if (!namesClient(request) || call.origin.isTrustedForwarder) return handler(request, call);
+    return authenticatesAsService(guard, call).then((isService) => {
+      call.isFromService = isService;
+      return handler(request, call);
+    });
   };
 }
 
 function namesClient(request: unknown): boolean {
-  return (
-    typeof request === 'object' && request !== null && 'client' in request && request.client !== undefined
-  );
+  if (typeof request !== 'object' || request === null) return false;
+  if ('client' in request) return request.client !== undefined;
+  return 'clientAddress' in request && request.clientAddress !== '';
 }
 
 async function authenticatesAsService(guard: MethodGuard, call: GuardedCall): Promise<boolean> {

@@ -34,6 +34,11 @@ export interface MethodRule {
   readonly logsSuccess?: boolean;
   /** Whether the request has a `client` field, which is trusted from a service account: its credential is checked then (L12). */
   readonly namesClient?: boolean;
+  /**
+   * The same for a field `client_address`, in a method that is served without a guard as well: such a process trusts the
+   * field from trusted proxies only.
+   */
+  readonly namesClientAddress?: boolean;
   /** Absent where the guard audits nothing; the operation may still write events of its own. */
   readonly audit?: MethodAudit;
 }
@@ -56,17 +61,25 @@ const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): M
   ...rule,
   audit: { action, success: 'with-change', refusals: 'of-credentials' },
 });
+/** A change of the caller's own API keys, which its operation audits in its transaction. */
+const ownKeys = (action: AuditAction): MethodRule => credentialCheck(action, userEvent);
+const ownKeyRead = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const publicStream = { access: 'public', deadlineMs: null } as const;
 
 const authService: ServiceRules<typeof AuthServiceService> = {
   login: credentialCheck('login', { ...hotEvent, namesClient: true }),
-  verifyToken: { ...publicCall, isHot: true },
+  verifyToken: { ...publicCall, isHot: true, namesClientAddress: true },
   refreshToken: credentialCheck('token.refresh', hotEvent),
   // The answer is the same for valid and invalid tokens (RFC 7009 section 2.2).
   revokeToken: publicEvent,
   issueServiceToken: credentialCheck('service.token'),
   changePassword: credentialCheck('password.change', userEvent),
   resetPassword: credentialCheck('password.reset'),
+  exchangeToken: credentialCheck('token.exchange'),
+  createApiKey: ownKeys('key.api.create'),
+  listApiKeys: ownKeyRead,
+  revokeApiKey: ownKeys('key.api.revoke'),
+  rotateApiKey: ownKeys('key.api.rotate'),
   getJwks: { ...publicCall, isSafe: true },
 };
 
@@ -84,9 +97,24 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listServiceAccounts: read('service.read'),
   deleteServiceAccount: change('service.delete'),
   rotateServiceSecret: change('service.rotate'),
+  updateServiceAccount: change('service.update'),
   addServiceKey: change('service.key.add'),
   listServiceKeys: read('service.read'),
   deleteServiceKey: change('service.key.delete'),
+  createAudience: change('audience.create'),
+  listAudiences: read('audience.read'),
+  deleteAudience: change('audience.delete'),
+  createTrustedIssuer: change('issuer.create'),
+  listTrustedIssuers: read('issuer.read'),
+  updateTrustedIssuer: change('issuer.update'),
+  deleteTrustedIssuer: change('issuer.delete'),
+  createWorkloadBinding: change('binding.create'),
+  listWorkloadBindings: read('binding.read'),
+  deleteWorkloadBinding: change('binding.delete'),
+  createApiKey: change('key.api.create'),
+  listApiKeys: read('key.api.read'),
+  revokeApiKey: change('key.api.revoke'),
+  rotateApiKey: change('key.api.rotate'),
   listSigningKeys: read('key.read'),
   rotateSigningKey: change('key.rotate'),
   revokeSigningKey: change('key.revoke'),
@@ -103,6 +131,7 @@ const trustService: ServiceRules<typeof TrustServiceService> = {
     // Subscribers reconnect after every restart, even without a database; the issuing of their tokens is audited.
     audit: { action: 'trust.watch', success: 'nobody', refusals: 'of-credentials' },
   },
+  resolveApiKey: { access: 'service', deadlineMs: STANDARD_DEADLINE_MS, openToUnixSockets: true },
 };
 const health: ServiceRules<typeof HealthService> = {
   check: publicCall,

@@ -1,12 +1,13 @@
+import { API_KEY_INVALID } from '../domain/claims/api-key.ts';
 import { MAX_ISSUED_TOKEN_BYTES } from '../domain/claims/token-room.ts';
 import { describeNames } from '../net/certificate-identity.ts';
 import {
   type AcceptedCredential,
   type FieldViolation,
-  type RefreshRefusalReason,
   Rejected,
   type Rejection,
 } from '../domain/rejection.ts';
+import { refreshMessages } from './refresh-messages.ts';
 import type { DenialReason, ReasonName } from './reasons.ts';
 import { Code } from './status-code.ts';
 
@@ -54,6 +55,8 @@ const missingCredentialMessages: Readonly<Record<AcceptedCredential, string>> = 
     "the call has no token; send it in access_token or as metadata 'authorization: Bearer <token>'",
   'token-or-certificate':
     "the call has no credential; send an access token as metadata 'authorization: Bearer <token>', or connect with a client certificate that is listed",
+  'subject-token-or-certificate':
+    'the call has nothing to exchange; send a token in subject_token, or connect with a client certificate that is bound',
 };
 
 /** The only mapping from a rejection to a status. Deterministic: equal rejections have equal statuses. */
@@ -124,7 +127,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         reason: 'ADMIN_REQUIRED',
         message:
           rejection.certificateNames === undefined
-            ? "the caller needs the role 'admin'"
+            ? "the caller needs the role 'admin', now and in its token; after it was given, log in again or get a new token"
             : unlisted(rejection.certificateNames, 'POSTERN_TLS_ADMIN_IDENTITIES', 'an administrator'),
       };
     case 'service-required':
@@ -135,6 +138,59 @@ export function statusOf(rejection: Rejection): RpcStatus {
           rejection.certificateNames === undefined
             ? 'the caller needs an access token of a service account, or a client certificate with a listed identity'
             : unlisted(rejection.certificateNames, 'POSTERN_TLS_SERVICE_IDENTITIES', 'a service account'),
+      };
+    case 'issuer-not-trusted':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'ISSUER_NOT_TRUSTED',
+        message: 'no trusted issuer has the iss of the token; an administrator adds it',
+      };
+    case 'identity-not-bound':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'IDENTITY_NOT_BOUND',
+        message: 'the identity is valid, and bound to no service account; an administrator creates a binding',
+      };
+    case 'issuer-keys-unavailable':
+      return {
+        code: Code.UNAVAILABLE,
+        reason: 'TRUST_STALE',
+        message:
+          'the keys of the issuer cannot be fetched; retry later, and let an administrator run postern doctor',
+        retryAfterMs: rejection.retryAfterMs,
+      };
+    case 'exchange-not-allowed':
+      return { code: Code.PERMISSION_DENIED, reason: 'EXCHANGE_NOT_ALLOWED', message: rejection.detail };
+    case 'api-key-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'API_KEY_INVALID',
+        message: API_KEY_INVALID,
+      };
+    case 'credential-not-allowed':
+      return {
+        code: Code.PERMISSION_DENIED,
+        reason: 'CREDENTIAL_NOT_ALLOWED',
+        message:
+          'this needs the access token of a login, not an API key or a token that was exchanged; log in',
+      };
+    case 'api-key-limit-reached':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'API_KEY_LIMIT_REACHED',
+        message: `${rejection.limit}; ${rejection.advice}`,
+      };
+    case 'audience-limit-reached':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'AUDIENCE_LIMIT_REACHED',
+        message: 'there are as many audiences as there may be; delete one first',
+      };
+    case 'issuer-taken':
+      return {
+        code: Code.ALREADY_EXISTS,
+        reason: 'ISSUER_TAKEN',
+        message: 'the issuer is trusted already; change or delete it instead',
       };
     case 'email-taken':
       return {
@@ -159,7 +215,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.ALREADY_EXISTS,
         reason: 'NAME_TAKEN',
-        message: 'another service account has this name',
+        message: `another ${rejection.of} has this name; choose another name`,
       };
     case 'last-admin':
       return {
@@ -178,7 +234,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return {
         code: Code.FAILED_PRECONDITION,
         reason: 'CLAIMS_TOO_LONG',
-        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor`,
+        message: `the roles and external_id of this user do not fit into an access token of ${MAX_ISSUED_TOKEN_BYTES} bytes; an administrator must give the user fewer roles, or see postern doctor; in an exchange ask for fewer roles`,
       };
     case 'not-found':
       return {
@@ -261,13 +317,6 @@ export function statusOf(rejection: Rejection): RpcStatus {
       return rejection satisfies never;
   }
 }
-
-const refreshMessages: Readonly<Record<RefreshRefusalReason, string>> = {
-  REFRESH_TOKEN_INVALID: 'this is not a refresh token of this service; log in again',
-  REFRESH_TOKEN_EXPIRED: 'the session has expired; log in again',
-  REFRESH_TOKEN_REUSED: 'the refresh token was used before, so the session has ended; log in again',
-  REFRESH_TOKEN_REVOKED: 'the session has ended; log in again',
-};
 
 function joinViolations(violations: readonly FieldViolation[]): string {
   return violations

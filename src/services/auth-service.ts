@@ -17,10 +17,16 @@ import {
   issueServiceToken,
   type ServiceTokenDependencies,
 } from '../features/service-accounts/issue-service-token.ts';
+import {
+  type ExchangedToken,
+  type ExchangeDependencies,
+  exchangeToken,
+} from '../features/token-exchange/exchange-token.ts';
 import type { IssuedTokens } from '../features/sessions/access-token-issuer.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
+import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
 import { verificationService } from './verification-service.ts';
 
 /** The dependencies of all operations of AuthService. */
@@ -31,8 +37,10 @@ export interface AuthDependencies
     RefreshDependencies,
     RevokeDependencies,
     ResetPasswordDependencies,
-    ServiceTokenDependencies {
+    ServiceTokenDependencies,
+    OwnApiKeyDependencies {
   readonly trust: TrustBundle;
+  readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
   /** The JWKS as JSON; null while no keys are known. */
   readonly jwks: () => { readonly json: string; readonly maxAgeSeconds: number } | null;
@@ -52,6 +60,9 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
     },
     issueServiceToken: async (request, call) =>
       serviceTokenSet(await issueServiceToken(dependencies, request, call)),
+    exchangeToken: async (request, call) =>
+      exchangedTokenSet(await exchangeToken(dependencies.exchange, request, call)),
+    ...ownApiKeys(dependencies),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
       return tokenSet(await changePassword(dependencies, change, call));
@@ -88,4 +99,10 @@ function tokenSet(tokens: IssuedTokens): TokenSet {
 function serviceTokenSet({ accessToken, expiresInSeconds }: IssuedServiceToken): TokenSet {
   const noSession = { refreshToken: '', refreshExpiresInSeconds: 0, sessionId: '', userId: '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noSession });
+}
+
+function exchangedTokenSet({ accessToken, expiresInSeconds, sessionId, userId }: ExchangedToken): TokenSet {
+  const noRefreshToken = { refreshToken: '', refreshExpiresInSeconds: 0 };
+  const ids = { sessionId: sessionId ?? '', userId: userId ?? '' };
+  return tokenSet({ accessToken, expiresInSeconds, ...noRefreshToken, ...ids });
 }

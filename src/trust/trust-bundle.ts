@@ -90,6 +90,11 @@ export class TrustBundle {
     return this.#revoked.covers(claims);
   }
 
+  /** @param id the id of a token or of an API key, or the revocation id of its grant */
+  isTokenIdRevoked(id: string): boolean {
+    return this.#revoked.has('jti', id);
+  }
+
   /** Whether the token is revoked already, by an entry that lasts until `untilSeconds` (Unix time). */
   isRevokedUntil(claims: VerifiedClaims, untilSeconds: number): boolean {
     return this.#revoked.coversUntil(claims, untilSeconds);
@@ -106,6 +111,12 @@ export class TrustBundle {
     this.#revision += 1;
     this.#notify({ kind: 'keys' });
     this.#resolveWaiters();
+  }
+
+  /** For a change of the rules that claims are checked against: listeners are sent the keys again, with the new rules. */
+  policyChanged(): void {
+    this.#revision += 1;
+    if (this.#hasKeys) this.#notify({ kind: 'keys' });
   }
 
   /**

@@ -78,7 +78,7 @@ test('without --json: the secret on standard output, the advice on standard erro
 test('a refusal has its exit code and a reason', async () => {
   await json('create', 'taken');
   const refusals: [number, RegExp, string[]][] = [
-    [5, /name already exists/, ['create', 'taken']],
+    [5, /another service account has this name/, ['create', 'taken']],
     [5, /name: /, ['create', 'two words']],
     [5, /name: .*UUID/, ['create', '01890000-0000-7000-8000-000000000000']],
     [5, /roles\[0\]: /, ['create', 'roles', '--role', 'Not A Role']],

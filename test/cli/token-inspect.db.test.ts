@@ -63,6 +63,18 @@ describe('a good token', () => {
     expect(stdout).toMatch(/^Verdict: valid, unless/m);
   });
 
+  test('says who the service account is, and who acts for the subject', async () => {
+    const act = { sub: 'id-of-orders', name: 'orders', act: { sub: 'id-of-web' } };
+    const { stdout } = await inspect([es256({ name: 'billing', act }), '--jwks', keySetFile]);
+    expect(stdout).toMatch(/^ {2}name {7}billing$/m);
+    expect(stdout).toContain(`act        ${JSON.stringify(act)}`);
+    expect(stdout).toMatch(
+      /^Notes\n {2}acting for the subject: orders \(id-of-orders\), called by id-of-web$/m,
+    );
+    expect(stdout).toMatch(/^Verdict: valid, unless/m);
+    expect((await inspect([es256(), '--jwks', keySetFile])).stdout).not.toContain('acting for');
+  });
+
   test.each([
     ['in a pipe', []],
     ['as -', ['-']],

@@ -1,6 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { createServer as createHttp2Server, type Http2Server } from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
@@ -8,14 +11,17 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import {
   authenticateRequest,
   authInterceptor,
+  type AuthInterceptorOptions,
   callerOf,
   createVerifier,
+  openPolicyFile,
   requireToken,
   requireTokenHook,
   type VerifiedClaims,
   type Verifier,
 } from '../../src/client/postern-client.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
+import { serviceToken } from '../support/callers.ts';
 import { reasonOf, startTestService, type TestService } from '../support/test-service.ts';
 
 const email = 'ann@example.com';
@@ -23,8 +29,12 @@ const password = 'correct horse battery';
 let service: TestService;
 let verifier: Verifier;
 let token: string;
-let server: grpc.Server;
+/** For the same user, in which the service `guard` acts. */
+let acted: string;
 let client: grpc.Client;
+const servers: grpc.Server[] = [];
+/** Closed after each test, also after one that fails: an open one would keep Jest from exiting. */
+const webServers: (HttpServer | Http2Server)[] = [];
 const text = {
   requestStream: false,
   responseStream: false,
@@ -39,6 +49,14 @@ beforeAll(async () => {
   await service.addUser(email, password, ['reader']);
   token = await service.tokenOf(email, password);
   const { id, secret } = await (await openAdminFixture(service.database)).createService('guard');
+  await service.database.query(
+    `UPDATE service_accounts SET own_audiences = '{postern}', delegation_audiences = '{postern}' WHERE id = $1`,
+    [id],
+  );
+  const exchange = { subject_token: token, actor_token: await serviceToken(service, { id, secret }) };
+  acted = String(
+    (await service.call('postern.v1.AuthService/ExchangeToken', exchange)).response?.['access_token'],
+  );
   verifier = createVerifier({
     trust: {
       upstream: { address: service.grpcAddress },
@@ -46,49 +64,59 @@ beforeAll(async () => {
     },
   });
   await verifier.ready(5_000);
-  server = new grpc.Server({
-    interceptors: [
-      authInterceptor({
-        verifier,
-        methods: {
-          '/t.T/Open': 'public',
-          '/t.T/Maybe': { optional: true },
-          '/t.T/Admin': { roles: ['admin'] },
-        },
-      }),
-    ],
+  client = await serve({
+    verifier,
+    methods: {
+      '/t.T/Open': 'public',
+      '/t.T/Maybe': { optional: true },
+      '/t.T/Admin': { roles: ['admin'] },
+      '/t.T/Acted': { roles: ['reader'], actors: ['guard'] },
+      '/t.T/Others': { actors: ['support'] },
+    },
   });
-  const whoIsIt: grpc.handleUnaryCall<string, string> = (call, answer) =>
-    answer(null, callerOf(call)?.subject ?? 'nobody');
-  const names = ['Open', 'Maybe', 'Admin', 'Unnamed'];
-  server.addService(
-    Object.fromEntries(names.map((name) => [name, { ...text, path: `/t.T/${name}` }])),
-    Object.fromEntries(names.map((name) => [name, whoIsIt])),
-  );
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    ),
-  );
-  client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
 });
-/** Closed after each test, also after one that fails: an open one would keep Jest from exiting. */
-const servers: (HttpServer | Http2Server)[] = [];
 afterEach(async () => {
-  for (const open of servers.splice(0)) {
+  for (const open of webServers.splice(0)) {
     if ('closeAllConnections' in open) open.closeAllConnections();
     await new Promise((resolve) => open.close(resolve));
   }
 });
 afterAll(async () => {
   client.close();
-  server.forceShutdown();
+  for (const server of servers) server.forceShutdown();
   verifier.close();
   await service.stop();
 });
 
+const names = ['Open', 'Maybe', 'Admin', 'Acted', 'Others', 'Unnamed'];
+const services: grpc.ServiceDefinition[] = [
+  Object.fromEntries(names.map((name) => [name, { ...text, path: `/t.T/${name}` }])),
+];
+
+async function serve(options: AuthInterceptorOptions): Promise<grpc.Client> {
+  const server = new grpc.Server({ interceptors: [authInterceptor(options)] });
+  servers.push(server);
+  const whoIsIt: grpc.handleUnaryCall<string, string> = (call, answer) =>
+    answer(null, callerOf(call)?.subject ?? 'nobody');
+  server.addService(services[0] ?? {}, Object.fromEntries(names.map((name) => [name, whoIsIt])));
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
+  );
+  return new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+}
+
 /** The caller's id, or the reason or code of the refusal. */
 function call(method: string, ...authorization: string[]): Promise<string | undefined> {
+  return callOf(client, method, ...authorization);
+}
+
+function callOf(
+  client: grpc.Client,
+  method: string,
+  ...authorization: string[]
+): Promise<string | undefined> {
   const metadata = new grpc.Metadata();
   for (const value of authorization) metadata.add('authorization', value);
   return new Promise((resolve) => {
@@ -118,6 +146,62 @@ test('the interceptor admits authorized callers and passes the caller to the han
   expect(await call('Admin', good)).toBe('ROLE_MISSING');
 });
 
+test('G11 actors: the last actor must be listed, and without the rule an actor makes no difference', async () => {
+  const { subject, actor } = await verifier.verify(acted);
+  expect(actor).toMatchObject({ name: 'guard', actor: null });
+  const verdicts = async (bearer: string) => [
+    await call('Unnamed', bearer),
+    await call('Acted', bearer),
+    await call('Others', bearer),
+  ];
+  expect(await verdicts(`Bearer ${acted}`)).toEqual([subject, subject, 'ACTOR_NOT_ALLOWED']);
+  expect(await verdicts(`Bearer ${token}`)).toEqual([subject, 'ACTOR_NOT_ALLOWED', 'ACTOR_NOT_ALLOWED']);
+  const refused = await authenticateRequest(
+    verifier,
+    { authorization: `Bearer ${token}` },
+    { actors: ['guard'] },
+  );
+  expect(refused).toMatchObject({ ok: false, refusal: { status: 403 } });
+  for (const access of [{ actors: [] }, { actors: 'guard' }, { optional: true, actors: ['guard'] }])
+    expect(() => authInterceptor({ verifier, methods: { '/t.T/Acted': access as never } })).toThrow(/actor/);
+});
+
+test('G27 a policy file and rules in code must both allow a call, and a changed file is used', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-policy-'));
+  const path = join(folder, 'policy.json');
+  const write = (methods: object) => writeFileSync(path, JSON.stringify({ version: 1, methods }));
+  write({ '/t.T/Open': 'public', '/t.T/Maybe': 'public', '/t.T/Admin': {} });
+  const policy = await openPolicyFile(path, { services });
+  const guarded = await serve({
+    verifier,
+    policy,
+    services,
+    methods: { '/t.T/Maybe': { optional: true }, '/t.T/Admin': { roles: ['admin'] } },
+  });
+  const good = `Bearer ${token}`;
+  const { subject } = await verifier.verify(token);
+  expect(await callOf(guarded, 'Open', 'Bearer junk')).toBe('nobody');
+  expect(await callOf(guarded, 'Unnamed', good)).toBe('METHOD_NOT_LISTED');
+  expect(await callOf(guarded, 'Maybe', 'Bearer junk')).toBe('TOKEN_MALFORMED');
+  expect(await callOf(guarded, 'Admin', good)).toBe('ROLE_MISSING');
+
+  write({ '/t.T/Open': { roles: ['reader'] }, '/t.T/Maybe': {}, '/t.T/Unnamed': { actors: ['shop'] } });
+  await policy.reload();
+  expect(await callOf(guarded, 'Open')).toBe('CREDENTIALS_MISSING');
+  expect(await callOf(guarded, 'Open', good)).toBe(subject);
+  expect(await callOf(guarded, 'Maybe')).toBe('CREDENTIALS_MISSING');
+  expect(await callOf(guarded, 'Unnamed', good)).toBe('ACTOR_NOT_ALLOWED');
+  expect(await callOf(guarded, 'Admin', good)).toBe('METHOD_NOT_LISTED');
+
+  write({ '/t.T/Opne': 'public' });
+  await policy.reload();
+  expect(await callOf(guarded, 'Open')).toBe('CREDENTIALS_MISSING');
+  await expect(openPolicyFile(path, { services })).rejects.toThrow("no service has the method '/t.T/Opne'");
+  policy.close();
+  guarded.close();
+  rmSync(folder, { recursive: true });
+});
+
 test('HTTP requests are checked by the same rules', async () => {
   const web = await authenticateRequest(verifier, new Headers({ authorization: `Bearer ${token}` }));
   expect(web.ok && web.caller.roles).toEqual(['reader']);
@@ -142,7 +226,7 @@ test('the middleware for Express and Connect answers unauthenticated requests it
     const guarded = request as typeof request & { caller?: VerifiedClaims };
     guard(guarded, response, () => response.end(guarded.caller?.subjectType));
   });
-  servers.push(http);
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const refused = await fetch(url);
@@ -276,7 +360,7 @@ test('V26 over HTTP/2 the middleware refuses a repeated authorization header, of
   const http = createHttp2Server((request, response) => {
     guard(request, response, () => response.end('accepted'));
   });
-  servers.push(http);
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const { port } = http.address() as AddressInfo;
   const ask = (values: readonly string[]) =>
@@ -323,7 +407,7 @@ test('the middleware leaves a response alone that was sent meanwhile', async () 
     });
     guard(request, watched, () => undefined);
   });
-  servers.push(http);
+  webServers.push(http);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const { port } = http.address() as AddressInfo;
   expect((await fetch(`http://127.0.0.1:${port}`)).status).toBe(504);

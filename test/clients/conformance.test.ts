@@ -147,6 +147,7 @@ test('the sample has the headers and streams of the generator; `npm run conforma
     'keysets.json': sample('keysets.json'),
     'bearer.json': sample('bearer.json'),
     'streams.json': sample('streams.json'),
+    'policies.json': sample('policies.json'),
   };
   const made = { ...committed, 'bearer.json': bearerVectors(), 'streams.json': await streamScripts() };
   expect(differences(committed, made)).toEqual([]);

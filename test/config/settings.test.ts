@@ -98,6 +98,7 @@ describe('values', () => {
       POSTERN_MIGRATE: 'off',
       POSTERN_GRPC_LISTEN: 'unix:/run/postern.sock',
       POSTERN_HTTP_LISTEN: '[::1]:0',
+      POSTERN_ADMIN_LISTEN: '127.0.0.1:9090',
       POSTERN_AUDIENCE: 'api, web',
       POSTERN_API_AUDIENCE: 'web',
       POSTERN_ALGORITHM: 'EdDSA',
@@ -114,6 +115,7 @@ describe('values', () => {
       migrate: 'off',
       grpcListen: { kind: 'unix', path: '/run/postern.sock' },
       httpListen: { kind: 'tcp', host: '::1', port: 0 },
+      adminListen: { kind: 'tcp', host: '127.0.0.1', port: 9090 },
       audiences: ['api', 'web'],
       apiAudience: 'web',
       algorithm: 'EdDSA',
@@ -601,7 +603,7 @@ describe('certificates', () => {
 });
 
 describe('listeners', () => {
-  test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN'])(
+  test.each(['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN', 'POSTERN_ADMIN_LISTEN'])(
     'N10 %s accepts no plaintext from other machines',
     (name) => {
       for (const address of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', 'auth.example:1']) {
@@ -628,6 +630,12 @@ describe('listeners', () => {
     expect(twice('127.0.0.1:9')).toHaveLength(1);
     expect(twice('unix:/a')).toHaveLength(1);
     expect(twice('127.0.0.1:0')).toEqual([]);
+    for (const other of ['POSTERN_GRPC_LISTEN', 'POSTERN_HTTP_LISTEN']) {
+      const shared = { [other]: '127.0.0.1:9', POSTERN_ADMIN_LISTEN: '127.0.0.1:9' };
+      expect(faultsOf(shared)).toEqual([expect.stringMatching(/^POSTERN_ADMIN_LISTEN is the same/)]);
+      // A sidecar has no such listener.
+      expect(faultsOf(shared, { for: 'sidecar' })).toEqual([]);
+    }
   });
 
   test('N07 the gRPC library must not send its error details to callers in production', () => {
@@ -651,12 +659,31 @@ test('sidecars and commands do not warn about settings of the service', () => {
   }
 });
 
+test.each<[string, Record<string, string>, string]>([
+  [
+    'with a secret',
+    {
+      POSTERN_TOKEN_FILE: '/token',
+      POSTERN_CLIENT_ID: 'orders',
+      POSTERN_CLIENT_SECRET: 'secret-of-the-account',
+    },
+    'POSTERN_TOKEN_FILE cannot be used with POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET',
+  ],
+  [
+    'whose account is named without it',
+    { POSTERN_TOKEN_SERVICE_ACCOUNT: 'orders' },
+    'POSTERN_TOKEN_SERVICE_ACCOUNT is used only with POSTERN_TOKEN_FILE',
+  ],
+])('W32 a token file %s is refused', (_name, environment, fault) => {
+  expect(() => loadSettings(environment, { for: 'sidecar' })).toThrow(fault);
+});
+
 test('the table for the documentation has a row for each setting', () => {
   const lines = settingsTable().trimEnd().split('\n');
   expect(lines).toContainEqual(
     expect.stringMatching(/^\| `POSTERN_ACCESS_TOKEN_TTL` \| `10m` \| .*`1s` to `24h`/),
   );
-  expect(lines.filter((line) => line.includes('_FILE` |'))).toHaveLength(6);
+  expect(lines.filter((line) => / or `\w+_FILE` \|/.test(line))).toHaveLength(6);
   expect(lines.every((line) => line.split('|').length === 5)).toBe(true);
 });
 

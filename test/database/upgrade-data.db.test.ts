@@ -1,10 +1,15 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 
 import { migrate } from '../../src/database/migrate.ts';
 import { migrations } from '../../src/database/migrations/migrations.ts';
+import { tableGrants } from '../../src/database/service-role.ts';
 import { account, verdictOf } from '../support/account.ts';
 import { openAdminFixture } from '../support/admin-fixture.ts';
 import { serviceToken } from '../support/callers.ts';
+import { createRole } from '../support/service-role.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { startTestService, type TestService } from '../support/test-service.ts';
 
@@ -13,6 +18,7 @@ const BEFORE = migrations.slice(0, 9);
 const ann = 'ann@example.com';
 const bob = 'bob@example.com';
 const password = 'correct horse battery';
+const hash = '$2b$05$.BGo3OzyOX3OEXltFBS5Tuee.MOgRnWDAe8MUqsoIxRnXnsOtukrC';
 
 let source: TestDatabase;
 let upgraded: TestDatabase;
@@ -83,4 +89,57 @@ test('D15 what the release before has stored is in force after the upgrade', asy
   expect(verdictOf(await service.call('postern.v1.AuthService/ResetPassword', setPassword))).toBe('OK');
   expect(await account.revoke(service, next.access_token, true)).toBe('OK');
   expect(await account.verdict(service, kept.access_token)).toBe('TOKEN_REVOKED');
+});
+
+test('D15 until the grants are repeated, the release before changes and deletes users and accounts, and their API keys follow', async () => {
+  const store = await createTestDatabase({ empty: true });
+  const { name, url } = await createRole(store);
+  await migrate(store.database, BEFORE);
+  const tables = await store.query(
+    `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,
+  );
+  for (const { relname } of tables)
+    await store.query(
+      `GRANT ${(tableGrants[String(relname)] ?? []).join(', ')} ON ${String(relname)} TO ${name}`,
+    );
+  const [userId, accountId] = [randomUUID(), randomUUID()];
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  await client.query(`INSERT INTO users (id, email, password_hash) VALUES ($1, 'a@example.com', $2)`, [
+    userId,
+    hash,
+  ]);
+  await client.query(`INSERT INTO service_accounts (id, name, secret_digest) VALUES ($1, 'robot', $2)`, [
+    accountId,
+    randomBytes(32),
+  ]);
+  await migrate(store.database);
+  for (const [column, id] of [
+    ['user_id', userId],
+    ['account_id', accountId],
+  ])
+    await store.query(
+      `INSERT INTO api_keys (id, ${column}, name, digest, mac, roles, audience) VALUES ($1, $1, 'k', $2, $2, '{}', 'postern')`,
+      [id, randomBytes(32)],
+    );
+  const states = async () =>
+    (await store.query('SELECT revocation_id FROM api_keys')).map(({ revocation_id }) =>
+      String(revocation_id),
+    );
+  for (const [sql, id] of [
+    [`UPDATE users SET roles = '{reader}' WHERE id = $1`, userId],
+    ['UPDATE users SET disabled_at = now() WHERE id = $1', userId],
+    [`UPDATE service_accounts SET roles = '{reader}' WHERE id = $1`, accountId],
+  ] as const) {
+    const before = await states();
+    await client.query(sql, [id]);
+    expect((await states()).filter((state) => !before.includes(state))).toHaveLength(1);
+  }
+  await client.query('DELETE FROM users WHERE id = $1', [userId]);
+  await client.query('DELETE FROM service_accounts WHERE id = $1', [accountId]);
+  expect(await states()).toEqual([]);
+  const revoked = await store.query('SELECT id FROM revocations WHERE id = ANY ($1)', [[userId, accountId]]);
+  expect(revoked).toHaveLength(2);
+  await client.end();
+  await store.drop();
 });

@@ -28,8 +28,12 @@ beforeAll(async () => {
   await service.addUser('ann@example.com', password, ['admin']);
   ({ access_token: token } = await account.login(service, 'ann@example.com', password));
   expect((await run(['service', 'create', 'orders', '--role', 'reader'])).exitCode).toBe(0);
+  const trusted = ['issuer', 'add', 'https://token.actions.githubusercontent.com', '--once'];
+  expect((await run(trusted)).exitCode).toBe(0);
   const { publicJwk } = makeClientKey();
   expect((await run(['service', 'key', 'add', 'orders', '-'], publicJwk)).exitCode).toBe(0);
+  const key = ['api-key', 'create', 'export', '--email', 'ann@example.com', '--role', 'admin'];
+  expect((await run([...key, '--network', '192.0.2.0/24'])).exitCode).toBe(0);
 }, 30_000);
 afterAll(async () => {
   await service.stop();

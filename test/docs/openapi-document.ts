@@ -118,8 +118,7 @@ class Schemas {
   }
 
   #fieldSchema(field: DescField): Schema {
-    if (field.fieldKind === 'map')
-      throw new Error(`${String(field)} is a map, which this document has no form for`);
+    if (field.fieldKind === 'map') return { type: 'object', additionalProperties: this.#valueSchema(field) };
     const schema = this.#valueSchema(field);
     return field.fieldKind === 'list' ? { type: 'array', items: schema } : schema;
   }

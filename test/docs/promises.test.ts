@@ -10,18 +10,30 @@ const rows = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id = '']) => id)
 
 /** Tests in other languages that prove promises. */
 const GO_TESTS = [
+  'api_key_limits_test.go',
+  'api_key_test.go',
   'corpus_test.go',
+  'policy_test.go',
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
   'integration/verifier_test.go',
+  'integration/workload_test.go',
+  'workload_test.go',
 ].map((name) => `clients/go/${name}`);
-const PYTHON_TESTS = ['conformance', 'fork', 'grpc_servers', 'hostile', 'jwks'].map(
-  (name) => `clients/python/tests/test_${name}.py`,
-);
+const PYTHON_TESTS = [
+  'api_keys',
+  'conformance',
+  'fork',
+  'grpc_servers',
+  'hostile',
+  'jwks',
+  'policy',
+  'workload',
+].map((name) => `clients/python/tests/test_${name}.py`);
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
-  return [...text.matchAll(/\b([TKLSNADEOVXHJ])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+  return [...text.matchAll(/\b([TKLSNADEOVXHJWGQ])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
       const [from, to] = [Number(first), Number(last)];
       return Array.from(

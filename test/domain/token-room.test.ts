@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { leaveRoomForRoles, userRoles } from '../../src/domain/roles.ts';
 import {
   MAX_ISSUED_TOKEN_BYTES,
+  serviceTokenRoomOf,
   tokenRoomOf,
   tokenRoomViolations,
 } from '../../src/domain/claims/token-room.ts';
@@ -76,6 +77,47 @@ describe.each(modes)('T26 with %s', (mode) => {
     const some = { roles: mostRoles.slice(0, 10), externalId };
     expect(fits(usual, some)).toBe(true);
     expect(await lengthOf(usual, some)).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+  });
+});
+
+describe.each(modes)('T26 the name of a service account with %s', (mode) => {
+  const subject = verifierUnderTest(mode);
+  const accountNames = fc.integer({ min: 1, max: 64 }).map((length) => 'n'.repeat(length));
+  const issued = async (name: typeof usual, own: readonly string[], accountName: string) => {
+    const { issue } = await subject;
+    const id = randomUUID();
+    const token = await issue({
+      ...name,
+      subject: id,
+      clientId: id,
+      sessionId: null,
+      roles: own,
+      subjectName: accountName,
+    });
+    const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
+    return { length: token.length, claims: JSON.parse(claims) as Record<string, unknown> };
+  };
+
+  test('is in the token where it fits, and left out where it does not: every account gets its token', async () => {
+    const property = fc.asyncProperty(roles, accountNames, names, async (own, accountName, name) => {
+      const room = serviceTokenRoomOf({
+        algorithm: mode,
+        issuer: name.issuer,
+        audiences: ['a', name.audience],
+      });
+      const { length, claims } = await issued(name, own, accountName);
+      expect(length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+      expect(claims['roles']).toEqual(own);
+      const fitsIn = JSON.stringify(own).length + accountName.length <= room;
+      expect(claims['name']).toBe(fitsIn ? accountName : undefined);
+    });
+    await fc.assert(property, { numRuns: mode === 'RS256' ? 60 : 300 });
+  });
+
+  test('the longest name beside the most roles', async () => {
+    const { length, claims } = await issued(longest, mostRoles, 'n'.repeat(64));
+    expect(length).toBeLessThanOrEqual(MAX_ISSUED_TOKEN_BYTES);
+    expect('name' in claims).toBe(mode !== 'RS256');
   });
 });
 

@@ -100,7 +100,7 @@ function call({ session }: Listener, pieces: readonly Buffer[] | null, extra: Re
 }
 
 const about = (accessToken: string) =>
-  Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '' }).finish());
+  Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '', clientAddress: '' }).finish());
 const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
 
 describe('a call gets the same answer from the fast path and from grpc-js', () => {

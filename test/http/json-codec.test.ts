@@ -13,8 +13,8 @@ const loginRequest = (json: string) =>
 
 /** Also with the default values, and with nothing that the generated decoder does not set. */
 test.each([
-  ['{}', { accessToken: '', audience: '' }],
-  ['{"access_token":"a","audience":"\\u00e9"}', { accessToken: 'a', audience: 'é' }],
+  ['{}', { accessToken: '', audience: '', clientAddress: '' }],
+  ['{"access_token":"a","audience":"\\u00e9"}', { accessToken: 'a', audience: 'é', clientAddress: '' }],
 ])('H02 a request of texts alone is what the generated decoder makes: %s', (json, request) => {
   const decoded = verifyToken.requestDeserialize(Buffer.from(VerifyTokenRequest.encode(request).finish()));
   expect(verifyRequest(json)).toStrictEqual(decoded);

@@ -72,6 +72,110 @@ const serviceToken = async (form: Record<string, string> = {}) =>
 const introspect = (token: string, form: Record<string, string> = bySecret(), headers = {}) =>
   post('/oauth/introspect', { token, ...form }, headers);
 
+describe('G10 exchanges', () => {
+  const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+  const BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+  const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+  const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+  const claimsIn = ({ body }: Reply) =>
+    JSON.parse(
+      Buffer.from(String(body['access_token']).split('.')[1] ?? '', 'base64url').toString(),
+    ) as Record<string, unknown>;
+  const form = (token: string) => ({
+    grant_type: EXCHANGE,
+    subject_token: token,
+    subject_token_type: ACCESS_TOKEN,
+  });
+  const login = (audience = '') => service.tokenOf(user.email, user.password, audience);
+
+  test('token-exchange narrows a token, and a service acts with actor_token or as the bearer', async () => {
+    const token = await login();
+    const narrow = await post('/oauth/token', { ...form(token), audience: 'ledger', roles: 'writer' });
+    expect([verdict(narrow), Object.keys(narrow.body)]).toEqual([
+      '200 OK',
+      ['access_token', 'token_type', 'expires_in', 'issued_token_type'],
+    ]);
+    expect(narrow.body).toMatchObject({ issued_token_type: ACCESS_TOKEN });
+    expect(claimsIn(narrow)).toMatchObject({ aud: 'ledger', roles: ['writer'], client_id: 'exchange' });
+    await database.query(
+      `UPDATE service_accounts SET own_audiences = '{ledger}', delegation_audiences = '{postern}' WHERE id = $1`,
+      [billing.id],
+    );
+    const acting = { ...form(await login('ledger')), audience: 'postern' };
+    const actor = await serviceToken();
+    const both = { actor_token: actor, actor_token_type: JWT };
+    for (const reply of [
+      await post('/oauth/token', { ...acting, ...both }),
+      await post('/oauth/token', acting, { authorization: `Bearer ${actor}` }),
+    ]) {
+      expect(verdict(reply)).toBe('200 OK');
+      expect(claimsIn(reply)).toMatchObject({ aud: 'postern', act: { sub: billing.id, name: 'billing' } });
+    }
+    const revoked = await post('/oauth/revoke', { token: String(narrow.body['access_token']) });
+    expect(verdict(revoked)).toBe('200 OK');
+    expect(await account.verdict(service, String(narrow.body['access_token']))).toBe('TOKEN_REVOKED');
+    expect(await account.verdict(service, token)).toBe('OK');
+  });
+
+  test('jwt-bearer takes the same tokens as an assertion', async () => {
+    const reply = await post('/oauth/token', {
+      grant_type: BEARER,
+      assertion: await login(),
+      resource: 'ledger',
+    });
+    expect([verdict(reply), Object.keys(reply.body)]).toEqual([
+      '200 OK',
+      ['access_token', 'token_type', 'expires_in'],
+    ]);
+    expect(claimsIn(reply)).toMatchObject({ aud: 'ledger' });
+  });
+
+  test('what is refused has the errors of the RFCs', async () => {
+    const token = await login();
+    const actor = await serviceToken();
+    const verdicts = async (...requests: [Record<string, string>, Record<string, string>?][]) =>
+      Promise.all(
+        requests.map(async ([parameters, headers]) => {
+          const reply = await post('/oauth/token', parameters, headers);
+          const reason = reply.body['reason'] as string | undefined;
+          return `${verdict(reply)} ${reason ?? ''}`.trim();
+        }),
+      );
+    const untyped = { grant_type: EXCHANGE, subject_token: token };
+    expect(
+      await verdicts(
+        [{ grant_type: EXCHANGE, subject_token_type: ACCESS_TOKEN }],
+        [untyped],
+        [{ ...form(token), subject_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }],
+        [{ ...form(token), actor_token: actor }],
+        [{ ...form(token), actor_token_type: JWT }],
+        [{ ...form(token), requested_token_type: 'urn:ietf:params:oauth:token-type:saml2' }],
+        [{ ...form(token), ...bySecret() }],
+        [{ ...form(token), ...byAssertion() }],
+        [form(token), basic(billing.id, billing.secret)],
+        [{ ...form(token), scope: 'writer' }],
+        [{ ...form(token), audience: 'nowhere' }],
+        [form(`${token}x`)],
+        [{ ...form(token), roles: 'admin' }],
+        [{ ...form(await login('ledger')), audience: 'postern' }],
+        [{ grant_type: BEARER, assertion: `${token}x` }],
+        [{ grant_type: BEARER, assertion: token, roles: 'admin' }],
+        [{ grant_type: BEARER }],
+      ),
+    ).toEqual([
+      ...Array.from({ length: 9 }, () => '400 invalid_request'),
+      '400 invalid_scope',
+      '400 invalid_target FIELD_INVALID',
+      '400 invalid_request TOKEN_MALFORMED',
+      '400 invalid_request EXCHANGE_NOT_ALLOWED',
+      '400 invalid_request EXCHANGE_NOT_ALLOWED',
+      '400 invalid_grant TOKEN_MALFORMED',
+      '400 invalid_grant EXCHANGE_NOT_ALLOWED',
+      '400 invalid_request',
+    ]);
+  });
+});
+
 describe('J01 POST /oauth/token', () => {
   test('client_credentials by basic, post and private_key_jwt, for the audience that is asked for', async () => {
     const replies = [
@@ -253,8 +357,10 @@ describe('J02 POST /oauth/introspect', () => {
       sub: billing.id,
       client_id: billing.id,
       aud: 'ledger',
+      name: 'billing',
       roles: ['reader'],
     });
+    expect(ofService.body).not.toHaveProperty('act');
     const ofUser = await introspect(login.access_token, byAssertion());
     expect(ofUser.body).toMatchObject({
       active: true,
@@ -453,7 +559,13 @@ test('J06 the metadata are at every place where the two standards look, and list
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     id_token_signing_alg_values_supported: ['ES256'],
     token_endpoint: `${issuer}/oauth/token`,
-    grant_types_supported: ['client_credentials', 'refresh_token', 'password'],
+    grant_types_supported: [
+      'client_credentials',
+      'refresh_token',
+      'urn:ietf:params:oauth:grant-type:token-exchange',
+      'urn:ietf:params:oauth:grant-type:jwt-bearer',
+      'password',
+    ],
     response_types_supported: [],
     subject_types_supported: ['public'],
     token_endpoint_auth_methods_supported: [

@@ -67,6 +67,8 @@ const spoofed = [
   ['X-POSTERN-ROLES', 'admin'],
   ['X-Postern-Session', '1'],
   ['X-Postern-External-Id', 'root'],
+  ['x-postern-subject-name', 'root'],
+  ['X-Postern-Actor', 'root'],
   ['X_Postern_Subject', 'root'],
   ['x-postern-anything', 'root'],
 ] as const;

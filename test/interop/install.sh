@@ -135,6 +135,26 @@ install_chromium() {
   ln -sf "$(command -v chromium)" "$dir/bin/chromium" && "$dir/bin/chromium" --version
 }
 
+# Programs that vouch for workloads. Dex is built in about a minute; the others are used where they have been built.
+install_dex() {
+  local home
+  home="$(bash "$here/build-workload-programs.sh" dex)" && ln -sfn "$home/dex" "$dir/bin/dex" && "$dir/bin/dex" version
+}
+
+install_spire() {
+  local home
+  home="$(bash "$here/build-workload-programs.sh" --find spire)" || return
+  ln -sfn "$home/spire-server" "$dir/bin/spire-server" && ln -sfn "$home/spire-agent" "$dir/bin/spire-agent"
+  ln -sfn "$home" "$dir/bin/spire" && "$dir/bin/spire-server" --version
+}
+
+install_kubernetes() {
+  local home
+  home="$(bash "$here/build-workload-programs.sh" --find kubernetes)" || return
+  ln -sfn "$home/kube-apiserver" "$dir/bin/kube-apiserver" && ln -sfn "$home/etcd" "$dir/bin/etcd"
+  ln -sfn "$home" "$dir/bin/kubernetes" && "$dir/bin/kube-apiserver" --version
+}
+
 failed=0
 install() {
   local name="$1" log="$dir/absent/$1.log"
@@ -148,5 +168,5 @@ install() {
 }
 
 for name in postgres pgbouncer envoy grpcurl python-jose python-client fastapi-example go-client connectconformance oauth-python \
-  oauth-go chromium node-consumer jwt-python jwt-go jwt-node jwt-java; do install "$name"; done
+  oauth-go chromium node-consumer jwt-python jwt-go jwt-node jwt-java dex spire kubernetes; do install "$name"; done
 exit "$failed"

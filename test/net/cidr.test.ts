@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { isLoopback, networkMatcher, parseNetwork, normaliseIp, sourceOf } from '../../src/net/cidr.ts';
+import {
+  canonicalNetwork,
+  isLoopback,
+  networkMatcher,
+  type Network,
+  parseNetwork,
+  normaliseIp,
+  sourceOf,
+} from '../../src/net/cidr.ts';
 
 describe('loopback', () => {
   test.each([
@@ -115,4 +123,34 @@ describe('L12 whether a network contains an address', () => {
     '%j is not a network',
     (text) => expect(parseNetwork(text)).toBeNull(),
   );
+});
+
+describe('Q02 the canonical form of a network', () => {
+  test.each([
+    ['192.0.2.77/24', '192.0.2.0/24'],
+    ['192.0.2.77', '192.0.2.77/32'],
+    ['255.255.255.255/0', '0.0.0.0/0'],
+    ['10.255.0.0/9', '10.128.0.0/9'],
+    ['2001:db8:ffff::1/33', '2001:db8:8000:0:0:0:0:0/33'],
+    ['2001:DB8::192.0.2.1/128', '2001:db8:0:0:0:0:c000:201/128'],
+    ['::ffff:192.0.2.77/120', '192.0.2.0/24'],
+  ])('%s is %s', (text, canonical) => {
+    expect(canonicalNetwork(parseNetwork(text) as Network)).toBe(canonical);
+  });
+
+  test('it contains the same addresses, and is its own form', () => {
+    const network = fc.oneof(
+      fc.tuple(fc.ipV4(), fc.integer({ min: 0, max: 32 })),
+      fc.tuple(fc.ipV6(), fc.integer({ min: 0, max: 128 })),
+    );
+    fc.assert(
+      fc.property(network, fc.oneof(fc.ipV4(), fc.ipV6()), ([address, prefix], other) => {
+        const parsed = parseNetwork(`${address}/${prefix}`) as Network;
+        const canonical = parseNetwork(canonicalNetwork(parsed)) as Network;
+        expect(canonicalNetwork(canonical)).toBe(canonicalNetwork(parsed));
+        for (const each of [address, other])
+          expect(networkMatcher([canonical])(each)).toBe(networkMatcher([parsed])(each));
+      }),
+    );
+  });
 });

@@ -122,6 +122,7 @@ async function driveAdministration(): Promise<void> {
     planted['serviceAccess'] ??= String(
       (await call('AuthService/IssueServiceToken', { client_id, client_secret }))['access_token'],
     );
+  await driveApiKeys(admin, String(client_id));
   planted['resetToken'] = String((await act('CreatePasswordReset', { email: user.email }))['reset_token']);
   const rows = ['ok', 'bad'].map((name) => ({
     email: name === 'ok' ? `imported-${email}` : plantedText('wrongPassword'),
@@ -146,10 +147,38 @@ async function driveAdministration(): Promise<void> {
   await call('AuthService/ChangePassword', { ...change, current_password: password }, admin);
 }
 
+async function driveApiKeys(admin: string, client_id: string): Promise<void> {
+  const act = (method: string, request: Message) => call(`AdminService/${method}`, request, admin);
+  const api_key = { name: 'canary', allowed_networks: ['192.0.2.0/24'] };
+  const created = await act('CreateApiKey', { client_id, api_key });
+  const { id } = created['api_key'] as Message;
+  const rotated = await act('RotateApiKey', { id });
+  const open = await act('CreateApiKey', { client_id, api_key: { name: 'open' } });
+  Object.assign(planted, {
+    apiKey: String(created['secret']),
+    nextApiKey: String(rotated['secret']),
+    openApiKey: String(open['secret']),
+  });
+  for (const key of [plantedText('apiKey'), plantedText('nextApiKey'), `${plantedText('apiKey')}x`]) {
+    await call('AuthService/VerifyToken', { access_token: key });
+    await call('AuthService/VerifyToken', {}, key);
+    await call('AuthService/ExchangeToken', { subject_token: key });
+    await call('AuthService/ExchangeToken', { subject_token: key, actor_token: key });
+    await call('AuthService/CreateApiKey', { name: key }, key);
+    await call('AdminService/ListApiKeys', { page_token: key }, key);
+    await call('AuthService/RevokeToken', { token: key, all_sessions: true });
+  }
+  planted['exchanged'] = String(
+    (await call('AuthService/ExchangeToken', { subject_token: plantedText('openApiKey') }))['access_token'],
+  );
+  await call('AuthService/RevokeToken', { token: plantedText('openApiKey') });
+  await call('AuthService/VerifyToken', { access_token: plantedText('openApiKey') });
+}
+
 /** Internal faults: the error of a violated constraint contains the failing row with its values. */
 async function driveFaults(): Promise<void> {
   planted['lastAccess'] = await service.tokenOf(plantedText('email'), plantedText('changedPassword'));
-  for (const table of ['users', 'sessions', 'login_throttle', 'service_accounts', 'audit_events'])
+  for (const table of ['users', 'sessions', 'login_throttle', 'service_accounts', 'api_keys', 'audit_events'])
     await database.query(`ALTER TABLE ${table} ADD CONSTRAINT broken_on_purpose CHECK (false) NOT VALID`);
   const fixture = await openAdminFixture(database);
   await expect(fixture.createService('faulty')).rejects.toThrow();

@@ -153,7 +153,7 @@ const readers: Readers = {
     certificateFaults({ cert: value, key: null, ca: value }, { cert: 'cert', key: 'key', ca: 'ca' }),
   'Envoy route': (value) => refused(() => routePolicy({ roles_any: value }, [])),
   'Envoy headers': (value) =>
-    requestHeaders({ headers: { [value]: value, authorization: value }, headerMap: undefined }),
+    requestHeaders({ path: value, headers: { [value]: value, authorization: value }, headerMap: undefined }),
   'identity header': (value) => refused(() => headerText(value)),
   'text of a status': (value) => presentableText(value),
   'trace context': (value) => [traced('traceparent', value), traced('tracestate', value)],

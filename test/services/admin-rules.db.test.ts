@@ -177,12 +177,15 @@ test('A06 no answer to a read contains a hash, a secret, a token or key material
   const kid = await fixture.addKey(account.id, JSON.stringify(publicJwk));
   const whose = { user_id: String(user?.['id']), client_id: account.id };
   const request = { ...whose, page_size: 1_000, include_ended: true };
-  const answers = await Promise.all(readings.map((method) => admin(method, request)));
+  const key = await admin('CreateApiKey', { user_id: whose.user_id, api_key: { name: 'looked at' } });
+  const requestOf = (method: string) => (method === 'ListApiKeys' ? { user_id: whose.user_id } : request);
+  const answers = await Promise.all(readings.map((method) => admin(method, requestOf(method))));
   expect(answers.map(verdict)).toEqual(readings.map(() => 'OK'));
   const text = JSON.stringify(answers.map(({ response }) => response));
   for (const listed of [
     account.id,
     kid,
+    'looked at',
     String(login.response?.['session_id']),
     'plain@example.com',
     'service.token',
@@ -190,6 +193,7 @@ test('A06 no answer to a read contains a hash, a secret, a token or key material
     expect(text).toContain(listed);
   for (const secret of [
     account.secret,
+    String(key.response?.['secret']),
     reset,
     String(login.response?.['access_token']),
     String(login.response?.['refresh_token']),

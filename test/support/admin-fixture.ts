@@ -2,6 +2,7 @@ import { type AuditActor } from '../../src/domain/audit-event.ts';
 import { masterKeyOf } from '../../src/crypto/sealed-envelope.ts';
 import { SecretDigests } from '../../src/crypto/keyed-digests.ts';
 import { createPasswordReset } from '../../src/features/authentication/password-reset/create-password-reset.ts';
+import type { GivenRights } from '../../src/features/service-accounts/account-rights.ts';
 import { createServiceAccount } from '../../src/features/service-accounts/create-service-account.ts';
 import { deleteServiceAccount } from '../../src/features/service-accounts/delete-service-account.ts';
 import { addServiceKey } from '../../src/features/service-accounts/keys/add-service-key.ts';
@@ -22,7 +23,8 @@ export interface Credentials {
 /** Operations of an administrator on the database that the running services of a test share. */
 export interface AdminFixture {
   readonly digests: SecretDigests;
-  createService(name: string, roles?: string[]): Promise<Credentials>;
+  /** @param rights its audiences; by default it may ask for every one, as an account of an earlier release */
+  createService(name: string, roles?: string[], rights?: GivenRights): Promise<Credentials>;
   /** The new secret. */
   rotate(id: string, overlapSeconds: number): Promise<string>;
   deleteService(id: string): Promise<void>;
@@ -35,11 +37,20 @@ export interface AdminFixture {
 export async function openAdminFixture({ database }: TestDatabase): Promise<AdminFixture> {
   const root = new RootKey();
   await root.prepare(database, [masterKeyOf(Buffer.from(masterKey, 'base64'))]);
-  const tools = { database, digests: new SecretDigests((purpose) => root.derive(purpose)), trust: null };
+  const tools = {
+    database,
+    digests: new SecretDigests((purpose) => root.derive(purpose)),
+    trust: null,
+    audiences: { configured: ['postern'] as const },
+  };
   return {
     digests: tools.digests,
-    async createService(name, roles = []) {
-      const made = await createServiceAccount(tools, { name, roles, actor }, testCall());
+    async createService(name, roles = [], rights) {
+      const made = await createServiceAccount(tools, { name, roles, ...rights, actor }, testCall());
+      if (rights === undefined)
+        await database.run(testCall(), (db) =>
+          db('service_accounts').where({ id: made.account.id }).update({ allowed_audiences: null }),
+        );
       return { id: made.account.id, secret: made.clientSecret.reveal() };
     },
     async rotate(id, overlapSeconds) {

@@ -6,6 +6,7 @@ export interface Listening {
   readonly event: string;
   readonly grpc: string;
   readonly http: string;
+  readonly admin?: string;
   readonly pid: number;
 }
 

@@ -53,6 +53,8 @@ export interface TestService {
   readonly database: TestDatabase;
   readonly grpcAddress: string;
   readonly httpUrl: string;
+  /** Null without POSTERN_ADMIN_LISTEN. */
+  readonly adminAddress: string | null;
   readonly logLines: string[];
   /** Null in plaintext. */
   readonly tls: ServerTls | null;
@@ -107,6 +109,7 @@ export async function startTestService(
   return {
     database,
     grpcAddress,
+    adminAddress: service.admin && formatListenAddress(service.admin),
     httpUrl: `${service.tls ? 'https' : 'http'}://${formatListenAddress(service.http)}`,
     logLines,
     tls: service.tls,

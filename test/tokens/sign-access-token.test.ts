@@ -51,6 +51,20 @@ describe.each(modes)('an issued token, %s', (mode) => {
     await expect(issue({ roles: [...twenty, ...twenty, ...twenty, ...twenty] })).rejects.toThrow(RangeError);
   });
 
+  test('G12 name and actors are read as they were signed', async () => {
+    const { issue, verifier } = await verifierUnderTest(mode);
+    const actor = { subject: 'a-2', name: 'orders', actor: { subject: 'a-1', name: null, actor: null } };
+    const token = await issue({ sessionId: null, actor, subjectName: 'billing' });
+    expect(partsOf(token)[1]).toMatchObject({
+      name: 'billing',
+      act: { sub: 'a-2', name: 'orders', act: { sub: 'a-1' } },
+    });
+    expect(await verifier.verify(token)).toMatchObject({
+      ok: true,
+      claims: { actor, subjectName: 'billing' },
+    });
+  });
+
   test('the verifier reads the claims that were signed', async () => {
     const { issue, verifier, signer } = await verifierUnderTest(mode);
     const verdict = await verifier.verify(
@@ -65,6 +79,9 @@ describe.each(modes)('an issued token, %s', (mode) => {
         tokenId: 't-1',
         clientId: 'postern',
         externalId: null,
+        subjectName: null,
+        actor: null,
+        credentialKind: 'access-token',
         issuer: 'https://auth.example/realm',
         audience: ['billing'],
         roles: ['user'],

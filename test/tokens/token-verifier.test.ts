@@ -231,7 +231,7 @@ describe('the cache', () => {
   const policy = { issuer: 'i', audiences: ['a'], maxLifetimeSeconds: 1, skewSeconds: 5 };
   const claims = Object.freeze({
     subject: 's', subjectType: 'user', sessionId: null, tokenId: null, clientId: null,
-      externalId: null, issuer: 'i', audience: ['a'], roles: [],
+      externalId: null, subjectName: null, actor: null, credentialKind: 'access-token', issuer: 'i', audience: ['a'], roles: [],
     issuedAtSeconds: 1, expiresAtSeconds: 2, keyId: 'k',
   } as const); // prettier-ignore
   const remembered = {

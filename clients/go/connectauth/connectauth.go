@@ -42,6 +42,7 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		if request.Spec().IsClient {
 			return next(ctx, request)
 		}
+		ctx = postern.WithPeerAddress(ctx, request.Peer().Addr)
 		ctx, err := i.rules.Authorize(ctx, i.verifier, request.Spec().Procedure, request.Header().Values("Authorization"))
 		if err != nil {
 			return nil, errorOf(err)
@@ -52,6 +53,7 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 
 func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
+		ctx = postern.WithPeerAddress(ctx, stream.Peer().Addr)
 		ctx, err := i.rules.Authorize(ctx, i.verifier, stream.Spec().Procedure, stream.RequestHeader().Values("Authorization"))
 		if err != nil {
 			return errorOf(err)

@@ -75,6 +75,79 @@ func TestUnaryAndStream(t *testing.T) {
 	}
 }
 
+// Q38. Callers on this machine have no address that identifies them.
+func TestAPIKeys(t *testing.T) {
+	service := trusttest.Start(t)
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	everywhere, inside, grant := trusttest.NewAPIKey(), trusttest.NewAPIKey(), trusttest.APIKeyGrant()
+	service.SetAPIKey(everywhere, grant)
+	grant.AllowedNetworks = []string{"192.0.2.0/24"}
+	service.SetAPIKey(inside, grant)
+	guard := connectauth.NewInterceptor(v, nil)
+	kind := postern.CredentialKind("")
+	unaryFrom := guard.WrapUnary(func(ctx context.Context, _ connect.AnyRequest) (connect.AnyResponse, error) {
+		if caller, ok := postern.CallerFrom(ctx); ok {
+			kind = caller.CredentialKind
+		}
+		return connect.NewResponse(&emptypb.Empty{}), nil
+	})
+	streamFrom := guard.WrapStreamingHandler(func(ctx context.Context, _ connect.StreamingHandlerConn) error {
+		if caller, ok := postern.CallerFrom(ctx); ok {
+			kind = caller.CredentialKind
+		}
+		return nil
+	})
+	for _, test := range []struct {
+		peer, key string
+		code      connect.Code
+	}{
+		{"127.0.0.1:4711", everywhere, 0},
+		{"127.0.0.1:4711", inside, connect.CodeUnauthenticated},
+		{"192.0.2.7:4711", inside, 0},
+		{"192.0.3.7:4711", inside, connect.CodeUnauthenticated},
+	} {
+		call := &callFrom{Request: connect.NewRequest(&emptypb.Empty{}), peer: test.peer}
+		call.Header().Set("Authorization", "Bearer "+test.key)
+		kind = ""
+		_, err := unaryFrom(t.Context(), call)
+		expect(t, err, test.code, "API_KEY_INVALID")
+		if (kind == postern.CredentialAPIKey) != (test.code == 0) {
+			t.Errorf("the caller came with %q", kind)
+		}
+		kind = ""
+		expect(t, streamFrom(t.Context(), &streamCallFrom{call: call}), test.code, "API_KEY_INVALID")
+		if (kind == postern.CredentialAPIKey) != (test.code == 0) {
+			t.Errorf("the caller came with %q", kind)
+		}
+	}
+}
+
+// callFrom is a call from an address.
+type callFrom struct {
+	*connect.Request[emptypb.Empty]
+	peer string
+}
+
+func (c *callFrom) Peer() connect.Peer { return connect.Peer{Addr: c.peer} }
+
+type streamCallFrom struct {
+	connect.StreamingHandlerConn
+	call *callFrom
+}
+
+func (s *streamCallFrom) Peer() connect.Peer         { return s.call.Peer() }
+func (s *streamCallFrom) Spec() connect.Spec         { return s.call.Spec() }
+func (s *streamCallFrom) RequestHeader() http.Header { return s.call.Header() }
+
 func serve(t *testing.T, v *postern.Verifier, rules connectauth.Rules, handle func(context.Context)) string {
 	t.Helper()
 	interceptors := connect.WithInterceptors(connectauth.NewInterceptor(v, rules))

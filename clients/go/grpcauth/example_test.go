@@ -44,8 +44,8 @@ func ExampleStreamInterceptor() {
 			return err
 		}
 		for event := range events {
-			if _, err := v.Verify(token, postern.Require{}); err != nil {
-				return err // Unauthenticated, with TOKEN_REVOKED or TOKEN_EXPIRED
+			if _, err := v.VerifyContext(stream.Context(), token, postern.Require{}); err != nil {
+				return err // Unauthenticated: TOKEN_REVOKED, TOKEN_EXPIRED or API_KEY_INVALID
 			}
 			if err := stream.Send(event); err != nil {
 				return err

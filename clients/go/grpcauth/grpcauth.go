@@ -34,6 +34,16 @@ func ServerOptions(v *postern.Verifier, rules Rules) []grpc.ServerOption {
 	}
 }
 
+// PolicyOptions are ServerOptions for a policy file. Where rules has one for the method, both must allow a call; rules may be
+// nil. A file that is reloaded is used from the next call on.
+func PolicyOptions(v *postern.Verifier, file *postern.PolicyFile, rules Rules) []grpc.ServerOption {
+	mustBeValid(rules, nil)
+	guard := func(ctx context.Context, method string) (context.Context, error) {
+		return file.Policy().Authorize(ctx, v, rules, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
+	}
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary(guard)), grpc.ChainStreamInterceptor(stream(guard))}
+}
+
 // MustMatch panics when a rule is for a method that the server does not have.
 func MustMatch(server interface {
 	GetServiceInfo() map[string]grpc.ServiceInfo
@@ -49,10 +59,15 @@ func MustMatch(server interface {
 
 // UnaryInterceptor guards unary calls. It panics for invalid rules.
 func UnaryInterceptor(v *postern.Verifier, rules Rules) grpc.UnaryServerInterceptor {
-	mustBeValid(rules, nil)
-	rules = maps.Clone(rules)
+	return unary(guardBy(v, rules))
+}
+
+// guard returns the context for the handler, or why the call is refused.
+type guard func(ctx context.Context, method string) (context.Context, error)
+
+func unary(authorize guard) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, err := authorize(ctx, v, rules, info.FullMethod)
+		ctx, err := authorize(ctx, info.FullMethod)
 		if err != nil {
 			return nil, err
 		}
@@ -62,10 +77,12 @@ func UnaryInterceptor(v *postern.Verifier, rules Rules) grpc.UnaryServerIntercep
 
 // StreamInterceptor guards streams, at their beginning. It panics for invalid rules.
 func StreamInterceptor(v *postern.Verifier, rules Rules) grpc.StreamServerInterceptor {
-	mustBeValid(rules, nil)
-	rules = maps.Clone(rules)
+	return stream(guardBy(v, rules))
+}
+
+func stream(authorize guard) grpc.StreamServerInterceptor {
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, err := authorize(stream.Context(), v, rules, info.FullMethod)
+		ctx, err := authorize(stream.Context(), info.FullMethod)
 		if err != nil {
 			return err
 		}
@@ -73,8 +90,12 @@ func StreamInterceptor(v *postern.Verifier, rules Rules) grpc.StreamServerInterc
 	}
 }
 
-func authorize(ctx context.Context, v *postern.Verifier, rules Rules, method string) (context.Context, error) {
-	return rules.Authorize(ctx, v, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
+func guardBy(v *postern.Verifier, rules Rules) guard {
+	mustBeValid(rules, nil)
+	rules = maps.Clone(rules)
+	return func(ctx context.Context, method string) (context.Context, error) {
+		return rules.Authorize(ctx, v, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
+	}
 }
 
 func mustBeValid(rules Rules, served func(string) bool) {

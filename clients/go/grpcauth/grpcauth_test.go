@@ -2,7 +2,11 @@ package grpcauth_test
 
 import (
 	"context"
+	"errors"
 	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	postern "postern.example/clients/go"
@@ -50,10 +55,22 @@ const (
 
 func serve(t *testing.T, v *postern.Verifier, rules grpcauth.Rules) (grpc_health_v1.HealthClient, *whoami) {
 	t.Helper()
-	server := grpc.NewServer(grpcauth.ServerOptions(v, rules)...)
+	grpcauth.MustMatch(healthServer(), rules)
+	return serveWith(t, grpcauth.ServerOptions(v, rules))
+}
+
+// healthServer is a server that has the methods of serveWith.
+func healthServer() *grpc.Server {
+	server := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, &whoami{})
+	return server
+}
+
+func serveWith(t *testing.T, options []grpc.ServerOption) (grpc_health_v1.HealthClient, *whoami) {
+	t.Helper()
+	server := grpc.NewServer(options...)
 	service := &whoami{callers: make(chan *postern.Claims, 10)}
 	grpc_health_v1.RegisterHealthServer(server, service)
-	grpcauth.MustMatch(server, rules)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +101,18 @@ func verifier(t *testing.T) (*postern.Verifier, *trusttest.Service) {
 	return v, service
 }
 
-// V06.
+// V06, G11.
 func TestUnaryAndStream(t *testing.T) {
 	v, postern1 := verifier(t)
 	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
+	acting := func(name string) string {
+		before := map[string]any{"sub": "01", "name": "support"}
+		return "Bearer " + postern1.Key.Token(t, "mine", map[string]any{"act": map[string]any{"sub": "02", "name": name, "act": before}})
+	}
+	nameless := "Bearer " + postern1.Key.Token(t, "mine", map[string]any{"act": map[string]any{"sub": "support"}})
+	key := "Bearer " + trusttest.NewAPIKey()
+	postern1.SetAPIKey(key[7:], trusttest.APIKeyGrant())
+	support := grpcauth.Rule{Actors: []string{"billing", "support"}}
 	cases := []struct {
 		name   string
 		rule   grpcauth.Rule
@@ -105,6 +130,12 @@ func TestUnaryAndStream(t *testing.T) {
 		{"the roles", grpcauth.Rule{Roles: []string{"editor"}}, []string{good}, codes.OK, "", true},
 		{"a missing role", grpcauth.Rule{Roles: []string{"editor", "admin"}}, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
 		{"another audience", grpcauth.Rule{Audience: "billing"}, []string{good}, codes.Unauthenticated, "TOKEN_CLAIMS_INVALID", false},
+		{"the actor", support, []string{acting("support")}, codes.OK, "", true},
+		{"another actor, after the right one", support, []string{acting("orders")}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an actor without a name", support, []string{nameless}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"no actor", support, []string{good}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an API key, which has no actor", support, []string{key}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"an actor where none is asked for", grpcauth.Rule{}, []string{acting("orders")}, codes.OK, "", true},
 		{"public", grpcauth.Public, []string{"Bearer junk"}, codes.OK, "", false},
 		{"optional, none", grpcauth.Rule{Optional: true}, nil, codes.OK, "", false},
 		{"optional, good", grpcauth.Rule{Optional: true}, []string{good}, codes.OK, "", true},
@@ -147,6 +178,80 @@ func expect(t *testing.T, service *whoami, err error, code codes.Code, reason st
 	if caller := <-service.callers; (caller != nil) != hasCaller || hasCaller && caller.SessionID != "mine" {
 		t.Errorf("the caller is %+v", caller)
 	}
+}
+
+// Q38. An API key is accepted like a token. What an interceptor before has found out counts, not the proxy.
+func TestAPIKeys(t *testing.T) {
+	v, postern1 := verifier(t)
+	everywhere, inside, grant := trusttest.NewAPIKey(), trusttest.NewAPIKey(), trusttest.APIKeyGrant()
+	postern1.SetAPIKey(everywhere, grant)
+	grant.AllowedNetworks = []string{"192.0.2.0/24"}
+	postern1.SetAPIKey(inside, grant)
+	unary, stream := grpcauth.UnaryInterceptor(v, nil), grpcauth.StreamInterceptor(v, nil)
+	from := func(ctx context.Context, key string) (postern.Reason, postern.Reason) {
+		caller := func(ctx context.Context) {
+			if caller, ok := postern.CallerFrom(ctx); !ok || caller.CredentialKind != postern.CredentialAPIKey {
+				t.Errorf("the caller is %+v", caller)
+			}
+		}
+		ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+key))
+		_, unaryErr := unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: check}, func(ctx context.Context, _ any) (any, error) {
+			caller(ctx)
+			return nil, nil
+		})
+		streamErr := stream(nil, &openStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: watch}, func(_ any, s grpc.ServerStream) error {
+			caller(s.Context())
+			return nil
+		})
+		return reasonIn(unaryErr), reasonIn(streamErr)
+	}
+	connectedFrom := func(address string) context.Context {
+		return peer.NewContext(t.Context(), &peer.Peer{Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))})
+	}
+	for name, test := range map[string]struct {
+		ctx    context.Context
+		key    string
+		reason postern.Reason
+	}{
+		"anywhere":               {t.Context(), everywhere, ""},
+		"an unknown address":     {t.Context(), inside, postern.ReasonAPIKeyInvalid},
+		"this machine":           {connectedFrom("127.0.0.1:4711"), inside, postern.ReasonAPIKeyInvalid},
+		"the network":            {connectedFrom("192.0.2.7:4711"), inside, ""},
+		"another one":            {connectedFrom("192.0.3.7:4711"), inside, postern.ReasonAPIKeyInvalid},
+		"a unix socket":          {peer.NewContext(t.Context(), &peer.Peer{Addr: &net.UnixAddr{Net: "unix"}}), inside, postern.ReasonAPIKeyInvalid},
+		"the network by a proxy": {postern.WithClientAddress(connectedFrom("192.0.3.7:4711"), netip.MustParseAddr("192.0.2.7")), inside, ""},
+		"a proxy that says nothing": {
+			postern.WithClientAddress(connectedFrom("192.0.2.7:4711"), netip.Addr{}), inside, postern.ReasonAPIKeyInvalid,
+		},
+	} {
+		if unaryReason, streamReason := from(test.ctx, test.key); unaryReason != test.reason || streamReason != test.reason {
+			t.Errorf("%s: %q and %q", name, unaryReason, streamReason)
+		}
+	}
+	// Over the wire.
+	client, service := serve(t, v, nil)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+inside)
+	_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	expect(t, service, err, codes.Unauthenticated, "API_KEY_INVALID", false)
+	ctx = metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+everywhere)
+	if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
+type openStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *openStream) Context() context.Context { return s.ctx }
+
+func reasonIn(err error) postern.Reason {
+	var refused *postern.Refusal
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
 }
 
 func TestStaleTrust(t *testing.T) {
@@ -192,6 +297,10 @@ func TestInvalidRules(t *testing.T) {
 		"both Roles and Optional":     {check: {Optional: true, Roles: []string{"a"}}},
 		"is public and has":           {check: {Public: true, Audience: "a"}},
 		"a role that is empty":        {check: {Roles: []string{""}}},
+		"both Actors and Optional":    {check: {Optional: true, Actors: []string{"a"}}},
+		"an actor that is empty":      {check: {Actors: []string{""}}},
+		"no actor in Actors":          {check: {Actors: []string{}}},
+		"remove one of them":          {check: {Public: true, Actors: []string{"a"}}},
 		"method that no service has":  {"/grpc.health.v1.Health/Chekc": grpcauth.Public},
 		`"/grpc.health.v1.Health/W" `: {"/grpc.health.v1.Health/W": {}, check: {}},
 	} {
@@ -202,6 +311,54 @@ func TestInvalidRules(t *testing.T) {
 				}
 			}()
 			serve(t, v, rules)
+		})
+	}
+}
+
+// G27.
+func TestPolicyOptions(t *testing.T) {
+	v, postern1 := verifier(t)
+	good := "Bearer " + postern1.Key.Token(t, "mine", nil)
+	path := filepath.Join(t.TempDir(), "policy.json")
+	write := func(methods string) {
+		if err := os.WriteFile(path, []byte(`{"version": 1, "methods": {`+methods+`}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`"` + check + `": "public"`)
+	file, err := postern.OpenPolicyFile(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name, methods string
+		rules         grpcauth.Rules
+		values        []string
+		code          codes.Code
+		reason        string
+		caller        bool
+	}{
+		{"public", `"` + check + `": "public"`, nil, []string{"Bearer junk"}, codes.OK, "", false},
+		{"not listed", ``, nil, []string{good}, codes.PermissionDenied, "METHOD_NOT_LISTED", false},
+		{"a token", `"` + check + `": {}`, nil, []string{good}, codes.OK, "", true},
+		{"no token", `"` + check + `": {}`, nil, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"no role", `"` + check + `": {"roles": ["admin"]}`, nil, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
+		{"no actor", `"` + check + `": {"actors": ["shop"]}`, nil, []string{good}, codes.PermissionDenied, "ACTOR_NOT_ALLOWED", false},
+		{"another audience", `"` + check + `": {"audience": "x"}`, nil, []string{good}, codes.Unauthenticated, "TOKEN_CLAIMS_INVALID", false},
+		{"refused by the code", `"` + check + `": "public"`, grpcauth.Rules{check: {Roles: []string{"admin"}}}, []string{good}, codes.PermissionDenied, "ROLE_MISSING", false},
+		{"public in the code alone", `"` + check + `": {}`, grpcauth.Rules{check: grpcauth.Public}, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+		{"optional in the code alone", `"` + check + `": {}`, grpcauth.Rules{check: {Optional: true}}, nil, codes.Unauthenticated, "CREDENTIALS_MISSING", false},
+	}
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			write(test.methods)
+			if err := file.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			client, service := serveWith(t, grpcauth.PolicyOptions(v, file, test.rules))
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": test.values})
+			_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+			expect(t, service, err, test.code, test.reason, test.caller)
 		})
 	}
 }

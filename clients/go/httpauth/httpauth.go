@@ -18,15 +18,16 @@ import (
 // [postern.CallerFrom]. Others are answered with 401, 403 or 503, the headers of RFC 6750, and a JSON body
 // {"error": "TOKEN_EXPIRED", "message": "…"}.
 //
-// It panics for a role that is empty.
+// It panics for a role or an actor that is empty.
 func Require(v *postern.Verifier, require postern.Require) func(http.Handler) http.Handler {
-	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles}}
+	rules := postern.Rules{"/http/Request": {Audience: require.Audience, Roles: require.Roles, Actors: require.Actors}}
 	if err := rules.Validate(nil); err != nil {
 		panic(err)
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, err := rules.Authorize(r.Context(), v, "/http/Request", r.Header.Values("Authorization"))
+			ctx := postern.WithPeerAddress(r.Context(), r.RemoteAddr)
+			ctx, err := rules.Authorize(ctx, v, "/http/Request", r.Header.Values("Authorization"))
 			if err != nil {
 				WriteRefusal(w, err)
 				return

@@ -71,6 +71,7 @@ func TestRequire(t *testing.T) {
 		"none":       {editor, nil, 401, "CREDENTIALS_MISSING", "Bearer"},
 		"two":        {editor, []string{good, good}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the call has more than one authorization header; send one"`},
 		"expired":    {editor, []string{expired}, 401, "TOKEN_EXPIRED", `Bearer error="invalid_token", error_description="the token has expired"`},
+		"no actor":   {postern.Require{Actors: []string{"support"}}, []string{good}, 403, "ACTOR_NOT_ALLOWED", `Bearer error="insufficient_scope"`},
 		"no admin":   {admin, []string{good}, 403, "ROLE_MISSING", `Bearer error="insufficient_scope"`},
 		"wrong form": {editor, []string{"Bearer  x"}, 401, "TOKEN_MALFORMED", `Bearer error="invalid_token", error_description="the authorization header must be 'Bearer', one space and one token"`},
 	} {
@@ -84,6 +85,55 @@ func TestRequire(t *testing.T) {
 		}
 		if test.code != 200 && response.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: a cache may keep the answer", name)
+		}
+	}
+}
+
+// Q38. An API key is accepted like a token. Of a proxy on this machine the address of the client has to be set.
+func TestAPIKeys(t *testing.T) {
+	service := trusttest.Start(t)
+	v, err := postern.NewVerifier(t.Context(), postern.Upstream{Address: service.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	everywhere, inside, grant := trusttest.NewAPIKey(), trusttest.NewAPIKey(), trusttest.APIKeyGrant()
+	service.SetAPIKey(everywhere, grant)
+	grant.AllowedNetworks = []string{"192.0.2.0/24"}
+	service.SetAPIKey(inside, grant)
+	guarded := httpauth.Require(v, postern.Require{Roles: []string{"editor"}})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if caller, ok := postern.CallerFrom(r.Context()); !ok || caller.CredentialKind != postern.CredentialAPIKey {
+			t.Errorf("the caller is %+v", caller)
+		}
+		_, _ = w.Write([]byte(`{}`))
+	}))
+	from := func(peer string, key string) (int, string) {
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.RemoteAddr = peer
+		request.Header.Set("Authorization", "Bearer "+key)
+		recorder := httptest.NewRecorder()
+		guarded.ServeHTTP(recorder, request)
+		return recorder.Code, recorder.Header().Get("WWW-Authenticate")
+	}
+	for _, test := range []struct {
+		peer, key string
+		code      int
+	}{
+		{"127.0.0.1:4711", everywhere, 200},
+		{"127.0.0.1:4711", inside, 401},
+		{"192.0.2.7:4711", inside, 200},
+		{"[::ffff:192.0.2.7]:4711", inside, 200},
+		{"192.0.3.7:4711", inside, 401},
+		{"@", inside, 401},
+	} {
+		code, challenge := from(test.peer, test.key)
+		if code != test.code || code == 401 && !strings.HasPrefix(challenge, `Bearer error="invalid_token"`) {
+			t.Errorf("%s: %d %q", test.peer, code, challenge)
 		}
 	}
 }

@@ -205,6 +205,10 @@ func (c *cluster) verifier(t *testing.T, address string, with ...postern.Option)
 
 func reasonOf(v *postern.Verifier, token string) postern.Reason {
 	_, err := v.Verify(token, postern.Require{})
+	return reasonIn(err)
+}
+
+func reasonIn(err error) postern.Reason {
 	var refused *postern.Refusal
 	if errors.As(err, &refused) {
 		return refused.Reason

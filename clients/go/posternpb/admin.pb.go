@@ -79,6 +79,63 @@ func (ImportOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_postern_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// The kind of a trusted issuer, which decides how its tokens look.
+type IssuerKind int32
+
+const (
+	// OpenID Connect, in CreateTrustedIssuerRequest.
+	IssuerKind_ISSUER_KIND_UNSPECIFIED IssuerKind = 0
+	// Any issuer of OpenID Connect ID tokens, such as a CI system.
+	IssuerKind_OIDC IssuerKind = 1
+	// A Kubernetes cluster: projected service account tokens.
+	IssuerKind_KUBERNETES IssuerKind = 2
+	// A SPIFFE trust domain: JWT-SVIDs.
+	IssuerKind_SPIFFE IssuerKind = 3
+)
+
+// Enum value maps for IssuerKind.
+var (
+	IssuerKind_name = map[int32]string{
+		0: "ISSUER_KIND_UNSPECIFIED",
+		1: "OIDC",
+		2: "KUBERNETES",
+		3: "SPIFFE",
+	}
+	IssuerKind_value = map[string]int32{
+		"ISSUER_KIND_UNSPECIFIED": 0,
+		"OIDC":                    1,
+		"KUBERNETES":              2,
+		"SPIFFE":                  3,
+	}
+)
+
+func (x IssuerKind) Enum() *IssuerKind {
+	p := new(IssuerKind)
+	*p = x
+	return p
+}
+
+func (x IssuerKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IssuerKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_postern_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (IssuerKind) Type() protoreflect.EnumType {
+	return &file_postern_v1_admin_proto_enumTypes[1]
+}
+
+func (x IssuerKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IssuerKind.Descriptor instead.
+func (IssuerKind) EnumDescriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
 // A person who can log in.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1539,9 +1596,16 @@ type CreateServiceAccountRequest struct {
 	// The name: 1 to 64 letters, digits and `._:/-`. It must not be a UUID.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The roles, as in CreateUserRequest.
-	Roles         []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The audiences that it may ask for: at most 16. If empty, the default audience.
+	AllowedAudiences []string `protobuf:"bytes,3,rep,name=allowed_audiences,json=allowedAudiences,proto3" json:"allowed_audiences,omitempty"`
+	// The audiences that it serves, so that it may act for the subject of a token that
+	// came to one of them: at most 16.
+	OwnAudiences []string `protobuf:"bytes,4,rep,name=own_audiences,json=ownAudiences,proto3" json:"own_audiences,omitempty"`
+	// The audiences towards which it may act for somebody else: at most 16.
+	DelegationAudiences []string `protobuf:"bytes,5,rep,name=delegation_audiences,json=delegationAudiences,proto3" json:"delegation_audiences,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *CreateServiceAccountRequest) Reset() {
@@ -1588,6 +1652,155 @@ func (x *CreateServiceAccountRequest) GetRoles() []string {
 	return nil
 }
 
+func (x *CreateServiceAccountRequest) GetAllowedAudiences() []string {
+	if x != nil {
+		return x.AllowedAudiences
+	}
+	return nil
+}
+
+func (x *CreateServiceAccountRequest) GetOwnAudiences() []string {
+	if x != nil {
+		return x.OwnAudiences
+	}
+	return nil
+}
+
+func (x *CreateServiceAccountRequest) GetDelegationAudiences() []string {
+	if x != nil {
+		return x.DelegationAudiences
+	}
+	return nil
+}
+
+// A list of audiences. A message, unlike a repeated field, can be absent.
+type AudienceNames struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The audiences.
+	Audiences     []string `protobuf:"bytes,1,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AudienceNames) Reset() {
+	*x = AudienceNames{}
+	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AudienceNames) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AudienceNames) ProtoMessage() {}
+
+func (x *AudienceNames) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AudienceNames.ProtoReflect.Descriptor instead.
+func (*AudienceNames) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AudienceNames) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+// The change of a service account. An absent field is not changed.
+type UpdateServiceAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The new roles, which replace the current ones.
+	Roles *RoleList `protobuf:"bytes,2,opt,name=roles,proto3" json:"roles,omitempty"`
+	// The new audiences that it may ask for. Must not be empty.
+	AllowedAudiences *AudienceNames `protobuf:"bytes,3,opt,name=allowed_audiences,json=allowedAudiences,proto3" json:"allowed_audiences,omitempty"`
+	// The new audiences that it serves.
+	OwnAudiences *AudienceNames `protobuf:"bytes,4,opt,name=own_audiences,json=ownAudiences,proto3" json:"own_audiences,omitempty"`
+	// The new audiences towards which it may act for somebody else.
+	DelegationAudiences *AudienceNames `protobuf:"bytes,5,opt,name=delegation_audiences,json=delegationAudiences,proto3" json:"delegation_audiences,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *UpdateServiceAccountRequest) Reset() {
+	*x = UpdateServiceAccountRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateServiceAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateServiceAccountRequest) ProtoMessage() {}
+
+func (x *UpdateServiceAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateServiceAccountRequest.ProtoReflect.Descriptor instead.
+func (*UpdateServiceAccountRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *UpdateServiceAccountRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *UpdateServiceAccountRequest) GetRoles() *RoleList {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *UpdateServiceAccountRequest) GetAllowedAudiences() *AudienceNames {
+	if x != nil {
+		return x.AllowedAudiences
+	}
+	return nil
+}
+
+func (x *UpdateServiceAccountRequest) GetOwnAudiences() *AudienceNames {
+	if x != nil {
+		return x.OwnAudiences
+	}
+	return nil
+}
+
+func (x *UpdateServiceAccountRequest) GetDelegationAudiences() *AudienceNames {
+	if x != nil {
+		return x.DelegationAudiences
+	}
+	return nil
+}
+
 // The credentials with which a service calls IssueServiceToken.
 type ServiceCredentials struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1603,7 +1816,7 @@ type ServiceCredentials struct {
 
 func (x *ServiceCredentials) Reset() {
 	*x = ServiceCredentials{}
-	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	mi := &file_postern_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1828,7 @@ func (x *ServiceCredentials) String() string {
 func (*ServiceCredentials) ProtoMessage() {}
 
 func (x *ServiceCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	mi := &file_postern_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1841,7 @@ func (x *ServiceCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceCredentials.ProtoReflect.Descriptor instead.
 func (*ServiceCredentials) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ServiceCredentials) GetClientId() string {
@@ -1665,7 +1878,7 @@ type ListServiceAccountsRequest struct {
 
 func (x *ListServiceAccountsRequest) Reset() {
 	*x = ListServiceAccountsRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	mi := &file_postern_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1890,7 @@ func (x *ListServiceAccountsRequest) String() string {
 func (*ListServiceAccountsRequest) ProtoMessage() {}
 
 func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	mi := &file_postern_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1903,7 @@ func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListServiceAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListServiceAccountsRequest) GetPageSize() uint32 {
@@ -1722,13 +1935,20 @@ type ServiceAccount struct {
 	SecretCreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=secret_created_at,json=secretCreatedAt,proto3" json:"secret_created_at,omitempty"`
 	// Until when the previous secret is valid as well. Absent when it is not valid.
 	PreviousSecretUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=previous_secret_until,json=previousSecretUntil,proto3" json:"previous_secret_until,omitempty"`
+	// The audiences that it may ask for. `*` alone: every audience, as accounts have that
+	// are older than this field.
+	AllowedAudiences []string `protobuf:"bytes,7,rep,name=allowed_audiences,json=allowedAudiences,proto3" json:"allowed_audiences,omitempty"`
+	// The audiences that it serves.
+	OwnAudiences []string `protobuf:"bytes,8,rep,name=own_audiences,json=ownAudiences,proto3" json:"own_audiences,omitempty"`
+	// The audiences towards which it may act for somebody else.
+	DelegationAudiences []string `protobuf:"bytes,9,rep,name=delegation_audiences,json=delegationAudiences,proto3" json:"delegation_audiences,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ServiceAccount) Reset() {
 	*x = ServiceAccount{}
-	mi := &file_postern_v1_admin_proto_msgTypes[24]
+	mi := &file_postern_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1960,7 @@ func (x *ServiceAccount) String() string {
 func (*ServiceAccount) ProtoMessage() {}
 
 func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[24]
+	mi := &file_postern_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1973,7 @@ func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccount.ProtoReflect.Descriptor instead.
 func (*ServiceAccount) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ServiceAccount) GetClientId() string {
@@ -1798,6 +2018,27 @@ func (x *ServiceAccount) GetPreviousSecretUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ServiceAccount) GetAllowedAudiences() []string {
+	if x != nil {
+		return x.AllowedAudiences
+	}
+	return nil
+}
+
+func (x *ServiceAccount) GetOwnAudiences() []string {
+	if x != nil {
+		return x.OwnAudiences
+	}
+	return nil
+}
+
+func (x *ServiceAccount) GetDelegationAudiences() []string {
+	if x != nil {
+		return x.DelegationAudiences
+	}
+	return nil
+}
+
 // A page of service accounts.
 type ServiceAccountPage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1811,7 +2052,7 @@ type ServiceAccountPage struct {
 
 func (x *ServiceAccountPage) Reset() {
 	*x = ServiceAccountPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[25]
+	mi := &file_postern_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2064,7 @@ func (x *ServiceAccountPage) String() string {
 func (*ServiceAccountPage) ProtoMessage() {}
 
 func (x *ServiceAccountPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[25]
+	mi := &file_postern_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2077,7 @@ func (x *ServiceAccountPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccountPage.ProtoReflect.Descriptor instead.
 func (*ServiceAccountPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ServiceAccountPage) GetServiceAccounts() []*ServiceAccount {
@@ -1864,7 +2105,7 @@ type DeleteServiceAccountRequest struct {
 
 func (x *DeleteServiceAccountRequest) Reset() {
 	*x = DeleteServiceAccountRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[26]
+	mi := &file_postern_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2117,7 @@ func (x *DeleteServiceAccountRequest) String() string {
 func (*DeleteServiceAccountRequest) ProtoMessage() {}
 
 func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[26]
+	mi := &file_postern_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2130,7 @@ func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteServiceAccountRequest) GetClientId() string {
@@ -1908,7 +2149,7 @@ type DeleteServiceAccountResponse struct {
 
 func (x *DeleteServiceAccountResponse) Reset() {
 	*x = DeleteServiceAccountResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[27]
+	mi := &file_postern_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2161,7 @@ func (x *DeleteServiceAccountResponse) String() string {
 func (*DeleteServiceAccountResponse) ProtoMessage() {}
 
 func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[27]
+	mi := &file_postern_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2174,7 @@ func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 // The service account that gets a new secret.
@@ -1951,7 +2192,7 @@ type RotateServiceSecretRequest struct {
 
 func (x *RotateServiceSecretRequest) Reset() {
 	*x = RotateServiceSecretRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[28]
+	mi := &file_postern_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2204,7 @@ func (x *RotateServiceSecretRequest) String() string {
 func (*RotateServiceSecretRequest) ProtoMessage() {}
 
 func (x *RotateServiceSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[28]
+	mi := &file_postern_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2217,7 @@ func (x *RotateServiceSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateServiceSecretRequest.ProtoReflect.Descriptor instead.
 func (*RotateServiceSecretRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RotateServiceSecretRequest) GetClientId() string {
@@ -2009,7 +2250,7 @@ type AddServiceKeyRequest struct {
 
 func (x *AddServiceKeyRequest) Reset() {
 	*x = AddServiceKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[29]
+	mi := &file_postern_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2262,7 @@ func (x *AddServiceKeyRequest) String() string {
 func (*AddServiceKeyRequest) ProtoMessage() {}
 
 func (x *AddServiceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[29]
+	mi := &file_postern_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2275,7 @@ func (x *AddServiceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddServiceKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddServiceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AddServiceKeyRequest) GetClientId() string {
@@ -2067,7 +2308,7 @@ type ServiceKey struct {
 
 func (x *ServiceKey) Reset() {
 	*x = ServiceKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[30]
+	mi := &file_postern_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2320,7 @@ func (x *ServiceKey) String() string {
 func (*ServiceKey) ProtoMessage() {}
 
 func (x *ServiceKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[30]
+	mi := &file_postern_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2333,7 @@ func (x *ServiceKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKey.ProtoReflect.Descriptor instead.
 func (*ServiceKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ServiceKey) GetKid() string {
@@ -2127,7 +2368,7 @@ type ListServiceKeysRequest struct {
 
 func (x *ListServiceKeysRequest) Reset() {
 	*x = ListServiceKeysRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[31]
+	mi := &file_postern_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2380,7 @@ func (x *ListServiceKeysRequest) String() string {
 func (*ListServiceKeysRequest) ProtoMessage() {}
 
 func (x *ListServiceKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[31]
+	mi := &file_postern_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2393,7 @@ func (x *ListServiceKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListServiceKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListServiceKeysRequest) GetClientId() string {
@@ -2173,7 +2414,7 @@ type ServiceKeyList struct {
 
 func (x *ServiceKeyList) Reset() {
 	*x = ServiceKeyList{}
-	mi := &file_postern_v1_admin_proto_msgTypes[32]
+	mi := &file_postern_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2426,7 @@ func (x *ServiceKeyList) String() string {
 func (*ServiceKeyList) ProtoMessage() {}
 
 func (x *ServiceKeyList) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[32]
+	mi := &file_postern_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2439,7 @@ func (x *ServiceKeyList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKeyList.ProtoReflect.Descriptor instead.
 func (*ServiceKeyList) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ServiceKeyList) GetServiceKeys() []*ServiceKey {
@@ -2221,7 +2462,7 @@ type DeleteServiceKeyRequest struct {
 
 func (x *DeleteServiceKeyRequest) Reset() {
 	*x = DeleteServiceKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[33]
+	mi := &file_postern_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2474,7 @@ func (x *DeleteServiceKeyRequest) String() string {
 func (*DeleteServiceKeyRequest) ProtoMessage() {}
 
 func (x *DeleteServiceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[33]
+	mi := &file_postern_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2487,7 @@ func (x *DeleteServiceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteServiceKeyRequest) GetClientId() string {
@@ -2274,7 +2515,7 @@ type DeleteServiceKeyResponse struct {
 
 func (x *DeleteServiceKeyResponse) Reset() {
 	*x = DeleteServiceKeyResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[34]
+	mi := &file_postern_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2527,7 @@ func (x *DeleteServiceKeyResponse) String() string {
 func (*DeleteServiceKeyResponse) ProtoMessage() {}
 
 func (x *DeleteServiceKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[34]
+	mi := &file_postern_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2540,7 @@ func (x *DeleteServiceKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceKeyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteServiceKeyResponse) GetRevokedTokens() uint32 {
@@ -2307,6 +2548,1404 @@ func (x *DeleteServiceKeyResponse) GetRevokedTokens() uint32 {
 		return x.RevokedTokens
 	}
 	return 0
+}
+
+// The audience to add.
+type CreateAudienceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name: 1 to 256 bytes without control characters, spaces and commas.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAudienceRequest) Reset() {
+	*x = CreateAudienceRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAudienceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAudienceRequest) ProtoMessage() {}
+
+func (x *CreateAudienceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAudienceRequest.ProtoReflect.Descriptor instead.
+func (*CreateAudienceRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CreateAudienceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// An audience of access tokens: a service, or a group of services, that accepts them.
+type Audience struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was added. Absent for one of POSTERN_AUDIENCE.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Audience) Reset() {
+	*x = Audience{}
+	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Audience) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Audience) ProtoMessage() {}
+
+func (x *Audience) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Audience.ProtoReflect.Descriptor instead.
+func (*Audience) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Audience) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Audience) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+// A request for all audiences.
+type ListAudiencesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAudiencesRequest) Reset() {
+	*x = ListAudiencesRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAudiencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAudiencesRequest) ProtoMessage() {}
+
+func (x *ListAudiencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAudiencesRequest.ProtoReflect.Descriptor instead.
+func (*ListAudiencesRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+// All audiences.
+type AudienceList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The audiences, the default first.
+	Audiences     []*Audience `protobuf:"bytes,1,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AudienceList) Reset() {
+	*x = AudienceList{}
+	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AudienceList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AudienceList) ProtoMessage() {}
+
+func (x *AudienceList) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AudienceList.ProtoReflect.Descriptor instead.
+func (*AudienceList) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *AudienceList) GetAudiences() []*Audience {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+// The audience to remove.
+type DeleteAudienceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAudienceRequest) Reset() {
+	*x = DeleteAudienceRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAudienceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAudienceRequest) ProtoMessage() {}
+
+func (x *DeleteAudienceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAudienceRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAudienceRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *DeleteAudienceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Empty.
+type DeleteAudienceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAudienceResponse) Reset() {
+	*x = DeleteAudienceResponse{}
+	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAudienceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAudienceResponse) ProtoMessage() {}
+
+func (x *DeleteAudienceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAudienceResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAudienceResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+// Where the keys of an issuer come from, by exactly one of the fields; if none is set,
+// from the discovery document of the issuer.
+type IssuerKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where from.
+	//
+	// Types that are valid to be assigned to Source:
+	//
+	//	*IssuerKeys_JwksUrl
+	//	*IssuerKeys_StaticJwks
+	Source isIssuerKeys_Source `protobuf_oneof:"source"`
+	// The certificates that the server of the keys is verified by, in PEM, of at most
+	// 65536 bytes. If empty, those that Node.js trusts.
+	CaPem string `protobuf:"bytes,3,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
+	// The path of a file on each instance with a bearer token for the server of the keys,
+	// such as that of a Kubernetes service account: below `/var/run/secrets/` or
+	// `/run/secrets/`, and a JWT. If empty, none is sent.
+	BearerFile    string `protobuf:"bytes,4,opt,name=bearer_file,json=bearerFile,proto3" json:"bearer_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssuerKeys) Reset() {
+	*x = IssuerKeys{}
+	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssuerKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssuerKeys) ProtoMessage() {}
+
+func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssuerKeys.ProtoReflect.Descriptor instead.
+func (*IssuerKeys) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *IssuerKeys) GetSource() isIssuerKeys_Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *IssuerKeys) GetJwksUrl() string {
+	if x != nil {
+		if x, ok := x.Source.(*IssuerKeys_JwksUrl); ok {
+			return x.JwksUrl
+		}
+	}
+	return ""
+}
+
+func (x *IssuerKeys) GetStaticJwks() string {
+	if x != nil {
+		if x, ok := x.Source.(*IssuerKeys_StaticJwks); ok {
+			return x.StaticJwks
+		}
+	}
+	return ""
+}
+
+func (x *IssuerKeys) GetCaPem() string {
+	if x != nil {
+		return x.CaPem
+	}
+	return ""
+}
+
+func (x *IssuerKeys) GetBearerFile() string {
+	if x != nil {
+		return x.BearerFile
+	}
+	return ""
+}
+
+type isIssuerKeys_Source interface {
+	isIssuerKeys_Source()
+}
+
+type IssuerKeys_JwksUrl struct {
+	// The URL of a JSON Web Key Set, https.
+	JwksUrl string `protobuf:"bytes,1,opt,name=jwks_url,json=jwksUrl,proto3,oneof"`
+}
+
+type IssuerKeys_StaticJwks struct {
+	// A JSON Web Key Set, of at most 65536 bytes: nothing is fetched.
+	StaticJwks string `protobuf:"bytes,2,opt,name=static_jwks,json=staticJwks,proto3,oneof"`
+}
+
+func (*IssuerKeys_JwksUrl) isIssuerKeys_Source() {}
+
+func (*IssuerKeys_StaticJwks) isIssuerKeys_Source() {}
+
+// The issuer to trust.
+type CreateTrustedIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The issuer as its tokens name it in `iss`, compared as a whole: an https URL, or
+	// `spiffe://` and the trust domain.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The kind.
+	Kind IssuerKind `protobuf:"varint,2,opt,name=kind,proto3,enum=postern.v1.IssuerKind" json:"kind,omitempty"`
+	// Where its keys come from.
+	Keys *IssuerKeys `protobuf:"bytes,3,opt,name=keys,proto3" json:"keys,omitempty"`
+	// What `aud` of its tokens must contain. If empty, POSTERN_ISSUER.
+	Audience string `protobuf:"bytes,4,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The accepted algorithms: RS256, PS256, ES256, ES384 and EdDSA are known. If empty,
+	// RS256 and ES256.
+	Algorithms []string `protobuf:"bytes,5,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
+	// How old a token can be, in seconds since `iat`: at most 86400. If 0, 3600.
+	MaxAge uint32 `protobuf:"varint,6,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// Whether each token is accepted once only. Right for CI systems; Kubernetes and
+	// SPIRE hand out the same token again.
+	AcceptOnce    bool `protobuf:"varint,7,opt,name=accept_once,json=acceptOnce,proto3" json:"accept_once,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTrustedIssuerRequest) Reset() {
+	*x = CreateTrustedIssuerRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTrustedIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTrustedIssuerRequest) ProtoMessage() {}
+
+func (x *CreateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTrustedIssuerRequest.ProtoReflect.Descriptor instead.
+func (*CreateTrustedIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CreateTrustedIssuerRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *CreateTrustedIssuerRequest) GetKind() IssuerKind {
+	if x != nil {
+		return x.Kind
+	}
+	return IssuerKind_ISSUER_KIND_UNSPECIFIED
+}
+
+func (x *CreateTrustedIssuerRequest) GetKeys() *IssuerKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *CreateTrustedIssuerRequest) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *CreateTrustedIssuerRequest) GetAlgorithms() []string {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *CreateTrustedIssuerRequest) GetMaxAge() uint32 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *CreateTrustedIssuerRequest) GetAcceptOnce() bool {
+	if x != nil {
+		return x.AcceptOnce
+	}
+	return false
+}
+
+// A trusted issuer.
+type TrustedIssuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As in CreateTrustedIssuerRequest.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The kind.
+	Kind IssuerKind `protobuf:"varint,3,opt,name=kind,proto3,enum=postern.v1.IssuerKind" json:"kind,omitempty"`
+	// Where its keys come from.
+	Keys *IssuerKeys `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// What `aud` of its tokens must contain.
+	Audience string `protobuf:"bytes,5,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The accepted algorithms.
+	Algorithms []string `protobuf:"bytes,6,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
+	// How old a token can be, in seconds since `iat`.
+	MaxAge uint32 `protobuf:"varint,7,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// Whether each token is accepted once only.
+	AcceptOnce bool `protobuf:"varint,8,opt,name=accept_once,json=acceptOnce,proto3" json:"accept_once,omitempty"`
+	// Whether its tokens are refused.
+	Disabled bool `protobuf:"varint,9,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// When it was created.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustedIssuer) Reset() {
+	*x = TrustedIssuer{}
+	mi := &file_postern_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustedIssuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustedIssuer) ProtoMessage() {}
+
+func (x *TrustedIssuer) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustedIssuer.ProtoReflect.Descriptor instead.
+func (*TrustedIssuer) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *TrustedIssuer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TrustedIssuer) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *TrustedIssuer) GetKind() IssuerKind {
+	if x != nil {
+		return x.Kind
+	}
+	return IssuerKind_ISSUER_KIND_UNSPECIFIED
+}
+
+func (x *TrustedIssuer) GetKeys() *IssuerKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *TrustedIssuer) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *TrustedIssuer) GetAlgorithms() []string {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *TrustedIssuer) GetMaxAge() uint32 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *TrustedIssuer) GetAcceptOnce() bool {
+	if x != nil {
+		return x.AcceptOnce
+	}
+	return false
+}
+
+func (x *TrustedIssuer) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *TrustedIssuer) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+// A request for a page of trusted issuers.
+type ListTrustedIssuersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of issuers on the page.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the previous page, or empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTrustedIssuersRequest) Reset() {
+	*x = ListTrustedIssuersRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTrustedIssuersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTrustedIssuersRequest) ProtoMessage() {}
+
+func (x *ListTrustedIssuersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTrustedIssuersRequest.ProtoReflect.Descriptor instead.
+func (*ListTrustedIssuersRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListTrustedIssuersRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTrustedIssuersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of trusted issuers.
+type TrustedIssuerPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The issuers, oldest first.
+	TrustedIssuers []*TrustedIssuer `protobuf:"bytes,1,rep,name=trusted_issuers,json=trustedIssuers,proto3" json:"trusted_issuers,omitempty"`
+	// The token of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustedIssuerPage) Reset() {
+	*x = TrustedIssuerPage{}
+	mi := &file_postern_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustedIssuerPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustedIssuerPage) ProtoMessage() {}
+
+func (x *TrustedIssuerPage) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustedIssuerPage.ProtoReflect.Descriptor instead.
+func (*TrustedIssuerPage) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *TrustedIssuerPage) GetTrustedIssuers() []*TrustedIssuer {
+	if x != nil {
+		return x.TrustedIssuers
+	}
+	return nil
+}
+
+func (x *TrustedIssuerPage) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The change of a trusted issuer. An absent field is not changed.
+type UpdateTrustedIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where its keys come from now.
+	Keys *IssuerKeys `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"`
+	// Whether its tokens are refused.
+	Disabled      *bool `protobuf:"varint,3,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTrustedIssuerRequest) Reset() {
+	*x = UpdateTrustedIssuerRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTrustedIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTrustedIssuerRequest) ProtoMessage() {}
+
+func (x *UpdateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTrustedIssuerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTrustedIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *UpdateTrustedIssuerRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateTrustedIssuerRequest) GetKeys() *IssuerKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *UpdateTrustedIssuerRequest) GetDisabled() bool {
+	if x != nil && x.Disabled != nil {
+		return *x.Disabled
+	}
+	return false
+}
+
+// The trusted issuer to delete.
+type DeleteTrustedIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTrustedIssuerRequest) Reset() {
+	*x = DeleteTrustedIssuerRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTrustedIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTrustedIssuerRequest) ProtoMessage() {}
+
+func (x *DeleteTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTrustedIssuerRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTrustedIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DeleteTrustedIssuerRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// The result of DeleteTrustedIssuer.
+type DeleteTrustedIssuerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many access tokens were revoked.
+	RevokedTokens uint32 `protobuf:"varint,1,opt,name=revoked_tokens,json=revokedTokens,proto3" json:"revoked_tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTrustedIssuerResponse) Reset() {
+	*x = DeleteTrustedIssuerResponse{}
+	mi := &file_postern_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTrustedIssuerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTrustedIssuerResponse) ProtoMessage() {}
+
+func (x *DeleteTrustedIssuerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTrustedIssuerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTrustedIssuerResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *DeleteTrustedIssuerResponse) GetRevokedTokens() uint32 {
+	if x != nil {
+		return x.RevokedTokens
+	}
+	return 0
+}
+
+// The identity to bind.
+type CreateWorkloadBindingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the trusted issuer. Empty for a client certificate.
+	IssuerId string `protobuf:"bytes,1,opt,name=issuer_id,json=issuerId,proto3" json:"issuer_id,omitempty"`
+	// The id of the service account, a UUID.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The claims that a token must have, all of them, each with exactly this value: from
+	// the path of a claim, whose parts are separated by `/`, to its value. A slash within
+	// the name of a claim is written `~1` and a tilde `~0`, as in a JSON Pointer. A list has
+	// the value when it is one of its members; a number or a boolean by its JSON text. `sub`
+	// or an immutable id of the issuer must be among them; for GitHub and GitLab an
+	// immutable id. At most 16. For a certificate: `uri` or `dns` alone, one of its names.
+	Claims map[string]string `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The roles that the tokens have at most. If empty, all that the account has.
+	Roles         []string `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateWorkloadBindingRequest) Reset() {
+	*x = CreateWorkloadBindingRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWorkloadBindingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWorkloadBindingRequest) ProtoMessage() {}
+
+func (x *CreateWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWorkloadBindingRequest.ProtoReflect.Descriptor instead.
+func (*CreateWorkloadBindingRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *CreateWorkloadBindingRequest) GetIssuerId() string {
+	if x != nil {
+		return x.IssuerId
+	}
+	return ""
+}
+
+func (x *CreateWorkloadBindingRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *CreateWorkloadBindingRequest) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *CreateWorkloadBindingRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// A binding of an identity to a service account.
+type WorkloadBinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the trusted issuer. Empty for a client certificate.
+	IssuerId string `protobuf:"bytes,2,opt,name=issuer_id,json=issuerId,proto3" json:"issuer_id,omitempty"`
+	// The id of the service account.
+	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The claims.
+	Claims map[string]string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The roles that the tokens have at most. Empty: all that the account has.
+	Roles []string `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	// When it was created.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkloadBinding) Reset() {
+	*x = WorkloadBinding{}
+	mi := &file_postern_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkloadBinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkloadBinding) ProtoMessage() {}
+
+func (x *WorkloadBinding) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkloadBinding.ProtoReflect.Descriptor instead.
+func (*WorkloadBinding) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *WorkloadBinding) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WorkloadBinding) GetIssuerId() string {
+	if x != nil {
+		return x.IssuerId
+	}
+	return ""
+}
+
+func (x *WorkloadBinding) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *WorkloadBinding) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *WorkloadBinding) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *WorkloadBinding) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+// A request for a page of bindings. A binding must match all filters.
+type ListWorkloadBindingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of bindings on the page.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the previous page, or empty for the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only bindings of this issuer. Empty for any.
+	IssuerId string `protobuf:"bytes,3,opt,name=issuer_id,json=issuerId,proto3" json:"issuer_id,omitempty"`
+	// Only bindings to this service account. Empty for any.
+	ClientId      string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkloadBindingsRequest) Reset() {
+	*x = ListWorkloadBindingsRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkloadBindingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkloadBindingsRequest) ProtoMessage() {}
+
+func (x *ListWorkloadBindingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkloadBindingsRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkloadBindingsRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ListWorkloadBindingsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWorkloadBindingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListWorkloadBindingsRequest) GetIssuerId() string {
+	if x != nil {
+		return x.IssuerId
+	}
+	return ""
+}
+
+func (x *ListWorkloadBindingsRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// A page of bindings.
+type WorkloadBindingPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bindings, oldest first.
+	WorkloadBindings []*WorkloadBinding `protobuf:"bytes,1,rep,name=workload_bindings,json=workloadBindings,proto3" json:"workload_bindings,omitempty"`
+	// The token of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkloadBindingPage) Reset() {
+	*x = WorkloadBindingPage{}
+	mi := &file_postern_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkloadBindingPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkloadBindingPage) ProtoMessage() {}
+
+func (x *WorkloadBindingPage) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkloadBindingPage.ProtoReflect.Descriptor instead.
+func (*WorkloadBindingPage) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *WorkloadBindingPage) GetWorkloadBindings() []*WorkloadBinding {
+	if x != nil {
+		return x.WorkloadBindings
+	}
+	return nil
+}
+
+func (x *WorkloadBindingPage) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The binding to delete.
+type DeleteWorkloadBindingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWorkloadBindingRequest) Reset() {
+	*x = DeleteWorkloadBindingRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWorkloadBindingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWorkloadBindingRequest) ProtoMessage() {}
+
+func (x *DeleteWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWorkloadBindingRequest.ProtoReflect.Descriptor instead.
+func (*DeleteWorkloadBindingRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *DeleteWorkloadBindingRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// The result of DeleteWorkloadBinding.
+type DeleteWorkloadBindingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many access tokens were revoked.
+	RevokedTokens uint32 `protobuf:"varint,1,opt,name=revoked_tokens,json=revokedTokens,proto3" json:"revoked_tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWorkloadBindingResponse) Reset() {
+	*x = DeleteWorkloadBindingResponse{}
+	mi := &file_postern_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWorkloadBindingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWorkloadBindingResponse) ProtoMessage() {}
+
+func (x *DeleteWorkloadBindingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWorkloadBindingResponse.ProtoReflect.Descriptor instead.
+func (*DeleteWorkloadBindingResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *DeleteWorkloadBindingResponse) GetRevokedTokens() uint32 {
+	if x != nil {
+		return x.RevokedTokens
+	}
+	return 0
+}
+
+// The API key to create, and its owner, by exactly one of `user_id` and `client_id`.
+type AdminServiceCreateApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The id of the service account.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The key.
+	ApiKey        *CreateApiKeyRequest `protobuf:"bytes,3,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminServiceCreateApiKeyRequest) Reset() {
+	*x = AdminServiceCreateApiKeyRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminServiceCreateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminServiceCreateApiKeyRequest) ProtoMessage() {}
+
+func (x *AdminServiceCreateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminServiceCreateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*AdminServiceCreateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *AdminServiceCreateApiKeyRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *AdminServiceCreateApiKeyRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *AdminServiceCreateApiKeyRequest) GetApiKey() *CreateApiKeyRequest {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+// A request for a page of API keys, of at most one owner.
+type AdminServiceListApiKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of keys on the page.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the previous page, or empty for the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only keys of this user. Empty for any.
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Only keys of this service account. Empty for any.
+	ClientId      string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminServiceListApiKeysRequest) Reset() {
+	*x = AdminServiceListApiKeysRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminServiceListApiKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminServiceListApiKeysRequest) ProtoMessage() {}
+
+func (x *AdminServiceListApiKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminServiceListApiKeysRequest.ProtoReflect.Descriptor instead.
+func (*AdminServiceListApiKeysRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *AdminServiceListApiKeysRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *AdminServiceListApiKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *AdminServiceListApiKeysRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *AdminServiceListApiKeysRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
 }
 
 // A request for all signing keys.
@@ -2318,7 +3957,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[35]
+	mi := &file_postern_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +3969,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[35]
+	mi := &file_postern_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +3982,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 // A key that access tokens are signed with. GetJwks returns its public key.
@@ -2368,7 +4007,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[36]
+	mi := &file_postern_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +4019,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[36]
+	mi := &file_postern_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +4032,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SigningKey) GetKid() string {
@@ -2449,7 +4088,7 @@ type SigningKeyList struct {
 
 func (x *SigningKeyList) Reset() {
 	*x = SigningKeyList{}
-	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	mi := &file_postern_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +4100,7 @@ func (x *SigningKeyList) String() string {
 func (*SigningKeyList) ProtoMessage() {}
 
 func (x *SigningKeyList) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	mi := &file_postern_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +4113,7 @@ func (x *SigningKeyList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeyList.ProtoReflect.Descriptor instead.
 func (*SigningKeyList) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SigningKeyList) GetSigningKeys() []*SigningKey {
@@ -2496,7 +4135,7 @@ type RotateSigningKeyRequest struct {
 
 func (x *RotateSigningKeyRequest) Reset() {
 	*x = RotateSigningKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	mi := &file_postern_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +4147,7 @@ func (x *RotateSigningKeyRequest) String() string {
 func (*RotateSigningKeyRequest) ProtoMessage() {}
 
 func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	mi := &file_postern_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +4160,7 @@ func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RotateSigningKeyRequest) GetNow() bool {
@@ -2544,7 +4183,7 @@ type RotatedSigningKey struct {
 
 func (x *RotatedSigningKey) Reset() {
 	*x = RotatedSigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	mi := &file_postern_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +4195,7 @@ func (x *RotatedSigningKey) String() string {
 func (*RotatedSigningKey) ProtoMessage() {}
 
 func (x *RotatedSigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	mi := &file_postern_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +4208,7 @@ func (x *RotatedSigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotatedSigningKey.ProtoReflect.Descriptor instead.
 func (*RotatedSigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RotatedSigningKey) GetKid() string {
@@ -2597,7 +4236,7 @@ type RevokeSigningKeyRequest struct {
 
 func (x *RevokeSigningKeyRequest) Reset() {
 	*x = RevokeSigningKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	mi := &file_postern_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +4248,7 @@ func (x *RevokeSigningKeyRequest) String() string {
 func (*RevokeSigningKeyRequest) ProtoMessage() {}
 
 func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	mi := &file_postern_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +4261,7 @@ func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RevokeSigningKeyRequest) GetKid() string {
@@ -2643,7 +4282,7 @@ type RevokedSigningKey struct {
 
 func (x *RevokedSigningKey) Reset() {
 	*x = RevokedSigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	mi := &file_postern_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +4294,7 @@ func (x *RevokedSigningKey) String() string {
 func (*RevokedSigningKey) ProtoMessage() {}
 
 func (x *RevokedSigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	mi := &file_postern_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +4307,7 @@ func (x *RevokedSigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokedSigningKey.ProtoReflect.Descriptor instead.
 func (*RevokedSigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RevokedSigningKey) GetActiveKid() string {
@@ -2705,7 +4344,7 @@ type ListAuditEventsRequest struct {
 
 func (x *ListAuditEventsRequest) Reset() {
 	*x = ListAuditEventsRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	mi := &file_postern_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +4356,7 @@ func (x *ListAuditEventsRequest) String() string {
 func (*ListAuditEventsRequest) ProtoMessage() {}
 
 func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	mi := &file_postern_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +4369,7 @@ func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListAuditEventsRequest) GetPageSize() uint32 {
@@ -2808,7 +4447,8 @@ type AuditEvent struct {
 	// The actor: the id of a user or service account, the identity of a client
 	// certificate, `HOST/USER` of whoever ran a command, or empty.
 	ActorId string `protobuf:"bytes,7,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// The kind of target: user, session, token, service, signing-key or empty.
+	// The kind of target: user, session, token, service, signing-key, audience, issuer,
+	// binding, api-key or empty.
 	TargetType string `protobuf:"bytes,8,opt,name=target_type,json=targetType,proto3" json:"target_type,omitempty"`
 	// The id of the target, or empty.
 	TargetId string `protobuf:"bytes,9,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
@@ -2827,7 +4467,7 @@ type AuditEvent struct {
 
 func (x *AuditEvent) Reset() {
 	*x = AuditEvent{}
-	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	mi := &file_postern_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +4479,7 @@ func (x *AuditEvent) String() string {
 func (*AuditEvent) ProtoMessage() {}
 
 func (x *AuditEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	mi := &file_postern_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +4492,7 @@ func (x *AuditEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEvent.ProtoReflect.Descriptor instead.
 func (*AuditEvent) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AuditEvent) GetId() string {
@@ -2959,7 +4599,7 @@ type AuditEventPage struct {
 
 func (x *AuditEventPage) Reset() {
 	*x = AuditEventPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	mi := &file_postern_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2971,7 +4611,7 @@ func (x *AuditEventPage) String() string {
 func (*AuditEventPage) ProtoMessage() {}
 
 func (x *AuditEventPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	mi := &file_postern_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2984,7 +4624,7 @@ func (x *AuditEventPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEventPage.ProtoReflect.Descriptor instead.
 func (*AuditEventPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *AuditEventPage) GetEvents() []*AuditEvent {
@@ -3006,7 +4646,7 @@ var File_postern_v1_admin_proto protoreflect.FileDescriptor
 const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x16postern/v1/admin.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x02\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15postern/v1/auth.proto\"\x89\x02\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x14\n" +
@@ -3120,10 +4760,21 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\"'\n" +
 	"\x0fRevokedSessions\x12\x14\n" +
-	"\x05ended\x18\x01 \x01(\rR\x05ended\"G\n" +
+	"\x05ended\x18\x01 \x01(\rR\x05ended\"\xcc\x01\n" +
 	"\x1bCreateServiceAccountRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05roles\x18\x02 \x03(\tR\x05roles\"\xa6\x01\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\x12+\n" +
+	"\x11allowed_audiences\x18\x03 \x03(\tR\x10allowedAudiences\x12#\n" +
+	"\rown_audiences\x18\x04 \x03(\tR\fownAudiences\x121\n" +
+	"\x14delegation_audiences\x18\x05 \x03(\tR\x13delegationAudiences\"-\n" +
+	"\rAudienceNames\x12\x1c\n" +
+	"\taudiences\x18\x01 \x03(\tR\taudiences\"\xbc\x02\n" +
+	"\x1bUpdateServiceAccountRequest\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12*\n" +
+	"\x05roles\x18\x02 \x01(\v2\x14.postern.v1.RoleListR\x05roles\x12F\n" +
+	"\x11allowed_audiences\x18\x03 \x01(\v2\x19.postern.v1.AudienceNamesR\x10allowedAudiences\x12>\n" +
+	"\rown_audiences\x18\x04 \x01(\v2\x19.postern.v1.AudienceNamesR\fownAudiences\x12L\n" +
+	"\x14delegation_audiences\x18\x05 \x01(\v2\x19.postern.v1.AudienceNamesR\x13delegationAudiences\"\xa6\x01\n" +
 	"\x12ServiceCredentials\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12#\n" +
 	"\rclient_secret\x18\x02 \x01(\tR\fclientSecret\x12N\n" +
@@ -3131,7 +4782,7 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\x1aListServiceAccountsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\xaa\x02\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xaf\x03\n" +
 	"\x0eServiceAccount\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3139,7 +4790,10 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12F\n" +
 	"\x11secret_created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0fsecretCreatedAt\x12N\n" +
-	"\x15previous_secret_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x13previousSecretUntil\"\x83\x01\n" +
+	"\x15previous_secret_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x13previousSecretUntil\x12+\n" +
+	"\x11allowed_audiences\x18\a \x03(\tR\x10allowedAudiences\x12#\n" +
+	"\rown_audiences\x18\b \x03(\tR\fownAudiences\x121\n" +
+	"\x14delegation_audiences\x18\t \x03(\tR\x13delegationAudiences\"\x83\x01\n" +
 	"\x12ServiceAccountPage\x12E\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2\x1a.postern.v1.ServiceAccountR\x0fserviceAccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n" +
@@ -3169,7 +4823,113 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x10\n" +
 	"\x03kid\x18\x02 \x01(\tR\x03kid\"A\n" +
 	"\x18DeleteServiceKeyResponse\x12%\n" +
-	"\x0erevoked_tokens\x18\x01 \x01(\rR\rrevokedTokens\"\x18\n" +
+	"\x0erevoked_tokens\x18\x01 \x01(\rR\rrevokedTokens\"+\n" +
+	"\x15CreateAudienceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"Y\n" +
+	"\bAudience\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x16\n" +
+	"\x14ListAudiencesRequest\"B\n" +
+	"\fAudienceList\x122\n" +
+	"\taudiences\x18\x01 \x03(\v2\x14.postern.v1.AudienceR\taudiences\"+\n" +
+	"\x15DeleteAudienceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x18\n" +
+	"\x16DeleteAudienceResponse\"\x8e\x01\n" +
+	"\n" +
+	"IssuerKeys\x12\x1b\n" +
+	"\bjwks_url\x18\x01 \x01(\tH\x00R\ajwksUrl\x12!\n" +
+	"\vstatic_jwks\x18\x02 \x01(\tH\x00R\n" +
+	"staticJwks\x12\x15\n" +
+	"\x06ca_pem\x18\x03 \x01(\tR\x05caPem\x12\x1f\n" +
+	"\vbearer_file\x18\x04 \x01(\tR\n" +
+	"bearerFileB\b\n" +
+	"\x06source\"\x82\x02\n" +
+	"\x1aCreateTrustedIssuerRequest\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.postern.v1.IssuerKindR\x04kind\x12*\n" +
+	"\x04keys\x18\x03 \x01(\v2\x16.postern.v1.IssuerKeysR\x04keys\x12\x1a\n" +
+	"\baudience\x18\x04 \x01(\tR\baudience\x12\x1e\n" +
+	"\n" +
+	"algorithms\x18\x05 \x03(\tR\n" +
+	"algorithms\x12\x17\n" +
+	"\amax_age\x18\x06 \x01(\rR\x06maxAge\x12\x1f\n" +
+	"\vaccept_once\x18\a \x01(\bR\n" +
+	"acceptOnce\"\xdc\x02\n" +
+	"\rTrustedIssuer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12*\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x16.postern.v1.IssuerKindR\x04kind\x12*\n" +
+	"\x04keys\x18\x04 \x01(\v2\x16.postern.v1.IssuerKeysR\x04keys\x12\x1a\n" +
+	"\baudience\x18\x05 \x01(\tR\baudience\x12\x1e\n" +
+	"\n" +
+	"algorithms\x18\x06 \x03(\tR\n" +
+	"algorithms\x12\x17\n" +
+	"\amax_age\x18\a \x01(\rR\x06maxAge\x12\x1f\n" +
+	"\vaccept_once\x18\b \x01(\bR\n" +
+	"acceptOnce\x12\x1a\n" +
+	"\bdisabled\x18\t \x01(\bR\bdisabled\x129\n" +
+	"\n" +
+	"created_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"W\n" +
+	"\x19ListTrustedIssuersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x7f\n" +
+	"\x11TrustedIssuerPage\x12B\n" +
+	"\x0ftrusted_issuers\x18\x01 \x03(\v2\x19.postern.v1.TrustedIssuerR\x0etrustedIssuers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x01\n" +
+	"\x1aUpdateTrustedIssuerRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x04keys\x18\x02 \x01(\v2\x16.postern.v1.IssuerKeysR\x04keys\x12\x1f\n" +
+	"\bdisabled\x18\x03 \x01(\bH\x00R\bdisabled\x88\x01\x01B\v\n" +
+	"\t_disabled\",\n" +
+	"\x1aDeleteTrustedIssuerRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"D\n" +
+	"\x1bDeleteTrustedIssuerResponse\x12%\n" +
+	"\x0erevoked_tokens\x18\x01 \x01(\rR\rrevokedTokens\"\xf7\x01\n" +
+	"\x1cCreateWorkloadBindingRequest\x12\x1b\n" +
+	"\tissuer_id\x18\x01 \x01(\tR\bissuerId\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12L\n" +
+	"\x06claims\x18\x03 \x03(\v24.postern.v1.CreateWorkloadBindingRequest.ClaimsEntryR\x06claims\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa8\x02\n" +
+	"\x0fWorkloadBinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\tissuer_id\x18\x02 \x01(\tR\bissuerId\x12\x1b\n" +
+	"\tclient_id\x18\x03 \x01(\tR\bclientId\x12?\n" +
+	"\x06claims\x18\x04 \x03(\v2'.postern.v1.WorkloadBinding.ClaimsEntryR\x06claims\x12\x14\n" +
+	"\x05roles\x18\x05 \x03(\tR\x05roles\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x93\x01\n" +
+	"\x1bListWorkloadBindingsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1b\n" +
+	"\tissuer_id\x18\x03 \x01(\tR\bissuerId\x12\x1b\n" +
+	"\tclient_id\x18\x04 \x01(\tR\bclientId\"\x87\x01\n" +
+	"\x13WorkloadBindingPage\x12H\n" +
+	"\x11workload_bindings\x18\x01 \x03(\v2\x1b.postern.v1.WorkloadBindingR\x10workloadBindings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\".\n" +
+	"\x1cDeleteWorkloadBindingRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"F\n" +
+	"\x1dDeleteWorkloadBindingResponse\x12%\n" +
+	"\x0erevoked_tokens\x18\x01 \x01(\rR\rrevokedTokens\"\x91\x01\n" +
+	"\x1fAdminServiceCreateApiKeyRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x128\n" +
+	"\aapi_key\x18\x03 \x01(\v2\x1f.postern.v1.CreateApiKeyRequestR\x06apiKey\"\x92\x01\n" +
+	"\x1eAdminServiceListApiKeysRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tclient_id\x18\x04 \x01(\tR\bclientId\"\x18\n" +
 	"\x16ListSigningKeysRequest\"\x83\x02\n" +
 	"\n" +
 	"SigningKey\x12\x10\n" +
@@ -3231,7 +4991,15 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCREATED\x10\x01\x12\v\n" +
 	"\aSKIPPED\x10\x02\x12\v\n" +
-	"\aREFUSED\x10\x032\xf2\f\n" +
+	"\aREFUSED\x10\x03*O\n" +
+	"\n" +
+	"IssuerKind\x12\x1b\n" +
+	"\x17ISSUER_KIND_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04OIDC\x10\x01\x12\x0e\n" +
+	"\n" +
+	"KUBERNETES\x10\x02\x12\n" +
+	"\n" +
+	"\x06SPIFFE\x10\x032\xb2\x17\n" +
 	"\fAdminService\x12=\n" +
 	"\n" +
 	"CreateUser\x12\x1d.postern.v1.CreateUserRequest\x1a\x10.postern.v1.User\x127\n" +
@@ -3246,12 +5014,27 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\fListSessions\x12\x1f.postern.v1.ListSessionsRequest\x1a\x17.postern.v1.SessionPage\x12P\n" +
 	"\x0eRevokeSessions\x12!.postern.v1.RevokeSessionsRequest\x1a\x1b.postern.v1.RevokedSessions\x12_\n" +
 	"\x14CreateServiceAccount\x12'.postern.v1.CreateServiceAccountRequest\x1a\x1e.postern.v1.ServiceCredentials\x12]\n" +
-	"\x13ListServiceAccounts\x12&.postern.v1.ListServiceAccountsRequest\x1a\x1e.postern.v1.ServiceAccountPage\x12i\n" +
+	"\x13ListServiceAccounts\x12&.postern.v1.ListServiceAccountsRequest\x1a\x1e.postern.v1.ServiceAccountPage\x12[\n" +
+	"\x14UpdateServiceAccount\x12'.postern.v1.UpdateServiceAccountRequest\x1a\x1a.postern.v1.ServiceAccount\x12i\n" +
 	"\x14DeleteServiceAccount\x12'.postern.v1.DeleteServiceAccountRequest\x1a(.postern.v1.DeleteServiceAccountResponse\x12]\n" +
 	"\x13RotateServiceSecret\x12&.postern.v1.RotateServiceSecretRequest\x1a\x1e.postern.v1.ServiceCredentials\x12I\n" +
 	"\rAddServiceKey\x12 .postern.v1.AddServiceKeyRequest\x1a\x16.postern.v1.ServiceKey\x12Q\n" +
 	"\x0fListServiceKeys\x12\".postern.v1.ListServiceKeysRequest\x1a\x1a.postern.v1.ServiceKeyList\x12]\n" +
-	"\x10DeleteServiceKey\x12#.postern.v1.DeleteServiceKeyRequest\x1a$.postern.v1.DeleteServiceKeyResponse\x12Q\n" +
+	"\x10DeleteServiceKey\x12#.postern.v1.DeleteServiceKeyRequest\x1a$.postern.v1.DeleteServiceKeyResponse\x12I\n" +
+	"\x0eCreateAudience\x12!.postern.v1.CreateAudienceRequest\x1a\x14.postern.v1.Audience\x12K\n" +
+	"\rListAudiences\x12 .postern.v1.ListAudiencesRequest\x1a\x18.postern.v1.AudienceList\x12W\n" +
+	"\x0eDeleteAudience\x12!.postern.v1.DeleteAudienceRequest\x1a\".postern.v1.DeleteAudienceResponse\x12X\n" +
+	"\x13CreateTrustedIssuer\x12&.postern.v1.CreateTrustedIssuerRequest\x1a\x19.postern.v1.TrustedIssuer\x12Z\n" +
+	"\x12ListTrustedIssuers\x12%.postern.v1.ListTrustedIssuersRequest\x1a\x1d.postern.v1.TrustedIssuerPage\x12X\n" +
+	"\x13UpdateTrustedIssuer\x12&.postern.v1.UpdateTrustedIssuerRequest\x1a\x19.postern.v1.TrustedIssuer\x12f\n" +
+	"\x13DeleteTrustedIssuer\x12&.postern.v1.DeleteTrustedIssuerRequest\x1a'.postern.v1.DeleteTrustedIssuerResponse\x12^\n" +
+	"\x15CreateWorkloadBinding\x12(.postern.v1.CreateWorkloadBindingRequest\x1a\x1b.postern.v1.WorkloadBinding\x12`\n" +
+	"\x14ListWorkloadBindings\x12'.postern.v1.ListWorkloadBindingsRequest\x1a\x1f.postern.v1.WorkloadBindingPage\x12l\n" +
+	"\x15DeleteWorkloadBinding\x12(.postern.v1.DeleteWorkloadBindingRequest\x1a).postern.v1.DeleteWorkloadBindingResponse\x12V\n" +
+	"\fCreateApiKey\x12+.postern.v1.AdminServiceCreateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12Q\n" +
+	"\vListApiKeys\x12*.postern.v1.AdminServiceListApiKeysRequest\x1a\x16.postern.v1.ApiKeyPage\x12Q\n" +
+	"\fRevokeApiKey\x12\x1f.postern.v1.RevokeApiKeyRequest\x1a .postern.v1.RevokeApiKeyResponse\x12J\n" +
+	"\fRotateApiKey\x12\x1f.postern.v1.RotateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12Q\n" +
 	"\x0fListSigningKeys\x12\".postern.v1.ListSigningKeysRequest\x1a\x1a.postern.v1.SigningKeyList\x12V\n" +
 	"\x10RotateSigningKey\x12#.postern.v1.RotateSigningKeyRequest\x1a\x1d.postern.v1.RotatedSigningKey\x12V\n" +
 	"\x10RevokeSigningKey\x12#.postern.v1.RevokeSigningKeyRequest\x1a\x1d.postern.v1.RevokedSigningKey\x12Q\n" +
@@ -3269,133 +5052,214 @@ func file_postern_v1_admin_proto_rawDescGZIP() []byte {
 	return file_postern_v1_admin_proto_rawDescData
 }
 
-var file_postern_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_postern_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_postern_v1_admin_proto_goTypes = []any{
-	(ImportOutcome)(0),                   // 0: postern.v1.ImportOutcome
-	(*User)(nil),                         // 1: postern.v1.User
-	(*CreateUserRequest)(nil),            // 2: postern.v1.CreateUserRequest
-	(*GetUserRequest)(nil),               // 3: postern.v1.GetUserRequest
-	(*ListUsersRequest)(nil),             // 4: postern.v1.ListUsersRequest
-	(*UserPage)(nil),                     // 5: postern.v1.UserPage
-	(*RoleList)(nil),                     // 6: postern.v1.RoleList
-	(*UpdateUserRequest)(nil),            // 7: postern.v1.UpdateUserRequest
-	(*DeleteUserRequest)(nil),            // 8: postern.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),           // 9: postern.v1.DeleteUserResponse
-	(*ImportOptions)(nil),                // 10: postern.v1.ImportOptions
-	(*UserToImport)(nil),                 // 11: postern.v1.UserToImport
-	(*ImportUsersRequest)(nil),           // 12: postern.v1.ImportUsersRequest
-	(*ImportVerdict)(nil),                // 13: postern.v1.ImportVerdict
-	(*ImportedUsers)(nil),                // 14: postern.v1.ImportedUsers
-	(*CreatePasswordResetRequest)(nil),   // 15: postern.v1.CreatePasswordResetRequest
-	(*PasswordReset)(nil),                // 16: postern.v1.PasswordReset
-	(*ListSessionsRequest)(nil),          // 17: postern.v1.ListSessionsRequest
-	(*Session)(nil),                      // 18: postern.v1.Session
-	(*SessionPage)(nil),                  // 19: postern.v1.SessionPage
-	(*RevokeSessionsRequest)(nil),        // 20: postern.v1.RevokeSessionsRequest
-	(*RevokedSessions)(nil),              // 21: postern.v1.RevokedSessions
-	(*CreateServiceAccountRequest)(nil),  // 22: postern.v1.CreateServiceAccountRequest
-	(*ServiceCredentials)(nil),           // 23: postern.v1.ServiceCredentials
-	(*ListServiceAccountsRequest)(nil),   // 24: postern.v1.ListServiceAccountsRequest
-	(*ServiceAccount)(nil),               // 25: postern.v1.ServiceAccount
-	(*ServiceAccountPage)(nil),           // 26: postern.v1.ServiceAccountPage
-	(*DeleteServiceAccountRequest)(nil),  // 27: postern.v1.DeleteServiceAccountRequest
-	(*DeleteServiceAccountResponse)(nil), // 28: postern.v1.DeleteServiceAccountResponse
-	(*RotateServiceSecretRequest)(nil),   // 29: postern.v1.RotateServiceSecretRequest
-	(*AddServiceKeyRequest)(nil),         // 30: postern.v1.AddServiceKeyRequest
-	(*ServiceKey)(nil),                   // 31: postern.v1.ServiceKey
-	(*ListServiceKeysRequest)(nil),       // 32: postern.v1.ListServiceKeysRequest
-	(*ServiceKeyList)(nil),               // 33: postern.v1.ServiceKeyList
-	(*DeleteServiceKeyRequest)(nil),      // 34: postern.v1.DeleteServiceKeyRequest
-	(*DeleteServiceKeyResponse)(nil),     // 35: postern.v1.DeleteServiceKeyResponse
-	(*ListSigningKeysRequest)(nil),       // 36: postern.v1.ListSigningKeysRequest
-	(*SigningKey)(nil),                   // 37: postern.v1.SigningKey
-	(*SigningKeyList)(nil),               // 38: postern.v1.SigningKeyList
-	(*RotateSigningKeyRequest)(nil),      // 39: postern.v1.RotateSigningKeyRequest
-	(*RotatedSigningKey)(nil),            // 40: postern.v1.RotatedSigningKey
-	(*RevokeSigningKeyRequest)(nil),      // 41: postern.v1.RevokeSigningKeyRequest
-	(*RevokedSigningKey)(nil),            // 42: postern.v1.RevokedSigningKey
-	(*ListAuditEventsRequest)(nil),       // 43: postern.v1.ListAuditEventsRequest
-	(*AuditEvent)(nil),                   // 44: postern.v1.AuditEvent
-	(*AuditEventPage)(nil),               // 45: postern.v1.AuditEventPage
-	(*timestamppb.Timestamp)(nil),        // 46: google.protobuf.Timestamp
+	(ImportOutcome)(0),                      // 0: postern.v1.ImportOutcome
+	(IssuerKind)(0),                         // 1: postern.v1.IssuerKind
+	(*User)(nil),                            // 2: postern.v1.User
+	(*CreateUserRequest)(nil),               // 3: postern.v1.CreateUserRequest
+	(*GetUserRequest)(nil),                  // 4: postern.v1.GetUserRequest
+	(*ListUsersRequest)(nil),                // 5: postern.v1.ListUsersRequest
+	(*UserPage)(nil),                        // 6: postern.v1.UserPage
+	(*RoleList)(nil),                        // 7: postern.v1.RoleList
+	(*UpdateUserRequest)(nil),               // 8: postern.v1.UpdateUserRequest
+	(*DeleteUserRequest)(nil),               // 9: postern.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),              // 10: postern.v1.DeleteUserResponse
+	(*ImportOptions)(nil),                   // 11: postern.v1.ImportOptions
+	(*UserToImport)(nil),                    // 12: postern.v1.UserToImport
+	(*ImportUsersRequest)(nil),              // 13: postern.v1.ImportUsersRequest
+	(*ImportVerdict)(nil),                   // 14: postern.v1.ImportVerdict
+	(*ImportedUsers)(nil),                   // 15: postern.v1.ImportedUsers
+	(*CreatePasswordResetRequest)(nil),      // 16: postern.v1.CreatePasswordResetRequest
+	(*PasswordReset)(nil),                   // 17: postern.v1.PasswordReset
+	(*ListSessionsRequest)(nil),             // 18: postern.v1.ListSessionsRequest
+	(*Session)(nil),                         // 19: postern.v1.Session
+	(*SessionPage)(nil),                     // 20: postern.v1.SessionPage
+	(*RevokeSessionsRequest)(nil),           // 21: postern.v1.RevokeSessionsRequest
+	(*RevokedSessions)(nil),                 // 22: postern.v1.RevokedSessions
+	(*CreateServiceAccountRequest)(nil),     // 23: postern.v1.CreateServiceAccountRequest
+	(*AudienceNames)(nil),                   // 24: postern.v1.AudienceNames
+	(*UpdateServiceAccountRequest)(nil),     // 25: postern.v1.UpdateServiceAccountRequest
+	(*ServiceCredentials)(nil),              // 26: postern.v1.ServiceCredentials
+	(*ListServiceAccountsRequest)(nil),      // 27: postern.v1.ListServiceAccountsRequest
+	(*ServiceAccount)(nil),                  // 28: postern.v1.ServiceAccount
+	(*ServiceAccountPage)(nil),              // 29: postern.v1.ServiceAccountPage
+	(*DeleteServiceAccountRequest)(nil),     // 30: postern.v1.DeleteServiceAccountRequest
+	(*DeleteServiceAccountResponse)(nil),    // 31: postern.v1.DeleteServiceAccountResponse
+	(*RotateServiceSecretRequest)(nil),      // 32: postern.v1.RotateServiceSecretRequest
+	(*AddServiceKeyRequest)(nil),            // 33: postern.v1.AddServiceKeyRequest
+	(*ServiceKey)(nil),                      // 34: postern.v1.ServiceKey
+	(*ListServiceKeysRequest)(nil),          // 35: postern.v1.ListServiceKeysRequest
+	(*ServiceKeyList)(nil),                  // 36: postern.v1.ServiceKeyList
+	(*DeleteServiceKeyRequest)(nil),         // 37: postern.v1.DeleteServiceKeyRequest
+	(*DeleteServiceKeyResponse)(nil),        // 38: postern.v1.DeleteServiceKeyResponse
+	(*CreateAudienceRequest)(nil),           // 39: postern.v1.CreateAudienceRequest
+	(*Audience)(nil),                        // 40: postern.v1.Audience
+	(*ListAudiencesRequest)(nil),            // 41: postern.v1.ListAudiencesRequest
+	(*AudienceList)(nil),                    // 42: postern.v1.AudienceList
+	(*DeleteAudienceRequest)(nil),           // 43: postern.v1.DeleteAudienceRequest
+	(*DeleteAudienceResponse)(nil),          // 44: postern.v1.DeleteAudienceResponse
+	(*IssuerKeys)(nil),                      // 45: postern.v1.IssuerKeys
+	(*CreateTrustedIssuerRequest)(nil),      // 46: postern.v1.CreateTrustedIssuerRequest
+	(*TrustedIssuer)(nil),                   // 47: postern.v1.TrustedIssuer
+	(*ListTrustedIssuersRequest)(nil),       // 48: postern.v1.ListTrustedIssuersRequest
+	(*TrustedIssuerPage)(nil),               // 49: postern.v1.TrustedIssuerPage
+	(*UpdateTrustedIssuerRequest)(nil),      // 50: postern.v1.UpdateTrustedIssuerRequest
+	(*DeleteTrustedIssuerRequest)(nil),      // 51: postern.v1.DeleteTrustedIssuerRequest
+	(*DeleteTrustedIssuerResponse)(nil),     // 52: postern.v1.DeleteTrustedIssuerResponse
+	(*CreateWorkloadBindingRequest)(nil),    // 53: postern.v1.CreateWorkloadBindingRequest
+	(*WorkloadBinding)(nil),                 // 54: postern.v1.WorkloadBinding
+	(*ListWorkloadBindingsRequest)(nil),     // 55: postern.v1.ListWorkloadBindingsRequest
+	(*WorkloadBindingPage)(nil),             // 56: postern.v1.WorkloadBindingPage
+	(*DeleteWorkloadBindingRequest)(nil),    // 57: postern.v1.DeleteWorkloadBindingRequest
+	(*DeleteWorkloadBindingResponse)(nil),   // 58: postern.v1.DeleteWorkloadBindingResponse
+	(*AdminServiceCreateApiKeyRequest)(nil), // 59: postern.v1.AdminServiceCreateApiKeyRequest
+	(*AdminServiceListApiKeysRequest)(nil),  // 60: postern.v1.AdminServiceListApiKeysRequest
+	(*ListSigningKeysRequest)(nil),          // 61: postern.v1.ListSigningKeysRequest
+	(*SigningKey)(nil),                      // 62: postern.v1.SigningKey
+	(*SigningKeyList)(nil),                  // 63: postern.v1.SigningKeyList
+	(*RotateSigningKeyRequest)(nil),         // 64: postern.v1.RotateSigningKeyRequest
+	(*RotatedSigningKey)(nil),               // 65: postern.v1.RotatedSigningKey
+	(*RevokeSigningKeyRequest)(nil),         // 66: postern.v1.RevokeSigningKeyRequest
+	(*RevokedSigningKey)(nil),               // 67: postern.v1.RevokedSigningKey
+	(*ListAuditEventsRequest)(nil),          // 68: postern.v1.ListAuditEventsRequest
+	(*AuditEvent)(nil),                      // 69: postern.v1.AuditEvent
+	(*AuditEventPage)(nil),                  // 70: postern.v1.AuditEventPage
+	nil,                                     // 71: postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	nil,                                     // 72: postern.v1.WorkloadBinding.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),           // 73: google.protobuf.Timestamp
+	(*CreateApiKeyRequest)(nil),             // 74: postern.v1.CreateApiKeyRequest
+	(*RevokeApiKeyRequest)(nil),             // 75: postern.v1.RevokeApiKeyRequest
+	(*RotateApiKeyRequest)(nil),             // 76: postern.v1.RotateApiKeyRequest
+	(*CreatedApiKey)(nil),                   // 77: postern.v1.CreatedApiKey
+	(*ApiKeyPage)(nil),                      // 78: postern.v1.ApiKeyPage
+	(*RevokeApiKeyResponse)(nil),            // 79: postern.v1.RevokeApiKeyResponse
 }
 var file_postern_v1_admin_proto_depIdxs = []int32{
-	46, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	46, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
-	1,  // 2: postern.v1.UserPage.users:type_name -> postern.v1.User
-	6,  // 3: postern.v1.UpdateUserRequest.roles:type_name -> postern.v1.RoleList
-	10, // 4: postern.v1.ImportUsersRequest.options:type_name -> postern.v1.ImportOptions
-	11, // 5: postern.v1.ImportUsersRequest.users:type_name -> postern.v1.UserToImport
+	73, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	73, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	2,  // 2: postern.v1.UserPage.users:type_name -> postern.v1.User
+	7,  // 3: postern.v1.UpdateUserRequest.roles:type_name -> postern.v1.RoleList
+	11, // 4: postern.v1.ImportUsersRequest.options:type_name -> postern.v1.ImportOptions
+	12, // 5: postern.v1.ImportUsersRequest.users:type_name -> postern.v1.UserToImport
 	0,  // 6: postern.v1.ImportVerdict.outcome:type_name -> postern.v1.ImportOutcome
-	13, // 7: postern.v1.ImportedUsers.verdicts:type_name -> postern.v1.ImportVerdict
-	46, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
-	46, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	46, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
-	46, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	46, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
-	18, // 13: postern.v1.SessionPage.sessions:type_name -> postern.v1.Session
-	46, // 14: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
-	46, // 15: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
-	46, // 16: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
-	46, // 17: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
-	25, // 18: postern.v1.ServiceAccountPage.service_accounts:type_name -> postern.v1.ServiceAccount
-	46, // 19: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
-	31, // 20: postern.v1.ServiceKeyList.service_keys:type_name -> postern.v1.ServiceKey
-	46, // 21: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
-	46, // 22: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	46, // 23: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
-	37, // 24: postern.v1.SigningKeyList.signing_keys:type_name -> postern.v1.SigningKey
-	46, // 25: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	46, // 26: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
-	46, // 27: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
-	46, // 28: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
-	44, // 29: postern.v1.AuditEventPage.events:type_name -> postern.v1.AuditEvent
-	2,  // 30: postern.v1.AdminService.CreateUser:input_type -> postern.v1.CreateUserRequest
-	3,  // 31: postern.v1.AdminService.GetUser:input_type -> postern.v1.GetUserRequest
-	4,  // 32: postern.v1.AdminService.ListUsers:input_type -> postern.v1.ListUsersRequest
-	7,  // 33: postern.v1.AdminService.UpdateUser:input_type -> postern.v1.UpdateUserRequest
-	8,  // 34: postern.v1.AdminService.DeleteUser:input_type -> postern.v1.DeleteUserRequest
-	12, // 35: postern.v1.AdminService.ImportUsers:input_type -> postern.v1.ImportUsersRequest
-	15, // 36: postern.v1.AdminService.CreatePasswordReset:input_type -> postern.v1.CreatePasswordResetRequest
-	17, // 37: postern.v1.AdminService.ListSessions:input_type -> postern.v1.ListSessionsRequest
-	20, // 38: postern.v1.AdminService.RevokeSessions:input_type -> postern.v1.RevokeSessionsRequest
-	22, // 39: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
-	24, // 40: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
-	27, // 41: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
-	29, // 42: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
-	30, // 43: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
-	32, // 44: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
-	34, // 45: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
-	36, // 46: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
-	39, // 47: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
-	41, // 48: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
-	43, // 49: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
-	1,  // 50: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
-	1,  // 51: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
-	5,  // 52: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
-	1,  // 53: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
-	9,  // 54: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
-	14, // 55: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
-	16, // 56: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
-	19, // 57: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
-	21, // 58: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
-	23, // 59: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
-	26, // 60: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
-	28, // 61: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
-	23, // 62: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
-	31, // 63: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
-	33, // 64: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
-	35, // 65: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
-	38, // 66: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
-	40, // 67: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
-	42, // 68: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
-	45, // 69: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
-	50, // [50:70] is the sub-list for method output_type
-	30, // [30:50] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	14, // 7: postern.v1.ImportedUsers.verdicts:type_name -> postern.v1.ImportVerdict
+	73, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
+	73, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	73, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
+	73, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	73, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
+	19, // 13: postern.v1.SessionPage.sessions:type_name -> postern.v1.Session
+	7,  // 14: postern.v1.UpdateServiceAccountRequest.roles:type_name -> postern.v1.RoleList
+	24, // 15: postern.v1.UpdateServiceAccountRequest.allowed_audiences:type_name -> postern.v1.AudienceNames
+	24, // 16: postern.v1.UpdateServiceAccountRequest.own_audiences:type_name -> postern.v1.AudienceNames
+	24, // 17: postern.v1.UpdateServiceAccountRequest.delegation_audiences:type_name -> postern.v1.AudienceNames
+	73, // 18: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
+	73, // 19: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
+	73, // 20: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
+	73, // 21: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
+	28, // 22: postern.v1.ServiceAccountPage.service_accounts:type_name -> postern.v1.ServiceAccount
+	73, // 23: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
+	34, // 24: postern.v1.ServiceKeyList.service_keys:type_name -> postern.v1.ServiceKey
+	73, // 25: postern.v1.Audience.created_at:type_name -> google.protobuf.Timestamp
+	40, // 26: postern.v1.AudienceList.audiences:type_name -> postern.v1.Audience
+	1,  // 27: postern.v1.CreateTrustedIssuerRequest.kind:type_name -> postern.v1.IssuerKind
+	45, // 28: postern.v1.CreateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
+	1,  // 29: postern.v1.TrustedIssuer.kind:type_name -> postern.v1.IssuerKind
+	45, // 30: postern.v1.TrustedIssuer.keys:type_name -> postern.v1.IssuerKeys
+	73, // 31: postern.v1.TrustedIssuer.created_at:type_name -> google.protobuf.Timestamp
+	47, // 32: postern.v1.TrustedIssuerPage.trusted_issuers:type_name -> postern.v1.TrustedIssuer
+	45, // 33: postern.v1.UpdateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
+	71, // 34: postern.v1.CreateWorkloadBindingRequest.claims:type_name -> postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	72, // 35: postern.v1.WorkloadBinding.claims:type_name -> postern.v1.WorkloadBinding.ClaimsEntry
+	73, // 36: postern.v1.WorkloadBinding.created_at:type_name -> google.protobuf.Timestamp
+	54, // 37: postern.v1.WorkloadBindingPage.workload_bindings:type_name -> postern.v1.WorkloadBinding
+	74, // 38: postern.v1.AdminServiceCreateApiKeyRequest.api_key:type_name -> postern.v1.CreateApiKeyRequest
+	73, // 39: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
+	73, // 40: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	73, // 41: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
+	62, // 42: postern.v1.SigningKeyList.signing_keys:type_name -> postern.v1.SigningKey
+	73, // 43: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	73, // 44: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
+	73, // 45: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
+	73, // 46: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
+	69, // 47: postern.v1.AuditEventPage.events:type_name -> postern.v1.AuditEvent
+	3,  // 48: postern.v1.AdminService.CreateUser:input_type -> postern.v1.CreateUserRequest
+	4,  // 49: postern.v1.AdminService.GetUser:input_type -> postern.v1.GetUserRequest
+	5,  // 50: postern.v1.AdminService.ListUsers:input_type -> postern.v1.ListUsersRequest
+	8,  // 51: postern.v1.AdminService.UpdateUser:input_type -> postern.v1.UpdateUserRequest
+	9,  // 52: postern.v1.AdminService.DeleteUser:input_type -> postern.v1.DeleteUserRequest
+	13, // 53: postern.v1.AdminService.ImportUsers:input_type -> postern.v1.ImportUsersRequest
+	16, // 54: postern.v1.AdminService.CreatePasswordReset:input_type -> postern.v1.CreatePasswordResetRequest
+	18, // 55: postern.v1.AdminService.ListSessions:input_type -> postern.v1.ListSessionsRequest
+	21, // 56: postern.v1.AdminService.RevokeSessions:input_type -> postern.v1.RevokeSessionsRequest
+	23, // 57: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
+	27, // 58: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
+	25, // 59: postern.v1.AdminService.UpdateServiceAccount:input_type -> postern.v1.UpdateServiceAccountRequest
+	30, // 60: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
+	32, // 61: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
+	33, // 62: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
+	35, // 63: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
+	37, // 64: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
+	39, // 65: postern.v1.AdminService.CreateAudience:input_type -> postern.v1.CreateAudienceRequest
+	41, // 66: postern.v1.AdminService.ListAudiences:input_type -> postern.v1.ListAudiencesRequest
+	43, // 67: postern.v1.AdminService.DeleteAudience:input_type -> postern.v1.DeleteAudienceRequest
+	46, // 68: postern.v1.AdminService.CreateTrustedIssuer:input_type -> postern.v1.CreateTrustedIssuerRequest
+	48, // 69: postern.v1.AdminService.ListTrustedIssuers:input_type -> postern.v1.ListTrustedIssuersRequest
+	50, // 70: postern.v1.AdminService.UpdateTrustedIssuer:input_type -> postern.v1.UpdateTrustedIssuerRequest
+	51, // 71: postern.v1.AdminService.DeleteTrustedIssuer:input_type -> postern.v1.DeleteTrustedIssuerRequest
+	53, // 72: postern.v1.AdminService.CreateWorkloadBinding:input_type -> postern.v1.CreateWorkloadBindingRequest
+	55, // 73: postern.v1.AdminService.ListWorkloadBindings:input_type -> postern.v1.ListWorkloadBindingsRequest
+	57, // 74: postern.v1.AdminService.DeleteWorkloadBinding:input_type -> postern.v1.DeleteWorkloadBindingRequest
+	59, // 75: postern.v1.AdminService.CreateApiKey:input_type -> postern.v1.AdminServiceCreateApiKeyRequest
+	60, // 76: postern.v1.AdminService.ListApiKeys:input_type -> postern.v1.AdminServiceListApiKeysRequest
+	75, // 77: postern.v1.AdminService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
+	76, // 78: postern.v1.AdminService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
+	61, // 79: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
+	64, // 80: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
+	66, // 81: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
+	68, // 82: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
+	2,  // 83: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
+	2,  // 84: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
+	6,  // 85: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
+	2,  // 86: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
+	10, // 87: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
+	15, // 88: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
+	17, // 89: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
+	20, // 90: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
+	22, // 91: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
+	26, // 92: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
+	29, // 93: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
+	28, // 94: postern.v1.AdminService.UpdateServiceAccount:output_type -> postern.v1.ServiceAccount
+	31, // 95: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
+	26, // 96: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
+	34, // 97: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
+	36, // 98: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
+	38, // 99: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
+	40, // 100: postern.v1.AdminService.CreateAudience:output_type -> postern.v1.Audience
+	42, // 101: postern.v1.AdminService.ListAudiences:output_type -> postern.v1.AudienceList
+	44, // 102: postern.v1.AdminService.DeleteAudience:output_type -> postern.v1.DeleteAudienceResponse
+	47, // 103: postern.v1.AdminService.CreateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	49, // 104: postern.v1.AdminService.ListTrustedIssuers:output_type -> postern.v1.TrustedIssuerPage
+	47, // 105: postern.v1.AdminService.UpdateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	52, // 106: postern.v1.AdminService.DeleteTrustedIssuer:output_type -> postern.v1.DeleteTrustedIssuerResponse
+	54, // 107: postern.v1.AdminService.CreateWorkloadBinding:output_type -> postern.v1.WorkloadBinding
+	56, // 108: postern.v1.AdminService.ListWorkloadBindings:output_type -> postern.v1.WorkloadBindingPage
+	58, // 109: postern.v1.AdminService.DeleteWorkloadBinding:output_type -> postern.v1.DeleteWorkloadBindingResponse
+	77, // 110: postern.v1.AdminService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
+	78, // 111: postern.v1.AdminService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
+	79, // 112: postern.v1.AdminService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
+	77, // 113: postern.v1.AdminService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
+	63, // 114: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
+	65, // 115: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
+	67, // 116: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
+	70, // 117: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
+	83, // [83:118] is the sub-list for method output_type
+	48, // [48:83] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_admin_proto_init() }
@@ -3403,17 +5267,23 @@ func file_postern_v1_admin_proto_init() {
 	if File_postern_v1_admin_proto != nil {
 		return
 	}
+	file_postern_v1_auth_proto_init()
 	file_postern_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
 	file_postern_v1_admin_proto_msgTypes[6].OneofWrappers = []any{}
 	file_postern_v1_admin_proto_msgTypes[12].OneofWrappers = []any{}
-	file_postern_v1_admin_proto_msgTypes[28].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[43].OneofWrappers = []any{
+		(*IssuerKeys_JwksUrl)(nil),
+		(*IssuerKeys_StaticJwks)(nil),
+	}
+	file_postern_v1_admin_proto_msgTypes[48].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_admin_proto_rawDesc), len(file_postern_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   45,
+			NumEnums:      2,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

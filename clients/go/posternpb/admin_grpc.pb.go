@@ -19,26 +19,41 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateUser_FullMethodName           = "/postern.v1.AdminService/CreateUser"
-	AdminService_GetUser_FullMethodName              = "/postern.v1.AdminService/GetUser"
-	AdminService_ListUsers_FullMethodName            = "/postern.v1.AdminService/ListUsers"
-	AdminService_UpdateUser_FullMethodName           = "/postern.v1.AdminService/UpdateUser"
-	AdminService_DeleteUser_FullMethodName           = "/postern.v1.AdminService/DeleteUser"
-	AdminService_ImportUsers_FullMethodName          = "/postern.v1.AdminService/ImportUsers"
-	AdminService_CreatePasswordReset_FullMethodName  = "/postern.v1.AdminService/CreatePasswordReset"
-	AdminService_ListSessions_FullMethodName         = "/postern.v1.AdminService/ListSessions"
-	AdminService_RevokeSessions_FullMethodName       = "/postern.v1.AdminService/RevokeSessions"
-	AdminService_CreateServiceAccount_FullMethodName = "/postern.v1.AdminService/CreateServiceAccount"
-	AdminService_ListServiceAccounts_FullMethodName  = "/postern.v1.AdminService/ListServiceAccounts"
-	AdminService_DeleteServiceAccount_FullMethodName = "/postern.v1.AdminService/DeleteServiceAccount"
-	AdminService_RotateServiceSecret_FullMethodName  = "/postern.v1.AdminService/RotateServiceSecret"
-	AdminService_AddServiceKey_FullMethodName        = "/postern.v1.AdminService/AddServiceKey"
-	AdminService_ListServiceKeys_FullMethodName      = "/postern.v1.AdminService/ListServiceKeys"
-	AdminService_DeleteServiceKey_FullMethodName     = "/postern.v1.AdminService/DeleteServiceKey"
-	AdminService_ListSigningKeys_FullMethodName      = "/postern.v1.AdminService/ListSigningKeys"
-	AdminService_RotateSigningKey_FullMethodName     = "/postern.v1.AdminService/RotateSigningKey"
-	AdminService_RevokeSigningKey_FullMethodName     = "/postern.v1.AdminService/RevokeSigningKey"
-	AdminService_ListAuditEvents_FullMethodName      = "/postern.v1.AdminService/ListAuditEvents"
+	AdminService_CreateUser_FullMethodName            = "/postern.v1.AdminService/CreateUser"
+	AdminService_GetUser_FullMethodName               = "/postern.v1.AdminService/GetUser"
+	AdminService_ListUsers_FullMethodName             = "/postern.v1.AdminService/ListUsers"
+	AdminService_UpdateUser_FullMethodName            = "/postern.v1.AdminService/UpdateUser"
+	AdminService_DeleteUser_FullMethodName            = "/postern.v1.AdminService/DeleteUser"
+	AdminService_ImportUsers_FullMethodName           = "/postern.v1.AdminService/ImportUsers"
+	AdminService_CreatePasswordReset_FullMethodName   = "/postern.v1.AdminService/CreatePasswordReset"
+	AdminService_ListSessions_FullMethodName          = "/postern.v1.AdminService/ListSessions"
+	AdminService_RevokeSessions_FullMethodName        = "/postern.v1.AdminService/RevokeSessions"
+	AdminService_CreateServiceAccount_FullMethodName  = "/postern.v1.AdminService/CreateServiceAccount"
+	AdminService_ListServiceAccounts_FullMethodName   = "/postern.v1.AdminService/ListServiceAccounts"
+	AdminService_UpdateServiceAccount_FullMethodName  = "/postern.v1.AdminService/UpdateServiceAccount"
+	AdminService_DeleteServiceAccount_FullMethodName  = "/postern.v1.AdminService/DeleteServiceAccount"
+	AdminService_RotateServiceSecret_FullMethodName   = "/postern.v1.AdminService/RotateServiceSecret"
+	AdminService_AddServiceKey_FullMethodName         = "/postern.v1.AdminService/AddServiceKey"
+	AdminService_ListServiceKeys_FullMethodName       = "/postern.v1.AdminService/ListServiceKeys"
+	AdminService_DeleteServiceKey_FullMethodName      = "/postern.v1.AdminService/DeleteServiceKey"
+	AdminService_CreateAudience_FullMethodName        = "/postern.v1.AdminService/CreateAudience"
+	AdminService_ListAudiences_FullMethodName         = "/postern.v1.AdminService/ListAudiences"
+	AdminService_DeleteAudience_FullMethodName        = "/postern.v1.AdminService/DeleteAudience"
+	AdminService_CreateTrustedIssuer_FullMethodName   = "/postern.v1.AdminService/CreateTrustedIssuer"
+	AdminService_ListTrustedIssuers_FullMethodName    = "/postern.v1.AdminService/ListTrustedIssuers"
+	AdminService_UpdateTrustedIssuer_FullMethodName   = "/postern.v1.AdminService/UpdateTrustedIssuer"
+	AdminService_DeleteTrustedIssuer_FullMethodName   = "/postern.v1.AdminService/DeleteTrustedIssuer"
+	AdminService_CreateWorkloadBinding_FullMethodName = "/postern.v1.AdminService/CreateWorkloadBinding"
+	AdminService_ListWorkloadBindings_FullMethodName  = "/postern.v1.AdminService/ListWorkloadBindings"
+	AdminService_DeleteWorkloadBinding_FullMethodName = "/postern.v1.AdminService/DeleteWorkloadBinding"
+	AdminService_CreateApiKey_FullMethodName          = "/postern.v1.AdminService/CreateApiKey"
+	AdminService_ListApiKeys_FullMethodName           = "/postern.v1.AdminService/ListApiKeys"
+	AdminService_RevokeApiKey_FullMethodName          = "/postern.v1.AdminService/RevokeApiKey"
+	AdminService_RotateApiKey_FullMethodName          = "/postern.v1.AdminService/RotateApiKey"
+	AdminService_ListSigningKeys_FullMethodName       = "/postern.v1.AdminService/ListSigningKeys"
+	AdminService_RotateSigningKey_FullMethodName      = "/postern.v1.AdminService/RotateSigningKey"
+	AdminService_RevokeSigningKey_FullMethodName      = "/postern.v1.AdminService/RevokeSigningKey"
+	AdminService_ListAuditEvents_FullMethodName       = "/postern.v1.AdminService/ListAuditEvents"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -125,7 +140,14 @@ type AdminServiceClient interface {
 	CreateServiceAccount(ctx context.Context, in *CreateServiceAccountRequest, opts ...grpc.CallOption) (*ServiceCredentials, error)
 	// Lists service accounts, oldest first.
 	ListServiceAccounts(ctx context.Context, in *ListServiceAccountsRequest, opts ...grpc.CallOption) (*ServiceAccountPage, error)
-	// Deletes a service account and revokes its tokens.
+	// Changes a service account. Whatever it loses, no token keeps: its tokens are
+	// revoked when its roles or allowed audiences shrink, and those in which it is the
+	// actor when its own or delegation audiences do.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	UpdateServiceAccount(ctx context.Context, in *UpdateServiceAccountRequest, opts ...grpc.CallOption) (*ServiceAccount, error)
+	// Deletes a service account with its keys, API keys and bindings, and revokes its
+	// tokens and those in which it is an actor.
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND.
 	DeleteServiceAccount(ctx context.Context, in *DeleteServiceAccountRequest, opts ...grpc.CallOption) (*DeleteServiceAccountResponse, error)
@@ -148,6 +170,63 @@ type AdminServiceClient interface {
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND.
 	DeleteServiceKey(ctx context.Context, in *DeleteServiceKeyRequest, opts ...grpc.CallOption) (*DeleteServiceKeyResponse, error)
+	// Adds an audience to those of POSTERN_AUDIENCE. Every instance and every verifier
+	// accepts it within a fraction of a second. Adding one that exists changes nothing.
+	//
+	// RESOURCE_EXHAUSTED AUDIENCE_LIMIT_REACHED.
+	CreateAudience(ctx context.Context, in *CreateAudienceRequest, opts ...grpc.CallOption) (*Audience, error)
+	// Lists all audiences: those of POSTERN_AUDIENCE, the default first, then the added
+	// ones by name.
+	ListAudiences(ctx context.Context, in *ListAudiencesRequest, opts ...grpc.CallOption) (*AudienceList, error)
+	// Removes an audience that was added: its tokens are refused.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND; INVALID_ARGUMENT FIELD_INVALID for one of
+	// POSTERN_AUDIENCE.
+	DeleteAudience(ctx context.Context, in *DeleteAudienceRequest, opts ...grpc.CallOption) (*DeleteAudienceResponse, error)
+	// Trusts an issuer whose tokens ExchangeToken takes. Trust alone gives nothing: a
+	// binding says which of its identities is which service account.
+	//
+	// ALREADY_EXISTS ISSUER_TAKEN.
+	CreateTrustedIssuer(ctx context.Context, in *CreateTrustedIssuerRequest, opts ...grpc.CallOption) (*TrustedIssuer, error)
+	// Lists the trusted issuers, oldest first.
+	ListTrustedIssuers(ctx context.Context, in *ListTrustedIssuersRequest, opts ...grpc.CallOption) (*TrustedIssuerPage, error)
+	// Changes a trusted issuer. Disabling it revokes every token that was issued for its
+	// tokens.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	UpdateTrustedIssuer(ctx context.Context, in *UpdateTrustedIssuerRequest, opts ...grpc.CallOption) (*TrustedIssuer, error)
+	// Deletes a trusted issuer with its bindings, and revokes every token that was issued
+	// for its tokens.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteTrustedIssuer(ctx context.Context, in *DeleteTrustedIssuerRequest, opts ...grpc.CallOption) (*DeleteTrustedIssuerResponse, error)
+	// Binds an identity to a service account: whoever has a token of the issuer with
+	// these claims, or a certificate with this name, gets tokens of the account.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown issuer or account.
+	CreateWorkloadBinding(ctx context.Context, in *CreateWorkloadBindingRequest, opts ...grpc.CallOption) (*WorkloadBinding, error)
+	// Lists bindings, oldest first.
+	ListWorkloadBindings(ctx context.Context, in *ListWorkloadBindingsRequest, opts ...grpc.CallOption) (*WorkloadBindingPage, error)
+	// Deletes a binding, and revokes every token that was issued by it.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteWorkloadBinding(ctx context.Context, in *DeleteWorkloadBindingRequest, opts ...grpc.CallOption) (*DeleteWorkloadBindingResponse, error)
+	// Creates an API key for a user or a service account. The key is not shown again.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown owner; RESOURCE_EXHAUSTED
+	// API_KEY_LIMIT_REACHED.
+	CreateApiKey(ctx context.Context, in *AdminServiceCreateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
+	// Lists the API keys of a user, of a service account, or of everybody, oldest first.
+	ListApiKeys(ctx context.Context, in *AdminServiceListApiKeysRequest, opts ...grpc.CallOption) (*ApiKeyPage, error)
+	// Revokes an API key, with every token that it was exchanged for. The call is
+	// idempotent.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error)
+	// Replaces an API key by a new one with the same rights.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
+	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
 	// Lists all signing keys, newest first. Empty in HS256 mode.
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*SigningKeyList, error)
 	// Publishes a new signing key. If a pending key exists, returns that one.
@@ -285,6 +364,16 @@ func (c *adminServiceClient) ListServiceAccounts(ctx context.Context, in *ListSe
 	return out, nil
 }
 
+func (c *adminServiceClient) UpdateServiceAccount(ctx context.Context, in *UpdateServiceAccountRequest, opts ...grpc.CallOption) (*ServiceAccount, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ServiceAccount)
+	err := c.cc.Invoke(ctx, AdminService_UpdateServiceAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) DeleteServiceAccount(ctx context.Context, in *DeleteServiceAccountRequest, opts ...grpc.CallOption) (*DeleteServiceAccountResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteServiceAccountResponse)
@@ -329,6 +418,146 @@ func (c *adminServiceClient) DeleteServiceKey(ctx context.Context, in *DeleteSer
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteServiceKeyResponse)
 	err := c.cc.Invoke(ctx, AdminService_DeleteServiceKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CreateAudience(ctx context.Context, in *CreateAudienceRequest, opts ...grpc.CallOption) (*Audience, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Audience)
+	err := c.cc.Invoke(ctx, AdminService_CreateAudience_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListAudiences(ctx context.Context, in *ListAudiencesRequest, opts ...grpc.CallOption) (*AudienceList, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AudienceList)
+	err := c.cc.Invoke(ctx, AdminService_ListAudiences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DeleteAudience(ctx context.Context, in *DeleteAudienceRequest, opts ...grpc.CallOption) (*DeleteAudienceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAudienceResponse)
+	err := c.cc.Invoke(ctx, AdminService_DeleteAudience_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CreateTrustedIssuer(ctx context.Context, in *CreateTrustedIssuerRequest, opts ...grpc.CallOption) (*TrustedIssuer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrustedIssuer)
+	err := c.cc.Invoke(ctx, AdminService_CreateTrustedIssuer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListTrustedIssuers(ctx context.Context, in *ListTrustedIssuersRequest, opts ...grpc.CallOption) (*TrustedIssuerPage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrustedIssuerPage)
+	err := c.cc.Invoke(ctx, AdminService_ListTrustedIssuers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) UpdateTrustedIssuer(ctx context.Context, in *UpdateTrustedIssuerRequest, opts ...grpc.CallOption) (*TrustedIssuer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrustedIssuer)
+	err := c.cc.Invoke(ctx, AdminService_UpdateTrustedIssuer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DeleteTrustedIssuer(ctx context.Context, in *DeleteTrustedIssuerRequest, opts ...grpc.CallOption) (*DeleteTrustedIssuerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTrustedIssuerResponse)
+	err := c.cc.Invoke(ctx, AdminService_DeleteTrustedIssuer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CreateWorkloadBinding(ctx context.Context, in *CreateWorkloadBindingRequest, opts ...grpc.CallOption) (*WorkloadBinding, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WorkloadBinding)
+	err := c.cc.Invoke(ctx, AdminService_CreateWorkloadBinding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListWorkloadBindings(ctx context.Context, in *ListWorkloadBindingsRequest, opts ...grpc.CallOption) (*WorkloadBindingPage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WorkloadBindingPage)
+	err := c.cc.Invoke(ctx, AdminService_ListWorkloadBindings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DeleteWorkloadBinding(ctx context.Context, in *DeleteWorkloadBindingRequest, opts ...grpc.CallOption) (*DeleteWorkloadBindingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteWorkloadBindingResponse)
+	err := c.cc.Invoke(ctx, AdminService_DeleteWorkloadBinding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CreateApiKey(ctx context.Context, in *AdminServiceCreateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatedApiKey)
+	err := c.cc.Invoke(ctx, AdminService_CreateApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListApiKeys(ctx context.Context, in *AdminServiceListApiKeysRequest, opts ...grpc.CallOption) (*ApiKeyPage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApiKeyPage)
+	err := c.cc.Invoke(ctx, AdminService_ListApiKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeApiKeyResponse)
+	err := c.cc.Invoke(ctx, AdminService_RevokeApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatedApiKey)
+	err := c.cc.Invoke(ctx, AdminService_RotateApiKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -459,7 +688,14 @@ type AdminServiceServer interface {
 	CreateServiceAccount(context.Context, *CreateServiceAccountRequest) (*ServiceCredentials, error)
 	// Lists service accounts, oldest first.
 	ListServiceAccounts(context.Context, *ListServiceAccountsRequest) (*ServiceAccountPage, error)
-	// Deletes a service account and revokes its tokens.
+	// Changes a service account. Whatever it loses, no token keeps: its tokens are
+	// revoked when its roles or allowed audiences shrink, and those in which it is the
+	// actor when its own or delegation audiences do.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	UpdateServiceAccount(context.Context, *UpdateServiceAccountRequest) (*ServiceAccount, error)
+	// Deletes a service account with its keys, API keys and bindings, and revokes its
+	// tokens and those in which it is an actor.
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND.
 	DeleteServiceAccount(context.Context, *DeleteServiceAccountRequest) (*DeleteServiceAccountResponse, error)
@@ -482,6 +718,63 @@ type AdminServiceServer interface {
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND.
 	DeleteServiceKey(context.Context, *DeleteServiceKeyRequest) (*DeleteServiceKeyResponse, error)
+	// Adds an audience to those of POSTERN_AUDIENCE. Every instance and every verifier
+	// accepts it within a fraction of a second. Adding one that exists changes nothing.
+	//
+	// RESOURCE_EXHAUSTED AUDIENCE_LIMIT_REACHED.
+	CreateAudience(context.Context, *CreateAudienceRequest) (*Audience, error)
+	// Lists all audiences: those of POSTERN_AUDIENCE, the default first, then the added
+	// ones by name.
+	ListAudiences(context.Context, *ListAudiencesRequest) (*AudienceList, error)
+	// Removes an audience that was added: its tokens are refused.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND; INVALID_ARGUMENT FIELD_INVALID for one of
+	// POSTERN_AUDIENCE.
+	DeleteAudience(context.Context, *DeleteAudienceRequest) (*DeleteAudienceResponse, error)
+	// Trusts an issuer whose tokens ExchangeToken takes. Trust alone gives nothing: a
+	// binding says which of its identities is which service account.
+	//
+	// ALREADY_EXISTS ISSUER_TAKEN.
+	CreateTrustedIssuer(context.Context, *CreateTrustedIssuerRequest) (*TrustedIssuer, error)
+	// Lists the trusted issuers, oldest first.
+	ListTrustedIssuers(context.Context, *ListTrustedIssuersRequest) (*TrustedIssuerPage, error)
+	// Changes a trusted issuer. Disabling it revokes every token that was issued for its
+	// tokens.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	UpdateTrustedIssuer(context.Context, *UpdateTrustedIssuerRequest) (*TrustedIssuer, error)
+	// Deletes a trusted issuer with its bindings, and revokes every token that was issued
+	// for its tokens.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteTrustedIssuer(context.Context, *DeleteTrustedIssuerRequest) (*DeleteTrustedIssuerResponse, error)
+	// Binds an identity to a service account: whoever has a token of the issuer with
+	// these claims, or a certificate with this name, gets tokens of the account.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown issuer or account.
+	CreateWorkloadBinding(context.Context, *CreateWorkloadBindingRequest) (*WorkloadBinding, error)
+	// Lists bindings, oldest first.
+	ListWorkloadBindings(context.Context, *ListWorkloadBindingsRequest) (*WorkloadBindingPage, error)
+	// Deletes a binding, and revokes every token that was issued by it.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteWorkloadBinding(context.Context, *DeleteWorkloadBindingRequest) (*DeleteWorkloadBindingResponse, error)
+	// Creates an API key for a user or a service account. The key is not shown again.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown owner; RESOURCE_EXHAUSTED
+	// API_KEY_LIMIT_REACHED.
+	CreateApiKey(context.Context, *AdminServiceCreateApiKeyRequest) (*CreatedApiKey, error)
+	// Lists the API keys of a user, of a service account, or of everybody, oldest first.
+	ListApiKeys(context.Context, *AdminServiceListApiKeysRequest) (*ApiKeyPage, error)
+	// Revokes an API key, with every token that it was exchanged for. The call is
+	// idempotent.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error)
+	// Replaces an API key by a new one with the same rights.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
+	RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error)
 	// Lists all signing keys, newest first. Empty in HS256 mode.
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*SigningKeyList, error)
 	// Publishes a new signing key. If a pending key exists, returns that one.
@@ -539,6 +832,9 @@ func (UnimplementedAdminServiceServer) CreateServiceAccount(context.Context, *Cr
 func (UnimplementedAdminServiceServer) ListServiceAccounts(context.Context, *ListServiceAccountsRequest) (*ServiceAccountPage, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListServiceAccounts not implemented")
 }
+func (UnimplementedAdminServiceServer) UpdateServiceAccount(context.Context, *UpdateServiceAccountRequest) (*ServiceAccount, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateServiceAccount not implemented")
+}
 func (UnimplementedAdminServiceServer) DeleteServiceAccount(context.Context, *DeleteServiceAccountRequest) (*DeleteServiceAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteServiceAccount not implemented")
 }
@@ -553,6 +849,48 @@ func (UnimplementedAdminServiceServer) ListServiceKeys(context.Context, *ListSer
 }
 func (UnimplementedAdminServiceServer) DeleteServiceKey(context.Context, *DeleteServiceKeyRequest) (*DeleteServiceKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteServiceKey not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateAudience(context.Context, *CreateAudienceRequest) (*Audience, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateAudience not implemented")
+}
+func (UnimplementedAdminServiceServer) ListAudiences(context.Context, *ListAudiencesRequest) (*AudienceList, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAudiences not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteAudience(context.Context, *DeleteAudienceRequest) (*DeleteAudienceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteAudience not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateTrustedIssuer(context.Context, *CreateTrustedIssuerRequest) (*TrustedIssuer, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateTrustedIssuer not implemented")
+}
+func (UnimplementedAdminServiceServer) ListTrustedIssuers(context.Context, *ListTrustedIssuersRequest) (*TrustedIssuerPage, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTrustedIssuers not implemented")
+}
+func (UnimplementedAdminServiceServer) UpdateTrustedIssuer(context.Context, *UpdateTrustedIssuerRequest) (*TrustedIssuer, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateTrustedIssuer not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteTrustedIssuer(context.Context, *DeleteTrustedIssuerRequest) (*DeleteTrustedIssuerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTrustedIssuer not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateWorkloadBinding(context.Context, *CreateWorkloadBindingRequest) (*WorkloadBinding, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateWorkloadBinding not implemented")
+}
+func (UnimplementedAdminServiceServer) ListWorkloadBindings(context.Context, *ListWorkloadBindingsRequest) (*WorkloadBindingPage, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWorkloadBindings not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteWorkloadBinding(context.Context, *DeleteWorkloadBindingRequest) (*DeleteWorkloadBindingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteWorkloadBinding not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateApiKey(context.Context, *AdminServiceCreateApiKeyRequest) (*CreatedApiKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateApiKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListApiKeys(context.Context, *AdminServiceListApiKeysRequest) (*ApiKeyPage, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListApiKeys not implemented")
+}
+func (UnimplementedAdminServiceServer) RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeApiKey not implemented")
+}
+func (UnimplementedAdminServiceServer) RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateApiKey not implemented")
 }
 func (UnimplementedAdminServiceServer) ListSigningKeys(context.Context, *ListSigningKeysRequest) (*SigningKeyList, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSigningKeys not implemented")
@@ -774,6 +1112,24 @@ func _AdminService_ListServiceAccounts_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_UpdateServiceAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateServiceAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).UpdateServiceAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_UpdateServiceAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).UpdateServiceAccount(ctx, req.(*UpdateServiceAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_DeleteServiceAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteServiceAccountRequest)
 	if err := dec(in); err != nil {
@@ -860,6 +1216,258 @@ func _AdminService_DeleteServiceKey_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).DeleteServiceKey(ctx, req.(*DeleteServiceKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CreateAudience_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateAudienceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CreateAudience(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CreateAudience_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CreateAudience(ctx, req.(*CreateAudienceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListAudiences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAudiencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListAudiences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListAudiences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListAudiences(ctx, req.(*ListAudiencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DeleteAudience_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAudienceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeleteAudience(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeleteAudience_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeleteAudience(ctx, req.(*DeleteAudienceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CreateTrustedIssuer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateTrustedIssuerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CreateTrustedIssuer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CreateTrustedIssuer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CreateTrustedIssuer(ctx, req.(*CreateTrustedIssuerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListTrustedIssuers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTrustedIssuersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListTrustedIssuers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListTrustedIssuers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListTrustedIssuers(ctx, req.(*ListTrustedIssuersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_UpdateTrustedIssuer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateTrustedIssuerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).UpdateTrustedIssuer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_UpdateTrustedIssuer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).UpdateTrustedIssuer(ctx, req.(*UpdateTrustedIssuerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DeleteTrustedIssuer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTrustedIssuerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeleteTrustedIssuer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeleteTrustedIssuer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeleteTrustedIssuer(ctx, req.(*DeleteTrustedIssuerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CreateWorkloadBinding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateWorkloadBindingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CreateWorkloadBinding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CreateWorkloadBinding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CreateWorkloadBinding(ctx, req.(*CreateWorkloadBindingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListWorkloadBindings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWorkloadBindingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListWorkloadBindings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListWorkloadBindings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListWorkloadBindings(ctx, req.(*ListWorkloadBindingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DeleteWorkloadBinding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteWorkloadBindingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeleteWorkloadBinding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeleteWorkloadBinding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeleteWorkloadBinding(ctx, req.(*DeleteWorkloadBindingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CreateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdminServiceCreateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CreateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CreateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CreateApiKey(ctx, req.(*AdminServiceCreateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListApiKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdminServiceListApiKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListApiKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListApiKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListApiKeys(ctx, req.(*AdminServiceListApiKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RevokeApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RevokeApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RevokeApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RevokeApiKey(ctx, req.(*RevokeApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RotateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RotateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RotateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RotateApiKey(ctx, req.(*RotateApiKeyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -984,6 +1592,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_ListServiceAccounts_Handler,
 		},
 		{
+			MethodName: "UpdateServiceAccount",
+			Handler:    _AdminService_UpdateServiceAccount_Handler,
+		},
+		{
 			MethodName: "DeleteServiceAccount",
 			Handler:    _AdminService_DeleteServiceAccount_Handler,
 		},
@@ -1002,6 +1614,62 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteServiceKey",
 			Handler:    _AdminService_DeleteServiceKey_Handler,
+		},
+		{
+			MethodName: "CreateAudience",
+			Handler:    _AdminService_CreateAudience_Handler,
+		},
+		{
+			MethodName: "ListAudiences",
+			Handler:    _AdminService_ListAudiences_Handler,
+		},
+		{
+			MethodName: "DeleteAudience",
+			Handler:    _AdminService_DeleteAudience_Handler,
+		},
+		{
+			MethodName: "CreateTrustedIssuer",
+			Handler:    _AdminService_CreateTrustedIssuer_Handler,
+		},
+		{
+			MethodName: "ListTrustedIssuers",
+			Handler:    _AdminService_ListTrustedIssuers_Handler,
+		},
+		{
+			MethodName: "UpdateTrustedIssuer",
+			Handler:    _AdminService_UpdateTrustedIssuer_Handler,
+		},
+		{
+			MethodName: "DeleteTrustedIssuer",
+			Handler:    _AdminService_DeleteTrustedIssuer_Handler,
+		},
+		{
+			MethodName: "CreateWorkloadBinding",
+			Handler:    _AdminService_CreateWorkloadBinding_Handler,
+		},
+		{
+			MethodName: "ListWorkloadBindings",
+			Handler:    _AdminService_ListWorkloadBindings_Handler,
+		},
+		{
+			MethodName: "DeleteWorkloadBinding",
+			Handler:    _AdminService_DeleteWorkloadBinding_Handler,
+		},
+		{
+			MethodName: "CreateApiKey",
+			Handler:    _AdminService_CreateApiKey_Handler,
+		},
+		{
+			MethodName: "ListApiKeys",
+			Handler:    _AdminService_ListApiKeys_Handler,
+		},
+		{
+			MethodName: "RevokeApiKey",
+			Handler:    _AdminService_RevokeApiKey_Handler,
+		},
+		{
+			MethodName: "RotateApiKey",
+			Handler:    _AdminService_RotateApiKey_Handler,
 		},
 		{
 			MethodName: "ListSigningKeys",

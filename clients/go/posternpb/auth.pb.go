@@ -22,6 +22,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The kind of credential.
+type CredentialKind int32
+
+const (
+	// Never sent.
+	CredentialKind_CREDENTIAL_KIND_UNSPECIFIED CredentialKind = 0
+	// An access token.
+	CredentialKind_ACCESS_TOKEN CredentialKind = 1
+	// An API key.
+	CredentialKind_API_KEY CredentialKind = 2
+)
+
+// Enum value maps for CredentialKind.
+var (
+	CredentialKind_name = map[int32]string{
+		0: "CREDENTIAL_KIND_UNSPECIFIED",
+		1: "ACCESS_TOKEN",
+		2: "API_KEY",
+	}
+	CredentialKind_value = map[string]int32{
+		"CREDENTIAL_KIND_UNSPECIFIED": 0,
+		"ACCESS_TOKEN":                1,
+		"API_KEY":                     2,
+	}
+)
+
+func (x CredentialKind) Enum() *CredentialKind {
+	p := new(CredentialKind)
+	*p = x
+	return p
+}
+
+func (x CredentialKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CredentialKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_postern_v1_auth_proto_enumTypes[0].Descriptor()
+}
+
+func (CredentialKind) Type() protoreflect.EnumType {
+	return &file_postern_v1_auth_proto_enumTypes[0]
+}
+
+func (x CredentialKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CredentialKind.Descriptor instead.
+func (CredentialKind) EnumDescriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
 // The kind of subject of a token.
 type SubjectType int32
 
@@ -59,11 +112,11 @@ func (x SubjectType) String() string {
 }
 
 func (SubjectType) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_auth_proto_enumTypes[0].Descriptor()
+	return file_postern_v1_auth_proto_enumTypes[1].Descriptor()
 }
 
 func (SubjectType) Type() protoreflect.EnumType {
-	return &file_postern_v1_auth_proto_enumTypes[0]
+	return &file_postern_v1_auth_proto_enumTypes[1]
 }
 
 func (x SubjectType) Number() protoreflect.EnumNumber {
@@ -72,7 +125,7 @@ func (x SubjectType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SubjectType.Descriptor instead.
 func (SubjectType) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{0}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{1}
 }
 
 // A login.
@@ -260,10 +313,13 @@ func (x *RefreshTokenRequest) GetRefreshToken() string {
 // A logout.
 type RevokeTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An access token or a refresh token of the session. The access token of a service
-	// account has no session; only the token itself is revoked.
+	// An access token or a refresh token of the session, or an API key. Only the token
+	// itself is revoked when it has no session (of a service account) or when
+	// ExchangeToken issued it. Whoever holds an API key can revoke it.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// Ends all sessions of the user. Only has an effect with a valid token.
+	// PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED with an API key, and with a token that
+	// ExchangeToken issued.
 	AllSessions   bool `protobuf:"varint,2,opt,name=all_sessions,json=allSessions,proto3" json:"all_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -680,22 +736,670 @@ func (x *TokenSet) GetUserId() string {
 	return ""
 }
 
+// What to exchange, and for what.
+type ExchangeTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A JWT of a trusted issuer, an API key (`pak_`) or an access token of Postern, of
+	// at most 16384 bytes. If empty, the client certificate of the connection.
+	SubjectToken string `protobuf:"bytes,1,opt,name=subject_token,json=subjectToken,proto3" json:"subject_token,omitempty"`
+	// The id or the name of the service account that gets the token. Only needed when
+	// the identity is bound to several accounts.
+	ServiceAccount string `protobuf:"bytes,2,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// The audience of the token. If empty, that of the access token, or the default one
+	// of whatever else is exchanged.
+	Audience string `protobuf:"bytes,3,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The roles that the token has at most. If empty, all that the subject has. A role
+	// that the subject does not have is refused.
+	Roles []string `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The access token of the service account that acts for the subject, or empty. The
+	// `authorization: Bearer ...` metadata can have it instead, but not both. A bearer
+	// of the subject itself names no actor.
+	ActorToken string `protobuf:"bytes,5,opt,name=actor_token,json=actorToken,proto3" json:"actor_token,omitempty"`
+	// The maximum lifetime of the token in seconds, at least 1. It can only shorten the
+	// lifetime.
+	Lifetime      *uint32 `protobuf:"varint,6,opt,name=lifetime,proto3,oneof" json:"lifetime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeTokenRequest) Reset() {
+	*x = ExchangeTokenRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeTokenRequest) ProtoMessage() {}
+
+func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeTokenRequest.ProtoReflect.Descriptor instead.
+func (*ExchangeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExchangeTokenRequest) GetSubjectToken() string {
+	if x != nil {
+		return x.SubjectToken
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *ExchangeTokenRequest) GetActorToken() string {
+	if x != nil {
+		return x.ActorToken
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetLifetime() uint32 {
+	if x != nil && x.Lifetime != nil {
+		return *x.Lifetime
+	}
+	return 0
+}
+
+// The API key to create.
+type CreateApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for people: 1 to 64 characters without control characters, unique among
+	// the keys of the owner that are not revoked.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The roles of the key, which the owner must have. A role that the owner loses, the
+	// key loses as well. If empty, the key has no role.
+	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The audience that the key can be used for. If empty, the default audience.
+	Audience string `protobuf:"bytes,3,opt,name=audience,proto3" json:"audience,omitempty"`
+	// For how many seconds the key is valid: at most one year, and 90 days when absent.
+	// 0: it does not expire, which only an administrator may ask for.
+	Lifetime *uint32 `protobuf:"varint,4,opt,name=lifetime,proto3,oneof" json:"lifetime,omitempty"`
+	// The networks from which the key can be used, in CIDR notation: at most 16. If
+	// empty, any.
+	AllowedNetworks []string `protobuf:"bytes,5,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateApiKeyRequest) Reset() {
+	*x = CreateApiKeyRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateApiKeyRequest) ProtoMessage() {}
+
+func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateApiKeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateApiKeyRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *CreateApiKeyRequest) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *CreateApiKeyRequest) GetLifetime() uint32 {
+	if x != nil && x.Lifetime != nil {
+		return *x.Lifetime
+	}
+	return 0
+}
+
+func (x *CreateApiKeyRequest) GetAllowedNetworks() []string {
+	if x != nil {
+		return x.AllowedNetworks
+	}
+	return nil
+}
+
+// A new API key.
+type CreatedApiKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key: `pak_` and 49 letters and digits, of which the last six are a checksum.
+	// Keep it as secret as a password.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// What is known about it.
+	ApiKey *ApiKey `protobuf:"bytes,2,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Until when the key that it replaces is valid. Absent when there is none, or when it
+	// is not valid.
+	PreviousKeyUntil *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=previous_key_until,json=previousKeyUntil,proto3" json:"previous_key_until,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *CreatedApiKey) Reset() {
+	*x = CreatedApiKey{}
+	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatedApiKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatedApiKey) ProtoMessage() {}
+
+func (x *CreatedApiKey) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatedApiKey.ProtoReflect.Descriptor instead.
+func (*CreatedApiKey) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreatedApiKey) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *CreatedApiKey) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *CreatedApiKey) GetPreviousKeyUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreviousKeyUntil
+	}
+	return nil
+}
+
+// An API key, without the key itself.
+type ApiKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, a UUID: `token_id` when it is verified.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The id of the user or the service account that it belongs to.
+	OwnerId string `protobuf:"bytes,3,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
+	// Whether the owner is a user or a service account.
+	OwnerType SubjectType `protobuf:"varint,4,opt,name=owner_type,json=ownerType,proto3,enum=postern.v1.SubjectType" json:"owner_type,omitempty"`
+	// The roles that it was given, in alphabetical order.
+	Roles []string `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The audience.
+	Audience string `protobuf:"bytes,6,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The networks from which it can be used. Empty for any.
+	AllowedNetworks []string `protobuf:"bytes,7,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
+	// When it was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it expires. Absent when it does not.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When it was last used, to about ten minutes. Absent when it was not.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// The IP address that used it last, or empty.
+	LastUsedFrom string `protobuf:"bytes,11,opt,name=last_used_from,json=lastUsedFrom,proto3" json:"last_used_from,omitempty"`
+	// The id of the key that it replaced, or empty.
+	RotatedFrom   string `protobuf:"bytes,12,opt,name=rotated_from,json=rotatedFrom,proto3" json:"rotated_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKey) Reset() {
+	*x = ApiKey{}
+	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKey) ProtoMessage() {}
+
+func (x *ApiKey) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
+func (*ApiKey) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ApiKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApiKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApiKey) GetOwnerId() string {
+	if x != nil {
+		return x.OwnerId
+	}
+	return ""
+}
+
+func (x *ApiKey) GetOwnerType() SubjectType {
+	if x != nil {
+		return x.OwnerType
+	}
+	return SubjectType_SUBJECT_TYPE_UNSPECIFIED
+}
+
+func (x *ApiKey) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *ApiKey) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *ApiKey) GetAllowedNetworks() []string {
+	if x != nil {
+		return x.AllowedNetworks
+	}
+	return nil
+}
+
+func (x *ApiKey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *ApiKey) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ApiKey) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *ApiKey) GetLastUsedFrom() string {
+	if x != nil {
+		return x.LastUsedFrom
+	}
+	return ""
+}
+
+func (x *ApiKey) GetRotatedFrom() string {
+	if x != nil {
+		return x.RotatedFrom
+	}
+	return ""
+}
+
+// A request for a page of the caller's own API keys.
+type ListApiKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of keys on the page, as in AdminService.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the previous page, or empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListApiKeysRequest) Reset() {
+	*x = ListApiKeysRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListApiKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListApiKeysRequest) ProtoMessage() {}
+
+func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListApiKeysRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListApiKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of API keys.
+type ApiKeyPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys, oldest first.
+	ApiKeys []*ApiKey `protobuf:"bytes,1,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// The token of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyPage) Reset() {
+	*x = ApiKeyPage{}
+	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyPage) ProtoMessage() {}
+
+func (x *ApiKeyPage) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyPage.ProtoReflect.Descriptor instead.
+func (*ApiKeyPage) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ApiKeyPage) GetApiKeys() []*ApiKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *ApiKeyPage) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The API key to revoke.
+type RevokeApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeApiKeyRequest) Reset() {
+	*x = RevokeApiKeyRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeApiKeyRequest) ProtoMessage() {}
+
+func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RevokeApiKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// Empty.
+type RevokeApiKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeApiKeyResponse) Reset() {
+	*x = RevokeApiKeyResponse{}
+	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeApiKeyResponse) ProtoMessage() {}
+
+func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{17}
+}
+
+// The API key to replace.
+type RotateApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// For how many seconds the old key stays valid: at most 30 days, and one day when
+	// absent. With 0 it counts as leaked and is revoked now.
+	Overlap       *uint32 `protobuf:"varint,2,opt,name=overlap,proto3,oneof" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiKeyRequest) Reset() {
+	*x = RotateApiKeyRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiKeyRequest) ProtoMessage() {}
+
+func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RotateApiKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateApiKeyRequest) GetOverlap() uint32 {
+	if x != nil && x.Overlap != nil {
+		return *x.Overlap
+	}
+	return 0
+}
+
 // A token to verify.
 type VerifyTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The access token, or empty to use the `authorization: Bearer ...` metadata. A
-	// token of more than 8192 bytes is refused without being parsed.
+	// The access token or API key, or empty to use the `authorization: Bearer ...`
+	// metadata. A token of more than 8192 bytes is refused without being parsed.
 	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
 	// The audience that the token must have: a configured one, or empty to accept any
 	// configured one.
-	Audience      string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
+	Audience string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The IP address of the client that sent the token, as in ClientInfo: for API keys
+	// that can be used from some networks only. Ignored unless the caller is trusted, as
+	// in LoginRequest. Without an address such a key is refused.
+	ClientAddress string `protobuf:"bytes,5,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyTokenRequest) Reset() {
 	*x = VerifyTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	mi := &file_postern_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +1411,7 @@ func (x *VerifyTokenRequest) String() string {
 func (*VerifyTokenRequest) ProtoMessage() {}
 
 func (x *VerifyTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	mi := &file_postern_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +1424,7 @@ func (x *VerifyTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyTokenRequest.ProtoReflect.Descriptor instead.
 func (*VerifyTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VerifyTokenRequest) GetAccessToken() string {
@@ -735,6 +1439,77 @@ func (x *VerifyTokenRequest) GetAudience() string {
 		return x.Audience
 	}
 	return ""
+}
+
+func (x *VerifyTokenRequest) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
+// Who acts for the subject of a token (claim `act`, RFC 8693 section 4.1).
+type Actor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the service account.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Its name when the token was issued.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Who acted before it. Absent for the first one.
+	Actor         *Actor `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Actor) Reset() {
+	*x = Actor{}
+	mi := &file_postern_v1_auth_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Actor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Actor) ProtoMessage() {}
+
+func (x *Actor) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Actor.ProtoReflect.Descriptor instead.
+func (*Actor) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Actor) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Actor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Actor) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
 }
 
 // The claims of a valid access token. Every string has at most 256 bytes.
@@ -760,14 +1535,22 @@ type VerifiedToken struct {
 	SubjectType SubjectType `protobuf:"varint,9,opt,name=subject_type,json=subjectType,proto3,enum=postern.v1.SubjectType" json:"subject_type,omitempty"`
 	// The user's id in another program (claim `external_id`). Empty for a user without
 	// one and for a service account.
-	ExternalId    string `protobuf:"bytes,10,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExternalId string `protobuf:"bytes,10,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	// The name of the service account (claim `name`). Empty for a user.
+	SubjectName string `protobuf:"bytes,11,opt,name=subject_name,json=subjectName,proto3" json:"subject_name,omitempty"`
+	// Who acts for the subject, the last one outermost. Absent when the subject acts for
+	// itself.
+	Actor *Actor `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	// What was verified. For an API key, `token_id` is its id and `issued_at` the time of
+	// its creation.
+	CredentialKind CredentialKind `protobuf:"varint,13,opt,name=credential_kind,json=credentialKind,proto3,enum=postern.v1.CredentialKind" json:"credential_kind,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VerifiedToken) Reset() {
 	*x = VerifiedToken{}
-	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	mi := &file_postern_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +1562,7 @@ func (x *VerifiedToken) String() string {
 func (*VerifiedToken) ProtoMessage() {}
 
 func (x *VerifiedToken) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	mi := &file_postern_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +1575,7 @@ func (x *VerifiedToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifiedToken.ProtoReflect.Descriptor instead.
 func (*VerifiedToken) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VerifiedToken) GetSubject() string {
@@ -865,6 +1648,27 @@ func (x *VerifiedToken) GetExternalId() string {
 	return ""
 }
 
+func (x *VerifiedToken) GetSubjectName() string {
+	if x != nil {
+		return x.SubjectName
+	}
+	return ""
+}
+
+func (x *VerifiedToken) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *VerifiedToken) GetCredentialKind() CredentialKind {
+	if x != nil {
+		return x.CredentialKind
+	}
+	return CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
+}
+
 // A request for the public keys.
 type GetJwksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -874,7 +1678,7 @@ type GetJwksRequest struct {
 
 func (x *GetJwksRequest) Reset() {
 	*x = GetJwksRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	mi := &file_postern_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1690,7 @@ func (x *GetJwksRequest) String() string {
 func (*GetJwksRequest) ProtoMessage() {}
 
 func (x *GetJwksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	mi := &file_postern_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1703,7 @@ func (x *GetJwksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJwksRequest.ProtoReflect.Descriptor instead.
 func (*GetJwksRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 // The public keys that access tokens are verified with.
@@ -916,7 +1720,7 @@ type JsonWebKeySet struct {
 
 func (x *JsonWebKeySet) Reset() {
 	*x = JsonWebKeySet{}
-	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	mi := &file_postern_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1732,7 @@ func (x *JsonWebKeySet) String() string {
 func (*JsonWebKeySet) ProtoMessage() {}
 
 func (x *JsonWebKeySet) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	mi := &file_postern_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1745,7 @@ func (x *JsonWebKeySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JsonWebKeySet.ProtoReflect.Descriptor instead.
 func (*JsonWebKeySet) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JsonWebKeySet) GetJwks() string {
@@ -1003,10 +1807,69 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\x12refresh_expires_in\x18\x05 \x01(\rR\x10refreshExpiresIn\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x06 \x01(\tR\tsessionId\x12\x17\n" +
-	"\auser_id\x18\a \x01(\tR\x06userId\"S\n" +
+	"\auser_id\x18\a \x01(\tR\x06userId\"\xe5\x01\n" +
+	"\x14ExchangeTokenRequest\x12#\n" +
+	"\rsubject_token\x18\x01 \x01(\tR\fsubjectToken\x12'\n" +
+	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\x12\x1a\n" +
+	"\baudience\x18\x03 \x01(\tR\baudience\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x12\x1f\n" +
+	"\vactor_token\x18\x05 \x01(\tR\n" +
+	"actorToken\x12\x1f\n" +
+	"\blifetime\x18\x06 \x01(\rH\x00R\blifetime\x88\x01\x01B\v\n" +
+	"\t_lifetime\"\xb4\x01\n" +
+	"\x13CreateApiKeyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x1a\n" +
+	"\baudience\x18\x03 \x01(\tR\baudience\x12\x1f\n" +
+	"\blifetime\x18\x04 \x01(\rH\x00R\blifetime\x88\x01\x01\x12)\n" +
+	"\x10allowed_networks\x18\x05 \x03(\tR\x0fallowedNetworksB\v\n" +
+	"\t_lifetime\"\x9e\x01\n" +
+	"\rCreatedApiKey\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12+\n" +
+	"\aapi_key\x18\x02 \x01(\v2\x12.postern.v1.ApiKeyR\x06apiKey\x12H\n" +
+	"\x12previous_key_until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x10previousKeyUntil\"\xd9\x03\n" +
+	"\x06ApiKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
+	"\bowner_id\x18\x03 \x01(\tR\aownerId\x126\n" +
+	"\n" +
+	"owner_type\x18\x04 \x01(\x0e2\x17.postern.v1.SubjectTypeR\townerType\x12\x14\n" +
+	"\x05roles\x18\x05 \x03(\tR\x05roles\x12\x1a\n" +
+	"\baudience\x18\x06 \x01(\tR\baudience\x12)\n" +
+	"\x10allowed_networks\x18\a \x03(\tR\x0fallowedNetworks\x129\n" +
+	"\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12<\n" +
+	"\flast_used_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12$\n" +
+	"\x0elast_used_from\x18\v \x01(\tR\flastUsedFrom\x12!\n" +
+	"\frotated_from\x18\f \x01(\tR\vrotatedFrom\"P\n" +
+	"\x12ListApiKeysRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"c\n" +
+	"\n" +
+	"ApiKeyPage\x12-\n" +
+	"\bapi_keys\x18\x01 \x03(\v2\x12.postern.v1.ApiKeyR\aapiKeys\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
+	"\x13RevokeApiKeyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14RevokeApiKeyResponse\"P\n" +
+	"\x13RotateApiKeyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\aoverlap\x18\x02 \x01(\rH\x00R\aoverlap\x88\x01\x01B\n" +
+	"\n" +
+	"\b_overlap\"\x86\x01\n" +
 	"\x12VerifyTokenRequest\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1a\n" +
-	"\baudience\x18\x02 \x01(\tR\baudience\"\xfe\x02\n" +
+	"\baudience\x18\x02 \x01(\tR\baudience\x12%\n" +
+	"\x0eclient_address\x18\x05 \x01(\tR\rclientAddressJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"^\n" +
+	"\x05Actor\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
+	"\x05actor\x18\x03 \x01(\v2\x11.postern.v1.ActorR\x05actor\"\x8f\x04\n" +
 	"\rVerifiedToken\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1d\n" +
 	"\n" +
@@ -1021,15 +1884,22 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\fsubject_type\x18\t \x01(\x0e2\x17.postern.v1.SubjectTypeR\vsubjectType\x12\x1f\n" +
 	"\vexternal_id\x18\n" +
 	" \x01(\tR\n" +
-	"externalId\"\x10\n" +
+	"externalId\x12!\n" +
+	"\fsubject_name\x18\v \x01(\tR\vsubjectName\x12'\n" +
+	"\x05actor\x18\f \x01(\v2\x11.postern.v1.ActorR\x05actor\x12C\n" +
+	"\x0fcredential_kind\x18\r \x01(\x0e2\x1a.postern.v1.CredentialKindR\x0ecredentialKind\"\x10\n" +
 	"\x0eGetJwksRequest\"<\n" +
 	"\rJsonWebKeySet\x12\x12\n" +
 	"\x04jwks\x18\x01 \x01(\tR\x04jwks\x12\x17\n" +
-	"\amax_age\x18\x02 \x01(\rR\x06maxAge*B\n" +
+	"\amax_age\x18\x02 \x01(\rR\x06maxAge*P\n" +
+	"\x0eCredentialKind\x12\x1f\n" +
+	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACCESS_TOKEN\x10\x01\x12\v\n" +
+	"\aAPI_KEY\x10\x02*B\n" +
 	"\vSubjectType\x12\x1c\n" +
 	"\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04USER\x10\x01\x12\v\n" +
-	"\aSERVICE\x10\x022\xe0\x04\n" +
+	"\aSERVICE\x10\x022\xdb\a\n" +
 	"\vAuthService\x127\n" +
 	"\x05Login\x12\x18.postern.v1.LoginRequest\x1a\x14.postern.v1.TokenSet\x12H\n" +
 	"\vVerifyToken\x12\x1e.postern.v1.VerifyTokenRequest\x1a\x19.postern.v1.VerifiedToken\x12E\n" +
@@ -1037,7 +1907,12 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\vRevokeToken\x12\x1e.postern.v1.RevokeTokenRequest\x1a\x1f.postern.v1.RevokeTokenResponse\x12O\n" +
 	"\x11IssueServiceToken\x12$.postern.v1.IssueServiceTokenRequest\x1a\x14.postern.v1.TokenSet\x12I\n" +
 	"\x0eChangePassword\x12!.postern.v1.ChangePasswordRequest\x1a\x14.postern.v1.TokenSet\x12T\n" +
-	"\rResetPassword\x12 .postern.v1.ResetPasswordRequest\x1a!.postern.v1.ResetPasswordResponse\x12E\n" +
+	"\rResetPassword\x12 .postern.v1.ResetPasswordRequest\x1a!.postern.v1.ResetPasswordResponse\x12G\n" +
+	"\rExchangeToken\x12 .postern.v1.ExchangeTokenRequest\x1a\x14.postern.v1.TokenSet\x12J\n" +
+	"\fCreateApiKey\x12\x1f.postern.v1.CreateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12E\n" +
+	"\vListApiKeys\x12\x1e.postern.v1.ListApiKeysRequest\x1a\x16.postern.v1.ApiKeyPage\x12Q\n" +
+	"\fRevokeApiKey\x12\x1f.postern.v1.RevokeApiKeyRequest\x1a .postern.v1.RevokeApiKeyResponse\x12J\n" +
+	"\fRotateApiKey\x12\x1f.postern.v1.RotateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12E\n" +
 	"\aGetJwks\x12\x1a.postern.v1.GetJwksRequest\x1a\x19.postern.v1.JsonWebKeySet\"\x03\x90\x02\x01B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
@@ -1052,52 +1927,83 @@ func file_postern_v1_auth_proto_rawDescGZIP() []byte {
 	return file_postern_v1_auth_proto_rawDescData
 }
 
-var file_postern_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_postern_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_postern_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_postern_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_postern_v1_auth_proto_goTypes = []any{
-	(SubjectType)(0),                 // 0: postern.v1.SubjectType
-	(*LoginRequest)(nil),             // 1: postern.v1.LoginRequest
-	(*ClientInfo)(nil),               // 2: postern.v1.ClientInfo
-	(*RefreshTokenRequest)(nil),      // 3: postern.v1.RefreshTokenRequest
-	(*RevokeTokenRequest)(nil),       // 4: postern.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),      // 5: postern.v1.RevokeTokenResponse
-	(*IssueServiceTokenRequest)(nil), // 6: postern.v1.IssueServiceTokenRequest
-	(*ChangePasswordRequest)(nil),    // 7: postern.v1.ChangePasswordRequest
-	(*ResetPasswordRequest)(nil),     // 8: postern.v1.ResetPasswordRequest
-	(*ResetPasswordResponse)(nil),    // 9: postern.v1.ResetPasswordResponse
-	(*TokenSet)(nil),                 // 10: postern.v1.TokenSet
-	(*VerifyTokenRequest)(nil),       // 11: postern.v1.VerifyTokenRequest
-	(*VerifiedToken)(nil),            // 12: postern.v1.VerifiedToken
-	(*GetJwksRequest)(nil),           // 13: postern.v1.GetJwksRequest
-	(*JsonWebKeySet)(nil),            // 14: postern.v1.JsonWebKeySet
-	(*timestamppb.Timestamp)(nil),    // 15: google.protobuf.Timestamp
+	(CredentialKind)(0),              // 0: postern.v1.CredentialKind
+	(SubjectType)(0),                 // 1: postern.v1.SubjectType
+	(*LoginRequest)(nil),             // 2: postern.v1.LoginRequest
+	(*ClientInfo)(nil),               // 3: postern.v1.ClientInfo
+	(*RefreshTokenRequest)(nil),      // 4: postern.v1.RefreshTokenRequest
+	(*RevokeTokenRequest)(nil),       // 5: postern.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),      // 6: postern.v1.RevokeTokenResponse
+	(*IssueServiceTokenRequest)(nil), // 7: postern.v1.IssueServiceTokenRequest
+	(*ChangePasswordRequest)(nil),    // 8: postern.v1.ChangePasswordRequest
+	(*ResetPasswordRequest)(nil),     // 9: postern.v1.ResetPasswordRequest
+	(*ResetPasswordResponse)(nil),    // 10: postern.v1.ResetPasswordResponse
+	(*TokenSet)(nil),                 // 11: postern.v1.TokenSet
+	(*ExchangeTokenRequest)(nil),     // 12: postern.v1.ExchangeTokenRequest
+	(*CreateApiKeyRequest)(nil),      // 13: postern.v1.CreateApiKeyRequest
+	(*CreatedApiKey)(nil),            // 14: postern.v1.CreatedApiKey
+	(*ApiKey)(nil),                   // 15: postern.v1.ApiKey
+	(*ListApiKeysRequest)(nil),       // 16: postern.v1.ListApiKeysRequest
+	(*ApiKeyPage)(nil),               // 17: postern.v1.ApiKeyPage
+	(*RevokeApiKeyRequest)(nil),      // 18: postern.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),     // 19: postern.v1.RevokeApiKeyResponse
+	(*RotateApiKeyRequest)(nil),      // 20: postern.v1.RotateApiKeyRequest
+	(*VerifyTokenRequest)(nil),       // 21: postern.v1.VerifyTokenRequest
+	(*Actor)(nil),                    // 22: postern.v1.Actor
+	(*VerifiedToken)(nil),            // 23: postern.v1.VerifiedToken
+	(*GetJwksRequest)(nil),           // 24: postern.v1.GetJwksRequest
+	(*JsonWebKeySet)(nil),            // 25: postern.v1.JsonWebKeySet
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
 }
 var file_postern_v1_auth_proto_depIdxs = []int32{
-	2,  // 0: postern.v1.LoginRequest.client:type_name -> postern.v1.ClientInfo
-	15, // 1: postern.v1.VerifiedToken.issued_at:type_name -> google.protobuf.Timestamp
-	15, // 2: postern.v1.VerifiedToken.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: postern.v1.VerifiedToken.subject_type:type_name -> postern.v1.SubjectType
-	1,  // 4: postern.v1.AuthService.Login:input_type -> postern.v1.LoginRequest
-	11, // 5: postern.v1.AuthService.VerifyToken:input_type -> postern.v1.VerifyTokenRequest
-	3,  // 6: postern.v1.AuthService.RefreshToken:input_type -> postern.v1.RefreshTokenRequest
-	4,  // 7: postern.v1.AuthService.RevokeToken:input_type -> postern.v1.RevokeTokenRequest
-	6,  // 8: postern.v1.AuthService.IssueServiceToken:input_type -> postern.v1.IssueServiceTokenRequest
-	7,  // 9: postern.v1.AuthService.ChangePassword:input_type -> postern.v1.ChangePasswordRequest
-	8,  // 10: postern.v1.AuthService.ResetPassword:input_type -> postern.v1.ResetPasswordRequest
-	13, // 11: postern.v1.AuthService.GetJwks:input_type -> postern.v1.GetJwksRequest
-	10, // 12: postern.v1.AuthService.Login:output_type -> postern.v1.TokenSet
-	12, // 13: postern.v1.AuthService.VerifyToken:output_type -> postern.v1.VerifiedToken
-	10, // 14: postern.v1.AuthService.RefreshToken:output_type -> postern.v1.TokenSet
-	5,  // 15: postern.v1.AuthService.RevokeToken:output_type -> postern.v1.RevokeTokenResponse
-	10, // 16: postern.v1.AuthService.IssueServiceToken:output_type -> postern.v1.TokenSet
-	10, // 17: postern.v1.AuthService.ChangePassword:output_type -> postern.v1.TokenSet
-	9,  // 18: postern.v1.AuthService.ResetPassword:output_type -> postern.v1.ResetPasswordResponse
-	14, // 19: postern.v1.AuthService.GetJwks:output_type -> postern.v1.JsonWebKeySet
-	12, // [12:20] is the sub-list for method output_type
-	4,  // [4:12] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	3,  // 0: postern.v1.LoginRequest.client:type_name -> postern.v1.ClientInfo
+	15, // 1: postern.v1.CreatedApiKey.api_key:type_name -> postern.v1.ApiKey
+	26, // 2: postern.v1.CreatedApiKey.previous_key_until:type_name -> google.protobuf.Timestamp
+	1,  // 3: postern.v1.ApiKey.owner_type:type_name -> postern.v1.SubjectType
+	26, // 4: postern.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
+	26, // 5: postern.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	26, // 6: postern.v1.ApiKey.last_used_at:type_name -> google.protobuf.Timestamp
+	15, // 7: postern.v1.ApiKeyPage.api_keys:type_name -> postern.v1.ApiKey
+	22, // 8: postern.v1.Actor.actor:type_name -> postern.v1.Actor
+	26, // 9: postern.v1.VerifiedToken.issued_at:type_name -> google.protobuf.Timestamp
+	26, // 10: postern.v1.VerifiedToken.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 11: postern.v1.VerifiedToken.subject_type:type_name -> postern.v1.SubjectType
+	22, // 12: postern.v1.VerifiedToken.actor:type_name -> postern.v1.Actor
+	0,  // 13: postern.v1.VerifiedToken.credential_kind:type_name -> postern.v1.CredentialKind
+	2,  // 14: postern.v1.AuthService.Login:input_type -> postern.v1.LoginRequest
+	21, // 15: postern.v1.AuthService.VerifyToken:input_type -> postern.v1.VerifyTokenRequest
+	4,  // 16: postern.v1.AuthService.RefreshToken:input_type -> postern.v1.RefreshTokenRequest
+	5,  // 17: postern.v1.AuthService.RevokeToken:input_type -> postern.v1.RevokeTokenRequest
+	7,  // 18: postern.v1.AuthService.IssueServiceToken:input_type -> postern.v1.IssueServiceTokenRequest
+	8,  // 19: postern.v1.AuthService.ChangePassword:input_type -> postern.v1.ChangePasswordRequest
+	9,  // 20: postern.v1.AuthService.ResetPassword:input_type -> postern.v1.ResetPasswordRequest
+	12, // 21: postern.v1.AuthService.ExchangeToken:input_type -> postern.v1.ExchangeTokenRequest
+	13, // 22: postern.v1.AuthService.CreateApiKey:input_type -> postern.v1.CreateApiKeyRequest
+	16, // 23: postern.v1.AuthService.ListApiKeys:input_type -> postern.v1.ListApiKeysRequest
+	18, // 24: postern.v1.AuthService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
+	20, // 25: postern.v1.AuthService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
+	24, // 26: postern.v1.AuthService.GetJwks:input_type -> postern.v1.GetJwksRequest
+	11, // 27: postern.v1.AuthService.Login:output_type -> postern.v1.TokenSet
+	23, // 28: postern.v1.AuthService.VerifyToken:output_type -> postern.v1.VerifiedToken
+	11, // 29: postern.v1.AuthService.RefreshToken:output_type -> postern.v1.TokenSet
+	6,  // 30: postern.v1.AuthService.RevokeToken:output_type -> postern.v1.RevokeTokenResponse
+	11, // 31: postern.v1.AuthService.IssueServiceToken:output_type -> postern.v1.TokenSet
+	11, // 32: postern.v1.AuthService.ChangePassword:output_type -> postern.v1.TokenSet
+	10, // 33: postern.v1.AuthService.ResetPassword:output_type -> postern.v1.ResetPasswordResponse
+	11, // 34: postern.v1.AuthService.ExchangeToken:output_type -> postern.v1.TokenSet
+	14, // 35: postern.v1.AuthService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
+	17, // 36: postern.v1.AuthService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
+	19, // 37: postern.v1.AuthService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
+	14, // 38: postern.v1.AuthService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
+	25, // 39: postern.v1.AuthService.GetJwks:output_type -> postern.v1.JsonWebKeySet
+	27, // [27:40] is the sub-list for method output_type
+	14, // [14:27] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_auth_proto_init() }
@@ -1105,13 +2011,16 @@ func file_postern_v1_auth_proto_init() {
 	if File_postern_v1_auth_proto != nil {
 		return
 	}
+	file_postern_v1_auth_proto_msgTypes[10].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[11].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_auth_proto_rawDesc), len(file_postern_v1_auth_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   14,
+			NumEnums:      2,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

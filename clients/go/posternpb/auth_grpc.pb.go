@@ -26,6 +26,11 @@ const (
 	AuthService_IssueServiceToken_FullMethodName = "/postern.v1.AuthService/IssueServiceToken"
 	AuthService_ChangePassword_FullMethodName    = "/postern.v1.AuthService/ChangePassword"
 	AuthService_ResetPassword_FullMethodName     = "/postern.v1.AuthService/ResetPassword"
+	AuthService_ExchangeToken_FullMethodName     = "/postern.v1.AuthService/ExchangeToken"
+	AuthService_CreateApiKey_FullMethodName      = "/postern.v1.AuthService/CreateApiKey"
+	AuthService_ListApiKeys_FullMethodName       = "/postern.v1.AuthService/ListApiKeys"
+	AuthService_RevokeApiKey_FullMethodName      = "/postern.v1.AuthService/RevokeApiKey"
+	AuthService_RotateApiKey_FullMethodName      = "/postern.v1.AuthService/RotateApiKey"
 	AuthService_GetJwks_FullMethodName           = "/postern.v1.AuthService/GetJwks"
 )
 
@@ -114,6 +119,49 @@ type AuthServiceClient interface {
 	// expired; INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the
 	// policy or equals the current one. The token stays valid after PASSWORD_POLICY.
 	ResetPassword(ctx context.Context, in *ResetPasswordRequest, opts ...grpc.CallOption) (*ResetPasswordResponse, error)
+	// Exchanges what proves an identity for an access token (RFC 8693): a JWT of a
+	// trusted issuer, an API key, an access token of Postern, or the client certificate
+	// of the connection. The kind is read from the token itself. There is no refresh
+	// token: exchange again.
+	//
+	// A JWT of another issuer and a certificate become a token of the service account
+	// that they are bound to. An access token becomes a narrower one: for one audience,
+	// with fewer roles, never valid for longer, of the same session, so that a logout
+	// ends it as well. With an actor it says who acts for the subject (claim `act`), and
+	// is valid for at most 5 minutes. Only a token for Postern's own audience can get
+	// another audience without an actor.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
+	// IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
+	// EXCHANGE_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; FAILED_PRECONDITION
+	// CLAIMS_TOO_LONG; UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or
+	// SERVER_OVERLOADED, also while the keys of an issuer cannot be fetched.
+	ExchangeToken(ctx context.Context, in *ExchangeTokenRequest, opts ...grpc.CallOption) (*TokenSet, error)
+	// Creates an API key of the calling user. The key is not shown again.
+	//
+	// The caller's access token must come from a login: an API key makes no keys, and
+	// neither does a token that ExchangeToken issued.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// API_KEY_LIMIT_REACHED.
+	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
+	// Lists the API keys of the calling user, oldest first, without the keys
+	// themselves. Revoked and expired ones are left out.
+	//
+	// Refused as CreateApiKey.
+	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ApiKeyPage, error)
+	// Revokes an API key of the calling user, with every token that it was exchanged
+	// for. The call is idempotent.
+	//
+	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND.
+	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error)
+	// Replaces an API key of the calling user by a new one with the same rights. The
+	// old key stays valid for an overlap.
+	//
+	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
+	// or has expired as well.
+	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
 	// Returns the public keys that access tokens are verified with, from memory.
 	//
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -193,6 +241,56 @@ func (c *authServiceClient) ResetPassword(ctx context.Context, in *ResetPassword
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ResetPasswordResponse)
 	err := c.cc.Invoke(ctx, AuthService_ResetPassword_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ExchangeToken(ctx context.Context, in *ExchangeTokenRequest, opts ...grpc.CallOption) (*TokenSet, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TokenSet)
+	err := c.cc.Invoke(ctx, AuthService_ExchangeToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatedApiKey)
+	err := c.cc.Invoke(ctx, AuthService_CreateApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ApiKeyPage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApiKeyPage)
+	err := c.cc.Invoke(ctx, AuthService_ListApiKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeApiKeyResponse)
+	err := c.cc.Invoke(ctx, AuthService_RevokeApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatedApiKey)
+	err := c.cc.Invoke(ctx, AuthService_RotateApiKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -294,6 +392,49 @@ type AuthServiceServer interface {
 	// expired; INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the
 	// policy or equals the current one. The token stays valid after PASSWORD_POLICY.
 	ResetPassword(context.Context, *ResetPasswordRequest) (*ResetPasswordResponse, error)
+	// Exchanges what proves an identity for an access token (RFC 8693): a JWT of a
+	// trusted issuer, an API key, an access token of Postern, or the client certificate
+	// of the connection. The kind is read from the token itself. There is no refresh
+	// token: exchange again.
+	//
+	// A JWT of another issuer and a certificate become a token of the service account
+	// that they are bound to. An access token becomes a narrower one: for one audience,
+	// with fewer roles, never valid for longer, of the same session, so that a logout
+	// ends it as well. With an actor it says who acts for the subject (claim `act`), and
+	// is valid for at most 5 minutes. Only a token for Postern's own audience can get
+	// another audience without an actor.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
+	// IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
+	// EXCHANGE_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; FAILED_PRECONDITION
+	// CLAIMS_TOO_LONG; UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or
+	// SERVER_OVERLOADED, also while the keys of an issuer cannot be fetched.
+	ExchangeToken(context.Context, *ExchangeTokenRequest) (*TokenSet, error)
+	// Creates an API key of the calling user. The key is not shown again.
+	//
+	// The caller's access token must come from a login: an API key makes no keys, and
+	// neither does a token that ExchangeToken issued.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// API_KEY_LIMIT_REACHED.
+	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreatedApiKey, error)
+	// Lists the API keys of the calling user, oldest first, without the keys
+	// themselves. Revoked and expired ones are left out.
+	//
+	// Refused as CreateApiKey.
+	ListApiKeys(context.Context, *ListApiKeysRequest) (*ApiKeyPage, error)
+	// Revokes an API key of the calling user, with every token that it was exchanged
+	// for. The call is idempotent.
+	//
+	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND.
+	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error)
+	// Replaces an API key of the calling user by a new one with the same rights. The
+	// old key stays valid for an overlap.
+	//
+	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
+	// or has expired as well.
+	RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error)
 	// Returns the public keys that access tokens are verified with, from memory.
 	//
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -329,6 +470,21 @@ func (UnimplementedAuthServiceServer) ChangePassword(context.Context, *ChangePas
 }
 func (UnimplementedAuthServiceServer) ResetPassword(context.Context, *ResetPasswordRequest) (*ResetPasswordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResetPassword not implemented")
+}
+func (UnimplementedAuthServiceServer) ExchangeToken(context.Context, *ExchangeTokenRequest) (*TokenSet, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExchangeToken not implemented")
+}
+func (UnimplementedAuthServiceServer) CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreatedApiKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateApiKey not implemented")
+}
+func (UnimplementedAuthServiceServer) ListApiKeys(context.Context, *ListApiKeysRequest) (*ApiKeyPage, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListApiKeys not implemented")
+}
+func (UnimplementedAuthServiceServer) RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeApiKey not implemented")
+}
+func (UnimplementedAuthServiceServer) RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateApiKey not implemented")
 }
 func (UnimplementedAuthServiceServer) GetJwks(context.Context, *GetJwksRequest) (*JsonWebKeySet, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJwks not implemented")
@@ -480,6 +636,96 @@ func _AuthService_ResetPassword_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_ExchangeToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExchangeTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ExchangeToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ExchangeToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ExchangeToken(ctx, req.(*ExchangeTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_CreateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).CreateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_CreateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).CreateApiKey(ctx, req.(*CreateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_ListApiKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListApiKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ListApiKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ListApiKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ListApiKeys(ctx, req.(*ListApiKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_RevokeApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).RevokeApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_RevokeApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).RevokeApiKey(ctx, req.(*RevokeApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_RotateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).RotateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_RotateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).RotateApiKey(ctx, req.(*RotateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_GetJwks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetJwksRequest)
 	if err := dec(in); err != nil {
@@ -532,6 +778,26 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResetPassword",
 			Handler:    _AuthService_ResetPassword_Handler,
+		},
+		{
+			MethodName: "ExchangeToken",
+			Handler:    _AuthService_ExchangeToken_Handler,
+		},
+		{
+			MethodName: "CreateApiKey",
+			Handler:    _AuthService_CreateApiKey_Handler,
+		},
+		{
+			MethodName: "ListApiKeys",
+			Handler:    _AuthService_ListApiKeys_Handler,
+		},
+		{
+			MethodName: "RevokeApiKey",
+			Handler:    _AuthService_RevokeApiKey_Handler,
+		},
+		{
+			MethodName: "RotateApiKey",
+			Handler:    _AuthService_RotateApiKey_Handler,
 		},
 		{
 			MethodName: "GetJwks",

@@ -125,6 +125,20 @@ const (
 	// RESOURCE_EXHAUSTED. The client did not read the stream fast enough: open it
 	// again with the last cursor.
 	Reason_READER_TOO_SLOW Reason = 36
+	// UNAUTHENTICATED. No trusted issuer has the `iss` of the token.
+	Reason_ISSUER_NOT_TRUSTED Reason = 37
+	// UNAUTHENTICATED. The token or certificate is valid, and bound to no service
+	// account: an administrator creates a binding.
+	Reason_IDENTITY_NOT_BOUND Reason = 38
+	// PERMISSION_DENIED. The exchange would give more than the subject or the actor may:
+	// another audience, a role or an actor that is not allowed.
+	Reason_EXCHANGE_NOT_ALLOWED Reason = 40
+	// UNAUTHENTICATED. The API key is unknown, revoked or expired, its owner is disabled,
+	// or it is used from another network than the allowed ones.
+	Reason_API_KEY_INVALID Reason = 41
+	// PERMISSION_DENIED. The method takes only an access token that a login or a refresh
+	// issued: no API key, and no token that was exchanged.
+	Reason_CREDENTIAL_NOT_ALLOWED Reason = 42
 	// RESOURCE_EXHAUSTED, with RetryInfo. A refresh token was used again too often
 	// within the grace period after its first use. The session continues.
 	Reason_REFRESH_RATE_LIMITED Reason = 48
@@ -144,8 +158,23 @@ const (
 	// given: an administrator gives the user fewer roles, or the operator shortens the
 	// issuer and the audience. Nothing was changed.
 	Reason_CLAIMS_TOO_LONG Reason = 53
-	// UNAUTHENTICATED. The assertion was used before: make a new one for each call.
+	// UNAUTHENTICATED. The token or assertion was used before, and is accepted once only:
+	// get a new one for each call.
 	Reason_TOKEN_REPLAYED Reason = 54
+	// RESOURCE_EXHAUSTED. The owner has as many API keys as one may have, or Postern as
+	// many as POSTERN_API_KEYS_MAX allows: the message says which, and what to do.
+	Reason_API_KEY_LIMIT_REACHED Reason = 55
+	// ALREADY_EXISTS. The issuer is trusted already.
+	Reason_ISSUER_TAKEN Reason = 56
+	// RESOURCE_EXHAUSTED. Postern has as many audiences as it can have: 256 besides those
+	// of POSTERN_AUDIENCE.
+	Reason_AUDIENCE_LIMIT_REACHED Reason = 57
+	// PERMISSION_DENIED. The policy file of the service neither lists the method nor says
+	// `otherwise`. Never sent by Postern's own RPCs, as ROLE_MISSING.
+	Reason_METHOD_NOT_LISTED Reason = 58
+	// PERMISSION_DENIED. The token does not name a service that the policy or rule lets
+	// act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
+	Reason_ACTOR_NOT_ALLOWED Reason = 59
 )
 
 // Enum value maps for Reason.
@@ -188,6 +217,11 @@ var (
 		34: "MESSAGE_TOO_LARGE",
 		35: "METADATA_TOO_LARGE",
 		36: "READER_TOO_SLOW",
+		37: "ISSUER_NOT_TRUSTED",
+		38: "IDENTITY_NOT_BOUND",
+		40: "EXCHANGE_NOT_ALLOWED",
+		41: "API_KEY_INVALID",
+		42: "CREDENTIAL_NOT_ALLOWED",
 		48: "REFRESH_RATE_LIMITED",
 		49: "STREAM_LIMIT_REACHED",
 		50: "STREAM_IDLE",
@@ -195,6 +229,11 @@ var (
 		52: "EXTERNAL_ID_TAKEN",
 		53: "CLAIMS_TOO_LONG",
 		54: "TOKEN_REPLAYED",
+		55: "API_KEY_LIMIT_REACHED",
+		56: "ISSUER_TAKEN",
+		57: "AUDIENCE_LIMIT_REACHED",
+		58: "METHOD_NOT_LISTED",
+		59: "ACTOR_NOT_ALLOWED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":      0,
@@ -234,6 +273,11 @@ var (
 		"MESSAGE_TOO_LARGE":       34,
 		"METADATA_TOO_LARGE":      35,
 		"READER_TOO_SLOW":         36,
+		"ISSUER_NOT_TRUSTED":      37,
+		"IDENTITY_NOT_BOUND":      38,
+		"EXCHANGE_NOT_ALLOWED":    40,
+		"API_KEY_INVALID":         41,
+		"CREDENTIAL_NOT_ALLOWED":  42,
 		"REFRESH_RATE_LIMITED":    48,
 		"STREAM_LIMIT_REACHED":    49,
 		"STREAM_IDLE":             50,
@@ -241,6 +285,11 @@ var (
 		"EXTERNAL_ID_TAKEN":       52,
 		"CLAIMS_TOO_LONG":         53,
 		"TOKEN_REPLAYED":          54,
+		"API_KEY_LIMIT_REACHED":   55,
+		"ISSUER_TAKEN":            56,
+		"AUDIENCE_LIMIT_REACHED":  57,
+		"METHOD_NOT_LISTED":       58,
+		"ACTOR_NOT_ALLOWED":       59,
 	}
 )
 
@@ -276,7 +325,7 @@ var File_postern_v1_reason_proto protoreflect.FileDescriptor
 const file_postern_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17postern/v1/reason.proto\x12\n" +
-	"postern.v1*\xd1\a\n" +
+	"postern.v1*\xc9\t\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INVALID_CREDENTIALS\x10\x01\x12\x17\n" +
@@ -317,14 +366,24 @@ const file_postern_v1_reason_proto_rawDesc = "" +
 	"\fROLE_MISSING\x10!\x12\x15\n" +
 	"\x11MESSAGE_TOO_LARGE\x10\"\x12\x16\n" +
 	"\x12METADATA_TOO_LARGE\x10#\x12\x13\n" +
-	"\x0fREADER_TOO_SLOW\x10$\x12\x18\n" +
+	"\x0fREADER_TOO_SLOW\x10$\x12\x16\n" +
+	"\x12ISSUER_NOT_TRUSTED\x10%\x12\x16\n" +
+	"\x12IDENTITY_NOT_BOUND\x10&\x12\x18\n" +
+	"\x14EXCHANGE_NOT_ALLOWED\x10(\x12\x13\n" +
+	"\x0fAPI_KEY_INVALID\x10)\x12\x1a\n" +
+	"\x16CREDENTIAL_NOT_ALLOWED\x10*\x12\x18\n" +
 	"\x14REFRESH_RATE_LIMITED\x100\x12\x18\n" +
 	"\x14STREAM_LIMIT_REACHED\x101\x12\x0f\n" +
 	"\vSTREAM_IDLE\x102\x12\f\n" +
 	"\bID_TAKEN\x103\x12\x15\n" +
 	"\x11EXTERNAL_ID_TAKEN\x104\x12\x13\n" +
 	"\x0fCLAIMS_TOO_LONG\x105\x12\x12\n" +
-	"\x0eTOKEN_REPLAYED\x106B&Z$postern.example/clients/go/posternpbb\x06proto3"
+	"\x0eTOKEN_REPLAYED\x106\x12\x19\n" +
+	"\x15API_KEY_LIMIT_REACHED\x107\x12\x10\n" +
+	"\fISSUER_TAKEN\x108\x12\x1a\n" +
+	"\x16AUDIENCE_LIMIT_REACHED\x109\x12\x15\n" +
+	"\x11METHOD_NOT_LISTED\x10:\x12\x15\n" +
+	"\x11ACTOR_NOT_ALLOWED\x10;\"\x04\b'\x10'B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
 	file_postern_v1_reason_proto_rawDescOnce sync.Once

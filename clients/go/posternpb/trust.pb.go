@@ -9,6 +9,7 @@ package posternpb
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -20,6 +21,200 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// The API key to look up.
+type ResolveApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 digest of the key, 32 bytes. A key has 256 random bits, so the digest
+	// reveals nothing of it.
+	KeySha256     []byte `protobuf:"bytes,1,opt,name=key_sha256,json=keySha256,proto3" json:"key_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveApiKeyRequest) Reset() {
+	*x = ResolveApiKeyRequest{}
+	mi := &file_postern_v1_trust_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveApiKeyRequest) ProtoMessage() {}
+
+func (x *ResolveApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_trust_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*ResolveApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ResolveApiKeyRequest) GetKeySha256() []byte {
+	if x != nil {
+		return x.KeySha256
+	}
+	return nil
+}
+
+// What an API key may do at this moment.
+type ApiKeyGrant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, a UUID: `token_id` on the stream when the key is revoked or deleted.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the user or service account that it belongs to.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Whether the owner is a user or a service account.
+	SubjectType SubjectType `protobuf:"varint,3,opt,name=subject_type,json=subjectType,proto3,enum=postern.v1.SubjectType" json:"subject_type,omitempty"`
+	// The name of the service account. Empty for a user.
+	SubjectName string `protobuf:"bytes,4,opt,name=subject_name,json=subjectName,proto3" json:"subject_name,omitempty"`
+	// The user's id in another program. Empty without one.
+	ExternalId string `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	// The roles that both the key and its owner have, in alphabetical order.
+	Roles []string `protobuf:"bytes,6,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The audience that it can be used for.
+	Audience string `protobuf:"bytes,7,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The networks from which it can be used, in CIDR notation. Empty for any. A caller
+	// whose address is unknown is refused unless it is empty.
+	AllowedNetworks []string `protobuf:"bytes,8,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
+	// When it was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it expires. Absent when it does not.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Seconds for which this answer may be used.
+	MaxAge uint32 `protobuf:"varint,11,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// A UUID that stands for this state of the key and its owner: `token_id` on the stream
+	// when either changes. The next answer has another one.
+	RevocationId  string `protobuf:"bytes,12,opt,name=revocation_id,json=revocationId,proto3" json:"revocation_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyGrant) Reset() {
+	*x = ApiKeyGrant{}
+	mi := &file_postern_v1_trust_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyGrant) ProtoMessage() {}
+
+func (x *ApiKeyGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_trust_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyGrant.ProtoReflect.Descriptor instead.
+func (*ApiKeyGrant) Descriptor() ([]byte, []int) {
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ApiKeyGrant) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApiKeyGrant) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ApiKeyGrant) GetSubjectType() SubjectType {
+	if x != nil {
+		return x.SubjectType
+	}
+	return SubjectType_SUBJECT_TYPE_UNSPECIFIED
+}
+
+func (x *ApiKeyGrant) GetSubjectName() string {
+	if x != nil {
+		return x.SubjectName
+	}
+	return ""
+}
+
+func (x *ApiKeyGrant) GetExternalId() string {
+	if x != nil {
+		return x.ExternalId
+	}
+	return ""
+}
+
+func (x *ApiKeyGrant) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *ApiKeyGrant) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *ApiKeyGrant) GetAllowedNetworks() []string {
+	if x != nil {
+		return x.AllowedNetworks
+	}
+	return nil
+}
+
+func (x *ApiKeyGrant) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *ApiKeyGrant) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ApiKeyGrant) GetMaxAge() uint32 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *ApiKeyGrant) GetRevocationId() string {
+	if x != nil {
+		return x.RevocationId
+	}
+	return ""
+}
 
 // A request for the stream.
 type WatchTrustRequest struct {
@@ -33,7 +228,7 @@ type WatchTrustRequest struct {
 
 func (x *WatchTrustRequest) Reset() {
 	*x = WatchTrustRequest{}
-	mi := &file_postern_v1_trust_proto_msgTypes[0]
+	mi := &file_postern_v1_trust_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -45,7 +240,7 @@ func (x *WatchTrustRequest) String() string {
 func (*WatchTrustRequest) ProtoMessage() {}
 
 func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[0]
+	mi := &file_postern_v1_trust_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -58,7 +253,7 @@ func (x *WatchTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTrustRequest.ProtoReflect.Descriptor instead.
 func (*WatchTrustRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{0}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *WatchTrustRequest) GetCursor() string {
@@ -89,7 +284,7 @@ type TrustUpdate struct {
 
 func (x *TrustUpdate) Reset() {
 	*x = TrustUpdate{}
-	mi := &file_postern_v1_trust_proto_msgTypes[1]
+	mi := &file_postern_v1_trust_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -101,7 +296,7 @@ func (x *TrustUpdate) String() string {
 func (*TrustUpdate) ProtoMessage() {}
 
 func (x *TrustUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[1]
+	mi := &file_postern_v1_trust_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -114,7 +309,7 @@ func (x *TrustUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustUpdate.ProtoReflect.Descriptor instead.
 func (*TrustUpdate) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{1}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TrustUpdate) GetCursor() string {
@@ -203,7 +398,7 @@ type TrustedKeys struct {
 
 func (x *TrustedKeys) Reset() {
 	*x = TrustedKeys{}
-	mi := &file_postern_v1_trust_proto_msgTypes[2]
+	mi := &file_postern_v1_trust_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +410,7 @@ func (x *TrustedKeys) String() string {
 func (*TrustedKeys) ProtoMessage() {}
 
 func (x *TrustedKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[2]
+	mi := &file_postern_v1_trust_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +423,7 @@ func (x *TrustedKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedKeys.ProtoReflect.Descriptor instead.
 func (*TrustedKeys) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{2}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TrustedKeys) GetJwks() string {
@@ -281,7 +476,7 @@ type Revocations struct {
 
 func (x *Revocations) Reset() {
 	*x = Revocations{}
-	mi := &file_postern_v1_trust_proto_msgTypes[3]
+	mi := &file_postern_v1_trust_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -293,7 +488,7 @@ func (x *Revocations) String() string {
 func (*Revocations) ProtoMessage() {}
 
 func (x *Revocations) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[3]
+	mi := &file_postern_v1_trust_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -306,7 +501,7 @@ func (x *Revocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocations.ProtoReflect.Descriptor instead.
 func (*Revocations) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{3}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Revocations) GetRevocations() []*Revocation {
@@ -351,7 +546,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_postern_v1_trust_proto_msgTypes[4]
+	mi := &file_postern_v1_trust_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +558,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[4]
+	mi := &file_postern_v1_trust_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +571,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{4}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Revocation) GetRevoked() isRevocation_Revoked {
@@ -473,7 +668,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_postern_v1_trust_proto_msgTypes[5]
+	mi := &file_postern_v1_trust_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +680,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_trust_proto_msgTypes[5]
+	mi := &file_postern_v1_trust_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +693,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_postern_v1_trust_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_trust_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Heartbeat) GetNewsAgeMs() uint32 {
@@ -513,7 +708,27 @@ var File_postern_v1_trust_proto protoreflect.FileDescriptor
 const file_postern_v1_trust_proto_rawDesc = "" +
 	"\n" +
 	"\x16postern/v1/trust.proto\x12\n" +
-	"postern.v1\"+\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15postern/v1/auth.proto\"5\n" +
+	"\x14ResolveApiKeyRequest\x12\x1d\n" +
+	"\n" +
+	"key_sha256\x18\x01 \x01(\fR\tkeySha256\"\xc8\x03\n" +
+	"\vApiKeyGrant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12:\n" +
+	"\fsubject_type\x18\x03 \x01(\x0e2\x17.postern.v1.SubjectTypeR\vsubjectType\x12!\n" +
+	"\fsubject_name\x18\x04 \x01(\tR\vsubjectName\x12\x1f\n" +
+	"\vexternal_id\x18\x05 \x01(\tR\n" +
+	"externalId\x12\x14\n" +
+	"\x05roles\x18\x06 \x03(\tR\x05roles\x12\x1a\n" +
+	"\baudience\x18\a \x01(\tR\baudience\x12)\n" +
+	"\x10allowed_networks\x18\b \x03(\tR\x0fallowedNetworks\x129\n" +
+	"\n" +
+	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x17\n" +
+	"\amax_age\x18\v \x01(\rR\x06maxAge\x12#\n" +
+	"\rrevocation_id\x18\f \x01(\tR\frevocationId\"+\n" +
 	"\x11WatchTrustRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xd2\x01\n" +
 	"\vTrustUpdate\x12\x16\n" +
@@ -544,10 +759,11 @@ const file_postern_v1_trust_proto_rawDesc = "" +
 	"expires_at\x18\x05 \x01(\x04R\texpiresAtB\t\n" +
 	"\arevoked\"+\n" +
 	"\tHeartbeat\x12\x1e\n" +
-	"\vnews_age_ms\x18\x01 \x01(\rR\tnewsAgeMs2V\n" +
+	"\vnews_age_ms\x18\x01 \x01(\rR\tnewsAgeMs2\xa2\x01\n" +
 	"\fTrustService\x12F\n" +
 	"\n" +
-	"WatchTrust\x12\x1d.postern.v1.WatchTrustRequest\x1a\x17.postern.v1.TrustUpdate0\x01B&Z$postern.example/clients/go/posternpbb\x06proto3"
+	"WatchTrust\x12\x1d.postern.v1.WatchTrustRequest\x1a\x17.postern.v1.TrustUpdate0\x01\x12J\n" +
+	"\rResolveApiKey\x12 .postern.v1.ResolveApiKeyRequest\x1a\x17.postern.v1.ApiKeyGrantB&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
 	file_postern_v1_trust_proto_rawDescOnce sync.Once
@@ -561,27 +777,36 @@ func file_postern_v1_trust_proto_rawDescGZIP() []byte {
 	return file_postern_v1_trust_proto_rawDescData
 }
 
-var file_postern_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_postern_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_postern_v1_trust_proto_goTypes = []any{
-	(*WatchTrustRequest)(nil), // 0: postern.v1.WatchTrustRequest
-	(*TrustUpdate)(nil),       // 1: postern.v1.TrustUpdate
-	(*TrustedKeys)(nil),       // 2: postern.v1.TrustedKeys
-	(*Revocations)(nil),       // 3: postern.v1.Revocations
-	(*Revocation)(nil),        // 4: postern.v1.Revocation
-	(*Heartbeat)(nil),         // 5: postern.v1.Heartbeat
+	(*ResolveApiKeyRequest)(nil),  // 0: postern.v1.ResolveApiKeyRequest
+	(*ApiKeyGrant)(nil),           // 1: postern.v1.ApiKeyGrant
+	(*WatchTrustRequest)(nil),     // 2: postern.v1.WatchTrustRequest
+	(*TrustUpdate)(nil),           // 3: postern.v1.TrustUpdate
+	(*TrustedKeys)(nil),           // 4: postern.v1.TrustedKeys
+	(*Revocations)(nil),           // 5: postern.v1.Revocations
+	(*Revocation)(nil),            // 6: postern.v1.Revocation
+	(*Heartbeat)(nil),             // 7: postern.v1.Heartbeat
+	(SubjectType)(0),              // 8: postern.v1.SubjectType
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_postern_v1_trust_proto_depIdxs = []int32{
-	2, // 0: postern.v1.TrustUpdate.keys:type_name -> postern.v1.TrustedKeys
-	3, // 1: postern.v1.TrustUpdate.revocations:type_name -> postern.v1.Revocations
-	5, // 2: postern.v1.TrustUpdate.heartbeat:type_name -> postern.v1.Heartbeat
-	4, // 3: postern.v1.Revocations.revocations:type_name -> postern.v1.Revocation
-	0, // 4: postern.v1.TrustService.WatchTrust:input_type -> postern.v1.WatchTrustRequest
-	1, // 5: postern.v1.TrustService.WatchTrust:output_type -> postern.v1.TrustUpdate
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	8, // 0: postern.v1.ApiKeyGrant.subject_type:type_name -> postern.v1.SubjectType
+	9, // 1: postern.v1.ApiKeyGrant.created_at:type_name -> google.protobuf.Timestamp
+	9, // 2: postern.v1.ApiKeyGrant.expires_at:type_name -> google.protobuf.Timestamp
+	4, // 3: postern.v1.TrustUpdate.keys:type_name -> postern.v1.TrustedKeys
+	5, // 4: postern.v1.TrustUpdate.revocations:type_name -> postern.v1.Revocations
+	7, // 5: postern.v1.TrustUpdate.heartbeat:type_name -> postern.v1.Heartbeat
+	6, // 6: postern.v1.Revocations.revocations:type_name -> postern.v1.Revocation
+	2, // 7: postern.v1.TrustService.WatchTrust:input_type -> postern.v1.WatchTrustRequest
+	0, // 8: postern.v1.TrustService.ResolveApiKey:input_type -> postern.v1.ResolveApiKeyRequest
+	3, // 9: postern.v1.TrustService.WatchTrust:output_type -> postern.v1.TrustUpdate
+	1, // 10: postern.v1.TrustService.ResolveApiKey:output_type -> postern.v1.ApiKeyGrant
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_trust_proto_init() }
@@ -589,12 +814,13 @@ func file_postern_v1_trust_proto_init() {
 	if File_postern_v1_trust_proto != nil {
 		return
 	}
-	file_postern_v1_trust_proto_msgTypes[1].OneofWrappers = []any{
+	file_postern_v1_auth_proto_init()
+	file_postern_v1_trust_proto_msgTypes[3].OneofWrappers = []any{
 		(*TrustUpdate_Keys)(nil),
 		(*TrustUpdate_Revocations)(nil),
 		(*TrustUpdate_Heartbeat)(nil),
 	}
-	file_postern_v1_trust_proto_msgTypes[4].OneofWrappers = []any{
+	file_postern_v1_trust_proto_msgTypes[6].OneofWrappers = []any{
 		(*Revocation_SessionId)(nil),
 		(*Revocation_TokenId)(nil),
 		(*Revocation_KeyId)(nil),
@@ -606,7 +832,7 @@ func file_postern_v1_trust_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_trust_proto_rawDesc), len(file_postern_v1_trust_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

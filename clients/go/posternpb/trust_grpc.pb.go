@@ -19,7 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TrustService_WatchTrust_FullMethodName = "/postern.v1.TrustService/WatchTrust"
+	TrustService_WatchTrust_FullMethodName    = "/postern.v1.TrustService/WatchTrust"
+	TrustService_ResolveApiKey_FullMethodName = "/postern.v1.TrustService/ResolveApiKey"
 )
 
 // TrustServiceClient is the client API for TrustService service.
@@ -49,6 +50,19 @@ type TrustServiceClient interface {
 	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
 	WatchTrust(ctx context.Context, in *WatchTrustRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TrustUpdate], error)
+	// Returns what an API key may do, for a process that verifies API keys itself. Ask
+	// once for each key and keep the answer for `max_age` seconds at most. An answer is
+	// void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+	// holds for an answer that arrives after its revocation as well: compare it with all
+	// revocations that are known, as with those of a token, not only with later ones.
+	//
+	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
+	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
+	// INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE TRUST_STALE. NOT_FOUND
+	// RESOURCE_NOT_FOUND for a key that is unknown, revoked or expired, or whose owner
+	// is disabled.
+	ResolveApiKey(ctx context.Context, in *ResolveApiKeyRequest, opts ...grpc.CallOption) (*ApiKeyGrant, error)
 }
 
 type trustServiceClient struct {
@@ -78,6 +92,16 @@ func (c *trustServiceClient) WatchTrust(ctx context.Context, in *WatchTrustReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TrustService_WatchTrustClient = grpc.ServerStreamingClient[TrustUpdate]
 
+func (c *trustServiceClient) ResolveApiKey(ctx context.Context, in *ResolveApiKeyRequest, opts ...grpc.CallOption) (*ApiKeyGrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApiKeyGrant)
+	err := c.cc.Invoke(ctx, TrustService_ResolveApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TrustServiceServer is the server API for TrustService service.
 // All implementations must embed UnimplementedTrustServiceServer
 // for forward compatibility.
@@ -105,6 +129,19 @@ type TrustServiceServer interface {
 	// SERVICE_REQUIRED; INVALID_ARGUMENT FIELD_INVALID for an invalid cursor;
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet.
 	WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[TrustUpdate]) error
+	// Returns what an API key may do, for a process that verifies API keys itself. Ask
+	// once for each key and keep the answer for `max_age` seconds at most. An answer is
+	// void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+	// `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+	// holds for an answer that arrives after its revocation as well: compare it with all
+	// revocations that are known, as with those of a token, not only with later ones.
+	//
+	// The caller authenticates as for WatchTrust. UNAUTHENTICATED with
+	// CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
+	// INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE TRUST_STALE. NOT_FOUND
+	// RESOURCE_NOT_FOUND for a key that is unknown, revoked or expired, or whose owner
+	// is disabled.
+	ResolveApiKey(context.Context, *ResolveApiKeyRequest) (*ApiKeyGrant, error)
 	mustEmbedUnimplementedTrustServiceServer()
 }
 
@@ -117,6 +154,9 @@ type UnimplementedTrustServiceServer struct{}
 
 func (UnimplementedTrustServiceServer) WatchTrust(*WatchTrustRequest, grpc.ServerStreamingServer[TrustUpdate]) error {
 	return status.Error(codes.Unimplemented, "method WatchTrust not implemented")
+}
+func (UnimplementedTrustServiceServer) ResolveApiKey(context.Context, *ResolveApiKeyRequest) (*ApiKeyGrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveApiKey not implemented")
 }
 func (UnimplementedTrustServiceServer) mustEmbedUnimplementedTrustServiceServer() {}
 func (UnimplementedTrustServiceServer) testEmbeddedByValue()                      {}
@@ -150,13 +190,36 @@ func _TrustService_WatchTrust_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TrustService_WatchTrustServer = grpc.ServerStreamingServer[TrustUpdate]
 
+func _TrustService_ResolveApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrustServiceServer).ResolveApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrustService_ResolveApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrustServiceServer).ResolveApiKey(ctx, req.(*ResolveApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TrustService_ServiceDesc is the grpc.ServiceDesc for TrustService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var TrustService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "postern.v1.TrustService",
 	HandlerType: (*TrustServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ResolveApiKey",
+			Handler:    _TrustService_ResolveApiKey_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "WatchTrust",

@@ -26,7 +26,10 @@ def answer(verifier: Verifier, token: str, **requirements: Any) -> Caller | str:
 
 
 def claims_of(caller: Caller) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(caller).items()}
+    claims = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(caller).items()}
+    # That of every token.
+    assert claims.pop("credential_kind") == "access_token"
+    return claims
 
 
 def text_of(token: str | dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import Until
 from postern_auth import ServiceCredential, UpstreamError, wire
-from postern_auth.credential import ISSUE_METHOD
+
+ISSUE_METHOD = "/postern.v1.AuthService/IssueServiceToken"
 
 
 class Issuer(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -81,11 +81,11 @@ def sync_server(verifier: Verifier) -> Iterator[str]:
 class AsyncServer:
     """A server of grpc.aio on a thread of its own."""
 
-    def __init__(self, verifier: Verifier, *generic_handlers: Any) -> None:
+    def __init__(self, verifier: Verifier, *generic_handlers: Any, **options: Any) -> None:
         self._started = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._handlers = generic_handlers
-        self._verifier = verifier
+        self._authenticate = grpc_aio.Authenticate(verifier, RULES, **options)
         self.address = ""
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
         self._thread.start()
@@ -93,7 +93,7 @@ class AsyncServer:
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
-        server = grpc.aio.server(ThreadPoolExecutor(4), interceptors=[grpc_aio.Authenticate(self._verifier, RULES)])
+        server = grpc.aio.server(ThreadPoolExecutor(4), interceptors=[self._authenticate])
         server.add_generic_rpc_handlers(self._handlers)
         self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()

@@ -45,7 +45,7 @@ def test_a_million_junk_tokens_are_refused_and_leave_nothing_behind(verifier: Ve
     good = accepted_tokens()[0]
     verifier.verify(good)
     header, claims, _ = good.split(".")
-    held = verifier._cached_bytes
+    held = verifier._cache._bytes
     verify = verifier.verify
     accepted = 0
     for number in range(1_000_000):
@@ -57,7 +57,7 @@ def test_a_million_junk_tokens_are_refused_and_leave_nothing_behind(verifier: Ve
         except Refused:
             pass
     assert accepted == 0
-    assert verifier._cached_bytes == held
+    assert verifier._cache._bytes == held
     assert verifier.verify(good) is verifier.verify(good)
 
 
@@ -96,8 +96,8 @@ def test_the_cache_is_bounded_and_evicts_the_oldest(verifier: Verifier) -> None:
     assert len(tokens) > 10
     for token in tokens * 2:
         verifier.verify(token)
-    assert 0 < verifier._cached_bytes <= 20_000
-    assert verifier._cached_bytes == sum(entry.bytes for entry in verifier._entries.values())
+    assert 0 < verifier._cache._bytes <= 20_000
+    assert verifier._cache._bytes == sum(entry.bytes for entry in verifier._entries.values())
     assert next(reversed(verifier._entries)) == tokens[-1]
 
 

@@ -11,7 +11,8 @@ export const sidecar: CommandDefinition = (command) => {
     )
     .addHelpText(
       'after',
-      '\nThe sidecar authenticates with a service account, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET (postern service create).\n' +
+      '\nThe sidecar authenticates with a service account, POSTERN_CLIENT_ID and POSTERN_CLIENT_SECRET (postern service create),\n' +
+        'or with the token of a workload that is bound to one, POSTERN_TOKEN_FILE (postern service bind).\n' +
         'It needs none through a unix socket, or with a client certificate that the service lists.',
     )
     .action(async ({ upstream }: { upstream: string }) => {

@@ -11,11 +11,14 @@ import { readSchemaState, requireSchema } from '../../database/migrate.ts';
 import { type OpenedDatabase, openDatabase } from '../../database/open-database.ts';
 import { detectPooling } from '../../database/connection/pooler-detection.ts';
 import { openTracing } from '../../observability/tracing/open-tracing.ts';
+import { apiKeyFindings } from './api-key-findings.ts';
 import { certificateFindings } from './certificate-findings.ts';
 import { clockFinding } from './clock-finding.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { faultOf, type Finding } from './finding.ts';
+import { faultOf, type Finding, settingsFaults } from './finding.ts';
+import { policyFindings, tokenFileFindings } from './file-findings.ts';
 import { grantFindings } from './grant-findings.ts';
+import { issuerFindings } from './issuer-findings.ts';
 import { keyFindings } from './key-findings.ts';
 import { legacyFindings } from './legacy-findings.ts';
 import { poolingFindings } from './pooler-findings.ts';
@@ -33,7 +36,7 @@ export async function runDiagnostics(): Promise<Finding[]> {
     settings = loadSettings();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    return error.faults.map((message) => ({ check: 'settings', verdict: 'fault', message }));
+    return settingsFaults(error);
   }
   return [
     {
@@ -49,18 +52,24 @@ export async function runDiagnostics(): Promise<Finding[]> {
     runtimeFinding(),
     { check: 'runtime', verdict: 'ok', message: settings.sizing },
     ...certificateFindings(settings),
+    ...(await policyFindings(settings)),
+    ...(await tokenFileFindings(settings)),
     ...(await tracingFindings(settings.traceEndpoint)),
     ...(await databaseFindings(settings)),
     await portFinding('POSTERN_GRPC_LISTEN', settings.grpcListen),
     await portFinding('POSTERN_HTTP_LISTEN', settings.httpListen),
+    ...(settings.adminListen === null
+      ? []
+      : [await portFinding('POSTERN_ADMIN_LISTEN', settings.adminListen)]),
     ...socketFindings(settings),
   ];
 }
 
-function servedOverHttp({ httpRpc, oauth, passwordDoor }: Settings): string[] {
+function servedOverHttp({ httpRpc, adminListen, oauth, passwordDoor }: Settings): string[] {
+  const hasAdmin = httpRpc === 'admin' && adminListen === null;
   return [
     'key set, health and metrics',
-    ...(httpRpc === 'off' ? [] : [httpRpc === 'auth' ? 'AuthService' : 'AuthService and AdminService']),
+    ...(httpRpc === 'off' ? [] : [hasAdmin ? 'AuthService and AdminService' : 'AuthService']),
     ...(oauth ? ['the OAuth endpoints'] : []),
     ...(passwordDoor ? ['/login and /token'] : []),
   ];
@@ -146,6 +155,8 @@ async function schemaAndKeyFindings(database: Database, settings: Settings): Pro
       ...(await grantFindings(database, LIMIT_MS)),
       ...(await keyFindings(database, settings, LIMIT_MS)),
       ...(await serviceKeyFindings(database, settings, LIMIT_MS)),
+      ...(await apiKeyFindings(database, settings, LIMIT_MS)),
+      ...(await issuerFindings(database, settings, LIMIT_MS)),
       ...(await tokenRoomFindings(database, settings, LIMIT_MS)),
     ];
   } catch (error) {
@@ -199,10 +210,10 @@ async function portFinding(setting: string, address: ListenAddress): Promise<Fin
 }
 
 /** Who may connect to the unix sockets, and whether this user may give them to that group. Empty without a unix socket. */
-function socketFindings({ grpcListen, httpListen, socketAccess }: Settings): Finding[] {
+function socketFindings({ grpcListen, httpListen, adminListen, socketAccess }: Settings): Finding[] {
   const { mode, group } = socketAccess;
-  const [path] = [grpcListen, httpListen].flatMap((address) =>
-    address.kind === 'unix' ? [address.path] : [],
+  const [path] = [grpcListen, httpListen, adminListen].flatMap((address) =>
+    address?.kind === 'unix' ? [address.path] : [],
   );
   if (path === undefined) return [];
   if (group !== null && !mayGiveTo(group)) return [faultOf('ports', groupRefused(path, group))];

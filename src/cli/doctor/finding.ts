@@ -1,3 +1,4 @@
+import type { SettingsError } from '../../config/load-settings.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { explainFailure } from '../explain-failure.ts';
 
@@ -16,6 +17,11 @@ export interface Finding {
 /** A finding as `doctor --json` prints it. The names of its members are frozen. */
 export function findingDocument({ check, verdict, message, advice }: Finding): object {
   return { about: check, verdict, says: message, advice };
+}
+
+/** A finding for each fault of the settings. */
+export function settingsFaults({ faults }: SettingsError): Finding[] {
+  return faults.map((message) => ({ check: 'settings', verdict: 'fault', message }));
 }
 
 /** The finding for an error that `serve` would end with. */

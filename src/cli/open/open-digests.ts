@@ -1,3 +1,4 @@
+import type { Settings } from '../../config/load-settings.ts';
 import { SecretDigests } from '../../crypto/keyed-digests.ts';
 import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
 import { RootKey } from '../../features/root-key/root-key.ts';
@@ -7,6 +8,7 @@ import { openDatabaseFor } from './open-database-for.ts';
 export interface DigestTools {
   readonly database: Database;
   readonly digests: SecretDigests;
+  readonly settings: Settings;
 }
 
 /** Opens the database, and the key for digests of secrets, which the master key seals. For commands that create secrets. */
@@ -14,6 +16,6 @@ export function openDigests<T>(work: (tools: DigestTools) => Promise<T>): Promis
   return openDatabaseFor({ schema: true, keys: true }, async (database, settings) => {
     const root = new RootKey();
     await root.prepare(database, loadMasterKeys(settings));
-    return work({ database, digests: new SecretDigests((purpose) => root.derive(purpose)) });
+    return work({ database, settings, digests: new SecretDigests((purpose) => root.derive(purpose)) });
   });
 }

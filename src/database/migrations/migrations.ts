@@ -14,6 +14,10 @@ import { idsOfOtherPrograms } from './0011-ids-of-other-programs.ts';
 import { loginInTwoCalls } from './0012-login-in-two-calls.ts';
 import { notificationAfterCommit } from './0013-notification-after-commit.ts';
 import { serviceKeys } from './0014-service-keys.ts';
+import { serviceAccountAudiences } from './0015-service-account-audiences.ts';
+import { audiences } from './0016-audiences.ts';
+import { trustedIssuers } from './0017-trusted-issuers.ts';
+import { apiKeys } from './0018-api-keys.ts';
 
 export interface Migration {
   readonly number: number;
@@ -42,6 +46,10 @@ export const migrations: readonly Migration[] = [
   ['login-in-two-calls', loginInTwoCalls] as const,
   ['notification-after-commit', notificationAfterCommit] as const,
   ['service-keys', serviceKeys] as const,
+  ['service-account-audiences', serviceAccountAudiences] as const,
+  ['audiences', audiences] as const,
+  ['trusted-issuers', trustedIssuers] as const,
+  ['api-keys', apiKeys] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

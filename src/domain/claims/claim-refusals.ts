@@ -1,3 +1,4 @@
+import { MAX_ACTORS } from './actor.ts';
 import type { TokenRefusal } from '../rejection.ts';
 
 /**
@@ -19,6 +20,8 @@ export const invalid = {
   sid: claimsInvalid(`sid ${IDENTIFIER_RULE}`),
   clientId: claimsInvalid(`client_id ${IDENTIFIER_RULE}`),
   externalId: claimsInvalid(`external_id ${IDENTIFIER_RULE}`),
+  name: claimsInvalid(`name ${IDENTIFIER_RULE}`),
+  act: claimsInvalid(`act must be an object whose sub ${IDENTIFIER_RULE}, nested at most ${MAX_ACTORS} deep`),
   roles: claimsInvalid('roles must be a list of strings of 1 to 256 characters without control characters'),
   exp: claimsInvalid(`exp ${DATE_RULE}`),
   iat: claimsInvalid(`iat ${DATE_RULE}`),

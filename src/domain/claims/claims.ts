@@ -1,4 +1,5 @@
 import { expired, invalid, legacyInvalid, missing, notYetValid } from './claim-refusals.ts';
+import { type Actor, readActor } from './actor.ts';
 import { isIdentifier, isIdentifierList, isNumericDate } from './claim-values.ts';
 import {
   DEFAULT_LEGACY_POLICY,
@@ -18,11 +19,19 @@ export interface VerifiedClaims {
   readonly clientId: string | null;
   /** The user's id in another program. */
   readonly externalId: string | null;
+  /** The name of the service account. */
+  readonly subjectName: string | null;
+  /** Who acts for the subject. */
+  readonly actor: Actor | null;
+  /** What was verified: for an API key, `tokenId` is its id. */
+  readonly credentialKind: 'access-token' | 'api-key';
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
   readonly issuedAtSeconds: number | null;
+  /** Infinity for an API key that does not expire. */
   readonly expiresAtSeconds: number;
+  /** Null for an API key, which no key has signed. */
   readonly keyId: string | null;
 }
 
@@ -136,7 +145,20 @@ function* standardFaults(
   claims: UncheckedClaims,
   policy: ClaimsPolicy,
 ): Generator<TokenRefusal, void, undefined> {
-  const { iss, sub, aud, exp, iat, jti, sid, client_id: clientId, external_id: externalId, roles } = claims;
+  const {
+    iss,
+    sub,
+    aud,
+    exp,
+    iat,
+    jti,
+    sid,
+    client_id: clientId,
+    external_id: externalId,
+    name,
+    act,
+    roles,
+  } = claims;
   const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
   if (profile === 'shared-secret') yield* tokenTypeFaults(claims);
   if (!isIdentifier(sub)) yield sub === undefined ? missing.sub : invalid.sub;
@@ -147,6 +169,9 @@ function* standardFaults(
   if (!isIdentifier(sid) && sid !== undefined) yield invalid.sid;
   // What another program with the shared secret means by this name is its own affair.
   if (profile === 'access' && !isIdentifier(externalId) && externalId !== undefined) yield invalid.externalId;
+  if (profile === 'access' && !isIdentifier(name) && name !== undefined) yield invalid.name;
+  // Unlike a name it decides, so another program must not mean something else by it.
+  if (act !== undefined && readActor(act) === null) yield invalid.act;
   if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
   if (iss !== policy.issuer) yield invalid.iss;
   const audience = typeof aud === 'string' ? [aud] : aud;
@@ -174,6 +199,8 @@ interface CheckedClaims {
   readonly client_id?: string;
   /** Unchecked with the shared secret. */
   readonly external_id?: unknown;
+  readonly name?: unknown;
+  readonly act?: unknown;
   readonly roles?: readonly string[];
 }
 
@@ -190,10 +217,13 @@ function readClaims(
     sessionId: null,
     clientId: null,
     externalId: null,
+    subjectName: null,
+    actor: null,
+    credentialKind: 'access-token',
     issuer: null,
     audience: EMPTY_LIST,
     roles: EMPTY_LIST,
-  };
+  } as const;
   if (profile === 'legacy') {
     const subject = legacySubject(claims, policy.legacy ?? DEFAULT_LEGACY_POLICY);
     return {
@@ -206,15 +236,20 @@ function readClaims(
       keyId,
     };
   }
-  const { sub, aud, sid, client_id: clientId, external_id: externalId, roles } = claims;
+  const { sub, aud, sid, client_id: clientId, external_id: externalId, name, act, roles } = claims;
+  // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
+  const isService = sid === undefined && clientId !== undefined;
   return {
     subject: String(sub),
-    // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
-    subjectType: sid === undefined && clientId !== undefined ? 'service' : 'user',
+    subjectType: isService ? 'service' : 'user',
     sessionId: sid ?? null,
     tokenId,
     clientId: clientId ?? null,
     externalId: isIdentifier(externalId) ? externalId : null,
+    // The users of a program that shares the secret may choose their own names, such as that of an account.
+    subjectName: isService && isIdentifier(name) ? name : null,
+    actor: act === undefined ? null : readActor(act),
+    credentialKind: 'access-token',
     issuer: policy.issuer,
     audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),
     roles: Object.freeze([...(roles ?? [])]),

@@ -11,6 +11,13 @@ const BYTES_AROUND_CLAIMS = {
   HS256: 36 + 43 + 2,
 } as const;
 
+/** What else takes room in a token. */
+interface RoomSettings {
+  readonly algorithm: keyof typeof BYTES_AROUND_CLAIMS;
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+}
+
 /** The JSON of a user's claims without `external_id` and without the values of issuer, audience and roles. */
 const OTHER_CLAIMS_BYTES = 205;
 
@@ -22,15 +29,29 @@ export const EXTERNAL_ID_MEMBER_BYTES = 17;
  * room for all roles that `userRoles` allows, under every algorithm; with one of 255 bytes also, but with RS256 or with
  * many characters that JSON escapes only for fewer.
  */
-export function tokenRoomOf(settings: {
-  readonly algorithm: keyof typeof BYTES_AROUND_CLAIMS;
-  readonly issuer: string;
-  readonly audiences: readonly string[];
-}): number {
-  const { algorithm, issuer, audiences } = settings;
-  const claimsBytes = Math.floor(((MAX_ISSUED_TOKEN_BYTES - BYTES_AROUND_CLAIMS[algorithm]) * 3) / 4);
+export function tokenRoomOf(settings: RoomSettings): number {
+  return roomBeside(OTHER_CLAIMS_BYTES, settings);
+}
+
+/** The JSON of a service account's claims without the values of issuer, audience, name and roles. */
+const SERVICE_CLAIMS_BYTES = 199;
+
+/**
+ * The bytes of JSON that a service account's roles and name may have in a token together. There is always room for the
+ * roles alone; a name for which there is no room beside them is left out.
+ */
+export function serviceTokenRoomOf(settings: RoomSettings): number {
+  return roomBeside(SERVICE_CLAIMS_BYTES, settings);
+}
+
+function roomBeside(otherClaimsBytes: number, { algorithm, issuer, audiences }: RoomSettings): number {
   const audienceBytes = Math.max(...audiences.map(bytesInJson));
-  return claimsBytes - OTHER_CLAIMS_BYTES - bytesInJson(issuer) - audienceBytes;
+  return claimsRoomOf(algorithm) - otherClaimsBytes - bytesInJson(issuer) - audienceBytes;
+}
+
+/** The bytes of JSON that the claims of a token may have together. */
+export function claimsRoomOf(algorithm: RoomSettings['algorithm']): number {
+  return Math.floor(((MAX_ISSUED_TOKEN_BYTES - BYTES_AROUND_CLAIMS[algorithm]) * 3) / 4);
 }
 
 /** Whether a user's roles and `external_id` fit into `room`, as `tokenRoomOf` gives it. */

@@ -24,11 +24,11 @@ export class KeyedLimiter {
       concurrency,
       waitingLimit: {
         max: maxWaiting,
-        whenFull: () => overloaded('too many calls for the same user or session'),
+        whenFull: () => overloaded('too many calls for the same user, session or source'),
       },
       watch: (_call, cancel) => {
         const onTimeout = () =>
-          cancel(overloaded('the call waited too long for other calls of the same user or session'));
+          cancel(overloaded('the call waited too long for other calls of the same user, session or source'));
         const timer = setTimeout(onTimeout, maxWaitMs);
         return () => clearTimeout(timer);
       },

@@ -1,4 +1,4 @@
-import { type Bucket, refill } from '../../domain/concurrency/token-bucket.ts';
+import { type Bucket, refill, seenEntry } from '../../domain/concurrency/token-bucket.ts';
 
 export interface AuditRateLimits {
   /** How many refusals one source may have recorded in a burst. */
@@ -72,12 +72,7 @@ export class AuditRateLimiter {
 
   #bucketOf(source: string): Bucket {
     const { perSource, maxSources } = this.#policy;
-    const bucket = this.#sources.get(source) ?? { tokens: perSource, filledAtMs: this.#nowMs() };
-    // A Map keeps insertion order, so the first key is the least recently seen source.
-    this.#sources.delete(source);
-    this.#sources.set(source, bucket);
-    const [oldest] = this.#sources.keys();
-    if (this.#sources.size > maxSources && oldest !== undefined) this.#sources.delete(oldest);
-    return bucket;
+    const make = () => ({ tokens: perSource, filledAtMs: this.#nowMs() });
+    return seenEntry(this.#sources, source, make, maxSources);
   }
 }

@@ -35,8 +35,17 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
       const { cause, subject } = rejection;
       return cause === 'malformed' || cause === 'reused' ? null : { ...subject, details: { cause } };
     }
+    case 'api-key-invalid': {
+      const { cause, subject } = rejection;
+      return cause === 'malformed' ? null : { ...subject, details: { cause } };
+    }
+    case 'issuer-not-trusted':
+    case 'identity-not-bound':
+    case 'exchange-not-allowed':
     case 'token-refused':
       return { ...rejection.subject };
+    case 'credential-not-allowed':
+      return rejection.caller === undefined ? {} : { actor: rejection.caller };
     case 'credentials-missing':
       return {};
     case 'admin-required':
@@ -44,6 +53,9 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'refresh-rate-limited':
     case 'field-invalid':
     case 'password-policy':
+    case 'api-key-limit-reached':
+    case 'audience-limit-reached':
+    case 'issuer-taken':
     case 'email-taken':
     case 'id-taken':
     case 'external-id-taken':
@@ -53,6 +65,7 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'claims-too-long':
     case 'conflict':
     case 'not-found':
+    case 'issuer-keys-unavailable':
     case 'store-unavailable':
     case 'server-overloaded':
     case 'trust-stale':

@@ -1,4 +1,5 @@
 import type { AuditEvent, AuditedBy } from '../../domain/audit-event.ts';
+import { revokeApiKeyRows } from '../api-keys/api-key-queries.ts';
 import { insertAuditEvent } from '../audit/audit-queries.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import { deleteAllPasswordResets } from '../users/password-reset-queries.ts';
@@ -9,27 +10,33 @@ import {
   lockSigningKeys,
   revokeKey,
 } from '../signing-keys/signing-key-queries.ts';
+import { type EndedTrust, endOutsideTrust } from '../workloads/end-outside-trust.ts';
 import { type KeyMaking, newSealedKey } from '../signing-keys/advance-signing-keys.ts';
 
 /**
  * Ends all sessions of all users and revokes their access tokens.
  *
  * @param input.replaceKeys for a database that was restored from a backup (D18): also revokes all signing keys and
- *   creates a new one, because access tokens may exist that the backup does not know; and deletes pending password
- *   resets, because they may have been used since the backup. Null to keep both.
- * @returns how many sessions ended, and the kid of the new signing key; null when the keys were kept
+ *   creates a new one, because access tokens may exist that the backup does not know; deletes pending password
+ *   resets and revokes all API keys, because they may have been used or revoked since the backup; and ends the trust in
+ *   outside identities. Null to keep all.
+ * @returns how many sessions ended, the kid of the new signing key, and what was trusted; null when they were kept
  */
 export async function endAllSessions(
   { database }: { readonly database: Database },
   { replaceKeys, ...auditedBy }: { readonly replaceKeys: KeyMaking | null } & AuditedBy,
-): Promise<{ sessions: number; active: string | null }> {
+): Promise<{ sessions: number; active: string | null; apiKeys: number; endedTrust: EndedTrust | null }> {
   return database.unlimited(async (trx) => {
     await lockAllSessions(trx);
     const ended = await endSessions(trx, 'all', 'administrator');
     await audit(trx, auditedBy, { action: 'session.revoke', details: { sessions: ended.length, all: true } });
-    if (replaceKeys === null) return { sessions: ended.length, active: null };
+    if (replaceKeys === null) return { sessions: ended.length, active: null, apiKeys: 0, endedTrust: null };
     await deleteAllPasswordResets(trx);
-    return { sessions: ended.length, active: await replaceSigningKeys(trx, replaceKeys, auditedBy) };
+    const { ids } = await revokeApiKeyRows(trx, 'all');
+    await audit(trx, auditedBy, { action: 'key.api.revoke', details: { api_keys: ids.length, all: true } });
+    const endedTrust = await endOutsideTrust(trx, auditedBy);
+    const active = await replaceSigningKeys(trx, replaceKeys, auditedBy);
+    return { sessions: ended.length, apiKeys: ids.length, active, endedTrust };
   });
 }
 

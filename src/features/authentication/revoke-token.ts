@@ -1,7 +1,13 @@
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import type { CallBudget, CallOrigin, OperationCall } from '../../domain/operation-call.ts';
+import { actorsOf } from '../../domain/claims/actor.ts';
+import { isDerived } from '../../domain/claims/derived-token.ts';
 import { DEFAULT_SKEW_SECONDS, type VerifiedClaims } from '../../domain/claims/claims.ts';
 import { isUuid } from '../../domain/validation.ts';
+import type { ApiKeyDigests } from '../../crypto/api-key-digests.ts';
+import type { ApiKeyDirectory } from '../api-keys/api-key-directory.ts';
+import { revokePresentedApiKey } from '../api-keys/revoke-api-key.ts';
+import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import { decideRefresh } from '../sessions/refresh-decision.ts';
 import { Rejected } from '../../domain/rejection.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
@@ -26,6 +32,8 @@ export interface RevokeDependencies {
   readonly refreshTokens: () => RefreshTokens;
   readonly policy: SessionPolicy;
   readonly sessionLimiter: KeyedLimiter;
+  readonly apiKeyDigests: ApiKeyDigests;
+  readonly apiKeys: Pick<ApiKeyDirectory, 'find'>;
   readonly trust: TrustBundle;
   /** Resolves after the next refresh of the keys from the database; concurrent calls share one refresh. */
   readonly nextRefresh: (call: CallBudget) => Promise<void>;
@@ -46,15 +54,16 @@ type RevocationTarget =
   | { readonly kind: 'token'; readonly claims: VerifiedClaims };
 
 /**
- * Ends the session of a token, or all sessions of its user; revokes a token without a session by itself. Idempotent. A
+ * Ends the session of a token, or all sessions of its user; revokes a token without a session, one that was exchanged for
+ * another one, or an API key, by itself. Idempotent. A
  * token that no verifier accepts is not an error, because nothing is left to revoke (RFC 7009 section 2.2).
  *
  * Success means that no verifier accepts the token any more. So a token is also revoked when only this process would
  * refuse it: its key is not known here yet, it is not valid yet by this clock, or its audience is not configured here.
  *
  * @returns whether anything was revoked; the response does not reveal it
- * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`, `field-invalid`
- *   for a token without `jti` and `sid`, which cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
+ * @throws Rejected `store-unavailable`, `trust-stale` while the keys cannot be read, `server-overloaded`,
+ *   `credential-not-allowed` for all sessions with an API key or a token that was exchanged, `field-invalid` for a token without `jti` and `sid`, which cannot be revoked (RFC 7009 section 2.2.1, unsupported_token_type)
  */
 export async function revokeToken(
   dependencies: RevokeDependencies,
@@ -62,9 +71,13 @@ export async function revokeToken(
   call: OperationCall,
 ): Promise<boolean> {
   const { database, sessionLimiter, trust } = dependencies;
+  if (looksLikeApiKey(input.token)) {
+    if (input.allSessions) throw new Rejected({ kind: 'credential-not-allowed' });
+    return endApiKey(dependencies, input.token, call);
+  }
   const target = looksLikeRefreshToken(input.token)
     ? await targetOfRefreshToken(dependencies, input.token, call)
-    : await targetOfAccessToken(dependencies, input.token, call);
+    : await targetOfAccessToken(dependencies, input, call);
   if (!target) return false;
   const revokeTarget = () =>
     database.transaction(call, (trx) =>
@@ -77,6 +90,22 @@ export async function revokeToken(
     : sessionLimiter.run(target.sessionId, revokeTarget));
   trust.revoke(revocations);
   return revocations.length > 0;
+}
+
+/** A guessed key costs no statement: an unknown one may only be newer than the last refresh. */
+async function endApiKey(
+  dependencies: RevokeDependencies,
+  key: string,
+  call: OperationCall,
+): Promise<boolean> {
+  const { apiKeys, nextRefresh } = dependencies;
+  let found = apiKeys.find(key);
+  if (found === 'unknown') {
+    await nextRefresh(call);
+    found = apiKeys.find(key);
+  }
+  if (typeof found === 'string') return false;
+  return (await revokePresentedApiKey(dependencies, { key, actor: null }, call)) !== null;
 }
 
 async function targetOfRefreshToken(
@@ -100,18 +129,20 @@ async function targetOfRefreshToken(
 
 async function targetOfAccessToken(
   dependencies: RevokeDependencies,
-  text: string,
+  { token, allSessions }: { readonly token: string; readonly allSessions: boolean },
   call: OperationCall,
 ): Promise<RevocationTarget | null> {
   const { trust, nowMs } = dependencies;
-  const claims = await claimsOf(dependencies, text, call);
+  const claims = await claimsOf(dependencies, token, call);
   if (claims === null) return null;
   const { sessionId, tokenId, subject, expiresAtSeconds } = claims;
   const untilSeconds = revocationExpiryOf(expiresAtSeconds);
   // A verifier with another clock may accept the token after its expiry here, but not after its revocation would expire.
   if (untilSeconds <= nowMs() / 1000 || trust.isRevokedUntil(claims, untilSeconds)) return null;
-  if (sessionId === null && tokenId === null) throw notRevocable();
-  if (sessionId === null) return { kind: 'token', claims };
+  if (tokenId === null && (sessionId === null || isDerived(claims))) throw notRevocable();
+  // Every service that a narrower token passes through could otherwise log its user out.
+  if (isDerived(claims) && allSessions) throw notOfSession(claims);
+  if (sessionId === null || isDerived(claims)) return { kind: 'token', claims };
   const hasExpired = expiresAtSeconds + DEFAULT_SKEW_SECONDS <= nowMs() / 1000;
   // A thief may hold an expired or revoked token long after the logout. It must not log its owner out everywhere.
   const mayEndAll = !hasExpired && !trust.isRevoked(claims);
@@ -168,10 +199,13 @@ async function endSessionsFor(
   return ended;
 }
 
-/** For the token of a service account, or a token without `sid` of a program that signs with a shared or legacy secret. */
+/**
+ * For the token of a service account, one that was exchanged for another one, or a token without `sid` of a program that
+ * signs with a shared or legacy secret.
+ */
 async function revokeTokenOnly(
   trx: Transaction,
-  { tokenId, subject, subjectType, expiresAtSeconds }: VerifiedClaims,
+  { tokenId, subject, subjectType, actor, expiresAtSeconds }: VerifiedClaims,
   origin: CallOrigin,
 ): Promise<Revocation[]> {
   if (tokenId === null) return [];
@@ -186,6 +220,7 @@ async function revokeTokenOnly(
     outcome: 'ok',
     actor: { type: subjectType, id: subject },
     target: { type: 'token', id: tokenId },
+    ...(actor !== null && { details: { actors: actorsOf(actor).map(({ subject: id }) => id) } }),
   };
   await insertAuditEvent(trx, { event, origin });
   return [revocation];
@@ -194,6 +229,10 @@ async function revokeTokenOnly(
 /** Expiry of a revocation, Unix time. By then the token has expired by every clock within the supported skew. */
 function revocationExpiryOf(tokenExpiresAtSeconds: number): number {
   return tokenExpiresAtSeconds + REVOCATION_MARGIN_SECONDS;
+}
+
+function notOfSession({ subject: id, subjectType: type }: VerifiedClaims): Rejected {
+  return new Rejected({ kind: 'credential-not-allowed', caller: { type, id } });
 }
 
 function notRevocable(): Rejected {

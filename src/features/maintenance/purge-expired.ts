@@ -1,5 +1,6 @@
 import { sleepUnlessAborted } from '../../domain/concurrency/sleep.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
+import { purgeApiKeys } from '../api-keys/api-key-queries.ts';
 import { purgeAuditEvents } from '../audit/audit-queries.ts';
 import type { Database } from '../../database/database.ts';
 import { purgeLoginThrottle } from '../authentication/throttle/throttle-queries.ts';
@@ -17,7 +18,7 @@ const BATCH_BUDGET_MS = 2_000;
 const PURGE_INTERVAL_MS = 60_000;
 
 /**
- * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, password resets, what is
+ * Deletes expired rows (sessions, revocations, login throttle counters, service account tokens, API keys, password resets, what is
  * accepted once) and old audit events in small batches, each in its own transaction, until nothing is left or another instance is purging (S16).
  *
  * @returns the number of deleted rows
@@ -38,6 +39,7 @@ export async function purgeExpired(
         await purgeServiceTokens(trx, BATCH_ROWS),
         await purgePasswordResets(trx, BATCH_ROWS),
         await purgeUsedOnce(trx, BATCH_ROWS),
+        await purgeApiKeys(trx, BATCH_ROWS),
         await purgeAuditEvents(trx, BATCH_ROWS),
       ];
     });

@@ -68,12 +68,18 @@ export async function insertRevocation(db: Knex, revocation: Revocation): Promis
 }
 
 /**
+ * SQL: identifies the server within which transaction numbers only grow. A promoted standby that lagged behind and a server
+ * after a crash reuse them. Either has a later start time or, when only its backends were restarted, has lost its statistics.
+ */
+export const SERVER_EPOCH = `(extract(epoch FROM greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()))
+             * 1000000)::bigint::text`;
+
+/**
  * Reads one page of the revocations in force that were written by transaction `since` or a later one, ordered by
  * transaction. Every transaction older than `horizon` has ended and its rows are visible, so a reader that continues
  * from there misses nothing, however late a transaction commits.
  *
- * This holds within one epoch. A promoted standby that lagged behind and a server after a crash reuse transaction
- * numbers. Either has a later start time or, when only its backends were restarted, has lost its statistics.
+ * This holds within one epoch (`SERVER_EPOCH`).
  *
  * @param page.after the last row of the previous page, or null for the first page
  */
@@ -83,8 +89,7 @@ export async function readRevocations(
 ): Promise<RevocationPage> {
   const { since, after, limit } = page;
   const { rows } = await db.raw<{ rows: FeedRow[] }>(
-    `SELECT (extract(epoch FROM greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time()))
-             * 1000000)::bigint::text AS server_epoch,
+    `SELECT ${SERVER_EPOCH} AS server_epoch,
             current_setting('transaction_read_only') AS read_only,
             horizon::text, extract(epoch FROM now())::text AS now_seconds, page.kind, page.id, page.written_by::text,
             ceil(extract(epoch FROM page.expires_at))::text AS expires_at_seconds,

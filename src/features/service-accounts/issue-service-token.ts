@@ -46,7 +46,7 @@ const rules: FieldRules<ServiceTokenInput> = {
  * the last one, its oldest tokens beyond this number are revoked: deleting the account must be able to revoke all
  * tokens in one transaction.
  */
-const MAX_LIVE_TOKENS = 10_000;
+export const MAX_LIVE_TOKENS = 10_000;
 
 /**
  * Issues an access token to a service account. Malformed ids and secrets are refused before the database is queried,
@@ -74,6 +74,7 @@ export async function issueServiceToken(
   const issue = {
     tokenId,
     accountId,
+    audience,
     proof,
     lifetimeSeconds: issuer.lifetimeSeconds,
     countUpTo: MAX_LIVE_TOKENS,
@@ -93,6 +94,7 @@ export async function issueServiceToken(
     recordServiceToken(db, issue, { event, origin }),
   );
   if (recorded.outcome === 'replayed') throw replayRefused(accountId);
+  if (recorded.outcome === 'audience-not-allowed') throw audienceNotAllowed();
   if (recorded.outcome !== 'recorded') {
     if (recorded.outcome === 'unknown-service') throw credentialRefused('unknown-service');
     throw credentialRefused('kid' in proof ? 'unknown-key' : 'wrong-secret', accountId);
@@ -104,9 +106,17 @@ export async function issueServiceToken(
   }
   const { token, expiresInSeconds } = await issuer.issueToService({
     accountId,
+    name: recorded.name,
     roles: recorded.roles,
     audience,
     tokenId,
   });
   return { accessToken: token, expiresInSeconds };
+}
+
+/** Only a caller who has proven to be the account is told. */
+function audienceNotAllowed(): Rejected {
+  const description =
+    'is not one that this account may ask for; an administrator allows it with UpdateServiceAccount or `postern service change`';
+  return new Rejected({ kind: 'field-invalid', violations: [{ field: 'audience', description }] });
 }

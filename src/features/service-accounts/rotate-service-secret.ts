@@ -14,7 +14,7 @@ import {
   type ServiceAccount,
   type ServiceRef,
 } from './service-account-queries.ts';
-import { revokeServiceTokens } from './service-token-queries.ts';
+import { revokeServiceTokens, revokeTokensOfActor } from './service-token-queries.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 
 /** Long enough to deploy a new secret everywhere the service runs. */
@@ -28,7 +28,7 @@ const rules: FieldRules<{ overlapSeconds: number }> = {
 /**
  * Gives a service account a new secret. The current one stays valid for the overlap; an older one becomes invalid at
  * once. Without an overlap the current secret is treated as leaked: it becomes invalid now and every token of the
- * account is revoked, because an attacker may have requested tokens with it.
+ * account, and every one in which it acts, is revoked, because an attacker may have requested tokens with it.
  *
  * @param change.overlapSeconds 0 to 30 days
  * @param dependencies.trust see `deleteServiceAccount`
@@ -53,7 +53,10 @@ export async function rotateServiceSecret(
     const secretDigest = digests.ofServiceSecret(secret);
     const changed = await replaceServiceSecret(trx, { id: locked.id, secretDigest, overlapSeconds });
     if (!changed) throw new Rejected({ kind: 'not-found', resource: 'service account' });
-    const revoked = overlapSeconds === 0 ? await revokeServiceTokens(trx, changed.id) : [];
+    const revoked =
+      overlapSeconds > 0
+        ? []
+        : [...(await revokeServiceTokens(trx, changed.id)), ...(await revokeTokensOfActor(trx, changed.id))];
     const event: AuditEvent = {
       action: 'service.rotate',
       outcome: 'ok',

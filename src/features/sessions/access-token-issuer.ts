@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { tokenRoomOf, tokenRoomViolations } from '../../domain/claims/token-room.ts';
+import { SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
 import {
   type AccessTokenContents,
@@ -17,7 +18,7 @@ export interface IssuedAccessToken {
 /** Issues access tokens, signed with the key that is active at that moment. */
 export class AccessTokenIssuer {
   readonly #issuer: string;
-  readonly #audiences: readonly [string, ...string[]];
+  readonly #audiences: () => readonly [string, ...string[]];
   /** The lifetime of every issued token. */
   readonly lifetimeSeconds: number;
   readonly #signer: () => Signer | null;
@@ -25,7 +26,8 @@ export class AccessTokenIssuer {
 
   constructor(options: {
     issuer: string;
-    audiences: readonly [string, ...string[]];
+    /** The audiences at the moment, the default first. */
+    audiences: () => readonly [string, ...string[]];
     lifetimeSeconds: number;
     signer: () => Signer | null;
     /** Unix time, ms; sets `iat` and `exp` of the tokens. */
@@ -42,25 +44,31 @@ export class AccessTokenIssuer {
    * Returns the audience of a token for a request.
    *
    * @param requested the audience that the caller asked for; empty for the default
-   * @throws Rejected `field-invalid` for an audience that is not configured
+   * @throws Rejected `field-invalid` for an unknown audience
    */
   audienceFor(requested: string): string {
-    if (requested === '') return this.#audiences[0];
+    if (requested === '') return this.#audiences()[0];
     if (this.serves(requested)) return requested;
     throw new Rejected({
       kind: 'field-invalid',
-      violations: [{ field: 'audience', description: 'must be one of POSTERN_AUDIENCE, or empty' }],
+      violations: [
+        {
+          field: 'audience',
+          description:
+            'must be an audience of this service, or empty; an administrator lists them with ListAudiences',
+        },
+      ],
     });
   }
 
-  /** The configured audiences, the default first. */
+  /** The audiences at the moment, the default first. */
   get audiences(): readonly string[] {
-    return this.#audiences;
+    return this.#audiences();
   }
 
-  /** Whether an audience, perhaps one of an earlier configuration, is configured. */
+  /** Whether an audience, perhaps one of an earlier configuration or a deleted one, is known. */
   serves(audience: string): boolean {
-    return this.#audiences.includes(audience);
+    return this.#audiences().includes(audience);
   }
 
   /**
@@ -101,7 +109,13 @@ export class AccessTokenIssuer {
   }): Promise<IssuedAccessToken> {
     const { userId: subject, ...claims } = user;
     const tokenId = createTokenId(randomBytes(16));
-    return this.#issue({ ...claims, subject, clientId: 'postern', tokenId });
+    return this.#issue({
+      ...claims,
+      subject,
+      clientId: SESSION_CLIENT_ID,
+      tokenId,
+      lifetimeSeconds: this.lifetimeSeconds,
+    });
   }
 
   /**
@@ -110,33 +124,50 @@ export class AccessTokenIssuer {
    */
   issueToService(service: {
     accountId: string;
+    name: string;
     roles: readonly string[];
     audience: string;
     tokenId: string;
+    /** Seconds. Default: that of every token. */
+    lifetimeSeconds?: number;
   }): Promise<IssuedAccessToken> {
-    const { accountId, roles, audience, tokenId } = service;
+    const { accountId, name, roles, audience, tokenId, lifetimeSeconds = this.lifetimeSeconds } = service;
     return this.#issue({
       subject: accountId,
       sessionId: null,
       clientId: accountId,
       externalId: null,
+      subjectName: name,
       roles,
       audience,
       tokenId,
+      lifetimeSeconds,
+    });
+  }
+
+  /**
+   * Issues a token that was derived from another credential: for an API key or a token of the subject.
+   *
+   * @param derived.tokenId from `createTokenId`, recorded in the database by the caller
+   * @param derived.issuedAtSeconds what the lifetime was computed with
+   * @throws Rejected `claims-too-long`; `trust-stale` while this process has no signing key yet
+   */
+  async issueDerived(derived: Omit<AccessTokenContents, 'issuer'>): Promise<IssuedAccessToken> {
+    return this.#issue(derived).catch((error: unknown) => {
+      throw error instanceof RangeError ? new Rejected({ kind: 'claims-too-long' }) : error;
     });
   }
 
   async #issue(
-    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds' | 'lifetimeSeconds'>,
+    contents: Omit<AccessTokenContents, 'issuer' | 'issuedAtSeconds'> & { readonly issuedAtSeconds?: number },
   ): Promise<IssuedAccessToken> {
     const signer = this.requireSigner();
     const token = await signAccessToken(signer, {
+      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
       ...contents,
       issuer: this.#issuer,
-      issuedAtSeconds: Math.floor(this.#nowMs() / 1000),
-      lifetimeSeconds: this.lifetimeSeconds,
     });
-    return { token, expiresInSeconds: this.lifetimeSeconds };
+    return { token, expiresInSeconds: contents.lifetimeSeconds };
   }
 }
 

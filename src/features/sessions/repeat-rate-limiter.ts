@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-import { type Bucket, refill } from '../../domain/concurrency/token-bucket.ts';
+import { type Bucket, refill, seenEntry } from '../../domain/concurrency/token-bucket.ts';
 
 export interface RepeatRateLimits {
   /** How many repeats one session may make in a burst. Fifty browser tabs that wake up at once are legitimate. */
@@ -91,14 +91,8 @@ export class RepeatRateLimiter {
 
   #bucketOf(sessionId: string): SessionBucket {
     const { perSession, maxSessions } = this.#policy;
-    const known = this.#sessions.get(sessionId);
-    const bucket = known ?? { tokens: perSession, filledAtMs: this.#nowMs(), refused: null };
-    // A Map keeps insertion order, so the first key is the least recently seen session.
-    this.#sessions.delete(sessionId);
-    this.#sessions.set(sessionId, bucket);
-    const [oldest] = this.#sessions.keys();
-    if (this.#sessions.size > maxSessions && oldest !== undefined) this.#sessions.delete(oldest);
-    return bucket;
+    const make = () => ({ tokens: perSession, filledAtMs: this.#nowMs(), refused: null });
+    return seenEntry<SessionBucket>(this.#sessions, sessionId, make, maxSessions);
   }
 }
 

@@ -5,14 +5,14 @@ import { purgeBatch } from '../../database/purge-batch.ts';
 /** A thing that is accepted once. */
 export interface UsedOnce {
   /** The kind of thing, so that two kinds never share a digest. */
-  readonly purpose: 'client-assertion';
+  readonly purpose: 'client-assertion' | 'outside-token';
   /** SHA-256 of what identifies it, its owner included. */
   readonly digest: Uint8Array;
   /** Unix time from which it is refused as expired. */
   readonly expiresAtSeconds: number;
 }
 
-/** How long a row outlives the thing: longer than any clock skew that is allowed for it (30 s), and a minute behind. */
+/** How long a row outlives the thing: longer than any clock skew that is allowed for it (60 s), and a minute behind. */
 const KEPT_SECONDS = 180;
 
 /**

@@ -1,5 +1,6 @@
 import {
   AuthServiceService,
+  type ExchangeTokenRequest,
   type IssueServiceTokenRequest,
   type LoginRequest,
   type RefreshTokenRequest,
@@ -23,8 +24,11 @@ import type { HttpCall } from '../http-call.ts';
  * those of the same calls over gRPC. Each sets the path of the call, under which it is counted.
  */
 export interface AuthCalls {
-  readonly paths: Readonly<Record<'issueServiceToken' | 'verifyToken' | 'revokeToken' | 'login', string>>;
+  readonly paths: Readonly<
+    Record<'issueServiceToken' | 'exchangeToken' | 'verifyToken' | 'revokeToken' | 'login', string>
+  >;
   issueServiceToken(request: IssueServiceTokenRequest, call: HttpCall): Promise<TokenSet>;
+  exchangeToken(request: ExchangeTokenRequest, call: HttpCall): Promise<TokenSet>;
   refreshToken(request: RefreshTokenRequest, call: HttpCall): Promise<TokenSet>;
   revokeToken(request: RevokeTokenRequest, call: HttpCall): Promise<RevokeTokenResponse>;
   login(request: LoginRequest, call: HttpCall): Promise<TokenSet>;
@@ -41,7 +45,8 @@ export function authCalls(
   guard: MethodGuard,
   authenticate: (credentials: ServiceCredentials, call: OperationCall) => Promise<unknown>,
 ): AuthCalls {
-  const { issueServiceToken, refreshToken, revokeToken, login, verifyToken } = AuthServiceService;
+  const { issueServiceToken, exchangeToken, refreshToken, revokeToken, login, verifyToken } =
+    AuthServiceService;
   const guarded = <Request, Response>(
     path: string,
     handler: (request: Request, call: Call) => Response | EncodedMessage | Promise<Response | EncodedMessage>,
@@ -67,11 +72,13 @@ export function authCalls(
   return {
     paths: {
       issueServiceToken: issueServiceToken.path,
+      exchangeToken: exchangeToken.path,
       verifyToken: verifyToken.path,
       revokeToken: revokeToken.path,
       login: login.path,
     },
     issueServiceToken: plain(issueServiceToken.path, handlers.issueServiceToken),
+    exchangeToken: plain(exchangeToken.path, handlers.exchangeToken),
     refreshToken: plain(refreshToken.path, handlers.refreshToken),
     revokeToken: plain(revokeToken.path, handlers.revokeToken),
     login: plain(login.path, handlers.login),

@@ -69,6 +69,18 @@ export function oauthErrorOf(
     : { error: 'temporarily_unavailable', httpStatus: temporary };
 }
 
+/** The same for an exchange, in which nothing authenticates a client: what is refused is the tokens, or the request. */
+export function exchangeErrorOf(
+  status: RpcStatus,
+  tokenError: 'invalid_request' | 'invalid_grant',
+): OAuthError {
+  const isRefused = status.code === Code.UNAUTHENTICATED || status.code === Code.PERMISSION_DENIED;
+  if (isRefused) return { error: tokenError, httpStatus: 400 };
+  // What was asked for does not fit into a token.
+  if (status.code === Code.FAILED_PRECONDITION) return { error: 'invalid_request', httpStatus: 400 };
+  return oauthErrorOf(status, 'invalid_grant');
+}
+
 /** The HTTP statuses of refusals after which the same request may succeed. */
 const TEMPORARY: ReadonlyMap<Code, number> = new Map<Code, number>([
   [Code.RESOURCE_EXHAUSTED, 429],

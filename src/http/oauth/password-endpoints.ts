@@ -5,7 +5,8 @@ import type { AuthCalls } from './auth-calls.ts';
 import { decodeUtf8, type Parameters } from './form.ts';
 import { FORM, type OAuthWork } from './oauth-endpoint.ts';
 import { type OAuthError, OAuthRefused, oauthErrorOf } from './oauth-error.ts';
-import { passwordGrant, requireNoScope } from './token-endpoint.ts';
+import { passwordGrant } from './token-endpoint.ts';
+import { requireNoScope } from './token-parameters.ts';
 
 /** Clients of a tutorial's server expect 401 for a wrong password, with this challenge. */
 function errorOf(status: RpcStatus): OAuthError {

@@ -2,7 +2,7 @@ import { Code } from '../../rpc/status-code.ts';
 import type { AuthCalls } from './auth-calls.ts';
 import { FORM, type OAuthWork } from './oauth-endpoint.ts';
 import { oauthErrorOf } from './oauth-error.ts';
-import { required } from './token-endpoint.ts';
+import { required } from './token-parameters.ts';
 
 /**
  * `POST /oauth/revoke` (RFC 7009), as RevokeToken: 200 means that no verifier accepts the token any more, also for a token

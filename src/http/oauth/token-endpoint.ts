@@ -1,21 +1,28 @@
-import type { TokenSet } from '../../generated/postern/v1/auth.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { AuthCalls } from './auth-calls.ts';
 import { challengeFor, readClientCredentials } from './client-authentication.ts';
 import type { Parameters } from './form.ts';
 import { FORM, type OAuthWork } from './oauth-endpoint.ts';
-import { OAuthRefused, oauthErrorOf } from './oauth-error.ts';
+import { JWT_BEARER, jwtBearer, TOKEN_EXCHANGE, tokenExchange } from './exchange-grants.ts';
+import { exchangeErrorOf, OAuthRefused, oauthErrorOf } from './oauth-error.ts';
+import { audienceOf, missing, required, requireNoScope, tokenAnswer } from './token-parameters.ts';
 
 type Grant = (parameters: Parameters, call: HttpCall) => Promise<object>;
 
 /** The grants of `/oauth/token`, for its metadata. */
 export function grantTypes({ hasPassword }: { readonly hasPassword: boolean }): readonly string[] {
-  return ['client_credentials', 'refresh_token', ...(hasPassword ? ['password'] : [])];
+  return [
+    'client_credentials',
+    'refresh_token',
+    TOKEN_EXCHANGE,
+    JWT_BEARER,
+    ...(hasPassword ? ['password'] : []),
+  ];
 }
 
 /**
- * `POST /oauth/token` (RFC 6749 section 3.2). Only `client_credentials` authenticates a client. A refresh token is its own
- * proof, since it belongs to a user and not to a client: a `client_id` beside it is ignored.
+ * `POST /oauth/token` (RFC 6749 section 3.2). Only `client_credentials` authenticates a client. A refresh token and an
+ * exchanged token are their own proof, since they belong to no client: a `client_id` beside them is ignored.
  *
  * @param options.hasPassword whether the password grant is served, which OAuth 2.1 has removed
  */
@@ -26,12 +33,18 @@ export function tokenEndpoint(
   const grants = new Map<string, Grant>([
     ['client_credentials', clientCredentials(calls)],
     ['refresh_token', refresh(calls)],
+    [TOKEN_EXCHANGE, tokenExchange(calls)],
+    [JWT_BEARER, jwtBearer(calls)],
     ...(hasPassword ? ([['password', passwordGrant(calls)]] as const) : []),
   ]);
+  /** The calls of the grant whose refusals are `invalid_request` (RFC 8693 section 2.2.2). */
+  const exchanges = new WeakSet<HttpCall>();
   return {
     path: calls.paths.issueServiceToken,
     type: FORM,
     errorOf(status, call) {
+      if (call.path === calls.paths.exchangeToken)
+        return exchangeErrorOf(status, exchanges.has(call) ? 'invalid_request' : 'invalid_grant');
       if (call.path !== calls.paths.issueServiceToken) return oauthErrorOf(status, 'invalid_grant');
       const error = oauthErrorOf(status, 'invalid_client');
       return error.error === 'invalid_client'
@@ -48,6 +61,7 @@ export function tokenEndpoint(
           `grant_type must be one of ${[...grants.keys()].join(', ')}`,
         );
       requireNoScope(parameters);
+      if (grantType === TOKEN_EXCHANGE) exchanges.add(call);
       return grant(parameters, call);
     },
   };
@@ -76,40 +90,4 @@ export function passwordGrant(calls: AuthCalls): Grant {
     const audience = audienceOf(parameters);
     return tokenAnswer(await calls.login({ email, password, audience, client: undefined }, call));
   };
-}
-
-/** RFC 6749 section 5.1. */
-export function tokenAnswer({ accessToken, tokenType, expiresIn, refreshToken }: TokenSet): object {
-  return {
-    access_token: accessToken,
-    token_type: tokenType,
-    expires_in: expiresIn,
-    ...(refreshToken !== '' && { refresh_token: refreshToken }),
-  };
-}
-
-/** @throws OAuthRefused when the parameter is absent or empty */
-export function required(parameters: Parameters, name: string): string {
-  const value = parameters.get(name);
-  if (value === undefined) throw missing(name);
-  return value;
-}
-
-function missing(name: string): OAuthRefused {
-  return new OAuthRefused('invalid_request', `the parameter ${name} is missing`);
-}
-
-/** What a token may do follows from the roles of its account, which no request can change. */
-export function requireNoScope(parameters: Parameters): void {
-  if (parameters.has('scope'))
-    throw new OAuthRefused('invalid_scope', 'there are no scopes; a token has the roles of its account');
-}
-
-/** The audience of a token: `audience`, as many services call it, or `resource` (RFC 8707); empty for the default. */
-export function audienceOf(parameters: Parameters): string {
-  const audience = parameters.get('audience');
-  const resource = parameters.get('resource');
-  if (audience !== undefined && resource !== undefined && audience !== resource)
-    throw new OAuthRefused('invalid_target', 'audience and resource differ; a token has one audience');
-  return audience ?? resource ?? '';
 }

@@ -29,26 +29,41 @@ export function callCollectors(counts: CallCounts): Collectors {
   };
 }
 
+interface GrpcCounts {
+  readonly openStreams: Readonly<Record<StreamKind, number>>;
+  readonly closedConnections: number;
+  readonly retiredConnections: number;
+}
+
 /** The sources of the listeners' metrics. They are functions, because the listeners are created later. */
 export interface Listeners {
-  readonly grpc: () => {
-    readonly openStreams: Readonly<Record<StreamKind, number>>;
-    readonly closedConnections: number;
-    readonly retiredConnections: number;
-  };
+  readonly grpc: () => GrpcCounts;
+  /** Null where administrators have no listener of their own. */
+  readonly admin?: () => GrpcCounts | null;
   readonly http: () => { readonly closedConnections: number };
   readonly connectionLog: Pick<ConnectionLog, 'failedHandshakes'>;
 }
 
-export function listenerCollectors({ grpc, http, connectionLog }: Listeners): Collectors {
+export function listenerCollectors({ grpc, admin = () => null, http, connectionLog }: Listeners): Collectors {
   return {
-    openStreams: () => Object.entries(grpc().openStreams).map(([kind, count]) => [[kind], count] as const),
-    connectionsClosed: () => [
-      [['grpc'], grpc().closedConnections],
-      [['http'], http().closedConnections],
-    ],
+    openStreams() {
+      const { anonymous = 0, watching = 0 } = admin()?.openStreams ?? {};
+      const { openStreams } = grpc();
+      return [
+        [['anonymous'], openStreams.anonymous + anonymous],
+        [['watching'], openStreams.watching + watching],
+      ];
+    },
+    connectionsClosed() {
+      const adminCounts = admin();
+      return [
+        [['grpc'], grpc().closedConnections],
+        [['http'], http().closedConnections],
+        ...(adminCounts === null ? [] : [[['admin'], adminCounts.closedConnections] as const]),
+      ];
+    },
     handshakesFailed: () => connectionLog.failedHandshakes(),
-    connectionsRetired: () => grpc().retiredConnections,
+    connectionsRetired: () => grpc().retiredConnections + (admin()?.retiredConnections ?? 0),
   };
 }
 

@@ -134,6 +134,7 @@ export const metricDefinitions = {
     'Steps of signing key rotation made by this process, by step: prepare, activate or remove.',
     'step',
   ),
+  apiKeys: gauge('postern_api_keys', 'Valid API keys in memory, and expired ones that are not purged yet.'),
   purgedRows: counter('postern_purged_rows_total', 'Expired database rows deleted by this process.'),
   certificateExpiry: gauge(
     'postern_tls_certificate_expiry_timestamp_seconds',

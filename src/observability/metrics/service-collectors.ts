@@ -22,6 +22,8 @@ export interface ServiceParts {
     readonly stages: () => readonly KeyStage[] | null;
     readonly refused: () => number;
   };
+  /** How many API keys are in memory. */
+  readonly apiKeys: () => number;
   readonly keyRotationSeconds: number;
   readonly purgedRows: () => number;
   /** Expiry of the listeners' certificate, Unix time in seconds; null in plaintext. */
@@ -65,6 +67,7 @@ export function serviceCollectors(parts: ServiceParts): Collectors {
       return since == null ? null : (Date.now() - since) / 1000;
     },
     keysRefused: () => parts.keys.refused(),
+    apiKeys: () => parts.apiKeys(),
     keyRotation: () => parts.keyRotationSeconds,
     purgedRows: parts.purgedRows,
     certificateExpiry: parts.certificateExpiry,

@@ -2,6 +2,8 @@ import type { AuditActor } from '../../domain/audit-event.ts';
 import type { PageCursors } from '../../domain/paging.ts';
 import type { SecretDigests } from '../../crypto/keyed-digests.ts';
 import type { AdminServiceService } from '../../generated/postern/v1/admin.ts';
+import type { ApiKeyMaking } from '../../features/api-keys/create-api-key.ts';
+import type { Audiences } from '../../features/audiences/audiences.ts';
 import type { KeyMaking } from '../../features/signing-keys/advance-signing-keys.ts';
 import type { PasswordTools } from '../../features/users/validate-new-password.ts';
 import type { Database } from '../../database/database.ts';
@@ -10,12 +12,15 @@ import { type Call, callerOf } from '../../rpc/call.ts';
 import type { ServiceHandlers } from '../../rpc/handlers.ts';
 
 /** The dependencies of all operations of AdminService. */
-export interface AdminDependencies {
+export interface AdminDependencies extends ApiKeyMaking {
   readonly database: Database;
   readonly trust: TrustBundle;
   readonly passwords: PasswordTools;
-  /** From `tokenRoomOf`. */
+  /** From `tokenRoomOf`, for the audiences at the moment. */
   readonly tokenRoom: number;
+  readonly audiences: Pick<Audiences, 'configured' | 'refresh'>;
+  /** POSTERN_ISSUER. */
+  readonly issuerName: string;
   readonly digests: SecretDigests;
   readonly cursors: PageCursors;
   /** Null with HS256, which has no signing keys. */

@@ -1,3 +1,6 @@
+import { adminApiKeys } from './api-keys.ts';
+import { adminAudiences } from './audiences.ts';
+import { adminWorkloads } from './workloads.ts';
 import { adminImport } from './import-users.ts';
 import { adminKeys } from './signing-keys.ts';
 import { adminServiceAccounts } from './service-accounts.ts';
@@ -13,5 +16,8 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminSessions(dependencies),
     ...adminServiceAccounts(dependencies),
     ...adminKeys(dependencies),
+    ...adminAudiences(dependencies),
+    ...adminWorkloads(dependencies),
+    ...adminApiKeys(dependencies),
   };
 }

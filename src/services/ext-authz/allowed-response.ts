@@ -1,5 +1,6 @@
 import { Code } from '../../rpc/status-code.ts';
 
+import { actorsOf } from '../../domain/claims/actor.ts';
 import type { VerifiedClaims } from '../../domain/claims/claims.ts';
 import type { CheckResponse } from '../../generated/envoy/service/auth/v3/external_auth.ts';
 import { headerList } from './header-encoding.ts';
@@ -10,6 +11,8 @@ const IDENTITY_HEADERS = [
   'x-postern-session',
   'x-postern-roles',
   'x-postern-external-id',
+  'x-postern-subject-name',
+  'x-postern-actor',
 ] as const;
 
 /**
@@ -44,27 +47,37 @@ export function allowedResponse(
 
 /** Without headers that would be empty, because upstreams often test only whether a header is present. */
 function identityHeaders(claims: VerifiedClaims): [name: string, value: string][] {
-  const { subject, sessionId, roles, externalId } = claims;
-  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader] = IDENTITY_HEADERS;
+  const { subject, sessionId, roles, externalId, subjectName } = claims;
+  const [subjectHeader, sessionHeader, rolesHeader, externalIdHeader, nameHeader, actorHeader] =
+    IDENTITY_HEADERS;
+  const actors = actorsOf(claims.actor).map((actor) => actor.name ?? actor.subject);
   const all: [string, string][] = [
     [subjectHeader, headerList([subject])],
     [sessionHeader, headerList(sessionId === null ? [] : [sessionId])],
     [rolesHeader, headerList(roles)],
     [externalIdHeader, headerList(externalId === null ? [] : [externalId])],
+    [nameHeader, headerList(subjectName === null ? [] : [subjectName])],
+    // Outermost first: the one that called.
+    [actorHeader, headerList(actors)],
   ];
   return all.filter(([, value]) => value !== '');
 }
 
 /** Metadata for Envoy's RBAC filter and access logs, with unencoded claims. `expires_at` is Unix time in seconds. */
 function identityMetadata(claims: VerifiedClaims): Record<string, unknown> {
+  const actors = actorsOf(claims.actor);
   return {
     subject: claims.subject,
     subject_type: claims.subjectType,
     ...(claims.sessionId !== null && { session_id: claims.sessionId }),
     ...(claims.tokenId !== null && { token_id: claims.tokenId }),
     ...(claims.externalId !== null && { external_id: claims.externalId }),
+    ...(claims.subjectName !== null && { subject_name: claims.subjectName }),
+    ...(actors.length > 0 && {
+      actors: actors.map(({ subject, name }) => ({ subject, ...(name !== null && { name }) })),
+    }),
     roles: claims.roles,
     audience: claims.audience,
-    expires_at: claims.expiresAtSeconds,
+    ...(claims.expiresAtSeconds !== Infinity && { expires_at: claims.expiresAtSeconds }),
   };
 }

@@ -6,6 +6,16 @@ import {
   type CheckRequest,
   type CheckResponse,
 } from '../../generated/envoy/service/auth/v3/external_auth.ts';
+import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
+import type { VerifyInput } from '../../features/authentication/verify-token.ts';
+import { clientOf } from './checked-client.ts';
+import {
+  METHOD_NOT_LISTED,
+  type MethodPolicy,
+  type MethodRule,
+  ruleOfPath,
+  unmetBy,
+} from '../../policy/method-policy.ts';
 import { bearerToken } from '../../rpc/bearer-token.ts';
 import type { EncodedMessage } from '../../rpc/encoded-message.ts';
 import { EncodedReplyCache } from '../../rpc/encoded-reply-cache.ts';
@@ -15,14 +25,18 @@ import { Denied, denialOf } from './denial.ts';
 import { deniedResponse } from './denied-response.ts';
 import { headerText } from './header-encoding.ts';
 import { requestHeaders } from './request-headers.ts';
-import { type RoutePolicy, routePolicy } from './route-policy.ts';
+import { hasRequirements, type RoutePolicy, routePolicy } from './route-policy.ts';
 
 /** Verifies the tokens of checked requests. */
 export interface Authorizer {
-  /** The configured audiences; null while a sidecar does not know them yet. */
+  /** The audiences at the moment; null while a sidecar does not know them yet. */
   readonly audiences: readonly string[] | null;
+  /** The policy file; null without one, so that routes alone are checked. */
+  readonly policy: { readonly policy: MethodPolicy } | null;
   /** The operation of VerifyToken. Throws `Rejected` `trust-stale` well before `MAX_CHECK_MS`. */
-  verifyToken(input: { token: string; audience: string }): VerifiedClaims | Promise<VerifiedClaims>;
+  verifyToken(input: VerifyInput): VerifiedClaims | Promise<VerifiedClaims>;
+  /** For POSTERN_TRUSTED_PROXIES. */
+  readonly isTrustedProxy: (address: string) => boolean;
 }
 
 /** Below Envoy's default timeout of 200 ms, after which Envoy has no reason to send to the client (E04). */
@@ -85,19 +99,47 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   const policy = routePolicy(attributes.contextExtensions, authorizer.audiences);
   const { stripToken } = policy;
   const { authorization, reserved } = requestHeaders(attributes.request.http);
+  const rule = policyRule(authorizer, attributes.request.http.path);
+  if (rule === 'public' && !hasRequirements(attributes.contextExtensions))
+    return allowedResponse(null, reserved, stripToken);
   // In optional mode an absent token is allowed; an invalid token is still denied, so that its sender learns of the
   // error.
-  if (policy.optional && authorization.length === 0) return allowedResponse(null, reserved, stripToken);
+  if (policy.optional && (rule === null || rule === 'public') && authorization.length === 0)
+    return allowedResponse(null, reserved, stripToken);
 
   const allow = (claims: VerifiedClaims) => {
     requireRoles(claims, policy);
+    requireActor(claims, policy);
+    if (rule !== null) requireRule(claims, rule);
     if (reserved.length > 0) return allowedResponse(claims, reserved, stripToken);
     return (stripToken ? replies.tokenStripped : replies.tokenKept).of(claims, () =>
       AuthorizationService.check.responseSerialize(allowedResponse(claims, reserved, stripToken)),
     );
   };
-  const claims = authorizer.verifyToken({ token: bearerToken(authorization), audience: policy.audience });
+  const token = bearerToken(authorization);
+  const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
+  const claims = authorizer.verifyToken({ token, audience: policy.audience, address });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
+}
+
+/**
+ * The rule of the policy file for a request. Where the route requires something as well, both must allow the request.
+ *
+ * @returns null without a policy file
+ * @throws Denied `policy-unmet` when the file does not list the method
+ */
+function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
+  if (policy === null) return null;
+  const rule = ruleOfPath(policy.policy, path);
+  if (rule === null) throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [] });
+  return rule;
+}
+
+function requireRule(claims: VerifiedClaims, rule: MethodRule): void {
+  const refusal = unmetBy(rule, claims);
+  if (refusal === null) return;
+  const roles = rule === 'public' ? [] : rule.roles.map(headerText);
+  throw new Denied({ kind: 'policy-unmet', refusal, roles });
 }
 
 function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {
@@ -106,6 +148,12 @@ function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolic
   const hasAny = rolesAny.length === 0 || rolesAny.some((role) => roles.has(role));
   if (hasAny && rolesAll.every((role) => roles.has(role))) return;
   throw new Denied({ kind: 'role-missing', required: [...rolesAll, ...rolesAny] });
+}
+
+function requireActor({ actor }: VerifiedClaims, { actorsAny }: RoutePolicy): void {
+  if (actorsAny.length === 0) return;
+  const name = actor?.name ?? null;
+  if (name === null || !actorsAny.includes(headerText(name))) throw new Denied({ kind: 'actor-not-allowed' });
 }
 
 function withDeadline(response: Promise<Answer>): Promise<Answer> {

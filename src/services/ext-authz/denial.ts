@@ -1,5 +1,6 @@
 import { Rejected } from '../../domain/rejection.ts';
 import { StatusCode } from '../../generated/envoy/type/v3/http_status.ts';
+import type { PolicyRefusal } from '../../policy/method-policy.ts';
 import type { DenialReason, ReasonName } from '../../rpc/reasons.ts';
 import { statusOf } from '../../rpc/rejection-status.ts';
 import { Code } from '../../rpc/status-code.ts';
@@ -7,6 +8,9 @@ import { Code } from '../../rpc/status-code.ts';
 /** Why a request is denied although its token, if it has one, is valid. */
 export type DenialCause =
   | { readonly kind: 'role-missing'; readonly required: readonly string[] }
+  | { readonly kind: 'actor-not-allowed' }
+  /** `roles` are those that the rule requires, encoded as in `x-postern-roles`. */
+  | { readonly kind: 'policy-unmet'; readonly refusal: PolicyRefusal; readonly roles: readonly string[] }
   | { readonly kind: 'identity-unfit'; readonly detail: string }
   | { readonly kind: 'request-unreadable' }
   | { readonly kind: 'route-misconfigured'; readonly detail: string };
@@ -43,10 +47,11 @@ export function denialOf(error: unknown): Denial {
   const { denial } = error;
   switch (denial.kind) {
     case 'role-missing':
-      return forbidden('ROLE_MISSING', 'the token does not have a required role', {
-        error: 'insufficient_scope',
-        scope: denial.required.join(' '),
-      });
+      return roleMissing(denial.required);
+    case 'actor-not-allowed':
+      return forbidden('ACTOR_NOT_ALLOWED', 'the token names no service that may act here', null);
+    case 'policy-unmet':
+      return policyUnmet(denial.refusal, denial.roles);
     case 'identity-unfit':
       return forbidden('IDENTITY_UNFIT', denial.detail, null);
     case 'request-unreadable':
@@ -71,6 +76,30 @@ const internal: Denial = {
   isFault: true,
 };
 
+function roleMissing(roles: readonly string[]): Denial {
+  return forbidden('ROLE_MISSING', 'the token does not have a required role', {
+    error: 'insufficient_scope',
+    scope: roles.join(' '),
+  });
+}
+
+function policyUnmet({ reason, detail }: PolicyRefusal, roles: readonly string[]): Denial {
+  switch (reason) {
+    case 'ROLE_MISSING':
+      return roleMissing(roles);
+    case 'TOKEN_CLAIMS_INVALID':
+      return tokenInvalid(reason, Code.UNAUTHENTICATED, detail);
+    case 'METHOD_NOT_LISTED':
+    case 'ACTOR_NOT_ALLOWED':
+      return forbidden(reason, detail, null);
+  }
+}
+
+function tokenInvalid(reason: Denial['reason'], code: Code, message: string): Denial {
+  const challenge = { error: 'invalid_token', error_description: message };
+  return { http: StatusCode.Unauthorized, code, reason, message, challenge, isFault: false };
+}
+
 function forbidden(reason: Denial['reason'], message: string, challenge: Denial['challenge']): Denial {
   return {
     http: StatusCode.Forbidden,
@@ -94,9 +123,7 @@ function fromRejection({ rejection }: Rejected): Denial {
     return { ...internal, reason, message, isFault: false };
   }
   if (code !== Code.UNAUTHENTICATED) return internal;
+  const denial = tokenInvalid(reason, code, message);
   // RFC 6750 section 3.1: the challenge to a request without a token has no error code.
-  const challenge: Denial['challenge'] = isMissing
-    ? {}
-    : { error: 'invalid_token', error_description: message };
-  return { http: StatusCode.Unauthorized, code, reason, message, challenge, isFault: false };
+  return isMissing ? { ...denial, challenge: {} } : denial;
 }

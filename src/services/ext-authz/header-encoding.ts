@@ -1,8 +1,7 @@
+import { percentEncoded } from '../../domain/percent-encoding.ts';
 import { Denied } from './denial.ts';
 
 const MAX_BYTES = 1024;
-/** Everything except visible ASCII; also `%` (the escape), `,` (separates list items), `"` and `\` (quoted strings). */
-const ESCAPED = /[^\x21-\x7e]|[%,"\\]/gu;
 
 /**
  * Encodes a name for an identity header: percent-encoded UTF-8 (RFC 3986 section 2.1) for everything except visible
@@ -15,11 +14,7 @@ export function headerText(name: string): string {
   if (/[\p{Cc}\p{Cs}]/u.test(name)) {
     throw new Denied({ kind: 'identity-unfit', detail: 'a claim of the token contains control characters' });
   }
-  return name.replace(ESCAPED, (character) =>
-    [...Buffer.from(character)]
-      .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
-      .join(''),
-  );
+  return percentEncoded(name);
 }
 
 /**

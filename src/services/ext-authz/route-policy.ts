@@ -12,6 +12,8 @@ export interface RoutePolicy {
   readonly rolesAny: readonly string[];
   /** The token must have all of these roles. Encoded as `rolesAny`. */
   readonly rolesAll: readonly string[];
+  /** The last actor of the token must have one of these names. No rule when empty. */
+  readonly actorsAny: readonly string[];
   /** Whether a request without a token is allowed, without identity headers. */
   readonly optional: boolean;
   /** Whether the authorization header is removed before the request goes upstream. */
@@ -20,14 +22,21 @@ export interface RoutePolicy {
 
 type Extensions = Readonly<Record<string, string>>;
 
-const KEYS: ReadonlySet<string> = new Set(['audience', 'roles_any', 'roles_all', 'mode', 'strip_token']);
-const ROLE = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
+const KEYS: ReadonlySet<string> = new Set([
+  'audience',
+  'roles_any',
+  'roles_all',
+  'actors_any',
+  'mode',
+  'strip_token',
+]);
+const NAME = /^(?:[!#$&-+\--[\]-~]|%[0-9A-F]{2})+$/;
 
 /**
- * Reads `audience`, `roles_any`, `roles_all` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
+ * Reads `audience`, `roles_any`, `roles_all`, `actors_any` (comma lists), `mode` (`required` or `optional`) and `strip_token` (`true`
  * or `false`). An unknown key is refused: a misspelt `roles_all` would otherwise open the route to everybody.
  *
- * @param audiences the configured audiences; null while they are not known yet
+ * @param audiences the audiences at the moment; null while they are not known yet
  * @throws Denied `route-misconfigured`
  * @throws Rejected `trust-stale` for a route with an audience while `audiences` is null
  */
@@ -38,17 +47,23 @@ export function routePolicy(extensions: Extensions, audiences: readonly string[]
   const optional = choice(extensions, 'mode', ['required', 'optional']) === 'optional';
   const policy = {
     audience: configuredAudience(extensions, audiences),
-    rolesAny: roleList(extensions, 'roles_any'),
-    rolesAll: roleList(extensions, 'roles_all'),
+    rolesAny: nameList(extensions, 'roles_any', 'roles as in x-postern-roles'),
+    rolesAll: nameList(extensions, 'roles_all', 'roles as in x-postern-roles'),
+    actorsAny: nameList(extensions, 'actors_any', 'names of service accounts'),
     optional,
     stripToken: choice(extensions, 'strip_token', ['false', 'true']) === 'true',
   };
-  if (optional && policy.rolesAny.length + policy.rolesAll.length > 0) {
+  if (optional && policy.rolesAny.length + policy.rolesAll.length + policy.actorsAny.length > 0) {
     throw misconfigured(
-      'requires roles although the token is optional; remove the roles, or set mode to required',
+      'requires roles or actors although the token is optional; remove them, or set mode to required',
     );
   }
   return policy;
+}
+
+/** Whether the route says who may pass, so that it is checked beside a policy file. */
+export function hasRequirements(extensions: Extensions): boolean {
+  return Object.keys(extensions).some((key) => key !== 'strip_token');
 }
 
 function configuredAudience(extensions: Extensions, audiences: readonly string[] | null): string {
@@ -56,14 +71,16 @@ function configuredAudience(extensions: Extensions, audiences: readonly string[]
   if (audience === undefined) return '';
   if (audiences === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
   if (audiences.includes(audience)) return audience;
-  throw misconfigured('has an audience that is not in POSTERN_AUDIENCE');
+  throw misconfigured(
+    'has an audience that does not exist; it is neither in POSTERN_AUDIENCE nor was it added',
+  );
 }
 
-function roleList(extensions: Extensions, key: string): readonly string[] {
-  const roles = ownValue(extensions, key)?.split(',') ?? [];
-  const trimmed = roles.map((role) => role.trim());
-  if (trimmed.every((role) => ROLE.test(role))) return trimmed;
-  throw misconfigured(`has a ${key} that is not a comma-separated list of roles as in x-postern-roles`);
+function nameList(extensions: Extensions, key: string, content: string): readonly string[] {
+  const names = ownValue(extensions, key)?.split(',') ?? [];
+  const trimmed = names.map((name) => name.trim());
+  if (trimmed.every((name) => NAME.test(name))) return trimmed;
+  throw misconfigured(`has a ${key} that is not a comma-separated list of ${content}`);
 }
 
 /**

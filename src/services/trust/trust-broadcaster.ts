@@ -19,7 +19,7 @@ const PAUSE_MS_PER_SUBSCRIBER = 0.1;
  */
 export class TrustBroadcaster {
   readonly #trust: TrustBundle;
-  readonly #policy: ClaimsPolicy;
+  readonly #policy: () => ClaimsPolicy;
   readonly #subscribers = new Set<SubscriberQueue>();
   #pending = new Map<string, Revocation>();
   #sentCursor = '';
@@ -28,7 +28,7 @@ export class TrustBroadcaster {
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #unsubscribeFromTrust: (() => void) | undefined;
 
-  constructor(trust: TrustBundle, policy: ClaimsPolicy) {
+  constructor(trust: TrustBundle, policy: () => ClaimsPolicy) {
     this.#trust = trust;
     this.#policy = policy;
   }
@@ -61,7 +61,7 @@ export class TrustBroadcaster {
   #onChange(change: TrustChange): void {
     if (change.kind === 'keys') {
       this.#sendPending();
-      this.#push(keysUpdate(this.#cursor(), this.#trust.keys().jwks.json, this.#policy));
+      this.#push(keysUpdate(this.#cursor(), this.#trust.keys().jwks.json, this.#policy()));
       return;
     }
     for (const revocation of change.revocations) {

@@ -1,6 +1,10 @@
 import type { ClaimsPolicy } from '../../domain/claims/claims.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
-import type { TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
+import { requireValid } from '../../domain/validation.ts';
+import { resolveApiKey, type ResolvedApiKey, sha256Digest } from '../../features/api-keys/resolve-api-key.ts';
+import type { ApiKeyVerification } from '../../features/api-keys/verify-api-key.ts';
+import { SubjectType } from '../../generated/postern/v1/auth.ts';
+import type { ApiKeyGrant, TrustServiceService, TrustUpdate } from '../../generated/postern/v1/trust.ts';
 import { refusals } from '../../tokens/verify/token-refusals.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { Call } from '../../rpc/call.ts';
@@ -20,7 +24,8 @@ const INITIAL_LOAD_WAIT_MS = 1_000;
  */
 export function trustService(
   trust: TrustBundle,
-  policy: ClaimsPolicy,
+  policy: () => ClaimsPolicy,
+  apiKeys: ApiKeyVerification,
   broadcaster = new TrustBroadcaster(trust, policy),
 ): ServiceHandlers<typeof TrustServiceService> {
   const snapshots = new TrustSnapshots(trust);
@@ -34,8 +39,9 @@ export function trustService(
     if (!trust.loaded || trust.cursor === null)
       throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
     const isResumed = position !== null && trust.missedSince(position) !== null;
-    let keys = trust.keys();
-    yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, policy);
+    const keys = trust.keys();
+    const sentPolicy = policy();
+    yield keysUpdate(isResumed ? request.cursor : '', keys.jwks.json, sentPolicy);
 
     // When a subscriber reads so slowly that the journal no longer reaches back to its snapshot, it gets a new
     // snapshot.
@@ -53,10 +59,8 @@ export function trustService(
     const subscriber = new SubscriberQueue(call);
     broadcaster.subscribe(subscriber);
     try {
-      if (trust.keys() !== keys) {
-        keys = trust.keys();
-        yield keysUpdate(previousCursor, keys.jwks.json, policy);
-      }
+      if (trust.keys() !== keys || policy() !== sentPolicy)
+        yield keysUpdate(previousCursor, trust.keys().jwks.json, policy());
       yield* revocationUpdates(missed, { previousCursor, cursor, snapshot: !isResumed });
       // Gives the age of these updates at once: before a verifier knows it, the verifier answers UNAVAILABLE.
       yield heartbeatUpdate(cursor, performance.now() - readAtMs);
@@ -69,7 +73,32 @@ export function trustService(
     }
   }
 
-  return { watchTrust };
+  return {
+    watchTrust,
+    resolveApiKey: async ({ keySha256 }) => {
+      requireValid({ keySha256: sha256Digest }, { keySha256 });
+      return apiKeyGrant(await resolveApiKey(apiKeys, keySha256));
+    },
+  };
+}
+
+function apiKeyGrant({ key, maxAgeSeconds }: ResolvedApiKey): ApiKeyGrant {
+  const { id, claims, networks, revocationId } = key;
+  const { issuedAtSeconds, expiresAtSeconds } = claims;
+  return {
+    id,
+    subject: claims.subject,
+    subjectType: claims.subjectType === 'user' ? SubjectType.USER : SubjectType.SERVICE,
+    subjectName: claims.subjectName ?? '',
+    externalId: claims.externalId ?? '',
+    roles: [...claims.roles],
+    audience: claims.audience[0] ?? '',
+    allowedNetworks: [...networks],
+    createdAt: issuedAtSeconds === null ? undefined : new Date(issuedAtSeconds * 1000),
+    expiresAt: expiresAtSeconds === Infinity ? undefined : new Date(expiresAtSeconds * 1000),
+    maxAge: maxAgeSeconds,
+    revocationId,
+  };
 }
 
 /**

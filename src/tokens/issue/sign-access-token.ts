@@ -1,4 +1,5 @@
-import { MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
+import { type Actor, actorClaim } from '../../domain/claims/actor.ts';
+import { claimsRoomOf, MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
 import type { Signer } from './signer.ts';
 
 /** The contents of an access token. Times are whole seconds since the epoch. */
@@ -9,10 +10,17 @@ export interface AccessTokenContents {
   readonly subject: string;
   /** Set in a token of a user, and only there: this distinguishes the two kinds. */
   readonly sessionId: string | null;
-  /** `postern` for a user; the id of the service account for a service. */
+  /**
+   * `postern` for a user's token from a login; the id of the service account for a service, and where one acts for the
+   * subject; `exchange` for another token that was exchanged for a user.
+   */
   readonly clientId: string;
   /** The user's id in another program; null without one, and for a service. */
   readonly externalId: string | null;
+  /** The name of the service account, left out where it has no room beside the rest. Default: null, as for a user. */
+  readonly subjectName?: string | null;
+  /** Who acts for the subject. Default: null, for a token of the subject itself. */
+  readonly actor?: Actor | null;
   readonly roles: readonly string[];
   /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
   readonly tokenId: string;
@@ -36,8 +44,9 @@ export function createTokenId(random: Uint8Array): string {
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
+  const { subjectName = null, actor = null } = contents;
   const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
-  const token = await signer.sign({
+  const claimsWith = (name: string | null) => ({
     iss: issuer,
     sub: subject,
     aud: audience,
@@ -47,8 +56,14 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     ...(sessionId !== null && { sid: sessionId }),
     client_id: clientId,
     ...(externalId !== null && { external_id: externalId }),
+    ...(name !== null && { name }),
+    ...(actor !== null && { act: actorClaim(actor) }),
     roles,
   });
+  const named = claimsWith(subjectName);
+  const hasRoom =
+    subjectName === null || Buffer.byteLength(JSON.stringify(named)) <= claimsRoomOf(signer.algorithm);
+  const token = await signer.sign(hasRoom ? named : claimsWith(null));
   if (token.length > MAX_ISSUED_TOKEN_BYTES)
     throw new RangeError(
       'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',

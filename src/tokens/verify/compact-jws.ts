@@ -22,10 +22,13 @@ for (let value = 0; value < ALPHABET.length; value++) SIX_BITS[ALPHABET.charCode
  * base64url. Decoders skip spaces, padding and stray bits, so one signed token would have many texts, each a different
  * key in a cache or a deny list.
  */
-export function splitCompactJws(token: string): CompactJws | { readonly ok: false; refusal: TokenRefusal } {
+export function splitCompactJws(
+  token: string,
+  maxBytes = MAX_TOKEN_BYTES,
+): CompactJws | { readonly ok: false; refusal: TokenRefusal } {
   // UTF-8 has at least one byte per UTF-16 code unit, so `length` alone refuses a megabyte without reading it.
-  if (token.length > MAX_TOKEN_BYTES || Buffer.byteLength(token) > MAX_TOKEN_BYTES)
-    return refuse(refusals.tooLarge);
+  if (token.length > maxBytes || Buffer.byteLength(token) > maxBytes)
+    return refuse(maxBytes === MAX_TOKEN_BYTES ? refusals.tooLarge : refusals.outsideTooLarge);
   const firstDot = token.indexOf('.');
   const secondDot = token.indexOf('.', firstDot + 1);
   if (firstDot < 0 || secondDot < 0 || token.includes('.', secondDot + 1))

@@ -1,3 +1,4 @@
+import { actorsOf, readActor } from '../../domain/claims/actor.ts';
 import {
   claimFaults,
   DEFAULT_SKEW_SECONDS,
@@ -78,7 +79,7 @@ export async function inspectToken(text: string, options: InspectionOptions): Pr
   const keys = await readKeys(options, notes);
   const headerFields = headerStrings(header);
   const profile = profileOf(headerFields, claims, options.legacy);
-  notes.push(...notesOnProfile(headerFields, profile));
+  notes.push(...notesOnProfile(headerFields, profile), ...notesOnActors(claims));
   const signature = jws.ok
     ? await evaluateSignature(text, jws.signature, headerFields, keys)
     : notChecked('the text is not a compact JWS');
@@ -107,6 +108,14 @@ function notesOnProfile({ alg }: TokenHeader, profile: ClaimsProfile): string[] 
   return alg === 'HS256'
     ? ['judged as a token of POSTERN_ALGORITHM=HS256; --legacy judges it as one of an earlier login']
     : [];
+}
+
+/** Who acts for the subject (RFC 8693 section 4.1), in words. */
+function notesOnActors(claims: unknown): string[] {
+  const names = actorsOf(isObject(claims) ? readActor(claims.act) : null).map(({ subject, name }) =>
+    name === null ? subject : `${name} (${subject})`,
+  );
+  return names.length === 0 ? [] : [`acting for the subject: ${names.join(', called by ')}`];
 }
 
 function notesOnText(text: string): string[] {

@@ -1,5 +1,5 @@
 /** A JSON value from `parseStrictJson`. Objects have no prototype, so `__proto__` is an ordinary member. */
-type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [member: string]: JsonValue | undefined;
 }

@@ -75,7 +75,7 @@ export function readClaimsSegment(
 }
 
 /** Parses the JSON object in a base64url segment. Returns undefined if it is not UTF-8, null if it is not strict JSON. */
-function readObject(segment: string): JsonObject | null | undefined {
+export function readObject(segment: string): JsonObject | null | undefined {
   let text: string;
   try {
     text = utf8.decode(Buffer.from(segment, 'base64url'));

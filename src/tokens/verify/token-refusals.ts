@@ -10,6 +10,7 @@ function refusal(reason: TokenRefusalReason, detail: string): TokenRefusal {
  */
 export const refusals = {
   tooLarge: refusal('TOKEN_TOO_LARGE', 'the token is longer than 8192 bytes'),
+  outsideTooLarge: refusal('TOKEN_TOO_LARGE', 'the token is longer than 16384 bytes'),
 
   notThreeSegments: refusal('TOKEN_MALFORMED', 'a token is three base64url segments joined by dots'),
   notCanonical: refusal('TOKEN_MALFORMED', 'a segment is not canonical base64url'),

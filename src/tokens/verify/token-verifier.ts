@@ -87,7 +87,7 @@ export class TokenVerifier {
     const parsed = this.#parse(token);
     if (!parsed.ok) return parsed;
     return this.#awaitVerdict(
-      this.#shareInFlight(token, this.#verifyFresh(token, parsed.unverified, parsed.selected, policy)),
+      this.#shareInFlight(token, this.#verifyFresh(token, parsed.unverified, parsed.selected)),
       requiredAudience,
     );
   }
@@ -126,10 +126,11 @@ export class TokenVerifier {
     token: string,
     unverified: UnverifiedToken,
     selected: SelectedKey,
-    policy: ClaimsPolicy,
   ): Promise<CachedToken | TokenRefusal> {
     if (!(await signatureMatches(token, selected.key))) return refusals.signatureInvalid;
     const { profile, keyId, refusedFromMs } = selected;
+    // Not that of the first caller: another may join after the policy has changed.
+    const policy = this.#policy();
     const verdict = checkClaims(profile, unverified.claims, policy, keyId, this.#nowMs() / 1000);
     if (!verdict.ok) return verdict.refusal;
     const cached = { verdict: Object.freeze(verdict), policy, refusedFromMs, trustedRevision: undefined };

@@ -154,7 +154,8 @@ function readPublicMember(value: unknown, member: 'x' | 'y' | 'n' | 'e', row: Al
   return value;
 }
 
-function requireSoundModulus(modulus: Buffer): void {
+/** @throws KeyRefused for an RSA modulus of another size, or of a faulty generator */
+export function requireSoundModulus(modulus: Buffer): void {
   const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
   const isOdd = ((modulus.at(-1) ?? 0) & 1) === 1;
   if (modulus[0] === 0 || !isOdd || bits < RSA_BITS.min || bits > RSA_BITS.max) {

@@ -21,9 +21,26 @@ export async function signatureMatches(token: string, { algorithm, key }: Signat
     const expected = createHmac('sha256', key).update(signed).digest();
     return expected.length === signature.length && timingSafeEqual(expected, signature);
   }
-  // RFC 7518 section 3.4: an ECDSA signature is r and s concatenated. RSA and Ed25519 ignore the option.
-  const input = { key, dsaEncoding: 'ieee-p1363' } as const;
   const digest = algorithm === 'EdDSA' ? null : 'sha256';
+  return publicKeyMatches({ signed, signature, digest, key });
+}
+
+/**
+ * Whether a signature is valid for a public key. Verifies off the main thread.
+ *
+ * @param check.digest null for Ed25519
+ * @param check.options how RSA is padded; PKCS #1 v1.5 by default
+ */
+export function publicKeyMatches(check: {
+  readonly signed: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly digest: 'sha256' | 'sha384' | null;
+  readonly key: KeyObject;
+  readonly options?: { readonly padding: number; readonly saltLength: number };
+}): Promise<boolean> {
+  const { signed, signature, digest, key, options } = check;
+  // RFC 7518 section 3.4: an ECDSA signature is r and s concatenated. RSA and Ed25519 ignore the option.
+  const input = { key, dsaEncoding: 'ieee-p1363', ...options } as const;
   return new Promise((resolve, reject) => {
     verify(digest, signed, input, signature, (error, matches) => {
       if (error) reject(error);

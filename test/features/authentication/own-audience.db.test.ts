@@ -74,11 +74,14 @@ test('A02 a watcher with a token for another audience is refused, with an audit 
     const { code, reason } = await callAny(client, watch, [{}], bearing(token));
     return code === status.OK ? 'OK' : reason;
   };
-  expect(await watched(await serviceToken(service, account, 'postern'))).toBe('OK');
-  expect(await events()).toEqual([]);
-  expect(await watched(await serviceToken(service, account))).toBe('TOKEN_CLAIMS_INVALID');
-  expect(await events()).toEqual([{ reason: 'TOKEN_CLAIMS_INVALID' }]);
-  client.close();
+  try {
+    expect(await watched(await serviceToken(service, account, 'postern'))).toBe('OK');
+    expect(await events()).toEqual([]);
+    expect(await watched(await serviceToken(service, account))).toBe('TOKEN_CLAIMS_INVALID');
+    expect(await events()).toEqual([{ reason: 'TOKEN_CLAIMS_INVALID' }]);
+  } finally {
+    client.close();
+  }
 });
 
 test('A02 public methods accept a token for any audience', async () => {
@@ -142,20 +145,23 @@ test('A02 in HS256 mode the audience claim is required, whoever signed the token
     POSTERN_ALGORITHM: 'HS256',
     POSTERN_SECRET: sharedSecret,
   });
-  const subject = await shared.addUser(email, password, ['admin']);
-  const signed = (audience?: string | string[]) =>
-    jwt.sign(audience === undefined ? {} : { aud: audience }, sharedSecret, {
-      issuer: 'http://127.0.0.1:8080',
-      subject,
-      expiresIn: 600,
-    });
-  const verdict = (audience?: string | string[]) =>
-    reasonFor(signed(audience), `${ADMIN}/ListUsers`, {}, shared);
-  expect([await verdict(), await verdict([]), await verdict('shop')]).toEqual([
-    'TOKEN_CLAIMS_INVALID',
-    'TOKEN_CLAIMS_INVALID',
-    'TOKEN_CLAIMS_INVALID',
-  ]);
-  expect([await verdict('postern'), await verdict(['shop', 'postern'])]).toEqual(['OK', 'OK']);
-  await shared.stop();
+  try {
+    const subject = await shared.addUser(email, password, ['admin']);
+    const signed = (audience?: string | string[]) =>
+      jwt.sign({ roles: ['admin'], ...(audience !== undefined && { aud: audience }) }, sharedSecret, {
+        issuer: 'http://127.0.0.1:8080',
+        subject,
+        expiresIn: 600,
+      });
+    const verdict = (audience?: string | string[]) =>
+      reasonFor(signed(audience), `${ADMIN}/ListUsers`, {}, shared);
+    expect([await verdict(), await verdict([]), await verdict('shop')]).toEqual([
+      'TOKEN_CLAIMS_INVALID',
+      'TOKEN_CLAIMS_INVALID',
+      'TOKEN_CLAIMS_INVALID',
+    ]);
+    expect([await verdict('postern'), await verdict(['shop', 'postern'])]).toEqual(['OK', 'OK']);
+  } finally {
+    await shared.stop();
+  }
 });

@@ -286,3 +286,33 @@ test('S16 a used assertion is forgotten once it is refused as expired everywhere
   await purgeExpired({ database: database.database }, { signal: new AbortController().signal });
   expect(await database.query('SELECT count(*)::int FROM used_once')).toEqual([{ count: 5 }]);
 });
+
+describe('G06 W22 what came from a token of a service ends with the proof behind it', () => {
+  const exchange = async (subject_token: string, actor_token = '') => {
+    const request = { subject_token, actor_token };
+    const outcome = await service.call('postern.v1.AuthService/ExchangeToken', request);
+    expect(verdictOf(outcome)).toBe('OK');
+    return String(outcome.response?.['access_token']);
+  };
+  const ends: [name: string, end: (of: KeyedAccount) => Promise<Outcome>][] = [
+    ['the key that leaked', ({ id, kid }) => administer('DeleteServiceKey', { client_id: id, kid })],
+    [
+      'the secret, without overlap',
+      ({ id }) => administer('RotateServiceSecret', { client_id: id, overlap: 0 }),
+    ],
+  ];
+  test.each(ends)('%s', async (_name, end) => {
+    const keyed = await accountWithKey();
+    await database.query(
+      `UPDATE service_accounts SET own_audiences = '{postern}', delegation_audiences = '{postern}' WHERE id = $1`,
+      [keyed.id],
+    );
+    const own = String((await issue(assertionOf(keyed))).response?.['access_token']);
+    const narrowed = await exchange(own);
+    const acted = await exchange(await service.tokenOf(admin.email, admin.password), own);
+    const twice = await exchange(narrowed);
+    expect(verdictOf(await end(keyed))).toBe('OK');
+    for (const token of [own, narrowed, twice, acted])
+      expect(await account.verdict(service, token)).toBe('TOKEN_REVOKED');
+  });
+});

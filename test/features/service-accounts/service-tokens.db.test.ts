@@ -65,7 +65,7 @@ test('T26 a service token contains its account and roles, and no session', async
   const token = String(response?.['access_token']);
   const claims = claimsOf(token);
   expect(Object.keys(claims).sort()).toEqual(
-    ['aud', 'client_id', 'exp', 'iat', 'iss', 'jti', 'roles', 'sub'].sort(),
+    ['aud', 'client_id', 'exp', 'iat', 'iss', 'jti', 'name', 'roles', 'sub'].sort(),
   );
   expect(claims).toMatchObject({
     sub: account.id,
@@ -233,7 +233,7 @@ test('the number of valid tokens of one service is bounded', async () => {
   const left = new AbortController();
   const issuer = new AccessTokenIssuer({
     issuer: 'https://postern.example',
-    audiences: ['postern'],
+    audiences: () => ['postern'],
     lifetimeSeconds: 600,
     signer: () => null,
     nowMs: Date.now,

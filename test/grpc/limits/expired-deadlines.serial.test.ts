@@ -52,7 +52,7 @@ test('N18 thousands of expired deadlines of a gateway end none of its other call
         verifyToken.path,
         verifyToken.requestSerialize,
         verifyToken.responseDeserialize,
-        { accessToken, audience: '' },
+        { accessToken, audience: '', clientAddress: '' },
         { deadline: Date.now() + deadlineMs },
         (error: ServiceError | null) => resolve(error?.code ?? status.OK),
       ),
@@ -74,7 +74,9 @@ test('N18 a connection with many resets gets GOAWAY, its calls in progress are a
   const listener = await listen();
   const raw = await RawHttp2.open(listener.address);
   cleanups.push(() => raw.destroy());
-  const token = Buffer.from(verifyToken.requestSerialize({ accessToken: 'soon', audience: '' }));
+  const token = Buffer.from(
+    verifyToken.requestSerialize({ accessToken: 'soon', audience: '', clientAddress: '' }),
+  );
   const isGoaway = ({ type }: { type: number }) => type === frameType['goaway'];
   let id = 1;
   for (; !raw.frames.some(isGoaway) && id < 4_000; id += 100) {

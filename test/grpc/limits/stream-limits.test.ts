@@ -266,6 +266,7 @@ test('N15 authenticated watchers have a limit of their own, and anonymous caller
     limits: { watching: { perConnection: 3, perAddress: 3, perProcess: 3 } },
     services: (add) =>
       add(TrustServiceService, {
+        resolveApiKey: () => Promise.reject(new Error('no API keys here')),
         async *watchTrust(_request, call) {
           yield { cursor: '', update: undefined };
           await new Promise((resolve) => call.signal.addEventListener('abort', resolve));

@@ -63,7 +63,13 @@ describe('a valid token', () => {
     });
     expect(withSession.allowed).toBe(true);
     expect(Object.keys(withSession.set).sort()).toEqual([...identityHeaders].sort());
-    expect(withSession.removed.sort()).toEqual(['x-postern-external-id', 'x-postern-x', 'x_postern_session']);
+    expect(withSession.removed.sort()).toEqual([
+      'x-postern-actor',
+      'x-postern-external-id',
+      'x-postern-subject-name',
+      'x-postern-x',
+      'x_postern_session',
+    ]);
 
     const bare = signed({});
     const without = await check({ headers: { ...withToken(bare).headers, ...spoofed } });
@@ -71,9 +77,11 @@ describe('a valid token', () => {
     expect(without.removed).toEqual(expect.arrayContaining(['x-postern-roles', 'x-postern-session']));
     expect(without.removed).not.toContain('x-postern-subject');
     expect((await check(withToken(bare))).removed.sort()).toEqual([
+      'x-postern-actor',
       'x-postern-external-id',
       'x-postern-roles',
       'x-postern-session',
+      'x-postern-subject-name',
     ]);
   });
 
@@ -102,7 +110,46 @@ describe('a valid token', () => {
     const { removed } = await check({
       header_map: { headers: [raw('authorization', `Bearer ${token}`), raw('X_Postern_Roles', 'admin')] },
     });
-    expect(removed.sort()).toEqual(['x-postern-external-id', 'x_postern_roles']);
+    expect(removed.sort()).toEqual([
+      'x-postern-actor',
+      'x-postern-external-id',
+      'x-postern-subject-name',
+      'x_postern_roles',
+    ]);
+  });
+
+  test('E02 names the service account and who acts for the subject, and nothing that the client sent under these names', async () => {
+    const own = { 'x-postern-subject-name': 'root', 'X-Postern-Actor': 'root', x_postern_actor: 'root' };
+    const ofService = signed({ client_id: 'someone', jti: '1', name: 'billing', roles: [] });
+    const named = await check({ headers: { ...withToken(ofService).headers, ...own } });
+    expect(named.set).toEqual({ 'x-postern-subject': 'someone', 'x-postern-subject-name': 'billing' });
+    expect(named.removed).toEqual(expect.arrayContaining(['x-postern-actor', 'x_postern_actor']));
+    expect(named.metadata).toMatchObject({ subject_name: 'billing' });
+    expect(named.metadata).not.toHaveProperty('actors');
+
+    const delegated = signed({
+      sid: 's-1',
+      client_id: 'id-of-orders',
+      act: { sub: 'id-of-orders', name: 'orders,root', act: { sub: 'id-of-web' } },
+    });
+    const acted = await check({ headers: { ...withToken(delegated).headers, ...own } });
+    expect(acted.set).toEqual({
+      'x-postern-subject': 'someone',
+      'x-postern-session': 's-1',
+      'x-postern-actor': 'orders%2Croot,id-of-web',
+    });
+    expect(acted.removed).toEqual(expect.arrayContaining(['x-postern-subject-name', 'x_postern_actor']));
+    expect(acted.metadata).toMatchObject({
+      actors: [{ subject: 'id-of-orders', name: 'orders,root' }, { subject: 'id-of-web' }],
+    });
+  });
+
+  test('a user of a program that shares the secret cannot choose the name of a service account', async () => {
+    for (const claims of [{ name: 'billing' }, { name: 'billing', sid: 's-1', client_id: 'app' }]) {
+      const { set, metadata } = await check(withToken(signed(claims)));
+      expect(set).not.toHaveProperty('x-postern-subject-name');
+      expect(metadata).not.toHaveProperty('subject_name');
+    }
   });
 
   test('is refused as soon as it is revoked', async () => {
@@ -156,6 +203,28 @@ describe('E03 refused with 401', () => {
 });
 
 describe('a route’s policy', () => {
+  const act = (name: string, before?: object) => ({
+    act: { sub: 's-1', name, ...(before && { act: before }) },
+  });
+  test.each<[string, object, boolean]>([
+    ['the service that acts is listed', act('support'), true],
+    ['it acts after another one', act('orders', { sub: 's-2', name: 'gate' }), true],
+    ['only the service before it is listed', act('gate', { sub: 's-2', name: 'support' }), false],
+    ['another service acts', act('billing'), false],
+    ['the service has no name', { act: { sub: 'support' } }, false],
+    ['nobody acts', {}, false],
+  ])('G11 actors_any: %s', async (_name, claims, expected) => {
+    const { allowed, http, body } = await check(withToken(signed(claims)), { actors_any: 'support, orders' });
+    expect([allowed, http, body.reason]).toEqual(
+      expected ? [true, undefined, undefined] : [false, 403, 'ACTOR_NOT_ALLOWED'],
+    );
+  });
+
+  test('G11 without actors_any a token with an actor counts as its subject', async () => {
+    expect((await check(withToken(signed(act('anybody'))))).allowed).toBe(true);
+    expect((await check(withToken(signed({})), { actors_any: 'a', mode: 'optional' })).http).toBe(503);
+  });
+
   test.each<[string, Record<string, string>, object, boolean]>([
     ['any role, one held', { roles_any: 'admin, editor' }, { roles: ['editor'] }, true],
     ['any role, none held', { roles_any: 'admin,owner' }, { roles: ['editor'] }, false],

@@ -4,6 +4,7 @@ import type { Message, TestService } from '../../support/test-service.ts';
 
 /** `attributes.request.http` as Envoy fills it. */
 export interface HttpAttributes {
+  readonly path?: string;
   readonly headers?: Record<string, string>;
   readonly header_map?: { readonly headers: readonly Message[] };
 }

@@ -15,7 +15,8 @@ import { reasonOf, startTestService, type TestService } from '../../support/test
 describe('E01 an internal fault', () => {
   const request: CheckRequest = {
     attributes: {
-      request: { http: { headers: { authorization: 'Bearer a.b.c' }, headerMap: undefined } },
+      source: undefined,
+      request: { http: { path: '', headers: { authorization: 'Bearer a.b.c' }, headerMap: undefined } },
       contextExtensions: {},
     },
   };
@@ -30,7 +31,7 @@ describe('E01 an internal fault', () => {
     ['claims without roles', () => ({ ...claims, roles: undefined }) as unknown as VerifiedClaims, 'INTERNAL'],
   ])('%s causes a denial within 200 ms that does not reveal it', async (_name, verifyToken, reason) => {
     const noted: unknown[] = [];
-    const { check } = authorizationService({ audiences: ['postern'], verifyToken });
+    const { check } = authorizationService({ audiences: ['postern'], policy: null, verifyToken, isTrustedProxy: () => false });
     jest.useFakeTimers();
     let answer: Awaited<ReturnType<typeof check>> | undefined;
     const answering = Promise.resolve(check(request, {
@@ -124,7 +125,11 @@ describe('E01 a message that cannot be decoded', () => {
   }); // prettier-ignore
 
   test('N02 a message over 64 KiB is refused by gRPC, without a check response', async () => {
-    const attributes = { request: undefined, contextExtensions: { mode: 'x'.repeat(70_000) } };
+    const attributes = {
+      source: undefined,
+      request: undefined,
+      contextExtensions: { mode: 'x'.repeat(70_000) },
+    };
     const large = CheckRequest.encode({ attributes }).finish();
     const error = await checkBytes(Buffer.from(large)).catch((error: unknown) => error as grpc.ServiceError);
     if (!('metadata' in error)) throw new Error('not refused');

@@ -19,7 +19,7 @@ beforeEach(() => {
   bundle.replaceKeys(createKeyRing([]));
   position = 0n;
   applyRevocation();
-  broadcaster = new TrustBroadcaster(bundle, policy);
+  broadcaster = new TrustBroadcaster(bundle, () => policy);
 });
 afterEach(() => {
   for (const watcher of watchers) broadcaster.unsubscribe(watcher);

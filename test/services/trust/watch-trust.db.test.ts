@@ -10,6 +10,7 @@ import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
 import { rotateSigningKey } from '../../../src/features/signing-keys/rotate-signing-key.ts';
 import { insertRevocation } from '../../../src/features/revocations/revocation-queries.ts';
 import { openAdminFixture } from '../../support/admin-fixture.ts';
+import { bearing, serviceToken } from '../../support/callers.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { masterKey, startTestService, type TestService } from '../../support/test-service.ts';
 import { TrustWatch } from '../../support/trust-watch.ts';
@@ -171,6 +172,8 @@ test('K03 a rotation reaches watchers as the complete new set before the new key
 });
 
 test('A02 a watcher needs a service account, except through a unix socket', async () => {
+  const resolve = async (at: TestService) =>
+    (await at.call('postern.v1.TrustService/ResolveApiKey', { key_sha256: Buffer.alloc(32) })).reason;
   const nobody = new TrustWatch(service.grpcAddress);
   expect((await nobody.end).reason).toBe('CREDENTIALS_MISSING');
   await service.addUser('reader@example.com', 'correct horse battery');
@@ -186,6 +189,10 @@ test('A02 a watcher needs a service account, except through a unix socket', asyn
   const local = await startTestService({ POSTERN_GRPC_LISTEN: `unix:${path}` }, store);
   const beside = new TrustWatch(`unix:${path}`);
   await beside.complete();
+  expect([await resolve(service), await resolve(local)]).toEqual([
+    'CREDENTIALS_MISSING',
+    'RESOURCE_NOT_FOUND',
+  ]);
   await Promise.all([nobody, user, beside].map((watch) => watch.close()));
   await local.stop();
 });
@@ -204,6 +211,30 @@ test('S12 the stream of a watcher whose service account is deleted is closed', a
   await fixture.deleteService(id);
   expect((await watch.end).reason).toBe('TOKEN_REVOKED');
   await watch.close();
+});
+
+test('G06 the stream of an exchanged token ends with that token, or with what it came from', async () => {
+  const fixture = await openAdminFixture(store);
+  const account = await fixture.createService('narrowing');
+  const own = await serviceToken(service, account);
+  const narrow = async () => {
+    const request = { subject_token: own };
+    const { response } = await service.call('postern.v1.AuthService/ExchangeToken', request);
+    return String(response?.['access_token']);
+  };
+  const [first, second] = [await narrow(), await narrow()];
+  const [revoked, kept] = [first, second].map(
+    (token) => new TrustWatch(other.grpcAddress, '', { metadata: bearing(token) }),
+  ) as [TrustWatch, TrustWatch];
+  watches.push(revoked, kept);
+  await Promise.all([revoked.complete(), kept.complete()]);
+  await service.call('postern.v1.AuthService/RevokeToken', { token: first });
+  expect((await revoked.end).reason).toBe('TOKEN_REVOKED');
+  const [, claims = ''] = second.split('.');
+  const { jti } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { jti: string };
+  expect(await store.query(`SELECT FROM revocations WHERE kind = 'jti' AND id = $1`, [jti])).toEqual([]);
+  await fixture.deleteService(account.id);
+  expect((await kept.end).reason).toBe('TOKEN_REVOKED');
 });
 
 test('health reports the service', async () => {

@@ -117,6 +117,10 @@ type Service struct {
 	lifetime uint32
 	refuse   error
 	silent   bool
+	apiKeys  apiKeys
+	// workload is the token of a workload that is bound.
+	workload  string
+	exchanges []*posternpb.ExchangeTokenRequest
 }
 
 // Start serves on a free port of this machine until the end of the test.

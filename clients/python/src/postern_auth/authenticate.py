@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import grpc
 
 from . import wire
+from .api_key import looks_like_api_key, peer_ip
 from .bearer import bearer_token, credentials_missing
 from .caller import caller_variable
 from .claims import Caller
+from .policy import Policy, PolicyFile, combined
 from .refusal import Refused
 from .rules import Require, Rule, Rules, ServiceDescriptor
 from .verifier import Verifier
@@ -28,6 +30,20 @@ class Refusal(NamedTuple):
     trailers: tuple[tuple[str, bytes], ...]
 
 
+class PresentedKey(NamedTuple):
+    """An API key, which is judged where the handler runs: there the address of the caller is known, and waiting is allowed."""
+
+    key: str
+    rule: Require
+    policy: Policy | None
+    method: str
+
+
+def peer_address(context: Any) -> str | None:
+    """The address of the other end of the connection."""
+    return peer_ip(context.peer())
+
+
 class Authenticator:
     def __init__(
         self,
@@ -35,43 +51,89 @@ class Authenticator:
         rules: Mapping[str, Rule] | None = None,
         *,
         otherwise: Rule = Require(),  # noqa: B008 - it is immutable
+        policy: PolicyFile | None = None,
         services: Iterable[ServiceDescriptor] | None = None,
+        client_address: Callable[[Any], str | None] = peer_address,
     ) -> None:
         """
         :param rules: by full method name, `/package.Service/Method`
         :param otherwise: the rule of all other methods, so that none is open by mistake
+        :param policy: the rules of a file, which says itself what `otherwise` is. Where `rules` has the method as well, both
+            must allow a call
         :param services: the descriptors of the served services. With them, a rule for a method that none has is an error
+        :param client_address: from where a call comes, by its `ServicerContext`, for API keys that are limited to networks.
+            By default from the other end of the connection, which behind a proxy is the proxy
         """
+        if policy is not None and otherwise != Require():
+            raise ValueError("otherwise is written in the policy file; remove it here")
         self._verifier = verifier
+        self._client_address = client_address
         self._rules = Rules(rules or {}, otherwise, services)
+        self._code = dict(rules or {})
+        self._policy = policy
 
-    def judge(self, call: grpc.HandlerCallDetails) -> Caller | Refusal | None:
+    def judge(self, call: grpc.HandlerCallDetails) -> Caller | PresentedKey | Refusal | None:
         """None for a public method, and for an optional token that was not sent."""
-        rule = self._rules.of(call.method)
-        if rule is None:
-            return None
         try:
+            policy = None
+            if self._policy is None:
+                rule = self._rules.of(call.method)
+            else:
+                rule, policy = combined(self._policy, self._code, call.method)
+            if rule is None:
+                return None
             values = [_text(value) for name, value in call.invocation_metadata or () if name == "authorization"]
             token = bearer_token(values)
+            if token is not None and looks_like_api_key(token):
+                return PresentedKey(token, rule, policy, call.method)
             if token is not None:
-                return self._verifier.verify(token, roles=rule.roles, audience=rule.audience)
+                caller = self._verifier.verify(token, roles=rule.roles, audience=rule.audience, actors=rule.actors)
+                if policy is not None:
+                    policy.check(call.method, caller)
+                return caller
             if rule.optional:
                 return None
             raise credentials_missing("metadata 'authorization: Bearer <token>'")
-        except Refused as refused:
-            return refusal_of(refused)
-        except Exception:
-            # Fail closed, without details for the caller.
-            log.exception("a token could not be judged")
-            return Refusal(grpc.StatusCode.INTERNAL, "internal error", ())
+        except Exception as error:
+            return refusal_of(error)
+
+    def judge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
+        """Blocks up to a second while Postern is asked about a key."""
+        try:
+            caller = self._verifier.verify(presented.key, **self._requirements(presented, context))
+            return _allowed(presented, caller)
+        except Exception as error:
+            return refusal_of(error)
+
+    async def ajudge_key(self, presented: PresentedKey, context: Any) -> Caller | Refusal:
+        try:
+            caller = await self._verifier.averify(presented.key, **self._requirements(presented, context))
+            return _allowed(presented, caller)
+        except Exception as error:
+            return refusal_of(error)
+
+    def _requirements(self, presented: PresentedKey, context: Any) -> dict[str, Any]:
+        rule = presented.rule
+        address = self._client_address(context)
+        return {"roles": rule.roles, "audience": rule.audience, "actors": rule.actors, "client_address": address}
+
+
+def _allowed(presented: PresentedKey, caller: Caller) -> Caller:
+    if presented.policy is not None:
+        presented.policy.check(presented.method, caller)
+    return caller
 
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
-def refusal_of(refused: Refused) -> Refusal:
+def refusal_of(refused: Exception) -> Refusal:
     """In the form of Postern's own refusals, so that callers handle one kind."""
+    if not isinstance(refused, Refused):
+        # Fail closed, without details for the caller.
+        log.error("a token could not be judged", exc_info=refused)
+        return Refusal(grpc.StatusCode.INTERNAL, "internal error", ())
     status = wire.encode_status(refused.code.value[0], refused.detail, refused.reason, refused.retry_after)
     return Refusal(refused.code, refused.detail, (("grpc-status-details-bin", status),))
 

@@ -12,22 +12,43 @@ from .token_format import utf16_length
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """A service account that acts for the subject of a token."""
+
+    subject: str
+    #: Its name when the token was issued.
+    name: str | None
+    #: Who acted before it; None for the first one.
+    actor: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a verified token is for. Times are Unix time in seconds."""
+    """Who a verified token or API key is for. Times are Unix time in seconds."""
 
     subject: str
     subject_type: Literal["user", "service"]
     session_id: str | None
+    #: The id of the API key, if it is one.
     token_id: str
-    client_id: str
+    #: None for the API key of a user.
+    client_id: str | None
     #: The user's id in another program.
     external_id: str | None
+    #: The name of the service account.
+    subject_name: str | None
+    #: Who acts for the subject.
+    actor: Actor | None
     issuer: str
     audience: tuple[str, ...]
     roles: tuple[str, ...]
+    #: When an API key was created.
     issued_at: int
-    expires_at: int
-    key_id: str
+    #: None for an API key that does not expire.
+    expires_at: int | None
+    #: The key that signed the token. None for an API key.
+    key_id: str | None
+    credential_kind: Literal["access_token", "api_key"] = "access_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,8 @@ class Policy:
 
 _ABSENT: Final = object()
 _MAX_DATE: Final = 2**40
+#: A call can pass through as many services.
+_MAX_ACTORS: Final = 4
 _UNSAFE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
@@ -60,6 +83,8 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
     token_id, client_id = _identifier(claims, "jti"), _identifier(claims, "client_id")
     session_id = _identifier(claims, "sid") if "sid" in claims else None
     external_id = _identifier(claims, "external_id") if "external_id" in claims else None
+    subject_name = _identifier(claims, "name") if "name" in claims else None
+    actor = _actor(claims["act"], _MAX_ACTORS) if "act" in claims else None
     roles = _identifiers(claims.get("roles"))
     if roles is None:
         raise _invalid("roles must be a list of strings of 1 to 256 characters without control characters")
@@ -83,6 +108,8 @@ def check_claims(claims: Mapping[str, object], policy: Policy, key_id: str, now:
         token_id=token_id,
         client_id=client_id,
         external_id=external_id,
+        subject_name=subject_name if session_id is None else None,
+        actor=actor,
         issuer=policy.issuer,
         audience=audience,
         roles=roles,
@@ -114,6 +141,17 @@ def _identifier(claims: Mapping[str, object], name: str) -> str:
     if isinstance(value, str) and is_identifier(value):
         return value
     raise _invalid(f"{name} must be a string of 1 to 256 characters without control characters")
+
+
+def _actor(value: object, remaining: int) -> Actor:
+    """The claim `act` (RFC 8693 section 4.1). It decides who may call, so a malformed one refuses the token."""
+    if isinstance(value, dict) and remaining > 0:
+        subject, name = value.get("sub"), value.get("name")
+        is_named = "name" not in value or is_identifier(name)
+        if isinstance(subject, str) and is_identifier(subject) and is_named:
+            before = _actor(value["act"], remaining - 1) if "act" in value else None
+            return Actor(subject, name if isinstance(name, str) else None, before)
+    raise _invalid(f"act must be an object with sub and perhaps name and act, nested at most {_MAX_ACTORS} deep")
 
 
 def _identifiers(value: object) -> tuple[str, ...] | None:

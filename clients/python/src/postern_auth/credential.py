@@ -1,4 +1,4 @@
-"""The access token of a service account."""
+"""Access tokens of service accounts, fetched and renewed for the program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from . import wire
 from .channel import Upstream, upstream_error
 from .refusal import UpstreamError
 
-ISSUE_METHOD = "/postern.v1.AuthService/IssueServiceToken"
 DEADLINE_SECONDS = 5.0
 #: The pause between a failed renewal and the next attempt; the previous token is used meanwhile.
 PAUSE_AFTER_FAILURE = 2.0
@@ -37,31 +36,24 @@ class _Token(NamedTuple):
     expires_at: float
 
 
-class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
-    """The access token of a service account: fetched on first use, renewed before it expires, shared by all threads.
+class Credential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
+    """An access token: fetched on first use, renewed before it expires, shared by all threads.
 
     While a token is renewed, and while Postern does not answer, the previous one is used until it expires: a Postern that
     hangs delays no call. It is also a plugin for `grpc.metadata_call_credentials`.
     """
 
-    def __init__(
-        self,
-        address: str | Upstream,
-        client_id: str,
-        client_secret: str,
-        *,
-        audience: str = "",
-        credentials: grpc.ChannelCredentials | None = None,
-        insecure: bool = False,
-    ) -> None:
-        if not isinstance(client_id, str) or not isinstance(client_secret, str):
-            raise TypeError("client_id and client_secret must be strings")
-        if not client_id or not client_secret:
-            raise ValueError("client_id and client_secret must not be empty")
-        self._upstream = address if isinstance(address, Upstream) else Upstream(address, credentials, insecure)
-        self._request = wire.encode_service_token_request(client_id, client_secret, audience)
+    #: The full name of the method that issues the token.
+    _method: str
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
         self._reset()
         _credentials.add(self)
+
+    def _request(self) -> bytes:
+        """The message to ask for a token with, made anew for each renewal. Raises `UpstreamError`."""
+        raise NotImplementedError
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -98,6 +90,11 @@ class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
                     raise
                 self._refused = False
             return self._token.value, self._token.renew_at
+
+    def current(self) -> str | None:
+        """The token that is known now, without a call. None without one, or when it has expired."""
+        token = self._token
+        return None if token is None or monotonic() >= token.expires_at else token.value
 
     def _renew_in_background(self) -> None:
         background = self._background
@@ -153,10 +150,11 @@ class ServiceCredential(grpc.AuthMetadataPlugin):  # type: ignore[misc]
             callback((), error)
 
     def _issue(self) -> _Token:
+        request = self._request()
         channel = self._channel = self._channel or self._upstream.connect()
         requested_at = monotonic()
         try:
-            answer = channel.unary_unary(ISSUE_METHOD)(self._request, timeout=DEADLINE_SECONDS)
+            answer = channel.unary_unary(self._method)(request, timeout=DEADLINE_SECONDS)
             value, lifetime = wire.decode_token_set(answer)
         except grpc.RpcError as error:
             raise upstream_error(error) from None
@@ -175,7 +173,33 @@ def _before_fork() -> None:
         credential.leave()
 
 
-_credentials: weakref.WeakSet[ServiceCredential] = weakref.WeakSet()
+class ServiceCredential(Credential):
+    """The access token of a service account that has a secret."""
+
+    _method = "/postern.v1.AuthService/IssueServiceToken"
+
+    def __init__(
+        self,
+        address: str | Upstream,
+        client_id: str,
+        client_secret: str,
+        *,
+        audience: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+    ) -> None:
+        if not isinstance(client_id, str) or not isinstance(client_secret, str):
+            raise TypeError("client_id and client_secret must be strings")
+        if not client_id or not client_secret:
+            raise ValueError("client_id and client_secret must not be empty")
+        self._encoded = wire.encode_service_token_request(client_id, client_secret, audience)
+        super().__init__(address if isinstance(address, Upstream) else Upstream(address, credentials, insecure))
+
+    def _request(self) -> bytes:
+        return self._encoded
+
+
+_credentials: weakref.WeakSet[Credential] = weakref.WeakSet()
 #: Connections of the parent process. Closing one in the child could wait for threads that only the parent has.
 _abandoned: list[object] = []
 

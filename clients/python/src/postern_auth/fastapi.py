@@ -4,7 +4,7 @@ Annotations are evaluated here: of a dependency that is an object, older release
 texts, and take the connection for a parameter of the query.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Literal, overload
 
 from fastapi import HTTPException
@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from .caller import caller_variable
 from .claims import Caller
 from .refusal import Refused
-from .starlette import authenticate
+from .starlette import authenticate, client_of
 from .verifier import Verifier, check_requirements
 
 
@@ -27,21 +27,28 @@ class _CallerDependency(SecurityBase):
         verifier: Verifier,
         roles: Collection[str],
         audience: str | None,
+        actors: Collection[str] | None,
         optional: bool,
         scheme: SecurityBase | None,
+        client_address: Callable[[HTTPConnection], str | None] | None,
     ) -> None:
-        check_requirements(roles, audience)
+        check_requirements(roles, audience, actors)
         self._verifier = verifier
         self._roles = roles
         self._audience = audience
+        self._actors = actors
         self._optional = optional
+        self._client_address = client_address or _client_of
         self.model = HTTPBearer(bearerFormat="JWT") if scheme is None else scheme.model
         self.scheme_name = "postern" if scheme is None else scheme.scheme_name
 
     async def __call__(self, connection: HTTPConnection) -> Caller | None:
         """Asynchronous, so that the variable that it sets reaches the function of the path, also one in a thread."""
         try:
-            caller = authenticate(self._verifier, connection.headers.raw, self._roles, self._audience)
+            address = self._client_address(connection)
+            caller = await authenticate(
+                self._verifier, connection.headers.raw, self._roles, self._audience, self._actors, address
+            )
         except Refused as refused:
             if self._optional and refused.reason == "CREDENTIALS_MISSING":
                 return None
@@ -52,6 +59,10 @@ class _CallerDependency(SecurityBase):
             ) from None
         caller_variable.set(caller)
         return caller
+
+
+def _client_of(connection: HTTPConnection) -> str | None:
+    return client_of(connection.scope)
 
 
 class CallerDependency(_CallerDependency):
@@ -71,8 +82,10 @@ def caller(
     *,
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
     optional: Literal[False] = False,
     scheme: SecurityBase | None = None,
+    client_address: Callable[[HTTPConnection], str | None] | None = None,
 ) -> CallerDependency: ...
 @overload
 def caller(
@@ -81,23 +94,31 @@ def caller(
     audience: str | None = None,
     optional: Literal[True],
     scheme: SecurityBase | None = None,
+    client_address: Callable[[HTTPConnection], str | None] | None = None,
 ) -> OptionalCallerDependency: ...
 def caller(
     verifier: Verifier,
     *,
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
     optional: bool = False,
     scheme: SecurityBase | None = None,
+    client_address: Callable[[HTTPConnection], str | None] | None = None,
 ) -> _CallerDependency:
     """A dependency that returns the caller of a request, or answers 401, 403 or 503 with the headers of RFC 6750.
 
     :param roles: roles that the caller must have, all of them
+    :param actors: names of services, one of which must act for the subject
     :param optional: None for a request without a token; a token that is sent must be valid
     :param scheme: the security scheme that OpenAPI shows, such as `OAuth2PasswordBearer(tokenUrl="token")`; by default
         a bearer token
+    :param client_address: from where a request comes, for API keys that are limited to networks. By default what the
+        server says, which behind a proxy is the proxy
     """
     if optional and roles:
         raise ValueError("a caller without a token has no roles; remove roles or optional")
+    if optional and actors is not None:
+        raise ValueError("a caller without a token has no actor; remove actors or optional")
     kind = OptionalCallerDependency if optional else CallerDependency
-    return kind(verifier, roles, audience, optional, scheme)
+    return kind(verifier, roles, audience, actors, optional, scheme, client_address)

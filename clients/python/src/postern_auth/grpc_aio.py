@@ -13,6 +13,7 @@ import grpc.aio
 from .authenticate import (
     Authenticator,
     Behaviour,
+    PresentedKey,
     Refusal,
     as_caller,
     as_streaming_caller,
@@ -21,6 +22,7 @@ from .authenticate import (
 )
 from .caller import caller_variable
 from .claims import Caller
+from .grpc_sync import judged_first
 
 
 class Authenticate(Authenticator, grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -43,6 +45,8 @@ class Authenticate(Authenticator, grpc.aio.ServerInterceptor):  # type: ignore[m
             return handler
         if isinstance(verdict, Refusal):
             return handler_like(handler, _refuse(verdict), raw=True)
+        if isinstance(verdict, PresentedKey):
+            return handler_like(handler, _judged_first(self, verdict, behaviour_of(handler), handler.response_streaming))
         return handler_like(handler, _wrap(behaviour_of(handler), handler.response_streaming, verdict))
 
 
@@ -67,6 +71,35 @@ def _wrap(behaviour: Behaviour, streams: bool, caller: Caller) -> Behaviour:
 
         return run
     return as_streaming_caller(behaviour, caller) if streams else as_caller(behaviour, caller)
+
+
+def _judged_first(authenticator: Authenticator, presented: PresentedKey, behaviour: Behaviour, streams: bool) -> Behaviour:
+    """Judges an API key before the handler: in its thread if it is an ordinary function, else without blocking the loop."""
+
+    async def caller_of(context: Any) -> Caller:
+        verdict = await authenticator.ajudge_key(presented, context)
+        if isinstance(verdict, Refusal):
+            await _refuse(verdict)(None, context)
+            # Releases of grpc exist whose `abort` returns.
+            raise RuntimeError("the call was refused")
+        return verdict
+
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def generate(request: Any, context: Any) -> AsyncIterator[Any]:
+            caller = await caller_of(context)
+            async with aclosing(_wrap(behaviour, streams, caller)(request, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        return generate
+    if inspect.iscoroutinefunction(behaviour):
+
+        async def run(request: Any, context: Any) -> Any:
+            return await _wrap(behaviour, streams, await caller_of(context))(request, context)
+
+        return run
+    return judged_first(authenticator, presented, behaviour, streams)
 
 
 def _refuse(refusal: Refusal) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[None]]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 
-from .authenticate import Authenticator, Refusal, as_caller, as_streaming_caller, behaviour_of, handler_like
+from .authenticate import (
+    Authenticator,
+    Behaviour,
+    PresentedKey,
+    Refusal,
+    as_caller,
+    as_streaming_caller,
+    behaviour_of,
+    handler_like,
+)
+from .claims import Caller
 
 
 class Authenticate(Authenticator, grpc.ServerInterceptor):  # type: ignore[misc]
-    """Lets a call in if its `authorization: Bearer` token is valid and meets the rule of the method.
+    """Lets a call in if its `authorization: Bearer` token or API key is valid and meets the rule of the method.
 
     It refuses as Postern does: UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE, with an ErrorInfo of the domain `postern`.
     Handlers ask `current_caller()`.
@@ -31,8 +41,30 @@ class Authenticate(Authenticator, grpc.ServerInterceptor):  # type: ignore[misc]
         if isinstance(verdict, Refusal):
             # The request of a caller without a token is not even decoded.
             return handler_like(handler, _refuse(verdict), raw=True)
+        if isinstance(verdict, PresentedKey):
+            return handler_like(handler, judged_first(self, verdict, behaviour_of(handler), handler.response_streaming))
         wrap = as_streaming_caller if handler.response_streaming else as_caller
         return handler_like(handler, wrap(behaviour_of(handler), verdict))
+
+
+def judged_first(authenticator: Authenticator, presented: PresentedKey, behaviour: Behaviour, streams: bool) -> Behaviour:
+    """Judges an API key on the thread of the handler. That of the server would stand still for all calls meanwhile."""
+
+    def caller_of(context: Any) -> Caller:
+        verdict = authenticator.judge_key(presented, context)
+        if isinstance(verdict, Refusal):
+            _refuse(verdict)(None, context)
+            # Releases of grpc exist whose `abort` returns.
+            raise RuntimeError("the call was refused")
+        return verdict
+
+    def run(request: Any, context: Any) -> Any:
+        return as_caller(behaviour, caller_of(context))(request, context)
+
+    def generate(request: Any, context: Any) -> Iterator[Any]:
+        yield from as_streaming_caller(behaviour, caller_of(context))(request, context)
+
+    return generate if streams else run
 
 
 def _refuse(refusal: Refusal) -> Callable[[Any, grpc.ServicerContext], Any]:

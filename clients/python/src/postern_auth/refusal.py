@@ -19,10 +19,14 @@ Reason = Literal[
     "TOKEN_EXPIRED",
     "TOKEN_NOT_YET_VALID",
     "TOKEN_REVOKED",
+    "API_KEY_INVALID",
     "ROLE_MISSING",
+    "METHOD_NOT_LISTED",
+    "ACTOR_NOT_ALLOWED",
     "TRUST_STALE",
 ]
 
+_FORBIDDEN: Final = ("ROLE_MISSING", "METHOD_NOT_LISTED", "ACTOR_NOT_ALLOWED")
 RETRY_AFTER_SECONDS: Final = 1.0
 
 
@@ -48,7 +52,7 @@ class Refused(Exception):
         """The gRPC status of the refusal."""
         if self.reason == "TRUST_STALE":
             return grpc.StatusCode.UNAVAILABLE
-        if self.reason == "ROLE_MISSING":
+        if self.reason in _FORBIDDEN:
             return grpc.StatusCode.PERMISSION_DENIED
         return grpc.StatusCode.UNAUTHENTICATED
 
@@ -61,14 +65,14 @@ class Refused(Exception):
     def http_status(self) -> Literal[401, 403, 503]:
         if self.reason == "TRUST_STALE":
             return 503
-        return 403 if self.reason == "ROLE_MISSING" else 401
+        return 403 if self.reason in _FORBIDDEN else 401
 
     @property
     def http_headers(self) -> dict[str, str]:
         """The response headers that RFC 6750 section 3 and RFC 9110 section 10.2.3 ask for."""
         if self.reason == "TRUST_STALE":
             return {"retry-after": str(int(RETRY_AFTER_SECONDS))}
-        if self.reason == "ROLE_MISSING":
+        if self.reason in _FORBIDDEN:
             return {"www-authenticate": 'Bearer error="insufficient_scope"'}
         if self.reason == "CREDENTIALS_MISSING":
             return {"www-authenticate": "Bearer"}

@@ -18,7 +18,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Require(Rule):
-    """A valid token is needed, with all of the roles and for the audience.
+    """A valid token is needed, with all of the roles, for the audience and, with `actors`, from a service of one of these
+    names that acts for the subject.
 
     With `optional` a call without a token is let in as well, without a caller; a token that is sent must be valid.
     """
@@ -26,11 +27,14 @@ class Require(Rule):
     roles: Collection[str] = ()
     audience: str | None = None
     optional: bool = False
+    actors: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        check_requirements(self.roles, self.audience)
+        check_requirements(self.roles, self.audience, self.actors)
         if self.optional and self.roles:
             raise ValueError("a caller without a token has no roles; remove roles or optional")
+        if self.optional and self.actors is not None:
+            raise ValueError("a caller without a token has no actor; remove actors or optional")
 
 
 class _Public(Rule):

@@ -20,7 +20,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RequireToken:
-    """Lets a request in if its `Authorization: Bearer` token is valid, and puts the caller into `request.state.caller`.
+    """Lets a request in if its `Authorization: Bearer` token or API key is valid, and puts the caller into
+    `request.state.caller`.
 
     Others get 401, 403 or 503 with JSON, `{"error": "TOKEN_EXPIRED", "message": "..."}`. It guards WebSockets, too. Where
     browsers call from other origins, add the CORS middleware after this one: then it is in front and answers preflights.
@@ -33,25 +34,33 @@ class RequireToken:
         *,
         roles: Collection[str] = (),
         audience: str | None = None,
+        actors: Collection[str] | None = None,
         public: Collection[str] = (),
+        client_address: Callable[[Scope], str | None] | None = None,
     ) -> None:
         """
+        :param actors: names of services, one of which must act for the subject
         :param public: paths that need no token, compared exactly
+        :param client_address: from where a request comes, by its scope, for API keys that are limited to networks. By
+            default what the server says, which behind a proxy is the proxy
         """
-        check_requirements(roles, audience)
+        check_requirements(roles, audience, actors)
         check_requirements(public, None)
         self._app = app
         self._verifier = verifier
         self._roles = roles
         self._audience = audience
+        self._actors = actors
         self._public = frozenset(public)
+        self._client_address = client_address or client_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or scope["path"] in self._public:
             await self._app(scope, receive, send)
             return
         try:
-            caller = authenticate(self._verifier, scope["headers"], self._roles, self._audience)
+            address = self._client_address(scope)
+            caller = await authenticate(self._verifier, scope["headers"], self._roles, self._audience, self._actors, address)
         except Refused as refused:
             await _refuse(refused, scope, receive, send)
             return
@@ -63,18 +72,26 @@ class RequireToken:
             caller_variable.reset(reset)
 
 
-def authenticate(
+def client_of(scope: Scope) -> str | None:
+    """The address of the client as the server knows it; None for a unix socket."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+async def authenticate(
     verifier: Verifier,
     headers: Iterable[tuple[bytes, bytes]],
     roles: Collection[str] = (),
     audience: str | None = None,
+    actors: Collection[str] | None = None,
+    client_address: str | None = None,
 ) -> Caller:
     """The caller of a request by its raw headers. Raises `Refused`."""
     values = [value.decode("latin-1") for name, value in headers if name.lower() == b"authorization"]
     token = bearer_token(values)
     if token is None:
         raise credentials_missing("'Authorization: Bearer <token>'")
-    return verifier.verify(token, roles=roles, audience=audience)
+    return await verifier.averify(token, roles=roles, audience=audience, actors=actors, client_address=client_address)
 
 
 async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

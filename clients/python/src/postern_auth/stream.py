@@ -12,9 +12,10 @@ from typing import Final
 import grpc
 
 from . import wire
+from .api_key_resolver import RESOLVE_SECONDS, ApiKeyResolver
 from .channel import Upstream, upstream_error
 from .claims import Policy
-from .credential import ServiceCredential
+from .credential import Credential
 from .keys import UnusableKeys, read_key_set
 from .refusal import UpstreamError
 from .trust import Trust
@@ -22,6 +23,7 @@ from .trust import Trust
 log = logging.getLogger("postern_auth")
 
 WATCH_METHOD: Final = "/postern.v1.TrustService/WatchTrust"
+RESOLVE_METHOD: Final = "/postern.v1.TrustService/ResolveApiKey"
 #: Heartbeats arrive every two seconds; after five missing ones the connection counts as dead.
 SILENCE_LIMIT: Final = 10.0
 MIN_RETRY: Final = 0.05
@@ -88,7 +90,7 @@ class StreamSource:
     def __init__(
         self,
         upstream: Upstream,
-        credential: ServiceCredential | None,
+        credential: Credential | None,
         trust: Trust,
     ) -> None:
         self._upstream = upstream
@@ -109,6 +111,8 @@ class StreamSource:
         self._pause = 0.0
         self._purge_at = -inf
         self._clock_offset = inf
+        self.api_keys = ApiKeyResolver(self._ask_about_key, trust)
+        trust.on_tokens_revoked = self.api_keys.drop
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="postern-auth", daemon=True).start()
@@ -122,6 +126,7 @@ class StreamSource:
                     call.cancel()
             channel, self._channel = self._channel, None
             self._wake.notify_all()
+        self.api_keys.cancel()
         if channel is not None:
             channel.close()
         if self._credential is not None:
@@ -136,6 +141,7 @@ class StreamSource:
                 call.cancel()
             self._call = self._previous = None
             channel, self._channel = self._channel, None
+        self.api_keys.cancel()
         if channel is not None:
             channel.close()
         if self._credential is not None:
@@ -155,6 +161,16 @@ class StreamSource:
             self._pauses = max(0, self._pauses - 1)
             self._open_at = -inf
             self._wake.notify_all()
+
+    def _ask_about_key(self, key_sha256: bytes) -> grpc.Future | None:
+        """Starts a call, and never waits: the token of the stream is used, which is renewed with it."""
+        with self._wake:
+            token = None if self._credential is None else self._credential.current()
+            if self._channel is None or (token is None and self._credential is not None):
+                return None
+            metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+            request = wire.encode_resolve_request(key_sha256)
+            return self._channel.unary_unary(RESOLVE_METHOD).future(request, timeout=RESOLVE_SECONDS, metadata=metadata)
 
     def handles(self) -> tuple[object, ...]:
         """What must not be closed in a forked child."""

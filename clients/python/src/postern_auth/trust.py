@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
 from time import monotonic
 
@@ -35,6 +35,8 @@ class Trust:
         #: The last failure of the source; None while it works.
         self.failure: str | None = "the first keys and revocations have not arrived yet"
         self.connected = False
+        #: Is told the ids of revoked tokens, and may drop what it knows of them.
+        self.on_tokens_revoked: Callable[[Iterable[str]], None] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -61,11 +63,13 @@ class Trust:
             self.revision += 1
             self._confirm(self._read_at)
 
-    def revoke(self, revocations: Iterable[Revocation]) -> None:
+    def revoke(self, revocations: Collection[Revocation]) -> None:
         with self._lock:
             if self._revocations.add(revocations):
                 # Only now: a verdict under the new revision has seen the new revocations.
                 self.revision += 1
+        if self.on_tokens_revoked is not None:
+            self.on_tokens_revoked(str(revoked.id) for revoked in revocations if revoked.kind == "jti")
 
     def confirm(self, read_at: float) -> None:
         """Records that everything revoked before `read_at` (monotonic) is known here."""
@@ -86,6 +90,9 @@ class Trust:
 
     def is_revoked(self, caller: Caller, session: bytes | str | None) -> bool:
         return self._revocations.covers(caller, session)
+
+    def is_token_revoked(self, token_id: str) -> bool:
+        return self._revocations.has_token(token_id)
 
     def purge(self, now: float) -> None:
         with self._lock:
@@ -127,6 +134,9 @@ class RevocationSet:
             or caller.token_id in self._tokens
             or caller.key_id in self._keys
         )
+
+    def has_token(self, token_id: str) -> bool:
+        return token_id in self._tokens
 
     def purge(self, now: float) -> None:
         """Removes expired ones. Visits some of each kind and goes on from there the next time."""

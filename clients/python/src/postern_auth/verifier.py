@@ -8,24 +8,27 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Final, Literal, Protocol, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 import grpc
 
+from .api_key import Grant, caller_address, invalid, looks_like_api_key
+from .api_key_resolver import ApiKeyResolver
 from .channel import Upstream
-from .claims import Caller, Policy, check_claims, expired, wrong_audience
-from .credential import ServiceCredential
+from .claims import Caller, check_claims, expired, wrong_audience
+from .credential import Credential, ServiceCredential
+from .forks import Source, follow_forks
 from .jwks import JwksSource
 from .keys import check_signature, select_key, unknown_key
 from .refusal import NotReady, Refused
 from .stream import StreamSource
+from .token_cache import Entry, TokenCache
 from .token_format import MAX_TOKEN_BYTES, parse_token, too_large
-from .trust import Trust, session_key
+from .trust import Trust
+from .workload import WorkloadCredential
 
 CACHE_BYTES: Final = 64 * 1024 * 1024
 MAX_STALENESS: Final = 300.0
-#: An entry of the cache besides the characters of the token and of its claims: measured with 10,000 tokens.
-_ENTRY_BYTES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +44,13 @@ class State:
     failure: str | None
 
 
-class _Source(Protocol):
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def handles(self) -> tuple[object, ...]: ...
-
-
-class _Entry:
-    """A token whose signature and claims were valid when it was first verified, under `policy`."""
-
-    __slots__ = ("bytes", "caller", "policy", "refused_from", "revision", "session")
-
-    def __init__(self, caller: Caller, policy: Policy, size: int) -> None:
-        self.caller = caller
-        self.policy = policy
-        self.refused_from = caller.expires_at + policy.skew
-        #: The revision of keys and revocations under which the token was last accepted.
-        self.revision = -1
-        self.session = None if caller.session_id is None else session_key(caller.session_id)
-        self.bytes = size
-
-
 class Verifier:
-    """Verifies access tokens. No call is made for a token.
+    """Verifies access tokens and API keys. No call is made for a token, and one for an API key, every ten minutes at most.
 
     With an address of Postern, keys, revocations, issuer and audiences come over one WatchTrust stream, for which a service
-    account is needed (not through a unix socket, or with a listed client certificate). With `jwks_url` only keys are
-    fetched: a revoked token is then accepted until it expires.
+    account is needed (not through a unix socket, or with a listed client certificate): with its secret, or with the token
+    of the platform in `token_file`. With `jwks_url` only keys are fetched: a revoked token is then accepted until it
+    expires, and API keys are refused.
 
     The connection opens at the first use, in a thread, and anew in a forked child.
     """
@@ -80,6 +61,8 @@ class Verifier:
         *,
         client_id: str | None = None,
         client_secret: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        service_account: str = "",
         api_audience: str = "",
         credentials: grpc.ChannelCredentials | None = None,
         insecure: bool = False,
@@ -92,6 +75,8 @@ class Verifier:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """
+        :param token_file: the file of a `WorkloadCredential`, in place of a client_id and its secret
+        :param service_account: the account to be, if the workload is bound to several
         :param api_audience: Postern's own audience, if it is not the first of its audiences
         :param audience: an audience that every token must name, unless `verify` is called with another
         :param max_staleness: how old the known revocations may be, in seconds
@@ -109,16 +94,22 @@ class Verifier:
         self._max_cache_bytes = cache_bytes
         self._has_revocations = address is not None
         self._new_trust: Callable[[], Trust] = lambda: Trust(max_staleness, when_stale == "refuse")
-        self._new_source: Callable[[Trust], _Source]
+        self._new_source: Callable[[Trust], Source]
         if address is not None:
             if issuer is not None or audiences:
                 raise ValueError("issuer and audiences come from Postern; they are needed with jwks_url only")
             upstream = Upstream(address, credentials, insecure)
             if (client_id is None) != (client_secret is None):
                 raise ValueError("client_id and client_secret go together; set both or neither")
+            if (token_file is not None and client_id is not None) or (service_account and token_file is None):
+                raise ValueError("set either client_id and client_secret, or token_file with or without service_account")
 
             def new_stream(trust: Trust) -> StreamSource:
-                credential = None
+                credential: Credential | None = None
+                if token_file is not None:
+                    credential = WorkloadCredential(
+                        upstream, token_file, service_account=service_account, audience=api_audience
+                    )
                 if client_id is not None and client_secret is not None:
                     credential = ServiceCredential(upstream, client_id, client_secret, audience=api_audience)
                 return StreamSource(upstream, credential, trust)
@@ -126,7 +117,8 @@ class Verifier:
             self._new_source = new_stream
             new_stream(self._new_trust())
         else:
-            if client_id is not None or client_secret is not None or credentials is not None or api_audience:
+            account = (client_id, client_secret, token_file)
+            if account != (None, None, None) or credentials is not None or service_account or api_audience:
                 raise ValueError("with jwks_url there is no account and no connection to Postern; set an address instead")
             url, accepted = str(jwks_url), tuple(audiences)
             if not is_name(issuer) or isinstance(audiences, str) or not accepted or not all(map(is_name, accepted)):
@@ -140,21 +132,35 @@ class Verifier:
             new_poll(self._new_trust())
         self._closed = False
         self._reset()
-        _verifiers.add(self)
+        follow_forks(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._trust = self._new_trust()
-        self._source: _Source | None = None
-        self._entries: dict[str, _Entry] = {}
-        self._cached_bytes = 0
-        self._finalizer: weakref.finalize[[], Verifier] | None = None
+        self._source: Source | None = None
+        self._cache = TokenCache(self._max_cache_bytes)
+        self._entries = self._cache.entries
+        self._finalizer: weakref.finalize[[], Any] | None = None
 
-    def verify(self, token: str, *, roles: Collection[str] = (), audience: str | None = None) -> Caller:
-        """The caller of a valid token. Raises `Refused`. Never waits for the network, so coroutines may call it.
+    def verify(
+        self,
+        token: str,
+        *,
+        roles: Collection[str] = (),
+        audience: str | None = None,
+        actors: Collection[str] | None = None,
+        client_address: str | None = None,
+    ) -> Caller:
+        """The caller of a valid token or API key. Raises `Refused`.
+
+        For a token it never waits for the network. For an API key that is not known yet it waits up to a second, so
+        coroutines call `averify`.
 
         :param roles: roles that the caller must have, all of them
         :param audience: an audience that the token must name
+        :param actors: names of services, one of which must act for the subject: the last actor of the token counts. None
+            accepts a token with an actor or without one
+        :param client_address: from where an API key is used. Without it, keys that are limited to networks are refused
         """
         try:
             # Before any look-up: hashing a megabyte takes time too.
@@ -167,6 +173,8 @@ class Verifier:
             self._refuse_stale()
         entry = self._entries.get(token)
         if entry is None or entry.policy is not trust.policy:
+            if isinstance(token, str) and looks_like_api_key(token):
+                return self._judge_key(self._api_keys().resolve(token), roles, audience, actors, client_address)
             entry = self._verify_first(token, trust)
         if entry.revision != trust.revision:
             self._judge_again(entry, trust)
@@ -179,7 +187,25 @@ class Verifier:
             raise wrong_audience()
         if roles:
             require_roles(caller, roles)
+        if actors is not None:
+            require_actor(caller, actors)
         return caller
+
+    async def averify(
+        self,
+        token: str,
+        *,
+        roles: Collection[str] = (),
+        audience: str | None = None,
+        actors: Collection[str] | None = None,
+        client_address: str | None = None,
+    ) -> Caller:
+        """`verify` for coroutines: the event loop goes on while Postern is asked about an API key."""
+        if isinstance(token, str) and looks_like_api_key(token) and len(token) <= MAX_TOKEN_BYTES:
+            if monotonic() > self._trust.stale_at:
+                self._refuse_stale()
+            return self._judge_key(await self._api_keys().aresolve(token), roles, audience, actors, client_address)
+        return self.verify(token, roles=roles, audience=audience, actors=actors)
 
     def ready(self, timeout: float) -> None:
         """Waits until tokens can be verified. Raises `NotReady`, which names the cause, after `timeout` seconds."""
@@ -208,7 +234,8 @@ class Verifier:
             self._closed = True
             self._source = None
             self._trust = self._new_trust()
-            self._entries = {}
+            self._cache = TokenCache(self._max_cache_bytes)
+            self._entries = self._cache.entries
             finalizer, self._finalizer = self._finalizer, None
         if finalizer is not None:
             finalizer()
@@ -235,7 +262,33 @@ class Verifier:
         self._start()
         raise Refused("TRUST_STALE", "keys and revocations are not loaded yet, or are too old; retry later")
 
-    def _verify_first(self, token: str, trust: Trust) -> _Entry:
+    def _api_keys(self) -> ApiKeyResolver:
+        if isinstance(self._source, StreamSource):
+            return self._source.api_keys
+        raise Refused("API_KEY_INVALID", "the key set alone cannot verify an API key; set an address of Postern")
+
+    def _judge_key(
+        self,
+        grant: Grant,
+        roles: Collection[str],
+        audience: str | None,
+        actors: Collection[str] | None,
+        client_address: str | None,
+    ) -> Caller:
+        caller, policy = grant.caller, self._trust.policy
+        # An audience that was removed since: no token for it is accepted either.
+        if policy is None or caller.audience[0] not in policy.audiences or not grant.allows(caller_address(client_address)):
+            raise invalid()
+        if audience is None:
+            audience = self._audience
+        if audience is not None and audience not in caller.audience:
+            raise wrong_audience()
+        require_roles(caller, roles)
+        if actors is not None:
+            require_actor(caller, actors)
+        return caller
+
+    def _verify_first(self, token: str, trust: Trust) -> Entry:
         if not isinstance(token, str):
             raise _not_a_token()
         policy = trust.policy
@@ -251,27 +304,9 @@ class Verifier:
             raise
         check_signature(key, parsed.signature, parsed.signed)
         caller = check_claims(parsed.claims, policy, key.kid, time())
-        entry = _Entry(caller, policy, _ENTRY_BYTES + 2 * len(token))
-        self._remember(token, entry)
-        return entry
+        return self._cache.add(token, caller, policy)
 
-    def _remember(self, token: str, entry: _Entry) -> None:
-        """Only valid tokens are remembered, so others cannot evict them. The whole token is the key: one made of a part
-        would accept a forged signature beside claims that were verified before.
-        """
-        if entry.bytes > self._max_cache_bytes:
-            return
-        with self._lock:
-            known = self._entries.pop(token, None)
-            if known is not None:
-                self._cached_bytes -= known.bytes
-            while self._cached_bytes + entry.bytes > self._max_cache_bytes:
-                oldest = next(iter(self._entries))
-                self._cached_bytes -= self._entries.pop(oldest).bytes
-            self._entries[token] = entry
-            self._cached_bytes += entry.bytes
-
-    def _judge_again(self, entry: _Entry, trust: Trust) -> None:
+    def _judge_again(self, entry: Entry, trust: Trust) -> None:
         """Checks what can change after the first verification. Under the same revision nothing of it has."""
         # Read before the rest: what changes meanwhile has a later revision.
         revision = trust.revision
@@ -296,43 +331,26 @@ def require_roles(caller: Caller, roles: Collection[str]) -> None:
             raise Refused("ROLE_MISSING", f"the subject lacks the role '{role}'")
 
 
+def require_actor(caller: Caller, actors: Collection[str]) -> None:
+    if isinstance(actors, str):
+        raise TypeError("actors must be a list of strings, not a string")
+    # Only the service that made this call counts (RFC 8693 section 4.1): those before it are history.
+    name = None if caller.actor is None else caller.actor.name
+    if name is None or name not in actors:
+        raise Refused("ACTOR_NOT_ALLOWED", "the token names no service that may act here")
+
+
 def is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def check_requirements(roles: object, audience: object) -> None:
+def check_requirements(roles: object, audience: object, actors: object = None) -> None:
     """Checks what a program requires when it is set up: a wrong type would silently open or close a method."""
     if isinstance(roles, str) or not isinstance(roles, Collection) or not all(map(is_name, roles)):
         raise TypeError("roles must be a list of strings")
+    if actors is not None and (
+        isinstance(actors, str) or not isinstance(actors, Collection) or not actors or not all(map(is_name, actors))
+    ):
+        raise TypeError("actors must be a list of strings that is not empty, or None")
     if audience is not None and not is_name(audience):
         raise TypeError("audience must be a string that is not empty")
-
-
-_verifiers: weakref.WeakSet[Verifier] = weakref.WeakSet()
-#: Streams of the parent process. Closing one in the child could wait for threads that only the parent has.
-_abandoned: list[object] = []
-
-
-def _before_fork() -> None:
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            verifier._source.pause()
-
-
-def _after_fork_in_parent() -> None:
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            verifier._source.resume()
-
-
-def _after_fork() -> None:
-    """The threads of a parent do not exist in its child, which would go on accepting tokens that are revoked later."""
-    for verifier in list(_verifiers):
-        if verifier._source is not None:
-            _abandoned.append((verifier._source, verifier._source.handles()))
-        if verifier._finalizer is not None:
-            verifier._finalizer.detach()
-        verifier._reset()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

@@ -6,7 +6,7 @@ of the protobuf runtime. Unknown fields are skipped, as the format requires.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 Field = tuple[int, "int | bytes"]
@@ -15,6 +15,9 @@ _VARINT: Final = 0
 _FIXED64: Final = 1
 _BYTES: Final = 2
 _FIXED32: Final = 5
+#: Of `postern.v1.SubjectType`.
+_USER: Final = 1
+_SERVICE: Final = 2
 
 
 class WireError(ValueError):
@@ -104,6 +107,24 @@ class Heartbeat(NamedTuple):
     news_age_ms: int
 
 
+class ApiKeyGrant(NamedTuple):
+    id: str
+    subject: str
+    is_user: bool
+    subject_name: str
+    external_id: str
+    roles: tuple[str, ...]
+    audience: str
+    networks: tuple[str, ...]
+    #: Unix time.
+    created_at: int
+    #: Unix time; None when the key does not expire.
+    expires_at: int | None
+    #: Seconds.
+    max_age: int
+    revocation_id: str
+
+
 class TrustUpdate(NamedTuple):
     cursor: str
     #: None for a kind of update that only a newer server knows.
@@ -182,6 +203,45 @@ def _decode_revocation(data: bytes) -> Revocation | None:
     return None if kind is None else Revocation(kind, subject, expires_at)
 
 
+def decode_api_key_grant(data: bytes) -> ApiKeyGrant:
+    texts = dict.fromkeys((1, 2, 4, 5, 7, 12), "")
+    roles: list[str] = []
+    networks: list[str] = []
+    times: dict[int, int] = {}
+    subject_type = max_age = 0
+    for number, value in fields(data):
+        if number in texts:
+            texts[number] = _text(value)
+        elif number == 3:
+            subject_type = _number(value)
+        elif number == 6:
+            roles.append(_text(value))
+        elif number == 8:
+            networks.append(_text(value))
+        elif number in (9, 10):
+            # A Timestamp; whole seconds are enough.
+            seconds = [_number(part) for field, part in fields(_bytes(value)) if field == 1]
+            times[number] = seconds[-1] if seconds else 0
+        elif number == 11:
+            max_age = _number(value) & 0xFFFF_FFFF
+    if not texts[1] or not texts[2] or not texts[7] or subject_type not in (_USER, _SERVICE):
+        raise WireError("the answer does not say whose API key it is, or for what")
+    return ApiKeyGrant(
+        id=texts[1],
+        subject=texts[2],
+        is_user=subject_type == _USER,
+        subject_name=texts[4],
+        external_id=texts[5],
+        roles=tuple(roles),
+        audience=texts[7],
+        networks=tuple(networks),
+        created_at=times.get(9, 0),
+        expires_at=times.get(10),
+        max_age=max_age,
+        revocation_id=texts[12],
+    )
+
+
 def decode_token_set(data: bytes) -> ServiceToken:
     access_token, expires_in = "", 0
     for number, value in fields(data):
@@ -235,6 +295,14 @@ def encode_watch_request(cursor: str) -> bytes:
 
 def encode_service_token_request(client_id: str, client_secret: str, audience: str) -> bytes:
     return encode_message((1, client_id), (2, client_secret), (3, audience))
+
+
+def encode_exchange_request(subject_token: str, service_account: str, audience: str, roles: Iterable[str]) -> bytes:
+    return encode_message((1, subject_token), (2, service_account), (3, audience), *((4, role) for role in roles))
+
+
+def encode_resolve_request(key_sha256: bytes) -> bytes:
+    return encode_message((1, key_sha256))
 
 
 def encode_status(code: int, message: str, reason: str, retry_after: float | None) -> bytes:

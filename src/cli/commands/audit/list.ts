@@ -109,17 +109,31 @@ function parseTime(option: string, text: string | undefined): Date | undefined {
 }
 
 function eventRow(event: RecordedEvent): string[] {
-  const { at, action, outcome, reason, actorType, actorId, targetType, targetId, clientAddress } = event;
-  const reference = (type: string | null, id: string | null) => (type ? `${type} ${id ?? ''}`.trimEnd() : '');
+  const { at, action, outcome, reason, targetType, targetId, clientAddress } = event;
   return [
     at.toISOString(),
     action,
     outcome,
     reason ?? '',
-    reference(actorType, actorId),
+    actorText(event),
     reference(targetType, targetId),
     clientAddress ?? '',
   ];
+}
+
+/** The actor, with the rest of the chain when a service acted for somebody. */
+function actorText({ actorType, actorId, details }: RecordedEvent): string {
+  const actor = reference(actorType, actorId);
+  const { actors, subject } = (details ?? {}) as { readonly actors?: unknown; readonly subject?: unknown };
+  if (!Array.isArray(actors)) return actor;
+  const [last, ...before] = actors as unknown[];
+  // An exchange is recorded as by the last service that acts, a revocation as by the subject.
+  if (last === actorId) return [actor, ...before, subject].join(' for ');
+  return `${actor} through ${actors.join(', ')}`;
+}
+
+function reference(type: string | null, id: string | null): string {
+  return type ? `${type} ${id ?? ''}`.trimEnd() : '';
 }
 
 /** An event as `--json` prints it. The names are those of the gRPC contract. */

@@ -4,6 +4,7 @@ import { commandCall, type CommandDefinition } from '../../command.ts';
 import { printJson, printTable } from '../../output.ts';
 import { readAllPages } from '../../read-all-pages.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { accountDocument, audienceList } from './account-view.ts';
 
 const LIMIT_MS = 10_000;
 
@@ -16,7 +17,17 @@ export const serviceList: CommandDefinition = (command) => {
     if (json) printJson(accounts.map(accountDocument));
     else
       printTable(
-        ['CLIENT ID', 'NAME', 'ROLES', 'CREATED', 'SECRET CREATED', 'PREVIOUS SECRET'],
+        [
+          'CLIENT ID',
+          'NAME',
+          'ROLES',
+          'MAY ASK FOR',
+          'SERVES',
+          'ACTS TOWARDS',
+          'CREATED',
+          'SECRET CREATED',
+          'PREVIOUS SECRET',
+        ],
         accounts.map(accountRow),
       );
   });
@@ -28,20 +39,11 @@ function accountRow(account: ServiceAccount): string[] {
     account.id,
     account.name,
     account.roles.join(','),
+    audienceList(account.allowedAudiences),
+    audienceList(account.ownAudiences),
+    audienceList(account.delegationAudiences),
     account.createdAt.toISOString(),
     account.secretCreatedAt.toISOString(),
     until === null ? '' : `valid until ${until.toISOString()}`,
   ];
-}
-
-/** A service account as `--json` prints it. The names are those of the gRPC contract. */
-function accountDocument(account: ServiceAccount): object {
-  return {
-    client_id: account.id,
-    name: account.name,
-    roles: account.roles,
-    created_at: account.createdAt.toISOString(),
-    secret_created_at: account.secretCreatedAt.toISOString(),
-    previous_until: account.previousSecretUntil?.toISOString() ?? null,
-  };
 }

@@ -1,15 +1,10 @@
 import { Option } from 'commander';
 
-import { parseDurationMs } from '../../../config/quantities.ts';
-import {
-  DEFAULT_OVERLAP_SECONDS,
-  MAX_OVERLAP_SECONDS,
-  rotateServiceSecret,
-} from '../../../features/service-accounts/rotate-service-secret.ts';
+import { rotateServiceSecret } from '../../../features/service-accounts/rotate-service-secret.ts';
 import { parseServiceRef } from '../../../features/service-accounts/service-account-name.ts';
 import { commandCall, type CommandDefinition, operator } from '../../command.ts';
-import { wrongUse } from '../../command-failure.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
+import { parseOverlap } from '../../parse-overlap.ts';
 import { openDigests } from '../../open/open-digests.ts';
 
 const LIMIT_MS = 5_000;
@@ -52,13 +47,3 @@ export const serviceRotate: CommandDefinition = (command) => {
       );
     });
 };
-
-function parseOverlap(overlap: string | undefined): number {
-  if (overlap === undefined) return DEFAULT_OVERLAP_SECONDS;
-  const ms = parseDurationMs(overlap);
-  if (ms !== null && ms % 1000 === 0 && ms >= 1000 && ms <= MAX_OVERLAP_SECONDS * 1000) return ms / 1000;
-  throw wrongUse(
-    '--overlap must be a duration from 1s to 30d',
-    'Write a number and a unit, such as 30m, 24h or 7d. --now revokes the previous secret at once.',
-  );
-}

@@ -3,6 +3,7 @@ import { endAllSessions } from '../../../features/authentication/end-all-session
 import { type CommandDefinition, operator } from '../../command.ts';
 import { printJson, printLines } from '../../output.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { bindingDocument } from '../service/bind.ts';
 import { openSigningKeys } from '../../open/open-signing-keys.ts';
 
 const origin = { actor: operator, origin: ownOrigin };
@@ -17,7 +18,7 @@ export const sessionEndAll: CommandDefinition = (command) => {
   command
     .option(
       '--after-restore',
-      'also end what a restored backup revives: access tokens, by new signing keys, and pending password resets',
+      'also end what a restored backup revives: access tokens, by new signing keys, pending password resets, API keys, and the trust in issuers and certificates',
     )
     .option('--json', 'print JSON')
     .action(async ({ afterRestore, json }: Options) => {
@@ -28,12 +29,35 @@ export const sessionEndAll: CommandDefinition = (command) => {
         : await openDatabaseFor({ schema: true }, (database) =>
             endAllSessions({ database }, { replaceKeys: null, ...origin }),
           );
-      if (json) printJson(result);
+      const { endedTrust, apiKeys, ...counts } = result;
+      const { issuers = [], certificateBindings = [] } = endedTrust ?? {};
+      if (json)
+        printJson({
+          ...counts,
+          api_keys: apiKeys,
+          ...(endedTrust && {
+            disabled_issuers: issuers.map(({ issuer }) => issuer),
+            deleted_bindings: certificateBindings.map(bindingDocument),
+          }),
+        });
       else {
         printLines([
           `ended ${result.sessions} ${result.sessions === 1 ? 'session' : 'sessions'}; every user has to log in again`,
         ]);
-        if (result.active !== null) printLines([`revoked the signing keys; ${result.active} signs now`]);
+        if (result.active !== null)
+          printLines([
+            `revoked the signing keys; ${result.active} signs now`,
+            `revoked ${apiKeys} API ${apiKeys === 1 ? 'key' : 'keys'}`,
+          ]);
+        printLines([
+          ...issuers.map(
+            ({ issuer }) => `disabled the issuer ${issuer}; review its bindings, then enable it`,
+          ),
+          ...certificateBindings.map(
+            ({ claims: { uri, dns }, accountId }) =>
+              `deleted the binding of the certificate ${uri ?? dns ?? ''} to ${accountId}; bind it again if it should be`,
+          ),
+        ]);
       }
     });
 };

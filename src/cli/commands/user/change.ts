@@ -1,4 +1,3 @@
-import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { updateUser, type UserChanges } from '../../../features/users/update-user.ts';
 import type { User } from '../../../features/users/user-queries.ts';
 import type { UserRef } from '../../../features/users/user-ref.ts';
@@ -8,6 +7,7 @@ import { printJson, printLines, printNotice } from '../../output.ts';
 import { addUserOptions, type UserOptions, userRefOf } from './user-options.ts';
 import { userDocument } from './user-view.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { readTokenRoom } from '../../open/token-room.ts';
 
 const LIMIT_MS = 5_000;
 
@@ -56,7 +56,8 @@ export const userSetEmail: CommandDefinition = (command) => {
 
 function applyChanges(user: UserRef, changes: UserChanges): Promise<User> {
   const update = { user, etag: '', changes, actor: operator, action: 'user.update' } as const;
-  return openDatabaseFor({ schema: true }, (database, settings) =>
-    updateUser({ database, trust: null, tokenRoom: tokenRoomOf(settings) }, update, commandCall(LIMIT_MS)),
-  );
+  return openDatabaseFor({ schema: true }, async (database, settings) => {
+    const tokenRoom = await readTokenRoom(database, settings, commandCall(LIMIT_MS));
+    return updateUser({ database, trust: null, tokenRoom }, update, commandCall(LIMIT_MS));
+  });
 }

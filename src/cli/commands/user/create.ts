@@ -1,4 +1,3 @@
-import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { createUser, validateNewUser } from '../../../features/users/create-user.ts';
 import { PasswordHasher } from '../../../passwords/password-hasher.ts';
 import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
@@ -6,6 +5,7 @@ import { printJson, printLines } from '../../output.ts';
 import { readSecret } from '../../read-secret.ts';
 import { userDocument } from './user-view.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { readTokenRoom } from '../../open/token-room.ts';
 
 const LIMIT_MS = 30_000;
 
@@ -34,12 +34,12 @@ export const userCreate: CommandDefinition = (command) => {
       const password = await readSecret({ name: 'password', fromStdin: passwordStdin === true, isNew: true });
       const hasher = await PasswordHasher.start({ concurrency: 1 });
       try {
-        const user = await openDatabaseFor({ schema: true }, (database, settings) =>
+        const user = await openDatabaseFor({ schema: true }, async (database, settings) =>
           createUser(
             {
               database,
               passwords: { hasher, policy: { minLength: settings.passwordMinLength } },
-              tokenRoom: tokenRoomOf(settings),
+              tokenRoom: await readTokenRoom(database, settings, commandCall(LIMIT_MS)),
             },
             { ...named, password: password.reveal(), actor: operator },
             commandCall(LIMIT_MS),

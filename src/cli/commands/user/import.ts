@@ -1,7 +1,6 @@
 import { extname } from 'node:path';
 import { Option } from 'commander';
 
-import { tokenRoomOf } from '../../../domain/claims/token-room.ts';
 import { type OperationCall, ownOrigin } from '../../../domain/operation-call.ts';
 import type { ImportVerdict } from '../../../features/users/import/import-row.ts';
 import { importUsers } from '../../../features/users/import/import-users.ts';
@@ -16,6 +15,7 @@ import { textLines } from '../../import/text-lines.ts';
 import { printJson, printLines, printNotice } from '../../output.ts';
 import { ProgressLine } from '../../progress-line.ts';
 import { openDatabaseFor } from '../../open/open-database-for.ts';
+import { readTokenRoom } from '../../open/token-room.ts';
 
 interface Options {
   readonly format?: 'csv' | 'jsonl';
@@ -91,9 +91,9 @@ async function run(path: string, options: Options): Promise<void> {
   // Only the first Ctrl-C: a second one ends the process at once.
   process.once('SIGINT', onInterrupt);
   try {
-    await openDatabaseFor({ schema: true }, (database, settings) =>
+    await openDatabaseFor({ schema: true }, async (database, settings) =>
       importUsers(
-        { database, tokenRoom: tokenRoomOf(settings) },
+        { database, tokenRoom: await readTokenRoom(database, settings, call) },
         {
           rows: readRows(textLines(source.chunks)),
           dryRun,

@@ -5,12 +5,12 @@ import type { Database } from '../../../database/database.ts';
 import type { TrustBundle } from '../../../trust/trust-bundle.ts';
 import { insertAuditEvent } from '../../audit/audit-queries.ts';
 import { lockServiceAccount, type ServiceAccount, type ServiceRef } from '../service-account-queries.ts';
-import { revokeServiceTokens } from '../service-token-queries.ts';
+import { revokeServiceTokens, revokeTokensOfActor } from '../service-token-queries.ts';
 import { deleteServiceKeyRow } from './service-key-queries.ts';
 
 /**
- * Deletes a public key of a service account and revokes the tokens that were issued for its assertions: the private key may
- * have leaked. To change a key without that, a service gets the new one first, and the old one is deleted when its last
+ * Deletes a public key of a service account and revokes the tokens that were issued for its assertions, and those in which the
+ * account acts: the private key may have leaked. To change a key without that, a service gets the new one first, and the old one is deleted when its last
  * token has expired.
  *
  * The lock on the account waits for tokens that are being issued, and the deletion of the row keeps further ones from being
@@ -30,7 +30,10 @@ export async function deleteServiceKey(
     if (!locked) throw new Rejected({ kind: 'not-found', resource: 'service account' });
     const existed = await deleteServiceKeyRow(trx, locked.id, kid);
     if (!existed) throw new Rejected({ kind: 'not-found', resource: 'key of the service account' });
-    const revoked = await revokeServiceTokens(trx, locked.id, kid);
+    const revoked = [
+      ...(await revokeServiceTokens(trx, locked.id, kid)),
+      ...(await revokeTokensOfActor(trx, locked.id)),
+    ];
     const event: AuditEvent = {
       action: 'service.key.delete',
       outcome: 'ok',

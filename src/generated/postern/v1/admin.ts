@@ -21,6 +21,14 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import {
+  ApiKeyPage,
+  CreateApiKeyRequest,
+  CreatedApiKey,
+  RevokeApiKeyRequest,
+  RevokeApiKeyResponse,
+  RotateApiKeyRequest,
+} from "./auth.ts";
 
 /** The outcome of a row. */
 export const ImportOutcome = {
@@ -43,6 +51,29 @@ export namespace ImportOutcome {
   export type SKIPPED = typeof ImportOutcome.SKIPPED;
   export type REFUSED = typeof ImportOutcome.REFUSED;
   export type UNRECOGNIZED = typeof ImportOutcome.UNRECOGNIZED;
+}
+
+/** The kind of a trusted issuer, which decides how its tokens look. */
+export const IssuerKind = {
+  /** ISSUER_KIND_UNSPECIFIED - OpenID Connect, in CreateTrustedIssuerRequest. */
+  ISSUER_KIND_UNSPECIFIED: 0,
+  /** OIDC - Any issuer of OpenID Connect ID tokens, such as a CI system. */
+  OIDC: 1,
+  /** KUBERNETES - A Kubernetes cluster: projected service account tokens. */
+  KUBERNETES: 2,
+  /** SPIFFE - A SPIFFE trust domain: JWT-SVIDs. */
+  SPIFFE: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type IssuerKind = typeof IssuerKind[keyof typeof IssuerKind];
+
+export namespace IssuerKind {
+  export type ISSUER_KIND_UNSPECIFIED = typeof IssuerKind.ISSUER_KIND_UNSPECIFIED;
+  export type OIDC = typeof IssuerKind.OIDC;
+  export type KUBERNETES = typeof IssuerKind.KUBERNETES;
+  export type SPIFFE = typeof IssuerKind.SPIFFE;
+  export type UNRECOGNIZED = typeof IssuerKind.UNRECOGNIZED;
 }
 
 /** A person who can log in. */
@@ -347,6 +378,41 @@ export interface CreateServiceAccountRequest {
   name: string;
   /** The roles, as in CreateUserRequest. */
   roles: string[];
+  /** The audiences that it may ask for: at most 16. If empty, the default audience. */
+  allowedAudiences: string[];
+  /**
+   * The audiences that it serves, so that it may act for the subject of a token that
+   * came to one of them: at most 16.
+   */
+  ownAudiences: string[];
+  /** The audiences towards which it may act for somebody else: at most 16. */
+  delegationAudiences: string[];
+}
+
+/** A list of audiences. A message, unlike a repeated field, can be absent. */
+export interface AudienceNames {
+  /** The audiences. */
+  audiences: string[];
+}
+
+/** The change of a service account. An absent field is not changed. */
+export interface UpdateServiceAccountRequest {
+  /** The account's id, a UUID. */
+  clientId: string;
+  /** The new roles, which replace the current ones. */
+  roles:
+    | RoleList
+    | undefined;
+  /** The new audiences that it may ask for. Must not be empty. */
+  allowedAudiences:
+    | AudienceNames
+    | undefined;
+  /** The new audiences that it serves. */
+  ownAudiences:
+    | AudienceNames
+    | undefined;
+  /** The new audiences towards which it may act for somebody else. */
+  delegationAudiences: AudienceNames | undefined;
 }
 
 /** The credentials with which a service calls IssueServiceToken. */
@@ -384,7 +450,18 @@ export interface ServiceAccount {
     | Date
     | undefined;
   /** Until when the previous secret is valid as well. Absent when it is not valid. */
-  previousSecretUntil: Date | undefined;
+  previousSecretUntil:
+    | Date
+    | undefined;
+  /**
+   * The audiences that it may ask for. `*` alone: every audience, as accounts have that
+   * are older than this field.
+   */
+  allowedAudiences: string[];
+  /** The audiences that it serves. */
+  ownAudiences: string[];
+  /** The audiences towards which it may act for somebody else. */
+  delegationAudiences: string[];
 }
 
 /** A page of service accounts. */
@@ -467,6 +544,261 @@ export interface DeleteServiceKeyRequest {
 export interface DeleteServiceKeyResponse {
   /** How many access tokens were revoked. */
   revokedTokens: number;
+}
+
+/** The audience to add. */
+export interface CreateAudienceRequest {
+  /** The name: 1 to 256 bytes without control characters, spaces and commas. */
+  name: string;
+}
+
+/** An audience of access tokens: a service, or a group of services, that accepts them. */
+export interface Audience {
+  /** The name. */
+  name: string;
+  /** When it was added. Absent for one of POSTERN_AUDIENCE. */
+  createdAt: Date | undefined;
+}
+
+/** A request for all audiences. */
+export interface ListAudiencesRequest {
+}
+
+/** All audiences. */
+export interface AudienceList {
+  /** The audiences, the default first. */
+  audiences: Audience[];
+}
+
+/** The audience to remove. */
+export interface DeleteAudienceRequest {
+  /** The name. */
+  name: string;
+}
+
+/** Empty. */
+export interface DeleteAudienceResponse {
+}
+
+/**
+ * Where the keys of an issuer come from, by exactly one of the fields; if none is set,
+ * from the discovery document of the issuer.
+ */
+export interface IssuerKeys {
+  /** Where from. */
+  source:
+    | //
+    /** The URL of a JSON Web Key Set, https. */
+    { $case: "jwksUrl"; value: string }
+    | //
+    /** A JSON Web Key Set, of at most 65536 bytes: nothing is fetched. */
+    { $case: "staticJwks"; value: string }
+    | undefined;
+  /**
+   * The certificates that the server of the keys is verified by, in PEM, of at most
+   * 65536 bytes. If empty, those that Node.js trusts.
+   */
+  caPem: string;
+  /**
+   * The path of a file on each instance with a bearer token for the server of the keys,
+   * such as that of a Kubernetes service account: below `/var/run/secrets/` or
+   * `/run/secrets/`, and a JWT. If empty, none is sent.
+   */
+  bearerFile: string;
+}
+
+/** The issuer to trust. */
+export interface CreateTrustedIssuerRequest {
+  /**
+   * The issuer as its tokens name it in `iss`, compared as a whole: an https URL, or
+   * `spiffe://` and the trust domain.
+   */
+  issuer: string;
+  /** The kind. */
+  kind: IssuerKind;
+  /** Where its keys come from. */
+  keys:
+    | IssuerKeys
+    | undefined;
+  /** What `aud` of its tokens must contain. If empty, POSTERN_ISSUER. */
+  audience: string;
+  /**
+   * The accepted algorithms: RS256, PS256, ES256, ES384 and EdDSA are known. If empty,
+   * RS256 and ES256.
+   */
+  algorithms: string[];
+  /** How old a token can be, in seconds since `iat`: at most 86400. If 0, 3600. */
+  maxAge: number;
+  /**
+   * Whether each token is accepted once only. Right for CI systems; Kubernetes and
+   * SPIRE hand out the same token again.
+   */
+  acceptOnce: boolean;
+}
+
+/** A trusted issuer. */
+export interface TrustedIssuer {
+  /** The id, a UUID. */
+  id: string;
+  /** As in CreateTrustedIssuerRequest. */
+  issuer: string;
+  /** The kind. */
+  kind: IssuerKind;
+  /** Where its keys come from. */
+  keys:
+    | IssuerKeys
+    | undefined;
+  /** What `aud` of its tokens must contain. */
+  audience: string;
+  /** The accepted algorithms. */
+  algorithms: string[];
+  /** How old a token can be, in seconds since `iat`. */
+  maxAge: number;
+  /** Whether each token is accepted once only. */
+  acceptOnce: boolean;
+  /** Whether its tokens are refused. */
+  disabled: boolean;
+  /** When it was created. */
+  createdAt: Date | undefined;
+}
+
+/** A request for a page of trusted issuers. */
+export interface ListTrustedIssuersRequest {
+  /** The maximum number of issuers on the page. */
+  pageSize: number;
+  /** `next_page_token` of the previous page, or empty for the first page. */
+  pageToken: string;
+}
+
+/** A page of trusted issuers. */
+export interface TrustedIssuerPage {
+  /** The issuers, oldest first. */
+  trustedIssuers: TrustedIssuer[];
+  /** The token of the next page. Empty on the last page. */
+  nextPageToken: string;
+}
+
+/** The change of a trusted issuer. An absent field is not changed. */
+export interface UpdateTrustedIssuerRequest {
+  /** The id, a UUID. */
+  id: string;
+  /** Where its keys come from now. */
+  keys:
+    | IssuerKeys
+    | undefined;
+  /** Whether its tokens are refused. */
+  disabled?: boolean | undefined;
+}
+
+/** The trusted issuer to delete. */
+export interface DeleteTrustedIssuerRequest {
+  /** The id, a UUID. */
+  id: string;
+}
+
+/** The result of DeleteTrustedIssuer. */
+export interface DeleteTrustedIssuerResponse {
+  /** How many access tokens were revoked. */
+  revokedTokens: number;
+}
+
+/** The identity to bind. */
+export interface CreateWorkloadBindingRequest {
+  /** The id of the trusted issuer. Empty for a client certificate. */
+  issuerId: string;
+  /** The id of the service account, a UUID. */
+  clientId: string;
+  /**
+   * The claims that a token must have, all of them, each with exactly this value: from
+   * the path of a claim, whose parts are separated by `/`, to its value. A slash within
+   * the name of a claim is written `~1` and a tilde `~0`, as in a JSON Pointer. A list has
+   * the value when it is one of its members; a number or a boolean by its JSON text. `sub`
+   * or an immutable id of the issuer must be among them; for GitHub and GitLab an
+   * immutable id. At most 16. For a certificate: `uri` or `dns` alone, one of its names.
+   */
+  claims: { [key: string]: string };
+  /** The roles that the tokens have at most. If empty, all that the account has. */
+  roles: string[];
+}
+
+export interface CreateWorkloadBindingRequest_ClaimsEntry {
+  key: string;
+  value: string;
+}
+
+/** A binding of an identity to a service account. */
+export interface WorkloadBinding {
+  /** The id, a UUID. */
+  id: string;
+  /** The id of the trusted issuer. Empty for a client certificate. */
+  issuerId: string;
+  /** The id of the service account. */
+  clientId: string;
+  /** The claims. */
+  claims: { [key: string]: string };
+  /** The roles that the tokens have at most. Empty: all that the account has. */
+  roles: string[];
+  /** When it was created. */
+  createdAt: Date | undefined;
+}
+
+export interface WorkloadBinding_ClaimsEntry {
+  key: string;
+  value: string;
+}
+
+/** A request for a page of bindings. A binding must match all filters. */
+export interface ListWorkloadBindingsRequest {
+  /** The maximum number of bindings on the page. */
+  pageSize: number;
+  /** `next_page_token` of the previous page, or empty for the first page. */
+  pageToken: string;
+  /** Only bindings of this issuer. Empty for any. */
+  issuerId: string;
+  /** Only bindings to this service account. Empty for any. */
+  clientId: string;
+}
+
+/** A page of bindings. */
+export interface WorkloadBindingPage {
+  /** The bindings, oldest first. */
+  workloadBindings: WorkloadBinding[];
+  /** The token of the next page. Empty on the last page. */
+  nextPageToken: string;
+}
+
+/** The binding to delete. */
+export interface DeleteWorkloadBindingRequest {
+  /** The id, a UUID. */
+  id: string;
+}
+
+/** The result of DeleteWorkloadBinding. */
+export interface DeleteWorkloadBindingResponse {
+  /** How many access tokens were revoked. */
+  revokedTokens: number;
+}
+
+/** The API key to create, and its owner, by exactly one of `user_id` and `client_id`. */
+export interface AdminServiceCreateApiKeyRequest {
+  /** The id of the user. */
+  userId: string;
+  /** The id of the service account. */
+  clientId: string;
+  /** The key. */
+  apiKey: CreateApiKeyRequest | undefined;
+}
+
+/** A request for a page of API keys, of at most one owner. */
+export interface AdminServiceListApiKeysRequest {
+  /** The maximum number of keys on the page. */
+  pageSize: number;
+  /** `next_page_token` of the previous page, or empty for the first page. */
+  pageToken: string;
+  /** Only keys of this user. Empty for any. */
+  userId: string;
+  /** Only keys of this service account. Empty for any. */
+  clientId: string;
 }
 
 /** A request for all signing keys. */
@@ -583,7 +915,10 @@ export interface AuditEvent {
    * certificate, `HOST/USER` of whoever ran a command, or empty.
    */
   actorId: string;
-  /** The kind of target: user, session, token, service, signing-key or empty. */
+  /**
+   * The kind of target: user, session, token, service, signing-key, audience, issuer,
+   * binding, api-key or empty.
+   */
   targetType: string;
   /** The id of the target, or empty. */
   targetId: string;
@@ -2166,7 +2501,7 @@ export const RevokedSessions: MessageFns<RevokedSessions> = {
 };
 
 function createBaseCreateServiceAccountRequest(): CreateServiceAccountRequest {
-  return { name: "", roles: [] };
+  return { name: "", roles: [], allowedAudiences: [], ownAudiences: [], delegationAudiences: [] };
 }
 
 export const CreateServiceAccountRequest: MessageFns<CreateServiceAccountRequest> = {
@@ -2176,6 +2511,15 @@ export const CreateServiceAccountRequest: MessageFns<CreateServiceAccountRequest
     }
     for (const v of message.roles) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.allowedAudiences) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.ownAudiences) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.delegationAudiences) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -2207,6 +2551,172 @@ export const CreateServiceAccountRequest: MessageFns<CreateServiceAccountRequest
             }
 
             message.roles.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.allowedAudiences.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ownAudiences.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.delegationAudiences.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAudienceNames(): AudienceNames {
+  return { audiences: [] };
+}
+
+export const AudienceNames: MessageFns<AudienceNames> = {
+  encode(message: AudienceNames, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.audiences) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AudienceNames {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAudienceNames();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.audiences.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateServiceAccountRequest(): UpdateServiceAccountRequest {
+  return {
+    clientId: "",
+    roles: undefined,
+    allowedAudiences: undefined,
+    ownAudiences: undefined,
+    delegationAudiences: undefined,
+  };
+}
+
+export const UpdateServiceAccountRequest: MessageFns<UpdateServiceAccountRequest> = {
+  encode(message: UpdateServiceAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.roles !== undefined) {
+      RoleList.encode(message.roles, writer.uint32(18).fork()).join();
+    }
+    if (message.allowedAudiences !== undefined) {
+      AudienceNames.encode(message.allowedAudiences, writer.uint32(26).fork()).join();
+    }
+    if (message.ownAudiences !== undefined) {
+      AudienceNames.encode(message.ownAudiences, writer.uint32(34).fork()).join();
+    }
+    if (message.delegationAudiences !== undefined) {
+      AudienceNames.encode(message.delegationAudiences, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateServiceAccountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateServiceAccountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.roles = RoleList.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.allowedAudiences = AudienceNames.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ownAudiences = AudienceNames.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.delegationAudiences = AudienceNames.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -2355,6 +2865,9 @@ function createBaseServiceAccount(): ServiceAccount {
     createdAt: undefined,
     secretCreatedAt: undefined,
     previousSecretUntil: undefined,
+    allowedAudiences: [],
+    ownAudiences: [],
+    delegationAudiences: [],
   };
 }
 
@@ -2377,6 +2890,15 @@ export const ServiceAccount: MessageFns<ServiceAccount> = {
     }
     if (message.previousSecretUntil !== undefined) {
       Timestamp.encode(toTimestamp(message.previousSecretUntil), writer.uint32(50).fork()).join();
+    }
+    for (const v of message.allowedAudiences) {
+      writer.uint32(58).string(v!);
+    }
+    for (const v of message.ownAudiences) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.delegationAudiences) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -2440,6 +2962,30 @@ export const ServiceAccount: MessageFns<ServiceAccount> = {
             }
 
             message.previousSecretUntil = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.allowedAudiences.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.ownAudiences.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.delegationAudiences.push(reader.string());
             continue;
           }
         }
@@ -2955,6 +3501,1569 @@ export const DeleteServiceKeyResponse: MessageFns<DeleteServiceKeyResponse> = {
             }
 
             message.revokedTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateAudienceRequest(): CreateAudienceRequest {
+  return { name: "" };
+}
+
+export const CreateAudienceRequest: MessageFns<CreateAudienceRequest> = {
+  encode(message: CreateAudienceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateAudienceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateAudienceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAudience(): Audience {
+  return { name: "", createdAt: undefined };
+}
+
+export const Audience: MessageFns<Audience> = {
+  encode(message: Audience, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Audience {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAudience();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListAudiencesRequest(): ListAudiencesRequest {
+  return {};
+}
+
+export const ListAudiencesRequest: MessageFns<ListAudiencesRequest> = {
+  encode(_: ListAudiencesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAudiencesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAudiencesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAudienceList(): AudienceList {
+  return { audiences: [] };
+}
+
+export const AudienceList: MessageFns<AudienceList> = {
+  encode(message: AudienceList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.audiences) {
+      Audience.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AudienceList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAudienceList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.audiences.push(Audience.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteAudienceRequest(): DeleteAudienceRequest {
+  return { name: "" };
+}
+
+export const DeleteAudienceRequest: MessageFns<DeleteAudienceRequest> = {
+  encode(message: DeleteAudienceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAudienceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAudienceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteAudienceResponse(): DeleteAudienceResponse {
+  return {};
+}
+
+export const DeleteAudienceResponse: MessageFns<DeleteAudienceResponse> = {
+  encode(_: DeleteAudienceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAudienceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAudienceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIssuerKeys(): IssuerKeys {
+  return { source: undefined, caPem: "", bearerFile: "" };
+}
+
+export const IssuerKeys: MessageFns<IssuerKeys> = {
+  encode(message: IssuerKeys, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.source?.$case) {
+      case "jwksUrl":
+        writer.uint32(10).string(message.source.value);
+        break;
+      case "staticJwks":
+        writer.uint32(18).string(message.source.value);
+        break;
+    }
+    if (message.caPem !== "") {
+      writer.uint32(26).string(message.caPem);
+    }
+    if (message.bearerFile !== "") {
+      writer.uint32(34).string(message.bearerFile);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssuerKeys {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssuerKeys();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = { $case: "jwksUrl", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = { $case: "staticJwks", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.caPem = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.bearerFile = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateTrustedIssuerRequest(): CreateTrustedIssuerRequest {
+  return { issuer: "", kind: 0, keys: undefined, audience: "", algorithms: [], maxAge: 0, acceptOnce: false };
+}
+
+export const CreateTrustedIssuerRequest: MessageFns<CreateTrustedIssuerRequest> = {
+  encode(message: CreateTrustedIssuerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuer !== "") {
+      writer.uint32(10).string(message.issuer);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.keys !== undefined) {
+      IssuerKeys.encode(message.keys, writer.uint32(26).fork()).join();
+    }
+    if (message.audience !== "") {
+      writer.uint32(34).string(message.audience);
+    }
+    for (const v of message.algorithms) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.maxAge !== 0) {
+      writer.uint32(48).uint32(message.maxAge);
+    }
+    if (message.acceptOnce !== false) {
+      writer.uint32(56).bool(message.acceptOnce);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateTrustedIssuerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateTrustedIssuerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keys = IssuerKeys.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.algorithms.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxAge = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.acceptOnce = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTrustedIssuer(): TrustedIssuer {
+  return {
+    id: "",
+    issuer: "",
+    kind: 0,
+    keys: undefined,
+    audience: "",
+    algorithms: [],
+    maxAge: 0,
+    acceptOnce: false,
+    disabled: false,
+    createdAt: undefined,
+  };
+}
+
+export const TrustedIssuer: MessageFns<TrustedIssuer> = {
+  encode(message: TrustedIssuer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.issuer !== "") {
+      writer.uint32(18).string(message.issuer);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    if (message.keys !== undefined) {
+      IssuerKeys.encode(message.keys, writer.uint32(34).fork()).join();
+    }
+    if (message.audience !== "") {
+      writer.uint32(42).string(message.audience);
+    }
+    for (const v of message.algorithms) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.maxAge !== 0) {
+      writer.uint32(56).uint32(message.maxAge);
+    }
+    if (message.acceptOnce !== false) {
+      writer.uint32(64).bool(message.acceptOnce);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(72).bool(message.disabled);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(82).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrustedIssuer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrustedIssuer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issuer = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.keys = IssuerKeys.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.algorithms.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.maxAge = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.acceptOnce = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListTrustedIssuersRequest(): ListTrustedIssuersRequest {
+  return { pageSize: 0, pageToken: "" };
+}
+
+export const ListTrustedIssuersRequest: MessageFns<ListTrustedIssuersRequest> = {
+  encode(message: ListTrustedIssuersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTrustedIssuersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTrustedIssuersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTrustedIssuerPage(): TrustedIssuerPage {
+  return { trustedIssuers: [], nextPageToken: "" };
+}
+
+export const TrustedIssuerPage: MessageFns<TrustedIssuerPage> = {
+  encode(message: TrustedIssuerPage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.trustedIssuers) {
+      TrustedIssuer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrustedIssuerPage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrustedIssuerPage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trustedIssuers.push(TrustedIssuer.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateTrustedIssuerRequest(): UpdateTrustedIssuerRequest {
+  return { id: "", keys: undefined, disabled: undefined };
+}
+
+export const UpdateTrustedIssuerRequest: MessageFns<UpdateTrustedIssuerRequest> = {
+  encode(message: UpdateTrustedIssuerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.keys !== undefined) {
+      IssuerKeys.encode(message.keys, writer.uint32(18).fork()).join();
+    }
+    if (message.disabled !== undefined) {
+      writer.uint32(24).bool(message.disabled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateTrustedIssuerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateTrustedIssuerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keys = IssuerKeys.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteTrustedIssuerRequest(): DeleteTrustedIssuerRequest {
+  return { id: "" };
+}
+
+export const DeleteTrustedIssuerRequest: MessageFns<DeleteTrustedIssuerRequest> = {
+  encode(message: DeleteTrustedIssuerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTrustedIssuerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTrustedIssuerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteTrustedIssuerResponse(): DeleteTrustedIssuerResponse {
+  return { revokedTokens: 0 };
+}
+
+export const DeleteTrustedIssuerResponse: MessageFns<DeleteTrustedIssuerResponse> = {
+  encode(message: DeleteTrustedIssuerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revokedTokens !== 0) {
+      writer.uint32(8).uint32(message.revokedTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTrustedIssuerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTrustedIssuerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revokedTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateWorkloadBindingRequest(): CreateWorkloadBindingRequest {
+  return { issuerId: "", clientId: "", claims: {}, roles: [] };
+}
+
+export const CreateWorkloadBindingRequest: MessageFns<CreateWorkloadBindingRequest> = {
+  encode(message: CreateWorkloadBindingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuerId !== "") {
+      writer.uint32(10).string(message.issuerId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(18).string(message.clientId);
+    }
+    globalThis.Object.entries(message.claims).forEach(([key, value]: [string, string]) => {
+      CreateWorkloadBindingRequest_ClaimsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    for (const v of message.roles) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateWorkloadBindingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateWorkloadBindingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = CreateWorkloadBindingRequest_ClaimsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.claims[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateWorkloadBindingRequest_ClaimsEntry(): CreateWorkloadBindingRequest_ClaimsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateWorkloadBindingRequest_ClaimsEntry: MessageFns<CreateWorkloadBindingRequest_ClaimsEntry> = {
+  encode(message: CreateWorkloadBindingRequest_ClaimsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateWorkloadBindingRequest_ClaimsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateWorkloadBindingRequest_ClaimsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWorkloadBinding(): WorkloadBinding {
+  return { id: "", issuerId: "", clientId: "", claims: {}, roles: [], createdAt: undefined };
+}
+
+export const WorkloadBinding: MessageFns<WorkloadBinding> = {
+  encode(message: WorkloadBinding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.issuerId !== "") {
+      writer.uint32(18).string(message.issuerId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(26).string(message.clientId);
+    }
+    globalThis.Object.entries(message.claims).forEach(([key, value]: [string, string]) => {
+      WorkloadBinding_ClaimsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    for (const v of message.roles) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadBinding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadBinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issuerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = WorkloadBinding_ClaimsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.claims[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWorkloadBinding_ClaimsEntry(): WorkloadBinding_ClaimsEntry {
+  return { key: "", value: "" };
+}
+
+export const WorkloadBinding_ClaimsEntry: MessageFns<WorkloadBinding_ClaimsEntry> = {
+  encode(message: WorkloadBinding_ClaimsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadBinding_ClaimsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadBinding_ClaimsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListWorkloadBindingsRequest(): ListWorkloadBindingsRequest {
+  return { pageSize: 0, pageToken: "", issuerId: "", clientId: "" };
+}
+
+export const ListWorkloadBindingsRequest: MessageFns<ListWorkloadBindingsRequest> = {
+  encode(message: ListWorkloadBindingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    if (message.issuerId !== "") {
+      writer.uint32(26).string(message.issuerId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(34).string(message.clientId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListWorkloadBindingsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListWorkloadBindingsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.issuerId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWorkloadBindingPage(): WorkloadBindingPage {
+  return { workloadBindings: [], nextPageToken: "" };
+}
+
+export const WorkloadBindingPage: MessageFns<WorkloadBindingPage> = {
+  encode(message: WorkloadBindingPage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.workloadBindings) {
+      WorkloadBinding.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadBindingPage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadBindingPage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workloadBindings.push(WorkloadBinding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteWorkloadBindingRequest(): DeleteWorkloadBindingRequest {
+  return { id: "" };
+}
+
+export const DeleteWorkloadBindingRequest: MessageFns<DeleteWorkloadBindingRequest> = {
+  encode(message: DeleteWorkloadBindingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteWorkloadBindingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteWorkloadBindingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteWorkloadBindingResponse(): DeleteWorkloadBindingResponse {
+  return { revokedTokens: 0 };
+}
+
+export const DeleteWorkloadBindingResponse: MessageFns<DeleteWorkloadBindingResponse> = {
+  encode(message: DeleteWorkloadBindingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revokedTokens !== 0) {
+      writer.uint32(8).uint32(message.revokedTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteWorkloadBindingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteWorkloadBindingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revokedTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAdminServiceCreateApiKeyRequest(): AdminServiceCreateApiKeyRequest {
+  return { userId: "", clientId: "", apiKey: undefined };
+}
+
+export const AdminServiceCreateApiKeyRequest: MessageFns<AdminServiceCreateApiKeyRequest> = {
+  encode(message: AdminServiceCreateApiKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(18).string(message.clientId);
+    }
+    if (message.apiKey !== undefined) {
+      CreateApiKeyRequest.encode(message.apiKey, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdminServiceCreateApiKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdminServiceCreateApiKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.apiKey = CreateApiKeyRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAdminServiceListApiKeysRequest(): AdminServiceListApiKeysRequest {
+  return { pageSize: 0, pageToken: "", userId: "", clientId: "" };
+}
+
+export const AdminServiceListApiKeysRequest: MessageFns<AdminServiceListApiKeysRequest> = {
+  encode(message: AdminServiceListApiKeysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    if (message.userId !== "") {
+      writer.uint32(26).string(message.userId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(34).string(message.clientId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdminServiceListApiKeysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdminServiceListApiKeysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clientId = reader.string();
             continue;
           }
         }
@@ -3922,7 +6031,25 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): ServiceAccountPage => ServiceAccountPage.decode(value),
   },
   /**
-   * Deletes a service account and revokes its tokens.
+   * Changes a service account. Whatever it loses, no token keeps: its tokens are
+   * revoked when its roles or allowed audiences shrink, and those in which it is the
+   * actor when its own or delegation audiences do.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateServiceAccount: {
+    path: "/postern.v1.AdminService/UpdateServiceAccount" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateServiceAccountRequest): Buffer =>
+      Buffer.from(UpdateServiceAccountRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateServiceAccountRequest => UpdateServiceAccountRequest.decode(value),
+    responseSerialize: (value: ServiceAccount): Buffer => Buffer.from(ServiceAccount.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ServiceAccount => ServiceAccount.decode(value),
+  },
+  /**
+   * Deletes a service account with its keys, API keys and bindings, and revokes its
+   * tokens and those in which it is an actor.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
@@ -3999,6 +6126,213 @@ export const AdminServiceService = {
     responseSerialize: (value: DeleteServiceKeyResponse): Buffer =>
       Buffer.from(DeleteServiceKeyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteServiceKeyResponse => DeleteServiceKeyResponse.decode(value),
+  },
+  /**
+   * Adds an audience to those of POSTERN_AUDIENCE. Every instance and every verifier
+   * accepts it within a fraction of a second. Adding one that exists changes nothing.
+   *
+   * RESOURCE_EXHAUSTED AUDIENCE_LIMIT_REACHED.
+   */
+  createAudience: {
+    path: "/postern.v1.AdminService/CreateAudience" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateAudienceRequest): Buffer =>
+      Buffer.from(CreateAudienceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateAudienceRequest => CreateAudienceRequest.decode(value),
+    responseSerialize: (value: Audience): Buffer => Buffer.from(Audience.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Audience => Audience.decode(value),
+  },
+  /**
+   * Lists all audiences: those of POSTERN_AUDIENCE, the default first, then the added
+   * ones by name.
+   */
+  listAudiences: {
+    path: "/postern.v1.AdminService/ListAudiences" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAudiencesRequest): Buffer => Buffer.from(ListAudiencesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAudiencesRequest => ListAudiencesRequest.decode(value),
+    responseSerialize: (value: AudienceList): Buffer => Buffer.from(AudienceList.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AudienceList => AudienceList.decode(value),
+  },
+  /**
+   * Removes an audience that was added: its tokens are refused.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND; INVALID_ARGUMENT FIELD_INVALID for one of
+   * POSTERN_AUDIENCE.
+   */
+  deleteAudience: {
+    path: "/postern.v1.AdminService/DeleteAudience" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteAudienceRequest): Buffer =>
+      Buffer.from(DeleteAudienceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteAudienceRequest => DeleteAudienceRequest.decode(value),
+    responseSerialize: (value: DeleteAudienceResponse): Buffer =>
+      Buffer.from(DeleteAudienceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteAudienceResponse => DeleteAudienceResponse.decode(value),
+  },
+  /**
+   * Trusts an issuer whose tokens ExchangeToken takes. Trust alone gives nothing: a
+   * binding says which of its identities is which service account.
+   *
+   * ALREADY_EXISTS ISSUER_TAKEN.
+   */
+  createTrustedIssuer: {
+    path: "/postern.v1.AdminService/CreateTrustedIssuer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateTrustedIssuerRequest): Buffer =>
+      Buffer.from(CreateTrustedIssuerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateTrustedIssuerRequest => CreateTrustedIssuerRequest.decode(value),
+    responseSerialize: (value: TrustedIssuer): Buffer => Buffer.from(TrustedIssuer.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TrustedIssuer => TrustedIssuer.decode(value),
+  },
+  /** Lists the trusted issuers, oldest first. */
+  listTrustedIssuers: {
+    path: "/postern.v1.AdminService/ListTrustedIssuers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListTrustedIssuersRequest): Buffer =>
+      Buffer.from(ListTrustedIssuersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListTrustedIssuersRequest => ListTrustedIssuersRequest.decode(value),
+    responseSerialize: (value: TrustedIssuerPage): Buffer => Buffer.from(TrustedIssuerPage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TrustedIssuerPage => TrustedIssuerPage.decode(value),
+  },
+  /**
+   * Changes a trusted issuer. Disabling it revokes every token that was issued for its
+   * tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateTrustedIssuer: {
+    path: "/postern.v1.AdminService/UpdateTrustedIssuer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateTrustedIssuerRequest): Buffer =>
+      Buffer.from(UpdateTrustedIssuerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateTrustedIssuerRequest => UpdateTrustedIssuerRequest.decode(value),
+    responseSerialize: (value: TrustedIssuer): Buffer => Buffer.from(TrustedIssuer.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TrustedIssuer => TrustedIssuer.decode(value),
+  },
+  /**
+   * Deletes a trusted issuer with its bindings, and revokes every token that was issued
+   * for its tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteTrustedIssuer: {
+    path: "/postern.v1.AdminService/DeleteTrustedIssuer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteTrustedIssuerRequest): Buffer =>
+      Buffer.from(DeleteTrustedIssuerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteTrustedIssuerRequest => DeleteTrustedIssuerRequest.decode(value),
+    responseSerialize: (value: DeleteTrustedIssuerResponse): Buffer =>
+      Buffer.from(DeleteTrustedIssuerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteTrustedIssuerResponse => DeleteTrustedIssuerResponse.decode(value),
+  },
+  /**
+   * Binds an identity to a service account: whoever has a token of the issuer with
+   * these claims, or a certificate with this name, gets tokens of the account.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown issuer or account.
+   */
+  createWorkloadBinding: {
+    path: "/postern.v1.AdminService/CreateWorkloadBinding" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateWorkloadBindingRequest): Buffer =>
+      Buffer.from(CreateWorkloadBindingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateWorkloadBindingRequest => CreateWorkloadBindingRequest.decode(value),
+    responseSerialize: (value: WorkloadBinding): Buffer => Buffer.from(WorkloadBinding.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WorkloadBinding => WorkloadBinding.decode(value),
+  },
+  /** Lists bindings, oldest first. */
+  listWorkloadBindings: {
+    path: "/postern.v1.AdminService/ListWorkloadBindings" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListWorkloadBindingsRequest): Buffer =>
+      Buffer.from(ListWorkloadBindingsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListWorkloadBindingsRequest => ListWorkloadBindingsRequest.decode(value),
+    responseSerialize: (value: WorkloadBindingPage): Buffer => Buffer.from(WorkloadBindingPage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WorkloadBindingPage => WorkloadBindingPage.decode(value),
+  },
+  /**
+   * Deletes a binding, and revokes every token that was issued by it.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteWorkloadBinding: {
+    path: "/postern.v1.AdminService/DeleteWorkloadBinding" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteWorkloadBindingRequest): Buffer =>
+      Buffer.from(DeleteWorkloadBindingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteWorkloadBindingRequest => DeleteWorkloadBindingRequest.decode(value),
+    responseSerialize: (value: DeleteWorkloadBindingResponse): Buffer =>
+      Buffer.from(DeleteWorkloadBindingResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteWorkloadBindingResponse => DeleteWorkloadBindingResponse.decode(value),
+  },
+  /**
+   * Creates an API key for a user or a service account. The key is not shown again.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown owner; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey: {
+    path: "/postern.v1.AdminService/CreateApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AdminServiceCreateApiKeyRequest): Buffer =>
+      Buffer.from(AdminServiceCreateApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AdminServiceCreateApiKeyRequest =>
+      AdminServiceCreateApiKeyRequest.decode(value),
+    responseSerialize: (value: CreatedApiKey): Buffer => Buffer.from(CreatedApiKey.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
+  },
+  /** Lists the API keys of a user, of a service account, or of everybody, oldest first. */
+  listApiKeys: {
+    path: "/postern.v1.AdminService/ListApiKeys" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AdminServiceListApiKeysRequest): Buffer =>
+      Buffer.from(AdminServiceListApiKeysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AdminServiceListApiKeysRequest => AdminServiceListApiKeysRequest.decode(value),
+    responseSerialize: (value: ApiKeyPage): Buffer => Buffer.from(ApiKeyPage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ApiKeyPage => ApiKeyPage.decode(value),
+  },
+  /**
+   * Revokes an API key, with every token that it was exchanged for. The call is
+   * idempotent.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey: {
+    path: "/postern.v1.AdminService/RevokeApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeApiKeyRequest): Buffer => Buffer.from(RevokeApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeApiKeyRequest => RevokeApiKeyRequest.decode(value),
+    responseSerialize: (value: RevokeApiKeyResponse): Buffer =>
+      Buffer.from(RevokeApiKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeApiKeyResponse => RevokeApiKeyResponse.decode(value),
+  },
+  /**
+   * Replaces an API key by a new one with the same rights.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
+   */
+  rotateApiKey: {
+    path: "/postern.v1.AdminService/RotateApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateApiKeyRequest): Buffer => Buffer.from(RotateApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateApiKeyRequest => RotateApiKeyRequest.decode(value),
+    responseSerialize: (value: CreatedApiKey): Buffer => Buffer.from(CreatedApiKey.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
   },
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: {
@@ -4136,7 +6470,16 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   /** Lists service accounts, oldest first. */
   listServiceAccounts: handleUnaryCall<ListServiceAccountsRequest, ServiceAccountPage>;
   /**
-   * Deletes a service account and revokes its tokens.
+   * Changes a service account. Whatever it loses, no token keeps: its tokens are
+   * revoked when its roles or allowed audiences shrink, and those in which it is the
+   * actor when its own or delegation audiences do.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateServiceAccount: handleUnaryCall<UpdateServiceAccountRequest, ServiceAccount>;
+  /**
+   * Deletes a service account with its keys, API keys and bindings, and revokes its
+   * tokens and those in which it is an actor.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
@@ -4168,6 +6511,85 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
   deleteServiceKey: handleUnaryCall<DeleteServiceKeyRequest, DeleteServiceKeyResponse>;
+  /**
+   * Adds an audience to those of POSTERN_AUDIENCE. Every instance and every verifier
+   * accepts it within a fraction of a second. Adding one that exists changes nothing.
+   *
+   * RESOURCE_EXHAUSTED AUDIENCE_LIMIT_REACHED.
+   */
+  createAudience: handleUnaryCall<CreateAudienceRequest, Audience>;
+  /**
+   * Lists all audiences: those of POSTERN_AUDIENCE, the default first, then the added
+   * ones by name.
+   */
+  listAudiences: handleUnaryCall<ListAudiencesRequest, AudienceList>;
+  /**
+   * Removes an audience that was added: its tokens are refused.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND; INVALID_ARGUMENT FIELD_INVALID for one of
+   * POSTERN_AUDIENCE.
+   */
+  deleteAudience: handleUnaryCall<DeleteAudienceRequest, DeleteAudienceResponse>;
+  /**
+   * Trusts an issuer whose tokens ExchangeToken takes. Trust alone gives nothing: a
+   * binding says which of its identities is which service account.
+   *
+   * ALREADY_EXISTS ISSUER_TAKEN.
+   */
+  createTrustedIssuer: handleUnaryCall<CreateTrustedIssuerRequest, TrustedIssuer>;
+  /** Lists the trusted issuers, oldest first. */
+  listTrustedIssuers: handleUnaryCall<ListTrustedIssuersRequest, TrustedIssuerPage>;
+  /**
+   * Changes a trusted issuer. Disabling it revokes every token that was issued for its
+   * tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateTrustedIssuer: handleUnaryCall<UpdateTrustedIssuerRequest, TrustedIssuer>;
+  /**
+   * Deletes a trusted issuer with its bindings, and revokes every token that was issued
+   * for its tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteTrustedIssuer: handleUnaryCall<DeleteTrustedIssuerRequest, DeleteTrustedIssuerResponse>;
+  /**
+   * Binds an identity to a service account: whoever has a token of the issuer with
+   * these claims, or a certificate with this name, gets tokens of the account.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown issuer or account.
+   */
+  createWorkloadBinding: handleUnaryCall<CreateWorkloadBindingRequest, WorkloadBinding>;
+  /** Lists bindings, oldest first. */
+  listWorkloadBindings: handleUnaryCall<ListWorkloadBindingsRequest, WorkloadBindingPage>;
+  /**
+   * Deletes a binding, and revokes every token that was issued by it.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteWorkloadBinding: handleUnaryCall<DeleteWorkloadBindingRequest, DeleteWorkloadBindingResponse>;
+  /**
+   * Creates an API key for a user or a service account. The key is not shown again.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown owner; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey: handleUnaryCall<AdminServiceCreateApiKeyRequest, CreatedApiKey>;
+  /** Lists the API keys of a user, of a service account, or of everybody, oldest first. */
+  listApiKeys: handleUnaryCall<AdminServiceListApiKeysRequest, ApiKeyPage>;
+  /**
+   * Revokes an API key, with every token that it was exchanged for. The call is
+   * idempotent.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey: handleUnaryCall<RevokeApiKeyRequest, RevokeApiKeyResponse>;
+  /**
+   * Replaces an API key by a new one with the same rights.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
+   */
+  rotateApiKey: handleUnaryCall<RotateApiKeyRequest, CreatedApiKey>;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: handleUnaryCall<ListSigningKeysRequest, SigningKeyList>;
   /**
@@ -4420,7 +6842,30 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: ServiceAccountPage) => void,
   ): ClientUnaryCall;
   /**
-   * Deletes a service account and revokes its tokens.
+   * Changes a service account. Whatever it loses, no token keeps: its tokens are
+   * revoked when its roles or allowed audiences shrink, and those in which it is the
+   * actor when its own or delegation audiences do.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateServiceAccount(
+    request: UpdateServiceAccountRequest,
+    callback: (error: ServiceError | null, response: ServiceAccount) => void,
+  ): ClientUnaryCall;
+  updateServiceAccount(
+    request: UpdateServiceAccountRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ServiceAccount) => void,
+  ): ClientUnaryCall;
+  updateServiceAccount(
+    request: UpdateServiceAccountRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ServiceAccount) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a service account with its keys, API keys and bindings, and revokes its
+   * tokens and those in which it is an actor.
    *
    * NOT_FOUND RESOURCE_NOT_FOUND.
    */
@@ -4521,6 +6966,281 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteServiceKeyResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Adds an audience to those of POSTERN_AUDIENCE. Every instance and every verifier
+   * accepts it within a fraction of a second. Adding one that exists changes nothing.
+   *
+   * RESOURCE_EXHAUSTED AUDIENCE_LIMIT_REACHED.
+   */
+  createAudience(
+    request: CreateAudienceRequest,
+    callback: (error: ServiceError | null, response: Audience) => void,
+  ): ClientUnaryCall;
+  createAudience(
+    request: CreateAudienceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Audience) => void,
+  ): ClientUnaryCall;
+  createAudience(
+    request: CreateAudienceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Audience) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists all audiences: those of POSTERN_AUDIENCE, the default first, then the added
+   * ones by name.
+   */
+  listAudiences(
+    request: ListAudiencesRequest,
+    callback: (error: ServiceError | null, response: AudienceList) => void,
+  ): ClientUnaryCall;
+  listAudiences(
+    request: ListAudiencesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AudienceList) => void,
+  ): ClientUnaryCall;
+  listAudiences(
+    request: ListAudiencesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AudienceList) => void,
+  ): ClientUnaryCall;
+  /**
+   * Removes an audience that was added: its tokens are refused.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND; INVALID_ARGUMENT FIELD_INVALID for one of
+   * POSTERN_AUDIENCE.
+   */
+  deleteAudience(
+    request: DeleteAudienceRequest,
+    callback: (error: ServiceError | null, response: DeleteAudienceResponse) => void,
+  ): ClientUnaryCall;
+  deleteAudience(
+    request: DeleteAudienceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteAudienceResponse) => void,
+  ): ClientUnaryCall;
+  deleteAudience(
+    request: DeleteAudienceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteAudienceResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Trusts an issuer whose tokens ExchangeToken takes. Trust alone gives nothing: a
+   * binding says which of its identities is which service account.
+   *
+   * ALREADY_EXISTS ISSUER_TAKEN.
+   */
+  createTrustedIssuer(
+    request: CreateTrustedIssuerRequest,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  createTrustedIssuer(
+    request: CreateTrustedIssuerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  createTrustedIssuer(
+    request: CreateTrustedIssuerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  /** Lists the trusted issuers, oldest first. */
+  listTrustedIssuers(
+    request: ListTrustedIssuersRequest,
+    callback: (error: ServiceError | null, response: TrustedIssuerPage) => void,
+  ): ClientUnaryCall;
+  listTrustedIssuers(
+    request: ListTrustedIssuersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TrustedIssuerPage) => void,
+  ): ClientUnaryCall;
+  listTrustedIssuers(
+    request: ListTrustedIssuersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TrustedIssuerPage) => void,
+  ): ClientUnaryCall;
+  /**
+   * Changes a trusted issuer. Disabling it revokes every token that was issued for its
+   * tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  updateTrustedIssuer(
+    request: UpdateTrustedIssuerRequest,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  updateTrustedIssuer(
+    request: UpdateTrustedIssuerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  updateTrustedIssuer(
+    request: UpdateTrustedIssuerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TrustedIssuer) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a trusted issuer with its bindings, and revokes every token that was issued
+   * for its tokens.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteTrustedIssuer(
+    request: DeleteTrustedIssuerRequest,
+    callback: (error: ServiceError | null, response: DeleteTrustedIssuerResponse) => void,
+  ): ClientUnaryCall;
+  deleteTrustedIssuer(
+    request: DeleteTrustedIssuerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteTrustedIssuerResponse) => void,
+  ): ClientUnaryCall;
+  deleteTrustedIssuer(
+    request: DeleteTrustedIssuerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteTrustedIssuerResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Binds an identity to a service account: whoever has a token of the issuer with
+   * these claims, or a certificate with this name, gets tokens of the account.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown issuer or account.
+   */
+  createWorkloadBinding(
+    request: CreateWorkloadBindingRequest,
+    callback: (error: ServiceError | null, response: WorkloadBinding) => void,
+  ): ClientUnaryCall;
+  createWorkloadBinding(
+    request: CreateWorkloadBindingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: WorkloadBinding) => void,
+  ): ClientUnaryCall;
+  createWorkloadBinding(
+    request: CreateWorkloadBindingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: WorkloadBinding) => void,
+  ): ClientUnaryCall;
+  /** Lists bindings, oldest first. */
+  listWorkloadBindings(
+    request: ListWorkloadBindingsRequest,
+    callback: (error: ServiceError | null, response: WorkloadBindingPage) => void,
+  ): ClientUnaryCall;
+  listWorkloadBindings(
+    request: ListWorkloadBindingsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: WorkloadBindingPage) => void,
+  ): ClientUnaryCall;
+  listWorkloadBindings(
+    request: ListWorkloadBindingsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: WorkloadBindingPage) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a binding, and revokes every token that was issued by it.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteWorkloadBinding(
+    request: DeleteWorkloadBindingRequest,
+    callback: (error: ServiceError | null, response: DeleteWorkloadBindingResponse) => void,
+  ): ClientUnaryCall;
+  deleteWorkloadBinding(
+    request: DeleteWorkloadBindingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteWorkloadBindingResponse) => void,
+  ): ClientUnaryCall;
+  deleteWorkloadBinding(
+    request: DeleteWorkloadBindingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteWorkloadBindingResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Creates an API key for a user or a service account. The key is not shown again.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown owner; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey(
+    request: AdminServiceCreateApiKeyRequest,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  createApiKey(
+    request: AdminServiceCreateApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  createApiKey(
+    request: AdminServiceCreateApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  /** Lists the API keys of a user, of a service account, or of everybody, oldest first. */
+  listApiKeys(
+    request: AdminServiceListApiKeysRequest,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  listApiKeys(
+    request: AdminServiceListApiKeysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  listApiKeys(
+    request: AdminServiceListApiKeysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  /**
+   * Revokes an API key, with every token that it was exchanged for. The call is
+   * idempotent.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Replaces an API key by a new one with the same rights.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
+   */
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
   ): ClientUnaryCall;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys(

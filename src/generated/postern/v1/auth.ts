@@ -20,6 +20,26 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
+/** The kind of credential. */
+export const CredentialKind = {
+  /** CREDENTIAL_KIND_UNSPECIFIED - Never sent. */
+  CREDENTIAL_KIND_UNSPECIFIED: 0,
+  /** ACCESS_TOKEN - An access token. */
+  ACCESS_TOKEN: 1,
+  /** API_KEY - An API key. */
+  API_KEY: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type CredentialKind = typeof CredentialKind[keyof typeof CredentialKind];
+
+export namespace CredentialKind {
+  export type CREDENTIAL_KIND_UNSPECIFIED = typeof CredentialKind.CREDENTIAL_KIND_UNSPECIFIED;
+  export type ACCESS_TOKEN = typeof CredentialKind.ACCESS_TOKEN;
+  export type API_KEY = typeof CredentialKind.API_KEY;
+  export type UNRECOGNIZED = typeof CredentialKind.UNRECOGNIZED;
+}
+
 /** The kind of subject of a token. */
 export const SubjectType = {
   /** SUBJECT_TYPE_UNSPECIFIED - Never sent. */
@@ -87,11 +107,16 @@ export interface RefreshTokenRequest {
 /** A logout. */
 export interface RevokeTokenRequest {
   /**
-   * An access token or a refresh token of the session. The access token of a service
-   * account has no session; only the token itself is revoked.
+   * An access token or a refresh token of the session, or an API key. Only the token
+   * itself is revoked when it has no session (of a service account) or when
+   * ExchangeToken issued it. Whoever holds an API key can revoke it.
    */
   token: string;
-  /** Ends all sessions of the user. Only has an effect with a valid token. */
+  /**
+   * Ends all sessions of the user. Only has an effect with a valid token.
+   * PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED with an API key, and with a token that
+   * ExchangeToken issued.
+   */
   allSessions: boolean;
 }
 
@@ -169,11 +194,163 @@ export interface TokenSet {
   userId: string;
 }
 
+/** What to exchange, and for what. */
+export interface ExchangeTokenRequest {
+  /**
+   * A JWT of a trusted issuer, an API key (`pak_`) or an access token of Postern, of
+   * at most 16384 bytes. If empty, the client certificate of the connection.
+   */
+  subjectToken: string;
+  /**
+   * The id or the name of the service account that gets the token. Only needed when
+   * the identity is bound to several accounts.
+   */
+  serviceAccount: string;
+  /**
+   * The audience of the token. If empty, that of the access token, or the default one
+   * of whatever else is exchanged.
+   */
+  audience: string;
+  /**
+   * The roles that the token has at most. If empty, all that the subject has. A role
+   * that the subject does not have is refused.
+   */
+  roles: string[];
+  /**
+   * The access token of the service account that acts for the subject, or empty. The
+   * `authorization: Bearer ...` metadata can have it instead, but not both. A bearer
+   * of the subject itself names no actor.
+   */
+  actorToken: string;
+  /**
+   * The maximum lifetime of the token in seconds, at least 1. It can only shorten the
+   * lifetime.
+   */
+  lifetime?: number | undefined;
+}
+
+/** The API key to create. */
+export interface CreateApiKeyRequest {
+  /**
+   * A name for people: 1 to 64 characters without control characters, unique among
+   * the keys of the owner that are not revoked.
+   */
+  name: string;
+  /**
+   * The roles of the key, which the owner must have. A role that the owner loses, the
+   * key loses as well. If empty, the key has no role.
+   */
+  roles: string[];
+  /** The audience that the key can be used for. If empty, the default audience. */
+  audience: string;
+  /**
+   * For how many seconds the key is valid: at most one year, and 90 days when absent.
+   * 0: it does not expire, which only an administrator may ask for.
+   */
+  lifetime?:
+    | number
+    | undefined;
+  /**
+   * The networks from which the key can be used, in CIDR notation: at most 16. If
+   * empty, any.
+   */
+  allowedNetworks: string[];
+}
+
+/** A new API key. */
+export interface CreatedApiKey {
+  /**
+   * The key: `pak_` and 49 letters and digits, of which the last six are a checksum.
+   * Keep it as secret as a password.
+   */
+  secret: string;
+  /** What is known about it. */
+  apiKey:
+    | ApiKey
+    | undefined;
+  /**
+   * Until when the key that it replaces is valid. Absent when there is none, or when it
+   * is not valid.
+   */
+  previousKeyUntil: Date | undefined;
+}
+
+/** An API key, without the key itself. */
+export interface ApiKey {
+  /** The key's id, a UUID: `token_id` when it is verified. */
+  id: string;
+  /** The name. */
+  name: string;
+  /** The id of the user or the service account that it belongs to. */
+  ownerId: string;
+  /** Whether the owner is a user or a service account. */
+  ownerType: SubjectType;
+  /** The roles that it was given, in alphabetical order. */
+  roles: string[];
+  /** The audience. */
+  audience: string;
+  /** The networks from which it can be used. Empty for any. */
+  allowedNetworks: string[];
+  /** When it was created. */
+  createdAt:
+    | Date
+    | undefined;
+  /** When it expires. Absent when it does not. */
+  expiresAt:
+    | Date
+    | undefined;
+  /** When it was last used, to about ten minutes. Absent when it was not. */
+  lastUsedAt:
+    | Date
+    | undefined;
+  /** The IP address that used it last, or empty. */
+  lastUsedFrom: string;
+  /** The id of the key that it replaced, or empty. */
+  rotatedFrom: string;
+}
+
+/** A request for a page of the caller's own API keys. */
+export interface ListApiKeysRequest {
+  /** The maximum number of keys on the page, as in AdminService. */
+  pageSize: number;
+  /** `next_page_token` of the previous page, or empty for the first page. */
+  pageToken: string;
+}
+
+/** A page of API keys. */
+export interface ApiKeyPage {
+  /** The keys, oldest first. */
+  apiKeys: ApiKey[];
+  /** The token of the next page. Empty on the last page. */
+  nextPageToken: string;
+}
+
+/** The API key to revoke. */
+export interface RevokeApiKeyRequest {
+  /** The key's id. */
+  id: string;
+}
+
+/** Empty. */
+export interface RevokeApiKeyResponse {
+}
+
+/** The API key to replace. */
+export interface RotateApiKeyRequest {
+  /** The key's id. */
+  id: string;
+  /**
+   * For how many seconds the old key stays valid: at most 30 days, and one day when
+   * absent. With 0 it counts as leaked and is revoked now.
+   */
+  overlap?: number | undefined;
+}
+
 /** A token to verify. */
 export interface VerifyTokenRequest {
   /**
-   * The access token, or empty to use the `authorization: Bearer ...` metadata. A
-   * token of more than 8192 bytes is refused without being parsed.
+   * The access token or API key, or empty to use the `authorization: Bearer ...`
+   * metadata. A token of more than 8192 bytes is refused without being parsed.
    */
   accessToken: string;
   /**
@@ -181,6 +358,22 @@ export interface VerifyTokenRequest {
    * configured one.
    */
   audience: string;
+  /**
+   * The IP address of the client that sent the token, as in ClientInfo: for API keys
+   * that can be used from some networks only. Ignored unless the caller is trusted, as
+   * in LoginRequest. Without an address such a key is refused.
+   */
+  clientAddress: string;
+}
+
+/** Who acts for the subject of a token (claim `act`, RFC 8693 section 4.1). */
+export interface Actor {
+  /** The id of the service account. */
+  subject: string;
+  /** Its name when the token was issued. */
+  name: string;
+  /** Who acted before it. Absent for the first one. */
+  actor: Actor | undefined;
 }
 
 /** The claims of a valid access token. Every string has at most 256 bytes. */
@@ -212,6 +405,20 @@ export interface VerifiedToken {
    * one and for a service account.
    */
   externalId: string;
+  /** The name of the service account (claim `name`). Empty for a user. */
+  subjectName: string;
+  /**
+   * Who acts for the subject, the last one outermost. Absent when the subject acts for
+   * itself.
+   */
+  actor:
+    | Actor
+    | undefined;
+  /**
+   * What was verified. For an API key, `token_id` is its id and `issued_at` the time of
+   * its creation.
+   */
+  credentialKind: CredentialKind;
 }
 
 /** A request for the public keys. */
@@ -851,8 +1058,699 @@ export const TokenSet: MessageFns<TokenSet> = {
   },
 };
 
+function createBaseExchangeTokenRequest(): ExchangeTokenRequest {
+  return { subjectToken: "", serviceAccount: "", audience: "", roles: [], actorToken: "", lifetime: undefined };
+}
+
+export const ExchangeTokenRequest: MessageFns<ExchangeTokenRequest> = {
+  encode(message: ExchangeTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subjectToken !== "") {
+      writer.uint32(10).string(message.subjectToken);
+    }
+    if (message.serviceAccount !== "") {
+      writer.uint32(18).string(message.serviceAccount);
+    }
+    if (message.audience !== "") {
+      writer.uint32(26).string(message.audience);
+    }
+    for (const v of message.roles) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.actorToken !== "") {
+      writer.uint32(42).string(message.actorToken);
+    }
+    if (message.lifetime !== undefined) {
+      writer.uint32(48).uint32(message.lifetime);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExchangeTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExchangeTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subjectToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serviceAccount = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.actorToken = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.lifetime = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateApiKeyRequest(): CreateApiKeyRequest {
+  return { name: "", roles: [], audience: "", lifetime: undefined, allowedNetworks: [] };
+}
+
+export const CreateApiKeyRequest: MessageFns<CreateApiKeyRequest> = {
+  encode(message: CreateApiKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.roles) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.audience !== "") {
+      writer.uint32(26).string(message.audience);
+    }
+    if (message.lifetime !== undefined) {
+      writer.uint32(32).uint32(message.lifetime);
+    }
+    for (const v of message.allowedNetworks) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateApiKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateApiKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lifetime = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.allowedNetworks.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreatedApiKey(): CreatedApiKey {
+  return { secret: "", apiKey: undefined, previousKeyUntil: undefined };
+}
+
+export const CreatedApiKey: MessageFns<CreatedApiKey> = {
+  encode(message: CreatedApiKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.secret !== "") {
+      writer.uint32(10).string(message.secret);
+    }
+    if (message.apiKey !== undefined) {
+      ApiKey.encode(message.apiKey, writer.uint32(18).fork()).join();
+    }
+    if (message.previousKeyUntil !== undefined) {
+      Timestamp.encode(toTimestamp(message.previousKeyUntil), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreatedApiKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreatedApiKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.apiKey = ApiKey.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.previousKeyUntil = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseApiKey(): ApiKey {
+  return {
+    id: "",
+    name: "",
+    ownerId: "",
+    ownerType: 0,
+    roles: [],
+    audience: "",
+    allowedNetworks: [],
+    createdAt: undefined,
+    expiresAt: undefined,
+    lastUsedAt: undefined,
+    lastUsedFrom: "",
+    rotatedFrom: "",
+  };
+}
+
+export const ApiKey: MessageFns<ApiKey> = {
+  encode(message: ApiKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.ownerId !== "") {
+      writer.uint32(26).string(message.ownerId);
+    }
+    if (message.ownerType !== 0) {
+      writer.uint32(32).int32(message.ownerType);
+    }
+    for (const v of message.roles) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.audience !== "") {
+      writer.uint32(50).string(message.audience);
+    }
+    for (const v of message.allowedNetworks) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(66).fork()).join();
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(74).fork()).join();
+    }
+    if (message.lastUsedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastUsedAt), writer.uint32(82).fork()).join();
+    }
+    if (message.lastUsedFrom !== "") {
+      writer.uint32(90).string(message.lastUsedFrom);
+    }
+    if (message.rotatedFrom !== "") {
+      writer.uint32(98).string(message.rotatedFrom);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApiKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApiKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ownerId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ownerType = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.allowedNetworks.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.lastUsedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.lastUsedFrom = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.rotatedFrom = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListApiKeysRequest(): ListApiKeysRequest {
+  return { pageSize: 0, pageToken: "" };
+}
+
+export const ListApiKeysRequest: MessageFns<ListApiKeysRequest> = {
+  encode(message: ListApiKeysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListApiKeysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListApiKeysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseApiKeyPage(): ApiKeyPage {
+  return { apiKeys: [], nextPageToken: "" };
+}
+
+export const ApiKeyPage: MessageFns<ApiKeyPage> = {
+  encode(message: ApiKeyPage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.apiKeys) {
+      ApiKey.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApiKeyPage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApiKeyPage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.apiKeys.push(ApiKey.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeApiKeyRequest(): RevokeApiKeyRequest {
+  return { id: "" };
+}
+
+export const RevokeApiKeyRequest: MessageFns<RevokeApiKeyRequest> = {
+  encode(message: RevokeApiKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeApiKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeApiKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeApiKeyResponse(): RevokeApiKeyResponse {
+  return {};
+}
+
+export const RevokeApiKeyResponse: MessageFns<RevokeApiKeyResponse> = {
+  encode(_: RevokeApiKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeApiKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeApiKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRotateApiKeyRequest(): RotateApiKeyRequest {
+  return { id: "", overlap: undefined };
+}
+
+export const RotateApiKeyRequest: MessageFns<RotateApiKeyRequest> = {
+  encode(message: RotateApiKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.overlap !== undefined) {
+      writer.uint32(16).uint32(message.overlap);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateApiKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateApiKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.overlap = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseVerifyTokenRequest(): VerifyTokenRequest {
-  return { accessToken: "", audience: "" };
+  return { accessToken: "", audience: "", clientAddress: "" };
 }
 
 export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
@@ -862,6 +1760,9 @@ export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
     }
     if (message.audience !== "") {
       writer.uint32(18).string(message.audience);
+    }
+    if (message.clientAddress !== "") {
+      writer.uint32(42).string(message.clientAddress);
     }
     return writer;
   },
@@ -895,6 +1796,82 @@ export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
             message.audience = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.clientAddress = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseActor(): Actor {
+  return { subject: "", name: "", actor: undefined };
+}
+
+export const Actor: MessageFns<Actor> = {
+  encode(message: Actor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subject !== "") {
+      writer.uint32(10).string(message.subject);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.actor !== undefined) {
+      Actor.encode(message.actor, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Actor {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActor();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.actor = Actor.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -920,6 +1897,9 @@ function createBaseVerifiedToken(): VerifiedToken {
     expiresAt: undefined,
     subjectType: 0,
     externalId: "",
+    subjectName: "",
+    actor: undefined,
+    credentialKind: 0,
   };
 }
 
@@ -954,6 +1934,15 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
     }
     if (message.externalId !== "") {
       writer.uint32(82).string(message.externalId);
+    }
+    if (message.subjectName !== "") {
+      writer.uint32(90).string(message.subjectName);
+    }
+    if (message.actor !== undefined) {
+      Actor.encode(message.actor, writer.uint32(98).fork()).join();
+    }
+    if (message.credentialKind !== 0) {
+      writer.uint32(104).int32(message.credentialKind);
     }
     return writer;
   },
@@ -1049,6 +2038,30 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
             }
 
             message.externalId = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.subjectName = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.actor = Actor.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.credentialKind = reader.int32() as any;
             continue;
           }
         }
@@ -1314,6 +2327,100 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): ResetPasswordResponse => ResetPasswordResponse.decode(value),
   },
   /**
+   * Exchanges what proves an identity for an access token (RFC 8693): a JWT of a
+   * trusted issuer, an API key, an access token of Postern, or the client certificate
+   * of the connection. The kind is read from the token itself. There is no refresh
+   * token: exchange again.
+   *
+   * A JWT of another issuer and a certificate become a token of the service account
+   * that they are bound to. An access token becomes a narrower one: for one audience,
+   * with fewer roles, never valid for longer, of the same session, so that a logout
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
+   * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
+   * EXCHANGE_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED, also while the keys of an issuer cannot be fetched.
+   */
+  exchangeToken: {
+    path: "/postern.v1.AuthService/ExchangeToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ExchangeTokenRequest): Buffer => Buffer.from(ExchangeTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExchangeTokenRequest => ExchangeTokenRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Creates an API key of the calling user. The key is not shown again.
+   *
+   * The caller's access token must come from a login: an API key makes no keys, and
+   * neither does a token that ExchangeToken issued.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey: {
+    path: "/postern.v1.AuthService/CreateApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateApiKeyRequest): Buffer => Buffer.from(CreateApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateApiKeyRequest => CreateApiKeyRequest.decode(value),
+    responseSerialize: (value: CreatedApiKey): Buffer => Buffer.from(CreatedApiKey.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
+  },
+  /**
+   * Lists the API keys of the calling user, oldest first, without the keys
+   * themselves. Revoked and expired ones are left out.
+   *
+   * Refused as CreateApiKey.
+   */
+  listApiKeys: {
+    path: "/postern.v1.AuthService/ListApiKeys" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListApiKeysRequest): Buffer => Buffer.from(ListApiKeysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListApiKeysRequest => ListApiKeysRequest.decode(value),
+    responseSerialize: (value: ApiKeyPage): Buffer => Buffer.from(ApiKeyPage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ApiKeyPage => ApiKeyPage.decode(value),
+  },
+  /**
+   * Revokes an API key of the calling user, with every token that it was exchanged
+   * for. The call is idempotent.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey: {
+    path: "/postern.v1.AuthService/RevokeApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeApiKeyRequest): Buffer => Buffer.from(RevokeApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeApiKeyRequest => RevokeApiKeyRequest.decode(value),
+    responseSerialize: (value: RevokeApiKeyResponse): Buffer =>
+      Buffer.from(RevokeApiKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeApiKeyResponse => RevokeApiKeyResponse.decode(value),
+  },
+  /**
+   * Replaces an API key of the calling user by a new one with the same rights. The
+   * old key stays valid for an overlap.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
+   * or has expired as well.
+   */
+  rotateApiKey: {
+    path: "/postern.v1.AuthService/RotateApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateApiKeyRequest): Buffer => Buffer.from(RotateApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateApiKeyRequest => RotateApiKeyRequest.decode(value),
+    responseSerialize: (value: CreatedApiKey): Buffer => Buffer.from(CreatedApiKey.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
+  },
+  /**
    * Returns the public keys that access tokens are verified with, from memory.
    *
    * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -1418,6 +2525,59 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * policy or equals the current one. The token stays valid after PASSWORD_POLICY.
    */
   resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
+  /**
+   * Exchanges what proves an identity for an access token (RFC 8693): a JWT of a
+   * trusted issuer, an API key, an access token of Postern, or the client certificate
+   * of the connection. The kind is read from the token itself. There is no refresh
+   * token: exchange again.
+   *
+   * A JWT of another issuer and a certificate become a token of the service account
+   * that they are bound to. An access token becomes a narrower one: for one audience,
+   * with fewer roles, never valid for longer, of the same session, so that a logout
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
+   * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
+   * EXCHANGE_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED, also while the keys of an issuer cannot be fetched.
+   */
+  exchangeToken: handleUnaryCall<ExchangeTokenRequest, TokenSet>;
+  /**
+   * Creates an API key of the calling user. The key is not shown again.
+   *
+   * The caller's access token must come from a login: an API key makes no keys, and
+   * neither does a token that ExchangeToken issued.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey: handleUnaryCall<CreateApiKeyRequest, CreatedApiKey>;
+  /**
+   * Lists the API keys of the calling user, oldest first, without the keys
+   * themselves. Revoked and expired ones are left out.
+   *
+   * Refused as CreateApiKey.
+   */
+  listApiKeys: handleUnaryCall<ListApiKeysRequest, ApiKeyPage>;
+  /**
+   * Revokes an API key of the calling user, with every token that it was exchanged
+   * for. The call is idempotent.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey: handleUnaryCall<RevokeApiKeyRequest, RevokeApiKeyResponse>;
+  /**
+   * Replaces an API key of the calling user by a new one with the same rights. The
+   * old key stays valid for an overlap.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
+   * or has expired as well.
+   */
+  rotateApiKey: handleUnaryCall<RotateApiKeyRequest, CreatedApiKey>;
   /**
    * Returns the public keys that access tokens are verified with, from memory.
    *
@@ -1609,6 +2769,129 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Exchanges what proves an identity for an access token (RFC 8693): a JWT of a
+   * trusted issuer, an API key, an access token of Postern, or the client certificate
+   * of the connection. The kind is read from the token itself. There is no refresh
+   * token: exchange again.
+   *
+   * A JWT of another issuer and a certificate become a token of the service account
+   * that they are bound to. An access token becomes a narrower one: for one audience,
+   * with fewer roles, never valid for longer, of the same session, so that a logout
+   * ends it as well. With an actor it says who acts for the subject (claim `act`), and
+   * is valid for at most 5 minutes. Only a token for Postern's own audience can get
+   * another audience without an actor.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason, ISSUER_NOT_TRUSTED,
+   * IDENTITY_NOT_BOUND, TOKEN_REPLAYED or API_KEY_INVALID; PERMISSION_DENIED
+   * EXCHANGE_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; FAILED_PRECONDITION
+   * CLAIMS_TOO_LONG; UNAVAILABLE TRUST_STALE, STORE_UNAVAILABLE or
+   * SERVER_OVERLOADED, also while the keys of an issuer cannot be fetched.
+   */
+  exchangeToken(
+    request: ExchangeTokenRequest,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  exchangeToken(
+    request: ExchangeTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  exchangeToken(
+    request: ExchangeTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Creates an API key of the calling user. The key is not shown again.
+   *
+   * The caller's access token must come from a login: an API key makes no keys, and
+   * neither does a token that ExchangeToken issued.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * API_KEY_LIMIT_REACHED.
+   */
+  createApiKey(
+    request: CreateApiKeyRequest,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  createApiKey(
+    request: CreateApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  createApiKey(
+    request: CreateApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the API keys of the calling user, oldest first, without the keys
+   * themselves. Revoked and expired ones are left out.
+   *
+   * Refused as CreateApiKey.
+   */
+  listApiKeys(
+    request: ListApiKeysRequest,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  listApiKeys(
+    request: ListApiKeysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  listApiKeys(
+    request: ListApiKeysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ApiKeyPage) => void,
+  ): ClientUnaryCall;
+  /**
+   * Revokes an API key of the calling user, with every token that it was exchanged
+   * for. The call is idempotent.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  revokeApiKey(
+    request: RevokeApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevokeApiKeyResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Replaces an API key of the calling user by a new one with the same rights. The
+   * old key stays valid for an overlap.
+   *
+   * Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
+   * or has expired as well.
+   */
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  rotateApiKey(
+    request: RotateApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreatedApiKey) => void,
   ): ClientUnaryCall;
   /**
    * Returns the public keys that access tokens are verified with, from memory.

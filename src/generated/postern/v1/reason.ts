@@ -134,6 +134,28 @@ export const Reason = {
    * again with the last cursor.
    */
   READER_TOO_SLOW: 36,
+  /** ISSUER_NOT_TRUSTED - UNAUTHENTICATED. No trusted issuer has the `iss` of the token. */
+  ISSUER_NOT_TRUSTED: 37,
+  /**
+   * IDENTITY_NOT_BOUND - UNAUTHENTICATED. The token or certificate is valid, and bound to no service
+   * account: an administrator creates a binding.
+   */
+  IDENTITY_NOT_BOUND: 38,
+  /**
+   * EXCHANGE_NOT_ALLOWED - PERMISSION_DENIED. The exchange would give more than the subject or the actor may:
+   * another audience, a role or an actor that is not allowed.
+   */
+  EXCHANGE_NOT_ALLOWED: 40,
+  /**
+   * API_KEY_INVALID - UNAUTHENTICATED. The API key is unknown, revoked or expired, its owner is disabled,
+   * or it is used from another network than the allowed ones.
+   */
+  API_KEY_INVALID: 41,
+  /**
+   * CREDENTIAL_NOT_ALLOWED - PERMISSION_DENIED. The method takes only an access token that a login or a refresh
+   * issued: no API key, and no token that was exchanged.
+   */
+  CREDENTIAL_NOT_ALLOWED: 42,
   /**
    * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token was used again too often
    * within the grace period after its first use. The session continues.
@@ -163,8 +185,33 @@ export const Reason = {
    * issuer and the audience. Nothing was changed.
    */
   CLAIMS_TOO_LONG: 53,
-  /** TOKEN_REPLAYED - UNAUTHENTICATED. The assertion was used before: make a new one for each call. */
+  /**
+   * TOKEN_REPLAYED - UNAUTHENTICATED. The token or assertion was used before, and is accepted once only:
+   * get a new one for each call.
+   */
   TOKEN_REPLAYED: 54,
+  /**
+   * API_KEY_LIMIT_REACHED - RESOURCE_EXHAUSTED. The owner has as many API keys as one may have, or Postern as
+   * many as POSTERN_API_KEYS_MAX allows: the message says which, and what to do.
+   */
+  API_KEY_LIMIT_REACHED: 55,
+  /** ISSUER_TAKEN - ALREADY_EXISTS. The issuer is trusted already. */
+  ISSUER_TAKEN: 56,
+  /**
+   * AUDIENCE_LIMIT_REACHED - RESOURCE_EXHAUSTED. Postern has as many audiences as it can have: 256 besides those
+   * of POSTERN_AUDIENCE.
+   */
+  AUDIENCE_LIMIT_REACHED: 57,
+  /**
+   * METHOD_NOT_LISTED - PERMISSION_DENIED. The policy file of the service neither lists the method nor says
+   * `otherwise`. Never sent by Postern's own RPCs, as ROLE_MISSING.
+   */
+  METHOD_NOT_LISTED: 58,
+  /**
+   * ACTOR_NOT_ALLOWED - PERMISSION_DENIED. The token does not name a service that the policy or rule lets
+   * act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
+   */
+  ACTOR_NOT_ALLOWED: 59,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -208,6 +255,11 @@ export namespace Reason {
   export type MESSAGE_TOO_LARGE = typeof Reason.MESSAGE_TOO_LARGE;
   export type METADATA_TOO_LARGE = typeof Reason.METADATA_TOO_LARGE;
   export type READER_TOO_SLOW = typeof Reason.READER_TOO_SLOW;
+  export type ISSUER_NOT_TRUSTED = typeof Reason.ISSUER_NOT_TRUSTED;
+  export type IDENTITY_NOT_BOUND = typeof Reason.IDENTITY_NOT_BOUND;
+  export type EXCHANGE_NOT_ALLOWED = typeof Reason.EXCHANGE_NOT_ALLOWED;
+  export type API_KEY_INVALID = typeof Reason.API_KEY_INVALID;
+  export type CREDENTIAL_NOT_ALLOWED = typeof Reason.CREDENTIAL_NOT_ALLOWED;
   export type REFRESH_RATE_LIMITED = typeof Reason.REFRESH_RATE_LIMITED;
   export type STREAM_LIMIT_REACHED = typeof Reason.STREAM_LIMIT_REACHED;
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
@@ -215,5 +267,10 @@ export namespace Reason {
   export type EXTERNAL_ID_TAKEN = typeof Reason.EXTERNAL_ID_TAKEN;
   export type CLAIMS_TOO_LONG = typeof Reason.CLAIMS_TOO_LONG;
   export type TOKEN_REPLAYED = typeof Reason.TOKEN_REPLAYED;
+  export type API_KEY_LIMIT_REACHED = typeof Reason.API_KEY_LIMIT_REACHED;
+  export type ISSUER_TAKEN = typeof Reason.ISSUER_TAKEN;
+  export type AUDIENCE_LIMIT_REACHED = typeof Reason.AUDIENCE_LIMIT_REACHED;
+  export type METHOD_NOT_LISTED = typeof Reason.METHOD_NOT_LISTED;
+  export type ACTOR_NOT_ALLOWED = typeof Reason.ACTOR_NOT_ALLOWED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

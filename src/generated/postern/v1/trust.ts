@@ -12,11 +12,63 @@ import {
   Client,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { SubjectType } from "./auth.ts";
+
+/** The API key to look up. */
+export interface ResolveApiKeyRequest {
+  /**
+   * The SHA-256 digest of the key, 32 bytes. A key has 256 random bits, so the digest
+   * reveals nothing of it.
+   */
+  keySha256: Buffer;
+}
+
+/** What an API key may do at this moment. */
+export interface ApiKeyGrant {
+  /** The key's id, a UUID: `token_id` on the stream when the key is revoked or deleted. */
+  id: string;
+  /** The id of the user or service account that it belongs to. */
+  subject: string;
+  /** Whether the owner is a user or a service account. */
+  subjectType: SubjectType;
+  /** The name of the service account. Empty for a user. */
+  subjectName: string;
+  /** The user's id in another program. Empty without one. */
+  externalId: string;
+  /** The roles that both the key and its owner have, in alphabetical order. */
+  roles: string[];
+  /** The audience that it can be used for. */
+  audience: string;
+  /**
+   * The networks from which it can be used, in CIDR notation. Empty for any. A caller
+   * whose address is unknown is refused unless it is empty.
+   */
+  allowedNetworks: string[];
+  /** When it was created. */
+  createdAt:
+    | Date
+    | undefined;
+  /** When it expires. Absent when it does not. */
+  expiresAt:
+    | Date
+    | undefined;
+  /** Seconds for which this answer may be used. */
+  maxAge: number;
+  /**
+   * A UUID that stands for this state of the key and its owner: `token_id` on the stream
+   * when either changes. The next answer has another one.
+   */
+  revocationId: string;
+}
 
 /** A request for the stream. */
 export interface WatchTrustRequest {
@@ -108,6 +160,232 @@ export interface Heartbeat {
    */
   newsAgeMs: number;
 }
+
+function createBaseResolveApiKeyRequest(): ResolveApiKeyRequest {
+  return { keySha256: Buffer.alloc(0) };
+}
+
+export const ResolveApiKeyRequest: MessageFns<ResolveApiKeyRequest> = {
+  encode(message: ResolveApiKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.keySha256.length !== 0) {
+      writer.uint32(10).bytes(message.keySha256);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResolveApiKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResolveApiKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keySha256 = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseApiKeyGrant(): ApiKeyGrant {
+  return {
+    id: "",
+    subject: "",
+    subjectType: 0,
+    subjectName: "",
+    externalId: "",
+    roles: [],
+    audience: "",
+    allowedNetworks: [],
+    createdAt: undefined,
+    expiresAt: undefined,
+    maxAge: 0,
+    revocationId: "",
+  };
+}
+
+export const ApiKeyGrant: MessageFns<ApiKeyGrant> = {
+  encode(message: ApiKeyGrant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.subject !== "") {
+      writer.uint32(18).string(message.subject);
+    }
+    if (message.subjectType !== 0) {
+      writer.uint32(24).int32(message.subjectType);
+    }
+    if (message.subjectName !== "") {
+      writer.uint32(34).string(message.subjectName);
+    }
+    if (message.externalId !== "") {
+      writer.uint32(42).string(message.externalId);
+    }
+    for (const v of message.roles) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.audience !== "") {
+      writer.uint32(58).string(message.audience);
+    }
+    for (const v of message.allowedNetworks) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(74).fork()).join();
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(82).fork()).join();
+    }
+    if (message.maxAge !== 0) {
+      writer.uint32(88).uint32(message.maxAge);
+    }
+    if (message.revocationId !== "") {
+      writer.uint32(98).string(message.revocationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApiKeyGrant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApiKeyGrant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.subjectType = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.subjectName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.externalId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.allowedNetworks.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.maxAge = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.revocationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseWatchTrustRequest(): WatchTrustRequest {
   return { cursor: "" };
@@ -568,6 +846,29 @@ export const TrustServiceService = {
     responseSerialize: (value: TrustUpdate): Buffer => Buffer.from(TrustUpdate.encode(value).finish()),
     responseDeserialize: (value: Buffer): TrustUpdate => TrustUpdate.decode(value),
   },
+  /**
+   * Returns what an API key may do, for a process that verifies API keys itself. Ask
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
+   * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
+   * INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE TRUST_STALE. NOT_FOUND
+   * RESOURCE_NOT_FOUND for a key that is unknown, revoked or expired, or whose owner
+   * is disabled.
+   */
+  resolveApiKey: {
+    path: "/postern.v1.TrustService/ResolveApiKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResolveApiKeyRequest): Buffer => Buffer.from(ResolveApiKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResolveApiKeyRequest => ResolveApiKeyRequest.decode(value),
+    responseSerialize: (value: ApiKeyGrant): Buffer => Buffer.from(ApiKeyGrant.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ApiKeyGrant => ApiKeyGrant.decode(value),
+  },
 } as const;
 
 export interface TrustServiceServer extends UntypedServiceImplementation {
@@ -593,6 +894,21 @@ export interface TrustServiceServer extends UntypedServiceImplementation {
    * UNAVAILABLE TRUST_STALE while this process has no keys yet.
    */
   watchTrust: handleServerStreamingCall<WatchTrustRequest, TrustUpdate>;
+  /**
+   * Returns what an API key may do, for a process that verifies API keys itself. Ask
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
+   * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
+   * INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE TRUST_STALE. NOT_FOUND
+   * RESOURCE_NOT_FOUND for a key that is unknown, revoked or expired, or whose owner
+   * is disabled.
+   */
+  resolveApiKey: handleUnaryCall<ResolveApiKeyRequest, ApiKeyGrant>;
 }
 
 export interface TrustServiceClient extends Client {
@@ -623,6 +939,35 @@ export interface TrustServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<TrustUpdate>;
+  /**
+   * Returns what an API key may do, for a process that verifies API keys itself. Ask
+   * once for each key and keep the answer for `max_age` seconds at most. An answer is
+   * void as soon as WatchTrust has revoked its `id` (the key has ended) or its
+   * `revocation_id` (the key or its owner has changed: ask again) as a `token_id`. That
+   * holds for an answer that arrives after its revocation as well: compare it with all
+   * revocations that are known, as with those of a token, not only with later ones.
+   *
+   * The caller authenticates as for WatchTrust. UNAUTHENTICATED with
+   * CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED SERVICE_REQUIRED;
+   * INVALID_ARGUMENT FIELD_INVALID; UNAVAILABLE TRUST_STALE. NOT_FOUND
+   * RESOURCE_NOT_FOUND for a key that is unknown, revoked or expired, or whose owner
+   * is disabled.
+   */
+  resolveApiKey(
+    request: ResolveApiKeyRequest,
+    callback: (error: ServiceError | null, response: ApiKeyGrant) => void,
+  ): ClientUnaryCall;
+  resolveApiKey(
+    request: ResolveApiKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ApiKeyGrant) => void,
+  ): ClientUnaryCall;
+  resolveApiKey(
+    request: ResolveApiKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ApiKeyGrant) => void,
+  ): ClientUnaryCall;
 }
 
 export const TrustServiceClient = makeGenericClientConstructor(
@@ -633,6 +978,18 @@ export const TrustServiceClient = makeGenericClientConstructor(
   service: typeof TrustServiceService;
   serviceName: string;
 };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = Math.trunc(date.getTime() / 1_000);
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (t.seconds || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());

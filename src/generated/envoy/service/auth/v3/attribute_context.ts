@@ -6,15 +6,22 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Address } from "../../../config/core/v3/address.ts";
 import { HeaderMap } from "../../../config/core/v3/base.ts";
 
-/** What Envoy tells of a request. Peers, certificates, body, path and TLS session are not read here. */
+/** What Envoy tells of a request. Certificates, body, path and TLS session are not read here. */
 export interface AttributeContext {
+  /** The client of the connection to Envoy, which may be a proxy. */
+  source: AttributeContext_Peer | undefined;
   request:
     | AttributeContext_Request
     | undefined;
   /** What the route's configuration says to this service; no client can set it. */
   contextExtensions: { [key: string]: string };
+}
+
+export interface AttributeContext_Peer {
+  address: Address | undefined;
 }
 
 export interface AttributeContext_Request {
@@ -24,6 +31,8 @@ export interface AttributeContext_Request {
 export interface AttributeContext_HttpRequest {
   /** The headers by lower-case name; values of a repeated name are joined by commas. */
   headers: { [key: string]: string };
+  /** The path and the query, as in `:path`. */
+  path: string;
   /** In place of `headers` when the filter has encode_raw_headers: one entry for each value, with `raw_value`. */
   headerMap: HeaderMap | undefined;
 }
@@ -39,11 +48,14 @@ export interface AttributeContext_ContextExtensionsEntry {
 }
 
 function createBaseAttributeContext(): AttributeContext {
-  return { request: undefined, contextExtensions: {} };
+  return { source: undefined, request: undefined, contextExtensions: {} };
 }
 
 export const AttributeContext: MessageFns<AttributeContext> = {
   encode(message: AttributeContext, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== undefined) {
+      AttributeContext_Peer.encode(message.source, writer.uint32(10).fork()).join();
+    }
     if (message.request !== undefined) {
       AttributeContext_Request.encode(message.request, writer.uint32(34).fork()).join();
     }
@@ -66,6 +78,14 @@ export const AttributeContext: MessageFns<AttributeContext> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = AttributeContext_Peer.decode(reader, reader.uint32());
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -83,6 +103,52 @@ export const AttributeContext: MessageFns<AttributeContext> = {
             if (entry10.value !== undefined) {
               message.contextExtensions[entry10.key] = entry10.value;
             }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAttributeContext_Peer(): AttributeContext_Peer {
+  return { address: undefined };
+}
+
+export const AttributeContext_Peer: MessageFns<AttributeContext_Peer> = {
+  encode(message: AttributeContext_Peer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== undefined) {
+      Address.encode(message.address, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttributeContext_Peer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttributeContext_Peer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = Address.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -145,7 +211,7 @@ export const AttributeContext_Request: MessageFns<AttributeContext_Request> = {
 };
 
 function createBaseAttributeContext_HttpRequest(): AttributeContext_HttpRequest {
-  return { headers: {}, headerMap: undefined };
+  return { headers: {}, path: "", headerMap: undefined };
 }
 
 export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpRequest> = {
@@ -153,6 +219,9 @@ export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpReque
     globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
       AttributeContext_HttpRequest_HeadersEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
+    if (message.path !== "") {
+      writer.uint32(34).string(message.path);
+    }
     if (message.headerMap !== undefined) {
       HeaderMap.encode(message.headerMap, writer.uint32(106).fork()).join();
     }
@@ -181,6 +250,14 @@ export const AttributeContext_HttpRequest: MessageFns<AttributeContext_HttpReque
             if (entry3.value !== undefined) {
               message.headers[entry3.key] = entry3.value;
             }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.path = reader.string();
             continue;
           }
           case 13: {

@@ -1,0 +1,170 @@
+import type { Settings } from '../config/load-settings.ts';
+import { AdminServiceService } from '../generated/postern/v1/admin.ts';
+import { AuthServiceService } from '../generated/postern/v1/auth.ts';
+import { GrpcServer } from '../grpc/grpc-server.ts';
+import { HttpCalls } from '../http/http-calls.ts';
+import { HttpServer } from '../http/http-server.ts';
+import type { HttpContent } from '../http/published-documents.ts';
+import { RpcEndpoints } from '../http/rpc/rpc-endpoints.ts';
+import { networkMatcher } from '../net/cidr.ts';
+import type { ListenAddress } from '../net/listen-address.ts';
+import type { ConnectionLog } from '../observability/connection-log.ts';
+import type { Listeners as ListenerMetrics } from '../observability/metrics/call-collectors.ts';
+import type { Tracing } from '../observability/tracing/open-telemetry.ts';
+import type { FinishedCall } from '../rpc/call-context.ts';
+import type { AddService } from '../rpc/handlers.ts';
+import type { MethodGuard } from '../rpc/method-guard.ts';
+import type { HealthGroup } from '../services/health-service.ts';
+import type { ListenerTls } from './listener-tls.ts';
+import type { composeOAuth } from './oauth.ts';
+
+const SHUTDOWN_GRACE_MS = 8_000;
+
+/** Where the service listens. */
+export interface BoundListeners {
+  readonly grpc: ListenAddress;
+  readonly http: ListenAddress;
+  /** Null where `grpc` serves AdminService. */
+  readonly admin: ListenAddress | null;
+}
+
+/** What reflection leaves out where AdminService is not served, and on the listener that serves it alone with AuthService. */
+const ADMIN_FILES = ['postern/v1/admin.proto'];
+const NOT_ADMIN_FILES = ['postern/v1/trust.proto', 'envoy/service/auth/v3/external_auth.proto'];
+
+/** The clients of administrators are few; each listener takes so many connections at most. */
+const MAX_ADMIN_CONNECTIONS = 1_000;
+
+/** A service of Postern, to be added to a transport. */
+interface ServedService {
+  readonly service: object;
+  readonly addTo: (add: AddService) => void;
+}
+
+/**
+ * The listeners of the service: every RPC over gRPC, and over HTTP what the settings name. With POSTERN_ADMIN_LISTEN,
+ * AdminService is served there alone, so that it need not be reachable from where tokens are verified.
+ */
+export class Listeners {
+  readonly #settings: Settings;
+  readonly #tls: ListenerTls;
+  readonly #grpc: GrpcServer;
+  /** Null where `#grpc` serves AdminService. */
+  readonly #admin: GrpcServer | null;
+  readonly #http: HttpServer;
+  readonly #httpCalls: HttpCalls;
+
+  constructor(parts: {
+    readonly settings: Settings;
+    readonly tls: ListenerTls;
+    /** Adds every service of Postern, once. */
+    readonly addRpcs: (add: AddService) => void;
+    readonly oauth: ReturnType<typeof composeOAuth>;
+    readonly guard: MethodGuard;
+    readonly tracing: Tracing | undefined;
+    readonly connectionLog: ConnectionLog;
+    readonly onFinish: (call: FinishedCall) => void;
+    readonly content: HttpContent;
+  }) {
+    const { settings, tls, addRpcs, oauth, guard, tracing, connectionLog, onFinish } = parts;
+    this.#settings = settings;
+    this.#tls = tls;
+    const isTrustedProxy = networkMatcher(settings.trustedProxies);
+    const httpRpcs = new RpcEndpoints(guard);
+    const services: ServedService[] = [];
+    addRpcs((service, handlers) => {
+      services.push({ service, addTo: (add) => add(service, handlers) });
+      oauth.add(service, handlers);
+    });
+    const hasAdminListener = settings.adminListen !== null;
+    const isPublic = ({ service }: ServedService) => !hasAdminListener || service !== AdminServiceService;
+    for (const served of services.filter(isPublic))
+      if (httpServicesOf(settings).includes(served.service)) served.addTo(httpRpcs.add);
+    const common = {
+      guard,
+      reflection: settings.reflection,
+      trustedProxies: settings.trustedProxies,
+      tracing,
+      onFinish,
+    };
+    const adminNames = ['postern.v1.AuthService', 'postern.v1.AdminService'];
+    this.#grpc = new GrpcServer({
+      ...common,
+      services: (add) => services.filter(isPublic).forEach(({ addTo }) => addTo(add)),
+      health: {
+        processReady: ['', ...(hasAdminListener ? ['postern.v1.AuthService'] : adminNames)],
+        verificationReady: ['postern.v1.TrustService', 'envoy.service.auth.v3.Authorization'],
+      },
+      hiddenFiles: hasAdminListener ? ADMIN_FILES : [],
+      maxConnections: settings.maxConnections,
+      onConnectionRefused: (refused) => connectionLog.refused('grpc', refused),
+    });
+    // AuthService as well, so that an administrator can log in here.
+    const isForAdmin = ({ service }: ServedService) =>
+      service === AdminServiceService || service === AuthServiceService;
+    this.#admin = hasAdminListener
+      ? new GrpcServer({
+          ...common,
+          services: (add) => services.filter(isForAdmin).forEach(({ addTo }) => addTo(add)),
+          health: { processReady: ['', ...adminNames], verificationReady: [] },
+          hiddenFiles: NOT_ADMIN_FILES,
+          maxConnections: Math.min(settings.maxConnections, MAX_ADMIN_CONNECTIONS),
+          onConnectionRefused: (refused) => connectionLog.refused('admin', refused),
+        })
+      : null;
+    this.#httpCalls = new HttpCalls({
+      find: (path) => oauth.find(path) ?? httpRpcs.find(path),
+      corsOrigins: settings.corsOrigins,
+      isTrustedProxy,
+      onFinish,
+      tracing,
+    });
+    this.#http = new HttpServer(parts.content, tls.forListener(settings.httpListen), {
+      isTrustedProxy,
+      calls: this.#httpCalls,
+      onConnectionRefused: (refused) => connectionLog.refused('http', refused),
+    });
+  }
+
+  /** What the metrics show of the listeners. */
+  get metrics(): Pick<ListenerMetrics, 'grpc' | 'admin' | 'http'> {
+    return { grpc: () => this.#grpc, admin: () => this.#admin, http: () => this.#http };
+  }
+
+  setServing(group: HealthGroup, serving: boolean): void {
+    this.#grpc.setServing(group, serving);
+    this.#admin?.setServing(group, serving);
+  }
+
+  /** Binds the addresses, that of HTTP first and that of verifiers last. @param onBound called after each with what closes it */
+  async listen(onBound: (close: () => Promise<void>) => void): Promise<BoundListeners> {
+    const { httpListen, adminListen, grpcListen, socketAccess } = this.#settings;
+    const http = await this.#http.listen(httpListen, socketAccess);
+    onBound(() => this.#http.stop());
+    const bind = (server: GrpcServer, address: ListenAddress) =>
+      server.listen(address, this.#tls.forListener(address), socketAccess);
+    // Until all are bound there is nothing to drain.
+    const admin = adminListen && this.#admin ? await bind(this.#admin, adminListen) : null;
+    const grpc = await bind(this.#grpc, grpcListen).catch(async (error: unknown) => {
+      await this.#admin?.stop({ delayMs: 0, graceMs: 0 });
+      throw error;
+    });
+    onBound(() => this.#drain());
+    return { grpc, http, admin };
+  }
+
+  /** All at once: what one listener drains must not wait for another. */
+  async #drain(): Promise<void> {
+    const limits = {
+      delayMs: this.#settings.shutdownDelaySeconds * 1000,
+      graceMs: SHUTDOWN_GRACE_MS,
+    };
+    await Promise.all([this.#grpc.stop(limits), this.#admin?.stop(limits), this.#httpCalls.drain(limits)]);
+  }
+}
+
+/** The services whose unary methods are served over HTTP as well. */
+function httpServicesOf({ httpRpc }: Settings): readonly object[] {
+  if (httpRpc === 'off') return [];
+  return httpRpc === 'auth' ? [AuthServiceService] : [AuthServiceService, AdminServiceService];
+}
