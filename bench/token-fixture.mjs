@@ -46,7 +46,7 @@ export async function openTokenFixture(extra = {}) {
   ]);
   const minter = new AccessTokenIssuer({
     issuer,
-    audiences: [audience],
+    audiences: () => [audience],
     lifetimeSeconds: TOKEN_SECONDS,
     signer: () => ring.signer,
     nowMs: Date.now,

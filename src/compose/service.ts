@@ -161,8 +161,12 @@ export async function startService(
         await audiences.refresh();
       },
       async refresh() {
-        // Waits for all, so that the next refresh does not start while one of them is still reading.
-        const refreshed = [feed.refresh(), keys.refresh(), audiences.refresh(), apiKeys.feed.refresh()];
+        // Waits for all, so that the next refresh does not start while one of them is still reading. There are two
+        // connections: the others read after what tokens wait for, so that a hanging database is noticed as early.
+        const refreshed = [
+          feed.refresh().then(() => apiKeys.feed.refresh()),
+          keys.refresh().then(() => audiences.refresh()),
+        ];
         await Promise.allSettled(refreshed).then(throwFirstRejection);
         await slowHashes.refresh(performance.now());
       },
