@@ -96,7 +96,7 @@ export function loginMessage(forEmail) {
 }
 
 export function verifyMessage(token) {
-  return VerifyTokenRequest.encode({ accessToken: token, audience: '' }).finish();
+  return VerifyTokenRequest.encode({ accessToken: token, audience: '', clientAddress: '' }).finish();
 }
 
 /** The response of VerifyToken, checked to have a subject. */

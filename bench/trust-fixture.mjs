@@ -19,7 +19,11 @@ export async function serveTrust(keys) {
   const bundle = new TrustBundle();
   bundle.replaceKeys(keys);
   const server = new GrpcServer({
-    services: (add) => add(TrustServiceService, trustService(bundle, () => policy)),
+    services: (add) =>
+      add(
+        TrustServiceService,
+        trustService(bundle, () => policy),
+      ),
     guard: {
       authenticate: () =>
         Promise.resolve({ type: 'service', id: 'bench', sessionId: null, roles: [], claims: null }),
