@@ -14,6 +14,12 @@ export function parseDurationMs(text: string): number | null {
   return Number(match[1]) * MILLISECONDS_PER[match[2] as keyof typeof MILLISECONDS_PER];
 }
 
+/** Parses a duration of whole seconds, at least one. @returns seconds; null for any other text, and for more than `max` */
+export function parseSeconds(text: string, max = Infinity): number | null {
+  const ms = parseDurationMs(text);
+  return ms !== null && ms % 1000 === 0 && ms >= 1000 && ms <= max * 1000 ? ms / 1000 : null;
+}
+
 /** Parses `512KiB`, `64MiB`, `1GiB` or `0`. @returns bytes; null for any other text */
 export function parseByteSize(text: string): number | null {
   if (text === '0') return 0;

@@ -4,10 +4,8 @@ import { sameDigest } from '../../crypto/keyed-digests.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import type { Database } from '../../database/database.ts';
 import { listStoredKeys } from '../../features/api-keys/api-key-feed-queries.ts';
-import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
-import { findRootKey } from '../../features/root-key/root-key-queries.ts';
-import { RootKey } from '../../features/root-key/root-key.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { existingRootKey } from './existing-root-key.ts';
 import { faultOf, type Finding } from './finding.ts';
 
 /** Checks that Postern wrote every API key as it is stored. One that was altered authenticates nobody (D20). */
@@ -19,11 +17,9 @@ export async function apiKeyFindings(
   try {
     const budget = () => budgetOf(limitMs, Date.now());
     const keys = await database.run(budget(), (db) => listStoredKeys(db));
-    // Without a root key, opening it would create one, and doctor changes nothing.
-    const hasRoot = (await database.run(budget(), (db) => findRootKey(db))) !== null;
-    if (keys.length === 0 || !hasRoot) return [];
-    const root = new RootKey();
-    await root.prepare(database, loadMasterKeys(settings, { createIfMissing: false }));
+    if (keys.length === 0) return [];
+    const root = await existingRootKey(database, settings, budget());
+    if (root === null) return [];
     const digests = new ApiKeyDigests((purpose) => root.derive(purpose));
     const altered = keys.filter((key) => !sameDigest(key.mac, digests.macOf(key)));
     if (altered.length > 0) return altered.map(({ id }) => alteredKey(id));

@@ -2,12 +2,10 @@ import type { Settings } from '../../config/load-settings.ts';
 import { SecretDigests } from '../../crypto/keyed-digests.ts';
 import { budgetOf } from '../../domain/operation-call.ts';
 import type { Database } from '../../database/database.ts';
-import { loadMasterKeys } from '../../features/root-key/master-keys.ts';
-import { findRootKey } from '../../features/root-key/root-key-queries.ts';
-import { RootKey } from '../../features/root-key/root-key.ts';
 import { listServiceKeyRows } from '../../features/service-accounts/keys/service-key-queries.ts';
 import { checkServiceKey, KEY_ID } from '../../features/service-accounts/keys/service-key.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { existingRootKey } from './existing-root-key.ts';
 import { faultOf, type Finding } from './finding.ts';
 
 /** Checks that Postern added every public key of a service account. One that it did not add authenticates nobody (D20). */
@@ -19,11 +17,9 @@ export async function serviceKeyFindings(
   try {
     const budget = () => budgetOf(limitMs, Date.now());
     const rows = await database.run(budget(), (db) => listServiceKeyRows(db));
-    // Without a root key, opening it would create one, and doctor changes nothing.
-    const hasRoot = (await database.run(budget(), (db) => findRootKey(db))) !== null;
-    if (rows.length === 0 || !hasRoot) return [];
-    const root = new RootKey();
-    await root.prepare(database, loadMasterKeys(settings, { createIfMissing: false }));
+    if (rows.length === 0) return [];
+    const root = await existingRootKey(database, settings, budget());
+    if (root === null) return [];
     const digests = new SecretDigests((purpose) => root.derive(purpose));
     const findings: Finding[] = [];
     for (const row of rows)

@@ -87,8 +87,3 @@ export async function recordDerivedToken(
 export function revokeTokensOfBindings(db: Knex, bindingIds: readonly string[]): Promise<Revocation[]> {
   return revokeTokensWhere(db, 'binding_id = ANY (?::uuid[])', [bindingIds]);
 }
-
-/** Revokes the tokens that were issued for API keys, whose rows the caller must have locked or changed. */
-export function revokeTokensOfApiKeys(db: Knex, keyIds: readonly string[]): Promise<Revocation[]> {
-  return revokeTokensWhere(db, 'api_key_id = ANY (?::uuid[])', [keyIds]);
-}

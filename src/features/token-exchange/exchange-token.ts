@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { AuditEvent } from '../../domain/audit-event.ts';
 import { actorsOf } from '../../domain/claims/actor.ts';
+import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import type { KeyedLimiter } from '../../domain/concurrency/keyed-limiter.ts';
 import { type KeyedRate, type KeyedRateLimiter } from '../../domain/concurrency/token-bucket.ts';
 import { type OperationCall, withoutCancellation } from '../../domain/operation-call.ts';
@@ -122,7 +123,7 @@ export async function exchangeToken(
 /** What is exchanged, by the token itself: the caller does not choose how it is checked. */
 function kindOf(subjectToken: string, issuerName: string): keyof ExchangeDependencies['resolvers'] {
   if (subjectToken === '') return 'certificate';
-  if (subjectToken.startsWith('pak_')) return 'apiKey';
+  if (looksLikeApiKey(subjectToken)) return 'apiKey';
   return unverifiedIssuer(subjectToken) === issuerName ? 'ownToken' : 'outsideToken';
 }
 

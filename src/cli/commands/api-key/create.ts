@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 
-import { parseDurationMs } from '../../../config/quantities.ts';
+import { parseSeconds } from '../../../config/quantities.ts';
 import { createApiKey } from '../../../features/api-keys/create-api-key.ts';
 import { collectOption, commandCall, type CommandDefinition, operator } from '../../command.ts';
 import { wrongUse } from '../../command-failure.ts';
@@ -43,7 +43,7 @@ export const apiKeyCreate: CommandDefinition = (command) => {
 
 function lifetimeOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const ms = parseDurationMs(text);
-  if (ms !== null && ms % 1000 === 0 && ms >= 1000) return ms / 1000;
+  const seconds = parseSeconds(text);
+  if (seconds !== null) return seconds;
   throw wrongUse('--expires is not a duration', 'Write a number and a unit of s, m, h or d, such as 30d.');
 }

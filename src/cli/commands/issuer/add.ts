@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 
-import { parseDurationMs } from '../../../config/quantities.ts';
+import { parseSeconds } from '../../../config/quantities.ts';
 import { createTrustedIssuer } from '../../../features/workloads/manage-issuers.ts';
 import {
   DEFAULT_AGE_SECONDS,
@@ -70,8 +70,8 @@ export const issuerAdd: CommandDefinition = (command) => {
 
 function parseMaxAge(text: string | undefined): number {
   if (text === undefined) return DEFAULT_AGE_SECONDS;
-  const ms = parseDurationMs(text);
-  if (ms !== null && ms % 1000 === 0 && ms >= 1000 && ms <= MAX_AGE_SECONDS * 1000) return ms / 1000;
+  const seconds = parseSeconds(text, MAX_AGE_SECONDS);
+  if (seconds !== null) return seconds;
   throw wrongUse(
     '--max-age must be a duration from 1s to 1d',
     'Write a number and a unit, such as 10m or 1h.',
