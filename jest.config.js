@@ -44,8 +44,7 @@ export const serial = {
 };
 
 /**
- * Three workers on two cores: tests of time limits mostly wait. No more, since a worker may open twenty of the
- * sixty connections that the embedded PostgreSQL takes.
+ * Three workers on two cores, since tests of time limits mostly wait.
  *
  * @type {import('jest').Config}
  */

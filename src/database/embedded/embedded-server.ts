@@ -52,10 +52,15 @@ export class EmbeddedServer {
     connection: ClientConfig;
     binaries: PostgresBinaries;
     runAs: RunAs;
+    settings: Readonly<Record<string, string>>;
     report: (line: string) => void;
   }) {
     const { directory, binaries, runAs } = options;
-    const settings = Object.entries({ ...SERVER_SETTINGS, unix_socket_directories: directory.sockets });
+    const settings = Object.entries({
+      ...SERVER_SETTINGS,
+      ...options.settings,
+      unix_socket_directories: directory.sockets,
+    });
     this.#directory = directory;
     this.#connection = options.connection;
     this.#report = options.report;

@@ -39,6 +39,8 @@ export interface EmbeddedOptions {
   readonly dataDir: string;
   /** A service owns its server alone; a command joins a running server, or starts one for the time of its work. */
   readonly ownerKind: 'service' | 'command';
+  /** Settings of PostgreSQL instead of Postern's own, for a server that this call starts. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly report: (line: string) => void;
 }
 
@@ -51,7 +53,7 @@ export interface EmbeddedOptions {
  * @throws EmbeddedPostgresError when another service uses the directory, or the server cannot run
  */
 export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-  const { dataDir, ownerKind, report } = options;
+  const { dataDir, ownerKind, settings = {}, report } = options;
   // First, so that nothing is created when PostgreSQL is not installed.
   const binaries = locateBinaries();
   const directory = prepareDataDirectory(dataDir);
@@ -72,7 +74,7 @@ export async function openEmbeddedPostgres(options: EmbeddedOptions): Promise<Em
   // Owned by root even when the server runs as `nobody`, which may enter by its capability: under /tmp no other owner
   // is trusted.
   if (runAs.ownerId !== null) changeOwner(0, directory.sockets);
-  const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, report });
+  const server = new EmbeddedServer({ directory, connection: admin, binaries, runAs, settings, report });
   try {
     await server.start();
   } catch (error) {
