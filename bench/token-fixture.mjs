@@ -92,11 +92,24 @@ export async function callOnce(address, path, message) {
 }
 
 export function loginMessage(forEmail) {
-  return LoginRequest.encode({ email: forEmail, password, audience: '', client: undefined }).finish();
+  return LoginRequest.encode({
+    email: forEmail,
+    password,
+    audience: '',
+    client: undefined,
+    code: '',
+    passkey: undefined,
+  }).finish();
 }
 
 export function verifyMessage(token) {
-  return VerifyTokenRequest.encode({ accessToken: token, audience: '', clientAddress: '' }).finish();
+  return VerifyTokenRequest.encode({
+    accessToken: token,
+    audience: '',
+    minAcr: '',
+    maxAuthAge: undefined,
+    clientAddress: '',
+  }).finish();
 }
 
 /** The response of VerifyToken, checked to have a subject. */

@@ -190,6 +190,14 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
         rejection.limit,
         `${rejection.advice.charAt(0).toUpperCase()}${rejection.advice.slice(1)}.`,
       );
+    case 'passkeys-disabled':
+      return failure(exitCodes.refused, 'there are no passkeys', rejection.detail);
+    case 'factor-limit-reached':
+      return failure(
+        exitCodes.refused,
+        `the user has ${rejection.max} second factors already`,
+        'Delete one first.',
+      );
     case 'audience-limit-reached':
       return failure(exitCodes.refused, 'there are as many audiences as there may be', 'Delete one first.');
     case 'last-admin':
@@ -230,6 +238,10 @@ function explainRejection(rejection: Rejection): ExplainedFailure {
     case 'exchange-not-allowed':
     case 'api-key-invalid':
     case 'credential-not-allowed':
+    case 'second-factor-required':
+    case 'second-factor-invalid':
+    case 'passkey-invalid':
+    case 'step-up-required':
       return failure(exitCodes.refused, 'the credentials were refused', 'Check them and try again.');
     case 'issuer-keys-unavailable':
       return failure(

@@ -166,7 +166,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       const bearer = accessToken === undefined ? {} : { accessToken };
       return retryIfNotExecuted(
         stub.login.bind(stub),
-        { email, password, audience, client: client && clientInfo(client) },
+        { email, password, audience, client: client && clientInfo(client), code: '', passkey: undefined },
         { ...settings, ...bearer },
       );
     },
@@ -174,7 +174,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       // A whole TokenSet is a good request.
       validate('verifyToken', request, settings, ['accessToken'], ['audience'], TOKEN_SET_MEMBERS);
       const { accessToken, audience = '' } = request;
-      return retryAlways(stub.verifyToken.bind(stub), { accessToken, audience, clientAddress: '' }, settings);
+      return retryAlways(
+        stub.verifyToken.bind(stub),
+        { accessToken, audience, minAcr: '', maxAuthAge: undefined, clientAddress: '' },
+        settings,
+      );
     },
     async refreshToken(refreshToken, settings) {
       if (typeof refreshToken !== 'string')

@@ -121,6 +121,7 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         rotator,
         policy: sessionPolicy,
         refreshTokens: () => rootKey.tokens(),
+        authentications: () => rootKey.authentications(),
         digests,
         issuer,
         issuerName: settings.issuer,

@@ -147,6 +147,10 @@ export const tableGrants: Readonly<Record<string, readonly TablePrivilege[]>> = 
   trusted_issuers: ALL,
   workload_bindings: ALL,
   api_keys: ALL,
+  factors: ALL,
+  // Rows are never updated, but deletions lock them, which requires UPDATE.
+  recovery_codes: ALL,
+  code_failures: ALL,
   password_resets: ALL,
   // An attacker who controls the service cannot change or delete recorded events (D17). The purge deletes old events by
   // the function below.
@@ -162,6 +166,7 @@ export const functionGrants: readonly string[] = [
   'postern_purge_audit_events(integer, integer)',
   'postern_begin_login_1(text, bytea, bytea, double precision[], integer, double precision, double precision, integer)',
   'postern_open_session_1(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, integer, double precision, uuid, text, text, bytea, bytea, double precision)',
+  'postern_open_session_2(uuid, text, text, uuid, bytea, text, inet, text, double precision, double precision, text, text[], double precision, bytea, integer, double precision, uuid, text, jsonb, text, bytea, bytea, double precision)',
   'postern_end_api_keys_1(uuid[])',
   'postern_renew_api_keys_1(uuid[], timestamp with time zone)',
 ];

@@ -47,6 +47,14 @@ export const auditActions = [
   'key.api.read',
   'key.api.rotate',
   'key.api.revoke',
+  'session.step-up',
+  'factor.enrol',
+  'factor.add',
+  'factor.delete',
+  'factor.read',
+  'factor.reset',
+  'recovery-codes.replace',
+  'recovery-code.use',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];
@@ -71,7 +79,16 @@ export interface AuditedBy {
 
 export interface AuditTarget {
   readonly type:
-    'user' | 'session' | 'token' | 'service' | 'signing-key' | 'audience' | 'issuer' | 'binding' | 'api-key';
+    | 'user'
+    | 'session'
+    | 'token'
+    | 'service'
+    | 'signing-key'
+    | 'audience'
+    | 'issuer'
+    | 'binding'
+    | 'api-key'
+    | 'factor';
   readonly id: string;
 }
 

@@ -35,6 +35,9 @@ export type RefreshRefusalReason =
 export type AcceptedCredential =
   'token' | 'token-in-field' | 'token-or-certificate' | 'subject-token-or-certificate';
 
+/** What a user can use as a second factor. */
+export type SecondFactorName = 'totp' | 'passkey' | 'recovery';
+
 /** Whose credential was refused, as far as it is certain; for the audit trail. */
 export interface RefusedSubject {
   /** Set when the caller proved its identity although the call was refused. */
@@ -127,6 +130,28 @@ export type Rejection =
       readonly subject?: RefusedSubject;
     }
   | { readonly kind: 'credential-not-allowed'; readonly caller?: AuditActor }
+  /** The password was right. `factors`: what the user can use. */
+  | ({
+      readonly kind: 'second-factor-required';
+      readonly factors: readonly SecondFactorName[];
+      readonly subject?: RefusedSubject;
+    } & RefusedLogin)
+  /** `cause` is for the log and the audit trail only. */
+  | ({
+      readonly kind: 'second-factor-invalid';
+      readonly cause: 'wrong' | 'used' | 'too-many-failures' | 'unreadable';
+      readonly subject?: RefusedSubject;
+    } & RefusedLogin)
+  /** `cause` is for the log and the audit trail only: the caller gets the same answer for all of them. */
+  | ({
+      readonly kind: 'passkey-invalid';
+      readonly cause: string;
+      readonly subject?: RefusedSubject;
+    } & RefusedLogin)
+  | { readonly kind: 'step-up-required'; readonly detail: string; readonly caller?: AuditActor }
+  /** `detail` says why there are no passkeys, and what to do. */
+  | { readonly kind: 'passkeys-disabled'; readonly detail: string }
+  | { readonly kind: 'factor-limit-reached'; readonly max: number }
   /** `limit` says which, and `advice` what to do. */
   | { readonly kind: 'api-key-limit-reached'; readonly limit: string; readonly advice: string }
   | { readonly kind: 'audience-limit-reached' }

@@ -18,13 +18,8 @@ import { MAX_METADATA_BYTES } from './limits/limits.ts';
 import { MAX_MESSAGE_BYTES } from '../rpc/size-limits.ts';
 import { methodTable } from '../rpc/method-table.ts';
 import { verifiedClientNames } from './peer-certificate.ts';
-import {
-  internalStatus,
-  presentableText,
-  type RpcStatus,
-  statusOf,
-  unreadableRequest,
-} from '../rpc/rejection-status.ts';
+import { internalStatus, presentableText, statusOf, unreadableRequest } from '../rpc/rejection-status.ts';
+import type { RpcStatus } from '../rpc/rpc-status.ts';
 import type { OpenStreams } from './limits/stream-slots.ts';
 import type { WaitingCall, WaitingCalls } from './limits/waiting-calls.ts';
 

@@ -1,6 +1,6 @@
 import { Metadata, type StatusObject } from '@grpc/grpc-js';
 
-import type { RpcStatus } from '../rpc/rejection-status.ts';
+import type { RpcStatus } from '../rpc/rpc-status.ts';
 import { encodeStatusDetails } from '../rpc/status-details.ts';
 
 /** A status in the form of grpc-js, with its details in `grpc-status-details-bin`. */

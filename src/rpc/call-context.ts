@@ -1,6 +1,6 @@
 import type { Caller } from '../domain/caller.ts';
 import type { DenialReason, ReasonName } from './reasons.ts';
-import type { RpcStatus } from './rejection-status.ts';
+import type { RpcStatus } from './rpc-status.ts';
 import type { Code } from './status-code.ts';
 
 /** The kinds by which open streams are limited: of callers without a credential, and of subscribers of WatchTrust. */

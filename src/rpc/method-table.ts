@@ -63,6 +63,8 @@ const credentialCheck = (action: AuditAction, rule: MethodRule = publicEvent): M
 });
 /** A change of the caller's own API keys, which its operation audits in its transaction. */
 const ownKeys = (action: AuditAction): MethodRule => credentialCheck(action, userEvent);
+/** A change of the caller's own session or factors, which its operation audits in its transaction. */
+const ownSession = (action: AuditAction): MethodRule => credentialCheck(action, userEvent);
 const ownKeyRead = { access: 'user', deadlineMs: STANDARD_DEADLINE_MS } as const;
 const publicStream = { access: 'public', deadlineMs: null } as const;
 
@@ -80,6 +82,16 @@ const authService: ServiceRules<typeof AuthServiceService> = {
   listApiKeys: ownKeyRead,
   revokeApiKey: ownKeys('key.api.revoke'),
   rotateApiKey: ownKeys('key.api.rotate'),
+  stepUp: ownSession('session.step-up'),
+  enrolTotp: ownSession('factor.enrol'),
+  confirmFactor: ownSession('factor.add'),
+  beginPasskeyRegistration: ownSession('factor.enrol'),
+  finishPasskeyRegistration: ownSession('factor.add'),
+  beginPasskeyLogin: publicCall,
+  loginWithPasskey: credentialCheck('login', { ...publicEvent, namesClient: true }),
+  listFactors: ownKeyRead,
+  deleteFactor: ownSession('factor.delete'),
+  replaceRecoveryCodes: ownSession('recovery-codes.replace'),
   getJwks: { ...publicCall, isSafe: true },
 };
 
@@ -115,6 +127,8 @@ const adminService: ServiceRules<typeof AdminServiceService, AdminRule> = {
   listApiKeys: read('key.api.read'),
   revokeApiKey: change('key.api.revoke'),
   rotateApiKey: change('key.api.rotate'),
+  listFactors: read('factor.read'),
+  deleteFactors: change('factor.reset'),
   listSigningKeys: read('key.read'),
   rotateSigningKey: change('key.rotate'),
   revokeSigningKey: change('key.revoke'),

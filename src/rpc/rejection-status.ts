@@ -1,25 +1,12 @@
 import { API_KEY_INVALID } from '../domain/claims/api-key.ts';
 import { MAX_ISSUED_TOKEN_BYTES } from '../domain/claims/token-room.ts';
-import { describeNames } from '../net/certificate-identity.ts';
-import {
-  type AcceptedCredential,
-  type FieldViolation,
-  Rejected,
-  type Rejection,
-} from '../domain/rejection.ts';
+import { type FieldViolation, Rejected, type Rejection } from '../domain/rejection.ts';
+import { secondFactorStatus } from './second-factor-status.ts';
+import { missingCredential, unlisted } from './missing-credential.ts';
+import type { RpcStatus } from './rpc-status.ts';
 import { refreshMessages } from './refresh-messages.ts';
 import type { DenialReason, ReasonName } from './reasons.ts';
 import { Code } from './status-code.ts';
-
-/** The status of a failed call, independent of the transport, which encodes it. */
-export interface RpcStatus {
-  readonly code: Code;
-  /** Absent for the statuses that gRPC itself defines. */
-  readonly reason?: ReasonName;
-  readonly message: string;
-  readonly retryAfterMs?: number;
-  readonly violations?: readonly FieldViolation[];
-}
 
 const MAX_TEXT_LENGTH = 1_024;
 
@@ -49,16 +36,6 @@ export function internalStatus(): RpcStatus {
   };
 }
 
-const missingCredentialMessages: Readonly<Record<AcceptedCredential, string>> = {
-  token: "the call has no access token; send it as metadata 'authorization: Bearer <token>'",
-  'token-in-field':
-    "the call has no token; send it in access_token or as metadata 'authorization: Bearer <token>'",
-  'token-or-certificate':
-    "the call has no credential; send an access token as metadata 'authorization: Bearer <token>', or connect with a client certificate that is listed",
-  'subject-token-or-certificate':
-    'the call has nothing to exchange; send a token in subject_token, or connect with a client certificate that is bound',
-};
-
 /** The only mapping from a rejection to a status. Deterministic: equal rejections have equal statuses. */
 export function statusOf(rejection: Rejection): RpcStatus {
   switch (rejection.kind) {
@@ -69,12 +46,7 @@ export function statusOf(rejection: Rejection): RpcStatus {
         message: 'the credentials are wrong',
       };
     case 'credentials-missing':
-      if (rejection.isCertificateNameless === true) return namelessCertificate;
-      return {
-        code: Code.UNAUTHENTICATED,
-        reason: 'CREDENTIALS_MISSING',
-        message: missingCredentialMessages[rejection.accepts],
-      };
+      return missingCredential(rejection);
     case 'reset-token-invalid':
       return {
         code: Code.UNAUTHENTICATED,
@@ -174,6 +146,13 @@ export function statusOf(rejection: Rejection): RpcStatus {
         message:
           'this needs the access token of a login, not an API key or a token that was exchanged; log in',
       };
+    case 'second-factor-required':
+    case 'second-factor-invalid':
+    case 'step-up-required':
+    case 'passkey-invalid':
+    case 'passkeys-disabled':
+    case 'factor-limit-reached':
+      return secondFactorStatus(rejection);
     case 'api-key-limit-reached':
       return {
         code: Code.RESOURCE_EXHAUSTED,
@@ -334,17 +313,4 @@ export function statusOfError(
   const status = statusOf(error.rejection);
   context.reason = status.reason;
   return status;
-}
-
-const namelessCertificate: RpcStatus = {
-  code: Code.UNAUTHENTICATED,
-  reason: 'CREDENTIALS_MISSING',
-  message:
-    'the client certificate shows no URI and no DNS name in its subjectAltName, and the call has no token; use a certificate ' +
-    "with a listed name, or send metadata 'authorization: Bearer <token>'",
-};
-
-/** For a verified client certificate whose names are not listed. */
-function unlisted(names: readonly string[], setting: string, bearer: string): string {
-  return `the client certificate shows ${describeNames(names)}, which ${setting} does not list; list one of its names there, or send an access token of ${bearer}`;
 }

@@ -1,7 +1,7 @@
 import { BadRequest, ErrorInfo, RetryInfo } from '../generated/google/rpc/error_details.ts';
 import type { Any } from '../generated/google/protobuf/any.ts';
 import { Status } from '../generated/google/rpc/status.ts';
-import type { RpcStatus } from './rejection-status.ts';
+import type { RpcStatus } from './rpc-status.ts';
 
 /**
  * Encodes a status as a `google.rpc.Status` message with details, for `grpc-status-details-bin`.
@@ -18,7 +18,11 @@ export function encodeStatusDetails(status: RpcStatus): Buffer | null {
 export function statusDetails(status: RpcStatus): Any[] {
   if (!status.reason) return [];
   const details = [
-    packed('google.rpc.ErrorInfo', ErrorInfo, { reason: status.reason, domain: 'postern', metadata: {} }),
+    packed('google.rpc.ErrorInfo', ErrorInfo, {
+      reason: status.reason,
+      domain: 'postern',
+      metadata: { ...status.metadata },
+    }),
   ];
   if (status.retryAfterMs !== undefined) {
     const seconds = Math.floor(status.retryAfterMs / 1000);

@@ -71,6 +71,16 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       await resetPassword(dependencies, { resetToken, newPassword }, call);
       return {};
     },
+    stepUp: notBuilt,
+    enrolTotp: notBuilt,
+    confirmFactor: notBuilt,
+    listFactors: notBuilt,
+    deleteFactor: notBuilt,
+    replaceRecoveryCodes: notBuilt,
+    beginPasskeyRegistration: notBuilt,
+    finishPasskeyRegistration: notBuilt,
+    beginPasskeyLogin: notBuilt,
+    loginWithPasskey: notBuilt,
     getJwks: () => {
       const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -105,4 +115,8 @@ function exchangedTokenSet({ accessToken, expiresInSeconds, sessionId, userId }:
   const noRefreshToken = { refreshToken: '', refreshExpiresInSeconds: 0 };
   const ids = { sessionId: sessionId ?? '', userId: userId ?? '' };
   return tokenSet({ accessToken, expiresInSeconds, ...noRefreshToken, ...ids });
+}
+
+function notBuilt(): never {
+  throw new Error('not built');
 }

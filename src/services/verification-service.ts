@@ -81,6 +81,10 @@ function verifiedToken(claims: VerifiedClaims): VerifiedToken {
     actor: claims.actor === null ? undefined : wireActor(claims.actor),
     credentialKind:
       claims.credentialKind === 'api-key' ? CredentialKind.API_KEY : CredentialKind.ACCESS_TOKEN,
+    acr: claims.acr ?? '',
+    amr: [...claims.amr],
+    authenticatedAt:
+      claims.authenticatedAtSeconds === null ? undefined : new Date(claims.authenticatedAtSeconds * 1000),
   };
 }
 

@@ -148,7 +148,16 @@ afterEach(() => {
 });
 
 const login = (email: string, client?: { address: string; userAgent: string }) =>
-  framed(LoginRequest.encode({ email, password: 'p', audience: '', client }).finish());
+  framed(
+    LoginRequest.encode({
+      email,
+      password: 'p',
+      audience: '',
+      client,
+      code: '',
+      passkey: undefined,
+    }).finish(),
+  );
 const refresh = (refreshToken: string) =>
   framed(RefreshTokenRequest.encode({ refreshToken, audience: '' } as RefreshTokenRequest).finish());
 const client = { address: '192.0.2.7', userAgent: 'browser' };

@@ -100,7 +100,15 @@ function call({ session }: Listener, pieces: readonly Buffer[] | null, extra: Re
 }
 
 const about = (accessToken: string) =>
-  Buffer.from(VerifyTokenRequest.encode({ accessToken, audience: '', clientAddress: '' }).finish());
+  Buffer.from(
+    VerifyTokenRequest.encode({
+      accessToken,
+      audience: '',
+      minAcr: '',
+      maxAuthAge: undefined,
+      clientAddress: '',
+    }).finish(),
+  );
 const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.of(byte));
 
 describe('a call gets the same answer from the fast path and from grpc-js', () => {

@@ -13,15 +13,25 @@ const loginRequest = (json: string) =>
 
 /** Also with the default values, and with nothing that the generated decoder does not set. */
 test.each([
-  ['{}', { accessToken: '', audience: '', clientAddress: '' }],
-  ['{"access_token":"a","audience":"\\u00e9"}', { accessToken: 'a', audience: 'é', clientAddress: '' }],
+  ['{}', { accessToken: '', audience: '', minAcr: '', maxAuthAge: undefined, clientAddress: '' }],
+  [
+    '{"access_token":"a","audience":"\\u00e9"}',
+    { accessToken: 'a', audience: 'é', minAcr: '', maxAuthAge: undefined, clientAddress: '' },
+  ],
 ])('H02 a request of texts alone is what the generated decoder makes: %s', (json, request) => {
   const decoded = verifyToken.requestDeserialize(Buffer.from(VerifyTokenRequest.encode(request).finish()));
   expect(verifyRequest(json)).toStrictEqual(decoded);
 });
 
 test('H02 and so is any other request', () => {
-  const request = { email: 'a', password: 'b', audience: '', client: { address: 'c', userAgent: '' } };
+  const request = {
+    email: 'a',
+    password: 'b',
+    audience: '',
+    client: { address: 'c', userAgent: '' },
+    code: '',
+    passkey: undefined,
+  };
   const decoded = login.requestDeserialize(Buffer.from(LoginRequest.encode(request).finish()));
   expect(loginRequest('{"email":"a","password":"b","client":{"address":"c"}}')).toStrictEqual(decoded);
 });

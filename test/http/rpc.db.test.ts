@@ -119,7 +119,14 @@ describe('a program without gRPC', () => {
 
 describe('the forms on the wire', () => {
   const message = Buffer.from(
-    LoginRequest.encode({ email, password, audience: '', client: undefined }).finish(),
+    LoginRequest.encode({
+      email,
+      password,
+      audience: '',
+      client: undefined,
+      code: '',
+      passkey: undefined,
+    }).finish(),
   );
   const frame = (flags: number, content: Uint8Array) => {
     const prefix = Buffer.alloc(5);
@@ -169,7 +176,14 @@ describe('the forms on the wire', () => {
       const [answer, trailers] = framesOf(bytes);
       expect([answer?.[0], trailers?.[0], String(trailers?.[1])]).toEqual([0, 0x80, 'grpc-status: 0\r\n']);
     }
-    const wrong = { email, password: 'not this one', audience: '', client: undefined };
+    const wrong = {
+      email,
+      password: 'not this one',
+      audience: '',
+      client: undefined,
+      code: '',
+      passkey: undefined,
+    };
     const body = frame(0, LoginRequest.encode(wrong).finish());
     const { response, bytes } = await post('application/grpc-web+proto', body);
     expect(response.status).toBe(200);

@@ -14,6 +14,7 @@ export function openingOf(userId: string, changed: Partial<SessionOpening> = {})
       audience: 'postern',
       clientAddress: null,
       userAgent: null,
+      authentication: { acr: 'aal1', amr: ['pwd'], authenticatedAtSeconds: 1, mac: randomBytes(16) },
       lifetimeSeconds: 600,
       accessTokenSeconds: 60,
     },
@@ -21,7 +22,7 @@ export function openingOf(userId: string, changed: Partial<SessionOpening> = {})
     strongerHash: null,
     maxSessions: 3,
     forgiven: { pair: randomBytes(32), account: randomBytes(32), knownSourceSeconds: 600 },
-    event: { id: randomUUID(), action: 'login', requestId: null },
+    event: { id: randomUUID(), action: 'login', details: null, requestId: null },
     ...changed,
   };
 }

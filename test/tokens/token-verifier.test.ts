@@ -232,7 +232,7 @@ describe('the cache', () => {
   const claims = Object.freeze({
     subject: 's', subjectType: 'user', sessionId: null, tokenId: null, clientId: null,
       externalId: null, subjectName: null, actor: null, credentialKind: 'access-token', issuer: 'i', audience: ['a'], roles: [],
-    issuedAtSeconds: 1, expiresAtSeconds: 2, keyId: 'k',
+    acr: null, amr: [], authenticatedAtSeconds: null, issuedAtSeconds: 1, expiresAtSeconds: 2, keyId: 'k',
   } as const); // prettier-ignore
   const remembered = {
     verdict: { ok: true, claims },

@@ -1590,6 +1590,162 @@ func (x *RevokedSessions) GetEnded() uint32 {
 	return 0
 }
 
+// A request for the second factors of a user.
+type AdminServiceListFactorsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user's id.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminServiceListFactorsRequest) Reset() {
+	*x = AdminServiceListFactorsRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminServiceListFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminServiceListFactorsRequest) ProtoMessage() {}
+
+func (x *AdminServiceListFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminServiceListFactorsRequest.ProtoReflect.Descriptor instead.
+func (*AdminServiceListFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AdminServiceListFactorsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// The user whose second factors are deleted.
+type DeleteFactorsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user's id.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteFactorsRequest) Reset() {
+	*x = DeleteFactorsRequest{}
+	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteFactorsRequest) ProtoMessage() {}
+
+func (x *DeleteFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteFactorsRequest.ProtoReflect.Descriptor instead.
+func (*DeleteFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeleteFactorsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// The result of DeleteFactors.
+type DeletedFactors struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of deleted factors.
+	Factors uint32 `protobuf:"varint,1,opt,name=factors,proto3" json:"factors,omitempty"`
+	// The number of deleted recovery codes.
+	RecoveryCodes uint32 `protobuf:"varint,2,opt,name=recovery_codes,json=recoveryCodes,proto3" json:"recovery_codes,omitempty"`
+	// The number of sessions ended.
+	EndedSessions uint32 `protobuf:"varint,3,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletedFactors) Reset() {
+	*x = DeletedFactors{}
+	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletedFactors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletedFactors) ProtoMessage() {}
+
+func (x *DeletedFactors) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletedFactors.ProtoReflect.Descriptor instead.
+func (*DeletedFactors) Descriptor() ([]byte, []int) {
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeletedFactors) GetFactors() uint32 {
+	if x != nil {
+		return x.Factors
+	}
+	return 0
+}
+
+func (x *DeletedFactors) GetRecoveryCodes() uint32 {
+	if x != nil {
+		return x.RecoveryCodes
+	}
+	return 0
+}
+
+func (x *DeletedFactors) GetEndedSessions() uint32 {
+	if x != nil {
+		return x.EndedSessions
+	}
+	return 0
+}
+
 // The service account to create.
 type CreateServiceAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1610,7 +1766,7 @@ type CreateServiceAccountRequest struct {
 
 func (x *CreateServiceAccountRequest) Reset() {
 	*x = CreateServiceAccountRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[21]
+	mi := &file_postern_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1778,7 @@ func (x *CreateServiceAccountRequest) String() string {
 func (*CreateServiceAccountRequest) ProtoMessage() {}
 
 func (x *CreateServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[21]
+	mi := &file_postern_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1791,7 @@ func (x *CreateServiceAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateServiceAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateServiceAccountRequest) GetName() string {
@@ -1684,7 +1840,7 @@ type AudienceNames struct {
 
 func (x *AudienceNames) Reset() {
 	*x = AudienceNames{}
-	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	mi := &file_postern_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1852,7 @@ func (x *AudienceNames) String() string {
 func (*AudienceNames) ProtoMessage() {}
 
 func (x *AudienceNames) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[22]
+	mi := &file_postern_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1865,7 @@ func (x *AudienceNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AudienceNames.ProtoReflect.Descriptor instead.
 func (*AudienceNames) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AudienceNames) GetAudiences() []string {
@@ -1738,7 +1894,7 @@ type UpdateServiceAccountRequest struct {
 
 func (x *UpdateServiceAccountRequest) Reset() {
 	*x = UpdateServiceAccountRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	mi := &file_postern_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1906,7 @@ func (x *UpdateServiceAccountRequest) String() string {
 func (*UpdateServiceAccountRequest) ProtoMessage() {}
 
 func (x *UpdateServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[23]
+	mi := &file_postern_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1919,7 @@ func (x *UpdateServiceAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateServiceAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateServiceAccountRequest) GetClientId() string {
@@ -1816,7 +1972,7 @@ type ServiceCredentials struct {
 
 func (x *ServiceCredentials) Reset() {
 	*x = ServiceCredentials{}
-	mi := &file_postern_v1_admin_proto_msgTypes[24]
+	mi := &file_postern_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +1984,7 @@ func (x *ServiceCredentials) String() string {
 func (*ServiceCredentials) ProtoMessage() {}
 
 func (x *ServiceCredentials) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[24]
+	mi := &file_postern_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +1997,7 @@ func (x *ServiceCredentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceCredentials.ProtoReflect.Descriptor instead.
 func (*ServiceCredentials) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ServiceCredentials) GetClientId() string {
@@ -1878,7 +2034,7 @@ type ListServiceAccountsRequest struct {
 
 func (x *ListServiceAccountsRequest) Reset() {
 	*x = ListServiceAccountsRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[25]
+	mi := &file_postern_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2046,7 @@ func (x *ListServiceAccountsRequest) String() string {
 func (*ListServiceAccountsRequest) ProtoMessage() {}
 
 func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[25]
+	mi := &file_postern_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2059,7 @@ func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListServiceAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListServiceAccountsRequest) GetPageSize() uint32 {
@@ -1948,7 +2104,7 @@ type ServiceAccount struct {
 
 func (x *ServiceAccount) Reset() {
 	*x = ServiceAccount{}
-	mi := &file_postern_v1_admin_proto_msgTypes[26]
+	mi := &file_postern_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2116,7 @@ func (x *ServiceAccount) String() string {
 func (*ServiceAccount) ProtoMessage() {}
 
 func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[26]
+	mi := &file_postern_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2129,7 @@ func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccount.ProtoReflect.Descriptor instead.
 func (*ServiceAccount) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ServiceAccount) GetClientId() string {
@@ -2052,7 +2208,7 @@ type ServiceAccountPage struct {
 
 func (x *ServiceAccountPage) Reset() {
 	*x = ServiceAccountPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[27]
+	mi := &file_postern_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2220,7 @@ func (x *ServiceAccountPage) String() string {
 func (*ServiceAccountPage) ProtoMessage() {}
 
 func (x *ServiceAccountPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[27]
+	mi := &file_postern_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2233,7 @@ func (x *ServiceAccountPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccountPage.ProtoReflect.Descriptor instead.
 func (*ServiceAccountPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ServiceAccountPage) GetServiceAccounts() []*ServiceAccount {
@@ -2105,7 +2261,7 @@ type DeleteServiceAccountRequest struct {
 
 func (x *DeleteServiceAccountRequest) Reset() {
 	*x = DeleteServiceAccountRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[28]
+	mi := &file_postern_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2273,7 @@ func (x *DeleteServiceAccountRequest) String() string {
 func (*DeleteServiceAccountRequest) ProtoMessage() {}
 
 func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[28]
+	mi := &file_postern_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2286,7 @@ func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteServiceAccountRequest) GetClientId() string {
@@ -2149,7 +2305,7 @@ type DeleteServiceAccountResponse struct {
 
 func (x *DeleteServiceAccountResponse) Reset() {
 	*x = DeleteServiceAccountResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[29]
+	mi := &file_postern_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2317,7 @@ func (x *DeleteServiceAccountResponse) String() string {
 func (*DeleteServiceAccountResponse) ProtoMessage() {}
 
 func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[29]
+	mi := &file_postern_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2330,7 @@ func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 // The service account that gets a new secret.
@@ -2192,7 +2348,7 @@ type RotateServiceSecretRequest struct {
 
 func (x *RotateServiceSecretRequest) Reset() {
 	*x = RotateServiceSecretRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[30]
+	mi := &file_postern_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2360,7 @@ func (x *RotateServiceSecretRequest) String() string {
 func (*RotateServiceSecretRequest) ProtoMessage() {}
 
 func (x *RotateServiceSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[30]
+	mi := &file_postern_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2373,7 @@ func (x *RotateServiceSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateServiceSecretRequest.ProtoReflect.Descriptor instead.
 func (*RotateServiceSecretRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RotateServiceSecretRequest) GetClientId() string {
@@ -2250,7 +2406,7 @@ type AddServiceKeyRequest struct {
 
 func (x *AddServiceKeyRequest) Reset() {
 	*x = AddServiceKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[31]
+	mi := &file_postern_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2418,7 @@ func (x *AddServiceKeyRequest) String() string {
 func (*AddServiceKeyRequest) ProtoMessage() {}
 
 func (x *AddServiceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[31]
+	mi := &file_postern_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2431,7 @@ func (x *AddServiceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddServiceKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddServiceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddServiceKeyRequest) GetClientId() string {
@@ -2308,7 +2464,7 @@ type ServiceKey struct {
 
 func (x *ServiceKey) Reset() {
 	*x = ServiceKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[32]
+	mi := &file_postern_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2320,7 +2476,7 @@ func (x *ServiceKey) String() string {
 func (*ServiceKey) ProtoMessage() {}
 
 func (x *ServiceKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[32]
+	mi := &file_postern_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,7 +2489,7 @@ func (x *ServiceKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKey.ProtoReflect.Descriptor instead.
 func (*ServiceKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ServiceKey) GetKid() string {
@@ -2368,7 +2524,7 @@ type ListServiceKeysRequest struct {
 
 func (x *ListServiceKeysRequest) Reset() {
 	*x = ListServiceKeysRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[33]
+	mi := &file_postern_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2536,7 @@ func (x *ListServiceKeysRequest) String() string {
 func (*ListServiceKeysRequest) ProtoMessage() {}
 
 func (x *ListServiceKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[33]
+	mi := &file_postern_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2549,7 @@ func (x *ListServiceKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListServiceKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListServiceKeysRequest) GetClientId() string {
@@ -2414,7 +2570,7 @@ type ServiceKeyList struct {
 
 func (x *ServiceKeyList) Reset() {
 	*x = ServiceKeyList{}
-	mi := &file_postern_v1_admin_proto_msgTypes[34]
+	mi := &file_postern_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2582,7 @@ func (x *ServiceKeyList) String() string {
 func (*ServiceKeyList) ProtoMessage() {}
 
 func (x *ServiceKeyList) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[34]
+	mi := &file_postern_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2595,7 @@ func (x *ServiceKeyList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKeyList.ProtoReflect.Descriptor instead.
 func (*ServiceKeyList) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ServiceKeyList) GetServiceKeys() []*ServiceKey {
@@ -2462,7 +2618,7 @@ type DeleteServiceKeyRequest struct {
 
 func (x *DeleteServiceKeyRequest) Reset() {
 	*x = DeleteServiceKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[35]
+	mi := &file_postern_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2630,7 @@ func (x *DeleteServiceKeyRequest) String() string {
 func (*DeleteServiceKeyRequest) ProtoMessage() {}
 
 func (x *DeleteServiceKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[35]
+	mi := &file_postern_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2643,7 @@ func (x *DeleteServiceKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteServiceKeyRequest) GetClientId() string {
@@ -2515,7 +2671,7 @@ type DeleteServiceKeyResponse struct {
 
 func (x *DeleteServiceKeyResponse) Reset() {
 	*x = DeleteServiceKeyResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[36]
+	mi := &file_postern_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2683,7 @@ func (x *DeleteServiceKeyResponse) String() string {
 func (*DeleteServiceKeyResponse) ProtoMessage() {}
 
 func (x *DeleteServiceKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[36]
+	mi := &file_postern_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2696,7 @@ func (x *DeleteServiceKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceKeyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeleteServiceKeyResponse) GetRevokedTokens() uint32 {
@@ -2561,7 +2717,7 @@ type CreateAudienceRequest struct {
 
 func (x *CreateAudienceRequest) Reset() {
 	*x = CreateAudienceRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	mi := &file_postern_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2729,7 @@ func (x *CreateAudienceRequest) String() string {
 func (*CreateAudienceRequest) ProtoMessage() {}
 
 func (x *CreateAudienceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[37]
+	mi := &file_postern_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2742,7 @@ func (x *CreateAudienceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAudienceRequest.ProtoReflect.Descriptor instead.
 func (*CreateAudienceRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateAudienceRequest) GetName() string {
@@ -2609,7 +2765,7 @@ type Audience struct {
 
 func (x *Audience) Reset() {
 	*x = Audience{}
-	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	mi := &file_postern_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2777,7 @@ func (x *Audience) String() string {
 func (*Audience) ProtoMessage() {}
 
 func (x *Audience) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[38]
+	mi := &file_postern_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2790,7 @@ func (x *Audience) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audience.ProtoReflect.Descriptor instead.
 func (*Audience) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Audience) GetName() string {
@@ -2660,7 +2816,7 @@ type ListAudiencesRequest struct {
 
 func (x *ListAudiencesRequest) Reset() {
 	*x = ListAudiencesRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	mi := &file_postern_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2828,7 @@ func (x *ListAudiencesRequest) String() string {
 func (*ListAudiencesRequest) ProtoMessage() {}
 
 func (x *ListAudiencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[39]
+	mi := &file_postern_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2841,7 @@ func (x *ListAudiencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAudiencesRequest.ProtoReflect.Descriptor instead.
 func (*ListAudiencesRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 // All audiences.
@@ -2699,7 +2855,7 @@ type AudienceList struct {
 
 func (x *AudienceList) Reset() {
 	*x = AudienceList{}
-	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	mi := &file_postern_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2867,7 @@ func (x *AudienceList) String() string {
 func (*AudienceList) ProtoMessage() {}
 
 func (x *AudienceList) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[40]
+	mi := &file_postern_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2880,7 @@ func (x *AudienceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AudienceList.ProtoReflect.Descriptor instead.
 func (*AudienceList) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AudienceList) GetAudiences() []*Audience {
@@ -2745,7 +2901,7 @@ type DeleteAudienceRequest struct {
 
 func (x *DeleteAudienceRequest) Reset() {
 	*x = DeleteAudienceRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	mi := &file_postern_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2913,7 @@ func (x *DeleteAudienceRequest) String() string {
 func (*DeleteAudienceRequest) ProtoMessage() {}
 
 func (x *DeleteAudienceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[41]
+	mi := &file_postern_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2926,7 @@ func (x *DeleteAudienceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAudienceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAudienceRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeleteAudienceRequest) GetName() string {
@@ -2789,7 +2945,7 @@ type DeleteAudienceResponse struct {
 
 func (x *DeleteAudienceResponse) Reset() {
 	*x = DeleteAudienceResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	mi := &file_postern_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2957,7 @@ func (x *DeleteAudienceResponse) String() string {
 func (*DeleteAudienceResponse) ProtoMessage() {}
 
 func (x *DeleteAudienceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[42]
+	mi := &file_postern_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2970,7 @@ func (x *DeleteAudienceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAudienceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAudienceResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 // Where the keys of an issuer come from, by exactly one of the fields; if none is set,
@@ -2841,7 +2997,7 @@ type IssuerKeys struct {
 
 func (x *IssuerKeys) Reset() {
 	*x = IssuerKeys{}
-	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	mi := &file_postern_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3009,7 @@ func (x *IssuerKeys) String() string {
 func (*IssuerKeys) ProtoMessage() {}
 
 func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[43]
+	mi := &file_postern_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3022,7 @@ func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerKeys.ProtoReflect.Descriptor instead.
 func (*IssuerKeys) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *IssuerKeys) GetSource() isIssuerKeys_Source {
@@ -2952,7 +3108,7 @@ type CreateTrustedIssuerRequest struct {
 
 func (x *CreateTrustedIssuerRequest) Reset() {
 	*x = CreateTrustedIssuerRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	mi := &file_postern_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3120,7 @@ func (x *CreateTrustedIssuerRequest) String() string {
 func (*CreateTrustedIssuerRequest) ProtoMessage() {}
 
 func (x *CreateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[44]
+	mi := &file_postern_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3133,7 @@ func (x *CreateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTrustedIssuerRequest.ProtoReflect.Descriptor instead.
 func (*CreateTrustedIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CreateTrustedIssuerRequest) GetIssuer() string {
@@ -3058,7 +3214,7 @@ type TrustedIssuer struct {
 
 func (x *TrustedIssuer) Reset() {
 	*x = TrustedIssuer{}
-	mi := &file_postern_v1_admin_proto_msgTypes[45]
+	mi := &file_postern_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3226,7 @@ func (x *TrustedIssuer) String() string {
 func (*TrustedIssuer) ProtoMessage() {}
 
 func (x *TrustedIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[45]
+	mi := &file_postern_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3239,7 @@ func (x *TrustedIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedIssuer.ProtoReflect.Descriptor instead.
 func (*TrustedIssuer) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TrustedIssuer) GetId() string {
@@ -3169,7 +3325,7 @@ type ListTrustedIssuersRequest struct {
 
 func (x *ListTrustedIssuersRequest) Reset() {
 	*x = ListTrustedIssuersRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[46]
+	mi := &file_postern_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3337,7 @@ func (x *ListTrustedIssuersRequest) String() string {
 func (*ListTrustedIssuersRequest) ProtoMessage() {}
 
 func (x *ListTrustedIssuersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[46]
+	mi := &file_postern_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3350,7 @@ func (x *ListTrustedIssuersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTrustedIssuersRequest.ProtoReflect.Descriptor instead.
 func (*ListTrustedIssuersRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTrustedIssuersRequest) GetPageSize() uint32 {
@@ -3224,7 +3380,7 @@ type TrustedIssuerPage struct {
 
 func (x *TrustedIssuerPage) Reset() {
 	*x = TrustedIssuerPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[47]
+	mi := &file_postern_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3392,7 @@ func (x *TrustedIssuerPage) String() string {
 func (*TrustedIssuerPage) ProtoMessage() {}
 
 func (x *TrustedIssuerPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[47]
+	mi := &file_postern_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3405,7 @@ func (x *TrustedIssuerPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedIssuerPage.ProtoReflect.Descriptor instead.
 func (*TrustedIssuerPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TrustedIssuerPage) GetTrustedIssuers() []*TrustedIssuer {
@@ -3281,7 +3437,7 @@ type UpdateTrustedIssuerRequest struct {
 
 func (x *UpdateTrustedIssuerRequest) Reset() {
 	*x = UpdateTrustedIssuerRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[48]
+	mi := &file_postern_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3449,7 @@ func (x *UpdateTrustedIssuerRequest) String() string {
 func (*UpdateTrustedIssuerRequest) ProtoMessage() {}
 
 func (x *UpdateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[48]
+	mi := &file_postern_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3462,7 @@ func (x *UpdateTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTrustedIssuerRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTrustedIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UpdateTrustedIssuerRequest) GetId() string {
@@ -3341,7 +3497,7 @@ type DeleteTrustedIssuerRequest struct {
 
 func (x *DeleteTrustedIssuerRequest) Reset() {
 	*x = DeleteTrustedIssuerRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[49]
+	mi := &file_postern_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3509,7 @@ func (x *DeleteTrustedIssuerRequest) String() string {
 func (*DeleteTrustedIssuerRequest) ProtoMessage() {}
 
 func (x *DeleteTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[49]
+	mi := &file_postern_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3522,7 @@ func (x *DeleteTrustedIssuerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrustedIssuerRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTrustedIssuerRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DeleteTrustedIssuerRequest) GetId() string {
@@ -3387,7 +3543,7 @@ type DeleteTrustedIssuerResponse struct {
 
 func (x *DeleteTrustedIssuerResponse) Reset() {
 	*x = DeleteTrustedIssuerResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[50]
+	mi := &file_postern_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3555,7 @@ func (x *DeleteTrustedIssuerResponse) String() string {
 func (*DeleteTrustedIssuerResponse) ProtoMessage() {}
 
 func (x *DeleteTrustedIssuerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[50]
+	mi := &file_postern_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3568,7 @@ func (x *DeleteTrustedIssuerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrustedIssuerResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTrustedIssuerResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeleteTrustedIssuerResponse) GetRevokedTokens() uint32 {
@@ -3444,7 +3600,7 @@ type CreateWorkloadBindingRequest struct {
 
 func (x *CreateWorkloadBindingRequest) Reset() {
 	*x = CreateWorkloadBindingRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[51]
+	mi := &file_postern_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3612,7 @@ func (x *CreateWorkloadBindingRequest) String() string {
 func (*CreateWorkloadBindingRequest) ProtoMessage() {}
 
 func (x *CreateWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[51]
+	mi := &file_postern_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3625,7 @@ func (x *CreateWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWorkloadBindingRequest.ProtoReflect.Descriptor instead.
 func (*CreateWorkloadBindingRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CreateWorkloadBindingRequest) GetIssuerId() string {
@@ -3521,7 +3677,7 @@ type WorkloadBinding struct {
 
 func (x *WorkloadBinding) Reset() {
 	*x = WorkloadBinding{}
-	mi := &file_postern_v1_admin_proto_msgTypes[52]
+	mi := &file_postern_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3689,7 @@ func (x *WorkloadBinding) String() string {
 func (*WorkloadBinding) ProtoMessage() {}
 
 func (x *WorkloadBinding) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[52]
+	mi := &file_postern_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3702,7 @@ func (x *WorkloadBinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadBinding.ProtoReflect.Descriptor instead.
 func (*WorkloadBinding) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WorkloadBinding) GetId() string {
@@ -3608,7 +3764,7 @@ type ListWorkloadBindingsRequest struct {
 
 func (x *ListWorkloadBindingsRequest) Reset() {
 	*x = ListWorkloadBindingsRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[53]
+	mi := &file_postern_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3620,7 +3776,7 @@ func (x *ListWorkloadBindingsRequest) String() string {
 func (*ListWorkloadBindingsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadBindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[53]
+	mi := &file_postern_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3633,7 +3789,7 @@ func (x *ListWorkloadBindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadBindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadBindingsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListWorkloadBindingsRequest) GetPageSize() uint32 {
@@ -3677,7 +3833,7 @@ type WorkloadBindingPage struct {
 
 func (x *WorkloadBindingPage) Reset() {
 	*x = WorkloadBindingPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[54]
+	mi := &file_postern_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3845,7 @@ func (x *WorkloadBindingPage) String() string {
 func (*WorkloadBindingPage) ProtoMessage() {}
 
 func (x *WorkloadBindingPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[54]
+	mi := &file_postern_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3858,7 @@ func (x *WorkloadBindingPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadBindingPage.ProtoReflect.Descriptor instead.
 func (*WorkloadBindingPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *WorkloadBindingPage) GetWorkloadBindings() []*WorkloadBinding {
@@ -3730,7 +3886,7 @@ type DeleteWorkloadBindingRequest struct {
 
 func (x *DeleteWorkloadBindingRequest) Reset() {
 	*x = DeleteWorkloadBindingRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[55]
+	mi := &file_postern_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +3898,7 @@ func (x *DeleteWorkloadBindingRequest) String() string {
 func (*DeleteWorkloadBindingRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[55]
+	mi := &file_postern_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3911,7 @@ func (x *DeleteWorkloadBindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadBindingRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadBindingRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeleteWorkloadBindingRequest) GetId() string {
@@ -3776,7 +3932,7 @@ type DeleteWorkloadBindingResponse struct {
 
 func (x *DeleteWorkloadBindingResponse) Reset() {
 	*x = DeleteWorkloadBindingResponse{}
-	mi := &file_postern_v1_admin_proto_msgTypes[56]
+	mi := &file_postern_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +3944,7 @@ func (x *DeleteWorkloadBindingResponse) String() string {
 func (*DeleteWorkloadBindingResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadBindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[56]
+	mi := &file_postern_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +3957,7 @@ func (x *DeleteWorkloadBindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadBindingResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadBindingResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeleteWorkloadBindingResponse) GetRevokedTokens() uint32 {
@@ -3826,7 +3982,7 @@ type AdminServiceCreateApiKeyRequest struct {
 
 func (x *AdminServiceCreateApiKeyRequest) Reset() {
 	*x = AdminServiceCreateApiKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[57]
+	mi := &file_postern_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +3994,7 @@ func (x *AdminServiceCreateApiKeyRequest) String() string {
 func (*AdminServiceCreateApiKeyRequest) ProtoMessage() {}
 
 func (x *AdminServiceCreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[57]
+	mi := &file_postern_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4007,7 @@ func (x *AdminServiceCreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceCreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*AdminServiceCreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AdminServiceCreateApiKeyRequest) GetUserId() string {
@@ -3892,7 +4048,7 @@ type AdminServiceListApiKeysRequest struct {
 
 func (x *AdminServiceListApiKeysRequest) Reset() {
 	*x = AdminServiceListApiKeysRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[58]
+	mi := &file_postern_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4060,7 @@ func (x *AdminServiceListApiKeysRequest) String() string {
 func (*AdminServiceListApiKeysRequest) ProtoMessage() {}
 
 func (x *AdminServiceListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[58]
+	mi := &file_postern_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4073,7 @@ func (x *AdminServiceListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminServiceListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*AdminServiceListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AdminServiceListApiKeysRequest) GetPageSize() uint32 {
@@ -3957,7 +4113,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[59]
+	mi := &file_postern_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4125,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[59]
+	mi := &file_postern_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4138,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 // A key that access tokens are signed with. GetJwks returns its public key.
@@ -4007,7 +4163,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[60]
+	mi := &file_postern_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4175,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[60]
+	mi := &file_postern_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4188,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *SigningKey) GetKid() string {
@@ -4088,7 +4244,7 @@ type SigningKeyList struct {
 
 func (x *SigningKeyList) Reset() {
 	*x = SigningKeyList{}
-	mi := &file_postern_v1_admin_proto_msgTypes[61]
+	mi := &file_postern_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4100,7 +4256,7 @@ func (x *SigningKeyList) String() string {
 func (*SigningKeyList) ProtoMessage() {}
 
 func (x *SigningKeyList) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[61]
+	mi := &file_postern_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4113,7 +4269,7 @@ func (x *SigningKeyList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeyList.ProtoReflect.Descriptor instead.
 func (*SigningKeyList) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SigningKeyList) GetSigningKeys() []*SigningKey {
@@ -4135,7 +4291,7 @@ type RotateSigningKeyRequest struct {
 
 func (x *RotateSigningKeyRequest) Reset() {
 	*x = RotateSigningKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[62]
+	mi := &file_postern_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4303,7 @@ func (x *RotateSigningKeyRequest) String() string {
 func (*RotateSigningKeyRequest) ProtoMessage() {}
 
 func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[62]
+	mi := &file_postern_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4316,7 @@ func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RotateSigningKeyRequest) GetNow() bool {
@@ -4183,7 +4339,7 @@ type RotatedSigningKey struct {
 
 func (x *RotatedSigningKey) Reset() {
 	*x = RotatedSigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[63]
+	mi := &file_postern_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +4351,7 @@ func (x *RotatedSigningKey) String() string {
 func (*RotatedSigningKey) ProtoMessage() {}
 
 func (x *RotatedSigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[63]
+	mi := &file_postern_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +4364,7 @@ func (x *RotatedSigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotatedSigningKey.ProtoReflect.Descriptor instead.
 func (*RotatedSigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RotatedSigningKey) GetKid() string {
@@ -4236,7 +4392,7 @@ type RevokeSigningKeyRequest struct {
 
 func (x *RevokeSigningKeyRequest) Reset() {
 	*x = RevokeSigningKeyRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[64]
+	mi := &file_postern_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4248,7 +4404,7 @@ func (x *RevokeSigningKeyRequest) String() string {
 func (*RevokeSigningKeyRequest) ProtoMessage() {}
 
 func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[64]
+	mi := &file_postern_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4261,7 +4417,7 @@ func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RevokeSigningKeyRequest) GetKid() string {
@@ -4282,7 +4438,7 @@ type RevokedSigningKey struct {
 
 func (x *RevokedSigningKey) Reset() {
 	*x = RevokedSigningKey{}
-	mi := &file_postern_v1_admin_proto_msgTypes[65]
+	mi := &file_postern_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4294,7 +4450,7 @@ func (x *RevokedSigningKey) String() string {
 func (*RevokedSigningKey) ProtoMessage() {}
 
 func (x *RevokedSigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[65]
+	mi := &file_postern_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4307,7 +4463,7 @@ func (x *RevokedSigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokedSigningKey.ProtoReflect.Descriptor instead.
 func (*RevokedSigningKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RevokedSigningKey) GetActiveKid() string {
@@ -4344,7 +4500,7 @@ type ListAuditEventsRequest struct {
 
 func (x *ListAuditEventsRequest) Reset() {
 	*x = ListAuditEventsRequest{}
-	mi := &file_postern_v1_admin_proto_msgTypes[66]
+	mi := &file_postern_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4356,7 +4512,7 @@ func (x *ListAuditEventsRequest) String() string {
 func (*ListAuditEventsRequest) ProtoMessage() {}
 
 func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[66]
+	mi := &file_postern_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4369,7 +4525,7 @@ func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEventsRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListAuditEventsRequest) GetPageSize() uint32 {
@@ -4467,7 +4623,7 @@ type AuditEvent struct {
 
 func (x *AuditEvent) Reset() {
 	*x = AuditEvent{}
-	mi := &file_postern_v1_admin_proto_msgTypes[67]
+	mi := &file_postern_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4635,7 @@ func (x *AuditEvent) String() string {
 func (*AuditEvent) ProtoMessage() {}
 
 func (x *AuditEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[67]
+	mi := &file_postern_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4648,7 @@ func (x *AuditEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEvent.ProtoReflect.Descriptor instead.
 func (*AuditEvent) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *AuditEvent) GetId() string {
@@ -4599,7 +4755,7 @@ type AuditEventPage struct {
 
 func (x *AuditEventPage) Reset() {
 	*x = AuditEventPage{}
-	mi := &file_postern_v1_admin_proto_msgTypes[68]
+	mi := &file_postern_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4611,7 +4767,7 @@ func (x *AuditEventPage) String() string {
 func (*AuditEventPage) ProtoMessage() {}
 
 func (x *AuditEventPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_admin_proto_msgTypes[68]
+	mi := &file_postern_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4624,7 +4780,7 @@ func (x *AuditEventPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEventPage.ProtoReflect.Descriptor instead.
 func (*AuditEventPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_postern_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *AuditEventPage) GetEvents() []*AuditEvent {
@@ -4760,7 +4916,15 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\"'\n" +
 	"\x0fRevokedSessions\x12\x14\n" +
-	"\x05ended\x18\x01 \x01(\rR\x05ended\"\xcc\x01\n" +
+	"\x05ended\x18\x01 \x01(\rR\x05ended\"9\n" +
+	"\x1eAdminServiceListFactorsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"/\n" +
+	"\x14DeleteFactorsRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"x\n" +
+	"\x0eDeletedFactors\x12\x18\n" +
+	"\afactors\x18\x01 \x01(\rR\afactors\x12%\n" +
+	"\x0erecovery_codes\x18\x02 \x01(\rR\rrecoveryCodes\x12%\n" +
+	"\x0eended_sessions\x18\x03 \x01(\rR\rendedSessions\"\xcc\x01\n" +
 	"\x1bCreateServiceAccountRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12+\n" +
@@ -4999,7 +5163,7 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"KUBERNETES\x10\x02\x12\n" +
 	"\n" +
-	"\x06SPIFFE\x10\x032\xb2\x17\n" +
+	"\x06SPIFFE\x10\x032\xd4\x18\n" +
 	"\fAdminService\x12=\n" +
 	"\n" +
 	"CreateUser\x12\x1d.postern.v1.CreateUserRequest\x1a\x10.postern.v1.User\x127\n" +
@@ -5035,6 +5199,8 @@ const file_postern_v1_admin_proto_rawDesc = "" +
 	"\vListApiKeys\x12*.postern.v1.AdminServiceListApiKeysRequest\x1a\x16.postern.v1.ApiKeyPage\x12Q\n" +
 	"\fRevokeApiKey\x12\x1f.postern.v1.RevokeApiKeyRequest\x1a .postern.v1.RevokeApiKeyResponse\x12J\n" +
 	"\fRotateApiKey\x12\x1f.postern.v1.RotateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12Q\n" +
+	"\vListFactors\x12*.postern.v1.AdminServiceListFactorsRequest\x1a\x16.postern.v1.FactorList\x12M\n" +
+	"\rDeleteFactors\x12 .postern.v1.DeleteFactorsRequest\x1a\x1a.postern.v1.DeletedFactors\x12Q\n" +
 	"\x0fListSigningKeys\x12\".postern.v1.ListSigningKeysRequest\x1a\x1a.postern.v1.SigningKeyList\x12V\n" +
 	"\x10RotateSigningKey\x12#.postern.v1.RotateSigningKeyRequest\x1a\x1d.postern.v1.RotatedSigningKey\x12V\n" +
 	"\x10RevokeSigningKey\x12#.postern.v1.RevokeSigningKeyRequest\x1a\x1d.postern.v1.RevokedSigningKey\x12Q\n" +
@@ -5053,7 +5219,7 @@ func file_postern_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_postern_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_postern_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_postern_v1_admin_proto_goTypes = []any{
 	(ImportOutcome)(0),                      // 0: postern.v1.ImportOutcome
 	(IssuerKind)(0),                         // 1: postern.v1.IssuerKind
@@ -5078,113 +5244,117 @@ var file_postern_v1_admin_proto_goTypes = []any{
 	(*SessionPage)(nil),                     // 20: postern.v1.SessionPage
 	(*RevokeSessionsRequest)(nil),           // 21: postern.v1.RevokeSessionsRequest
 	(*RevokedSessions)(nil),                 // 22: postern.v1.RevokedSessions
-	(*CreateServiceAccountRequest)(nil),     // 23: postern.v1.CreateServiceAccountRequest
-	(*AudienceNames)(nil),                   // 24: postern.v1.AudienceNames
-	(*UpdateServiceAccountRequest)(nil),     // 25: postern.v1.UpdateServiceAccountRequest
-	(*ServiceCredentials)(nil),              // 26: postern.v1.ServiceCredentials
-	(*ListServiceAccountsRequest)(nil),      // 27: postern.v1.ListServiceAccountsRequest
-	(*ServiceAccount)(nil),                  // 28: postern.v1.ServiceAccount
-	(*ServiceAccountPage)(nil),              // 29: postern.v1.ServiceAccountPage
-	(*DeleteServiceAccountRequest)(nil),     // 30: postern.v1.DeleteServiceAccountRequest
-	(*DeleteServiceAccountResponse)(nil),    // 31: postern.v1.DeleteServiceAccountResponse
-	(*RotateServiceSecretRequest)(nil),      // 32: postern.v1.RotateServiceSecretRequest
-	(*AddServiceKeyRequest)(nil),            // 33: postern.v1.AddServiceKeyRequest
-	(*ServiceKey)(nil),                      // 34: postern.v1.ServiceKey
-	(*ListServiceKeysRequest)(nil),          // 35: postern.v1.ListServiceKeysRequest
-	(*ServiceKeyList)(nil),                  // 36: postern.v1.ServiceKeyList
-	(*DeleteServiceKeyRequest)(nil),         // 37: postern.v1.DeleteServiceKeyRequest
-	(*DeleteServiceKeyResponse)(nil),        // 38: postern.v1.DeleteServiceKeyResponse
-	(*CreateAudienceRequest)(nil),           // 39: postern.v1.CreateAudienceRequest
-	(*Audience)(nil),                        // 40: postern.v1.Audience
-	(*ListAudiencesRequest)(nil),            // 41: postern.v1.ListAudiencesRequest
-	(*AudienceList)(nil),                    // 42: postern.v1.AudienceList
-	(*DeleteAudienceRequest)(nil),           // 43: postern.v1.DeleteAudienceRequest
-	(*DeleteAudienceResponse)(nil),          // 44: postern.v1.DeleteAudienceResponse
-	(*IssuerKeys)(nil),                      // 45: postern.v1.IssuerKeys
-	(*CreateTrustedIssuerRequest)(nil),      // 46: postern.v1.CreateTrustedIssuerRequest
-	(*TrustedIssuer)(nil),                   // 47: postern.v1.TrustedIssuer
-	(*ListTrustedIssuersRequest)(nil),       // 48: postern.v1.ListTrustedIssuersRequest
-	(*TrustedIssuerPage)(nil),               // 49: postern.v1.TrustedIssuerPage
-	(*UpdateTrustedIssuerRequest)(nil),      // 50: postern.v1.UpdateTrustedIssuerRequest
-	(*DeleteTrustedIssuerRequest)(nil),      // 51: postern.v1.DeleteTrustedIssuerRequest
-	(*DeleteTrustedIssuerResponse)(nil),     // 52: postern.v1.DeleteTrustedIssuerResponse
-	(*CreateWorkloadBindingRequest)(nil),    // 53: postern.v1.CreateWorkloadBindingRequest
-	(*WorkloadBinding)(nil),                 // 54: postern.v1.WorkloadBinding
-	(*ListWorkloadBindingsRequest)(nil),     // 55: postern.v1.ListWorkloadBindingsRequest
-	(*WorkloadBindingPage)(nil),             // 56: postern.v1.WorkloadBindingPage
-	(*DeleteWorkloadBindingRequest)(nil),    // 57: postern.v1.DeleteWorkloadBindingRequest
-	(*DeleteWorkloadBindingResponse)(nil),   // 58: postern.v1.DeleteWorkloadBindingResponse
-	(*AdminServiceCreateApiKeyRequest)(nil), // 59: postern.v1.AdminServiceCreateApiKeyRequest
-	(*AdminServiceListApiKeysRequest)(nil),  // 60: postern.v1.AdminServiceListApiKeysRequest
-	(*ListSigningKeysRequest)(nil),          // 61: postern.v1.ListSigningKeysRequest
-	(*SigningKey)(nil),                      // 62: postern.v1.SigningKey
-	(*SigningKeyList)(nil),                  // 63: postern.v1.SigningKeyList
-	(*RotateSigningKeyRequest)(nil),         // 64: postern.v1.RotateSigningKeyRequest
-	(*RotatedSigningKey)(nil),               // 65: postern.v1.RotatedSigningKey
-	(*RevokeSigningKeyRequest)(nil),         // 66: postern.v1.RevokeSigningKeyRequest
-	(*RevokedSigningKey)(nil),               // 67: postern.v1.RevokedSigningKey
-	(*ListAuditEventsRequest)(nil),          // 68: postern.v1.ListAuditEventsRequest
-	(*AuditEvent)(nil),                      // 69: postern.v1.AuditEvent
-	(*AuditEventPage)(nil),                  // 70: postern.v1.AuditEventPage
-	nil,                                     // 71: postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
-	nil,                                     // 72: postern.v1.WorkloadBinding.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),           // 73: google.protobuf.Timestamp
-	(*CreateApiKeyRequest)(nil),             // 74: postern.v1.CreateApiKeyRequest
-	(*RevokeApiKeyRequest)(nil),             // 75: postern.v1.RevokeApiKeyRequest
-	(*RotateApiKeyRequest)(nil),             // 76: postern.v1.RotateApiKeyRequest
-	(*CreatedApiKey)(nil),                   // 77: postern.v1.CreatedApiKey
-	(*ApiKeyPage)(nil),                      // 78: postern.v1.ApiKeyPage
-	(*RevokeApiKeyResponse)(nil),            // 79: postern.v1.RevokeApiKeyResponse
+	(*AdminServiceListFactorsRequest)(nil),  // 23: postern.v1.AdminServiceListFactorsRequest
+	(*DeleteFactorsRequest)(nil),            // 24: postern.v1.DeleteFactorsRequest
+	(*DeletedFactors)(nil),                  // 25: postern.v1.DeletedFactors
+	(*CreateServiceAccountRequest)(nil),     // 26: postern.v1.CreateServiceAccountRequest
+	(*AudienceNames)(nil),                   // 27: postern.v1.AudienceNames
+	(*UpdateServiceAccountRequest)(nil),     // 28: postern.v1.UpdateServiceAccountRequest
+	(*ServiceCredentials)(nil),              // 29: postern.v1.ServiceCredentials
+	(*ListServiceAccountsRequest)(nil),      // 30: postern.v1.ListServiceAccountsRequest
+	(*ServiceAccount)(nil),                  // 31: postern.v1.ServiceAccount
+	(*ServiceAccountPage)(nil),              // 32: postern.v1.ServiceAccountPage
+	(*DeleteServiceAccountRequest)(nil),     // 33: postern.v1.DeleteServiceAccountRequest
+	(*DeleteServiceAccountResponse)(nil),    // 34: postern.v1.DeleteServiceAccountResponse
+	(*RotateServiceSecretRequest)(nil),      // 35: postern.v1.RotateServiceSecretRequest
+	(*AddServiceKeyRequest)(nil),            // 36: postern.v1.AddServiceKeyRequest
+	(*ServiceKey)(nil),                      // 37: postern.v1.ServiceKey
+	(*ListServiceKeysRequest)(nil),          // 38: postern.v1.ListServiceKeysRequest
+	(*ServiceKeyList)(nil),                  // 39: postern.v1.ServiceKeyList
+	(*DeleteServiceKeyRequest)(nil),         // 40: postern.v1.DeleteServiceKeyRequest
+	(*DeleteServiceKeyResponse)(nil),        // 41: postern.v1.DeleteServiceKeyResponse
+	(*CreateAudienceRequest)(nil),           // 42: postern.v1.CreateAudienceRequest
+	(*Audience)(nil),                        // 43: postern.v1.Audience
+	(*ListAudiencesRequest)(nil),            // 44: postern.v1.ListAudiencesRequest
+	(*AudienceList)(nil),                    // 45: postern.v1.AudienceList
+	(*DeleteAudienceRequest)(nil),           // 46: postern.v1.DeleteAudienceRequest
+	(*DeleteAudienceResponse)(nil),          // 47: postern.v1.DeleteAudienceResponse
+	(*IssuerKeys)(nil),                      // 48: postern.v1.IssuerKeys
+	(*CreateTrustedIssuerRequest)(nil),      // 49: postern.v1.CreateTrustedIssuerRequest
+	(*TrustedIssuer)(nil),                   // 50: postern.v1.TrustedIssuer
+	(*ListTrustedIssuersRequest)(nil),       // 51: postern.v1.ListTrustedIssuersRequest
+	(*TrustedIssuerPage)(nil),               // 52: postern.v1.TrustedIssuerPage
+	(*UpdateTrustedIssuerRequest)(nil),      // 53: postern.v1.UpdateTrustedIssuerRequest
+	(*DeleteTrustedIssuerRequest)(nil),      // 54: postern.v1.DeleteTrustedIssuerRequest
+	(*DeleteTrustedIssuerResponse)(nil),     // 55: postern.v1.DeleteTrustedIssuerResponse
+	(*CreateWorkloadBindingRequest)(nil),    // 56: postern.v1.CreateWorkloadBindingRequest
+	(*WorkloadBinding)(nil),                 // 57: postern.v1.WorkloadBinding
+	(*ListWorkloadBindingsRequest)(nil),     // 58: postern.v1.ListWorkloadBindingsRequest
+	(*WorkloadBindingPage)(nil),             // 59: postern.v1.WorkloadBindingPage
+	(*DeleteWorkloadBindingRequest)(nil),    // 60: postern.v1.DeleteWorkloadBindingRequest
+	(*DeleteWorkloadBindingResponse)(nil),   // 61: postern.v1.DeleteWorkloadBindingResponse
+	(*AdminServiceCreateApiKeyRequest)(nil), // 62: postern.v1.AdminServiceCreateApiKeyRequest
+	(*AdminServiceListApiKeysRequest)(nil),  // 63: postern.v1.AdminServiceListApiKeysRequest
+	(*ListSigningKeysRequest)(nil),          // 64: postern.v1.ListSigningKeysRequest
+	(*SigningKey)(nil),                      // 65: postern.v1.SigningKey
+	(*SigningKeyList)(nil),                  // 66: postern.v1.SigningKeyList
+	(*RotateSigningKeyRequest)(nil),         // 67: postern.v1.RotateSigningKeyRequest
+	(*RotatedSigningKey)(nil),               // 68: postern.v1.RotatedSigningKey
+	(*RevokeSigningKeyRequest)(nil),         // 69: postern.v1.RevokeSigningKeyRequest
+	(*RevokedSigningKey)(nil),               // 70: postern.v1.RevokedSigningKey
+	(*ListAuditEventsRequest)(nil),          // 71: postern.v1.ListAuditEventsRequest
+	(*AuditEvent)(nil),                      // 72: postern.v1.AuditEvent
+	(*AuditEventPage)(nil),                  // 73: postern.v1.AuditEventPage
+	nil,                                     // 74: postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	nil,                                     // 75: postern.v1.WorkloadBinding.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),           // 76: google.protobuf.Timestamp
+	(*CreateApiKeyRequest)(nil),             // 77: postern.v1.CreateApiKeyRequest
+	(*RevokeApiKeyRequest)(nil),             // 78: postern.v1.RevokeApiKeyRequest
+	(*RotateApiKeyRequest)(nil),             // 79: postern.v1.RotateApiKeyRequest
+	(*CreatedApiKey)(nil),                   // 80: postern.v1.CreatedApiKey
+	(*ApiKeyPage)(nil),                      // 81: postern.v1.ApiKeyPage
+	(*RevokeApiKeyResponse)(nil),            // 82: postern.v1.RevokeApiKeyResponse
+	(*FactorList)(nil),                      // 83: postern.v1.FactorList
 }
 var file_postern_v1_admin_proto_depIdxs = []int32{
-	73, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	73, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	76, // 0: postern.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	76, // 1: postern.v1.User.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 2: postern.v1.UserPage.users:type_name -> postern.v1.User
 	7,  // 3: postern.v1.UpdateUserRequest.roles:type_name -> postern.v1.RoleList
 	11, // 4: postern.v1.ImportUsersRequest.options:type_name -> postern.v1.ImportOptions
 	12, // 5: postern.v1.ImportUsersRequest.users:type_name -> postern.v1.UserToImport
 	0,  // 6: postern.v1.ImportVerdict.outcome:type_name -> postern.v1.ImportOutcome
 	14, // 7: postern.v1.ImportedUsers.verdicts:type_name -> postern.v1.ImportVerdict
-	73, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
-	73, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	73, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
-	73, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	73, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
+	76, // 8: postern.v1.PasswordReset.expires_at:type_name -> google.protobuf.Timestamp
+	76, // 9: postern.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	76, // 10: postern.v1.Session.refreshed_at:type_name -> google.protobuf.Timestamp
+	76, // 11: postern.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	76, // 12: postern.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
 	19, // 13: postern.v1.SessionPage.sessions:type_name -> postern.v1.Session
 	7,  // 14: postern.v1.UpdateServiceAccountRequest.roles:type_name -> postern.v1.RoleList
-	24, // 15: postern.v1.UpdateServiceAccountRequest.allowed_audiences:type_name -> postern.v1.AudienceNames
-	24, // 16: postern.v1.UpdateServiceAccountRequest.own_audiences:type_name -> postern.v1.AudienceNames
-	24, // 17: postern.v1.UpdateServiceAccountRequest.delegation_audiences:type_name -> postern.v1.AudienceNames
-	73, // 18: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
-	73, // 19: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
-	73, // 20: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
-	73, // 21: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
-	28, // 22: postern.v1.ServiceAccountPage.service_accounts:type_name -> postern.v1.ServiceAccount
-	73, // 23: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
-	34, // 24: postern.v1.ServiceKeyList.service_keys:type_name -> postern.v1.ServiceKey
-	73, // 25: postern.v1.Audience.created_at:type_name -> google.protobuf.Timestamp
-	40, // 26: postern.v1.AudienceList.audiences:type_name -> postern.v1.Audience
+	27, // 15: postern.v1.UpdateServiceAccountRequest.allowed_audiences:type_name -> postern.v1.AudienceNames
+	27, // 16: postern.v1.UpdateServiceAccountRequest.own_audiences:type_name -> postern.v1.AudienceNames
+	27, // 17: postern.v1.UpdateServiceAccountRequest.delegation_audiences:type_name -> postern.v1.AudienceNames
+	76, // 18: postern.v1.ServiceCredentials.previous_secret_until:type_name -> google.protobuf.Timestamp
+	76, // 19: postern.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
+	76, // 20: postern.v1.ServiceAccount.secret_created_at:type_name -> google.protobuf.Timestamp
+	76, // 21: postern.v1.ServiceAccount.previous_secret_until:type_name -> google.protobuf.Timestamp
+	31, // 22: postern.v1.ServiceAccountPage.service_accounts:type_name -> postern.v1.ServiceAccount
+	76, // 23: postern.v1.ServiceKey.created_at:type_name -> google.protobuf.Timestamp
+	37, // 24: postern.v1.ServiceKeyList.service_keys:type_name -> postern.v1.ServiceKey
+	76, // 25: postern.v1.Audience.created_at:type_name -> google.protobuf.Timestamp
+	43, // 26: postern.v1.AudienceList.audiences:type_name -> postern.v1.Audience
 	1,  // 27: postern.v1.CreateTrustedIssuerRequest.kind:type_name -> postern.v1.IssuerKind
-	45, // 28: postern.v1.CreateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
+	48, // 28: postern.v1.CreateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
 	1,  // 29: postern.v1.TrustedIssuer.kind:type_name -> postern.v1.IssuerKind
-	45, // 30: postern.v1.TrustedIssuer.keys:type_name -> postern.v1.IssuerKeys
-	73, // 31: postern.v1.TrustedIssuer.created_at:type_name -> google.protobuf.Timestamp
-	47, // 32: postern.v1.TrustedIssuerPage.trusted_issuers:type_name -> postern.v1.TrustedIssuer
-	45, // 33: postern.v1.UpdateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
-	71, // 34: postern.v1.CreateWorkloadBindingRequest.claims:type_name -> postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
-	72, // 35: postern.v1.WorkloadBinding.claims:type_name -> postern.v1.WorkloadBinding.ClaimsEntry
-	73, // 36: postern.v1.WorkloadBinding.created_at:type_name -> google.protobuf.Timestamp
-	54, // 37: postern.v1.WorkloadBindingPage.workload_bindings:type_name -> postern.v1.WorkloadBinding
-	74, // 38: postern.v1.AdminServiceCreateApiKeyRequest.api_key:type_name -> postern.v1.CreateApiKeyRequest
-	73, // 39: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
-	73, // 40: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	73, // 41: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
-	62, // 42: postern.v1.SigningKeyList.signing_keys:type_name -> postern.v1.SigningKey
-	73, // 43: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
-	73, // 44: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
-	73, // 45: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
-	73, // 46: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
-	69, // 47: postern.v1.AuditEventPage.events:type_name -> postern.v1.AuditEvent
+	48, // 30: postern.v1.TrustedIssuer.keys:type_name -> postern.v1.IssuerKeys
+	76, // 31: postern.v1.TrustedIssuer.created_at:type_name -> google.protobuf.Timestamp
+	50, // 32: postern.v1.TrustedIssuerPage.trusted_issuers:type_name -> postern.v1.TrustedIssuer
+	48, // 33: postern.v1.UpdateTrustedIssuerRequest.keys:type_name -> postern.v1.IssuerKeys
+	74, // 34: postern.v1.CreateWorkloadBindingRequest.claims:type_name -> postern.v1.CreateWorkloadBindingRequest.ClaimsEntry
+	75, // 35: postern.v1.WorkloadBinding.claims:type_name -> postern.v1.WorkloadBinding.ClaimsEntry
+	76, // 36: postern.v1.WorkloadBinding.created_at:type_name -> google.protobuf.Timestamp
+	57, // 37: postern.v1.WorkloadBindingPage.workload_bindings:type_name -> postern.v1.WorkloadBinding
+	77, // 38: postern.v1.AdminServiceCreateApiKeyRequest.api_key:type_name -> postern.v1.CreateApiKeyRequest
+	76, // 39: postern.v1.SigningKey.created_at:type_name -> google.protobuf.Timestamp
+	76, // 40: postern.v1.SigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	76, // 41: postern.v1.SigningKey.remove_at:type_name -> google.protobuf.Timestamp
+	65, // 42: postern.v1.SigningKeyList.signing_keys:type_name -> postern.v1.SigningKey
+	76, // 43: postern.v1.RotatedSigningKey.activate_at:type_name -> google.protobuf.Timestamp
+	76, // 44: postern.v1.ListAuditEventsRequest.since:type_name -> google.protobuf.Timestamp
+	76, // 45: postern.v1.ListAuditEventsRequest.until:type_name -> google.protobuf.Timestamp
+	76, // 46: postern.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
+	72, // 47: postern.v1.AuditEventPage.events:type_name -> postern.v1.AuditEvent
 	3,  // 48: postern.v1.AdminService.CreateUser:input_type -> postern.v1.CreateUserRequest
 	4,  // 49: postern.v1.AdminService.GetUser:input_type -> postern.v1.GetUserRequest
 	5,  // 50: postern.v1.AdminService.ListUsers:input_type -> postern.v1.ListUsersRequest
@@ -5194,69 +5364,73 @@ var file_postern_v1_admin_proto_depIdxs = []int32{
 	16, // 54: postern.v1.AdminService.CreatePasswordReset:input_type -> postern.v1.CreatePasswordResetRequest
 	18, // 55: postern.v1.AdminService.ListSessions:input_type -> postern.v1.ListSessionsRequest
 	21, // 56: postern.v1.AdminService.RevokeSessions:input_type -> postern.v1.RevokeSessionsRequest
-	23, // 57: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
-	27, // 58: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
-	25, // 59: postern.v1.AdminService.UpdateServiceAccount:input_type -> postern.v1.UpdateServiceAccountRequest
-	30, // 60: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
-	32, // 61: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
-	33, // 62: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
-	35, // 63: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
-	37, // 64: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
-	39, // 65: postern.v1.AdminService.CreateAudience:input_type -> postern.v1.CreateAudienceRequest
-	41, // 66: postern.v1.AdminService.ListAudiences:input_type -> postern.v1.ListAudiencesRequest
-	43, // 67: postern.v1.AdminService.DeleteAudience:input_type -> postern.v1.DeleteAudienceRequest
-	46, // 68: postern.v1.AdminService.CreateTrustedIssuer:input_type -> postern.v1.CreateTrustedIssuerRequest
-	48, // 69: postern.v1.AdminService.ListTrustedIssuers:input_type -> postern.v1.ListTrustedIssuersRequest
-	50, // 70: postern.v1.AdminService.UpdateTrustedIssuer:input_type -> postern.v1.UpdateTrustedIssuerRequest
-	51, // 71: postern.v1.AdminService.DeleteTrustedIssuer:input_type -> postern.v1.DeleteTrustedIssuerRequest
-	53, // 72: postern.v1.AdminService.CreateWorkloadBinding:input_type -> postern.v1.CreateWorkloadBindingRequest
-	55, // 73: postern.v1.AdminService.ListWorkloadBindings:input_type -> postern.v1.ListWorkloadBindingsRequest
-	57, // 74: postern.v1.AdminService.DeleteWorkloadBinding:input_type -> postern.v1.DeleteWorkloadBindingRequest
-	59, // 75: postern.v1.AdminService.CreateApiKey:input_type -> postern.v1.AdminServiceCreateApiKeyRequest
-	60, // 76: postern.v1.AdminService.ListApiKeys:input_type -> postern.v1.AdminServiceListApiKeysRequest
-	75, // 77: postern.v1.AdminService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
-	76, // 78: postern.v1.AdminService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
-	61, // 79: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
-	64, // 80: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
-	66, // 81: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
-	68, // 82: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
-	2,  // 83: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
-	2,  // 84: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
-	6,  // 85: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
-	2,  // 86: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
-	10, // 87: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
-	15, // 88: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
-	17, // 89: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
-	20, // 90: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
-	22, // 91: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
-	26, // 92: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
-	29, // 93: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
-	28, // 94: postern.v1.AdminService.UpdateServiceAccount:output_type -> postern.v1.ServiceAccount
-	31, // 95: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
-	26, // 96: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
-	34, // 97: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
-	36, // 98: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
-	38, // 99: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
-	40, // 100: postern.v1.AdminService.CreateAudience:output_type -> postern.v1.Audience
-	42, // 101: postern.v1.AdminService.ListAudiences:output_type -> postern.v1.AudienceList
-	44, // 102: postern.v1.AdminService.DeleteAudience:output_type -> postern.v1.DeleteAudienceResponse
-	47, // 103: postern.v1.AdminService.CreateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
-	49, // 104: postern.v1.AdminService.ListTrustedIssuers:output_type -> postern.v1.TrustedIssuerPage
-	47, // 105: postern.v1.AdminService.UpdateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
-	52, // 106: postern.v1.AdminService.DeleteTrustedIssuer:output_type -> postern.v1.DeleteTrustedIssuerResponse
-	54, // 107: postern.v1.AdminService.CreateWorkloadBinding:output_type -> postern.v1.WorkloadBinding
-	56, // 108: postern.v1.AdminService.ListWorkloadBindings:output_type -> postern.v1.WorkloadBindingPage
-	58, // 109: postern.v1.AdminService.DeleteWorkloadBinding:output_type -> postern.v1.DeleteWorkloadBindingResponse
-	77, // 110: postern.v1.AdminService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
-	78, // 111: postern.v1.AdminService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
-	79, // 112: postern.v1.AdminService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
-	77, // 113: postern.v1.AdminService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
-	63, // 114: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
-	65, // 115: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
-	67, // 116: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
-	70, // 117: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
-	83, // [83:118] is the sub-list for method output_type
-	48, // [48:83] is the sub-list for method input_type
+	26, // 57: postern.v1.AdminService.CreateServiceAccount:input_type -> postern.v1.CreateServiceAccountRequest
+	30, // 58: postern.v1.AdminService.ListServiceAccounts:input_type -> postern.v1.ListServiceAccountsRequest
+	28, // 59: postern.v1.AdminService.UpdateServiceAccount:input_type -> postern.v1.UpdateServiceAccountRequest
+	33, // 60: postern.v1.AdminService.DeleteServiceAccount:input_type -> postern.v1.DeleteServiceAccountRequest
+	35, // 61: postern.v1.AdminService.RotateServiceSecret:input_type -> postern.v1.RotateServiceSecretRequest
+	36, // 62: postern.v1.AdminService.AddServiceKey:input_type -> postern.v1.AddServiceKeyRequest
+	38, // 63: postern.v1.AdminService.ListServiceKeys:input_type -> postern.v1.ListServiceKeysRequest
+	40, // 64: postern.v1.AdminService.DeleteServiceKey:input_type -> postern.v1.DeleteServiceKeyRequest
+	42, // 65: postern.v1.AdminService.CreateAudience:input_type -> postern.v1.CreateAudienceRequest
+	44, // 66: postern.v1.AdminService.ListAudiences:input_type -> postern.v1.ListAudiencesRequest
+	46, // 67: postern.v1.AdminService.DeleteAudience:input_type -> postern.v1.DeleteAudienceRequest
+	49, // 68: postern.v1.AdminService.CreateTrustedIssuer:input_type -> postern.v1.CreateTrustedIssuerRequest
+	51, // 69: postern.v1.AdminService.ListTrustedIssuers:input_type -> postern.v1.ListTrustedIssuersRequest
+	53, // 70: postern.v1.AdminService.UpdateTrustedIssuer:input_type -> postern.v1.UpdateTrustedIssuerRequest
+	54, // 71: postern.v1.AdminService.DeleteTrustedIssuer:input_type -> postern.v1.DeleteTrustedIssuerRequest
+	56, // 72: postern.v1.AdminService.CreateWorkloadBinding:input_type -> postern.v1.CreateWorkloadBindingRequest
+	58, // 73: postern.v1.AdminService.ListWorkloadBindings:input_type -> postern.v1.ListWorkloadBindingsRequest
+	60, // 74: postern.v1.AdminService.DeleteWorkloadBinding:input_type -> postern.v1.DeleteWorkloadBindingRequest
+	62, // 75: postern.v1.AdminService.CreateApiKey:input_type -> postern.v1.AdminServiceCreateApiKeyRequest
+	63, // 76: postern.v1.AdminService.ListApiKeys:input_type -> postern.v1.AdminServiceListApiKeysRequest
+	78, // 77: postern.v1.AdminService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
+	79, // 78: postern.v1.AdminService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
+	23, // 79: postern.v1.AdminService.ListFactors:input_type -> postern.v1.AdminServiceListFactorsRequest
+	24, // 80: postern.v1.AdminService.DeleteFactors:input_type -> postern.v1.DeleteFactorsRequest
+	64, // 81: postern.v1.AdminService.ListSigningKeys:input_type -> postern.v1.ListSigningKeysRequest
+	67, // 82: postern.v1.AdminService.RotateSigningKey:input_type -> postern.v1.RotateSigningKeyRequest
+	69, // 83: postern.v1.AdminService.RevokeSigningKey:input_type -> postern.v1.RevokeSigningKeyRequest
+	71, // 84: postern.v1.AdminService.ListAuditEvents:input_type -> postern.v1.ListAuditEventsRequest
+	2,  // 85: postern.v1.AdminService.CreateUser:output_type -> postern.v1.User
+	2,  // 86: postern.v1.AdminService.GetUser:output_type -> postern.v1.User
+	6,  // 87: postern.v1.AdminService.ListUsers:output_type -> postern.v1.UserPage
+	2,  // 88: postern.v1.AdminService.UpdateUser:output_type -> postern.v1.User
+	10, // 89: postern.v1.AdminService.DeleteUser:output_type -> postern.v1.DeleteUserResponse
+	15, // 90: postern.v1.AdminService.ImportUsers:output_type -> postern.v1.ImportedUsers
+	17, // 91: postern.v1.AdminService.CreatePasswordReset:output_type -> postern.v1.PasswordReset
+	20, // 92: postern.v1.AdminService.ListSessions:output_type -> postern.v1.SessionPage
+	22, // 93: postern.v1.AdminService.RevokeSessions:output_type -> postern.v1.RevokedSessions
+	29, // 94: postern.v1.AdminService.CreateServiceAccount:output_type -> postern.v1.ServiceCredentials
+	32, // 95: postern.v1.AdminService.ListServiceAccounts:output_type -> postern.v1.ServiceAccountPage
+	31, // 96: postern.v1.AdminService.UpdateServiceAccount:output_type -> postern.v1.ServiceAccount
+	34, // 97: postern.v1.AdminService.DeleteServiceAccount:output_type -> postern.v1.DeleteServiceAccountResponse
+	29, // 98: postern.v1.AdminService.RotateServiceSecret:output_type -> postern.v1.ServiceCredentials
+	37, // 99: postern.v1.AdminService.AddServiceKey:output_type -> postern.v1.ServiceKey
+	39, // 100: postern.v1.AdminService.ListServiceKeys:output_type -> postern.v1.ServiceKeyList
+	41, // 101: postern.v1.AdminService.DeleteServiceKey:output_type -> postern.v1.DeleteServiceKeyResponse
+	43, // 102: postern.v1.AdminService.CreateAudience:output_type -> postern.v1.Audience
+	45, // 103: postern.v1.AdminService.ListAudiences:output_type -> postern.v1.AudienceList
+	47, // 104: postern.v1.AdminService.DeleteAudience:output_type -> postern.v1.DeleteAudienceResponse
+	50, // 105: postern.v1.AdminService.CreateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	52, // 106: postern.v1.AdminService.ListTrustedIssuers:output_type -> postern.v1.TrustedIssuerPage
+	50, // 107: postern.v1.AdminService.UpdateTrustedIssuer:output_type -> postern.v1.TrustedIssuer
+	55, // 108: postern.v1.AdminService.DeleteTrustedIssuer:output_type -> postern.v1.DeleteTrustedIssuerResponse
+	57, // 109: postern.v1.AdminService.CreateWorkloadBinding:output_type -> postern.v1.WorkloadBinding
+	59, // 110: postern.v1.AdminService.ListWorkloadBindings:output_type -> postern.v1.WorkloadBindingPage
+	61, // 111: postern.v1.AdminService.DeleteWorkloadBinding:output_type -> postern.v1.DeleteWorkloadBindingResponse
+	80, // 112: postern.v1.AdminService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
+	81, // 113: postern.v1.AdminService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
+	82, // 114: postern.v1.AdminService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
+	80, // 115: postern.v1.AdminService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
+	83, // 116: postern.v1.AdminService.ListFactors:output_type -> postern.v1.FactorList
+	25, // 117: postern.v1.AdminService.DeleteFactors:output_type -> postern.v1.DeletedFactors
+	66, // 118: postern.v1.AdminService.ListSigningKeys:output_type -> postern.v1.SigningKeyList
+	68, // 119: postern.v1.AdminService.RotateSigningKey:output_type -> postern.v1.RotatedSigningKey
+	70, // 120: postern.v1.AdminService.RevokeSigningKey:output_type -> postern.v1.RevokedSigningKey
+	73, // 121: postern.v1.AdminService.ListAuditEvents:output_type -> postern.v1.AuditEventPage
+	85, // [85:122] is the sub-list for method output_type
+	48, // [48:85] is the sub-list for method input_type
 	48, // [48:48] is the sub-list for extension type_name
 	48, // [48:48] is the sub-list for extension extendee
 	0,  // [0:48] is the sub-list for field type_name
@@ -5271,19 +5445,19 @@ func file_postern_v1_admin_proto_init() {
 	file_postern_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
 	file_postern_v1_admin_proto_msgTypes[6].OneofWrappers = []any{}
 	file_postern_v1_admin_proto_msgTypes[12].OneofWrappers = []any{}
-	file_postern_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}
-	file_postern_v1_admin_proto_msgTypes[43].OneofWrappers = []any{
+	file_postern_v1_admin_proto_msgTypes[33].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[46].OneofWrappers = []any{
 		(*IssuerKeys_JwksUrl)(nil),
 		(*IssuerKeys_StaticJwks)(nil),
 	}
-	file_postern_v1_admin_proto_msgTypes[48].OneofWrappers = []any{}
+	file_postern_v1_admin_proto_msgTypes[51].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_admin_proto_rawDesc), len(file_postern_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   71,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -50,6 +50,8 @@ const (
 	AdminService_ListApiKeys_FullMethodName           = "/postern.v1.AdminService/ListApiKeys"
 	AdminService_RevokeApiKey_FullMethodName          = "/postern.v1.AdminService/RevokeApiKey"
 	AdminService_RotateApiKey_FullMethodName          = "/postern.v1.AdminService/RotateApiKey"
+	AdminService_ListFactors_FullMethodName           = "/postern.v1.AdminService/ListFactors"
+	AdminService_DeleteFactors_FullMethodName         = "/postern.v1.AdminService/DeleteFactors"
 	AdminService_ListSigningKeys_FullMethodName       = "/postern.v1.AdminService/ListSigningKeys"
 	AdminService_RotateSigningKey_FullMethodName      = "/postern.v1.AdminService/RotateSigningKey"
 	AdminService_RevokeSigningKey_FullMethodName      = "/postern.v1.AdminService/RevokeSigningKey"
@@ -227,6 +229,16 @@ type AdminServiceClient interface {
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
 	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
+	// Lists the second factors of a user.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	ListFactors(ctx context.Context, in *AdminServiceListFactorsRequest, opts ...grpc.CallOption) (*FactorList, error)
+	// Deletes all second factors and recovery codes of a user, and ends all sessions: for
+	// somebody who lost them. The user then logs in with the password alone, without the
+	// roles that need a second factor, and can add another one.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteFactors(ctx context.Context, in *DeleteFactorsRequest, opts ...grpc.CallOption) (*DeletedFactors, error)
 	// Lists all signing keys, newest first. Empty in HS256 mode.
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*SigningKeyList, error)
 	// Publishes a new signing key. If a pending key exists, returns that one.
@@ -564,6 +576,26 @@ func (c *adminServiceClient) RotateApiKey(ctx context.Context, in *RotateApiKeyR
 	return out, nil
 }
 
+func (c *adminServiceClient) ListFactors(ctx context.Context, in *AdminServiceListFactorsRequest, opts ...grpc.CallOption) (*FactorList, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactorList)
+	err := c.cc.Invoke(ctx, AdminService_ListFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DeleteFactors(ctx context.Context, in *DeleteFactorsRequest, opts ...grpc.CallOption) (*DeletedFactors, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeletedFactors)
+	err := c.cc.Invoke(ctx, AdminService_DeleteFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*SigningKeyList, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SigningKeyList)
@@ -775,6 +807,16 @@ type AdminServiceServer interface {
 	//
 	// NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
 	RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error)
+	// Lists the second factors of a user.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	ListFactors(context.Context, *AdminServiceListFactorsRequest) (*FactorList, error)
+	// Deletes all second factors and recovery codes of a user, and ends all sessions: for
+	// somebody who lost them. The user then logs in with the password alone, without the
+	// roles that need a second factor, and can add another one.
+	//
+	// NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteFactors(context.Context, *DeleteFactorsRequest) (*DeletedFactors, error)
 	// Lists all signing keys, newest first. Empty in HS256 mode.
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*SigningKeyList, error)
 	// Publishes a new signing key. If a pending key exists, returns that one.
@@ -891,6 +933,12 @@ func (UnimplementedAdminServiceServer) RevokeApiKey(context.Context, *RevokeApiK
 }
 func (UnimplementedAdminServiceServer) RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotateApiKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListFactors(context.Context, *AdminServiceListFactorsRequest) (*FactorList, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFactors not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteFactors(context.Context, *DeleteFactorsRequest) (*DeletedFactors, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteFactors not implemented")
 }
 func (UnimplementedAdminServiceServer) ListSigningKeys(context.Context, *ListSigningKeysRequest) (*SigningKeyList, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSigningKeys not implemented")
@@ -1472,6 +1520,42 @@ func _AdminService_RotateApiKey_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdminServiceListFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListFactors(ctx, req.(*AdminServiceListFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DeleteFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeleteFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeleteFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeleteFactors(ctx, req.(*DeleteFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_ListSigningKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSigningKeysRequest)
 	if err := dec(in); err != nil {
@@ -1670,6 +1754,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RotateApiKey",
 			Handler:    _AdminService_RotateApiKey_Handler,
+		},
+		{
+			MethodName: "ListFactors",
+			Handler:    _AdminService_ListFactors_Handler,
+		},
+		{
+			MethodName: "DeleteFactors",
+			Handler:    _AdminService_DeleteFactors_Handler,
 		},
 		{
 			MethodName: "ListSigningKeys",

@@ -22,6 +22,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The kind of a second factor.
+type FactorKind int32
+
+const (
+	// Never sent.
+	FactorKind_FACTOR_KIND_UNSPECIFIED FactorKind = 0
+	// An authenticator app (RFC 6238).
+	FactorKind_TOTP FactorKind = 1
+	// A passkey (WebAuthn).
+	FactorKind_PASSKEY FactorKind = 2
+)
+
+// Enum value maps for FactorKind.
+var (
+	FactorKind_name = map[int32]string{
+		0: "FACTOR_KIND_UNSPECIFIED",
+		1: "TOTP",
+		2: "PASSKEY",
+	}
+	FactorKind_value = map[string]int32{
+		"FACTOR_KIND_UNSPECIFIED": 0,
+		"TOTP":                    1,
+		"PASSKEY":                 2,
+	}
+)
+
+func (x FactorKind) Enum() *FactorKind {
+	p := new(FactorKind)
+	*p = x
+	return p
+}
+
+func (x FactorKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FactorKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_postern_v1_auth_proto_enumTypes[0].Descriptor()
+}
+
+func (FactorKind) Type() protoreflect.EnumType {
+	return &file_postern_v1_auth_proto_enumTypes[0]
+}
+
+func (x FactorKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FactorKind.Descriptor instead.
+func (FactorKind) EnumDescriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
 // The kind of credential.
 type CredentialKind int32
 
@@ -59,11 +112,11 @@ func (x CredentialKind) String() string {
 }
 
 func (CredentialKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_auth_proto_enumTypes[0].Descriptor()
+	return file_postern_v1_auth_proto_enumTypes[1].Descriptor()
 }
 
 func (CredentialKind) Type() protoreflect.EnumType {
-	return &file_postern_v1_auth_proto_enumTypes[0]
+	return &file_postern_v1_auth_proto_enumTypes[1]
 }
 
 func (x CredentialKind) Number() protoreflect.EnumNumber {
@@ -72,7 +125,7 @@ func (x CredentialKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CredentialKind.Descriptor instead.
 func (CredentialKind) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{0}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{1}
 }
 
 // The kind of subject of a token.
@@ -112,11 +165,11 @@ func (x SubjectType) String() string {
 }
 
 func (SubjectType) Descriptor() protoreflect.EnumDescriptor {
-	return file_postern_v1_auth_proto_enumTypes[1].Descriptor()
+	return file_postern_v1_auth_proto_enumTypes[2].Descriptor()
 }
 
 func (SubjectType) Type() protoreflect.EnumType {
-	return &file_postern_v1_auth_proto_enumTypes[1]
+	return &file_postern_v1_auth_proto_enumTypes[2]
 }
 
 func (x SubjectType) Number() protoreflect.EnumNumber {
@@ -125,7 +178,7 @@ func (x SubjectType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SubjectType.Descriptor instead.
 func (SubjectType) EnumDescriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{1}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{2}
 }
 
 // A login.
@@ -144,7 +197,13 @@ type LoginRequest struct {
 	// trusts a gateway by its network address (POSTERN_TRUSTED_PROXIES), its client
 	// certificate, or a service account's access token in the
 	// `authorization: Bearer ...` metadata.
-	Client        *ClientInfo `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	Client *ClientInfo `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	// A code of a TOTP factor, six digits, or a recovery code. Spaces and hyphens do not
+	// count, nor does the case of a recovery code. Ignored for a user without a second
+	// factor.
+	Code string `protobuf:"bytes,5,opt,name=code,proto3" json:"code,omitempty"`
+	// A passkey of the user as second factor, in place of the code.
+	Passkey       *PasskeyAssertion `protobuf:"bytes,6,opt,name=passkey,proto3" json:"passkey,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +266,1010 @@ func (x *LoginRequest) GetClient() *ClientInfo {
 	return nil
 }
 
+func (x *LoginRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *LoginRequest) GetPasskey() *PasskeyAssertion {
+	if x != nil {
+		return x.Passkey
+	}
+	return nil
+}
+
+// What a browser answered to the challenge of BeginPasskeyLogin.
+type PasskeyAssertion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `challenge_token` of the PasskeyChallenge. It can be used once.
+	ChallengeToken string `protobuf:"bytes,1,opt,name=challenge_token,json=challengeToken,proto3" json:"challenge_token,omitempty"`
+	// The credential as JSON: what `toJSON()` of the PublicKeyCredential returns
+	// (WebAuthn Level 3, section 5.1), of at most 16384 bytes.
+	CredentialJson string `protobuf:"bytes,2,opt,name=credential_json,json=credentialJson,proto3" json:"credential_json,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PasskeyAssertion) Reset() {
+	*x = PasskeyAssertion{}
+	mi := &file_postern_v1_auth_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasskeyAssertion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasskeyAssertion) ProtoMessage() {}
+
+func (x *PasskeyAssertion) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasskeyAssertion.ProtoReflect.Descriptor instead.
+func (*PasskeyAssertion) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PasskeyAssertion) GetChallengeToken() string {
+	if x != nil {
+		return x.ChallengeToken
+	}
+	return ""
+}
+
+func (x *PasskeyAssertion) GetCredentialJson() string {
+	if x != nil {
+		return x.CredentialJson
+	}
+	return ""
+}
+
+// A fresh proof for the session: exactly one of the fields.
+type StepUpRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The password, for a user without a second factor.
+	Password string `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	// A code, as in LoginRequest.
+	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	// A passkey of the user.
+	Passkey       *PasskeyAssertion `protobuf:"bytes,3,opt,name=passkey,proto3" json:"passkey,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepUpRequest) Reset() {
+	*x = StepUpRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepUpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepUpRequest) ProtoMessage() {}
+
+func (x *StepUpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepUpRequest.ProtoReflect.Descriptor instead.
+func (*StepUpRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StepUpRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *StepUpRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *StepUpRequest) GetPasskey() *PasskeyAssertion {
+	if x != nil {
+		return x.Passkey
+	}
+	return nil
+}
+
+// A TOTP factor to enrol.
+type EnrolTotpRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for people, such as that of the device: 1 to 64 characters without control
+	// characters.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolTotpRequest) Reset() {
+	*x = EnrolTotpRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolTotpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolTotpRequest) ProtoMessage() {}
+
+func (x *EnrolTotpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolTotpRequest.ProtoReflect.Descriptor instead.
+func (*EnrolTotpRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnrolTotpRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// A TOTP factor that waits for its confirmation.
+type TotpEnrolment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The factor's id, a UUID, for ConfirmFactor.
+	FactorId string `protobuf:"bytes,1,opt,name=factor_id,json=factorId,proto3" json:"factor_id,omitempty"`
+	// The secret in base32, 32 characters, for people who cannot scan a QR code. It is
+	// not shown again.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The same as `otpauth://` URI, for a QR code: SHA-1, six digits, 30 seconds.
+	OtpauthUri string `protobuf:"bytes,3,opt,name=otpauth_uri,json=otpauthUri,proto3" json:"otpauth_uri,omitempty"`
+	// Until when it can be confirmed.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TotpEnrolment) Reset() {
+	*x = TotpEnrolment{}
+	mi := &file_postern_v1_auth_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TotpEnrolment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TotpEnrolment) ProtoMessage() {}
+
+func (x *TotpEnrolment) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TotpEnrolment.ProtoReflect.Descriptor instead.
+func (*TotpEnrolment) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TotpEnrolment) GetFactorId() string {
+	if x != nil {
+		return x.FactorId
+	}
+	return ""
+}
+
+func (x *TotpEnrolment) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *TotpEnrolment) GetOtpauthUri() string {
+	if x != nil {
+		return x.OtpauthUri
+	}
+	return ""
+}
+
+func (x *TotpEnrolment) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// The confirmation of a TOTP factor.
+type ConfirmFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `factor_id` of the TotpEnrolment.
+	FactorId string `protobuf:"bytes,1,opt,name=factor_id,json=factorId,proto3" json:"factor_id,omitempty"`
+	// A code of it.
+	Code          string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmFactorRequest) Reset() {
+	*x = ConfirmFactorRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmFactorRequest) ProtoMessage() {}
+
+func (x *ConfirmFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmFactorRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmFactorRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ConfirmFactorRequest) GetFactorId() string {
+	if x != nil {
+		return x.FactorId
+	}
+	return ""
+}
+
+func (x *ConfirmFactorRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// A factor was added.
+type FactorConfirmed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The factor.
+	Factor *Factor `protobuf:"bytes,1,opt,name=factor,proto3" json:"factor,omitempty"`
+	// Ten recovery codes, if this is the user's first factor: each lets the user log in
+	// once without it. They are not shown again.
+	RecoveryCodes []string `protobuf:"bytes,2,rep,name=recovery_codes,json=recoveryCodes,proto3" json:"recovery_codes,omitempty"`
+	// An access token of the raised session. There is no new refresh token: keep the one
+	// that you have.
+	Tokens        *TokenSet `protobuf:"bytes,3,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactorConfirmed) Reset() {
+	*x = FactorConfirmed{}
+	mi := &file_postern_v1_auth_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorConfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorConfirmed) ProtoMessage() {}
+
+func (x *FactorConfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorConfirmed.ProtoReflect.Descriptor instead.
+func (*FactorConfirmed) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FactorConfirmed) GetFactor() *Factor {
+	if x != nil {
+		return x.Factor
+	}
+	return nil
+}
+
+func (x *FactorConfirmed) GetRecoveryCodes() []string {
+	if x != nil {
+		return x.RecoveryCodes
+	}
+	return nil
+}
+
+func (x *FactorConfirmed) GetTokens() *TokenSet {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// A request for what a browser needs to make a passkey.
+type BeginPasskeyRegistrationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeyRegistrationRequest) Reset() {
+	*x = BeginPasskeyRegistrationRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeyRegistrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeyRegistrationRequest) ProtoMessage() {}
+
+func (x *BeginPasskeyRegistrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeyRegistrationRequest.ProtoReflect.Descriptor instead.
+func (*BeginPasskeyRegistrationRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{7}
+}
+
+// What a browser needs to make or to use a passkey.
+type PasskeyChallenge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON for `PublicKeyCredential.parseCreationOptionsFromJSON()` or
+	// `parseRequestOptionsFromJSON()` (WebAuthn Level 3, section 5.1).
+	OptionsJson string `protobuf:"bytes,1,opt,name=options_json,json=optionsJson,proto3" json:"options_json,omitempty"`
+	// To be sent back with the answer of the browser. Opaque.
+	ChallengeToken string `protobuf:"bytes,2,opt,name=challenge_token,json=challengeToken,proto3" json:"challenge_token,omitempty"`
+	// Until when it can be used.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PasskeyChallenge) Reset() {
+	*x = PasskeyChallenge{}
+	mi := &file_postern_v1_auth_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasskeyChallenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasskeyChallenge) ProtoMessage() {}
+
+func (x *PasskeyChallenge) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasskeyChallenge.ProtoReflect.Descriptor instead.
+func (*PasskeyChallenge) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PasskeyChallenge) GetOptionsJson() string {
+	if x != nil {
+		return x.OptionsJson
+	}
+	return ""
+}
+
+func (x *PasskeyChallenge) GetChallengeToken() string {
+	if x != nil {
+		return x.ChallengeToken
+	}
+	return ""
+}
+
+func (x *PasskeyChallenge) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// A passkey that a browser has made.
+type FinishPasskeyRegistrationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `challenge_token` of the PasskeyChallenge. It can be used once.
+	ChallengeToken string `protobuf:"bytes,1,opt,name=challenge_token,json=challengeToken,proto3" json:"challenge_token,omitempty"`
+	// The credential as JSON: what `toJSON()` of the PublicKeyCredential returns
+	// (WebAuthn Level 3, section 5.1), of at most 16384 bytes.
+	CredentialJson string `protobuf:"bytes,2,opt,name=credential_json,json=credentialJson,proto3" json:"credential_json,omitempty"`
+	// A name for people, such as that of the device: 1 to 64 characters without control
+	// characters.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishPasskeyRegistrationRequest) Reset() {
+	*x = FinishPasskeyRegistrationRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishPasskeyRegistrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishPasskeyRegistrationRequest) ProtoMessage() {}
+
+func (x *FinishPasskeyRegistrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishPasskeyRegistrationRequest.ProtoReflect.Descriptor instead.
+func (*FinishPasskeyRegistrationRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetChallengeToken() string {
+	if x != nil {
+		return x.ChallengeToken
+	}
+	return ""
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetCredentialJson() string {
+	if x != nil {
+		return x.CredentialJson
+	}
+	return ""
+}
+
+func (x *FinishPasskeyRegistrationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// A request for what a browser needs to ask for a passkey.
+type BeginPasskeyLoginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginPasskeyLoginRequest) Reset() {
+	*x = BeginPasskeyLoginRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginPasskeyLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginPasskeyLoginRequest) ProtoMessage() {}
+
+func (x *BeginPasskeyLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginPasskeyLoginRequest.ProtoReflect.Descriptor instead.
+func (*BeginPasskeyLoginRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{10}
+}
+
+// A login with a passkey.
+type LoginWithPasskeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `challenge_token` of the PasskeyChallenge. It can be used once.
+	ChallengeToken string `protobuf:"bytes,1,opt,name=challenge_token,json=challengeToken,proto3" json:"challenge_token,omitempty"`
+	// The credential as JSON, as in PasskeyAssertion.
+	CredentialJson string `protobuf:"bytes,2,opt,name=credential_json,json=credentialJson,proto3" json:"credential_json,omitempty"`
+	// The audience of the access token: a configured one, or empty for the default.
+	Audience string `protobuf:"bytes,3,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The device that logs in, as in LoginRequest.
+	Client        *ClientInfo `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginWithPasskeyRequest) Reset() {
+	*x = LoginWithPasskeyRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginWithPasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginWithPasskeyRequest) ProtoMessage() {}
+
+func (x *LoginWithPasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginWithPasskeyRequest.ProtoReflect.Descriptor instead.
+func (*LoginWithPasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LoginWithPasskeyRequest) GetChallengeToken() string {
+	if x != nil {
+		return x.ChallengeToken
+	}
+	return ""
+}
+
+func (x *LoginWithPasskeyRequest) GetCredentialJson() string {
+	if x != nil {
+		return x.CredentialJson
+	}
+	return ""
+}
+
+func (x *LoginWithPasskeyRequest) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *LoginWithPasskeyRequest) GetClient() *ClientInfo {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+// A second factor, without its secret.
+type Factor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The factor's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its kind.
+	Kind FactorKind `protobuf:"varint,2,opt,name=kind,proto3,enum=postern.v1.FactorKind" json:"kind,omitempty"`
+	// The name.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was added.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it was last used. Absent when it was not.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// Whether the passkey is synced between devices, as its authenticator says (backup
+	// state). False for TOTP.
+	Synced        bool `protobuf:"varint,6,opt,name=synced,proto3" json:"synced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Factor) Reset() {
+	*x = Factor{}
+	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Factor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Factor) ProtoMessage() {}
+
+func (x *Factor) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Factor.ProtoReflect.Descriptor instead.
+func (*Factor) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Factor) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Factor) GetKind() FactorKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FactorKind_FACTOR_KIND_UNSPECIFIED
+}
+
+func (x *Factor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Factor) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Factor) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *Factor) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
+}
+
+// A request for the caller's own factors.
+type ListFactorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFactorsRequest) Reset() {
+	*x = ListFactorsRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFactorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFactorsRequest) ProtoMessage() {}
+
+func (x *ListFactorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFactorsRequest.ProtoReflect.Descriptor instead.
+func (*ListFactorsRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{13}
+}
+
+// The second factors of a user.
+type FactorList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The factors, oldest first.
+	Factors []*Factor `protobuf:"bytes,1,rep,name=factors,proto3" json:"factors,omitempty"`
+	// How many recovery codes are left.
+	RecoveryCodesLeft uint32 `protobuf:"varint,2,opt,name=recovery_codes_left,json=recoveryCodesLeft,proto3" json:"recovery_codes_left,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *FactorList) Reset() {
+	*x = FactorList{}
+	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorList) ProtoMessage() {}
+
+func (x *FactorList) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorList.ProtoReflect.Descriptor instead.
+func (*FactorList) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FactorList) GetFactors() []*Factor {
+	if x != nil {
+		return x.Factors
+	}
+	return nil
+}
+
+func (x *FactorList) GetRecoveryCodesLeft() uint32 {
+	if x != nil {
+		return x.RecoveryCodesLeft
+	}
+	return 0
+}
+
+// The factor to delete.
+type DeleteFactorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The factor's id.
+	FactorId      string `protobuf:"bytes,1,opt,name=factor_id,json=factorId,proto3" json:"factor_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteFactorRequest) Reset() {
+	*x = DeleteFactorRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteFactorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteFactorRequest) ProtoMessage() {}
+
+func (x *DeleteFactorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteFactorRequest.ProtoReflect.Descriptor instead.
+func (*DeleteFactorRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteFactorRequest) GetFactorId() string {
+	if x != nil {
+		return x.FactorId
+	}
+	return ""
+}
+
+// Empty.
+type DeleteFactorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteFactorResponse) Reset() {
+	*x = DeleteFactorResponse{}
+	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteFactorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteFactorResponse) ProtoMessage() {}
+
+func (x *DeleteFactorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteFactorResponse.ProtoReflect.Descriptor instead.
+func (*DeleteFactorResponse) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{16}
+}
+
+// A request for new recovery codes.
+type ReplaceRecoveryCodesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceRecoveryCodesRequest) Reset() {
+	*x = ReplaceRecoveryCodesRequest{}
+	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceRecoveryCodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceRecoveryCodesRequest) ProtoMessage() {}
+
+func (x *ReplaceRecoveryCodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceRecoveryCodesRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceRecoveryCodesRequest) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{17}
+}
+
+// The recovery codes of a user.
+type RecoveryCodes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ten codes. They are not shown again.
+	RecoveryCodes []string `protobuf:"bytes,1,rep,name=recovery_codes,json=recoveryCodes,proto3" json:"recovery_codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveryCodes) Reset() {
+	*x = RecoveryCodes{}
+	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveryCodes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveryCodes) ProtoMessage() {}
+
+func (x *RecoveryCodes) ProtoReflect() protoreflect.Message {
+	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveryCodes.ProtoReflect.Descriptor instead.
+func (*RecoveryCodes) Descriptor() ([]byte, []int) {
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RecoveryCodes) GetRecoveryCodes() []string {
+	if x != nil {
+		return x.RecoveryCodes
+	}
+	return nil
+}
+
 // The device that a gateway calls for.
 type ClientInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -222,7 +1285,7 @@ type ClientInfo struct {
 
 func (x *ClientInfo) Reset() {
 	*x = ClientInfo{}
-	mi := &file_postern_v1_auth_proto_msgTypes[1]
+	mi := &file_postern_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +1297,7 @@ func (x *ClientInfo) String() string {
 func (*ClientInfo) ProtoMessage() {}
 
 func (x *ClientInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[1]
+	mi := &file_postern_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +1310,7 @@ func (x *ClientInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientInfo.ProtoReflect.Descriptor instead.
 func (*ClientInfo) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{1}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClientInfo) GetAddress() string {
@@ -275,7 +1338,7 @@ type RefreshTokenRequest struct {
 
 func (x *RefreshTokenRequest) Reset() {
 	*x = RefreshTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[2]
+	mi := &file_postern_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -287,7 +1350,7 @@ func (x *RefreshTokenRequest) String() string {
 func (*RefreshTokenRequest) ProtoMessage() {}
 
 func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[2]
+	mi := &file_postern_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -300,7 +1363,7 @@ func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshTokenRequest.ProtoReflect.Descriptor instead.
 func (*RefreshTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{2}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RefreshTokenRequest) GetRefreshToken() string {
@@ -327,7 +1390,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[3]
+	mi := &file_postern_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +1402,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[3]
+	mi := &file_postern_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +1415,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{3}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevokeTokenRequest) GetToken() string {
@@ -378,7 +1441,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_postern_v1_auth_proto_msgTypes[4]
+	mi := &file_postern_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +1453,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[4]
+	mi := &file_postern_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +1466,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{4}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 // A request for an access token of a service account.
@@ -431,7 +1494,7 @@ type IssueServiceTokenRequest struct {
 
 func (x *IssueServiceTokenRequest) Reset() {
 	*x = IssueServiceTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[5]
+	mi := &file_postern_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +1506,7 @@ func (x *IssueServiceTokenRequest) String() string {
 func (*IssueServiceTokenRequest) ProtoMessage() {}
 
 func (x *IssueServiceTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[5]
+	mi := &file_postern_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +1519,7 @@ func (x *IssueServiceTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueServiceTokenRequest.ProtoReflect.Descriptor instead.
 func (*IssueServiceTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{5}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *IssueServiceTokenRequest) GetClientId() string {
@@ -500,7 +1563,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[6]
+	mi := &file_postern_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +1575,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[6]
+	mi := &file_postern_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +1588,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ChangePasswordRequest) GetCurrentPassword() string {
@@ -556,7 +1619,7 @@ type ResetPasswordRequest struct {
 
 func (x *ResetPasswordRequest) Reset() {
 	*x = ResetPasswordRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[7]
+	mi := &file_postern_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +1631,7 @@ func (x *ResetPasswordRequest) String() string {
 func (*ResetPasswordRequest) ProtoMessage() {}
 
 func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[7]
+	mi := &file_postern_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +1644,7 @@ func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*ResetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResetPasswordRequest) GetResetToken() string {
@@ -607,7 +1670,7 @@ type ResetPasswordResponse struct {
 
 func (x *ResetPasswordResponse) Reset() {
 	*x = ResetPasswordResponse{}
-	mi := &file_postern_v1_auth_proto_msgTypes[8]
+	mi := &file_postern_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +1682,7 @@ func (x *ResetPasswordResponse) String() string {
 func (*ResetPasswordResponse) ProtoMessage() {}
 
 func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[8]
+	mi := &file_postern_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +1695,7 @@ func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*ResetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 // The tokens of a session, with the field names of RFC 6749 section 5.1.
@@ -659,7 +1722,7 @@ type TokenSet struct {
 
 func (x *TokenSet) Reset() {
 	*x = TokenSet{}
-	mi := &file_postern_v1_auth_proto_msgTypes[9]
+	mi := &file_postern_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1734,7 @@ func (x *TokenSet) String() string {
 func (*TokenSet) ProtoMessage() {}
 
 func (x *TokenSet) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[9]
+	mi := &file_postern_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1747,7 @@ func (x *TokenSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenSet.ProtoReflect.Descriptor instead.
 func (*TokenSet) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TokenSet) GetAccessToken() string {
@@ -764,7 +1827,7 @@ type ExchangeTokenRequest struct {
 
 func (x *ExchangeTokenRequest) Reset() {
 	*x = ExchangeTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	mi := &file_postern_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1839,7 @@ func (x *ExchangeTokenRequest) String() string {
 func (*ExchangeTokenRequest) ProtoMessage() {}
 
 func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[10]
+	mi := &file_postern_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1852,7 @@ func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeTokenRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExchangeTokenRequest) GetSubjectToken() string {
@@ -857,7 +1920,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	mi := &file_postern_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1932,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[11]
+	mi := &file_postern_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1945,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateApiKeyRequest) GetName() string {
@@ -937,7 +2000,7 @@ type CreatedApiKey struct {
 
 func (x *CreatedApiKey) Reset() {
 	*x = CreatedApiKey{}
-	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	mi := &file_postern_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +2012,7 @@ func (x *CreatedApiKey) String() string {
 func (*CreatedApiKey) ProtoMessage() {}
 
 func (x *CreatedApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[12]
+	mi := &file_postern_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +2025,7 @@ func (x *CreatedApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatedApiKey.ProtoReflect.Descriptor instead.
 func (*CreatedApiKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreatedApiKey) GetSecret() string {
@@ -1019,7 +2082,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	mi := &file_postern_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +2094,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[13]
+	mi := &file_postern_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +2107,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApiKey) GetId() string {
@@ -1144,7 +2207,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	mi := &file_postern_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +2219,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[14]
+	mi := &file_postern_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +2232,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListApiKeysRequest) GetPageSize() uint32 {
@@ -1199,7 +2262,7 @@ type ApiKeyPage struct {
 
 func (x *ApiKeyPage) Reset() {
 	*x = ApiKeyPage{}
-	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	mi := &file_postern_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +2274,7 @@ func (x *ApiKeyPage) String() string {
 func (*ApiKeyPage) ProtoMessage() {}
 
 func (x *ApiKeyPage) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[15]
+	mi := &file_postern_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +2287,7 @@ func (x *ApiKeyPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyPage.ProtoReflect.Descriptor instead.
 func (*ApiKeyPage) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApiKeyPage) GetApiKeys() []*ApiKey {
@@ -1252,7 +2315,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	mi := &file_postern_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +2327,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[16]
+	mi := &file_postern_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +2340,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RevokeApiKeyRequest) GetId() string {
@@ -1296,7 +2359,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	mi := &file_postern_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +2371,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[17]
+	mi := &file_postern_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +2384,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 // The API key to replace.
@@ -1338,7 +2401,7 @@ type RotateApiKeyRequest struct {
 
 func (x *RotateApiKeyRequest) Reset() {
 	*x = RotateApiKeyRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	mi := &file_postern_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +2413,7 @@ func (x *RotateApiKeyRequest) String() string {
 func (*RotateApiKeyRequest) ProtoMessage() {}
 
 func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[18]
+	mi := &file_postern_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +2426,7 @@ func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RotateApiKeyRequest) GetId() string {
@@ -1389,6 +2452,12 @@ type VerifyTokenRequest struct {
 	// The audience that the token must have: a configured one, or empty to accept any
 	// configured one.
 	Audience string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
+	// The level that the session of the token must have: `aal1`, `aal2`, or empty for any.
+	// The highest of what the caller and its configuration require counts.
+	MinAcr string `protobuf:"bytes,3,opt,name=min_acr,json=minAcr,proto3" json:"min_acr,omitempty"`
+	// How many seconds ago the user must have proven who they are at most. Absent for any
+	// time. An API key and a token of a service account have no such proof.
+	MaxAuthAge *uint32 `protobuf:"varint,4,opt,name=max_auth_age,json=maxAuthAge,proto3,oneof" json:"max_auth_age,omitempty"`
 	// The IP address of the client that sent the token, as in ClientInfo: for API keys
 	// that can be used from some networks only. Ignored unless the caller is trusted, as
 	// in LoginRequest. Without an address such a key is refused.
@@ -1399,7 +2468,7 @@ type VerifyTokenRequest struct {
 
 func (x *VerifyTokenRequest) Reset() {
 	*x = VerifyTokenRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[19]
+	mi := &file_postern_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +2480,7 @@ func (x *VerifyTokenRequest) String() string {
 func (*VerifyTokenRequest) ProtoMessage() {}
 
 func (x *VerifyTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[19]
+	mi := &file_postern_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +2493,7 @@ func (x *VerifyTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyTokenRequest.ProtoReflect.Descriptor instead.
 func (*VerifyTokenRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *VerifyTokenRequest) GetAccessToken() string {
@@ -1439,6 +2508,20 @@ func (x *VerifyTokenRequest) GetAudience() string {
 		return x.Audience
 	}
 	return ""
+}
+
+func (x *VerifyTokenRequest) GetMinAcr() string {
+	if x != nil {
+		return x.MinAcr
+	}
+	return ""
+}
+
+func (x *VerifyTokenRequest) GetMaxAuthAge() uint32 {
+	if x != nil && x.MaxAuthAge != nil {
+		return *x.MaxAuthAge
+	}
+	return 0
 }
 
 func (x *VerifyTokenRequest) GetClientAddress() string {
@@ -1463,7 +2546,7 @@ type Actor struct {
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_postern_v1_auth_proto_msgTypes[20]
+	mi := &file_postern_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +2558,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[20]
+	mi := &file_postern_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +2571,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Actor) GetSubject() string {
@@ -1544,13 +2627,23 @@ type VerifiedToken struct {
 	// What was verified. For an API key, `token_id` is its id and `issued_at` the time of
 	// its creation.
 	CredentialKind CredentialKind `protobuf:"varint,13,opt,name=credential_kind,json=credentialKind,proto3,enum=postern.v1.CredentialKind" json:"credential_kind,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The level of the session (claim `acr`): `aal2` when a second factor or a passkey was
+	// used, `aal1` otherwise. Empty for an API key, a service account, and a token of a
+	// release or program that does not say it.
+	Acr string `protobuf:"bytes,14,opt,name=acr,proto3" json:"acr,omitempty"`
+	// How the user proved who they are (claim `amr`, RFC 8176): `pwd`, `otp`, `hwk` or
+	// `swk` for a passkey that stays on its device or is synced, `mfa` for a passkey
+	// alone, and `recovery` for a recovery code.
+	Amr []string `protobuf:"bytes,15,rep,name=amr,proto3" json:"amr,omitempty"`
+	// When the user last did (claim `auth_time`). Absent where `acr` is empty.
+	AuthenticatedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=authenticated_at,json=authenticatedAt,proto3" json:"authenticated_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VerifiedToken) Reset() {
 	*x = VerifiedToken{}
-	mi := &file_postern_v1_auth_proto_msgTypes[21]
+	mi := &file_postern_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +2655,7 @@ func (x *VerifiedToken) String() string {
 func (*VerifiedToken) ProtoMessage() {}
 
 func (x *VerifiedToken) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[21]
+	mi := &file_postern_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +2668,7 @@ func (x *VerifiedToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifiedToken.ProtoReflect.Descriptor instead.
 func (*VerifiedToken) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VerifiedToken) GetSubject() string {
@@ -1669,6 +2762,27 @@ func (x *VerifiedToken) GetCredentialKind() CredentialKind {
 	return CredentialKind_CREDENTIAL_KIND_UNSPECIFIED
 }
 
+func (x *VerifiedToken) GetAcr() string {
+	if x != nil {
+		return x.Acr
+	}
+	return ""
+}
+
+func (x *VerifiedToken) GetAmr() []string {
+	if x != nil {
+		return x.Amr
+	}
+	return nil
+}
+
+func (x *VerifiedToken) GetAuthenticatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AuthenticatedAt
+	}
+	return nil
+}
+
 // A request for the public keys.
 type GetJwksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1678,7 +2792,7 @@ type GetJwksRequest struct {
 
 func (x *GetJwksRequest) Reset() {
 	*x = GetJwksRequest{}
-	mi := &file_postern_v1_auth_proto_msgTypes[22]
+	mi := &file_postern_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +2804,7 @@ func (x *GetJwksRequest) String() string {
 func (*GetJwksRequest) ProtoMessage() {}
 
 func (x *GetJwksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[22]
+	mi := &file_postern_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +2817,7 @@ func (x *GetJwksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJwksRequest.ProtoReflect.Descriptor instead.
 func (*GetJwksRequest) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 // The public keys that access tokens are verified with.
@@ -1720,7 +2834,7 @@ type JsonWebKeySet struct {
 
 func (x *JsonWebKeySet) Reset() {
 	*x = JsonWebKeySet{}
-	mi := &file_postern_v1_auth_proto_msgTypes[23]
+	mi := &file_postern_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +2846,7 @@ func (x *JsonWebKeySet) String() string {
 func (*JsonWebKeySet) ProtoMessage() {}
 
 func (x *JsonWebKeySet) ProtoReflect() protoreflect.Message {
-	mi := &file_postern_v1_auth_proto_msgTypes[23]
+	mi := &file_postern_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +2859,7 @@ func (x *JsonWebKeySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JsonWebKeySet.ProtoReflect.Descriptor instead.
 func (*JsonWebKeySet) Descriptor() ([]byte, []int) {
-	return file_postern_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_postern_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *JsonWebKeySet) GetJwks() string {
@@ -1767,12 +2881,73 @@ var File_postern_v1_auth_proto protoreflect.FileDescriptor
 const file_postern_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"\x15postern/v1/auth.proto\x12\n" +
-	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x01\n" +
+	"postern.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x01\n" +
 	"\fLoginRequest\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12\x1a\n" +
 	"\baudience\x18\x03 \x01(\tR\baudience\x12.\n" +
-	"\x06client\x18\x04 \x01(\v2\x16.postern.v1.ClientInfoR\x06client\"E\n" +
+	"\x06client\x18\x04 \x01(\v2\x16.postern.v1.ClientInfoR\x06client\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\tR\x04code\x126\n" +
+	"\apasskey\x18\x06 \x01(\v2\x1c.postern.v1.PasskeyAssertionR\apasskey\"d\n" +
+	"\x10PasskeyAssertion\x12'\n" +
+	"\x0fchallenge_token\x18\x01 \x01(\tR\x0echallengeToken\x12'\n" +
+	"\x0fcredential_json\x18\x02 \x01(\tR\x0ecredentialJson\"w\n" +
+	"\rStepUpRequest\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x126\n" +
+	"\apasskey\x18\x03 \x01(\v2\x1c.postern.v1.PasskeyAssertionR\apasskey\"&\n" +
+	"\x10EnrolTotpRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa0\x01\n" +
+	"\rTotpEnrolment\x12\x1b\n" +
+	"\tfactor_id\x18\x01 \x01(\tR\bfactorId\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1f\n" +
+	"\votpauth_uri\x18\x03 \x01(\tR\n" +
+	"otpauthUri\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"G\n" +
+	"\x14ConfirmFactorRequest\x12\x1b\n" +
+	"\tfactor_id\x18\x01 \x01(\tR\bfactorId\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\"\x92\x01\n" +
+	"\x0fFactorConfirmed\x12*\n" +
+	"\x06factor\x18\x01 \x01(\v2\x12.postern.v1.FactorR\x06factor\x12%\n" +
+	"\x0erecovery_codes\x18\x02 \x03(\tR\rrecoveryCodes\x12,\n" +
+	"\x06tokens\x18\x03 \x01(\v2\x14.postern.v1.TokenSetR\x06tokens\"!\n" +
+	"\x1fBeginPasskeyRegistrationRequest\"\x99\x01\n" +
+	"\x10PasskeyChallenge\x12!\n" +
+	"\foptions_json\x18\x01 \x01(\tR\voptionsJson\x12'\n" +
+	"\x0fchallenge_token\x18\x02 \x01(\tR\x0echallengeToken\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x88\x01\n" +
+	" FinishPasskeyRegistrationRequest\x12'\n" +
+	"\x0fchallenge_token\x18\x01 \x01(\tR\x0echallengeToken\x12'\n" +
+	"\x0fcredential_json\x18\x02 \x01(\tR\x0ecredentialJson\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x1a\n" +
+	"\x18BeginPasskeyLoginRequest\"\xb7\x01\n" +
+	"\x17LoginWithPasskeyRequest\x12'\n" +
+	"\x0fchallenge_token\x18\x01 \x01(\tR\x0echallengeToken\x12'\n" +
+	"\x0fcredential_json\x18\x02 \x01(\tR\x0ecredentialJson\x12\x1a\n" +
+	"\baudience\x18\x03 \x01(\tR\baudience\x12.\n" +
+	"\x06client\x18\x04 \x01(\v2\x16.postern.v1.ClientInfoR\x06client\"\xe9\x01\n" +
+	"\x06Factor\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.postern.v1.FactorKindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
+	"\flast_used_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12\x16\n" +
+	"\x06synced\x18\x06 \x01(\bR\x06synced\"\x14\n" +
+	"\x12ListFactorsRequest\"j\n" +
+	"\n" +
+	"FactorList\x12,\n" +
+	"\afactors\x18\x01 \x03(\v2\x12.postern.v1.FactorR\afactors\x12.\n" +
+	"\x13recovery_codes_left\x18\x02 \x01(\rR\x11recoveryCodesLeft\"2\n" +
+	"\x13DeleteFactorRequest\x12\x1b\n" +
+	"\tfactor_id\x18\x01 \x01(\tR\bfactorId\"\x16\n" +
+	"\x14DeleteFactorResponse\"\x1d\n" +
+	"\x1bReplaceRecoveryCodesRequest\"6\n" +
+	"\rRecoveryCodes\x12%\n" +
+	"\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes\"E\n" +
 	"\n" +
 	"ClientInfo\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1d\n" +
@@ -1861,15 +3036,19 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\aoverlap\x18\x02 \x01(\rH\x00R\aoverlap\x88\x01\x01B\n" +
 	"\n" +
-	"\b_overlap\"\x86\x01\n" +
+	"\b_overlap\"\xcb\x01\n" +
 	"\x12VerifyTokenRequest\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1a\n" +
-	"\baudience\x18\x02 \x01(\tR\baudience\x12%\n" +
-	"\x0eclient_address\x18\x05 \x01(\tR\rclientAddressJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"^\n" +
+	"\baudience\x18\x02 \x01(\tR\baudience\x12\x17\n" +
+	"\amin_acr\x18\x03 \x01(\tR\x06minAcr\x12%\n" +
+	"\fmax_auth_age\x18\x04 \x01(\rH\x00R\n" +
+	"maxAuthAge\x88\x01\x01\x12%\n" +
+	"\x0eclient_address\x18\x05 \x01(\tR\rclientAddressB\x0f\n" +
+	"\r_max_auth_age\"^\n" +
 	"\x05Actor\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
-	"\x05actor\x18\x03 \x01(\v2\x11.postern.v1.ActorR\x05actor\"\x8f\x04\n" +
+	"\x05actor\x18\x03 \x01(\v2\x11.postern.v1.ActorR\x05actor\"\xfa\x04\n" +
 	"\rVerifiedToken\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x1d\n" +
 	"\n" +
@@ -1887,11 +3066,19 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"externalId\x12!\n" +
 	"\fsubject_name\x18\v \x01(\tR\vsubjectName\x12'\n" +
 	"\x05actor\x18\f \x01(\v2\x11.postern.v1.ActorR\x05actor\x12C\n" +
-	"\x0fcredential_kind\x18\r \x01(\x0e2\x1a.postern.v1.CredentialKindR\x0ecredentialKind\"\x10\n" +
+	"\x0fcredential_kind\x18\r \x01(\x0e2\x1a.postern.v1.CredentialKindR\x0ecredentialKind\x12\x10\n" +
+	"\x03acr\x18\x0e \x01(\tR\x03acr\x12\x10\n" +
+	"\x03amr\x18\x0f \x03(\tR\x03amr\x12E\n" +
+	"\x10authenticated_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\"\x10\n" +
 	"\x0eGetJwksRequest\"<\n" +
 	"\rJsonWebKeySet\x12\x12\n" +
 	"\x04jwks\x18\x01 \x01(\tR\x04jwks\x12\x17\n" +
-	"\amax_age\x18\x02 \x01(\rR\x06maxAge*P\n" +
+	"\amax_age\x18\x02 \x01(\rR\x06maxAge*@\n" +
+	"\n" +
+	"FactorKind\x12\x1b\n" +
+	"\x17FACTOR_KIND_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04TOTP\x10\x01\x12\v\n" +
+	"\aPASSKEY\x10\x02*P\n" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fACCESS_TOKEN\x10\x01\x12\v\n" +
@@ -1899,7 +3086,7 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\vSubjectType\x12\x1c\n" +
 	"\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04USER\x10\x01\x12\v\n" +
-	"\aSERVICE\x10\x022\xdb\a\n" +
+	"\aSERVICE\x10\x022\x99\x0e\n" +
 	"\vAuthService\x127\n" +
 	"\x05Login\x12\x18.postern.v1.LoginRequest\x1a\x14.postern.v1.TokenSet\x12H\n" +
 	"\vVerifyToken\x12\x1e.postern.v1.VerifyTokenRequest\x1a\x19.postern.v1.VerifiedToken\x12E\n" +
@@ -1912,7 +3099,17 @@ const file_postern_v1_auth_proto_rawDesc = "" +
 	"\fCreateApiKey\x12\x1f.postern.v1.CreateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12E\n" +
 	"\vListApiKeys\x12\x1e.postern.v1.ListApiKeysRequest\x1a\x16.postern.v1.ApiKeyPage\x12Q\n" +
 	"\fRevokeApiKey\x12\x1f.postern.v1.RevokeApiKeyRequest\x1a .postern.v1.RevokeApiKeyResponse\x12J\n" +
-	"\fRotateApiKey\x12\x1f.postern.v1.RotateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x12E\n" +
+	"\fRotateApiKey\x12\x1f.postern.v1.RotateApiKeyRequest\x1a\x19.postern.v1.CreatedApiKey\x129\n" +
+	"\x06StepUp\x12\x19.postern.v1.StepUpRequest\x1a\x14.postern.v1.TokenSet\x12D\n" +
+	"\tEnrolTotp\x12\x1c.postern.v1.EnrolTotpRequest\x1a\x19.postern.v1.TotpEnrolment\x12N\n" +
+	"\rConfirmFactor\x12 .postern.v1.ConfirmFactorRequest\x1a\x1b.postern.v1.FactorConfirmed\x12e\n" +
+	"\x18BeginPasskeyRegistration\x12+.postern.v1.BeginPasskeyRegistrationRequest\x1a\x1c.postern.v1.PasskeyChallenge\x12f\n" +
+	"\x19FinishPasskeyRegistration\x12,.postern.v1.FinishPasskeyRegistrationRequest\x1a\x1b.postern.v1.FactorConfirmed\x12W\n" +
+	"\x11BeginPasskeyLogin\x12$.postern.v1.BeginPasskeyLoginRequest\x1a\x1c.postern.v1.PasskeyChallenge\x12M\n" +
+	"\x10LoginWithPasskey\x12#.postern.v1.LoginWithPasskeyRequest\x1a\x14.postern.v1.TokenSet\x12E\n" +
+	"\vListFactors\x12\x1e.postern.v1.ListFactorsRequest\x1a\x16.postern.v1.FactorList\x12Q\n" +
+	"\fDeleteFactor\x12\x1f.postern.v1.DeleteFactorRequest\x1a .postern.v1.DeleteFactorResponse\x12Z\n" +
+	"\x14ReplaceRecoveryCodes\x12'.postern.v1.ReplaceRecoveryCodesRequest\x1a\x19.postern.v1.RecoveryCodes\x12E\n" +
 	"\aGetJwks\x12\x1a.postern.v1.GetJwksRequest\x1a\x19.postern.v1.JsonWebKeySet\"\x03\x90\x02\x01B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
@@ -1927,83 +3124,134 @@ func file_postern_v1_auth_proto_rawDescGZIP() []byte {
 	return file_postern_v1_auth_proto_rawDescData
 }
 
-var file_postern_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_postern_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_postern_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_postern_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_postern_v1_auth_proto_goTypes = []any{
-	(CredentialKind)(0),              // 0: postern.v1.CredentialKind
-	(SubjectType)(0),                 // 1: postern.v1.SubjectType
-	(*LoginRequest)(nil),             // 2: postern.v1.LoginRequest
-	(*ClientInfo)(nil),               // 3: postern.v1.ClientInfo
-	(*RefreshTokenRequest)(nil),      // 4: postern.v1.RefreshTokenRequest
-	(*RevokeTokenRequest)(nil),       // 5: postern.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),      // 6: postern.v1.RevokeTokenResponse
-	(*IssueServiceTokenRequest)(nil), // 7: postern.v1.IssueServiceTokenRequest
-	(*ChangePasswordRequest)(nil),    // 8: postern.v1.ChangePasswordRequest
-	(*ResetPasswordRequest)(nil),     // 9: postern.v1.ResetPasswordRequest
-	(*ResetPasswordResponse)(nil),    // 10: postern.v1.ResetPasswordResponse
-	(*TokenSet)(nil),                 // 11: postern.v1.TokenSet
-	(*ExchangeTokenRequest)(nil),     // 12: postern.v1.ExchangeTokenRequest
-	(*CreateApiKeyRequest)(nil),      // 13: postern.v1.CreateApiKeyRequest
-	(*CreatedApiKey)(nil),            // 14: postern.v1.CreatedApiKey
-	(*ApiKey)(nil),                   // 15: postern.v1.ApiKey
-	(*ListApiKeysRequest)(nil),       // 16: postern.v1.ListApiKeysRequest
-	(*ApiKeyPage)(nil),               // 17: postern.v1.ApiKeyPage
-	(*RevokeApiKeyRequest)(nil),      // 18: postern.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),     // 19: postern.v1.RevokeApiKeyResponse
-	(*RotateApiKeyRequest)(nil),      // 20: postern.v1.RotateApiKeyRequest
-	(*VerifyTokenRequest)(nil),       // 21: postern.v1.VerifyTokenRequest
-	(*Actor)(nil),                    // 22: postern.v1.Actor
-	(*VerifiedToken)(nil),            // 23: postern.v1.VerifiedToken
-	(*GetJwksRequest)(nil),           // 24: postern.v1.GetJwksRequest
-	(*JsonWebKeySet)(nil),            // 25: postern.v1.JsonWebKeySet
-	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(FactorKind)(0),                          // 0: postern.v1.FactorKind
+	(CredentialKind)(0),                      // 1: postern.v1.CredentialKind
+	(SubjectType)(0),                         // 2: postern.v1.SubjectType
+	(*LoginRequest)(nil),                     // 3: postern.v1.LoginRequest
+	(*PasskeyAssertion)(nil),                 // 4: postern.v1.PasskeyAssertion
+	(*StepUpRequest)(nil),                    // 5: postern.v1.StepUpRequest
+	(*EnrolTotpRequest)(nil),                 // 6: postern.v1.EnrolTotpRequest
+	(*TotpEnrolment)(nil),                    // 7: postern.v1.TotpEnrolment
+	(*ConfirmFactorRequest)(nil),             // 8: postern.v1.ConfirmFactorRequest
+	(*FactorConfirmed)(nil),                  // 9: postern.v1.FactorConfirmed
+	(*BeginPasskeyRegistrationRequest)(nil),  // 10: postern.v1.BeginPasskeyRegistrationRequest
+	(*PasskeyChallenge)(nil),                 // 11: postern.v1.PasskeyChallenge
+	(*FinishPasskeyRegistrationRequest)(nil), // 12: postern.v1.FinishPasskeyRegistrationRequest
+	(*BeginPasskeyLoginRequest)(nil),         // 13: postern.v1.BeginPasskeyLoginRequest
+	(*LoginWithPasskeyRequest)(nil),          // 14: postern.v1.LoginWithPasskeyRequest
+	(*Factor)(nil),                           // 15: postern.v1.Factor
+	(*ListFactorsRequest)(nil),               // 16: postern.v1.ListFactorsRequest
+	(*FactorList)(nil),                       // 17: postern.v1.FactorList
+	(*DeleteFactorRequest)(nil),              // 18: postern.v1.DeleteFactorRequest
+	(*DeleteFactorResponse)(nil),             // 19: postern.v1.DeleteFactorResponse
+	(*ReplaceRecoveryCodesRequest)(nil),      // 20: postern.v1.ReplaceRecoveryCodesRequest
+	(*RecoveryCodes)(nil),                    // 21: postern.v1.RecoveryCodes
+	(*ClientInfo)(nil),                       // 22: postern.v1.ClientInfo
+	(*RefreshTokenRequest)(nil),              // 23: postern.v1.RefreshTokenRequest
+	(*RevokeTokenRequest)(nil),               // 24: postern.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),              // 25: postern.v1.RevokeTokenResponse
+	(*IssueServiceTokenRequest)(nil),         // 26: postern.v1.IssueServiceTokenRequest
+	(*ChangePasswordRequest)(nil),            // 27: postern.v1.ChangePasswordRequest
+	(*ResetPasswordRequest)(nil),             // 28: postern.v1.ResetPasswordRequest
+	(*ResetPasswordResponse)(nil),            // 29: postern.v1.ResetPasswordResponse
+	(*TokenSet)(nil),                         // 30: postern.v1.TokenSet
+	(*ExchangeTokenRequest)(nil),             // 31: postern.v1.ExchangeTokenRequest
+	(*CreateApiKeyRequest)(nil),              // 32: postern.v1.CreateApiKeyRequest
+	(*CreatedApiKey)(nil),                    // 33: postern.v1.CreatedApiKey
+	(*ApiKey)(nil),                           // 34: postern.v1.ApiKey
+	(*ListApiKeysRequest)(nil),               // 35: postern.v1.ListApiKeysRequest
+	(*ApiKeyPage)(nil),                       // 36: postern.v1.ApiKeyPage
+	(*RevokeApiKeyRequest)(nil),              // 37: postern.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),             // 38: postern.v1.RevokeApiKeyResponse
+	(*RotateApiKeyRequest)(nil),              // 39: postern.v1.RotateApiKeyRequest
+	(*VerifyTokenRequest)(nil),               // 40: postern.v1.VerifyTokenRequest
+	(*Actor)(nil),                            // 41: postern.v1.Actor
+	(*VerifiedToken)(nil),                    // 42: postern.v1.VerifiedToken
+	(*GetJwksRequest)(nil),                   // 43: postern.v1.GetJwksRequest
+	(*JsonWebKeySet)(nil),                    // 44: postern.v1.JsonWebKeySet
+	(*timestamppb.Timestamp)(nil),            // 45: google.protobuf.Timestamp
 }
 var file_postern_v1_auth_proto_depIdxs = []int32{
-	3,  // 0: postern.v1.LoginRequest.client:type_name -> postern.v1.ClientInfo
-	15, // 1: postern.v1.CreatedApiKey.api_key:type_name -> postern.v1.ApiKey
-	26, // 2: postern.v1.CreatedApiKey.previous_key_until:type_name -> google.protobuf.Timestamp
-	1,  // 3: postern.v1.ApiKey.owner_type:type_name -> postern.v1.SubjectType
-	26, // 4: postern.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
-	26, // 5: postern.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	26, // 6: postern.v1.ApiKey.last_used_at:type_name -> google.protobuf.Timestamp
-	15, // 7: postern.v1.ApiKeyPage.api_keys:type_name -> postern.v1.ApiKey
-	22, // 8: postern.v1.Actor.actor:type_name -> postern.v1.Actor
-	26, // 9: postern.v1.VerifiedToken.issued_at:type_name -> google.protobuf.Timestamp
-	26, // 10: postern.v1.VerifiedToken.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 11: postern.v1.VerifiedToken.subject_type:type_name -> postern.v1.SubjectType
-	22, // 12: postern.v1.VerifiedToken.actor:type_name -> postern.v1.Actor
-	0,  // 13: postern.v1.VerifiedToken.credential_kind:type_name -> postern.v1.CredentialKind
-	2,  // 14: postern.v1.AuthService.Login:input_type -> postern.v1.LoginRequest
-	21, // 15: postern.v1.AuthService.VerifyToken:input_type -> postern.v1.VerifyTokenRequest
-	4,  // 16: postern.v1.AuthService.RefreshToken:input_type -> postern.v1.RefreshTokenRequest
-	5,  // 17: postern.v1.AuthService.RevokeToken:input_type -> postern.v1.RevokeTokenRequest
-	7,  // 18: postern.v1.AuthService.IssueServiceToken:input_type -> postern.v1.IssueServiceTokenRequest
-	8,  // 19: postern.v1.AuthService.ChangePassword:input_type -> postern.v1.ChangePasswordRequest
-	9,  // 20: postern.v1.AuthService.ResetPassword:input_type -> postern.v1.ResetPasswordRequest
-	12, // 21: postern.v1.AuthService.ExchangeToken:input_type -> postern.v1.ExchangeTokenRequest
-	13, // 22: postern.v1.AuthService.CreateApiKey:input_type -> postern.v1.CreateApiKeyRequest
-	16, // 23: postern.v1.AuthService.ListApiKeys:input_type -> postern.v1.ListApiKeysRequest
-	18, // 24: postern.v1.AuthService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
-	20, // 25: postern.v1.AuthService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
-	24, // 26: postern.v1.AuthService.GetJwks:input_type -> postern.v1.GetJwksRequest
-	11, // 27: postern.v1.AuthService.Login:output_type -> postern.v1.TokenSet
-	23, // 28: postern.v1.AuthService.VerifyToken:output_type -> postern.v1.VerifiedToken
-	11, // 29: postern.v1.AuthService.RefreshToken:output_type -> postern.v1.TokenSet
-	6,  // 30: postern.v1.AuthService.RevokeToken:output_type -> postern.v1.RevokeTokenResponse
-	11, // 31: postern.v1.AuthService.IssueServiceToken:output_type -> postern.v1.TokenSet
-	11, // 32: postern.v1.AuthService.ChangePassword:output_type -> postern.v1.TokenSet
-	10, // 33: postern.v1.AuthService.ResetPassword:output_type -> postern.v1.ResetPasswordResponse
-	11, // 34: postern.v1.AuthService.ExchangeToken:output_type -> postern.v1.TokenSet
-	14, // 35: postern.v1.AuthService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
-	17, // 36: postern.v1.AuthService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
-	19, // 37: postern.v1.AuthService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
-	14, // 38: postern.v1.AuthService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
-	25, // 39: postern.v1.AuthService.GetJwks:output_type -> postern.v1.JsonWebKeySet
-	27, // [27:40] is the sub-list for method output_type
-	14, // [14:27] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	22, // 0: postern.v1.LoginRequest.client:type_name -> postern.v1.ClientInfo
+	4,  // 1: postern.v1.LoginRequest.passkey:type_name -> postern.v1.PasskeyAssertion
+	4,  // 2: postern.v1.StepUpRequest.passkey:type_name -> postern.v1.PasskeyAssertion
+	45, // 3: postern.v1.TotpEnrolment.expires_at:type_name -> google.protobuf.Timestamp
+	15, // 4: postern.v1.FactorConfirmed.factor:type_name -> postern.v1.Factor
+	30, // 5: postern.v1.FactorConfirmed.tokens:type_name -> postern.v1.TokenSet
+	45, // 6: postern.v1.PasskeyChallenge.expires_at:type_name -> google.protobuf.Timestamp
+	22, // 7: postern.v1.LoginWithPasskeyRequest.client:type_name -> postern.v1.ClientInfo
+	0,  // 8: postern.v1.Factor.kind:type_name -> postern.v1.FactorKind
+	45, // 9: postern.v1.Factor.created_at:type_name -> google.protobuf.Timestamp
+	45, // 10: postern.v1.Factor.last_used_at:type_name -> google.protobuf.Timestamp
+	15, // 11: postern.v1.FactorList.factors:type_name -> postern.v1.Factor
+	34, // 12: postern.v1.CreatedApiKey.api_key:type_name -> postern.v1.ApiKey
+	45, // 13: postern.v1.CreatedApiKey.previous_key_until:type_name -> google.protobuf.Timestamp
+	2,  // 14: postern.v1.ApiKey.owner_type:type_name -> postern.v1.SubjectType
+	45, // 15: postern.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
+	45, // 16: postern.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	45, // 17: postern.v1.ApiKey.last_used_at:type_name -> google.protobuf.Timestamp
+	34, // 18: postern.v1.ApiKeyPage.api_keys:type_name -> postern.v1.ApiKey
+	41, // 19: postern.v1.Actor.actor:type_name -> postern.v1.Actor
+	45, // 20: postern.v1.VerifiedToken.issued_at:type_name -> google.protobuf.Timestamp
+	45, // 21: postern.v1.VerifiedToken.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: postern.v1.VerifiedToken.subject_type:type_name -> postern.v1.SubjectType
+	41, // 23: postern.v1.VerifiedToken.actor:type_name -> postern.v1.Actor
+	1,  // 24: postern.v1.VerifiedToken.credential_kind:type_name -> postern.v1.CredentialKind
+	45, // 25: postern.v1.VerifiedToken.authenticated_at:type_name -> google.protobuf.Timestamp
+	3,  // 26: postern.v1.AuthService.Login:input_type -> postern.v1.LoginRequest
+	40, // 27: postern.v1.AuthService.VerifyToken:input_type -> postern.v1.VerifyTokenRequest
+	23, // 28: postern.v1.AuthService.RefreshToken:input_type -> postern.v1.RefreshTokenRequest
+	24, // 29: postern.v1.AuthService.RevokeToken:input_type -> postern.v1.RevokeTokenRequest
+	26, // 30: postern.v1.AuthService.IssueServiceToken:input_type -> postern.v1.IssueServiceTokenRequest
+	27, // 31: postern.v1.AuthService.ChangePassword:input_type -> postern.v1.ChangePasswordRequest
+	28, // 32: postern.v1.AuthService.ResetPassword:input_type -> postern.v1.ResetPasswordRequest
+	31, // 33: postern.v1.AuthService.ExchangeToken:input_type -> postern.v1.ExchangeTokenRequest
+	32, // 34: postern.v1.AuthService.CreateApiKey:input_type -> postern.v1.CreateApiKeyRequest
+	35, // 35: postern.v1.AuthService.ListApiKeys:input_type -> postern.v1.ListApiKeysRequest
+	37, // 36: postern.v1.AuthService.RevokeApiKey:input_type -> postern.v1.RevokeApiKeyRequest
+	39, // 37: postern.v1.AuthService.RotateApiKey:input_type -> postern.v1.RotateApiKeyRequest
+	5,  // 38: postern.v1.AuthService.StepUp:input_type -> postern.v1.StepUpRequest
+	6,  // 39: postern.v1.AuthService.EnrolTotp:input_type -> postern.v1.EnrolTotpRequest
+	8,  // 40: postern.v1.AuthService.ConfirmFactor:input_type -> postern.v1.ConfirmFactorRequest
+	10, // 41: postern.v1.AuthService.BeginPasskeyRegistration:input_type -> postern.v1.BeginPasskeyRegistrationRequest
+	12, // 42: postern.v1.AuthService.FinishPasskeyRegistration:input_type -> postern.v1.FinishPasskeyRegistrationRequest
+	13, // 43: postern.v1.AuthService.BeginPasskeyLogin:input_type -> postern.v1.BeginPasskeyLoginRequest
+	14, // 44: postern.v1.AuthService.LoginWithPasskey:input_type -> postern.v1.LoginWithPasskeyRequest
+	16, // 45: postern.v1.AuthService.ListFactors:input_type -> postern.v1.ListFactorsRequest
+	18, // 46: postern.v1.AuthService.DeleteFactor:input_type -> postern.v1.DeleteFactorRequest
+	20, // 47: postern.v1.AuthService.ReplaceRecoveryCodes:input_type -> postern.v1.ReplaceRecoveryCodesRequest
+	43, // 48: postern.v1.AuthService.GetJwks:input_type -> postern.v1.GetJwksRequest
+	30, // 49: postern.v1.AuthService.Login:output_type -> postern.v1.TokenSet
+	42, // 50: postern.v1.AuthService.VerifyToken:output_type -> postern.v1.VerifiedToken
+	30, // 51: postern.v1.AuthService.RefreshToken:output_type -> postern.v1.TokenSet
+	25, // 52: postern.v1.AuthService.RevokeToken:output_type -> postern.v1.RevokeTokenResponse
+	30, // 53: postern.v1.AuthService.IssueServiceToken:output_type -> postern.v1.TokenSet
+	30, // 54: postern.v1.AuthService.ChangePassword:output_type -> postern.v1.TokenSet
+	29, // 55: postern.v1.AuthService.ResetPassword:output_type -> postern.v1.ResetPasswordResponse
+	30, // 56: postern.v1.AuthService.ExchangeToken:output_type -> postern.v1.TokenSet
+	33, // 57: postern.v1.AuthService.CreateApiKey:output_type -> postern.v1.CreatedApiKey
+	36, // 58: postern.v1.AuthService.ListApiKeys:output_type -> postern.v1.ApiKeyPage
+	38, // 59: postern.v1.AuthService.RevokeApiKey:output_type -> postern.v1.RevokeApiKeyResponse
+	33, // 60: postern.v1.AuthService.RotateApiKey:output_type -> postern.v1.CreatedApiKey
+	30, // 61: postern.v1.AuthService.StepUp:output_type -> postern.v1.TokenSet
+	7,  // 62: postern.v1.AuthService.EnrolTotp:output_type -> postern.v1.TotpEnrolment
+	9,  // 63: postern.v1.AuthService.ConfirmFactor:output_type -> postern.v1.FactorConfirmed
+	11, // 64: postern.v1.AuthService.BeginPasskeyRegistration:output_type -> postern.v1.PasskeyChallenge
+	9,  // 65: postern.v1.AuthService.FinishPasskeyRegistration:output_type -> postern.v1.FactorConfirmed
+	11, // 66: postern.v1.AuthService.BeginPasskeyLogin:output_type -> postern.v1.PasskeyChallenge
+	30, // 67: postern.v1.AuthService.LoginWithPasskey:output_type -> postern.v1.TokenSet
+	17, // 68: postern.v1.AuthService.ListFactors:output_type -> postern.v1.FactorList
+	19, // 69: postern.v1.AuthService.DeleteFactor:output_type -> postern.v1.DeleteFactorResponse
+	21, // 70: postern.v1.AuthService.ReplaceRecoveryCodes:output_type -> postern.v1.RecoveryCodes
+	44, // 71: postern.v1.AuthService.GetJwks:output_type -> postern.v1.JsonWebKeySet
+	49, // [49:72] is the sub-list for method output_type
+	26, // [26:49] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_postern_v1_auth_proto_init() }
@@ -2011,16 +3259,17 @@ func file_postern_v1_auth_proto_init() {
 	if File_postern_v1_auth_proto != nil {
 		return
 	}
-	file_postern_v1_auth_proto_msgTypes[10].OneofWrappers = []any{}
-	file_postern_v1_auth_proto_msgTypes[11].OneofWrappers = []any{}
-	file_postern_v1_auth_proto_msgTypes[18].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[28].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[29].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[36].OneofWrappers = []any{}
+	file_postern_v1_auth_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_postern_v1_auth_proto_rawDesc), len(file_postern_v1_auth_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   24,
+			NumEnums:      3,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,19 +19,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuthService_Login_FullMethodName             = "/postern.v1.AuthService/Login"
-	AuthService_VerifyToken_FullMethodName       = "/postern.v1.AuthService/VerifyToken"
-	AuthService_RefreshToken_FullMethodName      = "/postern.v1.AuthService/RefreshToken"
-	AuthService_RevokeToken_FullMethodName       = "/postern.v1.AuthService/RevokeToken"
-	AuthService_IssueServiceToken_FullMethodName = "/postern.v1.AuthService/IssueServiceToken"
-	AuthService_ChangePassword_FullMethodName    = "/postern.v1.AuthService/ChangePassword"
-	AuthService_ResetPassword_FullMethodName     = "/postern.v1.AuthService/ResetPassword"
-	AuthService_ExchangeToken_FullMethodName     = "/postern.v1.AuthService/ExchangeToken"
-	AuthService_CreateApiKey_FullMethodName      = "/postern.v1.AuthService/CreateApiKey"
-	AuthService_ListApiKeys_FullMethodName       = "/postern.v1.AuthService/ListApiKeys"
-	AuthService_RevokeApiKey_FullMethodName      = "/postern.v1.AuthService/RevokeApiKey"
-	AuthService_RotateApiKey_FullMethodName      = "/postern.v1.AuthService/RotateApiKey"
-	AuthService_GetJwks_FullMethodName           = "/postern.v1.AuthService/GetJwks"
+	AuthService_Login_FullMethodName                     = "/postern.v1.AuthService/Login"
+	AuthService_VerifyToken_FullMethodName               = "/postern.v1.AuthService/VerifyToken"
+	AuthService_RefreshToken_FullMethodName              = "/postern.v1.AuthService/RefreshToken"
+	AuthService_RevokeToken_FullMethodName               = "/postern.v1.AuthService/RevokeToken"
+	AuthService_IssueServiceToken_FullMethodName         = "/postern.v1.AuthService/IssueServiceToken"
+	AuthService_ChangePassword_FullMethodName            = "/postern.v1.AuthService/ChangePassword"
+	AuthService_ResetPassword_FullMethodName             = "/postern.v1.AuthService/ResetPassword"
+	AuthService_ExchangeToken_FullMethodName             = "/postern.v1.AuthService/ExchangeToken"
+	AuthService_CreateApiKey_FullMethodName              = "/postern.v1.AuthService/CreateApiKey"
+	AuthService_ListApiKeys_FullMethodName               = "/postern.v1.AuthService/ListApiKeys"
+	AuthService_RevokeApiKey_FullMethodName              = "/postern.v1.AuthService/RevokeApiKey"
+	AuthService_RotateApiKey_FullMethodName              = "/postern.v1.AuthService/RotateApiKey"
+	AuthService_StepUp_FullMethodName                    = "/postern.v1.AuthService/StepUp"
+	AuthService_EnrolTotp_FullMethodName                 = "/postern.v1.AuthService/EnrolTotp"
+	AuthService_ConfirmFactor_FullMethodName             = "/postern.v1.AuthService/ConfirmFactor"
+	AuthService_BeginPasskeyRegistration_FullMethodName  = "/postern.v1.AuthService/BeginPasskeyRegistration"
+	AuthService_FinishPasskeyRegistration_FullMethodName = "/postern.v1.AuthService/FinishPasskeyRegistration"
+	AuthService_BeginPasskeyLogin_FullMethodName         = "/postern.v1.AuthService/BeginPasskeyLogin"
+	AuthService_LoginWithPasskey_FullMethodName          = "/postern.v1.AuthService/LoginWithPasskey"
+	AuthService_ListFactors_FullMethodName               = "/postern.v1.AuthService/ListFactors"
+	AuthService_DeleteFactor_FullMethodName              = "/postern.v1.AuthService/DeleteFactor"
+	AuthService_ReplaceRecoveryCodes_FullMethodName      = "/postern.v1.AuthService/ReplaceRecoveryCodes"
+	AuthService_GetJwks_FullMethodName                   = "/postern.v1.AuthService/GetJwks"
 )
 
 // AuthServiceClient is the client API for AuthService service.
@@ -46,18 +56,26 @@ const (
 // UNAVAILABLE (with RetryInfo) and DEADLINE_EXCEEDED. A call without a deadline
 // gets one of five seconds.
 type AuthServiceClient interface {
-	// Checks an e-mail and a password, and opens a session.
+	// Checks an e-mail and a password, and opens a session. For a user who has a second
+	// factor the request has a code or a passkey as well.
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
-	// time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-	// (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
-	// CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+	// time. UNAUTHENTICATED SECOND_FACTOR_REQUIRED when the password is right and the
+	// user has a second factor: call again with the same password and a code or a
+	// passkey. The `factors` entry of the ErrorInfo's metadata lists what the user can
+	// use, separated by commas: `totp`, `passkey`, `recovery`. UNAUTHENTICATED
+	// SECOND_FACTOR_INVALID for a code that is wrong, too old or used, and PASSKEY_INVALID
+	// for a passkey. INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// LOGIN_RATE_LIMITED (with RetryInfo) after too many failed logins;
+	// FAILED_PRECONDITION CLAIMS_TOO_LONG, or PASSKEYS_DISABLED for a request with a
+	// passkey; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*TokenSet, error)
 	// Verifies an access token and returns its claims.
 	//
 	// The token is in the field, or in the `authorization: Bearer ...` metadata. If
 	// both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
-	// or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+	// or a TOKEN_ reason; UNAUTHENTICATED STEP_UP_REQUIRED for a valid token that does not
+	// satisfy `min_acr` or `max_auth_age`; UNAVAILABLE TRUST_STALE while this process cannot decide. A
 	// valid token never gets UNAUTHENTICATED because the database is unreachable.
 	VerifyToken(ctx context.Context, in *VerifyTokenRequest, opts ...grpc.CallOption) (*VerifiedToken, error)
 	// Exchanges a refresh token for a new pair of tokens of the same session.
@@ -103,7 +121,8 @@ type AuthServiceClient interface {
 	// has the tokens of a new one.
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-	// UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+	// UNAUTHENTICATED STEP_UP_REQUIRED for a user who has a second factor, unless the
+	// token is of level `aal2`; UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
 	// INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
 	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
 	// FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
@@ -162,6 +181,77 @@ type AuthServiceClient interface {
 	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
 	// or has expired as well.
 	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*CreatedApiKey, error)
+	// Raises or renews the session of the calling user by a fresh proof, and returns a
+	// new access token of the same session. There is no new refresh token: keep the one
+	// that you have.
+	//
+	// For a user with a second factor the proof is a code or a passkey, and the session
+	// has level `aal2` from then on. For a user without one it is the password, which
+	// only renews `auth_time`.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; INVALID_CREDENTIALS,
+	// SECOND_FACTOR_REQUIRED (with the password of a user who has a second factor),
+	// SECOND_FACTOR_INVALID or PASSKEY_INVALID; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// LOGIN_RATE_LIMITED; FAILED_PRECONDITION CLAIMS_TOO_LONG or PASSKEYS_DISABLED.
+	StepUp(ctx context.Context, in *StepUpRequest, opts ...grpc.CallOption) (*TokenSet, error)
+	// Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
+	// counts as a factor once ConfirmFactor got a code of it, which must happen within
+	// ten minutes.
+	//
+	// Like every call that changes factors, it needs a fresh token: its session was
+	// proven within the last five minutes and, if the user has a factor already, has
+	// level `aal2`.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason or STEP_UP_REQUIRED: call
+	// StepUp; PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID;
+	// RESOURCE_EXHAUSTED FACTOR_LIMIT_REACHED.
+	EnrolTotp(ctx context.Context, in *EnrolTotpRequest, opts ...grpc.CallOption) (*TotpEnrolment, error)
+	// Confirms a TOTP factor by a code of it. The session of the calling user has level
+	// `aal2` from then on; all other sessions of the user end.
+	//
+	// Refused as EnrolTotp; UNAUTHENTICATED SECOND_FACTOR_INVALID for a wrong code;
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown, confirmed or expired factor.
+	ConfirmFactor(ctx context.Context, in *ConfirmFactorRequest, opts ...grpc.CallOption) (*FactorConfirmed, error)
+	// Returns what a browser needs to make a passkey for the calling user (WebAuthn
+	// Level 3).
+	//
+	// Refused as EnrolTotp; FAILED_PRECONDITION PASSKEYS_DISABLED where no origin is
+	// configured for passkeys.
+	BeginPasskeyRegistration(ctx context.Context, in *BeginPasskeyRegistrationRequest, opts ...grpc.CallOption) (*PasskeyChallenge, error)
+	// Registers the passkey that a browser has made. The session of the calling user has
+	// level `aal2` from then on; all other sessions of the user end.
+	//
+	// Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
+	FinishPasskeyRegistration(ctx context.Context, in *FinishPasskeyRegistrationRequest, opts ...grpc.CallOption) (*FactorConfirmed, error)
+	// Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
+	// StepUp. It is the same for everybody, so that it tells nobody who has an account.
+	//
+	// FAILED_PRECONDITION PASSKEYS_DISABLED.
+	BeginPasskeyLogin(ctx context.Context, in *BeginPasskeyLoginRequest, opts ...grpc.CallOption) (*PasskeyChallenge, error)
+	// Opens a session for the user of a passkey, without e-mail and password. The session
+	// has level `aal2`, since the authenticator has verified the user.
+	//
+	// UNAUTHENTICATED PASSKEY_INVALID for every kind of failed login, in the same time;
+	// INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED;
+	// FAILED_PRECONDITION PASSKEYS_DISABLED or CLAIMS_TOO_LONG.
+	LoginWithPasskey(ctx context.Context, in *LoginWithPasskeyRequest, opts ...grpc.CallOption) (*TokenSet, error)
+	// Lists the second factors of the calling user, without their secrets.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED.
+	ListFactors(ctx context.Context, in *ListFactorsRequest, opts ...grpc.CallOption) (*FactorList, error)
+	// Deletes a second factor of the calling user, and with the last one the recovery
+	// codes.
+	//
+	// Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteFactor(ctx context.Context, in *DeleteFactorRequest, opts ...grpc.CallOption) (*DeleteFactorResponse, error)
+	// Replaces the recovery codes of the calling user by ten new ones. The old ones are
+	// refused from then on.
+	//
+	// Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND for a user without a second
+	// factor.
+	ReplaceRecoveryCodes(ctx context.Context, in *ReplaceRecoveryCodesRequest, opts ...grpc.CallOption) (*RecoveryCodes, error)
 	// Returns the public keys that access tokens are verified with, from memory.
 	//
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -297,6 +387,106 @@ func (c *authServiceClient) RotateApiKey(ctx context.Context, in *RotateApiKeyRe
 	return out, nil
 }
 
+func (c *authServiceClient) StepUp(ctx context.Context, in *StepUpRequest, opts ...grpc.CallOption) (*TokenSet, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TokenSet)
+	err := c.cc.Invoke(ctx, AuthService_StepUp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) EnrolTotp(ctx context.Context, in *EnrolTotpRequest, opts ...grpc.CallOption) (*TotpEnrolment, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TotpEnrolment)
+	err := c.cc.Invoke(ctx, AuthService_EnrolTotp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ConfirmFactor(ctx context.Context, in *ConfirmFactorRequest, opts ...grpc.CallOption) (*FactorConfirmed, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactorConfirmed)
+	err := c.cc.Invoke(ctx, AuthService_ConfirmFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) BeginPasskeyRegistration(ctx context.Context, in *BeginPasskeyRegistrationRequest, opts ...grpc.CallOption) (*PasskeyChallenge, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PasskeyChallenge)
+	err := c.cc.Invoke(ctx, AuthService_BeginPasskeyRegistration_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) FinishPasskeyRegistration(ctx context.Context, in *FinishPasskeyRegistrationRequest, opts ...grpc.CallOption) (*FactorConfirmed, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactorConfirmed)
+	err := c.cc.Invoke(ctx, AuthService_FinishPasskeyRegistration_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) BeginPasskeyLogin(ctx context.Context, in *BeginPasskeyLoginRequest, opts ...grpc.CallOption) (*PasskeyChallenge, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PasskeyChallenge)
+	err := c.cc.Invoke(ctx, AuthService_BeginPasskeyLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) LoginWithPasskey(ctx context.Context, in *LoginWithPasskeyRequest, opts ...grpc.CallOption) (*TokenSet, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TokenSet)
+	err := c.cc.Invoke(ctx, AuthService_LoginWithPasskey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ListFactors(ctx context.Context, in *ListFactorsRequest, opts ...grpc.CallOption) (*FactorList, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactorList)
+	err := c.cc.Invoke(ctx, AuthService_ListFactors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) DeleteFactor(ctx context.Context, in *DeleteFactorRequest, opts ...grpc.CallOption) (*DeleteFactorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteFactorResponse)
+	err := c.cc.Invoke(ctx, AuthService_DeleteFactor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ReplaceRecoveryCodes(ctx context.Context, in *ReplaceRecoveryCodesRequest, opts ...grpc.CallOption) (*RecoveryCodes, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecoveryCodes)
+	err := c.cc.Invoke(ctx, AuthService_ReplaceRecoveryCodes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) GetJwks(ctx context.Context, in *GetJwksRequest, opts ...grpc.CallOption) (*JsonWebKeySet, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JsonWebKeySet)
@@ -319,18 +509,26 @@ func (c *authServiceClient) GetJwks(ctx context.Context, in *GetJwksRequest, opt
 // UNAVAILABLE (with RetryInfo) and DEADLINE_EXCEEDED. A call without a deadline
 // gets one of five seconds.
 type AuthServiceServer interface {
-	// Checks an e-mail and a password, and opens a session.
+	// Checks an e-mail and a password, and opens a session. For a user who has a second
+	// factor the request has a code or a passkey as well.
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
-	// time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-	// (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
-	// CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+	// time. UNAUTHENTICATED SECOND_FACTOR_REQUIRED when the password is right and the
+	// user has a second factor: call again with the same password and a code or a
+	// passkey. The `factors` entry of the ErrorInfo's metadata lists what the user can
+	// use, separated by commas: `totp`, `passkey`, `recovery`. UNAUTHENTICATED
+	// SECOND_FACTOR_INVALID for a code that is wrong, too old or used, and PASSKEY_INVALID
+	// for a passkey. INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// LOGIN_RATE_LIMITED (with RetryInfo) after too many failed logins;
+	// FAILED_PRECONDITION CLAIMS_TOO_LONG, or PASSKEYS_DISABLED for a request with a
+	// passkey; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
 	Login(context.Context, *LoginRequest) (*TokenSet, error)
 	// Verifies an access token and returns its claims.
 	//
 	// The token is in the field, or in the `authorization: Bearer ...` metadata. If
 	// both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
-	// or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+	// or a TOKEN_ reason; UNAUTHENTICATED STEP_UP_REQUIRED for a valid token that does not
+	// satisfy `min_acr` or `max_auth_age`; UNAVAILABLE TRUST_STALE while this process cannot decide. A
 	// valid token never gets UNAUTHENTICATED because the database is unreachable.
 	VerifyToken(context.Context, *VerifyTokenRequest) (*VerifiedToken, error)
 	// Exchanges a refresh token for a new pair of tokens of the same session.
@@ -376,7 +574,8 @@ type AuthServiceServer interface {
 	// has the tokens of a new one.
 	//
 	// UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-	// UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+	// UNAUTHENTICATED STEP_UP_REQUIRED for a user who has a second factor, unless the
+	// token is of level `aal2`; UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
 	// INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
 	// equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
 	// FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
@@ -435,6 +634,77 @@ type AuthServiceServer interface {
 	// Refused as CreateApiKey; NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked
 	// or has expired as well.
 	RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error)
+	// Raises or renews the session of the calling user by a fresh proof, and returns a
+	// new access token of the same session. There is no new refresh token: keep the one
+	// that you have.
+	//
+	// For a user with a second factor the proof is a code or a passkey, and the session
+	// has level `aal2` from then on. For a user without one it is the password, which
+	// only renews `auth_time`.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; INVALID_CREDENTIALS,
+	// SECOND_FACTOR_REQUIRED (with the password of a user who has a second factor),
+	// SECOND_FACTOR_INVALID or PASSKEY_INVALID; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+	// LOGIN_RATE_LIMITED; FAILED_PRECONDITION CLAIMS_TOO_LONG or PASSKEYS_DISABLED.
+	StepUp(context.Context, *StepUpRequest) (*TokenSet, error)
+	// Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
+	// counts as a factor once ConfirmFactor got a code of it, which must happen within
+	// ten minutes.
+	//
+	// Like every call that changes factors, it needs a fresh token: its session was
+	// proven within the last five minutes and, if the user has a factor already, has
+	// level `aal2`.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason or STEP_UP_REQUIRED: call
+	// StepUp; PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID;
+	// RESOURCE_EXHAUSTED FACTOR_LIMIT_REACHED.
+	EnrolTotp(context.Context, *EnrolTotpRequest) (*TotpEnrolment, error)
+	// Confirms a TOTP factor by a code of it. The session of the calling user has level
+	// `aal2` from then on; all other sessions of the user end.
+	//
+	// Refused as EnrolTotp; UNAUTHENTICATED SECOND_FACTOR_INVALID for a wrong code;
+	// NOT_FOUND RESOURCE_NOT_FOUND for an unknown, confirmed or expired factor.
+	ConfirmFactor(context.Context, *ConfirmFactorRequest) (*FactorConfirmed, error)
+	// Returns what a browser needs to make a passkey for the calling user (WebAuthn
+	// Level 3).
+	//
+	// Refused as EnrolTotp; FAILED_PRECONDITION PASSKEYS_DISABLED where no origin is
+	// configured for passkeys.
+	BeginPasskeyRegistration(context.Context, *BeginPasskeyRegistrationRequest) (*PasskeyChallenge, error)
+	// Registers the passkey that a browser has made. The session of the calling user has
+	// level `aal2` from then on; all other sessions of the user end.
+	//
+	// Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
+	FinishPasskeyRegistration(context.Context, *FinishPasskeyRegistrationRequest) (*FactorConfirmed, error)
+	// Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
+	// StepUp. It is the same for everybody, so that it tells nobody who has an account.
+	//
+	// FAILED_PRECONDITION PASSKEYS_DISABLED.
+	BeginPasskeyLogin(context.Context, *BeginPasskeyLoginRequest) (*PasskeyChallenge, error)
+	// Opens a session for the user of a passkey, without e-mail and password. The session
+	// has level `aal2`, since the authenticator has verified the user.
+	//
+	// UNAUTHENTICATED PASSKEY_INVALID for every kind of failed login, in the same time;
+	// INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED;
+	// FAILED_PRECONDITION PASSKEYS_DISABLED or CLAIMS_TOO_LONG.
+	LoginWithPasskey(context.Context, *LoginWithPasskeyRequest) (*TokenSet, error)
+	// Lists the second factors of the calling user, without their secrets.
+	//
+	// UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+	// CREDENTIAL_NOT_ALLOWED.
+	ListFactors(context.Context, *ListFactorsRequest) (*FactorList, error)
+	// Deletes a second factor of the calling user, and with the last one the recovery
+	// codes.
+	//
+	// Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND.
+	DeleteFactor(context.Context, *DeleteFactorRequest) (*DeleteFactorResponse, error)
+	// Replaces the recovery codes of the calling user by ten new ones. The old ones are
+	// refused from then on.
+	//
+	// Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND for a user without a second
+	// factor.
+	ReplaceRecoveryCodes(context.Context, *ReplaceRecoveryCodesRequest) (*RecoveryCodes, error)
 	// Returns the public keys that access tokens are verified with, from memory.
 	//
 	// UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -485,6 +755,36 @@ func (UnimplementedAuthServiceServer) RevokeApiKey(context.Context, *RevokeApiKe
 }
 func (UnimplementedAuthServiceServer) RotateApiKey(context.Context, *RotateApiKeyRequest) (*CreatedApiKey, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotateApiKey not implemented")
+}
+func (UnimplementedAuthServiceServer) StepUp(context.Context, *StepUpRequest) (*TokenSet, error) {
+	return nil, status.Error(codes.Unimplemented, "method StepUp not implemented")
+}
+func (UnimplementedAuthServiceServer) EnrolTotp(context.Context, *EnrolTotpRequest) (*TotpEnrolment, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnrolTotp not implemented")
+}
+func (UnimplementedAuthServiceServer) ConfirmFactor(context.Context, *ConfirmFactorRequest) (*FactorConfirmed, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmFactor not implemented")
+}
+func (UnimplementedAuthServiceServer) BeginPasskeyRegistration(context.Context, *BeginPasskeyRegistrationRequest) (*PasskeyChallenge, error) {
+	return nil, status.Error(codes.Unimplemented, "method BeginPasskeyRegistration not implemented")
+}
+func (UnimplementedAuthServiceServer) FinishPasskeyRegistration(context.Context, *FinishPasskeyRegistrationRequest) (*FactorConfirmed, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishPasskeyRegistration not implemented")
+}
+func (UnimplementedAuthServiceServer) BeginPasskeyLogin(context.Context, *BeginPasskeyLoginRequest) (*PasskeyChallenge, error) {
+	return nil, status.Error(codes.Unimplemented, "method BeginPasskeyLogin not implemented")
+}
+func (UnimplementedAuthServiceServer) LoginWithPasskey(context.Context, *LoginWithPasskeyRequest) (*TokenSet, error) {
+	return nil, status.Error(codes.Unimplemented, "method LoginWithPasskey not implemented")
+}
+func (UnimplementedAuthServiceServer) ListFactors(context.Context, *ListFactorsRequest) (*FactorList, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFactors not implemented")
+}
+func (UnimplementedAuthServiceServer) DeleteFactor(context.Context, *DeleteFactorRequest) (*DeleteFactorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteFactor not implemented")
+}
+func (UnimplementedAuthServiceServer) ReplaceRecoveryCodes(context.Context, *ReplaceRecoveryCodesRequest) (*RecoveryCodes, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplaceRecoveryCodes not implemented")
 }
 func (UnimplementedAuthServiceServer) GetJwks(context.Context, *GetJwksRequest) (*JsonWebKeySet, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetJwks not implemented")
@@ -726,6 +1026,186 @@ func _AuthService_RotateApiKey_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_StepUp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StepUpRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).StepUp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_StepUp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).StepUp(ctx, req.(*StepUpRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_EnrolTotp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnrolTotpRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).EnrolTotp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_EnrolTotp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).EnrolTotp(ctx, req.(*EnrolTotpRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_ConfirmFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ConfirmFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ConfirmFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ConfirmFactor(ctx, req.(*ConfirmFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_BeginPasskeyRegistration_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginPasskeyRegistrationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).BeginPasskeyRegistration(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_BeginPasskeyRegistration_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).BeginPasskeyRegistration(ctx, req.(*BeginPasskeyRegistrationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_FinishPasskeyRegistration_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishPasskeyRegistrationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).FinishPasskeyRegistration(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_FinishPasskeyRegistration_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).FinishPasskeyRegistration(ctx, req.(*FinishPasskeyRegistrationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_BeginPasskeyLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginPasskeyLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).BeginPasskeyLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_BeginPasskeyLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).BeginPasskeyLogin(ctx, req.(*BeginPasskeyLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_LoginWithPasskey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LoginWithPasskeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).LoginWithPasskey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_LoginWithPasskey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).LoginWithPasskey(ctx, req.(*LoginWithPasskeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_ListFactors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFactorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ListFactors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ListFactors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ListFactors(ctx, req.(*ListFactorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_DeleteFactor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteFactorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).DeleteFactor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_DeleteFactor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).DeleteFactor(ctx, req.(*DeleteFactorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_ReplaceRecoveryCodes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplaceRecoveryCodesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ReplaceRecoveryCodes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ReplaceRecoveryCodes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ReplaceRecoveryCodes(ctx, req.(*ReplaceRecoveryCodesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_GetJwks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetJwksRequest)
 	if err := dec(in); err != nil {
@@ -798,6 +1278,46 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RotateApiKey",
 			Handler:    _AuthService_RotateApiKey_Handler,
+		},
+		{
+			MethodName: "StepUp",
+			Handler:    _AuthService_StepUp_Handler,
+		},
+		{
+			MethodName: "EnrolTotp",
+			Handler:    _AuthService_EnrolTotp_Handler,
+		},
+		{
+			MethodName: "ConfirmFactor",
+			Handler:    _AuthService_ConfirmFactor_Handler,
+		},
+		{
+			MethodName: "BeginPasskeyRegistration",
+			Handler:    _AuthService_BeginPasskeyRegistration_Handler,
+		},
+		{
+			MethodName: "FinishPasskeyRegistration",
+			Handler:    _AuthService_FinishPasskeyRegistration_Handler,
+		},
+		{
+			MethodName: "BeginPasskeyLogin",
+			Handler:    _AuthService_BeginPasskeyLogin_Handler,
+		},
+		{
+			MethodName: "LoginWithPasskey",
+			Handler:    _AuthService_LoginWithPasskey_Handler,
+		},
+		{
+			MethodName: "ListFactors",
+			Handler:    _AuthService_ListFactors_Handler,
+		},
+		{
+			MethodName: "DeleteFactor",
+			Handler:    _AuthService_DeleteFactor_Handler,
+		},
+		{
+			MethodName: "ReplaceRecoveryCodes",
+			Handler:    _AuthService_ReplaceRecoveryCodes_Handler,
 		},
 		{
 			MethodName: "GetJwks",

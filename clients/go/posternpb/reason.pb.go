@@ -139,6 +139,22 @@ const (
 	// PERMISSION_DENIED. The method takes only an access token that a login or a refresh
 	// issued: no API key, and no token that was exchanged.
 	Reason_CREDENTIAL_NOT_ALLOWED Reason = 42
+	// UNAUTHENTICATED. The password is right, and the user has a second factor: call Login
+	// again with a code or a passkey. The metadata entry `factors` lists what the user can
+	// use: `totp`, `passkey`, `recovery`.
+	Reason_SECOND_FACTOR_REQUIRED Reason = 43
+	// UNAUTHENTICATED. The code is wrong, too old or used, or there were too many wrong
+	// ones: then only a passkey, a recovery code or an administrator helps for a day.
+	Reason_SECOND_FACTOR_INVALID Reason = 44
+	// UNAUTHENTICATED. The token is valid, but its session has a lower level than this
+	// needs, or its user proved who they are too long ago: call StepUp. A refreshed token
+	// does not help.
+	Reason_STEP_UP_REQUIRED Reason = 45
+	// UNAUTHENTICATED. The passkey is unknown, or its answer is wrong, too old or used.
+	Reason_PASSKEY_INVALID Reason = 46
+	// FAILED_PRECONDITION. Passkeys need an origin with a host name, https or localhost:
+	// the operator sets POSTERN_PASSKEY_ORIGINS.
+	Reason_PASSKEYS_DISABLED Reason = 47
 	// RESOURCE_EXHAUSTED, with RetryInfo. A refresh token was used again too often
 	// within the grace period after its first use. The session continues.
 	Reason_REFRESH_RATE_LIMITED Reason = 48
@@ -175,6 +191,9 @@ const (
 	// PERMISSION_DENIED. The token does not name a service that the policy or rule lets
 	// act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
 	Reason_ACTOR_NOT_ALLOWED Reason = 59
+	// RESOURCE_EXHAUSTED. The user has as many second factors as one may have: delete one
+	// first.
+	Reason_FACTOR_LIMIT_REACHED Reason = 60
 )
 
 // Enum value maps for Reason.
@@ -222,6 +241,11 @@ var (
 		40: "EXCHANGE_NOT_ALLOWED",
 		41: "API_KEY_INVALID",
 		42: "CREDENTIAL_NOT_ALLOWED",
+		43: "SECOND_FACTOR_REQUIRED",
+		44: "SECOND_FACTOR_INVALID",
+		45: "STEP_UP_REQUIRED",
+		46: "PASSKEY_INVALID",
+		47: "PASSKEYS_DISABLED",
 		48: "REFRESH_RATE_LIMITED",
 		49: "STREAM_LIMIT_REACHED",
 		50: "STREAM_IDLE",
@@ -234,6 +258,7 @@ var (
 		57: "AUDIENCE_LIMIT_REACHED",
 		58: "METHOD_NOT_LISTED",
 		59: "ACTOR_NOT_ALLOWED",
+		60: "FACTOR_LIMIT_REACHED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":      0,
@@ -278,6 +303,11 @@ var (
 		"EXCHANGE_NOT_ALLOWED":    40,
 		"API_KEY_INVALID":         41,
 		"CREDENTIAL_NOT_ALLOWED":  42,
+		"SECOND_FACTOR_REQUIRED":  43,
+		"SECOND_FACTOR_INVALID":   44,
+		"STEP_UP_REQUIRED":        45,
+		"PASSKEY_INVALID":         46,
+		"PASSKEYS_DISABLED":       47,
 		"REFRESH_RATE_LIMITED":    48,
 		"STREAM_LIMIT_REACHED":    49,
 		"STREAM_IDLE":             50,
@@ -290,6 +320,7 @@ var (
 		"AUDIENCE_LIMIT_REACHED":  57,
 		"METHOD_NOT_LISTED":       58,
 		"ACTOR_NOT_ALLOWED":       59,
+		"FACTOR_LIMIT_REACHED":    60,
 	}
 )
 
@@ -325,7 +356,8 @@ var File_postern_v1_reason_proto protoreflect.FileDescriptor
 const file_postern_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17postern/v1/reason.proto\x12\n" +
-	"postern.v1*\xc9\t\n" +
+	"postern.v1*\xdc\n" +
+	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INVALID_CREDENTIALS\x10\x01\x12\x17\n" +
@@ -371,7 +403,12 @@ const file_postern_v1_reason_proto_rawDesc = "" +
 	"\x12IDENTITY_NOT_BOUND\x10&\x12\x18\n" +
 	"\x14EXCHANGE_NOT_ALLOWED\x10(\x12\x13\n" +
 	"\x0fAPI_KEY_INVALID\x10)\x12\x1a\n" +
-	"\x16CREDENTIAL_NOT_ALLOWED\x10*\x12\x18\n" +
+	"\x16CREDENTIAL_NOT_ALLOWED\x10*\x12\x1a\n" +
+	"\x16SECOND_FACTOR_REQUIRED\x10+\x12\x19\n" +
+	"\x15SECOND_FACTOR_INVALID\x10,\x12\x14\n" +
+	"\x10STEP_UP_REQUIRED\x10-\x12\x13\n" +
+	"\x0fPASSKEY_INVALID\x10.\x12\x15\n" +
+	"\x11PASSKEYS_DISABLED\x10/\x12\x18\n" +
 	"\x14REFRESH_RATE_LIMITED\x100\x12\x18\n" +
 	"\x14STREAM_LIMIT_REACHED\x101\x12\x0f\n" +
 	"\vSTREAM_IDLE\x102\x12\f\n" +
@@ -383,7 +420,8 @@ const file_postern_v1_reason_proto_rawDesc = "" +
 	"\fISSUER_TAKEN\x108\x12\x1a\n" +
 	"\x16AUDIENCE_LIMIT_REACHED\x109\x12\x15\n" +
 	"\x11METHOD_NOT_LISTED\x10:\x12\x15\n" +
-	"\x11ACTOR_NOT_ALLOWED\x10;\"\x04\b'\x10'B&Z$postern.example/clients/go/posternpbb\x06proto3"
+	"\x11ACTOR_NOT_ALLOWED\x10;\x12\x18\n" +
+	"\x14FACTOR_LIMIT_REACHED\x10<\"\x04\b'\x10'B&Z$postern.example/clients/go/posternpbb\x06proto3"
 
 var (
 	file_postern_v1_reason_proto_rawDescOnce sync.Once

@@ -18,6 +18,7 @@ import { serviceAccountAudiences } from './0015-service-account-audiences.ts';
 import { audiences } from './0016-audiences.ts';
 import { trustedIssuers } from './0017-trusted-issuers.ts';
 import { apiKeys } from './0018-api-keys.ts';
+import { secondFactors } from './0019-second-factors.ts';
 
 export interface Migration {
   readonly number: number;
@@ -50,6 +51,7 @@ export const migrations: readonly Migration[] = [
   ['audiences', audiences] as const,
   ['trusted-issuers', trustedIssuers] as const,
   ['api-keys', apiKeys] as const,
+  ['second-factors', secondFactors] as const,
 ].map(([name, sql], index) => ({
   number: index + 1,
   name,

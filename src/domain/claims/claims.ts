@@ -23,6 +23,12 @@ export interface VerifiedClaims {
   readonly subjectName: string | null;
   /** Who acts for the subject. */
   readonly actor: Actor | null;
+  /** The level of the session; null where the token does not say it. */
+  readonly acr: string | null;
+  /** How the user proved who they are (RFC 8176). */
+  readonly amr: readonly string[];
+  /** When the user last did; null where the token does not say it. */
+  readonly authenticatedAtSeconds: number | null;
   /** What was verified: for an API key, `tokenId` is its id. */
   readonly credentialKind: 'access-token' | 'api-key';
   readonly issuer: string | null;
@@ -158,6 +164,9 @@ function* standardFaults(
     name,
     act,
     roles,
+    acr,
+    amr,
+    auth_time: authTime,
   } = claims;
   const mayBeAbsent = (value: unknown) => profile === 'shared-secret' && value === undefined;
   if (profile === 'shared-secret') yield* tokenTypeFaults(claims);
@@ -170,6 +179,9 @@ function* standardFaults(
   // What another program with the shared secret means by this name is its own affair.
   if (profile === 'access' && !isIdentifier(externalId) && externalId !== undefined) yield invalid.externalId;
   if (profile === 'access' && !isIdentifier(name) && name !== undefined) yield invalid.name;
+  if (profile === 'access' && !isIdentifier(acr) && acr !== undefined) yield invalid.acr;
+  if (profile === 'access' && !isIdentifierList(amr) && amr !== undefined) yield invalid.amr;
+  if (profile === 'access' && !isNumericDate(authTime) && authTime !== undefined) yield invalid.authTime;
   // Unlike a name it decides, so another program must not mean something else by it.
   if (act !== undefined && readActor(act) === null) yield invalid.act;
   if (!isIdentifierList(roles) && !mayBeAbsent(roles)) yield invalid.roles;
@@ -201,6 +213,9 @@ interface CheckedClaims {
   readonly external_id?: unknown;
   readonly name?: unknown;
   readonly act?: unknown;
+  readonly acr?: unknown;
+  readonly amr?: unknown;
+  readonly auth_time?: unknown;
   readonly roles?: readonly string[];
 }
 
@@ -219,6 +234,9 @@ function readClaims(
     externalId: null,
     subjectName: null,
     actor: null,
+    acr: null,
+    amr: EMPTY_LIST,
+    authenticatedAtSeconds: null,
     credentialKind: 'access-token',
     issuer: null,
     audience: EMPTY_LIST,
@@ -236,7 +254,8 @@ function readClaims(
       keyId,
     };
   }
-  const { sub, aud, sid, client_id: clientId, external_id: externalId, name, act, roles } = claims;
+  const { sub, aud, sid, client_id: clientId, external_id: externalId, name, act, roles, acr, amr } = claims;
+  const { auth_time: authTime } = claims;
   // A token with sid belongs to a user. A program that shares the secret may set neither sid nor client_id: also a user.
   const isService = sid === undefined && clientId !== undefined;
   return {
@@ -249,6 +268,9 @@ function readClaims(
     // The users of a program that shares the secret may choose their own names, such as that of an account.
     subjectName: isService && isIdentifier(name) ? name : null,
     actor: act === undefined ? null : readActor(act),
+    acr: isIdentifier(acr) ? acr : null,
+    amr: isIdentifierList(amr) && amr.length > 0 ? Object.freeze([...amr]) : EMPTY_LIST,
+    authenticatedAtSeconds: isNumericDate(authTime) ? Math.floor(authTime) : null,
     credentialKind: 'access-token',
     issuer: policy.issuer,
     audience: Object.freeze(typeof aud === 'string' ? [aud] : [...(aud ?? [])]),

@@ -39,6 +39,25 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
       const { cause, subject } = rejection;
       return cause === 'malformed' ? null : { ...subject, details: { cause } };
     }
+    case 'second-factor-required': {
+      const { account, origin, subject } = rejection;
+      return {
+        ...subject,
+        ...(origin && { origin }),
+        ...(account !== undefined && { details: { account } }),
+      };
+    }
+    case 'second-factor-invalid':
+    case 'passkey-invalid': {
+      const { cause, account, origin, subject } = rejection;
+      return {
+        ...subject,
+        ...(origin && { origin }),
+        details: { cause, ...(account !== undefined && { account }) },
+      };
+    }
+    case 'step-up-required':
+      return rejection.caller === undefined ? {} : { actor: rejection.caller };
     case 'issuer-not-trusted':
     case 'identity-not-bound':
     case 'exchange-not-allowed':
@@ -53,6 +72,8 @@ export function credentialRefusalDetails(rejection: Rejection): RefusalDetails |
     case 'refresh-rate-limited':
     case 'field-invalid':
     case 'password-policy':
+    case 'passkeys-disabled':
+    case 'factor-limit-reached':
     case 'api-key-limit-reached':
     case 'audience-limit-reached':
     case 'issuer-taken':

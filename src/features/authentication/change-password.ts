@@ -1,3 +1,4 @@
+import { passwordAuthentication } from '../../domain/claims/authentication.ts';
 import type { OperationCall } from '../../domain/operation-call.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { Email } from '../users/email.ts';
@@ -66,6 +67,7 @@ export async function changePassword(
     const completion = {
       ...checked,
       audience,
+      authentication: passwordAuthentication(Date.now() / 1000),
       action: 'password.change',
       strongerHash: null,
       change,

@@ -3,7 +3,10 @@ import type { OperationCall } from '../../domain/operation-call.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import type { Database, Transaction } from '../../database/database.ts';
 import type { RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
+import type { Authentication } from '../../domain/claims/authentication.ts';
+import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
+import { Rejected } from '../../domain/rejection.ts';
 import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
 import { openSession, type Queryable, type SessionRequest } from '../sessions/open-session.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
@@ -14,12 +17,15 @@ export interface CompleteLoginDependencies {
   readonly database: Database;
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
+  readonly authentications: () => SessionAuthentications;
   readonly policy: SessionPolicy;
   readonly trust: TrustBundle;
 }
 
 export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgiven'> {
   readonly audience: string;
+  /** Of level `aal2` only when a second factor of the user was right. */
+  readonly authentication: Authentication;
   readonly action: Extract<AuditEvent['action'], 'login' | 'password.change'>;
   /** Replaces the stored hash when the session opens; null to keep it. */
   readonly strongerHash: string | null;
@@ -33,27 +39,33 @@ export interface LoginCompletion extends Pick<CheckedPassword, 'user' | 'forgive
  * survive a concurrent change of the password or disabling of the user.
  *
  * @returns `hash-changed` when another password hash was stored since the check
- * @throws Rejected `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
+ * @throws Rejected `second-factor-required`, `store-unavailable`, `conflict`; before anything is changed `trust-stale` while there is no signing key, and
  *   `claims-too-long`; and any error of `change`
  */
 export async function completeLogin(
   dependencies: CompleteLoginDependencies,
-  { user, forgiven, audience, action, strongerHash, change }: LoginCompletion,
+  { user, forgiven, audience, authentication, action, strongerHash, change }: LoginCompletion,
   call: OperationCall,
 ): Promise<EvaluatedLogin<IssuedTokens> | 'hash-changed'> {
-  const { database, issuer, refreshTokens, policy, trust } = dependencies;
+  const { database, issuer, refreshTokens, authentications, policy, trust } = dependencies;
   issuer.requireRoom({ ...user, audience });
   const userId = user.id;
   const request: SessionRequest = {
     userId,
     audience,
+    authentication,
     action,
     expectedHash: user.passwordHash,
     strongerHash,
     forgiven,
   };
   const open = (db: Queryable) =>
-    openSession(db, { refreshTokens: refreshTokens(), policy }, request, call.origin);
+    openSession(
+      db,
+      { refreshTokens: refreshTokens(), authentications: authentications(), policy },
+      request,
+      call.origin,
+    );
   const opened = change
     ? await database.transaction(call, async (trx) => {
         const session = await open(trx);
@@ -63,6 +75,11 @@ export async function completeLogin(
       })
     : await database.run(call, open);
   if (opened.outcome === 'hash-changed') return opened.outcome;
+  if (opened.outcome === 'second-factor-required') {
+    const { factors } = opened;
+    const subject = { target: { type: 'user', id: userId } } as const;
+    throw new Rejected({ kind: 'second-factor-required', factors, subject });
+  }
   if (opened.outcome !== 'opened') return invalidCredentials(opened.outcome, userId);
   const { revocations, sessionId, roles, externalId, refreshToken, refreshExpiresInSeconds } = opened;
   trust.revoke(revocations);
@@ -72,6 +89,7 @@ export async function completeLogin(
     externalId,
     roles,
     audience,
+    authentication,
   });
   const tokens = { refreshToken, refreshExpiresInSeconds, sessionId, userId };
   return { ok: true, value: { accessToken: token, expiresInSeconds, ...tokens } };

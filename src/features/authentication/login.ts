@@ -1,3 +1,4 @@
+import { passwordAuthentication } from '../../domain/claims/authentication.ts';
 import { type CallOrigin, notedUserAgent, type OperationCall } from '../../domain/operation-call.ts';
 import { canonicalEmail, emailAddress } from '../users/email.ts';
 import {
@@ -73,7 +74,9 @@ export async function login(
     loginCall,
     async ({ needsRehash, ...checked }) => {
       const strongerHash = needsRehash ? await tryHash(dependencies, password, loginCall) : null;
-      return completeLogin(dependencies, { ...checked, audience, action: 'login', strongerHash }, loginCall);
+      const authentication = passwordAuthentication(Date.now() / 1000);
+      const completion = { ...checked, audience, authentication, action: 'login', strongerHash } as const;
+      return completeLogin(dependencies, completion, loginCall);
     },
   );
   if (!verdict.ok) throw new Rejected(verdict.refusal);

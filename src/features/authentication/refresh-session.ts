@@ -19,6 +19,7 @@ import {
   randomPartOf,
   type RefreshTokens,
 } from '../../tokens/issue/refresh-token-codec.ts';
+import type { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import type { TrustBundle } from '../../trust/trust-bundle.ts';
 import type { AccessTokenIssuer, IssuedTokens } from '../sessions/access-token-issuer.ts';
 import type { SessionPolicy } from '../sessions/session-policy.ts';
@@ -38,6 +39,7 @@ export interface RefreshDependencies {
   readonly rotator: SessionRotator;
   readonly issuer: AccessTokenIssuer;
   readonly refreshTokens: () => RefreshTokens;
+  readonly authentications: () => SessionAuthentications;
   readonly policy: SessionPolicy;
   /** One call per session at a time, so that calls do not each hold a connection while they wait for its row (S09). */
   readonly sessionLimiter: KeyedLimiter;
@@ -188,7 +190,7 @@ function requireWithinRateLimit(waitMs: number): void {
 }
 
 async function issue(
-  { issuer, refreshTokens, policy }: RefreshDependencies,
+  { issuer, refreshTokens, authentications, policy }: RefreshDependencies,
   sessionId: string,
   session: SessionRecord,
   generation: number,
@@ -200,6 +202,7 @@ async function issue(
     externalId: session.externalId,
     roles: session.roles,
     audience: session.audience,
+    authentication: authentications().fromStored(sessionId, session.userId, session.authentication),
   });
   const endMs = sessionEndMs(session, { idleMs: policy.idleSeconds * 1000 });
   return {

@@ -6,6 +6,7 @@ import type { Database, Transaction } from '../../database/database.ts';
 import { findRootKey, insertRootKey, replaceRootKey } from './root-key-queries.ts';
 import { listVerifyingKeys, lockSigningKeys } from '../signing-keys/signing-key-queries.ts';
 import { type RefreshTokenForm, RefreshTokens } from '../../tokens/issue/refresh-token-codec.ts';
+import { SessionAuthentications } from '../../tokens/issue/session-authentications.ts';
 import { openSigningKey } from '../signing-keys/seal-signing-key.ts';
 
 /** The identity that the root key's envelope is authenticated with. Stored envelopes do not open with another one. */
@@ -19,6 +20,7 @@ export class RootKey {
   readonly #refreshTokenForm: RefreshTokenForm;
   #root: Buffer | null = null;
   #tokens: RefreshTokens | null = null;
+  #authentications: SessionAuthentications | null = null;
 
   /** @param refreshTokenForm the form of the refresh tokens to make */
   constructor(refreshTokenForm: RefreshTokenForm = '2') {
@@ -36,11 +38,17 @@ export class RootKey {
       return unseal(await findOrCreateRootKey(trx, masterKeys), IDENTITY, masterKeys);
     });
     this.#tokens ??= new RefreshTokens(this.#root, this.#refreshTokenForm);
+    this.#authentications ??= new SessionAuthentications(this.#root);
   }
 
   /** @throws Rejected `store-unavailable` until `prepare` has succeeded */
   tokens(): RefreshTokens {
     return this.#tokens ?? throwNotLoaded();
+  }
+
+  /** @throws Rejected `store-unavailable` until `prepare` has succeeded */
+  authentications(): SessionAuthentications {
+    return this.#authentications ?? throwNotLoaded();
   }
 
   /**

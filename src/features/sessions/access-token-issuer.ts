@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import type { Authentication } from '../../domain/claims/authentication.ts';
 import { tokenRoomOf, tokenRoomViolations } from '../../domain/claims/token-room.ts';
 import { SESSION_CLIENT_ID } from '../../domain/claims/derived-token.ts';
 import { Rejected, RETRY_AFTER_MS } from '../../domain/rejection.ts';
@@ -23,6 +24,7 @@ export class AccessTokenIssuer {
   readonly lifetimeSeconds: number;
   readonly #signer: () => Signer | null;
   readonly #nowMs: () => number;
+  readonly #secondFactorRoles: ReadonlySet<string>;
 
   constructor(options: {
     issuer: string;
@@ -32,12 +34,15 @@ export class AccessTokenIssuer {
     signer: () => Signer | null;
     /** Unix time, ms; sets `iat` and `exp` of the tokens. */
     nowMs: () => number;
+    /** Roles that are put only into a user's token of level `aal2`. Default: none. */
+    secondFactorRoles?: readonly string[];
   }) {
     this.#issuer = options.issuer;
     this.#audiences = options.audiences;
     this.lifetimeSeconds = options.lifetimeSeconds;
     this.#signer = options.signer;
     this.#nowMs = options.nowMs;
+    this.#secondFactorRoles = new Set(options.secondFactorRoles);
   }
 
   /**
@@ -95,8 +100,13 @@ export class AccessTokenIssuer {
     if (tokenRoomViolations(room, user, 'roles').length > 0) throw new Rejected({ kind: 'claims-too-long' });
   }
 
+  /** The roles that a user's token of a level may have. */
+  rolesAt(acr: Authentication['acr'], roles: readonly string[]): readonly string[] {
+    return acr === 'aal2' ? roles : roles.filter((role) => !this.#secondFactorRoles.has(role));
+  }
+
   /**
-   * For claims that `requireRoom` has accepted.
+   * For claims that `requireRoom` has accepted. A role that needs a second factor is left out below level `aal2`.
    *
    * @throws Rejected `trust-stale` while this process has no signing key yet
    */
@@ -106,11 +116,13 @@ export class AccessTokenIssuer {
     externalId: string | null;
     roles: readonly string[];
     audience: string;
+    authentication: Authentication;
   }): Promise<IssuedAccessToken> {
     const { userId: subject, ...claims } = user;
     const tokenId = createTokenId(randomBytes(16));
     return this.#issue({
       ...claims,
+      roles: this.rolesAt(user.authentication.acr, user.roles),
       subject,
       clientId: SESSION_CLIENT_ID,
       tokenId,

@@ -2,6 +2,8 @@ import type { Knex } from 'knex';
 
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { prepared } from '../../database/prepared.ts';
+import type { SecondFactorName } from '../../domain/rejection.ts';
+import type { StoredAuthentication } from '../../tokens/issue/session-authentications.ts';
 import { REVOCATION_MARGIN_SECONDS } from '../revocations/revocation-queries.ts';
 
 export interface NewSession {
@@ -12,6 +14,7 @@ export interface NewSession {
   readonly audience: string;
   readonly clientAddress: string | null;
   readonly userAgent: string | null;
+  readonly authentication: StoredAuthentication;
   readonly lifetimeSeconds: number;
   readonly accessTokenSeconds: number;
 }
@@ -32,7 +35,12 @@ export interface SessionOpening {
   /** More live sessions of the user than this end, the oldest first (S14). */
   readonly maxSessions: number;
   readonly forgiven: ForgivenAttempt;
-  readonly event: { readonly id: string; readonly action: string; readonly requestId: string | null };
+  readonly event: {
+    readonly id: string;
+    readonly action: string;
+    readonly details: Readonly<Record<string, unknown>> | null;
+    readonly requestId: string | null;
+  };
 }
 
 /** `hash-changed`: another hash was stored since the comparison. */
@@ -44,18 +52,21 @@ export type SessionOutcome =
       /** The revocations of the sessions that were ended. */
       readonly revocations: readonly Revocation[];
     }
+  | { readonly outcome: 'second-factor-required'; readonly factors: readonly SecondFactorName[] }
   | { readonly outcome: 'unknown-user' | 'disabled' | 'hash-changed' };
 
 interface OutcomeRow {
   outcome: SessionOutcome['outcome'];
   user_roles: string[];
   user_external_id: string | null;
+  factor_names: SecondFactorName[] | null;
   ended_ids: string[] | null;
   revoked_until: number[] | null;
 }
 
 /**
- * Locks the user, compares the stored hash and opens a session with its audit row, in one statement. It ends the user's
+ * Locks the user, compares the stored hash and opens a session with its audit row, in one statement. A user with a second factor
+ * gets no session below level `aal2`. It ends the user's
  * oldest live sessions beyond the limit, forgives the attempt and stores the stronger hash. When the user may not log in any
  * more, nothing is changed.
  */
@@ -64,7 +75,7 @@ export async function insertSession(db: Knex, opening: SessionOpening): Promise<
   const { rows } = await prepared<{ rows: [OutcomeRow] }>(
     db,
     'open-session',
-    'SELECT * FROM postern_open_session_1(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    'SELECT * FROM postern_open_session_2(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     [
       session.userId,
       expectedHash,
@@ -76,10 +87,15 @@ export async function insertSession(db: Knex, opening: SessionOpening): Promise<
       session.userAgent,
       session.accessTokenSeconds,
       session.lifetimeSeconds,
+      session.authentication.acr,
+      [...session.authentication.amr],
+      session.authentication.authenticatedAtSeconds,
+      Buffer.from(session.authentication.mac),
       maxSessions,
       REVOCATION_MARGIN_SECONDS,
       event.id,
       event.action,
+      event.details === null ? null : JSON.stringify(event.details),
       event.requestId,
       Buffer.from(forgiven.pair),
       Buffer.from(forgiven.account),
@@ -87,6 +103,8 @@ export async function insertSession(db: Knex, opening: SessionOpening): Promise<
     ],
   );
   const [row] = rows;
+  if (row.outcome === 'second-factor-required')
+    return { outcome: row.outcome, factors: row.factor_names ?? [] };
   if (row.outcome !== 'opened') return { outcome: row.outcome };
   const revokedUntil = row.revoked_until ?? [];
   const revocations = (row.ended_ids ?? []).map((id, at): Revocation => {

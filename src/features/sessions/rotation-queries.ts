@@ -131,6 +131,6 @@ function rotationSql(presented: string, locking = ''): string {
        RETURNING t.id, t.rotated_at AS rotated_now
      ), audited AS (${audited})
      SELECT found.id, user_id, nonce, generation, audience, created_at, rotated_at, access_expires_at, expires_at, ended_at,
-            user_disabled, external_id, roles, now, rotated_now
+            acr, amr, authenticated_at, authentication_mac, user_disabled, external_id, roles, now, rotated_now
      FROM found LEFT JOIN rotated USING (id)`;
 }

@@ -4,6 +4,8 @@ import type { RefreshableSession } from './refresh-decision.ts';
 import type { Revocation } from '../../domain/revocation-set.ts';
 import { prepared } from '../../database/prepared.ts';
 import { purgeBatch } from '../../database/purge-batch.ts';
+import type { AuthenticationLevel } from '../../domain/claims/authentication.ts';
+import type { StoredAuthentication } from '../../tokens/issue/session-authentications.ts';
 import { REVOCATION_MARGIN_SECONDS, revocationUpsert } from '../revocations/revocation-queries.ts';
 
 /** A session and its user as a refresh needs them, read at `nowMs` of the database's clock. */
@@ -17,6 +19,8 @@ export interface SessionRecord extends RefreshableSession {
   readonly accessExpiresAtMs: number;
   readonly roles: readonly string[];
   readonly nowMs: number;
+  /** Null for a session of a release before second factors. */
+  readonly authentication: StoredAuthentication | null;
 }
 
 /** Which sessions to end: one session, all sessions of a user but one, all sessions of a user, or all sessions. */
@@ -37,6 +41,10 @@ export interface SessionRow {
   user_disabled: boolean;
   external_id: string | null;
   roles: string[];
+  acr: AuthenticationLevel | null;
+  amr: string[] | null;
+  authenticated_at: Date | null;
+  authentication_mac: Buffer | null;
   now: Date;
 }
 
@@ -47,7 +55,7 @@ interface EndedRow {
 
 /** What a `SessionRecord` is made of, from a session `s` and its user `u`. */
 export const SESSION_COLUMNS = `s.user_id, s.nonce, s.generation, s.audience, s.created_at, s.rotated_at,
-            s.access_expires_at, s.expires_at, s.ended_at,
+            s.access_expires_at, s.expires_at, s.ended_at, s.acr, s.amr, s.authenticated_at, s.authentication_mac,
             u.disabled_at IS NOT NULL AS user_disabled, u.external_id, u.roles, clock_timestamp() AS now`;
 
 export async function findSession(db: Knex, id: string): Promise<SessionRecord | null> {
@@ -216,5 +224,12 @@ export function toSessionRecord(row: SessionRow): SessionRecord {
     accessExpiresAtMs: row.access_expires_at.getTime(),
     roles: row.roles,
     nowMs: row.now.getTime(),
+    authentication: storedAuthentication(row),
   };
+}
+
+function storedAuthentication(row: SessionRow): StoredAuthentication | null {
+  if (row.acr === null || row.authentication_mac === null) return null;
+  const authenticatedAtSeconds = row.authenticated_at === null ? null : row.authenticated_at.getTime() / 1000;
+  return { acr: row.acr, amr: row.amr ?? [], authenticatedAtSeconds, mac: row.authentication_mac };
 }

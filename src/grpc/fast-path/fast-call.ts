@@ -11,13 +11,8 @@ import { CALL_STORE_LIMIT_MS } from '../../rpc/time-limits.ts';
 import { EncodedMessage, PREFIX_BYTES } from '../../rpc/encoded-message.ts';
 import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
 import type { GuardedHandler } from '../../rpc/method-guard.ts';
-import {
-  presentableText,
-  type RpcStatus,
-  statusOf,
-  statusOfError,
-  unreadableRequest,
-} from '../../rpc/rejection-status.ts';
+import { presentableText, statusOf, statusOfError, unreadableRequest } from '../../rpc/rejection-status.ts';
+import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { encodeStatusDetails } from '../../rpc/status-details.ts';
 import { verifiedClientNames } from '../peer-certificate.ts';

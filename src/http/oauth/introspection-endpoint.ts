@@ -36,7 +36,12 @@ export function introspectionEndpoint(calls: AuthCalls): OAuthWork {
       const accessToken = required(parameters, 'token');
       const audience = audienceOf(parameters);
       try {
-        return introspection(await calls.verifyToken({ accessToken, audience, clientAddress: '' }, call));
+        return introspection(
+          await calls.verifyToken(
+            { accessToken, audience, minAcr: '', maxAuthAge: undefined, clientAddress: '' },
+            call,
+          ),
+        );
       } catch (error) {
         if (error instanceof Rejected && INACTIVE.has(error.rejection.kind)) return { active: false };
         throw error;

@@ -1,4 +1,5 @@
-import { type RpcStatus, statusOfError } from '../../rpc/rejection-status.ts';
+import { statusOfError } from '../../rpc/rejection-status.ts';
+import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { MAX_MESSAGE_BYTES } from '../../rpc/size-limits.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { STANDARD_DEADLINE_MS } from '../../rpc/time-limits.ts';

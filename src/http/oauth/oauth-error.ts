@@ -1,5 +1,5 @@
 import type { FieldViolation } from '../../domain/rejection.ts';
-import type { RpcStatus } from '../../rpc/rejection-status.ts';
+import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import type { CallAnswer } from '../http-call.ts';
 

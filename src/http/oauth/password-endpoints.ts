@@ -1,4 +1,4 @@
-import type { RpcStatus } from '../../rpc/rejection-status.ts';
+import type { RpcStatus } from '../../rpc/rpc-status.ts';
 import { Code } from '../../rpc/status-code.ts';
 import { parseStrictJson } from '../../tokens/verify/strict-json.ts';
 import type { AuthCalls } from './auth-calls.ts';

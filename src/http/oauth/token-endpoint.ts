@@ -88,6 +88,8 @@ export function passwordGrant(calls: AuthCalls): Grant {
     const email = required(parameters, 'username');
     const password = required(parameters, 'password');
     const audience = audienceOf(parameters);
-    return tokenAnswer(await calls.login({ email, password, audience, client: undefined }, call));
+    return tokenAnswer(
+      await calls.login({ email, password, audience, client: undefined, code: '', passkey: undefined }, call),
+    );
   };
 }

@@ -19,5 +19,11 @@ export function adminService(dependencies: AdminDependencies): AdminHandlers {
     ...adminAudiences(dependencies),
     ...adminWorkloads(dependencies),
     ...adminApiKeys(dependencies),
+    listFactors: notBuilt,
+    deleteFactors: notBuilt,
   };
+}
+
+function notBuilt(): never {
+  throw new Error('not built');
 }

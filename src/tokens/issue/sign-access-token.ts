@@ -1,4 +1,5 @@
 import { type Actor, actorClaim } from '../../domain/claims/actor.ts';
+import type { Authentication } from '../../domain/claims/authentication.ts';
 import { claimsRoomOf, MAX_ISSUED_TOKEN_BYTES } from '../../domain/claims/token-room.ts';
 import type { Signer } from './signer.ts';
 
@@ -21,6 +22,8 @@ export interface AccessTokenContents {
   readonly subjectName?: string | null;
   /** Who acts for the subject. Default: null, for a token of the subject itself. */
   readonly actor?: Actor | null;
+  /** How the user proved who they are. Default: null, for a service account and what an API key is exchanged for. */
+  readonly authentication?: Authentication | null;
   readonly roles: readonly string[];
   /** The `jti`, at least 128 random bits. `createTokenId` makes one. */
   readonly tokenId: string;
@@ -44,7 +47,7 @@ export function createTokenId(random: Uint8Array): string {
  */
 export async function signAccessToken(signer: Signer, contents: AccessTokenContents): Promise<string> {
   const { issuer, audience, subject, sessionId, clientId, externalId, roles } = contents;
-  const { subjectName = null, actor = null } = contents;
+  const { subjectName = null, actor = null, authentication = null } = contents;
   const { tokenId, issuedAtSeconds, lifetimeSeconds } = contents;
   const claimsWith = (name: string | null) => ({
     iss: issuer,
@@ -58,6 +61,7 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
     ...(externalId !== null && { external_id: externalId }),
     ...(name !== null && { name }),
     ...(actor !== null && { act: actorClaim(actor) }),
+    ...(authentication !== null && authenticationClaims(authentication)),
     roles,
   });
   const named = claimsWith(subjectName);
@@ -69,4 +73,12 @@ export async function signAccessToken(signer: Signer, contents: AccessTokenConte
       'the access token is longer than 1536 bytes; give its subject fewer roles or a shorter external_id',
     );
   return token;
+}
+
+function authenticationClaims({ acr, amr, authenticatedAtSeconds }: Authentication) {
+  return {
+    acr,
+    ...(amr.length > 0 && { amr }),
+    ...(authenticatedAtSeconds !== null && { auth_time: authenticatedAtSeconds }),
+  };
 }

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
+import { UNKNOWN_AUTHENTICATION } from '../../../src/domain/claims/authentication.ts';
 import type { AccessClass } from '../../../src/domain/caller.ts';
 import { Rejected } from '../../../src/domain/rejection.ts';
 import { Secret } from '../../../src/domain/secret.ts';
@@ -84,6 +85,7 @@ async function userToken(roles: string[], audience = 'postern'): Promise<{ id: s
     externalId: null,
     roles,
     audience,
+    authentication: UNKNOWN_AUTHENTICATION,
   });
   return { id, token };
 }
@@ -166,6 +168,7 @@ test('A04 a user with the id of a service account has none of its roles', async 
     externalId: null,
     roles: ['admin'],
     audience: 'postern',
+    authentication: UNKNOWN_AUTHENTICATION,
   });
   expect(await answer(token, 'admin')).toBe('admin-required');
 });

@@ -52,7 +52,7 @@ test('N18 thousands of expired deadlines of a gateway end none of its other call
         verifyToken.path,
         verifyToken.requestSerialize,
         verifyToken.responseDeserialize,
-        { accessToken, audience: '', clientAddress: '' },
+        { accessToken, audience: '', minAcr: '', maxAuthAge: undefined, clientAddress: '' },
         { deadline: Date.now() + deadlineMs },
         (error: ServiceError | null) => resolve(error?.code ?? status.OK),
       ),
@@ -75,7 +75,13 @@ test('N18 a connection with many resets gets GOAWAY, its calls in progress are a
   const raw = await RawHttp2.open(listener.address);
   cleanups.push(() => raw.destroy());
   const token = Buffer.from(
-    verifyToken.requestSerialize({ accessToken: 'soon', audience: '', clientAddress: '' }),
+    verifyToken.requestSerialize({
+      accessToken: 'soon',
+      audience: '',
+      minAcr: '',
+      maxAuthAge: undefined,
+      clientAddress: '',
+    }),
   );
   const isGoaway = ({ type }: { type: number }) => type === frameType['goaway'];
   let id = 1;

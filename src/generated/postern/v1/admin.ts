@@ -25,6 +25,7 @@ import {
   ApiKeyPage,
   CreateApiKeyRequest,
   CreatedApiKey,
+  FactorList,
   RevokeApiKeyRequest,
   RevokeApiKeyResponse,
   RotateApiKeyRequest,
@@ -370,6 +371,28 @@ export interface RevokedSessions {
    * ended, which is not an error.
    */
   ended: number;
+}
+
+/** A request for the second factors of a user. */
+export interface AdminServiceListFactorsRequest {
+  /** The user's id. */
+  userId: string;
+}
+
+/** The user whose second factors are deleted. */
+export interface DeleteFactorsRequest {
+  /** The user's id. */
+  userId: string;
+}
+
+/** The result of DeleteFactors. */
+export interface DeletedFactors {
+  /** The number of deleted factors. */
+  factors: number;
+  /** The number of deleted recovery codes. */
+  recoveryCodes: number;
+  /** The number of sessions ended. */
+  endedSessions: number;
 }
 
 /** The service account to create. */
@@ -2485,6 +2508,166 @@ export const RevokedSessions: MessageFns<RevokedSessions> = {
             }
 
             message.ended = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAdminServiceListFactorsRequest(): AdminServiceListFactorsRequest {
+  return { userId: "" };
+}
+
+export const AdminServiceListFactorsRequest: MessageFns<AdminServiceListFactorsRequest> = {
+  encode(message: AdminServiceListFactorsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdminServiceListFactorsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdminServiceListFactorsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteFactorsRequest(): DeleteFactorsRequest {
+  return { userId: "" };
+}
+
+export const DeleteFactorsRequest: MessageFns<DeleteFactorsRequest> = {
+  encode(message: DeleteFactorsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteFactorsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteFactorsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeletedFactors(): DeletedFactors {
+  return { factors: 0, recoveryCodes: 0, endedSessions: 0 };
+}
+
+export const DeletedFactors: MessageFns<DeletedFactors> = {
+  encode(message: DeletedFactors, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.factors !== 0) {
+      writer.uint32(8).uint32(message.factors);
+    }
+    if (message.recoveryCodes !== 0) {
+      writer.uint32(16).uint32(message.recoveryCodes);
+    }
+    if (message.endedSessions !== 0) {
+      writer.uint32(24).uint32(message.endedSessions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletedFactors {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletedFactors();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.factors = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.recoveryCodes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.endedSessions = reader.uint32();
             continue;
           }
         }
@@ -6334,6 +6517,37 @@ export const AdminServiceService = {
     responseSerialize: (value: CreatedApiKey): Buffer => Buffer.from(CreatedApiKey.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
   },
+  /**
+   * Lists the second factors of a user.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listFactors: {
+    path: "/postern.v1.AdminService/ListFactors" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AdminServiceListFactorsRequest): Buffer =>
+      Buffer.from(AdminServiceListFactorsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AdminServiceListFactorsRequest => AdminServiceListFactorsRequest.decode(value),
+    responseSerialize: (value: FactorList): Buffer => Buffer.from(FactorList.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FactorList => FactorList.decode(value),
+  },
+  /**
+   * Deletes all second factors and recovery codes of a user, and ends all sessions: for
+   * somebody who lost them. The user then logs in with the password alone, without the
+   * roles that need a second factor, and can add another one.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactors: {
+    path: "/postern.v1.AdminService/DeleteFactors" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteFactorsRequest): Buffer => Buffer.from(DeleteFactorsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteFactorsRequest => DeleteFactorsRequest.decode(value),
+    responseSerialize: (value: DeletedFactors): Buffer => Buffer.from(DeletedFactors.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeletedFactors => DeletedFactors.decode(value),
+  },
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: {
     path: "/postern.v1.AdminService/ListSigningKeys" as const,
@@ -6590,6 +6804,20 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * NOT_FOUND RESOURCE_NOT_FOUND for a key that is revoked or has expired as well.
    */
   rotateApiKey: handleUnaryCall<RotateApiKeyRequest, CreatedApiKey>;
+  /**
+   * Lists the second factors of a user.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listFactors: handleUnaryCall<AdminServiceListFactorsRequest, FactorList>;
+  /**
+   * Deletes all second factors and recovery codes of a user, and ends all sessions: for
+   * somebody who lost them. The user then logs in with the password alone, without the
+   * roles that need a second factor, and can add another one.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactors: handleUnaryCall<DeleteFactorsRequest, DeletedFactors>;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys: handleUnaryCall<ListSigningKeysRequest, SigningKeyList>;
   /**
@@ -7241,6 +7469,48 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the second factors of a user.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  listFactors(
+    request: AdminServiceListFactorsRequest,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  listFactors(
+    request: AdminServiceListFactorsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  listFactors(
+    request: AdminServiceListFactorsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes all second factors and recovery codes of a user, and ends all sessions: for
+   * somebody who lost them. The user then logs in with the password alone, without the
+   * roles that need a second factor, and can add another one.
+   *
+   * NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactors(
+    request: DeleteFactorsRequest,
+    callback: (error: ServiceError | null, response: DeletedFactors) => void,
+  ): ClientUnaryCall;
+  deleteFactors(
+    request: DeleteFactorsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeletedFactors) => void,
+  ): ClientUnaryCall;
+  deleteFactors(
+    request: DeleteFactorsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeletedFactors) => void,
   ): ClientUnaryCall;
   /** Lists all signing keys, newest first. Empty in HS256 mode. */
   listSigningKeys(

@@ -20,6 +20,26 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 
+/** The kind of a second factor. */
+export const FactorKind = {
+  /** FACTOR_KIND_UNSPECIFIED - Never sent. */
+  FACTOR_KIND_UNSPECIFIED: 0,
+  /** TOTP - An authenticator app (RFC 6238). */
+  TOTP: 1,
+  /** PASSKEY - A passkey (WebAuthn). */
+  PASSKEY: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type FactorKind = typeof FactorKind[keyof typeof FactorKind];
+
+export namespace FactorKind {
+  export type FACTOR_KIND_UNSPECIFIED = typeof FactorKind.FACTOR_KIND_UNSPECIFIED;
+  export type TOTP = typeof FactorKind.TOTP;
+  export type PASSKEY = typeof FactorKind.PASSKEY;
+  export type UNRECOGNIZED = typeof FactorKind.UNRECOGNIZED;
+}
+
 /** The kind of credential. */
 export const CredentialKind = {
   /** CREDENTIAL_KIND_UNSPECIFIED - Never sent. */
@@ -81,7 +101,192 @@ export interface LoginRequest {
    * certificate, or a service account's access token in the
    * `authorization: Bearer ...` metadata.
    */
+  client:
+    | ClientInfo
+    | undefined;
+  /**
+   * A code of a TOTP factor, six digits, or a recovery code. Spaces and hyphens do not
+   * count, nor does the case of a recovery code. Ignored for a user without a second
+   * factor.
+   */
+  code: string;
+  /** A passkey of the user as second factor, in place of the code. */
+  passkey: PasskeyAssertion | undefined;
+}
+
+/** What a browser answered to the challenge of BeginPasskeyLogin. */
+export interface PasskeyAssertion {
+  /** The `challenge_token` of the PasskeyChallenge. It can be used once. */
+  challengeToken: string;
+  /**
+   * The credential as JSON: what `toJSON()` of the PublicKeyCredential returns
+   * (WebAuthn Level 3, section 5.1), of at most 16384 bytes.
+   */
+  credentialJson: string;
+}
+
+/** A fresh proof for the session: exactly one of the fields. */
+export interface StepUpRequest {
+  /** The password, for a user without a second factor. */
+  password: string;
+  /** A code, as in LoginRequest. */
+  code: string;
+  /** A passkey of the user. */
+  passkey: PasskeyAssertion | undefined;
+}
+
+/** A TOTP factor to enrol. */
+export interface EnrolTotpRequest {
+  /**
+   * A name for people, such as that of the device: 1 to 64 characters without control
+   * characters.
+   */
+  name: string;
+}
+
+/** A TOTP factor that waits for its confirmation. */
+export interface TotpEnrolment {
+  /** The factor's id, a UUID, for ConfirmFactor. */
+  factorId: string;
+  /**
+   * The secret in base32, 32 characters, for people who cannot scan a QR code. It is
+   * not shown again.
+   */
+  secret: string;
+  /** The same as `otpauth://` URI, for a QR code: SHA-1, six digits, 30 seconds. */
+  otpauthUri: string;
+  /** Until when it can be confirmed. */
+  expiresAt: Date | undefined;
+}
+
+/** The confirmation of a TOTP factor. */
+export interface ConfirmFactorRequest {
+  /** `factor_id` of the TotpEnrolment. */
+  factorId: string;
+  /** A code of it. */
+  code: string;
+}
+
+/** A factor was added. */
+export interface FactorConfirmed {
+  /** The factor. */
+  factor:
+    | Factor
+    | undefined;
+  /**
+   * Ten recovery codes, if this is the user's first factor: each lets the user log in
+   * once without it. They are not shown again.
+   */
+  recoveryCodes: string[];
+  /**
+   * An access token of the raised session. There is no new refresh token: keep the one
+   * that you have.
+   */
+  tokens: TokenSet | undefined;
+}
+
+/** A request for what a browser needs to make a passkey. */
+export interface BeginPasskeyRegistrationRequest {
+}
+
+/** What a browser needs to make or to use a passkey. */
+export interface PasskeyChallenge {
+  /**
+   * JSON for `PublicKeyCredential.parseCreationOptionsFromJSON()` or
+   * `parseRequestOptionsFromJSON()` (WebAuthn Level 3, section 5.1).
+   */
+  optionsJson: string;
+  /** To be sent back with the answer of the browser. Opaque. */
+  challengeToken: string;
+  /** Until when it can be used. */
+  expiresAt: Date | undefined;
+}
+
+/** A passkey that a browser has made. */
+export interface FinishPasskeyRegistrationRequest {
+  /** The `challenge_token` of the PasskeyChallenge. It can be used once. */
+  challengeToken: string;
+  /**
+   * The credential as JSON: what `toJSON()` of the PublicKeyCredential returns
+   * (WebAuthn Level 3, section 5.1), of at most 16384 bytes.
+   */
+  credentialJson: string;
+  /**
+   * A name for people, such as that of the device: 1 to 64 characters without control
+   * characters.
+   */
+  name: string;
+}
+
+/** A request for what a browser needs to ask for a passkey. */
+export interface BeginPasskeyLoginRequest {
+}
+
+/** A login with a passkey. */
+export interface LoginWithPasskeyRequest {
+  /** The `challenge_token` of the PasskeyChallenge. It can be used once. */
+  challengeToken: string;
+  /** The credential as JSON, as in PasskeyAssertion. */
+  credentialJson: string;
+  /** The audience of the access token: a configured one, or empty for the default. */
+  audience: string;
+  /** The device that logs in, as in LoginRequest. */
   client: ClientInfo | undefined;
+}
+
+/** A second factor, without its secret. */
+export interface Factor {
+  /** The factor's id, a UUID. */
+  id: string;
+  /** Its kind. */
+  kind: FactorKind;
+  /** The name. */
+  name: string;
+  /** When it was added. */
+  createdAt:
+    | Date
+    | undefined;
+  /** When it was last used. Absent when it was not. */
+  lastUsedAt:
+    | Date
+    | undefined;
+  /**
+   * Whether the passkey is synced between devices, as its authenticator says (backup
+   * state). False for TOTP.
+   */
+  synced: boolean;
+}
+
+/** A request for the caller's own factors. */
+export interface ListFactorsRequest {
+}
+
+/** The second factors of a user. */
+export interface FactorList {
+  /** The factors, oldest first. */
+  factors: Factor[];
+  /** How many recovery codes are left. */
+  recoveryCodesLeft: number;
+}
+
+/** The factor to delete. */
+export interface DeleteFactorRequest {
+  /** The factor's id. */
+  factorId: string;
+}
+
+/** Empty. */
+export interface DeleteFactorResponse {
+}
+
+/** A request for new recovery codes. */
+export interface ReplaceRecoveryCodesRequest {
+}
+
+/** The recovery codes of a user. */
+export interface RecoveryCodes {
+  /** Ten codes. They are not shown again. */
+  recoveryCodes: string[];
 }
 
 /** The device that a gateway calls for. */
@@ -359,6 +564,18 @@ export interface VerifyTokenRequest {
    */
   audience: string;
   /**
+   * The level that the session of the token must have: `aal1`, `aal2`, or empty for any.
+   * The highest of what the caller and its configuration require counts.
+   */
+  minAcr: string;
+  /**
+   * How many seconds ago the user must have proven who they are at most. Absent for any
+   * time. An API key and a token of a service account have no such proof.
+   */
+  maxAuthAge?:
+    | number
+    | undefined;
+  /**
    * The IP address of the client that sent the token, as in ClientInfo: for API keys
    * that can be used from some networks only. Ignored unless the caller is trusted, as
    * in LoginRequest. Without an address such a key is refused.
@@ -419,6 +636,20 @@ export interface VerifiedToken {
    * its creation.
    */
   credentialKind: CredentialKind;
+  /**
+   * The level of the session (claim `acr`): `aal2` when a second factor or a passkey was
+   * used, `aal1` otherwise. Empty for an API key, a service account, and a token of a
+   * release or program that does not say it.
+   */
+  acr: string;
+  /**
+   * How the user proved who they are (claim `amr`, RFC 8176): `pwd`, `otp`, `hwk` or
+   * `swk` for a passkey that stays on its device or is synced, `mfa` for a passkey
+   * alone, and `recovery` for a recovery code.
+   */
+  amr: string[];
+  /** When the user last did (claim `auth_time`). Absent where `acr` is empty. */
+  authenticatedAt: Date | undefined;
 }
 
 /** A request for the public keys. */
@@ -437,7 +668,7 @@ export interface JsonWebKeySet {
 }
 
 function createBaseLoginRequest(): LoginRequest {
-  return { email: "", password: "", audience: "", client: undefined };
+  return { email: "", password: "", audience: "", client: undefined, code: "", passkey: undefined };
 }
 
 export const LoginRequest: MessageFns<LoginRequest> = {
@@ -453,6 +684,12 @@ export const LoginRequest: MessageFns<LoginRequest> = {
     }
     if (message.client !== undefined) {
       ClientInfo.encode(message.client, writer.uint32(34).fork()).join();
+    }
+    if (message.code !== "") {
+      writer.uint32(42).string(message.code);
+    }
+    if (message.passkey !== undefined) {
+      PasskeyAssertion.encode(message.passkey, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -500,6 +737,1037 @@ export const LoginRequest: MessageFns<LoginRequest> = {
             }
 
             message.client = ClientInfo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.passkey = PasskeyAssertion.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePasskeyAssertion(): PasskeyAssertion {
+  return { challengeToken: "", credentialJson: "" };
+}
+
+export const PasskeyAssertion: MessageFns<PasskeyAssertion> = {
+  encode(message: PasskeyAssertion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challengeToken !== "") {
+      writer.uint32(10).string(message.challengeToken);
+    }
+    if (message.credentialJson !== "") {
+      writer.uint32(18).string(message.credentialJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PasskeyAssertion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePasskeyAssertion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challengeToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentialJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStepUpRequest(): StepUpRequest {
+  return { password: "", code: "", passkey: undefined };
+}
+
+export const StepUpRequest: MessageFns<StepUpRequest> = {
+  encode(message: StepUpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.password !== "") {
+      writer.uint32(10).string(message.password);
+    }
+    if (message.code !== "") {
+      writer.uint32(18).string(message.code);
+    }
+    if (message.passkey !== undefined) {
+      PasskeyAssertion.encode(message.passkey, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepUpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepUpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.passkey = PasskeyAssertion.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEnrolTotpRequest(): EnrolTotpRequest {
+  return { name: "" };
+}
+
+export const EnrolTotpRequest: MessageFns<EnrolTotpRequest> = {
+  encode(message: EnrolTotpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnrolTotpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnrolTotpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTotpEnrolment(): TotpEnrolment {
+  return { factorId: "", secret: "", otpauthUri: "", expiresAt: undefined };
+}
+
+export const TotpEnrolment: MessageFns<TotpEnrolment> = {
+  encode(message: TotpEnrolment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.factorId !== "") {
+      writer.uint32(10).string(message.factorId);
+    }
+    if (message.secret !== "") {
+      writer.uint32(18).string(message.secret);
+    }
+    if (message.otpauthUri !== "") {
+      writer.uint32(26).string(message.otpauthUri);
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TotpEnrolment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTotpEnrolment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.factorId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.otpauthUri = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfirmFactorRequest(): ConfirmFactorRequest {
+  return { factorId: "", code: "" };
+}
+
+export const ConfirmFactorRequest: MessageFns<ConfirmFactorRequest> = {
+  encode(message: ConfirmFactorRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.factorId !== "") {
+      writer.uint32(10).string(message.factorId);
+    }
+    if (message.code !== "") {
+      writer.uint32(18).string(message.code);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfirmFactorRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfirmFactorRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.factorId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFactorConfirmed(): FactorConfirmed {
+  return { factor: undefined, recoveryCodes: [], tokens: undefined };
+}
+
+export const FactorConfirmed: MessageFns<FactorConfirmed> = {
+  encode(message: FactorConfirmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.factor !== undefined) {
+      Factor.encode(message.factor, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.recoveryCodes) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.tokens !== undefined) {
+      TokenSet.encode(message.tokens, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FactorConfirmed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFactorConfirmed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.factor = Factor.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.recoveryCodes.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tokens = TokenSet.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBeginPasskeyRegistrationRequest(): BeginPasskeyRegistrationRequest {
+  return {};
+}
+
+export const BeginPasskeyRegistrationRequest: MessageFns<BeginPasskeyRegistrationRequest> = {
+  encode(_: BeginPasskeyRegistrationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BeginPasskeyRegistrationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeginPasskeyRegistrationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePasskeyChallenge(): PasskeyChallenge {
+  return { optionsJson: "", challengeToken: "", expiresAt: undefined };
+}
+
+export const PasskeyChallenge: MessageFns<PasskeyChallenge> = {
+  encode(message: PasskeyChallenge, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.optionsJson !== "") {
+      writer.uint32(10).string(message.optionsJson);
+    }
+    if (message.challengeToken !== "") {
+      writer.uint32(18).string(message.challengeToken);
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PasskeyChallenge {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePasskeyChallenge();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.optionsJson = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.challengeToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFinishPasskeyRegistrationRequest(): FinishPasskeyRegistrationRequest {
+  return { challengeToken: "", credentialJson: "", name: "" };
+}
+
+export const FinishPasskeyRegistrationRequest: MessageFns<FinishPasskeyRegistrationRequest> = {
+  encode(message: FinishPasskeyRegistrationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challengeToken !== "") {
+      writer.uint32(10).string(message.challengeToken);
+    }
+    if (message.credentialJson !== "") {
+      writer.uint32(18).string(message.credentialJson);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishPasskeyRegistrationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishPasskeyRegistrationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challengeToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentialJson = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBeginPasskeyLoginRequest(): BeginPasskeyLoginRequest {
+  return {};
+}
+
+export const BeginPasskeyLoginRequest: MessageFns<BeginPasskeyLoginRequest> = {
+  encode(_: BeginPasskeyLoginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BeginPasskeyLoginRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeginPasskeyLoginRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLoginWithPasskeyRequest(): LoginWithPasskeyRequest {
+  return { challengeToken: "", credentialJson: "", audience: "", client: undefined };
+}
+
+export const LoginWithPasskeyRequest: MessageFns<LoginWithPasskeyRequest> = {
+  encode(message: LoginWithPasskeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challengeToken !== "") {
+      writer.uint32(10).string(message.challengeToken);
+    }
+    if (message.credentialJson !== "") {
+      writer.uint32(18).string(message.credentialJson);
+    }
+    if (message.audience !== "") {
+      writer.uint32(26).string(message.audience);
+    }
+    if (message.client !== undefined) {
+      ClientInfo.encode(message.client, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoginWithPasskeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoginWithPasskeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challengeToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentialJson = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.audience = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.client = ClientInfo.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFactor(): Factor {
+  return { id: "", kind: 0, name: "", createdAt: undefined, lastUsedAt: undefined, synced: false };
+}
+
+export const Factor: MessageFns<Factor> = {
+  encode(message: Factor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(34).fork()).join();
+    }
+    if (message.lastUsedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastUsedAt), writer.uint32(42).fork()).join();
+    }
+    if (message.synced !== false) {
+      writer.uint32(48).bool(message.synced);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Factor {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFactor();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lastUsedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.synced = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListFactorsRequest(): ListFactorsRequest {
+  return {};
+}
+
+export const ListFactorsRequest: MessageFns<ListFactorsRequest> = {
+  encode(_: ListFactorsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListFactorsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListFactorsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFactorList(): FactorList {
+  return { factors: [], recoveryCodesLeft: 0 };
+}
+
+export const FactorList: MessageFns<FactorList> = {
+  encode(message: FactorList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.factors) {
+      Factor.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.recoveryCodesLeft !== 0) {
+      writer.uint32(16).uint32(message.recoveryCodesLeft);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FactorList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFactorList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.factors.push(Factor.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.recoveryCodesLeft = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteFactorRequest(): DeleteFactorRequest {
+  return { factorId: "" };
+}
+
+export const DeleteFactorRequest: MessageFns<DeleteFactorRequest> = {
+  encode(message: DeleteFactorRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.factorId !== "") {
+      writer.uint32(10).string(message.factorId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteFactorRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteFactorRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.factorId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteFactorResponse(): DeleteFactorResponse {
+  return {};
+}
+
+export const DeleteFactorResponse: MessageFns<DeleteFactorResponse> = {
+  encode(_: DeleteFactorResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteFactorResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteFactorResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReplaceRecoveryCodesRequest(): ReplaceRecoveryCodesRequest {
+  return {};
+}
+
+export const ReplaceRecoveryCodesRequest: MessageFns<ReplaceRecoveryCodesRequest> = {
+  encode(_: ReplaceRecoveryCodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplaceRecoveryCodesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplaceRecoveryCodesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecoveryCodes(): RecoveryCodes {
+  return { recoveryCodes: [] };
+}
+
+export const RecoveryCodes: MessageFns<RecoveryCodes> = {
+  encode(message: RecoveryCodes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.recoveryCodes) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecoveryCodes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecoveryCodes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.recoveryCodes.push(reader.string());
             continue;
           }
         }
@@ -1750,7 +3018,7 @@ export const RotateApiKeyRequest: MessageFns<RotateApiKeyRequest> = {
 };
 
 function createBaseVerifyTokenRequest(): VerifyTokenRequest {
-  return { accessToken: "", audience: "", clientAddress: "" };
+  return { accessToken: "", audience: "", minAcr: "", maxAuthAge: undefined, clientAddress: "" };
 }
 
 export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
@@ -1760,6 +3028,12 @@ export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
     }
     if (message.audience !== "") {
       writer.uint32(18).string(message.audience);
+    }
+    if (message.minAcr !== "") {
+      writer.uint32(26).string(message.minAcr);
+    }
+    if (message.maxAuthAge !== undefined) {
+      writer.uint32(32).uint32(message.maxAuthAge);
     }
     if (message.clientAddress !== "") {
       writer.uint32(42).string(message.clientAddress);
@@ -1794,6 +3068,22 @@ export const VerifyTokenRequest: MessageFns<VerifyTokenRequest> = {
             }
 
             message.audience = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.minAcr = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxAuthAge = reader.uint32();
             continue;
           }
           case 5: {
@@ -1900,6 +3190,9 @@ function createBaseVerifiedToken(): VerifiedToken {
     subjectName: "",
     actor: undefined,
     credentialKind: 0,
+    acr: "",
+    amr: [],
+    authenticatedAt: undefined,
   };
 }
 
@@ -1943,6 +3236,15 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
     }
     if (message.credentialKind !== 0) {
       writer.uint32(104).int32(message.credentialKind);
+    }
+    if (message.acr !== "") {
+      writer.uint32(114).string(message.acr);
+    }
+    for (const v of message.amr) {
+      writer.uint32(122).string(v!);
+    }
+    if (message.authenticatedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.authenticatedAt), writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -2064,6 +3366,30 @@ export const VerifiedToken: MessageFns<VerifiedToken> = {
             message.credentialKind = reader.int32() as any;
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.acr = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.amr.push(reader.string());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.authenticatedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2181,12 +3507,19 @@ export const JsonWebKeySet: MessageFns<JsonWebKeySet> = {
 export type AuthServiceService = typeof AuthServiceService;
 export const AuthServiceService = {
   /**
-   * Checks an e-mail and a password, and opens a session.
+   * Checks an e-mail and a password, and opens a session. For a user who has a second
+   * factor the request has a code or a passkey as well.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
-   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
-   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * time. UNAUTHENTICATED SECOND_FACTOR_REQUIRED when the password is right and the
+   * user has a second factor: call again with the same password and a code or a
+   * passkey. The `factors` entry of the ErrorInfo's metadata lists what the user can
+   * use, separated by commas: `totp`, `passkey`, `recovery`. UNAUTHENTICATED
+   * SECOND_FACTOR_INVALID for a code that is wrong, too old or used, and PASSKEY_INVALID
+   * for a passkey. INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED (with RetryInfo) after too many failed logins;
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG, or PASSKEYS_DISABLED for a request with a
+   * passkey; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login: {
     path: "/postern.v1.AuthService/Login" as const,
@@ -2202,7 +3535,8 @@ export const AuthServiceService = {
    *
    * The token is in the field, or in the `authorization: Bearer ...` metadata. If
    * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
-   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * or a TOKEN_ reason; UNAUTHENTICATED STEP_UP_REQUIRED for a valid token that does not
+   * satisfy `min_acr` or `max_auth_age`; UNAVAILABLE TRUST_STALE while this process cannot decide. A
    * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken: {
@@ -2289,7 +3623,8 @@ export const AuthServiceService = {
    * has the tokens of a new one.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * UNAUTHENTICATED STEP_UP_REQUIRED for a user who has a second factor, unless the
+   * token is of level `aal2`; UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
    * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
    * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
@@ -2421,6 +3756,185 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): CreatedApiKey => CreatedApiKey.decode(value),
   },
   /**
+   * Raises or renews the session of the calling user by a fresh proof, and returns a
+   * new access token of the same session. There is no new refresh token: keep the one
+   * that you have.
+   *
+   * For a user with a second factor the proof is a code or a passkey, and the session
+   * has level `aal2` from then on. For a user without one it is the password, which
+   * only renews `auth_time`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; INVALID_CREDENTIALS,
+   * SECOND_FACTOR_REQUIRED (with the password of a user who has a second factor),
+   * SECOND_FACTOR_INVALID or PASSKEY_INVALID; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED; FAILED_PRECONDITION CLAIMS_TOO_LONG or PASSKEYS_DISABLED.
+   */
+  stepUp: {
+    path: "/postern.v1.AuthService/StepUp" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StepUpRequest): Buffer => Buffer.from(StepUpRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StepUpRequest => StepUpRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
+   * counts as a factor once ConfirmFactor got a code of it, which must happen within
+   * ten minutes.
+   *
+   * Like every call that changes factors, it needs a fresh token: its session was
+   * proven within the last five minutes and, if the user has a factor already, has
+   * level `aal2`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason or STEP_UP_REQUIRED: call
+   * StepUp; PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID;
+   * RESOURCE_EXHAUSTED FACTOR_LIMIT_REACHED.
+   */
+  enrolTotp: {
+    path: "/postern.v1.AuthService/EnrolTotp" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EnrolTotpRequest): Buffer => Buffer.from(EnrolTotpRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EnrolTotpRequest => EnrolTotpRequest.decode(value),
+    responseSerialize: (value: TotpEnrolment): Buffer => Buffer.from(TotpEnrolment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TotpEnrolment => TotpEnrolment.decode(value),
+  },
+  /**
+   * Confirms a TOTP factor by a code of it. The session of the calling user has level
+   * `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as EnrolTotp; UNAUTHENTICATED SECOND_FACTOR_INVALID for a wrong code;
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown, confirmed or expired factor.
+   */
+  confirmFactor: {
+    path: "/postern.v1.AuthService/ConfirmFactor" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ConfirmFactorRequest): Buffer => Buffer.from(ConfirmFactorRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConfirmFactorRequest => ConfirmFactorRequest.decode(value),
+    responseSerialize: (value: FactorConfirmed): Buffer => Buffer.from(FactorConfirmed.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FactorConfirmed => FactorConfirmed.decode(value),
+  },
+  /**
+   * Returns what a browser needs to make a passkey for the calling user (WebAuthn
+   * Level 3).
+   *
+   * Refused as EnrolTotp; FAILED_PRECONDITION PASSKEYS_DISABLED where no origin is
+   * configured for passkeys.
+   */
+  beginPasskeyRegistration: {
+    path: "/postern.v1.AuthService/BeginPasskeyRegistration" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BeginPasskeyRegistrationRequest): Buffer =>
+      Buffer.from(BeginPasskeyRegistrationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BeginPasskeyRegistrationRequest =>
+      BeginPasskeyRegistrationRequest.decode(value),
+    responseSerialize: (value: PasskeyChallenge): Buffer => Buffer.from(PasskeyChallenge.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PasskeyChallenge => PasskeyChallenge.decode(value),
+  },
+  /**
+   * Registers the passkey that a browser has made. The session of the calling user has
+   * level `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
+   */
+  finishPasskeyRegistration: {
+    path: "/postern.v1.AuthService/FinishPasskeyRegistration" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FinishPasskeyRegistrationRequest): Buffer =>
+      Buffer.from(FinishPasskeyRegistrationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FinishPasskeyRegistrationRequest =>
+      FinishPasskeyRegistrationRequest.decode(value),
+    responseSerialize: (value: FactorConfirmed): Buffer => Buffer.from(FactorConfirmed.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FactorConfirmed => FactorConfirmed.decode(value),
+  },
+  /**
+   * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
+   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   *
+   * FAILED_PRECONDITION PASSKEYS_DISABLED.
+   */
+  beginPasskeyLogin: {
+    path: "/postern.v1.AuthService/BeginPasskeyLogin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BeginPasskeyLoginRequest): Buffer =>
+      Buffer.from(BeginPasskeyLoginRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BeginPasskeyLoginRequest => BeginPasskeyLoginRequest.decode(value),
+    responseSerialize: (value: PasskeyChallenge): Buffer => Buffer.from(PasskeyChallenge.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PasskeyChallenge => PasskeyChallenge.decode(value),
+  },
+  /**
+   * Opens a session for the user of a passkey, without e-mail and password. The session
+   * has level `aal2`, since the authenticator has verified the user.
+   *
+   * UNAUTHENTICATED PASSKEY_INVALID for every kind of failed login, in the same time;
+   * INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED;
+   * FAILED_PRECONDITION PASSKEYS_DISABLED or CLAIMS_TOO_LONG.
+   */
+  loginWithPasskey: {
+    path: "/postern.v1.AuthService/LoginWithPasskey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LoginWithPasskeyRequest): Buffer =>
+      Buffer.from(LoginWithPasskeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LoginWithPasskeyRequest => LoginWithPasskeyRequest.decode(value),
+    responseSerialize: (value: TokenSet): Buffer => Buffer.from(TokenSet.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenSet => TokenSet.decode(value),
+  },
+  /**
+   * Lists the second factors of the calling user, without their secrets.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED.
+   */
+  listFactors: {
+    path: "/postern.v1.AuthService/ListFactors" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListFactorsRequest): Buffer => Buffer.from(ListFactorsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListFactorsRequest => ListFactorsRequest.decode(value),
+    responseSerialize: (value: FactorList): Buffer => Buffer.from(FactorList.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FactorList => FactorList.decode(value),
+  },
+  /**
+   * Deletes a second factor of the calling user, and with the last one the recovery
+   * codes.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactor: {
+    path: "/postern.v1.AuthService/DeleteFactor" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteFactorRequest): Buffer => Buffer.from(DeleteFactorRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteFactorRequest => DeleteFactorRequest.decode(value),
+    responseSerialize: (value: DeleteFactorResponse): Buffer =>
+      Buffer.from(DeleteFactorResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteFactorResponse => DeleteFactorResponse.decode(value),
+  },
+  /**
+   * Replaces the recovery codes of the calling user by ten new ones. The old ones are
+   * refused from then on.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND for a user without a second
+   * factor.
+   */
+  replaceRecoveryCodes: {
+    path: "/postern.v1.AuthService/ReplaceRecoveryCodes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReplaceRecoveryCodesRequest): Buffer =>
+      Buffer.from(ReplaceRecoveryCodesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReplaceRecoveryCodesRequest => ReplaceRecoveryCodesRequest.decode(value),
+    responseSerialize: (value: RecoveryCodes): Buffer => Buffer.from(RecoveryCodes.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecoveryCodes => RecoveryCodes.decode(value),
+  },
+  /**
    * Returns the public keys that access tokens are verified with, from memory.
    *
    * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -2439,12 +3953,19 @@ export const AuthServiceService = {
 
 export interface AuthServiceServer extends UntypedServiceImplementation {
   /**
-   * Checks an e-mail and a password, and opens a session.
+   * Checks an e-mail and a password, and opens a session. For a user who has a second
+   * factor the request has a code or a passkey as well.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
-   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
-   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * time. UNAUTHENTICATED SECOND_FACTOR_REQUIRED when the password is right and the
+   * user has a second factor: call again with the same password and a code or a
+   * passkey. The `factors` entry of the ErrorInfo's metadata lists what the user can
+   * use, separated by commas: `totp`, `passkey`, `recovery`. UNAUTHENTICATED
+   * SECOND_FACTOR_INVALID for a code that is wrong, too old or used, and PASSKEY_INVALID
+   * for a passkey. INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED (with RetryInfo) after too many failed logins;
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG, or PASSKEYS_DISABLED for a request with a
+   * passkey; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login: handleUnaryCall<LoginRequest, TokenSet>;
   /**
@@ -2452,7 +3973,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    *
    * The token is in the field, or in the `authorization: Bearer ...` metadata. If
    * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
-   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * or a TOKEN_ reason; UNAUTHENTICATED STEP_UP_REQUIRED for a valid token that does not
+   * satisfy `min_acr` or `max_auth_age`; UNAVAILABLE TRUST_STALE while this process cannot decide. A
    * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken: handleUnaryCall<VerifyTokenRequest, VerifiedToken>;
@@ -2506,7 +4028,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * has the tokens of a new one.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * UNAUTHENTICATED STEP_UP_REQUIRED for a user who has a second factor, unless the
+   * token is of level `aal2`; UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
    * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
    * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
@@ -2579,6 +4102,97 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   rotateApiKey: handleUnaryCall<RotateApiKeyRequest, CreatedApiKey>;
   /**
+   * Raises or renews the session of the calling user by a fresh proof, and returns a
+   * new access token of the same session. There is no new refresh token: keep the one
+   * that you have.
+   *
+   * For a user with a second factor the proof is a code or a passkey, and the session
+   * has level `aal2` from then on. For a user without one it is the password, which
+   * only renews `auth_time`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; INVALID_CREDENTIALS,
+   * SECOND_FACTOR_REQUIRED (with the password of a user who has a second factor),
+   * SECOND_FACTOR_INVALID or PASSKEY_INVALID; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED; FAILED_PRECONDITION CLAIMS_TOO_LONG or PASSKEYS_DISABLED.
+   */
+  stepUp: handleUnaryCall<StepUpRequest, TokenSet>;
+  /**
+   * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
+   * counts as a factor once ConfirmFactor got a code of it, which must happen within
+   * ten minutes.
+   *
+   * Like every call that changes factors, it needs a fresh token: its session was
+   * proven within the last five minutes and, if the user has a factor already, has
+   * level `aal2`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason or STEP_UP_REQUIRED: call
+   * StepUp; PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID;
+   * RESOURCE_EXHAUSTED FACTOR_LIMIT_REACHED.
+   */
+  enrolTotp: handleUnaryCall<EnrolTotpRequest, TotpEnrolment>;
+  /**
+   * Confirms a TOTP factor by a code of it. The session of the calling user has level
+   * `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as EnrolTotp; UNAUTHENTICATED SECOND_FACTOR_INVALID for a wrong code;
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown, confirmed or expired factor.
+   */
+  confirmFactor: handleUnaryCall<ConfirmFactorRequest, FactorConfirmed>;
+  /**
+   * Returns what a browser needs to make a passkey for the calling user (WebAuthn
+   * Level 3).
+   *
+   * Refused as EnrolTotp; FAILED_PRECONDITION PASSKEYS_DISABLED where no origin is
+   * configured for passkeys.
+   */
+  beginPasskeyRegistration: handleUnaryCall<BeginPasskeyRegistrationRequest, PasskeyChallenge>;
+  /**
+   * Registers the passkey that a browser has made. The session of the calling user has
+   * level `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
+   */
+  finishPasskeyRegistration: handleUnaryCall<FinishPasskeyRegistrationRequest, FactorConfirmed>;
+  /**
+   * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
+   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   *
+   * FAILED_PRECONDITION PASSKEYS_DISABLED.
+   */
+  beginPasskeyLogin: handleUnaryCall<BeginPasskeyLoginRequest, PasskeyChallenge>;
+  /**
+   * Opens a session for the user of a passkey, without e-mail and password. The session
+   * has level `aal2`, since the authenticator has verified the user.
+   *
+   * UNAUTHENTICATED PASSKEY_INVALID for every kind of failed login, in the same time;
+   * INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED;
+   * FAILED_PRECONDITION PASSKEYS_DISABLED or CLAIMS_TOO_LONG.
+   */
+  loginWithPasskey: handleUnaryCall<LoginWithPasskeyRequest, TokenSet>;
+  /**
+   * Lists the second factors of the calling user, without their secrets.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED.
+   */
+  listFactors: handleUnaryCall<ListFactorsRequest, FactorList>;
+  /**
+   * Deletes a second factor of the calling user, and with the last one the recovery
+   * codes.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactor: handleUnaryCall<DeleteFactorRequest, DeleteFactorResponse>;
+  /**
+   * Replaces the recovery codes of the calling user by ten new ones. The old ones are
+   * refused from then on.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND for a user without a second
+   * factor.
+   */
+  replaceRecoveryCodes: handleUnaryCall<ReplaceRecoveryCodesRequest, RecoveryCodes>;
+  /**
    * Returns the public keys that access tokens are verified with, from memory.
    *
    * UNAVAILABLE TRUST_STALE while this process has no keys yet: a client that cached
@@ -2589,12 +4203,19 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
 
 export interface AuthServiceClient extends Client {
   /**
-   * Checks an e-mail and a password, and opens a session.
+   * Checks an e-mail and a password, and opens a session. For a user who has a second
+   * factor the request has a code or a passkey as well.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS for every kind of failed login, in the same
-   * time; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED
-   * (with RetryInfo) after too many failed logins; FAILED_PRECONDITION
-   * CLAIMS_TOO_LONG; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
+   * time. UNAUTHENTICATED SECOND_FACTOR_REQUIRED when the password is right and the
+   * user has a second factor: call again with the same password and a code or a
+   * passkey. The `factors` entry of the ErrorInfo's metadata lists what the user can
+   * use, separated by commas: `totp`, `passkey`, `recovery`. UNAUTHENTICATED
+   * SECOND_FACTOR_INVALID for a code that is wrong, too old or used, and PASSKEY_INVALID
+   * for a passkey. INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED (with RetryInfo) after too many failed logins;
+   * FAILED_PRECONDITION CLAIMS_TOO_LONG, or PASSKEYS_DISABLED for a request with a
+   * passkey; UNAVAILABLE STORE_UNAVAILABLE or SERVER_OVERLOADED.
    */
   login(request: LoginRequest, callback: (error: ServiceError | null, response: TokenSet) => void): ClientUnaryCall;
   login(
@@ -2613,7 +4234,8 @@ export interface AuthServiceClient extends Client {
    *
    * The token is in the field, or in the `authorization: Bearer ...` metadata. If
    * both are present, the field is used. UNAUTHENTICATED with CREDENTIALS_MISSING
-   * or a TOKEN_ reason; UNAVAILABLE TRUST_STALE while this process cannot decide. A
+   * or a TOKEN_ reason; UNAUTHENTICATED STEP_UP_REQUIRED for a valid token that does not
+   * satisfy `min_acr` or `max_auth_age`; UNAVAILABLE TRUST_STALE while this process cannot decide. A
    * valid token never gets UNAUTHENTICATED because the database is unreachable.
    */
   verifyToken(
@@ -2723,7 +4345,8 @@ export interface AuthServiceClient extends Client {
    * has the tokens of a new one.
    *
    * UNAUTHENTICATED INVALID_CREDENTIALS when the current password is wrong;
-   * UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
+   * UNAUTHENTICATED STEP_UP_REQUIRED for a user who has a second factor, unless the
+   * token is of level `aal2`; UNAUTHENTICATED TOKEN_REVOKED when the session of the access token has ended;
    * INVALID_ARGUMENT PASSWORD_POLICY when the new password breaks the policy or
    * equals the current one; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED and
    * FAILED_PRECONDITION CLAIMS_TOO_LONG as for Login.
@@ -2892,6 +4515,234 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreatedApiKey) => void,
+  ): ClientUnaryCall;
+  /**
+   * Raises or renews the session of the calling user by a fresh proof, and returns a
+   * new access token of the same session. There is no new refresh token: keep the one
+   * that you have.
+   *
+   * For a user with a second factor the proof is a code or a passkey, and the session
+   * has level `aal2` from then on. For a user without one it is the password, which
+   * only renews `auth_time`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; INVALID_CREDENTIALS,
+   * SECOND_FACTOR_REQUIRED (with the password of a user who has a second factor),
+   * SECOND_FACTOR_INVALID or PASSKEY_INVALID; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED
+   * LOGIN_RATE_LIMITED; FAILED_PRECONDITION CLAIMS_TOO_LONG or PASSKEYS_DISABLED.
+   */
+  stepUp(request: StepUpRequest, callback: (error: ServiceError | null, response: TokenSet) => void): ClientUnaryCall;
+  stepUp(
+    request: StepUpRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  stepUp(
+    request: StepUpRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Makes a TOTP secret (RFC 6238) for an authenticator app of the calling user. It
+   * counts as a factor once ConfirmFactor got a code of it, which must happen within
+   * ten minutes.
+   *
+   * Like every call that changes factors, it needs a fresh token: its session was
+   * proven within the last five minutes and, if the user has a factor already, has
+   * level `aal2`.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING, a TOKEN_ reason or STEP_UP_REQUIRED: call
+   * StepUp; PERMISSION_DENIED CREDENTIAL_NOT_ALLOWED; INVALID_ARGUMENT FIELD_INVALID;
+   * RESOURCE_EXHAUSTED FACTOR_LIMIT_REACHED.
+   */
+  enrolTotp(
+    request: EnrolTotpRequest,
+    callback: (error: ServiceError | null, response: TotpEnrolment) => void,
+  ): ClientUnaryCall;
+  enrolTotp(
+    request: EnrolTotpRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TotpEnrolment) => void,
+  ): ClientUnaryCall;
+  enrolTotp(
+    request: EnrolTotpRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TotpEnrolment) => void,
+  ): ClientUnaryCall;
+  /**
+   * Confirms a TOTP factor by a code of it. The session of the calling user has level
+   * `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as EnrolTotp; UNAUTHENTICATED SECOND_FACTOR_INVALID for a wrong code;
+   * NOT_FOUND RESOURCE_NOT_FOUND for an unknown, confirmed or expired factor.
+   */
+  confirmFactor(
+    request: ConfirmFactorRequest,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  confirmFactor(
+    request: ConfirmFactorRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  confirmFactor(
+    request: ConfirmFactorRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns what a browser needs to make a passkey for the calling user (WebAuthn
+   * Level 3).
+   *
+   * Refused as EnrolTotp; FAILED_PRECONDITION PASSKEYS_DISABLED where no origin is
+   * configured for passkeys.
+   */
+  beginPasskeyRegistration(
+    request: BeginPasskeyRegistrationRequest,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  beginPasskeyRegistration(
+    request: BeginPasskeyRegistrationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  beginPasskeyRegistration(
+    request: BeginPasskeyRegistrationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  /**
+   * Registers the passkey that a browser has made. The session of the calling user has
+   * level `aal2` from then on; all other sessions of the user end.
+   *
+   * Refused as BeginPasskeyRegistration; UNAUTHENTICATED PASSKEY_INVALID.
+   */
+  finishPasskeyRegistration(
+    request: FinishPasskeyRegistrationRequest,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  finishPasskeyRegistration(
+    request: FinishPasskeyRegistrationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  finishPasskeyRegistration(
+    request: FinishPasskeyRegistrationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FactorConfirmed) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns what a browser needs to ask for a passkey: for LoginWithPasskey, Login or
+   * StepUp. It is the same for everybody, so that it tells nobody who has an account.
+   *
+   * FAILED_PRECONDITION PASSKEYS_DISABLED.
+   */
+  beginPasskeyLogin(
+    request: BeginPasskeyLoginRequest,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  beginPasskeyLogin(
+    request: BeginPasskeyLoginRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  beginPasskeyLogin(
+    request: BeginPasskeyLoginRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PasskeyChallenge) => void,
+  ): ClientUnaryCall;
+  /**
+   * Opens a session for the user of a passkey, without e-mail and password. The session
+   * has level `aal2`, since the authenticator has verified the user.
+   *
+   * UNAUTHENTICATED PASSKEY_INVALID for every kind of failed login, in the same time;
+   * INVALID_ARGUMENT FIELD_INVALID; RESOURCE_EXHAUSTED LOGIN_RATE_LIMITED;
+   * FAILED_PRECONDITION PASSKEYS_DISABLED or CLAIMS_TOO_LONG.
+   */
+  loginWithPasskey(
+    request: LoginWithPasskeyRequest,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  loginWithPasskey(
+    request: LoginWithPasskeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  loginWithPasskey(
+    request: LoginWithPasskeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenSet) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the second factors of the calling user, without their secrets.
+   *
+   * UNAUTHENTICATED with CREDENTIALS_MISSING or a TOKEN_ reason; PERMISSION_DENIED
+   * CREDENTIAL_NOT_ALLOWED.
+   */
+  listFactors(
+    request: ListFactorsRequest,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  listFactors(
+    request: ListFactorsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  listFactors(
+    request: ListFactorsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FactorList) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a second factor of the calling user, and with the last one the recovery
+   * codes.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND.
+   */
+  deleteFactor(
+    request: DeleteFactorRequest,
+    callback: (error: ServiceError | null, response: DeleteFactorResponse) => void,
+  ): ClientUnaryCall;
+  deleteFactor(
+    request: DeleteFactorRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteFactorResponse) => void,
+  ): ClientUnaryCall;
+  deleteFactor(
+    request: DeleteFactorRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteFactorResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Replaces the recovery codes of the calling user by ten new ones. The old ones are
+   * refused from then on.
+   *
+   * Refused as EnrolTotp; NOT_FOUND RESOURCE_NOT_FOUND for a user without a second
+   * factor.
+   */
+  replaceRecoveryCodes(
+    request: ReplaceRecoveryCodesRequest,
+    callback: (error: ServiceError | null, response: RecoveryCodes) => void,
+  ): ClientUnaryCall;
+  replaceRecoveryCodes(
+    request: ReplaceRecoveryCodesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecoveryCodes) => void,
+  ): ClientUnaryCall;
+  replaceRecoveryCodes(
+    request: ReplaceRecoveryCodesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecoveryCodes) => void,
   ): ClientUnaryCall;
   /**
    * Returns the public keys that access tokens are verified with, from memory.

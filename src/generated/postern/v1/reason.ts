@@ -157,6 +157,30 @@ export const Reason = {
    */
   CREDENTIAL_NOT_ALLOWED: 42,
   /**
+   * SECOND_FACTOR_REQUIRED - UNAUTHENTICATED. The password is right, and the user has a second factor: call Login
+   * again with a code or a passkey. The metadata entry `factors` lists what the user can
+   * use: `totp`, `passkey`, `recovery`.
+   */
+  SECOND_FACTOR_REQUIRED: 43,
+  /**
+   * SECOND_FACTOR_INVALID - UNAUTHENTICATED. The code is wrong, too old or used, or there were too many wrong
+   * ones: then only a passkey, a recovery code or an administrator helps for a day.
+   */
+  SECOND_FACTOR_INVALID: 44,
+  /**
+   * STEP_UP_REQUIRED - UNAUTHENTICATED. The token is valid, but its session has a lower level than this
+   * needs, or its user proved who they are too long ago: call StepUp. A refreshed token
+   * does not help.
+   */
+  STEP_UP_REQUIRED: 45,
+  /** PASSKEY_INVALID - UNAUTHENTICATED. The passkey is unknown, or its answer is wrong, too old or used. */
+  PASSKEY_INVALID: 46,
+  /**
+   * PASSKEYS_DISABLED - FAILED_PRECONDITION. Passkeys need an origin with a host name, https or localhost:
+   * the operator sets POSTERN_PASSKEY_ORIGINS.
+   */
+  PASSKEYS_DISABLED: 47,
+  /**
    * REFRESH_RATE_LIMITED - RESOURCE_EXHAUSTED, with RetryInfo. A refresh token was used again too often
    * within the grace period after its first use. The session continues.
    */
@@ -212,6 +236,11 @@ export const Reason = {
    * act for the subject. Never sent by Postern's own RPCs, as ROLE_MISSING.
    */
   ACTOR_NOT_ALLOWED: 59,
+  /**
+   * FACTOR_LIMIT_REACHED - RESOURCE_EXHAUSTED. The user has as many second factors as one may have: delete one
+   * first.
+   */
+  FACTOR_LIMIT_REACHED: 60,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -260,6 +289,11 @@ export namespace Reason {
   export type EXCHANGE_NOT_ALLOWED = typeof Reason.EXCHANGE_NOT_ALLOWED;
   export type API_KEY_INVALID = typeof Reason.API_KEY_INVALID;
   export type CREDENTIAL_NOT_ALLOWED = typeof Reason.CREDENTIAL_NOT_ALLOWED;
+  export type SECOND_FACTOR_REQUIRED = typeof Reason.SECOND_FACTOR_REQUIRED;
+  export type SECOND_FACTOR_INVALID = typeof Reason.SECOND_FACTOR_INVALID;
+  export type STEP_UP_REQUIRED = typeof Reason.STEP_UP_REQUIRED;
+  export type PASSKEY_INVALID = typeof Reason.PASSKEY_INVALID;
+  export type PASSKEYS_DISABLED = typeof Reason.PASSKEYS_DISABLED;
   export type REFRESH_RATE_LIMITED = typeof Reason.REFRESH_RATE_LIMITED;
   export type STREAM_LIMIT_REACHED = typeof Reason.STREAM_LIMIT_REACHED;
   export type STREAM_IDLE = typeof Reason.STREAM_IDLE;
@@ -272,5 +306,6 @@ export namespace Reason {
   export type AUDIENCE_LIMIT_REACHED = typeof Reason.AUDIENCE_LIMIT_REACHED;
   export type METHOD_NOT_LISTED = typeof Reason.METHOD_NOT_LISTED;
   export type ACTOR_NOT_ALLOWED = typeof Reason.ACTOR_NOT_ALLOWED;
+  export type FACTOR_LIMIT_REACHED = typeof Reason.FACTOR_LIMIT_REACHED;
   export type UNRECOGNIZED = typeof Reason.UNRECOGNIZED;
 }

@@ -1,0 +1,63 @@
+import type { VerifiedClaims } from './claims.ts';
+
+/**
+ * The levels of a session (claim `acr`), the lowest first, with the names of NIST SP 800-63B: `aal2` when a second factor or a
+ * passkey that verified its user was used.
+ */
+export const authenticationLevels = ['aal1', 'aal2'] as const;
+
+export type AuthenticationLevel = (typeof authenticationLevels)[number];
+
+/** How the user of a session proved who they are: the claims `acr`, `amr` and `auth_time` of its tokens. */
+export interface Authentication {
+  readonly acr: AuthenticationLevel;
+  /** Methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`, `mfa`, and `recovery`. Empty when it is not known. */
+  readonly amr: readonly string[];
+  /** Unix time in seconds of the last proof; null when it is not known. */
+  readonly authenticatedAtSeconds: number | null;
+}
+
+/** What a caller requires of the authentication of a token. */
+export interface AuthenticationRequirement {
+  readonly minAcr: AuthenticationLevel | null;
+  /** How old the last proof may be. */
+  readonly maxAuthAgeSeconds: number | null;
+}
+
+/** For sessions of which nothing else is known: those of releases before second factors. */
+export const UNKNOWN_AUTHENTICATION: Authentication = Object.freeze({
+  acr: 'aal1',
+  amr: Object.freeze([]),
+  authenticatedAtSeconds: null,
+});
+
+/** The authentication by a password alone. */
+export function passwordAuthentication(nowSeconds: number): Authentication {
+  return { acr: 'aal1', amr: ['pwd'], authenticatedAtSeconds: Math.floor(nowSeconds) };
+}
+
+/**
+ * Why a valid token does not satisfy a requirement, in one line that says what to do, or null. A token without the claim that
+ * is required does not satisfy it.
+ *
+ * @param nowSeconds Unix time, fractions allowed
+ */
+export function authenticationFault(
+  { acr, authenticatedAtSeconds }: Pick<VerifiedClaims, 'acr' | 'authenticatedAtSeconds'>,
+  { minAcr, maxAuthAgeSeconds }: AuthenticationRequirement,
+  nowSeconds: number,
+): string | null {
+  if (minAcr !== null && !reaches(acr, minAcr)) {
+    return minAcr === 'aal2'
+      ? 'this needs a second factor; call StepUp with a code or a passkey'
+      : 'this needs the token of a login';
+  }
+  if (maxAuthAgeSeconds === null) return null;
+  const isFresh =
+    authenticatedAtSeconds !== null && Math.floor(nowSeconds) - authenticatedAtSeconds <= maxAuthAgeSeconds;
+  return isFresh ? null : `this needs a proof of at most ${maxAuthAgeSeconds} seconds ago; call StepUp`;
+}
+
+function reaches(acr: string | null, level: AuthenticationLevel): boolean {
+  return authenticationLevels.slice(authenticationLevels.indexOf(level)).some((name) => name === acr);
+}

@@ -1,0 +1,53 @@
+import type { Rejection } from '../domain/rejection.ts';
+import type { RpcStatus } from './rpc-status.ts';
+import { Code } from './status-code.ts';
+
+type SecondFactorRejection = Extract<
+  Rejection,
+  {
+    kind:
+      | 'second-factor-required'
+      | 'second-factor-invalid'
+      | 'step-up-required'
+      | 'passkey-invalid'
+      | 'passkeys-disabled'
+      | 'factor-limit-reached';
+  }
+>;
+
+/** The statuses of refusals that concern second factors, passkeys and the level of a session. */
+export function secondFactorStatus(rejection: SecondFactorRejection): RpcStatus {
+  switch (rejection.kind) {
+    case 'second-factor-required':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'SECOND_FACTOR_REQUIRED',
+        message: `the user has a second factor; log in again with the password and a code or a passkey (${rejection.factors.join(', ')})`,
+        metadata: { factors: rejection.factors.join(',') },
+      };
+    case 'second-factor-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'SECOND_FACTOR_INVALID',
+        message: 'the code is wrong, too old or used already; wait for the next one',
+      };
+    case 'passkey-invalid':
+      return {
+        code: Code.UNAUTHENTICATED,
+        reason: 'PASSKEY_INVALID',
+        message: 'the passkey is unknown, or its answer is wrong, too old or used already; begin again',
+      };
+    case 'step-up-required':
+      return { code: Code.UNAUTHENTICATED, reason: 'STEP_UP_REQUIRED', message: rejection.detail };
+    case 'passkeys-disabled':
+      return { code: Code.FAILED_PRECONDITION, reason: 'PASSKEYS_DISABLED', message: rejection.detail };
+    case 'factor-limit-reached':
+      return {
+        code: Code.RESOURCE_EXHAUSTED,
+        reason: 'FACTOR_LIMIT_REACHED',
+        message: `a user can have ${rejection.max} second factors; delete one first`,
+      };
+    default:
+      return rejection satisfies never;
+  }
+}
