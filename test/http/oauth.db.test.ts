@@ -346,7 +346,7 @@ describe('J01 POST /oauth/token', () => {
 });
 
 describe('J02 POST /oauth/introspect', () => {
-  test('the claims of a valid token, for a client that authenticates in any way', async () => {
+  test('M47 the claims of a valid token, for a client that authenticates in any way', async () => {
     const token = await serviceToken({ audience: 'ledger' });
     const login = await account.login(service, user.email, user.password);
     const ofService = await introspect(token, {}, basic(billing.id, billing.secret));
