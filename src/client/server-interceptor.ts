@@ -22,7 +22,7 @@ import {
 } from './argument-checks.ts';
 import { bearerTokenOf } from './bearer-token.ts';
 import {
-  authenticationOf,
+  requiredAuthentication,
   METHOD_NOT_LISTED,
   type MethodRule,
   type PolicyRefusal,
@@ -172,7 +172,7 @@ function authorize(
 
 /** The requirements of the code, with the level that satisfies the policy as well: one step-up is enough for both. */
 function withAuthentication(requirements: Requirements, listed: MethodRule): Requirements {
-  const required = authenticationOf(listed);
+  const required = requiredAuthentication(listed);
   if (required.minAcr === null && required.maxAuthAgeSeconds === null) return requirements;
   const { minAcr, maxAuthAgeSeconds } = strictestRequirement(required, authenticationIn(requirements));
   return {
@@ -183,7 +183,7 @@ function withAuthentication(requirements: Requirements, listed: MethodRule): Req
 }
 
 function refusedBy({ reason, detail }: PolicyRefusal, rule: MethodRule | null): PosternError {
-  if (reason === 'STEP_UP_REQUIRED') return stepUpRequired(detail, authenticationOf(rule));
+  if (reason === 'STEP_UP_REQUIRED') return stepUpRequired(detail, requiredAuthentication(rule));
   const code = reason === 'TOKEN_CLAIMS_INVALID' ? status.UNAUTHENTICATED : status.PERMISSION_DENIED;
   return new PosternError(detail, { code, reason });
 }

@@ -54,7 +54,7 @@ export function ruleOf(policy: MethodPolicy, method: string): MethodRule | null 
 }
 
 /** What a rule requires of the authentication of the user. A rule that refuses the method, or lets anyone in, requires nothing. */
-export function authenticationOf(rule: MethodRule | null): AuthenticationRequirement {
+export function requiredAuthentication(rule: MethodRule | null): AuthenticationRequirement {
   return rule === null || rule === 'public' ? NO_AUTHENTICATION_REQUIREMENT : rule;
 }
 

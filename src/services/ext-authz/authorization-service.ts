@@ -11,7 +11,7 @@ import { looksLikeApiKey } from '../../domain/claims/api-key.ts';
 import type { VerifyInput } from '../../features/authentication/verify-token.ts';
 import { clientOf } from './checked-client.ts';
 import {
-  authenticationOf,
+  requiredAuthentication,
   METHOD_NOT_LISTED,
   type MethodPolicy,
   type MethodRule,
@@ -122,7 +122,7 @@ function check(request: CheckRequest, authorizer: Authorizer, replies: Replies):
   };
   const token = bearerToken(authorization);
   const address = looksLikeApiKey(token) ? clientOf(attributes, authorizer.isTrustedProxy) : null;
-  const requirement = strictestRequirement(policy, authenticationOf(rule));
+  const requirement = strictestRequirement(policy, requiredAuthentication(rule));
   const claims = authorizer.verifyToken({ token, audience: policy.audience, address, requirement });
   return claims instanceof Promise ? claims.then(allow) : allow(claims);
 }
@@ -137,7 +137,7 @@ function policyRule({ policy }: Authorizer, path: string): MethodRule | null {
   if (policy === null) return null;
   const rule = ruleOfPath(policy.policy, path);
   if (rule === null) {
-    const requirement = authenticationOf(rule);
+    const requirement = requiredAuthentication(rule);
     throw new Denied({ kind: 'policy-unmet', refusal: METHOD_NOT_LISTED, roles: [], requirement });
   }
   return rule;
@@ -147,7 +147,7 @@ function requireRule(claims: VerifiedClaims, rule: MethodRule, nowMs: number): v
   const refusal = unmetBy(rule, claims, nowMs / 1000);
   if (refusal === null) return;
   const roles = rule === 'public' ? [] : rule.roles.map(headerText);
-  throw new Denied({ kind: 'policy-unmet', refusal, roles, requirement: authenticationOf(rule) });
+  throw new Denied({ kind: 'policy-unmet', refusal, roles, requirement: requiredAuthentication(rule) });
 }
 
 function requireRoles(claims: VerifiedClaims, { rolesAny, rolesAll }: RoutePolicy): void {
