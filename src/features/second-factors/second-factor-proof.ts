@@ -116,7 +116,14 @@ async function proveRecoveryCode(
     await countWrongCode(trx, userId, call);
     return refused('wrong', userId);
   }
-  const event: AuditEvent = { ...eventOf('recovery-code.use', userId), details: { left } };
+  const user = { type: 'user', id: userId } as const;
+  const event: AuditEvent = {
+    action: 'recovery-code.use',
+    outcome: 'ok',
+    actor: user,
+    target: user,
+    details: { left },
+  };
   await insertAuditEvent(trx, { event, origin: call.origin });
   return { ok: true, value: { factorId: null, amr: ['recovery'] } };
 }
@@ -125,17 +132,14 @@ async function countWrongCode(trx: Transaction, userId: string, call: OperationC
   const failures = await countCodeFailure(trx, userId, FAILURE_WINDOW_SECONDS);
   if (!REPORTED_FAILURES.includes(failures)) return;
   const event: AuditEvent = {
-    ...eventOf('factor.wrong-codes', userId),
+    action: 'factor.wrong-codes',
     outcome: 'refused',
+    actor: { type: 'anonymous', id: null },
+    target: { type: 'user', id: userId },
     reason: 'SECOND_FACTOR_INVALID',
     details: { failures },
   };
   await insertAuditEvent(trx, { event, origin: call.origin });
-}
-
-function eventOf(action: AuditEvent['action'], userId: string): AuditEvent {
-  const user = { type: 'user', id: userId } as const;
-  return { action, outcome: 'ok', actor: user, target: user };
 }
 
 function refused(
