@@ -6,6 +6,7 @@ import {
 } from '../../../src/features/authentication/complete-login.ts';
 import { findLoginRecordById } from '../../../src/features/users/user-queries.ts';
 import { RootKey } from '../../../src/features/root-key/root-key.ts';
+import { Passkeys } from '../../../src/features/second-factors/passkeys.ts';
 import { TotpSecrets } from '../../../src/features/second-factors/totp-secrets.ts';
 import { SecretDigests } from '../../../src/crypto/keyed-digests.ts';
 import { masterKeyOf } from '../../../src/crypto/sealed-envelope.ts';
@@ -61,6 +62,7 @@ async function completedWith(code: string, sql: string) {
     policy: { lifetimeSeconds: 600, idleSeconds: 600, graceSeconds: 30, accessTokenSeconds: 60, perUser: 5 },
     trust: { revoke: () => undefined } as unknown as CompleteLoginDependencies['trust'],
     totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
+    passkeys: new Passkeys({ disabledBecause: 'not used' }, (purpose) => rootKey.derive(purpose), Date.now),
     digests: new SecretDigests((purpose) => rootKey.derive(purpose)),
     nowMs: Date.now,
     onUnreadableFactor: () => undefined,
