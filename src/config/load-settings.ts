@@ -28,7 +28,7 @@ import type { ListenAddress } from '../net/listen-address.ts';
 import { groupId, type SocketAccess } from '../net/unix-socket.ts';
 import { certificateFaults } from '../net/tls/certificate-files.ts';
 import type { PasskeySettings } from '../domain/relying-party.ts';
-import { passkeySettingsOf } from './passkey-settings.ts';
+import { passkeySettingsOf } from './passkey-origins.ts';
 import type { Setting } from './setting-row.ts';
 import { settingRows } from './settings-table.ts';
 

@@ -1,7 +1,7 @@
 import type { LegacyClaimsPolicy } from '../domain/claims/legacy-claims.ts';
 import { type ListenAddress, isLocalAddress } from '../net/listen-address.ts';
 import type { Network } from '../net/cidr.ts';
-import { isRpIdImpossible, passkeySettingsOf } from './passkey-settings.ts';
+import { isRpIdImpossible, passkeySettingsOf } from './passkey-origins.ts';
 import type { Secret } from '../domain/secret.ts';
 import { leaveRoomForRoles, MAX_ISSUER_AND_AUDIENCE_BYTES } from '../domain/roles.ts';
 

@@ -1,7 +1,6 @@
-import type { Knex } from 'knex';
-
 import type { Rejection } from '../../domain/rejection.ts';
 import type { Transaction } from '../../database/database.ts';
+import type { Queryable } from '../sessions/open-session.ts';
 import type { LoginRecord } from '../users/user-queries.ts';
 import { type UsedOnce, useOnce } from '../used-once/used-once-queries.ts';
 import { findPasskey, recordPasskeyUse } from './passkey-queries.ts';
@@ -56,7 +55,7 @@ export async function provePasskey(
  * @throws Rejected `passkeys-disabled`, `store-unavailable`
  */
 export async function checkPasskey(
-  db: Knex,
+  db: Queryable,
   passkeys: Passkeys,
   { challengeToken, credentialJson }: PasskeyAnswer,
 ): Promise<{ readonly ok: true; readonly value: CheckedPasskey } | PasskeyRefused> {
