@@ -24,6 +24,9 @@ import { trustService } from '../services/trust/trust-service.ts';
 import { ConcurrencyLimit } from '../domain/concurrency/concurrency-limit.ts';
 import { LoginThrottle } from '../features/authentication/throttle/login-throttle.ts';
 import type { RootKey } from '../features/root-key/root-key.ts';
+import { PASSKEY_FAILURE_RATE, PASSKEY_LOGIN_LIMITS } from '../features/authentication/login-with-passkey.ts';
+import { Passkeys } from '../features/second-factors/passkeys.ts';
+import { TotpSecrets } from '../features/second-factors/totp-secrets.ts';
 import { SessionRotator } from '../features/sessions/session-rotator.ts';
 import { sessionPolicyOf } from '../features/sessions/session-policy.ts';
 import { networkMatcher } from '../net/cidr.ts';
@@ -63,6 +66,8 @@ export interface RpcParts {
   readonly onRepeat: () => void;
   /** Called for a stored password hash that cannot be read. */
   readonly onDamagedHash: (userId: string, damage: string) => void;
+  /** Called for a factor whose secret does not open. */
+  readonly onUnreadableFactor: (factorId: string, fault: string) => void;
   /** Called when the keys of a trusted issuer could not be fetched. */
   readonly onIssuerKeysFault: (issuerId: string, fault: string) => void;
 }
@@ -133,6 +138,11 @@ export function composeRpcs(parts: RpcParts): (add: AddService) => void {
         nowMs,
         onRepeat,
         onDamagedHash,
+        onUnreadableFactor: parts.onUnreadableFactor,
+        totpSecrets: new TotpSecrets(() => rootKey.derive('totp')),
+        passkeys: new Passkeys(settings.passkeys, (purpose) => rootKey.derive(purpose), nowMs),
+        passkeyLimiter: new KeyedLimiter(PASSKEY_LOGIN_LIMITS),
+        passkeyFailures: new KeyedRateLimiter(PASSKEY_FAILURE_RATE, () => performance.now()),
         exchange: {
           database,
           issuer,

@@ -22,11 +22,13 @@ import {
   type ExchangeDependencies,
   exchangeToken,
 } from '../features/token-exchange/exchange-token.ts';
-import type { IssuedTokens } from '../features/sessions/access-token-issuer.ts';
 import { callerOf } from '../rpc/call.ts';
 import type { ServiceHandlers } from '../rpc/handlers.ts';
 import type { TrustBundle } from '../trust/trust-bundle.ts';
 import { ownApiKeys, type OwnApiKeyDependencies } from './own-api-keys.ts';
+import { ownFactors, type OwnFactorDependencies } from './own-factors.ts';
+import { type PasskeyDependencies, passkeys } from './passkeys.ts';
+import { tokenSet } from './token-set.ts';
 import { verificationService } from './verification-service.ts';
 
 /** The dependencies of all operations of AuthService. */
@@ -38,7 +40,9 @@ export interface AuthDependencies
     RevokeDependencies,
     ResetPasswordDependencies,
     ServiceTokenDependencies,
-    OwnApiKeyDependencies {
+    OwnApiKeyDependencies,
+    OwnFactorDependencies,
+    PasskeyDependencies {
   readonly trust: TrustBundle;
   readonly exchange: ExchangeDependencies;
   readonly verification: VerifyDependencies;
@@ -63,6 +67,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
     exchangeToken: async (request, call) =>
       exchangedTokenSet(await exchangeToken(dependencies.exchange, request, call)),
     ...ownApiKeys(dependencies),
+    ...ownFactors(dependencies),
     changePassword: async ({ currentPassword, newPassword }, call) => {
       const change = { currentPassword, newPassword, caller: callerOf(call) };
       return tokenSet(await changePassword(dependencies, change, call));
@@ -72,15 +77,7 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
       return {};
     },
     stepUp: notBuilt,
-    enrolTotp: notBuilt,
-    confirmFactor: notBuilt,
-    listFactors: notBuilt,
-    deleteFactor: notBuilt,
-    replaceRecoveryCodes: notBuilt,
-    beginPasskeyRegistration: notBuilt,
-    finishPasskeyRegistration: notBuilt,
-    beginPasskeyLogin: notBuilt,
-    loginWithPasskey: notBuilt,
+    ...passkeys(dependencies),
     getJwks: () => {
       const keySet = jwks();
       if (keySet === null) throw new Rejected({ kind: 'trust-stale', retryAfterMs: RETRY_AFTER_MS });
@@ -89,20 +86,8 @@ export function authService(dependencies: AuthDependencies): ServiceHandlers<typ
   };
 }
 
-function loginInput({ email, password, audience, client }: LoginRequest): LoginInput {
-  return { email, password, audience, client };
-}
-
-function tokenSet(tokens: IssuedTokens): TokenSet {
-  return {
-    accessToken: tokens.accessToken,
-    tokenType: 'bearer',
-    expiresIn: tokens.expiresInSeconds,
-    refreshToken: tokens.refreshToken,
-    refreshExpiresIn: tokens.refreshExpiresInSeconds,
-    sessionId: tokens.sessionId,
-    userId: tokens.userId,
-  };
+function loginInput({ email, password, audience, client, code, passkey }: LoginRequest): LoginInput {
+  return { email, password, audience, client, code, passkey };
 }
 
 /** A service account has no session and no refresh token: it requests a new access token with its secret. */
