@@ -25,6 +25,9 @@ export interface ClaimsVector {
   readonly external_id: string | null;
   readonly subject_name: string | null;
   readonly actor: ActorVector | null;
+  readonly acr: string | null;
+  readonly amr: readonly string[];
+  readonly authenticated_at: number | null;
   readonly issuer: string | null;
   readonly audience: readonly string[];
   readonly roles: readonly string[];
@@ -49,6 +52,9 @@ export interface TokenVector {
     readonly audience?: string;
     readonly roles?: readonly string[];
     readonly actors?: readonly string[];
+    readonly min_acr?: string;
+    /** In seconds. */
+    readonly max_auth_age?: number;
   };
   /** The reasons of which the refusal must have one; absent for a token that must be accepted. */
   readonly expect?: readonly string[];
