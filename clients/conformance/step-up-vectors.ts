@@ -97,7 +97,11 @@ export function requiredAuthentication(
     });
   });
   const weak = withClaims({ acr: 'aal1', auth_time: now, roles: [] });
-  const among = (what: string, require: RequiredAuthentication['require'], reason: string) => ({
+  const among = (
+    what: string,
+    require: RequiredAuthentication['require'],
+    reason: string,
+  ): RequiredAuthentication => ({
     name: `required authentication: ${what}`,
     token: weak,
     require: { min_acr: 'aal2', ...require },
