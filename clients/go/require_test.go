@@ -197,7 +197,7 @@ func (c refusingConnection) NewStream(context.Context, *grpc.StreamDesc, string,
 	return nil, c.err
 }
 
-// M51. Policy and code each raise the requirement; one refusal names the higher one.
+// M53. Policy and code each raise the requirement; one refusal names the higher one.
 func TestPolicyRaisesTheRule(t *testing.T) {
 	var settings []tokenSetting
 	readCorpus(t, "tokens.json", &settings)

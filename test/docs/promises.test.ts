@@ -16,6 +16,8 @@ const GO_TESTS = [
   'policy_test.go',
   'jwks_test.go',
   'grpcauth/grpcauth_test.go',
+  'grpcauth/step_up_test.go',
+  'require_test.go',
   'integration/verifier_test.go',
   'integration/workload_test.go',
   'workload_test.go',
@@ -28,12 +30,13 @@ const PYTHON_TESTS = [
   'hostile',
   'jwks',
   'policy',
+  'step_up',
   'workload',
 ].map((name) => `clients/python/tests/test_${name}.py`);
 
 /** The ids in a text, including every id of a range such as T07-T11. */
 function idsIn(text: string): string[] {
-  return [...text.matchAll(/\b([TKLSNADEOVXHJWGQ])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
+  return [...text.matchAll(/\b([TKLSNADEOVXHJWGQM])(\d\d)(?:-\1(\d\d))?\b(?!:)/g)].flatMap(
     ([, letter = '', first, last = first]) => {
       const [from, to] = [Number(first), Number(last)];
       return Array.from(

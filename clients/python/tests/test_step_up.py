@@ -1,4 +1,4 @@
-"""M51 to M54: levels and ages that a program requires, at the verifier and at every guard."""
+"""M51-M54: levels and ages that a program requires, at the verifier and at every guard."""
 
 import base64
 import hashlib
