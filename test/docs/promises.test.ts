@@ -18,6 +18,7 @@ const GO_TESTS = [
   'grpcauth/grpcauth_test.go',
   'grpcauth/step_up_test.go',
   'require_test.go',
+  'integration/step_up_test.go',
   'integration/verifier_test.go',
   'integration/workload_test.go',
   'workload_test.go',
