@@ -77,8 +77,11 @@ func expectRequired(t *testing.T, err error, isStrong bool) {
 	if isStrong {
 		return
 	}
-	info, ok := status.Convert(err).Details()[0].(*errdetails.ErrorInfo)
-	if !ok || !maps.Equal(info.GetMetadata(), map[string]string{"acr_values": "aal2", "max_age": "300"}) {
+	var info *errdetails.ErrorInfo
+	if details := status.Convert(err).Details(); len(details) > 0 {
+		info, _ = details[0].(*errdetails.ErrorInfo)
+	}
+	if !maps.Equal(info.GetMetadata(), map[string]string{"acr_values": "aal2", "max_age": "300"}) {
 		t.Errorf("%v", info)
 	}
 }
